@@ -1,0 +1,160 @@
+"""What a meter is, and how one is found by its name.
+
+A meter is opened once a session, outside every window. Between the two edges of a window it adds
+no thread and no work to the measured process.
+
+Third parties add a meter through the entry-point group ``pytest_energy.meters``: the entry point
+names a callable ``open_meter(request: MeterRequest) -> Meter`` that raises
+:class:`~pytest_energy.errors.MeterError` with cause and remedy where it cannot measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from pytest_energy.errors import MeterError, UsageError
+from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode, Trace
+
+GROUP = "pytest_energy.meters"
+AUTO = ("nvml", "codecarbon")
+"""What ``auto`` tries, in this order: measured before estimated."""
+
+
+@dataclass(frozen=True)
+class MeterRequest:
+    """What the session asks of a meter."""
+
+    devices: tuple[str, ...] | None = None
+    """Devices as the user names them (indices, UUIDs, MIG names); ``None``: all visible ones."""
+    country: str | None = None
+    """ISO 3166-1 alpha-3 code, for meters that need one."""
+    traces: bool = True
+    """Whether power traces are wanted."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Limits of the validity checks by reason code, where not the default."""
+    wait_idle_s: float = 60.0
+    """How long a device that others use may keep the session waiting before it refuses."""
+
+
+class MeterUnavailableError(MeterError):
+    """A meter cannot measure here; carries the reason that goes into the results."""
+
+    def __init__(self, code: ReasonCode, message: str) -> None:
+        super().__init__(message)
+        self.reason = Reason(code=code, message=message)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The beginning of a window: what the meter read there."""
+
+    start: float
+    """Seconds since the epoch (UTC)."""
+    time_s: float
+    """``time.perf_counter()`` at the edge."""
+    state: object
+    """The meter's own; nobody else looks into it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a meter says of the time between two edges."""
+
+    duration_s: float
+    """Between the edges, which lie at or outside the passes: at least as long as them."""
+    channels: Mapping[str, float]
+    """Joules by channel between the edges; a channel that could not be read is absent."""
+    budget: Mapping[str, float] = field(default_factory=dict)
+    """Standard uncertainties of the sum, in joules, by cause."""
+    conditions: Mapping[str, float] = field(default_factory=dict)
+    reasons: tuple[Reason, ...] = ()
+    traces: tuple[Trace, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Whether the joules may be used: some channel was read and nothing fatal happened."""
+        return bool(self.channels) and not any(reason.fatal for reason in self.reasons)
+
+
+class Meter(Protocol):
+    """A source of joules that is already open.
+
+    No method raises for what a sensor does (lost, reset, contended): such an outcome is a
+    :class:`~pytest_energy.measurement.Reason` in the :class:`Reading`.
+    """
+
+    @property
+    def info(self) -> MeterInfo:
+        """Name, source, kind of truth, tick."""
+        ...
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of what is summed: ``gpu0``, ``cpu``, ``dram``, …"""
+        ...
+
+    @property
+    def environment(self) -> Environment:
+        """Identity and context of the measured devices."""
+        ...
+
+    @property
+    def shortest_window_s(self) -> float:
+        """Below this length a window is ``window-too-short``."""
+        ...
+
+    @property
+    def idle_power_w(self) -> Mapping[str, Quantity]:
+        """Idle power by channel, measured when the meter was opened; empty where not known."""
+        ...
+
+    def begin(self) -> Edge:
+        """Open a window: return at a tick of the counter, where there is one."""
+        ...
+
+    def end(self, edge: Edge) -> Reading:
+        """Close the window that ``edge`` opened; the device is synchronised already."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was opened; safe to call twice."""
+        ...
+
+
+OpenMeter = Callable[[MeterRequest], Meter]
+
+
+def meter_names() -> tuple[str, ...]:
+    """The names of all installed meters, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def open_meter(name: str, request: MeterRequest) -> Meter:
+    """Open the meter called ``name``, or, for ``auto``, the first of :data:`AUTO` that opens.
+
+    Raises:
+        UsageError: No installed meter has that name.
+        MeterUnavailableError: It cannot measure here; for ``auto``, none can, and the text tells
+            each one's reason.
+    """
+    if name == "auto":
+        return _open_first(AUTO, request)
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in points:
+        raise UsageError(f"no meter {name!r}; installed are auto, {', '.join(sorted(points))}")
+    opener: OpenMeter = points[name].load()
+    return opener(request)
+
+
+def _open_first(names: tuple[str, ...], request: MeterRequest) -> Meter:
+    refusals: list[Reason] = []
+    for name in names:
+        try:
+            return open_meter(name, request)
+        except MeterUnavailableError as error:
+            refusals.append(error.reason)
+    told = "; ".join(reason.message for reason in refusals)
+    raise MeterUnavailableError(refusals[0].code, told)

@@ -1,0 +1,64 @@
+"""Intervals and combined uncertainty: functions of numbers.
+
+Source: JCGM 100:2008, *Guide to the expression of uncertainty in measurement* (GUM).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+COVERAGE = 0.95
+"""Probability that an expanded uncertainty is meant to cover."""
+
+
+@lru_cache(maxsize=1024)
+def t_quantile(degrees_of_freedom: float, probability: float = (1 + COVERAGE) / 2) -> float:
+    """Quantile of Student's t; the normal one for infinite ``degrees_of_freedom``."""
+    if math.isinf(degrees_of_freedom):
+        return statistics.NormalDist().inv_cdf(probability)
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees_of_freedom, probability))
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Standard uncertainty of the mean of repeated observations (GUM 4.2.3); 0 for one value."""
+    if len(values) < 2:
+        return 0.0
+    return statistics.stdev(values) / math.sqrt(len(values))
+
+
+def combine(terms: Iterable[float]) -> float:
+    """Combined standard uncertainty of uncorrelated terms (GUM 5.1.2)."""
+    return math.hypot(*terms)
+
+
+def effective_degrees_of_freedom(
+    terms: Iterable[tuple[float, float]],
+) -> float:
+    """Welch-Satterthwaite formula (GUM G.4.1).
+
+    Args:
+        terms: Pairs of a standard uncertainty and its degrees of freedom, which may be infinite.
+
+    Returns:
+        The effective degrees of freedom of the combination; infinite where no finite term counts.
+    """
+    pairs = list(terms)
+    weight = sum(u**4 / nu for u, nu in pairs if u > 0 and not math.isinf(nu))
+    if weight == 0:
+        return math.inf
+    return combine(u for u, _ in pairs) ** 4 / weight
+
+
+def expand(standard: float, degrees_of_freedom: float = math.inf) -> float:
+    """Expanded uncertainty for :data:`COVERAGE` (GUM G.6.4)."""
+    return t_quantile(degrees_of_freedom) * standard
+
+
+def uniform(full_width: float) -> float:
+    """Standard uncertainty of a value known only to lie in an interval (GUM 4.3.7)."""
+    return full_width / math.sqrt(12)
