@@ -93,7 +93,7 @@ class Meter(Protocol):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of what is summed: ``gpu0``, ``cpu``, ``dram``, …"""
+        """Names of what is summed: ``gpu0``, ``cpu``, ``dram`` and the like."""
         ...
 
     @property
