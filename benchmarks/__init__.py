@@ -1,0 +1,1 @@
+"""The reference suite: the models, techniques and figures of five papers, as benchmarks."""

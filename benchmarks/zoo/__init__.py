@@ -1,0 +1,1 @@
+"""Models and techniques as a registry made of files."""
