@@ -1,0 +1,233 @@
+"""CodeCarbon's model of CPU and RAM: joules that are estimated, for machines that measure none.
+
+Only CodeCarbon's hardware objects are used. Its tracker, and with it the scheduler threads, the
+look-up of the country, the cloud probes and the telemetry, is never made: nothing here opens a
+connection or starts a thread. The CPU's load is what the kernel counted between the two edges, so
+that nothing runs inside a window.
+
+The models (CodeCarbon 3.3, ``external/hardware.py`` and ``external/ram.py``):
+
+* CPU: ``TDP · (0.1 + 0.9 · load³)``, the load being that of the whole machine;
+* RAM: a constant 5 W (1.5 W on ARM) for each memory module that such a machine is likely to have.
+
+Neither was fitted to the machine at hand, so the type B uncertainty (GUM 4.3.7) is that of a value
+known only to lie in an interval: the CPU's power between a tenth of the TDP and the TDP, the RAM's
+between nothing and twice its estimate. It is common to all windows of one machine; what differs
+from window to window is the term ``resolution``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
+from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
+from pytest_energy.statistics import combine, uniform
+
+if TYPE_CHECKING:
+    from codecarbon.external.hardware import CPU
+
+FLOOR: Final = 0.1
+"""Share of the TDP that the model gives to a CPU without load."""
+STEEPEST: Final = 3 * (1 - FLOOR)
+"""Largest slope of the modelled power, in TDP per unit of load: the cubic's, at full load."""
+TICKS_A_WINDOW: Final = 20
+"""Kernel ticks in the shortest window: its load is known to about 5 %."""
+
+REMEDY: Final = "install CodeCarbon with: pip install 'pytest-energy[carbon]'"
+
+
+@dataclass(frozen=True)
+class Processor:
+    """The CPU as CodeCarbon sees it, and the power it is taken to draw at full load."""
+
+    model: str
+    tdp_w: float
+    """Of all sockets together."""
+    sockets: int
+    threads: int
+    doubts: tuple[str, ...] = ()
+    """Why the TDP is a guess; empty where CodeCarbon's table lists the CPU."""
+
+
+class CodeCarbonMeter:
+    """CPU and RAM by CodeCarbon's model; windows may overlap."""
+
+    channels = ("cpu", "ram")
+
+    def __init__(self, processor: Processor, ram_power_w: float, ram_gib: float) -> None:
+        self._processor = processor
+        self._ram_power_w = ram_power_w
+        self._ram_gib = ram_gib
+        self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def info(self) -> MeterInfo:
+        """An estimate, with what it assumes."""
+        return MeterInfo(
+            name="codecarbon",
+            source="model",
+            estimated=True,
+            details={
+                "cpu_tdp_w": self._processor.tdp_w,
+                "cpu_tdp_source": "assumed" if self._processor.doubts else "CodeCarbon's CPU table",
+                "cpu_model": "TDP × (0.1 + 0.9 × load³)",
+                "ram_power_w": self._ram_power_w,
+            },
+        )
+
+    @property
+    def environment(self) -> Environment:
+        """The processor and the memory; CodeCarbon's version may explain a drift."""
+        identity = {
+            "device": self._processor.model,
+            "device_count": self._processor.sockets,
+            "cpu_threads": self._processor.threads,
+            "cpu_tdp_w": self._processor.tdp_w,
+            "ram_gib": round(self._ram_gib),
+            "meter": "codecarbon",
+            "meter_source": "model",
+        }
+        return Environment(identity=identity, context={"codecarbon": version("codecarbon")})
+
+    @property
+    def shortest_window_s(self) -> float:
+        """So long that the kernel's count of busy time resolves the load."""
+        return TICKS_A_WINDOW * self._tick_s
+
+    @property
+    def idle_power_w(self) -> Mapping[str, Quantity]:
+        """Empty: a model's idle power is not measured."""
+        return {}
+
+    def begin(self) -> Edge:
+        """Open a window: the kernel's count of busy time is read here."""
+        cpu = _load_model(self._processor)
+        cpu.start()
+        return Edge(start=time.time(), time_s=time.perf_counter(), state=cpu)
+
+    def end(self, edge: Edge) -> Reading:
+        """Close the window: modelled power at the load of the window, times its length."""
+        duration_s = time.perf_counter() - edge.time_s
+        cpu = cast("CPU", edge.state)
+        powers_w = {"cpu": float(cpu.total_power().W), "ram": self._ram_power_w}
+        return Reading(
+            duration_s=duration_s,
+            channels={name: power_w * duration_s for name, power_w in powers_w.items()},
+            budget=self._budget(duration_s),
+            conditions={f"{name}.power_w": power_w for name, power_w in powers_w.items()},
+            reasons=self._reasons(),
+        )
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _budget(self, duration_s: float) -> dict[str, float]:
+        tdp_w = self._processor.tdp_w
+        cpu_model_w = uniform((1 - FLOOR) * tdp_w)
+        ram_model_w = uniform(2 * self._ram_power_w)
+        # each thread's busy time is off by up to a tick at either edge
+        busy_s = uniform(2 * self._tick_s) / math.sqrt(self._processor.threads)
+        return {
+            "model": combine((cpu_model_w, ram_model_w)) * duration_s,
+            "resolution": STEEPEST * tdp_w * busy_s,
+        }
+
+    def _reasons(self) -> tuple[Reason, ...]:
+        return tuple(
+            Reason(code=ReasonCode.NOTE, message=doubt, fatal=False)
+            for doubt in self._processor.doubts
+        )
+
+
+def open_meter(request: MeterRequest) -> CodeCarbonMeter:
+    """Open the estimate for this machine, whatever devices ``request`` names: it knows no GPU.
+
+    Raises:
+        MeterUnavailableError: CodeCarbon is not installed or cannot tell what it needs.
+    """
+    try:
+        import codecarbon.external.hardware  # noqa: F401  # needs psutil, rapidfuzz and more
+    except ImportError as error:
+        message = f"no estimate of CPU and RAM energy: {error}; {REMEDY}"
+        raise MeterUnavailableError(ReasonCode.NO_METER, message) from None
+    processor = find_processor()
+    return CodeCarbonMeter(processor, *find_memory())
+
+
+def find_processor() -> Processor:
+    """Ask CodeCarbon for CPU and TDP, and keep what it says about its own guesses.
+
+    A CPU that its table lacks is given 4 W a thread, one whose name cannot be read 85 W;
+    ``doubts`` then says so.
+    """
+    from codecarbon.core.cpu import TDP
+    from codecarbon.core.util import count_cpus, count_physical_cpus
+    from codecarbon.external.hardware import POWER_CONSTANT
+
+    with _warnings_kept() as doubts:
+        sockets, threads = count_physical_cpus(), count_cpus()
+    with _warnings_kept() as guesses:
+        found = TDP()
+    if not guesses:
+        return Processor(found.model, float(found.tdp * sockets), sockets, threads, tuple(doubts))
+    tdp_w = float(found.tdp or POWER_CONSTANT)  # the guess by threads covers all sockets already
+    guess = f"the TDP of CPU {found.model!r} is not known to CodeCarbon: {tdp_w:g} W assumed"
+    return Processor(found.model, tdp_w, sockets, threads, (guess, *doubts))
+
+
+def find_memory() -> tuple[float, float]:
+    """Modelled power in watts and size in GiB of the machine's memory.
+
+    Raises:
+        MeterUnavailableError: CodeCarbon cannot tell the size.
+    """
+    from codecarbon.external.ram import RAM
+
+    with _warnings_kept() as faults:
+        ram = RAM(tracking_mode="machine")
+        power_w = float(ram.total_power().W)
+    if power_w <= 0:  # its answer where it failed
+        message = f"no estimate of RAM energy: {'; '.join(faults)}"
+        raise MeterUnavailableError(ReasonCode.METER_FAILED, message)
+    return power_w, float(ram.machine_memory_GB)
+
+
+def _load_model(processor: Processor) -> CPU:
+    from codecarbon.external.hardware import CPU, MODE_CPU_LOAD
+
+    # an object of its own for each window: it keeps the counts of its last reading
+    tdp: Any = processor.tdp_w  # annotated int there, and yet a float in CodeCarbon's own table
+    return CPU("", MODE_CPU_LOAD, processor.model, tdp, tracking_mode="machine")
+
+
+@contextmanager
+def _warnings_kept() -> Iterator[list[str]]:
+    """Collect CodeCarbon's warnings instead of letting its logger write to the terminal."""
+    logger = logging.getLogger("codecarbon")
+    before = logger.handlers, logger.level, logger.propagate
+    kept = _Keeper()
+    logger.handlers, logger.propagate = [kept], False
+    logger.setLevel(logging.WARNING)
+    try:
+        yield kept.messages
+    finally:
+        logger.handlers, logger.propagate = before[0], before[2]
+        logger.setLevel(before[1])
+
+
+class _Keeper(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())

@@ -1,0 +1,216 @@
+"""The estimate of CPU and RAM: labelled, offline, never zero."""
+
+import logging
+import socket
+import sys
+import threading
+import time
+
+import pytest
+
+from pytest_energy.measurement import ReasonCode
+from pytest_energy.meters import codecarbon as estimate
+from pytest_energy.meters.base import MeterRequest, MeterUnavailableError, open_meter
+from pytest_energy.meters.codecarbon import CodeCarbonMeter, Processor
+
+PROCESSOR = Processor(model="Example 9000", tdp_w=100.0, sockets=1, threads=4)
+
+
+@pytest.fixture
+def meter():
+    """A meter of a made-up machine."""
+    return CodeCarbonMeter(PROCESSOR, ram_power_w=20.0, ram_gib=31.6)
+
+
+@pytest.fixture
+def kernel_counts(monkeypatch):
+    """Set what the kernel has counted so far: ``kernel_counts(busy=…, idle=…)`` in seconds."""
+    import psutil
+
+    def install(*, busy: float, idle: float) -> None:
+        template = psutil.cpu_times()
+        counts = template._replace(**dict.fromkeys(template._fields, 0.0))
+        monkeypatch.setattr(psutil, "cpu_times", lambda: counts._replace(user=busy, idle=idle))
+
+    return install
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until told."""
+    now = {"s": 1000.0}
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: now["s"])
+    return now
+
+
+@pytest.mark.parametrize(
+    ("busy", "idle", "cpu_power_w"),
+    [
+        (0.0, 8.0, 10.0),  # no load: a tenth of the TDP
+        (4.0, 4.0, 100 * (0.1 + 0.9 * 0.5**3)),  # half load: the cubic
+        (8.0, 0.0, 100.0),  # full load: the TDP
+    ],
+)
+def test_energy_is_modelled_power_times_time(meter, kernel_counts, clock, busy, idle, cpu_power_w):
+    """Joules are CodeCarbon's power at the window's own load, times the window's length."""
+    kernel_counts(busy=100.0, idle=100.0)
+    edge = meter.begin()
+    clock["s"] += 2.0
+    kernel_counts(busy=100.0 + busy, idle=100.0 + idle)
+
+    reading = meter.end(edge)
+
+    assert reading.duration_s == 2.0
+    assert reading.channels == pytest.approx({"cpu": 2 * cpu_power_w, "ram": 40.0})
+    assert reading.valid
+
+
+def test_an_empty_window_is_not_zero(meter, kernel_counts, clock):
+    """Where the kernel's counts have not moved, the model's floor is taken, not zero."""
+    kernel_counts(busy=5.0, idle=5.0)
+    edge = meter.begin()
+    clock["s"] += 0.001
+
+    assert meter.end(edge).channels == pytest.approx({"cpu": 0.010, "ram": 0.020})
+
+
+def test_windows_may_overlap(meter, kernel_counts, clock):
+    """A window inside another does not disturb the load that the outer one sees."""
+    kernel_counts(busy=0.0, idle=0.0)
+    outer = meter.begin()
+    kernel_counts(busy=8.0, idle=0.0)
+    clock["s"] += 2.0
+    inner = meter.begin()
+    clock["s"] += 2.0
+    kernel_counts(busy=8.0, idle=8.0)
+
+    assert meter.end(inner).conditions["cpu.power_w"] == pytest.approx(10.0)
+    assert meter.end(outer).conditions["cpu.power_w"] == pytest.approx(100 * (0.1 + 0.9 / 8))
+
+
+def test_uncertainty_is_that_of_a_model(meter, kernel_counts, clock):
+    """The model term spans what the hardware could draw; the resolution does not grow with time."""
+    kernel_counts(busy=0.0, idle=0.0)
+    edges = [meter.begin(), meter.begin()]
+    clock["s"] += 1.0
+    kernel_counts(busy=2.0, idle=2.0)
+    short = meter.end(edges[0])
+    clock["s"] += 9.0
+    long = meter.end(edges[1])
+
+    assert short.budget["model"] == pytest.approx((90**2 + 40**2) ** 0.5 / 12**0.5)
+    assert long.budget["model"] == pytest.approx(10 * short.budget["model"])
+    assert long.budget["resolution"] == short.budget["resolution"] > 0
+
+
+def test_estimates_say_so(meter):
+    """The meter calls itself an estimate and names the power it assumes."""
+    assert meter.info.estimated
+    assert meter.info.source == "model"
+    assert meter.info.details["cpu_tdp_w"] == 100.0
+    assert meter.environment.identity["device"] == "Example 9000"
+    assert meter.environment.identity["ram_gib"] == 32
+    assert meter.environment.context["codecarbon"]
+
+
+@pytest.fixture
+def cpu_name(monkeypatch):
+    """Let the machine's CPU have the name given."""
+    from codecarbon.core import cpu
+
+    return lambda name: monkeypatch.setattr(cpu, "detect_cpu_model", lambda: name)
+
+
+def test_a_known_cpu_has_its_own_tdp(cpu_name):
+    """A CPU of CodeCarbon's table is given the table's TDP for each socket, without remarks."""
+    cpu_name("Intel(R) Xeon(R) Platinum 8370C CPU @ 2.80GHz")
+
+    processor = estimate.find_processor()
+
+    assert processor.tdp_w == 205 * processor.sockets
+    assert processor.doubts == ()
+
+
+@pytest.mark.parametrize("name", ["Acme Thinker 1", None])
+def test_an_unknown_cpu_is_told(cpu_name, kernel_counts, name):
+    """A TDP that is a guess is named as one in every reading, without making it invalid."""
+    cpu_name(name)
+    meter = CodeCarbonMeter(estimate.find_processor(), ram_power_w=20.0, ram_gib=16)
+
+    reading = meter.end(meter.begin())
+
+    (reason,) = reading.reasons
+    assert reason.code is ReasonCode.NOTE
+    assert not reason.fatal
+    assert f"{meter.info.details['cpu_tdp_w']:g} W assumed" in reason.message
+    assert meter.info.details["cpu_tdp_source"] == "assumed"
+    assert reading.valid
+
+
+def test_no_connection_and_no_thread(monkeypatch, capfd):
+    """Opening, a window and closing make no socket, start no thread and print nothing."""
+    from codecarbon.core.util import detect_cpu_model
+
+    def refuse(*arguments, **keywords):
+        raise AssertionError("a connection or a thread was tried")
+
+    detect_cpu_model.cache_clear()  # look again, even where another test has looked already
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    meter = open_meter("codecarbon", MeterRequest(country="DEU"))
+    reading = meter.end(meter.begin())
+    meter.close()
+
+    assert reading.valid
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_loggers_of_codecarbon_are_left_as_they_were():
+    """Opening the meter leaves no handler of ours behind."""
+    logger = logging.getLogger("codecarbon")
+    before = list(logger.handlers), logger.level, logger.propagate
+
+    open_meter("codecarbon", MeterRequest()).close()
+
+    assert (list(logger.handlers), logger.level, logger.propagate) == before
+
+
+def test_a_real_window_has_joules():
+    """On this very machine a window gives positive joules below what the model can reach."""
+    meter = open_meter("codecarbon", MeterRequest())
+    edge = meter.begin()
+    while time.perf_counter() - edge.time_s < meter.shortest_window_s:
+        sum(range(1000))
+
+    reading = meter.end(edge)
+
+    details = meter.info.details
+    assert reading.duration_s >= meter.shortest_window_s
+    assert 0 < reading.channels["cpu"] <= details["cpu_tdp_w"] * reading.duration_s
+    assert reading.channels["ram"] == details["ram_power_w"] * reading.duration_s
+
+
+def test_without_codecarbon_the_remedy_is_told(monkeypatch):
+    """Where CodeCarbon is not installed the meter says what to install."""
+    monkeypatch.setitem(sys.modules, "codecarbon.external.hardware", None)
+
+    with pytest.raises(MeterUnavailableError, match=r"pip install 'pytest-energy\[carbon\]'"):
+        open_meter("codecarbon", MeterRequest())
+
+
+def test_a_ram_model_that_fails_is_no_zero(monkeypatch):
+    """CodeCarbon answers 0 W where it cannot size the memory: the meter then refuses to open."""
+    import psutil
+
+    def fail():
+        raise OSError("no /proc")
+
+    monkeypatch.setattr(psutil, "virtual_memory", fail)
+
+    with pytest.raises(MeterUnavailableError, match="no /proc") as caught:
+        open_meter("codecarbon", MeterRequest())
+    assert caught.value.reason.code is ReasonCode.METER_FAILED
