@@ -95,6 +95,7 @@ class CodeCarbonMeter:
             "ram_gib": round(self._ram_gib),
             "meter": "codecarbon",
             "meter_source": "model",
+            "estimated": True,
         }
         return Environment(identity=identity, context={"codecarbon": version("codecarbon")})
 
