@@ -52,21 +52,25 @@ class Edge:
     """The beginning of a window: what the meter read there."""
 
     start: float
-    """Seconds since the epoch (UTC)."""
+    """Seconds since the epoch (UTC) when ``begin`` returned."""
     time_s: float
-    """``time.perf_counter()`` at the edge."""
+    """``time.perf_counter()`` when ``begin`` returned."""
     state: object
     """The meter's own; nobody else looks into it."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a meter says of the time between two edges."""
+    """What a meter says of a window: from the return of ``begin`` to the call of ``end``.
+
+    Where a sensor ticks, its ticks lie a little outside the window; the meter itself takes off
+    what was used there, and counts the uncertainty of that in the budget.
+    """
 
     duration_s: float
-    """Between the edges, which lie at or outside the passes: at least as long as them."""
+    """From the return of ``begin`` to the call of ``end``."""
     channels: Mapping[str, float]
-    """Joules by channel between the edges; a channel that could not be read is absent."""
+    """Joules of the window by channel; a channel that could not be read is absent."""
     budget: Mapping[str, float] = field(default_factory=dict)
     """Standard uncertainties of the sum, in joules, by cause."""
     conditions: Mapping[str, float] = field(default_factory=dict)
@@ -112,11 +116,15 @@ class Meter(Protocol):
         ...
 
     def begin(self) -> Edge:
-        """Open a window: return at a tick of the counter, where there is one."""
+        """Open a window: find a tick of the counter, where there is one, and return."""
         ...
 
     def end(self, edge: Edge) -> Reading:
-        """Close the window that ``edge`` opened; the device is synchronised already."""
+        """Close the window that ``edge`` opened; the device is synchronised already.
+
+        The window ends when this is called, whatever the meter does afterwards. It is also called
+        where the passes raised, and must then give back what ``begin`` took.
+        """
         ...
 
     def close(self) -> None:

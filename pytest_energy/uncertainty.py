@@ -1,0 +1,144 @@
+"""From rounds to results: joules, seconds and watts a pass, each with its budget.
+
+Source: JCGM 100:2008, *Guide to the expression of uncertainty in measurement* (GUM).
+
+A round brings type B terms: what its meter says of resolution and edges. The rounds together bring
+a type A term: their scatter. Resolution and edges make rounds scatter, too, so that the scatter
+contains them already and the two are not added: the interval is the wider of Student's t on the
+scatter (GUM G.3) and of the type B terms. Of few rounds the first may be narrow by luck, and the
+second keeps it honest; the coverage of this rule is tested. Terms that all rounds share are added
+in quadrature.
+
+The sensor's gain is no term here: it is the same in all windows of one board, cancels where a board
+is compared with itself, and enters by :func:`with_gain` where boards differ.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+from pytest_energy.measurement import Quantity, Round
+from pytest_energy.statistics import COVERAGE, combine, expand, standard_error
+
+SCATTER = "scatter"
+SHARED = frozenset({"idle", "gain"})
+"""Terms that are the same in all rounds of a session: more rounds do not make them smaller."""
+
+
+def summarize(
+    rounds: Sequence[Round],
+    idle_power_w: Mapping[str, Quantity] | None = None,
+    per: str = "pass",
+) -> dict[str, Quantity]:
+    """What the rounds say of one pass.
+
+    Args:
+        rounds: At least one round.
+        idle_power_w: Idle power by channel, where it was measured.
+        per: What a pass is called in the unit: ``pass``, ``epoch``, ``call``.
+
+    Returns:
+        ``latency_s`` always; ``energy_j`` and ``power_w`` where every round has its joules;
+        ``net_energy_j`` where the idle power of every channel is known, too.
+    """
+    metrics = {"latency_s": _mean(rounds, lambda r: (r.duration_s / r.passes, {}), "s")}
+    if any(measured.energy_j is None for measured in rounds):
+        return metrics
+    metrics["energy_j"] = _mean(rounds, _energy, f"J/{per}")
+    metrics["power_w"] = _mean(rounds, _power, "W")
+    if idle_power_w and all(set(r.channels) == set(idle_power_w) for r in rounds):
+        net = _net(list(idle_power_w.values()))
+        metrics["net_energy_j"] = _mean(rounds, net, f"J/{per}")
+    return metrics
+
+
+def dominant(quantity: Quantity) -> str | None:
+    """The name of the largest term of the budget: what to improve first; ``None`` for no budget."""
+    return max(quantity.budget, key=quantity.budget.__getitem__, default=None)
+
+
+def with_gain(quantity: Quantity, relative_limit: float) -> Quantity:
+    """``quantity`` as another board would have to see it: with the sensor's gain in its budget.
+
+    Args:
+        quantity: Measured on one board.
+        relative_limit: Boards of a model lie within plus or minus this share, evenly.
+    """
+    gain = abs(quantity.value) * relative_limit / math.sqrt(3)
+    known = quantity.uncertainty or 0.0
+    terms = {**quantity.budget, "gain": gain}
+    return quantity.model_copy(
+        update={"budget": terms, "uncertainty": combine((known, COVERAGE * math.sqrt(3) * gain))}
+    )
+
+
+Observed = Callable[[Round], tuple[float, Mapping[str, float]]]
+"""A round's value of a metric and its type B standard uncertainties by cause."""
+
+
+def _energy(measured: Round) -> tuple[float, Mapping[str, float]]:
+    return _joules(measured) / measured.passes, _scaled(measured.budget, 1 / measured.passes)
+
+
+def _power(measured: Round) -> tuple[float, Mapping[str, float]]:
+    share = 1 / measured.duration_s
+    return _joules(measured) * share, _scaled(measured.budget, share)
+
+
+def _net(idle: Sequence[Quantity]) -> Observed:
+    idle_w = sum(quantity.value for quantity in idle)
+    idle_u = combine(combine(quantity.budget.values()) for quantity in idle)
+
+    def observe(measured: Round) -> tuple[float, Mapping[str, float]]:
+        gross, budget = _energy(measured)
+        latency_s = measured.duration_s / measured.passes
+        return gross - idle_w * latency_s, {**budget, "idle": idle_u * latency_s}
+
+    return observe
+
+
+def _joules(measured: Round) -> float:
+    if measured.energy_j is None:
+        raise ValueError("a round without joules has no energy")
+    return measured.energy_j
+
+
+def _scaled(budget: Mapping[str, float], factor: float) -> dict[str, float]:
+    return {cause: term * factor for cause, term in budget.items()}
+
+
+def _mean(rounds: Sequence[Round], observe: Observed, unit: str) -> Quantity:
+    values, budgets = zip(*(observe(measured) for measured in rounds), strict=True)
+    terms = {cause: _pooled(cause, budgets) for budget in budgets for cause in budget}
+    if len(values) > 1:
+        terms[SCATTER] = standard_error(values)
+    value = statistics.fmean(values)
+    if not terms:
+        return Quantity(value=value, unit=unit)
+    uncertainty, freedom = _interval(terms, len(values) - 1)
+    return Quantity(
+        value=value,
+        unit=unit,
+        uncertainty=uncertainty,
+        degrees_of_freedom=freedom,
+        budget=terms,
+    )
+
+
+def _pooled(cause: str, budgets: Sequence[Mapping[str, float]]) -> float:
+    """A term of the mean of all rounds: independent between them, or shared by all."""
+    terms = [budget.get(cause, 0.0) for budget in budgets]
+    if cause in SHARED:
+        return statistics.fmean(terms)
+    return combine(terms) / len(terms)
+
+
+def _interval(terms: Mapping[str, float], freedom: int) -> tuple[float, float | None]:
+    """Half-width of the 95 % interval, and the degrees of freedom where the scatter sets it."""
+    shared = expand(combine(terms[cause] for cause in terms.keys() & SHARED))
+    resolved = expand(combine(terms[cause] for cause in terms.keys() - SHARED - {SCATTER}))
+    scattered = expand(terms[SCATTER], freedom) if SCATTER in terms else 0.0
+    half_width = combine((max(resolved, scattered), shared))
+    return half_width, float(freedom) if scattered > resolved else None
