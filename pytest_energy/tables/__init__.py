@@ -1,0 +1,23 @@
+"""The tables of published energy studies, filled from a run's results.
+
+Each module ``paper_x.py`` declares the tables of one study: rows and columns say by workload facts
+which benchmarks fill them, so a test may be called anything. The study's own figures come from the
+CSV files in ``papers/`` and stand in columns of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from pytest_energy.measurement import Result
+from pytest_energy.tables.layout import Table
+
+PAPERS = ("a", "b", "c", "d", "e")
+
+
+def tables_of(paper: str, results: Sequence[Result]) -> tuple[Table, ...]:
+    """The tables of ``paper``, one of :data:`PAPERS`, filled from ``results``."""
+    module = import_module(f"{__name__}.paper_{paper}")
+    tables: tuple[Table, ...] = module.tables(results)
+    return tables

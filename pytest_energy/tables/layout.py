@@ -1,0 +1,225 @@
+"""A table as a declaration: which benchmarks fill a row, which figure fills a column.
+
+A cell without a figure says why. Where several benchmarks fill one cell (repeated runs), it shows
+their median.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Literal
+
+from pytest_energy.measurement import Result, Scalar
+
+Better = Literal["higher", "lower"]
+Where = Mapping[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of ours, or the reason why there is none."""
+
+    value: float | None = None
+    uncertainty: float | None = None
+    """Half-width of the 95 % interval; ``None`` for exact or unassessed values."""
+    missing: str = ""
+    """Why ``value`` is ``None``."""
+
+
+Read = Callable[[Result], Figure]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of ours, and the paper's columns beside it."""
+
+    heading: str
+    read: Read
+    where: Where = field(default_factory=dict)
+    """Workload facts that a benchmark must have, beyond those of the row."""
+    paper: Mapping[str, str] = field(default_factory=dict)
+    """Heading of a paper's column, and its name in the CSV file."""
+    better: Better | None = None
+    """Which direction is good; ``None`` where the column is not a contest."""
+    form: str = ".4g"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: the benchmarks that fill it, the paper's own line."""
+
+    label: str
+    where: Where
+    paper: Mapping[str, str] = field(default_factory=dict)
+    """The paper's figures by column name of its CSV file."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table shows at one place."""
+
+    text: str
+    as_good: bool = False
+    """As good as or better than the baseline of its column."""
+    best: bool = False
+    """The best of its column."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A filled table, ready to be rendered."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    """Departures from the paper, and what else a reader must know."""
+
+
+def metric(name: str, factor: float = 1.0) -> Read:
+    """Read a metric, times ``factor``."""
+
+    def read(result: Result) -> Figure:
+        quantity = result.metrics.get(name)
+        if quantity is None:
+            return Figure(missing=why_missing(result))
+        known = quantity.uncertainty
+        return Figure(quantity.value * factor, None if known is None else known * factor)
+
+    return read
+
+
+def fact(name: str) -> Read:
+    """Read a number among the workload's facts."""
+
+    def read(result: Result) -> Figure:
+        value = result.workload.get(name)
+        if isinstance(value, int | float):
+            return Figure(float(value))
+        return Figure(missing="not recorded")
+
+    return read
+
+
+def why_missing(result: Result) -> str:
+    """Why a benchmark lacks a metric, in a few words: ``not measured (no-meter)``."""
+    fatal = dict.fromkeys(str(reason.code) for reason in result.reasons if reason.fatal)
+    if result.status == "invalid":
+        return f"invalid ({', '.join(fatal)})"
+    return f"not measured ({', '.join(fatal)})" if fatal else "not measured"
+
+
+def matching(results: Sequence[Result], where: Where) -> list[Result]:
+    """The benchmarks whose kind and workload agree with ``where``."""
+
+    def agrees(result: Result) -> bool:
+        facts = {"kind": result.kind, **result.workload}
+        return all(facts.get(name) == value for name, value in where.items())
+
+    return [result for result in results if agrees(result)]
+
+
+def figure_of(results: Sequence[Result], read: Read) -> Figure:
+    """The figure of one benchmark, or the median of several."""
+    figures = [read(result) for result in results]
+    known = [figure for figure in figures if figure.value is not None]
+    if not known:
+        return figures[0] if figures else Figure(missing="not run")
+    if len(known) == 1:
+        return known[0]
+    return Figure(statistics.median(figure.value for figure in known if figure.value is not None))
+
+
+def fill(
+    title: str,
+    corner: str,
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    results: Sequence[Result],
+    notes: Sequence[str] = (),
+    baseline: str | None = None,
+) -> Table:
+    """Fill a table.
+
+    Args:
+        title: What stands above it.
+        corner: Heading of the row labels.
+        rows: Its lines, in the paper's order.
+        columns: Its columns, in the paper's order.
+        results: The benchmarks of a run.
+        notes: Departures that always hold; those that the results show are added.
+        baseline: Label of the row that others are compared with, where there is one.
+    """
+    filled = [_fill_column(column, rows, results, baseline) for column in columns]
+    lines = [
+        (Cell(row.label), *(cell for cells in filled for cell in cells[index]))
+        for index, row in enumerate(rows)
+    ]
+    headings = [heading for column in columns for heading in (column.heading, *column.paper)]
+    used = [result for row in rows for result in matching(results, row.where)]
+    return Table(title, (corner, *headings), tuple(lines), (*notes, *departures(used)))
+
+
+def _fill_column(
+    column: Column, rows: Sequence[Row], results: Sequence[Result], baseline: str | None
+) -> list[tuple[Cell, ...]]:
+    figures = {
+        row.label: figure_of(matching(results, {**row.where, **column.where}), column.read)
+        for row in rows
+    }
+    yardstick = figures[baseline] if baseline is not None else None
+    best = _best(figures.values(), column.better)
+    cells = []
+    for row in rows:
+        figure = figures[row.label]
+        ours = Cell(
+            figure.missing if figure.value is None else format(figure.value, column.form),
+            as_good=row.label != baseline and is_as_good(figure, yardstick, column.better),
+            best=figure.value is not None and figure.value == best,
+        )
+        theirs = (Cell(row.paper.get(name, "") or "–") for name in column.paper.values())
+        cells.append((ours, *theirs))
+    return cells
+
+
+def is_as_good(figure: Figure, baseline: Figure | None, better: Better | None) -> bool:
+    """Whether ``figure`` is as good as the baseline or better, within their uncertainties."""
+    if baseline is None or better is None or figure.value is None or baseline.value is None:
+        return False
+    gain = figure.value - baseline.value
+    slack = math.hypot(figure.uncertainty or 0.0, baseline.uncertainty or 0.0)
+    return (gain if better == "higher" else -gain) >= -slack
+
+
+def _best(figures: Iterable[Figure], better: Better | None) -> float | None:
+    values = [figure.value for figure in figures if figure.value is not None]
+    if better is None or len(values) < 2:
+        return None
+    return max(values) if better == "higher" else min(values)
+
+
+def departures(results: Sequence[Result]) -> tuple[str, ...]:
+    """What the results themselves say about how they depart from the paper."""
+    notes = []
+    if any(result.status == "estimated" for result in results):
+        notes.append("Joules are estimates of a model of the hardware, not measurements.")
+    if any(result.workload.get("scale") == "small" for result in results):
+        notes.append(
+            "Small scale: images, batches and epochs are far below the paper's, so joules, times "
+            "and scores show that the benchmark runs and nothing more. "
+            "Parameters, MACs and FLOPs are those of the paper's input."
+        )
+    pairs = {(str(r.workload.get("dataset")), str(r.workload.get("data"))) for r in results}
+    notes += [f"Ran on {ran}, not on {named}." for named, ran in sorted(pairs) if ran != named]
+    return tuple(notes)
+
+
+def paper_rows(name: str) -> list[dict[str, str]]:
+    """The lines of one of the files in ``papers/``."""
+    text = (files("pytest_energy.tables") / "papers" / name).read_text("utf-8")
+    return list(csv.DictReader(text.splitlines()))

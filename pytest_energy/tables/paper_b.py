@@ -1,0 +1,186 @@
+"""Xu, Martínez-Fernández, Martinez, Franch 2023: transfer learning with frozen bases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_energy.measurement import Result
+from pytest_energy.tables.layout import (
+    Cell,
+    Column,
+    Figure,
+    Read,
+    Row,
+    Table,
+    departures,
+    fill,
+    matching,
+    metric,
+    paper_rows,
+)
+from pytest_energy.tables.ranks import Association, agreement, architecture_effect, data_effect
+
+MODELS = {"VGG16": "vgg16_frozen", "VGG19": "vgg19_frozen", "ResNet50": "resnet50_frozen"}
+DATASETS = {"CIFAR10": "cifar10", "MNIST": "mnist"}
+LOCATIONS = ("Oregon", "S.Carolina", "Taipei")
+TRAINING = {"paper": "b", "kind": "training", "technique": "baseline"}
+BATCH = 32
+JOULES_PER_KWH = 3.6e6
+WATTMETER = "wattmeter_energy_j"
+"""Metric under which an imported wattmeter log keeps its joules of the benchmark."""
+
+MEDIAN_NOTE = "Each training ran three times; shown is the median of the runs that are there."
+
+
+def tables(results: Sequence[Result]) -> tuple[Table, ...]:
+    """Tables 2, 6 and 7, and the paper's tests."""
+    return (
+        fill(
+            "Paper B, Table 2: parameters and FLOPs",
+            "architecture, data",
+            _rows("b_table2_experiments.csv"),
+            EXPERIMENTS,
+            results,
+            ("FLOPs are for a batch of 32, two a multiply-add.",),
+        ),
+        fill(
+            "Paper B, Table 6: accuracy, energy, Score",
+            "architecture, data",
+            _score_rows(),
+            SCORES,
+            results,
+            (
+                MEDIAN_NOTE,
+                "Score is accuracy / energy in kWh; the paper's printed Score is in places not "
+                "that of its own row.",
+            ),
+        ),
+        fill(
+            "Paper B, Table 7: wattmeter and profiler",
+            "architecture, data",
+            _rows("b_table7_wattmeter.csv"),
+            INSTRUMENTS,
+            results,
+            (MEDIAN_NOTE, "kWh of the full schedule; channels that no meter covers are missing."),
+        ),
+        _tests(results),
+    )
+
+
+def _rows(file: str) -> list[Row]:
+    return [_row(line["architecture"], line["data"], line) for line in paper_rows(file)]
+
+
+def _row(architecture: str, data: str, paper: Mapping[str, str]) -> Row:
+    where = {**TRAINING, "model": MODELS[architecture], "dataset": DATASETS[data]}
+    return Row(f"{architecture}, {data}", where, paper)
+
+
+def _score_rows() -> list[Row]:
+    """Table 6 with its three locations, which share one measurement of ours, side by side."""
+    sides: dict[tuple[str, str], dict[str, str]] = {}
+    for line in paper_rows("b_table6_scores.csv"):
+        side = sides.setdefault((line["architecture"], line["data"]), {})
+        side |= {f"{name} {line['location']}": value for name, value in line.items()}
+    return [_row(architecture, data, side) for (architecture, data), side in sides.items()]
+
+
+def _channel(*channels: str) -> Read:
+    """Joules of channels in kWh, scaled from the measured epochs to the full schedule."""
+
+    def read(result: Result) -> Figure:
+        whole, epoch = result.metrics.get("total_energy_j"), result.metrics.get("energy_j")
+        found = [
+            joules
+            for measured in result.rounds
+            for name, joules in measured.channels.items()
+            if name.rstrip("0123456789") in channels
+        ]
+        if whole is None or epoch is None or not epoch.value or not found:
+            return Figure(missing=f"not measured (no {'/'.join(channels)} channel)")
+        epochs_measured = sum(measured.passes for measured in result.rounds)
+        scale = whole.value / epoch.value / epochs_measured
+        return Figure(sum(found) * scale / JOULES_PER_KWH)
+
+    return read
+
+
+def _beside(heading: str, name: str) -> dict[str, str]:
+    return {f"{heading} ({place})": f"{name} {place}" for place in LOCATIONS}
+
+
+EXPERIMENTS = (
+    Column("total M", metric("params", 1e-6), paper={"paper: total M": "total_parameters_m"}),
+    Column(
+        "trainable M",
+        metric("trainable_params", 1e-6),
+        paper={"paper: trainable M": "trainable_parameters_m"},
+    ),
+    Column(
+        "total GFLOPs",
+        metric("flops", BATCH * 1e-9),
+        paper={"paper: total GFLOPs": "total_gflops_batch32"},
+    ),
+    Column(
+        # the trained head is linear layers: two FLOPs a weight and sample
+        "trainable-layer GFLOPs",
+        metric("trainable_params", 2 * BATCH * 1e-9),
+        paper={"paper: trainable-layer GFLOPs": "trainable_layer_gflops"},
+    ),
+)
+SCORES = (
+    Column("accuracy", metric("accuracy"), paper=_beside("accuracy", "accuracy"), better="higher"),
+    Column(
+        "energy kWh",
+        metric("total_energy_j", 1 / JOULES_PER_KWH),
+        paper=_beside("energy kWh", "energy_kwh"),
+        better="lower",
+    ),
+    Column(
+        "Score", metric("score_per_kwh"), paper=_beside("Score", "printed_score"), better="higher"
+    ),
+)
+INSTRUMENTS = (
+    Column(
+        "wattmeter",
+        metric(WATTMETER, 1 / JOULES_PER_KWH),
+        paper={"paper: wattmeter": "wattmeter_kwh"},
+    ),
+    Column("CPU", _channel("cpu"), paper={"paper: CPU": "cpu_kwh"}),
+    Column("GPU", _channel("gpu"), paper={"paper: GPU": "gpu_kwh"}),
+    Column("RAM", _channel("ram", "dram"), paper={"paper: RAM": "ram_kwh"}),
+    Column(
+        "profiler total",
+        metric("total_energy_j", 1 / JOULES_PER_KWH),
+        paper={"paper: profiler total": "profiler_total_kwh"},
+    ),
+)
+
+
+def _tests(results: Sequence[Result]) -> Table:
+    """The paper's three questions, asked of every single run and not of medians."""
+    runs = matching(results, TRAINING)
+    energies = [
+        (str(run.workload["model"]), str(run.workload.get("dataset")), energy.value)
+        for run in runs
+        if (energy := run.metrics.get("total_energy_j")) is not None
+    ]
+    pairs = [
+        (wattmeter.value, energy.value)
+        for run in runs
+        if (wattmeter := run.metrics.get(WATTMETER)) is not None
+        and (energy := run.metrics.get("total_energy_j")) is not None
+    ]
+    lines = (
+        ("energy differs by architecture", architecture_effect([(m, e) for m, _, e in energies])),
+        ("energy differs by data", data_effect([(d, e) for _, d, e in energies])),
+        ("wattmeter and profiler agree in rank", agreement(pairs)),
+    )
+    rows = tuple(_tested(question, association) for question, association in lines)
+    headings = ("question", "test", "statistic", "p", "n")
+    return Table("Paper B: statistical tests", headings, rows, departures(runs))
+
+
+def _tested(question: str, found: Association) -> tuple[Cell, ...]:
+    shown = (f"{found.statistic:.3f}", f"{found.p:.3g}") if found.tested else (found.refusal, "–")
+    return tuple(Cell(text) for text in (question, found.test, *shown, str(found.count)))

@@ -1,0 +1,135 @@
+"""Edelman, Samsi, McDonald et al. 2023: what the knobs cost. Its results are statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pytest_energy.measurement import Result
+from pytest_energy.tables.layout import (
+    Cell,
+    Column,
+    Figure,
+    Row,
+    Table,
+    Where,
+    departures,
+    figure_of,
+    fill,
+    matching,
+    metric,
+    paper_rows,
+)
+
+RESNETS = (18, 34, 50, 101, 152)
+YOLOS = ("n", "s", "m", "l", "x")
+TRAINING = {"paper": "d", "kind": "training", "technique": "baseline", "sweep": None}
+CAPS_W = (250, 200, 150, 100)
+
+ENERGY = metric("total_energy_j")
+COLUMNS = (
+    Column("params M", metric("params", 1e-6)),
+    Column("FLOPs G", metric("flops", 1e-9)),
+    Column("training energy MJ", metric("total_energy_j", 1e-6), {"kind": "training"}),
+    Column("inference energy J", metric("energy_j"), {"kind": "inference"}),
+    Column("accuracy", metric("accuracy"), {"kind": "training"}),
+    Column("mAP", metric("map"), {"kind": "training"}),
+)
+YOLO_NOTE = (
+    "YOLOv5 is ultralytics' yolov5*.yaml with its anchor-free head: other parameters than the "
+    "paper's anchor-based release."
+)
+
+
+def tables(results: Sequence[Result]) -> tuple[Table, ...]:
+    """The statements, and the figures behind them."""
+    where = {"paper": "d", "technique": "baseline", "sweep": None}
+    models = {f"ResNet-{depth}": f"resnet{depth}" for depth in RESNETS}
+    models |= {f"YOLOv5{size}": f"yolov5{size}" for size in YOLOS}
+    rows = [Row(label, {**where, "model": model}) for label, model in models.items()]
+    return (
+        _statements(results),
+        fill("Paper D: depth and size", "model", rows, COLUMNS, results, (YOLO_NOTE,)),
+    )
+
+
+def _statements(results: Sequence[Result]) -> Table:
+    rows = tuple(
+        (
+            Cell(line["statement"]),
+            Cell(line["value"]),
+            Cell(answer(results)),
+            Cell(line["where"]),
+        )
+        for line, answer in zip(paper_rows("d_statements.csv"), ANSWERS, strict=True)
+    )
+    headings = ("statement", "paper", "ours", "where in the paper")
+    used = matching(results, {"paper": "d"})
+    return Table("Paper D: statements", headings, rows, departures(used))
+
+
+Answer = Callable[[Sequence[Result]], str]
+
+
+def _energy(results: Sequence[Result], where: Where) -> Figure:
+    return figure_of(matching(results, where), ENERGY)
+
+
+def _change(before: Figure, after: Figure) -> str:
+    """The relative change in percent, or why it is not known."""
+    if before.value is None or after.value is None:
+        return before.missing or after.missing
+    return f"{after.value / before.value - 1:+.0%}" if before.value else "not measured"
+
+
+def _between(before: Where, after: Where) -> Answer:
+    return lambda results: _change(_energy(results, before), _energy(results, after))
+
+
+def _resnet(depth: int) -> Where:
+    return {**TRAINING, "model": f"resnet{depth}"}
+
+
+def _sweep(knob: str, value: str | int) -> Where:
+    return {"paper": "d", "kind": "training", "model": "resnet50", "sweep": knob, knob: value}
+
+
+def _below_resnet50(results: Sequence[Result]) -> str:
+    changes = (_between(_resnet(50), _resnet(depth))(results) for depth in (34, 18))
+    return " (34), ".join(changes) + " (18)"
+
+
+def _capped(results: Sequence[Result]) -> str:
+    free = _energy(results, _sweep("power_cap_w", 250))
+    capped = (_energy(results, _sweep("power_cap_w", cap)) for cap in (150, 100))
+    return " (150 W), ".join(_change(free, figure) for figure in capped) + " (100 W)"
+
+
+def _target(batch: int) -> Where:
+    return {"paper": "d", "sweep": "target", "model": "resnet50", "batch_size_swept": batch}
+
+
+def _batch_to_target(results: Sequence[Result]) -> str:
+    read = metric("target_energy_j")
+    to_target = {b: figure_of(matching(results, _target(b)), read) for b in (64, 256, 512)}
+    against = [_change(to_target[other], to_target[256]) for other in (64, 512)]
+    return f"{against[0]} (64), {against[1]} (512)"
+
+
+def _points(results: Sequence[Result]) -> str:
+    accuracy = metric("accuracy", 100)
+    before, after = (figure_of(matching(results, _resnet(d)), accuracy) for d in (50, 101))
+    if before.value is None or after.value is None:
+        return before.missing or after.missing
+    return f"{after.value - before.value:+.1f} points"
+
+
+ANSWERS: tuple[Answer, ...] = (
+    _between(_sweep("precision", "float32"), _sweep("precision", "mixed")),
+    _capped,
+    _between(_resnet(50), _resnet(101)),
+    _between(_resnet(50), _resnet(152)),
+    _below_resnet50,
+    _batch_to_target,
+    _points,
+)
+"""One a line of ``d_statements.csv``."""

@@ -1,0 +1,63 @@
+"""Tables as Markdown and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from pytest_energy.tables.layout import Cell, Table
+
+LEGEND = "**Bold**: as good as or better than the baseline. ★: best of the column."
+
+
+def render_markdown(tables: Sequence[Table]) -> str:
+    """The tables one after the other as GitHub-flavoured Markdown, each with its notes."""
+    return "\n".join(_markdown(table) for table in tables)
+
+
+def _markdown(table: Table) -> str:
+    lines = [f"## {table.title}", "", _line(table.headings), _line(["---"] * len(table.headings))]
+    lines += [_line([_marked(cell) for cell in row]) for row in table.rows]
+    if any(cell.as_good or cell.best for row in table.rows for cell in row):
+        lines += ["", LEGEND]
+    if table.notes:
+        lines += ["", *(f"- {note}" for note in table.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(texts: Sequence[str]) -> str:
+    escaped = (text.replace("|", "\\|") for text in texts)
+    return f"| {' | '.join(escaped)} |"
+
+
+def _marked(cell: Cell) -> str:
+    text = f"**{cell.text}**" if cell.as_good else cell.text
+    return f"{text} ★" if cell.best else text
+
+
+def render_csv(tables: Sequence[Table]) -> str:
+    """The tables as CSV: title, headings, rows, an empty line between two of them.
+
+    What Markdown shows by bold and star stands in a column of its own, ``marks``: the headings of
+    the cells that are ``as-good`` and ``best``. Notes are left to Markdown.
+    """
+    return "\n".join(_csv(table) for table in tables)
+
+
+def _csv(table: Table) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([table.title])
+    writer.writerow([*table.headings, "marks"])
+    for row in table.rows:
+        writer.writerow([*(cell.text for cell in row), _marks(table.headings, row)])
+    return buffer.getvalue()
+
+
+def _marks(headings: Sequence[str], row: Sequence[Cell]) -> str:
+    marks = []
+    for heading, cell in zip(headings, row, strict=True):
+        names = [name for name, on in (("as-good", cell.as_good), ("best", cell.best)) if on]
+        marks += [f"{heading}: {' '.join(names)}"] if names else []
+    return "; ".join(marks)

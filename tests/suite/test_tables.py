@@ -1,0 +1,311 @@
+"""Tables of the papers from made-up results."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_energy.cli import main
+from pytest_energy.measurement import (
+    Environment,
+    Kind,
+    Outcome,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Result,
+    Round,
+    Run,
+    RunInfo,
+    Verdict,
+    save_run,
+)
+from pytest_energy.tables import PAPERS, tables_of
+from pytest_energy.tables.layout import Cell, Table, paper_rows
+from pytest_energy.tables.paper_c import TECHNIQUES
+from pytest_energy.tables.ranks import agreement, architecture_effect, data_effect
+
+
+def result(
+    kind: Kind,
+    workload: Mapping[str, Any],
+    metrics: Mapping[str, float | tuple[float, float]],
+    **more: Any,
+) -> Result:
+    """A result as a run keeps it; a metric may be a pair of value and uncertainty."""
+    pairs = {name: m if isinstance(m, tuple) else (m, None) for name, m in metrics.items()}
+    return Result(
+        id=f"test::{kind}[{'-'.join(map(str, workload.values()))}]",
+        kind=kind,
+        workload=dict(workload),
+        metrics={n: Quantity(value=v, uncertainty=u, unit="1") for n, (v, u) in pairs.items()},
+        verdict=Verdict(outcome=Outcome.NEW),
+        **{"status": "measured", **more},
+    )
+
+
+def inference_c(technique: str, **metrics: float | tuple[float, float]) -> Result:
+    """A row of paper C's Table 4, CIFAR-100 side."""
+    return result(
+        "inference",
+        {
+            "paper": "c",
+            "task": "classification",
+            "technique": technique,
+            "dataset": "cifar100",
+            "data": "cifar100",
+        },
+        metrics,
+    )
+
+
+def cell(table: Table, label: str, heading: str) -> Cell:
+    """The cell of a row and a column."""
+    row = next(row for row in table.rows if row[0].text == label)
+    return row[table.headings.index(heading)]
+
+
+def training_b(model: str, dataset: str, energy_j: float, **metrics: float) -> Result:
+    """One of paper B's runs."""
+    workload = {
+        "paper": "b",
+        "technique": "baseline",
+        "model": model,
+        "dataset": dataset,
+        "data": dataset,
+    }
+    metrics = {"total_energy_j": energy_j, "energy_j": energy_j / 10, **metrics}
+    return result("training", workload, metrics)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_without_results_every_cell_of_ours_says_that_nothing_ran(paper: str) -> None:
+    """A table of an empty run has the paper's figures, and no figure of ours."""
+    for table in tables_of(paper, []):
+        ours = [
+            cell.text
+            for row in table.rows
+            for heading, cell in list(zip(table.headings, row, strict=True))[1:]
+            if "paper" not in heading and "(" not in heading
+        ]
+        assert all(not text.replace(".", "").isdigit() or text == "0" for text in ours), ours
+
+
+def test_paper_c_keeps_the_rows_of_each_table() -> None:
+    """Tables 1 to 4 have the paper's 18, 14, 8 and 7 rows, in its order."""
+    tables = tables_of("c", [])
+    assert [len(table.rows) for table in tables] == [18, 14, 8, 7]
+    assert tables[3].rows[0][0].text == "Baseline"
+
+
+def test_every_method_of_paper_c_has_a_technique() -> None:
+    """No row of a paper's table is left out of the mapping from labels to techniques."""
+    files = ("c_table1_segmentation_training.csv", "c_table2_classification_training.csv")
+    assert {row["method"] for file in files for row in paper_rows(file)} == set(TECHNIQUES)
+
+
+def test_as_good_as_the_baseline_is_bold_and_the_best_is_starred() -> None:
+    """Less energy than the baseline is bold, the least of the column is starred."""
+    results = [
+        inference_c("baseline", energy_j=1.0),
+        inference_c("blurpool", energy_j=1.2),
+        inference_c("coordconv", energy_j=0.9),
+        inference_c("ge_theta", energy_j=0.8),
+    ]
+    table = tables_of("c", results)[3]
+    heading = "CIFAR-100 energy J"
+    assert not cell(table, "BlurPool", heading).as_good
+    assert cell(table, "CoordConv", heading) == Cell("0.9", as_good=True, best=False)
+    assert cell(table, "GE- θ", heading) == Cell("0.8", as_good=True, best=True)
+    assert cell(table, "Baseline", heading) == Cell("1")
+
+
+def test_a_difference_inside_the_uncertainty_is_as_good() -> None:
+    """2 % more energy, each known to 3 %, is as good as the baseline."""
+    results = [
+        inference_c("baseline", energy_j=(1.0, 0.03)),
+        inference_c("blurpool", energy_j=(1.02, 0.03)),
+    ]
+    assert cell(tables_of("c", results)[3], "BlurPool", "CIFAR-100 energy J").as_good
+
+
+def test_the_papers_figure_stands_beside_ours() -> None:
+    """Each figure of ours has the paper's own in the next column."""
+    table = tables_of("c", [inference_c("baseline", energy_j=1.0)])[3]
+    assert cell(table, "Baseline", "CIFAR-100 energy J (paper)").text == "0.98"
+
+
+def test_a_missing_cell_says_why_and_is_never_zero() -> None:
+    """Not run, unmeasured and invalid are three different texts."""
+    unmeasured = inference_c("baseline", params=2.0).model_copy(
+        update={
+            "status": "unmeasured",
+            "reasons": [Reason(code=ReasonCode.NO_METER, message="no meter here")],
+        }
+    )
+    invalid = inference_c("blurpool").model_copy(
+        update={
+            "status": "invalid",
+            "reasons": [Reason(code=ReasonCode.WINDOW_TOO_SHORT, message="too short")],
+        }
+    )
+    table = tables_of("c", [unmeasured, invalid])[3]
+    heading = "CIFAR-100 energy J"
+    assert cell(table, "Baseline", heading).text == "not measured (no-meter)"
+    assert cell(table, "BlurPool", heading).text == "invalid (window-too-short)"
+    assert cell(table, "CoordConv", heading).text == "not run"
+
+
+def test_co2_is_that_of_a_week_of_video_from_joules() -> None:
+    """0.1 g an image is 1814.4 kg for 30 images a second through a week."""
+    table = tables_of("c", [inference_c("baseline", co2_g=0.1)])[3]
+    assert cell(table, "Baseline", "CIFAR-100 CO₂ kg/week").text == "1814"
+
+
+def test_departures_are_stated() -> None:
+    """Other data than the paper's, small scale and estimates are each noted."""
+    one = inference_c("baseline", energy_j=1.0)
+    workload = {**one.workload, "data": "digits", "scale": "small"}
+    changed = one.model_copy(update={"workload": workload, "status": "estimated"})
+    notes = " ".join(tables_of("c", [changed])[3].notes)
+    assert "digits, not on cifar100" in notes
+    assert "Small scale" in notes
+    assert "estimates" in notes
+
+
+def test_repeated_runs_show_their_median() -> None:
+    """Paper B's three runs of a training become one row."""
+    results = [
+        training_b("vgg16_frozen", "mnist", kwh * 3.6e6, accuracy=accuracy)
+        for kwh, accuracy in ((1.0, 0.9), (5.0, 0.94), (2.0, 0.92))
+    ]
+    table = tables_of("b", results)[1]
+    assert cell(table, "VGG16, MNIST", "energy kWh").text == "2"
+    assert cell(table, "VGG16, MNIST", "accuracy").text == "0.92"
+    assert cell(table, "VGG16, MNIST", "energy kWh (Oregon)").text == "0.0879"
+
+
+def test_the_profilers_channels_are_scaled_to_the_full_schedule() -> None:
+    """Two measured epochs of 1 kJ on the GPU, of a schedule of ten, are 10 kJ."""
+    rounds = [
+        Round(start=0, duration_s=1, passes=1, energy_j=1500, channels={"gpu0": 1000, "cpu": 500})
+    ] * 2
+    one = training_b("vgg16_frozen", "mnist", 15000)
+    table = tables_of("b", [one.model_copy(update={"rounds": rounds})])[2]
+    assert float(cell(table, "VGG16, MNIST", "GPU").text) == pytest.approx(10e3 / 3.6e6, rel=1e-3)
+    assert "no ram/dram channel" in cell(table, "VGG16, MNIST", "RAM").text
+
+
+def test_paper_d_answers_its_statements_by_ratios() -> None:
+    """Mixed precision at 60 % of the energy of float32 reads −40 %."""
+    results = [
+        result(
+            "training",
+            {"paper": "d", "model": "resnet50", "sweep": "precision", "precision": name},
+            {"total_energy_j": energy_j},
+        )
+        for name, energy_j in (("float32", 100.0), ("mixed", 60.0))
+    ]
+    table = tables_of("d", results)[0]
+    label = "mixed against single precision, training energy"
+    assert cell(table, label, "ours").text == "-40%"
+
+
+def test_groups_that_differ_are_told_apart() -> None:
+    """Three architectures of three runs each, in perfect order, differ significantly."""
+    values = [
+        (name, base + run) for base, name in ((0, "a"), (10, "b"), (20, "c")) for run in (0, 1, 2)
+    ]
+    found = architecture_effect([(name, float(value)) for name, value in values])
+    assert found.tested
+    assert found.p < 0.05
+    assert found.statistic == pytest.approx(7.2)
+
+
+def test_the_point_biserial_sign_follows_the_later_label() -> None:
+    """MNIST costing more than CIFAR-10 correlates positively."""
+    values = [("cifar10", 1.0), ("cifar10", 2.0), ("cifar10", 3.0), ("cifar10", 4.0)]
+    values += [("mnist", 8.0), ("mnist", 9.0), ("mnist", 10.0), ("mnist", 11.0)]
+    assert data_effect(values).statistic > 0.9
+
+
+def test_instruments_that_agree_in_rank_have_spearman_one() -> None:
+    """A monotone relation of five pairs gives ρ = 1."""
+    assert agreement([(x, x**3) for x in (1.0, 2.0, 3.0, 4.0, 5.0)]).statistic == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        architecture_effect([]),
+        architecture_effect([("a", 1.0), ("b", 2.0), ("c", 3.0)]),
+        data_effect([("a", 1.0), ("a", 2.0), ("b", 3.0), ("b", 4.0)]),
+        agreement([(1.0, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 5.0)]),
+    ],
+)
+def test_too_few_values_are_said_to_be_too_few(refused: Any) -> None:
+    """A test that could not reach significance even in perfect order is not made."""
+    assert not refused.tested
+    assert "too few" in refused.refusal
+
+
+def test_equal_values_are_not_tested() -> None:
+    """Values that are all equal have no ranks to test."""
+    assert architecture_effect([(n, 1.0) for n in "aaabbbccc"]).refusal == "all values are equal"
+
+
+@pytest.fixture
+def results_file(tmp_path: Path) -> Path:
+    """A results file with a baseline and a better technique."""
+    results = [inference_c("baseline", energy_j=1.0), inference_c("ge_theta", energy_j=0.8)]
+    path = tmp_path / "results.json"
+    run = Run(
+        created="2026-01-01T00:00:00Z",
+        environment=Environment(identity={}, context={}),
+        run=RunInfo(energy_j=None, duration_s=1.0),
+        benchmarks=results,
+    )
+    save_run(run, path)
+    return path
+
+
+def test_the_command_prints_markdown(
+    results_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bold and star show in the printed table, with a legend."""
+    assert main(["table", str(results_file), "--paper", "c"]) == 0
+    printed = capsys.readouterr().out
+    assert "| **0.8** ★ |" in printed
+    assert "best of the column" in printed
+    assert "## Paper C, Table 4" in printed
+
+
+def test_the_command_prints_csv(results_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """CSV has plain figures, and the marks in a column of their own."""
+    assert main(["table", str(results_file), "--paper", "c", "--format", "csv"]) == 0
+    lines = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    row = [line for line in lines if line and line[0] == "GE- θ"][-1]
+    assert "0.8" in row
+    assert row[-1] == "CIFAR-100 energy J: as-good best"
+
+
+def test_the_command_writes_a_file(results_file: Path, tmp_path: Path) -> None:
+    """--output leaves standard output alone."""
+    output = tmp_path / "tables.md"
+    assert main(["table", str(results_file), "--paper", "a", "--output", str(output)]) == 0
+    assert output.read_text("utf-8").startswith("## Paper A")
+
+
+def test_a_file_that_is_no_results_file_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names the file, and the exit status is 2."""
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    assert main(["table", str(broken), "--paper", "c"]) == 2
+    assert "broken.json" in capsys.readouterr().err
