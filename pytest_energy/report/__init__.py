@@ -1,0 +1,1 @@
+"""One run, told to people: HTML, Markdown, terminal lines, JUnit properties."""
