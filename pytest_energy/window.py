@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pytest_energy.clock import SYSTEM_CLOCK, Clock
@@ -19,8 +20,62 @@ class Window:
     round: Round
     traces: tuple[Trace, ...] = ()
     """Power against time, one a channel; empty where the meter keeps none."""
-    value: object = None
-    """What the work returned."""
+
+
+@dataclass
+class OpenWindow:
+    """A window whose passes are running; :attr:`window` is there once they have ended."""
+
+    finished: Window | None = None
+
+    @property
+    def window(self) -> Window:
+        """The finished round.
+
+        Raises:
+            RuntimeError: The passes have not ended, or have ended in an exception.
+        """
+        if self.finished is None:
+            raise RuntimeError("the window has not been closed")
+        return self.finished
+
+
+@contextmanager
+def open_window(
+    meter: Meter | None,
+    passes: int,
+    synchronize: Callable[[], None],
+    clock: Clock = SYSTEM_CLOCK,
+) -> Iterator[OpenWindow]:
+    """Measure the body of a ``with`` statement as one window.
+
+    Nothing but the body and one synchronisation happens between the edges. Where the body raises,
+    the window is closed and what it raised goes on.
+
+    Args:
+        meter: Where joules come from; ``None`` measures the duration alone.
+        passes: How many passes the body runs.
+        synchronize: Returns when the device has done all that was queued.
+        clock: Tells the duration of the passes.
+    """
+    opened = OpenWindow()
+    synchronize()
+    edge = meter.begin() if meter else None
+    start, began = clock.time(), clock.perf_counter()
+    try:
+        yield opened
+        synchronize()
+    except BaseException:
+        if meter and edge:
+            meter.end(edge)
+        raise
+    duration_s = clock.perf_counter() - began
+    if meter is None or edge is None:
+        opened.finished = Window(_round(start, duration_s, passes))
+    else:
+        reading = meter.end(edge)
+        measured = _measured(meter, reading, start, duration_s, passes)
+        opened.finished = Window(measured, reading.traces)
 
 
 def measure_round(
@@ -30,33 +85,10 @@ def measure_round(
     synchronize: Callable[[], None],
     clock: Clock = SYSTEM_CLOCK,
 ) -> Window:
-    """Measure ``work(passes)`` as one window.
-
-    Nothing but the work and one synchronisation happens between the edges. Where the work raises,
-    the window is closed and what it raised goes on.
-
-    Args:
-        meter: Where joules come from; ``None`` measures the duration alone.
-        work: Runs as many passes as it is told, and may leave them queued on the device.
-        passes: How many passes.
-        synchronize: Returns when the device has done all that was queued.
-        clock: Tells the duration of the passes.
-    """
-    synchronize()
-    edge = meter.begin() if meter else None
-    start, began = clock.time(), clock.perf_counter()
-    try:
-        value = work(passes)
-        synchronize()
-    except BaseException:
-        if meter and edge:
-            meter.end(edge)
-        raise
-    duration_s = clock.perf_counter() - began
-    if meter is None or edge is None:
-        return Window(_round(start, duration_s, passes), value=value)
-    reading = meter.end(edge)
-    return Window(_measured(meter, reading, start, duration_s, passes), reading.traces, value)
+    """Measure ``work(passes)`` as one window; see :func:`open_window`."""
+    with open_window(meter, passes, synchronize, clock) as opened:
+        work(passes)
+    return opened.window
 
 
 def synchronizer() -> Callable[[], None]:

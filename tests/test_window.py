@@ -10,7 +10,7 @@ import pytest
 
 from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 from pytest_energy.meters.base import Edge, Reading
-from pytest_energy.window import measure_round, synchronizer
+from pytest_energy.window import measure_round, open_window, synchronizer
 
 
 @dataclass
@@ -47,14 +47,13 @@ def test_work_runs_between_the_edges_with_the_device_synchronised() -> None:
     assert calls == ["synchronize", "begin", "work 7", "synchronize", "end"]
 
 
-def test_round_takes_joules_budget_and_value_of_the_work() -> None:
-    """What the meter read arrives in the round, expanded to 95 %; the work's value is kept."""
+def test_round_takes_joules_and_budget() -> None:
+    """What the meter read arrives in the round, expanded to 95 %."""
     meter = ScriptedMeter(
         Reading(1.0, {"gpu0": 2.0, "gpu1": 3.0}, {"edges": 0.3, "resolution": 0.4})
     )
     meter.channels = ("gpu0", "gpu1")
-    window = measure_round(meter, lambda n: n * 2, 21, lambda: None)
-    assert window.value == 42
+    window = measure_round(meter, lambda n: None, 21, lambda: None)
     assert window.round.passes == 21
     assert window.round.energy_j == 5.0
     assert window.round.uncertainty_j == pytest.approx(1.96 * 0.5, rel=1e-3)
@@ -110,3 +109,13 @@ def test_synchronizer_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     synchronizer()()
     assert "torch" not in sys.modules
+
+
+def test_an_exception_in_the_body_leaves_no_round() -> None:
+    """The window is closed, and whoever asks for its round is told that there is none."""
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}))
+    with pytest.raises(ZeroDivisionError), open_window(meter, 1, lambda: None) as opened:
+        _ = 1 / 0
+    assert meter.calls == ["begin", "end"]
+    with pytest.raises(RuntimeError, match="has not been closed"):
+        _ = opened.window

@@ -1,0 +1,160 @@
+"""How much to run: warm-up, passes a round, rounds, and when to stop.
+
+Knows neither models nor meters: ``work(n)`` runs n passes, ``measure(work, n)`` runs them inside
+one window.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pytest_energy.measurement import Reason, ReasonCode, Round, Trace
+
+Work = Callable[[int], object]
+"""Runs so many passes one after the other; need not synchronise the device."""
+
+
+class MeasuredWindow(Protocol):
+    """What one window gives."""
+
+    @property
+    def round(self) -> Round:
+        """The joules and seconds of the passes."""
+        ...
+
+    @property
+    def traces(self) -> tuple[Trace, ...]:
+        """Power against time, a trace a channel."""
+        ...
+
+
+Measure = Callable[[Work, int], MeasuredWindow]
+"""Runs so many passes inside one window."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of a benchmark to run."""
+
+    passes: int
+    """Passes a round."""
+    rounds: int
+    warmup_s: float = 0.0
+    """Warm up with passes, at least one, for at least this long."""
+    max_time_s: float | None = None
+    """Bound on all rounds together; each round runs at least one pass."""
+    shortest_window_s: float = 0.0
+    """What the meter can resolve; more passes are run where the asked ones end before."""
+    lengthen: bool = True
+    """Whether passes may be added to reach ``shortest_window_s``; an epoch is not stretched."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known in the middle of a benchmark, for whoever watches."""
+
+    round: int
+    """The round that begins, from 1; 0 during the warm-up."""
+    rounds: int
+    passes: int
+    """Passes of each round."""
+    energy_j: float | None
+    """Joules of the rounds so far; ``None`` where no round has given any."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The rounds of one benchmark."""
+
+    rounds: tuple[Round, ...]
+    traces: tuple[Trace, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass
+class _Record:
+    rounds: list[Round] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+
+    def energy_j(self) -> float | None:
+        known = [done.energy_j for done in self.rounds if done.energy_j is not None]
+        return sum(known) if known else None
+
+
+def run_rounds(
+    work: Work,
+    plan: Plan,
+    measure: Measure,
+    *,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    enough: Callable[[Sequence[Round]], bool] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Finished:
+    """Warm up, then measure round after round.
+
+    Args:
+        work: Runs passes.
+        plan: How much of it.
+        measure: Runs passes inside a window.
+        watch: Told before the warm-up and before each round, outside every window.
+        enough: Asked after each round whether to stop; by default after ``plan.rounds``.
+        clock: Tells how long the warm-up takes, in seconds.
+    """
+    watch(Progress(0, plan.rounds, plan.passes, None))
+    latency_s = warm_up(work, plan, clock)
+    passes = passes_a_round(plan, latency_s)
+    record = _Record()
+    while not (enough(record.rounds) if enough else len(record.rounds) >= plan.rounds):
+        watch(Progress(len(record.rounds) + 1, plan.rounds, passes, record.energy_j()))
+        window = measure(work, passes)
+        record.rounds.append(window.round)
+        record.traces.extend(window.traces)
+        if _lost(window.round):
+            break
+    return Finished(tuple(record.rounds), tuple(record.traces), _shortened(plan, passes))
+
+
+def warm_up(work: Work, plan: Plan, clock: Callable[[], float]) -> float:
+    """Run passes, twice as many each time, until ``plan.warmup_s`` is over.
+
+    Returns:
+        Seconds a pass, of the last and longest batch of passes. Where passes are launched
+        asynchronously this is a lower bound, good enough to plan with.
+    """
+    passes = 1
+    begin = clock()
+    while True:
+        before = clock()
+        work(passes)
+        after = clock()
+        if after - begin >= plan.warmup_s or passes >= plan.passes:
+            return (after - before) / passes
+        passes = min(passes * 2, plan.passes)
+
+
+def passes_a_round(plan: Plan, latency_s: float) -> int:
+    """The asked passes; more where the window would be too short, fewer where time is bounded."""
+    passes = plan.passes
+    if plan.lengthen and latency_s > 0:
+        # A tenth more than the shortest window, since the warm-up's latency is only an estimate.
+        passes = max(passes, -int(-1.1 * plan.shortest_window_s // latency_s))
+    if plan.max_time_s is not None and plan.lengthen and latency_s > 0:
+        passes = min(passes, int(plan.max_time_s / plan.rounds / latency_s))
+    return max(passes, 1)
+
+
+def _shortened(plan: Plan, passes: int) -> tuple[Reason, ...]:
+    if passes >= plan.passes:
+        return ()
+    message = (
+        f"ran {passes} of {plan.passes} passes a round, to stay within {plan.max_time_s:g} s"
+        " (--energy-max-time)"
+    )
+    return (Reason(code=ReasonCode.TIME_LIMIT, message=message, fatal=False),)
+
+
+def _lost(measured: Round) -> bool:
+    return any(reason.code is ReasonCode.DEVICE_LOST for reason in measured.reasons)

@@ -1,0 +1,289 @@
+"""The options: what each is called, what it may be, and the frozen values of a session.
+
+Every option ``--energy-NAME`` has an ini twin ``energy_NAME``. This module is imported at every
+start of pytest, also where the plugin is not used, and therefore imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pytest_energy.errors import UsageError
+
+Scale = Literal["small", "full"]
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise ValueError
+    return names
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError
+        return text
+
+    return parse
+
+
+def _flag(text: str) -> bool:
+    meanings = {"true": True, "1": True, "yes": True, "on": True}
+    meanings |= {"false": False, "0": False, "no": False, "off": False}
+    if text.lower() not in meanings:
+        raise ValueError
+    return meanings[text.lower()]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of the command line and its ini twin."""
+
+    name: str
+    """As in ``--energy-NAME`` and ``energy_NAME``, with dashes."""
+    parse: Callable[[str], Any]
+    """From text; raises ``ValueError`` for what it does not take."""
+    expected: str
+    """What the text should be, for help and errors."""
+    help: str
+    metavar: str | None = None
+    """``None`` for a flag."""
+    const: str | None = None
+    """The value of a bare ``--energy-NAME`` that may also be given a value."""
+
+    @property
+    def flag(self) -> str:
+        """The command-line spelling."""
+        return f"--energy-{self.name}"
+
+    @property
+    def ini(self) -> str:
+        """The ini spelling."""
+        return f"energy_{self.attribute}"
+
+    @property
+    def attribute(self) -> str:
+        """The field of :class:`Settings`."""
+        return self.name.replace("-", "_")
+
+    def read(self, text: str, spelling: str) -> Any:
+        """Parse ``text``.
+
+        Raises:
+            UsageError: It is not what was expected; names ``spelling`` and the text.
+        """
+        try:
+            return self.parse(text)
+        except ValueError:
+            raise UsageError(f"{spelling}={text}: expected {self.expected}") from None
+
+
+OPTIONS = (
+    Option(
+        "meter",
+        str,
+        "auto or the name of a meter",
+        "where joules come from: auto (NVML, else what else measures here, else CodeCarbon's"
+        " estimate), nvml, rapl, codecarbon, sums such as nvml+rapl [auto]",
+        "NAME",
+    ),
+    Option(
+        "devices",
+        _names,
+        "device indices or UUIDs separated by commas",
+        "GPUs to measure, by index or UUID [the visible ones]",
+        "LIST",
+    ),
+    Option(
+        "passes",
+        _positive_int,
+        "a whole number of at least 1",
+        "passes a round of inference [10000; 20 at small scale]",
+        "N",
+    ),
+    Option(
+        "rounds",
+        _positive_int,
+        "a whole number of at least 1",
+        "rounds of inference, each one energy window [3]",
+        "N",
+    ),
+    Option(
+        "epochs",
+        _positive_int,
+        "a whole number of at least 1",
+        "measured training epochs after one of warm-up [what the test says; 1 at small scale]",
+        "N",
+    ),
+    Option(
+        "max-time",
+        _positive_float,
+        "a number of seconds above 0",
+        "bound on the measuring of each benchmark, in seconds [none; 10 at small scale]",
+        "SECONDS",
+    ),
+    Option(
+        "scale",
+        _choice("auto", "full", "small"),
+        "auto, full or small",
+        "full workloads, or small ones that end soon on a CPU [auto: full where a GPU is]",
+        "SCALE",
+    ),
+    Option(
+        "tolerance",
+        _fraction,
+        "a fraction of at least 0 such as 0.05, or 5%",
+        "relative change that is still accepted [0.05]",
+        "FRACTION",
+    ),
+    Option(
+        "strict",
+        _flag,
+        "true or false",
+        "fail also on results that are inconclusive, incomparable, invalid, unmeasured or new",
+    ),
+    Option("baselines", Path, "a folder", "folder of the baselines [baselines]", "DIR"),
+    Option(
+        "update",
+        _choice("new", "improved", "all", "none"),
+        "new, improved, all or none",
+        "accept results as baselines: all measured ones, or only new or improved ones",
+        "WHICH",
+        const="all",
+    ),
+    Option("json", Path, "a file", "results [.energy/results.json]", "FILE"),
+    Option("html", Path, "a file", "report [.energy/report.html]", "FILE"),
+    Option("markdown", Path, "a file", "summary in Markdown [not written]", "FILE"),
+    Option(
+        "country",
+        str,
+        "an ISO 3166 code of three letters such as DEU",
+        "country whose carbon intensity turns joules into CO2",
+        "CODE",
+    ),
+    Option(
+        "carbon-intensity",
+        _positive_float,
+        "a number of g/kWh above 0",
+        "carbon intensity that turns joules into CO2, in g/kWh; wins over the country",
+        "G_PER_KWH",
+    ),
+    Option("data", Path, "a folder", "root folder of real data sets", "DIR"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of a session, as they are in force."""
+
+    meter: str = "auto"
+    devices: tuple[str, ...] | None = None
+    passes: int | None = None
+    rounds: int | None = None
+    epochs: int | None = None
+    max_time: float | None = None
+    scale: str = "auto"
+    tolerance: float = 0.05
+    strict: bool = False
+    baselines: Path = Path("baselines")
+    update: str = "none"
+    json: Path = Path(".energy/results.json")
+    html: Path = Path(".energy/report.html")
+    markdown: Path | None = None
+    country: str | None = None
+    carbon_intensity: float | None = None
+    data: Path | None = None
+
+    def under(self, root: Path) -> Settings:
+        """The same settings with relative paths taken from ``root``."""
+        paths: dict[str, Any] = {
+            name: root / value for name, value in vars(self).items() if isinstance(value, Path)
+        }
+        return replace(self, **paths)
+
+
+def load_settings(values: Mapping[Option, tuple[str, str]]) -> Settings:
+    """Parse what was given.
+
+    Args:
+        values: For each option that was given, its spelling there and its text.
+
+    Raises:
+        UsageError: One of them cannot be used.
+    """
+    parsed = {option.attribute: option.read(text, how) for option, (how, text) in values.items()}
+    return Settings(**parsed)
+
+
+@dataclass(frozen=True)
+class MarkerSettings:
+    """The keywords of ``@pytest.mark.energy(...)``."""
+
+    tolerance: float | None = None
+    """Relative change of the energy that is still accepted."""
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    """The same by metric."""
+    rounds: int | None = None
+    passes: int | None = None
+    epochs: int | None = None
+    max_time: float | None = None
+    """Seconds."""
+
+
+def read_marker(keywords: Mapping[str, Any], where: str) -> MarkerSettings:
+    """Check the keywords of a marker.
+
+    Args:
+        keywords: As written in the test.
+        where: The test's id, for errors.
+
+    Raises:
+        UsageError: A keyword is unknown, or its value cannot be used.
+    """
+    known = [item.name for item in fields(MarkerSettings)]
+    unknown = sorted(set(keywords) - set(known))
+    if unknown:
+        raise UsageError(
+            f"{where}: unknown keyword {unknown[0]!r} in @pytest.mark.energy;"
+            f" known are {', '.join(known)}"
+        )
+    tolerances = keywords.get("tolerances", {})
+    if not isinstance(tolerances, Mapping):
+        raise UsageError(f"{where}: tolerances={tolerances!r}: expected metric names and fractions")
+    options = {option.attribute: option for option in OPTIONS}
+    checked = {
+        name: options[name].read(str(value), f"{where}: @pytest.mark.energy: {name}")
+        for name, value in keywords.items()
+        if name != "tolerances"
+    }
+    by_metric = {
+        metric: options["tolerance"].read(str(value), f"{where}: tolerances[{metric!r}]")
+        for metric, value in tolerances.items()
+    }
+    return MarkerSettings(**checked, tolerances=by_metric)

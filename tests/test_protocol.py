@@ -1,0 +1,138 @@
+"""How much is run: warm-up, passes, rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_energy.measurement import Reason, ReasonCode, Round
+from pytest_energy.protocol import Plan, Progress, Work, passes_a_round, run_rounds
+from pytest_energy.window import Window
+
+
+@dataclass
+class Passes:
+    """Counts the passes that were run, in the order of the calls."""
+
+    calls: list[int] = field(default_factory=list)
+
+    def __call__(self, passes: int) -> None:
+        self.calls.append(passes)
+
+
+def measure(work: Work, passes: int) -> Window:
+    """A window that says 2 J a pass."""
+    work(passes)
+    return Window(Round(start=0, duration_s=1, passes=passes, energy_j=2.0 * passes))
+
+
+def test_passes_are_warmed_up_and_then_measured_round_by_round() -> None:
+    """One energy window a round, after at least one pass of warm-up."""
+    passes = Passes()
+    finished = run_rounds(passes, Plan(passes=10_000, rounds=3), measure)
+    assert passes.calls == [1, 10_000, 10_000, 10_000]
+    assert [done.passes for done in finished.rounds] == [10_000] * 3
+    assert finished.reasons == ()
+
+
+def test_whoever_watches_is_told_before_each_round() -> None:
+    """Progress says the round, its passes, and the joules of the rounds before."""
+    seen: list[Progress] = []
+    run_rounds(Passes(), Plan(passes=5, rounds=2), measure, watch=seen.append)
+    assert seen == [
+        Progress(0, 2, 5, None),
+        Progress(1, 2, 5, None),
+        Progress(2, 2, 5, 10.0),
+    ]
+
+
+def test_rounds_go_on_until_there_are_enough() -> None:
+    """Another rule may stop later or earlier than the plan."""
+    finished = run_rounds(
+        Passes(), Plan(passes=1, rounds=3), measure, enough=lambda rounds: len(rounds) == 5
+    )
+    assert len(finished.rounds) == 5
+
+
+def test_a_lost_device_ends_the_rounds() -> None:
+    """Nothing is run for a device that does not answer any more; what was measured stays."""
+    lost = Reason(code=ReasonCode.DEVICE_LOST, message="gpu0 fell off the bus")
+
+    def measure_lost(work: Work, passes: int) -> Window:
+        return Window(Round(start=0, duration_s=1, passes=1, energy_j=None, reasons=[lost]))
+
+    finished = run_rounds(Passes(), Plan(passes=1, rounds=3), measure_lost)
+    assert len(finished.rounds) == 1
+
+
+def test_a_time_limit_takes_passes_off_and_says_so() -> None:
+    """The result says how many passes it really ran, and which option asked for that."""
+
+    def slow(passes: int) -> None:
+        clock.advance(passes * 0.01)
+
+    clock = Clock()
+    finished = run_rounds(
+        slow, Plan(passes=1000, rounds=2, max_time_s=1.0), measure, clock=clock.now
+    )
+    assert [done.passes for done in finished.rounds] == [50, 50]
+    assert finished.reasons[0].code is ReasonCode.TIME_LIMIT
+    assert not finished.reasons[0].fatal
+    assert "ran 50 of 1000 passes a round" in finished.reasons[0].message
+
+
+@dataclass
+class Clock:
+    """A clock that only the test moves."""
+
+    seconds: float = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def test_the_warm_up_doubles_until_its_time_is_over() -> None:
+    """The last batch, the longest, tells the latency to plan with."""
+    clock = Clock()
+    calls: list[int] = []
+
+    def work(passes: int) -> None:
+        calls.append(passes)
+        clock.advance(passes * 0.1)
+
+    run_rounds(work, Plan(passes=100, rounds=1, warmup_s=1.0), measure, clock=clock.now)
+    assert calls == [1, 2, 4, 8, 100]
+
+
+latencies = st.floats(1e-6, 10)
+
+
+@given(st.integers(1, 10_000), latencies, st.floats(0.01, 100))
+def test_a_window_is_lengthened_to_what_the_meter_resolves(
+    passes: int, latency_s: float, shortest_s: float
+) -> None:
+    """Without a time limit, never fewer passes than asked, and never a window too short."""
+    chosen = passes_a_round(Plan(passes, 3, shortest_window_s=shortest_s), latency_s)
+    assert chosen >= passes
+    assert chosen * latency_s >= shortest_s
+
+
+@given(st.integers(1, 10_000), latencies, st.floats(0.01, 100), st.integers(1, 10))
+def test_a_time_limit_is_kept(
+    passes: int, latency_s: float, max_time_s: float, rounds: int
+) -> None:
+    """All rounds together fit into the limit, unless one pass a round does not."""
+    chosen = passes_a_round(Plan(passes, rounds, max_time_s=max_time_s), latency_s)
+    assert chosen >= 1
+    assert chosen == 1 or chosen * rounds * latency_s <= max_time_s * 1.000001
+
+
+def test_an_epoch_is_neither_stretched_nor_cut() -> None:
+    """An epoch is one pass, whatever the meter or the clock would like."""
+    plan = Plan(1, 3, max_time_s=0.1, shortest_window_s=50, lengthen=False)
+    assert passes_a_round(plan, 1.0) == 1

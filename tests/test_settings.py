@@ -1,0 +1,97 @@
+"""Options and marker keywords: what they take, and how they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.errors import UsageError
+from pytest_energy.settings import OPTIONS, MarkerSettings, Settings, load_settings, read_marker
+
+BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def load(**texts: str) -> Settings:
+    """The settings that these options of the command line give."""
+    options = {BY_NAME[name.replace("_", "-")]: text for name, text in texts.items()}
+    return load_settings({option: (option.flag, text) for option, text in options.items()})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("passes", "500", 500),
+        ("tolerance", "0.03", 0.03),
+        ("tolerance", "3%", 0.03),
+        ("max_time", "2.5", 2.5),
+        ("devices", "0, 2", ("0", "2")),
+        ("scale", "full", "full"),
+        ("strict", "true", True),
+        ("update", "new", "new"),
+        ("baselines", "kept", Path("kept")),
+        ("carbon_intensity", "380", 380.0),
+    ],
+)
+def test_an_option_is_read(name: str, text: str, value: object) -> None:
+    """Each kind of option gives a value of its type."""
+    assert getattr(load(**{name: text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tolerance", "abc"),
+        ("tolerance", "-0.1"),
+        ("tolerance", "nan"),
+        ("passes", "0"),
+        ("passes", "1.5"),
+        ("rounds", "-3"),
+        ("max_time", "inf"),
+        ("scale", "huge"),
+        ("devices", ","),
+        ("update", "some"),
+        ("strict", "perhaps"),
+        ("carbon_intensity", "0"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(name: str, text: str) -> None:
+    """The error is one line with the option, the text and what was expected."""
+    option = BY_NAME[name.replace("_", "-")]
+    with pytest.raises(UsageError) as caught:
+        load(**{name: text})
+    assert str(caught.value) == f"{option.flag}={text}: expected {option.expected}"
+
+
+def test_every_option_is_a_setting() -> None:
+    """The table of options and the fields of the settings are the same."""
+    assert {option.attribute for option in OPTIONS} == set(vars(Settings()))
+
+
+def test_paths_are_taken_from_the_root_folder() -> None:
+    """A relative path does not depend on the working directory; an absolute one stays."""
+    settings = load(baselines="kept", html="/elsewhere/report.html").under(Path("/project"))
+    assert settings.baselines == Path("/project/kept")
+    assert settings.html == Path("/elsewhere/report.html")
+    assert settings.markdown is None
+
+
+def test_a_marker_is_read() -> None:
+    """Keywords become settings, tolerances by metric among them."""
+    marker = read_marker({"tolerance": 0.03, "rounds": 5, "tolerances": {"latency_s": 0.2}}, "t")
+    assert marker == MarkerSettings(tolerance=0.03, rounds=5, tolerances={"latency_s": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"tolerence": 0.1}, "t.py::t: unknown keyword 'tolerence' in @pytest.mark.energy; known"),
+        ({"rounds": 0}, "t.py::t: @pytest.mark.energy: rounds=0: expected a whole number"),
+        ({"tolerances": 0.1}, "t.py::t: tolerances=0.1: expected metric names"),
+        ({"tolerances": {"x": "y"}}, "t.py::t: tolerances['x']=y: expected a fraction"),
+    ],
+)
+def test_a_bad_marker_is_refused_by_test(keywords: dict[str, object], message: str) -> None:
+    """The error names the test, the keyword and what is known."""
+    with pytest.raises(UsageError, match=message.replace("[", r"\[").replace("]", r"\]")):
+        read_marker(keywords, "t.py::t")
