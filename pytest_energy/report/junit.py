@@ -1,0 +1,26 @@
+"""A result as JUnit properties: what ``pytest --junitxml`` writes beneath a test case."""
+
+from __future__ import annotations
+
+from pytest_energy.measurement import Result
+
+
+def properties(result: Result) -> list[tuple[str, str]]:
+    """Names and values for ``item.user_properties``, in the order of the result.
+
+    Every metric is ``energy.NAME`` with its unit in ``energy.NAME.unit`` and, where it is known,
+    its 95 % half-width in ``energy.NAME.uncertainty``. What was not measured has no property.
+    """
+    found = [("energy.outcome", result.verdict.outcome.value), ("energy.status", result.status)]
+    if result.meter is not None:
+        found.append(("energy.meter", result.meter.name))
+    for name, quantity in result.metrics.items():
+        found.append((f"energy.{name}", repr(quantity.value)))
+        found.append((f"energy.{name}.unit", quantity.unit))
+        if quantity.uncertainty is not None:
+            found.append((f"energy.{name}.uncertainty", repr(quantity.uncertainty)))
+    for metric in result.verdict.metrics:
+        if metric.change is not None:
+            found.append((f"energy.{metric.metric}.change", repr(metric.change)))
+    found += [(f"energy.reason.{reason.code}", reason.message) for reason in result.reasons]
+    return found
