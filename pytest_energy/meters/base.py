@@ -10,7 +10,8 @@ names a callable ``open_meter(request: MeterRequest) -> Meter`` that raises
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Protocol
@@ -19,7 +20,7 @@ from pytest_energy.errors import MeterError, UsageError
 from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode, Trace
 
 GROUP = "pytest_energy.meters"
-AUTO = ("nvml", "codecarbon")
+AUTO = ("nvml", "rapl", "codecarbon")
 """What ``auto`` tries, in this order: measured before estimated."""
 
 
@@ -143,13 +144,17 @@ def meter_names() -> tuple[str, ...]:
 def open_meter(name: str, request: MeterRequest) -> Meter:
     """Open the meter called ``name``, or, for ``auto``, the first of :data:`AUTO` that opens.
 
+    Names joined by plus, such as ``nvml+rapl``, open each of them and read them as one.
+
     Raises:
-        UsageError: No installed meter has that name.
+        UsageError: No installed meter has that name, or a sum would count something twice.
         MeterUnavailableError: It cannot measure here; for ``auto``, none can, and the text tells
             each one's reason.
     """
     if name == "auto":
         return _open_first(AUTO, request)
+    if "+" in name:
+        return _open_sum(name.split("+"), request)
     points = {point.name: point for point in entry_points(group=GROUP)}
     if name not in points:
         raise UsageError(f"no meter {name!r}; installed are auto, {', '.join(sorted(points))}")
@@ -166,3 +171,16 @@ def _open_first(names: tuple[str, ...], request: MeterRequest) -> Meter:
             refusals.append(error.reason)
     told = "; ".join(reason.message for reason in refusals)
     raise MeterUnavailableError(refusals[0].code, told)
+
+
+def _open_sum(names: Sequence[str], request: MeterRequest) -> Meter:
+    from pytest_energy.meters.combined import CombinedMeter
+
+    with ExitStack() as opened:
+        meters: list[Meter] = []
+        for name in names:
+            meters.append(open_meter(name, request))
+            opened.callback(meters[-1].close)
+        combined = CombinedMeter(meters)
+        opened.pop_all()
+    return combined

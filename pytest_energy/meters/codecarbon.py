@@ -10,10 +10,11 @@ The models (CodeCarbon 3.3, ``external/hardware.py`` and ``external/ram.py``):
 * CPU: ``TDP · (0.1 + 0.9 · load³)``, the load being that of the whole machine;
 * RAM: a constant 5 W (1.5 W on ARM) for each memory module that such a machine is likely to have.
 
-Neither was fitted to the machine at hand, so the type B uncertainty (GUM 4.3.7) is that of a value
-known only to lie in an interval: the CPU's power between a tenth of the TDP and the TDP, the RAM's
-between nothing and twice its estimate. It is common to all windows of one machine; what differs
-from window to window is the term ``resolution``.
+Neither was fitted to the machine at hand. The type B uncertainty says so: the CPU's power is known
+only to lie between a tenth of the TDP and the TDP (uniform, GUM 4.3.7), the RAM's between nothing
+and twice its estimate, sooner in the middle (triangular, GUM 4.3.9). Like the gain of a sensor it
+is the same in all windows of one machine, and ``gain`` is what its term is called; what differs
+from window to window is ``resolution``.
 """
 
 from __future__ import annotations
@@ -133,12 +134,12 @@ class CodeCarbonMeter:
 
     def _budget(self, duration_s: float) -> dict[str, float]:
         tdp_w = self._processor.tdp_w
-        cpu_model_w = uniform((1 - FLOOR) * tdp_w)
-        ram_model_w = uniform(2 * self._ram_power_w)
+        cpu_gain_w = uniform((1 - FLOOR) * tdp_w)
+        ram_gain_w = self._ram_power_w / math.sqrt(6)  # triangular between 0 and twice the estimate
         # each thread's busy time is off by up to a tick at either edge
         busy_s = uniform(2 * self._tick_s) / math.sqrt(self._processor.threads)
         return {
-            "model": combine((cpu_model_w, ram_model_w)) * duration_s,
+            "gain": combine((cpu_gain_w, ram_gain_w)) * duration_s,
             "resolution": STEEPEST * tdp_w * busy_s,
         }
 

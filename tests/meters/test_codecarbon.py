@@ -89,7 +89,7 @@ def test_windows_may_overlap(meter, kernel_counts, clock):
 
 
 def test_uncertainty_is_that_of_a_model(meter, kernel_counts, clock):
-    """The model term spans what the hardware could draw; the resolution does not grow with time."""
+    """The gain spans what the hardware could draw; the resolution does not grow with time."""
     kernel_counts(busy=0.0, idle=0.0)
     edges = [meter.begin(), meter.begin()]
     clock["s"] += 1.0
@@ -98,8 +98,8 @@ def test_uncertainty_is_that_of_a_model(meter, kernel_counts, clock):
     clock["s"] += 9.0
     long = meter.end(edges[1])
 
-    assert short.budget["model"] == pytest.approx((90**2 + 40**2) ** 0.5 / 12**0.5)
-    assert long.budget["model"] == pytest.approx(10 * short.budget["model"])
+    assert short.budget["gain"] == pytest.approx((90**2 / 12 + 20**2 / 6) ** 0.5)
+    assert long.budget["gain"] == pytest.approx(10 * short.budget["gain"])
     assert long.budget["resolution"] == short.budget["resolution"] > 0
 
 

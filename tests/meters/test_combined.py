@@ -1,0 +1,231 @@
+"""Meters read as one."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from pytest_energy.errors import UsageError
+from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
+from pytest_energy.meters import base
+from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading, open_meter
+from pytest_energy.meters.combined import CombinedMeter
+
+LOST = Reason(code=ReasonCode.DEVICE_LOST, message="gpu1 is lost")
+
+
+@dataclass
+class Part:
+    """A meter that says what it is told to, and keeps what was asked of it."""
+
+    name: str
+    joules: dict[str, float]
+    tick_s: float | None = None
+    source: str = "counter"
+    estimated: bool = False
+    reasons: tuple[Reason, ...] = ()
+    missing: tuple[str, ...] = ()
+    identity: dict = field(default_factory=dict)
+    calls: list = field(default_factory=list)
+
+    @property
+    def info(self):
+        return MeterInfo(
+            name=self.name,
+            source=self.source,
+            estimated=self.estimated,
+            tick_s=self.tick_s,
+            details={"zones": 1},
+        )
+
+    @property
+    def channels(self):
+        return tuple(self.joules)
+
+    @property
+    def environment(self):
+        identity = {**self.identity, "meter": self.name, "meter_source": self.source}
+        return Environment(identity=identity, context={"driver": f"{self.name} 1"})
+
+    @property
+    def shortest_window_s(self):
+        return 10 * (self.tick_s or 0)
+
+    @property
+    def idle_power_w(self):
+        return {channel: Quantity(value=1, unit="W") for channel in self.joules}
+
+    def begin(self):
+        self.calls.append(("begin", self.name))
+        return Edge(start=float(len(self.calls)), time_s=0.0, state=self.name)
+
+    def end(self, edge):
+        assert edge.state == self.name
+        self.calls.append(("end", self.name))
+        read = {name: value for name, value in self.joules.items() if name not in self.missing}
+        return Reading(
+            duration_s=2.0 + len(self.calls),
+            channels=read,
+            budget={"resolution": 3.0 if self.name == "nvml" else 4.0},
+            conditions={f"{self.name}.seen": 1.0},
+            reasons=self.reasons,
+        )
+
+    def close(self):
+        self.calls.append(("close", self.name))
+
+
+def nvml(**changes):
+    """A meter of two GPUs."""
+    identity = {"device": "Example GPU", "device_count": 2}
+    return Part("nvml", {"gpu0": 10.0, "gpu1": 20.0}, tick_s=0.1, identity=identity, **changes)
+
+
+def rapl(**changes):
+    """A meter of a CPU and its memory."""
+    identity = {"device": "Example CPU", "zones": ["package-0"]}
+    return Part("rapl", {"cpu": 5.0, "dram": 1.0}, tick_s=0.001, identity=identity, **changes)
+
+
+def test_channels_stand_side_by_side():
+    """The sum has every channel of its parts, their uncertainties combined."""
+    combined = CombinedMeter([nvml(), rapl()])
+
+    reading = combined.end(combined.begin())
+
+    assert combined.channels == ("gpu0", "gpu1", "cpu", "dram")
+    assert reading.channels == {"gpu0": 10.0, "gpu1": 20.0, "cpu": 5.0, "dram": 1.0}
+    assert reading.budget == {"resolution": 5.0}
+    assert reading.conditions == {"nvml.seen": 1.0, "rapl.seen": 1.0}
+    assert reading.valid
+    assert set(combined.idle_power_w) == set(combined.channels)
+
+
+@pytest.mark.parametrize("order", [("nvml", "rapl"), ("rapl", "nvml")])
+def test_the_slow_counter_is_outside(order):
+    """However they are named, what waits for its tick begins first and ends last."""
+    calls = []
+    parts = {"nvml": nvml(calls=calls), "rapl": rapl(calls=calls)}
+    combined = CombinedMeter([parts[name] for name in order])
+
+    edge = combined.begin()
+    reading = combined.end(edge)
+    combined.close()
+
+    assert [call for call in calls if call[0] != "close"] == [
+        ("begin", "nvml"),
+        ("begin", "rapl"),
+        ("end", "rapl"),
+        ("end", "nvml"),
+    ]
+    assert edge.start == 2.0  # that of rapl, which began last
+    assert reading.duration_s == 6.0  # that of nvml, which ended last
+    assert {call for call in calls if call[0] == "close"} == {("close", "nvml"), ("close", "rapl")}
+
+
+def test_a_part_that_fails_makes_the_sum_invalid():
+    """A lost GPU is told and invalidates the sum: it is never just smaller."""
+    combined = CombinedMeter([nvml(missing=("gpu1",), reasons=(LOST,)), rapl()])
+
+    reading = combined.end(combined.begin())
+
+    assert not reading.valid
+    assert reading.reasons == (LOST,)
+    assert set(combined.channels) - set(reading.channels) == {"gpu1"}
+
+
+def test_names_sources_and_identity_are_merged():
+    """The first meter names the device; what the second says under the same name is kept apart."""
+    combined = CombinedMeter([nvml(), rapl(source="model", estimated=True)])
+
+    assert combined.info == MeterInfo(
+        name="nvml+rapl",
+        source="counter+model",
+        estimated=True,
+        tick_s=0.1,
+        details={"nvml.zones": 1, "rapl.zones": 1},
+    )
+    assert combined.shortest_window_s == 1.0
+    assert combined.environment.identity == {
+        "meter": "nvml+rapl",
+        "meter_source": "counter+model",
+        "device": "Example GPU",
+        "device_count": 2,
+        "rapl.device": "Example CPU",
+        "zones": ["package-0"],
+    }
+    assert combined.environment.context == {"driver": "nvml 1", "rapl.driver": "rapl 1"}
+
+
+def test_nothing_is_counted_twice():
+    """Two meters of one channel are refused by name."""
+    with pytest.raises(UsageError, match="'rapl\\+rapl' would count cpu, dram twice"):
+        CombinedMeter([rapl(), rapl()])
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Let just the openers given be installed as meters."""
+
+    @dataclass
+    class Point:
+        name: str
+        opener: object
+
+        def load(self):
+            return self.opener
+
+    def install(**openers):
+        points = [Point(name, opener) for name, opener in openers.items()]
+        monkeypatch.setattr(base, "entry_points", lambda group: points)
+
+    return install
+
+
+def refuse(request):
+    """An opener that cannot."""
+    raise MeterUnavailableError(ReasonCode.NO_PERMISSION, "RAPL may not be read")
+
+
+def test_a_plus_opens_the_sum(installed):
+    """The name nvml+rapl opens both and reads them as one."""
+    installed(nvml=lambda request: nvml(), rapl=lambda request: rapl())
+
+    assert open_meter("nvml+rapl", MeterRequest()).channels == ("gpu0", "gpu1", "cpu", "dram")
+
+
+def test_a_part_that_does_not_open_closes_the_others(installed):
+    """A sum that cannot be had whole is an error, and leaves nothing open."""
+    part = nvml()
+    installed(nvml=lambda request: part, rapl=refuse)
+
+    with pytest.raises(MeterUnavailableError, match="RAPL may not be read"):
+        open_meter("nvml+rapl", MeterRequest())
+    assert part.calls == [("close", "nvml")]
+
+
+@pytest.mark.parametrize("name", ["nvml+", "+", "nvml+nonsense"])
+def test_a_part_that_nobody_has_is_named(installed, name):
+    """An unknown part of a sum is a usage error that lists what is installed."""
+    installed(nvml=lambda request: nvml())
+
+    with pytest.raises(UsageError, match="installed are auto, nvml"):
+        open_meter(name, MeterRequest())
+
+
+@pytest.mark.parametrize(
+    ("working", "chosen"),
+    [
+        (("nvml", "rapl", "codecarbon"), "nvml"),
+        (("rapl", "codecarbon"), "rapl"),
+        (("codecarbon",), "codecarbon"),
+    ],
+)
+def test_auto_takes_measured_before_estimated(installed, working, chosen):
+    """The order is NVML, RAPL, the estimate: the first that opens."""
+    meters = {
+        name: (lambda request, name=name: Part(name, {"cpu": 1.0})) if name in working else refuse
+        for name in ("codecarbon", "rapl", "nvml")
+    }
+    installed(**meters)
+
+    assert open_meter("auto", MeterRequest()).info.name == chosen
