@@ -1,0 +1,67 @@
+"""From a sample to what a model takes: augmentation, size, normalisation (transforms v2).
+
+The same operation changes an image together with its mask or boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from benchmarks.data.real import IGNORED
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's images, which the papers' models were designed on."""
+FILL = {tv_tensors.Mask: IGNORED, "others": 0}
+
+STEPS: dict[str, Callable[[int, int], v2.Transform]] = {
+    # rotation, shift and zoom
+    "affine": lambda size, base: v2.RandomAffine(15, (0.1, 0.1), (0.9, 1.1)),
+    "crop": lambda size, base: v2.RandomResizedCrop(size, (0.6, 1.0), antialias=True),
+    "pad_crop": lambda size, base: v2.RandomCrop(size, padding=size // 8),
+    "flip": lambda size, base: v2.RandomHorizontalFlip(),
+    "brightness": lambda size, base: v2.ColorJitter(brightness=0.2),
+    # between half and twice the base size, then a crop
+    "scale_crop": lambda size, base: v2.Compose(
+        [
+            v2.RandomResize(base // 2, base * 2, antialias=True),
+            v2.RandomCrop(size, pad_if_needed=True, fill=FILL),
+        ]
+    ),
+}
+"""By name, from the side of the images and the base size that they are scaled from, in pixels."""
+
+
+def augmented(names: Sequence[str], image_size: int, base_size: int) -> v2.Transform:
+    """What the training part goes through: the steps of :data:`STEPS` by name, then the common."""
+    resize = v2.Resize((image_size, image_size), antialias=True)
+    steps = [STEPS[name](image_size, base_size) for name in names]
+    return v2.Compose([v2.ToImage(), v2.RGB(), *steps, resize, *_common()])
+
+
+def plain(image_size: int) -> v2.Transform:
+    """What the held-out part goes through: the shorter side resized, the centre cut out."""
+    steps = [v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size)]
+    return v2.Compose([v2.ToImage(), v2.RGB(), *steps, *_common()])
+
+
+def _common() -> list[v2.Transform]:
+    return [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, DEVIATION)]
+
+
+class Transformed(Dataset[Any]):
+    """A data set behind a transform."""
+
+    def __init__(self, inner: Dataset[Any], transform: Callable[..., Any]) -> None:
+        self.inner, self.transform = inner, transform
+
+    def __len__(self) -> int:
+        return len(self.inner)  # type: ignore[arg-type] # torch's Dataset does not promise it
+
+    def __getitem__(self, index: int) -> Any:
+        return self.transform(*self.inner[index])

@@ -1,0 +1,86 @@
+"""Batches on the device, and how long training waited for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler, default_collate
+
+
+class Batches:
+    """The batches of an epoch, each moved to ``device``; the waiting is timed.
+
+    Args:
+        dataset: Samples of image and target.
+        batch_size: Samples a batch; an incomplete last one is dropped in training.
+        device: Where the batches are needed.
+        train: Shuffled anew each epoch, from a seed.
+        limit: Batches an epoch; ``None`` for as many as the data gives.
+        workers: Processes that load; 0 loads in this one.
+        seed: Of the shuffling.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        *,
+        batch_size: int,
+        device: str,
+        train: bool,
+        limit: int | None,
+        workers: int,
+        seed: int = 0,
+    ) -> None:
+        self.device = device
+        self.waited_s = 0.0
+        """Seconds that the iterations so far have waited for the next batch."""
+        wanted = None if limit is None else limit * batch_size
+        generator = torch.Generator().manual_seed(seed)
+        sampler = (
+            RandomSampler(dataset, num_samples=wanted, generator=generator)  # type: ignore[arg-type]
+            if train
+            else SequentialSampler(dataset)  # type: ignore[arg-type]
+        )
+        self.limit = limit
+        self.loader = DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            drop_last=train,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device.startswith("cuda"),
+            collate_fn=collate,
+            generator=generator,
+        )
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        batches = iter(self.loader)
+        served = 0
+        while self.limit is None or served < self.limit:
+            begin = time.perf_counter()
+            batch = next(batches, None)
+            if batch is None:
+                return
+            images, targets = (move(part, self.device) for part in batch)
+            self.waited_s += time.perf_counter() - begin
+            served += 1
+            yield images, targets
+
+
+def collate(samples: list[tuple[Any, Any]]) -> tuple[Any, Any]:
+    """Stack images and targets; targets that are dictionaries (boxes) stay a list."""
+    images, targets = zip(*samples, strict=True)
+    if isinstance(targets[0], dict):
+        return torch.stack(images), list(targets)
+    return torch.stack(images), default_collate(list(targets))
+
+
+def move(part: Any, device: str) -> Any:
+    """Tensors, or a list of dictionaries of them, on ``device``."""
+    if isinstance(part, list):
+        return [{name: move(value, device) for name, value in item.items()} for item in part]
+    return part.to(device, non_blocking=True)

@@ -1,0 +1,154 @@
+"""The data of the suite: generated, and real ones that lie elsewhere or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import tv_tensors
+
+from benchmarks.data import KINDS, DataMissingError, open_data
+from benchmarks.data.augmentation import Transformed, augmented, plain
+from benchmarks.data.digits import Digits
+from benchmarks.data.real import IGNORED, SOURCES, open_real
+from benchmarks.data.shapes import Shapes, boxes_of
+
+
+@pytest.mark.parametrize("dataset", sorted(KINDS))
+def test_without_a_folder_every_data_set_has_a_stand_in_that_says_what_it_is(dataset: str) -> None:
+    """Digits stand in for classification, shapes for the rest; the name tells."""
+    data = open_data(dataset, None, 32)
+    assert data.name == ("digits" if KINDS[dataset].task == "classification" else "shapes")
+    image, _ = data.train[0]
+    assert image.shape == (3, 32, 32)
+    assert image.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("dataset", sorted(KINDS))
+def test_a_folder_without_the_data_is_refused_with_what_must_lie_where(
+    dataset: str, tmp_path: Path
+) -> None:
+    """The error names the data set, the folder and each missing path."""
+    with pytest.raises(DataMissingError) as caught:
+        open_data(dataset, tmp_path, 32)
+    text = str(caught.value)
+    assert dataset in text
+    assert str(tmp_path) in text
+    assert all(name in text for name in SOURCES[dataset].needs)
+    assert "Nothing is downloaded" in text
+
+
+def test_the_digits_parts_do_not_overlap_and_hold_every_class() -> None:
+    """1797 digits are split once for all; each part has ten classes."""
+    train, held_out = Digits(True, 8), Digits(False, 8)
+    assert len(train) + len(held_out) == 1797
+    assert set(held_out.labels.tolist()) == set(range(10)) == set(train.labels.tolist())
+    seen = {image.numpy().tobytes() for image in train.images}
+    shared = sum(image.numpy().tobytes() in seen for image in held_out.images)
+    assert shared <= 2  # two pairs of equal drawings at most
+
+
+def test_shapes_are_the_same_wherever_they_are_made() -> None:
+    """An image depends on its number alone, not on global random state."""
+    first = Shapes("segmentation", True, 48)[5]
+    torch.manual_seed(99)
+    second = Shapes("segmentation", True, 48)[5]
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+
+
+def test_the_parts_of_the_shapes_differ() -> None:
+    """The held-out images are not among the training ones."""
+    train, held_out = Shapes("segmentation", True, 48), Shapes("segmentation", False, 48)
+    assert not torch.equal(train[0][0], held_out[0][0])
+
+
+def test_boxes_fit_what_is_visible() -> None:
+    """A box is tight, a shape that another one hides has none."""
+    owners = torch.zeros(10, 10, dtype=torch.long)
+    owners[2:5, 3:9] = 3
+    found = boxes_of(owners, torch.tensor([0, 1, 2]))
+    assert found["boxes"].tolist() == [[3.0, 2.0, 9.0, 5.0]]
+    assert found["labels"].tolist() == [2]
+
+
+def test_boxes_and_masks_tell_of_the_same_shapes() -> None:
+    """Every pixel of a shape in the mask lies in a box of the same kind."""
+    _, mask = Shapes("segmentation", True, 64)[7]
+    _, target = Shapes("detection", True, 64)[7]
+    for kind in range(3):
+        inside = torch.zeros(64, 64, dtype=torch.bool)
+        for box, label in zip(target["boxes"].long().tolist(), target["labels"], strict=True):
+            if label == kind:
+                inside[box[1] : box[3], box[0] : box[2]] = True
+        assert not (mask == kind + 1)[~inside].any()
+
+
+def test_random_scaling_changes_image_and_mask_together() -> None:
+    """After scaling, cropping and flipping, the mask still lies on its shapes."""
+    transform = augmented(("scale_crop", "flip"), 32, 64)
+    image, mask = Transformed(Shapes("segmentation", True, 64), transform)[3]
+    assert image.shape == (3, 32, 32)
+    assert image.dtype == torch.float32
+    assert mask.shape == (32, 32)
+    assert set(mask.unique().tolist()) <= {0, 1, 2, 3, IGNORED}
+
+
+def test_the_held_out_part_is_not_augmented() -> None:
+    """Two looks at the same held-out sample are equal."""
+    held_out = Transformed(Digits(False, 16), plain(16))
+    assert torch.equal(held_out[0][0], held_out[0][0])
+
+
+def _image(path: Path, size: tuple[int, int] = (40, 30), value: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((size[1], size[0], 3), value, np.uint8)).save(path)
+
+
+def test_cityscapes_masks_hold_the_19_trained_classes(tmp_path: Path) -> None:
+    """Road (7) becomes 0, what is not evaluated becomes the ignored number."""
+    for part in ("train", "val"):
+        _image(tmp_path / f"cityscapes/leftImg8bit/{part}/ulm/ulm_0_0_leftImg8bit.png")
+        labels = np.full((30, 40), 7, np.uint8)
+        labels[0] = 0
+        path = tmp_path / f"cityscapes/gtFine/{part}/ulm/ulm_0_0_gtFine_labelIds.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(labels).save(path)
+    _, mask = open_real("cityscapes", tmp_path, True)[0]
+    assert set(mask[0].tolist()) == {IGNORED}
+    assert set(mask[1:].unique().tolist()) == {0}
+
+
+def test_folders_a_class_are_read(tmp_path: Path) -> None:
+    """Birds are an ImageFolder tree; classes are numbered by name."""
+    for part in ("train", "valid"):
+        _image(tmp_path / f"birds/{part}/albatross/1.png")
+        _image(tmp_path / f"birds/{part}/wren/1.png")
+    data = open_data("birds", tmp_path, 32)
+    assert data.name == "birds"
+    assert data.train[1][1] == 1
+
+
+def test_an_unsorted_validation_part_is_refused(tmp_path: Path) -> None:
+    """Tiny-ImageNet as it is packed, all of val in one folder, would give wrong labels."""
+    _image(tmp_path / "tiny-imagenet-200/train/n01/1.png")
+    _image(tmp_path / "tiny-imagenet-200/val/images/1.png")
+    with pytest.raises(DataMissingError, match="class n01 in both parts"):
+        open_data("tiny_imagenet", tmp_path, 32)
+
+
+def test_boxes_of_text_files_are_read_in_pixels(tmp_path: Path) -> None:
+    """A centred box of half the image becomes its corners; no file means no boxes."""
+    for part in ("train", "val"):
+        _image(tmp_path / f"xview/images/{part}/1.png", (40, 20))
+        (tmp_path / f"xview/labels/{part}").mkdir(parents=True)
+    (tmp_path / "xview/labels/train/1.txt").write_text("7 0.5 0.5 0.5 0.5\n")
+    data = open_data("xview", tmp_path, 32)
+    _, target = data.train[0]
+    assert target["boxes"].tolist() == [[10.0, 5.0, 30.0, 15.0]]
+    assert isinstance(target["boxes"], tv_tensors.BoundingBoxes)
+    assert target["labels"].tolist() == [7]
+    assert data.held_out[0][1]["boxes"].shape == (0, 4)
