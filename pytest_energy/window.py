@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pytest_energy.clock import SYSTEM_CLOCK, Clock
 from pytest_energy.measurement import Round, Trace
 from pytest_energy.meters.base import Meter, Reading
 from pytest_energy.statistics import combine, expand
@@ -45,7 +45,6 @@ def open_window(
     meter: Meter | None,
     passes: int,
     synchronize: Callable[[], None],
-    clock: Clock = SYSTEM_CLOCK,
 ) -> Iterator[OpenWindow]:
     """Measure the body of a ``with`` statement as one window.
 
@@ -56,12 +55,11 @@ def open_window(
         meter: Where joules come from; ``None`` measures the duration alone.
         passes: How many passes the body runs.
         synchronize: Returns when the device has done all that was queued.
-        clock: Tells the duration of the passes.
     """
     opened = OpenWindow()
     synchronize()
     edge = meter.begin() if meter else None
-    start, began = clock.time(), clock.perf_counter()
+    start, began = time.time(), time.perf_counter()
     try:
         yield opened
         synchronize()
@@ -69,7 +67,7 @@ def open_window(
         if meter and edge:
             meter.end(edge)
         raise
-    duration_s = clock.perf_counter() - began
+    duration_s = time.perf_counter() - began
     if meter is None or edge is None:
         opened.finished = Window(_round(start, duration_s, passes))
     else:
@@ -83,10 +81,9 @@ def measure_round(
     work: Callable[[int], object],
     passes: int,
     synchronize: Callable[[], None],
-    clock: Clock = SYSTEM_CLOCK,
 ) -> Window:
     """Measure ``work(passes)`` as one window; see :func:`open_window`."""
-    with open_window(meter, passes, synchronize, clock) as opened:
+    with open_window(meter, passes, synchronize) as opened:
         work(passes)
     return opened.window
 

@@ -1,0 +1,171 @@
+"""Joules by energy counters: differences between ticks, less what lies outside the window.
+
+The device is idle at both edges, since it is synchronised before each: a window begins after a tick
+and ends before one, and what the counter counted in the gaps between is idle energy. It is taken
+off at the power that the counter shows over one whole tick after the window, where the device is as
+warm and its clocks as high as in the gaps. Edges under a running load would save these waits, but
+know the joules of a pass only by assuming that all passes are alike; a window with idle edges
+measures what it holds, be it ten thousand passes or an epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from pytest_energy.measurement import Quantity, ReasonCode
+from pytest_energy.meters.nvml.library import SensorError
+from pytest_energy.meters.nvml.ticks import Tick, Ticker, calibrate, next_ticks
+from pytest_energy.statistics import combine, expand, standard_error, uniform
+
+RESOLUTION_J = 1e-3
+"""Counters count whole millijoules."""
+LONG_WINDOW_TICKS = 50
+"""From this length on the gaps weigh so little that the power known from before does for them."""
+
+
+@dataclass(frozen=True)
+class Joules:
+    """What one channel used in a window."""
+
+    energy_j: float
+    budget: Mapping[str, float] = field(default_factory=dict)
+    """Standard uncertainties by cause, in joules."""
+    edge_s: float = 0.0
+    """Time that finding the edges added around the window."""
+    edge_j: float = 0.0
+    """Joules that were used meanwhile."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """The power in the gaps around a window, with its standard uncertainty."""
+
+    value_w: float
+    uncertainty_w: float
+
+
+class CounterSource:
+    """The energy counters of some devices."""
+
+    name = "counter"
+
+    def __init__(self, readers: Mapping[str, Callable[[], float]]) -> None:
+        """Time the counters and measure the idle power, by channel.
+
+        Raises:
+            SensorError: A counter does not answer or does not move.
+        """
+        self._tickers = [Ticker(channel, read_j) for channel, read_j in readers.items()]
+        seen = calibrate(self._tickers)
+        self.channels = tuple(readers)
+        self.period_s = max(ticker.period_s or 0.0 for ticker in self._tickers)
+        self.idle_power_w = {channel: idle_power(ticks) for channel, ticks in seen.items()}
+        self._gap_power: dict[str, Power] = {}
+
+    @property
+    def shortest_window_s(self) -> float:
+        """One tick: in a shorter window a counter may not move at all."""
+        return self.period_s
+
+    def begin(self) -> dict[str, Tick | SensorError]:
+        """Wait for a tick of each counter."""
+        return next_ticks(self._tickers)
+
+    def end(
+        self, opening: Mapping[str, Tick | SensorError], started_s: float, ended_s: float
+    ) -> dict[str, Joules | SensorError]:
+        """Wait for the ticks that close the window; the joules of each channel within it.
+
+        Args:
+            opening: What :meth:`begin` returned.
+            started_s: When the window began, by ``time.perf_counter``.
+            ended_s: When it ended.
+        """
+        closing = next_ticks(self._tickers)
+        if ended_s - started_s < LONG_WINDOW_TICKS * self.period_s or not self._gap_power:
+            self._learn_gap_power(closing, next_ticks(self._tickers))
+        return {
+            channel: self._joules(channel, opening[channel], closing[channel], started_s, ended_s)
+            for channel in self.channels
+        }
+
+    def _learn_gap_power(
+        self,
+        earlier: Mapping[str, Tick | SensorError],
+        later: Mapping[str, Tick | SensorError],
+    ) -> None:
+        for channel in self.channels:
+            first, second = earlier[channel], later[channel]
+            if isinstance(first, Tick) and isinstance(second, Tick):
+                power = mean_power(first, second)
+                if power.value_w >= 0:  # else the counter was reset between them
+                    self._gap_power[channel] = power
+
+    def _joules(
+        self,
+        channel: str,
+        opening: Tick | SensorError,
+        closing: Tick | SensorError,
+        started_s: float,
+        ended_s: float,
+    ) -> Joules | SensorError:
+        for tick in (opening, closing):
+            if isinstance(tick, SensorError):
+                return tick
+        assert isinstance(opening, Tick)
+        assert isinstance(closing, Tick)
+        if closing.energy_j < opening.energy_j:
+            return SensorError(
+                ReasonCode.COUNTER_RESET,
+                f"{channel}: the energy counter went back from {opening.energy_j:.3f} J to "
+                f"{closing.energy_j:.3f} J during the window; was the driver reloaded?",
+            )
+        idle = self.idle_power_w[channel]
+        power = self._gap_power.get(channel, Power(idle.value, combine(idle.budget.values())))
+        return window_joules(opening, closing, started_s, ended_s, power)
+
+
+def window_joules(
+    opening: Tick, closing: Tick, started_s: float, ended_s: float, gap: Power
+) -> Joules:
+    """The joules between two moments that lie between two ticks.
+
+    The budget has the resolution of both readings, and as ``edges`` what is not known of the gaps:
+    when exactly the counter ticked, and the power meanwhile.
+    """
+    gaps_s = (started_s - opening.time_s) + (closing.time_s - ended_s)
+    edge_j = gap.value_w * gaps_s
+    moments_s = combine((uniform(opening.width_s), uniform(closing.width_s)))
+    edges_j = combine((gap.value_w * moments_s, gap.uncertainty_w * gaps_s))
+    return Joules(
+        energy_j=closing.energy_j - opening.energy_j - edge_j,
+        budget={"resolution": math.sqrt(2) * uniform(RESOLUTION_J), "edges": edges_j},
+        edge_s=gaps_s,
+        edge_j=edge_j,
+    )
+
+
+def mean_power(earlier: Tick, later: Tick) -> Power:
+    """The mean power between two ticks."""
+    time_s = later.time_s - earlier.time_s
+    power_w = (later.energy_j - earlier.energy_j) / time_s
+    moments_s = combine((uniform(earlier.width_s), uniform(later.width_s)))
+    return Power(power_w, abs(power_w) * moments_s / time_s)
+
+
+def idle_power(ticks: Sequence[Tick]) -> Quantity:
+    """The mean power over all ticks, with the scatter from tick to tick."""
+    whole = mean_power(ticks[0], ticks[-1])
+    each_w = [mean_power(a, b).value_w for a, b in pairwise(ticks)]
+    budget = {"resolution": whole.uncertainty_w, "scatter": standard_error(each_w)}
+    freedom = len(each_w) - 1
+    return Quantity(
+        value=whole.value_w,
+        unit="W",
+        uncertainty=max(expand(whole.uncertainty_w), expand(budget["scatter"], freedom)),
+        degrees_of_freedom=freedom,
+        budget=budget,
+    )

@@ -1,0 +1,76 @@
+"""What the measured devices are: facts that must agree, and facts that may explain."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
+
+from pytest_energy.measurement import Environment, Facts, Scalar
+from pytest_energy.meters.nvml.library import ask
+from pytest_energy.meters.nvml.selection import Device
+from pytest_energy.meters.nvml.sensors import Snapshot, take_snapshot
+
+
+def describe(devices: Sequence[Device]) -> Environment:
+    """Identity and context of the devices; what the driver does not tell is left out."""
+    snapshots = [take_snapshot(device) for device in devices]
+    identity: Facts = {
+        "device": _common([device.candidate.name for device in devices]),
+        "device_count": len(devices),
+        "power_limit_w": _common([snapshot.power_limit_w for snapshot in snapshots]),
+    }
+    if any(device.candidate.place for device in devices):
+        identity["mig_profile"] = _common([mig_profile(device) for device in devices])
+    return Environment(identity=_known(identity), context=_known(_context(devices, snapshots)))
+
+
+def board_hash(device: Device) -> str:
+    """A short hash that tells boards apart and does not give away their UUIDs."""
+    return hashlib.sha256(device.candidate.uuid.encode()).hexdigest()[:12]
+
+
+def mig_profile(device: Device) -> str | None:
+    """The profile of a MIG instance, such as ``1g.10gb``, which its name ends in."""
+    return device.candidate.name.rpartition("MIG ")[2] if device.candidate.place else None
+
+
+def _context(devices: Sequence[Device], snapshots: Sequence[Snapshot]) -> Facts:
+    return {
+        "board": [board_hash(device) for device in devices],
+        "driver": ask(pynvml.nvmlSystemGetDriverVersion),
+        "cuda_driver": _cuda_version(),
+        "ecc": _each(devices, lambda d: _ecc(d)),
+        "applications_clock_mhz": _common([s.applications_clock_mhz for s in snapshots]),
+        "max_clock_mhz": _each(devices, lambda d: _max_clock(d, pynvml.NVML_CLOCK_SM)),
+        "max_memory_clock_mhz": _each(devices, lambda d: _max_clock(d, pynvml.NVML_CLOCK_MEM)),
+        "temperature_c": [s.temperature_c for s in snapshots],
+    }
+
+
+def _each(devices: Sequence[Device], read: Callable[[Device], Scalar]) -> Scalar | list[Scalar]:
+    return _common([read(device) for device in devices])
+
+
+def _common(values: Sequence[Scalar]) -> Scalar | list[Scalar]:
+    """One value where all devices agree, else one for each."""
+    return values[0] if len(set(values)) == 1 else list(values)
+
+
+def _known(facts: Facts) -> Facts:
+    return {name: value for name, value in facts.items() if value not in (None, [None])}
+
+
+def _ecc(device: Device) -> bool | None:
+    modes = ask(pynvml.nvmlDeviceGetEccMode, device.candidate.board)
+    return None if modes is None else bool(modes[0])
+
+
+def _max_clock(device: Device, kind: int) -> int | None:
+    return ask(pynvml.nvmlDeviceGetMaxClockInfo, device.candidate.board, kind)
+
+
+def _cuda_version() -> str | None:
+    version = ask(pynvml.nvmlSystemGetCudaDriverVersion)
+    return None if version is None else f"{version // 1000}.{version % 1000 // 10}"

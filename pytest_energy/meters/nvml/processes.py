@@ -1,0 +1,75 @@
+"""Which processes on a device are ours, and which are others'."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def others(listed: Iterable[int], proc: Path = PROC) -> frozenset[int]:
+    """Those of the listed processes that are not of this process tree.
+
+    Ours are this process, those it descends from, and its descendants. In a PID namespace of its
+    own (a container) NVML's numbers mean nothing to us: where this process uses CUDA but is not
+    listed under its own number, one number that nobody here has is taken for ours.
+    """
+    numbers = frozenset(listed)
+    parents = _parents(proc)
+    foreign = frozenset(n for n in numbers if not _is_ours(n, parents))
+    unknown = sorted(n for n in foreign if n not in parents)
+    if unknown and os.getpid() not in numbers and _uses_cuda():
+        return foreign - {unknown[0]}
+    return foreign
+
+
+def wait_until_alone(
+    listed: Callable[[], frozenset[int]], limit_s: float, pause_s: float = 1.0
+) -> frozenset[int]:
+    """Wait until no other process is on the devices, at most ``limit_s``; those still there."""
+    deadline_s = time.monotonic() + limit_s
+    while foreign := others(listed()):
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:
+            break
+        time.sleep(min(pause_s, left_s))
+    return foreign
+
+
+def _is_ours(pid: int, parents: dict[int, int]) -> bool:
+    own = os.getpid()
+    return pid in _line(own, parents) or own in _line(pid, parents)
+
+
+def _line(pid: int, parents: dict[int, int]) -> list[int]:
+    """A process and those it descends from, up to but without the first of all."""
+    line: list[int] = []
+    while pid > 1 and pid not in line:
+        line.append(pid)
+        pid = parents.get(pid, 0)
+    return line
+
+
+def _parents(proc: Path) -> dict[int, int]:
+    parents = {}
+    for folder in proc.iterdir() if proc.is_dir() else ():
+        if folder.name.isdigit() and (parent := _parent(folder)) is not None:
+            parents[int(folder.name)] = parent
+    return parents
+
+
+def _parent(folder: Path) -> int | None:
+    try:
+        text = (folder / "stat").read_text("utf-8", "replace")
+    except OSError:  # it ended while we looked
+        return None
+    return int(text.rpartition(")")[2].split()[1])  # the name in brackets may hold anything
+
+
+def _uses_cuda() -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())

@@ -1,0 +1,143 @@
+"""What a device's sensors say: its counter of joules, and the state it is in at an edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
+
+from pytest_energy.measurement import ReasonCode
+from pytest_energy.meters.nvml.library import Handle, SensorError, ask, read_fields
+from pytest_energy.meters.nvml.selection import Device
+
+ENERGY = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
+POWER_AVERAGE = pynvml.NVML_FI_DEV_POWER_AVERAGE
+POWER_INSTANT = pynvml.NVML_FI_DEV_POWER_INSTANT
+POWER_CAP = pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP
+THROTTLES = {
+    POWER_CAP: "power-cap",
+    pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN: "thermal",
+    pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN: "hardware-thermal",
+    pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN: "power-brake",
+}
+"""Fields that count the nanoseconds during which a device was held back, by cause."""
+_OLD_THROTTLES = {
+    pynvml.NVML_PERF_POLICY_POWER: "power-cap",
+    pynvml.NVML_PERF_POLICY_THERMAL: "thermal",
+}
+"""The same of drivers before 2024, by another call."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A device's state at an edge; ``None`` or absent is what the driver does not tell."""
+
+    temperature_c: float | None
+    clock_mhz: float | None
+    """Of the multiprocessors, now."""
+    applications_clock_mhz: float | None
+    """Of the multiprocessors, as set by an administrator."""
+    power_limit_w: float | None
+    """As enforced now."""
+    power_w: float | None
+    """By the sensor's instantaneous value, where there is one."""
+    throttled_s: dict[str, float]
+    """Seconds for which the device has been held back since the driver was loaded, by cause."""
+    processes: frozenset[int] | None
+    """The processes that have a context on the device."""
+
+
+def counter_of(device: Device) -> Callable[[], float] | None:
+    """A function that reads the device's joules, or ``None`` where it does not count them.
+
+    Whether it does is asked, not inferred: MIG instances and many virtual GPUs do not.
+
+    Raises:
+        SensorError: The device is lost, or fails in another way.
+    """
+    handle = device.handle
+    if ENERGY in read_fields(handle, (ENERGY,)):
+        return lambda: _field_j(handle)
+    if ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle) is not None:
+        return lambda: _call_j(handle)
+    return None
+
+
+def _field_j(handle: Handle) -> float:
+    read = read_fields(handle, (ENERGY,))
+    if ENERGY not in read:
+        raise _withdrawn()
+    return read[ENERGY].value * 1e-3
+
+
+def _call_j(handle: Handle) -> float:
+    energy_mj = ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+    if energy_mj is None:
+        raise _withdrawn()
+    return float(energy_mj) * 1e-3
+
+
+def _withdrawn() -> SensorError:
+    return SensorError(
+        ReasonCode.METER_FAILED, "NVML: the energy counter is no longer offered by the driver"
+    )
+
+
+def power_of(device: Device) -> Callable[[], float] | None:
+    """A function that reads the device's power in watts, or ``None`` where it has no sensor."""
+    handle = device.handle
+    if POWER_INSTANT in read_fields(handle, (POWER_INSTANT,)):
+        return lambda: read_fields(handle, (POWER_INSTANT,))[POWER_INSTANT].value * 1e-3
+    if ask(pynvml.nvmlDeviceGetPowerUsage, handle) is not None:
+        return lambda: float(pynvml.nvmlDeviceGetPowerUsage(handle)) * 1e-3
+    return None
+
+
+def take_snapshot(device: Device) -> Snapshot:
+    """Read a device's state: its fields in one batch, the rest one by one.
+
+    Raises:
+        SensorError: The device is lost, or fails in another way.
+    """
+    handle, board = device.handle, device.candidate.board
+    fields = read_fields(handle, (POWER_INSTANT, POWER_AVERAGE, *THROTTLES))
+    power = fields.get(POWER_INSTANT, fields.get(POWER_AVERAGE))
+    return Snapshot(
+        temperature_c=ask(pynvml.nvmlDeviceGetTemperature, board, pynvml.NVML_TEMPERATURE_GPU),
+        clock_mhz=ask(pynvml.nvmlDeviceGetClockInfo, board, pynvml.NVML_CLOCK_SM),
+        applications_clock_mhz=ask(
+            pynvml.nvmlDeviceGetApplicationsClock, board, pynvml.NVML_CLOCK_SM
+        ),
+        power_limit_w=_watts(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, board)),
+        power_w=power.value * 1e-3 if power else None,
+        throttled_s={
+            cause: fields[field].value * 1e-9
+            for field, cause in THROTTLES.items()
+            if field in fields
+        }
+        or _old_throttles(board),
+        processes=processes_on(device),
+    )
+
+
+def processes_on(device: Device) -> frozenset[int] | None:
+    """The processes that compute or draw on a device; ``None`` where the driver does not tell."""
+    lists = [
+        ask(pynvml.nvmlDeviceGetComputeRunningProcesses, device.handle),
+        ask(pynvml.nvmlDeviceGetGraphicsRunningProcesses, device.handle),
+    ]
+    known = [processes for processes in lists if processes is not None]
+    return frozenset(int(p.pid) for listed in known for p in listed) if known else None
+
+
+def _old_throttles(board: Handle) -> dict[str, float]:
+    spent = {
+        cause: ask(pynvml.nvmlDeviceGetViolationStatus, board, policy)
+        for policy, cause in _OLD_THROTTLES.items()
+    }
+    return {cause: s.violationTime * 1e-9 for cause, s in spent.items() if s is not None}
+
+
+def _watts(milliwatts: int | None) -> float | None:
+    return None if milliwatts is None else milliwatts * 1e-3

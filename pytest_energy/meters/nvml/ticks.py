@@ -1,0 +1,183 @@
+"""When a counter moves: its period is measured once, its edges are found with few reads.
+
+A counter of joules stands still between its ticks. A reading is exact only at a tick, so that a
+window has to know when the ticks around it were. Reading all the time would find them, but keeps
+the processor busy and, on some boards, makes the counter fall short: a search therefore sleeps
+until shortly before the tick that the period predicts.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_energy.measurement import ReasonCode
+from pytest_energy.meters.nvml.library import SensorError
+
+STUCK_S = 2.0
+"""A counter that has not moved for so long is taken for broken: slower ones are not known."""
+CALIBRATION_TICKS = 8
+CALIBRATION_S = 0.5
+FINEST_READ_S = 0.0005
+"""The shortest pause between two reads."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A moment at which a counter moved."""
+
+    time_s: float
+    """By ``time.perf_counter``: the middle of the two reads between which it moved."""
+    width_s: float
+    """The time between these reads."""
+    energy_j: float
+    """What the counter says from then on."""
+
+
+class Ticker:
+    """One counter, and what is known of its ticks."""
+
+    def __init__(self, name: str, read_j: Callable[[], float]) -> None:
+        self.name = name
+        self.read_j = read_j
+        self.period_s: float | None = None
+        """``None`` until it was measured."""
+        self.drift = 0.0
+        """Standard uncertainty of the period, as a share of it."""
+        self.last: Tick | None = None
+        self.due_s = 0.0
+        """When the next read is due, while a search is on."""
+        self._before_s = self._value_j = self._expected_s = self._guard_s = self._deadline_s = 0.0
+
+    def arm(self) -> None:
+        """Begin to look for the next tick."""
+        self._look()
+        self._deadline_s = self._before_s + max(STUCK_S, 3 * (self.period_s or 0.0))
+        self._predict()
+        self.due_s = max(self._expected_s - self._guard_s, self._before_s)
+
+    def poll(self) -> Tick | None:
+        """Read once; the tick, if the counter has moved since the read before.
+
+        Raises:
+            SensorError: It does not answer, or has not moved for :data:`STUCK_S`.
+        """
+        before_s, value_j = self._before_s, self._value_j
+        after_s = self._look()
+        if self._value_j == value_j:
+            self._wait_on(after_s)
+            return None
+        width_s = after_s - before_s
+        if width_s > 2 * self._pause_s() and width_s > self._guard_s:
+            self._guard_s = math.inf  # it came before it was expected: look out for the next
+            self.due_s = self._before_s + self._pause_s()
+            return None
+        self.last = Tick((before_s + after_s) / 2, width_s, self._value_j)
+        return self.last
+
+    def _look(self) -> float:
+        """Read; keep the value and the time just before, and return the time just after."""
+        self._before_s = time.perf_counter()
+        self._value_j = self.read_j()
+        return time.perf_counter()
+
+    def _predict(self) -> None:
+        """Set when the next tick is expected, and by how much that may be wrong."""
+        self._expected_s, self._guard_s = self._before_s, math.inf
+        if self.period_s is None or self.last is None:
+            return
+        ahead = math.ceil((self._before_s - self.last.time_s) / self.period_s)
+        drift_s = self.drift * ahead * self.period_s
+        guard_s = 2 * drift_s + self.last.width_s + 2 * FINEST_READ_S
+        if guard_s < self.period_s / 4:
+            self._guard_s = guard_s
+            self._expected_s = self.last.time_s + ahead * self.period_s
+            if self._expected_s - guard_s < self._before_s:  # too near to be sure to see it move
+                self._expected_s += self.period_s
+
+    def _wait_on(self, now_s: float) -> None:
+        if now_s > self._deadline_s:
+            raise SensorError(
+                ReasonCode.METER_FAILED,
+                f"{self.name}: the energy counter has not moved for {STUCK_S:g} s",
+            )
+        self.due_s = now_s + self._pause_s()
+
+    def _pause_s(self) -> float:
+        """Between reads: a few to a guard, a hundred to a period that cannot be predicted."""
+        if math.isinf(self._guard_s):
+            return max(FINEST_READ_S, (self.period_s or 0.1) / 100)
+        return max(FINEST_READ_S, self._guard_s / 8)
+
+
+def next_ticks(tickers: Sequence[Ticker]) -> dict[str, Tick | SensorError]:
+    """Wait until each counter has moved once: its tick by name, or why it was not seen."""
+    found: dict[str, Tick | SensorError] = {}
+    for ticker in tickers:
+        try:
+            ticker.arm()
+        except SensorError as error:
+            found[ticker.name] = error
+    pending = [ticker for ticker in tickers if ticker.name not in found]
+    while pending:
+        first = min(pending, key=lambda ticker: ticker.due_s)
+        pause_until(first.due_s)
+        try:
+            tick: Tick | SensorError | None = first.poll()
+        except SensorError as error:
+            tick = error
+        if tick is not None:
+            found[first.name] = tick
+            pending.remove(first)
+    return found
+
+
+def pause_until(moment_s: float) -> None:
+    """Sleep until a moment of ``time.perf_counter``; return at once where it has passed."""
+    left_s = moment_s - time.perf_counter()
+    if left_s > 0:
+        time.sleep(left_s)
+
+
+def calibrate(tickers: Sequence[Ticker]) -> dict[str, list[Tick]]:
+    """Measure each counter's period; the ticks seen, by name.
+
+    Takes at least :data:`CALIBRATION_TICKS` periods and :data:`CALIBRATION_S`.
+
+    Raises:
+        SensorError: A counter does not answer or does not move.
+    """
+    seen: dict[str, list[Tick]] = {ticker.name: [] for ticker in tickers}
+    for ticker in tickers:  # one by one at first: while one is slow, another may tick unseen
+        _observe([ticker], seen)
+        _observe([ticker], seen)
+    began_s, rounds = time.perf_counter(), 1
+    while rounds < CALIBRATION_TICKS or time.perf_counter() - began_s < CALIBRATION_S:
+        _observe(tickers, seen)
+        rounds += 1
+    return seen
+
+
+def _observe(tickers: Sequence[Ticker], seen: Mapping[str, list[Tick]]) -> None:
+    for name, tick in next_ticks(tickers).items():
+        if isinstance(tick, SensorError):
+            raise tick
+        seen[name].append(tick)
+    for ticker in tickers:
+        _refine(ticker, seen[ticker.name])
+
+
+def _refine(ticker: Ticker, ticks: Sequence[Tick]) -> None:
+    """The period from the first tick to the last; a search may have let some pass unseen."""
+    if len(ticks) < 2:
+        return
+    first, last = ticks[0], ticks[-1]
+    if ticker.period_s is None:
+        ticker.period_s = last.time_s - first.time_s
+    count = max(1, round((last.time_s - first.time_s) / ticker.period_s))
+    ticker.period_s = (last.time_s - first.time_s) / count
+    ticker.drift = (
+        math.hypot(first.width_s, last.width_s) / math.sqrt(12) / (last.time_s - first.time_s)
+    )

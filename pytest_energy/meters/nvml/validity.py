@@ -1,0 +1,124 @@
+"""Whether a window may be believed: what its two edges showed, against limits that can be set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pytest_energy.measurement import Reason, ReasonCode
+from pytest_energy.meters.nvml.processes import others
+from pytest_energy.meters.nvml.sensors import Snapshot
+
+DEFAULTS: Mapping[ReasonCode, float] = {
+    ReasonCode.CONTENDED: 0,
+    ReasonCode.THROTTLED: 0.01,
+    ReasonCode.POWER_LIMIT_CHANGED: 0.001,
+    ReasonCode.CLOCKS_CHANGED: 0.001,
+    ReasonCode.SENSOR_DISAGREEMENT: 0.15,
+    ReasonCode.IMPLAUSIBLE_POWER: 1.1,
+}
+"""Processes of others; share of time; relative changes; relative difference; multiple of the
+power limit: the most that still counts as valid."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one device over one window."""
+
+    channel: str
+    before: Snapshot
+    after: Snapshot
+    duration_s: float
+    energy_j: float | None
+    power_energy_j: float | None = None
+    """The window's joules by its power samples, where there were enough of them."""
+
+
+def limits(chosen: Mapping[str, float]) -> dict[ReasonCode, float]:
+    """The limits in force: the defaults, but for those that were chosen by reason code."""
+    return {code: chosen.get(code.value, default) for code, default in DEFAULTS.items()}
+
+
+def judge(evidence: Evidence, limit: Mapping[ReasonCode, float]) -> list[Reason]:
+    """Everything that is wrong with the window, or worth a remark."""
+    return [
+        Reason(code=code, message=f"{evidence.channel}: {message}", fatal=fatal)
+        for code, message, fatal in _remarks(evidence, limit)
+    ]
+
+
+Remark = tuple[ReasonCode, str, bool]
+
+
+def _remarks(evidence: Evidence, limit: Mapping[ReasonCode, float]) -> Iterator[Remark]:
+    yield from _contention(evidence, limit[ReasonCode.CONTENDED])
+    yield from _throttling(evidence, limit[ReasonCode.THROTTLED])
+    yield from _changes(evidence, limit)
+    yield from _implausibility(evidence, limit[ReasonCode.IMPLAUSIBLE_POWER])
+    yield from _disagreement(evidence, limit[ReasonCode.SENSOR_DISAGREEMENT])
+
+
+def _contention(evidence: Evidence, most: float) -> Iterator[Remark]:
+    seen = (evidence.before.processes or frozenset()) | (evidence.after.processes or frozenset())
+    foreign = sorted(others(seen))
+    if len(foreign) > most:
+        listed = ", ".join(str(pid) for pid in foreign)
+        yield ReasonCode.CONTENDED, f"processes of others on the device: {listed}", True
+
+
+def throttled_shares(evidence: Evidence) -> dict[str, float]:
+    """The share of the window in which the device was held back, by cause."""
+    before, after = evidence.before.throttled_s, evidence.after.throttled_s
+    return {
+        cause: (after[cause] - before[cause]) / evidence.duration_s
+        for cause in before.keys() & after.keys()
+        if evidence.duration_s > 0
+    }
+
+
+def _throttling(evidence: Evidence, most: float) -> Iterator[Remark]:
+    """Heat and power brakes spoil a window; running at the power limit is what a GPU does."""
+    for cause, share in sorted(throttled_shares(evidence).items()):
+        if share > most:
+            message = f"held back by {cause} for {share:.1%} of the window (limit {most:.1%})"
+            yield ReasonCode.THROTTLED, message, cause != "power-cap"
+
+
+def _changes(evidence: Evidence, limit: Mapping[ReasonCode, float]) -> Iterator[Remark]:
+    before, after = evidence.before, evidence.after
+    pairs = (
+        (ReasonCode.POWER_LIMIT_CHANGED, "power limit", before.power_limit_w, after.power_limit_w),
+        (
+            ReasonCode.CLOCKS_CHANGED,
+            "applications clock",
+            before.applications_clock_mhz,
+            after.applications_clock_mhz,
+        ),
+    )
+    for code, what, old, new in pairs:
+        if old and new is not None and abs(new - old) / old > limit[code]:
+            unit = "W" if code is ReasonCode.POWER_LIMIT_CHANGED else "MHz"
+            yield code, f"{what} changed during the window: {old:g} → {new:g} {unit}", True
+
+
+def _implausibility(evidence: Evidence, most: float) -> Iterator[Remark]:
+    limit_w = evidence.after.power_limit_w
+    if evidence.energy_j is None or not limit_w or evidence.duration_s <= 0:
+        return
+    power_w = evidence.energy_j / evidence.duration_s
+    if power_w > most * limit_w:
+        message = f"mean power {power_w:.4g} W, more than {most:g} × the limit of {limit_w:g} W"
+        yield ReasonCode.IMPLAUSIBLE_POWER, message, True
+
+
+def _disagreement(evidence: Evidence, most: float) -> Iterator[Remark]:
+    counted, sampled = evidence.energy_j, evidence.power_energy_j
+    if counted is None or not sampled:
+        return
+    difference = counted / sampled - 1
+    if abs(difference) > most:
+        message = (
+            f"counter says {counted:.4g} J, power samples {sampled:.4g} J: "
+            f"{difference:+.1%} (limit ±{most:.0%})"
+        )
+        yield ReasonCode.SENSOR_DISAGREEMENT, message, True

@@ -1,0 +1,136 @@
+"""Finding the ticks of a counter with few reads."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_energy.meters.nvml.counter import Power, idle_power, mean_power, window_joules
+from pytest_energy.meters.nvml.library import SensorError
+from pytest_energy.meters.nvml.ticks import Tick, Ticker, calibrate, next_ticks
+
+
+@dataclass
+class Machine:
+    """A clock that moves only when it is slept on or read, and counters that tick on it."""
+
+    now_s: float = 100.0
+    reads: list[float] = field(default_factory=list)
+
+    def perf_counter(self) -> float:
+        self.now_s += 1e-6
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds + 60e-6
+
+    def counter(self, period_s: float, phase_s: float, power_w: float = 60.0):
+        def read_j() -> float:
+            self.now_s += 20e-6
+            self.reads.append(self.now_s)
+            return power_w * period_s * ((self.now_s - phase_s) // period_s)
+
+        return read_j
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine whose clock is the process's."""
+    machine = Machine()
+    monkeypatch.setattr(time, "perf_counter", machine.perf_counter)
+    monkeypatch.setattr(time, "sleep", machine.sleep)
+    return machine
+
+
+def phase_error(tick: Tick, period_s: float, phase_s: float) -> float:
+    """How far a tick that was found is from the true one nearest to it."""
+    beside = (tick.time_s - phase_s) % period_s
+    return min(beside, period_s - beside)
+
+
+@pytest.mark.parametrize("period_s", [0.01, 0.02, 0.1, 0.106])
+@pytest.mark.parametrize("phase_s", [0.0, 0.003, 0.0099])
+def test_period_is_measured(machine: Machine, period_s: float, phase_s: float) -> None:
+    """Whatever the period, calibration finds it to half a percent, and ticks within their width."""
+    ticker = Ticker("gpu0", machine.counter(period_s, phase_s))
+    ticks = calibrate([ticker])["gpu0"]
+    assert ticker.period_s == pytest.approx(period_s, rel=0.005)
+    assert all(phase_error(tick, period_s, phase_s) <= tick.width_s for tick in ticks)
+
+
+def test_a_known_period_saves_reads(machine: Machine) -> None:
+    """Once the period is known, a tick is found with at most twenty reads."""
+    ticker = Ticker("gpu0", machine.counter(0.1, 0.04))
+    calibrate([ticker])
+    for pause_s in (0.0, 0.033, 1.77, 10.01):
+        machine.sleep(pause_s)
+        machine.reads.clear()
+        tick = next_ticks([ticker])["gpu0"]
+        assert isinstance(tick, Tick)
+        assert phase_error(tick, 0.1, 0.04) <= tick.width_s
+        assert len(machine.reads) <= 20
+
+
+def test_counters_of_several_devices_are_found_within_one_period(machine: Machine) -> None:
+    """Counters out of step do not wait for one another."""
+    tickers = [
+        Ticker(f"gpu{i}", machine.counter(period_s, phase_s))
+        for i, (period_s, phase_s) in enumerate([(0.1, 0.0), (0.1, 0.07), (0.01, 0.002)])
+    ]
+    calibrate(tickers)
+    assert [t.period_s for t in tickers] == pytest.approx([0.1, 0.1, 0.01], rel=0.005)
+    began_s = machine.now_s
+    assert all(isinstance(tick, Tick) for tick in next_ticks(tickers).values())
+    assert machine.now_s - began_s < 0.105
+
+
+def test_counter_that_stands_still_is_an_error_and_no_zero(machine: Machine) -> None:
+    """A counter that does not move is told as such, after a limited wait."""
+    with pytest.raises(SensorError, match="has not moved"):
+        calibrate([Ticker("gpu0", lambda: 1.0)])
+
+
+def test_a_failing_device_does_not_hide_the_others(machine: Machine) -> None:
+    """One counter's failure is its own answer; the other's tick is found all the same."""
+    good, bad = Ticker("gpu0", machine.counter(0.1, 0.0)), Ticker("gpu1", lambda: 1.0)
+    found = next_ticks([good, bad])
+    assert isinstance(found["gpu0"], Tick)
+    assert isinstance(found["gpu1"], SensorError)
+
+
+@given(
+    load_w=st.floats(10, 700),
+    idle_w=st.floats(1, 100),
+    before_s=st.floats(0, 0.2),
+    during_s=st.floats(0.05, 100),
+    after_s=st.floats(0, 0.2),
+)
+@settings(max_examples=50)
+def test_what_lies_outside_the_window_is_taken_off(
+    load_w: float, idle_w: float, before_s: float, during_s: float, after_s: float
+) -> None:
+    """With the power of the gaps known, the window's joules come out exactly."""
+    end_s = before_s + during_s + after_s
+    counted_j = idle_w * (before_s + after_s) + load_w * during_s
+    joules = window_joules(
+        Tick(0.0, 1e-3, 5.0),
+        Tick(end_s, 1e-3, 5.0 + counted_j),
+        before_s,
+        before_s + during_s,
+        Power(idle_w, 0.0),
+    )
+    assert joules.energy_j == pytest.approx(load_w * during_s)
+    assert joules.edge_s == pytest.approx(before_s + after_s, abs=1e-9)
+
+
+def test_idle_power_is_the_mean_over_the_ticks() -> None:
+    """Idle power is joules over seconds, and scatters as its ticks do."""
+    quiet = [Tick(0.1 * i, 0.0, 6.0 * i) for i in range(6)]
+    assert mean_power(quiet[0], quiet[1]).value_w == pytest.approx(60.0)
+    quantity = idle_power(quiet)
+    assert quantity.value == pytest.approx(60.0)
+    assert quantity.budget["scatter"] == pytest.approx(0.0, abs=1e-9)
