@@ -1,0 +1,40 @@
+"""One run as one page: a single file that needs no network and sends nothing anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from pytest_energy.measurement import Run
+from pytest_energy.report import format as fmt
+from pytest_energy.report.metrics import metric
+from pytest_energy.report.page import build_page
+from pytest_energy.report.policy import content_security_policy, inert_json
+from pytest_energy.report.results import export
+from pytest_energy.report.templating import environment, source
+
+
+def render_html(run: Run, older: Sequence[Run] = ()) -> str:
+    """The whole page.
+
+    Args:
+        run: What to report.
+        older: Earlier runs, for the history of each benchmark.
+    """
+    page = build_page(run, older)
+    style, script = source("report.css").strip(), source("report.js").strip()
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            page=page,
+            run=run,
+            fmt=fmt,
+            metric=metric,
+            policy=content_security_policy(script, style),
+            style=Markup(style),
+            script=Markup(script),
+            data=inert_json({"rows": export(page.table)}),
+        )
+    )

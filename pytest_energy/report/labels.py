@@ -1,0 +1,32 @@
+"""Test ids, shortened to what tells them apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_BOUNDARY = re.compile(r"(?<=/)|(?<=::)")
+
+
+def short_names(ids: Sequence[str]) -> dict[str, str]:
+    """Each id without the folders and module that all of them share.
+
+    The test's own name stays, also where there is one id only; what is in brackets is never cut.
+    """
+    split = [_parts(one) for one in ids]
+    shared = _shared(split)
+    return {one: "".join(parts[shared:]) for one, parts in zip(ids, split, strict=True)}
+
+
+def _parts(test_id: str) -> list[str]:
+    head, bracket, parameters = test_id.partition("[")
+    parts = _BOUNDARY.split(head)
+    return [*parts[:-1], parts[-1] + bracket + parameters]
+
+
+def _shared(split: Sequence[Sequence[str]]) -> int:
+    shared = 0
+    shortest = min((len(parts) - 1 for parts in split), default=0)
+    while shared < shortest and len({parts[shared] for parts in split}) == 1:
+        shared += 1
+    return shared

@@ -1,0 +1,86 @@
+"""The metrics that the report knows: what they are called, and which way is better.
+
+A metric of somebody's own needs no entry here; it is shown by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pytest_energy.measurement import Quantity, Result
+
+Better = Literal["less", "more"]
+GIGA: Final = 1e9
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric as a column, an axis or a chart."""
+
+    name: str
+    """The key in ``Measurement.metrics``."""
+    label: str
+    better: Better | None = None
+    """``None``: neither, or nobody said."""
+    about: str = ""
+    shown: bool = True
+    """Whether the table shows it before anybody chooses columns."""
+
+
+CATALOGUE: Final = (
+    Metric("energy_j", "Energy", "less", "gross joules a pass, epoch or call"),
+    Metric("net_energy_j", "Net energy", "less", "idle power taken off", shown=False),
+    Metric("total_energy_j", "Full schedule", "less", "joules scaled to all epochs"),
+    Metric("latency_s", "Latency", "less", "seconds a pass, epoch or call"),
+    Metric("throughput_hz", "Throughput", "more", "items a second", shown=False),
+    Metric("power_w", "Mean power", None, "watts over the passes"),
+    Metric("params", "Parameters", "less"),
+    Metric("trainable_params", "Trainable", "less", "trainable parameters", shown=False),
+    Metric("macs", "MACs", "less", "multiply-adds of the stated input"),
+    Metric("flops", "FLOPs", "less", "2 × MACs, of the stated input"),
+    Metric("j_per_gflop", "J/GFLOP", "less", "energy a pass / FLOPs a pass"),
+    Metric("peak_memory_bytes", "Peak memory", "less", shown=False),
+    Metric("accuracy", "Accuracy", "more"),
+    Metric("score_per_kwh", "Score", "more", "accuracy / energy in kWh"),
+    Metric("co2_g", "CO₂", "less", "see Method for the factor"),
+)
+_BY_NAME: Final = {metric.name: metric for metric in CATALOGUE}
+
+
+def metric(name: str) -> Metric:
+    """The entry called ``name``, or one made up for a metric of somebody's own."""
+    return _BY_NAME.get(name) or Metric(name, name.replace("_", " "))
+
+
+def present(results: Iterable[Result]) -> tuple[Metric, ...]:
+    """Metrics that some result has, catalogue first, then others by name."""
+    names = {name for result in results for name in values(result)}
+    known = [entry for entry in CATALOGUE if entry.name in names]
+    return (*known, *(metric(name) for name in sorted(names - _BY_NAME.keys())))
+
+
+def values(result: Result) -> dict[str, Quantity]:
+    """The metrics of a result, with those that follow from others."""
+    derived = _joules_per_gflop(result)
+    return {**result.metrics, **({"j_per_gflop": derived} if derived else {})}
+
+
+def _joules_per_gflop(result: Result) -> Quantity | None:
+    """Only of inference: a training epoch runs the stated input an unstated number of times."""
+    energy, flops = result.metrics.get("energy_j"), result.metrics.get("flops")
+    if result.kind != "inference" or energy is None or flops is None or flops.value <= 0:
+        return None
+    gflop = flops.value / GIGA
+    uncertainty = None if energy.uncertainty is None else energy.uncertainty / gflop
+    return Quantity(value=energy.value / gflop, uncertainty=uncertainty, unit="J/GFLOP")
+
+
+def direction(name: str, results: Iterable[Result]) -> Better | None:
+    """Which way ``name`` is better, asking the verdicts where the catalogue does not know."""
+    known = metric(name).better
+    if known:
+        return known
+    told = [v for result in results for v in result.verdict.metrics if v.metric == name]
+    return "more" if any(verdict.higher_is_better for verdict in told) else None

@@ -1,0 +1,78 @@
+"""The page as values: everything that the templates show, and nothing that they must compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_energy.measurement import Outcome, Run
+from pytest_energy.report import format as fmt
+from pytest_energy.report.drawer import Drawer, build_drawer
+from pytest_energy.report.labels import short_names
+from pytest_energy.report.results import Table, build_table
+from pytest_energy.report.summary import Headline, Standout, best, counts, headline, worst
+from pytest_energy.report.surroundings import FactRow, build_surroundings
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page."""
+
+    run: Run
+    headline: Headline
+    subtitle: tuple[str, ...]
+    """Commit, branch, device, date: what there is of them."""
+    counts: dict[Outcome, int]
+    spent: str
+    """What the session itself took, in words."""
+    worst: list[Standout]
+    best: list[Standout]
+    names: dict[str, str]
+    """Short names by id."""
+    keys: dict[str, str]
+    """Anchors by id."""
+    table: Table
+    drawers: list[Drawer]
+    surroundings: list[FactRow]
+
+
+def build_page(run: Run, older: Sequence[Run] = ()) -> Page:
+    """Everything that the page shows of ``run``, with ``older`` runs as its history."""
+    names = short_names([result.id for result in run.benchmarks])
+    table = build_table(run.benchmarks, names)
+    return Page(
+        run=run,
+        headline=headline(run),
+        subtitle=_subtitle(run),
+        counts=counts(run),
+        spent=_spent(run),
+        worst=worst(run),
+        best=best(run),
+        names=names,
+        keys={row.result.id: row.key for row in table.rows},
+        table=table,
+        drawers=[build_drawer(row, run, older) for row in table.rows],
+        surroundings=build_surroundings(run, older),
+    )
+
+
+def _subtitle(run: Run) -> tuple[str, ...]:
+    commit = run.run.commit and run.run.commit[:12] + (
+        " with local changes" if run.run.dirty else ""
+    )
+    device = run.environment.identity.get("device")
+    date = run.created.replace("T", " ").removesuffix("Z") + " UTC"
+    found = (run.run.branch, commit, None if device is None else fmt.fact(device), date)
+    return tuple(part for part in found if part)
+
+
+def _spent(run: Run) -> str:
+    """Joules and CO₂ of the session, where they are known."""
+    intensity = run.run.carbon.get("intensity_g_per_kwh")
+    if run.run.energy_j is None:
+        return fmt.MISSING
+    if not isinstance(intensity, int | float):
+        return fmt.watt_hours(run.run.energy_j)
+    pue = run.run.carbon.get("pue")
+    grams = run.run.energy_j / 3.6e6 * intensity * (pue if isinstance(pue, int | float) else 1)
+    return f"{fmt.watt_hours(run.run.energy_j)}, {fmt.mass(grams)} CO₂"

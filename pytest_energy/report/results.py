@@ -1,0 +1,194 @@
+"""The table of all results: columns, rows, and what is better than the reference."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_energy.measurement import MetricVerdict, Quantity, Result
+from pytest_energy.report import format as fmt
+from pytest_energy.report.metrics import Better, direction, metric, present, values
+from pytest_energy.report.summary import energy_verdict
+
+REFERENCE = "baseline"
+"""The technique that others are held against, as in the tables of Badar et al. 2021."""
+_COMPARED_WITHIN = ("model", "data", "input_shape", "batch_size", "scale")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; ``name`` is a metric or one of the fixed columns."""
+
+    name: str
+    label: str
+    about: str = ""
+    shown: bool = True
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what people read, and what sorting and downloads use."""
+
+    text: str
+    value: float | str | None = None
+    uncertainty: float | None = None
+    better: bool = False
+    """As good as the reference or better."""
+    best: bool = False
+    """Best of the benchmarks that it may be held against."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One benchmark."""
+
+    key: str
+    name: str
+    result: Result
+    cells: dict[str, Cell]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All results."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+_BEFORE = (
+    Column("baseline", "Baseline", "energy of the baseline"),
+    Column("change", "Change", "of energy, with its 95 % interval"),
+    Column("tolerance", "Tolerance"),
+)
+_AFTER = (
+    Column("rounds", "Rounds", "rounds × passes"),
+    Column("reasons", "Remarks", numeric=False),
+)
+
+
+def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
+    """The table of ``results``, which are shown under ``names``."""
+    shown = present(results)
+    metrics = [Column(one.name, one.label, one.about, one.shown) for one in shown]
+    energy = [column for column in metrics if column.name == "energy_j"]
+    others = [column for column in metrics if column.name != "energy_j"]
+    rows = [
+        Row(f"b{index}", names[result.id], result, _cells(result))
+        for index, result in enumerate(results)
+    ]
+    ways = {one.name: way for one in shown if (way := direction(one.name, results))}
+    return Table((*energy, *_BEFORE, *others, *_AFTER), tuple(_marked(rows, ways)))
+
+
+def _cells(result: Result) -> dict[str, Cell]:
+    cells = {name: _metric_cell(quantity) for name, quantity in values(result).items()}
+    return {**cells, **_comparison_cells(energy_verdict(result)), **_protocol_cells(result)}
+
+
+def _metric_cell(quantity: Quantity) -> Cell:
+    return Cell(fmt.quantity(quantity), quantity.value, quantity.uncertainty)
+
+
+def _comparison_cells(verdict: MetricVerdict | None) -> dict[str, Cell]:
+    if verdict is None:
+        return {}
+    baseline = verdict.baseline
+    text = fmt.MISSING if baseline is None else fmt.measured(baseline, None, verdict.unit)
+    return {
+        "baseline": Cell(text, baseline),
+        "change": Cell(fmt.change(verdict), verdict.change),
+        "tolerance": Cell(fmt.tolerance(verdict.tolerance), verdict.tolerance),
+    }
+
+
+def _protocol_cells(result: Result) -> dict[str, Cell]:
+    passes = sorted({one.passes for one in result.rounds})
+    text = " or ".join(fmt.count(number) for number in passes)
+    rounds = f"{len(result.rounds)} × {text}" if passes else fmt.MISSING
+    reasons = "; ".join(f"{reason.code}: {reason.message}" for reason in result.reasons)
+    return {
+        "rounds": Cell(rounds, len(result.rounds)),
+        "reasons": Cell(reasons or fmt.MISSING, reasons or None),
+    }
+
+
+def _marked(rows: Iterable[Row], ways: dict[str, Better]) -> list[Row]:
+    """Rows with what is better than the reference, and best of its group, marked."""
+    groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        workload = row.result.workload
+        facts = (str(workload.get(name)) for name in _COMPARED_WITHIN)
+        groups[row.result.kind, *facts].append(row)
+    marked = {row.key: row for group in groups.values() for row in _mark_group(group, ways)}
+    return sorted(marked.values(), key=lambda row: int(row.key[1:]))
+
+
+def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
+    reference = next(
+        (row for row in group if row.result.workload.get("technique") == REFERENCE), None
+    )
+    if reference is None or len(group) < 2:
+        return group
+    best = {name: _best(group, name, way) for name, way in ways.items()}
+    return [
+        replace(
+            row, cells={n: _mark(c, n, row, reference, ways, best) for n, c in row.cells.items()}
+        )
+        for row in group
+    ]
+
+
+def _mark(
+    cell: Cell,
+    name: str,
+    row: Row,
+    reference: Row,
+    ways: dict[str, Better],
+    best: dict[str, float | None],
+) -> Cell:
+    held = reference.cells.get(name)
+    if name not in ways or held is None or not _number(cell.value) or not _number(held.value):
+        return cell
+    better = row is not reference and _at_least(cell.value, held.value, ways[name])
+    return replace(cell, better=better, best=cell.value == best[name])
+
+
+def _best(group: Iterable[Row], name: str, way: Better) -> float | None:
+    """The best value, or ``None`` where all are the same and none stands out."""
+    found = [row.cells[name].value for row in group if name in row.cells]
+    numbers = {value for value in found if isinstance(value, float | int)}
+    if len(numbers) < 2:
+        return None
+    return min(numbers) if way == "less" else max(numbers)
+
+
+def _at_least(value: float | str | None, held: float | str | None, way: Better) -> bool:
+    assert isinstance(value, float | int)
+    assert isinstance(held, float | int)
+    return value <= held if way == "less" else value >= held
+
+
+def _number(value: float | str | None) -> bool:
+    return isinstance(value, float | int)
+
+
+def export(table: Table) -> list[dict[str, float | str | None]]:
+    """The rows as plain values, for downloads and for charts that the script draws."""
+    return [_plain(row) for row in table.rows]
+
+
+def _plain(row: Row) -> dict[str, float | str | None]:
+    fixed: dict[str, float | str | None] = {
+        "id": row.result.id,
+        "kind": row.result.kind,
+        "status": row.result.status,
+        "outcome": row.result.verdict.outcome.value,
+    }
+    for name, cell in row.cells.items():
+        fixed[metric(name).name] = cell.value
+        if cell.uncertainty is not None:
+            fixed[f"{name}_uncertainty"] = cell.uncertainty
+    return fixed

@@ -1,0 +1,36 @@
+"""Where templates are: inside the installed package, or beside it in the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_PACKAGE = Path(__file__).parents[1]
+FOLDERS = (_PACKAGE / "templates", _PACKAGE.parent / "templates")
+
+
+def environment() -> Environment:
+    """Jinja2 that escapes everything and refuses what is not defined."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(FOLDERS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def source(name: str) -> str:
+    """The text of a file among the templates, such as the style or the script.
+
+    Raises:
+        jinja2.TemplateNotFound: No folder has it.
+    """
+    jinja = environment()
+    assert jinja.loader is not None
+    return jinja.loader.get_source(jinja, name)[0]

@@ -1,0 +1,138 @@
+"""The page as text: whole, inert, and written by the command."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.cli import main
+from pytest_energy.measurement import Run, save_run
+from pytest_energy.report.html import render_html
+from pytest_energy.report.policy import inert_json
+
+from .examples import (
+    HOSTILE,
+    MODELS,
+    empty_run,
+    example_run,
+    hostile_run,
+    unmeasured_run,
+)
+
+VOID = {"meta", "link", "input", "img", "br", "hr", "path", "line", "rect", "circle"}
+
+
+class Outline(HTMLParser):
+    """Elements of a page, checked to be closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), (tag, attrs)
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag, (tag, self.getpos())
+
+
+def outline(page: str) -> Outline:
+    """The elements of ``page``."""
+    parsed = Outline()
+    parsed.feed(page)
+    parsed.close()
+    assert parsed.open == []
+    return parsed
+
+
+RUNS = {
+    "many": example_run(batch_sizes=(1, 8)),
+    "one": example_run(MODELS[:1], ("baseline",)),
+    "empty": empty_run(),
+    "no baseline": example_run(MODELS[:2], baseline=False),
+    "unmeasured": unmeasured_run(),
+    "hostile": hostile_run(),
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_page_is_well_formed_and_asks_for_nothing(run: Run) -> None:
+    """Every element closes, ids are unique, links lead somewhere, no address is outside."""
+    elements = outline(render_html(run)).elements
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in elements:
+        assert not {"style", "onclick", "onerror", "onload"} & attributes.keys()
+        for name in ("src", "href", "action", "data"):
+            target = attributes.get(name) or "#main"
+            assert target == "data:," or target.removeprefix("#") in ids, (name, target)
+
+
+def test_hostile_text_stays_text() -> None:
+    """Ids, facts and messages add no element and end no block."""
+    page = render_html(hostile_run())
+    elements = outline(page).elements
+    assert not [tag for tag, _ in elements if tag in ("img", "b")]
+    assert sum(tag == "script" and "type" not in found for tag, found in elements) == 1
+    assert "49" not in page.split("test_evil[")[1][:80]
+    assert HOSTILE not in page
+
+
+def test_data_block_is_json_that_ends_no_element() -> None:
+    """What the script reads is what was put in, and holds no angle bracket."""
+    text = str(inert_json({"id": HOSTILE}))
+    assert not set("<>&") & set(text)
+    assert json.loads(text) == {"id": HOSTILE}
+
+
+def test_data_block_refuses_numbers_that_json_does_not_know() -> None:
+    """Not a number is an error here, not a broken page there."""
+    with pytest.raises(ValueError, match="Out of range float"):
+        inert_json({"x": float("nan")})
+
+
+def test_verdict_table_and_environment_are_told() -> None:
+    """Sentence, joules with uncertainty, change with interval, and what differs are in the text."""
+    page = render_html(example_run())
+    for text in (
+        "<strong>Gate failed:</strong> 5 of 48 benchmarks",
+        "0.3100 ± 0.0012 J/pass",
+        "+9.0 % [+8.1, +9.9]",
+        "25.6 M",
+        '<tr class="differs"><th scope="row">torch</th>',
+    ):
+        assert text in page, text
+
+
+def test_command_writes_the_page_beside_the_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``pytest-energy report results.json`` makes report.html and says where it is."""
+    save_run(example_run(MODELS[:1]), tmp_path / "results.json")
+    assert main(["report", str(tmp_path / "results.json")]) == 0
+    written = tmp_path / "report.html"
+    assert capsys.readouterr().out == f"{written}\n"
+    assert written.read_text("utf-8") == render_html(example_run(MODELS[:1]))
+
+
+def test_command_names_a_file_that_is_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A broken file ends in one line and exit status 2, and no page."""
+    path = tmp_path / "results.json"
+    path.write_text("{", "utf-8")
+    assert main(["report", str(path), "-o", str(tmp_path / "page.html")]) == 2
+    assert "not a results file" in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()

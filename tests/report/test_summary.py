@@ -1,0 +1,86 @@
+"""What a run comes to, in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_energy.measurement import Outcome, Result, Run, Verdict
+from pytest_energy.report.labels import short_names
+from pytest_energy.report.summary import best, cause, counts, headline, worst
+
+from .examples import MODELS, empty_run, example_run, run_of, unmeasured_run
+
+
+def with_outcome(result: Result, outcome: Outcome, *, fails: bool) -> Result:
+    """``result`` with another verdict."""
+    return result.model_copy(update={"verdict": Verdict(outcome=outcome, fails=fails)})
+
+
+def strict_run() -> Run:
+    """One benchmark fails because it is inconclusive, one passes."""
+    first, second = example_run(MODELS[:2], ("baseline",)).benchmarks
+    return run_of([with_outcome(first, Outcome.INCONCLUSIVE, fails=True), second])
+
+
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        (
+            example_run(MODELS[:2]),
+            "Gate failed: 1 of 12 benchmarks use more energy than the baseline beyond 5 %.",
+        ),
+        (
+            example_run(MODELS[:1], ("baseline", "blurpool")),
+            "Gate passed: none of 2 benchmarks compared uses more energy beyond 5 %.",
+        ),
+        (
+            example_run(MODELS[:1], ("baseline", "blurpool"), baseline=False),
+            "Nothing compared: of 2 benchmarks none has joules to compare (2 new).",
+        ),
+        (strict_run(), "Gate failed: 1 of 2 benchmarks failed (1 inconclusive)."),
+        (empty_run(), "Nothing measured: the run holds no benchmarks."),
+    ],
+)
+def test_verdict_is_one_sentence(run: Run, sentence: str) -> None:
+    """The first line tells what the gate decided, of how many, and beyond what."""
+    assert str(headline(run)) == sentence
+
+
+def test_nothing_is_called_measured_that_was_not() -> None:
+    """Without a meter the sentence does not claim that joules were measured."""
+    assert "none has joules" in str(headline(unmeasured_run()))
+
+
+def test_an_interrupted_run_says_so() -> None:
+    """A verdict on half of a suite is not taken for one on the whole."""
+    results = example_run(MODELS[:1], ("baseline",)).benchmarks
+    assert "did not finish" in str(headline(run_of(results, complete=False)))
+
+
+def test_counts_add_up_to_the_benchmarks() -> None:
+    """Each benchmark is counted once."""
+    run = example_run()
+    assert sum(counts(run).values()) == len(run.benchmarks)
+
+
+def test_worst_and_best_are_ordered_by_change_and_name_a_cause() -> None:
+    """The largest rise and the largest fall come first, told as power × time."""
+    run = example_run()
+    rises = [one.verdict.change for one in worst(run)]
+    falls = [one.verdict.change for one in best(run)]
+    assert rises
+    assert falls
+    assert all(rise is not None and rise > 0.05 for rise in rises)
+    assert all(fall is not None and fall < -0.05 for fall in falls)
+    assert cause(worst(run)[0].result) == "mean power +1.8 % × time +7.2 %"
+
+
+def test_names_lose_only_what_all_share() -> None:
+    """Folders in common go, brackets stay whole, a lone test keeps its name."""
+    names = short_names(["a/b.py::test_x[c/d::e]", "a/b.py::test_y"])
+    assert list(names.values()) == ["test_x[c/d::e]", "test_y"]
+    assert short_names(["a/b.py::test_x"]) == {"a/b.py::test_x": "test_x"}
+    assert short_names(["a/b.py::t", "a/c.py::t"]) == {
+        "a/b.py::t": "b.py::t",
+        "a/c.py::t": "c.py::t",
+    }
