@@ -91,6 +91,8 @@ class Round(Record):
 
     start: float
     """Seconds since the epoch (UTC), so that logs made elsewhere can be laid over it."""
+    visit: int = 1
+    """A suspect is visited again after the other benchmarks: which visit the round belongs to."""
     duration_s: float
     """From the first pass to the end of the last one, device synchronised."""
     passes: int
@@ -169,6 +171,8 @@ class MetricVerdict(Record):
     metric: str
     outcome: Outcome
     baseline: float | None = None
+    baseline_uncertainty: float | None = None
+    """Half-width of the 95 % interval of ``baseline``, scatter between runs included."""
     value: float | None = None
     unit: str = ""
     change: float | None = None

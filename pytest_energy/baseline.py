@@ -1,0 +1,337 @@
+"""Baselines: what was accepted, one small file a benchmark, made to be committed.
+
+``<folder>/<machine>/<module>/<test>.json`` holds the joules of one kind of machine,
+``<folder>/facts/…`` what holds on any (parameters, FLOPs). One key a line, sorted, numbers rounded
+to what their uncertainty supports, no host name and no clock time: an update is a short diff, and
+two branches that update different benchmarks do not conflict.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import ConfigDict, Field
+
+from pytest_energy.change import Estimate
+from pytest_energy.errors import EnergyError, FileFormatError
+from pytest_energy.files import write_atomically
+from pytest_energy.measurement import (
+    Environment,
+    Facts,
+    Kind,
+    Measurement,
+    MeterInfo,
+    Outcome,
+    Quantity,
+    Record,
+    Result,
+    parse_json,
+    workload_hash,
+)
+from pytest_energy.names import baseline_path
+from pytest_energy.statistics import t_quantile
+
+BASELINE_SCHEMA: Final = "pytest-energy/baseline/1"
+FACTS: Final = "facts"
+"""The folder of what holds on any machine."""
+KEPT_RUNS: Final = 10
+"""How many accepted runs a file keeps; the oldest go."""
+OF_THE_MACHINE: Final = frozenset({"peak_memory_bytes"})
+"""Counted, but by an allocator that differs from machine to machine."""
+NOT_KEPT: Final = frozenset({"co2_g"})
+"""Joules times a figure of the grid, which is nothing that a commit could change."""
+
+
+class AcceptedRun(Record):
+    """One run that was accepted."""
+
+    commit: str | None = None
+    """Of the tree that was measured."""
+    rounds: int = 1
+    step: bool = False
+    """Accepted as a change: what was before it is another level."""
+    values: dict[str, float] = Field(default_factory=dict)
+    """By metric."""
+    standard: dict[str, float] = Field(default_factory=dict)
+    """Standard uncertainty from within the run, without the sensor's gain, by metric."""
+
+
+class Baseline(Record):
+    """What was accepted of one benchmark: on one kind of machine, or (facts) on any."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    schema_name: Literal["pytest-energy/baseline/1"] = Field(BASELINE_SCHEMA, alias="schema")
+    id: str
+    """The test's full id; the file's name is only made from it."""
+    kind: Kind
+    workload: Facts
+    workload_hash: str
+    identity: Facts = Field(default_factory=dict)
+    context: Facts = Field(default_factory=dict)
+    meter: MeterInfo | None = None
+    metrics: dict[str, Quantity]
+    """As the newest accepted run found them."""
+    accepted: list[AcceptedRun] = Field(default_factory=list)
+    """Recent accepted runs, newest last."""
+
+    def levels(self, metric: str) -> list[list[Estimate]]:
+        """The accepted runs that know ``metric``, parted where a change was accepted."""
+        levels: list[list[Estimate]] = [[]]
+        for run in self.accepted:
+            if run.step and levels[-1]:
+                levels.append([])
+            if run.values.get(metric, 0) > 0:
+                levels[-1].append(_estimate(run, metric))
+        return levels
+
+    def level(self, metric: str) -> list[Estimate]:
+        """The runs since the last accepted change: what a new run is compared with."""
+        return self.levels(metric)[-1]
+
+
+def _estimate(run: AcceptedRun, metric: str) -> Estimate:
+    freedom = run.rounds - 1 if run.rounds > 1 else math.inf
+    return Estimate(run.values[metric], run.standard.get(metric, 0.0), freedom)
+
+
+def standard_within(quantity: Quantity) -> float:
+    """Standard uncertainty of a run's value, without the gain that all runs on a board share."""
+    if quantity.uncertainty is None:
+        return 0.0
+    total = quantity.uncertainty / t_quantile(freedom_of(quantity))
+    return math.sqrt(max(total**2 - quantity.budget.get("gain", 0.0) ** 2, 0.0))
+
+
+def freedom_of(quantity: Quantity) -> float:
+    """Effective degrees of freedom as a number."""
+    return math.inf if quantity.degrees_of_freedom is None else quantity.degrees_of_freedom
+
+
+class BaselineStore:
+    """The baselines in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, test_id: str, slug: str) -> Path:
+        """Where the baseline of a test on a machine lies."""
+        return self.folder / slug / baseline_path(test_id)
+
+    def load(self, test_id: str, slug: str) -> Baseline | None:
+        """The baseline of a test on machines of this name, if there is one.
+
+        Raises:
+            FileFormatError: There is a file, but it is no baseline of that test.
+        """
+        path = self.path(test_id, slug)
+        if not path.exists():
+            return None
+        found = _read(path)
+        if found.id != test_id:
+            fault = f"id: {found.id!r} found, {test_id!r} expected in a file of this name"
+            raise FileFormatError(path, "a baseline", (fault,))
+        return found
+
+    def load_facts(self, test_id: str) -> Baseline | None:
+        """What was accepted of a test that holds on any machine."""
+        return self.load(test_id, FACTS)
+
+    def find(self, test_id: str, slug: str) -> Baseline | None:
+        """The baseline of this machine, else another machine's, so that the difference shows."""
+        for name in (slug, *self.slugs_with(test_id)):
+            if kept := self.load(test_id, name):
+                return kept
+        return None
+
+    def slugs(self) -> tuple[str, ...]:
+        """The machines that have baselines, sorted."""
+        if not self.folder.is_dir():
+            return ()
+        names = sorted(path.name for path in self.folder.iterdir() if path.is_dir())
+        return tuple(name for name in names if name != FACTS and not name.startswith("."))
+
+    def slugs_with(self, test_id: str) -> tuple[str, ...]:
+        """The machines that have a baseline of this test, sorted."""
+        return tuple(slug for slug in self.slugs() if self.path(test_id, slug).exists())
+
+    def paths(self) -> Iterator[Path]:
+        """Every baseline file, sorted."""
+        if self.folder.is_dir():
+            yield from sorted(self.folder.glob("*/*/[!.]*.json"))
+
+    def check(self) -> None:
+        """Read every file, so that a broken one is known before anything is measured.
+
+        Raises:
+            FileFormatError: One file cannot be read.
+            EnergyError: Several cannot; the text tells every fault of each.
+        """
+        broken: list[FileFormatError] = []
+        for path in self.paths():
+            try:
+                _read(path)
+            except FileFormatError as error:
+                broken.append(error)
+        if len(broken) == 1:
+            raise broken[0]
+        if broken:
+            raise EnergyError("\n".join(str(error) for error in broken))
+
+    def save(
+        self, result: Measurement, environment: Environment, slug: str, commit: str | None
+    ) -> list[Path]:
+        """Accept a result: its joules for machines of this name, its facts for any.
+
+        Returns:
+            The files that changed.
+
+        Raises:
+            EnergyError: The measurement is invalid.
+        """
+        if result.status == "invalid":
+            reasons = "; ".join(reason.message for reason in result.reasons) or "reason not known"
+            raise EnergyError(f"{result.id}: an invalid measurement is no baseline: {reasons}")
+        made = {FACTS: _facts_of(result)}
+        if result.status in ("measured", "estimated"):
+            made[slug] = _measured_of(result, environment, commit, self.load(result.id, slug))
+        written = [(self.path(result.id, name), kept) for name, kept in made.items() if kept]
+        return [path for path, kept in written if _write(path, kept)]
+
+
+def _read(path: Path) -> Baseline:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileFormatError(path, "a baseline", (str(error),)) from None
+    return parse_json(text, Baseline, path, "a baseline", BASELINE_SCHEMA)
+
+
+def _write(path: Path, baseline: Baseline) -> bool:
+    text = dump_baseline(baseline)
+    if path.exists() and path.read_text("utf-8") == text:
+        return False
+    write_atomically(path, text)
+    return True
+
+
+def dump_baseline(baseline: Baseline) -> str:
+    """The text of a baseline file: one key a line, sorted, what says nothing left out."""
+    data = baseline.model_dump(by_alias=True, exclude_defaults=True)
+    whole = {"schema": BASELINE_SCHEMA, "workload": baseline.workload, **data}
+    return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _facts_of(result: Measurement) -> Baseline | None:
+    exact = {
+        name: quantity
+        for name, quantity in result.metrics.items()
+        if quantity.exact and name not in OF_THE_MACHINE
+    }
+    return _baseline(result, metrics=exact) if exact else None
+
+
+def _measured_of(
+    result: Measurement, environment: Environment, commit: str | None, older: Baseline | None
+) -> Baseline:
+    measured = {
+        name: found
+        for name, found in result.metrics.items()
+        if (not found.exact or name in OF_THE_MACHINE) and name not in NOT_KEPT
+    }
+    return _baseline(
+        result,
+        identity=environment.identity if result.identity is None else result.identity,
+        context=environment.context,
+        meter=result.meter and MeterInfo.model_validate(meter_facts(result.meter)),
+        metrics={name: rounded(quantity) for name, quantity in measured.items()},
+        accepted=_history(result, measured, commit, older),
+    )
+
+
+def meter_facts(meter: MeterInfo) -> Facts:
+    """What of a meter makes two results comparable."""
+    return {"name": meter.name, "source": meter.source, "estimated": meter.estimated}
+
+
+def _baseline(result: Measurement, **fields: object) -> Baseline:
+    common = {
+        "schema": BASELINE_SCHEMA,
+        "id": result.id,
+        "kind": result.kind,
+        "workload": result.workload,
+        "workload_hash": workload_hash(result.workload),
+    }
+    return Baseline.model_validate({**common, **fields})
+
+
+def _history(
+    result: Measurement,
+    measured: dict[str, Quantity],
+    commit: str | None,
+    older: Baseline | None,
+) -> list[AcceptedRun]:
+    before = list(older.accepted) if older and _continues(older, result) else []
+    run = _accepted(result, measured, commit, step=bool(before) and _is_step(result))
+    if before and before[-1].model_copy(update={"step": run.step}) == run:
+        return before  # the same run, accepted twice, is no further evidence
+    return [*before, run][-KEPT_RUNS:]
+
+
+def _continues(older: Baseline, result: Measurement) -> bool:
+    """Whether the older runs tell of the scatter of this workload by this kind of meter."""
+    estimated = result.meter is not None and result.meter.estimated
+    same_truth = older.meter is None or older.meter.estimated == estimated
+    return same_truth and older.workload_hash == workload_hash(result.workload)
+
+
+def _is_step(result: Measurement) -> bool:
+    changed = (Outcome.REGRESSED, Outcome.IMPROVED, Outcome.INCOMPARABLE)
+    return isinstance(result, Result) and result.verdict.outcome in changed
+
+
+def _accepted(
+    result: Measurement, measured: dict[str, Quantity], commit: str | None, *, step: bool
+) -> AcceptedRun:
+    within = {name: standard_within(found) for name, found in measured.items()}
+    return AcceptedRun(
+        commit=commit,
+        rounds=max(len(result.rounds), 1),
+        step=step,
+        values={name: rounded(found).value for name, found in measured.items()},
+        standard={name: significant(value, 2) for name, value in within.items() if value},
+    )
+
+
+def rounded(quantity: Quantity) -> Quantity:
+    """The quantity with the digits that its uncertainty supports, and its gain alone as budget.
+
+    The uncertainty keeps two significant digits (JCGM 100:2008, 7.2.6) and the value one digit
+    more, lest rounding add to the scatter between runs; six digits where it is not known.
+    """
+    if quantity.exact:
+        return quantity
+    gain = quantity.budget.get("gain")
+    freedom = quantity.degrees_of_freedom
+    return Quantity(
+        value=_round_value(quantity.value, quantity.uncertainty),
+        unit=quantity.unit,
+        uncertainty=quantity.uncertainty and significant(quantity.uncertainty, 2),
+        degrees_of_freedom=freedom and significant(freedom, 3),
+        budget={"gain": significant(gain, 2)} if gain else {},
+    )
+
+
+def _round_value(value: float, uncertainty: float | None) -> float:
+    if not uncertainty:
+        return significant(value, 6)
+    return float(round(value, 2 - math.floor(math.log10(uncertainty))))
+
+
+def significant(value: float, digits: int) -> float:
+    """Round to so many significant digits."""
+    return float(f"{value:.{digits}g}")

@@ -1,0 +1,309 @@
+"""Verdicts: two measurements to an outcome."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_energy.baseline import AcceptedRun, Baseline
+from pytest_energy.change import Change, Estimate, Prior, learn_scatter, relative_change
+from pytest_energy.measurement import (
+    Environment,
+    Facts,
+    Measurement,
+    MeterInfo,
+    Outcome,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Result,
+    Verdict,
+    workload_hash,
+)
+from pytest_energy.verdict import Rule, classify, explain, judge, mirrored
+
+WORKLOAD: Facts = {"model": "resnet50", "data": "random"}
+HERE = Environment(
+    identity={"device": "NVIDIA H200", "power_limit_w": 700.0}, context={"torch": "2.10"}
+)
+NVML = MeterInfo(name="nvml", source="counter")
+TOLERANCES = {"energy_j": 0.05}
+
+
+def joules(value: float, relative: float = 0.002) -> Quantity:
+    """Energy of a pass, known to so much."""
+    return Quantity(value=value, unit="J/pass", uncertainty=value * relative, degrees_of_freedom=8)
+
+
+def flops(value: float) -> Quantity:
+    """An exact count."""
+    return Quantity(value=value, unit="FLOP", exact=True)
+
+
+def measured(**fields: object) -> Measurement:
+    """A measurement; ``fields`` replace what it has."""
+    values = {
+        "id": "t.py::test_a",
+        "kind": "inference",
+        "workload": WORKLOAD,
+        "status": "measured",
+        "meter": NVML,
+        "metrics": {"energy_j": joules(1.0)},
+        **fields,
+    }
+    return Measurement.model_validate(values)
+
+
+def kept(*energies_j: float, **fields: object) -> Baseline:
+    """A baseline of runs that found these joules."""
+    values = {
+        "schema": "pytest-energy/baseline/1",
+        "id": "t.py::test_a",
+        "kind": "inference",
+        "workload": WORKLOAD,
+        "workload_hash": workload_hash(WORKLOAD),
+        "identity": HERE.identity,
+        "context": {"torch": "2.9"},
+        "meter": NVML,
+        "metrics": {"energy_j": joules(energies_j[-1])} if energies_j else {},
+        "accepted": [
+            AcceptedRun(values={"energy_j": value}, standard={"energy_j": 0.001}, rounds=3)
+            for value in energies_j
+        ],
+        **fields,
+    }
+    return Baseline.model_validate(values)
+
+
+FIVE_RUNS = kept(1.0, 1.004, 0.996, 1.002, 0.998)
+
+
+def outcome(energy_j: float, baseline: Baseline | None = FIVE_RUNS) -> Outcome:
+    """The verdict on so many joules."""
+    found = measured(metrics={"energy_j": joules(energy_j)})
+    return judge(found, baseline, None, HERE, TOLERANCES).outcome
+
+
+@pytest.mark.parametrize(
+    ("energy_j", "expected"),
+    [
+        (1.0, Outcome.UNCHANGED),
+        (1.10, Outcome.REGRESSED),
+        (0.90, Outcome.IMPROVED),
+        (1.05, Outcome.INCONCLUSIVE),
+        (0.95, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_the_interval_decides(energy_j: float, expected: Outcome) -> None:
+    """Wholly beyond the tolerance is a change, wholly within is none, across it is undecided."""
+    assert outcome(energy_j) is expected
+
+
+def test_without_a_baseline_it_is_new() -> None:
+    """A first run is new, and does not fail."""
+    assert outcome(1.0, None) is Outcome.NEW
+
+
+def test_a_wide_scatter_between_runs_widens_the_interval() -> None:
+    """The same rise is undecided where accepted runs differed as much among themselves."""
+    noisy = kept(1.0, 1.08, 0.92, 1.06, 0.94)
+    assert outcome(1.10, noisy) is Outcome.INCONCLUSIVE
+
+
+def test_few_runs_are_said_to_be_few() -> None:
+    """Where the scatter is assumed, the verdict says so and how many runs would do."""
+    notes = judge(measured(), kept(1.0), None, HERE, TOLERANCES).notes
+    assert notes == [
+        "scatter between runs is partly assumed (1%): the baseline has 1 accepted run, 5 make it"
+        " known"
+    ]
+    assert judge(measured(), FIVE_RUNS, None, HERE, TOLERANCES).notes == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"identity": {**HERE.identity, "device": "NVIDIA A100"}}, ["identity.device"]),
+        ({"identity": {**HERE.identity, "power_limit_w": 300.0}}, ["identity.power_limit_w"]),
+        (
+            {"workload": {"model": "resnet50", "data": "mnist"}, "workload_hash": "0"},
+            ["workload.data"],
+        ),
+        (
+            {"meter": MeterInfo(name="codecarbon", source="model", estimated=True)},
+            ["meter.estimated", "meter.name", "meter.source"],
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_named(fields: dict[str, object], names: list[str]) -> None:
+    """Another card, limit, data or kind of meter is incomparable, whatever the joules."""
+    found = judge(measured(), kept(0.5, **fields), None, HERE, TOLERANCES)
+    assert found.outcome is Outcome.INCOMPARABLE
+    assert [difference.name for difference in found.differences] == names
+
+
+@pytest.mark.parametrize("status", ["unmeasured", "measured"])
+def test_more_flops_regress_on_any_machine(status: str) -> None:
+    """A change of an exact metric counts without joules, and with the same joules as before."""
+    metrics = {"flops": flops(112.0)} | ({"energy_j": joules(1)} if status == "measured" else {})
+    facts = kept(metrics={"flops": flops(100.0)}, accepted=[])
+    found = judge(measured(status=status, metrics=metrics), FIVE_RUNS, facts, HERE, TOLERANCES)
+    assert found.outcome is Outcome.REGRESSED
+    assert found.cause is not None
+    assert found.cause.startswith("flops +12.0 %")
+    allowed = judge(
+        measured(metrics={"energy_j": joules(1), "flops": flops(112.0)}),
+        FIVE_RUNS,
+        facts,
+        HERE,
+        {**TOLERANCES, "flops": 0.2},
+    )
+    assert allowed.outcome is Outcome.UNCHANGED
+
+
+def test_accuracy_gates_downwards() -> None:
+    """Of accuracy less is worse."""
+    before = kept(1.0, accepted=[AcceptedRun(values={"energy_j": 1.0, "accuracy": 0.9}, rounds=3)])
+    for accuracy, expected in ((0.7, Outcome.REGRESSED), (0.99, Outcome.IMPROVED)):
+        lost = Quantity(value=accuracy, unit="1")
+        found = judge(
+            measured(metrics={"energy_j": joules(1), "accuracy": lost}),
+            before,
+            None,
+            HERE,
+            {**TOLERANCES, "accuracy": 0.02},
+        )
+        verdicts = {metric.metric: metric.outcome for metric in found.metrics}
+        assert verdicts["accuracy"] is expected
+
+
+def test_a_metric_without_tolerance_does_not_gate() -> None:
+    """Latency that doubles is told, and decides nothing unless a tolerance asks for it."""
+    before = kept(1.0, accepted=[AcceptedRun(values={"energy_j": 1, "latency_s": 1}, rounds=3)])
+    slow = measured(metrics={"energy_j": joules(1), "latency_s": Quantity(value=2, unit="s")})
+    assert judge(slow, before, None, HERE, TOLERANCES).outcome is Outcome.UNCHANGED
+    gated = judge(slow, before, None, HERE, {**TOLERANCES, "latency_s": 0.1})
+    assert gated.outcome is Outcome.REGRESSED
+
+
+@pytest.mark.parametrize("status", ["invalid", "unmeasured"])
+def test_what_was_not_measured_says_so(status: str) -> None:
+    """No joules is an outcome of its own and never a zero."""
+    reason = Reason(code=ReasonCode.CONTENDED, message="process 7 used the GPU")
+    found = judge(
+        measured(status=status, metrics={}, reasons=[reason]), FIVE_RUNS, None, HERE, TOLERANCES
+    )
+    assert found.outcome.value == status
+    assert found.metrics[0].value is None
+
+
+def test_another_board_widens_the_interval() -> None:
+    """Two boards of one model read differently, so that a rise between them is undecided."""
+    here = HERE.model_copy(update={"context": {"board": ["b"]}})
+    before = kept(1.0, 1.0, 1.0, 1.0, 1.0, context={"board": ["a"]})
+    found = judge(measured(metrics={"energy_j": joules(1.1)}), before, None, here, TOLERANCES)
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "another board" in found.notes[0]
+
+
+changes = st.builds(
+    Change, st.floats(-1, 1), st.floats(0, 0.2), st.floats(1, 100) | st.just(math.inf)
+)
+
+
+@given(changes, st.floats(0, 0.5))
+def test_the_three_verdicts_exclude_each_other(change: Change, tolerance: float) -> None:
+    """Whatever is decided agrees with the point estimate; a change is beyond the tolerance."""
+    found = classify(change, tolerance)
+    if found is Outcome.REGRESSED:
+        assert change.relative > tolerance
+    elif found is Outcome.IMPROVED:
+        assert change.relative < -tolerance
+    elif found is Outcome.UNCHANGED:
+        assert -tolerance <= change.relative <= tolerance
+
+
+@given(changes, st.floats(0, 0.5))
+def test_before_and_after_swapped_never_regress_both(change: Change, tolerance: float) -> None:
+    """What regressed one way round has not regressed the other way round."""
+    swapped = Change(-change.log_ratio, change.standard, change.degrees_of_freedom)
+    assert (classify(change, tolerance), classify(swapped, tolerance)).count(Outcome.REGRESSED) < 2
+    assert mirrored(mirrored(classify(change, tolerance))) is classify(change, tolerance)
+
+
+@given(changes, st.floats(0, 0.5), st.floats(0, 0.5))
+def test_a_wider_tolerance_never_makes_it_worse(change: Change, one: float, other: float) -> None:
+    """What does not regress at a tolerance does not regress at a wider one."""
+    strict, lenient = sorted((one, other))
+    if classify(change, lenient) is Outcome.REGRESSED:
+        assert classify(change, strict) is Outcome.REGRESSED
+    if classify(change, strict) is Outcome.UNCHANGED:
+        assert classify(change, lenient) is Outcome.UNCHANGED
+
+
+@given(changes, st.floats(0, 0.5), st.floats(0.5, 0.999), st.floats(1e-6, 0.5))
+def test_to_be_surer_never_finds_more(
+    change: Change, tolerance: float, coverage: float, significance: float
+) -> None:
+    """A rule that asks for more certainty decides nothing that a laxer one leaves open."""
+    lax = classify(change, tolerance, Rule(coverage, significance))
+    sure = classify(change, tolerance, Rule((1 + coverage) / 2, significance / 2))
+    assert sure in (lax, Outcome.INCONCLUSIVE)
+
+
+runs = st.lists(
+    st.builds(Estimate, st.floats(0.9, 1.1), st.floats(0, 0.01)), min_size=1, max_size=9
+)
+
+
+@given(runs, st.floats(0.5, 2.0), st.floats(1e-6, 1e6))
+def test_units_do_not_matter(old: list[Estimate], new: float, factor: float) -> None:
+    """Joules or millijoules: the change and its interval are the same."""
+    scaled = [Estimate(run.value * factor, run.standard * factor) for run in old]
+    here = relative_change(Estimate(new), old, learn_scatter([old]))
+    there = relative_change(Estimate(new * factor), scaled, learn_scatter([scaled]))
+    assert there.interval() == pytest.approx(here.interval(), rel=1e-6, abs=1e-9)
+
+
+@given(st.lists(runs, max_size=4))
+def test_scatter_is_never_less_certain_with_more_runs(levels: list[list[Estimate]]) -> None:
+    """Every further run adds a degree of freedom, and without any the assumption holds."""
+    prior = Prior()
+    found = learn_scatter(levels, prior)
+    seen = sum(len(level) - 1 for level in levels)
+    assert found.degrees_of_freedom == prior.weight + seen
+    if not seen:
+        assert found.relative == pytest.approx(prior.relative)
+
+
+def test_the_failure_text_tells_what_why_and_what_to_do() -> None:
+    """Metric, before and after, change with interval and tolerance, cause, context, commands."""
+    power = {"value": 1.0, "unit": "W"}
+    before = kept(
+        1.0,
+        accepted=[
+            AcceptedRun(values={"energy_j": 1.0, "power_w": 1.0, "latency_s": 1.0}, rounds=3)
+        ],
+    )
+    now = measured(
+        metrics={
+            "energy_j": joules(1.12),
+            "power_w": Quantity.model_validate({**power, "value": 1.12}),
+            "latency_s": Quantity(value=1.0, unit="s"),
+        }
+    )
+    verdict: Verdict = judge(now, before, None, HERE, TOLERANCES)
+    text = explain(Result.of(now, verdict))
+    assert text.splitlines()[0] == "t.py::test_a: regressed"
+    for told in (
+        "energy_j: 1 ± ",
+        "→ 1.12 ± 0.0022 J/pass, +12.0 % [+",
+        "tolerance 5 %: regressed",
+        "likely cause: power +12.0 % × time +0.0 %",
+        "context.torch: 2.9 → 2.10",
+        "pytest 't.py::test_a' --energy --energy-update",
+    ):
+        assert told in text
