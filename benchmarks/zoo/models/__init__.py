@@ -1,0 +1,1 @@
+"""One family of models a file; see :mod:`benchmarks.zoo.registry` for what a file holds."""

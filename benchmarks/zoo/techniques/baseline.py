@@ -1,0 +1,16 @@
+"""Nothing is changed: what every other technique is compared with.
+
+Source: Badar et al. 2021 (paper C), row "Baseline".
+"""
+
+from __future__ import annotations
+
+from benchmarks.zoo.recipe import Recipe
+
+TASKS = ("classification", "segmentation", "detection")
+STAGES = ("inference", "training")
+
+
+def apply(recipe: Recipe) -> Recipe:
+    """Give the recipe back."""
+    return recipe
