@@ -1,0 +1,115 @@
+"""Compile the simulated NVML with the system's compiler, once for each state of its sources."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_energy.errors import EnergyError
+
+_PACKAGE = Path(__file__).parents[1]
+_SOURCE_FOLDERS = (_PACKAGE / "nvml_sim", _PACKAGE.parent / "tests" / "nvml_sim")
+_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-Wl,-Bsymbolic")
+# -Bsymbolic: the clock and the library share a source, and must not share its functions
+_TARGETS = {
+    "libnvidia-ml.so.1": ("nvml.c", "state.c", "sensors.c"),
+    "libnvml_sim_clock.so": ("clock.c", "state.c"),
+}
+
+
+class SimulationError(EnergyError):
+    """The simulated machine cannot be built, or was asked for what it cannot do."""
+
+
+@dataclass(frozen=True)
+class Libraries:
+    """What was compiled; all in one folder, which holds nothing else."""
+
+    folder: Path
+
+    @property
+    def nvml(self) -> Path:
+        """The library that answers as ``libnvidia-ml.so.1``."""
+        return self.folder / "libnvidia-ml.so.1"
+
+    @property
+    def clock(self) -> Path:
+        """The virtual clock, for ``LD_PRELOAD``."""
+        return self.folder / "libnvml_sim_clock.so"
+
+
+def build_libraries() -> Libraries:
+    """Compile, or find what an earlier process compiled from the same sources.
+
+    Raises:
+        SimulationError: There is no C compiler, or it failed; the text says what to do.
+    """
+    sources = _source_folder()
+    compiler = _find_compiler()
+    folder = _cache_folder() / f"nvml-sim-{_digest(sources, compiler)}"
+    for name, parts in _TARGETS.items():
+        if not (folder / name).is_file():
+            _compile(compiler, [sources / part for part in parts], folder / name)
+    return Libraries(folder)
+
+
+def _source_folder() -> Path:
+    for folder in _SOURCE_FOLDERS:
+        if (folder / "nvml.c").is_file():
+            return folder
+    searched = " and ".join(str(folder) for folder in _SOURCE_FOLDERS)
+    raise SimulationError(f"the simulated NVML has no sources: searched {searched}")
+
+
+def _find_compiler() -> str:
+    wanted = os.environ.get("CC")
+    for name in (wanted,) if wanted else ("cc", "gcc", "clang"):
+        found = shutil.which(name)
+        if found:
+            return found
+    raise SimulationError(
+        f"the simulated NVML needs a C compiler, and {wanted or 'none of cc, gcc, clang'} "
+        f"{'(from CC) ' if wanted else ''}is not on the path; install one "
+        "(Debian, Ubuntu: apt-get install gcc libc6-dev) or name one in CC"
+    )
+
+
+def _cache_folder() -> Path:
+    """The user's own, since what lies there is loaded into processes: never a shared folder."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "pytest-energy"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SimulationError(
+            f"the simulated NVML cannot be kept in {folder} ({error.strerror}); "
+            "name a folder that can be written in XDG_CACHE_HOME"
+        ) from error
+    return folder
+
+
+def _digest(sources: Path, compiler: str) -> str:
+    digest = hashlib.sha256(" ".join((compiler, *_FLAGS)).encode())
+    for path in sorted(sources.glob("*.[ch]")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _compile(compiler: str, sources: list[Path], target: Path) -> None:
+    """Compile beside the target and rename, so that workers may build at once."""
+    target.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent.parent) as scratch:
+        made = Path(scratch) / target.name
+        command = [compiler, *_FLAGS, *map(str, sources), "-o", str(made), "-lm", "-lpthread"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise SimulationError(
+                f"{compiler} cannot compile the simulated NVML (exit status {result.returncode}): "
+                f"{result.stderr.strip() or 'no message'}"
+            )
+        made.replace(target)

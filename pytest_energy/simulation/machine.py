@@ -1,0 +1,365 @@
+"""The simulated machine: load its devices, let things go wrong, ask for the truth.
+
+All times are seconds of ``time.perf_counter()``, which on Linux is the machine's monotonic clock
+and so the same in every process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pytest_energy.simulation import layout
+from pytest_energy.simulation.build import SimulationError, build_libraries
+
+STATE_VARIABLE = "PYTEST_ENERGY_NVML_SIM"
+_GPU_IS_LOST = 15
+_REFUSALS = {-1: "it lies in the past or before the last change", -2: "its script is full"}
+
+
+class Machine:
+    """A simulated machine that exists, driven from any process that can map its state."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._control = _load_control(build_libraries().nvml)
+        with path.open("r+b") as file:
+            memory = mmap.mmap(file.fileno(), self._control.nvml_sim_state_size())
+        self._state = layout.State.from_buffer(memory)
+        self._address = ctypes.c_void_p(ctypes.addressof(self._state))
+
+    @classmethod
+    def attached(cls) -> Machine:
+        """The machine that this process was started on; its maker ends it.
+
+        Raises:
+            SimulationError: This process was not started on one.
+        """
+        path = os.environ.get(STATE_VARIABLE)
+        if not path:
+            raise SimulationError(f"no simulated machine: {STATE_VARIABLE} is not set")
+        return Machine(Path(path))
+
+    # ---- time ----
+
+    def now_s(self) -> float:
+        """The machine's time: real, or virtual where it has a virtual clock."""
+        return int(self._control.nvml_sim_now_ns(self._address)) * 1e-9
+
+    def advance(self, duration_s: float) -> None:
+        """Let virtual time pass.
+
+        Raises:
+            SimulationError: The machine runs on the real clock.
+        """
+        if not self._state.virtual_clock:
+            raise SimulationError("the machine runs on the real clock: only sleeping lets it pass")
+        with self._locked():
+            self._state.virtual_ns += ns(duration_s)
+
+    # ---- power, and the truth ----
+
+    def set_power(self, power_w: float, device: int = 0, at_s: float | None = None) -> float:
+        """Draw ``power_w`` from now on, or from ``at_s`` on; returns the time of the change."""
+        return self._append(layout.Segment(high_w=power_w), device, at_s)
+
+    def set_pulses(
+        self,
+        high_w: float,
+        low_w: float,
+        period_s: float,
+        duty: float = 0.5,
+        phase_s: float = 0.0,
+        device: int = 0,
+        at_s: float | None = None,
+    ) -> float:
+        """Draw a square wave: ``high_w`` for the first ``duty`` of each period, else ``low_w``.
+
+        ``phase_s`` is how far into a period it begins. Returns the time of the change.
+        """
+        if period_s <= 0 or not 0 <= duty <= 1 or phase_s < 0:
+            raise SimulationError(
+                f"pulses need period_s > 0, duty in 0..1 and phase_s >= 0; "
+                f"got {period_s}, {duty} and {phase_s}"
+            )
+        segment = layout.Segment(
+            period_ns=ns(period_s), phase_ns=ns(phase_s), high_w=high_w, low_w=low_w, duty=duty
+        )
+        return self._append(segment, device, at_s)
+
+    @contextmanager
+    def load(self, power_w: float, device: int = 0) -> Iterator[None]:
+        """Draw ``power_w`` while the block runs, as a compute process; then as before."""
+        with self._restoring(device), self.process(os.getpid(), device):
+            self.set_power(power_w, device)
+            yield
+
+    @contextmanager
+    def pulsed_load(
+        self,
+        high_w: float,
+        low_w: float,
+        period_s: float,
+        duty: float = 0.5,
+        phase_s: float = 0.0,
+        device: int = 0,
+    ) -> Iterator[None]:
+        """Draw a square wave while the block runs; see :meth:`set_pulses` and :meth:`load`."""
+        with self._restoring(device), self.process(os.getpid(), device):
+            self.set_pulses(high_w, low_w, period_s, duty, phase_s, device)
+            yield
+
+    def true_energy_j(self, start_s: float, end_s: float, device: int = 0) -> float:
+        """Joules that the device really drew between two times: the exact integral."""
+        self._check_device(device)
+        return float(self._control.nvml_sim_energy_j(self._address, device, ns(start_s), ns(end_s)))
+
+    # ---- what happens to a device ----
+
+    def configure(self, device: int = 0, **values: Any) -> None:
+        """Change what a device is or how it senses, now: fields of ``layout.Device`` by name.
+
+        For example ``configure(temperature_c=80, power_limit_mw=350_000, gain=1.02)``; texts as
+        ``str``, clocks as four numbers.
+        """
+        self._check_device(device)
+        target = self._state.devices[device]
+        unknown = sorted(values.keys() - {field[0] for field in layout.Device._fields_})
+        if unknown:
+            raise SimulationError(f"a simulated device has no {', '.join(unknown)}")
+        with self._locked():
+            for name, value in values.items():
+                assign(target, name, value)
+
+    def fail(
+        self,
+        function: str,
+        code: int,
+        *,
+        device: int | None = None,
+        field: int | None = None,
+        at_s: float | None = None,
+        until_s: float | None = None,
+        after_calls: int = 0,
+        times: int | None = None,
+    ) -> None:
+        """Make a function of NVML fail.
+
+        Args:
+            function: Its name without a version, ``nvmlInit`` say; ``*``: every function that
+                concerns a device.
+            code: What it returns, ``pynvml.NVML_ERROR_…``.
+            device: Only on this one.
+            field: Only the return code of this field of ``nvmlDeviceGetFieldValues``.
+            at_s: Not before this time.
+            until_s: Not from this time on.
+            after_calls: So many calls that would fail succeed first.
+            times: So many fail then; ``None``: all.
+        """
+        fault = layout.Fault(
+            function=function.encode(),
+            device=-1 if device is None else device,
+            field=field or 0,
+            code=code,
+            from_ns=0 if at_s is None else ns(at_s),
+            until_ns=_until_ns(until_s),
+            after_calls=after_calls,
+            times=times or 0,
+        )
+        with self._locked():
+            self._state.fault_count = _put(self._state.faults, self._state.fault_count, fault)
+
+    def recover(self) -> None:
+        """Let no function fail any more."""
+        with self._locked():
+            self._state.fault_count = 0
+
+    def lose(self, device: int = 0, at_s: float | None = None, after_calls: int = 0) -> None:
+        """The device falls off the bus: every call that concerns it says so."""
+        self.fail("*", _GPU_IS_LOST, device=device, at_s=at_s, after_calls=after_calls)
+
+    def reset_counter(self, device: int = 0, at_s: float | None = None) -> None:
+        """The energy counter starts again from zero, as when the driver is loaded anew."""
+        moment_s = self.now_s() if at_s is None else at_s
+        self.configure(device, counter_reset_ns=ns(moment_s))
+
+    def throttle(
+        self,
+        reasons: int,
+        share: float = 1.0,
+        device: int = 0,
+        at_s: float | None = None,
+        until_s: float | None = None,
+    ) -> None:
+        """Hold the device back for ``share`` of the time, for ``nvmlClocksEventReason…`` reasons.
+
+        It changes what NVML tells, not the power drawn.
+        """
+        self._check_device(device)
+        target = self._state.devices[device]
+        start_ns = ns(self.now_s() if at_s is None else at_s)
+        throttle = layout.Throttle(
+            from_ns=start_ns, until_ns=_until_ns(until_s), reasons=reasons, share=share
+        )
+        with self._locked():
+            target.throttle_count = _put(target.throttles, target.throttle_count, throttle)
+
+    def stop_throttling(self, device: int = 0) -> None:
+        """End all throttling of the device; the time counted so far stays."""
+        self._check_device(device)
+        target = self._state.devices[device]
+        now_ns = ns(self.now_s())
+        with self._locked():
+            for throttle in target.throttles[: target.throttle_count]:
+                throttle.until_ns = min(throttle.until_ns, now_ns)
+
+    def add_process(
+        self,
+        pid: int,
+        device: int = 0,
+        *,
+        memory_bytes: int = 500 * 2**20,
+        graphics: bool = False,
+        at_s: float | None = None,
+        until_s: float | None = None,
+    ) -> None:
+        """A process is on the device, from now or ``at_s`` on, until ``until_s``."""
+        self._occupy(
+            device,
+            layout.Process(
+                from_ns=ns(self.now_s() if at_s is None else at_s),
+                until_ns=_until_ns(until_s),
+                used_memory_bytes=memory_bytes,
+                pid=pid,
+                graphics=int(graphics),
+            ),
+        )
+
+    @contextmanager
+    def process(self, pid: int, device: int = 0) -> Iterator[None]:
+        """A compute process is on the device while the block runs."""
+        entry = self._occupy(device, layout.Process(until_ns=layout.FOREVER, pid=pid))
+        try:
+            yield
+        finally:
+            with self._locked():
+                entry.until_ns = 0
+
+    # ---- what was asked of it ----
+
+    @property
+    def device_count(self) -> int:
+        """Devices, MIG instances among them: each follows its card."""
+        return int(self._state.device_count)
+
+    def uuid(self, device: int = 0) -> str:
+        """The device's UUID, as NVML tells it."""
+        self._check_device(device)
+        return str(self._state.devices[device].uuid.decode())
+
+    def calls(self, function: str) -> int:
+        """How often a function, named without its version, was called on this machine."""
+        functions = self._state.functions[: self._state.function_count]
+        return sum(
+            entry.calls for entry in functions if _versionless(entry.name.decode()) == function
+        )
+
+    # ---- inside ----
+
+    def _append(self, segment: layout.Segment, device: int, at_s: float | None) -> float:
+        self._check_device(device)
+        segment.start_ns = 0 if at_s is None else ns(at_s)
+        start_ns = self._control.nvml_sim_append(self._address, device, ctypes.byref(segment))
+        if start_ns in _REFUSALS:
+            raise SimulationError(f"device {device}: no change of power: {_REFUSALS[start_ns]}")
+        return float(start_ns) * 1e-9
+
+    def _occupy(self, device: int, process: layout.Process) -> layout.Process:
+        """Put a process on a device, in the place of one that has ended or behind all others."""
+        self._check_device(device)
+        target = self._state.devices[device]
+        now_ns = ns(self.now_s())
+        with self._locked():
+            present = target.process_count
+            ended = (i for i in range(present) if target.processes[i].until_ns <= now_ns)
+            place = next(ended, present)
+            target.process_count = max(present, _put(target.processes, place, process))
+        return target.processes[place]  # type: ignore[no-any-return]  # an element of an array
+
+    @contextmanager
+    def _restoring(self, device: int) -> Iterator[None]:
+        """Go on afterwards with what was drawn before; a square wave goes on in its phase."""
+        self._check_device(device)
+        target = self._state.devices[device]
+        before = target.segments[target.segment_count - 1]
+        try:
+            yield
+        finally:
+            segment = layout.Segment.from_buffer_copy(before)
+            with_phase_ns = ns(self.now_s()) - before.start_ns + before.phase_ns
+            segment.phase_ns = with_phase_ns % before.period_ns if before.period_ns else 0
+            self._append(segment, device, None)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._control.nvml_sim_lock(self._address)
+        try:
+            yield
+        finally:
+            self._control.nvml_sim_unlock(self._address)
+
+    def _check_device(self, device: int) -> None:
+        if not 0 <= device < self.device_count:
+            raise SimulationError(
+                f"no simulated device {device}: there are {self.device_count}, counted from 0"
+            )
+
+
+def ns(time_s: float) -> int:
+    """Nanoseconds, as the state has them."""
+    return round(time_s * 1e9)
+
+
+def assign(target: ctypes.Structure, name: str, value: Any) -> None:
+    """Set a field of a structure: text as text, a group of numbers as a group."""
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(getattr(target, name), ctypes.Array) and not isinstance(value, bytes):
+        getattr(target, name)[:] = value
+    else:
+        setattr(target, name, value)
+
+
+def _load_control(library: Path) -> ctypes.CDLL:
+    """The library's functions for us, with their types."""
+    control = ctypes.CDLL(str(library))
+    for name in ("state_size", "lock_offset", "now_ns", "append"):
+        getattr(control, f"nvml_sim_{name}").restype = ctypes.c_int64
+    energy_j = control.nvml_sim_energy_j
+    energy_j.restype = ctypes.c_double
+    energy_j.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_int64]
+    if control.nvml_sim_lock_offset() != ctypes.sizeof(layout.State):
+        raise SimulationError("simulation/layout.py and nvml_sim/state.h differ: change both")
+    return control
+
+
+def _until_ns(time_s: float | None) -> int:
+    return layout.FOREVER if time_s is None else ns(time_s)
+
+
+def _put(entries: Any, place: int, entry: ctypes.Structure) -> int:
+    """Write into a fixed array of the state; returns how many entries it has then."""
+    if place == len(entries):
+        raise SimulationError(f"a simulated machine has room for {place} of {type(entry).__name__}")
+    entries[place] = entry
+    return place + 1
+
+
+def _versionless(function: str) -> str:
+    name, _, version = function.rpartition("_v")
+    return name if name and version.isdigit() else function

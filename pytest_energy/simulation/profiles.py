@@ -1,0 +1,206 @@
+"""Cards and their sensors.
+
+Update periods and windows: Yang, Adámek, Armour, "Part-time Power Measurements", SC'24
+(arXiv 2312.02741), for drivers newer than 530. The counter's ticks are about 100 ms on data-centre
+cards, 106 ms on an RTX 4090, 10 ms on a GTX 1650. Limits, clocks and memory are the cards'
+published figures; idle power is typical. Vary a profile with :func:`dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class MigProfile:
+    """An instance of a card in MIG mode; it has no energy counter and no power sensor."""
+
+    name: str = "1g.5gb"
+    memory_bytes: int = 5 * 2**30
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A card; its times are in seconds, and ``None`` means that it does not have the quantity."""
+
+    name: str
+    architecture: int
+    """NVML's number: 4 Pascal, 5 Volta, 6 Turing, 7 Ampere, 8 Ada, 9 Hopper."""
+    compute_capability: tuple[int, int]
+    idle_w: float
+    power_limit_w: float
+    min_limit_w: float
+    cores: int
+    memory_bytes: int
+    max_clock_mhz: tuple[int, int, int, int]
+    """Graphics, SM, memory, video."""
+    counter_tick_s: float | None
+    power_update_s: float
+    instant_window_s: float
+    """Seen by the instantaneous power, by the samples and by nothing else."""
+    usage_window_s: float
+    """What ``nvmlDeviceGetPowerUsage`` averages over."""
+    average_window_s: float | None = None
+    """What field 185 averages over."""
+    counter_phase_s: float = 0.0
+    """When, in its period, the counter ticks."""
+    counter_window_s: float | None = None
+    """The end of each tick that the counter sees and takes for all of it; ``None``: all is seen."""
+    power_phase_s: float = 0.0
+    sample_period_s: float | None = None
+    """Between entries of the driver's ring; ``None``: as the power is updated."""
+    sample_count: int = 120
+    """Entries of the driver's ring; 0: it has none."""
+    throttle_counters: bool = True
+    gain: float = 1.0
+    """What the board's sensor says, over what is true: differs from board to board."""
+    module_extra_w: float | None = None
+    """What the whole module draws above the GPU; ``None``: no module scope."""
+    memory_share: float | None = None
+    """The memory's share of the GPU's power; ``None``: no memory scope."""
+    ecc: bool | None = True
+    temperature_c: int = 35
+    brand: int = 14
+    mig: tuple[MigProfile, ...] | None = None
+    """Instances of a card in MIG mode; empty: MIG is off; ``None``: the card cannot."""
+    serial: str = "1320021000000"
+    part_number: str = "900-21001-0000-000"
+    seed: int = 0
+    """Which board of its kind: another seed has another UUID."""
+
+
+PASCAL = Profile(
+    name="Tesla P100-PCIE-16GB",
+    architecture=4,
+    compute_capability=(6, 0),
+    idle_w=30.0,
+    power_limit_w=250.0,
+    min_limit_w=125.0,
+    cores=3584,
+    memory_bytes=16 * 2**30,
+    max_clock_mhz=(1328, 1328, 715, 1189),
+    counter_tick_s=None,
+    power_update_s=0.020,
+    instant_window_s=0.010,
+    usage_window_s=0.010,
+)
+"""Before Volta: no energy counter."""
+
+VOLTA = Profile(
+    name="Tesla V100-SXM2-16GB",
+    architecture=5,
+    compute_capability=(7, 0),
+    idle_w=40.0,
+    power_limit_w=300.0,
+    min_limit_w=150.0,
+    cores=5120,
+    memory_bytes=16 * 2**30,
+    max_clock_mhz=(1530, 1530, 877, 1372),
+    counter_tick_s=0.100,
+    power_update_s=0.020,
+    instant_window_s=0.010,
+    usage_window_s=0.010,
+)
+
+TURING = Profile(
+    name="NVIDIA GeForce GTX 1650",
+    architecture=6,
+    compute_capability=(7, 5),
+    idle_w=8.0,
+    power_limit_w=75.0,
+    min_limit_w=45.0,
+    cores=896,
+    memory_bytes=4 * 2**30,
+    max_clock_mhz=(2100, 2100, 4001, 1950),
+    counter_tick_s=0.010,
+    power_update_s=0.100,
+    instant_window_s=0.100,
+    usage_window_s=0.100,
+    ecc=None,
+    brand=5,
+)
+
+GA100 = Profile(
+    name="NVIDIA A100-SXM4-40GB",
+    architecture=7,
+    compute_capability=(8, 0),
+    idle_w=55.0,
+    power_limit_w=400.0,
+    min_limit_w=100.0,
+    cores=6912,
+    memory_bytes=40 * 2**30,
+    max_clock_mhz=(1410, 1410, 1215, 1290),
+    counter_tick_s=0.100,
+    power_update_s=0.100,
+    instant_window_s=0.025,
+    usage_window_s=0.025,
+    mig=(),
+)
+
+ADA = Profile(
+    name="NVIDIA GeForce RTX 4090",
+    architecture=8,
+    compute_capability=(8, 9),
+    idle_w=20.0,
+    power_limit_w=450.0,
+    min_limit_w=150.0,
+    cores=16384,
+    memory_bytes=24 * 2**30,
+    max_clock_mhz=(3105, 3105, 10501, 2415),
+    counter_tick_s=0.106,
+    power_update_s=0.100,
+    instant_window_s=0.100,
+    usage_window_s=1.0,
+    average_window_s=1.0,
+    ecc=False,
+    brand=5,
+)
+
+HOPPER = Profile(
+    name="NVIDIA H100 80GB HBM3",
+    architecture=9,
+    compute_capability=(9, 0),
+    idle_w=70.0,
+    power_limit_w=700.0,
+    min_limit_w=200.0,
+    cores=16896,
+    memory_bytes=80 * 2**30,
+    max_clock_mhz=(1980, 1980, 2619, 1545),
+    counter_tick_s=0.100,
+    power_update_s=0.100,
+    instant_window_s=0.025,
+    usage_window_s=1.0,
+    average_window_s=1.0,
+    memory_share=0.2,
+    mig=(),
+)
+
+GRACE_HOPPER = replace(
+    HOPPER,
+    name="NVIDIA GH200 480GB",
+    idle_w=80.0,
+    instant_window_s=0.020,
+    module_extra_w=100.0,
+    mig=None,
+)
+
+GA100_PART_TIME = replace(GA100, counter_window_s=0.025)
+"""An A100 whose energy counter, too, sees a quarter of the time only."""
+
+HOPPER_PART_TIME = replace(HOPPER, counter_window_s=0.025)
+
+MIG = replace(GA100, mig=(MigProfile(), MigProfile("2g.10gb", 10 * 2**30)))
+"""An A100 cut into two instances."""
+
+PROFILES: dict[str, Profile] = {
+    "pascal": PASCAL,
+    "volta": VOLTA,
+    "turing": TURING,
+    "ga100": GA100,
+    "ga100-part-time": GA100_PART_TIME,
+    "ada": ADA,
+    "hopper": HOPPER,
+    "hopper-part-time": HOPPER_PART_TIME,
+    "grace-hopper": GRACE_HOPPER,
+    "mig": MIG,
+}

@@ -1,0 +1,74 @@
+/* What a device says of itself: sensors tick, average and look away; the script is the truth. */
+#include "state.h"
+
+#include <math.h>
+
+int64_t last_update_ns(int64_t at_ns, int64_t period_ns, int64_t phase_ns) {
+    return at_ns - (at_ns - phase_ns) % period_ns;
+}
+
+double mean_power_w(const device_t *device, int64_t end_ns, int64_t window_ns) {
+    double energy_j = script_energy_j(device, end_ns) - script_energy_j(device, end_ns - window_ns);
+    return energy_j / ((double)window_ns * 1e-9);
+}
+
+double sensed_power_w(const device_t *device, int64_t at_ns, int64_t window_ns) {
+    int64_t update_ns = last_update_ns(at_ns, device->power_update_ns, device->power_phase_ns);
+    return device->gain * mean_power_w(device, update_ns, window_ns);
+}
+
+/* A counter that looks at the last part of each tick and takes it for the whole. The sum over all
+ * ticks is kept in the state and carried on from call to call: the past does not change. */
+static double part_time_energy_j(device_t *device, int64_t until_ns) {
+    double tick_s = (double)device->counter_tick_ns * 1e-9;
+    while (device->seen_tick + device->counter_tick_ns <= until_ns) {
+        device->seen_tick += device->counter_tick_ns;
+        device->seen_j +=
+            tick_s * mean_power_w(device, device->seen_tick, device->counter_window_ns);
+        if (device->seen_tick <= device->counter_reset_ns) device->seen_at_reset_j = device->seen_j;
+    }
+    return device->seen_j;
+}
+
+static double seen_energy_j(const state_t *state, device_t *device, int64_t tick_ns) {
+    if (device->counter_window_ns == 0) return script_energy_j(device, tick_ns);
+    if (device->seen_tick == 0) {
+        device->seen_tick = last_update_ns(state->created_ns, device->counter_tick_ns,
+                                           device->counter_phase_ns);
+        device->seen_j = device->seen_at_reset_j = script_energy_j(device, device->seen_tick);
+    }
+    return part_time_energy_j(device, tick_ns);
+}
+
+uint64_t counter_mj(const state_t *state, device_t *device, int64_t at_ns) {
+    int64_t tick_ns = last_update_ns(at_ns, device->counter_tick_ns, device->counter_phase_ns);
+    double energy_j = seen_energy_j(state, device, tick_ns);
+    if (at_ns >= device->counter_reset_ns) {
+        int whole = device->counter_window_ns == 0;
+        double before_j = whole ? script_energy_j(device, device->counter_reset_ns)
+                                : device->seen_at_reset_j;
+        energy_j = fmax(0.0, energy_j - before_j);
+    }
+    return (uint64_t)(device->gain * energy_j * 1e3);
+}
+
+static double overlap_ns(const throttle_t *throttle, int64_t at_ns) {
+    int64_t end_ns = at_ns < throttle->until_ns ? at_ns : throttle->until_ns;
+    return end_ns > throttle->from_ns ? (double)(end_ns - throttle->from_ns) : 0.0;
+}
+
+uint64_t throttled_ns(const device_t *device, uint64_t reasons, int64_t at_ns) {
+    double sum_ns = 0.0;
+    for (int32_t i = 0; i < device->throttle_count; i++)
+        if (device->throttles[i].reasons & reasons)
+            sum_ns += device->throttles[i].share * overlap_ns(&device->throttles[i], at_ns);
+    return (uint64_t)sum_ns;
+}
+
+uint64_t active_reasons(const device_t *device, int64_t at_ns) {
+    uint64_t reasons = 0;
+    for (int32_t i = 0; i < device->throttle_count; i++)
+        if (device->throttles[i].from_ns <= at_ns && at_ns < device->throttles[i].until_ns)
+            reasons |= device->throttles[i].reasons;
+    return reasons;
+}
