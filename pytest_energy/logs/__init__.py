@@ -1,0 +1,1 @@
+"""Logs of other instruments: ``reading`` reads, ``energy`` integrates, ``results`` tells."""

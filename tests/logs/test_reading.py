@@ -1,0 +1,233 @@
+"""CSV files to readings: formats, cells without values, faults, times."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from pytest_energy.errors import FileFormatError, UsageError
+from pytest_energy.logs.energy import Reading
+from pytest_energy.logs.reading import (
+    Columns,
+    find_gpu_columns,
+    parse_time,
+    parse_value,
+    read_log,
+    read_table,
+)
+
+NOON = datetime(2022, 5, 3, 12, tzinfo=UTC).timestamp()
+BERLIN = ZoneInfo("Europe/Berlin")
+
+ROWS = [
+    "0, 2022/05/03 12:00:00.000, {a}",
+    "1, 2022/05/03 12:00:00.001, {b}",
+    "0, 2022/05/03 12:00:10.000, {c}",
+    "1, 2022/05/03 12:00:10.001, {d}",
+]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write lines to a file."""
+
+    def to_file(*lines):
+        path = tmp_path / "log.csv"
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+        return path
+
+    return to_file
+
+
+def read(path, names=None, zone=UTC):
+    """The readings of an nvidia-smi log."""
+    rows = read_table(path, names)
+    return read_log(path, rows, find_gpu_columns(rows), zone)
+
+
+@pytest.mark.parametrize(
+    ("header", "unit"),
+    [
+        ("index, timestamp, power.draw [W]", " W"),
+        ("index, timestamp, power.draw [W]", ""),
+        ("index, timestamp, power.draw.average [W]", " W"),
+        (None, " W"),
+        (None, ""),
+    ],
+)
+def test_nvidia_smi_with_and_without_header_and_units(write, header, unit):
+    """All forms that nvidia-smi writes give the same readings of each GPU."""
+    cells = {key: f"{watts}{unit}" for key, watts in zip("abcd", (50, 60, 70.5, 80), strict=True)}
+    path = write(*([header] if header else []), *(row.format(**cells) for row in ROWS))
+
+    log = read(path, None if header else ["index", "timestamp", "power.draw"])
+
+    assert log == {
+        "0": [Reading(NOON, 50), Reading(NOON + 10, 70.5)],
+        "1": [Reading(NOON + 0.001, 60), Reading(NOON + 10.001, 80)],
+    }
+
+
+@pytest.mark.parametrize(
+    "cell", ["[N/A]", "N/A", "[Not Supported]", "[Unknown Error]", "[GPU is lost]", "ERR!", ""]
+)
+def test_a_cell_without_value_is_no_reading(write, cell):
+    """What nvidia-smi writes for want of a value is left out, not taken for zero."""
+    path = write(
+        "timestamp, power.draw [W]",
+        "2022/05/03 12:00:00, 50 W",
+        f"2022/05/03 12:00:10, {cell}",
+        "2022/05/03 12:00:20, 70 W",
+    )
+
+    assert read(path) == {"": [Reading(NOON, 50), Reading(NOON + 20, 70)]}
+
+
+def test_a_header_that_comes_again_and_a_line_cut_off_are_left_out(write):
+    """A log that was started twice and killed in the middle of a line is read."""
+    path = write(
+        "index, timestamp, power.draw [W]",
+        "0, 2022/05/03 12:00:00, 50 W",
+        "index, timestamp, power.draw [W]",
+        "0, 2022/05/03 12:00:10, 60 W",
+        "0, 2022/05",
+    )
+
+    assert [reading.value for reading in read(path)["0"]] == [50, 60]
+
+
+def test_all_faults_are_told_with_their_lines(write):
+    """Whatever is no number and no time is named, line by line, in one error."""
+    path = write(
+        "timestamp, power.draw [W]",
+        "2022/05/03 12:00:00, fifty",
+        "yesterday, 50 W",
+        "2022/05/03 12:00:20, 50 W",
+    )
+
+    with pytest.raises(FileFormatError) as caught:
+        read(path)
+    assert caught.value.faults == (
+        "line 2: 'fifty' is not a number",
+        "line 3: 'yesterday' is not a time",
+    )
+
+
+def test_many_faults_are_counted(write):
+    """Of a file that is something else the first ten faults are told and the others counted."""
+    path = write("timestamp, power.draw", *(f"soon {n}, much" for n in range(25)))
+
+    with pytest.raises(FileFormatError) as caught:
+        read(path)
+    assert len(caught.value.faults) == 11
+    assert caught.value.faults[-1] == "and 15 more"
+
+
+def test_lines_of_another_length_are_told(write):
+    """A line in the middle with cells missing is a fault of the file."""
+    path = write("timestamp, power.draw", "2022/05/03 12:00:00", "2022/05/03 12:00:20, 50")
+
+    with pytest.raises(FileFormatError, match="line 2: 1 cells, 2 expected"):
+        read(path)
+
+
+@pytest.mark.parametrize("content", ["", "timestamp, power.draw\n"])
+def test_an_empty_log_is_told(tmp_path, content):
+    """A file without readings is refused."""
+    path = tmp_path / "log.csv"
+    path.write_text(content)
+
+    with pytest.raises(FileFormatError, match="no readings"):
+        read(path)
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path):
+    """A binary file is refused by name."""
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"\xff\xfe\x00\x01")
+
+    with pytest.raises(FileFormatError, match=r"log\.csv.*not UTF-8"):
+        read(path)
+
+
+def test_a_column_that_is_missing_is_named(write):
+    """Without power there is nothing to read; the columns found are listed."""
+    path = write("timestamp, utilization.gpu [%]", "2022/05/03 12:00:00, 5 %")
+
+    with pytest.raises(UsageError, match=r"no column 'power\.draw'.*timestamp, utilization"):
+        read(path)
+
+
+def test_several_gpus_without_a_column_that_tells_them_apart_are_refused(write):
+    """Rows of two GPUs at one time are not added up as if they were one."""
+    row = "2022/05/03 12:00:{:02d}, 50 W"
+    path = write("timestamp, power.draw [W]", *(row.format(s // 2) for s in range(10)))
+
+    with pytest.raises(UsageError, match="log index, too"):
+        read(path)
+
+
+def test_semicolons_and_decimal_commas(write):
+    """A table as a German spreadsheet writes it is read like any other."""
+    path = write("time;power", "0;50,5", "10,5;60")
+    rows = read_table(path)
+
+    assert read_log(path, rows, Columns("time", "power")) == {
+        "": [Reading(0, 50.5), Reading(10.5, 60)]
+    }
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [("187.32 W", 187.32), ("187", 187), (" 1.5e3 ", 1500), ("2,5", 2.5), ("-3 W", -3)],
+)
+def test_values(cell, value):
+    """Numbers come with and without unit, blank, exponent, decimal comma."""
+    assert parse_value(cell) == value
+
+
+@pytest.mark.parametrize("cell", ["1,234.5", "12 %", "W", "1.2.3", "nan", "inf"])
+def test_what_is_no_value_is_a_fault(cell):
+    """A cell that is ambiguous or of another unit is refused, not guessed."""
+    with pytest.raises(ValueError, match="is not a number"):
+        parse_value(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "seconds"),
+    [
+        ("2022/05/03 12:00:00.250", NOON + 0.25),
+        ("2022-05-03T12:00:00Z", NOON),
+        ("2022-05-03T14:00:00+02:00", NOON),
+        (f"{NOON:.3f}", NOON),
+        (f"{NOON * 1000:.0f}", NOON),
+        ("12.5", 12.5),
+    ],
+)
+def test_times(cell, seconds):
+    """Dates, zones, epoch seconds and milliseconds, and seconds since the start."""
+    assert parse_time(cell, UTC) == pytest.approx(seconds)
+
+
+def test_the_hour_that_comes_twice(write):
+    """When summer time ends, local times step back an hour and the readings go on."""
+    begin = datetime(2022, 10, 30, 0, 30, tzinfo=UTC).timestamp()  # 02:30 summer time
+    local = [
+        datetime.fromtimestamp(begin + 600 * step, BERLIN).strftime("%Y/%m/%d %H:%M:%S")
+        for step in range(13)
+    ]
+    assert local[6] == local[0]  # the hour did come twice
+    path = write("timestamp, power.draw", *(f"{time}, 50" for time in local))
+
+    readings = read(path, zone=BERLIN)[""]
+
+    assert [reading.time_s - begin for reading in readings] == [600 * step for step in range(13)]
+
+
+def test_the_hour_that_is_skipped(write):
+    """When summer time begins, local times jump an hour and no time is missing."""
+    path = write("timestamp, power.draw", "2022/03/27 01:59:50, 50", "2022/03/27 03:00:00, 50")
+
+    first, second = read(path, zone=BERLIN)[""]
+
+    assert second.time_s - first.time_s == 10
