@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from pytest_energy.measurement import Outcome, Result, Run
-from pytest_energy.report.sentences import COULD_NOT_MEASURE, remarks, sentence, severity
+from pytest_energy.report.sentences import remarks, sentence, severity
+from pytest_energy.report.summary import JOULELESS
 
 MOST = 10
 """Annotations of a kind that GitHub shows a step."""
-WARNED = COULD_NOT_MEASURE | {Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.INCOMPARABLE}
+WARNED = JOULELESS | {Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.INCOMPARABLE}
 """Outcomes worth a warning where they do not fail the test."""
 
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from pytest_energy.measurement import Outcome, Result, Run
 from pytest_energy.report import format
+from pytest_energy.report.labels import short_names
 from pytest_energy.report.sentences import remarks, rerun_command, sentence, severity
-from pytest_energy.report.table import WIDE, Column, filled, short_names
+from pytest_energy.report.summary import counts, headline
+from pytest_energy.report.table import WIDE, Column, filled
 
 STEP_SUMMARY_BYTES = 1_048_576
 """What GitHub takes as the summary of one step."""
@@ -88,30 +90,21 @@ def _size(text: str) -> int:
 
 
 def _head(run: Run) -> str:
-    results = run.benchmarks
-    failed = sum(result.verdict.fails for result in results)
-    verdict = f"❌ {failed} of {len(results)} benchmarks fail" if failed else "✅ nothing fails"
-    lines = [f"## Energy: {verdict}" if results else "## Energy: no benchmark ran", ""]
-    if results:
-        lines += [_counts(results), ""]
+    verdict = headline(run)
+    lines = [f"## {verdict.symbol} {escape(str(verdict))}", ""]
+    if run.benchmarks:
+        lines += [_counts(run), ""]
     lines.append(_where(run))
-    if not run.run.complete:
-        lines += ["", "**The run was not finished: what follows is what was known until then.**"]
     if run.run.meter is not None and run.run.meter.estimated:
         name = escape(run.run.meter.name)
         lines += ["", f"Joules are *estimated* by {name} from a model of the hardware."]
     return "\n".join(lines) + "\n"
 
 
-def _counts(results: Sequence[Result]) -> str:
-    counted = [
-        (outcome, sum(result.verdict.outcome is outcome for result in results))
-        for outcome in BY_IMPORTANCE
-    ]
+def _counts(run: Run) -> str:
     return " · ".join(
         f"{format.outcome_symbol(outcome)} {number} {outcome}"
-        for outcome, number in counted
-        if number
+        for outcome, number in counts(run).items()
     )
 
 
@@ -128,7 +121,7 @@ def _where(run: Run) -> str:
 
 def _by_outcome(run: Run) -> Iterator[Section]:
     columns = filled(WIDE, run.benchmarks)
-    names = short_names(run.benchmarks)
+    names = short_names([result.id for result in run.benchmarks])
     for outcome in BY_IMPORTANCE:
         found = [result for result in run.benchmarks if result.verdict.outcome is outcome]
         if found:

@@ -119,8 +119,13 @@ def _listed(found: dict[Outcome, int]) -> str:
 
 
 def deciding_metric(result: Result) -> MetricVerdict | None:
-    """The metric behind the outcome: of those with it the first energy, else the largest change."""
-    having = [one for one in result.verdict.metrics if one.outcome is result.verdict.outcome]
+    """The metric behind the outcome: of those with it the first energy, else the largest change.
+
+    Metrics without a tolerance are told, and decide nothing.
+    """
+    outcome = result.verdict.outcome
+    gated = [one for one in result.verdict.metrics if one.tolerance is not None]
+    having = [one for one in gated if one.outcome is outcome]
     energies = [one for one in having if one.metric in ENERGY]
     return next(iter(energies), None) or max(having, key=_size, default=None)
 

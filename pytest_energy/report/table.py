@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -81,10 +80,3 @@ def filled(columns: Sequence[Column], results: Sequence[Result]) -> tuple[Column
         for column in columns
         if any(column.cell(result) != format.MISSING for result in results)
     )
-
-
-def short_names(results: Sequence[Result]) -> dict[str, str]:
-    """For each test id its name without the file, or with it where two would read the same."""
-    names = {result.id: result.id.split("::", 1)[-1] for result in results}
-    taken = Counter(names.values())
-    return {id: name if taken[name] == 1 else id for id, name in names.items()}

@@ -10,17 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pytest_energy.measurement import Outcome, Result, Run
+from pytest_energy.report.labels import short_names
+from pytest_energy.report.metrics import metric
 from pytest_energy.report.sentences import (
-    COULD_NOT_MEASURE,
     comparison,
-    metric_name,
     remarks,
     rerun_command,
     sentence,
     severity,
-    worst_metric,
 )
-from pytest_energy.report.table import NARROW, Column, filled, short_names
+from pytest_energy.report.summary import JOULELESS, deciding_metric, headline
+from pytest_energy.report.table import NARROW, Column, filled
 
 WORST = 3
 """How many regressions are told in full: more would push the first one out of sight."""
@@ -56,11 +56,11 @@ def summary_lines(run: Run, width: int) -> list[Line]:
     """The table and the sections of a run, lines of the table cut to ``width`` columns."""
     if not run.benchmarks:
         return []
-    names = short_names(run.benchmarks)
+    names = short_names([result.id for result in run.benchmarks])
     lines = [*_table(run.benchmarks, names, width), *_meter(run)]
     for section in (_unmeasured, _incomparable, _inconclusive, _new, _regressed):
         lines += section(run.benchmarks, names)
-    return lines
+    return [*lines, Line(""), _verdict(run)]
 
 
 def _table(results: Sequence[Result], names: Names, width: int) -> Iterator[Line]:
@@ -116,8 +116,13 @@ def _meter(run: Run) -> Iterator[Line]:
         )
 
 
+def _verdict(run: Run) -> Line:
+    verdict = headline(run)
+    return Line(f"{verdict.symbol} {verdict}", "red" if verdict.failed else "bold")
+
+
 def _unmeasured(results: Sequence[Result], names: Names) -> Iterator[Line]:
-    found = [result for result in results if result.verdict.outcome in COULD_NOT_MEASURE]
+    found = [result for result in results if result.verdict.outcome in JOULELESS]
     yield from _grouped("could not measure", "yellow", found, names)
 
 
@@ -153,14 +158,14 @@ def _regressed(results: Sequence[Result], names: Names) -> Iterator[Line]:
 
 
 def _regression(result: Result) -> Iterator[Line]:
-    worst = worst_metric(result)
+    decisive = deciding_metric(result)
     yield Line(f"  {result.id}", "bold")
-    if worst is not None:
-        yield Line(f"    {comparison(result, worst)}", "red")
+    if decisive is not None:
+        yield Line(f"    {comparison(result, decisive)}", "red")
     others = [
-        metric_name(one.metric)
+        metric(one.metric).label
         for one in result.verdict.metrics
-        if one.outcome is Outcome.REGRESSED and one is not worst
+        if one.outcome is Outcome.REGRESSED and one.tolerance is not None and one is not decisive
     ]
     if others:
         yield Line(f"    regressed as well: {', '.join(others)}")

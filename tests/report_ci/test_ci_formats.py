@@ -33,7 +33,7 @@ def test_annotation_marks_file_and_line(make_run, make_result):
         "title=energy regressed%3A benchmarks/test_inference.py%3A%3Atest_inference[resnet50],"
         "line=12"
     )
-    assert message.startswith("energy 1.000 → 1.090 ± 0.004 J/pass, +9.0 %25 [+7.0, +11.0]")
+    assert message.startswith("Energy 1.000 → 1.090 ± 0.004 J/pass, +9.0 %25 [+7.0, +11.0]")
 
 
 def test_annotation_of_many_lines_stays_one_command(make_run, make_result):

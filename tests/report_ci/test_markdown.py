@@ -42,25 +42,27 @@ def test_every_outcome_has_its_place(make_run, make_result):
 def test_opening_lines_tell_the_verdict(make_run, make_result):
     """The first lines say whether the gate failed, the counts, the device and the commit."""
     text = render_markdown(make_run(make_result(Outcome.REGRESSED), make_result(id="a.py::test_b")))
-    assert text.startswith(
-        "## Energy: ❌ 1 of 2 benchmarks fail\n\n▲ 1 regressed · = 1 unchanged\n"
-    )
+    assert text.splitlines()[:3] == [
+        "## ✗ Gate failed: 1 of 2 benchmarks use more energy than the baseline beyond 5 %.",
+        "",
+        "▲ 1 regressed · = 1 unchanged",
+    ]
     assert "NVIDIA H200 · `0123456789ab` · this run itself spent 1.50 Wh · in 75.0 s" in text
 
 
 def test_passing_run_says_so(make_run, make_result):
     """A run in which nothing fails begins with that."""
-    assert render_markdown(make_run(make_result())).startswith("## Energy: ✅ nothing fails\n")
+    assert render_markdown(make_run(make_result())).startswith("## ✓ Gate passed: ")
 
 
 def test_run_without_benchmarks_is_told(make_run):
     """A run without a benchmark is no success."""
-    assert render_markdown(make_run()).startswith("## Energy: no benchmark ran\n")
+    assert render_markdown(make_run()).startswith("## ∅ Nothing measured: ")
 
 
 def test_unfinished_run_is_told(make_run, make_result):
     """The summary of a killed run says that it is not the whole."""
-    assert "not finished" in render_markdown(make_run(make_result(), complete=False))
+    assert "did not finish" in render_markdown(make_run(make_result(), complete=False))
 
 
 @pytest.mark.parametrize("limit", [2_000, 10_000, 50_000, 100_000])

@@ -61,14 +61,16 @@ def test_regression_is_the_last_section(make_run, make_result):
     worse = make_result(Outcome.REGRESSED, verdict=verdict)
     lines = texts(make_run(worse, make_result(Outcome.NEW, id="a.py::test_new")))
     id = "benchmarks/test_inference.py::test_inference[resnet50]"
-    assert lines[-7:] == [
+    assert lines[-9:] == [
         "regressed (1)",
         f"  {id}",
-        "    energy 1.000 → 1.090 ± 0.004 J/pass, +9.0 % [+7.0, +11.0] (95 %), tolerance 5 %",
+        "    Energy 1.000 → 1.090 ± 0.004 J/pass, +9.0 % [+7.0, +11.0] (95 %), tolerance 5 %",
         "    likely cause: power +9 %, time unchanged",
         "    changed since the baseline: torch 2.9.0 → 2.10.0",
         f"    → measure again: pytest '{id}' --energy",
         f"    → meant to be so? accept it: pytest '{id}' --energy --energy-update",
+        "",
+        "✗ Gate failed: 1 of 2 benchmarks use more energy than the baseline beyond 5 %.",
     ]
 
 
@@ -94,7 +96,7 @@ def test_many_regressions_leave_the_worst_in_sight(make_run, make_result):
     lines = texts(make_run(*results))
     told = [line.strip() for line in lines if line.startswith("  a.py::")]
     assert told == ["a.py::test_15", "a.py::test_14", "a.py::test_13"]
-    assert lines[-1] == f"  and {10 - WORST} more: see the table above and the report"
+    assert lines[-3] == f"  and {10 - WORST} more: see the table above and the report"
 
 
 def test_one_cause_for_many_benchmarks_is_told_once(make_run, make_result):
@@ -109,7 +111,7 @@ def test_one_cause_for_many_benchmarks_is_told_once(make_run, make_result):
 
 def test_first_run_says_what_to_do_next(make_run, make_result):
     """Without any baseline the run names the option that makes them."""
-    assert "--energy-update=new" in texts(make_run(make_result(Outcome.NEW)))[-1]
+    assert "--energy-update=new" in texts(make_run(make_result(Outcome.NEW)))[-3]
 
 
 def test_incomparable_names_each_difference(make_run, make_result):
@@ -122,7 +124,7 @@ def test_incomparable_names_each_difference(make_run, make_result):
         ],
     )
     lines = texts(make_run(make_result(Outcome.INCOMPARABLE, verdict=verdict)))
-    assert lines[-1].endswith("device NVIDIA A100 → NVIDIA H200; power limit w 400 → 700")
+    assert lines[-3].endswith("device NVIDIA A100 → NVIDIA H200; power limit w 400 → 700")
 
 
 def test_estimates_are_called_estimates(make_run, make_result):
@@ -138,6 +140,11 @@ def test_same_name_in_two_files_keeps_the_file(make_run, make_result):
     lines = texts(make_run(make_result(id="a.py::test_x"), make_result(id="b.py::test_x")))
     assert row_of(lines, "a.py::test_x")
     assert row_of(lines, "b.py::test_x")
+
+
+def test_last_line_is_the_verdict(make_run, make_result):
+    """A passing run ends with the verdict in one sentence."""
+    assert texts(make_run(make_result()))[-1].startswith("✓ Gate passed: ")
 
 
 def test_run_without_benchmarks_prints_nothing(make_run):
