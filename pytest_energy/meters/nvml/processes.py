@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 PROC = Path("/proc")
+WORKER_VARIABLES = frozenset({"PYTEST_XDIST_WORKER", "LOCAL_RANK"})
+"""Environment variables of a process that works beside its siblings."""
 
 
 def others(listed: Iterable[int], proc: Path = PROC) -> frozenset[int]:
     """Those of the listed processes that are not of this process tree.
 
-    Ours are this process, those it descends from, and its descendants. In a PID namespace of its
-    own (a container) NVML's numbers mean nothing to us: where this process uses CUDA but is not
-    listed under its own number, one number that nobody here has is taken for ours.
+    Ours are this process, those it descends from, and its descendants; in a worker of pytest-xdist
+    or torchrun also its siblings, which take turns with it or work for it. In a PID namespace of
+    its own (a container) NVML's numbers mean nothing to us: where this process uses CUDA but is
+    not listed under its own number, one number that nobody here has is taken for ours.
     """
     numbers = frozenset(listed)
     parents = _parents(proc)
@@ -41,8 +44,9 @@ def wait_until_alone(
 
 
 def _is_ours(pid: int, parents: dict[int, int]) -> bool:
-    own = os.getpid()
-    return pid in _line(own, parents) or own in _line(pid, parents)
+    has_siblings = not os.environ.keys().isdisjoint(WORKER_VARIABLES)
+    head = os.getppid() if has_siblings else os.getpid()
+    return pid in _line(os.getpid(), parents) or head in _line(pid, parents)
 
 
 def _line(pid: int, parents: dict[int, int]) -> list[int]:

@@ -1,0 +1,120 @@
+"""Devices for workers: each takes one for itself, and windows never share one.
+
+Two kinds of lock, both held by the operating system for a process, so that a worker that was
+killed holds none:
+
+- a *claim* on a GPU is held for a worker's whole life and says whose it is;
+- a *turn* is held while a benchmark runs. Where there are more workers than GPUs, or several
+  sessions on one machine, they wait for one another around each benchmark.
+
+Processors take turns as one device: what several workers run there at a time, no meter tells
+apart. The locks are those of one user; what others do on a GPU is seen by its processes.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pytest_energy.meters.base import Meter
+
+PROCESSORS = "processors"
+"""The board under which the processors of this machine take turns."""
+POLL_S = 0.2
+"""How often a waiting worker looks: seldom, for looking is work on the machine that is measured."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU or MIG instance."""
+
+    uuid: str
+    """As ``CUDA_VISIBLE_DEVICES`` takes it."""
+    board: str
+    """Its name in the environment's context, which does not give the UUID away."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's GPU."""
+
+    gpu: Gpu
+    lock: FileLock | None
+    """Held as long as this value lives; ``None`` where the GPU is another worker's as well."""
+
+
+def claim_gpu(gpus: Sequence[Gpu], worker: int, folder: Path) -> Claim:
+    """Take one of ``gpus``: one that no other worker has, else one to share.
+
+    Args:
+        gpus: At least one.
+        worker: The worker's number, from 0: workers that start together then get the GPUs in
+            their order.
+        folder: Where the locks are; see :func:`lock_folder`.
+    """
+    start = worker % len(gpus)
+    for gpu in (*gpus[start:], *gpus[:start]):
+        lock = _lock(folder, gpu.board, "claim")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        return Claim(gpu, lock)
+    return Claim(gpus[start], None)
+
+
+@contextmanager
+def turn(boards: Iterable[str], folder: Path) -> Iterator[None]:
+    """A stretch in which nobody else with these locks uses the boards; waits for it."""
+    with ExitStack() as stack:
+        for board in sorted(boards):  # one order for all, or two could wait for ever
+            stack.enter_context(_lock(folder, board, "turn"))
+        yield
+
+
+def boards_of(meter: Meter | None) -> tuple[str, ...]:
+    """What has to itself whoever measures with ``meter``; without one nothing is disturbed."""
+    if meter is None:
+        return ()
+    told = meter.environment.context.get("board")
+    gpus = [str(board) for board in told] if isinstance(told, list) else []
+    only_gpus = gpus and all(channel.startswith("gpu") for channel in meter.channels)
+    return tuple(gpus) if only_gpus else (*gpus, PROCESSORS)
+
+
+def visible_gpus(named: Sequence[str] | None) -> tuple[Gpu, ...]:
+    """The GPUs that this process may measure; none where NVML does not say.
+
+    Args:
+        named: As the user names them; ``None`` for what ``CUDA_VISIBLE_DEVICES`` shows.
+    """
+    from pytest_energy.meters.base import MeterUnavailableError
+    from pytest_energy.meters.nvml import identity, library, selection
+
+    try:
+        library.start()
+    except MeterUnavailableError:
+        return ()
+    try:
+        devices = selection.select_devices(named)
+    except (MeterUnavailableError, library.SensorError):
+        return ()  # whoever opens the meter is told why
+    finally:
+        library.stop()
+    return tuple(Gpu(device.candidate.uuid, identity.board_hash(device)) for device in devices)
+
+
+def lock_folder() -> Path:
+    """The folder of the locks of this machine's user."""
+    return Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}"
+
+
+def _lock(folder: Path, board: str, kind: str) -> FileLock:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return FileLock(folder / f"{board}.{kind}", poll_interval=POLL_S)

@@ -1,0 +1,124 @@
+"""Devices for workers: one each, released by the operating system, windows in turns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from pytest_energy.devices import PROCESSORS, Gpu, boards_of, claim_gpu, turn
+from pytest_energy.measurement import Environment
+
+GPUS = tuple(Gpu(f"GPU-{name}", name) for name in "abc")
+
+HOLD = """
+import sys
+from pathlib import Path
+from pytest_energy.devices import Gpu, claim_gpu, turn
+folder = Path(sys.argv[1])
+claim = claim_gpu([Gpu("GPU-a", "a")], 0, folder)
+with turn(["a"], folder):
+    print(claim.lock is not None, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def hold(tmp_path):
+    """Start a process that claims the first GPU, and holds it and its turn until it is killed."""
+    started = []
+
+    def start():
+        command = [sys.executable, "-c", HOLD, str(tmp_path)]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        assert process.stdout.readline() == "True\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def test_workers_get_the_devices_in_their_order(tmp_path):
+    """Three workers on three GPUs have one each, by their numbers."""
+    claims = [claim_gpu(GPUS, worker, tmp_path) for worker in (1, 0, 2)]
+    assert [claim.gpu.uuid for claim in claims] == ["GPU-b", "GPU-a", "GPU-c"]
+
+
+def test_another_session_keeps_its_device(tmp_path, hold):
+    """A GPU that another process has is left to it while there is a free one."""
+    hold()
+    assert claim_gpu(GPUS, 0, tmp_path).gpu.uuid == "GPU-b"
+
+
+def test_device_of_a_killed_worker_is_free(tmp_path, hold):
+    """A worker that is killed leaves no lock behind: its GPU goes to the next one, at once."""
+    process = hold()
+    process.kill()
+    process.wait()
+    claim = claim_gpu(GPUS, 0, tmp_path)
+    assert claim.gpu.uuid == "GPU-a"
+    assert claim.lock is not None
+    with turn(["a"], tmp_path):
+        pass
+
+
+def test_more_workers_than_devices_share(tmp_path):
+    """The fourth worker of three GPUs shares the first one."""
+    claims = [claim_gpu(GPUS, worker, tmp_path) for worker in range(4)]
+    assert claims[3].gpu.uuid == "GPU-a"
+    assert claims[3].lock is None
+
+
+def test_turns_on_one_device_never_overlap(tmp_path):
+    """While one has its turn, the others wait."""
+    inside, most = set(), []
+
+    def work(number):
+        for _ in range(3):
+            with turn(["a"], tmp_path):
+                inside.add(number)
+                most.append(len(inside))
+                inside.remove(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 9
+
+
+def test_turns_on_two_devices_do_not_wait(tmp_path):
+    """A turn on one GPU does not hold up another GPU."""
+    with turn(["a"], tmp_path), turn(["b"], tmp_path):
+        pass
+
+
+class Meter:
+    def __init__(self, channels, **context):
+        self.channels = channels
+        self.environment = Environment(context=context)
+
+
+@pytest.mark.parametrize(
+    ("meter", "boards"),
+    [
+        (Meter(("gpu0", "gpu1"), board=["a", "b"]), ("a", "b")),
+        (Meter(("gpu0", "cpu"), board=["a"]), ("a", PROCESSORS)),
+        (Meter(("cpu", "dram")), (PROCESSORS,)),
+        (None, ()),
+    ],
+    ids=["gpus", "gpu-and-cpu", "cpu", "nothing"],
+)
+def test_meter_says_what_it_needs_for_itself(meter, boards):
+    """GPUs are taken one by one, processors as a whole, and nothing where nothing measures."""
+    assert boards_of(meter) == boards
