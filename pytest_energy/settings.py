@@ -181,6 +181,34 @@ OPTIONS = (
     Option("html", Path, "a file", "report [.energy/report.html]", "FILE"),
     Option("markdown", Path, "a file", "summary in Markdown [not written]", "FILE"),
     Option(
+        "annotations",
+        _choice("auto", "on", "off"),
+        "auto, on or off",
+        "print GitHub's annotation commands [auto: in GitHub Actions]",
+        "WHEN",
+    ),
+    Option(
+        "code-quality",
+        Path,
+        "a file",
+        "code quality report for GitLab [.energy/gl-code-quality-report.json in GitLab CI]",
+        "FILE",
+    ),
+    Option(
+        "openmetrics",
+        Path,
+        "a file",
+        "OpenMetrics text [.energy/metrics.txt in GitLab CI]",
+        "FILE",
+    ),
+    Option(
+        "github-benchmark",
+        Path,
+        "a file",
+        "JSON for github-action-benchmark, tool customSmallerIsBetter [not written]",
+        "FILE",
+    ),
+    Option(
         "country",
         str,
         "an ISO 3166 code of three letters such as DEU",
@@ -216,6 +244,10 @@ class Settings:
     json: Path = Path(".energy/results.json")
     html: Path = Path(".energy/report.html")
     markdown: Path | None = None
+    annotations: str = "auto"
+    code_quality: Path | None = None
+    openmetrics: Path | None = None
+    github_benchmark: Path | None = None
     country: str | None = None
     carbon_intensity: float | None = None
     data: Path | None = None

@@ -1,0 +1,111 @@
+"""The action and the workflows in the docs: they parse, are pinned, and name what exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pytest_energy.settings import OPTIONS
+
+ROOT = Path(__file__).parents[1]
+DOCS = (ROOT / "docs" / "ci.md").read_text("utf-8")
+PINNED = re.compile(r"@([0-9a-f]{40}|v\d+\.\d+\.\d+)$")
+
+
+def documents():
+    """Each YAML block of the docs by the file name in its first line, and the action."""
+    blocks = re.findall(r"```yaml\n# (\S+)\n(.*?)```", DOCS, re.DOTALL)
+    return {**dict(blocks), "action.yml": (ROOT / "action.yml").read_text("utf-8")}
+
+
+def every(value, key):
+    """All values under ``key``, however deep."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == key:
+                yield inner
+            yield from every(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from every(inner, key)
+
+
+def scripts(document):
+    """All shell scripts of a workflow, an action or a GitLab job."""
+    found = [one for key in ("run", "script") for one in every(document, key)]
+    return ["\n".join(one) if isinstance(one, list) else one for one in found]
+
+
+@pytest.fixture(params=sorted(documents()))
+def document(request):
+    """One workflow or action, parsed."""
+    return yaml.safe_load(documents()[request.param])
+
+
+def test_docs_have_every_workflow_they_promise():
+    """Every YAML block of the docs has a file name, and is found by these tests."""
+    assert len(documents()) == 1 + DOCS.count("```yaml")
+
+
+def test_shell_scripts_parse(document):
+    """Bash can read each script."""
+    for script in scripts(document):
+        plain = re.sub(r"\$\{\{.*?\}\}", "value", script)
+        subprocess.run(["bash", "-n"], input=plain, text=True, check=True)
+
+
+def test_scripts_hold_no_expression(document):
+    """What callers pass reaches a script through its environment, never as code."""
+    assert not [script for script in scripts(document) if "${{" in script]
+
+
+def test_actions_are_pinned(document):
+    """Each action is named by a commit's full hash or by an exact release."""
+    uses = [one for one in every(document, "uses") if one != "./"]
+    assert [one for one in uses if not PINNED.search(one)] == []
+
+
+def test_options_exist(document):
+    """Each option of ours that a script uses is one that pytest knows."""
+    known = {"--energy", *(option.flag for option in OPTIONS)}
+    used = {name for script in scripts(document) for name in re.findall(r"--energy[a-z-]*", script)}
+    assert used <= known
+
+
+def test_own_runners_never_see_pull_requests():
+    """A workflow on a runner of one's own is not started by pull requests."""
+    for text in documents().values():
+        document = yaml.safe_load(text)
+        on = document.get("on", document.get(True))  # YAML 1.1 reads `on` as true
+        if "self-hosted" in text:
+            assert "pull_request" not in str(on)
+            assert list(every(document, "concurrency"))
+
+
+def test_workflows_ask_for_the_permissions_they_need():
+    """Each workflow names its permissions, and only two may write."""
+    writing = set()
+    for name, text in documents().items():
+        document = yaml.safe_load(text)
+        if name.startswith(".github"):
+            assert "permissions" in document, name
+        if "write" in str(document.get("permissions")):
+            writing.add(Path(name).name)
+    assert writing == {"energy-baselines.yml", "energy-history.yml"}
+
+
+def test_inputs_of_the_action_are_used():
+    """Each input of the action reaches a step."""
+    text = (ROOT / "action.yml").read_text("utf-8")
+    for name in yaml.safe_load(text)["inputs"]:
+        assert f"inputs.{name}" in text
+
+
+def test_documented_options_exist():
+    """Each option that the docs name is one that pytest knows."""
+    known = {"--energy", *(option.flag for option in OPTIONS)}
+    assert set(re.findall(r"--energy[a-z-]*", DOCS)) <= known
