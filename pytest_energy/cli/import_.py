@@ -145,6 +145,8 @@ def _tell(result: Result) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     if not 0 < arguments.min_coverage <= 1:
         raise UsageError(f"--min-coverage {arguments.min_coverage}: above 0, up to 1 is expected")
+    if not abs(arguments.offset) < EPOCH_S:
+        raise UsageError(f"--offset {arguments.offset:g}: a few years of seconds at most")
     if arguments.max_gap is not None and not arguments.max_gap > 0:
         raise UsageError(f"--max-gap {arguments.max_gap}: above 0 is expected")
     if arguments.energy_column and (arguments.power_column or arguments.hold):

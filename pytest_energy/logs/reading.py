@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,9 +78,11 @@ def read_table(path: Path, names: Sequence[str] | None = None) -> list[Row]:
     """
     try:
         text = path.read_text("utf-8-sig")
+        lines = [line for line in _split(text) if line[1]]
     except UnicodeDecodeError as error:
         raise FileFormatError(path, "a CSV file", (f"not UTF-8 text: {error.reason}",)) from None
-    lines = [line for line in _split(text) if line[1]]
+    except csv.Error as error:
+        raise FileFormatError(path, "a CSV file", (str(error),)) from None
     header = [_plain(name) for name in (names or (lines[0][1] if lines else ()))]
     body = [line for line in lines if [_plain(cell) for cell in line[1]] != header]
     if body and len(body[-1][1]) < len(header):
@@ -165,9 +168,10 @@ def parse_value(cell: str) -> float | None:
     if NO_VALUE.fullmatch(text):
         return None
     found = NUMBER.fullmatch(text.replace(",", "."))
-    if not found:
+    value = float(found.group(1)) if found else math.nan
+    if not math.isfinite(value):
         raise ValueError(f"{text!r} is not a number")
-    return float(found.group(1))
+    return value
 
 
 def parse_time(cell: str, zone: tzinfo | None = None, before_s: float | None = None) -> float:
@@ -182,17 +186,16 @@ def parse_time(cell: str, zone: tzinfo | None = None, before_s: float | None = N
         ValueError: It is neither.
     """
     text = cell.strip().replace("/", "-")
-    number = re.fullmatch(r"\d+(?:[.,]\d+)?", text)
-    if number:
+    if re.fullmatch(r"[0-9]{1,14}(?:[.,][0-9]+)?", text):
         seconds = float(text.replace(",", "."))
         return seconds / 1000 if seconds > EPOCH_MS else seconds
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if moment.tzinfo is not None:
+            return moment.timestamp()
+        first, second = (moment.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
+    except (ValueError, OverflowError):  # the latter for years that no clock of ours can show
         raise ValueError(f"{cell.strip()!r} is not a time") from None
-    if moment.tzinfo is not None:
-        return moment.timestamp()
-    first, second = (moment.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
     went_back = before_s is not None and first < before_s - HALF_HOUR_S
     return second if went_back else first
 

@@ -161,8 +161,12 @@ def open_meter(request: MeterRequest) -> CodeCarbonMeter:
     except ImportError as error:
         message = f"no estimate of CPU and RAM energy: {error}; {REMEDY}"
         raise MeterUnavailableError(ReasonCode.NO_METER, message) from None
-    processor = find_processor()
-    return CodeCarbonMeter(processor, *find_memory())
+    try:
+        processor, memory = find_processor(), find_memory()
+    except OSError as error:  # in a SLURM job CodeCarbon runs scontrol, there or not
+        message = f"no estimate of CPU and RAM energy: CodeCarbon fails: {error}"
+        raise MeterUnavailableError(ReasonCode.METER_FAILED, message) from None
+    return CodeCarbonMeter(processor, *memory)
 
 
 def find_processor() -> Processor:

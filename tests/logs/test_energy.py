@@ -83,6 +83,19 @@ def test_joules_grow_in_step_with_power(log, factor):
     assert scaled.energy().energy_j == pytest.approx(factor * held.energy().energy_j)
 
 
+@given(st.sets(st.integers(1, 98), max_size=97), powers, st.floats(1, 20))
+def test_lost_readings_never_make_joules(lost, power_w, max_gap_s):
+    """Whichever readings are lost, joules are those of the time covered, and no more."""
+    kept = [(float(second), power_w) for second in range(100) if second not in lost]
+    if max(later[0] - earlier[0] for earlier, later in itertools.pairwise(kept)) > max_gap_s:
+        kept = [*kept, (100.0, power_w)]  # so that one piece is left at the least
+    energy = channel(*kept, max_gap_s=max_gap_s).energy()
+
+    assert energy.energy_j == pytest.approx(power_w * energy.covered_s)
+    assert energy.duration_s == kept[-1][0]
+    assert energy.covered_s + sum(gap.missing_s for gap in energy.gaps) == energy.duration_s
+
+
 @pytest.mark.parametrize(
     ("method", "energy_j"),
     [("trapezoid", 50 + 200), ("hold", 0 + 200), ("counter", 100)],

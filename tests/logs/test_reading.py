@@ -1,9 +1,14 @@
 """CSV files to readings: formats, cells without values, faults, times."""
 
+import contextlib
+import itertools
+import math
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pytest_energy.errors import FileFormatError, UsageError
 from pytest_energy.logs.energy import Reading
@@ -177,6 +182,28 @@ def test_semicolons_and_decimal_commas(write):
     }
 
 
+@given(
+    st.lists(st.lists(st.text(max_size=8) | st.just("2022/05/03 12:00:00"), max_size=4), max_size=6)
+)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_file_holds_it_is_read_or_refused(write, table):
+    """No content ends in anything but readings or an error that is meant for people."""
+    path = write("timestamp,power.draw", *(",".join(row) for row in table))
+
+    with contextlib.suppress(FileFormatError, UsageError):
+        for reading in itertools.chain.from_iterable(read(path).values()):
+            assert math.isfinite(reading.time_s)
+            assert math.isfinite(reading.value)
+
+
+def test_a_cell_without_end_is_told(write):
+    """A quote that is never closed is refused, not read for ever."""
+    path = write("timestamp,power.draw", '"' + "x" * 200_000)
+
+    with pytest.raises(FileFormatError, match="field larger than"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("cell", "value"),
     [("187.32 W", 187.32), ("187", 187), (" 1.5e3 ", 1500), ("2,5", 2.5), ("-3 W", -3)],
@@ -186,7 +213,7 @@ def test_values(cell, value):
     assert parse_value(cell) == value
 
 
-@pytest.mark.parametrize("cell", ["1,234.5", "12 %", "W", "1.2.3", "nan", "inf"])
+@pytest.mark.parametrize("cell", ["1,234.5", "12 %", "W", "1.2.3", "nan", "inf", "9" * 400])
 def test_what_is_no_value_is_a_fault(cell):
     """A cell that is ambiguous or of another unit is refused, not guessed."""
     with pytest.raises(ValueError, match="is not a number"):
@@ -207,6 +234,13 @@ def test_what_is_no_value_is_a_fault(cell):
 def test_times(cell, seconds):
     """Dates, zones, epoch seconds and milliseconds, and seconds since the start."""
     assert parse_time(cell, UTC) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("cell", ["", "noon", "-5", "2022-13-01", "9" * 400])
+def test_what_is_no_time_is_a_fault(cell):
+    """What is no time, or further off than any clock shows, is refused."""
+    with pytest.raises(ValueError, match="is not a time"):
+        parse_time(cell, ZoneInfo("Asia/Tokyo"))
 
 
 def test_the_hour_that_comes_twice(write):

@@ -363,6 +363,8 @@ def test_a_log_of_relative_times_needs_its_start(tmp_path, imported, results):
         (["--timezone=Mars/Olympus"], "a name such as Europe/Berlin"),
         (["--min-coverage=0"], "--min-coverage 0.0"),
         (["--min-coverage=nan"], "--min-coverage nan"),
+        (["--offset=nan"], "--offset nan"),
+        (["--offset=1e20"], "--offset 1e+20"),
         (["--max-gap=-1"], "--max-gap -1.0"),
         (["--energy-column=E"], "needs --format wattmeter"),
         (["--format=wattmeter", "--energy-column=E", "--hold"], "nor --hold"),

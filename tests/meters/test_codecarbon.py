@@ -1,9 +1,8 @@
 """The estimate of CPU and RAM: labelled, offline, never zero."""
 
 import logging
-import socket
+import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -147,26 +146,30 @@ def test_an_unknown_cpu_is_told(cpu_name, kernel_counts, name):
     assert reading.valid
 
 
-def test_no_connection_and_no_thread(monkeypatch, capfd):
-    """Opening, a window and closing make no socket, start no thread and print nothing."""
-    from codecarbon.core.util import detect_cpu_model
+OFFLINE = """
+import sys, threading
 
-    def refuse(*arguments, **keywords):
-        raise AssertionError("a connection or a thread was tried")
+def refuse(event, arguments):
+    if event.startswith("socket."):
+        raise SystemExit(f"{event} {arguments}")
 
-    detect_cpu_model.cache_clear()  # look again, even where another test has looked already
+sys.addaudithook(refuse)
+from pytest_energy.meters.base import MeterRequest, open_meter
 
-    monkeypatch.setattr(socket, "socket", refuse)
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+meter = open_meter("codecarbon", MeterRequest(country="DEU"))
+edge = meter.begin()
+threads = threading.enumerate()
+reading = meter.end(edge)
+meter.close()
+print(len(threads), reading.valid, *reading.channels)
+"""
 
-    meter = open_meter("codecarbon", MeterRequest(country="DEU"))
-    reading = meter.end(meter.begin())
-    meter.close()
 
-    assert reading.valid
-    assert capfd.readouterr() == ("", "")
+def test_no_connection_and_no_thread():
+    """From import to close a fresh interpreter makes no socket, no thread and no noise."""
+    ended = subprocess.run([sys.executable, "-c", OFFLINE], capture_output=True, text=True)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1 True cpu ram\n", "")
 
 
 def test_the_loggers_of_codecarbon_are_left_as_they_were():
@@ -212,5 +215,17 @@ def test_a_ram_model_that_fails_is_no_zero(monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", fail)
 
     with pytest.raises(MeterUnavailableError, match="no /proc") as caught:
+        open_meter("codecarbon", MeterRequest())
+    assert caught.value.reason.code is ReasonCode.METER_FAILED
+
+
+def test_a_failing_helper_of_codecarbon_is_told(monkeypatch):
+    """In a SLURM job without scontrol, in a container say, the meter says what is missing."""
+    from codecarbon.core import util
+
+    monkeypatch.setattr(util, "SLURM_JOB_ID", "1")
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(MeterUnavailableError, match="scontrol") as caught:
         open_meter("codecarbon", MeterRequest())
     assert caught.value.reason.code is ReasonCode.METER_FAILED
