@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pytest_energy.errors import EnergyError
 
 _PACKAGE = Path(__file__).parents[1]
 _SOURCE_FOLDERS = (_PACKAGE / "nvml_sim", _PACKAGE.parent / "tests" / "nvml_sim")
-_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-Wl,-Bsymbolic")
+_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-s", "-Wl,-Bsymbolic")
 # -Bsymbolic: the clock and the library share a source, and must not share its functions
 _TARGETS = {
     "libnvidia-ml.so.1": ("nvml.c", "state.c", "sensors.c"),
@@ -28,7 +29,7 @@ class SimulationError(EnergyError):
 
 @dataclass(frozen=True)
 class Libraries:
-    """What was compiled; all in one folder, which holds nothing else."""
+    """What was compiled, in its folder."""
 
     folder: Path
 
@@ -43,6 +44,7 @@ class Libraries:
         return self.folder / "libnvml_sim_clock.so"
 
 
+@cache
 def build_libraries() -> Libraries:
     """Compile, or find what an earlier process compiled from the same sources.
 

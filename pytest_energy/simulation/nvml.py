@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -22,6 +23,11 @@ _LIBRARY = "libnvidia-ml.so.1"
 _BOARDS = uuid.UUID("6f1f0b1c-6f0e-4b52-9f0e-3d1c6a0f5f43")
 _SCRIPT_BEGINS_BEFORE_S = 3600.0  # idle until the machine was made: averages look back
 _VIRTUAL_START_S = 100_000.0
+_NVIDIA_SMI = """#!/bin/sh
+[ "$1" = --help ] && echo 'simulated: there is nothing but this help' && exit 0
+echo 'nvidia-smi: the simulated machine answers through NVML only' >&2
+exit 2
+"""
 
 
 class SimulatedNvml(Machine):
@@ -74,10 +80,12 @@ class SimulatedNvml(Machine):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nvml-sim-")))
             super().__init__(_create_state(folder / "state"))
             self._set_up()
+            library = _place_library(folder / "lib", present=self._library)
+            _place_program(folder / "bin")
             inherited = self.environment()
             inherited.pop("LD_PRELOAD", None)
             stack.enter_context(_environment(inherited))
-            stack.enter_context(_bindings(build_libraries().nvml if self._library else None))
+            stack.enter_context(_bindings(library))
             self._leave = stack.pop_all()
         return self
 
@@ -95,11 +103,14 @@ class SimulatedNvml(Machine):
         Inside the ``with`` block ``os.environ`` has them already, but for the virtual clock's
         ``LD_PRELOAD``, which only the processes that are to run on it should get.
         """
-        libraries = build_libraries()
-        folder = libraries.folder if self._library else _folder_without_library(self._path.parent)
-        variables = {STATE_VARIABLE: str(self._path), "LD_LIBRARY_PATH": _before_others(folder)}
+        folder = self._path.parent
+        variables = {
+            STATE_VARIABLE: str(self._path),
+            "LD_LIBRARY_PATH": _before_others(folder / "lib", "LD_LIBRARY_PATH"),
+            "PATH": _before_others(folder / "bin", "PATH"),
+        }
         if self._state.virtual_clock:
-            variables["LD_PRELOAD"] = str(libraries.clock)
+            variables["LD_PRELOAD"] = str(build_libraries().clock)
         return variables
 
     def _set_up(self) -> None:
@@ -214,16 +225,28 @@ def _create_state(path: Path) -> Path:
     return path
 
 
-def _folder_without_library(parent: Path) -> Path:
-    """A folder whose library cannot be loaded: the loader stops there, also where a real one is."""
-    folder = parent / "missing"
-    folder.mkdir(exist_ok=True)
+def _place_library(folder: Path, *, present: bool) -> Path:
+    """Give the machine a library of its own: a copy, since one that is loaded has one machine.
+
+    Where none is to be found lies an empty file: the loader refuses it and looks no further.
+    """
+    folder.mkdir()
+    if present:
+        return Path(shutil.copyfile(build_libraries().nvml, folder / _LIBRARY))
     (folder / _LIBRARY).touch()
-    return folder
+    return folder / _LIBRARY
 
 
-def _before_others(folder: Path) -> str:
-    others = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+def _place_program(folder: Path) -> None:
+    """Tools such as CodeCarbon ask NVML only where there is a program of this name."""
+    folder.mkdir()
+    program = folder / "nvidia-smi"
+    program.write_text(_NVIDIA_SMI, encoding="utf-8")
+    program.chmod(0o755)
+
+
+def _before_others(folder: Path, variable: str) -> str:
+    others = os.environ.get(variable, "").split(":")
     return ":".join([str(folder), *(other for other in others if other not in ("", str(folder)))])
 
 
@@ -242,8 +265,8 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _bindings(library: Path | None) -> Iterator[None]:
-    """Let ``pynvml`` of this process load ``library``, or find none.
+def _bindings(library: Path) -> Iterator[None]:
+    """Let ``pynvml`` of this process load ``library``.
 
     The loader reads its path once, when a process starts, so the name is resolved here in its
     stead; the bindings are untouched otherwise, and load again afterwards.
@@ -251,11 +274,7 @@ def _bindings(library: Path | None) -> Iterator[None]:
     import pynvml  # type: ignore[import-untyped]
 
     def load(name: str, *arguments: Any, **options: Any) -> ctypes.CDLL:
-        if name != _LIBRARY:
-            return ctypes.CDLL(name, *arguments, **options)
-        if library is None:
-            raise OSError(f"{name}: cannot open shared object file: No such file or directory")
-        return ctypes.CDLL(str(library), *arguments, **options)
+        return ctypes.CDLL(str(library) if name == _LIBRARY else name, *arguments, **options)
 
     functions = pynvml._nvmlGetFunctionPointer_cache
     before = (pynvml.CDLL, pynvml.nvmlLib, pynvml._nvmlLib_refcount, dict(functions))

@@ -23,18 +23,12 @@ static state_t *map_file(const char *path) {
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-/* The variable may name another file later in one process: a test each, say. */
+/* Mapped once: a library that is loaded has one machine. */
 state_t *state_map(void) {
-    static char mapped_path[4096];
     static state_t *mapped;
     const char *path = getenv(STATE_VARIABLE);
-    if (path == NULL || strlen(path) >= sizeof mapped_path) return NULL;
-    if (mapped != NULL && strcmp(path, mapped_path) == 0) return mapped;
-    state_t *state = map_file(path);
-    if (state == NULL || state->layout != LAYOUT) return NULL;
-    if (mapped != NULL) munmap(mapped, sizeof(state_t));
-    strcpy(mapped_path, path);
-    return mapped = state;
+    if (mapped == NULL && path != NULL) mapped = map_file(path);
+    return mapped != NULL && mapped->layout == LAYOUT ? mapped : NULL;
 }
 
 /* A process may be killed while it holds the lock: what it guards stays consistent by the order of

@@ -1,0 +1,260 @@
+"""What goes wrong when a test asks for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pynvml
+import pytest
+
+from pytest_energy.simulation import build
+from pytest_energy.testing import Machine, SimulatedNvml, SimulationError
+
+CODES = {
+    code
+    for name, code in vars(pynvml).items()
+    if name.startswith("NVML_ERROR_") and isinstance(code, int)
+}
+
+
+@pytest.fixture
+def machine():
+    """Two cards on a virtual clock, so that times of faults are exact."""
+    with SimulatedNvml("hopper", "hopper", virtual_clock=True, call_cost_s=0.0) as machine:
+        yield machine
+
+
+@pytest.fixture
+def handles(machine):
+    """Both cards through the bindings."""
+    pynvml.nvmlInit()
+    return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(2)]
+
+
+def read(handle):
+    """Ask for the energy, the function that most of these faults are about."""
+    return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_a_function_fails_with_the_code_asked_for(machine, handles, code):
+    """Every error of NVML can be had from a function, on one device; the other goes on."""
+    machine.fail("nvmlDeviceGetTotalEnergyConsumption", code, device=1)
+    with pytest.raises(pynvml.NVMLError) as caught:
+        read(handles[1])
+    assert caught.value.value == code
+    assert read(handles[0]) > 0
+    assert pynvml.nvmlDeviceGetName(handles[1])
+    machine.recover()
+    assert read(handles[1]) > 0
+
+
+def test_the_version_of_a_function_does_not_matter(machine, handles):
+    """A fault of `nvmlDeviceGetComputeRunningProcesses` holds for all its versions."""
+    machine.fail("nvmlDeviceGetComputeRunningProcesses", pynvml.NVML_ERROR_NO_PERMISSION)
+    for function in (
+        pynvml.nvmlDeviceGetComputeRunningProcesses_v2,
+        pynvml.nvmlDeviceGetComputeRunningProcesses_v3,
+    ):
+        with pytest.raises(pynvml.NVMLError_NoPermission):
+            function(handles[0])
+
+
+def test_a_fault_after_some_calls_lasts_for_some(machine, handles):
+    """Two calls succeed, three fail, and then all succeed."""
+    code = pynvml.NVML_ERROR_TIMEOUT
+    machine.fail("nvmlDeviceGetTotalEnergyConsumption", code, after_calls=2, times=3)
+    outcomes = []
+    for _ in range(7):
+        try:
+            read(handles[0])
+            outcomes.append("good")
+        except pynvml.NVMLError_Timeout:
+            outcomes.append("fails")
+    assert outcomes == ["good"] * 2 + ["fails"] * 3 + ["good"] * 2
+
+
+def test_a_fault_has_its_time(machine, handles):
+    """A fault from one time until another is not there before and after."""
+    now_s = machine.now_s()
+    code = pynvml.NVML_ERROR_UNKNOWN
+    machine.fail("nvmlDeviceGetTotalEnergyConsumption", code, at_s=now_s + 1.0, until_s=now_s + 2.0)
+    assert read(handles[0]) > 0
+    machine.advance(1.5)
+    with pytest.raises(pynvml.NVMLError_Unknown):
+        read(handles[0])
+    machine.advance(0.5)
+    assert read(handles[0]) > 0
+
+
+def test_one_field_fails_alone(machine, handles):
+    """The batch succeeds, and the return code of the field that was asked to fail is its own."""
+    machine.fail("nvmlDeviceGetFieldValues", pynvml.NVML_ERROR_NO_PERMISSION, field=186)
+    energy, instant = pynvml.nvmlDeviceGetFieldValues(handles[0], [83, 186])
+    assert (energy.nvmlReturn, instant.nvmlReturn) == (0, pynvml.NVML_ERROR_NO_PERMISSION)
+
+
+def test_a_lost_device_is_lost_to_every_function(machine, handles):
+    """From its time on it answers nothing, cannot be found again, and takes no other with it."""
+    machine.lose(device=0, at_s=machine.now_s() + 1.0)
+    assert read(handles[0]) > 0
+    machine.advance(1.0)
+    for ask in (
+        lambda: read(handles[0]),
+        lambda: pynvml.nvmlDeviceGetName(handles[0]),
+        lambda: pynvml.nvmlDeviceGetFieldValues(handles[0], [83]),
+        lambda: pynvml.nvmlDeviceGetHandleByIndex(0),
+    ):
+        with pytest.raises(pynvml.NVMLError_GpuIsLost):
+            ask()
+    assert read(handles[1]) > 0
+
+
+@pytest.mark.parametrize("profile", ["hopper", "hopper-part-time"])
+def test_a_counter_that_is_reset_starts_again(profile):
+    """After the reset it counts from zero, while the truth knows no reset."""
+    with SimulatedNvml(profile, virtual_clock=True, call_cost_s=0.0) as machine:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        machine.advance(-machine.now_s() % 1.0)
+        machine.set_power(200.0)
+        before_s, before_mj = machine.now_s(), read(handle)
+        machine.advance(1.0)
+        machine.reset_counter()
+        assert read(handle) == 0 < before_mj
+        machine.advance(1.0)
+        assert read(handle) == pytest.approx(200_000, abs=2)
+        assert machine.true_energy_j(before_s, machine.now_s()) == pytest.approx(400.0)
+
+
+def test_other_processes_come_and_go(machine, handles):
+    """A process is listed from its time until its end, once, and on its device only."""
+    now_s = machine.now_s()
+    machine.add_process(4242, device=1, at_s=now_s + 1.0, until_s=now_s + 2.0)
+    machine.add_process(77, device=1, graphics=True)
+
+    def listed(ask):
+        return [[process.pid for process in ask(handle)] for handle in handles]
+
+    assert listed(pynvml.nvmlDeviceGetComputeRunningProcesses) == [[], []]
+    machine.advance(1.0)
+    assert listed(pynvml.nvmlDeviceGetComputeRunningProcesses) == [[], [4242]]
+    assert listed(pynvml.nvmlDeviceGetComputeRunningProcesses_v2) == [[], [4242]]
+    assert listed(pynvml.nvmlDeviceGetGraphicsRunningProcesses) == [[], [77]]
+    machine.advance(1.0)
+    assert listed(pynvml.nvmlDeviceGetComputeRunningProcesses) == [[], []]
+
+
+def test_who_loads_a_device_is_on_it_as_long(machine, handles):
+    """Nested loads show this process once; afterwards it is gone and power as it was."""
+    with machine.load(300.0), machine.load(400.0):
+        [process] = pynvml.nvmlDeviceGetComputeRunningProcesses(handles[0])
+        assert process.pid == os.getpid()
+    assert pynvml.nvmlDeviceGetComputeRunningProcesses(handles[0]) == []
+    machine.advance(2.0)
+    assert pynvml.nvmlDeviceGetPowerUsage(handles[0]) == 70_000
+
+
+def test_init_can_fail():
+    """`nvmlInit` returns what it was asked to, and works again after the fault."""
+    with SimulatedNvml() as machine:
+        machine.fail("nvmlInit", pynvml.NVML_ERROR_DRIVER_NOT_LOADED, times=1)
+        with pytest.raises(pynvml.NVMLError_DriverNotLoaded):
+            pynvml.nvmlInit()
+        pynvml.nvmlInit()
+        assert pynvml.nvmlDeviceGetCount() == 1
+
+
+def test_the_library_can_be_missing():
+    """Neither this process nor a child finds it, whatever else is on the machine."""
+    with SimulatedNvml(library=False):
+        with pytest.raises(pynvml.NVMLError_LibraryNotFound):
+            pynvml.nvmlInit()
+        script = "import ctypes; ctypes.CDLL('libnvidia-ml.so.1')"
+        child = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        )
+        assert "OSError: " in child.stderr
+
+
+def test_calls_before_init_and_after_shutdown_are_refused(machine):
+    """As with the real library."""
+    pynvml.nvmlInit()
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    pynvml.nvmlShutdown()
+    with pytest.raises(pynvml.NVMLError_Uninitialized):
+        read(handle)
+
+
+def test_functions_that_are_not_simulated_are_not_supported(machine, handles):
+    """They are there, and say so: a tool that asks does not crash."""
+    for ask in (
+        pynvml.nvmlDeviceGetFanSpeed,
+        pynvml.nvmlDeviceGetSupportedMemoryClocks,
+        pynvml.nvmlDeviceGetEncoderUtilization,
+    ):
+        with pytest.raises(pynvml.NVMLError_NotSupported):
+            ask(handles[0])
+
+
+def test_calls_are_counted(machine, handles):
+    """So that a test can prove how seldom a meter asks."""
+    before = machine.calls("nvmlDeviceGetTotalEnergyConsumption")
+    for _ in range(5):
+        read(handles[0])
+    assert machine.calls("nvmlDeviceGetTotalEnergyConsumption") == before + 5
+
+
+def test_nothing_is_left_behind():
+    """After the machine its variables are gone, and the bindings load as they did before."""
+    before = dict(os.environ), pynvml.CDLL, pynvml.nvmlLib
+    with SimulatedNvml():
+        pynvml.nvmlInit()
+    assert (dict(os.environ), pynvml.CDLL, pynvml.nvmlLib) == before
+
+
+def test_wrong_use_is_told():
+    """A card, device, field, clock or machine that is not there, and a changed past, are named."""
+    with pytest.raises(SimulationError, match="no simulated card 'h100'; there are pascal, volta"):
+        SimulatedNvml("h100")
+    with SimulatedNvml() as machine:
+        with pytest.raises(SimulationError, match="no simulated device 1: there are 1"):
+            machine.set_power(100.0, device=1)
+        with pytest.raises(SimulationError, match="has no colour"):
+            machine.configure(colour=3)
+        with pytest.raises(SimulationError, match="real clock"):
+            machine.advance(1.0)
+        with pytest.raises(SimulationError, match="in the past"):
+            machine.set_power(100.0, at_s=time.perf_counter() - 1.0)
+        with pytest.raises(SimulationError, match="period_s > 0"):
+            machine.set_pulses(2.0, 1.0, period_s=0.0)
+    with pytest.raises(SimulationError, match="PYTEST_ENERGY_NVML_SIM is not set"):
+        Machine.attached()
+
+
+def test_without_a_compiler_the_remedy_is_told(monkeypatch, tmp_path):
+    """The message names what was looked for and how to install it."""
+    build.build_libraries.cache_clear()
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SimulationError, match=r"none of cc, gcc, clang.* apt-get install gcc"):
+        build.build_libraries()
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(SimulationError, match=r"no-such-compiler \(from CC\) is not on the path"):
+        build.build_libraries()
+
+
+def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
+    """Its status and its own words are in the message, and nothing half-made is kept."""
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\necho 'no headers here' >&2\nexit 3\n")
+    compiler.chmod(0o755)
+    build.build_libraries.cache_clear()
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(SimulationError, match=r"exit status 3.*no headers here"):
+        build.build_libraries()
+    assert not [*tmp_path.glob("cache/**/*.so*")]

@@ -1,0 +1,273 @@
+"""What the simulated sensors say, against what must be said by arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pynvml
+import pytest
+
+from pytest_energy.simulation.profiles import (
+    ADA,
+    GA100,
+    GRACE_HOPPER,
+    HOPPER,
+    PASCAL,
+    PROFILES,
+    VOLTA,
+)
+from pytest_energy.testing import SimulatedNvml
+
+ENERGY, AVERAGE, INSTANT = 83, 185, 186
+
+
+@pytest.fixture
+def start():
+    """Make a machine on a virtual clock that stands still but for `advance`."""
+    machines = []
+
+    def make(*profiles):
+        machine = SimulatedNvml(*profiles, virtual_clock=True, call_cost_s=0.0).__enter__()
+        machines.append(machine)
+        pynvml.nvmlInit()
+        machine.advance(-machine.now_s() % 1.0)  # to a tick of all that tick ten times a second
+        return machine, pynvml.nvmlDeviceGetHandleByIndex(0)
+
+    yield make
+    for machine in reversed(machines):
+        machine.__exit__(None, None, None)
+
+
+def field(handle, wanted):
+    """One field value: a number, or a number and a scope."""
+    [value] = pynvml.nvmlDeviceGetFieldValues(handle, [wanted])
+    return value
+
+
+def energy_j(handle):
+    """The counter."""
+    return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+
+
+def usage_w(handle):
+    """What `nvidia-smi` shows as power."""
+    return pynvml.nvmlDeviceGetPowerUsage(handle) / 1e3
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_card_says_what_it_is(start, name):
+    """Name, architecture, limit and UUID are those of the profile; two boards are two."""
+    profile = PROFILES[name]
+    _, handle = start(profile, replace(profile, seed=7))
+    assert pynvml.nvmlDeviceGetName(handle) == profile.name
+    assert pynvml.nvmlDeviceGetArchitecture(handle) == profile.architecture
+    assert pynvml.nvmlDeviceGetCudaComputeCapability(handle) == profile.compute_capability
+    assert pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) == profile.power_limit_w * 1e3
+    assert pynvml.nvmlDeviceGetMemoryInfo(handle).total == profile.memory_bytes
+    other = pynvml.nvmlDeviceGetHandleByIndex(1)
+    assert pynvml.nvmlDeviceGetCount() == 2
+    assert pynvml.nvmlDeviceGetUUID(handle) != pynvml.nvmlDeviceGetUUID(other)
+
+
+def test_a_board_is_found_by_index_uuid_and_bus(start):
+    """Each way to name a device leads to it, and a name of none says not found."""
+    start("ada", "ada")
+    second = pynvml.nvmlDeviceGetHandleByIndex(1)
+    uuid = pynvml.nvmlDeviceGetUUID(second)
+    bus_id = pynvml.nvmlDeviceGetPciInfo(second).busId
+    for handle in (
+        pynvml.nvmlDeviceGetHandleByUUID(uuid),
+        pynvml.nvmlDeviceGetHandleByPciBusId(bus_id),
+    ):
+        assert pynvml.nvmlDeviceGetIndex(handle) == 1
+    with pytest.raises(pynvml.NVMLError_NotFound):
+        pynvml.nvmlDeviceGetHandleByUUID("GPU-0")
+    with pytest.raises(pynvml.NVMLError_InvalidArgument):
+        pynvml.nvmlDeviceGetHandleByIndex(2)
+
+
+def test_the_counter_moves_on_ticks_only(start):
+    """Between ticks it stands; at a tick it holds all energy up to there."""
+    machine, handle = start(HOPPER)
+    before_j = energy_j(handle)
+    machine.set_power(400.0)
+    machine.advance(0.099)
+    assert energy_j(handle) == before_j
+    machine.advance(0.001)
+    assert energy_j(handle) == pytest.approx(before_j + 40.0, abs=1e-3)
+
+
+def test_the_counter_ticks_in_its_phase(start):
+    """A phase of 30 ms puts the ticks 30 ms behind the full tenths of a second."""
+    machine, handle = start(replace(HOPPER, counter_phase_s=0.03))
+    before_j = energy_j(handle)
+    machine.advance(0.029)
+    assert energy_j(handle) == before_j
+    machine.advance(0.001)
+    assert energy_j(handle) == pytest.approx(before_j + 0.1 * HOPPER.idle_w, abs=1e-3)
+
+
+def test_a_part_time_counter_takes_its_window_for_the_whole(start):
+    """A square wave that is high whenever the counter looks is counted as high throughout."""
+    machine, handle = start(replace(GA100, counter_window_s=0.025))
+    before_j = energy_j(handle)
+    begun_s = machine.set_pulses(300.0, 100.0, period_s=0.1, duty=0.25, phase_s=0.025)
+    machine.advance(10.0)
+    assert machine.true_energy_j(begun_s, machine.now_s()) == pytest.approx(1500.0)
+    assert energy_j(handle) - before_j == pytest.approx(3000.0, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("profile", "instant_w", "usage_w_expected", "average_w"),
+    [
+        # 50 ms after a rise from idle to 200 W: the share of each window that saw it
+        (VOLTA, 200.0, 200.0, None),
+        (GA100, 200.0, 200.0, None),
+        (ADA, (20.0 + 200.0) / 2, 0.95 * 20.0 + 0.05 * 200.0, 0.95 * 20.0 + 0.05 * 200.0),
+        (HOPPER, 200.0, 0.95 * 70.0 + 0.05 * 200.0, 0.95 * 70.0 + 0.05 * 200.0),
+    ],
+    ids=["volta", "ga100", "ada", "hopper"],
+)
+def test_power_is_the_mean_of_its_window(start, profile, instant_w, usage_w_expected, average_w):
+    """Instant power, `nvmlDeviceGetPowerUsage` and field 185 each look back their own time."""
+    machine, handle = start(profile)
+    machine.advance(0.05)
+    machine.set_power(200.0)
+    machine.advance(0.05)
+    assert field(handle, INSTANT).value.uiVal == pytest.approx(instant_w * 1e3, abs=1)
+    assert usage_w(handle) == pytest.approx(usage_w_expected, abs=1e-3)
+    average = field(handle, AVERAGE)
+    if average_w is None:
+        assert average.nvmlReturn == pynvml.NVML_ERROR_NOT_SUPPORTED
+    else:
+        assert average.value.uiVal == pytest.approx(average_w * 1e3, abs=1)
+
+
+def test_power_changes_on_updates_only(start):
+    """Between two updates the sensor repeats itself, and its time stamp says so."""
+    machine, handle = start(GA100)
+    before = field(handle, INSTANT)
+    machine.set_power(350.0)
+    machine.advance(0.099)
+    assert field(handle, INSTANT).timestamp == before.timestamp
+    assert usage_w(handle) == GA100.idle_w
+    machine.advance(0.001)
+    assert field(handle, INSTANT).timestamp == before.timestamp + 100_000
+    assert usage_w(handle) == 350.0
+
+
+def test_a_board_s_gain_is_in_all_it_says(start):
+    """Counter, power and samples of a board that says 5 % too much do so alike."""
+    machine, handle = start(replace(HOPPER, gain=1.05))
+    before_j = energy_j(handle)
+    machine.set_power(200.0)
+    machine.advance(2.0)
+    assert energy_j(handle) - before_j == pytest.approx(420.0, abs=1e-2)
+    assert usage_w(handle) == 210.0
+    _, samples = pynvml.nvmlDeviceGetSamples(handle, pynvml.NVML_TOTAL_POWER_SAMPLES, 0)
+    assert samples[-1].sampleValue.uiVal == 210_000
+
+
+def test_the_ring_keeps_the_latest_samples(start):
+    """120 entries, a sensor update apart, oldest first, and only those newer than asked for."""
+    machine, handle = start(HOPPER)
+    machine.advance(60.0)
+    machine.set_power(500.0)
+    machine.advance(1.0)
+    kind, samples = pynvml.nvmlDeviceGetSamples(handle, pynvml.NVML_TOTAL_POWER_SAMPLES, 0)
+    assert kind == pynvml.NVML_VALUE_TYPE_UNSIGNED_INT
+    stamps = [sample.timeStamp for sample in samples]
+    assert len(stamps) == 120
+    assert {after - before for before, after in pairwise(stamps)} == {100_000}
+    assert [sample.sampleValue.uiVal for sample in samples] == [70_000] * 110 + [500_000] * 10
+    _, newer = pynvml.nvmlDeviceGetSamples(handle, pynvml.NVML_TOTAL_POWER_SAMPLES, stamps[-4])
+    assert [sample.timeStamp for sample in newer] == stamps[-3:]
+    with pytest.raises(pynvml.NVMLError_NotFound):
+        pynvml.nvmlDeviceGetSamples(handle, pynvml.NVML_TOTAL_POWER_SAMPLES, stamps[-1])
+
+
+def test_fields_answer_one_by_one(start):
+    """In one batch a field that is not there says so, and the others have values of their type."""
+    _, handle = start(PASCAL)
+    energy, instant, unknown = pynvml.nvmlDeviceGetFieldValues(handle, [ENERGY, INSTANT, 9999])
+    assert energy.nvmlReturn == unknown.nvmlReturn == pynvml.NVML_ERROR_NOT_SUPPORTED
+    assert instant.nvmlReturn == pynvml.NVML_SUCCESS
+    assert instant.valueType == pynvml.NVML_VALUE_TYPE_UNSIGNED_INT
+    with pytest.raises(pynvml.NVMLError_NotSupported):
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+
+
+def test_scopes_are_the_gpu_the_module_and_the_memory(start):
+    """A Grace Hopper's module draws more than its GPU, the memory is a part of it; Ada has none."""
+    machine, handle = start(GRACE_HOPPER, ADA)
+    machine.set_power(400.0)
+    machine.advance(1.0)
+    scopes = [(INSTANT, scope) for scope in (0, 1, 2)]
+    values = pynvml.nvmlDeviceGetFieldValues(handle, scopes)
+    assert [value.value.uiVal for value in values] == [400_000, 500_000, 80_000]
+    ada = pynvml.nvmlDeviceGetHandleByIndex(1)
+    codes = [value.nvmlReturn for value in pynvml.nvmlDeviceGetFieldValues(ada, scopes)]
+    assert codes == [0, pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_NOT_SUPPORTED]
+
+
+@pytest.mark.parametrize(
+    ("reason", "number"),
+    [
+        (pynvml.nvmlClocksEventReasonSwPowerCap, 74),
+        (pynvml.nvmlClocksEventReasonSwThermalSlowdown, 269),
+        (pynvml.nvmlClocksEventReasonHwThermalSlowdown, 270),
+        (pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown, 271),
+    ],
+)
+def test_throttled_time_is_counted_by_reason(start, reason, number):
+    """A quarter of two seconds throttled is half a second more on the reason's counter."""
+    machine, handle = start(HOPPER)
+    machine.throttle(reason, share=0.25)
+    assert pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle) == reason
+    machine.advance(2.0)
+    machine.stop_throttling()
+    machine.advance(5.0)
+    assert field(handle, number).value.ullVal == pytest.approx(500_000_000, abs=10)
+    assert pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle) == 0
+    others = {74, 269, 270, 271} - {number}
+    assert all(field(handle, other).value.ullVal == 0 for other in others)
+
+
+def test_violation_status_is_the_same_time(start):
+    """The older interface tells the throttled time of a policy in nanoseconds, too."""
+    machine, handle = start(HOPPER)
+    machine.throttle(pynvml.nvmlClocksEventReasonSwPowerCap)
+    machine.advance(1.5)
+    status = pynvml.nvmlDeviceGetViolationStatus(handle, pynvml.NVML_PERF_POLICY_POWER)
+    assert status.violationTime == pytest.approx(1_500_000_000, abs=10)
+
+
+def test_mig_instances_have_no_sensor_of_their_own(start):
+    """The card counts its energy; its instances are devices that do not."""
+    start("mig")
+    card = pynvml.nvmlDeviceGetHandleByIndex(0)
+    assert pynvml.nvmlDeviceGetCount() == 1
+    assert pynvml.nvmlDeviceGetMigMode(card) == [1, 1]
+    assert energy_j(card) > 0
+    instance = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(card, 1)
+    assert pynvml.nvmlDeviceIsMigDeviceHandle(instance).value == 1
+    assert pynvml.nvmlDeviceGetUUID(instance).startswith("MIG-")
+    assert pynvml.nvmlDeviceGetGpuInstanceId(instance) == 2
+    parent = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(instance)
+    assert pynvml.nvmlDeviceGetUUID(parent) == pynvml.nvmlDeviceGetUUID(card)
+    for read in (pynvml.nvmlDeviceGetTotalEnergyConsumption, pynvml.nvmlDeviceGetPowerUsage):
+        with pytest.raises(pynvml.NVMLError_NotSupported):
+            read(instance)
+    with pytest.raises(pynvml.NVMLError_NotFound):
+        pynvml.nvmlDeviceGetMigDeviceHandleByIndex(card, 2)
+
+
+def test_what_a_device_is_can_change(start):
+    """Temperature, clocks and limit are what the test makes them."""
+    machine, handle = start(HOPPER)
+    machine.configure(temperature_c=83, clock_mhz=(900, 900, 2619, 800), power_limit_mw=350_000)
+    assert pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU) == 83
+    assert pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM) == 900
+    assert pynvml.nvmlDeviceGetPowerManagementLimit(handle) == 350_000
+    assert pynvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) == 700_000
