@@ -111,6 +111,27 @@ def _mean_square(runs: Sequence[Estimate]) -> float:
     return statistics.fmean(run.relative**2 for run in runs)
 
 
+def steadied(new: Estimate, old: Sequence[Estimate]) -> Estimate:
+    """``new`` with the scatter of its few rounds held against that of the older runs' rounds.
+
+    Rounds of both are pooled for their degrees of freedom; a run whose own rounds scatter more
+    than that keeps its own scatter, so that a noisy day never looks calmer than it was.
+    """
+    rounds = [run for run in (new, *old) if not math.isinf(run.degrees_of_freedom)]
+    freedom = sum(run.degrees_of_freedom for run in rounds)
+    if new not in rounds or freedom == new.degrees_of_freedom:
+        return new
+    squares = sum(run.degrees_of_freedom * _round_variance(run) for run in rounds)
+    variance = max(squares / freedom, _round_variance(new))
+    standard = new.value * math.sqrt(variance / (new.degrees_of_freedom + 1))
+    return Estimate(new.value, standard, freedom)
+
+
+def _round_variance(run: Estimate) -> float:
+    """Relative variance of a single round of a run."""
+    return run.relative**2 * (run.degrees_of_freedom + 1)
+
+
 def relative_change(
     new: Estimate,
     old: Sequence[Estimate],
@@ -127,11 +148,12 @@ def relative_change(
         visits: How many visits ``new`` is the mean of.
         extra: A further relative standard uncertainty of the ratio (two boards' gains, say).
     """
+    within = steadied(new, old)
     between = scatter.relative * math.sqrt(1 / visits + 1 / len(old))
     terms = [
         (between, scatter.degrees_of_freedom),
         (extra, math.inf),
-        (new.relative, new.degrees_of_freedom),
+        (within.relative, within.degrees_of_freedom),
         *((run.relative / len(old), run.degrees_of_freedom) for run in old),
     ]
     return Change(

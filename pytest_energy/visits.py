@@ -1,0 +1,70 @@
+"""Several visits to one benchmark, taken together."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from pytest_energy.baseline import freedom_of, standard_within
+from pytest_energy.measurement import Measurement, Quantity
+from pytest_energy.statistics import combine, effective_degrees_of_freedom, expand
+
+VALID = ("measured", "estimated")
+
+
+def pool(visits: Sequence[Measurement]) -> Measurement:
+    """One measurement of several visits: each counts alike, whatever its rounds.
+
+    Visits that gave no joules are left out where others did; their remarks are kept.
+
+    Args:
+        visits: In the order in which they were measured, at least one.
+    """
+    valid = [visit for visit in visits if visit.status in VALID] or [visits[-1]]
+    last = valid[-1]
+    names = [name for name in last.metrics if all(name in visit.metrics for visit in valid)]
+    return last.model_copy(
+        update={
+            "metrics": {name: _mean([visit.metrics[name] for visit in valid]) for name in names},
+            "rounds": [
+                measured.model_copy(update={"visit": number})
+                for number, visit in enumerate(valid, 1)
+                for measured in visit.rounds
+            ],
+            "trace": [trace for visit in valid for trace in visit.trace or ()] or None,
+            "reasons": list(dict.fromkeys(_reasons(visits, last))),
+        }
+    )
+
+
+def _reasons(visits: Sequence[Measurement], last: Measurement) -> list[object]:
+    dropped = [visit for visit in visits if visit.status not in VALID and visit is not last]
+    told = [
+        reason.model_copy(update={"fatal": False}) for visit in dropped for reason in visit.reasons
+    ]
+    return [
+        *(reason for visit in visits if visit not in dropped for reason in visit.reasons),
+        *told,
+    ]
+
+
+def _mean(quantities: Sequence[Quantity]) -> Quantity:
+    last = quantities[-1]
+    if len(quantities) == 1 or last.exact:
+        return last
+    count = len(quantities)
+    terms = [(standard_within(quantity) / count, freedom_of(quantity)) for quantity in quantities]
+    gain = statistics.fmean(quantity.budget.get("gain", 0.0) for quantity in quantities)
+    standard, freedom = combine(term for term, _ in terms), effective_degrees_of_freedom(terms)
+    return Quantity(
+        value=statistics.fmean(quantity.value for quantity in quantities),
+        unit=last.unit,
+        uncertainty=combine((expand(standard, freedom), expand(gain))) or None,
+        degrees_of_freedom=None if freedom == float("inf") else freedom,
+        budget={
+            cause: combine(quantity.budget.get(cause, 0.0) for quantity in quantities) / count
+            for cause in last.budget
+            if cause != "gain"
+        }
+        | ({"gain": gain} if gain else {}),
+    )

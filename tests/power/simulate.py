@@ -1,0 +1,215 @@
+"""Simulate suites of benchmarks whose true change is known, and let the gate judge them.
+
+Run ``python -m tests.power.simulate``; it prints the table of ``docs/gate.md`` and, with
+``--write``, puts it there. Every verdict comes from the gate's own functions
+(:mod:`pytest_energy.change`, :mod:`pytest_energy.adaptive`, :mod:`pytest_energy.verdict`); only
+joules are made up here.
+
+The model of a run: the joules of round ``j`` of visit ``i`` are the true ones, times ``1 + b_i``
+(between runs), times ``1 + e_ij`` (between rounds), times the error of a window that begins and
+ends up to ``EDGE_S`` beside a tick of the counter. ``b`` and ``e`` are normal and share the
+variance of the run-to-run scatter; how they share it is varied, since more rounds average ``e``
+alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_energy.adaptive import ADAPTIVE, Schedule
+from pytest_energy.change import Estimate, learn_scatter, relative_change
+from pytest_energy.measurement import Outcome
+from pytest_energy.verdict import classify
+
+SUITES = 2_000
+BENCHMARKS = 50
+TOLERANCE = 0.05
+SEED = 20260101
+PASS_S = 0.005
+"""A pass of ResNet-50 takes about so long on one GPU."""
+LONG_S, SHORT_S, WARM_UP_S = 10_000 * PASS_S, 1_000 * PASS_S, 2.0
+"""A round of the fixed protocol, a round of the adaptive one, the warm-up of each visit."""
+FIXED_S = WARM_UP_S + 3 * LONG_S
+EDGE_S = 0.002
+DOCUMENT = Path(__file__).parents[2] / "docs" / "gate.md"
+BEGIN, END = "<!-- power study: begin -->", "<!-- power study: end -->"
+
+Joules = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is true of a simulated benchmark."""
+
+    scatter: float
+    """Standard deviation from run to run, relative."""
+    between: float
+    """Share of its variance that is between visits, not between rounds."""
+    accepted: int
+    """Runs in the baseline."""
+    change: float = 0.0
+    """The true relative change."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of many benchmarks."""
+
+    outcomes: tuple[Outcome, ...]
+    visits: float
+    """Mean number."""
+    seconds: float
+    """Mean time measured, which joules are proportional to."""
+    naive: float
+    """Share that pytest-benchmark's ``mean:5%`` fails, on the fixed protocol's rounds."""
+
+    def share(self, outcome: Outcome) -> float:
+        """The share of benchmarks that ended so."""
+        return self.outcomes.count(outcome) / len(self.outcomes)
+
+
+def draw(
+    scene: Scene, shape: tuple[int, int, int], window_s: float, rng: np.random.Generator
+) -> Joules:
+    """Joules a pass of the shape (benchmarks, visits, rounds) for a true value of one."""
+    visits = rng.normal(0, scene.scatter * math.sqrt(scene.between), shape[:2])
+    rounds = rng.normal(0, scene.scatter * math.sqrt(1 - scene.between), shape)
+    edges = rng.uniform(0, EDGE_S, (2, *shape))
+    seen: Joules = (1 + visits[..., None]) * (1 + rounds) * (1 + (edges[0] - edges[1]) / window_s)
+    return seen
+
+
+def estimates(joules: Joules) -> list[list[Estimate]]:
+    """Mean and standard error of the rounds of each visit of each benchmark."""
+    rounds = joules.shape[-1]
+    means = joules.mean(axis=-1).tolist()
+    errors = (joules.std(axis=-1, ddof=1) / math.sqrt(rounds)).tolist()
+    return [
+        [Estimate(mean, error, rounds - 1) for mean, error in zip(*pair, strict=True)]
+        for pair in zip(means, errors, strict=True)
+    ]
+
+
+def pooled(visits: Sequence[Estimate]) -> Estimate:
+    """The mean over visits, as :func:`pytest_energy.visits.pool` takes it."""
+    count = len(visits)
+    return Estimate(
+        math.fsum(visit.value for visit in visits) / count,
+        math.hypot(*(visit.standard for visit in visits)) / count,
+        sum(visit.degrees_of_freedom for visit in visits),
+    )
+
+
+def gate(
+    old: Sequence[Estimate], new: Sequence[Estimate], schedule: Schedule
+) -> tuple[Outcome, int]:
+    """The final outcome, and how many visits it took."""
+    scatter = learn_scatter([old])
+    for visit in range(1, schedule.visits + 1):
+        change = relative_change(pooled(new[:visit]), old, scatter, visit)
+        outcome = classify(change, TOLERANCE, schedule.rule(visit, BENCHMARKS))
+        if not schedule.goes_on(outcome, visit):
+            break
+    return outcome, visit
+
+
+def simulate(scene: Scene, benchmarks: int, rng: np.random.Generator) -> Tally:
+    """Judge so many benchmarks by the gate, and by ``mean:5%`` on the fixed protocol."""
+    schedule = ADAPTIVE
+    old = draw(scene, (benchmarks, scene.accepted, schedule.rounds), SHORT_S, rng)
+    first = draw(scene, (benchmarks, 1, schedule.rounds), SHORT_S, rng)
+    later = draw(scene, (benchmarks, schedule.visits - 1, schedule.again), SHORT_S, rng)
+    grown = 1 + scene.change
+    visits = zip(estimates(first * grown), estimates(later * grown), strict=True)
+    ended = [
+        gate(kept, [*one, *others], schedule)
+        for kept, (one, others) in zip(estimates(old), visits, strict=True)
+    ]
+    counts = np.array([count for _, count in ended])
+    seconds = WARM_UP_S + schedule.rounds * SHORT_S
+    seconds += (WARM_UP_S + schedule.again * SHORT_S) * (counts.mean() - 1)
+    before, after = (draw(scene, (benchmarks, 1, 3), LONG_S, rng).mean((1, 2)) for _ in range(2))
+    naive = float((after * grown / before > 1 + TOLERANCE).mean())
+    return Tally(tuple(outcome for outcome, _ in ended), counts.mean(), seconds, naive)
+
+
+def of_suites(share: float) -> float:
+    """Share of suites with at least one of so many benchmarks."""
+    return 1 - (1 - share) ** BENCHMARKS
+
+
+def false_suites(tally: Tally) -> float:
+    """Share of simulated suites in which at least one benchmark is called regressed."""
+    alarms = np.array([outcome is Outcome.REGRESSED for outcome in tally.outcomes])
+    return float(alarms.reshape(-1, BENCHMARKS).any(axis=1).mean())
+
+
+HEADER = (
+    "| scatter | between runs | accepted runs | false alarms a suite | unchanged, of those"
+    " without change | +5 % called unchanged | +5 % called regressed | +10 % found | visits"
+    " | joules, of the fixed protocol"
+    " | `mean:5%`: false alarms a suite | `mean:5%`: +10 % found |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def rows(suites: int, seed: int = SEED) -> Iterator[str]:
+    """The table, row by row."""
+    yield HEADER
+    rng = np.random.default_rng(seed)
+    for scatter in (0.005, 0.01, 0.02):
+        for accepted in (1, 5, 10):
+            for between in (0.5, 1.0):
+                yield row(Scene(scatter, between, accepted), suites, rng)
+
+
+def row(scene: Scene, suites: int, rng: np.random.Generator) -> str:
+    """One line of the table: a suite without change, and benchmarks with one."""
+    calm = simulate(scene, suites * BENCHMARKS, rng)
+    at_5, at_10 = (
+        simulate(Scene(scene.scatter, scene.between, scene.accepted, change), suites, rng)
+        for change in (0.05, 0.10)
+    )
+    cells = [
+        f"{scene.scatter:.1%}",
+        f"{scene.between:.0%}",
+        f"{scene.accepted}",
+        f"{false_suites(calm):.2%}",
+        f"{calm.share(Outcome.UNCHANGED):.1%}",
+        f"{at_5.share(Outcome.UNCHANGED):.1%}",
+        f"{at_5.share(Outcome.REGRESSED):.1%}",
+        f"{at_10.share(Outcome.REGRESSED):.1%}",
+        f"{calm.visits:.2f}",
+        f"{calm.seconds / FIXED_S:.2f}",
+        f"{of_suites(calm.naive):.1%}",
+        f"{at_10.naive:.1%}",
+    ]
+    return f"| {' | '.join(cells)} |".replace("%", " %").replace("mean:5 %", "mean:5%")
+
+
+def main() -> None:
+    """Print the table, and write it into the documentation where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--suites", type=int, default=SUITES)
+    parser.add_argument("--write", action="store_true", help=f"put it into {DOCUMENT.name}")
+    asked = parser.parse_args()
+    table = []
+    for line in rows(asked.suites):
+        print(line, flush=True)
+        table.append(line)
+    if asked.write:
+        before, _, rest = DOCUMENT.read_text("utf-8").partition(BEGIN)
+        after = rest.partition(END)[2]
+        text = "\n".join([BEGIN, *table, END])
+        DOCUMENT.write_text(f"{before}{text}{after}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
