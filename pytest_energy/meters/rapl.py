@@ -6,6 +6,9 @@ Manual*, volume 3B, "Package RAPL Domain"; confirmed by Khan et al., "RAPL in Ac
 are not aligned to it: what lies between an edge and the counter's last update is unknown within one
 period, which is what the term ``resolution`` says.
 
+A window that could hide a whole turn of a counter is resolved by a helper process that looks at the
+counters some times a turn (:mod:`pytest_energy.meters.turnover`).
+
 Packages are the channel ``cpu``, memory is ``dram``. The parts of a package (``core``, ``uncore``)
 are inside it, and ``psys`` holds the packages: it is read only where it is all there is.
 """
@@ -24,6 +27,7 @@ from typing import Final, cast
 from pytest_energy.environment import cpu_model
 from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
+from pytest_energy.meters.turnover import TurnCounter
 from pytest_energy.statistics import combine, expand, standard_error, uniform
 
 ROOT: Final = Path("/sys/class/powercap")
@@ -36,6 +40,8 @@ TICKS_A_WINDOW: Final = 100
 """Updates in the shortest window: what its edges leave open is below 1 % of it."""
 HIGHEST_POWER_W: Final = 600.0
 """No zone draws more: the processors rated highest in 2025 have 500 W (AMD EPYC 9965)."""
+LOOKS_A_TURN: Final = 4
+"""How often the helper process looks at the counters in the shortest turn that they can make."""
 IDLE_WINDOWS: Final = 4
 IDLE_WINDOW_S: Final = 0.25
 WATCH_S: Final = 0.05
@@ -62,13 +68,19 @@ class Zone:
         return int((self.path / "energy_uj").read_text("ascii"))
 
     @property
-    def longest_window_s(self) -> float:
+    def shortest_turn_s(self) -> float:
         """A longer window could hide a whole turn of the counter."""
         return self.range_uj / 1e6 / HIGHEST_POWER_W
 
 
-Counts = Mapping[str, int | Reason]
-"""What each zone's counter says, by zone name, or why it says nothing."""
+@dataclass(frozen=True)
+class Counts:
+    """What the counters say at an edge."""
+
+    by_zone: Mapping[str, int | Reason]
+    """Microjoules, or why there are none, by the zone's name."""
+    totals_uj: Mapping[str, int] | None
+    """With all turns, from the helper process; ``None`` where it cannot tell."""
 
 
 def spent_uj(start_uj: int, end_uj: int, range_uj: int) -> int:
@@ -84,6 +96,9 @@ class RaplMeter:
 
     def __init__(self, zones: Iterable[Zone]) -> None:
         self._zones = tuple(zones)
+        counters = [(zone.path / "energy_uj", zone.range_uj) for zone in self._zones]
+        period_s = min(zone.shortest_turn_s for zone in self._zones) / LOOKS_A_TURN
+        self._turns = TurnCounter(counters, period_s)
         self._tick_s = measured_tick_s(self._zones[0])
         self._idle_power_w = self._measure_idle()
 
@@ -129,11 +144,12 @@ class RaplMeter:
     def begin(self) -> Edge:
         """Open a window: the counters are read here."""
         start, time_s = time.time(), time.perf_counter()
-        return Edge(start=start, time_s=time_s, state=self._read())
+        totals_uj = self._totals()  # first, so that it costs nothing inside the window
+        return Edge(start=start, time_s=time_s, state=Counts(self._read(), totals_uj))
 
     def end(self, edge: Edge) -> Reading:
-        """Close the window: what each counter went on, its turn-over taken into account."""
-        before, after = cast(Counts, edge.state), self._read()
+        """Close the window: what each counter went on, its turns taken into account."""
+        before, after = cast(Counts, edge.state), Counts(self._read(), self._totals())
         duration_s = time.perf_counter() - edge.time_s
         spent = {zone: self._spent(zone, before, after, duration_s) for zone in self._zones}
         joules = {zone: value for zone, value in spent.items() if not isinstance(value, Reason)}
@@ -145,33 +161,43 @@ class RaplMeter:
         )
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """End the helper process."""
+        self._turns.close()
 
     @property
     def _period_s(self) -> float:
         return self._tick_s or TICK_S
 
-    def _read(self) -> Counts:
+    def _read(self) -> dict[str, int | Reason]:
         return {zone.name: _count(zone) for zone in self._zones}
+
+    def _totals(self) -> dict[str, int] | None:
+        totals_uj = self._turns.totals_uj()
+        if totals_uj is None:
+            return None
+        return {zone.name: total for zone, total in zip(self._zones, totals_uj, strict=True)}
 
     def _spent(
         self, zone: Zone, before: Counts, after: Counts, duration_s: float
     ) -> float | Reason:
-        start, end = before[zone.name], after[zone.name]
+        start, end = before.by_zone[zone.name], after.by_zone[zone.name]
         if isinstance(start, Reason):
             return start
         if isinstance(end, Reason):
             return end
-        if duration_s > zone.longest_window_s:
-            return _reset(
-                f"{zone.name}: the counter ends at {zone.range_uj / 1e9:.1f} kJ and may have turned"
-                f" over more than once in {duration_s:.0f} s; keep windows below"
-                f" {zone.longest_window_s:.0f} s"
-            )
-        joules = spent_uj(start, end, zone.range_uj) / 1e6
-        if joules > HIGHEST_POWER_W * (duration_s + 2 * self._period_s):
+        spent = spent_uj(start, end, zone.range_uj)
+        if duration_s > zone.shortest_turn_s:
+            turns = _whole_turns(zone, before, after, spent)
+            if turns is None:
+                return _reset(
+                    f"{zone.name}: the counter may have turned over more than once in"
+                    f" {duration_s:.0f} s, and the helper process that counts its turns has ended;"
+                    f" keep windows below {zone.shortest_turn_s:.0f} s"
+                )
+            spent += turns * (zone.range_uj + 1)
+        if spent / 1e6 > HIGHEST_POWER_W * (duration_s + 2 * self._period_s):
             return _reset(f"{zone.name}: the counter fell from {start} to {end} µJ")
-        return joules
+        return spent / 1e6
 
     def _summed(self, joules: Mapping[Zone, float]) -> dict[str, float]:
         """Joules by channel; a channel that lacks one of its zones is left out, never smaller."""
@@ -254,6 +280,8 @@ def _zone(folder: Path) -> Zone | None:
     label = name if channel != "dram" else f"{name} ({folder.name})"  # each socket's has that name
     try:
         range_uj = int((folder / "max_energy_range_uj").read_text("ascii"))
+        if range_uj <= 0:
+            raise ValueError(f"it says {range_uj} µJ")
     except (OSError, ValueError) as error:
         message = f"RAPL zone {label} does not tell where its counter ends: {error}"
         raise MeterUnavailableError(ReasonCode.METER_FAILED, message) from None
@@ -271,6 +299,14 @@ def _count(zone: Zone) -> int | Reason:
         return Reason(code=ReasonCode.NO_PERMISSION, message=message)
     except (OSError, ValueError) as error:
         return Reason(code=ReasonCode.METER_FAILED, message=f"{zone.name}: {error}")
+
+
+def _whole_turns(zone: Zone, before: Counts, after: Counts, spent: int) -> int | None:
+    """Whole turns that ``spent`` lacks; ``None`` where nobody counted them."""
+    if before.totals_uj is None or after.totals_uj is None:
+        return None
+    total = after.totals_uj[zone.name] - before.totals_uj[zone.name]
+    return round((total - spent) / (zone.range_uj + 1))
 
 
 def _reset(message: str) -> Reason:

@@ -29,6 +29,7 @@ class Powercap:
     powers_w: dict[str, float] = field(default_factory=dict)
     exact_uj: dict[str, float] = field(default_factory=dict)
     ranges_uj: dict[str, int] = field(default_factory=dict)
+    opened: list[rapl.RaplMeter] = field(default_factory=list)
 
     def add(self, folder, name, power_w=0.0, count_uj=0, range_uj=RANGE_UJ):
         """Add a zone that draws ``power_w``."""
@@ -64,12 +65,16 @@ def powercap(tmp_path, monkeypatch):
     tree.root.mkdir()
     monkeypatch.setattr(rapl.time, "perf_counter", tree.perf_counter)
     monkeypatch.setattr(rapl.time, "sleep", tree.advance)
-    return tree
+    yield tree
+    for meter in tree.opened:
+        meter.close()
 
 
 def opened(powercap):
-    """The meter of the tree."""
-    return open_meter(MeterRequest(), powercap.root)
+    """The meter of the tree, which is closed with it."""
+    meter = open_meter(MeterRequest(), powercap.root)
+    powercap.opened.append(meter)
+    return meter
 
 
 def window(powercap, meter, seconds):
@@ -177,18 +182,38 @@ def test_a_window_over_the_turn_over_is_right(powercap):
     assert reading.channels["cpu"] == pytest.approx(300, rel=1e-3)
 
 
+@pytest.mark.parametrize("turns", [0.5, 3.5, 7])
+def test_a_window_of_many_turns_is_right(powercap, turns):
+    """While the helper process looks on, a window may be as long as it likes."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100, range_uj=60_000_000_000)
+    powercap.add("intel-rapl:0:0", "dram", power_w=10, range_uj=60_000_000_000)
+    meter = opened(powercap)
+    edge = meter.begin()
+    for _ in range(int(turns * 10)):  # 600 s a turn
+        powercap.advance(60)
+        window(powercap, meter, 0)  # what makes the helper look, as time would
+
+    reading = meter.end(edge)
+
+    assert reading.valid
+    assert reading.channels == pytest.approx({"cpu": turns * 60_000, "dram": turns * 6_000})
+
+
 def test_a_window_that_could_hide_a_whole_turn_is_invalid(powercap):
-    """Where the counter may have turned over twice there are no joules, and the limit is told."""
+    """Without the helper process there are no joules past one turn, and the limit is told."""
     powercap.add("intel-rapl:0", "package-0", power_w=100, range_uj=60_000_000_000)
     meter = opened(powercap)
+    meter.close()
 
-    reading = window(powercap, meter, 60_000 / HIGHEST_POWER_W + 1)
+    short = window(powercap, meter, 60_000 / HIGHEST_POWER_W - 1)
+    long = window(powercap, meter, 60_000 / HIGHEST_POWER_W + 1)
 
-    (reason,) = reading.reasons
+    assert short.valid
+    (reason,) = long.reasons
     assert reason.code is ReasonCode.COUNTER_RESET
     assert "keep windows below 100 s" in reason.message
-    assert not reading.valid
-    assert not reading.channels
+    assert not long.valid
+    assert not long.channels
 
 
 def test_a_counter_that_falls_is_invalid(powercap):
@@ -275,7 +300,10 @@ def test_a_counter_that_may_not_be_read_names_the_remedy(powercap, monkeypatch):
     assert caught.value.reason.code is ReasonCode.NO_PERMISSION
 
 
-@pytest.mark.parametrize(("file", "content"), [("energy_uj", "many"), ("max_energy_range_uj", "")])
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("energy_uj", "many"), ("max_energy_range_uj", ""), ("max_energy_range_uj", "0")],
+)
 def test_a_damaged_zone_is_named(powercap, file, content):
     """What is no number is refused with the zone's name, not taken for zero."""
     powercap.add("intel-rapl:0", "package-0", power_w=0)
