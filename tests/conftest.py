@@ -1,3 +1,3 @@
-"""What all tests share: the simulated machine, by the way that users take."""
+"""What all tests share: the simulated machine, by the way that users take, and pytest in pytest."""
 
-pytest_plugins = ["pytest_energy.testing"]
+pytest_plugins = ["pytester", "pytest_energy.testing"]

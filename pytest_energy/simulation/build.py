@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -82,16 +83,18 @@ def _find_compiler() -> str:
 
 
 def _cache_folder() -> Path:
-    """The user's own, since what lies there is loaded into processes: never a shared folder."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "pytest-energy"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    """A folder of this user's alone, since what lies there is loaded into processes.
+
+    Beside other temporary files and not in the home: tests like to have homes of their own.
+    """
+    folder = Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
         raise SimulationError(
-            f"the simulated NVML cannot be kept in {folder} ({error.strerror}); "
-            "name a folder that can be written in XDG_CACHE_HOME"
-        ) from error
+            f"{folder} belongs to others or can be written by them: remove it, or name another "
+            "folder for temporary files in TMPDIR"
+        )
     return folder
 
 

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_energy.simulation import layout
-from pytest_energy.simulation.build import SimulationError, build_libraries
+from pytest_energy.simulation.build import SimulationError
 
 STATE_VARIABLE = "PYTEST_ENERGY_NVML_SIM"
+CONTROL = "control.so"
+"""The library's name beside the state, for those who drive the machine."""
 _GPU_IS_LOST = 15
 _REFUSALS = {-1: "it lies in the past or before the last change", -2: "its script is full"}
 
@@ -27,7 +29,7 @@ class Machine:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._control = _load_control(build_libraries().nvml)
+        self._control = _load_control(path.parent / CONTROL)
         with path.open("r+b") as file:
             memory = mmap.mmap(file.fileno(), self._control.nvml_sim_state_size())
         self._state = layout.State.from_buffer(memory)

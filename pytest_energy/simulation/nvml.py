@@ -16,10 +16,11 @@ from typing import Any, Self
 
 from pytest_energy.simulation import layout
 from pytest_energy.simulation.build import SimulationError, build_libraries
-from pytest_energy.simulation.machine import STATE_VARIABLE, Machine, assign, ns
+from pytest_energy.simulation.machine import CONTROL, STATE_VARIABLE, Machine, assign, ns
 from pytest_energy.simulation.profiles import PROFILES, MigProfile, Profile
 
 _LIBRARY = "libnvidia-ml.so.1"
+_CLOCK = "clock.so"
 _BOARDS = uuid.UUID("6f1f0b1c-6f0e-4b52-9f0e-3d1c6a0f5f43")
 _SCRIPT_BEGINS_BEFORE_S = 3600.0  # idle until the machine was made: averages look back
 _VIRTUAL_START_S = 100_000.0
@@ -78,10 +79,9 @@ class SimulatedNvml(Machine):
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nvml-sim-")))
+            library = _furnish(folder, with_library=self._library)
             super().__init__(_create_state(folder / "state"))
             self._set_up()
-            library = _place_library(folder / "lib", present=self._library)
-            _place_program(folder / "bin")
             inherited = self.environment()
             inherited.pop("LD_PRELOAD", None)
             stack.enter_context(_environment(inherited))
@@ -110,7 +110,7 @@ class SimulatedNvml(Machine):
             "PATH": _before_others(folder / "bin", "PATH"),
         }
         if self._state.virtual_clock:
-            variables["LD_PRELOAD"] = str(build_libraries().clock)
+            variables["LD_PRELOAD"] = str(folder / _CLOCK)
         return variables
 
     def _set_up(self) -> None:
@@ -215,7 +215,7 @@ def _instance(card: int, place: int, instance: MigProfile) -> dict[str, Any]:
 
 
 def _create_state(path: Path) -> Path:
-    control = ctypes.CDLL(str(build_libraries().nvml))
+    control = ctypes.CDLL(str(path.parent / CONTROL))
     control.nvml_sim_state_size.restype = ctypes.c_int64
     path.touch(mode=0o600)
     os.truncate(path, control.nvml_sim_state_size())
@@ -225,24 +225,29 @@ def _create_state(path: Path) -> Path:
     return path
 
 
-def _place_library(folder: Path, *, present: bool) -> Path:
-    """Give the machine a library of its own: a copy, since one that is loaded has one machine.
+def _furnish(folder: Path, *, with_library: bool) -> Path:
+    """Put into the machine's folder what its processes load; returns the NVML to be found.
 
-    Where none is to be found lies an empty file: the loader refuses it and looks no further.
+    That is a copy, since a library that is loaded has one machine. Where none is to be found lies
+    an empty file: the loader refuses it and looks no further.
     """
-    folder.mkdir()
-    if present:
-        return Path(shutil.copyfile(build_libraries().nvml, folder / _LIBRARY))
-    (folder / _LIBRARY).touch()
-    return folder / _LIBRARY
+    libraries = build_libraries()
+    (folder / CONTROL).symlink_to(libraries.nvml)
+    (folder / _CLOCK).symlink_to(libraries.clock)
+    for name in ("lib", "bin"):
+        (folder / name).mkdir()
+    if with_library:
+        shutil.copyfile(libraries.nvml, folder / "lib" / _LIBRARY)
+        _write_program(folder / "bin" / "nvidia-smi")
+    else:
+        (folder / "lib" / _LIBRARY).touch()
+    return folder / "lib" / _LIBRARY
 
 
-def _place_program(folder: Path) -> None:
-    """Tools such as CodeCarbon ask NVML only where there is a program of this name."""
-    folder.mkdir()
-    program = folder / "nvidia-smi"
-    program.write_text(_NVIDIA_SMI, encoding="utf-8")
-    program.chmod(0o755)
+def _write_program(path: Path) -> None:
+    """Tools such as CodeCarbon ask NVML only where there is an ``nvidia-smi``."""
+    path.write_text(_NVIDIA_SMI, encoding="utf-8")
+    path.chmod(0o755)
 
 
 def _before_others(folder: Path, variable: str) -> str:

@@ -379,6 +379,13 @@ static uint32_t power_mw(const device_t *device, int64_t window_ns) {
     return (uint32_t)(sensed_power_w(device, now_ns, window_ns) * 1e3 + 0.5);
 }
 
+/* Where there is a module it is the module that is told: GH200 (arXiv 2312.02741). */
+static nvmlReturn_t give_usage(const device_t *device, uint32_t *out) {
+    if (device->usage_window_ns == 0) return NOT_SUPPORTED;
+    double module_w = device->module_extra_w > 0.0 ? device->module_extra_w : 0.0;
+    return give(out, power_mw(device, device->usage_window_ns) + (uint32_t)(module_w * 1e3));
+}
+
 static nvmlReturn_t give_energy(device_t *device, uint64_t *out) {
     if (device->counter_tick_ns == 0) return NOT_SUPPORTED;
     return give_long(out, counter_mj(state, device, now_ns));
@@ -403,9 +410,7 @@ static nvmlReturn_t set_persistence(device_t *device, uint32_t mode) {
 }
 
 DEVICE_CALL(nvmlDeviceGetTotalEnergyConsumption, WITH(uint64_t *out), give_energy(device, out))
-DEVICE_CALL(nvmlDeviceGetPowerUsage, WITH(uint32_t *out),
-            device->usage_window_ns == 0 ? NOT_SUPPORTED
-                                         : give(out, power_mw(device, device->usage_window_ns)))
+DEVICE_CALL(nvmlDeviceGetPowerUsage, WITH(uint32_t *out), give_usage(device, out))
 DEVICE_CALL(nvmlDeviceGetPowerManagementMode, WITH(uint32_t *out),
             give(out, device->power_limit_mw != 0))
 DEVICE_CALL(nvmlDeviceGetPowerManagementLimit, WITH(uint32_t *out),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import pynvml
@@ -247,6 +248,16 @@ def test_without_a_compiler_the_remedy_is_told(monkeypatch, tmp_path):
         build.build_libraries()
 
 
+def test_a_cache_that_others_may_write_is_refused(monkeypatch, tmp_path):
+    """What lies there is loaded into processes, so it must be this user's alone."""
+    build.build_libraries.cache_clear()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / f"pytest-energy-{os.getuid()}").mkdir()
+    (tmp_path / f"pytest-energy-{os.getuid()}").chmod(0o777)
+    with pytest.raises(SimulationError, match=r"can be written by them.*TMPDIR"):
+        build.build_libraries()
+
+
 def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
     """Its status and its own words are in the message, and nothing half-made is kept."""
     compiler = tmp_path / "cc"
@@ -254,7 +265,7 @@ def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
     compiler.chmod(0o755)
     build.build_libraries.cache_clear()
     monkeypatch.setenv("CC", str(compiler))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(SimulationError, match=r"exit status 3.*no headers here"):
         build.build_libraries()
-    assert not [*tmp_path.glob("cache/**/*.so*")]
+    assert not [*tmp_path.glob("pytest-energy-*/**/*.so*")]

@@ -11,6 +11,8 @@ import time
 
 import pynvml
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pytest_energy.testing import PROFILES, SimulatedNvml
 
@@ -94,6 +96,56 @@ def test_child_process_sees_the_same_device(nvml_sim, handle):
         nvml_sim, "print(json.dumps([pynvml.nvmlDeviceGetUUID(handle), energy_j() * 1e3]))"
     )
     assert told == [pynvml.nvmlDeviceGetUUID(handle), here]
+
+
+def test_a_process_that_dies_in_the_middle_holds_nobody_up(nvml_sim, handle):
+    """Killed with the machine's lock in its hands, it leaves a machine that goes on."""
+    script = """
+        import os
+        machine._control.nvml_sim_lock(machine._address)
+        print("null", flush=True)
+        os._exit(0)
+    """
+    assert run_on(nvml_sim, script) is None
+    nvml_sim.configure(temperature_c=50)
+    assert pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU) == 50
+
+
+@given(
+    changes=st.lists(
+        st.tuples(
+            st.floats(0.001, 3.0),  # how long
+            st.floats(0.0, 700.0),  # high
+            st.floats(0.0, 700.0),  # low
+            st.floats(0.001, 0.5),  # period
+            st.floats(0.0, 1.0),  # duty
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    cut=st.floats(0.0, 1.0),
+)
+@settings(max_examples=50, deadline=None)
+def test_energy_adds_up_and_the_counter_follows(changes, cut):
+    """Joules of two parts are those of the whole, and at a tick the counter has them all."""
+    with SimulatedNvml(virtual_clock=True, call_cost_s=0.0) as machine:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        machine.advance(-machine.now_s() % 0.1)
+        start_s, before_mj = machine.now_s(), pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        for length_s, high_w, low_w, period_s, duty in changes:
+            machine.set_pulses(high_w, low_w, period_s, duty)
+            machine.advance(length_s)
+        machine.advance(-machine.now_s() % 0.1 + 1e-6)
+        end_s = machine.now_s()
+        middle_s = start_s + cut * (end_s - start_s)
+        whole_j = machine.true_energy_j(start_s, end_s)
+        parts_j = machine.true_energy_j(start_s, middle_s) + machine.true_energy_j(middle_s, end_s)
+        counted_mj = pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) - before_mj
+    assert parts_j == pytest.approx(whole_j, abs=1e-6)
+    assert counted_mj / 1e3 == pytest.approx(whole_j, abs=3e-3)
+    longest_s = end_s - start_s
+    assert 0.0 <= whole_j <= 700.0 * longest_s + 1e-6
 
 
 def test_a_virtual_minute_takes_no_time():

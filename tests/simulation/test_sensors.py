@@ -206,6 +206,7 @@ def test_scopes_are_the_gpu_the_module_and_the_memory(start):
     scopes = [(INSTANT, scope) for scope in (0, 1, 2)]
     values = pynvml.nvmlDeviceGetFieldValues(handle, scopes)
     assert [value.value.uiVal for value in values] == [400_000, 500_000, 80_000]
+    assert usage_w(handle) == 500.0
     ada = pynvml.nvmlDeviceGetHandleByIndex(1)
     codes = [value.nvmlReturn for value in pynvml.nvmlDeviceGetFieldValues(ada, scopes)]
     assert codes == [0, pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_NOT_SUPPORTED]

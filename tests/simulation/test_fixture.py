@@ -1,0 +1,111 @@
+"""The fixture, as a project that uses it has it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.simulation import build
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(pytester):
+    """A project that names the module in its conftest, as the docs tell it to."""
+    pytester.makeconftest('pytest_plugins = ["pytest_energy.testing"]')
+    return pytester
+
+
+def run(project, *arguments):
+    """A session of its own inside this one."""
+    return project.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+
+
+def documented_example():
+    """The second block of Python in docs/testing.md."""
+    blocks = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8").split("```python\n")
+    return blocks[2].split("```")[0]
+
+
+def test_the_example_of_the_docs_passes(project):
+    """It is run as it stands there."""
+    project.makepyfile(documented_example())
+    run(project).assert_outcomes(passed=1)
+
+
+def test_cards_are_chosen_by_parametrization(project):
+    """By name, by profile, or several at once."""
+    project.makepyfile("""
+        from dataclasses import replace
+        import pynvml, pytest
+        from pytest_energy.testing import PROFILES
+
+        @pytest.mark.parametrize(
+            "nvml_sim, names",
+            [
+                ("ada", ["NVIDIA GeForce RTX 4090"]),
+                (replace(PROFILES["volta"], name="Mine"), ["Mine"]),
+                (("ga100", "hopper"), ["NVIDIA A100-SXM4-40GB", "NVIDIA H100 80GB HBM3"]),
+            ],
+            indirect=["nvml_sim"],
+        )
+        def test_names(nvml_sim, names):
+            pynvml.nvmlInit()
+            handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+            assert [pynvml.nvmlDeviceGetName(handle) for handle in handles] == names
+    """)
+    run(project).assert_outcomes(passed=3)
+
+
+def test_without_a_compiler_a_test_fails_in_one_line(project, monkeypatch):
+    """It is no skip, which would leave a budget unchecked, and no traceback."""
+    build.build_libraries.cache_clear()
+    monkeypatch.setenv("CC", "no-such-compiler")
+    project.makepyfile("def test_budget(nvml_sim): pass")
+    result = run(project, "-rE")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*needs a C compiler*no-such-compiler*apt-get install gcc*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_the_sources_compile_without_a_warning():
+    """Also by the stricter of what compilers say."""
+    sources = sorted(map(str, build._source_folder().glob("*.c")))
+    flags = ["-Werror", "-Wshadow", "-Wpointer-arith", "-Wwrite-strings", "-fsyntax-only"]
+    command = ["cc", "-std=c11", "-Wall", "-Wextra", *flags, *sources]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_the_sources(tmp_path):
+    """Unpacked away from the tree, the package finds and compiles what it brought along."""
+    if find_spec("pip"):
+        command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(tmp_path)]
+    else:
+        command = ["uv", "build", "--wheel", "--out-dir", str(tmp_path)]
+    subprocess.run([*command, "--quiet", str(ROOT)], check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    script = (
+        "import pynvml; from pytest_energy.simulation import build; "
+        "from pytest_energy.testing import SimulatedNvml\n"
+        "print(build._source_folder())\n"
+        "with SimulatedNvml():\n    pynvml.nvmlInit(); print(pynvml.nvmlDeviceGetCount())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "site"), "TMPDIR": str(tmp_path), "PATH": "/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(tmp_path / "site" / "pytest_energy" / "nvml_sim"), "1"]
