@@ -1,7 +1,7 @@
 """A recipe: a model and all that decides how it runs and how it learns.
 
-A technique takes a recipe and returns a changed copy, so techniques compose, and whoever runs a
-recipe knows none of them. The loop of an epoch reads::
+A technique takes a recipe and returns a changed copy (the model in it may be changed in place), so
+techniques compose, and whoever runs a recipe knows none of them. The loop of an epoch reads::
 
     optimizer, scheduler = recipe.start(steps_per_epoch)
     scaler = torch.amp.GradScaler(recipe.device, enabled=recipe.scale_gradients)
@@ -21,7 +21,7 @@ targets (B,) and (B, H, W) of class indices, :data:`VOID` where a pixel belongs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -57,7 +57,7 @@ class Horizon:
         return self.epochs * self.steps_per_epoch
 
 
-Loss = Callable[[Tensor, Any], Tensor]
+Loss = Callable[[Any, Any], Tensor]
 """(logits, target) → the mean loss, a scalar."""
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeScheduler = Callable[[Optimizer, Horizon], LRScheduler]
@@ -135,7 +135,7 @@ class Recipe:
         """
         return self.prepare(torch.rand(batch_size, *self.input_shape, device=self.device))
 
-    def training_loss(self, output: Tensor | Sequence[Tensor], target: Any) -> Tensor:
-        """Sum the loss over the outputs: a model may have auxiliary heads while it trains."""
-        outputs = (output,) if isinstance(output, Tensor) else output
-        return torch.stack([self.loss(logits.float(), target) for logits in outputs]).sum()
+    def training_loss(self, output: Any, target: Any) -> Tensor:
+        """Sum the loss over a list of outputs: a model may have auxiliary heads as it trains."""
+        outputs = output if isinstance(output, list) else [output]
+        return torch.stack([self.loss(logits, target) for logits in outputs]).sum()

@@ -1,7 +1,8 @@
 """Find the models and techniques: one file each, no list to keep.
 
 A file of ``models/`` is a family: a docstring with a line ``Source: …``, a table ``VARIANTS``
-(name → :class:`Variant`), and ``build(input_shape, classes, **options) -> nn.Module``.
+(name → :class:`Variant`), and ``build(input_shape, classes, **options) -> nn.Module``; where the
+output is not logits, also ``make_loss(model) -> loss``.
 
 A file of ``techniques/`` is a technique: a docstring that says what it changes and has a line
 ``Source: …``; ``TASKS`` and ``STAGES``, tuples of what it is for; ``apply(recipe) -> recipe``. Its
@@ -23,7 +24,7 @@ from typing import Any, Final, get_args
 
 from torch import nn
 
-from benchmarks.zoo.recipe import Recipe, Shape, Stage, Task
+from benchmarks.zoo.recipe import Loss, Recipe, Shape, Stage, Task, cross_entropy
 
 ZOO: Final = Path(__file__).parent
 
@@ -54,6 +55,8 @@ class Model:
     family: str
     variant: Variant
     make: Callable[..., nn.Module]
+    make_loss: Callable[[nn.Module], Loss]
+    """The loss that fits what a built model puts out while it trains."""
 
     def build(self, input_shape: Shape | None = None, classes: int | None = None) -> nn.Module:
         """Build it with random weights, on the CPU or on torch's default device.
@@ -98,7 +101,7 @@ def find_models(zoo: Path = ZOO) -> dict[str, Model]:
     """
     modules = _load(zoo / "models", _faults_of_family)
     models = [
-        Model(name, family, variant, module.build)
+        Model(name, family, variant, module.build, getattr(module, "make_loss", _logits_loss))
         for family, module in modules.items()
         for name, variant in module.VARIANTS.items()
     ]
@@ -121,6 +124,10 @@ def find_techniques(zoo: Path = ZOO) -> dict[str, Technique]:
         name: Technique(name, module.__doc__ or "", module.TASKS, module.STAGES, module.apply)
         for name, module in modules.items()
     }
+
+
+def _logits_loss(_: nn.Module) -> Loss:
+    return cross_entropy
 
 
 def _load(folder: Path, faults_of: Callable[[ModuleType], Iterator[str]]) -> dict[str, ModuleType]:

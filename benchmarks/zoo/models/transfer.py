@@ -1,0 +1,66 @@
+"""Paper B's transfer learning: a frozen convolutional base under a trained head 4096-4096-10.
+
+The base keeps all its maps, without a pooling of its own before the head: (B, 3, H, W) →
+(B, C, H/32, W/32) → flatten → 4096 → 4096 → classes. H and W are 32 (CIFAR-10) or 48 (MNIST).
+Its weights are random: the paper's ImageNet weights are not shipped and nothing is downloaded.
+Energy, parameters and FLOPs do not depend on them; the accuracy does.
+
+Source: Xu et al. 2023, https://arxiv.org/abs/2302.00967, section 3; the bases are torchvision's.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from benchmarks.zoo.recipe import Shape
+from benchmarks.zoo.registry import Variant
+
+WIDTH = 4096
+
+
+VARIANTS = {
+    base + "_transfer": Variant("classification", (3, 32, 32), 10, "B", {"base": base})
+    for base in ("vgg16", "vgg19", "resnet50")
+}
+
+
+class Transfer(nn.Module):
+    """A frozen base and a head that learns."""
+
+    def __init__(self, base: nn.Module, features: int, classes: int) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(features, WIDTH),
+            nn.ReLU(inplace=True),
+            nn.Linear(WIDTH, WIDTH),
+            nn.ReLU(inplace=True),
+            nn.Linear(WIDTH, classes),
+        )
+
+    def train(self, mode: bool = True) -> Transfer:
+        """Let the head alone change its mode: a frozen normalisation keeps its statistics."""
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, classes); no gradient is kept for the base."""
+        with torch.no_grad():
+            maps = self.base(images)
+        logits: Tensor = self.head(maps)
+        return logits
+
+
+def build(input_shape: Shape, classes: int, *, base: str) -> nn.Module:
+    """Build a base without its classifier, and the head that fits its maps."""
+    whole = torchvision.models.get_model(base, weights=None)
+    maps = nn.Sequential(*list(whole.children())[:-2])  # less pooling and classifier
+    with torch.no_grad():
+        features = math.prod(maps.eval()(torch.zeros(1, *input_shape)).shape)
+    return Transfer(maps, features, classes)

@@ -1,0 +1,101 @@
+"""YOLOv5 in five sizes: a one-stage detector.
+
+It comes from the ``ultralytics`` package (AGPL-3.0, the extra ``detection``), whose YOLOv5 has the
+anchor-free head of its later models: 2.65 M parameters for n, where the original of 2020 has
+1.9 M. Random weights. Its look for a network, its telemetry and its self-installing are turned off
+before it is imported, and its settings file is kept out of the home folder.
+
+Shapes: images (B, 3, H, W), H and W multiples of 32; targets a list of B dictionaries of ``boxes``
+(N, 4), corners x, y, x, y in pixels, and ``labels`` (N,). In training it puts out a dictionary of
+raw maps; in evaluation, first a tensor (B, 4 + classes, boxes) of centre, size and class scores.
+
+Source: https://docs.ultralytics.com/models/yolov5, ``yolov5n.yaml`` and the like, version 8.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.zoo.recipe import Loss, NotApplicableError, Shape
+from benchmarks.zoo.registry import Variant
+
+
+def _variant(size: str) -> Variant:
+    return Variant("detection", (3, 640, 640), 80, "D", {"size": size})
+
+
+VARIANTS = {
+    "yolov5n": _variant("n"),
+    "yolov5s": _variant("s"),
+    "yolov5m": _variant("m"),
+    "yolov5l": _variant("l"),
+    "yolov5x": _variant("x"),
+}
+
+
+def build(input_shape: Shape, classes: int, *, size: str) -> nn.Module:
+    """Build a YOLOv5 with random weights.
+
+    Raises:
+        NotApplicableError: ultralytics is not installed.
+    """
+    _stay_offline()
+    try:
+        from ultralytics.cfg import get_cfg
+        from ultralytics.nn.tasks import DetectionModel
+    except ModuleNotFoundError as error:
+        raise NotApplicableError(
+            f"YOLOv5 needs {error.name}: pip install 'pytest-energy[detection]' (AGPL-3.0)"
+        ) from error
+    model: nn.Module = DetectionModel(
+        f"yolov5{size}.yaml", ch=input_shape[0], nc=classes, verbose=False
+    )
+    model.args = get_cfg()  # the weights of its losses
+    return model
+
+
+def make_loss(model: nn.Module) -> Loss:
+    """Ultralytics' own loss: of boxes, classes and edges, summed over the batch.
+
+    Args:
+        model: As ``build`` made it, on its device already.
+    """
+    criterion = model.init_criterion()  # type: ignore[operator] # a method of its own
+
+    def loss(maps: dict[str, Any], target: list[dict[str, Tensor]]) -> Tensor:
+        height, width = (int(8 * side) for side in maps["feats"][0].shape[-2:])
+        terms, _ = criterion(maps, _as_ultralytics(target, height, width))
+        total: Tensor = terms.sum()
+        return total
+
+    return loss
+
+
+def _as_ultralytics(target: list[dict[str, Tensor]], height: int, width: int) -> dict[str, Tensor]:
+    """One flat list of boxes: number of the image, class, centre and size relative to the image."""
+    from torchvision.ops import box_convert
+
+    boxes = torch.cat([one["boxes"] for one in target]).as_subclass(Tensor)
+    labels = torch.cat([one["labels"] for one in target])
+    scale = boxes.new_tensor([width, height, width, height])
+    counts = torch.tensor([len(one["labels"]) for one in target], device=boxes.device)
+    return {
+        "batch_idx": torch.arange(len(target), device=boxes.device).repeat_interleave(counts),
+        "cls": labels[:, None],
+        "bboxes": box_convert(boxes, "xyxy", "cxcywh") / scale,
+    }
+
+
+def _stay_offline() -> None:
+    """Set what ultralytics reads once, when it is imported."""
+    os.environ["YOLO_OFFLINE"] = "true"
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    os.environ["YOLO_VERBOSE"] = "false"
+    settings = Path(tempfile.gettempdir()) / "pytest-energy-ultralytics"
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(settings))
