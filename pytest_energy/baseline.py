@@ -52,6 +52,8 @@ class AcceptedRun(Record):
     commit: str | None = None
     """Of the tree that was measured."""
     rounds: int = 1
+    spent_j: float | None = None
+    """Joules of all its rounds."""
     step: bool = False
     """Accepted as a change: what was before it is another level."""
     values: dict[str, float] = Field(default_factory=dict)
@@ -158,6 +160,15 @@ class BaselineStore:
     def slugs_with(self, test_id: str) -> tuple[str, ...]:
         """The machines that have a baseline of this test, sorted."""
         return tuple(slug for slug in self.slugs() if self.path(test_id, slug).exists())
+
+    def load_all(self, slug: str) -> list[Baseline]:
+        """Every baseline of a machine, sorted by test id.
+
+        Raises:
+            FileFormatError: One of them cannot be read.
+        """
+        found = (_read(path) for path in self.paths() if path.parts[-3] == slug)
+        return sorted(found, key=lambda kept: kept.id)
 
     def paths(self) -> Iterator[Path]:
         """Every baseline file, sorted."""
@@ -301,10 +312,16 @@ def _accepted(
     return AcceptedRun(
         commit=commit,
         rounds=max(len(result.rounds), 1),
+        spent_j=_spent_j(result),
         step=step,
         values={name: rounded(found).value for name, found in measured.items()},
         standard={name: significant(value, 2) for name, value in within.items() if value},
     )
+
+
+def _spent_j(result: Measurement) -> float | None:
+    spent = [measured.energy_j for measured in result.rounds if measured.energy_j is not None]
+    return significant(math.fsum(spent), 3) if spent else None
 
 
 def rounded(quantity: Quantity) -> Quantity:

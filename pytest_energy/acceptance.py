@@ -1,0 +1,84 @@
+"""Accepting results of a finished run as baselines, and finding baselines that nothing needs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from pytest_energy.baseline import FACTS, Baseline, BaselineStore
+from pytest_energy.environment import slug as slug_of
+from pytest_energy.measurement import Measurement, Outcome, Result, Run
+
+ACCEPTED: Final[Mapping[str, frozenset[Outcome]]] = {
+    "none": frozenset(),
+    "new": frozenset({Outcome.NEW}),
+    "improved": frozenset({Outcome.NEW, Outcome.IMPROVED}),
+    "all": frozenset(Outcome) - {Outcome.INVALID},
+}
+"""Outcomes that become the baseline, by the value of ``--energy-update``."""
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What accepting a run did."""
+
+    written: tuple[Path, ...]
+    """The files that changed."""
+    refused: tuple[str, ...]
+    """Benchmarks that cannot be a baseline, each with why."""
+
+
+def is_accepted(update: str, outcome: Outcome, measured: Measurement) -> bool:
+    """Whether ``--energy-update`` makes a result the baseline."""
+    return measured.status != "invalid" and outcome in ACCEPTED[update]
+
+
+def machine_of(result: Result, run: Run) -> str:
+    """The folder of the machine that a result was measured on."""
+    identity = run.environment.identity if result.identity is None else result.identity
+    return slug_of(identity)
+
+
+def wanted(run: Run, update: str = "all", pattern: str = "*") -> list[Result]:
+    """The results of a run that are to be accepted.
+
+    Args:
+        run: What was measured, perhaps elsewhere.
+        update: As for ``--energy-update``.
+        pattern: Part of the test's id, or a glob.
+    """
+    outcomes = ACCEPTED[update] | ({Outcome.INVALID} if update == "all" else set())
+    return [
+        result
+        for result in run.benchmarks
+        if result.verdict.outcome in outcomes
+        and (pattern in result.id or fnmatchcase(result.id, pattern))
+    ]
+
+
+def accept(run: Run, results: Collection[Result], store: BaselineStore) -> Acceptance:
+    """Make results the baselines of the machines that measured them; invalid ones are refused."""
+    written: list[Path] = []
+    refused: list[str] = []
+    for result in results:
+        if result.status == "invalid":
+            reasons = "; ".join(reason.message for reason in result.reasons if reason.fatal)
+            refused.append(f"{result.id}: {reasons or 'invalid'}")
+            continue
+        machine = machine_of(result, run)
+        written += store.save(result, run.environment, machine, run.run.commit)
+    return Acceptance(tuple(written), tuple(refused))
+
+
+def orphans(store: BaselineStore, test_ids: Collection[str]) -> list[tuple[Path, Baseline]]:
+    """Baselines of tests that no longer exist; a window's test is the one before its name."""
+    known = set(test_ids)
+    return [
+        (store.path(kept.id, slug), kept)
+        for slug in (*store.slugs(), FACTS)
+        for kept in store.load_all(slug)
+        if kept.id not in known and kept.id.rpartition("::")[0] not in known
+    ]

@@ -1,0 +1,178 @@
+"""List, show, compare, accept and prune baselines, and tell how they moved.
+
+Baselines are files to be committed; nothing here touches git but `log`, which reads its history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_energy.baseline import Baseline, BaselineStore
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add one subcommand an action."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _action(actions, "list", "list all baselines")
+    shown = _action(actions, "show", "show the baselines of a test, on every machine")
+    shown.add_argument("test", help="test id, or a part of it")
+    compared = _action(actions, "diff", "say what accepting a run would change")
+    compared.add_argument("results", type=Path, help="results.json")
+    taken = _action(actions, "accept", "make the results of a run the baselines")
+    taken.add_argument("results", type=Path, help="results.json, also of another machine")
+    taken.add_argument("-k", dest="pattern", default="*", help="part of the test id, or a glob")
+    taken.add_argument("--only", choices=("new", "improved", "all"), default="all")
+    pruned = _action(actions, "prune", "name baselines of tests that no longer exist")
+    pruned.add_argument("--delete", action="store_true", help="delete them, too")
+    pruned.add_argument("tests", nargs="*", help="what pytest collects [as configured]")
+    log = _action(actions, "log", "tell how baselines moved over the commits")
+    log.add_argument("test", nargs="?", default="", help="test id, or a part of it [all]")
+
+
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=text, description=text.capitalize() + ".")
+    parser.add_argument(
+        "--baselines", type=Path, default=Path("baselines"), metavar="DIR", help="[%(default)s]"
+    )
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    from pytest_energy.baseline import BaselineStore
+
+    actions = {
+        "list": _list,
+        "show": _show,
+        "diff": _diff,
+        "accept": _accept,
+        "prune": _prune,
+        "log": _log,
+    }
+    return actions[arguments.action](BaselineStore(arguments.baselines), arguments)
+
+
+def _list(store: BaselineStore, arguments: argparse.Namespace) -> int:
+    from pytest_energy.report import format
+    from pytest_energy.report.columns import aligned
+
+    rows = [
+        (kept.id, slug, format.quantity(kept.metrics.get("energy_j")), str(len(kept.accepted)))
+        for slug, kept in _all(store, "")
+    ]
+    print(aligned([("benchmark", "machine", "energy", "runs"), *rows]))
+    return 0
+
+
+def _all(store: BaselineStore, part: str) -> Iterator[tuple[str, Baseline]]:
+    from pytest_energy.baseline import FACTS
+
+    for slug in (*store.slugs(), FACTS):
+        for kept in store.load_all(slug):
+            if part in kept.id:
+                yield slug, kept
+
+
+def _show(store: BaselineStore, arguments: argparse.Namespace) -> int:
+    from pytest_energy.errors import UsageError
+    from pytest_energy.report import format
+
+    found = list(_all(store, arguments.test))
+    if not found:
+        raise UsageError(f"no baseline of {arguments.test!r} in {arguments.baselines}")
+    for slug, kept in found:
+        print(f"{kept.id} on {slug}")
+        for name, quantity in kept.metrics.items():
+            print(f"  {name}: {format.quantity(quantity)}")
+        for number, accepted in enumerate(kept.accepted, 1):
+            joules = accepted.values.get("energy_j")
+            step = ", accepted as a change" if accepted.step else ""
+            at = f" at {accepted.commit[:10]}" if accepted.commit else ""
+            print(f"  run {number}{at}: {joules} J, {accepted.rounds} rounds{step}")
+    return 0
+
+
+def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
+    from pytest_energy.acceptance import machine_of
+    from pytest_energy.measurement import load_run
+    from pytest_energy.report import format
+    from pytest_energy.report.columns import aligned
+    from pytest_energy.verdict import judge
+
+    run = load_run(arguments.results)
+    rows = [("benchmark", "metric", "before → after", "change")]
+    for result in run.benchmarks:
+        kept = store.find(result.id, machine_of(result, run))
+        facts = store.load_facts(result.id)
+        verdict = judge(result, kept, facts, run.environment, {"energy_j": 0.05})
+        for one in verdict.metrics:
+            if one.change or one.tolerance is not None:
+                changed = format.change(one) if one.change is not None else one.outcome.value
+                rows.append((result.id, one.metric, format.before_after(one), changed))
+    print(aligned(rows))
+    return 0
+
+
+def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
+    from pytest_energy.acceptance import accept, wanted
+    from pytest_energy.measurement import load_run
+
+    run = load_run(arguments.results)
+    done = accept(run, wanted(run, arguments.only, arguments.pattern), store)
+    for path in done.written:
+        print(f"wrote {path}")
+    if not done.written:
+        print("nothing changed")
+    for refusal in done.refused:
+        print(f"refused {refusal}", file=sys.stderr)
+    return 1 if done.refused else 0
+
+
+def _prune(store: BaselineStore, arguments: argparse.Namespace) -> int:
+    from pytest_energy.acceptance import orphans
+
+    found = orphans(store, _collected(arguments.tests))
+    for path, kept in found:
+        if arguments.delete:
+            path.unlink()
+        print(f"{'deleted' if arguments.delete else 'orphaned'} {path} ({kept.id})")
+    if found and not arguments.delete:
+        print("delete them with --delete")
+    return 0
+
+
+def _collected(tests: list[str]) -> list[str]:
+    """The ids that pytest collects; a broken collection must not orphan anything."""
+    from pytest_energy.errors import EnergyError
+
+    command = [sys.executable, "-m", "pytest", "--collect-only", "--verbosity=-1"]
+    done = subprocess.run([*command, *tests], capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = done.stdout.strip().splitlines()[-1:] or [done.stderr.strip()]
+        raise EnergyError(f"{' '.join(command[1:])} failed, so nothing is orphaned: {told[0]}")
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
+    from pytest_energy.history import drift, versions
+    from pytest_energy.report import format
+
+    for slug in store.slugs():
+        for kept in store.load_all(slug):
+            if arguments.test not in kept.id:
+                continue
+            found = versions(store.path(kept.id, slug))
+            print(f"{kept.id} on {slug}: {format.percent(drift(found))} in {len(found)} versions")
+            for one in found:
+                print(
+                    f"  {one.date} {one.commit[:10]} {format.quantity(one.energy)}  {one.subject}"
+                )
+    return 0

@@ -1,0 +1,96 @@
+"""Tolerances by test, from ``pyproject.toml``.
+
+::
+
+    [tool.pytest-energy.tolerances]
+    "*" = 0.05                                          # of the energy
+    "*::test_inference[vit*" = { energy_j = 0.03, latency_s = 0.1, accuracy = 0.01 }
+
+In a pattern ``*`` and ``?`` stand for any characters; brackets are themselves, since the ids of
+parametrized tests are full of them. Where several patterns match, the last one that names a metric
+wins.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_energy.errors import FileFormatError
+
+TABLE: Final = ("tool", "pytest-energy", "tolerances")
+ENERGY: Final = "energy_j"
+
+
+@dataclass(frozen=True)
+class TolerancePattern:
+    """The tolerances of the tests whose ids match."""
+
+    pattern: str
+    tolerances: Mapping[str, float]
+    """By metric."""
+
+    def matches(self, test_id: str) -> bool:
+        """Whether the pattern matches the whole id."""
+        wild = {"*": ".*", "?": "."}
+        expression = "".join(wild.get(letter, re.escape(letter)) for letter in self.pattern)
+        return re.fullmatch(expression, test_id, re.DOTALL) is not None
+
+
+def load_tolerances(pyproject: Path) -> tuple[TolerancePattern, ...]:
+    """Read the table, in its order; empty where there is no file or no table.
+
+    Raises:
+        FileFormatError: Something in the table is no tolerance, with every fault.
+    """
+    if not pyproject.is_file():
+        return ()
+    try:
+        found: Any = tomllib.loads(pyproject.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileFormatError(pyproject, "TOML", (str(error),)) from None
+    for name in TABLE:
+        found = found.get(name, {}) if isinstance(found, dict) else {}
+    return _parse(found, pyproject)
+
+
+def _parse(table: Any, path: Path) -> tuple[TolerancePattern, ...]:
+    faults = list(_faults(table))
+    if faults:
+        raise FileFormatError(path, "a table of tolerances", tuple(faults))
+    return tuple(
+        TolerancePattern(pattern, value if isinstance(value, dict) else {ENERGY: float(value)})
+        for pattern, value in table.items()
+    )
+
+
+def _faults(table: Any) -> Iterator[str]:
+    where = ".".join(TABLE)
+    if not isinstance(table, dict):
+        yield f"{where}: {table!r} found, a table expected"
+        return
+    for pattern, value in table.items():
+        by_metric = value if isinstance(value, dict) else {ENERGY: value}
+        for metric, tolerance in by_metric.items():
+            if not _is_fraction(tolerance):
+                expected = "a fraction of at least 0 such as 0.05 expected"
+                yield f"{where}.{pattern!r}.{metric}: {tolerance!r} found, {expected}"
+
+
+def _is_fraction(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < float("inf")
+
+
+def tolerances_of(
+    test_id: str, default: float, table: tuple[TolerancePattern, ...]
+) -> dict[str, float]:
+    """What the table says of a test, above the default for its energy."""
+    found = {ENERGY: default}
+    for entry in table:
+        if entry.matches(test_id):
+            found |= entry.tolerances
+    return found

@@ -1,0 +1,131 @@
+"""``pytest-energy baseline``."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.baseline import BaselineStore
+from pytest_energy.cli import main
+from pytest_energy.measurement import Outcome, save_run
+from tests.gate_data import A100, TEST, invalid, measurement, result, run_of, store_with
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_list_names_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Benchmark, machine, joules and the number of accepted runs."""
+    store_with(here, 1.0, 1.001)
+    assert main(["baseline", "list"]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.split() == [TEST, "nvidia-h200", "1.001", "±", "0.004", "J/pass", "2"]
+
+
+def test_show_tells_the_accepted_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with its commit; an unknown test is an error that says where was looked."""
+    store_with(here, 1.0, 1.001)
+    assert main(["baseline", "show", "test_a"]) == 0
+    assert "run 2 at c1: 1.001 J, 3 rounds" in capsys.readouterr().out
+    assert main(["baseline", "show", "test_b"]) == 2
+    assert "no baseline of 'test_b' in baselines" in capsys.readouterr().err
+
+
+def test_diff_says_what_would_change(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rise is shown with its interval; nothing is written."""
+    store_with(here, 1.0)
+    save_run(run_of(result(1.2)), here / "results.json")
+    before = sorted(path.read_text("utf-8") for path in here.glob("baselines/**/*.json"))
+    assert main(["baseline", "diff", "results.json"]) == 0
+    assert "+20 % [+16, +24]" in capsys.readouterr().out
+    assert before == sorted(path.read_text("utf-8") for path in here.glob("baselines/**/*.json"))
+
+
+def test_accept_takes_results_of_another_machine(here: Path) -> None:
+    """Each benchmark goes into its machine's folder; -k and --only choose."""
+    store_with(here, 1.0)
+    measured = [
+        result(1.1, TEST, Outcome.REGRESSED),
+        result(0.5, "t.py::test_b", Outcome.IMPROVED, identity=A100.identity),
+    ]
+    save_run(run_of(*measured), here / "results.json")
+    assert main(["baseline", "accept", "results.json", "--only", "improved"]) == 0
+    store = BaselineStore(here / "baselines")
+    assert store.slugs_with("t.py::test_b") == ("nvidia-a100",)
+    kept = store.load(TEST, "nvidia-h200")
+    assert kept is not None
+    assert len(kept.accepted) == 1
+    assert main(["baseline", "accept", "results.json", "-k", "test_a"]) == 0
+    accepted = store.load(TEST, "nvidia-h200")
+    assert accepted is not None
+    assert accepted.accepted[-1].step
+    assert accepted.accepted[-1].commit == "c0ffee"
+
+
+def test_accept_refuses_what_is_invalid(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is named with its reason, the others are accepted, and the exit status is 1."""
+    save_run(run_of(invalid(), result(1.0, "t.py::test_b")), here / "results.json")
+    assert main(["baseline", "accept", "results.json"]) == 1
+    assert "refused t.py::test_a: process 7 used the GPU" in capsys.readouterr().err
+    assert BaselineStore(here / "baselines").slugs_with("t.py::test_b") == ("nvidia-h200",)
+
+
+def test_prune_deletes_orphans_only_when_told_to(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A baseline whose test is gone is named, then deleted; a window's baseline stays."""
+    (here / "t.py").write_text("def test_b(): ...\n", "utf-8")
+    (here / "pytest.ini").write_text("[pytest]\npython_files = t.py\n", "utf-8")
+    store = store_with(here, 1.0)
+    for test_id in ("t.py::test_b", "t.py::test_b::prefill"):
+        store.save(measurement(test_id=test_id), A100, "nvidia-a100", None)
+    orphan = store.path(TEST, "nvidia-h200")
+    assert main(["baseline", "prune"]) == 0
+    assert orphan.exists()
+    assert main(["baseline", "prune", "--delete"]) == 0
+    assert not orphan.exists()
+    assert len(list(store.paths())) == 2
+    out = capsys.readouterr().out
+    assert out.count(f"orphaned baselines/{orphan.relative_to(store.folder)} ({TEST})") == 1
+
+
+def test_prune_deletes_nothing_where_collection_fails(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A syntax error in a test must not orphan its baseline."""
+    (here / "test_t.py").write_text("def\n", "utf-8")
+    store = store_with(here, 1.0)
+    assert main(["baseline", "prune", "--delete"]) == 2
+    assert "so nothing is orphaned" in capsys.readouterr().err
+    assert len(list(store.paths())) == 1
+
+
+def test_log_tells_the_drift(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Many small accepted rises add up, commit by commit."""
+
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", *identity, *arguments], cwd=here, check=True, capture_output=True)
+
+    git("init", "-q")
+    for number, energy_j in enumerate((1.0, 1.03, 1.06)):
+        store_with(here, energy_j)
+        git("add", "-A")
+        git("commit", "-qm", f"accept {number}")
+    assert main(["baseline", "log"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{TEST} on nvidia-h200: +6.0 % in 3 versions"
+    assert lines[3].endswith("1.060 ± 0.004 J/pass  accept 2")
+
+
+def test_log_outside_git_is_an_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so in one line."""
+    store_with(here, 1.0)
+    assert main(["baseline", "log"]) == 2
+    assert "not a git repository" in capsys.readouterr().err
