@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -69,12 +70,14 @@ def _source_folder() -> Path:
     raise SimulationError(f"the simulated NVML has no sources: searched {searched}")
 
 
-def _find_compiler() -> str:
+def _find_compiler() -> tuple[str, ...]:
+    """The command that compiles; ``CC`` may have arguments, as in ``ccache gcc``."""
     wanted = os.environ.get("CC")
-    for name in (wanted,) if wanted else ("cc", "gcc", "clang"):
+    for command in (wanted,) if wanted else ("cc", "gcc", "clang"):
+        name, *arguments = shlex.split(command)
         found = shutil.which(name)
         if found:
-            return found
+            return (found, *arguments)
     raise SimulationError(
         f"the simulated NVML needs a C compiler, and {wanted or 'none of cc, gcc, clang'} "
         f"{'(from CC) ' if wanted else ''}is not on the path; install one "
@@ -98,23 +101,23 @@ def _cache_folder() -> Path:
     return folder
 
 
-def _digest(sources: Path, compiler: str) -> str:
-    digest = hashlib.sha256(" ".join((compiler, *_FLAGS)).encode())
+def _digest(sources: Path, compiler: tuple[str, ...]) -> str:
+    digest = hashlib.sha256(" ".join((*compiler, *_FLAGS)).encode())
     for path in sorted(sources.glob("*.[ch]")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _compile(compiler: str, sources: list[Path], target: Path) -> None:
+def _compile(compiler: tuple[str, ...], sources: list[Path], target: Path) -> None:
     """Compile beside the target and rename, so that workers may build at once."""
     target.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent.parent) as scratch:
         made = Path(scratch) / target.name
-        command = [compiler, *_FLAGS, *map(str, sources), "-o", str(made), "-lm", "-lpthread"]
+        command = [*compiler, *_FLAGS, *map(str, sources), "-o", str(made), "-lm", "-lpthread"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise SimulationError(
-                f"{compiler} cannot compile the simulated NVML (exit status {result.returncode}): "
-                f"{result.stderr.strip() or 'no message'}"
+                f"{shlex.join(compiler)} cannot compile the simulated NVML "
+                f"(exit status {result.returncode}): {result.stderr.strip() or 'no message'}"
             )
         made.replace(target)

@@ -110,7 +110,7 @@ class SimulatedNvml(Machine):
             "PATH": _before_others(folder / "bin", "PATH"),
         }
         if self._state.virtual_clock:
-            variables["LD_PRELOAD"] = str(folder / _CLOCK)
+            variables["LD_PRELOAD"] = _before_others(folder / _CLOCK, "LD_PRELOAD")
         return variables
 
     def _set_up(self) -> None:
@@ -250,9 +250,9 @@ def _write_program(path: Path) -> None:
     path.chmod(0o755)
 
 
-def _before_others(folder: Path, variable: str) -> str:
+def _before_others(path: Path, variable: str) -> str:
     others = os.environ.get(variable, "").split(":")
-    return ":".join([str(folder), *(other for other in others if other not in ("", str(folder)))])
+    return ":".join([str(path), *(other for other in others if other not in ("", str(path)))])
 
 
 @contextmanager

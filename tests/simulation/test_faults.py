@@ -264,7 +264,7 @@ def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
     compiler.write_text("#!/bin/sh\necho 'no headers here' >&2\nexit 3\n")
     compiler.chmod(0o755)
     build.build_libraries.cache_clear()
-    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setenv("CC", f"{compiler} -m64")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(SimulationError, match=r"exit status 3.*no headers here"):
         build.build_libraries()
