@@ -126,7 +126,7 @@ class CodeCarbonMeter:
             channels={name: power_w * duration_s for name, power_w in powers_w.items()},
             budget=self._budget(duration_s),
             conditions={f"{name}.power_w": power_w for name, power_w in powers_w.items()},
-            reasons=self._reasons(),
+            reasons=(*self._doubts(), *self._length(duration_s)),
         )
 
     def close(self) -> None:
@@ -143,11 +143,18 @@ class CodeCarbonMeter:
             "resolution": STEEPEST * tdp_w * busy_s,
         }
 
-    def _reasons(self) -> tuple[Reason, ...]:
-        return tuple(
-            Reason(code=ReasonCode.NOTE, message=doubt, fatal=False)
-            for doubt in self._processor.doubts
-        )
+    def _doubts(self) -> Iterator[Reason]:
+        for doubt in self._processor.doubts:
+            yield Reason(code=ReasonCode.NOTE, message=doubt, fatal=False)
+
+    def _length(self, duration_s: float) -> Iterator[Reason]:
+        """A remark and no more: beside the model's own uncertainty the load's is small."""
+        if duration_s < self.shortest_window_s:
+            message = (
+                f"in a window of {duration_s:.4g} s the CPU's load is hardly resolved:"
+                f" it takes {self.shortest_window_s:.4g} s"
+            )
+            yield Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message, fatal=False)
 
 
 def open_meter(request: MeterRequest) -> CodeCarbonMeter:

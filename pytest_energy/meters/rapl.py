@@ -38,6 +38,8 @@ TICK_S: Final = 1e-3
 """Update period where the counter stands still while it is watched; source: above."""
 TICKS_A_WINDOW: Final = 100
 """Updates in the shortest window: what its edges leave open is below 1 % of it."""
+MARGIN: Final = 2.0
+"""Windows are asked to be so many times the shortest: they are planned by a guess of latency."""
 HIGHEST_POWER_W: Final = 600.0
 """No zone draws more: the processors rated highest in 2025 have 500 W (AMD EPYC 9965)."""
 LOOKS_A_TURN: Final = 4
@@ -133,8 +135,8 @@ class RaplMeter:
 
     @property
     def shortest_window_s(self) -> float:
-        """So many updates of the counter that its edges do not matter."""
-        return TICKS_A_WINDOW * self._period_s
+        """So many updates of the counter that its edges do not matter, with a margin."""
+        return MARGIN * TICKS_A_WINDOW * self._period_s
 
     @property
     def idle_power_w(self) -> Mapping[str, Quantity]:
@@ -157,7 +159,10 @@ class RaplMeter:
             duration_s=duration_s,
             channels=self._summed(joules),
             budget={"resolution": self._resolution_j(joules.values(), duration_s)},
-            reasons=tuple(value for value in spent.values() if isinstance(value, Reason)),
+            reasons=(
+                *(value for value in spent.values() if isinstance(value, Reason)),
+                *self._length(duration_s),
+            ),
         )
 
     def close(self) -> None:
@@ -167,6 +172,16 @@ class RaplMeter:
     @property
     def _period_s(self) -> float:
         return self._tick_s or TICK_S
+
+    def _length(self, duration_s: float) -> tuple[Reason, ...]:
+        needed_s = TICKS_A_WINDOW * self._period_s
+        if duration_s >= needed_s:
+            return ()
+        message = (
+            f"the window of {duration_s:.4g} s holds too few updates of RAPL's counters: it takes"
+            f" {needed_s:.4g} s; run {needed_s / duration_s:.1f} × as many passes or more"
+        )
+        return (Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message),)
 
     def _read(self) -> dict[str, int | Reason]:
         return {zone.name: _count(zone) for zone in self._zones}

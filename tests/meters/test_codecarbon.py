@@ -65,12 +65,15 @@ def test_energy_is_modelled_power_times_time(meter, kernel_counts, clock, busy, 
 
 
 def test_an_empty_window_is_not_zero(meter, kernel_counts, clock):
-    """Where the kernel's counts have not moved, the model's floor is taken, not zero."""
+    """Where the kernel's counts have not moved, the model's floor is taken, with a remark."""
     kernel_counts(busy=5.0, idle=5.0)
     edge = meter.begin()
     clock["s"] += 0.001
 
-    assert meter.end(edge).channels == pytest.approx({"cpu": 0.010, "ram": 0.020})
+    reading = meter.end(edge)
+
+    assert reading.channels == pytest.approx({"cpu": 0.010, "ram": 0.020})
+    assert [(r.code, r.fatal) for r in reading.reasons] == [(ReasonCode.WINDOW_TOO_SHORT, False)]
 
 
 def test_windows_may_overlap(meter, kernel_counts, clock):
@@ -138,7 +141,7 @@ def test_an_unknown_cpu_is_told(cpu_name, kernel_counts, name):
 
     reading = meter.end(meter.begin())
 
-    (reason,) = reading.reasons
+    reason = reading.reasons[0]
     assert reason.code is ReasonCode.NOTE
     assert not reason.fatal
     assert f"{meter.info.details['cpu_tdp_w']:g} W assumed" in reason.message

@@ -128,7 +128,7 @@ def test_the_period_of_the_counter_is_measured(powercap):
     meter = opened(powercap)
 
     assert meter.info.tick_s == pytest.approx(TICK_S, rel=0.05)
-    assert meter.shortest_window_s == pytest.approx(100 * TICK_S, rel=0.05)
+    assert meter.shortest_window_s == pytest.approx(200 * TICK_S, rel=0.05)
 
 
 def test_a_counter_that_stands_still_has_no_measured_period(powercap):
@@ -138,7 +138,7 @@ def test_a_counter_that_stands_still_has_no_measured_period(powercap):
     meter = opened(powercap)
 
     assert meter.info.tick_s is None
-    assert meter.shortest_window_s == pytest.approx(100 * rapl.TICK_S)
+    assert meter.shortest_window_s == pytest.approx(200 * rapl.TICK_S)
 
 
 def test_the_stated_uncertainty_holds_the_truth(powercap):
@@ -180,6 +180,20 @@ def test_a_window_over_the_turn_over_is_right(powercap):
 
     assert int((powercap.root / "intel-rapl:0" / "energy_uj").read_text()) < before
     assert reading.channels["cpu"] == pytest.approx(300, rel=1e-3)
+
+
+def test_a_window_of_few_updates_is_too_short(powercap):
+    """Below a hundred updates there are no valid joules, and the length it takes is told."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100)
+    meter = opened(powercap)
+
+    reading = window(powercap, meter, 0.05)
+
+    (reason,) = reading.reasons
+    assert reason.code is ReasonCode.WINDOW_TOO_SHORT
+    assert "it takes 0.1 s; run 2.0 × as many passes" in reason.message
+    assert not reading.valid
+    assert window(powercap, meter, meter.shortest_window_s).valid
 
 
 @pytest.mark.parametrize("turns", [0.5, 3.5, 7])
