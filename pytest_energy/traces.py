@@ -41,8 +41,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pytest_energy.measurement import Trace
 
+Floats = NDArray[np.float64]
 MOST_BUCKETS = 2000
 _HEADER = struct.Struct("<II")
 _UNITS = 1000
@@ -157,6 +161,28 @@ def decode(trace: Trace) -> Envelope:
     Raises:
         ValueError: The data are not of that layout.
     """
+    found = decode_columns(trace)
+    columns = (found.duration_s, found.energy_j, found.lowest_w, found.highest_w)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return Envelope(trace.start, tuple(Bucket(*row) for row in rows))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """An envelope as arrays, one value a bucket: for drawing and summing many at once."""
+
+    duration_s: Floats
+    energy_j: Floats
+    lowest_w: Floats
+    highest_w: Floats
+
+
+def decode_columns(trace: Trace) -> Columns:
+    """Unpack what :func:`encode` packed, without making a value of each bucket.
+
+    Raises:
+        ValueError: The data are not of that layout.
+    """
     try:
         content = zlib.decompress(base64.b64decode(trace.data, validate=True))
         count, unit_mw = _HEADER.unpack_from(content)
@@ -164,13 +190,21 @@ def decode(trace: Trace) -> Envelope:
         raise ValueError(f"trace of {trace.channel}: not a packed envelope: {error}") from None
     if len(content) != _HEADER.size + 12 * count:
         raise ValueError(f"trace of {trace.channel}: {len(content)} bytes for {count} buckets")
-    durations, energies, lowest, highest = _columns(content, count, (4, 4, 2, 2))
+    planes = np.frombuffer(content, np.uint8, offset=_HEADER.size).reshape(12, count)
     unit_w = unit_mw * 1e-3
-    columns = zip(durations, energies, lowest, highest, strict=True)
-    return Envelope(
-        trace.start,
-        tuple(Bucket(t * 1e-6, e * 1e-3, lo * unit_w, hi * unit_w) for t, e, lo, hi in columns),
+    return Columns(
+        duration_s=_numbers(planes[0:4]) * 1e-6,
+        energy_j=_numbers(planes[4:8]) * 1e-3,
+        lowest_w=_numbers(planes[8:10]) * unit_w,
+        highest_w=_numbers(planes[10:12]) * unit_w,
     )
+
+
+def _numbers(planes: NDArray[np.uint8]) -> Floats:
+    """The numbers of a column from its byte planes, lowest bytes first."""
+    weights = 256.0 ** np.arange(len(planes))
+    numbers: Floats = weights @ planes
+    return numbers
 
 
 Step = tuple[float, float]
@@ -215,11 +249,3 @@ def _planes(width: int, numbers: Sequence[int]) -> bytes:
     """
     rows = [number.to_bytes(width, "little") for number in numbers]
     return b"".join(bytes(row[plane] for row in rows) for plane in range(width))
-
-
-def _columns(content: bytes, count: int, widths: Sequence[int]) -> Iterator[list[int]]:
-    offset = _HEADER.size
-    for width in widths:
-        planes = content[offset : offset + width * count]
-        yield [int.from_bytes(planes[i::count], "little") for i in range(count)]
-        offset += width * count

@@ -116,6 +116,13 @@ def percent(fraction: float | None, places: int = 1, sign: bool = True) -> str:
     return f"{text if sign else text.lstrip('+')} %"
 
 
+def tick(value: float) -> str:
+    """A round number at an axis: ``25M``, ``0.5``, ``2m``; the axis' name tells the unit."""
+    exponent = _exponent(value, "J")
+    number = f"{value / 10.0**exponent:.4g}".replace("-", MINUS)
+    return f"{number}{_PREFIXES[exponent]}"
+
+
 def tolerance(fraction: float | None) -> str:
     """A tolerance without digits that nobody typed: ``5 %``, ``2.5 %``."""
     return MISSING if fraction is None else f"{fraction * 100:.4g} %"

@@ -1,0 +1,105 @@
+"""Axes: from values to pixels, with ticks at round numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_energy.report.format import tick
+
+_STEPS = (1, 2, 5, 10)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear or logarithmic axis from ``begin`` to ``end`` pixels."""
+
+    low: float
+    high: float
+    begin: float
+    end: float
+    log: bool = False
+    name: str = ""
+    write: Callable[[float], str] = tick
+
+    def at(self, value: float) -> float:
+        """The pixel of ``value``, which may lie outside."""
+        low, high, value = (
+            (math.log10(one) for one in (self.low, self.high, value))
+            if self.log
+            else (self.low, self.high, value)
+        )
+        share = (value - low) / (high - low)
+        return self.begin + share * (self.end - self.begin)
+
+    def clipped(self, value: float) -> float:
+        """The pixel of ``value``, or the end of the axis that it lies beyond."""
+        return self.at(min(max(value, self.low), self.high))
+
+    @property
+    def ticks(self) -> list[Tick]:
+        """Ticks at round numbers: four to eight of them, or the powers of ten."""
+        values = _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high)
+        return [Tick(self.at(value), self.write(value)) for value in values]
+
+
+def fit(
+    values: Iterable[float],
+    begin: float,
+    end: float,
+    *,
+    log: bool = False,
+    zero: bool = False,
+    name: str = "",
+    write: Callable[[float], str] = tick,
+) -> Axis:
+    """An axis that holds all ``values`` with a little room.
+
+    Args:
+        values: What it must hold; positive ones for a logarithmic axis.
+        begin: Pixel of its low end.
+        end: Pixel of its high end.
+        log: Whether it is logarithmic.
+        zero: Whether a linear axis begins at zero, for lengths and areas that are compared.
+        name: What it is called.
+        write: From a tick's value to its text.
+    """
+    known = list(values) or [1.0]
+    low, high = min(known), max(known)
+    if log:
+        room = max((high / low) ** 0.06, 1.15)
+        return Axis(low / room, high * room, begin, end, log, name, write)
+    room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+    floor = 0.0 if zero and low >= 0 else low - room
+    return Axis(floor, high + room, begin, end, log, name, write)
+
+
+def _ticks(low: float, high: float, about: int = 6) -> list[float]:
+    rough = (high - low) / about
+    magnitude = 10.0 ** math.floor(math.log10(rough))
+    step = next(one * magnitude for one in _STEPS if one * magnitude >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1,), (1, 3), (1, 2, 5)):
+        found = [f * 10.0**d for d in decades for f in factors if low <= f * 10.0**d <= high]
+        if len(found) >= 4:
+            return found[:: 1 + len(found) // 9]
+    return found if len(found) >= 2 else _ticks(low, high)
+
+
+def path(points: Sequence[tuple[float, float]], *, closed: bool = False) -> str:
+    """SVG path data through ``points``, to a tenth of a pixel."""
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + ("Z" if closed else "")
