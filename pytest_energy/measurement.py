@@ -182,6 +182,14 @@ class MetricVerdict(Record):
     higher_is_better: bool = False
 
 
+class Past(Record):
+    """An earlier run that was accepted as the baseline."""
+
+    commit: str | None = None
+    values: dict[str, float] = Field(default_factory=dict)
+    """By metric."""
+
+
 class Verdict(Record):
     """What the gate says of a benchmark."""
 
@@ -194,6 +202,8 @@ class Verdict(Record):
     cause: str | None = None
     """The likely cause of a change in words: power × time, facts that changed."""
     notes: list[str] = Field(default_factory=list)
+    history: list[Past] = Field(default_factory=list)
+    """Accepted runs that the baseline keeps, oldest first."""
     fails: bool = False
     """Whether the policy in force turns it into a failed test."""
 

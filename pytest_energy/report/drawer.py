@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_energy.measurement import Quantity, Result, Run
+from pytest_energy.report.charts.conditions import Course, build_conditions, build_history
+from pytest_energy.report.charts.power import Power, Unreadable, build_power
 from pytest_energy.report.format import measured
 from pytest_energy.report.results import Row
+from pytest_energy.report.sentences import rerun_command
 
 
 @dataclass(frozen=True)
@@ -32,28 +34,36 @@ class Drawer:
     """What the edges of its rounds showed, by name."""
     budget: tuple[BudgetTerm, ...]
     """Largest first."""
+    power: tuple[Power | Unreadable, ...]
+    courses: tuple[Course, ...]
+    """Temperature and clocks over the rounds."""
+    history: Course | None
     rerun: str
     accept: str
+
+    @property
+    def agreements(self) -> list[float]:
+        """How far each trace's joules lie from the counter's, relative."""
+        known = [one.agreement for one in self.power if isinstance(one, Power)]
+        return [agreement for agreement in known if agreement is not None]
 
 
 def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
     """The drawer of ``row``."""
     result = row.result
-    rerun = f"pytest {shlex.quote(_test_id(result))} --energy"
+    rerun = rerun_command(result)
     return Drawer(
         key=row.key,
         name=row.name,
         result=result,
         conditions=tuple(dict.fromkeys(n for one in result.rounds for n in one.conditions)),
         budget=_budget(result.energy),
+        power=tuple(build_power(result, run)),
+        courses=tuple(build_conditions(result)),
+        history=build_history(result, run, older),
         rerun=rerun,
         accept=f"{rerun} --energy-update",
     )
-
-
-def _test_id(result: Result) -> str:
-    """The node id that pytest takes: without the name of a window within the test."""
-    return result.id.rpartition("::")[0] if result.kind == "window" else result.id
 
 
 def _budget(energy: Quantity | None) -> tuple[BudgetTerm, ...]:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from pytest_energy.measurement import Run
 from pytest_energy.report import format as fmt
+from pytest_energy.report.charts.scatter import build_explorer
 from pytest_energy.report.metrics import metric
 from pytest_energy.report.page import build_page
 from pytest_energy.report.policy import content_security_policy, inert_json
@@ -31,10 +32,11 @@ def render_html(run: Run, older: Sequence[Run] = ()) -> str:
             page=page,
             run=run,
             fmt=fmt,
+            explorer=build_explorer(page.table.rows),
             metric=metric,
             policy=content_security_policy(script, style),
             style=Markup(style),
             script=Markup(script),
-            data=inert_json({"rows": export(page.table)}),
+            data=inert_json(export(page.table)),
         )
     )

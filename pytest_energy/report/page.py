@@ -7,8 +7,13 @@ from dataclasses import dataclass
 
 from pytest_energy.measurement import Outcome, Run
 from pytest_energy.report import format as fmt
+from pytest_energy.report.charts.distributions import Distributions, build_distributions
+from pytest_energy.report.charts.forest import Forest, build_forests
+from pytest_energy.report.charts.scatter import Scatter, build_scatters
+from pytest_energy.report.charts.sweeps import Sweep, build_sweeps
 from pytest_energy.report.drawer import Drawer, build_drawer
 from pytest_energy.report.labels import short_names
+from pytest_energy.report.quality import Finding, Remark, build_findings, build_remarks
 from pytest_energy.report.results import Table, build_table
 from pytest_energy.report.summary import Headline, Standout, best, counts, headline, worst
 from pytest_energy.report.surroundings import FactRow, build_surroundings
@@ -33,13 +38,20 @@ class Page:
     """Anchors by id."""
     table: Table
     drawers: list[Drawer]
+    forests: list[Forest]
+    scatters: list[Scatter]
+    distributions: Distributions | None
+    sweeps: list[Sweep]
     surroundings: list[FactRow]
+    findings: list[Finding]
+    remarks: list[Remark]
 
 
 def build_page(run: Run, older: Sequence[Run] = ()) -> Page:
     """Everything that the page shows of ``run``, with ``older`` runs as its history."""
     names = short_names([result.id for result in run.benchmarks])
     table = build_table(run.benchmarks, names)
+    drawers = [build_drawer(row, run, older) for row in table.rows]
     return Page(
         run=run,
         headline=headline(run),
@@ -51,8 +63,14 @@ def build_page(run: Run, older: Sequence[Run] = ()) -> Page:
         names=names,
         keys={row.result.id: row.key for row in table.rows},
         table=table,
-        drawers=[build_drawer(row, run, older) for row in table.rows],
+        drawers=drawers,
+        forests=build_forests(table.rows),
+        scatters=build_scatters(table.rows),
+        distributions=build_distributions(table.rows),
+        sweeps=build_sweeps(table.rows),
         surroundings=build_surroundings(run, older),
+        findings=build_findings(run, drawers),
+        remarks=build_remarks(run),
     )
 
 

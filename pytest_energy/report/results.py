@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pytest_energy.measurement import MetricVerdict, Quantity, Result
 from pytest_energy.report import format as fmt
-from pytest_energy.report.metrics import Better, direction, metric, present, values
+from pytest_energy.report.metrics import Better, direction, present, values
 from pytest_energy.report.summary import energy_verdict
 
 REFERENCE = "baseline"
@@ -175,20 +175,44 @@ def _number(value: float | str | None) -> bool:
     return isinstance(value, float | int)
 
 
-def export(table: Table) -> list[dict[str, float | str | None]]:
-    """The rows as plain values, for downloads and for charts that the script draws."""
-    return [_plain(row) for row in table.rows]
+Plain = dict[str, object]
 
 
-def _plain(row: Row) -> dict[str, float | str | None]:
-    fixed: dict[str, float | str | None] = {
-        "id": row.result.id,
-        "kind": row.result.kind,
-        "status": row.result.status,
-        "outcome": row.result.verdict.outcome.value,
+def export(table: Table) -> dict[str, list[Plain]]:
+    """Columns and rows as plain values, for the script: downloads, sorting, charts."""
+    results = [row.result for row in table.rows]
+    return {
+        "columns": [_plain_column(column, results) for column in table.columns],
+        "rows": [_plain_row(row) for row in table.rows],
+    }
+
+
+def _plain_column(column: Column, results: Sequence[Result]) -> Plain:
+    units = {found[column.name].unit for one in results if column.name in (found := values(one))}
+    unit = units.pop() if len(units) == 1 else ""
+    return {
+        "name": column.name,
+        "label": column.label,
+        "axis": column.label + ("" if unit in ("", "1") else f" ({unit})"),
+        "shown": column.shown,
+        "better": direction(column.name, results),
+    }
+
+
+def _plain_row(row: Row) -> Plain:
+    result = row.result
+    plain: Plain = {
+        "key": row.key,
+        "id": result.id,
+        "name": row.name,
+        "kind": result.kind,
+        "status": result.status,
+        "outcome": result.verdict.outcome.value,
+        "unit": result.energy.unit if result.energy else None,
+        "workload": {name: fmt.fact(value) for name, value in result.workload.items()},
     }
     for name, cell in row.cells.items():
-        fixed[metric(name).name] = cell.value
+        plain[name] = cell.value
         if cell.uncertainty is not None:
-            fixed[f"{name}_uncertainty"] = cell.uncertainty
-    return fixed
+            plain[f"{name}_uncertainty"] = cell.uncertainty
+    return plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +13,25 @@ _PACKAGE = Path(__file__).parents[1]
 FOLDERS = (_PACKAGE / "templates", _PACKAGE.parent / "templates")
 
 
+@cache
 def environment() -> Environment:
     """Jinja2 that escapes everything and refuses what is not defined."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    jinja = Environment(
         loader=FileSystemLoader(FOLDERS),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    jinja.filters["px"] = _pixels
+    return jinja
+
+
+def _pixels(value: float) -> str:
+    """A coordinate to a tenth of a pixel, no digit more: a page holds tens of thousands."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def source(name: str) -> str:

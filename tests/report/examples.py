@@ -23,8 +23,10 @@ from pytest_energy.measurement import (
     Round,
     Run,
     RunInfo,
+    Trace,
     Verdict,
 )
+from pytest_energy.traces import encode, reduce_samples
 
 EPOCH_S = 1_790_000_000.0
 TOLERANCE = 0.05
@@ -127,6 +129,47 @@ def run_of(results: Sequence[Result], **info: Any) -> Run:
         run=RunInfo(**{**known, **info}),
         benchmarks=list(results),
     )
+
+
+def traced_run(run: Run, samples: int = 20_000, distinct: int = 4) -> Run:
+    """``run`` with a power trace of ``samples`` samples for each benchmark.
+
+    Traces repeat after ``distinct`` benchmarks; each page packs every one of them anew.
+    """
+    results = [
+        result.model_copy(update={"trace": [power_trace(result, samples, index % distinct)]})
+        for index, result in enumerate(run.benchmarks)
+    ]
+    return run.model_copy(update={"benchmarks": results})
+
+
+def power_trace(result: Result, samples: int, seed: int = 0) -> Trace:
+    """Power around the rounds of ``result``: idle, rise, load with short drops, idle."""
+    start, end = result.rounds[0].start - 3, result.rounds[-1].start + 3
+    end += result.rounds[-1].duration_s
+    times = [start + (end - start) * (index + 1) / samples for index in range(samples)]
+    spans = [(done.start, done.start + done.duration_s) for done in result.rounds]
+    level = result.metrics["power_w"].value
+    return encode(
+        reduce_samples(times, _powers(times, spans, level, random.Random(seed)), start, end),
+        "gpu0",
+        "driver-ring",
+        samples,
+    )
+
+
+def _powers(
+    times: Sequence[float],
+    spans: Sequence[tuple[float, float]],
+    level: float,
+    chance: random.Random,
+) -> list[float]:
+    powers = []
+    for index, time in enumerate(times):
+        loaded = any(begin <= time <= end for begin, end in spans)
+        drop = 0.35 if index % 97 < 3 else 1.0
+        powers.append(chance.gauss(level * drop, level * 0.02) if loaded else chance.gauss(75, 1))
+    return powers
 
 
 def empty_run() -> Run:

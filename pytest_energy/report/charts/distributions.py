@@ -19,7 +19,7 @@ from pytest_energy.report.results import Row
 
 ENOUGH = 10
 """Values from which on a density is drawn."""
-WIDTH, MARGIN, STRIP = 340, 14, 26
+WIDTH, MARGIN, STRIP = 280, 14, 26
 GROUP_WIDTH, GROUP_HEIGHT, GROUP_LEFT, GROUP_BOTTOM, GROUP_TOP = 92, 280, 62, 40, 14
 MOST_GROUPS = 12
 

@@ -15,7 +15,7 @@ from pytest_energy.report.format import MINUS
 from pytest_energy.report.metrics import metric, present
 from pytest_energy.report.results import Row
 
-WIDTH, MARGIN = 340, 14
+WIDTH, MARGIN = 280, 14
 LARGEST = 1.0
 """Changes beyond ±100 % are cut at the edge, which an arrow tells."""
 _ORDER = (Outcome.REGRESSED, Outcome.IMPROVED, Outcome.INCONCLUSIVE)

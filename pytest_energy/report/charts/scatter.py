@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_energy.measurement import Quantity
 from pytest_energy.report.charts.axes import Axis, fit, path
-from pytest_energy.report.charts.marks import Mark, marks
+from pytest_energy.report.charts.marks import COLOURS, SHAPES, Mark, marks
 from pytest_energy.report.format import quantity
 from pytest_energy.report.metrics import Better, metric, values
 from pytest_energy.report.results import Row
@@ -97,6 +97,24 @@ def _scatter(preset: Preset, rows: Sequence[Row]) -> Scatter | None:
     front = pareto([(x.value, y.value) for _, x, y in pairs], *ways)
     line = path([(x_axis.at(x), y_axis.at(y)) for x, y in front]) if len(front) > 1 else ""
     return Scatter(preset, x_axis, y_axis, points, line, tuple(legend.values()))
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """What the script needs to draw any metric against any."""
+
+    unit: str | None
+    """Of energy: benchmarks of other units are left out."""
+    group: str
+    shapes: tuple[str, ...]
+    colours: int
+
+
+def build_explorer(rows: Sequence[Row]) -> Explorer:
+    """The settings with which the script begins."""
+    shown = _comparable(rows)
+    energy = shown[0].result.energy if shown else None
+    return Explorer(energy.unit if energy else None, grouping(shown), SHAPES, len(COLOURS))
 
 
 def _comparable(rows: Sequence[Row]) -> list[Row]:

@@ -6,7 +6,6 @@ A sweep is found, not declared: benchmarks whose workloads differ in one fact on
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -64,6 +63,28 @@ class Sweep:
     one: float
     """Pixel of the reference."""
 
+    @property
+    def legend(self) -> list[Mark]:
+        """Each mark once."""
+        return list(dict.fromkeys(series.mark for series in self.series))
+
+    @property
+    def bar(self) -> float:
+        """Pixels that a bar is wide, where values are words."""
+        return 0.8 * (WIDTH - LEFT - RIGHT) / len(self.labels) / len(self.series)
+
+    def offset(self, series: Series) -> float:
+        """Pixels from the middle of a value to the left edge of the bar of ``series``."""
+        return self.bar * (self.series.index(series) - len(self.series) / 2)
+
+
+@dataclass(frozen=True)
+class _Group:
+    facts: Facts
+    """Those that all of it share."""
+    rows: dict[object, Row]
+    """By value of the swept fact."""
+
 
 def build_sweeps(rows: Sequence[Row]) -> list[Sweep]:
     """Every fact over which something was swept, energy relative to the reference."""
@@ -83,18 +104,20 @@ def _facts(row: Row) -> Facts:
 
 
 def _sweep(name: str, known: Iterable[tuple[Row, Facts]]) -> Sweep | None:
-    groups: dict[str, dict[object, Row]] = defaultdict(dict)
+    groups: dict[str, _Group] = {}
     for row, facts in known:
         if name in facts and not isinstance(facts[name], list):
             rest = {key: value for key, value in facts.items() if key != name}
-            groups[repr(sorted(rest.items()))].setdefault(facts[name], row)
-    swept = [group for group in groups.values() if len(group) >= 2]
+            group = groups.setdefault(repr(sorted(rest.items())), _Group(rest, {}))
+            group.rows.setdefault(facts[name], row)
+    swept = [group for group in groups.values() if len(group.rows) >= 2]
     if not swept:
         return None
-    return _draw(name, sorted(swept, key=len, reverse=True)[:MOST_SERIES])
+    chosen = sorted(swept, key=lambda group: len(group.rows), reverse=True)[:MOST_SERIES]
+    return _draw(name, _series_names([one.facts for one in chosen]), [one.rows for one in chosen])
 
 
-def _draw(name: str, groups: Sequence[dict[object, Row]]) -> Sweep:
+def _draw(name: str, titles: Sequence[str], groups: Sequence[dict[object, Row]]) -> Sweep:
     numeric = all(_is_number(value) for group in groups for value in group)
     order = _ordered({value for group in groups for value in group}, numeric)
     centre = (WIDTH - LEFT - RIGHT) / len(order)
@@ -102,17 +125,13 @@ def _draw(name: str, groups: Sequence[dict[object, Row]]) -> Sweep:
     ratios = [_relative(group, order, name) for group in groups]
     heights = [1.0, *(ratio for series in ratios for ratio in series.values())]
     y = fit(heights, HEIGHT - BOTTOM, TOP, zero=True, name=_axis_name(name, order[0]))
-    legend = marks(_series_name(group, name) for group in groups)
+    legend = marks(titles)
     series = [
-        _series(mark, group, relative, places, y, numeric)
-        for mark, group, relative in zip(_each(legend, groups, name), groups, ratios, strict=True)
+        _series(legend[title], group, relative, places, y, numeric)
+        for title, group, relative in zip(titles, groups, ratios, strict=True)
     ]
     labels = tuple(Label(places[value], _label(value)) for value in order)
     return Sweep(name.replace("_", " "), _about(name), y, labels, tuple(series), y.at(1.0))
-
-
-def _each(legend: dict[str, Mark], groups: Sequence[dict[object, Row]], name: str) -> list[Mark]:
-    return [legend[_series_name(group, name)] for group in groups]
 
 
 def _is_number(value: object) -> bool:
@@ -152,13 +171,15 @@ def _label(value: object) -> str:
     return tick(float(str(value))) if _is_number(value) else str(value)
 
 
-def _series_name(group: dict[object, Row], name: str) -> str:
-    workload = next(iter(group.values())).result.workload
-    parts = (
-        str(workload[key]) for key in ("model", "technique") if key in workload and key != name
-    )
-    text = " ".join(parts) or "all"
-    return re.sub(r"_?\d+\b", "", text, count=1) if name == "depth" else text
+def _series_names(groups: Sequence[Facts]) -> list[str]:
+    """What tells the groups apart: the values of the facts in which they differ."""
+    keys = dict.fromkeys(key for group in groups for key in group)
+    telling = [key for key in keys if len({repr(group.get(key)) for group in groups}) > 1]
+    return [" ".join(_word(key, group[key]) for key in telling if key in group) for group in groups]
+
+
+def _word(key: str, value: object) -> str:
+    return f"{key.replace('_', ' ')} {_label(value)}" if _is_number(value) else str(value)
 
 
 def _series(
