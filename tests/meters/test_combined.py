@@ -1,5 +1,6 @@
 """Meters read as one."""
 
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from pytest_energy.errors import UsageError
 from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 from pytest_energy.meters import base
+from pytest_energy.meters import nvml as nvml_meter
+from pytest_energy.meters import rapl as rapl_meter
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading, open_meter
 from pytest_energy.meters.combined import CombinedMeter
 
@@ -229,3 +232,58 @@ def test_auto_takes_measured_before_estimated(installed, working, chosen):
     installed(**meters)
 
     assert open_meter("auto", MeterRequest()).info.name == chosen
+
+
+@pytest.fixture
+def machine(nvml_sim, tmp_path):
+    """Two simulated GPUs beside a made-up package, whose counter only the test moves."""
+    zone = tmp_path / "intel-rapl:0"
+    zone.mkdir()
+    (zone / "name").write_text("package-0\n")
+    (zone / "max_energy_range_uj").write_text("262143328850\n")
+    counter = zone / "energy_uj"
+    counter.write_text("1000000\n")
+    meters = [
+        nvml_meter.open_meter(MeterRequest()),
+        rapl_meter.open_meter(MeterRequest(), tmp_path),
+    ]
+    combined = CombinedMeter(meters)
+    yield nvml_sim, counter, combined
+    combined.close()
+
+
+@pytest.mark.parametrize("nvml_sim", [("ada", "ada")], indirect=True)
+def test_gpus_and_a_processor_together(machine):
+    """Two GPUs and a package in one window: each channel has its true joules."""
+    sim, counter, combined = machine
+
+    edge = combined.begin()
+    start_s = sim.now_s()
+    with sim.load(300, device=0), sim.load(200, device=1):
+        time.sleep(2)
+        counter.write_text("43000000\n")
+    end_s = sim.now_s()
+    reading = combined.end(edge)
+
+    assert reading.valid
+    assert combined.channels == ("gpu0", "gpu1", "cpu")
+    assert reading.channels["cpu"] == 42
+    for device, channel in enumerate(("gpu0", "gpu1")):
+        true_j = sim.true_energy_j(start_s, end_s, device)
+        assert reading.channels[channel] == pytest.approx(true_j, rel=0.02)
+
+
+@pytest.mark.parametrize("nvml_sim", [("ada", "ada")], indirect=True)
+def test_a_gpu_lost_in_the_middle_spoils_the_sum(machine):
+    """One of two GPUs lost: the others have their joules, the sum has none."""
+    sim, _, combined = machine
+
+    edge = combined.begin()
+    time.sleep(1.1)
+    sim.lose(1)
+    reading = combined.end(edge)
+
+    assert not reading.valid
+    assert "gpu1" not in reading.channels
+    assert {"gpu0", "cpu"} <= set(reading.channels)
+    assert ReasonCode.DEVICE_LOST in [reason.code for reason in reading.reasons]
