@@ -1,13 +1,91 @@
-"""The pytest plugin: options, marker, fixture and hooks."""
+"""The pytest plugin: options, marker, fixture and hooks.
+
+Bodies here choose; they do not compute. What is heavy is imported where ``--energy`` was given.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from pytest_energy.errors import EnergyError
 from pytest_energy.fixture import Energy
+from pytest_energy.settings import OPTIONS, Option, load_settings
+
+if TYPE_CHECKING:
+    from pytest_energy.running import EnergyPlugin
+
+MARKER = (
+    "energy(tolerance, tolerances, rounds, passes, epochs, max_time): how this test's energy is"
+    " measured and how much it may change"
+)
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add ``--energy``, and each option with its ini twin."""
+    from pytest_energy import hookspec
+
+    pluginmanager.add_hookspecs(hookspec)
+    group = parser.getgroup("energy", "energy regression testing")
+    group.addoption(
+        "--energy",
+        action="store_true",
+        help="measure the energy of tests that use the energy fixture, and gate on it",
+    )
+    for option in OPTIONS:
+        _add_option(group, option)
+        parser.addini(option.ini, f"as {option.flag}: {option.help}", default=None)
+
+
+def _add_option(group: pytest.OptionGroup, option: Option) -> None:
+    if option.metavar is None:
+        group.addoption(
+            option.flag, dest=option.ini, action="store_const", const="true", help=option.help
+        )
+    elif option.const is not None:
+        group.addoption(
+            option.flag,
+            dest=option.ini,
+            nargs="?",
+            const=option.const,
+            metavar=option.metavar,
+            help=option.help,
+        )
+    else:
+        group.addoption(option.flag, dest=option.ini, metavar=option.metavar, help=option.help)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; with ``--energy``, check the options and register what measures."""
+    config.addinivalue_line("markers", MARKER)
+    if not config.getoption("energy"):
+        return
+    from pytest_energy.running import EnergyPlugin
+
+    try:
+        settings = load_settings(_given(config))
+    except EnergyError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.pluginmanager.register(
+        EnergyPlugin(config, settings.under(config.rootpath)), "energy-running"
+    )
+
+
+def _given(config: pytest.Config) -> dict[Option, tuple[str, str]]:
+    """The options that were given, the command line before the ini file."""
+    given = {}
+    for option in OPTIONS:
+        text, spelling = config.getoption(option.ini), option.flag
+        if text is None:
+            text, spelling = config.getini(option.ini), option.ini
+        if text is not None:
+            given[option] = (spelling, text)
+    return given
 
 
 @pytest.fixture
-def energy() -> Energy:
+def energy(request: pytest.FixtureRequest) -> Energy:
     """Measure the energy of what the test runs (with --energy; else run it once, plainly)."""
-    return Energy()
+    running: EnergyPlugin | None = request.config.pluginmanager.get_plugin("energy-running")
+    return running.fixture(request) if running else Energy()

@@ -1,0 +1,312 @@
+"""The ``energy`` fixture with ``--energy``: it measures, and hands over when the test has ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from statistics import fmean
+from typing import Any, ParamSpec, TypeVar
+
+from pytest_energy.assemble import Place, assemble, training_metrics
+from pytest_energy.errors import UsageError
+from pytest_energy.fixture import Energy, Evaluation, Workload, check_pedantic
+from pytest_energy.measurement import Facts, Kind, Measurement, Quantity, Reason
+from pytest_energy.protocol import Finished, Plan, Progress, Work, run_rounds
+from pytest_energy.session import EnergySession
+from pytest_energy.settings import MarkerSettings, Scale
+from pytest_energy.window import Window, measure_round, open_window, synchronizer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SCALES: Mapping[Scale, Plan] = {
+    "full": Plan(passes=10_000, rounds=3, warmup_s=2.0),
+    "small": Plan(passes=20, rounds=3, warmup_s=0.1, max_time_s=10.0),
+}
+"""How much is run where nobody says otherwise."""
+
+Watch = Callable[[str, Progress], None]
+"""Told the benchmark's id and how far it is."""
+
+
+class MeasuringEnergy(Energy):
+    """Measures what a test runs; :meth:`finish` gives what came of it."""
+
+    enabled = True
+
+    def __init__(
+        self,
+        session: EnergySession,
+        place: Place,
+        marker: MarkerSettings,
+        workload: Facts,
+        watch: Watch = lambda benchmark, progress: None,
+    ) -> None:
+        self.scale = session.scale
+        self.data_dir = session.settings.data
+        self._session = session
+        self._place = place
+        self._marker = marker
+        self._workload = workload
+        self._watch = watch
+        self._synchronize = synchronizer()
+        self._measurements: dict[str, Measurement] = {}
+        self._windows: dict[str, list[Window]] = {}
+        self._recorded: dict[str, float] = {}
+
+    def inference(  # noqa: D102
+        self,
+        model: Callable[[Any], Any],
+        *,
+        input_shape: Sequence[int],
+        batch_size: int = 1,
+        make_input: Callable[[], Any] | None = None,
+        passes: int | None = None,
+        rounds: int | None = None,
+        facts: bool | Mapping[str, Quantity] = True,
+        workload: Workload | None = None,
+    ) -> None:
+        from pytest_energy.inference import prepare
+
+        self._claim()
+        run = prepare(model, input_shape, batch_size, self.device, make_input)
+        counted, reasons = _facts(facts, model, run.inputs[0])
+        with self._peak_memory() as peak:
+            finished = self._run(run, self._plan(passes=passes, rounds=rounds))
+        described = {
+            **_describe_model(model, input_shape, batch_size),
+            "data": "random" if make_input is None else "own",
+            **(workload or {}),
+        }
+        self._add("inference", described, finished, {**counted, **peak}, reasons)
+
+    def training(  # noqa: D102
+        self,
+        train_one_epoch: Callable[[], Mapping[str, float] | object],
+        *,
+        epochs: int = 10,
+        scale_to: int | None = None,
+        evaluate: Callable[[], Evaluation] | None = None,
+        model: object | None = None,
+        input_shape: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        facts: bool | Mapping[str, Quantity] = True,
+        workload: Workload | None = None,
+    ) -> None:
+        self._claim()
+        counted, reasons = self._training_facts(facts, model, input_shape)
+        told: list[Mapping[str, float]] = []
+
+        def work(passes: int) -> None:
+            returned = [train_one_epoch() for _ in range(passes)]
+            told.extend(item for item in returned if isinstance(item, Mapping))
+
+        measured_epochs = self._epochs(epochs)
+        with self._peak_memory() as peak:
+            finished = self._run(work, Plan(1, measured_epochs, lengthen=False))
+        described = {
+            **_describe_model(model, input_shape, batch_size),
+            "scale_to": scale_to,
+            **(workload or {}),
+        }
+        self._add("training", described, finished, {**counted, **peak}, reasons)
+        evaluated = _evaluation(evaluate) | _means(told[-measured_epochs:])
+        self._extend(
+            training_metrics(self._current(), 1 + len(finished.rounds), scale_to, evaluated)
+        )
+
+    def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:  # noqa: D102
+        self._claim()
+        last: list[T] = []
+
+        def work(passes: int) -> None:
+            for _ in range(passes):
+                last[:] = [function(*args, **kwargs)]
+
+        finished = self._run(work, self._plan())
+        self._add("call", {"function": _name(function)}, finished)
+        return last[0]
+
+    def pedantic(  # noqa: D102
+        self,
+        target: Callable[..., T],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        setup: Callable[[], tuple[Sequence[Any], Mapping[str, Any]] | None] | None = None,
+        rounds: int = 1,
+        iterations: int = 1,
+        warmup_rounds: int = 0,
+    ) -> T:
+        arguments = check_pedantic(args, kwargs, setup, rounds, iterations, warmup_rounds)
+        self._claim()
+        last: list[T] = []
+
+        def call(positional: Sequence[Any], keywords: Mapping[str, Any]) -> Work:
+            def work(passes: int) -> None:
+                for _ in range(passes):
+                    last[:] = [target(*positional, **keywords)]
+
+            return work
+
+        for _ in range(warmup_rounds):
+            call(*arguments())(iterations)
+        windows = [self._measure(call(*arguments()), iterations) for _ in range(rounds)]
+        self._add("call", {"function": _name(target)}, _finished(windows))
+        return last[0]
+
+    @contextmanager
+    def window(self, name: str) -> Iterator[None]:  # noqa: D102
+        if self._measurements:
+            raise UsageError(f"{self._place.id}: energy.window() after another measurement")
+        windows = self._windows.setdefault(name, [])
+        with open_window(self._session.meter, 1, self._synchronize) as opened:
+            yield
+        windows.append(opened.window)
+
+    def record(self, **metrics: float) -> None:  # noqa: D102
+        self._recorded |= {name: float(value) for name, value in metrics.items()}
+        if self._place.id in self._measurements:
+            self._extend({})
+
+    def finish(self) -> list[Measurement]:
+        """The measurements of the test, its windows as benchmarks of their own."""
+        for name, windows in self._windows.items():
+            self._add("window", {"window": name}, _finished(windows), at=self._place.window(name))
+        self._windows.clear()
+        return list(self._measurements.values())
+
+    def _claim(self) -> None:
+        if self._measurements or self._windows:
+            raise UsageError(
+                f"{self._place.id}: the energy fixture measures one benchmark a test; use"
+                " energy.window(name) for several"
+            )
+
+    def _run(self, work: Work, plan: Plan) -> Finished:
+        def watch(progress: Progress) -> None:
+            self._watch(self._place.id, progress)
+
+        return run_rounds(work, plan, self._measure, watch=watch)
+
+    def _measure(self, work: Work, passes: int) -> Window:
+        return measure_round(self._session.meter, work, passes, self._synchronize)
+
+    def _plan(self, passes: int | None = None, rounds: int | None = None) -> Plan:
+        defaults = SCALES[self.scale]
+        meter = self._session.meter
+        return Plan(
+            passes=self._chosen("passes", passes) or defaults.passes,
+            rounds=self._chosen("rounds", rounds) or defaults.rounds,
+            warmup_s=defaults.warmup_s,
+            max_time_s=self._chosen("max_time", None) or defaults.max_time_s,
+            shortest_window_s=meter.shortest_window_s if meter else 0.0,
+        )
+
+    def _epochs(self, asked: int) -> int:
+        chosen = self._chosen("epochs", None)
+        return chosen or (1 if self.scale == "small" else asked)
+
+    def _chosen(self, name: str, asked: Any) -> Any:
+        """The marker wins over the command line, and that over what the test's body asks for."""
+        marked, given = getattr(self._marker, name), getattr(self._session.settings, name)
+        return next((value for value in (marked, given) if value is not None), asked)
+
+    @contextmanager
+    def _peak_memory(self) -> Iterator[dict[str, Quantity]]:
+        """Afterwards holds the peak memory of the body, where torch keeps an account of it."""
+        found: dict[str, Quantity] = {}
+        if "torch" not in sys.modules:  # then nothing of torch's can be on any device
+            yield found
+            return
+        from pytest_energy.facts import peak_memory_bytes, reset_peak_memory
+
+        reset_peak_memory(self.device)
+        yield found
+        peak = peak_memory_bytes(self.device)
+        if peak is not None:
+            found["peak_memory_bytes"] = peak
+
+    def _training_facts(
+        self,
+        facts: bool | Mapping[str, Quantity],
+        model: object | None,
+        input_shape: Sequence[int] | None,
+    ) -> tuple[Mapping[str, Quantity], tuple[Reason, ...]]:
+        if facts is not True or model is None or input_shape is None:
+            return _facts(facts if isinstance(facts, Mapping) else False, model, None)
+        from pytest_energy.inference import random_input
+
+        return _facts(True, model, random_input(model, input_shape, 1, self.device)())
+
+    def _add(
+        self,
+        kind: Kind,
+        workload: Mapping[str, Any],
+        finished: Finished,
+        extra: Mapping[str, Quantity] | None = None,
+        reasons: Sequence[Reason] = (),
+        at: Place | None = None,
+    ) -> None:
+        place = at or self._place
+        described = {**workload, "scale": self.scale, **self._workload}
+        recorded = _plain(self._recorded) | dict(extra or {})
+        self._keep(
+            assemble(place, kind, described, finished, self._session.source, recorded, reasons)
+        )
+
+    def _current(self) -> Measurement:
+        return self._measurements[self._place.id]
+
+    def _extend(self, extra: Mapping[str, Quantity]) -> None:
+        metrics = {**self._current().metrics, **extra, **_plain(self._recorded)}
+        self._keep(self._current().model_copy(update={"metrics": metrics}))
+
+    def _keep(self, measured: Measurement) -> None:
+        self._measurements[measured.id] = measured
+        self.measurement = measured
+
+
+def _facts(
+    facts: bool | Mapping[str, Quantity], model: object | None, example: Any
+) -> tuple[Mapping[str, Quantity], tuple[Reason, ...]]:
+    from pytest_energy.facts import model_facts
+
+    if isinstance(facts, Mapping):
+        return facts, ()
+    return model_facts(model, example) if facts else ({}, ())
+
+
+def _describe_model(
+    model: object | None, input_shape: Sequence[int] | None, batch_size: int | None
+) -> Facts:
+    known: Facts = {
+        "model": _name(model) if model is not None else None,
+        "technique": "baseline",
+        "input_shape": list(input_shape) if input_shape is not None else None,
+        "batch_size": batch_size,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _name(thing: object) -> str:
+    return str(getattr(thing, "__qualname__", type(thing).__name__))
+
+
+def _evaluation(evaluate: Callable[[], Evaluation] | None) -> dict[str, float]:
+    found = evaluate() if evaluate is not None else {}
+    return dict(found) if isinstance(found, Mapping) else {"accuracy": float(found)}
+
+
+def _means(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = {name for item in told for name in item}
+    return {name: fmean(item[name] for item in told if name in item) for name in sorted(names)}
+
+
+def _plain(values: Mapping[str, float]) -> dict[str, Quantity]:
+    return {name: Quantity(value=value, unit="1") for name, value in values.items()}
+
+
+def _finished(windows: Sequence[Window]) -> Finished:
+    traces = tuple(trace for window in windows for trace in window.traces)
+    return Finished(tuple(window.round for window in windows), traces)

@@ -1,0 +1,206 @@
+"""The hooks of a session with ``--energy``."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_energy import latency
+from pytest_energy.assemble import Place
+from pytest_energy.errors import EnergyError, UsageError
+from pytest_energy.gate import conclude
+from pytest_energy.measurement import Facts, Measurement, Reason, ReasonCode, Result
+from pytest_energy.measuring import MeasuringEnergy
+from pytest_energy.outputs import write_outputs
+from pytest_energy.progress import on_terminal
+from pytest_energy.protocol import Progress
+from pytest_energy.report.junit import properties
+from pytest_energy.report.terminal import summary_lines
+from pytest_energy.session import EnergySession
+from pytest_energy.settings import MarkerSettings, Settings, read_marker
+from pytest_energy.verdict import explain
+
+FIXTURE = pytest.StashKey[MeasuringEnergy]()
+MARKER = pytest.StashKey[MarkerSettings]()
+
+
+class EnergyPlugin:
+    """Opens the session when something is to be measured, and gates each test at its end."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._session: EnergySession | None = None
+        self._written: list[Path] = []
+        self._terminal = on_terminal(config)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Check all markers before anything runs, and let pytest-benchmark select our tests."""
+        selects = config.getoption("benchmark_only", None) or config.getoption(
+            "benchmark_skip", None
+        )
+        for item in items:
+            item.stash[MARKER] = _read_marker(item)
+            if _uses_energy(item):
+                latency.prepare(item)
+                if selects:
+                    item.fixturenames.append("benchmark")  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Read the baselines and open the meter, where there is something to measure."""
+        if self._config.option.collectonly or not any(map(_uses_energy, session.items)):
+            return
+        try:
+            self._session = EnergySession.open(
+                self._settings, self._config.rootpath, self._amend_identity
+            )
+        except EnergyError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say what measures, or why nothing does."""
+        return _header(self._session) if self._session else []
+
+    def fixture(self, request: pytest.FixtureRequest) -> MeasuringEnergy:
+        """The ``energy`` fixture of one test."""
+        item = request.node
+        assert self._session is not None, "a test runs after its collection has finished"
+        file, line, _ = item.location
+        workload: Facts = {}
+        for facts in self._config.hook.pytest_energy_workload(item=item):
+            workload |= facts or {}
+        energy = MeasuringEnergy(
+            self._session,
+            Place(item.nodeid, file, None if line is None else line + 1),
+            item.stash[MARKER],
+            workload,
+            self._show,
+        )
+        item.stash[FIXTURE] = energy
+        return energy
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+        """Gate the test when its body has ended."""
+        try:
+            returned = yield
+        except pytest.skip.Exception:
+            raise
+        except Exception:
+            self._conclude(pyfuncitem, failed=True)
+            raise
+        finally:
+            if self._terminal:
+                self._terminal.clear()
+        results = self._conclude(pyfuncitem, failed=False)
+        failures = [explain(result) for result in results if result.verdict.fails]
+        if failures:
+            pytest.fail("\n\n".join(failures), pytrace=False)
+        return returned
+
+    def _conclude(self, item: pytest.Function, *, failed: bool) -> list[Result]:
+        energy = item.stash.get(FIXTURE, None)
+        if energy is None or self._session is None:
+            return []
+        del item.stash[FIXTURE]  # a rerun of the same item makes a new one
+        results = [
+            conclude(
+                _test_failed(measured) if failed else measured, self._session, item.stash[MARKER]
+            )
+            for measured in energy.finish()
+        ]
+        for result in results:
+            item.user_properties.extend(properties(result))
+            self._config.hook.pytest_energy_result(config=self._config, result=result)
+        if results and not failed:
+            _publish_latency(item, results)
+        return results
+
+    def _show(self, benchmark: str, now: Progress) -> None:
+        if self._terminal:
+            self._terminal.update(benchmark, now.round, now.rounds, now.passes, now.energy_j)
+
+    def _amend_identity(self, identity: Facts) -> Facts:
+        told = self._config.hook.pytest_energy_identity(config=self._config, identity=identity)
+        for facts in told:
+            identity = {**identity, **(facts or {})}
+        return identity
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Save the results and write the reports."""
+        if self._session is not None:
+            self._written = write_outputs(self._session.close(), self._settings)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The table, what needs attention, and where the report is."""
+        if self._session is None or not self._session.results:
+            return
+        terminalreporter.section("energy")
+        for text, style in summary_lines(self._session.run, terminalreporter._tw.fullwidth):
+            terminalreporter.write_line(text, **({style: True} if style else {}))
+        for path in self._written:
+            terminalreporter.write_line(
+                f"energy: wrote {_relative(path, self._config.invocation_params.dir)}"
+            )
+
+
+def _uses_energy(item: pytest.Item) -> bool:
+    return "energy" in getattr(item, "fixturenames", ())
+
+
+def _read_marker(item: pytest.Item) -> MarkerSettings:
+    """The keywords of all energy markers of a test, the closest one first."""
+    keywords: dict[str, Any] = {}
+    for marker in item.iter_markers("energy"):
+        if marker.args:
+            raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.energy takes keywords only")
+        keywords = {**marker.kwargs, **keywords}
+    try:
+        return read_marker(keywords, item.nodeid)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _test_failed(measured: Measurement) -> Measurement:
+    message = "the test failed after this was measured"
+    reason = Reason(code=ReasonCode.TEST_FAILED, message=message, fatal=False)
+    return measured.model_copy(update={"reasons": [*measured.reasons, reason]})
+
+
+def _publish_latency(item: pytest.Function, results: list[Result]) -> None:
+    """Show the test's latencies in pytest-benchmark's table: those of its first benchmark."""
+    extra: Mapping[str, Any] = {
+        result.id: {
+            "status": result.status,
+            **{name: quantity.value for name, quantity in result.metrics.items()},
+        }
+        for result in results
+    }
+    rounds = [measured.duration_s / measured.passes for measured in results[0].rounds]
+    latency.publish(item._request, rounds, {"energy": extra})
+
+
+def _header(session: EnergySession) -> list[str]:
+    if session.meter is None:
+        told = session.unmeasured.message if session.unmeasured else "no meter"
+        return [f"energy: nothing measures joules here ({told})"]
+    info = session.meter.info
+    how = "estimated" if info.estimated else "measured"
+    device = session.environment.identity.get("device", "unknown device")
+    return [
+        f"energy: {how} by {info.name} ({info.source}) on {device};"
+        f" channels {', '.join(session.meter.channels)}; scale {session.scale}"
+    ]
+
+
+def _relative(path: Path, folder: Path) -> Path:
+    return path.relative_to(folder) if path.is_relative_to(folder) else path

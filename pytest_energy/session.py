@@ -1,0 +1,185 @@
+"""What one session shares: the open meter, the environment, the baselines, the results so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pytest_energy.assemble import Source
+from pytest_energy.baseline import BaselineStore
+from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
+from pytest_energy.environment import describe, slug
+from pytest_energy.measurement import (
+    Environment,
+    Facts,
+    Reason,
+    Result,
+    Run,
+    RunInfo,
+    save_run,
+)
+from pytest_energy.meters.base import (
+    Edge,
+    Meter,
+    MeterRequest,
+    MeterUnavailableError,
+    open_meter,
+)
+from pytest_energy.revision import Revision, read_revision
+from pytest_energy.settings import Scale, Settings
+
+
+@dataclass
+class EnergySession:
+    """Opened once, before the first benchmark; every result is on disk as soon as it is known."""
+
+    settings: Settings
+    root: Path
+    """Where test ids and files are relative to."""
+    meter: Meter | None
+    unmeasured: Reason | None
+    """Why there is no meter, where there is none."""
+    environment: Environment
+    store: BaselineStore
+    revision: Revision
+    intensity: Intensity | None = None
+    """Of the electricity, where the user said what to take."""
+    results: dict[str, Result] = field(default_factory=dict)
+    """By id, in the order in which they were first known."""
+    accepted: list[Path] = field(default_factory=list)
+    """Baseline files that this session wrote."""
+    _created: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    _opened_s: float = field(default_factory=time.perf_counter)
+    _edge: Edge | None = None
+    _run: Run | None = None
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        root: Path,
+        amend_identity: Callable[[Facts], Facts] = lambda identity: identity,
+    ) -> EnergySession:
+        """Read the baselines, then open the meter.
+
+        Args:
+            settings: The options, with paths that do not depend on the working directory.
+            root: The root folder of the tests.
+            amend_identity: Gives the identity that is kept and compared.
+
+        Raises:
+            EnergyError: A baseline cannot be read, the carbon intensity is not known, or a meter
+                that was asked for by its name cannot measure here.
+        """
+        intensity = _intensity(settings)
+        store = BaselineStore(settings.baselines)
+        store.check()
+        meter, unmeasured = _open_meter(settings)
+        described = describe(meter.environment if meter else None)
+        environment = described.model_copy(update={"identity": amend_identity(described.identity)})
+        session = cls(
+            settings, root, meter, unmeasured, environment, store, read_revision(root), intensity
+        )
+        session._edge = meter.begin() if meter else None
+        return session
+
+    @property
+    def source(self) -> Source:
+        """Where joules come from here."""
+        if self.meter is None:
+            return Source(unmeasured=self.unmeasured)
+        return Source(self.meter.info, self.meter.idle_power_w, intensity=self.intensity)
+
+    @property
+    def slug(self) -> str:
+        """The folder of this machine's baselines."""
+        return slug(self.environment.identity)
+
+    @property
+    def scale(self) -> Scale:
+        """``full`` where a GPU is measured, unless the option says otherwise."""
+        if self.settings.scale != "auto":
+            return "full" if self.settings.scale == "full" else "small"
+        channels = self.meter.channels if self.meter else ()
+        return "full" if any(channel.startswith("gpu") for channel in channels) else "small"
+
+    def accept(self, result: Result) -> None:
+        """Make a result the baseline of its benchmark."""
+        written = self.store.save(result, self.environment, self.slug, self.revision.commit)
+        self.accepted.extend(written)
+
+    def keep(self, result: Result) -> None:
+        """Take in a result, in place of an earlier one of the same benchmark, and save the run."""
+        self.results[result.id] = result
+        save_run(self.run, self.settings.json)
+
+    @property
+    def run(self) -> Run:
+        """The run as far as it is known."""
+        return self._run or self._describe(complete=False, energy_j=None)
+
+    def close(self) -> Run:
+        """Read what the whole session cost, close the meter and save the finished run."""
+        if self._run is None:
+            energy_j = self._spent_j()
+            self._run = self._describe(complete=True, energy_j=energy_j)
+            if self.meter:
+                self.meter.close()
+            save_run(self._run, self.settings.json)
+        return self._run
+
+    def _spent_j(self) -> float | None:
+        if self.meter is None or self._edge is None:
+            return None
+        reading = self.meter.end(self._edge)
+        return sum(reading.channels.values()) if reading.valid else None
+
+    def _describe(self, *, complete: bool, energy_j: float | None) -> Run:
+        idle = self.meter.idle_power_w if self.meter else {}
+        info = RunInfo(
+            energy_j=energy_j,
+            duration_s=round(time.perf_counter() - self._opened_s, 3),
+            commit=self.revision.commit,
+            branch=self.revision.branch,
+            dirty=self.revision.dirty,
+            idle_power_w={channel: power.value for channel, power in idle.items()},
+            meter=self.meter.info if self.meter else None,
+            unmeasured=self.unmeasured,
+            complete=complete,
+            settings={"scale": self.scale, **_in_force(self.settings)},
+            carbon=carbon_facts(self.intensity) if self.intensity else {},
+        )
+        return Run(
+            created=self._created,
+            environment=self.environment,
+            run=info,
+            benchmarks=list(self.results.values()),
+        )
+
+
+def _open_meter(settings: Settings) -> tuple[Meter | None, Reason | None]:
+    request = MeterRequest(devices=settings.devices, country=settings.country)
+    try:
+        return open_meter(settings.meter, request), None
+    except MeterUnavailableError as error:
+        if settings.meter != "auto":
+            raise
+        return None, error.reason
+
+
+def _intensity(settings: Settings) -> Intensity | None:
+    if settings.carbon_intensity is not None:
+        return given_intensity(settings.carbon_intensity)
+    return country_intensity(settings.country) if settings.country else None
+
+
+def _in_force(settings: Settings) -> Facts:
+    """The options that shaped the results; paths are left out, since they name the machine."""
+    return {
+        name: value
+        for name, value in vars(settings).items()
+        if isinstance(value, str | bool | int | float) and name != "scale"
+    }

@@ -1,0 +1,1 @@
+"""The plugin, driven as its users drive it."""

@@ -1,0 +1,125 @@
+"""A project with a meter of its own, whose joules a test's workload sets exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+METER = '''
+import json, os, time
+from pathlib import Path
+from pytest_energy.measurement import Environment, MeterInfo, Reason, ReasonCode
+from pytest_energy.meters.base import Edge, MeterUnavailableError, Reading
+
+SCRIPT = json.loads((Path(__file__).parent / "scripted.json").read_text())
+used_j = 0.0
+
+
+def work(seconds):
+    """What a benchmark runs: takes no time, and the scripted power for so many seconds."""
+    global used_j
+    used_j += seconds * SCRIPT["power_w"]
+
+
+class ScriptedMeter:
+    channels = ("gpu0",)
+    shortest_window_s = 0.0
+    idle_power_w = {}
+    info = MeterInfo(name="scripted", source="counter", estimated=SCRIPT["estimated"])
+    environment = Environment(identity={"device": SCRIPT["device"], "meter": "scripted"})
+
+    def begin(self):
+        return Edge(start=time.time(), time_s=time.perf_counter(), state=used_j)
+
+    def end(self, edge):
+        reasons = tuple(
+            Reason(code=ReasonCode(code), message=f"scripted {code}") for code in SCRIPT["faults"]
+        )
+        energy_j = used_j - edge.state
+        return Reading(
+            duration_s=time.perf_counter() - edge.time_s,
+            channels={} if "device-lost" in SCRIPT["faults"] else {"gpu0": energy_j},
+            budget={"resolution": energy_j * SCRIPT["uncertainty"]},
+            reasons=reasons,
+        )
+
+    def close(self):
+        pass
+
+
+def open_meter(request):
+    if SCRIPT["unavailable"]:
+        raise MeterUnavailableError(ReasonCode.NO_METER, SCRIPT["unavailable"])
+    return ScriptedMeter()
+'''
+
+
+QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
+"""Leave out what such a session does not use, but would import."""
+
+
+class Project:
+    """A folder with tests in it, on a machine with a scripted meter."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        info = pytester.mkdir("scripted_meter-1.0.dist-info")
+        (info / "METADATA").write_text(
+            "Metadata-Version: 2.1\nName: scripted-meter\nVersion: 1.0\n"
+        )
+        (info / "entry_points.txt").write_text(
+            "[pytest_energy.meters]\nscripted = scripted_meter:open_meter\n"
+        )
+        pytester.makepyfile(scripted_meter=METER)
+        self.script()
+
+    def script(self, **changes: Any) -> None:
+        """Say what the meter is like from now on."""
+        script = {
+            "power_w": 100.0,
+            "device": "Scripted Card",
+            "estimated": False,
+            "uncertainty": 0.001,
+            "faults": [],
+            "unavailable": "",
+        }
+        (self.pytester.path / "scripted.json").write_text(json.dumps({**script, **changes}))
+
+    def write(self, body: str) -> None:
+        """Write the project's one test file."""
+        self.pytester.makepyfile(test_it=f"import pytest\nfrom scripted_meter import work\n{body}")
+
+    def run(self, *arguments: str) -> pytest.RunResult:
+        """Run pytest with ``--energy`` on the scripted meter, in a process of its own."""
+        return self.pytester.runpytest_subprocess(
+            "--energy", "--energy-meter=scripted", *QUICK, *arguments
+        )
+
+    def results(self) -> dict[str, Any]:
+        """The results of the last run."""
+        data: dict[str, Any] = json.loads(self.path(".energy/results.json").read_text())
+        return data
+
+    def benchmark(self, name: str = "test_it") -> dict[str, Any]:
+        """The benchmark of that name in the results of the last run."""
+        found = [item for item in self.results()["benchmarks"] if item["id"].endswith(f"::{name}")]
+        assert len(found) == 1
+        return dict(found[0])
+
+    def path(self, name: str) -> Path:
+        """A path inside the project."""
+        return self.pytester.path / name
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project on a machine with a scripted meter."""
+    monkeypatch.setenv("PYTHONPATH", str(pytester.path))
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITLAB_CI", "PYTEST_XDIST_WORKER"):
+        monkeypatch.delenv(name, raising=False)
+    return Project(pytester)

@@ -1,0 +1,208 @@
+"""What a test may call, and what is kept of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.conftest import Project
+
+CALL = """
+def test_it(energy):
+    assert energy(lambda x: work(0.01) or x, 42) == 42
+    assert energy.measurement.energy.value == pytest.approx(1.0)
+"""
+
+
+def test_without_the_option_the_body_runs_once(pytester: pytest.Pytester) -> None:
+    """A test that uses the fixture is a plain test, needs no GPU, and says nothing of energy."""
+    pytester.makepyfile(
+        """
+        calls = []
+
+        def test_it(energy):
+            assert not energy.enabled
+            assert energy(lambda x: calls.append(x) or x, 42) == 42
+            energy.pedantic(calls.append, args=(1,), rounds=5, iterations=7)
+            energy.training(lambda: calls.append("epoch"), evaluate=lambda: calls.append("eval"))
+            with energy.window("inside"):
+                calls.append("window")
+            energy.record(accuracy=0.5)
+            assert energy.measurement is None
+            assert calls == [42, 1, "epoch", "eval", "window"]
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*energy:*")
+    assert not (pytester.path / ".energy").exists()
+
+
+def test_a_call_is_measured(project: Project) -> None:
+    """Warm-up, rounds and passes are run; joules are per call; the value is returned."""
+    project.write(CALL)
+    result = project.run("--energy-passes=7", "--energy-rounds=4")
+    result.assert_outcomes(passed=1)
+    benchmark = project.benchmark()
+    assert benchmark["kind"] == "call"
+    assert benchmark["status"] == "measured"
+    assert [done["passes"] for done in benchmark["rounds"]] == [7] * 4
+    energy = benchmark["metrics"]["energy_j"]
+    assert energy["value"] == pytest.approx(1.0)
+    assert energy["unit"] == "J/call"
+    assert energy["uncertainty"] > 0
+
+
+def test_pedantic_calls_setup_outside_the_window(project: Project) -> None:
+    """What setup uses is not counted; warm-up rounds are not measured."""
+    project.write(
+        """
+def setup():
+    work(5)
+    return (0.01,), {}
+
+def test_it(energy):
+    energy.pedantic(work, setup=setup, rounds=2, warmup_rounds=3)
+"""
+    )
+    project.run().assert_outcomes(passed=1)
+    benchmark = project.benchmark()
+    assert [done["energy_j"] for done in benchmark["rounds"]] == pytest.approx([1.0, 1.0])
+
+
+def test_windows_are_benchmarks_of_their_own(project: Project) -> None:
+    """Each name is a benchmark; entered again, it gets another round."""
+    project.write(
+        """
+def test_it(energy):
+    for _ in range(2):
+        with energy.window("prefill"):
+            work(0.02)
+        with energy.window("decode"):
+            work(0.01)
+"""
+    )
+    project.run().assert_outcomes(passed=1)
+    assert len(project.benchmark("prefill")["rounds"]) == 2
+    assert project.benchmark("prefill")["metrics"]["energy_j"]["value"] == pytest.approx(2.0)
+    assert project.benchmark("decode")["metrics"]["energy_j"]["value"] == pytest.approx(1.0)
+
+
+def test_training_is_measured_by_epoch_and_scaled(project: Project) -> None:
+    """One epoch warms up; the others are windows; accuracy gives the Score."""
+    project.write(
+        """
+epochs = []
+
+def train():
+    epochs.append(1)
+    work(36)
+    return {"data_wait_share": 0.25}
+
+def test_it(energy):
+    energy.training(train, epochs=9, scale_to=200, evaluate=lambda: 0.9)
+    energy.record(top5=0.99)
+    assert len(epochs) == 4
+"""
+    )
+    project.run("--energy-epochs=3").assert_outcomes(passed=1)
+    metrics = project.benchmark()["metrics"]
+    assert metrics["energy_j"]["value"] == pytest.approx(3600.0)
+    assert metrics["energy_j"]["unit"] == "J/epoch"
+    assert metrics["total_energy_j"]["value"] == pytest.approx(720_000.0)
+    assert metrics["accuracy"]["value"] == 0.9
+    # four epochs of 1 Wh led to the accuracy
+    assert metrics["score_per_kwh"]["value"] == pytest.approx(0.9 / 0.004)
+    assert metrics["data_wait_share"]["value"] == 0.25
+    assert metrics["top5"]["value"] == 0.99
+
+
+def test_a_model_is_measured_with_its_facts(project: Project) -> None:
+    """Parameters, MACs and FLOPs of the stated input come with the joules a pass."""
+    project.write(
+        """
+def test_it(energy):
+    import torch
+
+    class Model(torch.nn.Linear):
+        def forward(self, x):
+            work(0.01)
+            assert not self.training
+            return super().forward(x)
+
+    energy.inference(Model(8, 4), input_shape=(8,), workload={"model": "linear"})
+"""
+    )
+    project.run("--energy-scale=small").assert_outcomes(passed=1)
+    benchmark = project.benchmark()
+    assert benchmark["workload"] == {
+        "model": "linear",
+        "technique": "baseline",
+        "input_shape": [8],
+        "batch_size": 1,
+        "data": "random",
+        "scale": "small",
+    }
+    metrics = {name: item["value"] for name, item in benchmark["metrics"].items()}
+    assert metrics["params"] == 36
+    assert metrics["macs"] == 32
+    assert metrics["flops"] == 64
+    assert metrics["energy_j"] == pytest.approx(1.0)
+    assert [done["passes"] for done in benchmark["rounds"]] == [20] * 3
+
+
+def test_the_marker_wins_over_the_command_line(project: Project) -> None:
+    """Rounds of the marker closest to the test are run."""
+    project.write("@pytest.mark.energy(rounds=2)\n" + CALL.lstrip())
+    project.run("--energy-rounds=5", "--energy-passes=1").assert_outcomes(passed=1)
+    assert len(project.benchmark()["rounds"]) == 2
+
+
+def test_a_second_measurement_in_a_test_is_refused(project: Project) -> None:
+    """The error says what to use instead."""
+    project.write(
+        """
+def test_it(energy):
+    energy(work, 0.01)
+    energy(work, 0.01)
+"""
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*UsageError: test_it.py::test_it: the energy fixture measures*"])
+
+
+def test_an_absolute_budget_is_an_assertion(project: Project) -> None:
+    """A failed assertion after measuring keeps the measurement, and says that the test failed."""
+    project.write(
+        """
+def test_it(energy):
+    energy(work, 0.01)
+    assert energy.measurement.energy.value < 0.5
+"""
+    )
+    project.run("--energy-update").assert_outcomes(failed=1)
+    benchmark = project.benchmark()
+    assert benchmark["status"] == "measured"
+    assert [reason["code"] for reason in benchmark["reasons"]] == ["test-failed"]
+    assert not project.path("baselines").exists()
+
+
+def test_conftest_hooks_take_part(project: Project) -> None:
+    """Hooks add workload facts and identity, and see each result."""
+    project.pytester.makeconftest(
+        """
+        def pytest_energy_workload(item):
+            return {"data": "cifar10"}
+
+        def pytest_energy_identity(config, identity):
+            return {"rack": "B"}
+
+        def pytest_energy_result(config, result):
+            print("seen", result.id, result.verdict.outcome)
+        """
+    )
+    project.write(CALL)
+    result = project.run("-s")
+    result.stdout.fnmatch_lines(["*seen test_it.py::test_it new*"])
+    assert project.benchmark()["workload"]["data"] == "cifar10"
+    assert project.results()["environment"]["identity"]["rack"] == "B"

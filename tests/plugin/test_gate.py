@@ -1,0 +1,171 @@
+"""What the gate does with a second run: the life of one benchmark from new to accepted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.plugin.conftest import Project
+
+CALL = """
+def test_it(energy):
+    energy(work, 0.01)
+"""
+
+
+@pytest.fixture
+def kept(project: Project) -> Project:
+    """A project with an accepted baseline of 1 J a call."""
+    project.write(CALL)
+    project.run("--energy-update").assert_outcomes(passed=1)
+    return project
+
+
+def test_a_first_run_passes_and_says_what_to_do(project: Project) -> None:
+    """Without a baseline the outcome is new, nothing fails, and the command to accept is told."""
+    project.write(CALL)
+    result = project.run()
+    assert result.ret == 0
+    assert project.benchmark()["verdict"]["outcome"] == "new"
+    result.stdout.fnmatch_lines(["*--energy-update*"])
+    assert not project.path("baselines").exists()
+
+
+def test_an_unchanged_run_passes(kept: Project) -> None:
+    """The same joules are unchanged."""
+    assert kept.run().ret == 0
+    assert kept.benchmark()["verdict"]["outcome"] == "unchanged"
+
+
+def test_ten_percent_more_fails_and_is_explained(kept: Project) -> None:
+    """The failure says before and after, change against tolerance, cause, and what to do."""
+    kept.script(power_w=110.0)
+    result = kept.run()
+    assert result.ret == 1
+    result.assert_outcomes(failed=1)
+    assert kept.benchmark()["verdict"]["outcome"] == "regressed"
+    output = result.stdout.str()
+    assert "+10" in output
+    assert "5 %" in output
+    assert "--energy-update" in output
+    assert "Traceback" not in output
+
+
+def test_an_accepted_regression_is_the_new_baseline(kept: Project) -> None:
+    """After --energy-update the same joules pass."""
+    kept.script(power_w=110.0)
+    assert kept.run("--energy-update").ret == 0
+    assert kept.run().ret == 0
+    assert kept.benchmark()["verdict"]["outcome"] == "unchanged"
+
+
+def test_less_energy_is_an_improvement(kept: Project) -> None:
+    """Ten percent less passes and is called improved."""
+    kept.script(power_w=90.0)
+    assert kept.run().ret == 0
+    assert kept.benchmark()["verdict"]["outcome"] == "improved"
+
+
+def test_a_wider_tolerance_accepts(kept: Project) -> None:
+    """The tolerance of the option is the one that is applied."""
+    kept.script(power_w=110.0)
+    assert kept.run("--energy-tolerance=0.2").ret == 0
+
+
+def test_the_ini_file_sets_the_tolerance(kept: Project) -> None:
+    """Every option has an ini twin, and the command line wins over it."""
+    kept.pytester.makeini("[pytest]\nenergy_tolerance = 20%\n")
+    kept.script(power_w=110.0)
+    assert kept.run().ret == 0
+    assert kept.run("--energy-tolerance=5%").ret == 1
+
+
+def test_the_marker_sets_the_tolerance(kept: Project) -> None:
+    """The marker wins over the command line."""
+    kept.write("@pytest.mark.energy(tolerance=0.2)\n" + CALL.lstrip())
+    kept.script(power_w=110.0)
+    assert kept.run("--energy-tolerance=0.01").ret == 0
+
+
+def test_another_device_is_incomparable(kept: Project) -> None:
+    """Joules of unlike hardware are not compared, and the difference is named."""
+    kept.script(device="Another Card", power_w=500.0)
+    result = kept.run()
+    assert result.ret == 0
+    verdict = kept.benchmark()["verdict"]
+    assert verdict["outcome"] == "incomparable"
+    assert {"name": "identity.device", "before": "Scripted Card", "after": "Another Card"} in (
+        verdict["differences"]
+    )
+    result.stdout.fnmatch_lines(["*Another Card*"])
+
+
+def test_another_workload_is_incomparable(kept: Project) -> None:
+    """A stale baseline cannot gate: the workload that it was made with is another one."""
+    kept.pytester.makeconftest("def pytest_energy_workload(item): return {'data': 'mnist'}")
+    assert kept.run().ret == 0
+    assert kept.benchmark()["verdict"]["outcome"] == "incomparable"
+
+
+def test_an_estimate_that_rises_does_not_fail(project: Project) -> None:
+    """An estimate meets its like; its rise is told, and fails in strict mode only."""
+    project.write(CALL)
+    project.script(estimated=True)
+    project.run("--energy-update").assert_outcomes(passed=1)
+    project.script(estimated=True, power_w=120.0)
+    assert project.run().ret == 0
+    assert project.benchmark()["verdict"]["outcome"] == "regressed"
+    assert project.run("--energy-strict").ret == 1
+
+
+def test_strict_mode_fails_without_a_baseline(project: Project) -> None:
+    """Strict means that every benchmark was compared and found good."""
+    project.write(CALL)
+    assert project.run("--energy-strict").ret == 1
+
+
+@pytest.mark.parametrize("fault", ["counter-reset", "device-lost", "contended"])
+def test_a_faulty_measurement_is_invalid(kept: Project, fault: str) -> None:
+    """It ends in its typed outcome, is not accepted, and no joule of it is compared."""
+    kept.script(faults=[fault], power_w=300.0)
+    before = sorted(kept.path("baselines").rglob("*.json"))
+    result = kept.run("--energy-update")
+    assert result.ret == 0
+    benchmark = kept.benchmark()
+    assert benchmark["status"] == "invalid"
+    assert benchmark["verdict"]["outcome"] == "invalid"
+    assert [reason["code"] for reason in benchmark["reasons"]] == [fault]
+    assert "energy_j" not in benchmark["metrics"]
+    assert sorted(kept.path("baselines").rglob("*.json")) == before
+    assert kept.run("--energy-strict").ret == 1
+    kept.script()
+    assert kept.run().ret == 0
+    assert kept.benchmark()["verdict"]["outcome"] == "unchanged"
+
+
+def test_accepting_prints_what_was_written(project: Project) -> None:
+    """The files that changed are named, so that they can be committed."""
+    project.write(CALL)
+    result = project.run("--energy-update")
+    (written,) = project.path("baselines").rglob("*.json")
+    result.stdout.fnmatch_lines([f"*{written.relative_to(project.path('.'))}*"])
+    kept = json.loads(written.read_text())
+    assert kept["id"] == "test_it.py::test_it"
+
+
+def test_facts_gate_where_nothing_measures_joules(project: Project) -> None:
+    """More FLOPs than the baseline fail the test on a machine without any meter."""
+    project.script(unavailable="no card in this machine")
+    model = """
+def test_it(energy):
+    import torch
+    energy.inference(torch.nn.Linear(8, {width}), input_shape=(8,), passes=1, rounds=1)
+"""
+    project.write(model.format(width=4))
+    automatic = ("--energy-meter=auto", "-p", "no:benchmark")
+    assert project.run("--energy-update", *automatic).ret == 0
+    project.write(model.format(width=5))
+    result = project.run(*automatic)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*flops*"])

@@ -1,0 +1,192 @@
+"""A session from its start to its end: options, errors, interruption, other plugins."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.plugin.conftest import Project
+
+CALL = """
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_it(energy, n):
+    energy(work, 0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--energy-tolerance=abc"], "--energy-tolerance=abc: expected a fraction"),
+        (["--energy-passes=0"], "--energy-passes=0: expected a whole number of at least 1"),
+        (["--energy-meter=sundial"], "no meter 'sundial'"),
+    ],
+)
+def test_a_bad_option_stops_the_session(
+    project: Project, arguments: list[str], message: str
+) -> None:
+    """One line on the error stream, exit status 4, and no test has run."""
+    project.write(CALL)
+    result = project.run(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}*"])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+    assert not project.path(".energy").exists()
+
+
+def test_an_unknown_marker_keyword_stops_the_session(project: Project) -> None:
+    """The error names the test and the keyword before anything is measured."""
+    project.write("@pytest.mark.energy(tolerence=0.1)\ndef test_it(energy): energy(work, 1)")
+    result = project.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: test_it.py::test_it: unknown keyword 'tolerence'*"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "{", "*not JSON*"),
+        (lambda text: text.replace("baseline/1", "baseline/99"), "*schema*99*"),
+        (lambda text: text.replace('"id":', '"di":'), "*id: field required*"),
+    ],
+)
+def test_a_broken_baseline_stops_the_session(
+    project: Project, change: object, message: str
+) -> None:
+    """The error names the file and its fault before anything is measured; the file stays."""
+    assert callable(change)
+    project.write(CALL)
+    project.run("--energy-update")
+    file = min(project.path("baselines").rglob("*.json"))
+    broken = change(file.read_text())
+    file.write_text(broken)
+    result = project.run("--energy-update")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{file.name}{message}"])
+    assert file.read_text() == broken
+
+
+def test_a_killed_run_keeps_what_was_finished(project: Project) -> None:
+    """The results are on disk after each benchmark, whole, and say that the run did not end."""
+    project.write(
+        CALL
+        + """
+def test_killed(energy):
+    import os
+    os._exit(9)
+"""
+    )
+    project.run()
+    results = project.results()
+    assert len(results["benchmarks"]) == 3
+    assert results["run"]["complete"] is False
+
+
+def test_a_skipped_test_leaves_nothing(project: Project) -> None:
+    """Also where it is skipped after it has measured."""
+    project.write("def test_it(energy):\n    energy(work, 1)\n    pytest.skip('enough')")
+    project.run().assert_outcomes(skipped=1)
+    assert project.results()["benchmarks"] == []
+
+
+def test_what_the_session_itself_spent_is_in_the_results(project: Project) -> None:
+    """All joules between its first and its last moment, warm-up and setup included."""
+    project.write("def test_it(energy):\n    work(3)\n    energy(work, 0.01)\n")
+    project.run("--energy-passes=1", "--energy-rounds=1")
+    run = project.results()["run"]
+    assert run["energy_j"] == pytest.approx(302.0)
+    assert run["complete"] is True
+
+
+def test_nothing_is_opened_without_an_energy_test(project: Project) -> None:
+    """--energy in a project without energy tests changes nothing."""
+    project.write("def test_it(): pass")
+    result = project.run()
+    result.assert_outcomes(passed=1)
+    assert not project.path(".energy").exists()
+
+
+def test_auto_says_why_nothing_measures(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any meter the test runs, its joules are unmeasured, the reason is told."""
+    project.pytester.makeconftest(
+        "import sys; sys.modules['pynvml'] = None; sys.modules['codecarbon'] = None\n"
+        "sys.modules['codecarbon.external'] = None"
+    )
+    project.write(CALL)
+    result = project.run("--energy-meter=auto")
+    assert result.ret == 0
+    benchmark = project.benchmark("test_it[1]")
+    assert benchmark["status"] == "unmeasured"
+    assert "energy_j" not in benchmark["metrics"]
+    assert benchmark["metrics"]["latency_s"]["value"] > 0
+    result.stdout.fnmatch_lines(["energy: nothing measures joules here*"])
+
+
+def test_latency_goes_to_pytest_benchmark(project: Project) -> None:
+    """Its table, its JSON and its comparison work, with the joules as extra information."""
+    project.write(CALL)
+    result = project.run("--benchmark-json=b.json", "--benchmark-autosave", "--energy-rounds=4")
+    result.stdout.fnmatch_lines(["*Name (time in *", "test_it*"])
+    recorded = json.loads(project.path("b.json").read_text())["benchmarks"]
+    assert [item["stats"]["rounds"] for item in recorded] == [4, 4, 4]
+    ours = project.benchmark("test_it[1]")
+    assert recorded[0]["stats"]["mean"] == pytest.approx(ours["metrics"]["latency_s"]["value"])
+    extra = recorded[0]["extra_info"]["energy"]["test_it.py::test_it[1]"]
+    assert extra["energy_j"] == pytest.approx(1.0)
+    compared = project.run("--benchmark-compare", "--benchmark-compare-fail=mean:1000000%")
+    assert compared.ret == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--benchmark-disable"], ["-p", "no:benchmark"], ["-n", "2"]]
+)
+def test_measuring_goes_on_without_pytest_benchmark(project: Project, arguments: list[str]) -> None:
+    """It is disabled, absent, or switches itself off under xdist: joules are measured."""
+    project.write(CALL)
+    result = project.run(*arguments)
+    result.assert_outcomes(passed=3)
+    assert [item["status"] for item in project.results()["benchmarks"]] == ["measured"] * 3
+    assert "not used at all" not in result.stdout.str()
+
+
+def test_benchmark_only_keeps_energy_tests(project: Project) -> None:
+    """An energy test is a benchmark to pytest-benchmark's selection, too."""
+    project.write(CALL + "\ndef test_other(): pass\n")
+    project.run("--benchmark-only").assert_outcomes(passed=3, skipped=1)
+    project.run("--benchmark-skip").assert_outcomes(passed=1, skipped=3)
+
+
+def test_both_fixtures_may_be_used(project: Project) -> None:
+    """The test's own use of the benchmark fixture stays its own."""
+    project.write(
+        "def test_it(energy, benchmark):\n    benchmark(lambda: 1)\n    energy(work, 0.01)\n"
+    )
+    project.run().assert_outcomes(passed=1)
+    assert project.benchmark()["status"] == "measured"
+
+
+def test_reports_are_written_and_named(project: Project) -> None:
+    """HTML always, Markdown where asked for; the terminal says where."""
+    project.write(CALL)
+    result = project.run("--energy-markdown=out/summary.md")
+    result.stdout.fnmatch_lines(["*.energy/report.html*"])
+    assert "test_it" in project.path(".energy/report.html").read_text()
+    assert "test_it" in project.path("out/summary.md").read_text()
+
+
+def test_junit_properties_carry_the_joules(project: Project) -> None:
+    """CI systems that read JUnit files get them, too."""
+    project.write(CALL)
+    project.run("--junitxml=junit.xml")
+    assert "energy_j" in project.path("junit.xml").read_text()
+
+
+def test_help_names_every_option(project: Project) -> None:
+    """The options and their ini twins are in pytest's own help."""
+    from pytest_energy.settings import OPTIONS
+
+    text = project.pytester.runpytest_subprocess("--help").stdout.str()
+    for option in OPTIONS:
+        assert option.flag in text
+        assert option.ini in text
