@@ -85,10 +85,17 @@ class CounterSource:
             ended_s: When it ended.
         """
         closing = next_ticks(self._tickers)
-        if ended_s - started_s < LONG_WINDOW_TICKS * self.period_s or not self._gap_power:
+        fresh = ended_s - started_s < LONG_WINDOW_TICKS * self.period_s or not self._gap_power
+        if fresh:
             self._learn_gap_power(closing, next_ticks(self._tickers))
         return {
-            channel: self._joules(channel, opening[channel], closing[channel], started_s, ended_s)
+            channel: _joules(
+                opening[channel],
+                closing[channel],
+                started_s,
+                ended_s,
+                self._power_of_gaps(channel, fresh),
+            )
             for channel in self.channels
         }
 
@@ -97,35 +104,42 @@ class CounterSource:
         earlier: Mapping[str, Tick | SensorError],
         later: Mapping[str, Tick | SensorError],
     ) -> None:
-        for channel in self.channels:
-            first, second = earlier[channel], later[channel]
+        for ticker in self._tickers:
+            first, second = earlier[ticker.name], later[ticker.name]
             if isinstance(first, Tick) and isinstance(second, Tick):
-                power = mean_power(first, second)
+                power = mean_power(first, second, ticker.period_s, ticker.drift)
                 if power.value_w >= 0:  # else the counter was reset between them
-                    self._gap_power[channel] = power
+                    self._gap_power[ticker.name] = power
 
-    def _joules(
-        self,
-        channel: str,
-        opening: Tick | SensorError,
-        closing: Tick | SensorError,
-        started_s: float,
-        ended_s: float,
-    ) -> Joules | SensorError:
-        for tick in (opening, closing):
-            if isinstance(tick, SensorError):
-                return tick
-        assert isinstance(opening, Tick)
-        assert isinstance(closing, Tick)
-        if closing.energy_j < opening.energy_j:
-            return SensorError(
-                ReasonCode.COUNTER_RESET,
-                f"{channel}: the energy counter went back from {opening.energy_j:.3f} J to "
-                f"{closing.energy_j:.3f} J during the window; was the driver reloaded?",
-            )
+    def _power_of_gaps(self, channel: str, fresh: bool) -> Power:
+        """The power learned after a window: this one, or an earlier one, which is less certain."""
         idle = self.idle_power_w[channel]
-        power = self._gap_power.get(channel, Power(idle.value, combine(idle.budget.values())))
-        return window_joules(opening, closing, started_s, ended_s, power)
+        idling = Power(idle.value, combine(idle.budget.values()))
+        learned = self._gap_power.get(channel, idling)
+        if fresh:
+            return learned
+        apart_w = uniform(learned.value_w - idling.value_w)
+        return Power(learned.value_w, combine((learned.uncertainty_w, apart_w)))
+
+
+def _joules(
+    opening: Tick | SensorError,
+    closing: Tick | SensorError,
+    started_s: float,
+    ended_s: float,
+    gap: Power,
+) -> Joules | SensorError:
+    if isinstance(opening, SensorError):
+        return opening
+    if isinstance(closing, SensorError):
+        return closing
+    if closing.energy_j < opening.energy_j:
+        return SensorError(
+            ReasonCode.COUNTER_RESET,
+            f"the energy counter went back from {opening.energy_j:.3f} J to "
+            f"{closing.energy_j:.3f} J during the window; was the driver reloaded?",
+        )
+    return window_joules(opening, closing, started_s, ended_s, gap)
 
 
 def window_joules(
@@ -148,12 +162,28 @@ def window_joules(
     )
 
 
-def mean_power(earlier: Tick, later: Tick) -> Power:
-    """The mean power between two ticks."""
+def mean_power(
+    earlier: Tick, later: Tick, period_s: float | None = None, drift: float = 0.0
+) -> Power:
+    """The mean power between two ticks.
+
+    Args:
+        earlier: A tick.
+        later: A later one.
+        period_s: The counter's period. Where both ticks may lie on it, it tells the time between
+            them better than the reads around them do.
+        drift: Standard uncertainty of the period, as a share of it.
+    """
     time_s = later.time_s - earlier.time_s
+    time_u = combine((uniform(earlier.width_s), uniform(later.width_s)))
+    if period_s is not None:
+        regular_s = max(1, round(time_s / period_s)) * period_s
+        reach_s = (earlier.width_s + later.width_s) / 2
+        if abs(regular_s - time_s) <= reach_s < period_s / 2:
+            time_s, time_u = regular_s, drift * regular_s
     power_w = (later.energy_j - earlier.energy_j) / time_s
-    moments_s = combine((uniform(earlier.width_s), uniform(later.width_s)))
-    return Power(power_w, abs(power_w) * moments_s / time_s)
+    resolution_w = math.sqrt(2) * uniform(RESOLUTION_J) / time_s
+    return Power(power_w, combine((power_w * time_u / time_s, resolution_w)))
 
 
 def idle_power(ticks: Sequence[Tick]) -> Quantity:

@@ -134,7 +134,9 @@ def read_fields(handle: Handle, fields: Iterable[int]) -> dict[int, FieldValue]:
     read = {}
     for answer in answers or ():
         if answer.nvmlReturn == pynvml.NVML_SUCCESS:
-            read[answer.fieldId] = FieldValue(_number(answer), answer.timestamp * 1e-6)
+            read[answer.fieldId] = FieldValue(
+                number(answer.value, answer.valueType), answer.timestamp * 1e-6
+            )
         elif answer.nvmlReturn not in ABSENT:
             raise failure(answer.nvmlReturn, f"field {answer.fieldId}")
     return read
@@ -151,5 +153,6 @@ _MEMBERS = {
 }
 
 
-def _number(answer: Any) -> float:
-    return float(getattr(answer.value, _MEMBERS[answer.valueType]))
+def number(value: Any, kind: int) -> float:
+    """The member of NVML's union of values that ``kind`` (``nvmlValueType_t``) names."""
+    return float(getattr(value, _MEMBERS[kind]))

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
+from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode, Trace
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.nvml import library, validity
+from pytest_energy.meters.nvml.collector import Collector, HelperCollector, Samples
 from pytest_energy.meters.nvml.counter import CounterSource, Joules
 from pytest_energy.meters.nvml.identity import describe
 from pytest_energy.meters.nvml.library import SensorError
+from pytest_energy.meters.nvml.power import PowerSource
 from pytest_energy.meters.nvml.processes import wait_until_alone
+from pytest_energy.meters.nvml.samples import PowerSensor, Sample, power_sensor
 from pytest_energy.meters.nvml.selection import Device, select_devices
 from pytest_energy.meters.nvml.sensors import Snapshot, counter_of, processes_on, take_snapshot
 from pytest_energy.meters.nvml.ticks import Tick
+from pytest_energy.traces import encode, integrate, reduce_samples
 
+IDLE_S = 0.5
+"""How long the idle power is sampled where there is no counter."""
+COMPARED_SAMPLES = 20
+"""From so many samples on, the joules by power samples are compared with the counter's."""
 GAIN_LIMIT = 0.05
 """Boards of one model read within ±5 % of the truth. Source: arXiv 2312.02741, section 5."""
 
@@ -29,16 +39,17 @@ def open_nvml(request: MeterRequest) -> NvmlMeter:
         MeterUnavailableError: It cannot measure here; with the reason and the remedy.
     """
     library.start()
-    try:
-        devices = select_devices(request.devices)
-        _wait_for(devices, request.wait_idle_s)
-        return NvmlMeter(devices, _counters(devices), describe(devices), request.thresholds)
-    except SensorError as error:
-        library.stop()
-        raise MeterUnavailableError(error.reason.code, error.reason.message) from None
-    except BaseException:
-        library.stop()
-        raise
+    with ExitStack() as undo:
+        undo.callback(library.stop)
+        try:
+            devices = select_devices(request.devices)
+            _wait_for(devices, request.wait_idle_s)
+            instruments = _instruments(devices, request.traces, undo)
+            meter = NvmlMeter(devices, instruments, request.thresholds, undo)
+        except SensorError as error:
+            raise MeterUnavailableError(error.reason.code, error.reason.message) from None
+        undo.pop_all()
+    return meter
 
 
 def _wait_for(devices: Sequence[Device], limit_s: float) -> None:
@@ -53,16 +64,69 @@ def _wait_for(devices: Sequence[Device], limit_s: float) -> None:
         )
 
 
-def _counters(devices: Sequence[Device]) -> CounterSource:
-    readers = {device.channel: counter_of(device) for device in devices}
-    present = {channel: read for channel, read in readers.items() if read is not None}
-    if missing := sorted(readers.keys() - present.keys()):
-        raise MeterUnavailableError(
-            ReasonCode.UNSUPPORTED,
-            f"NVML: no energy counter on {', '.join(missing)}: measure a Volta or newer GPU that "
-            "is not split by MIG or virtualised",
-        )
-    return CounterSource(present)
+@dataclass(frozen=True)
+class Instruments:
+    """What the devices are measured with; each channel has one source."""
+
+    counter: CounterSource | None
+    power: PowerSource | None
+    sensors: Mapping[str, PowerSensor]
+    """How power samples are had, by channel, where they are."""
+    collector: Collector | None
+    """What collects them; ``None`` where nobody wants them."""
+
+    @property
+    def sources(self) -> tuple[CounterSource | PowerSource, ...]:
+        """Those in use."""
+        return tuple(source for source in (self.counter, self.power) if source is not None)
+
+
+def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> Instruments:
+    counters = {d.channel: read for d in devices if (read := counter_of(d)) is not None}
+    sensors = {d.channel: s for d in devices if (s := power_sensor(d.handle)) is not None}
+    uncounted = {c: sensor for c, sensor in sensors.items() if c not in counters}
+    if missing := [d for d in devices if d.channel not in counters | uncounted]:
+        raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(missing))
+    wanted = [d for d in devices if d.channel in (sensors if traces else uncounted)]
+    collector = HelperCollector(wanted) if wanted else None
+    if collector is not None:
+        undo.callback(collector.close)
+    power = PowerSource(uncounted, _idle_samples(collector)) if collector and uncounted else None
+    return Instruments(CounterSource(counters) if counters else None, power, sensors, collector)
+
+
+def _no_sensor(devices: Sequence[Device]) -> str:
+    named = ", ".join(f"{device.channel} ({device.candidate.name})" for device in devices)
+    text = f"NVML: neither an energy counter nor a power sensor on {named}"
+    if any(device.candidate.place for device in devices):
+        return f"{text}: a MIG instance has none; measure the whole GPU by its UUID (GPU-…)"
+    return f"{text}: virtual GPUs often have none; measure on the host, or with another meter"
+
+
+def _idle_samples(collector: Collector) -> Samples:
+    collector.begin()
+    time.sleep(IDLE_S)
+    return collector.end()
+
+
+class Phases:
+    """Shares of a period, spread so that a few in turn lie apart and none follows from another.
+
+    Steps of the golden ratio alone would spread them most evenly, but would be the same again and
+    again to a load whose period is a fraction of the tick; the part left to chance prevents that.
+    """
+
+    STEP = (math.sqrt(5) - 1) / 2
+    CHANCE = 0.4
+
+    def __init__(self) -> None:
+        self._random = random.Random()  # the measured program's seed is left alone
+        self._last = self._random.random()
+
+    def next(self) -> float:
+        """The next one, from 0 up to 1."""
+        self._last = (self._last + self.STEP) % 1.0
+        return (self._last + self.CHANCE * self._random.random()) % 1.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +135,8 @@ class _Opened:
 
     before: Mapping[str, Snapshot | SensorError]
     ticks: Mapping[str, Tick | SensorError]
+    collecting: SensorError | None
+    """Why no power samples are collected, where they should be."""
 
 
 class NvmlMeter:
@@ -79,63 +145,145 @@ class NvmlMeter:
     def __init__(
         self,
         devices: Sequence[Device],
-        source: CounterSource,
-        environment: Environment,
+        instruments: Instruments,
         thresholds: Mapping[str, float],
+        close: ExitStack,
     ) -> None:
+        """Put a meter together from what is open already.
+
+        Args:
+            devices: What is measured.
+            instruments: What it is measured with.
+            thresholds: Limits of the validity checks by reason code, where not the default.
+            close: Closes all that is open.
+        """
         self._devices = devices
-        self._source = source
+        self._instruments = instruments
         self._limits = validity.limits(thresholds)
-        self._phases = random.Random()
-        self._open = True
-        self.environment: Environment = environment
+        self._phases = Phases()
+        sources = instruments.sources
+        self._period_s = max(source.period_s for source in sources)
+        self.environment: Environment = describe(devices)
         self.channels = tuple(device.channel for device in devices)
-        self.idle_power_w: Mapping[str, Quantity] = source.idle_power_w
-        self.shortest_window_s = source.shortest_window_s
+        self.idle_power_w: Mapping[str, Quantity] = {
+            channel: power for source in sources for channel, power in source.idle_power_w.items()
+        }
+        self.shortest_window_s = max(source.shortest_window_s for source in sources)
         self.info = MeterInfo(
             name="nvml",
-            source=source.name,
-            tick_s=source.period_s,
+            source="+".join(source.name for source in sources),
+            tick_s=self._period_s,
             details={"gain_limit": GAIN_LIMIT},
         )
+        self._close = close.pop_all()
 
     def begin(self) -> Edge:
-        """Read the devices' state, wait for a tick, and return at a random moment after it.
+        """Read the devices' state, wait for a tick, and return at some moment after it.
 
         Starting at another phase of the tick in each round keeps a sensor that looks only part of
         the time from seeing the same part of the load again and again.
         """
+        instruments = self._instruments
         before = self._snapshots()
-        ticks = self._source.begin()
-        time.sleep(self._phases.uniform(0.0, self._source.period_s))
-        state = _Opened(before, ticks)
+        collecting = _failure_of(instruments.collector.begin) if instruments.collector else None
+        if instruments.power is not None:
+            time.sleep(instruments.power.settling_s)
+        ticks = instruments.counter.begin() if instruments.counter else {}
+        time.sleep(self._phases.next() * self._period_s)
+        state = _Opened(before, ticks, collecting)
         return Edge(start=time.time(), time_s=time.perf_counter(), state=state)
 
     def end(self, edge: Edge) -> Reading:
         """Read the state at once, wait for the closing tick, and judge what was seen."""
         ended_s = time.perf_counter()
-        assert isinstance(edge.state, _Opened)
+        opened = edge.state
+        assert isinstance(opened, _Opened)
         after = self._snapshots()
-        used = self._source.end(edge.state.ticks, edge.time_s, ended_s)
         duration_s = ended_s - edge.time_s
-        evidence = _evidence(edge.state.before, after, used, duration_s)
-        reasons = [*_failures(edge.state.before, after, used), *self._length(duration_s)]
+        used, samples, remarks = self._joules(edge, opened, ended_s)
+        traces = self._traces(samples, edge.start, edge.start + duration_s)
+        evidence = self._evidence(opened.before, after, used, samples, edge.start, duration_s)
+        reasons = [*_failures(opened.before, after, used), *self._length(duration_s), *remarks]
         reasons += [r for known in evidence for r in validity.judge(known, self._limits)]
         read = {channel: j for channel, j in used.items() if isinstance(j, Joules)}
-        valid = {channel: j.energy_j for channel, j in read.items() if j.energy_j >= 0}
         return Reading(
             duration_s=duration_s,
-            channels=valid,
+            channels={channel: j.energy_j for channel, j in read.items() if j.energy_j >= 0},
             budget=_budget(read),
             conditions={**_conditions(evidence), **_edge_costs(read)},
             reasons=tuple(reasons),
+            traces=traces,
         )
 
+    def _joules(
+        self, edge: Edge, opened: _Opened, ended_s: float
+    ) -> tuple[dict[str, Joules | SensorError], Samples, list[Reason]]:
+        """The joules by channel, the power samples, and what was wrong with the samples alone."""
+        instruments = self._instruments
+        used: dict[str, Joules | SensorError] = {}
+        if instruments.counter is not None:
+            used |= instruments.counter.end(opened.ticks, edge.time_s, ended_s)
+        samples, failure = self._collected(opened.collecting)
+        if instruments.power is not None:
+            ended = edge.start + ended_s - edge.time_s
+            used |= instruments.power.joules(samples, edge.start, ended)
+        if failure is None:
+            return used, samples, []
+        fatal = instruments.power is not None
+        message = f"no power samples: {failure}"
+        return used, samples, [Reason(code=ReasonCode.DATA_GAP, message=message, fatal=fatal)]
+
+    def _collected(self, failure: SensorError | None) -> tuple[Samples, SensorError | None]:
+        collector, power = self._instruments.collector, self._instruments.power
+        if collector is None or failure is not None:
+            return {}, failure
+        if power is not None:
+            time.sleep(power.settling_s)
+        try:
+            return collector.end(), None
+        except SensorError as error:
+            return {}, error
+
+    def _traces(self, samples: Samples, start: float, end: float) -> tuple[Trace, ...]:
+        return tuple(
+            _trace(channel, self._instruments.sensors[channel].source, seen, start, end)
+            for channel, seen in samples.items()
+            if any(start < time_s <= end for time_s, _ in seen)
+        )
+
+    def _evidence(
+        self,
+        before: Mapping[str, Snapshot | SensorError],
+        after: Mapping[str, Snapshot | SensorError],
+        used: Mapping[str, Joules | SensorError],
+        samples: Samples,
+        start: float,
+        duration_s: float,
+    ) -> list[validity.Evidence]:
+        """What is known of the devices whose state could be read at both edges."""
+        known = []
+        for channel, first in before.items():
+            second, joules = after[channel], used[channel]
+            if isinstance(first, Snapshot) and isinstance(second, Snapshot):
+                energy_j = joules.energy_j if isinstance(joules, Joules) else None
+                sensor = self._instruments.sensors.get(channel)
+                sampled_j = _sampled_j(sensor, samples.get(channel, ()), start, duration_s)
+                known.append(
+                    validity.Evidence(
+                        channel,
+                        first,
+                        second,
+                        duration_s,
+                        energy_j,
+                        sampled_j,
+                        sampled_whole=sensor is not None and sensor.unseen_s < sensor.period_s / 10,
+                    )
+                )
+        return known
+
     def close(self) -> None:
-        """Disconnect from the driver."""
-        if self._open:
-            self._open = False
-            library.stop()
+        """End the helper and disconnect from the driver."""
+        self._close.close()
 
     def _snapshots(self) -> dict[str, Snapshot | SensorError]:
         return {device.channel: _snapshot(device) for device in self._devices}
@@ -158,20 +306,28 @@ def _snapshot(device: Device) -> Snapshot | SensorError:
         return error
 
 
-def _evidence(
-    before: Mapping[str, Snapshot | SensorError],
-    after: Mapping[str, Snapshot | SensorError],
-    used: Mapping[str, Joules | SensorError],
-    duration_s: float,
-) -> list[validity.Evidence]:
-    """What is known of the devices whose state could be read at both edges."""
-    known = []
-    for channel, first in before.items():
-        second, joules = after[channel], used[channel]
-        if isinstance(first, Snapshot) and isinstance(second, Snapshot):
-            energy_j = joules.energy_j if isinstance(joules, Joules) else None
-            known.append(validity.Evidence(channel, first, second, duration_s, energy_j))
-    return known
+def _failure_of(action: Callable[[], None]) -> SensorError | None:
+    try:
+        action()
+    except SensorError as error:
+        return error
+    return None
+
+
+def _trace(channel: str, source: str, samples: Sequence[Sample], start: float, end: float) -> Trace:
+    times, powers_w = zip(*samples, strict=True)
+    inside = sum(start < time_s <= end for time_s in times)
+    return encode(reduce_samples(times, powers_w, start, end), channel, source, inside)
+
+
+def _sampled_j(
+    sensor: PowerSensor | None, samples: Sequence[Sample], start: float, duration_s: float
+) -> float | None:
+    """The joules of a window by its power samples; ``None`` where they are too few to say."""
+    if sensor is None or not samples or duration_s < COMPARED_SAMPLES * sensor.period_s:
+        return None
+    times, powers_w = zip(*samples, strict=True)
+    return integrate(times, powers_w, start, start + duration_s)
 
 
 def _failures(*stages: Mapping[str, object]) -> list[Reason]:
@@ -180,7 +336,8 @@ def _failures(*stages: Mapping[str, object]) -> list[Reason]:
     for stage in stages:
         for channel, answer in stage.items():
             if isinstance(answer, SensorError):
-                reason = answer.reason
+                message = f"{channel}: {answer.reason.message.removeprefix(f'{channel}: ')}"
+                reason = answer.reason.model_copy(update={"message": message})
             elif isinstance(answer, Joules) and answer.energy_j < 0:
                 message = f"{channel}: {answer.energy_j:.4g} J in the window, which cannot be"
                 reason = Reason(code=ReasonCode.NEGATIVE_ENERGY, message=message)

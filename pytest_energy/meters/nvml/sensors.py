@@ -84,16 +84,6 @@ def _withdrawn() -> SensorError:
     )
 
 
-def power_of(device: Device) -> Callable[[], float] | None:
-    """A function that reads the device's power in watts, or ``None`` where it has no sensor."""
-    handle = device.handle
-    if POWER_INSTANT in read_fields(handle, (POWER_INSTANT,)):
-        return lambda: read_fields(handle, (POWER_INSTANT,))[POWER_INSTANT].value * 1e-3
-    if ask(pynvml.nvmlDeviceGetPowerUsage, handle) is not None:
-        return lambda: float(pynvml.nvmlDeviceGetPowerUsage(handle)) * 1e-3
-    return None
-
-
 def take_snapshot(device: Device) -> Snapshot:
     """Read a device's state: its fields in one batch, the rest one by one.
 

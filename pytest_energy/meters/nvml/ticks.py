@@ -9,6 +9,7 @@ until shortly before the tick that the period predicts.
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,13 +51,16 @@ class Ticker:
         self.due_s = 0.0
         """When the next read is due, while a search is on."""
         self._before_s = self._value_j = self._expected_s = self._guard_s = self._deadline_s = 0.0
+        self._dither = random.Random()
+        """Reads at the same moment of each tick would err the same way in all windows."""
 
     def arm(self) -> None:
         """Begin to look for the next tick."""
         self._look()
         self._deadline_s = self._before_s + max(STUCK_S, 3 * (self.period_s or 0.0))
         self._predict()
-        self.due_s = max(self._expected_s - self._guard_s, self._before_s)
+        early_s = self._guard_s + self._dither.random() * self._pause_s()
+        self.due_s = max(self._expected_s - early_s, self._before_s)
 
     def poll(self) -> Tick | None:
         """Read once; the tick, if the counter has moved since the read before.
@@ -70,8 +74,8 @@ class Ticker:
             self._wait_on(after_s)
             return None
         width_s = after_s - before_s
-        if width_s > 2 * self._pause_s() and width_s > self._guard_s:
-            self._guard_s = math.inf  # it came before it was expected: look out for the next
+        if width_s > self._widest_s() and after_s < self._deadline_s - STUCK_S / 2:
+            self._guard_s = math.inf  # it came early, or we were held up: look out for the next
             self.due_s = self._before_s + self._pause_s()
             return None
         self.last = Tick((before_s + after_s) / 2, width_s, self._value_j)
@@ -104,6 +108,10 @@ class Ticker:
                 f"{self.name}: the energy counter has not moved for {STUCK_S:g} s",
             )
         self.due_s = now_s + self._pause_s()
+
+    def _widest_s(self) -> float:
+        """A tick known no better than this is worth waiting for the next one."""
+        return math.inf if self.period_s is None else max(2e-3, self.period_s / 20)
 
     def _pause_s(self) -> float:
         """Between reads: a few to a guard, a hundred to a period that cannot be predicted."""

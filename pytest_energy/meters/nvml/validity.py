@@ -32,6 +32,8 @@ class Evidence:
     energy_j: float | None
     power_energy_j: float | None = None
     """The window's joules by its power samples, where there were enough of them."""
+    sampled_whole: bool = False
+    """Whether these samples see the whole time; else a pulsing load may deceive them."""
 
 
 def limits(chosen: Mapping[str, float]) -> dict[ReasonCode, float]:
@@ -121,4 +123,4 @@ def _disagreement(evidence: Evidence, most: float) -> Iterator[Remark]:
             f"counter says {counted:.4g} J, power samples {sampled:.4g} J: "
             f"{difference:+.1%} (limit ±{most:.0%})"
         )
-        yield ReasonCode.SENSOR_DISAGREEMENT, message, True
+        yield ReasonCode.SENSOR_DISAGREEMENT, message, evidence.sampled_whole

@@ -1,0 +1,158 @@
+"""Measure many windows whose true energy is known, on a machine with a virtual clock.
+
+Run as a program it is the child process that lives on that clock: it measures, and prints a line of
+JSON for each window. :func:`measure_windows` starts it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass, replace
+from os import environ
+from pathlib import Path
+
+from pytest_energy.measurement import Round
+from pytest_energy.meters.nvml import library
+from pytest_energy.meters.nvml.collector import RingCollector
+from pytest_energy.meters.nvml.counter import CounterSource
+from pytest_energy.meters.nvml.meter import IDLE_S, Instruments, NvmlMeter
+from pytest_energy.meters.nvml.power import PowerSource
+from pytest_energy.meters.nvml.samples import power_sensor
+from pytest_energy.meters.nvml.selection import select_devices
+from pytest_energy.meters.nvml.sensors import counter_of
+from pytest_energy.testing import PROFILES, Machine, Profile, SimulatedNvml
+from pytest_energy.window import measure_round
+
+LOADS_S = (0.0, 0.001, 0.002, 0.02, 0.05, 0.1, 0.13, 0.2)
+"""Periods of the loads that take turns, in seconds; 0: constant."""
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One round: what was measured, and the truth."""
+
+    measurement: int
+    """Rounds of one measurement share this number, and their load."""
+    length_s: float
+    period_s: float
+    true_j: float
+    round: Round
+
+
+@dataclass(frozen=True)
+class Load:
+    """Constant or pulsed power; its phase is that of the program, the same in each round."""
+
+    period_s: float
+    high_w: float
+    duty: float
+    phase_s: float
+
+
+def measure_windows(
+    profile: Profile, lengths_s: tuple[float, ...], measurements: int, seed: int
+) -> list[Observed]:
+    """Measure three rounds of each length for each of ``measurements`` loads on a card."""
+    job = {"lengths_s": lengths_s, "measurements": measurements, "seed": seed}
+    with SimulatedNvml(profile, virtual_clock=True) as machine:
+        result = subprocess.run(
+            [sys.executable, str(Path(__file__)), json.dumps(job)],
+            env={**environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    return [_parse(line) for line in result.stdout.splitlines()]
+
+
+def vary(profile: Profile, rng: random.Random) -> Profile:
+    """The same card with its sensors' phases at random."""
+    return replace(
+        profile,
+        counter_phase_s=rng.uniform(0, profile.counter_tick_s or 0.0),
+        power_phase_s=rng.uniform(0, profile.power_update_s),
+        sample_count=1000,  # as long as the longest window: no second process shares this clock
+    )
+
+
+def _parse(line: str) -> Observed:
+    fields = json.loads(line)
+    return Observed(**{**fields, "round": Round.model_validate(fields["round"])})
+
+
+def _main(lengths_s: list[float], measurements: int, seed: int) -> None:
+    machine, rng = Machine.attached(), random.Random(seed)
+    time.sleep(5.0)  # the driver's ring fills
+    meter = _open_meter()
+    for number in range(measurements):
+        load = _draw_load(meter, LOADS_S[number % len(LOADS_S)], rng)
+        for length_s in lengths_s:
+            for _ in range(ROUNDS):
+                time.sleep(rng.uniform(0.0, 0.3))
+                true_j, measured = _observe(machine, meter, length_s, load)
+                seen = Observed(number, length_s, load.period_s, true_j, measured)
+                print(json.dumps(asdict(seen) | {"round": measured.model_dump(mode="json")}))
+    meter.close()
+
+
+def _draw_load(meter: NvmlMeter, period_s: float, rng: random.Random) -> Load:
+    limit_w = meter.environment.identity["power_limit_w"]
+    assert isinstance(limit_w, float)
+    high_w = limit_w * rng.uniform(0.5, 0.95)
+    return Load(period_s, high_w, rng.uniform(0.3, 0.7), rng.uniform(0.0, period_s))
+
+
+def _open_meter() -> NvmlMeter:
+    """As ``open_meter`` does, but for the helper process."""
+    library.start()
+    devices = select_devices(None)
+    counters = {d.channel: read for d in devices if (read := counter_of(d)) is not None}
+    if counters:
+        instruments = Instruments(CounterSource(counters), None, {}, None)
+    else:
+        sensors = {d.channel: s for d in devices if (s := power_sensor(d.handle)) is not None}
+        collector = RingCollector(sensors)
+        time.sleep(IDLE_S)
+        instruments = Instruments(None, PowerSource(sensors, collector.end()), sensors, collector)
+    stack = ExitStack()
+    stack.callback(library.stop)
+    return NvmlMeter(devices, instruments, {}, stack)
+
+
+def _observe(
+    machine: Machine, meter: NvmlMeter, length_s: float, load: Load
+) -> tuple[float, Round]:
+    """The true and the measured joules of one round."""
+    moments_s = []
+
+    def work(passes: int) -> None:
+        moments_s.append(time.perf_counter())
+        with _running(machine, load):
+            time.sleep(length_s)
+        moments_s.append(time.perf_counter())
+
+    measured = measure_round(meter, work, 1, lambda: None).round
+    return machine.true_energy_j(moments_s[0], moments_s[1]), measured
+
+
+def _running(machine: Machine, load: Load) -> AbstractContextManager[None]:
+    if load.period_s == 0.0:
+        return machine.load(load.high_w)
+    low_w = 0.3 * load.high_w
+    return machine.pulsed_load(load.high_w, low_w, load.period_s, load.duty, load.phase_s)
+
+
+def profiles() -> Iterator[tuple[str, Profile]]:
+    """The simulated cards that measure joules, by name."""
+    yield from ((name, p) for name, p in PROFILES.items() if name != "mig")
+
+
+if __name__ == "__main__":
+    _main(**json.loads(sys.argv[1]))

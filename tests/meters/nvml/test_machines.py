@@ -1,0 +1,78 @@
+"""Machines of several cards, cards without a counter, and power traces."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pytest_energy.measurement import ReasonCode
+from pytest_energy.meters.base import MeterRequest, open_meter
+from pytest_energy.testing import SimulatedNvml
+from pytest_energy.traces import decode
+
+NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
+
+
+def test_devices_are_measured_together() -> None:
+    """Two cards out of step: each has its channel, and each channel its joules."""
+    with SimulatedNvml("turing", "ada") as machine:
+        meter = open_meter("nvml", NO_TRACES)
+        edge = meter.begin()
+        with machine.load(60.0, 0), machine.load(300.0, 1):
+            time.sleep(0.3)
+        reading = meter.end(edge)
+        meter.close()
+        end_s = edge.time_s + reading.duration_s
+        for device, channel in enumerate(meter.channels):
+            true_j = machine.true_energy_j(edge.time_s, end_s, device)
+            assert reading.channels[channel] == pytest.approx(true_j, rel=0.02)
+
+
+def test_a_card_without_counter_is_measured_by_its_power() -> None:
+    """Before Volta there is no counter: power samples are integrated, with a wider interval."""
+    with SimulatedNvml("pascal") as machine:
+        meter = open_meter("nvml", MeterRequest())
+        edge = meter.begin()
+        with machine.load(200.0):
+            time.sleep(0.5)
+        reading = meter.end(edge)
+        meter.close()
+        true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+    assert meter.info.source == "power"
+    assert reading.valid
+    assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("card", "source"), [("hopper", "driver-ring"), ("ringless", "helper-process")]
+)
+def test_traces_come_from_the_ring_or_from_a_helper(card: str, source: str) -> None:
+    """The trace of a window has about its joules, and says where its samples came from."""
+    with SimulatedNvml("hopper") as machine:
+        if card == "ringless":
+            machine.configure(sample_count=0)
+        meter = open_meter("nvml", MeterRequest())
+        edge = meter.begin()
+        with machine.load(500.0):
+            time.sleep(1.0)
+        reading = meter.end(edge)
+        meter.close()
+    (trace,) = reading.traces
+    assert trace.source == source
+    assert decode(trace).energy_j == pytest.approx(reading.channels["gpu0"], rel=0.15)
+    assert reading.valid
+
+
+def test_one_lost_device_leaves_the_other_its_joules() -> None:
+    """The channel of a lost device is absent, never zero; the other's is there."""
+    with SimulatedNvml("turing", "turing") as machine:
+        meter = open_meter("nvml", NO_TRACES)
+        edge = meter.begin()
+        machine.lose(1)
+        time.sleep(0.05)
+        reading = meter.end(edge)
+        machine.recover()
+        meter.close()
+    assert reading.channels.keys() == {"gpu0"}
+    assert {reason.code for reason in reading.reasons} == {ReasonCode.DEVICE_LOST}

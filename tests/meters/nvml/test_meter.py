@@ -1,0 +1,222 @@
+"""The meter of NVIDIA GPUs on simulated ones, whose true energy is known."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pynvml
+import pytest
+
+from pytest_energy.measurement import ReasonCode
+from pytest_energy.meters.base import (
+    Meter,
+    MeterRequest,
+    Reading,
+    open_meter,
+)
+from pytest_energy.testing import SimulatedNvml
+
+NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
+WINDOW_S = 0.05
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[tuple[SimulatedNvml, Meter]]:
+    """A card whose counter ticks each 10 ms, and a meter that is open on it."""
+    with SimulatedNvml("turing") as machine:
+        meter = open_meter("nvml", NO_TRACES)
+        yield machine, meter
+        meter.close()
+
+
+def run_window(
+    machine: SimulatedNvml, meter: Meter, inside: Callable[[], object] = lambda: None
+) -> tuple[Reading, float]:
+    """Measure a loaded window; the reading and the true joules."""
+    edge = meter.begin()
+    inside()
+    with machine.load(60.0):
+        time.sleep(WINDOW_S)
+    reading = meter.end(edge)
+    return reading, machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+
+
+def fatal_codes(reading: Reading) -> set[ReasonCode]:
+    """The codes that make a reading invalid."""
+    return {reason.code for reason in reading.reasons if reason.fatal}
+
+
+# ---- joules ----
+
+
+def test_joules_agree_with_the_truth(quick: tuple[SimulatedNvml, Meter]) -> None:
+    """A short window is right to 2 %, although its counter ticks five times only in it."""
+    reading, true_j = run_window(*quick)
+    assert reading.valid
+    assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.02)
+    assert reading.budget.keys() == {"edges", "resolution"}
+
+
+def test_what_the_meter_is_and_found_is_told(quick: tuple[SimulatedNvml, Meter]) -> None:
+    """Source, tick, idle power, identity and context are there; the board's UUID is hashed."""
+    machine, meter = quick
+    assert meter.info.source == "counter"
+    assert meter.info.tick_s == pytest.approx(0.010, rel=0.02)
+    assert meter.idle_power_w["gpu0"].value == pytest.approx(8.0, rel=0.05)
+    assert meter.environment.identity["device"] == "NVIDIA GeForce GTX 1650"
+    assert machine.uuid() not in str(meter.environment.context)
+    assert len(str(meter.environment.context["board"])) > 10
+
+
+def test_measuring_starts_no_thread(quick: tuple[SimulatedNvml, Meter]) -> None:
+    """The measured process has as many threads within a window as outside."""
+    before = threading.active_count()
+    seen = []
+    run_window(*quick, lambda: seen.append(threading.active_count()))
+    assert seen == [before]
+
+
+def test_edges_are_found_with_few_reads(quick: tuple[SimulatedNvml, Meter]) -> None:
+    """Begin and end of a window read the counter a few dozen times, not thousands."""
+    machine, meter = quick
+    before = machine.calls("nvmlDeviceGetFieldValues")
+    run_window(machine, meter)
+    assert machine.calls("nvmlDeviceGetFieldValues") - before < 100
+
+
+def test_a_window_too_short_tells_what_it_would_take(quick: tuple[SimulatedNvml, Meter]) -> None:
+    """A window shorter than a tick is invalid, and says how many more passes it takes."""
+    _, meter = quick
+    reading = meter.end(meter.begin())
+    assert ReasonCode.WINDOW_TOO_SHORT in fatal_codes(reading)
+    told = next(r.message for r in reading.reasons if r.code is ReasonCode.WINDOW_TOO_SHORT)
+    assert "0.01" in told
+    assert "as many passes" in told
+
+
+# ---- faults × moments ----
+
+
+def lose(machine: SimulatedNvml, after_calls: int) -> None:
+    """The device falls off the bus."""
+    machine.fail("*", pynvml.NVML_ERROR_GPU_IS_LOST, after_calls=after_calls)
+
+
+def break_down(machine: SimulatedNvml, after_calls: int) -> None:
+    """Fields fail for a reason that nobody knows."""
+    machine.fail("nvmlDeviceGetFieldValues", pynvml.NVML_ERROR_UNKNOWN, after_calls=after_calls)
+
+
+def withdraw(machine: SimulatedNvml, after_calls: int) -> None:
+    """The driver no longer offers the energy counter."""
+    energy = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
+    machine.fail(
+        "nvmlDeviceGetFieldValues",
+        pynvml.NVML_ERROR_NOT_SUPPORTED,
+        field=energy,
+        after_calls=after_calls,
+    )
+
+
+def forbid(machine: SimulatedNvml, after_calls: int) -> None:
+    """The driver no longer answers this user."""
+    machine.fail(
+        "nvmlDeviceGetFieldValues", pynvml.NVML_ERROR_NO_PERMISSION, after_calls=after_calls
+    )
+
+
+def reset(machine: SimulatedNvml, after_calls: int) -> None:
+    """The counter starts again from zero."""
+    machine.reset_counter()
+
+
+def intrude(machine: SimulatedNvml, after_calls: int) -> None:
+    """Another process comes to the device."""
+    machine.add_process(4_000_000)
+
+
+def overheat(machine: SimulatedNvml, after_calls: int) -> None:
+    """The device is held back by heat."""
+    machine.throttle(pynvml.nvmlClocksEventReasonHwThermalSlowdown)
+
+
+def cap(machine: SimulatedNvml, after_calls: int) -> None:
+    """Somebody lowers the power limit."""
+    machine.configure(power_limit_mw=70_000)
+
+
+def mend(machine: SimulatedNvml) -> None:
+    """Undo every fault."""
+    machine.recover()
+    machine.stop_throttling()
+    machine.configure(power_limit_mw=75_000, process_count=0)
+
+
+LOST, FAILED = ReasonCode.DEVICE_LOST, ReasonCode.METER_FAILED
+MOMENTS = ("before", "opening", "inside", "closing", "after")
+FAULTS: dict[Callable[[SimulatedNvml, int], None], tuple[ReasonCode | None, ...]] = {
+    # what is said of the window when it happens before, at the opening edge, inside, …
+    lose: (LOST, LOST, LOST, LOST, None),
+    break_down: (FAILED, FAILED, FAILED, FAILED, None),
+    withdraw: (FAILED, FAILED, FAILED, FAILED, None),
+    forbid: (FAILED, FAILED, FAILED, FAILED, None),
+    reset: (None, None, ReasonCode.COUNTER_RESET, ReasonCode.COUNTER_RESET, None),
+    intrude: (*[ReasonCode.CONTENDED] * 4, None),
+    overheat: (*[ReasonCode.THROTTLED] * 4, None),
+    cap: (None, None, *[ReasonCode.POWER_LIMIT_CHANGED] * 2, None),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_every_fault_at_every_moment_has_its_outcome_and_the_session_goes_on(
+    quick: tuple[SimulatedNvml, Meter], fault: Callable[[SimulatedNvml, int], None], moment: str
+) -> None:
+    """A fault makes the window invalid for the right reason, or leaves it right; the next is fine.
+
+    Faults of a call strike at an edge after the call that reads the state there.
+    """
+    machine, meter = quick
+    try:
+        if moment in ("before", "opening"):
+            fault(machine, 1 if moment == "opening" else 0)
+
+        def inside() -> None:
+            if moment in ("inside", "closing"):
+                fault(machine, int(moment == "closing"))
+
+        reading, true_j = run_window(machine, meter, inside)
+        if moment == "after":
+            fault(machine, 0)
+    finally:
+        mend(machine)
+    expected = FAULTS[fault][MOMENTS.index(moment)]
+    assert fatal_codes(reading) == ({expected} if expected else set())
+    assert reading.valid == (expected is None)
+    if expected is None:
+        assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.02)
+    assert all(energy_j > 0 for energy_j in reading.channels.values())
+    following, true_j = run_window(machine, meter)
+    assert following.valid
+    assert following.channels["gpu0"] == pytest.approx(true_j, rel=0.02)
+
+
+def test_more_power_than_the_limit_is_not_believed(quick: tuple[SimulatedNvml, Meter]) -> None:
+    """A mean power of twice the limit is implausible."""
+    machine, meter = quick
+    edge = meter.begin()
+    with machine.load(150.0):
+        time.sleep(WINDOW_S)
+    assert fatal_codes(meter.end(edge)) == {ReasonCode.IMPLAUSIBLE_POWER}
+
+
+def test_running_at_the_power_limit_is_told_and_valid(quick: tuple[SimulatedNvml, Meter]) -> None:
+    """A GPU at its power limit does what it should: a remark, no refusal."""
+    machine, meter = quick
+    machine.throttle(pynvml.nvmlClocksEventReasonSwPowerCap)
+    reading, _ = run_window(machine, meter)
+    mend(machine)
+    assert reading.valid
+    assert {reason.code for reason in reading.reasons} == {ReasonCode.THROTTLED}

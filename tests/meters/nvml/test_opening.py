@@ -1,0 +1,80 @@
+"""Opening the meter: what is refused and why, and what is waited for."""
+
+from __future__ import annotations
+
+import os
+
+import pynvml
+import pytest
+
+from pytest_energy.measurement import ReasonCode
+from pytest_energy.meters.base import MeterRequest, MeterUnavailableError, open_meter
+from pytest_energy.testing import SimulatedNvml
+
+NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
+
+
+def refusal(request: MeterRequest = NO_TRACES) -> tuple[ReasonCode, str]:
+    """Why the meter does not open."""
+    with pytest.raises(MeterUnavailableError) as caught:
+        open_meter("nvml", request)
+    return caught.value.reason.code, str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "remedy"),
+    [
+        (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, ReasonCode.NO_METER, "modprobe nvidia"),
+        (pynvml.NVML_ERROR_NO_PERMISSION, ReasonCode.NO_PERMISSION, "/dev/nvidia"),
+        (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, ReasonCode.METER_FAILED, "reboot"),
+        (pynvml.NVML_ERROR_UNKNOWN, ReasonCode.METER_FAILED, "nvidia-smi"),
+    ],
+)
+def test_a_driver_that_does_not_start_is_told_with_its_remedy(
+    code: int, reason: ReasonCode, remedy: str
+) -> None:
+    """Each way in which nvmlInit fails has its reason and what to do."""
+    with SimulatedNvml() as machine:
+        machine.fail("nvmlInit", code)
+        assert refusal()[0] is reason
+        assert remedy in refusal()[1]
+
+
+def test_a_missing_library_is_told_with_its_remedy() -> None:
+    """No NVML at all: install a driver, or show the container its GPUs."""
+    with SimulatedNvml(library=False):
+        code, text = refusal()
+    assert code is ReasonCode.NO_METER
+    assert "--gpus all" in text
+
+
+def test_neither_counter_nor_power_is_unsupported() -> None:
+    """A MIG instance has no sensor: the refusal says to measure the whole GPU."""
+    with SimulatedNvml("mig"):
+        code, text = refusal()
+    assert code is ReasonCode.UNSUPPORTED
+    assert "whole GPU" in text
+
+
+def test_a_busy_device_is_waited_for() -> None:
+    """Another process that ends in time is waited for."""
+    with SimulatedNvml("turing") as machine:
+        machine.add_process(4_000_000, until_s=machine.now_s() + 0.3)
+        open_meter("nvml", MeterRequest(traces=False, wait_idle_s=30)).close()
+
+
+def test_a_device_that_stays_busy_is_refused() -> None:
+    """Another process that does not end makes the session refuse, and is named."""
+    with SimulatedNvml("turing") as machine:
+        machine.add_process(4_000_000)
+        code, text = refusal()
+    assert code is ReasonCode.CONTENDED
+    assert "4000000" in text
+
+
+def test_own_processes_are_no_others() -> None:
+    """This process and its parent may use the device."""
+    with SimulatedNvml("turing") as machine:
+        machine.add_process(os.getpid())
+        machine.add_process(os.getppid())
+        open_meter("nvml", NO_TRACES).close()
