@@ -203,7 +203,6 @@
   // Trade-offs: any metric against any.
 
   const explorer = one("#explorer");
-  const marks = explorer ? JSON.parse(explorer.dataset.marks) : null;
   const numeric = columns.filter((column) => rows.some((row) => typeof row[column.name] === "number"));
   const facts = [...new Set(rows.flatMap((row) => Object.keys(row.workload)))];
   const groupOf = (row, name) => String(row.workload[name] ?? row.kind);
@@ -259,9 +258,9 @@
   function drawPoints(canvas, points, x, y) {
     const fact = one("#group").value;
     const groups = [...new Set(points.map((point) => groupOf(point.row, fact)))];
-    const style = (index) => ({ class: `fill c${index % marks.colours}`, d: marks.shapes[index % marks.shapes.length] });
+    const style = (index) => ({ class: `fill c${index % explorer.dataset.colours}`, href: `#s${index % explorer.dataset.shapes}` });
     for (const point of points) {
-      const mark = make("path", { ...style(groups.indexOf(groupOf(point.row, fact))), "fill-opacity": 0.85, transform: `translate(${x.at(point.x).toFixed(1)} ${y.at(point.y).toFixed(1)})` });
+      const mark = make("use", { ...style(groups.indexOf(groupOf(point.row, fact))), x: x.at(point.x), y: y.at(point.y) });
       const told = `${point.row.name}: ${tick(point.x)} across, ${tick(point.y)} up`;
       mark.append(make("title", {}, told));
       mark.addEventListener("click", () => openDrawer(point.row.key));
@@ -271,7 +270,7 @@
     groups.forEach((name, index) => {
       const item = make("li");
       const sample = make("svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" });
-      sample.append(make("path", style(index)));
+      sample.append(make("use", style(index)));
       item.append(sample, ` ${name}`);
       one("#legend").append(item);
     });
@@ -393,6 +392,7 @@
     figure.dataset.started = "yes";
     const told = JSON.parse(figure.dataset.trace);
     const trace = await unpack(told.data);
+    figure.append(one("#zoom").content.cloneNode(true));
     const view = { figure, trace, rounds: told.rounds, first: 0, last: trace.count, y: axis(0, told.high, BOTTOM, TOP, false) };
     listen(view);
     drawTrace(view);
@@ -418,10 +418,8 @@
     }
     one(".extremes", figure).setAttribute("d", `${outline([...upper, ...lower.reverse()])}Z`);
     one(".mean", figure).setAttribute("d", outline(middle));
-    one(".rounds", figure).replaceChildren(...view.rounds.map(([begin, end]) => {
-      const left = clip(x.at(begin));
-      return make("rect", { class: "round", x: left, width: Math.max(0, clip(x.at(end)) - left), y: TOP, height: BOTTOM - TOP });
-    }));
+    const shade = ([begin, end]) => `M${clip(x.at(begin))} ${TOP}H${clip(x.at(end))}V${BOTTOM}H${clip(x.at(begin))}Z`;
+    one(".round", figure).setAttribute("d", view.rounds.map(shade).join(""));
     one(".time", figure).replaceChildren(...x.ticks.flatMap((value) => [
       make("line", { class: "grid", x1: x.at(value), x2: x.at(value), y1: TOP, y2: BOTTOM }),
       make("text", { class: "tick", x: x.at(value), y: BOTTOM + 15, "text-anchor": "middle", "font-size": 11 }, tick(value)),

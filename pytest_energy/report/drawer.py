@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_energy.measurement import Quantity, Result, Run
-from pytest_energy.report.charts.conditions import Course, build_conditions, build_history
+from pytest_energy.report.charts.conditions import (
+    Course,
+    Sparkline,
+    build_history,
+    build_sparklines,
+)
 from pytest_energy.report.charts.power import Power, Unreadable, build_power
 from pytest_energy.report.format import measured
 from pytest_energy.report.results import Row
@@ -35,7 +40,7 @@ class Drawer:
     budget: tuple[BudgetTerm, ...]
     """Largest first."""
     power: tuple[Power | Unreadable, ...]
-    courses: tuple[Course, ...]
+    sparklines: tuple[Sparkline, ...]
     """Temperature and clocks over the rounds."""
     history: Course | None
     rerun: str
@@ -59,7 +64,7 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         conditions=tuple(dict.fromkeys(n for one in result.rounds for n in one.conditions)),
         budget=_budget(result.energy),
         power=tuple(build_power(result, run)),
-        courses=tuple(build_conditions(result)),
+        sparklines=tuple(build_sparklines(result)),
         history=build_history(result, run, older),
         rerun=rerun,
         accept=f"{rerun} --energy-update",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,16 @@ FOLDERS = (_PACKAGE / "templates", _PACKAGE.parent / "templates")
 def environment() -> Environment:
     """Jinja2 that escapes everything and refuses what is not defined."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2.ext import Extension
+
+    class Unindented(Extension):
+        """Drops the indentation of templates: it would be a twentieth of a large page."""
+
+        def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+            return re.sub(r"\n\s+", "\n", source)
 
     jinja = Environment(
+        extensions=[Unindented],
         loader=FileSystemLoader(FOLDERS),
         autoescape=True,
         undefined=StrictUndefined,

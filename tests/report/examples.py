@@ -134,10 +134,17 @@ def run_of(results: Sequence[Result], **info: Any) -> Run:
 def traced_run(run: Run, samples: int = 20_000, distinct: int = 4) -> Run:
     """``run`` with a power trace of ``samples`` samples for each benchmark.
 
-    Traces repeat after ``distinct`` benchmarks; each page packs every one of them anew.
+    Only ``distinct`` traces are made, for making them takes longest: later benchmarks have an
+    earlier one's trace and rounds.
     """
+    made = [power_trace(one, samples, index) for index, one in enumerate(run.benchmarks[:distinct])]
     results = [
-        result.model_copy(update={"trace": [power_trace(result, samples, index % distinct)]})
+        result.model_copy(
+            update={
+                "trace": [made[index % distinct]],
+                "rounds": run.benchmarks[index % distinct].rounds,
+            }
+        )
         for index, result in enumerate(run.benchmarks)
     ]
     return run.model_copy(update={"benchmarks": results})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pytest_energy.report.format import tick
 
@@ -30,6 +31,8 @@ class Axis:
     log: bool = False
     name: str = ""
     write: Callable[[float], str] = tick
+    about: int = 6
+    """About so many ticks."""
 
     def at(self, value: float) -> float:
         """The pixel of ``value``, which may lie outside."""
@@ -45,10 +48,12 @@ class Axis:
         """The pixel of ``value``, or the end of the axis that it lies beyond."""
         return self.at(min(max(value, self.low), self.high))
 
-    @property
+    @cached_property
     def ticks(self) -> list[Tick]:
-        """Ticks at round numbers: four to eight of them, or the powers of ten."""
-        values = _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high)
+        """Ticks at round numbers, or the powers of ten."""
+        values = (
+            _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high, self.about)
+        )
         return [Tick(self.at(value), self.write(value)) for value in values]
 
 
@@ -60,7 +65,7 @@ def fit(
     log: bool = False,
     zero: bool = False,
     name: str = "",
-    write: Callable[[float], str] = tick,
+    about: int = 6,
 ) -> Axis:
     """An axis that holds all ``values`` with a little room.
 
@@ -71,16 +76,16 @@ def fit(
         log: Whether it is logarithmic.
         zero: Whether a linear axis begins at zero, for lengths and areas that are compared.
         name: What it is called.
-        write: From a tick's value to its text.
+        about: About so many ticks.
     """
     known = list(values) or [1.0]
     low, high = min(known), max(known)
     if log:
         room = max((high / low) ** 0.06, 1.15)
-        return Axis(low / room, high * room, begin, end, log, name, write)
+        return Axis(low / room, high * room, begin, end, log, name, about=about)
     room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
     floor = 0.0 if zero and low >= 0 else low - room
-    return Axis(floor, high + room, begin, end, log, name, write)
+    return Axis(floor, high + room, begin, end, log, name, about=about)
 
 
 def _ticks(low: float, high: float, about: int = 6) -> list[float]:
@@ -100,6 +105,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return found if len(found) >= 2 else _ticks(low, high)
 
 
-def path(points: Sequence[tuple[float, float]], *, closed: bool = False) -> str:
-    """SVG path data through ``points``, to a tenth of a pixel."""
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + ("Z" if closed else "")
+def path(points: Sequence[tuple[float, float]], *, closed: bool = False, places: int = 1) -> str:
+    """SVG path data through ``points``, to ``places`` decimals of a pixel."""
+    text = "L".join(f"{x:.{places}f} {y:.{places}f}" for x, y in points)
+    return f"M{text}{'Z' if closed else ''}"

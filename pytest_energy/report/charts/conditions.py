@@ -11,11 +11,25 @@ from pytest_energy.report.format import measured, quantity
 from pytest_energy.report.summary import energy_verdict
 
 WIDTH, HEIGHT = 340, 120
+SPARK_WIDTH, SPARK_HEIGHT = 300, 40
+FEWEST = 3
+"""Points of a history: baseline and this run alone are told by the table."""
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 26
 _SUFFIXES = {
     ".temperature_c": ("temperature", "°C"),
     ".clock_mhz": ("clock", "MHz"),
 }
+
+
+@dataclass(frozen=True)
+class Sparkline:
+    """Values of the rounds without axes: what matters is whether they drift."""
+
+    title: str
+    """With the range, for there is no axis."""
+    line: str
+    dots: str
+    """SVG path data of strokes without length, which round ends make dots."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +39,8 @@ class Dot:
     x: float
     y: float
     text: str
-    low: float | None = None
-    high: float | None = None
+    low: float
+    high: float
     """Ends of its 95 % interval."""
 
 
@@ -41,36 +55,35 @@ class Course:
     labels: tuple[tuple[float, str], ...]
 
 
-def build_conditions(result: Result) -> list[Course]:
+def build_sparklines(result: Result) -> list[Sparkline]:
     """Temperature and clock of each device over the rounds."""
     names = dict.fromkeys(name for one in result.rounds for name in one.conditions)
     return [
-        _condition(result, name, f"{name.removesuffix(suffix)} {what}", unit)
+        _sparkline(result, name, f"{name.removesuffix(suffix)} {what}", unit)
         for name in names
         for suffix, (what, unit) in _SUFFIXES.items()
         if name.endswith(suffix)
     ]
 
 
-def _condition(result: Result, name: str, title: str, unit: str) -> Course:
-    known = [
-        (i, one.conditions[name])
-        for i, one in enumerate(result.rounds, 1)
-        if name in one.conditions
-    ]
-    y = fit([value for _, value in known], HEIGHT - BOTTOM, TOP)
-    x = _places(len(result.rounds))
-    dots = [Dot(x[i - 1], y.at(v), f"round {i}: {measured(v, None, unit)}") for i, v in known]
-    return _course(f"{title} ({unit})", y, dots, [(x[i - 1], str(i)) for i, _ in known])
+def _sparkline(result: Result, name: str, title: str, unit: str) -> Sparkline:
+    values = [one.conditions[name] for one in result.rounds if name in one.conditions]
+    low, high = min(values), max(values)
+    y = Axis(low, high if high > low else low + 1, SPARK_HEIGHT - 6, 6)
+    step = SPARK_WIDTH / len(values)
+    points = [(step * (index + 0.5), y.at(value)) for index, value in enumerate(values)]
+    told = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    dots = "".join(f"M{x:.0f} {at:.0f}h0" for x, at in points)
+    return Sparkline(f"{title} {told} {unit}", path(points, places=0), dots)
 
 
 def build_history(result: Result, run: Run, older: Sequence[Run]) -> Course | None:
     """Energy of the accepted baselines and older runs up to this one; ``None`` without any."""
     name, points = _points(result, run, older)
-    if len(points) < 2:
+    if len(points) < FEWEST:
         return None
     bounds = [value + side for value, half, _, _ in points for side in (-half, half)]
-    y = fit(bounds, HEIGHT - BOTTOM, TOP, name=name)
+    y = fit(bounds, HEIGHT - BOTTOM, TOP, name=name, about=3)
     x = _places(len(points))
     dots = [
         Dot(at, y.at(value), text, y.at(value - half), y.at(value + half))

@@ -28,8 +28,8 @@ class Mark:
 
     @property
     def shape(self) -> str:
-        """SVG path data around the origin."""
-        return SHAPES[self.index % len(SHAPES)]
+        """The id of the shape, which the page defines once."""
+        return f"s{self.index % len(SHAPES)}"
 
     @property
     def colour(self) -> str:

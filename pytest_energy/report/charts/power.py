@@ -15,7 +15,7 @@ from pytest_energy.traces import Columns, Floats, decode_columns
 
 WIDTH, HEIGHT = 720, 230
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 40
-DRAWN = 180
+DRAWN = 64
 """Points that a page without script shows; the script draws all buckets from the packed data."""
 NEAR_LIMIT = 0.5
 """The axis reaches to the power limit where the peak is at least this share of it."""
@@ -27,11 +27,6 @@ class Span:
 
     begin: float
     end: float
-
-    @property
-    def width(self) -> float:
-        """Pixels."""
-        return self.end - self.begin
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,7 @@ def _power(trace: Trace, result: Result, run: Run) -> Power | Unreadable:
     highest = float(columns.highest_w.max())
     reach = [highest, limit_w] if limit_w and highest > NEAR_LIMIT * limit_w else [highest]
     time = Axis(0.0, float(edges_s[-1]) or 1.0, LEFT, WIDTH - RIGHT, name="seconds")
-    power = fit([0.0, *reach], HEIGHT - BOTTOM, TOP, zero=True, name="power (W)")
+    power = fit([0.0, *reach], HEIGHT - BOTTOM, TOP, zero=True, name="power (W)", about=4)
     band, mean = _curves(columns, edges_s, time, power)
     spans_s = tuple(_span(one, trace) for one in result.rounds)
     return Power(
@@ -128,7 +123,7 @@ def _curves(columns: Columns, edges_s: Floats, time: Axis, power: Axis) -> tuple
     upper = list(zip(at, _pixels(high_w, power), strict=True))
     lower = list(zip(at, _pixels(low_w, power), strict=True))
     middle = list(zip(at, _pixels(mean_w, power), strict=True))
-    return path(upper + lower[::-1], closed=True), path(middle)
+    return path(upper + lower[::-1], closed=True, places=0), path(middle, places=0)
 
 
 def _pixels(values: Floats, axis: Axis) -> list[float]:

@@ -1,0 +1,89 @@
+"""One Chromium for all tests of the report: the system's, without a network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_energy.measurement import Run
+from pytest_energy.report.html import render_html
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--no-sandbox",  # containers run as root
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-gpu",
+)
+
+
+@dataclass
+class Shown:
+    """A page in the browser, with everything it complained about or asked for."""
+
+    page: Page
+    path: Path
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def faultless(self) -> bool:
+        """Whether the console is empty and nothing but the page itself was asked for."""
+        assert self.complaints == []
+        assert self.requests == [self.page.url.split("#")[0]]
+        return True
+
+    def texts(self, selector: str) -> list[str]:
+        """What the visible elements say."""
+        found = self.page.locator(selector).filter(visible=True)
+        return [text.strip() for text in found.all_inner_texts()]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The browser; skips where there is none."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip("no Chromium here; install it with: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
+    """Opens the page of a run from a file, as people do."""
+    opened: list[Page] = []
+
+    def open_page(run: Run, *, at: str = "", older: tuple[Run, ...] = (), **options: Any) -> Shown:
+        path = tmp_path / "report.html"
+        path.write_text(render_html(run, older), "utf-8")
+        options = {"viewport": {"width": 1280, "height": 900}, **options}
+        page = browser.new_page(**options)
+        page.set_default_timeout(10_000)
+        opened.append(page)
+        shown = Shown(page, path)
+        page.on("console", lambda message: shown.complaints.append(message.text))
+        page.on("pageerror", lambda error: shown.complaints.append(str(error)))
+        page.on("request", lambda request: shown.requests.append(request.url))
+        page.goto(path.as_uri() + at)
+        if options.get("java_script_enabled", True):
+            page.wait_for_selector("html[data-ready]")
+        return shown
+
+    yield open_page
+    for page in opened:
+        page.close()

@@ -1,0 +1,392 @@
+"""The page in a real Chromium, offline."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_energy.measurement import Run
+from pytest_energy.report.html import render_html
+from pytest_energy.traces import decode
+
+from .conftest import Shown
+from .examples import (
+    HOSTILE,
+    MODELS,
+    empty_run,
+    example_run,
+    hostile_run,
+    traced_run,
+    unmeasured_run,
+)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+Show = Callable[..., Shown]
+CHARTS = {
+    "changes": "#changes svg .interval",
+    "trade-offs": "#scatter use.fill",
+    "distributions": "#distributions path.soft",
+    "sweeps": "#sweeps path.line",
+    "power": ".power .mean",
+    "temperature and clocks": ".figures.small path.line",
+}
+
+
+@cache
+def rich_run() -> Run:
+    """Every chart has something to show."""
+    run = example_run(MODELS[:4], ("baseline", "blurpool"), batch_sizes=(1, 8), rounds=12)
+    return traced_run(run, samples=3000, distinct=2)
+
+
+@cache
+def large_run() -> Run:
+    """Two hundred benchmarks with traces of 100,000 samples."""
+    run = example_run(batch_sizes=(1, 2, 4, 8, 16))
+    return traced_run(run.model_copy(update={"benchmarks": run.benchmarks[:200]}), 100_000, 1)
+
+
+ODD_RUNS = {
+    "empty": empty_run,
+    "one": partial(example_run, MODELS[:1], ("baseline",)),
+    "no baseline": partial(example_run, MODELS[:2], baseline=False),
+    "unmeasured": unmeasured_run,
+    "hostile": hostile_run,
+    "rich": rich_run,
+}
+
+
+@pytest.mark.parametrize("run", ODD_RUNS.values(), ids=ODD_RUNS)
+def test_page_opens_without_complaint_or_request(run: Callable[[], Run], show: Show) -> None:
+    """Any run gives a page with a verdict, a silent console and no request."""
+    shown = show(run())
+    assert shown.faultless()
+    assert shown.page.locator(".headline").inner_text()
+    assert shown.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_every_chart_is_there(show: Show) -> None:
+    """Changes, trade-offs, distributions, sweeps, traces and conditions are drawn."""
+    shown = show(rich_run(), older=(example_run(MODELS[:4], ("baseline",), seed=9),))
+    for name, selector in CHARTS.items():
+        assert shown.page.locator(selector).count() > 0, name
+
+
+def test_hostile_text_runs_nothing(show: Show) -> None:
+    """A test id that is markup is shown as text: no image, no dialog, no request."""
+    shown = show(hostile_run())
+    dialogs: list[str] = []
+    shown.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    shown.page.locator("#table tbody a").first.click()
+    assert HOSTILE in shown.page.locator("#drawer").inner_text()
+    assert shown.page.locator("img").count() == 0
+    assert dialogs == []
+    assert shown.faultless()
+
+
+def test_policy_blocks_what_is_injected(show: Show) -> None:
+    """Even markup that got into the page could not run: the policy names one script only."""
+    shown = show(example_run(MODELS[:1], ("baseline",)))
+    shown.page.evaluate(
+        """() => {
+        document.body.insertAdjacentHTML('beforeend', '<img src=x onerror="window.ran=1">');
+        const script = document.createElement('script');
+        script.textContent = 'window.ran = 1';
+        document.body.append(script);
+        }"""
+    )
+    assert shown.page.evaluate("window.ran") is None
+    assert any("Content Security Policy" in text for text in shown.complaints)
+
+
+def energies(shown: Shown) -> list[float]:
+    """The column of energy, top to bottom, in joules."""
+    scales = {"": 1.0, "m": 1e-3, "k": 1e3}
+    texts = shown.texts("#table tbody tr td:nth-child(3)")
+    found = [re.match(r"([\d.]+)(?: ± [\d.]+)? ([mk]?)J", text) for text in texts]
+    return [float(one[1]) * scales[one[2]] for one in found if one]
+
+
+def test_table_sorts_by_a_column_and_keeps_it_in_the_address(show: Show) -> None:
+    """Up, then down, then as it was; the address brings the same order back."""
+    shown = show(example_run())
+    before = energies(shown)
+    button = shown.page.locator('#table th[data-column="energy_j"] button')
+    button.click()
+    assert energies(shown) == sorted(before)
+    button.click()
+    assert energies(shown) == sorted(before, reverse=True)
+    assert "sort=energy_j%3Adown" in shown.page.url
+    shown.page.reload()
+    assert energies(shown) == sorted(before, reverse=True)
+    shown.page.locator('#table th[data-column="energy_j"] button').click()
+    assert energies(shown) == before
+
+
+def test_filters_combine(show: Show) -> None:
+    """Text and outcome together leave the rows that fit both, and say how many."""
+    run = example_run()
+    shown = show(run)
+    shown.page.fill("#filter", "resnet")
+    shown.page.locator("button.card.regressed").click()
+    expected = [
+        one.id
+        for one in run.benchmarks
+        if "resnet" in one.id and one.verdict.outcome == "regressed"
+    ]
+    names = shown.page.locator("#table tbody tr:visible th a").evaluate_all(
+        "links => links.map(link => link.title)"
+    )
+    assert names == expected
+    assert shown.page.locator("#shown").inner_text() == f"{len(expected)} of 48 shown"
+    assert shown.page.locator("button.card.regressed").get_attribute("aria-pressed") == "true"
+    shown.page.click("#reset")
+    assert shown.page.locator("#shown").inner_text() == "48 of 48 shown"
+
+
+def test_columns_are_chosen(show: Show) -> None:
+    """A column that is not shown at first appears, and goes again."""
+    shown = show(example_run(MODELS[:1]))
+    head = shown.page.locator('#table th[data-column="net_energy_j"]')
+    assert not head.is_visible()
+    shown.page.click(".menu summary")
+    shown.page.check('input[value="net_energy_j"]')
+    assert head.is_visible()
+    shown.page.uncheck('input[value="net_energy_j"]')
+    assert not head.is_visible()
+
+
+def test_downloads_hold_the_rows_shown(show: Show) -> None:
+    """CSV and JSON have the filtered rows with full precision; no cell is a formula."""
+    run = hostile_run()
+    evil = run.benchmarks[0].model_copy(update={"id": "=1+1"})
+    run = run.model_copy(update={"benchmarks": [evil, *run.benchmarks[1:]]})
+    shown = show(run)
+    with shown.page.expect_download() as told:
+        shown.page.click("#csv")
+    lines = list(csv.DictReader(io.StringIO(told.value.path().read_text("utf-8"))))
+    assert [line["id"] for line in lines] == ["'=1+1", *(one.id for one in run.benchmarks[1:])]
+    assert run.benchmarks[1].energy is not None
+    assert float(lines[1]["energy_j"]) == run.benchmarks[1].energy.value
+    shown.page.fill("#filter", "resnet34")
+    with shown.page.expect_download() as told:
+        shown.page.click("#json")
+    rows = json.loads(told.value.path().read_text("utf-8"))
+    assert {row["workload"]["model"] for row in rows} == {"resnet34"}
+
+
+def test_axes_of_the_trade_off_are_picked(show: Show) -> None:
+    """Other metrics and log axes redraw the figure; the address keeps the choice."""
+    run = example_run()
+    shown = show(run)
+    shown.page.select_option("#x", "params")
+    shown.page.select_option("#y", "power_w")
+    shown.page.check("#xlog")
+    assert shown.page.locator("#scatter use.fill").count() == len(run.benchmarks)
+    assert "Parameters" in shown.page.locator("#scatter").inner_html()
+    assert shown.page.input_value("#preset") == ""
+    before = shown.page.locator("#scatter").inner_html()
+    shown.page.reload()
+    assert shown.page.locator("#scatter").inner_html() == before
+
+
+def open_trace(shown: Shown) -> None:
+    """Open the first benchmark's drawer and wait for its trace."""
+    shown.page.locator("#table tbody a").first.click()
+    shown.page.wait_for_selector("#drawer output[data-joules]")
+
+
+def span(shown: Shown) -> tuple[float, float, float]:
+    """Beginning and end in seconds and joules of the visible span, as shown."""
+    text = shown.page.locator("#drawer .power output").inner_text()
+    begin, end, joules = re.findall(r"[\d.]+(?:e\+\d+)?", text)[:3]
+    return float(begin), float(end), float(joules)
+
+
+def test_joules_of_a_zoomed_span_are_the_traces(show: Show) -> None:
+    """Dragging over a stretch tells its joules within 0.1 % of the trace's own."""
+    run = rich_run()
+    shown = show(run)
+    open_trace(shown)
+    traces = run.benchmarks[0].trace
+    assert traces
+    buckets = decode(traces[0]).buckets
+    whole = span(shown)
+    assert whole[2] == pytest.approx(sum(one.energy_j for one in buckets), rel=1e-3)
+    box = shown.page.locator("#drawer svg.trace").bounding_box()
+    assert box
+    shown.page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 50)
+    shown.page.mouse.down()
+    shown.page.mouse.move(box["x"] + box["width"] * 0.55, box["y"] + 50, steps=3)
+    shown.page.mouse.up()
+    begin, end, joules = span(shown)
+    assert 0.2 < (end - begin) / whole[1] < 0.3
+    time, truth = 0.0, 0.0
+    for bucket in buckets:
+        if begin - 1e-3 < time + bucket.duration_s / 2 < end + 1e-3:
+            truth += bucket.energy_j
+        time += bucket.duration_s
+    assert joules == pytest.approx(truth, rel=1e-3)
+
+
+def test_keyboard_reaches_everything(show: Show) -> None:
+    """Without a mouse: skip link, sort, open a drawer, zoom its trace, close it again."""
+    shown = show(rich_run())
+    page = shown.page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.locator('#table th[data-column="energy_j"] button').focus()
+    page.keyboard.press("Enter")
+    assert page.get_attribute('#table th[data-column="energy_j"]', "aria-sort") == "ascending"
+    page.locator("#table tbody a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#drawer output[data-joules]")
+    whole = span(shown)
+    page.locator("#drawer svg.trace").focus()
+    page.keyboard.press("+")
+    begin, end, _ = span(shown)
+    assert (end - begin) == pytest.approx((whole[1] - whole[0]) / 2, rel=0.01)
+    page.keyboard.press("ArrowLeft")
+    assert span(shown)[0] < begin
+    page.keyboard.press("0")
+    assert span(shown) == whole
+    page.keyboard.press("Escape")
+    assert not page.locator("#drawer").is_visible()
+    assert page.evaluate("document.activeElement.matches('#table tbody a')")
+    assert shown.faultless()
+
+
+def test_a_drawer_opens_from_its_address(show: Show) -> None:
+    """A link to one benchmark shows it, with its commands."""
+    run = example_run(MODELS[:2])
+    shown = show(run, at="#open=b3")
+    text = shown.page.locator("#drawer").inner_text()
+    assert run.benchmarks[3].id in text
+    assert "--energy-update" in text
+
+
+def test_dark_mode_is_dark_and_light_is_light(show: Show) -> None:
+    """The page follows the system's scheme, charts included."""
+    luminance = (
+        "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).reduce((a, b) => a + +b, 0)"
+    )
+    dark = show(rich_run(), color_scheme="dark")
+    assert dark.page.evaluate(luminance) < 150
+    fill = "getComputedStyle(document.querySelector('#scatter use.fill')).fill"
+    dark_fill = dark.page.evaluate(fill)
+    light = show(rich_run(), color_scheme="light")
+    assert light.page.evaluate(luminance) > 700
+    assert light.page.evaluate(fill) != dark_fill
+
+
+def test_without_script_everything_is_readable(show: Show) -> None:
+    """Charts, tables, drawers and commands are there; controls that would do nothing are not."""
+    shown = show(rich_run(), java_script_enabled=False)
+    page = shown.page
+    for name, selector in CHARTS.items():
+        if name != "trade-offs":
+            assert page.locator(selector).count() > 0, name
+    assert page.locator(".figures figure svg .fill use").first.is_visible()
+    assert not page.locator("#filter").is_visible()
+    assert not page.locator("#explorer").is_visible()
+    page.locator("details.drawer summary").first.click()
+    assert page.locator(".panel .mean").first.is_visible()
+    assert shown.faultless()
+
+
+JENKINS = "sandbox; default-src 'none'; img-src 'self'; style-src 'self'"
+
+
+class _Jenkins(SimpleHTTPRequestHandler):
+    """Serves files as Jenkins serves archived pages."""
+
+    def end_headers(self) -> None:
+        self.send_header("Content-Security-Policy", JENKINS)
+        super().end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def jenkins(tmp_path: Path) -> Iterator[str]:
+    """The address of a server with Jenkins' default policy."""
+    server = HTTPServer(("127.0.0.1", 0), partial(_Jenkins, directory=tmp_path))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_readable_under_jenkins_policy(jenkins: str, tmp_path: Path, browser: Browser) -> None:
+    """With script and style blocked, marks keep colour and size, whiskers their strokes."""
+    (tmp_path / "report.html").write_text(render_html(rich_run()), "utf-8")
+    page = browser.new_page()
+    page.goto(f"{jenkins}/report.html")
+    assert page.locator(".headline").is_visible()
+    style = "one => ['stroke', 'strokeWidth', 'fill'].map((key) => getComputedStyle(one)[key])"
+    whisker = page.locator("#changes path.interval").first
+    assert whisker.evaluate(style)[:2] == ["rgb(74, 85, 104)", "2px"]
+    assert page.locator("figure .fill use").first.evaluate(style)[2] == "rgb(11, 98, 196)"
+    assert page.evaluate("document.documentElement.dataset.ready") is None
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(scheme: str, show: Show) -> None:
+    """axe-core's rules hold for the page and for an open drawer, light and dark."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    small = example_run(MODELS[:2], ("baseline", "blurpool"), batch_sizes=(1, 8), rounds=12)
+    shown = show(traced_run(small, samples=500, distinct=1), color_scheme=scheme)
+    for opened in (False, True):
+        if opened:
+            open_trace(shown)
+        found = Axe().run(shown.page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+
+
+def pages_of(shown: Shown) -> list[int]:
+    """Characters of text on each printed page."""
+    from pypdf import PdfReader
+
+    reader = PdfReader(io.BytesIO(shown.page.pdf(format="A4")))
+    return [len(page.extract_text()) for page in reader.pages]
+
+
+def test_printed_pages_are_filled(show: Show) -> None:
+    """No page but the last is nearly empty."""
+    pages = pages_of(show(example_run(MODELS[:4])))
+    assert len(pages) > 2
+    assert min(pages[:-1]) > 400
+
+
+def test_narrow_screens_do_not_scroll_sideways(show: Show) -> None:
+    """On a telephone's width only tables scroll, inside themselves."""
+    shown = show(rich_run(), viewport={"width": 390, "height": 800})
+    assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.slow
+def test_two_hundred_benchmarks_with_long_traces(show: Show) -> None:
+    """The largest page meant to be used is below 4 MB, sorts, and opens a drawer."""
+    shown = show(large_run())
+    assert shown.path.stat().st_size <= 4_000_000
+    shown.page.locator('#table th[data-column="energy_j"] button').click()
+    assert energies(shown) == sorted(energies(shown))
+    open_trace(shown)
+    assert shown.faultless()
