@@ -76,6 +76,7 @@ def test_a_figure_is_the_printed_one(
     assert counted == pytest.approx(millions * 1e6, rel=TOLERANCE[metric])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "millions", "gflops"),
     [

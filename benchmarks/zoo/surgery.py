@@ -1,0 +1,85 @@
+"""Change the layers of a built model: what several techniques do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from benchmarks.zoo.recipe import NotApplicableError, Recipe
+
+Block: TypeAlias = Any
+"""A ``BasicBlock`` or a ``Bottleneck`` of torchvision, which ships no types."""
+RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
+"""The names of a ResNet's stages."""
+
+
+def exchange(
+    recipe: Recipe, wanted: Callable[[str, nn.Module], bool], make: Callable[..., nn.Module]
+) -> None:
+    """Put ``make(layer)`` in the place of every layer that is wanted, on the recipe's device.
+
+    Args:
+        recipe: Its model is changed in place.
+        wanted: Told the dotted name of a layer and the layer.
+        make: Given the old layer, makes the new one, which may hold it.
+
+    Raises:
+        NotApplicableError: No layer is wanted: the technique would change nothing.
+    """
+    layers = [(name, layer) for name, layer in recipe.model.named_modules() if wanted(name, layer)]
+    if not layers:
+        raise NotApplicableError(
+            f"{type(recipe.model).__name__} has no layer that this technique changes; "
+            "it is meant for the models built on torchvision's ResNet"
+        )
+    for name, layer in layers:
+        recipe.model.set_submodule(name, make(layer).to(recipe.device))
+
+
+def resnet_of(recipe: Recipe) -> nn.Module:
+    """Find the ResNet: the model itself or its backbone.
+
+    Raises:
+        NotApplicableError: There is none.
+    """
+    for layer in recipe.model.modules():
+        if isinstance(layer, ResNet):
+            return cast("nn.Module", layer)
+    raise NotApplicableError(
+        f"{type(recipe.model).__name__} has no ResNet, whose stages this technique changes"
+    )
+
+
+def blocks_of(recipe: Recipe) -> Iterator[Block]:
+    """All residual blocks of the ResNet.
+
+    Raises:
+        NotApplicableError: There is no ResNet.
+    """
+    return (
+        layer for layer in resnet_of(recipe).modules() if isinstance(layer, BasicBlock | Bottleneck)
+    )
+
+
+def output_shapes(recipe: Recipe, layers: list[nn.Module]) -> list[torch.Size]:
+    """Shapes (1, C, h, w) of what ``layers`` put out for one image of the recipe's size."""
+    shapes: dict[nn.Module, torch.Size] = {}
+
+    def note(layer: nn.Module, _: object, output: Tensor) -> None:
+        shapes[layer] = output.shape
+
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    training = recipe.model.training
+    try:
+        with torch.no_grad():
+            recipe.model.eval()(torch.zeros(1, *recipe.input_shape, device=recipe.device))
+    finally:
+        recipe.model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return [shapes[layer] for layer in layers]

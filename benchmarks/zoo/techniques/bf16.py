@@ -1,0 +1,22 @@
+"""Inference in bfloat16: weights, maps and images.
+
+It has 8 bits of fraction instead of 24, the range of float32. Shapes stay; logits are bfloat16 too.
+
+Source: ``torch.nn.Module.to``; what users of trained networks do by default today.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from benchmarks.zoo.recipe import Recipe
+
+TASKS = ("classification", "segmentation")
+STAGES = ("inference",)
+
+
+def apply(recipe: Recipe) -> Recipe:
+    """Convert the model and ask for images of the same type."""
+    return replace(recipe, model=recipe.model.to(torch.bfloat16), dtype=torch.bfloat16)

@@ -1,0 +1,61 @@
+"""CoordConv: tell the first convolution where it is.
+
+Three channels are added to what it sees: x and y from -1 to 1 and the distance from the centre,
+(B, 3, H, W) → (B, 6, H, W). Every convolution that takes the image is changed: the stem's, and in
+BiSeNet the spatial path's too.
+
+Source: Liu et al. 2018, https://arxiv.org/abs/1807.03247, section 3.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.zoo.recipe import Recipe
+from benchmarks.zoo.surgery import exchange
+
+TASKS = ("classification", "segmentation")
+STAGES = ("inference", "training")
+EXTRA = 3
+
+
+class CoordConv2d(nn.Module):
+    """A convolution like ``conv``, newly initialised, that also sees coordinates."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            conv.in_channels + EXTRA,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type] # two numbers, typed as any number of them
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            bias=conv.bias is not None,
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) → what ``conv`` makes of (B, C + 3, H, W)."""
+        batch, _, height, width = images.shape
+        where = coordinates(height, width, images).expand(batch, -1, -1, -1)
+        maps: Tensor = self.conv(torch.cat((images, where), dim=1))
+        return maps
+
+
+def coordinates(height: int, width: int, like: Tensor) -> Tensor:
+    """x, y and the distance from the centre: (1, 3, ``height``, ``width``), type as ``like``."""
+    y = torch.linspace(-1, 1, height, dtype=like.dtype, device=like.device)
+    x = torch.linspace(-1, 1, width, dtype=like.dtype, device=like.device)
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack((x, y, torch.hypot(x, y)))[None]
+
+
+def apply(recipe: Recipe) -> Recipe:
+    """Exchange every convolution that takes the image itself."""
+    channels = recipe.input_shape[0]
+
+    def takes_image(_: str, layer: nn.Module) -> bool:
+        return isinstance(layer, nn.Conv2d) and layer.in_channels == channels
+
+    exchange(recipe, takes_image, CoordConv2d)
+    return recipe

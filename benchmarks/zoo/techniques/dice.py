@@ -1,0 +1,34 @@
+"""Dice: cross-entropy plus γ times the soft Dice loss, γ = 1.
+
+1 - 2 Σ p·y / (Σ p + Σ y), a class over the batch, mean over the classes that occur.
+Logits (B, K, H, W), target (B, H, W).
+
+Source: Milletari et al. 2016, https://arxiv.org/abs/1606.04797, section 3;
+``segmentation_models_pytorch.losses.DiceLoss``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+from torch import Tensor
+
+from benchmarks.zoo.recipe import VOID, Recipe
+
+TASKS = ("segmentation",)
+STAGES = ("training",)
+GAMMA = 1.0
+
+
+def apply(recipe: Recipe) -> Recipe:
+    """Add the Dice loss to the recipe's own."""
+    from segmentation_models_pytorch.losses import DiceLoss
+
+    own = recipe.loss
+    dice = DiceLoss(mode="multiclass", ignore_index=VOID)
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        return own(logits, target) + GAMMA * cast("Tensor", dice(logits, target))
+
+    return replace(recipe, loss=loss)

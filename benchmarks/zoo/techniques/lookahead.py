@@ -1,0 +1,35 @@
+"""LookAhead: slow weights follow the fast ones by α of the way, every k steps.
+
+φ ← φ + α (θ - φ), then θ ← φ, with α = 0.5 and k = 5 around the baseline's own optimiser.
+
+Source: Zhang et al. 2019, https://arxiv.org/abs/1907.08610, algorithm 1; ``timm.optim.Lookahead``,
+whose slow weights begin as the weights of step k, not of step 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import cast
+
+from torch import nn
+from torch.optim import Optimizer
+
+from benchmarks.zoo.recipe import Recipe
+
+TASKS = ("classification", "segmentation")
+STAGES = ("training",)
+ALPHA, K = 0.5, 5
+
+
+def apply(recipe: Recipe) -> Recipe:
+    """Wrap the recipe's optimiser."""
+    from timm.optim.lookahead import Lookahead
+
+    inner = recipe.optimizer
+    wrap = cast("Callable[..., Optimizer]", Lookahead)  # it is not annotated
+
+    def optimizer(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        return wrap(inner(parameters), alpha=ALPHA, k=K)
+
+    return replace(recipe, optimizer=optimizer)
