@@ -1,0 +1,19 @@
+"""Print the JSON Schema of results.json."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Takes no arguments."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the schema, two spaces a level, as it ships in ``results.schema.json``."""
+    import json
+
+    from pytest_energy.measurement import results_json_schema
+
+    print(json.dumps(results_json_schema(), indent=2, ensure_ascii=False))
+    return 0
