@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch.utils.data import Dataset
 
 from benchmarks.data import digits, real, shapes
 from benchmarks.data.errors import DataMissingError
 from benchmarks.data.real import IGNORED
+from benchmarks.data.samples import Samples
 
 __all__ = ["IGNORED", "KINDS", "Data", "DataMissingError", "Kind", "open_data"]
 
@@ -49,8 +47,8 @@ class Data:
 
     name: str
     """What it really is: the data set's name, or ``digits`` or ``shapes``."""
-    train: Dataset[Any]
-    held_out: Dataset[Any]
+    train: Samples
+    held_out: Samples
 
 
 def open_data(dataset: str, root: Path | None, image_size: int) -> Data:
@@ -65,9 +63,17 @@ def open_data(dataset: str, root: Path | None, image_size: int) -> Data:
     Raises:
         DataMissingError: The root lacks what the data set needs; says what must lie where.
     """
+    name = name_of(dataset, root is not None)
     if root is not None:
-        return Data(dataset, *(real.open_real(dataset, root, train) for train in (True, False)))
+        return Data(name, *(real.open_real(dataset, root, train) for train in (True, False)))
+    if name == "digits":
+        return Data(name, *(digits.Digits(train, image_size) for train in (True, False)))
     task = KINDS[dataset].task
-    if task == "classification":
-        return Data("digits", *(digits.Digits(train, image_size) for train in (True, False)))
-    return Data("shapes", *(shapes.Shapes(task, train, image_size) for train in (True, False)))
+    return Data(name, *(shapes.Shapes(task, train, image_size) for train in (True, False)))
+
+
+def name_of(dataset: str, real: bool) -> str:
+    """What a benchmark on ``dataset`` really runs on, with or without real data."""
+    if real:
+        return dataset
+    return "digits" if KINDS[dataset].task == "classification" else "shapes"

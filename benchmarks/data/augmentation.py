@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from benchmarks.data.real import IGNORED
+from benchmarks.data.samples import Samples
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's images, which the papers' models were designed on."""
@@ -54,14 +54,14 @@ def _common() -> list[v2.Transform]:
     return [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, DEVIATION)]
 
 
-class Transformed(Dataset[Any]):
+class Transformed(Samples):
     """A data set behind a transform."""
 
-    def __init__(self, inner: Dataset[Any], transform: Callable[..., Any]) -> None:
+    def __init__(self, inner: Samples, transform: Callable[..., Any]) -> None:
         self.inner, self.transform = inner, transform
 
     def __len__(self) -> int:
-        return len(self.inner)  # type: ignore[arg-type] # torch's Dataset does not promise it
+        return len(self.inner)
 
     def __getitem__(self, index: int) -> Any:
         return self.transform(*self.inner[index])

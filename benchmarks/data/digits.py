@@ -11,14 +11,15 @@ from functools import cache
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
+
+from benchmarks.data.samples import Samples
 
 HELD_OUT = 0.2
 """Share of each class that is held out for the accuracy."""
 
 
-class Digits(Dataset[tuple[tv_tensors.Image, int]]):
+class Digits(Samples):
     """Digits in three equal channels, ``image_size`` pixels square."""
 
     def __init__(self, train: bool, image_size: int) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler, default_collate
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, default_collate
+
+from benchmarks.data.samples import Samples
 
 
 class Batches:
@@ -25,7 +27,7 @@ class Batches:
 
     def __init__(
         self,
-        dataset: Dataset[Any],
+        dataset: Samples,
         *,
         batch_size: int,
         device: str,
@@ -40,9 +42,9 @@ class Batches:
         wanted = None if limit is None else limit * batch_size
         generator = torch.Generator().manual_seed(seed)
         sampler = (
-            RandomSampler(dataset, num_samples=wanted, generator=generator)  # type: ignore[arg-type]
+            RandomSampler(dataset, num_samples=wanted, generator=generator)
             if train
-            else SequentialSampler(dataset)  # type: ignore[arg-type]
+            else SequentialSampler(dataset)
         )
         self.limit = limit
         self.loader = DataLoader(
@@ -56,6 +58,10 @@ class Batches:
             collate_fn=collate,
             generator=generator,
         )
+
+    def __len__(self) -> int:
+        whole = len(self.loader)
+        return whole if self.limit is None else min(whole, self.limit)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         batches = iter(self.loader)

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision import datasets, tv_tensors
 from torchvision.transforms.v2 import functional
 
 from benchmarks.data.errors import DataMissingError
+from benchmarks.data.samples import Samples
 
 STUFF_OFFSET = 92
 """COCO's number of the first stuff category; the last, 183, is everything that is no stuff."""
@@ -28,11 +28,11 @@ class Source:
     needs: tuple[str, ...]
     """Paths below the root that must exist."""
     layout: str
-    read: Callable[[Path, bool], Dataset[Any]]
+    read: Callable[[Path, bool], Samples]
     """From the root folder, and whether the training part is meant."""
 
 
-def open_real(dataset: str, root: Path, train: bool) -> Dataset[Any]:
+def open_real(dataset: str, root: Path, train: bool) -> Samples:
     """Open one part of ``dataset``, a key of :data:`SOURCES`, below ``root``.
 
     Raises:
@@ -45,32 +45,32 @@ def open_real(dataset: str, root: Path, train: bool) -> Dataset[Any]:
     return source.read(root, train)
 
 
-def _wrapped(dataset: Any) -> Dataset[Any]:
+def _wrapped(dataset: Any) -> Samples:
     """Images and masks as tensors that torchvision's transforms v2 change together."""
-    wrapped: Dataset[Any] = datasets.wrap_dataset_for_transforms_v2(dataset)
+    wrapped: Samples = datasets.wrap_dataset_for_transforms_v2(dataset)
     return wrapped
 
 
-def _mnist(root: Path, train: bool) -> Dataset[Any]:
+def _mnist(root: Path, train: bool) -> Samples:
     return _wrapped(datasets.MNIST(root, train))
 
 
-def _cifar10(root: Path, train: bool) -> Dataset[Any]:
+def _cifar10(root: Path, train: bool) -> Samples:
     return _wrapped(datasets.CIFAR10(root, train))
 
 
-def _cifar100(root: Path, train: bool) -> Dataset[Any]:
+def _cifar100(root: Path, train: bool) -> Samples:
     return _wrapped(datasets.CIFAR100(root, train))
 
 
-def _imagenet(root: Path, train: bool) -> Dataset[Any]:
+def _imagenet(root: Path, train: bool) -> Samples:
     return _wrapped(datasets.ImageNet(root / "imagenet", "train" if train else "val"))
 
 
-def _folders(dataset: str, folder: str, held_out: str) -> Callable[[Path, bool], Dataset[Any]]:
+def _folders(dataset: str, folder: str, held_out: str) -> Callable[[Path, bool], Samples]:
     """A reader of a folder a class; both parts must have the same classes."""
 
-    def read(root: Path, train: bool) -> Dataset[Any]:
+    def read(root: Path, train: bool) -> Samples:
         parts = [root / folder / part for part in ("train", held_out)]
         classes = [{path.name for path in part.iterdir() if path.is_dir()} for part in parts]
         if classes[0] != classes[1]:
@@ -82,7 +82,7 @@ def _folders(dataset: str, folder: str, held_out: str) -> Callable[[Path, bool],
     return read
 
 
-class Cityscapes(Dataset[Any]):
+class Cityscapes(Samples):
     """Cityscapes' fine annotations with the 19 classes that are trained and evaluated."""
 
     def __init__(self, root: Path, train: bool) -> None:
@@ -95,14 +95,14 @@ class Cityscapes(Dataset[Any]):
         self.train_ids = torch.tensor(numbers, dtype=torch.long)
 
     def __len__(self) -> int:
-        return len(self.inner)  # type: ignore[arg-type] # torch's Dataset does not promise it
+        return len(self.inner)
 
     def __getitem__(self, index: int) -> tuple[Any, tv_tensors.Mask]:
         image, mask = self.inner[index]
         return image, tv_tensors.Mask(self.train_ids[mask.squeeze(0).long()])
 
 
-class CocoStuff(Dataset[Any]):
+class CocoStuff(Samples):
     """COCO's stuff annotations as maps: 91 kinds of stuff and one class for everything else."""
 
     def __init__(self, root: Path, train: bool) -> None:
@@ -123,7 +123,7 @@ class CocoStuff(Dataset[Any]):
         return tv_tensors.Image(functional.pil_to_tensor(image)), tv_tensors.Mask(mask)
 
 
-class Xview(Dataset[Any]):
+class Xview(Samples):
     """Images with a text file each: class, centre and size of a box a line, relative (YOLO)."""
 
     def __init__(self, root: Path, train: bool) -> None:

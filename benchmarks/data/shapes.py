@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
+
+from benchmarks.data.samples import Samples
 
 COUNT = {True: 2048, False: 256}
 """Images of the training part and of the held-out one."""
@@ -21,7 +22,7 @@ KINDS = 3
 """Disc, rectangle, triangle."""
 
 
-class Shapes(Dataset[tuple[tv_tensors.Image, Any]]):
+class Shapes(Samples):
     """Images with a target for segmentation or detection.
 
     Args:

@@ -20,7 +20,7 @@ from pytest_energy.tables.layout import (
 )
 from pytest_energy.tables.ranks import Association, agreement, architecture_effect, data_effect
 
-MODELS = {"VGG16": "vgg16_frozen", "VGG19": "vgg19_frozen", "ResNet50": "resnet50_frozen"}
+MODELS = {"VGG16": "vgg16_transfer", "VGG19": "vgg19_transfer", "ResNet50": "resnet50_transfer"}
 DATASETS = {"CIFAR10": "cifar10", "MNIST": "mnist"}
 LOCATIONS = ("Oregon", "S.Carolina", "Taipei")
 TRAINING = {"paper": "b", "kind": "training", "technique": "baseline"}

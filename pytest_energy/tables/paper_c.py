@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pytest_energy.measurement import Result
-from pytest_energy.tables.layout import Better, Column, Read, Row, Table, fill, metric, paper_rows
+from pytest_energy.tables.layout import (
+    Better,
+    Column,
+    Read,
+    Row,
+    Table,
+    Where,
+    fill,
+    metric,
+    paper_rows,
+)
 
-TECHNIQUES = {
+METHODS = {
     "Baseline": "baseline",
     "One-Branch": "one_branch",
     "Random Grad.": "random_gradient",
@@ -27,6 +37,8 @@ TECHNIQUES = {
     "GE- θ^-": "ge_theta_minus",
     "CoordConv": "coordconv",
 }
+"""The technique of each row."""
+MODELS = {"segmentation": "bisenet_resnet18", "classification": "resnet50_cifar"}
 DATASETS = {
     "segmentation": {"Cityscapes": "cityscapes", "COCO-Stuff": "coco_stuff"},
     "classification": {"CIFAR-100": "cifar100", "Tiny-ImageNet": "tiny_imagenet"},
@@ -91,16 +103,19 @@ def tables(results: Sequence[Result]) -> tuple[Table, ...]:
 def _table(
     title: str,
     file: str,
-    where: dict[str, str],
+    where: Where,
     columns: Sequence[Column],
     results: Sequence[Result],
     notes: Sequence[str],
 ) -> Table:
-    rows = [
-        Row(line["method"], {"paper": "c", **where, "technique": TECHNIQUES[line["method"]]}, line)
-        for line in paper_rows(file)
-    ]
+    rows = [_row(line, where) for line in paper_rows(file)]
     return fill(f"Paper C, {title}", "method", rows, columns, results, notes, baseline="Baseline")
+
+
+def _row(line: Mapping[str, str], where: Where) -> Row:
+    model, technique = MODELS[str(where["task"])], METHODS[line["method"]]
+    facts = {"paper": "c", **where, "model": model, "technique": technique}
+    return Row(line["method"], facts, line)
 
 
 def _training_columns(task: str, score: str, shown: str) -> list[Column]:

@@ -105,11 +105,11 @@ def _capped(results: Sequence[Result]) -> str:
 
 
 def _target(batch: int) -> Where:
-    return {"paper": "d", "sweep": "target", "model": "resnet50", "batch_size_swept": batch}
+    return {"paper": "d", "kind": "call", "sweep": "target", "model": "resnet50", "batch": batch}
 
 
 def _batch_to_target(results: Sequence[Result]) -> str:
-    read = metric("target_energy_j")
+    read = metric("energy_j")
     to_target = {b: figure_of(matching(results, _target(b)), read) for b in (64, 256, 512)}
     against = [_change(to_target[other], to_target[256]) for other in (64, 512)]
     return f"{against[0]} (64), {against[1]} (512)"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pytest_energy.measurement import Result
 from pytest_energy.tables.layout import Column, Figure, Row, Table, fill, metric, paper_rows
 
-MODELS = {"ResNet-18": "resnet18", "EfficientNet-B0": "efficientnet_b0"}
+MODELS = {"ResNet-18": "resnet18_cifar", "EfficientNet-B0": "efficientnet_b0"}
 NEXT = {"mixed precision": "amp", "pruning": "pruning", "quantisation": "quantisation"}
 
 
@@ -23,15 +23,17 @@ def tables(results: Sequence[Result]) -> tuple[Table, ...]:
         for line in paper_rows("e_comparison.csv")
     ]
     training.append(
-        Row("ResNet-18, mixed precision", {**where, "technique": "amp", "model": "resnet18"})
+        Row("ResNet-18, mixed precision", {**where, "technique": "amp", "model": "resnet18_cifar"})
     )
     inference = [
         Row(
             f"{model}, {label}",
-            {"paper": "e", "kind": "inference", "model": name, "technique": technique},
+            {"paper": "e", "kind": "inference", "model": MODELS[model], "technique": technique},
         )
-        for model, name in MODELS.items()
-        for label, technique in {"baseline": "baseline", **NEXT}.items()
+        for model, label, technique in (
+            *((model, "baseline", "baseline") for model in MODELS),
+            *(("ResNet-18", label, technique) for label, technique in NEXT.items()),
+        )
     ]
     return (
         fill("Paper E: 20 epochs of training", "model", training, TRAINING, results),

@@ -27,7 +27,7 @@ from pytest_energy.measurement import (
 )
 from pytest_energy.tables import PAPERS, tables_of
 from pytest_energy.tables.layout import Cell, Table, paper_rows
-from pytest_energy.tables.paper_c import TECHNIQUES
+from pytest_energy.tables.paper_c import METHODS
 from pytest_energy.tables.ranks import agreement, architecture_effect, data_effect
 
 
@@ -56,6 +56,7 @@ def inference_c(technique: str, **metrics: float | tuple[float, float]) -> Resul
         {
             "paper": "c",
             "task": "classification",
+            "model": "resnet50_cifar",
             "technique": technique,
             "dataset": "cifar100",
             "data": "cifar100",
@@ -106,7 +107,7 @@ def test_paper_c_keeps_the_rows_of_each_table() -> None:
 def test_every_method_of_paper_c_has_a_technique() -> None:
     """No row of a paper's table is left out of the mapping from labels to techniques."""
     files = ("c_table1_segmentation_training.csv", "c_table2_classification_training.csv")
-    assert {row["method"] for file in files for row in paper_rows(file)} == set(TECHNIQUES)
+    assert {row["method"] for file in files for row in paper_rows(file)} == set(METHODS)
 
 
 def test_as_good_as_the_baseline_is_bold_and_the_best_is_starred() -> None:
@@ -181,7 +182,7 @@ def test_departures_are_stated() -> None:
 def test_repeated_runs_show_their_median() -> None:
     """Paper B's three runs of a training become one row."""
     results = [
-        training_b("vgg16_frozen", "mnist", kwh * 3.6e6, accuracy=accuracy)
+        training_b("vgg16_transfer", "mnist", kwh * 3.6e6, accuracy=accuracy)
         for kwh, accuracy in ((1.0, 0.9), (5.0, 0.94), (2.0, 0.92))
     ]
     table = tables_of("b", results)[1]
@@ -195,7 +196,7 @@ def test_the_profilers_channels_are_scaled_to_the_full_schedule() -> None:
     rounds = [
         Round(start=0, duration_s=1, passes=1, energy_j=1500, channels={"gpu0": 1000, "cpu": 500})
     ] * 2
-    one = training_b("vgg16_frozen", "mnist", 15000)
+    one = training_b("vgg16_transfer", "mnist", 15000)
     table = tables_of("b", [one.model_copy(update={"rounds": rounds})])[2]
     assert float(cell(table, "VGG16, MNIST", "GPU").text) == pytest.approx(10e3 / 3.6e6, rel=1e-3)
     assert "no ram/dram channel" in cell(table, "VGG16, MNIST", "RAM").text

@@ -1,0 +1,71 @@
+"""Markers and options of the suite, and the facts that every benchmark carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from benchmarks.data import name_of
+from benchmarks.determinism import settle
+from benchmarks.rows import Row
+from benchmarks.workbench import facts_shape
+from benchmarks.zoo.recipe import NotApplicableError
+
+MARKERS = (
+    *(f"paper_{paper}: a row of paper {paper.upper()} of docs/suite.md" for paper in "abcde"),
+    "beyond: a row that no paper has",
+    "inference: forward passes",
+    "training: epochs of training",
+    "sweep: one knob at several settings",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what only this suite needs."""
+    parser.getgroup("energy").addoption(
+        "--power-caps",
+        action="store_true",
+        help="run the power-cap sweep, which changes the card's power limit (needs root) and "
+        "restores it",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the suite's markers."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_energy_workload(item: pytest.Item) -> Mapping[str, object] | None:
+    """Say which paper, model, technique and data a benchmark is about."""
+    callspec = getattr(item, "callspec", None)
+    row = callspec.params.get("row") if callspec else None
+    if not isinstance(row, Row):
+        return None
+    real = item.config.getoption("energy_data") or item.config.getini("energy_data")
+    ran_on = "random" if row.stage == "inference" else name_of(row.dataset, bool(real))
+    return {**row.workload, "data": ran_on, "facts_input_shape": list(facts_shape(row))}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Iterator[None]:
+    """Skip, with its reason, what cannot be had on this machine."""
+    try:
+        return (yield)
+    except NotApplicableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def _settled() -> None:
+    """Every benchmark starts from the same seeds, in whatever order they run."""
+    settle()
+
+
+@pytest.fixture
+def epochs_asked(request: pytest.FixtureRequest) -> int | None:
+    """``--energy-epochs``, for what must know how many epochs will be measured."""
+    text = request.config.getoption("energy_epochs", None) or None
+    return int(text) if text else None

@@ -1,0 +1,183 @@
+"""Every benchmark of the suite as a row: which paper, model, technique and data.
+
+Models and techniques come from the zoo. A technique that is dropped there becomes rows of the
+models that techniques are tried on, with no edit here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from benchmarks.data import KINDS
+from benchmarks.zoo.recipe import Stage
+from benchmarks.zoo.registry import ZOO, Technique, find_models, find_techniques
+from pytest_energy.measurement import Scalar
+
+BASELINE: Final = "baseline"
+TRIED_ON: Final = {
+    "classification": (("resnet50_cifar", "cifar100"), ("resnet50_cifar", "tiny_imagenet")),
+    "segmentation": (("bisenet_resnet18", "cityscapes"), ("bisenet_resnet18", "coco_stuff")),
+}
+"""Paper C's models and data, by task: what its techniques are tried on."""
+LATER_ON: Final = ("resnet18_cifar", "cifar100")
+"""Paper E's model: what techniques for running, not for learning better, are tried on."""
+LATER: Final = {
+    "amp": "e",
+    "pruning": "e",
+    "quantisation": "e",
+    "channels_last": "beyond",
+    "compile": "beyond",
+    "bf16": "beyond",
+    "fp16": "beyond",
+}
+"""Techniques that are not paper C's: the paper that proposes them."""
+PAPER_MARKS: Final = {**{paper: f"paper_{paper}" for paper in "abcde"}, "beyond": "beyond"}
+"""The marker of each paper's rows."""
+RUNS_OF_B: Final = 3
+"""Paper B trains everything three times and reports the median."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One benchmark."""
+
+    paper: str
+    """``a`` to ``e``, or ``beyond``."""
+    stage: Stage
+    model: str
+    dataset: str
+    technique: str = BASELINE
+    knobs: Mapping[str, Scalar] = field(default_factory=dict)
+    """What a sweep sets, by name."""
+
+    @property
+    def task(self) -> str:
+        """The task of its data."""
+        return KINDS[self.dataset].task
+
+    @property
+    def id(self) -> str:
+        """As it stands in the brackets of a test's id."""
+        knobs = (f"{name}_{value}" for name, value in self.knobs.items() if name != "sweep")
+        return "-".join((self.model, self.technique, self.dataset, *knobs))
+
+    @property
+    def workload(self) -> dict[str, Scalar]:
+        """Facts by which tables and baselines know it."""
+        facts = {"paper": self.paper, "task": self.task, "model": self.model}
+        return {**facts, "technique": self.technique, "dataset": self.dataset, **self.knobs}
+
+
+def parameters(rows: Iterable[Row]) -> list[ParameterSet]:
+    """Rows for ``pytest.mark.parametrize``, each marked with its paper."""
+    return [
+        pytest.param(row, id=row.id, marks=getattr(pytest.mark, PAPER_MARKS[row.paper]))
+        for row in rows
+    ]
+
+
+def inference_rows(zoo: Path = ZOO) -> list[Row]:
+    """What a forward pass costs."""
+    return [*_models(zoo, "inference"), *_techniques(zoo, "inference")]
+
+
+def training_rows(zoo: Path = ZOO) -> list[Row]:
+    """What an epoch of training costs."""
+    rows = [*_models(zoo, "training"), *_techniques(zoo, "training")]
+    once = [row for row in rows if row.paper != "b"]
+    thrice = [row for row in rows if row.paper == "b"]
+    return once + [
+        Row(row.paper, row.stage, row.model, row.dataset, knobs={"run": run})
+        for row in thrice
+        for run in range(1, RUNS_OF_B + 1)
+    ]
+
+
+def sweep_rows(stage: Stage) -> list[Row]:
+    """One knob at several settings, everything else equal."""
+    return [row for row in _sweeps() if row.stage == stage and "power_cap_w" not in row.knobs]
+
+
+def cap_rows() -> list[Row]:
+    """Paper D's power caps."""
+    return [row for row in _sweeps() if "power_cap_w" in row.knobs]
+
+
+def target_rows() -> list[Row]:
+    """Paper D's energy to a target accuracy, by batch size."""
+    knobs = ({"sweep": "target", "batch": batch} for batch in BATCHES)
+    return [Row("d", "training", "resnet50", "imagenet", knobs=these) for these in knobs]
+
+
+BATCHES: Final = (64, 128, 256, 512)
+CAPS_W: Final = (250, 200, 150, 100)
+RESOLUTIONS: Final = (128, 160, 192, 224, 256, 288)
+
+
+def _sweeps() -> Iterator[Row]:
+    for batch in BATCHES:
+        yield _swept("d", "training", "resnet50", "imagenet", "batch", batch)
+    for batch in (32, *BATCHES):
+        yield _swept("d", "training", "yolov5s", "xview", "batch", batch)
+    yield _swept("d", "training", "resnet50", "imagenet", "precision", "float32")
+    yield _swept("d", "training", "resnet50", "imagenet", "precision", "mixed", technique="amp")
+    for cap_w in CAPS_W:
+        yield _swept("d", "training", "resnet50", "imagenet", "power_cap_w", cap_w)
+    for batch in (1, 8, 32, 128):
+        yield _swept("beyond", "inference", "resnet50", "imagenet", "batch", batch)
+    for side in RESOLUTIONS:
+        yield _swept("beyond", "inference", "resnet50", "imagenet", "resolution", side)
+
+
+def _swept(
+    paper: str,
+    stage: Stage,
+    model: str,
+    dataset: str,
+    knob: str,
+    value: Scalar,
+    technique: str = BASELINE,
+) -> Row:
+    return Row(paper, stage, model, dataset, technique, {"sweep": knob, knob: value})
+
+
+MODELS: Final = (
+    ("a", ("resnet50", "convnext_tiny"), ("birds",)),
+    ("b", ("vgg16_transfer", "vgg19_transfer", "resnet50_transfer"), ("cifar10", "mnist")),
+    ("d", tuple(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)), ("imagenet",)),
+    ("d", tuple(f"yolov5{size}" for size in "nsmlx"), ("xview",)),
+    ("e", ("resnet18_cifar", "efficientnet_b0"), ("cifar100",)),
+)
+"""Paper, models, data: what is measured without any technique."""
+
+
+def _models(zoo: Path, stage: Stage) -> Iterator[Row]:
+    known = find_models(zoo)
+    for paper, models, datasets in MODELS:
+        for model in models:
+            if model in known:
+                yield from (Row(paper, stage, model, dataset) for dataset in datasets)
+
+
+def _techniques(zoo: Path, stage: Stage) -> Iterator[Row]:
+    known = find_models(zoo)
+    for technique in find_techniques(zoo).values():
+        if technique.name in LATER:
+            yield from _later(technique, stage)
+            continue
+        for task, places in TRIED_ON.items():
+            if technique.suits(task, stage):  # type: ignore[arg-type] # the keys are tasks
+                for model, dataset in (place for place in places if place[0] in known):
+                    yield Row("c", stage, model, dataset, technique.name)
+
+
+def _later(technique: Technique, stage: Stage) -> Iterator[Row]:
+    model, dataset = LATER_ON
+    if technique.suits("classification", stage):
+        yield Row(LATER[technique.name], stage, model, dataset, technique.name)

@@ -1,0 +1,198 @@
+"""How each paper trains, in one place, and the small twin of each schedule.
+
+What a paper leaves open stands under ``assumed``, by the name of the field. The small twin runs the
+same code on smaller images, with fewer images a batch and fewer batches an epoch, so that a CPU is
+done in seconds; epochs, optimiser and learning rates stay the paper's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Optimiser = Literal["sgd", "adam", "adamw"]
+Decay = Literal["constant", "poly", "step"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How one model is trained on one data set."""
+
+    epochs: int
+    """Of the full schedule; energy is scaled to it."""
+    batch_size: int
+    image_size: int
+    """Side of the square images, in pixels."""
+    optimiser: Optimiser
+    learning_rate: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    decay: Decay = "constant"
+    """``poly``: times (1 − step / steps) ** 0.9. ``step``: a fifth at 30, 60 and 80 %."""
+    augmentation: tuple[str, ...] = ()
+    """Names of :data:`benchmarks.data.augmentation.STEPS`."""
+    base_size: int | None = None
+    """Side that random scaling starts from, in pixels; ``None``: ``image_size``."""
+    techniques: tuple[str, ...] = ()
+    """Techniques that belong to the baseline itself."""
+    assumed: tuple[str, ...] = ()
+    """Fields that the paper does not state."""
+    measured_epochs: int = 10
+    batches: int | None = None
+    """Batches an epoch; ``None``: all of the data."""
+    held_out_batches: int | None = None
+    """Batches of the evaluation; ``None``: all of the held-out data."""
+    workers: int = 8
+    """Processes that load data; 0 loads in the training process."""
+
+    small_size: int | None = None
+    """``image_size`` of the small twin; ``None``: the same."""
+    small_batch: int = 4
+    """``batch_size`` of the small twin."""
+
+    def small(self) -> Schedule:
+        """The twin that a CPU finishes in seconds."""
+        side = self.small_size or self.image_size
+        return replace(
+            self,
+            batch_size=self.small_batch,
+            image_size=side,
+            base_size=self.base_size and self.base_size * side // self.image_size,
+            measured_epochs=1,
+            batches=SMALL_BATCHES,
+            held_out_batches=1,
+            workers=0,
+        )
+
+    def with_batch(self, batch_size: int) -> Schedule:
+        """Another batch size, its learning rate in proportion; the small twin's is a 32nd.
+
+        Source of the proportion: Goyal et al. 2017, https://arxiv.org/abs/1706.02677.
+        """
+        return replace(
+            self,
+            batch_size=batch_size,
+            small_batch=max(1, batch_size // 32),
+            learning_rate=self.learning_rate * batch_size / self.batch_size,
+        )
+
+    def with_side(self, image_size: int) -> Schedule:
+        """Another image size; the small twin's is a quarter of it."""
+        return replace(self, image_size=image_size, small_size=image_size // 4)
+
+
+SMALL_BATCHES = 3
+"""An epoch of the small twin, long enough for the meters' shortest window."""
+
+BIRDS = Schedule(
+    epochs=10,
+    batch_size=32,
+    image_size=224,
+    optimiser="adam",
+    learning_rate=1e-3,
+    augmentation=("affine", "crop", "flip", "brightness"),
+    assumed=("learning_rate",),
+    small_size=32,
+)
+FROZEN = Schedule(
+    epochs=10,
+    batch_size=32,
+    image_size=32,
+    optimiser="adam",
+    learning_rate=1e-3,
+    assumed=("epochs", "optimiser", "learning_rate"),
+)
+SEGMENTATION = Schedule(
+    epochs=1000,
+    batch_size=16,
+    image_size=512,
+    optimiser="sgd",
+    learning_rate=0.025,
+    momentum=0.9,
+    weight_decay=1e-4,
+    decay="poly",
+    augmentation=("scale_crop", "flip"),
+    base_size=1024,
+    assumed=("momentum", "weight_decay"),
+    small_size=64,
+    small_batch=2,
+)
+CLASSIFICATION = Schedule(
+    epochs=200,
+    batch_size=128,
+    image_size=32,
+    optimiser="sgd",
+    learning_rate=0.1,
+    momentum=0.9,
+    weight_decay=5e-4,
+    decay="step",
+    augmentation=("pad_crop", "flip"),
+    assumed=("momentum", "weight_decay", "augmentation"),
+    small_size=16,
+)
+DEPTH = Schedule(
+    epochs=40,
+    batch_size=256,
+    image_size=224,
+    optimiser="sgd",
+    learning_rate=0.1,
+    momentum=0.9,
+    weight_decay=1e-4,
+    decay="step",
+    augmentation=("crop", "flip"),
+    assumed=("optimiser", "learning_rate", "momentum", "weight_decay", "decay", "augmentation"),
+    small_size=32,
+)
+DETECTION = Schedule(
+    epochs=100,
+    batch_size=32,
+    image_size=640,
+    optimiser="sgd",
+    learning_rate=0.01,
+    momentum=0.937,
+    weight_decay=5e-4,
+    assumed=("optimiser", "learning_rate", "momentum", "weight_decay"),
+    small_size=64,
+)
+TWENTY_EPOCHS = Schedule(
+    epochs=20,
+    batch_size=128,
+    image_size=32,
+    optimiser="adam",
+    learning_rate=1e-3,
+    augmentation=("flip",),
+    assumed=("batch_size", "optimiser", "learning_rate", "augmentation"),
+    small_size=16,
+)
+
+SCHEDULES = {
+    ("a", "resnet50"): BIRDS,
+    ("a", "convnext_tiny"): replace(BIRDS, epochs=6, optimiser="adamw", techniques=("mixup",)),
+    ("b", "cifar10"): FROZEN,
+    ("b", "mnist"): replace(FROZEN, image_size=48),
+    ("c", "cityscapes"): SEGMENTATION,
+    ("c", "coco_stuff"): replace(
+        SEGMENTATION,
+        epochs=60,
+        batch_size=12,
+        image_size=640,
+        learning_rate=0.01,
+        base_size=640,
+    ),
+    ("c", "cifar100"): CLASSIFICATION,
+    ("c", "tiny_imagenet"): CLASSIFICATION,
+    ("d", "imagenet"): DEPTH,
+    ("d", "xview"): DETECTION,
+    ("e", "cifar100"): TWENTY_EPOCHS,
+}
+"""By paper and model or data set."""
+
+
+def schedule_of(paper: str, model: str, dataset: str) -> Schedule:
+    """The schedule of a model on a data set; what no paper has runs as in D or E."""
+    if paper == "beyond":
+        paper = "d" if dataset == "imagenet" else "e"
+    found = SCHEDULES.get((paper, model)) or SCHEDULES.get((paper, dataset))
+    if found is None:
+        raise KeyError(f"no schedule of paper {paper} for {model} on {dataset}")
+    return found

@@ -1,0 +1,43 @@
+"""What a knob costs: batch size, precision, resolution, power cap, all else equal.
+
+Depth is swept by paper D's rows in ``test_inference.py`` and ``test_training.py``: ResNet-18 to
+ResNet-152 and YOLOv5 n to x.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.power_cap import power_cap
+from benchmarks.rows import Row, cap_rows, parameters, sweep_rows
+from benchmarks.training import run_training
+from benchmarks.workbench import run_inference
+from pytest_energy.fixture import Energy
+
+pytestmark = pytest.mark.sweep
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("row", parameters(sweep_rows("training")))
+def test_training_sweep(energy: Energy, row: Row, epochs_asked: int | None) -> None:
+    """Batch size and precision of training."""
+    run_training(energy, row, epochs_asked)
+
+
+@pytest.mark.inference
+@pytest.mark.parametrize("row", parameters(sweep_rows("inference")))
+def test_inference_sweep(energy: Energy, row: Row) -> None:
+    """Batch size and resolution of inference."""
+    run_inference(energy, row)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("row", parameters(cap_rows()))
+def test_power_cap(
+    energy: Energy, row: Row, epochs_asked: int | None, request: pytest.FixtureRequest
+) -> None:
+    """The card's power limit, changed on request only and restored whatever happens."""
+    if not request.config.getoption("--power-caps"):
+        pytest.skip("changes the card's power limit: ask for it by --power-caps (needs root)")
+    with power_cap(float(str(row.knobs["power_cap_w"])), energy.device):
+        run_training(energy, row, epochs_asked)

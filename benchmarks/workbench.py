@@ -1,0 +1,177 @@
+"""From a row to a recipe that can run, and to the facts of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache, partial
+from typing import cast
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, PolynomialLR
+
+from benchmarks.data import KINDS
+from benchmarks.rows import BASELINE, Row
+from benchmarks.schedules import Schedule, schedule_of
+from benchmarks.zoo.recipe import (
+    Horizon,
+    MakeOptimizer,
+    MakeScheduler,
+    NotApplicableError,
+    Recipe,
+    Shape,
+    Task,
+    constant,
+    cross_entropy,
+)
+from benchmarks.zoo.registry import find_models, find_techniques
+from pytest_energy.facts import model_facts
+from pytest_energy.fixture import Energy
+from pytest_energy.measurement import Quantity
+
+COUNTED_AS_BASELINE = ("compile", "quantisation")
+"""Techniques that hide a model's layers from counting; its facts are those before them."""
+
+
+def scheduled(row: Row, scale: str) -> Schedule:
+    """The schedule of a row: the paper's, or its small twin."""
+    schedule = schedule_of(row.paper, row.model, row.dataset)
+    batch, side = row.knobs.get("batch"), row.knobs.get("resolution")
+    if isinstance(batch, int) and row.stage == "training":
+        schedule = schedule.with_batch(batch)
+    if isinstance(side, int):
+        schedule = schedule.with_side(side)
+    return schedule.small() if scale == "small" else schedule
+
+
+def recipe_for(row: Row, schedule: Schedule, device: str) -> Recipe:
+    """The model of a row on ``device``, with its schedule and its technique.
+
+    Raises:
+        NotApplicableError: The model or the technique cannot be had here.
+    """
+    side = schedule.image_size
+    shape, classes = (3, side, side), KINDS[row.dataset].classes
+    found = find_models_once()[row.model]
+    with torch.device("meta" if device == "meta" else "cpu"):
+        model = found.build(shape, classes).to(device)
+    recipe = Recipe(
+        task=cast("Task", row.task),
+        model=model,
+        input_shape=shape,
+        classes=classes,
+        device=device,
+        data=row.dataset,
+        stage=row.stage,
+        epochs=schedule.epochs,
+        loss=found.make_loss(model) if row.stage == "training" else cross_entropy,
+        optimizer=optimiser_of(schedule),
+        scheduler=scheduler_of(schedule),
+    )
+    own = schedule.techniques if row.stage == "training" else ()
+    for name in (*own, row.technique):
+        recipe = find_techniques_once()[name].apply(recipe)
+    return recipe
+
+
+find_models_once = cache(find_models)
+find_techniques_once = cache(find_techniques)
+
+
+def optimiser_of(schedule: Schedule) -> MakeOptimizer:
+    """The schedule's optimiser, its learning rate and decay set."""
+    rate, decay = schedule.learning_rate, schedule.weight_decay
+    if schedule.optimiser == "sgd":
+        return partial(torch.optim.SGD, lr=rate, momentum=schedule.momentum, weight_decay=decay)
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return partial(kinds[schedule.optimiser], lr=rate, weight_decay=decay)
+
+
+def scheduler_of(schedule: Schedule) -> MakeScheduler:
+    """The schedule's learning rate over all of its steps."""
+    return {"constant": constant, "poly": _poly, "step": _stepped}[schedule.decay]
+
+
+def _poly(optimizer: Optimizer, horizon: Horizon) -> LRScheduler:
+    return PolynomialLR(optimizer, total_iters=horizon.steps, power=0.9)
+
+
+def _stepped(optimizer: Optimizer, horizon: Horizon) -> LRScheduler:
+    milestones = [int(horizon.steps * share) for share in (0.3, 0.6, 0.8)]
+    return MultiStepLR(optimizer, milestones, gamma=0.2)
+
+
+def facts_shape(row: Row) -> Shape:
+    """The input that a row's facts are counted on: one image of the paper's size."""
+    side = scheduled(row, "full").image_size
+    return (3, side, side)
+
+
+def facts_of(row: Row) -> Mapping[str, Quantity]:
+    """Parameters, MACs and FLOPs of one image of the paper's size, whatever the scale.
+
+    They are counted without weights or images (torch's ``meta`` device), so they cost no memory,
+    and are the same on every machine.
+    """
+    technique = find_techniques_once()[row.technique]
+    hidden = row.technique in COUNTED_AS_BASELINE or "inference" not in technique.stages
+    counted = BASELINE if hidden else row.technique
+    return _count(row.paper, row.model, row.dataset, counted, facts_shape(row))
+
+
+@cache
+def _count(
+    paper: str, model: str, dataset: str, technique: str, shape: Shape
+) -> Mapping[str, Quantity]:
+    row = Row(paper, "inference", model, dataset, technique)
+    schedule = replace(scheduled(row, "full"), image_size=shape[-1])
+    recipe = recipe_for(row, schedule, "meta")
+    facts, reasons = model_facts(recipe.model, recipe.example())
+    if reasons:
+        raise ValueError(f"{row.id}: {reasons[0].message}")
+    return facts
+
+
+SMALL_PASSES = 3
+"""Passes a round at small scale; the plugin adds more where the meter needs a longer window."""
+
+
+def run_inference(energy: Energy, row: Row) -> None:
+    """Measure forward passes of a row on random images.
+
+    Raises:
+        NotApplicableError: The model or the technique cannot be had here.
+    """
+    refuse_at_small_scale(row, energy.scale)
+    schedule = scheduled(row, energy.scale)
+    recipe = recipe_for(row, schedule, energy.device)
+    batch_size = inference_batch(row, energy.scale)
+    energy.inference(
+        recipe.model,
+        input_shape=recipe.input_shape,
+        batch_size=batch_size,
+        make_input=lambda: recipe.example(batch_size),
+        passes=SMALL_PASSES if energy.scale == "small" else None,
+        facts=energy.enabled and facts_of(row),
+    )
+
+
+def inference_batch(row: Row, scale: str) -> int:
+    """Images a pass: one, unless a sweep says otherwise."""
+    batch = row.knobs.get("batch")
+    asked = batch if isinstance(batch, int) else 1
+    return max(1, asked // 8) if scale == "small" else asked
+
+
+def refuse_at_small_scale(row: Row, scale: str) -> None:
+    """Refuse what no small image makes quick.
+
+    Raises:
+        NotApplicableError: The row compiles its model, at small scale.
+    """
+    if scale == "small" and row.technique == "compile":
+        raise NotApplicableError(
+            "torch.compile takes minutes on a CPU, whatever the size of the images; "
+            "run it with --energy-scale=full"
+        )

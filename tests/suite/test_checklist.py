@@ -1,0 +1,73 @@
+"""The suite has every row of the papers: the checklist against what is collected."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def expand(pattern: str) -> list[str]:
+    """Every text that a pattern with nested {a,b} stands for."""
+    innermost = re.search(r"\{([^{}]*)\}", pattern)
+    if innermost is None:
+        return [pattern]
+    before, after = pattern[: innermost.start()], pattern[innermost.end() :]
+    choices = innermost.group(1).split(",")
+    texts = (text for choice in choices for text in expand(before + choice + after))
+    return list(dict.fromkeys(texts))  # a choice without the inner braces comes up once for each
+
+
+def listed() -> dict[str, list[str]]:
+    """Names of tests by row of the checklist, such as ``c: BlurPool``."""
+    papers = tomllib.loads((ROOT / "benchmarks/checklist.toml").read_text("utf-8"))
+    return {
+        f"{paper}: {row}": expand(pattern)
+        for paper, rows in papers.items()
+        for row, pattern in rows.items()
+    }
+
+
+@cache
+def collected(*options: str) -> tuple[str, ...]:
+    """Names of the tests that pytest collects in ``benchmarks/``."""
+    command = [sys.executable, "-m", "pytest", "benchmarks", "--collect-only", "-q", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return tuple(re.findall(r"^benchmarks/\w+\.py::(.+)$", done.stdout, re.MULTILINE))
+
+
+def test_a_pattern_stands_for_every_choice() -> None:
+    """Braces nest: each choice of the outer ones is expanded by itself."""
+    assert sorted(expand("t[{a-{1,2},b}]")) == ["t[a-1]", "t[a-2]", "t[b]"]
+
+
+@pytest.mark.slow
+def test_every_row_has_its_benchmarks() -> None:
+    """No row of the checklist lacks a benchmark."""
+    found = set(collected())
+    missing = {row: sorted(set(names) - found) for row, names in listed().items()}
+    assert {row: names for row, names in missing.items() if names} == {}
+
+
+@pytest.mark.slow
+def test_every_benchmark_belongs_to_one_row() -> None:
+    """Nothing is collected that the checklist does not know, or knows twice."""
+    counts = Counter(name for names in listed().values() for name in names)
+    assert {name for name, count in counts.items() if count > 1} == set()
+    assert set(collected()) == set(counts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", ["b", "e"])
+def test_a_papers_marker_selects_its_rows(paper: str) -> None:
+    """-m paper_x selects what the checklist has under that letter."""
+    rows = (names for row, names in listed().items() if row.startswith(f"{paper}: "))
+    assert set(collected("-m", f"paper_{paper}")) == {name for names in rows for name in names}

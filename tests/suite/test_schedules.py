@@ -1,0 +1,97 @@
+"""The papers' schedules, and their small twins."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.rows import Row, inference_rows, sweep_rows, target_rows, training_rows
+from benchmarks.schedules import SCHEDULES, Schedule, schedule_of
+from benchmarks.training import Training
+from benchmarks.workbench import facts_of, optimiser_of, scheduled, scheduler_of
+from benchmarks.zoo.recipe import Horizon
+
+CIFAR_ROW = Row("e", "training", "resnet18_cifar", "cifar100")
+
+
+def test_every_row_has_a_schedule() -> None:
+    """No row of the suite lacks a schedule at either scale."""
+    rows = [*inference_rows(), *training_rows(), *target_rows()]
+    rows += [*sweep_rows("training"), *sweep_rows("inference")]
+    for row in rows:
+        assert scheduled(row, "small").batches
+        assert scheduled(row, "full").batches is None
+
+
+def test_a_row_without_a_schedule_is_named() -> None:
+    """The error says which paper, model and data."""
+    with pytest.raises(KeyError, match="paper c for vgg on imagenet"):
+        schedule_of("c", "vgg", "imagenet")
+
+
+def test_paper_c_trains_as_it_says() -> None:
+    """The figures of the paper's text, as the suite's description gives them."""
+    cityscapes = schedule_of("c", "bisenet_resnet18", "cityscapes")
+    assert (cityscapes.epochs, cityscapes.batch_size, cityscapes.learning_rate) == (1000, 16, 0.025)
+    stuff = schedule_of("c", "bisenet_resnet18", "coco_stuff")
+    assert (stuff.epochs, stuff.batch_size, stuff.image_size) == (60, 12, 640)
+    cifar = schedule_of("c", "resnet50_cifar", "cifar100")
+    assert (cifar.epochs, cifar.batch_size, cifar.learning_rate) == (200, 128, 0.1)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=map(str, SCHEDULES))
+def test_the_small_twin_changes_size_and_amount_only(schedule: Schedule) -> None:
+    """Optimiser, learning rate, decay and epochs of the full schedule stay the paper's."""
+    small = schedule.small()
+    for name in ("epochs", "optimiser", "learning_rate", "decay", "augmentation", "weight_decay"):
+        assert getattr(small, name) == getattr(schedule, name)
+    assert small.image_size <= schedule.image_size
+    assert small.batch_size < schedule.batch_size
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=map(str, SCHEDULES))
+def test_what_is_assumed_is_a_field(schedule: Schedule) -> None:
+    """The list of assumptions names fields that exist."""
+    assert set(schedule.assumed) <= set(vars(schedule))
+
+
+def test_the_poly_rate_ends_at_zero() -> None:
+    """After the last step of the full schedule the learning rate is zero."""
+    schedule = schedule_of("c", "bisenet_resnet18", "cityscapes")
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    optimizer = optimiser_of(schedule)(parameters)
+    scheduler = scheduler_of(schedule)(optimizer, Horizon(5, 2))
+    for _ in range(10):
+        optimizer.step()
+        scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0)
+
+
+def test_facts_are_of_the_papers_input_whatever_the_scale() -> None:
+    """ResNet-18 for 100 classes at 32 × 32: parameters and MACs do not know of the small twin."""
+    facts = facts_of(CIFAR_ROW)
+    assert facts["params"].value == pytest.approx(11.22e6, rel=0.01)
+    assert facts["macs"].value == pytest.approx(0.556e9, rel=0.02)
+
+
+def test_two_trainings_of_one_seed_are_equal() -> None:
+    """Two runs on a machine give the same weights, loss for loss, and the same accuracy."""
+    runs = []
+    for _ in range(2):
+        training = Training(CIFAR_ROW, scheduled(CIFAR_ROW, "small"), "cpu")
+        told = training.one_epoch()
+        weights = torch.cat([p.detach().flatten() for p in training.recipe.model.parameters()])
+        runs.append((weights, training.evaluate()))
+        assert 0 <= told["data_wait_share"] <= 1
+    assert torch.equal(runs[0][0], runs[1][0])
+    assert runs[0][1] == runs[1][1]
+
+
+def test_uneven_epochs_stand_evenly_for_the_whole_schedule() -> None:
+    """Progressive resizing measures epochs from all of its sizes, not the first ones only."""
+    row = Row("c", "training", "bisenet_resnet18", "cityscapes", "progressive_resizing")
+    training = Training(row, scheduled(row, "small"), "cpu", measured_epochs=4)
+    seen = []
+    for training.epochs_run in range(5):
+        seen.append(training.progress)
+    assert seen == [0.125, 0.125, 0.375, 0.625, 0.875]
