@@ -1,0 +1,173 @@
+"""The whole plugin on a simulated card: from its true joules to the exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pynvml
+import pytest
+
+from pytest_energy.testing import PROFILES, SimulatedNvml
+
+BODY = """
+import os, time
+from pytest_energy.testing import Machine
+
+MACHINE = Machine.attached()
+POWER_W = float(os.environ.get("POWER_W", "300"))
+true_j = []
+
+def work(in_the_middle=lambda: None):
+    start_s = time.perf_counter()
+    with MACHINE.load(POWER_W):
+        time.sleep(0.7)
+        in_the_middle()
+        time.sleep(0.8)
+        true_j.append(MACHINE.true_energy_j(start_s, time.perf_counter()))
+
+def test_it(energy):
+    energy.pedantic({call}, rounds=3)
+    energy.record(true_energy_j=sum(true_j) / 3)
+"""
+
+PLUGINS = ("-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin", "-p", "no:cacheprovider")
+"""What the runs load, and nothing else, which takes time."""
+
+
+class Card:
+    """A folder with one energy test, and a machine with one card, on a virtual clock."""
+
+    def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._pytester = pytester
+        self._monkeypatch = monkeypatch
+        self.write("work")
+
+    def write(self, call: str) -> None:
+        """Write the test; ``call`` is what it measures."""
+        self._pytester.makepyfile(test_it=BODY.replace("{call}", call))
+
+    def run(
+        self, machine: SimulatedNvml, *arguments: str, power_w: float = 300.0
+    ) -> pytest.RunResult:
+        """Run it on ``machine``, which draws so much while the test works."""
+        with self._monkeypatch.context() as patch:
+            for name, value in {**os.environ, **machine.environment()}.items():
+                patch.setenv(name, value)
+            patch.setenv("POWER_W", str(power_w))
+            return self._pytester.runpytest_subprocess("--energy", *PLUGINS, *arguments)
+
+    def benchmark(self) -> dict[str, Any]:
+        """The one benchmark of the last run."""
+        text = (self._pytester.path / ".energy" / "results.json").read_text("utf-8")
+        (found,) = json.loads(text)["benchmarks"]
+        return dict(found)
+
+
+@pytest.fixture
+def card(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Card:
+    """A project to run on simulated cards."""
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITLAB_CI", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return Card(pytester, monkeypatch)
+
+
+@pytest.fixture
+def machine() -> Iterator[SimulatedNvml]:
+    """A machine with one H100."""
+    with SimulatedNvml("hopper", virtual_clock=True) as simulated:
+        yield simulated
+
+
+def test_joules_agree_with_the_truth_within_a_tick(card: Card, machine: SimulatedNvml) -> None:
+    """What is reported is what was drawn, to the joules of one tick at that power."""
+    card.run(machine).assert_outcomes(passed=1)
+    benchmark = card.benchmark()
+    metrics = benchmark["metrics"]
+    assert benchmark["status"] == "measured"
+    assert benchmark["meter"]["source"] == "counter"
+    tick_j = 300.0 * benchmark["meter"]["tick_s"]
+    assert metrics["energy_j"]["value"] == pytest.approx(
+        metrics["true_energy_j"]["value"], abs=tick_j
+    )
+
+
+def test_ten_percent_more_power_fails_until_it_is_accepted(
+    card: Card, machine: SimulatedNvml
+) -> None:
+    """The life of a regression, with its exit status at each step."""
+    assert card.run(machine, "--energy-update").ret == 0
+    assert card.run(machine).ret == 0
+    assert card.benchmark()["verdict"]["outcome"] == "unchanged"
+    risen = card.run(machine, power_w=330.0)
+    assert risen.ret == 1
+    assert card.benchmark()["verdict"]["outcome"] == "regressed"
+    for pattern in ("*regressed*", "*+10*%*", "*cause*power*", "*--energy-update*"):
+        risen.stdout.fnmatch_lines([pattern])
+    assert card.run(machine, "--energy-update", power_w=330.0).ret == 0
+    assert card.run(machine, power_w=330.0).ret == 0
+
+
+def test_a_card_of_another_name_is_incomparable(card: Card, machine: SimulatedNvml) -> None:
+    """Its joules are not held against those of the first card, and both names are told."""
+    assert card.run(machine, "--energy-update").ret == 0
+    with SimulatedNvml(
+        replace(PROFILES["hopper"], name="NVIDIA H200"), virtual_clock=True
+    ) as other:
+        result = card.run(other, power_w=600.0)
+    assert result.ret == 0
+    assert card.benchmark()["verdict"]["outcome"] == "incomparable"
+    result.stdout.fnmatch_lines(["*NVIDIA H200*"])
+
+
+@pytest.mark.parametrize(
+    ("in_the_middle", "reason"),
+    [
+        ("MACHINE.lose", "device-lost"),
+        ("MACHINE.reset_counter", "counter-reset"),
+    ],
+)
+def test_a_fault_in_the_middle_is_told(
+    card: Card, machine: SimulatedNvml, in_the_middle: str, reason: str
+) -> None:
+    """No traceback of ours, no zero, no negative joule; strict mode fails."""
+    card.write(f"lambda: work({in_the_middle})")
+    result = card.run(machine)
+    assert result.ret == 0
+    benchmark = card.benchmark()
+    assert benchmark["status"] == "invalid"
+    assert reason in [found["code"] for found in benchmark["reasons"]]
+    assert "energy_j" not in benchmark["metrics"]
+    assert all(done["energy_j"] is None or done["energy_j"] > 0 for done in benchmark["rounds"])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    machine.recover()
+    assert card.run(machine, "--energy-strict").ret == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVML_ERROR_NO_PERMISSION],
+)
+def test_without_nvml_the_session_goes_on_or_says_why(
+    card: Card, machine: SimulatedNvml, code: int
+) -> None:
+    """auto falls back; nvml asked for by name is an error in one line, before any test."""
+    machine.fail("nvmlInit", code)
+    refused = card.run(machine, "--energy-meter=nvml")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: *"])
+    assert "Traceback" not in refused.stderr.str()
+    assert card.run(machine).ret == 0
+    assert card.benchmark()["status"] in ("estimated", "unmeasured")
+
+
+def test_without_the_library_the_remedy_is_told(card: Card) -> None:
+    """A machine without an NVIDIA driver is told apart from a broken one."""
+    with SimulatedNvml(library=False, virtual_clock=True) as machine:
+        refused = card.run(machine, "--energy-meter=nvml")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: *libnvidia-ml.so.1*"])
