@@ -22,7 +22,6 @@ from pytest_energy.measurement import (
     save_run,
 )
 from pytest_energy.meters.base import (
-    Edge,
     Meter,
     MeterRequest,
     MeterUnavailableError,
@@ -53,7 +52,6 @@ class EnergySession:
     """Baseline files that this session wrote."""
     _created: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     _opened_s: float = field(default_factory=time.perf_counter)
-    _edge: Edge | None = None
     _run: Run | None = None
 
     @classmethod
@@ -83,7 +81,6 @@ class EnergySession:
         session = cls(
             settings, root, meter, unmeasured, environment, store, read_revision(root), intensity
         )
-        session._edge = meter.begin() if meter else None
         return session
 
     @property
@@ -124,18 +121,12 @@ class EnergySession:
     def close(self) -> Run:
         """Read what the whole session cost, close the meter and save the finished run."""
         if self._run is None:
-            energy_j = self._spent_j()
+            energy_j = self.meter.spent_j() if self.meter else None
             self._run = self._describe(complete=True, energy_j=energy_j)
             if self.meter:
                 self.meter.close()
             save_run(self._run, self.settings.json)
         return self._run
-
-    def _spent_j(self) -> float | None:
-        if self.meter is None or self._edge is None:
-            return None
-        reading = self.meter.end(self._edge)
-        return sum(reading.channels.values()) if reading.valid else None
 
     def _describe(self, *, complete: bool, energy_j: float | None) -> Run:
         idle = self.meter.idle_power_w if self.meter else {}

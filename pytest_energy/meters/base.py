@@ -116,6 +116,13 @@ class Meter(Protocol):
         """Idle power by channel, measured when the meter was opened; empty where not known."""
         ...
 
+    def spent_j(self) -> float | None:
+        """Gross joules of all channels since the meter was opened; ``None`` where not known.
+
+        Read at once, without waiting for a tick: it says what a whole session cost.
+        """
+        ...
+
     def begin(self) -> Edge:
         """Open a window: find a tick of the counter, where there is one, and return."""
         ...

@@ -69,6 +69,7 @@ class CodeCarbonMeter:
         self._ram_power_w = ram_power_w
         self._ram_gib = ram_gib
         self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
+        self._opened = self.begin()
 
     @property
     def info(self) -> MeterInfo:
@@ -109,6 +110,11 @@ class CodeCarbonMeter:
     def idle_power_w(self) -> Mapping[str, Quantity]:
         """Empty: a model's idle power is not measured."""
         return {}
+
+    def spent_j(self) -> float | None:
+        """Joules of a window that was opened with the meter and is still open."""
+        reading = self.end(self._opened)
+        return sum(reading.channels.values()) if reading.valid else None
 
     def begin(self) -> Edge:
         """Open a window: the kernel's count of busy time is read here."""

@@ -75,6 +75,11 @@ class CombinedMeter:
         """Of all channels whose idle power is known."""
         return functools.reduce(operator.or_, (dict(meter.idle_power_w) for meter in self._meters))
 
+    def spent_j(self) -> float | None:
+        """Of all of them together; ``None`` where one does not know."""
+        known = [spent for meter in self._meters if (spent := meter.spent_j()) is not None]
+        return sum(known) if len(known) == len(self._meters) else None
+
     def begin(self) -> Edge:
         """Open a window on each meter; the time is that of the last, just before the passes."""
         edges = [meter.begin() for meter in self._outside_in]

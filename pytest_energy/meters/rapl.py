@@ -102,6 +102,7 @@ class RaplMeter:
         period_s = min(zone.shortest_turn_s for zone in self._zones) / LOOKS_A_TURN
         self._turns = TurnCounter(counters, period_s)
         self._tick_s = measured_tick_s(self._zones[0])
+        self._opened = self.begin()
         self._idle_power_w = self._measure_idle()
 
     @property
@@ -142,6 +143,11 @@ class RaplMeter:
     def idle_power_w(self) -> Mapping[str, Quantity]:
         """Idle power by channel, from when the meter was opened."""
         return self._idle_power_w
+
+    def spent_j(self) -> float | None:
+        """Joules of a window that was opened with the meter and is still open."""
+        reading = self.end(self._opened)
+        return sum(reading.channels.values()) if reading.valid else None
 
     def begin(self) -> Edge:
         """Open a window: the counters are read here."""

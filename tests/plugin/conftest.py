@@ -33,6 +33,9 @@ class ScriptedMeter:
     info = MeterInfo(name="scripted", source="counter", estimated=SCRIPT["estimated"])
     environment = Environment(identity={"device": SCRIPT["device"], "meter": "scripted"})
 
+    def spent_j(self):
+        return used_j
+
     def begin(self):
         return Edge(start=time.time(), time_s=time.perf_counter(), state=used_j)
 
@@ -61,6 +64,10 @@ def open_meter(request):
 
 QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
 """Leave out what such a session does not use, but would import."""
+
+
+ONLY_SCRIPTED = "import pytest_energy.meters.base as base; base.AUTO = ('scripted',)"
+"""A conftest with which ``auto`` tries nothing that this machine may have."""
 
 
 class Project:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.plugin.conftest import Project
+from tests.plugin.conftest import ONLY_SCRIPTED, Project
 
 CALL = """
 def test_it(energy):
@@ -156,6 +156,7 @@ def test_accepting_prints_what_was_written(project: Project) -> None:
 
 def test_facts_gate_where_nothing_measures_joules(project: Project) -> None:
     """More FLOPs than the baseline fail the test on a machine without any meter."""
+    project.pytester.makeconftest(ONLY_SCRIPTED)
     project.script(unavailable="no card in this machine")
     model = """
 def test_it(energy):

@@ -24,14 +24,14 @@ true_j = []
 def work(in_the_middle=lambda: None):
     start_s = time.perf_counter()
     with MACHINE.load(POWER_W):
-        time.sleep(0.7)
+        time.sleep(0.3)
         in_the_middle()
-        time.sleep(0.8)
+        time.sleep(0.3)
         true_j.append(MACHINE.true_energy_j(start_s, time.perf_counter()))
 
 def test_it(energy):
-    energy.pedantic({call}, rounds=3)
-    energy.record(true_energy_j=sum(true_j) / 3)
+    energy.pedantic({call}, rounds=2)
+    energy.record(true_energy_j=sum(true_j) / 2)
 """
 
 PLUGINS = ("-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin", "-p", "no:cacheprovider")
@@ -39,7 +39,7 @@ PLUGINS = ("-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin", "-p", 
 
 
 class Card:
-    """A folder with one energy test, and a machine with one card, on a virtual clock."""
+    """A folder with one energy test, and a machine with one card."""
 
     def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         self._pytester = pytester
@@ -79,7 +79,7 @@ def card(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Card:
 @pytest.fixture
 def machine() -> Iterator[SimulatedNvml]:
     """A machine with one H100."""
-    with SimulatedNvml("hopper", virtual_clock=True) as simulated:
+    with SimulatedNvml("hopper") as simulated:
         yield simulated
 
 
@@ -115,9 +115,7 @@ def test_ten_percent_more_power_fails_until_it_is_accepted(
 def test_a_card_of_another_name_is_incomparable(card: Card, machine: SimulatedNvml) -> None:
     """Its joules are not held against those of the first card, and both names are told."""
     assert card.run(machine, "--energy-update").ret == 0
-    with SimulatedNvml(
-        replace(PROFILES["hopper"], name="NVIDIA H200"), virtual_clock=True
-    ) as other:
+    with SimulatedNvml(replace(PROFILES["hopper"], name="NVIDIA H200")) as other:
         result = card.run(other, power_w=600.0)
     assert result.ret == 0
     assert card.benchmark()["verdict"]["outcome"] == "incomparable"
@@ -155,7 +153,7 @@ def test_a_fault_in_the_middle_is_told(
 def test_without_nvml_the_session_goes_on_or_says_why(
     card: Card, machine: SimulatedNvml, code: int
 ) -> None:
-    """auto falls back; nvml asked for by name is an error in one line, before any test."""
+    """Auto falls back; nvml asked for by name is an error in one line, before any test."""
     machine.fail("nvmlInit", code)
     refused = card.run(machine, "--energy-meter=nvml")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
@@ -167,7 +165,7 @@ def test_without_nvml_the_session_goes_on_or_says_why(
 
 def test_without_the_library_the_remedy_is_told(card: Card) -> None:
     """A machine without an NVIDIA driver is told apart from a broken one."""
-    with SimulatedNvml(library=False, virtual_clock=True) as machine:
+    with SimulatedNvml(library=False) as machine:
         refused = card.run(machine, "--energy-meter=nvml")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(["ERROR: *libnvidia-ml.so.1*"])

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from pytest_energy.measurement import ReasonCode
@@ -96,7 +97,8 @@ class HelperCollector:
         """End it."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):  # it has ended before, with a command unread
+                    stream.close()
         self._process.wait()
 
     def _tell(self, command: str) -> None:

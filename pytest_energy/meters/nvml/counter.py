@@ -58,6 +58,7 @@ class CounterSource:
         Raises:
             SensorError: A counter does not answer or does not move.
         """
+        self._opened_j = {channel: read_j() for channel, read_j in readers.items()}
         self._tickers = [Ticker(channel, read_j) for channel, read_j in readers.items()]
         seen = calibrate(self._tickers)
         self.channels = tuple(readers)
@@ -69,6 +70,17 @@ class CounterSource:
     def shortest_window_s(self) -> float:
         """One tick: in a shorter window a counter may not move at all."""
         return self.period_s
+
+    def spent_j(self) -> float:
+        """What the counters have counted since they were opened.
+
+        Raises:
+            SensorError: One does not answer, or was reset.
+        """
+        spent_j = {t.name: t.read_j() - self._opened_j[t.name] for t in self._tickers}
+        if reset := [channel for channel, joules in spent_j.items() if joules < 0]:
+            raise SensorError(ReasonCode.COUNTER_RESET, f"{reset[0]}: the counter was reset")
+        return sum(spent_j.values())
 
     def begin(self) -> dict[str, Tick | SensorError]:
         """Wait for a tick of each counter."""

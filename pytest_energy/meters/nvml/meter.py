@@ -177,6 +177,16 @@ class NvmlMeter:
         )
         self._close = close.pop_all()
 
+    def spent_j(self) -> float | None:
+        """By the counters; ``None`` where a device has none, or does not answer any more."""
+        counter = self._instruments.counter
+        if counter is None or counter.channels != self.channels:
+            return None
+        try:
+            return counter.spent_j()
+        except SensorError:
+            return None
+
     def begin(self) -> Edge:
         """Read the devices' state, wait for a tick, and return at some moment after it.
 
