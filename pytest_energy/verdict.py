@@ -27,6 +27,7 @@ from pytest_energy.measurement import (
     Measurement,
     MetricVerdict,
     Outcome,
+    Past,
     Quantity,
     Result,
     Verdict,
@@ -118,6 +119,9 @@ def judge(
         context=compare_facts(kept.context, environment.context, "context") if kept else [],
         cause=likely_cause(metrics),
         notes=comparison.notes(),
+        history=[Past(commit=one.commit, values=one.values) for one in kept.accepted]
+        if kept
+        else [],
     )
 
 

@@ -35,8 +35,8 @@ class Drawer:
     key: str
     name: str
     result: Result
-    conditions: tuple[str, ...]
-    """What the edges of its rounds showed, by name."""
+    conditions: dict[str, str]
+    """What the edges of its rounds showed: names, and how people say them."""
     budget: tuple[BudgetTerm, ...]
     """Largest first."""
     power: tuple[Power | Unreadable, ...]
@@ -61,7 +61,7 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         key=row.key,
         name=row.name,
         result=result,
-        conditions=tuple(dict.fromkeys(n for one in result.rounds for n in one.conditions)),
+        conditions={name: _said(name) for one in result.rounds for name in one.conditions},
         budget=_budget(result.energy),
         power=tuple(build_power(result, run)),
         sparklines=tuple(build_sparklines(result)),
@@ -69,6 +69,16 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         rerun=rerun,
         accept=f"{rerun} --energy-update",
     )
+
+
+_UNITS = {"_c": " (°C)", "_mhz": " (MHz)", "_w": " (W)", "_s": " (s)", "_j": " (J)"}
+
+
+def _said(condition: str) -> str:
+    """``gpu0 temperature (°C)`` for ``gpu0.temperature_c``."""
+    unit = next((unit for unit in _UNITS if condition.endswith(unit)), "")
+    words = condition.removesuffix(unit).replace(".", " ").replace("_", " ")
+    return words + _UNITS.get(unit, "")
 
 
 def _budget(energy: Quantity | None) -> tuple[BudgetTerm, ...]:

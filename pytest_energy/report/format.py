@@ -152,7 +152,7 @@ def fact(value: Scalar | Sequence[Scalar]) -> str:
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return _significant(value, _DIGITS_MOST) if isinstance(value, float) else str(value)
+    return f"{value:.6g}".replace("-", MINUS) if isinstance(value, float) else str(value)
 
 
 def _rounded(value: float, unit: str, digits: int) -> str:

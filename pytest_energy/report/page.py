@@ -18,6 +18,8 @@ from pytest_energy.report.results import Table, build_table
 from pytest_energy.report.summary import Headline, Standout, best, counts, headline, worst
 from pytest_energy.report.surroundings import FactRow, build_surroundings
 
+JOULES_PER_KWH = 3.6e6
+
 
 @dataclass(frozen=True)
 class Page:
@@ -29,7 +31,8 @@ class Page:
     """Commit, branch, device, date: what there is of them."""
     counts: dict[Outcome, int]
     spent: str
-    """What the session itself took, in words."""
+    """What the session itself took."""
+    spent_co2: str | None
     worst: list[Standout]
     best: list[Standout]
     names: dict[str, str]
@@ -57,7 +60,8 @@ def build_page(run: Run, older: Sequence[Run] = ()) -> Page:
         headline=headline(run),
         subtitle=_subtitle(run),
         counts=counts(run),
-        spent=_spent(run),
+        spent=fmt.watt_hours(run.run.energy_j),
+        spent_co2=_spent_co2(run),
         worst=worst(run),
         best=best(run),
         names=names,
@@ -84,13 +88,10 @@ def _subtitle(run: Run) -> tuple[str, ...]:
     return tuple(part for part in found if part)
 
 
-def _spent(run: Run) -> str:
-    """Joules and CO₂ of the session, where they are known."""
-    intensity = run.run.carbon.get("intensity_g_per_kwh")
-    if run.run.energy_j is None:
-        return fmt.MISSING
-    if not isinstance(intensity, int | float):
-        return fmt.watt_hours(run.run.energy_j)
-    pue = run.run.carbon.get("pue")
-    grams = run.run.energy_j / 3.6e6 * intensity * (pue if isinstance(pue, int | float) else 1)
-    return f"{fmt.watt_hours(run.run.energy_j)}, {fmt.mass(grams)} CO₂"
+def _spent_co2(run: Run) -> str | None:
+    """CO₂ of the session, where its joules and the carbon intensity are known."""
+    intensity, pue = (run.run.carbon.get(name) for name in ("intensity_g_per_kwh", "pue"))
+    if run.run.energy_j is None or not isinstance(intensity, int | float):
+        return None
+    factor = pue if isinstance(pue, int | float) else 1
+    return f"{fmt.mass(run.run.energy_j / JOULES_PER_KWH * intensity * factor)} CO₂"

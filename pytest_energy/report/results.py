@@ -212,7 +212,12 @@ def _plain_row(row: Row) -> Plain:
         "workload": {name: fmt.fact(value) for name, value in result.workload.items()},
     }
     for name, cell in row.cells.items():
-        plain[name] = cell.value
+        plain[name] = _short(cell.value)
         if cell.uncertainty is not None:
-            plain[f"{name}_uncertainty"] = cell.uncertainty
+            plain[f"{name}_uncertainty"] = _short(cell.uncertainty)
     return plain
+
+
+def _short(value: float | str | None) -> float | str | None:
+    """Ten digits are beyond what any meter knows and half of what a float prints."""
+    return float(f"{value:.10g}") if isinstance(value, float) else value

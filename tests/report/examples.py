@@ -249,7 +249,7 @@ def _inference(
         meter=METER,
         metrics=_metrics(model, technique, batch_size, energy_j, latency_s),
         rounds=done,
-        verdict=_verdict(before_j, energy_j, change) if baseline else NEW,
+        verdict=_verdict(before_j, energy_j, latency_s, change) if baseline else NEW,
         file="benchmarks/test_inference.py",
         line=24,
     )
@@ -315,7 +315,7 @@ def _rounds(energy_j: float, latency_s: float, number: int, chance: random.Rando
     return done
 
 
-def _verdict(before_j: float, energy_j: float, change: float) -> Verdict:
+def _verdict(before_j: float, energy_j: float, latency_s: float, change: float) -> Verdict:
     low, high = change - 0.009, change + 0.0095
     outcome = _outcome(low, high)
     metrics = [
@@ -330,8 +330,8 @@ def _verdict(before_j: float, energy_j: float, change: float) -> Verdict:
             high=high,
             tolerance=TOLERANCE,
         ),
-        _beside("latency_s", "s", change * 0.8),
-        _beside("power_w", "W", change * 0.2),
+        _beside("latency_s", "s", latency_s, change * 0.8),
+        _beside("power_w", "W", energy_j / latency_s, change * 0.2),
     ]
     moved = outcome in (Outcome.REGRESSED, Outcome.IMPROVED)
     return Verdict(
@@ -342,13 +342,13 @@ def _verdict(before_j: float, energy_j: float, change: float) -> Verdict:
     )
 
 
-def _beside(name: str, unit: str, change: float) -> MetricVerdict:
+def _beside(name: str, unit: str, value: float, change: float) -> MetricVerdict:
     low, high = change - 0.006, change + 0.006
     return MetricVerdict(
         metric=name,
         outcome=_outcome(low, high),
-        baseline=1.0,
-        value=1.0 + change,
+        baseline=value / (1 + change),
+        value=value,
         unit=unit,
         change=change,
         low=low,

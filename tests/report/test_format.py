@@ -127,6 +127,7 @@ def test_change_names_its_interval(
         (fmt.seconds(3725), "1 h 02 min"),
         (fmt.tolerance(0.025), "2.5 %"),
         (fmt.fact([3, 224, 224]), "3 × 224 × 224"),
+        (fmt.fact(48.0), "48"),
         (fmt.fact(True), "yes"),
         (fmt.fact(None), "–"),
     ],

@@ -1,0 +1,268 @@
+"""Charts as values: where marks lie and what they claim."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pytest_energy.measurement import Difference, Outcome, Past, Reason, ReasonCode, Result, Run
+from pytest_energy.report.charts.axes import fit
+from pytest_energy.report.charts.conditions import build_history
+from pytest_energy.report.charts.distributions import ENOUGH, build_distributions
+from pytest_energy.report.charts.forest import build_forests
+from pytest_energy.report.charts.power import Power, Unreadable, build_power
+from pytest_energy.report.charts.scatter import build_scatters, pareto
+from pytest_energy.report.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.labels import short_names
+from pytest_energy.report.page import build_page
+from pytest_energy.report.results import Row, build_table
+from pytest_energy.report.surroundings import build_surroundings
+
+from .examples import MODELS, TECHNIQUES, example_run, run_of, traced_run
+
+coordinates = st.floats(0.01, 1e6)
+points = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=40)
+
+
+def rows_of(run: Run) -> tuple[Row, ...]:
+    """The rows of the table of ``run``."""
+    return build_table(run.benchmarks, short_names([one.id for one in run.benchmarks])).rows
+
+
+@given(st.lists(coordinates, min_size=1, max_size=20), st.booleans())
+def test_an_axis_holds_its_values_in_order(values: list[float], log: bool) -> None:
+    """Every value lies on the axis, a larger one never before a smaller one, ticks inside."""
+    axis = fit(values, 10, 500, log=log)
+    places = [axis.at(value) for value in sorted(values)]
+    assert all(10 <= place <= 500 for place in places)
+    assert places == sorted(places)
+    assert all(9.9 <= tick.at <= 500.1 for tick in axis.ticks)
+
+
+@given(coordinates, st.floats(2.0, 1e6), st.booleans())
+def test_an_axis_has_a_readable_number_of_ticks(low: float, factor: float, log: bool) -> None:
+    """At least two ticks, so that one can read a value off, and not so many that they touch."""
+    ticks = fit([low, low * factor], 0, 500, log=log).ticks
+    assert 2 <= len(ticks) <= 12
+    assert len({tick.text for tick in ticks}) == len(ticks)
+
+
+@given(points)
+def test_nothing_beats_a_point_of_the_front(found: list[tuple[float, float]]) -> None:
+    """Of the front no point is dominated; of the others every one is, by a point of the front."""
+    front = pareto(found, "less", "more")
+
+    def beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
+        return a != b and a[0] <= b[0] and a[1] >= b[1]
+
+    assert not [b for b in front for a in found if beats(a, b)]
+    assert all(any(beats(a, b) for a in front) for b in set(found) - set(front))
+
+
+def test_there_is_no_front_where_no_direction_is_better() -> None:
+    """Mean power is neither good nor bad, so nothing is claimed of it."""
+    assert pareto([(1.0, 2.0), (2.0, 1.0)], None, "less") == []
+
+
+def test_figures_need_two_benchmarks_at_different_places() -> None:
+    """One dot is no trade-off."""
+    assert build_scatters(rows_of(example_run(MODELS[:1], ("baseline",)))) == []
+    assert len(build_scatters(rows_of(example_run(MODELS[:2], ("baseline",))))) > 0
+
+
+def test_changed_benchmarks_come_first() -> None:
+    """Regressed, improved, inconclusive, then the rest; the largest change of each first."""
+    forest = build_forests(rows_of(example_run()))[0]
+    order = [one.verdict.outcome for one in (*forest.moved, *forest.still)]
+    ranks = [Outcome.REGRESSED, Outcome.IMPROVED, Outcome.INCONCLUSIVE, Outcome.UNCHANGED]
+    assert [ranks.index(outcome) for outcome in order] == sorted(map(ranks.index, order))
+    assert forest.count == len(order) == 48
+
+
+def test_changes_beyond_the_axis_are_cut_and_told() -> None:
+    """A tenfold energy does not squeeze all others; an arrow says that it goes on."""
+    run = example_run(MODELS[:2], ("baseline",))
+    first = run.benchmarks[0]
+    wild = first.verdict.metrics[0].model_copy(update={"change": 9.0, "low": 8.5, "high": 9.5})
+    verdict = first.verdict.model_copy(update={"metrics": [wild]})
+    result = first.model_copy(update={"verdict": verdict})
+    rows = rows_of(run_of([result, run.benchmarks[1]]))
+    forest = build_forests(rows)[0]
+    found = {one.row.key: one for one in (*forest.moved, *forest.still)}
+    assert found["b0"].beyond == ">"
+    assert found["b1"].beyond == ""
+
+
+@pytest.mark.parametrize("rounds", [2, ENOUGH - 1, ENOUGH])
+def test_few_rounds_are_dots_and_many_a_density(rounds: int) -> None:
+    """A density is drawn from ten rounds on; below that every round is a dot."""
+    found = build_distributions(rows_of(example_run(MODELS[:1], ("baseline",), rounds=rounds)))
+    assert found
+    shape = found.strips[0].shape
+    assert (len(shape.dots), bool(shape.violin)) == ((0, True) if rounds == 10 else (rounds, False))
+
+
+def test_invalid_joules_are_in_no_distribution() -> None:
+    """Rounds of a measurement without a valid energy stay out."""
+    result = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
+    metrics = {name: one for name, one in result.metrics.items() if name != "energy_j"}
+    assert (
+        build_distributions(rows_of(run_of([result.model_copy(update={"metrics": metrics})])))
+        is None
+    )
+
+
+def sweep_over(name: str, run: Run) -> Sweep:
+    """The sweep over a fact."""
+    return next(one for one in build_sweeps(rows_of(run)) if one.fact == name)
+
+
+def test_sweeps_are_found_and_relative_to_their_first_value() -> None:
+    """Batch size: joules an item relative to batch 1, lines; technique: bars, baseline first."""
+    run = example_run(MODELS[:2], ("baseline", "blurpool"), batch_sizes=(1, 8))
+    batch = sweep_over("batch size", run)
+    assert [label.text for label in batch.labels] == ["1", "8"]
+    assert all(series.line for series in batch.series)
+    assert all(series.stops[0].y == pytest.approx(batch.one) for series in batch.series)
+    energies = [run.benchmarks[index].metrics["energy_j"].value for index in (0, 1)]
+    ratio = energies[1] / 8 / energies[0]
+    assert f"{ratio:.3g} × reference" in batch.series[0].stops[1].text
+    technique = sweep_over("technique", run)
+    assert technique.labels[0].text == "baseline"
+    assert not any(series.line for series in technique.series)
+    assert len({series.mark.name for series in technique.series}) == len(technique.series)
+
+
+def test_depth_is_read_from_names_of_one_family() -> None:
+    """resnet18, 34, 50 and 101 are one line over depth."""
+    sweep = sweep_over("depth", example_run(MODELS[:4], ("baseline",)))
+    assert [label.text for label in sweep.labels] == ["18", "34", "50", "101"]
+    assert len(sweep.series) == 1
+
+
+def test_one_benchmark_sweeps_nothing() -> None:
+    """Without two values of a fact there is no sweep."""
+    assert build_sweeps(rows_of(example_run(MODELS[:1], ("baseline",)))) == []
+
+
+def powers(run: Run) -> list[Power | Unreadable]:
+    """The traces of the first benchmark."""
+    return build_power(run.benchmarks[0], run)
+
+
+@given(st.floats(0.9, 1.1))
+def test_trace_and_counter_are_compared_over_the_rounds(factor: float) -> None:
+    """A counter that says 4 % less than the trace is told as such."""
+    run = TRACED
+    first = run.benchmarks[0]
+    before = powers(run)[0]
+    assert isinstance(before, Power)
+    assert before.agreement is not None
+    rounds = [
+        one.model_copy(update={"channels": {"gpu0": one.channels["gpu0"] / factor}})
+        for one in first.rounds
+    ]
+    after = powers(run_of([first.model_copy(update={"rounds": rounds})]))[0]
+    assert isinstance(after, Power)
+    assert after.agreement == pytest.approx((1 + before.agreement) * factor - 1)
+
+
+TRACED = traced_run(example_run(MODELS[:1], ("baseline",)), samples=600, distinct=1)
+
+
+def test_a_broken_trace_is_told_not_drawn() -> None:
+    """The page still opens, and says which channel cannot be drawn and why."""
+    first = TRACED.benchmarks[0]
+    assert first.trace
+    broken = first.model_copy(
+        update={"trace": [first.trace[0].model_copy(update={"data": "AAAA"})]}
+    )
+    found = powers(run_of([broken]))[0]
+    assert isinstance(found, Unreadable)
+    assert "gpu0" in found.message
+
+
+def with_history(result: Result, *values: float) -> Result:
+    """``result`` whose baseline keeps accepted runs."""
+    past = [Past(commit="abcdef0123", values={"energy_j": value}) for value in values]
+    return result.model_copy(
+        update={"verdict": result.verdict.model_copy(update={"history": past})}
+    )
+
+
+def test_history_runs_from_the_oldest_to_this_run() -> None:
+    """Accepted baselines, then older runs by date, then this one; two points are no history."""
+    run = example_run(MODELS[:1], ("baseline",))
+    first = run.benchmarks[0]
+    assert build_history(first, run, ()) is None
+    older = run.model_copy(update={"created": "2026-11-01T00:00:00Z"})
+    course = build_history(with_history(first, 0.30, 0.32), run, (older,))
+    assert course
+    assert [dot.text.split(":")[0] for dot in course.dots[:2]] == ["accepted", "accepted"]
+    assert course.dots[2].text.startswith("2026-11-01")
+    assert course.dots[3].text.startswith(run.created)
+    assert course.dots[0].y > course.dots[1].y
+
+
+def test_what_differs_from_the_baselines_machine_comes_first() -> None:
+    """Differences that verdicts or older runs tell of are marked, with the value before."""
+    run = example_run(MODELS[:2])
+    rows = build_surroundings(run)
+    assert (rows[0].name, rows[0].before, rows[0].differs) == ("torch", "2.8.0", True)
+    assert not any(row.differs for row in rows[1:])
+    first = run.benchmarks[0]
+    lost = [Difference(name="identity.device", before="NVIDIA A100", after="NVIDIA H200")]
+    verdict = first.verdict.model_copy(update={"differences": lost})
+    rows = build_surroundings(run_of([first.model_copy(update={"verdict": verdict})]))
+    assert (rows[0].part, rows[0].before) == ("identity", "NVIDIA A100")
+
+
+def test_quality_counts_benchmarks_by_reason() -> None:
+    """Throttled benchmarks are counted once each, and codes are listed with how many are fatal."""
+    run = example_run(MODELS[:2], ("baseline",))
+    slow = Reason(code=ReasonCode.THROTTLED, message="thermal limit for 3 % of the window")
+    results = [run.benchmarks[0].model_copy(update={"reasons": [slow, slow]}), run.benchmarks[1]]
+    page = build_page(run_of(results))
+    findings = {one.name: one.value for one in page.findings}
+    assert findings["Throttled"] == "1 of 2"
+    assert findings["Contended"] == "0 of 2"
+    assert [(one.code, one.count, one.fatal) for one in page.remarks] == [("throttled", 1, 1)]
+
+
+def test_implied_power_above_the_limit_is_flagged() -> None:
+    """Joules over seconds that no card may draw are counted."""
+    run = example_run(MODELS[:1], ("baseline",))
+    first = run.benchmarks[0]
+    power = first.metrics["power_w"].model_copy(update={"value": 900.0})
+    hot = first.model_copy(update={"metrics": {**first.metrics, "power_w": power}})
+    findings = {one.name: one.value for one in build_page(run_of([hot])).findings}
+    assert findings["Mean power above the limit"] == "1 of 1"
+
+
+def test_better_than_the_reference_is_bold_and_the_best_is_starred() -> None:
+    """Of one model's techniques those below the baseline's energy stand out, the lowest most."""
+    rows = rows_of(example_run(MODELS[:1]))
+    bold = {row.result.workload["technique"] for row in rows if row.cells["energy_j"].better}
+    best = [row.result.workload["technique"] for row in rows if row.cells["energy_j"].best]
+    below = {name for name, factor in TECHNIQUES.items() if factor < 1}
+    assert bold == below
+    assert best == ["bf16"]
+
+
+@given(st.floats(0.01, 100), st.floats(1e6, 1e12))
+def test_joules_per_gflop_follow_from_both(energy_j: float, flops: float) -> None:
+    """The derived column is energy over FLOPs, with the energy's relative uncertainty."""
+    assume(math.isfinite(energy_j / flops))
+    first = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
+    metrics = {
+        "energy_j": first.metrics["energy_j"].model_copy(
+            update={"value": energy_j, "uncertainty": energy_j * 0.01}
+        ),
+        "flops": first.metrics["flops"].model_copy(update={"value": flops}),
+    }
+    cell = rows_of(run_of([first.model_copy(update={"metrics": metrics})]))[0].cells["j_per_gflop"]
+    assert cell.value == pytest.approx(energy_j / flops * 1e9)
+    assert cell.uncertainty == pytest.approx(energy_j / flops * 1e7)
