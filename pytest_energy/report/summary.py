@@ -11,6 +11,7 @@ from pytest_energy.report.format import MISSING, percent, tolerance
 from pytest_energy.report.metrics import metric
 
 ENERGY = ("energy_j", "net_energy_j", "total_energy_j")
+PASSED = "Gate passed"
 JOULELESS = frozenset({Outcome.INVALID, Outcome.UNMEASURED})
 
 
@@ -52,7 +53,7 @@ def headline(run: Run) -> Headline:
     if failing:
         return Headline("✗", "Gate failed", _failure(failing, run) + ending, failed=True)
     title, text = _success(run)
-    return Headline("✓", title, text + ending, failed=False)
+    return Headline("✓" if title == PASSED else "∅", title, text + ending, failed=False)
 
 
 def _failure(failing: Sequence[Result], run: Run) -> str:
@@ -83,7 +84,7 @@ def _success(run: Run) -> tuple[str, str]:
     if not compared:
         return (
             "Nothing compared",
-            f"of {_plural(total)} none has joules to compare ({_listed(found)}).",
+            f"of {_plural(total)} none could be compared ({_listed(found)}).",
         )
     judged = [v for result in run.benchmarks for v in result.verdict.metrics if v.metric in ENERGY]
     regressed = found.get(Outcome.REGRESSED, 0)
@@ -94,7 +95,7 @@ def _success(run: Run) -> tuple[str, str]:
     else:
         text = f"{_plural(compared)} compared by exact facts, no joules"
     others = {outcome: number for outcome, number in found.items() if outcome not in _FINE}
-    return "Gate passed", f"{text} ({_listed(others)})." if others else f"{text}."
+    return PASSED, f"{text} ({_listed(others)})." if others else f"{text}."
 
 
 _FINE = frozenset({Outcome.UNCHANGED, Outcome.IMPROVED, Outcome.REGRESSED})

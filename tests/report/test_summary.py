@@ -35,7 +35,7 @@ def strict_run() -> Run:
         ),
         (
             example_run(MODELS[:1], ("baseline", "blurpool"), baseline=False),
-            "Nothing compared: of 2 benchmarks none has joules to compare (2 new).",
+            "Nothing compared: of 2 benchmarks none could be compared (2 new).",
         ),
         (strict_run(), "Gate failed: 1 of 2 benchmarks failed (1 inconclusive)."),
         (empty_run(), "Nothing measured: the run holds no benchmarks."),
@@ -47,8 +47,12 @@ def test_verdict_is_one_sentence(run: Run, sentence: str) -> None:
 
 
 def test_nothing_is_called_measured_that_was_not() -> None:
-    """Without a meter the sentence does not claim that joules were measured."""
-    assert "none has joules" in str(headline(unmeasured_run()))
+    """Without a meter nothing passes: the sentence says so, and its mark is not a tick."""
+    verdict = headline(unmeasured_run())
+    assert str(verdict) == (
+        "Nothing compared: of 2 benchmarks none could be compared (2 unmeasured)."
+    )
+    assert verdict.symbol == "∅"
 
 
 def test_an_interrupted_run_says_so() -> None:
