@@ -31,41 +31,16 @@ def for_this_ci(settings: Settings, environ: Mapping[str, str]) -> Settings:
     )
 
 
-def add_job_summary(run: Run, environ: Mapping[str, str]) -> Path | None:
-    """Add the run to GitHub's job summary, where there is one, within what is left of its limit.
-
-    Returns:
-        The summary's file, or ``None``.
-    """
+def add_job_summary(run: Run, environ: Mapping[str, str]) -> None:
+    """Add the run to GitHub's job summary, where there is one, within what is left of its limit."""
     from pytest_energy.report.markdown import STEP_SUMMARY_BYTES, render_markdown
 
     if not environ.get("GITHUB_STEP_SUMMARY"):
-        return None
+        return
     path = Path(environ["GITHUB_STEP_SUMMARY"])
     taken = path.stat().st_size if path.exists() else 0
     with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(render_markdown(run, STEP_SUMMARY_BYTES - taken - 1) + "\n")
-    return path
-
-
-def annotation_lines(
-    run: Run, settings: Settings, root: Path, environ: Mapping[str, str]
-) -> list[str]:
-    """Annotation commands for standard output, where they are wanted.
-
-    Args:
-        run: What happened.
-        settings: Those of :func:`for_this_ci`.
-        root: Where the tests' files are relative to.
-        environ: The environment of the process.
-    """
-    from pytest_energy.report.annotations import render_annotations
-
-    return (
-        render_annotations(run, repository_folder(root, environ))
-        if settings.annotations == "on"
-        else []
-    )
 
 
 def repository_folder(root: Path, environ: Mapping[str, str]) -> str:

@@ -47,6 +47,8 @@ def publish(
     """
     if not request.config.pluginmanager.has_plugin("benchmark"):
         return
+    if hasattr(request.config, "workerinput") and "benchmark" not in request.node.funcargs:
+        return  # pytest-benchmark is off in workers, and warns a test that asks for its fixture
     shared = "benchmark" in request.node.funcargs
     benchmark = request.getfixturevalue("benchmark")
     benchmark.extra_info.update(extra)

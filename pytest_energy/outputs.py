@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pytest_energy.files import write_atomically
@@ -9,18 +10,33 @@ from pytest_energy.measurement import Run
 from pytest_energy.settings import Settings
 
 
-def write_outputs(run: Run, settings: Settings) -> list[Path]:
+def write_outputs(run: Run, settings: Settings, folder: str = "") -> list[Path]:
     """Write all outputs of ``run`` but the results themselves.
+
+    Args:
+        run: What happened.
+        settings: Where to.
+        folder: The tests' root folder, seen from the root of the repository.
 
     Returns:
         The paths of the results and of what was written.
     """
+    from pytest_energy.report.code_quality import render_code_quality
+    from pytest_energy.report.github_benchmark import render_github_benchmark
     from pytest_energy.report.html import render_html
     from pytest_energy.report.markdown import render_markdown
+    from pytest_energy.report.openmetrics import render_openmetrics
 
-    write_atomically(settings.html, render_html(run))
-    written = [settings.json, settings.html]
-    if settings.markdown is not None:
-        write_atomically(settings.markdown, render_markdown(run))
-        written.append(settings.markdown)
+    outputs: list[tuple[Path | None, Callable[[], str]]] = [
+        (settings.html, lambda: render_html(run)),
+        (settings.markdown, lambda: render_markdown(run)),
+        (settings.code_quality, lambda: render_code_quality(run, folder)),
+        (settings.openmetrics, lambda: render_openmetrics(run)),
+        (settings.github_benchmark, lambda: render_github_benchmark(run)),
+    ]
+    written = [settings.json]
+    for path, render in outputs:
+        if path is not None:
+            write_atomically(path, render())
+            written.append(path)
     return written

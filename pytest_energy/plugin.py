@@ -11,7 +11,7 @@ import pytest
 
 from pytest_energy.errors import EnergyError
 from pytest_energy.fixture import Energy
-from pytest_energy.settings import OPTIONS, Option, load_settings
+from pytest_energy.settings import OPTIONS, Option, Settings, load_settings
 
 if TYPE_CHECKING:
     from pytest_energy.running import EnergyPlugin
@@ -61,15 +61,32 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     if not config.getoption("energy"):
         return
-    from pytest_energy.running import EnergyPlugin
-
     try:
-        settings = load_settings(_given(config))
+        settings = load_settings(_given(config)).under(config.rootpath)
     except EnergyError as error:
         raise pytest.UsageError(str(error)) from None
-    config.pluginmanager.register(
-        EnergyPlugin(config, settings.under(config.rootpath)), "energy-running"
-    )
+    _register(config, settings)
+
+
+def _register(config: pytest.Config, settings: Settings) -> None:
+    """Register who measures and who reports: one process does both, or xdist's share it."""
+    from pytest_energy.reporting import Reporter
+    from pytest_energy.running import EnergyPlugin
+    from pytest_energy.workers import Controller, become_worker, is_controller
+
+    told = getattr(config, "workerinput", None)
+    if told is not None:
+        worker = become_worker(settings, told)
+        measuring = EnergyPlugin(config, worker.settings, lambda run: None, worker.claim)
+        config.pluginmanager.register(measuring, "energy-running")
+        return
+    reporter = Reporter(config, settings)
+    config.pluginmanager.register(reporter, "energy-reporting")
+    if is_controller(config):
+        config.pluginmanager.register(Controller(settings, reporter), "energy-controller")
+    else:
+        measuring = EnergyPlugin(config, settings, reporter.report)
+        config.pluginmanager.register(measuring, "energy-running")
 
 
 def _given(config: pytest.Config) -> dict[Option, tuple[str, str]]:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import pytest
 
 from pytest_energy import latency
 from pytest_energy.assemble import Place
+from pytest_energy.devices import Claim, boards_of, lock_folder, turn
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate import conclude
-from pytest_energy.measurement import Facts, Measurement, Reason, ReasonCode, Result
+from pytest_energy.measurement import Facts, Measurement, Reason, ReasonCode, Result, Run
 from pytest_energy.measuring import MeasuringEnergy
-from pytest_energy.outputs import write_outputs
 from pytest_energy.progress import on_terminal
 from pytest_energy.protocol import Progress
 from pytest_energy.report.junit import properties
-from pytest_energy.report.terminal import summary_lines
 from pytest_energy.session import EnergySession
 from pytest_energy.settings import MarkerSettings, Settings, read_marker
 from pytest_energy.verdict import explain
@@ -30,11 +28,18 @@ MARKER = pytest.StashKey[MarkerSettings]()
 class EnergyPlugin:
     """Opens the session when something is to be measured, and gates each test at its end."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        report: Callable[[Run], None],
+        claim: Claim | None = None,
+    ) -> None:
         self._config = config
         self._settings = settings
         self._session: EnergySession | None = None
-        self._written: list[Path] = []
+        self._report = report
+        self._claim = claim  # a worker's GPU is its own as long as this lives
         self._terminal = on_terminal(config)
 
     @pytest.hookimpl(tryfirst=True)
@@ -57,10 +62,12 @@ class EnergyPlugin:
         """Read the baselines and open the meter, where there is something to measure."""
         if self._config.option.collectonly or not any(map(_uses_energy, session.items)):
             return
+        boards = [self._claim.gpu.board] if self._claim else []
         try:
-            self._session = EnergySession.open(
-                self._settings, self._config.rootpath, self._amend_identity
-            )
+            with turn(boards, lock_folder()):  # idle power is measured
+                self._session = EnergySession.open(
+                    self._settings, self._config.rootpath, self._amend_identity
+                )
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -85,6 +92,14 @@ class EnergyPlugin:
         )
         item.stash[FIXTURE] = energy
         return energy
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Run a test that measures, its fixtures included, when nobody else uses its devices."""
+        if self._session is None or not _uses_energy(item):
+            return (yield)
+        with turn(boards_of(self._session.meter), lock_folder()):
+            return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
@@ -137,20 +152,7 @@ class EnergyPlugin:
     def pytest_sessionfinish(self) -> None:
         """Save the results and write the reports."""
         if self._session is not None:
-            self._written = write_outputs(self._session.close(), self._settings)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The table, what needs attention, and where the report is."""
-        if self._session is None or not self._session.results:
-            return
-        terminalreporter.section("energy")
-        for text, style in summary_lines(self._session.run, terminalreporter._tw.fullwidth):
-            terminalreporter.write_line(text, **({style: True} if style else {}))
-        for path in self._written:
-            terminalreporter.write_line(
-                f"energy: wrote {_relative(path, self._config.invocation_params.dir)}"
-            )
+            self._report(self._session.close())
 
 
 def _uses_energy(item: pytest.Item) -> bool:
@@ -200,7 +202,3 @@ def _header(session: EnergySession) -> list[str]:
         f"energy: {how} by {info.name} ({info.source}) on {device};"
         f" channels {', '.join(session.meter.channels)}; scale {session.scale}"
     ]
-
-
-def _relative(path: Path, folder: Path) -> Path:
-    return path.relative_to(folder) if path.is_relative_to(folder) else path

@@ -13,12 +13,16 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters.nvml.library import SensorError
+from pytest_energy.statistics import combine, uniform
 
 STUCK_S = 2.0
 """A counter that has not moved for so long is taken for broken: slower ones are not known."""
+FIRST_TICKS = 4
+"""The shortest time between these is the period, even where the process is held up meanwhile."""
 CALIBRATION_TICKS = 8
 CALIBRATION_S = 0.5
 FINEST_READ_S = 0.0005
@@ -159,33 +163,34 @@ def calibrate(tickers: Sequence[Ticker]) -> dict[str, list[Tick]]:
     """
     seen: dict[str, list[Tick]] = {ticker.name: [] for ticker in tickers}
     for ticker in tickers:  # one by one at first: while one is slow, another may tick unseen
-        _observe([ticker], seen)
-        _observe([ticker], seen)
-    began_s, rounds = time.perf_counter(), 1
+        first = [_sure(next_ticks([ticker])[ticker.name]) for _ in range(FIRST_TICKS)]
+        seen[ticker.name] += first
+        _refine(ticker, first)
+    began_s, rounds = time.perf_counter(), FIRST_TICKS
     while rounds < CALIBRATION_TICKS or time.perf_counter() - began_s < CALIBRATION_S:
         _observe(tickers, seen)
         rounds += 1
     return seen
 
 
+def _sure(tick: Tick | SensorError) -> Tick:
+    if isinstance(tick, SensorError):
+        raise tick
+    return tick
+
+
 def _observe(tickers: Sequence[Ticker], seen: Mapping[str, list[Tick]]) -> None:
-    for name, tick in next_ticks(tickers).items():
-        if isinstance(tick, SensorError):
-            raise tick
-        seen[name].append(tick)
+    found = next_ticks(tickers)
     for ticker in tickers:
+        seen[ticker.name].append(_sure(found[ticker.name]))
         _refine(ticker, seen[ticker.name])
 
 
 def _refine(ticker: Ticker, ticks: Sequence[Tick]) -> None:
-    """The period from the first tick to the last; a search may have let some pass unseen."""
-    if len(ticks) < 2:
-        return
-    first, last = ticks[0], ticks[-1]
-    if ticker.period_s is None:
-        ticker.period_s = last.time_s - first.time_s
-    count = max(1, round((last.time_s - first.time_s) / ticker.period_s))
-    ticker.period_s = (last.time_s - first.time_s) / count
-    ticker.drift = (
-        math.hypot(first.width_s, last.width_s) / math.sqrt(12) / (last.time_s - first.time_s)
-    )
+    """The mean period over all ticks seen; where ticks passed unseen, it tells how many."""
+    intervals_s = [later.time_s - earlier.time_s for earlier, later in pairwise(ticks)]
+    period_s, total_s = min(intervals_s), math.fsum(intervals_s)
+    for _ in range(3):  # the shortest interval is the period within the width of two reads
+        period_s = total_s / sum(max(1, round(length_s / period_s)) for length_s in intervals_s)
+    ticker.period_s = period_s
+    ticker.drift = combine((uniform(ticks[0].width_s), uniform(ticks[-1].width_s))) / total_s

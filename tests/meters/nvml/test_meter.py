@@ -92,7 +92,7 @@ def test_a_window_too_short_tells_what_it_would_take(quick: tuple[SimulatedNvml,
     reading = meter.end(meter.begin())
     assert ReasonCode.WINDOW_TOO_SHORT in fatal_codes(reading)
     told = next(r.message for r in reading.reasons if r.code is ReasonCode.WINDOW_TOO_SHORT)
-    assert "0.01" in told
+    assert "it takes" in told
     assert "as many passes" in told
 
 

@@ -1,0 +1,51 @@
+"""The end of a session: the files that it leaves, and the last lines of its log."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.ci import add_job_summary, for_this_ci, repository_folder
+from pytest_energy.measurement import Run
+from pytest_energy.outputs import write_outputs
+from pytest_energy.report.annotations import render_annotations
+from pytest_energy.report.terminal import summary_lines
+from pytest_energy.settings import Settings
+
+
+class Reporter:
+    """Reports one run: its files when it is known, its lines when pytest comes to its summary."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._settings = for_this_ci(settings, os.environ)
+        self._folder = repository_folder(config.rootpath, os.environ)
+        self._started_in = config.invocation_params.dir
+        self._run: Run | None = None
+        self._written: list[Path] = []
+
+    def report(self, run: Run) -> None:
+        """Write the files, for the CI system as well, of a run whose results are saved."""
+        self._run = run
+        self._written = write_outputs(run, self._settings, self._folder)
+        if run.benchmarks:
+            add_job_summary(run, os.environ)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The annotations, the table, what needs attention, and where the report is."""
+        if self._run is None or not self._run.benchmarks:
+            return
+        if self._settings.annotations == "on":
+            for command in render_annotations(self._run, self._folder):
+                terminalreporter.write_line(command)
+        terminalreporter.section("energy")
+        for text, style in summary_lines(self._run, terminalreporter._tw.fullwidth):
+            terminalreporter.write_line(text, **({style: True} if style else {}))
+        for path in self._written:
+            terminalreporter.write_line(f"energy: wrote {_relative(path, self._started_in)}")
+
+
+def _relative(path: Path, folder: Path) -> Path:
+    return path.relative_to(folder) if path.is_relative_to(folder) else path

@@ -1,0 +1,74 @@
+"""``pytest-energy doctor``: what a machine can measure."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_energy.cli import main
+from pytest_energy.testing import SimulatedNvml
+
+
+def only_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the meters that would measure this machine itself."""
+    monkeypatch.setattr("pytest_energy.cli.doctor.meter_names", lambda: ("nvml",))
+
+
+def test_a_machine_without_a_gpu_says_just_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No library: what is missing and how to get it, and exit status 1."""
+    only_nvml(monkeypatch)
+    with SimulatedNvml(library=False):
+        assert main(["doctor"]) == 1
+    told = capsys.readouterr().out
+    assert "nvml: cannot measure here" in told
+    assert "install the NVIDIA driver" in told
+
+
+def test_a_gpu_is_told_with_its_sources_and_its_resolution(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Device, driver, source, tick, idle power, noise and the shortest window for 1 %."""
+    only_nvml(monkeypatch)
+    with SimulatedNvml("ada"):
+        assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    for expected in (
+        "RTX 4090",
+        "560.35.03",
+        "source: counter",
+        "tick: 106",
+        "noise",
+        "1% at idle",
+    ):
+        assert expected in told
+
+
+def test_the_same_as_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything as data, with the budget's largest term named."""
+    only_nvml(monkeypatch)
+    with SimulatedNvml("ada"):
+        assert main(["doctor", "--json"]) == 0
+    (meter,) = json.loads(capsys.readouterr().out)["meters"]
+    assert meter["available"] is True
+    assert meter["tick_s"] == pytest.approx(0.106, rel=0.01)
+    assert meter["idle_power"]["gpu0"]["value"] == pytest.approx(20.0, rel=0.05)
+    assert meter["dominant"] == "edges"
+    assert 0 < meter["window_for_aim_s"] < 2
+
+
+def test_a_busy_gpu_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The doctor does not wait for others: it names them."""
+    only_nvml(monkeypatch)
+    with SimulatedNvml("ada") as machine:
+        machine.add_process(4_000_000)
+        assert main(["doctor", "--json"]) == 1
+    (meter,) = json.loads(capsys.readouterr().out)["meters"]
+    assert meter["code"] == "contended"
+    assert "4000000" in meter["reason"]
