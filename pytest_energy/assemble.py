@@ -17,7 +17,7 @@ from pytest_energy.measurement import (
     Status,
 )
 from pytest_energy.protocol import Finished
-from pytest_energy.uncertainty import summarize
+from pytest_energy.uncertainty import summarize, temperature_drift
 
 JOULES_PER_KWH = 3.6e6
 PER = {"inference": "pass", "training": "epoch", "call": "call", "window": "window"}
@@ -106,6 +106,7 @@ def _distinct(finished: Finished, source: Source) -> list[Reason]:
     """Each remark once, in the order of appearance; of one code and weight, the first message."""
     told = [*((source.unmeasured,) if source.unmeasured else ()), *finished.reasons]
     told += [reason for measured in finished.rounds for reason in measured.reasons]
+    told += temperature_drift(finished.rounds)
     if source.meter and not told and any(r.energy_j is None for r in finished.rounds):
         told.append(Reason(code=ReasonCode.METER_FAILED, message="the meter gave no reading"))
     first: dict[tuple[ReasonCode, bool, str], Reason] = {}

@@ -19,10 +19,12 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from pytest_energy.measurement import Quantity, Round
+from pytest_energy.measurement import Quantity, Reason, ReasonCode, Round
 from pytest_energy.statistics import COVERAGE, combine, expand, standard_error
 
 SCATTER = "scatter"
+TEMPERATURE_LIMIT_C = 10.0
+"""Rounds that end further apart are remarked on."""
 SHARED = frozenset({"idle", "gain"})
 """Terms that are the same in all rounds of a session: more rounds do not make them smaller."""
 
@@ -57,6 +59,34 @@ def summarize(
 def dominant(quantity: Quantity) -> str | None:
     """The name of the largest term of the budget: what to improve first; ``None`` for no budget."""
     return max(quantity.budget, key=quantity.budget.__getitem__, default=None)
+
+
+def temperature_drift(
+    rounds: Sequence[Round], limit_c: float = TEMPERATURE_LIMIT_C
+) -> list[Reason]:
+    """A remark for each channel whose rounds ended at temperatures too far apart.
+
+    Leakage grows with temperature: such rounds do not scatter, they drift.
+
+    Args:
+        rounds: The rounds of one measurement.
+        limit_c: The most by which they may differ.
+    """
+    ended_c: dict[str, list[float]] = {}
+    for measured in rounds:
+        for name, value in measured.conditions.items():
+            if name.endswith(".temperature_c"):
+                ended_c.setdefault(name.removesuffix(".temperature_c"), []).append(value)
+    return [
+        Reason(
+            code=ReasonCode.TEMPERATURE_DRIFT,
+            message=f"{channel}: rounds ended between {min(seen):g} and {max(seen):g} °C "
+            f"(limit {limit_c:g} °C apart); warm up longer",
+            fatal=False,
+        )
+        for channel, seen in ended_c.items()
+        if max(seen) - min(seen) > limit_c
+    ]
 
 
 def with_gain(quantity: Quantity, relative_limit: float) -> Quantity:

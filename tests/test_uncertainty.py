@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.measurement import Quantity, Round
-from pytest_energy.uncertainty import dominant, summarize, with_gain
+from pytest_energy.measurement import Quantity, ReasonCode, Round
+from pytest_energy.uncertainty import dominant, summarize, temperature_drift, with_gain
 
 
 def one_round(energy_j: float | None, passes: int = 10, **budget: float) -> Round:
@@ -104,3 +104,15 @@ def test_interval_covers_the_truth(scatter: float) -> None:
         assert quantity.uncertainty is not None
         held += abs(quantity.value - 100) <= quantity.uncertainty
     assert 0.93 <= held / trials <= 0.99
+
+
+@pytest.mark.parametrize(("last_c", "remarks"), [(44.0, 0), (58.0, 1)])
+def test_rounds_that_warm_up_are_remarked_on(last_c: float, remarks: int) -> None:
+    """Rounds that end more than 10 °C apart get a remark that does not make them invalid."""
+    rounds = [
+        one_round(10.0).model_copy(update={"conditions": {"gpu0.temperature_c": ended_c}})
+        for ended_c in (40.0, last_c)
+    ]
+    told = temperature_drift(rounds)
+    assert [reason.code for reason in told] == [ReasonCode.TEMPERATURE_DRIFT] * remarks
+    assert not any(reason.fatal for reason in told)

@@ -7,6 +7,7 @@ machine that it was started on, and prints the relative slow-downs as JSON.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import time
@@ -18,6 +19,7 @@ from pytest_energy.meters.base import MeterRequest, open_meter
 from pytest_energy.window import measure_round
 
 PASS_S = 0.001
+REST_S = 0.3
 
 
 def _steps_a_pass() -> int:
@@ -58,13 +60,19 @@ def _main(pairs: int, passes: int) -> None:
     slower: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(pairs):
         for name, run in ways.items():
-            loop()
-            run()
-            loop()
+            for once in (loop, run, loop):
+                time.sleep(REST_S)  # who has slept runs first on a busy machine: let all sleep
+                once()
             before_s, measured_s, after_s = taken_s[-3:]
             slower[name].append(measured_s / ((before_s + after_s) / 2) - 1)
     meter.close()
-    print(json.dumps({name: statistics.median(shares) for name, shares in slower.items()}))
+    print(json.dumps({name: _median(shares) for name, shares in slower.items()}))
+
+
+def _median(shares: list[float]) -> tuple[float, float]:
+    """The median, and its standard error from the middle half, as a busy machine has outliers."""
+    low, middle, high = statistics.quantiles(shares, n=4)
+    return middle, 1.25 * (high - low) / 1.35 / math.sqrt(len(shares))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,196 @@
+"""Ask a real NVIDIA card how its sensors behave, in one call of about four minutes.
+
+    python tests/accuracy/card.py > card.json
+
+needs an idle GPU, torch with CUDA to load it, and this package. Each answer is for the file
+``docs/sensors.md``, with card, driver and date, which the output names: the counter's tick; whether
+fast reading makes it fall short; whether it follows a part of the time only; counter against
+integrated power, idle and loaded; which fields answer; the scatter of 5 s windows between rounds.
+``--seconds`` shortens each part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+
+from pytest_energy.measurement import ReasonCode
+from pytest_energy.meters.base import Meter, MeterRequest, open_meter
+from pytest_energy.meters.nvml import library
+from pytest_energy.meters.nvml.samples import read_power, read_ring
+from pytest_energy.meters.nvml.selection import Device, select_devices
+from pytest_energy.meters.nvml.sensors import (
+    ENERGY,
+    POWER_AVERAGE,
+    POWER_INSTANT,
+    THROTTLES,
+    counter_of,
+)
+from pytest_energy.window import measure_round, synchronizer
+
+Load = Callable[[float], None]
+"""Loads the card for about so many seconds, and returns when it has done so."""
+SQUARES_S = (0.05, 0.1, 0.13, 0.2)
+READ_PAUSES_S = (0.0005, 0.01, 0.1, 1.0)
+
+
+def main() -> None:
+    """Print the answers as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each window")
+    parser.add_argument("--rounds", type=int, default=10, help="of the scatter")
+    parser.add_argument(
+        "--read", type=float, metavar="PAUSE", help="only read the counter, for ever"
+    )
+    chosen = parser.parse_args()
+    if chosen.read is not None:
+        read_on(chosen.read)
+    library.start()
+    json.dump(answers(torch_load(), chosen.seconds, chosen.rounds), sys.stdout, indent=1)
+
+
+def answers(load: Load, seconds: float, rounds: int) -> dict[str, object]:
+    """Everything asked, of the first visible device.
+
+    Args:
+        load: Loads the device.
+        seconds: The length of each window.
+        rounds: How many windows the scatter is taken from.
+    """
+    with closing(open_meter("nvml", MeterRequest())) as meter:
+        return _answers(meter, select_devices(None)[0], load, seconds, rounds)
+
+
+def _answers(
+    meter: Meter, device: Device, load: Load, seconds: float, rounds: int
+) -> dict[str, object]:
+    measure = meter_window(meter)
+    idle = meter.idle_power_w[device.channel]
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "card": meter.environment.identity,
+        "context": meter.environment.context,
+        "source": meter.info.source,
+        "tick_s": meter.info.tick_s,
+        "idle_power_w": [idle.value, idle.uncertainty],
+        "fields": which_fields(device),
+        "power_w_by_pause_between_reads_s": fast_reading(measure, load, seconds),
+        "square_waves": square_waves(measure, load, seconds),
+        "counter_and_power": counter_and_power(measure, device, load, seconds),
+        "scatter": scatter(measure, load, seconds, rounds),
+    }
+
+
+Windowed = Callable[[Callable[[], None]], float]
+"""Runs something as a window and tells its mean power in watts."""
+
+
+def meter_window(meter: Meter) -> Windowed:
+    """Mean power of a window, by the meter."""
+
+    def measure(work: Callable[[], None]) -> float:
+        measured = measure_round(meter, lambda n: work(), 1, synchronizer()).round
+        if measured.energy_j is None:
+            told = "; ".join(reason.message for reason in measured.reasons)
+            raise library.SensorError(ReasonCode.METER_FAILED, told)
+        return measured.energy_j / measured.duration_s
+
+    return measure
+
+
+def which_fields(device: Device) -> dict[str, bool]:
+    """Which of the fields that matter the driver answers, and whether it keeps samples."""
+    wanted = {"energy 83": ENERGY, "average 185": POWER_AVERAGE, "instant 186": POWER_INSTANT}
+    wanted |= {f"{cause} {field}": field for field, cause in THROTTLES.items()}
+    found = library.read_fields(device.handle, wanted.values())
+    return {name: field in found for name, field in wanted.items()} | {
+        "samples": read_ring(device.handle, 0.0) is not None
+    }
+
+
+def fast_reading(measure: Windowed, load: Load, seconds: float) -> dict[str, float]:
+    """Mean power of the same load, by the meter, while another process reads the counter, too."""
+    powers_w = {}
+    for pause_s in READ_PAUSES_S:
+        command = [sys.executable, __file__, "--read", str(pause_s)]
+        with subprocess.Popen(command) as reader:
+            powers_w[f"{pause_s:g}"] = measure(lambda: load(seconds))
+            reader.terminate()
+    return powers_w
+
+
+def read_on(pause_s: float) -> None:
+    """Read the counter again and again, until ended."""
+    library.start()
+    read_j = counter_of(select_devices(None)[0])
+    while read_j is not None:
+        read_j()
+        time.sleep(pause_s)
+
+
+def square_waves(measure: Windowed, load: Load, seconds: float) -> dict[str, list[float]]:
+    """Mean power of square waves, five windows a period.
+
+    A counter that sees all of the time says about the same in each; one that looks away scatters
+    with the phase at periods of 50, 100 and 200 ms, and less at 130 ms.
+    """
+
+    def square(period_s: float) -> None:
+        ended_s = time.perf_counter() + seconds
+        while time.perf_counter() < ended_s:
+            next_s = time.perf_counter() + period_s
+            load(period_s / 2)
+            time.sleep(max(0.0, next_s - time.perf_counter()))
+
+    return {
+        f"{period_s:g}": [measure(lambda period_s=period_s: square(period_s)) for _ in range(5)]
+        for period_s in SQUARES_S
+    }
+
+
+def counter_and_power(
+    measure: Windowed, device: Device, load: Load, seconds: float
+) -> dict[str, list[float | None]]:
+    """Mean power by the meter, and the mean of the power samples, idle and loaded."""
+
+    def both(work: Callable[[], None]) -> list[float | None]:
+        began = time.time()
+        counted_w = measure(work)
+        samples = read_ring(device.handle, began) or []
+        sampled = [power_w for time_s, power_w in samples if time_s <= began + seconds]
+        return [counted_w, statistics.fmean(sampled) if sampled else read_power(device.handle)]
+
+    return {"idle": both(lambda: time.sleep(seconds)), "loaded": both(lambda: load(seconds))}
+
+
+def scatter(measure: Windowed, load: Load, seconds: float, rounds: int) -> dict[str, float]:
+    """Mean power of loaded windows, and its relative standard deviation between them."""
+    powers_w = [measure(lambda: load(seconds)) for _ in range(rounds)]
+    mean_w = statistics.fmean(powers_w)
+    return {"mean_power_w": mean_w, "relative_sd": statistics.stdev(powers_w) / mean_w}
+
+
+def torch_load() -> Load:
+    """Matrix products on the first CUDA device."""
+    import torch
+
+    matrix = torch.randn(4096, 4096, device="cuda")
+
+    def load(seconds: float) -> None:
+        ended_s = time.perf_counter() + seconds
+        while time.perf_counter() < ended_s:
+            torch.mm(matrix, matrix)
+            torch.cuda.synchronize()
+
+    return load
+
+
+if __name__ == "__main__":
+    main()
