@@ -29,6 +29,7 @@ from pytest_energy.measurement import (
     Quantity,
     Record,
     Result,
+    facts_workload,
     parse_json,
     workload_hash,
 )
@@ -243,7 +244,9 @@ def _facts_of(result: Measurement) -> Baseline | None:
         for name, quantity in result.metrics.items()
         if quantity.exact and name not in OF_THE_MACHINE
     }
-    return _baseline(result, metrics=exact) if exact else None
+    workload = facts_workload(result.workload)
+    known = {"workload": workload, "workload_hash": workload_hash(workload)}
+    return _baseline(result, metrics=exact, **known) if exact else None
 
 
 def _measured_of(

@@ -294,6 +294,22 @@ class Run(Record):
     benchmarks: list[Result] = Field(default_factory=list)
 
 
+HOW_IT_RAN: Final = frozenset({"batch_size", "data", "input_shape", "scale"})
+"""Facts of a run that leave exact metrics alone where these were counted on another input."""
+
+
+def facts_workload(workload: Facts) -> Facts:
+    """The part of a workload that its exact metrics (parameters, FLOPs) depend on.
+
+    A workload with ``facts_input_shape`` says that they were counted on one sample of that shape,
+    whatever was run; so they hold at every scale, batch size and machine. Without it, they were
+    counted on what was run, and all of the workload matters.
+    """
+    if "facts_input_shape" not in workload:
+        return workload
+    return {name: value for name, value in workload.items() if name not in HOW_IT_RAN}
+
+
 def workload_hash(workload: Facts) -> str:
     """A short, stable hash of a workload: equal facts give equal hashes in any key order."""
     canonical = json.dumps(workload, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -31,6 +31,7 @@ from pytest_energy.measurement import (
     Quantity,
     Result,
     Verdict,
+    facts_workload,
     workload_hash,
 )
 from pytest_energy.statistics import COVERAGE, combine, expand
@@ -207,7 +208,9 @@ class _Comparison:
         }
         if baseline is None or before is None:
             return self._verdict(metric, Outcome.NEW, **common)
-        if baseline.workload_hash != workload_hash(self.measured.workload) or (
+        workload = self.measured.workload
+        relevant = workload if of_the_machine else facts_workload(workload)
+        if baseline.workload_hash != workload_hash(relevant) or (
             of_the_machine and self.differences
         ):
             return self._verdict(metric, Outcome.INCOMPARABLE, **common)

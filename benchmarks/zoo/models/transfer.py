@@ -59,8 +59,18 @@ class Transfer(nn.Module):
 
 def build(input_shape: Shape, classes: int, *, base: str) -> nn.Module:
     """Build a base without its classifier, and the head that fits its maps."""
-    whole = torchvision.models.get_model(base, weights=None)
+    place = torch.get_default_device()
+    with torch.device("meta"):  # VGG's classifier, which goes, would take seconds to fill
+        whole = torchvision.models.get_model(base, weights=None)
     maps = nn.Sequential(*list(whole.children())[:-2])  # less pooling and classifier
+    maps.to_empty(device=place).apply(_fill)
     with torch.no_grad():
         features = math.prod(maps.eval()(torch.zeros(1, *input_shape)).shape)
     return Transfer(maps, features, classes)
+
+
+def _fill(layer: nn.Module) -> None:
+    """Give a layer the random weights that its own kind starts from."""
+    reset = getattr(layer, "reset_parameters", None)
+    if reset is not None:
+        reset()

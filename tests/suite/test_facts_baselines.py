@@ -1,0 +1,52 @@
+"""Facts that were counted on the paper's input hold at every scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.baseline import BaselineStore
+from pytest_energy.measurement import Environment, Measurement, Outcome, Quantity
+from pytest_energy.verdict import judge
+
+HERE = Environment(identity={"device": "none"}, context={})
+
+
+def counted(flops: float, **workload: object) -> Measurement:
+    """A benchmark without joules."""
+    return Measurement.model_validate(
+        {
+            "id": "t.py::test_a",
+            "kind": "inference",
+            "workload": {"model": "resnet50", **workload},
+            "status": "unmeasured",
+            "metrics": {"flops": Quantity(value=flops, unit="FLOP", exact=True)},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("stated", "outcome"),
+    [([3, 224, 224], Outcome.UNCHANGED), (None, Outcome.INCOMPARABLE)],
+)
+def test_only_facts_of_a_stated_input_survive_another_scale(
+    stated: list[int] | None, outcome: Outcome, tmp_path: Path
+) -> None:
+    """Facts accepted at full scale gate a small run, where the input they count is stated."""
+    said = {"facts_input_shape": stated} if stated else {}
+    full = counted(8e9, **said, scale="full", input_shape=[3, 224, 224], batch_size=1, data="x")
+    small = counted(8e9, **said, scale="small", input_shape=[3, 32, 32], batch_size=4, data="y")
+    store = BaselineStore(tmp_path)
+    store.save(full, HERE, "none", None)
+    verdict = judge(small, None, store.load_facts(small.id), HERE, {})
+    assert [metric.outcome for metric in verdict.metrics if metric.metric == "flops"] == [outcome]
+
+
+def test_another_model_is_another_workload(tmp_path: Path) -> None:
+    """What is counted still has to be the same."""
+    store = BaselineStore(tmp_path)
+    store.save(counted(8e9, facts_input_shape=[3, 8, 8], technique="a"), HERE, "none", None)
+    other = counted(8e9, facts_input_shape=[3, 8, 8], technique="b")
+    verdict = judge(other, None, store.load_facts(other.id), HERE, {})
+    assert Outcome.INCOMPARABLE in {metric.outcome for metric in verdict.metrics}
