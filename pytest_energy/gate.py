@@ -1,66 +1,144 @@
-"""The recipe after measuring: look up, judge, accept where asked to, keep."""
+"""The recipe after measuring: look up, judge, measure again or accept, keep."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
 
-from pytest_energy.measurement import Measurement, Outcome, Result, Verdict
+from pytest_energy.acceptance import is_accepted
+from pytest_energy.measurement import Measurement, MetricVerdict, Outcome, Result, Verdict
+from pytest_energy.power import sight
 from pytest_energy.session import EnergySession
-from pytest_energy.settings import MarkerSettings, Settings
-from pytest_energy.verdict import judge
+from pytest_energy.settings import ESTIMATED, MarkerSettings
+from pytest_energy.tolerances import tolerances_of
+from pytest_energy.verdict import contended, judge, unconfirmed, worst
+from pytest_energy.visits import VALID, pool
 
-STRICT = frozenset(Outcome) - {Outcome.IMPROVED, Outcome.UNCHANGED}
-"""Outcomes that fail a test in strict mode."""
-
-ACCEPTED = {
-    "none": frozenset[Outcome](),
-    "new": frozenset({Outcome.NEW}),
-    "improved": frozenset({Outcome.IMPROVED}),
-    "all": frozenset(Outcome) - {Outcome.INVALID},
-}
-"""Outcomes that become the baseline, by the value of ``--energy-update``."""
+NAMED: Final = 5
+"""How many tests a warning names."""
 
 
 def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettings) -> Result:
-    """Compare a measurement with its baselines, accept it where asked to, and save the result."""
+    """Judge a benchmark by all its visits; accept it where asked to; save the result.
+
+    Afterwards ``session.visits.again`` holds the benchmark's id where a further visit is needed
+    before anything can be said.
+    """
+    visits = session.visits.add(measured)
+    pooled = pool(visits)
     verdict = judge(
-        measured,
+        pooled,
         session.store.find(measured.id, session.slug),
         session.store.load_facts(measured.id),
         session.environment,
-        tolerances(session.settings, marker),
+        tolerances(measured.id, session, marker),
+        session.schedule.rule(len(visits), session.family),
     )
-    accepted = verdict.outcome in ACCEPTED[session.settings.update]
-    fails = not accepted and fails_test(verdict, measured, strict=session.settings.strict)
-    result = Result.of(measured, verdict.model_copy(update={"fails": fails}))
+    if _goes_on(verdict, visits, session):
+        session.visits.again.add(measured.id)
+        return _kept(Result.of(pooled, verdict), session)
+    settled = _settled(verdict, visits, session)
+    accepted = is_accepted(session.settings.update, settled.outcome, pooled)
+    fails = not accepted and fails_test(settled, pooled, session.settings.failing)
+    result = Result.of(pooled, settled.model_copy(update={"fails": fails}))
     if accepted:
         session.accept(result)
+    return _kept(result, session)
+
+
+def _kept(result: Result, session: EnergySession) -> Result:
     session.keep(result)
     return result
 
 
-def tolerances(settings: Settings, marker: MarkerSettings) -> Mapping[str, float]:
-    """The tolerance of each metric that has one; the marker wins over the option."""
-    energy = settings.tolerance if marker.tolerance is None else marker.tolerance
-    return {"energy_j": energy, **marker.tolerances}
+def tolerances(test_id: str, session: EnergySession, marker: MarkerSettings) -> dict[str, float]:
+    """The tolerance of each metric that has one: the marker's, the table's, the option's."""
+    found = tolerances_of(test_id, session.settings.tolerance, session.tolerances)
+    if marker.tolerance is not None:
+        found["energy_j"] = marker.tolerance
+    return {**found, **marker.tolerances}
 
 
-def fails_test(verdict: Verdict, measured: Measurement, *, strict: bool) -> bool:
+def fails_test(verdict: Verdict, measured: Measurement, failing: Collection[str]) -> bool:
     """Whether the policy turns a verdict into a failed test.
 
-    A regression fails it; but the rise of an estimate, which says more about a model of the
-    hardware than about the hardware, fails it in strict mode only, as do the other outcomes of
-    :data:`STRICT`.
+    Args:
+        verdict: The gate's.
+        measured: What it is about.
+        failing: Outcomes that fail; with ``estimated`` among them the rise of an estimate, which
+            says more about a model of the hardware than about the hardware, fails like any other.
     """
-    if strict:
-        return verdict.outcome in STRICT
-    return any(
-        metric.outcome is Outcome.REGRESSED and not _estimate(measured, metric.metric)
-        for metric in verdict.metrics
-        if metric.tolerance is not None  # the others are told, and gate nothing
+    if verdict.outcome is not Outcome.REGRESSED:
+        return verdict.outcome.value in failing
+    return Outcome.REGRESSED.value in failing and any(
+        metric.outcome is Outcome.REGRESSED
+        and (ESTIMATED in failing or not _estimate(measured, metric.metric))
+        for metric in gated(verdict)
     )
+
+
+def gated(verdict: Verdict) -> Iterator[MetricVerdict]:
+    """The metrics that have a tolerance."""
+    return (metric for metric in verdict.metrics if metric.tolerance is not None)
 
 
 def _estimate(measured: Measurement, metric: str) -> bool:
     quantity = measured.metrics.get(metric)
-    return measured.status == "estimated" and quantity is not None and quantity.unit.startswith("J")
+    return measured.status == "estimated" and quantity is not None and not quantity.exact
+
+
+def _goes_on(verdict: Verdict, visits: list[Measurement], session: EnergySession) -> bool:
+    """Whether a further visit could settle what this one left open, and may be paid for."""
+    last, count = visits[-1], len(visits)
+    if session.settings.update == "all" or verdict.outcome is Outcome.INCOMPARABLE:
+        return False
+    if contended(last):
+        return count == 1 and session.schedule.visits > 1
+    if last.status != "measured" and not _counts(last, session):
+        return False
+    outcome = worst(_noisy(verdict, last))
+    if not session.schedule.goes_on(outcome, count):
+        return False
+    return (outcome is Outcome.REGRESSED and count == 1) or session.may_measure_again()
+
+
+def _counts(measured: Measurement, session: EnergySession) -> bool:
+    return measured.status == "estimated" and ESTIMATED in session.settings.failing
+
+
+def _noisy(verdict: Verdict, measured: Measurement) -> Iterable[MetricVerdict]:
+    exact = {name for name, quantity in measured.metrics.items() if quantity.exact}
+    return (metric for metric in gated(verdict) if metric.metric not in exact)
+
+
+def _settled(verdict: Verdict, visits: list[Measurement], session: EnergySession) -> Verdict:
+    """The final verdict: a rise that no second visit confirmed is none yet."""
+    valid = sum(visit.status in VALID for visit in visits)
+    if valid == 1 and len(visits) > 1:
+        verdict = unconfirmed(verdict, visits[-1])
+    if len(visits) == 1:
+        return verdict
+    rounds = sum(len(visit.rounds) for visit in visits)
+    note = f"measured again after the others: {len(visits)} visits, {rounds} rounds together"
+    return verdict.model_copy(update={"notes": [note, *verdict.notes]})
+
+
+def too_coarse(markers: Mapping[str, MarkerSettings], session: EnergySession) -> list[str]:
+    """Lines on tests whose tolerance is smaller than what their accepted runs let them see.
+
+    Args:
+        markers: The tests that will run, by id.
+        session: With the baselines and tolerances in force.
+    """
+    found = []
+    for test_id, marker in markers.items():
+        kept = session.store.load(test_id, session.slug)
+        allowed = tolerances(test_id, session, marker)["energy_j"]
+        seen = kept and sight(kept, allowed, session.schedule, session.family)
+        if seen and seen.last > allowed:
+            found.append(
+                f"energy: {test_id}: a tolerance of {allowed:.2%} asks for more than can be seen"
+                f" there: {seen.last:.2%} by {len(kept.accepted) if kept else 0} accepted runs"
+            )
+    more = f"energy: and {len(found) - NAMED} more; see pytest-energy power"
+    return [*found[:NAMED], more] if len(found) > NAMED else found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from statistics import fmean
 from typing import Any, ParamSpec, TypeVar
 
@@ -25,6 +26,11 @@ SCALES: Mapping[Scale, Plan] = {
     "small": Plan(passes=20, rounds=3, warmup_s=0.1, max_time_s=10.0),
 }
 """How much is run where nobody says otherwise."""
+
+SHORTER = 10
+"""An adaptive round has this part of the passes of a fixed one."""
+SHORT_ROUND_S = 2.0
+"""But lasts so long: shorter windows are noisy on a GPU, whatever the sensor resolves."""
 
 Watch = Callable[[str, Progress], None]
 """Told the benchmark's id and how far it is."""
@@ -195,12 +201,27 @@ class MeasuringEnergy(Energy):
     def _plan(self, passes: int | None = None, rounds: int | None = None) -> Plan:
         defaults = SCALES[self.scale]
         meter = self._session.meter
-        return Plan(
+        plan = Plan(
             passes=self._chosen("passes", passes) or defaults.passes,
             rounds=self._chosen("rounds", rounds) or defaults.rounds,
             warmup_s=defaults.warmup_s,
             max_time_s=self._chosen("max_time", None) or defaults.max_time_s,
             shortest_window_s=meter.shortest_window_s if meter else 0.0,
+        )
+        fixed = self._chosen("passes", passes) or self._chosen("rounds", rounds)
+        return plan if fixed or self.scale == "small" else self._adapted(plan)
+
+    def _adapted(self, plan: Plan) -> Plan:
+        """Short rounds, where there is a baseline to decide against."""
+        test_id = self._place.id
+        if not self._session.decides(test_id):
+            return plan
+        self._session.planned[test_id] = plan.passes * plan.rounds
+        return replace(
+            plan,
+            passes=plan.passes // SHORTER,
+            rounds=self._session.schedule.rounds_of(self._session.visits.number(test_id)),
+            shortest_window_s=max(plan.shortest_window_s, SHORT_ROUND_S),
         )
 
     def _epochs(self, asked: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,15 +11,16 @@ from pytest_energy import latency
 from pytest_energy.assemble import Place
 from pytest_energy.devices import Claim, boards_of, lock_folder, turn
 from pytest_energy.errors import EnergyError, UsageError
-from pytest_energy.gate import conclude
+from pytest_energy.gate import conclude, too_coarse
 from pytest_energy.measurement import Facts, Measurement, Reason, ReasonCode, Result, Run
 from pytest_energy.measuring import MeasuringEnergy
 from pytest_energy.progress import on_terminal
 from pytest_energy.protocol import Progress
+from pytest_energy.report.failure import explain
 from pytest_energy.report.junit import properties
+from pytest_energy.revisits import AGAIN, Revisits
 from pytest_energy.session import EnergySession
 from pytest_energy.settings import MarkerSettings, Settings, read_marker
-from pytest_energy.verdict import explain
 
 FIXTURE = pytest.StashKey[MeasuringEnergy]()
 MARKER = pytest.StashKey[MarkerSettings]()
@@ -41,6 +42,7 @@ class EnergyPlugin:
         self._report = report
         self._claim = claim  # a worker's GPU is its own as long as this lives
         self._terminal = on_terminal(config)
+        config.pluginmanager.register(Revisits(_uses_energy), "energy-revisits")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(
@@ -70,10 +72,14 @@ class EnergyPlugin:
                 )
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
+        self._session.family = sum(map(_uses_energy, session.items))
 
-    def pytest_report_collectionfinish(self) -> list[str]:
-        """Say what measures, or why nothing does."""
-        return _header(self._session) if self._session else []
+    def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> list[str]:
+        """Say what measures, or why nothing does, and which tolerances ask for too much."""
+        if self._session is None:
+            return []
+        markers = {item.nodeid: item.stash[MARKER] for item in items if _uses_energy(item)}
+        return [*_header(self._session), *too_coarse(markers, self._session)]
 
     def fixture(self, request: pytest.FixtureRequest) -> MeasuringEnergy:
         """The ``energy`` fixture of one test."""
@@ -134,7 +140,9 @@ class EnergyPlugin:
         for result in results:
             item.user_properties.extend(properties(result))
             self._config.hook.pytest_energy_result(config=self._config, result=result)
-        if results and not failed:
+        again = any(result.id in self._session.visits.again for result in results)
+        item.stash[AGAIN] = again and not failed
+        if results and not failed and not again:
             _publish_latency(item, results)
         return results
 

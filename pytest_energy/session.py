@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pytest_energy.adaptive import ADAPTIVE, PAPER, Schedule
 from pytest_energy.assemble import Source
 from pytest_energy.baseline import BaselineStore
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
@@ -28,7 +29,10 @@ from pytest_energy.meters.base import (
     open_meter,
 )
 from pytest_energy.revision import Revision, read_revision
+from pytest_energy.savings import saved
 from pytest_energy.settings import Scale, Settings
+from pytest_energy.tolerances import TolerancePattern, load_tolerances
+from pytest_energy.visits import Visits
 
 
 @dataclass
@@ -48,6 +52,13 @@ class EnergySession:
     """Of the electricity, where the user said what to take."""
     results: dict[str, Result] = field(default_factory=dict)
     """By id, in the order in which they were first known."""
+    tolerances: tuple[TolerancePattern, ...] = ()
+    """The table of ``pyproject.toml``."""
+    family: int = 1
+    """How many benchmarks the session compares: they share the chance of a false alarm."""
+    visits: Visits = field(default_factory=Visits)
+    planned: dict[str, int] = field(default_factory=dict)
+    """Passes that the fixed protocol would have run, of benchmarks that ran others."""
     accepted: list[Path] = field(default_factory=list)
     """Baseline files that this session wrote."""
     _created: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
@@ -75,11 +86,20 @@ class EnergySession:
         intensity = _intensity(settings)
         store = BaselineStore(settings.baselines)
         store.check()
+        table = load_tolerances(root / "pyproject.toml")
         meter, unmeasured = _open_meter(settings)
         described = describe(meter.environment if meter else None)
         environment = described.model_copy(update={"identity": amend_identity(described.identity)})
         session = cls(
-            settings, root, meter, unmeasured, environment, store, read_revision(root), intensity
+            settings,
+            root,
+            meter,
+            unmeasured,
+            environment,
+            store,
+            read_revision(root),
+            intensity,
+            tolerances=table,
         )
         return session
 
@@ -102,6 +122,25 @@ class EnergySession:
             return "full" if self.settings.scale == "full" else "small"
         channels = self.meter.channels if self.meter else ()
         return "full" if any(channel.startswith("gpu") for channel in channels) else "small"
+
+    @property
+    def schedule(self) -> Schedule:
+        """How often a benchmark may be measured and looked at."""
+        return PAPER if self.settings.protocol == "paper" else ADAPTIVE
+
+    def decides(self, test_id: str) -> bool:
+        """Whether there is something to decide: only then rounds may be short."""
+        adaptive = self.settings.protocol == "adaptive" and self.settings.update != "all"
+        return adaptive and self.store.load(test_id, self.slug) is not None
+
+    def may_measure_again(self) -> bool:
+        """Whether the time and the joules for further visits are not used up."""
+        rounds = [done for visit in self.visits.further() for done in visit.rounds]
+        spent_j = sum(done.energy_j or 0.0 for done in rounds)
+        in_time = sum(done.duration_s for done in rounds) < self.settings.again_time
+        return in_time and (
+            self.settings.again_energy is None or spent_j < self.settings.again_energy
+        )
 
     def accept(self, result: Result) -> None:
         """Make a result the baseline of its benchmark."""
@@ -140,6 +179,7 @@ class EnergySession:
             meter=self.meter.info if self.meter else None,
             unmeasured=self.unmeasured,
             complete=complete,
+            notes=saved(self.results.values(), self.planned),
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity) if self.intensity else {},
         )

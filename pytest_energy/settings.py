@@ -44,6 +44,20 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
+ESTIMATED = "estimated"
+"""Not an outcome: says that the rise of an estimate fails like that of a measured figure."""
+UNDECIDED = ("inconclusive", "new", "incomparable", "invalid", "unmeasured")
+FAILING = ("regressed", *UNDECIDED, ESTIMATED)
+"""What ``--energy-fail-on`` takes; strict mode is all of it."""
+
+
+def _outcomes(text: str) -> tuple[str, ...]:
+    names = _names(text)
+    if not set(names) <= set(FAILING):
+        raise ValueError
+    return names
+
+
 def _choice(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -168,6 +182,35 @@ OPTIONS = (
         "true or false",
         "fail also on results that are inconclusive, incomparable, invalid, unmeasured or new",
     ),
+    Option(
+        "fail-on",
+        _outcomes,
+        f"outcomes separated by commas, out of {', '.join(FAILING)}",
+        "outcomes that fail a test; with estimated, the rise of an estimate does, too [regressed]",
+        "LIST",
+    ),
+    Option(
+        "protocol",
+        _choice("adaptive", "paper"),
+        "adaptive or paper",
+        "adaptive: short rounds, and again after the others until the verdict is decided; paper:"
+        " 3 rounds of 10000 passes [adaptive]",
+        "NAME",
+    ),
+    Option(
+        "again-time",
+        _positive_float,
+        "a number of seconds above 0",
+        "how long undecided benchmarks may be measured again, all together [600]",
+        "SECONDS",
+    ),
+    Option(
+        "again-energy",
+        _positive_float,
+        "a number of joules above 0",
+        "how many joules that may take [not bounded]",
+        "JOULES",
+    ),
     Option("baselines", Path, "a folder", "folder of the baselines [baselines]", "DIR"),
     Option(
         "update",
@@ -239,6 +282,12 @@ class Settings:
     scale: str = "auto"
     tolerance: float = 0.05
     strict: bool = False
+    fail_on: tuple[str, ...] = ("regressed",)
+    protocol: str = "adaptive"
+    again_time: float = 600.0
+    """Seconds."""
+    again_energy: float | None = None
+    """Joules."""
     baselines: Path = Path("baselines")
     update: str = "none"
     json: Path = Path(".energy/results.json")
@@ -251,6 +300,11 @@ class Settings:
     country: str | None = None
     carbon_intensity: float | None = None
     data: Path | None = None
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """The outcomes that fail a test, ``estimated`` among them where estimates count."""
+        return frozenset(FAILING if self.strict else self.fail_on)
 
     def under(self, root: Path) -> Settings:
         """The same settings with relative paths taken from ``root``."""

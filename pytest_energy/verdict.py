@@ -29,7 +29,7 @@ from pytest_energy.measurement import (
     Outcome,
     Past,
     Quantity,
-    Result,
+    ReasonCode,
     Verdict,
     facts_workload,
     workload_hash,
@@ -114,7 +114,7 @@ def judge(
     comparison = _Comparison(measured, kept, facts, environment, tolerances, rule, differences)
     metrics = [found for name in _names(measured, kept, tolerances) if (found := comparison(name))]
     return Verdict(
-        outcome=_worst(metric for metric in metrics if metric.tolerance is not None),
+        outcome=worst(metric for metric in metrics if metric.tolerance is not None),
         metrics=metrics,
         differences=differences,
         context=compare_facts(kept.context, environment.context, "context") if kept else [],
@@ -136,9 +136,32 @@ def _names(
     return [ENERGY, *sorted(found - {ENERGY}), *sorted(exact), *sorted(lost - {ENERGY})]
 
 
-def _worst(gated: Iterable[MetricVerdict]) -> Outcome:
+def worst(gated: Iterable[MetricVerdict]) -> Outcome:
+    """The first of :data:`SEVERITY` that one of the metrics has."""
     found = {metric.outcome for metric in gated}
-    return next(outcome for outcome in SEVERITY if outcome in found)
+    return next((outcome for outcome in SEVERITY if outcome in found), Outcome.UNCHANGED)
+
+
+def contended(measured: Measurement) -> bool:
+    """Whether nothing but the use of the device by others made it invalid."""
+    fatal = {reason.code for reason in measured.reasons if reason.fatal}
+    return measured.status == "invalid" and fatal == {ReasonCode.CONTENDED}
+
+
+def unconfirmed(verdict: Verdict, measured: Measurement) -> Verdict:
+    """The verdict where a change was seen once and could not be measured a second time."""
+    changed = (Outcome.REGRESSED, Outcome.IMPROVED)
+    metrics = [
+        metric.model_copy(update={"outcome": Outcome.INCONCLUSIVE})
+        if metric.outcome in changed and metric.low != metric.high
+        else metric
+        for metric in verdict.metrics
+    ]
+    outcome = worst(metric for metric in metrics if metric.tolerance is not None)
+    told = "; ".join(reason.message for reason in measured.reasons if reason.fatal)
+    note = f"a change was seen once; the second measurement could not be used ({told})"
+    notes = [note, *verdict.notes] if metrics != verdict.metrics else verdict.notes
+    return verdict.model_copy(update={"metrics": metrics, "outcome": outcome, "notes": notes})
 
 
 def compare_facts(before: Facts, after: Facts, prefix: str) -> list[Difference]:
@@ -186,6 +209,8 @@ class _Comparison:
     def _absent(self, metric: str) -> MetricVerdict:
         missing = {"invalid": Outcome.INVALID, "unmeasured": Outcome.UNMEASURED}
         outcome = missing.get(self.measured.status, Outcome.UNMEASURED)
+        if contended(self.measured):
+            outcome = Outcome.INCONCLUSIVE
         kept = self.kept.metrics.get(metric) if self.kept else None
         return self._verdict(
             metric,
@@ -321,39 +346,3 @@ def likely_cause(metrics: Iterable[MetricVerdict]) -> str | None:
 
 def _percent(fraction: float | None) -> str:
     return "–" if fraction is None else f"{fraction * 100:+.1f} %".replace("-", "−")
-
-
-def explain(result: Result) -> str:
-    """The text of a failed test: what got worse, by how much, how sure, likely why, what to do."""
-    verdict = result.verdict
-    lines = [f"{result.id}: {verdict.outcome}"]
-    lines += [_line(metric, result) for metric in verdict.metrics if metric.tolerance is not None]
-    lines += [f"  {reason.code}: {reason.message}" for reason in result.reasons]
-    if verdict.cause:
-        lines.append(f"  likely cause: {verdict.cause}")
-    for told in (*verdict.differences, *verdict.context):
-        lines.append(f"  {told.name}: {told.before} → {told.after}")
-    lines += [f"  note: {note}" for note in verdict.notes]
-    test = result.id if result.kind != "window" else result.id.rpartition("::")[0]
-    lines.append(f"  measure again: pytest '{test}' --energy")
-    lines.append(f"  accept it:     pytest '{test}' --energy --energy-update")
-    return "\n".join(lines)
-
-
-def _line(metric: MetricVerdict, result: Result) -> str:
-    if metric.change is None or metric.baseline is None or metric.value is None:
-        return f"  {metric.metric}: {metric.outcome}"
-    found = result.metrics.get(metric.metric)
-    after = f"{metric.value:.4g}{_half(found.uncertainty if found else None)} {metric.unit}"
-    before = f"{metric.baseline:.4g}{_half(metric.baseline_uncertainty)}"
-    sure = ""
-    if metric.low != metric.high:
-        sure = f" [{_percent(metric.low)}, {_percent(metric.high)}]"
-    return (
-        f"  {metric.metric}: {before} → {after}, {_percent(metric.change)}{sure},"
-        f" tolerance {(metric.tolerance or 0) * 100:.4g} %: {metric.outcome}"
-    )
-
-
-def _half(uncertainty: float | None) -> str:
-    return f" ± {uncertainty:.2g}" if uncertainty else ""

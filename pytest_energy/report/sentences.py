@@ -36,7 +36,8 @@ def sentence(result: Result) -> str:
     decisive = deciding_metric(result)
     if verdict.outcome is Outcome.INCOMPARABLE and verdict.differences:
         return "; ".join(difference(one) for one in verdict.differences)
-    if verdict.outcome not in JOULELESS and decisive is not None:
+    spoilt = result.status == "invalid"  # a device that others used is inconclusive, too
+    if verdict.outcome not in JOULELESS and decisive is not None and not spoilt:
         return comparison(result, decisive)
     told = [reason.message for reason in result.reasons if reason.fatal] or verdict.notes
     return "; ".join(dict.fromkeys(told)) or verdict.outcome.value

@@ -137,7 +137,7 @@ def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
     for result in found:
         yield Line(f"  {names[result.id]}: {sentence(result)}")
     if found:
-        yield Line("  → more rounds decide it: --energy-rounds=10")
+        yield Line("  → which changes these can see, and what it takes: pytest-energy power")
 
 
 def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:
