@@ -10,7 +10,7 @@ from typing import Final
 
 from pytest_energy.baseline import FACTS, Baseline, BaselineStore
 from pytest_energy.environment import slug as slug_of
-from pytest_energy.measurement import Measurement, Outcome, Result, Run
+from pytest_energy.measurement import Measurement, Outcome, ReasonCode, Result, Run
 
 ACCEPTED: Final[Mapping[str, frozenset[Outcome]]] = {
     "none": frozenset(),
@@ -32,8 +32,9 @@ class Acceptance:
 
 
 def is_accepted(update: str, outcome: Outcome, measured: Measurement) -> bool:
-    """Whether ``--energy-update`` makes a result the baseline."""
-    return measured.status != "invalid" and outcome in ACCEPTED[update]
+    """Whether ``--energy-update`` makes a result the baseline: never that of a failed test."""
+    failed = any(reason.code is ReasonCode.TEST_FAILED for reason in measured.reasons)
+    return measured.status != "invalid" and not failed and outcome in ACCEPTED[update]
 
 
 def machine_of(result: Result, run: Run) -> str:

@@ -36,7 +36,8 @@ def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettin
     )
     if _goes_on(verdict, visits, session):
         session.visits.again.add(measured.id)
-        return _kept(Result.of(pooled, verdict), session)
+        awaited = unconfirmed(verdict, "seen once; to be measured again after the others")
+        return _kept(Result.of(pooled, awaited), session)
     settled = _settled(verdict, visits, session)
     accepted = is_accepted(session.settings.update, settled.outcome, pooled)
     fails = not accepted and fails_test(settled, pooled, session.settings.failing)
@@ -97,9 +98,13 @@ def _goes_on(verdict: Verdict, visits: list[Measurement], session: EnergySession
     if last.status != "measured" and not _counts(last, session):
         return False
     outcome = worst(_noisy(verdict, last))
-    if not session.schedule.goes_on(outcome, count):
-        return False
-    return (outcome is Outcome.REGRESSED and count == 1) or session.may_measure_again()
+    if outcome is Outcome.REGRESSED and _valid(visits) == 1:
+        return count <= 2 and session.schedule.visits > 1
+    return session.schedule.goes_on(outcome, count) and session.may_measure_again()
+
+
+def _valid(visits: list[Measurement]) -> int:
+    return sum(visit.status in VALID for visit in visits)
 
 
 def _counts(measured: Measurement, session: EnergySession) -> bool:
@@ -113,9 +118,11 @@ def _noisy(verdict: Verdict, measured: Measurement) -> Iterable[MetricVerdict]:
 
 def _settled(verdict: Verdict, visits: list[Measurement], session: EnergySession) -> Verdict:
     """The final verdict: a rise that no second visit confirmed is none yet."""
-    valid = sum(visit.status in VALID for visit in visits)
-    if valid == 1 and len(visits) > 1:
-        verdict = unconfirmed(verdict, visits[-1])
+    if _valid(visits) == 1 and len(visits) > 1:
+        spoilt = [visit for visit in visits if visit.status not in VALID]
+        reasons = dict.fromkeys(one.message for visit in spoilt for one in visit.reasons)
+        told = "; ".join(reasons)
+        verdict = unconfirmed(verdict, f"seen once; measured again without success: {told}")
     if len(visits) == 1:
         return verdict
     rounds = sum(len(visit.rounds) for visit in visits)

@@ -137,12 +137,14 @@ class EnergyPlugin:
             )
             for measured in energy.finish()
         ]
+        again = any(result.id in self._session.visits.again for result in results)
+        item.stash[AGAIN] = again and not failed
+        if item.stash[AGAIN]:
+            return []  # nothing is said of it before it was measured again
         for result in results:
             item.user_properties.extend(properties(result))
             self._config.hook.pytest_energy_result(config=self._config, result=result)
-        again = any(result.id in self._session.visits.again for result in results)
-        item.stash[AGAIN] = again and not failed
-        if results and not failed and not again:
+        if results and not failed:
             _publish_latency(item, results)
         return results
 

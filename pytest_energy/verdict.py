@@ -148,8 +148,8 @@ def contended(measured: Measurement) -> bool:
     return measured.status == "invalid" and fatal == {ReasonCode.CONTENDED}
 
 
-def unconfirmed(verdict: Verdict, measured: Measurement) -> Verdict:
-    """The verdict where a change was seen once and could not be measured a second time."""
+def unconfirmed(verdict: Verdict, why: str) -> Verdict:
+    """The verdict where a change was seen once and not, or not yet, a second time."""
     changed = (Outcome.REGRESSED, Outcome.IMPROVED)
     metrics = [
         metric.model_copy(update={"outcome": Outcome.INCONCLUSIVE})
@@ -158,9 +158,7 @@ def unconfirmed(verdict: Verdict, measured: Measurement) -> Verdict:
         for metric in verdict.metrics
     ]
     outcome = worst(metric for metric in metrics if metric.tolerance is not None)
-    told = "; ".join(reason.message for reason in measured.reasons if reason.fatal)
-    note = f"a change was seen once; the second measurement could not be used ({told})"
-    notes = [note, *verdict.notes] if metrics != verdict.metrics else verdict.notes
+    notes = [why, *verdict.notes] if metrics != verdict.metrics else verdict.notes
     return verdict.model_copy(update={"metrics": metrics, "outcome": outcome, "notes": notes})
 
 
