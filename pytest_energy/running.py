@@ -158,6 +158,17 @@ class EnergyPlugin:
             identity = {**identity, **(facts or {})}
         return identity
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Name the baselines that were written, so that they can be committed."""
+        for path in self._session.accepted if self._session else []:
+            shown = (
+                path.relative_to(self._config.rootpath)
+                if path.is_relative_to(self._config.rootpath)
+                else path
+            )
+            terminalreporter.write_line(f"energy: accepted {shown}")
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Save the results and write the reports."""

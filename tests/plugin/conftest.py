@@ -104,7 +104,7 @@ class Project:
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest with ``--energy`` on the scripted meter, in a process of its own."""
         return self.pytester.runpytest_subprocess(
-            "--energy", "--energy-meter=scripted", *QUICK, *arguments
+            "--energy", "--energy-meter=scripted", "--energy-passes=20", *QUICK, *arguments
         )
 
     def results(self) -> dict[str, Any]:
