@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_energy.errors import UsageError
-from pytest_energy.measurement import Round
+from pytest_energy.measurement import Facts, Round
 from pytest_energy.protocol import Plan, Work
 from pytest_energy.statistics import combine, expand
 from pytest_energy.window import Window
@@ -41,6 +41,16 @@ class Ranks:
     def reports(self) -> bool:
         """Whether this process compares, writes and reports."""
         return self.rank == 0
+
+    @property
+    def hosts(self) -> int:
+        """How many hosts there are, each with as many processes."""
+        return self.world_size // self.local_world_size
+
+    @property
+    def workload(self) -> Facts:
+        """What makes a benchmark another one than in a single process."""
+        return {"processes": self.world_size, "hosts": self.hosts}
 
     def devices(self, visible: Sequence[str]) -> tuple[str, ...]:
         """Those of the visible GPUs that this host's processes use, one each.

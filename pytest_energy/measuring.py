@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any, ParamSpec, TypeVar
 
 from pytest_energy.assemble import Place, assemble, training_metrics
+from pytest_energy.distributed import agree, in_step, in_step_plan
 from pytest_energy.errors import UsageError
 from pytest_energy.fixture import Energy, Evaluation, Workload, check_pedantic
 from pytest_energy.measurement import Facts, Kind, Measurement, Quantity, Reason
@@ -165,6 +166,11 @@ class MeasuringEnergy(Energy):
     def window(self, name: str) -> Iterator[None]:  # noqa: D102
         if self._measurements:
             raise UsageError(f"{self._place.id}: energy.window() after another measurement")
+        if self._session.ranks is not None:
+            raise UsageError(
+                f"{self._place.id}: energy.window() measures one process; torchrun"
+                " started several: use energy.training() or a call"
+            )
         windows = self._windows.setdefault(name, [])
         with open_window(self._session.meter, 1, self._synchronize) as opened:
             yield
@@ -190,12 +196,20 @@ class MeasuringEnergy(Energy):
             )
 
     def _run(self, work: Work, plan: Plan) -> Finished:
+        if self._session.ranks is not None:
+            plan = in_step_plan(plan)
+
         def watch(progress: Progress) -> None:
             self._watch(self._place.id, progress)
 
         return run_rounds(work, plan, self._measure, watch=watch)
 
     def _measure(self, work: Work, passes: int) -> Window:
+        ranks = self._session.ranks
+        if ranks is not None:
+            together = in_step(work, self._synchronize)
+            alone = measure_round(self._session.meter, together, passes, self._synchronize)
+            return agree(alone, ranks)
         return measure_round(self._session.meter, work, passes, self._synchronize)
 
     def _plan(self, passes: int | None = None, rounds: int | None = None) -> Plan:

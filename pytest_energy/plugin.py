@@ -5,6 +5,7 @@ Bodies here choose; they do not compute. What is heavy is imported where ``--ene
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,17 +63,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("energy"):
         return
     try:
-        settings = load_settings(_given(config)).under(config.rootpath)
+        _register(config, load_settings(_given(config)).under(config.rootpath))
     except EnergyError as error:
         raise pytest.UsageError(str(error)) from None
-    _register(config, settings)
 
 
 def _register(config: pytest.Config, settings: Settings) -> None:
     """Register who measures and who reports: one process does both, or xdist's share it."""
+    from pytest_energy.distributed import ranks_of
     from pytest_energy.reporting import Reporter
     from pytest_energy.running import EnergyPlugin
-    from pytest_energy.workers import Controller, become_worker, is_controller
+    from pytest_energy.workers import Controller, become_worker, is_controller, take_place
 
     told = getattr(config, "workerinput", None)
     if told is not None:
@@ -85,7 +86,9 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     if is_controller(config):
         config.pluginmanager.register(Controller(settings, reporter), "energy-controller")
     else:
-        measuring = EnergyPlugin(config, settings, reporter.report)
+        ranks = ranks_of(os.environ)
+        settings = take_place(settings, ranks) if ranks else settings
+        measuring = EnergyPlugin(config, settings, reporter.report, ranks=ranks)
         config.pluginmanager.register(measuring, "energy-running")
 
 

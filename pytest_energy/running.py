@@ -10,6 +10,7 @@ import pytest
 from pytest_energy import latency
 from pytest_energy.assemble import Place
 from pytest_energy.devices import Claim, boards_of, lock_folder, turn
+from pytest_energy.distributed import Ranks
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate import conclude, too_coarse
 from pytest_energy.measurement import Facts, Measurement, Reason, ReasonCode, Result, Run
@@ -35,12 +36,14 @@ class EnergyPlugin:
         settings: Settings,
         report: Callable[[Run], None],
         claim: Claim | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self._config = config
         self._settings = settings
         self._session: EnergySession | None = None
         self._report = report
         self._claim = claim  # a worker's GPU is its own as long as this lives
+        self._ranks = ranks
         self._terminal = on_terminal(config)
         config.pluginmanager.register(Revisits(_uses_energy), "energy-revisits")
 
@@ -68,7 +71,7 @@ class EnergyPlugin:
         try:
             with turn(boards, lock_folder()):  # idle power is measured
                 self._session = EnergySession.open(
-                    self._settings, self._config.rootpath, self._amend_identity
+                    self._settings, self._config.rootpath, self._amend_identity, self._ranks
                 )
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
@@ -86,7 +89,7 @@ class EnergyPlugin:
         item = request.node
         assert self._session is not None, "a test runs after its collection has finished"
         file, line, _ = item.location
-        workload: Facts = {}
+        workload: Facts = self._ranks.workload if self._ranks else {}
         for facts in self._config.hook.pytest_energy_workload(item=item):
             workload |= facts or {}
         energy = MeasuringEnergy(
@@ -131,6 +134,8 @@ class EnergyPlugin:
         if energy is None or self._session is None:
             return []
         del item.stash[FIXTURE]  # a rerun of the same item makes a new one
+        if not self._reports:
+            return []
         results = [
             conclude(
                 _test_failed(measured) if failed else measured, self._session, item.stash[MARKER]
@@ -169,11 +174,18 @@ class EnergyPlugin:
             )
             terminalreporter.write_line(f"energy: accepted {shown}")
 
+    @property
+    def _reports(self) -> bool:
+        return self._ranks is None or self._ranks.reports
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Save the results and write the reports."""
         if self._session is not None:
-            self._report(self._session.close())
+            if self._reports:
+                self._report(self._session.close())
+            elif self._session.meter:
+                self._session.meter.close()
 
 
 def _uses_energy(item: pytest.Item) -> bool:

@@ -12,6 +12,7 @@ from pytest_energy.adaptive import ADAPTIVE, PAPER, Schedule
 from pytest_energy.assemble import Source
 from pytest_energy.baseline import BaselineStore
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
+from pytest_energy.distributed import Ranks
 from pytest_energy.environment import describe, slug
 from pytest_energy.measurement import (
     Environment,
@@ -50,6 +51,8 @@ class EnergySession:
     revision: Revision
     intensity: Intensity | None = None
     """Of the electricity, where the user said what to take."""
+    ranks: Ranks | None = None
+    """This process's place, where torchrun started several."""
     results: dict[str, Result] = field(default_factory=dict)
     """By id, in the order in which they were first known."""
     tolerances: tuple[TolerancePattern, ...] = ()
@@ -71,6 +74,7 @@ class EnergySession:
         settings: Settings,
         root: Path,
         amend_identity: Callable[[Facts], Facts] = lambda identity: identity,
+        ranks: Ranks | None = None,
     ) -> EnergySession:
         """Read the baselines, then open the meter.
 
@@ -78,6 +82,7 @@ class EnergySession:
             settings: The options, with paths that do not depend on the working directory.
             root: The root folder of the tests.
             amend_identity: Gives the identity that is kept and compared.
+            ranks: This process's place, where torchrun started several.
 
         Raises:
             EnergyError: A baseline cannot be read, the carbon intensity is not known, or a meter
@@ -87,7 +92,8 @@ class EnergySession:
         store = BaselineStore(settings.baselines)
         store.check()
         table = load_tolerances(root / "pyproject.toml")
-        meter, unmeasured = _open_meter(settings)
+        measures = ranks is None or ranks.measures
+        meter, unmeasured = _open_meter(settings) if measures else (None, None)
         described = describe(meter.environment if meter else None)
         environment = described.model_copy(update={"identity": amend_identity(described.identity)})
         session = cls(
@@ -101,6 +107,7 @@ class EnergySession:
             intensity,
             tolerances=table,
         )
+        session.ranks = ranks
         return session
 
     @property
@@ -160,7 +167,8 @@ class EnergySession:
     def close(self) -> Run:
         """Read what the whole session cost, close the meter and save the finished run."""
         if self._run is None:
-            energy_j = self.meter.spent_j() if self.meter else None
+            whole = self.ranks is None or self.ranks.hosts == 1  # else others spent as well
+            energy_j = self.meter.spent_j() if self.meter and whole else None
             self._run = self._describe(complete=True, energy_j=energy_j)
             if self.meter:
                 self.meter.close()

@@ -64,8 +64,13 @@ def combine(runs: Sequence[Run], names: Sequence[str], killed: Sequence[str] = (
             context=_common([run.environment.context for run in runs]),
         ),
         run=_info(runs, names, list(dict.fromkeys(notes)), complete=True),
-        benchmarks=sorted(results, key=lambda result: (result.file or "", result.line or 0)),
+        benchmarks=sorted(results, key=_place),
     )
+
+
+def _place(result: Result) -> tuple[str, int, str]:
+    """Where a benchmark stands in its tests: which worker was faster decides nothing."""
+    return result.file or "", result.line or 0, result.id
 
 
 def _info(

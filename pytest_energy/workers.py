@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from pytest_energy.devices import Claim, claim_gpu, lock_folder, visible_gpus
+from pytest_energy.distributed import Ranks
 from pytest_energy.measurement import save_run
 from pytest_energy.reporting import Reporter
 from pytest_energy.settings import Settings
@@ -64,6 +65,23 @@ def become_worker(settings: Settings, told: Mapping[str, Any]) -> Worker:
 def _number(worker: str) -> int:
     found = re.search(r"\d+$", worker)
     return int(found[0]) if found else 0
+
+
+def take_place(settings: Settings, ranks: Ranks) -> Settings:
+    """The settings of one of several processes that torchrun started.
+
+    All of them take the same scale, which a process without a meter could not tell; the one that
+    measures takes the GPUs of its host's processes.
+
+    Raises:
+        UsageError: It does not see all of them.
+    """
+    gpus = visible_gpus(settings.devices)
+    if settings.scale == "auto":
+        settings = replace(settings, scale="full" if gpus else "small")
+    if not gpus or not ranks.measures:
+        return settings
+    return replace(settings, devices=ranks.devices([gpu.uuid for gpu in gpus]))
 
 
 class Controller:
