@@ -31,7 +31,12 @@ class ReplayedClock:
 
 
 def prepare(item: pytest.Item) -> None:
-    """Give a test our clock, beside whatever its own ``benchmark`` marker says."""
+    """Give a test our clock, beside whatever its own ``benchmark`` marker says.
+
+    A test that uses the ``benchmark`` fixture itself keeps its own.
+    """
+    if "benchmark" in getattr(item, "fixturenames", ()):
+        return
     own = item.get_closest_marker("benchmark")
     options = {**(own.kwargs if own else {}), "timer": ReplayedClock()}
     item.add_marker(pytest.mark.benchmark(**options), append=False)
@@ -49,13 +54,13 @@ def publish(
         return
     if hasattr(request.config, "workerinput") and "benchmark" not in request.node.funcargs:
         return  # pytest-benchmark is off in workers, and warns a test that asks for its fixture
-    shared = "benchmark" in request.node.funcargs
     benchmark = request.getfixturevalue("benchmark")
     benchmark.extra_info.update(extra)
-    if shared:
+    marker = request.node.get_closest_marker("benchmark")
+    clock = marker.kwargs.get("timer") if marker else None
+    if not isinstance(clock, ReplayedClock):
         benchmark.extra_info["energy_latency_s"] = list(latencies_s)
         return
-    clock: ReplayedClock = request.node.get_closest_marker("benchmark").kwargs["timer"]
     replay = iter(latencies_s)
     # Profilers and disabled benchmarks call more or less often than there are rounds.
     benchmark.pedantic(lambda: clock.advance(next(replay, 0.0)), rounds=len(latencies_s))

@@ -51,12 +51,11 @@ class EnergyPlugin:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Check all markers before anything runs, and let pytest-benchmark select our tests."""
+        """Lend our tests a clock for pytest-benchmark, and let it select them."""
         selects = config.getoption("benchmark_only", None) or config.getoption(
             "benchmark_skip", None
         )
         for item in items:
-            item.stash[MARKER] = _read_marker(item)
             if _uses_energy(item):
                 latency.prepare(item)
                 if selects:
@@ -64,8 +63,11 @@ class EnergyPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Read the baselines and open the meter, where there is something to measure."""
-        if self._config.option.collectonly or not any(map(_uses_energy, session.items)):
+        """Check all markers, read the baselines and open the meter, before anything runs."""
+        measuring = [item for item in session.items if _uses_energy(item)]
+        for item in measuring:
+            item.stash[MARKER] = _read_marker(item)
+        if self._config.option.collectonly or not measuring:
             return
         boards = [self._claim.gpu.board] if self._claim else []
         try:
@@ -75,7 +77,7 @@ class EnergyPlugin:
                 )
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
-        self._session.family = sum(map(_uses_energy, session.items))
+        self._session.family = len(measuring)
 
     def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> list[str]:
         """Say what measures, or why nothing does, and which tolerances ask for too much."""

@@ -47,6 +47,7 @@ def combine(runs: Sequence[Run], names: Sequence[str], killed: Sequence[str] = (
         killed: Those that ended before they had finished.
     """
     first = runs[0]
+    energy_j = None if killed else _energy_j(runs)  # what a killed one spent nobody knows
     results, twice = _distinct(
         [_located(result, run, first) for run in runs for result in run.benchmarks]
     )
@@ -63,7 +64,7 @@ def combine(runs: Sequence[Run], names: Sequence[str], killed: Sequence[str] = (
             identity=first.environment.identity,
             context=_common([run.environment.context for run in runs]),
         ),
-        run=_info(runs, names, list(dict.fromkeys(notes)), complete=True),
+        run=_info(runs, names, list(dict.fromkeys(notes)), energy_j),
         benchmarks=sorted(results, key=_place),
     )
 
@@ -74,7 +75,7 @@ def _place(result: Result) -> tuple[str, int, str]:
 
 
 def _info(
-    runs: Sequence[Run], names: Sequence[str], notes: list[str], *, complete: bool
+    runs: Sequence[Run], names: Sequence[str], notes: list[str], energy_j: float | None
 ) -> RunInfo:
     idle = {
         f"{name}.{channel}": power_w
@@ -83,10 +84,10 @@ def _info(
     }
     return runs[0].run.model_copy(
         update={
-            "energy_j": _energy_j(runs),
+            "energy_j": energy_j,
             "duration_s": max(run.run.duration_s for run in runs),
             "idle_power_w": idle if len(runs) > 1 else runs[0].run.idle_power_w,
-            "complete": complete,
+            "complete": True,
             "notes": notes,
         }
     )

@@ -125,8 +125,15 @@ def test_strict_mode_fails_without_a_baseline(project: Project) -> None:
     assert project.run("--energy-strict").ret == 1
 
 
-@pytest.mark.parametrize("fault", ["counter-reset", "device-lost", "contended"])
-def test_a_faulty_measurement_is_invalid(kept: Project, fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        ("counter-reset", "invalid"),
+        ("device-lost", "invalid"),
+        ("contended", "inconclusive"),  # others use the card: nothing is wrong with the test
+    ],
+)
+def test_a_faulty_measurement_is_invalid(kept: Project, fault: str, outcome: str) -> None:
     """It ends in its typed outcome, is not accepted, and no joule of it is compared."""
     kept.script(faults=[fault], power_w=300.0)
     before = sorted(kept.path("baselines").rglob("*.json"))
@@ -134,7 +141,7 @@ def test_a_faulty_measurement_is_invalid(kept: Project, fault: str) -> None:
     assert result.ret == 0
     benchmark = kept.benchmark()
     assert benchmark["status"] == "invalid"
-    assert benchmark["verdict"]["outcome"] == "invalid"
+    assert benchmark["verdict"]["outcome"] == outcome
     assert [reason["code"] for reason in benchmark["reasons"]] == [fault]
     assert "energy_j" not in benchmark["metrics"]
     assert sorted(kept.path("baselines").rglob("*.json")) == before
