@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["pytester"]
-
 METER = '''
 import json, os, time
 from pathlib import Path
