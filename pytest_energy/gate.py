@@ -41,7 +41,7 @@ def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettin
     settled = _settled(verdict, visits, session)
     accepted = is_accepted(session.settings.update, settled.outcome, pooled)
     fails = not accepted and fails_test(settled, pooled, session.settings.failing)
-    result = Result.of(pooled, settled.model_copy(update={"fails": fails}))
+    result = Result.of(pooled, settled.model_copy(update={"fails": fails, "accepted": accepted}))
     if accepted:
         session.accept(result)
     return _kept(result, session)

@@ -206,6 +206,8 @@ class Verdict(Record):
     """Accepted runs that the baseline keeps, oldest first."""
     fails: bool = False
     """Whether the policy in force turns it into a failed test."""
+    accepted: bool = False
+    """Whether the session made this result the baseline."""
 
 
 class Measurement(Record):

@@ -50,6 +50,8 @@ def headline(run: Run) -> Headline:
         return Headline("∅", "Nothing measured", "the run holds no benchmarks.", failed=False)
     failing = [result for result in run.benchmarks if result.verdict.fails]
     ending = "" if run.run.complete else " The run did not finish; this is what was done."
+    if accepted := sum(result.verdict.accepted for result in run.benchmarks):
+        ending = f" Accepted as baseline: {_plural(accepted)}.{ending}"
     if failing:
         return Headline("✗", "Gate failed", _failure(failing, run) + ending, failed=True)
     title, text = _success(run)

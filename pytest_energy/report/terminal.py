@@ -141,7 +141,7 @@ def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
 
 
 def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:
-    found = _having(results, Outcome.NEW)
+    found = _open(results, Outcome.NEW)
     yield from _section("new: no baseline yet", "cyan", found)
     if found:
         yield Line(f"  {_named(found, names)}")
@@ -149,7 +149,7 @@ def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:
 
 
 def _regressed(results: Sequence[Result], names: Names) -> Iterator[Line]:
-    found = sorted(_having(results, Outcome.REGRESSED), key=severity, reverse=True)
+    found = sorted(_open(results, Outcome.REGRESSED), key=severity, reverse=True)
     yield from _section("regressed", "red", found)
     for result in found[:WORST]:
         yield from _regression(result)
@@ -195,6 +195,11 @@ def _named(results: Sequence[Result], names: Names) -> str:
     told = [names[result.id] for result in results[:NAMED]]
     more = len(results) - len(told)
     return ", ".join(told) + (f" and {more} more" if more else "")
+
+
+def _open(results: Sequence[Result], outcome: Outcome) -> list[Result]:
+    """Those of an outcome that were not made the baseline: about the others nothing is to do."""
+    return [result for result in _having(results, outcome) if not result.verdict.accepted]
 
 
 def _having(results: Iterable[Result], outcome: Outcome) -> list[Result]:
