@@ -71,6 +71,10 @@ class Reason(Record):
     """Whether it makes the measurement invalid, or only worth a line in the report."""
 
 
+UNSEEN = "unseen"
+"""The budget's term for what a load did while a sensor looked away."""
+
+
 class Quantity(Record):
     """A number with its unit and how well it is known."""
 
@@ -99,7 +103,7 @@ class Round(Record):
     energy_j: float | None
     """Gross joules of the passes, all channels; ``None`` where they could not be read."""
     uncertainty_j: float | None = None
-    """Expanded type B uncertainty of ``energy_j``: resolution, edges, sensor."""
+    """Expanded type B uncertainty of ``energy_j``, by this round alone: resolution, edges, sensor."""
     budget: dict[str, float] = Field(default_factory=dict)
     """Standard uncertainties of ``energy_j`` by cause, in joules."""
     channels: dict[str, float] = Field(default_factory=dict)

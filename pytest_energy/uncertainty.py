@@ -19,10 +19,13 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from pytest_energy.measurement import Quantity, Reason, ReasonCode, Round
+from pytest_energy.measurement import UNSEEN, Quantity, Reason, ReasonCode, Round
 from pytest_energy.statistics import COVERAGE, combine, expand, standard_error
 
 SCATTER = "scatter"
+ENOUGH_ROUNDS = 3
+"""From so many on, their scatter takes the place of the term ``unseen``: rounds begin at different
+phases of the sensor, so that it shows what the sensor missed."""
 TEMPERATURE_LIMIT_C = 10.0
 """Rounds that end further apart are remarked on."""
 SHARED = frozenset({"idle", "gain"})
@@ -144,6 +147,8 @@ def _mean(rounds: Sequence[Round], observe: Observed, unit: str) -> Quantity:
     terms = {cause: _pooled(cause, budgets) for budget in budgets for cause in budget}
     if len(values) > 1:
         terms[SCATTER] = standard_error(values)
+    if len(values) >= ENOUGH_ROUNDS:
+        terms.pop(UNSEEN, None)
     value = statistics.fmean(values)
     if not terms:
         return Quantity(value=value, unit=unit)

@@ -51,6 +51,21 @@ def test_scatter_that_the_resolution_explains_is_not_counted_twice() -> None:
     assert dominant(quantity) == "resolution"
 
 
+def test_one_round_keeps_what_its_sensor_may_have_missed() -> None:
+    """Without other rounds nothing but the meter's own estimate tells what a sensor missed."""
+    quantity = summarize([one_round(10.0, edges=0.01, unseen=1.0)])["energy_j"]
+    assert quantity.uncertainty == pytest.approx(1.96 * 0.1, rel=1e-3)
+    assert dominant(quantity) == "unseen"
+
+
+def test_scatter_of_three_rounds_takes_the_place_of_what_was_unseen() -> None:
+    """Three rounds at different phases show what the sensor missed: nothing is assumed of it."""
+    rounds = [one_round(energy_j, edges=0.01, unseen=5.0) for energy_j in (9.9, 10.0, 10.1)]
+    quantity = summarize(rounds)["energy_j"]
+    assert quantity.uncertainty == pytest.approx(4.3027 * 0.01 / math.sqrt(3), rel=1e-4)
+    assert "unseen" not in quantity.budget
+
+
 def test_idle_power_is_taken_off_and_shared_by_all_rounds() -> None:
     """Net energy is gross less idle power × time; more rounds do not improve the idle power."""
     idle = {"gpu0": Quantity(value=2.0, unit="W", uncertainty=0.2, budget={"resolution": 0.1})}

@@ -1,17 +1,22 @@
 """How much slower a loop of passes runs while it is measured.
 
 Run as a program it times the loop plainly, measured by us and polled by a thread, in turn, on the
-machine that it was started on, and prints the relative slow-downs as JSON.
+machine that it was started on, and prints as JSON for each way the relative slow-down with its 95 %
+interval, and the processor time that others than the loop's thread used meanwhile, the helper
+process among them, as a share of the loop's. The share is known well on a busy machine, too. It
+is taken from one long loop, since the helper sleeps for seconds.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from rivals import PollingThread
 
@@ -19,7 +24,10 @@ from pytest_energy.meters.base import MeterRequest, open_meter
 from pytest_energy.window import measure_round
 
 PASS_S = 0.001
-REST_S = 0.3
+LONG_PASSES = 10_000
+REST_S = 0.1
+WARM_PASSES = 10
+"""Not timed: whoever has just slept finds cold caches, measured or not."""
 
 
 def _steps_a_pass() -> int:
@@ -45,34 +53,54 @@ def _main(pairs: int, passes: int) -> None:
     steps = _steps_a_pass()
     meter, poll = open_meter("nvml", MeterRequest()), PollingThread()
     taken_s: list[float] = []
+    used_s: list[tuple[float, float]] = []
 
-    def loop() -> None:
-        began_s = time.perf_counter()
+    def loop(passes: int = passes) -> None:
+        for _ in range(WARM_PASSES):
+            _run_pass(steps)
+        began_s, own_s, beside_s = time.perf_counter(), time.thread_time(), _beside_s()
         for _ in range(passes):
             _run_pass(steps)
-        ended_s = time.perf_counter()
-        taken_s.append(ended_s - began_s)
+        taken_s.append(time.perf_counter() - began_s)
+        used_s.append((time.thread_time() - own_s, _beside_s() - beside_s))
 
-    ways: dict[str, Callable[[], object]] = {
-        "pytest-energy": lambda: measure_round(meter, lambda n: loop(), passes, lambda: None),
-        "polling thread": lambda: poll(loop),
+    def measured(body: Callable[[], None]) -> object:
+        return measure_round(meter, lambda n: body(), 1, lambda: None)
+
+    ways: dict[str, Callable[[Callable[[], None]], object]] = {
+        "pytest-energy": measured,
+        "polling thread": poll,
     }
     slower: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(pairs):
         for name, run in ways.items():
-            for once in (loop, run, loop):
+            for once in (loop, lambda run=run: run(loop), loop):
                 time.sleep(REST_S)  # who has slept runs first on a busy machine: let all sleep
                 once()
             before_s, measured_s, after_s = taken_s[-3:]
             slower[name].append(measured_s / ((before_s + after_s) / 2) - 1)
+    shares = {}
+    for name, run in ways.items():
+        run(lambda: loop(LONG_PASSES))
+        own_s, beside_s = used_s[-1]
+        shares[name] = beside_s / own_s
     meter.close()
-    print(json.dumps({name: _median(shares) for name, shares in slower.items()}))
+    print(json.dumps({name: (*_median(slower[name]), shares[name]) for name in ways}))
 
 
-def _median(shares: list[float]) -> tuple[float, float]:
-    """The median, and its standard error from the middle half, as a busy machine has outliers."""
-    low, middle, high = statistics.quantiles(shares, n=4)
-    return middle, 1.25 * (high - low) / 1.35 / math.sqrt(len(shares))
+def _beside_s() -> float:
+    """Processor time of this process' other threads, and of the processes that it started."""
+    started = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    run_ns = [int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in started]
+    return time.process_time() - time.thread_time() + sum(run_ns) * 1e-9
+
+
+def _median(shares: list[float]) -> tuple[float, float, float]:
+    """The median and its 95 % interval, by ranks: outliers of a busy machine do not move them."""
+    ranked, count = sorted(shares), len(shares)
+    reach = 0.98 * math.sqrt(count)  # a rank's standard deviation is √n / 2
+    low, high = math.floor(count / 2 - reach), math.ceil(count / 2 + reach) - 1
+    return statistics.median(ranked), ranked[max(low, 0)], ranked[min(high, count - 1)]
 
 
 if __name__ == "__main__":

@@ -114,11 +114,11 @@ def _open_meter() -> NvmlMeter:
     library.start()
     devices = select_devices(None)
     counters = {d.channel: read for d in devices if (read := counter_of(d)) is not None}
+    sensors = {d.channel: s for d in devices if (s := power_sensor(d.handle)) is not None}
+    collector = RingCollector(sensors)
     if counters:
-        instruments = Instruments(CounterSource(counters), None, {}, None)
+        instruments = Instruments(CounterSource(counters), None, sensors, collector)
     else:
-        sensors = {d.channel: s for d in devices if (s := power_sensor(d.handle)) is not None}
-        collector = RingCollector(sensors)
         time.sleep(IDLE_S)
         instruments = Instruments(None, PowerSource(sensors, collector.end()), sensors, collector)
     stack = ExitStack()

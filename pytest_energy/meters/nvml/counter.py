@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from pytest_energy.measurement import Quantity, ReasonCode
+from pytest_energy.measurement import UNSEEN, Quantity, ReasonCode
 from pytest_energy.meters.nvml.library import SensorError
 from pytest_energy.meters.nvml.ticks import Tick, Ticker, calibrate, next_ticks
 from pytest_energy.statistics import combine, expand, standard_error, uniform
@@ -37,6 +37,11 @@ class Joules:
     """Time that finding the edges added around the window."""
     edge_j: float = 0.0
     """Joules that were used meanwhile."""
+
+
+def with_unseen(joules: Joules, unseen_j: float) -> Joules:
+    """``joules`` with the standard uncertainty of what happened while the sensor looked away."""
+    return replace(joules, budget={**joules.budget, UNSEEN: unseen_j})
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, 
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.nvml import library, validity
 from pytest_energy.meters.nvml.collector import Collector, HelperCollector, Samples
-from pytest_energy.meters.nvml.counter import CounterSource, Joules
+from pytest_energy.meters.nvml.counter import CounterSource, Joules, with_unseen
 from pytest_energy.meters.nvml.identity import describe
 from pytest_energy.meters.nvml.library import SensorError
 from pytest_energy.meters.nvml.power import PowerSource
@@ -22,6 +23,7 @@ from pytest_energy.meters.nvml.samples import PowerSensor, Sample, power_sensor
 from pytest_energy.meters.nvml.selection import Device, select_devices
 from pytest_energy.meters.nvml.sensors import Snapshot, counter_of, processes_on, take_snapshot
 from pytest_energy.meters.nvml.ticks import Tick
+from pytest_energy.statistics import combine, standard_error
 from pytest_energy.traces import encode, integrate, reduce_samples
 
 IDLE_S = 0.5
@@ -110,23 +112,30 @@ def _idle_samples(collector: Collector) -> Samples:
 
 
 class Phases:
-    """Shares of a period, spread so that a few in turn lie apart and none follows from another.
+    """Shares of a period at which rounds begin, such that three in a row do not look alike.
 
-    Steps of the golden ratio alone would spread them most evenly, but would be the same again and
-    again to a load whose period is a fraction of the tick; the part left to chance prevents that.
+    Rounds at 0, 1 and 3 sevenths differ from one another by each of 1 to 6 sevenths exactly once: a
+    perfect difference set. They lie apart for a load that repeats once a period, and also for one
+    that repeats twice or up to six times, where thirds of a period would all be alike. The variance
+    of their mean is 2/9 of a round's for each of these harmonics (1/3 for phases at random), and
+    their scatter shows it. After three rounds the set moves on, for the sake of longer series.
     """
 
-    STEP = (math.sqrt(5) - 1) / 2
-    CHANCE = 0.4
+    SET = (0 / 7, 1 / 7, 3 / 7)
+    STEP = (math.sqrt(5) - 1) / 2 / 7
+    CHANCE = 1 / 28
 
     def __init__(self) -> None:
         self._random = random.Random()  # the measured program's seed is left alone
-        self._last = self._random.random()
+        self._start = self._random.random()
+        self._count = 0
 
     def next(self) -> float:
         """The next one, from 0 up to 1."""
-        self._last = (self._last + self.STEP) % 1.0
-        return (self._last + self.CHANCE * self._random.random()) % 1.0
+        times_moved, place = divmod(self._count, len(self.SET))
+        self._count += 1
+        by_chance = self.CHANCE * self._random.random()
+        return (self._start + times_moved * self.STEP + self.SET[place] + by_chance) % 1.0
 
 
 @dataclass(frozen=True)
@@ -234,6 +243,10 @@ class NvmlMeter:
         if instruments.counter is not None:
             used |= instruments.counter.end(opened.ticks, edge.time_s, ended_s)
         samples, failure = self._collected(opened.collecting)
+        used = {
+            c: self._doubted(c, j, samples, edge.start, ended_s - edge.time_s)
+            for c, j in used.items()
+        }
         if instruments.power is not None:
             ended = edge.start + ended_s - edge.time_s
             used |= instruments.power.joules(samples, edge.start, ended)
@@ -242,6 +255,29 @@ class NvmlMeter:
         fatal = instruments.power is not None
         message = f"no power samples: {failure}"
         return used, samples, [Reason(code=ReasonCode.DATA_GAP, message=message, fatal=fatal)]
+
+    def _doubted(
+        self,
+        channel: str,
+        joules: Joules | SensorError,
+        samples: Samples,
+        start: float,
+        duration_s: float,
+    ) -> Joules | SensorError:
+        """Counted joules, with their doubt where the device's power sensor looks away.
+
+        Whether its counter looks away with it is not published for any card. If it does, it has
+        seen as little of the load as the power samples, of which two things tell something: how
+        much they vary, and how far their joules are from the counter's.
+        """
+        sensor = self._instruments.sensors.get(channel)
+        if isinstance(joules, SensorError) or sensor is None or not sensor.looks_away:
+            return joules
+        inside = [w for time_s, w in samples.get(channel, ()) if 0 < time_s - start <= duration_s]
+        if len(inside) < 2:
+            return joules
+        apart_j = statistics.fmean(inside) * duration_s - joules.energy_j
+        return with_unseen(joules, combine((standard_error(inside) * duration_s, apart_j)))
 
     def _collected(self, failure: SensorError | None) -> tuple[Samples, SensorError | None]:
         collector, power = self._instruments.collector, self._instruments.power
@@ -286,7 +322,7 @@ class NvmlMeter:
                         duration_s,
                         energy_j,
                         sampled_j,
-                        sampled_whole=sensor is not None and sensor.unseen_s < sensor.period_s / 10,
+                        sampled_whole=sensor is not None and not sensor.looks_away,
                     )
                 )
         return known

@@ -57,6 +57,11 @@ class PowerSensor:
     unseen_s: float = 0.0
     """The part of each period at which the sensor does not look."""
 
+    @property
+    def looks_away(self) -> bool:
+        """Whether a pulsing load may deceive the sensor, however long it is watched."""
+        return self.unseen_s >= self.period_s / 10
+
 
 def power_sensor(handle: Handle) -> PowerSensor | None:
     """The best way to a device's power samples; ``None`` where it has no power sensor.
