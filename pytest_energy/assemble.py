@@ -17,7 +17,7 @@ from pytest_energy.measurement import (
     Status,
 )
 from pytest_energy.protocol import Finished
-from pytest_energy.uncertainty import summarize, temperature_drift
+from pytest_energy.uncertainty import TEMPERATURE_LIMIT_C, summarize, temperature_drift
 
 JOULES_PER_KWH = 3.6e6
 PER = {"inference": "pass", "training": "epoch", "call": "call", "window": "window"}
@@ -46,6 +46,8 @@ class Source:
     unmeasured: Reason | None = None
     intensity: Intensity | None = None
     """Turns joules into CO₂, where the user said which electricity it is."""
+    temperature_limit_c: float = TEMPERATURE_LIMIT_C
+    """Rounds that end further apart are remarked on."""
 
 
 def assemble(
@@ -106,7 +108,7 @@ def _distinct(finished: Finished, source: Source) -> list[Reason]:
     """Each remark once, in the order of appearance; of one code and weight, the first message."""
     told = [*((source.unmeasured,) if source.unmeasured else ()), *finished.reasons]
     told += [reason for measured in finished.rounds for reason in measured.reasons]
-    told += temperature_drift(finished.rounds)
+    told += temperature_drift(finished.rounds, source.temperature_limit_c)
     if source.meter and not told and any(r.energy_j is None for r in finished.rounds):
         told.append(Reason(code=ReasonCode.METER_FAILED, message="the meter gave no reading"))
     first: dict[tuple[ReasonCode, bool, str], Reason] = {}

@@ -103,7 +103,7 @@ class Round(Record):
     energy_j: float | None
     """Gross joules of the passes, all channels; ``None`` where they could not be read."""
     uncertainty_j: float | None = None
-    """Expanded type B uncertainty of ``energy_j``, by this round alone: resolution, edges, sensor."""
+    """Expanded type B uncertainty of ``energy_j``, known from this round alone."""
     budget: dict[str, float] = Field(default_factory=dict)
     """Standard uncertainties of ``energy_j`` by cause, in joules."""
     channels: dict[str, float] = Field(default_factory=dict)

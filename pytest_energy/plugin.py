@@ -53,6 +53,14 @@ def _add_option(group: pytest.OptionGroup, option: Option) -> None:
             metavar=option.metavar,
             help=option.help,
         )
+    elif option.repeats:
+        group.addoption(
+            option.flag,
+            dest=option.ini,
+            action="append",
+            metavar=option.metavar,
+            help=option.help,
+        )
     else:
         group.addoption(option.flag, dest=option.ini, metavar=option.metavar, help=option.help)
 
@@ -100,7 +108,7 @@ def _given(config: pytest.Config) -> dict[Option, tuple[str, str]]:
         if text is None:
             text, spelling = config.getini(option.ini), option.ini
         if text is not None:
-            given[option] = (spelling, text)
+            given[option] = (spelling, ",".join(text) if isinstance(text, list) else text)
     return given
 
 

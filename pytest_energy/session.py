@@ -18,6 +18,7 @@ from pytest_energy.measurement import (
     Environment,
     Facts,
     Reason,
+    ReasonCode,
     Result,
     Run,
     RunInfo,
@@ -33,6 +34,7 @@ from pytest_energy.revision import Revision, read_revision
 from pytest_energy.savings import saved
 from pytest_energy.settings import Scale, Settings
 from pytest_energy.tolerances import TolerancePattern, load_tolerances
+from pytest_energy.uncertainty import TEMPERATURE_LIMIT_C
 from pytest_energy.visits import Visits
 
 
@@ -115,7 +117,14 @@ class EnergySession:
         """Where joules come from here."""
         if self.meter is None:
             return Source(unmeasured=self.unmeasured)
-        return Source(self.meter.info, self.meter.idle_power_w, intensity=self.intensity)
+        return Source(
+            self.meter.info,
+            self.meter.idle_power_w,
+            intensity=self.intensity,
+            temperature_limit_c=self.settings.threshold.get(
+                ReasonCode.TEMPERATURE_DRIFT, TEMPERATURE_LIMIT_C
+            ),
+        )
 
     @property
     def slug(self) -> str:
@@ -200,7 +209,12 @@ class EnergySession:
 
 
 def _open_meter(settings: Settings) -> tuple[Meter | None, Reason | None]:
-    request = MeterRequest(devices=settings.devices, country=settings.country)
+    request = MeterRequest(
+        devices=settings.devices,
+        country=settings.country,
+        thresholds=settings.threshold,
+        wait_idle_s=settings.wait_idle,
+    )
     try:
         return open_meter(settings.meter, request), None
     except MeterUnavailableError as error:
@@ -217,8 +231,9 @@ def _intensity(settings: Settings) -> Intensity | None:
 
 def _in_force(settings: Settings) -> Facts:
     """The options that shaped the results; paths are left out, since they name the machine."""
-    return {
+    plain: Facts = {
         name: value
         for name, value in vars(settings).items()
         if isinstance(value, str | bool | int | float) and name != "scale"
     }
+    return plain | {f"threshold.{code}": limit for code, limit in settings.threshold.items()}

@@ -30,6 +30,13 @@ def _positive_float(text: str) -> float:
     return value
 
 
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
 def _fraction(text: str) -> float:
     value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     if not 0 <= value < float("inf"):
@@ -56,6 +63,26 @@ def _outcomes(text: str) -> tuple[str, ...]:
     if not set(names) <= set(FAILING):
         raise ValueError
     return names
+
+
+THRESHOLDS = (
+    "clocks-changed",
+    "contended",
+    "implausible-power",
+    "power-limit-changed",
+    "sensor-disagreement",
+    "temperature-drift",
+    "throttled",
+)
+"""The reasons that have a limit, by code; the meter keeps the limits where none is given."""
+
+
+def _thresholds(text: str) -> dict[str, float]:
+    pairs = [pair.partition("=") for pair in _names(text)]
+    limits = {code.strip(): _not_negative(value) for code, _, value in pairs}
+    if not limits.keys() <= set(THRESHOLDS):
+        raise ValueError
+    return limits
 
 
 def _choice(*choices: str) -> Callable[[str], str]:
@@ -90,6 +117,8 @@ class Option:
     """``None`` for a flag."""
     const: str | None = None
     """The value of a bare ``--energy-NAME`` that may also be given a value."""
+    repeats: bool = False
+    """Whether it may be given again and again, which is as good as a list with commas."""
 
     @property
     def flag(self) -> str:
@@ -211,6 +240,22 @@ OPTIONS = (
         "how many joules that may take [not bounded]",
         "JOULES",
     ),
+    Option(
+        "threshold",
+        _thresholds,
+        f"CODE=NUMBER, separated by commas, with CODE out of {', '.join(THRESHOLDS)}",
+        "limit of a validity check, such as throttled=0.02; may be given several times"
+        " [the meter's]",
+        "CODE=VALUE",
+        repeats=True,
+    ),
+    Option(
+        "wait-idle",
+        _not_negative,
+        "a number of seconds of at least 0",
+        "how long to wait for a GPU that others use before it is refused [60]",
+        "SECONDS",
+    ),
     Option("baselines", Path, "a folder", "folder of the baselines [baselines]", "DIR"),
     Option(
         "update",
@@ -288,6 +333,10 @@ class Settings:
     """Seconds."""
     again_energy: float | None = None
     """Joules."""
+    threshold: Mapping[str, float] = field(default_factory=dict)
+    """Limits of the validity checks by reason code, where not the default."""
+    wait_idle: float = 60.0
+    """Seconds."""
     baselines: Path = Path("baselines")
     update: str = "none"
     json: Path = Path(".energy/results.json")

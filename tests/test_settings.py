@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.errors import UsageError
-from pytest_energy.settings import OPTIONS, MarkerSettings, Settings, load_settings, read_marker
+from pytest_energy.measurement import ReasonCode
+from pytest_energy.settings import (
+    OPTIONS,
+    THRESHOLDS,
+    MarkerSettings,
+    Settings,
+    load_settings,
+    read_marker,
+)
 
 BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -31,6 +39,8 @@ def load(**texts: str) -> Settings:
         ("update", "new", "new"),
         ("baselines", "kept", Path("kept")),
         ("carbon_intensity", "380", 380.0),
+        ("threshold", "throttled=0.02, contended=1", {"throttled": 0.02, "contended": 1.0}),
+        ("wait_idle", "0", 0.0),
     ],
 )
 def test_an_option_is_read(name: str, text: str, value: object) -> None:
@@ -53,6 +63,11 @@ def test_an_option_is_read(name: str, text: str, value: object) -> None:
         ("update", "some"),
         ("strict", "perhaps"),
         ("carbon_intensity", "0"),
+        ("threshold", "throttled"),
+        ("threshold", "throttled=much"),
+        ("threshold", "throttled=-1"),
+        ("wait_idle", "-1"),
+        ("wait_idle", "inf"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, text: str) -> None:
@@ -61,6 +76,20 @@ def test_a_bad_value_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(UsageError) as caught:
         load(**{name: text})
     assert str(caught.value) == f"{option.flag}={text}: expected {option.expected}"
+
+
+def test_an_unknown_limit_is_refused_with_the_known_ones() -> None:
+    """A slip in a reason code says which codes there are."""
+    with pytest.raises(UsageError, match=r"^--energy-threshold=throtled=1: .*out of .*throttled"):
+        load(threshold="throtled=1")
+
+
+def test_all_limits_of_the_checks_can_be_set() -> None:
+    """What the option takes are the limits of the meter's checks, and that of the temperature."""
+    from pytest_energy.meters.nvml.validity import DEFAULTS
+
+    checked = {code.value for code in DEFAULTS}
+    assert set(THRESHOLDS) == checked | {ReasonCode.TEMPERATURE_DRIFT.value}
 
 
 def test_every_option_is_a_setting() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pynvml
@@ -60,9 +61,14 @@ class Card:
             patch.setenv("POWER_W", str(power_w))
             return self._pytester.runpytest_subprocess("--energy", *PLUGINS, *arguments)
 
+    @property
+    def folder(self) -> Path:
+        """Where it runs."""
+        return self._pytester.path
+
     def benchmark(self) -> dict[str, Any]:
         """The one benchmark of the last run."""
-        text = (self._pytester.path / ".energy" / "results.json").read_text("utf-8")
+        text = (self.folder / ".energy" / "results.json").read_text("utf-8")
         (found,) = json.loads(text)["benchmarks"]
         return dict(found)
 
@@ -144,6 +150,30 @@ def test_a_fault_in_the_middle_is_told(
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
     machine.recover()
     assert card.run(machine, "--energy-strict").ret == 1
+
+
+def test_limits_of_the_checks_are_options(card: Card, machine: SimulatedNvml) -> None:
+    """A limit that was set is in force and in the results, and two of them may be set in turn."""
+    limits = ("--energy-threshold=implausible-power=0.2", "--energy-threshold=contended=3")
+    assert card.run(machine, *limits).ret == 0
+    benchmark = card.benchmark()
+    assert benchmark["status"] == "invalid"
+    (reason,) = benchmark["reasons"]
+    assert reason["code"] == "implausible-power"
+    assert "0.2 × the limit" in reason["message"]
+    settings = json.loads((card.folder / ".energy" / "results.json").read_text("utf-8"))["run"][
+        "settings"
+    ]
+    assert settings["threshold.implausible-power"] == 0.2
+    assert settings["threshold.contended"] == 3
+
+
+def test_a_busy_gpu_is_waited_for_as_long_as_told(card: Card, machine: SimulatedNvml) -> None:
+    """The option says how long, and the refusal says it, too."""
+    machine.add_process(4_000_000)
+    refused = card.run(machine, "--energy-meter=nvml", "--energy-wait-idle=0.1")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: *after waiting 0.1 s*"])
 
 
 @pytest.mark.parametrize(
