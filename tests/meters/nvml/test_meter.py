@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +20,7 @@ from pytest_energy.meters.base import (
     Reading,
     open_meter,
 )
+from pytest_energy.statistics import combine, expand
 from pytest_energy.testing import SimulatedNvml
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
@@ -51,11 +56,50 @@ def fatal_codes(reading: Reading) -> set[ReasonCode]:
 # ---- joules ----
 
 
+ON_A_CLOCK_OF_ITS_OWN = """
+import json, time
+from pytest_energy.meters.base import MeterRequest, open_meter
+from pytest_energy.testing import Machine
+
+machine = Machine.attached()
+meter = open_meter("nvml", MeterRequest(traces=False))
+for _ in range(20):
+    edge = meter.begin()
+    with machine.load(60.0):
+        time.sleep(0.05)
+    reading = meter.end(edge)
+    true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+    print(json.dumps([reading.channels["gpu0"], true_j]))
+"""
+
+
+def test_short_windows_are_right_to_two_percent() -> None:
+    """So they are although the counter ticks five times only in each, where nothing interferes."""
+    with SimulatedNvml("turing", virtual_clock=True) as machine:
+        told = subprocess.run(
+            [sys.executable, "-c", ON_A_CLOCK_OF_ITS_OWN],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    windows = [json.loads(line) for line in told.splitlines()]
+    assert len(windows) == 20
+    for measured_j, true_j in windows:
+        assert measured_j == pytest.approx(true_j, rel=0.02)
+
+
+def assert_true(reading: Reading, true_j: float) -> None:
+    """The truth is within twice what the reading states, which grows where we were held up."""
+    stated_j = expand(combine(reading.budget.values()))
+    assert reading.channels["gpu0"] == pytest.approx(true_j, abs=2 * stated_j)
+
+
 def test_joules_agree_with_the_truth(quick: tuple[SimulatedNvml, Meter]) -> None:
-    """A short window is right to 2 %, although its counter ticks five times only in it."""
+    """A window in real time is as right as it says, on a busy machine, too."""
     reading, true_j = run_window(*quick)
     assert reading.valid
-    assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.02)
+    assert_true(reading, true_j)
     assert reading.budget.keys() == {"edges", "resolution"}
 
 
@@ -64,7 +108,9 @@ def test_what_the_meter_is_and_found_is_told(quick: tuple[SimulatedNvml, Meter])
     machine, meter = quick
     assert meter.info.source == "counter"
     assert meter.info.tick_s == pytest.approx(0.010, rel=0.02)
-    assert meter.idle_power_w["gpu0"].value == pytest.approx(8.0, rel=0.05)
+    idle = meter.idle_power_w["gpu0"]
+    assert idle.uncertainty is not None
+    assert idle.value == pytest.approx(8.0, abs=2 * idle.uncertainty)
     assert meter.environment.identity["device"] == "NVIDIA GeForce GTX 1650"
     assert machine.uuid() not in str(meter.environment.context)
     assert len(str(meter.environment.context["board"])) > 10
@@ -196,11 +242,11 @@ def test_every_fault_at_every_moment_has_its_outcome_and_the_session_goes_on(
     assert fatal_codes(reading) == ({expected} if expected else set())
     assert reading.valid == (expected is None)
     if expected is None:
-        assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.02)
+        assert_true(reading, true_j)
     assert all(energy_j > 0 for energy_j in reading.channels.values())
     following, true_j = run_window(machine, meter)
     assert following.valid
-    assert following.channels["gpu0"] == pytest.approx(true_j, rel=0.02)
+    assert_true(following, true_j)
 
 
 def test_more_power_than_the_limit_is_not_believed(quick: tuple[SimulatedNvml, Meter]) -> None:
