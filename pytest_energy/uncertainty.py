@@ -6,7 +6,9 @@ A round brings type B terms: what its meter says of resolution and edges. The ro
 a type A term: their scatter. Resolution and edges make rounds scatter, too, so that the scatter
 contains them already and the two are not added: the interval is the wider of Student's t on the
 scatter (GUM G.3) and of the type B terms. Of few rounds the first may be narrow by luck, and the
-second keeps it honest; the coverage of this rule is tested. Terms that all rounds share are added
+second keeps it honest; the coverage of this rule is tested. What a sensor missed while it looked
+away is estimated for a round alone only: rounds begin at different phases of the sensor, so that
+their scatter shows it, and takes the place of that term. Terms that all rounds share are added
 in quadrature.
 
 The sensor's gain is no term here: it is the same in all windows of one board, cancels where a board
@@ -23,9 +25,6 @@ from pytest_energy.measurement import UNSEEN, Quantity, Reason, ReasonCode, Roun
 from pytest_energy.statistics import COVERAGE, combine, expand, standard_error
 
 SCATTER = "scatter"
-ENOUGH_ROUNDS = 3
-"""From so many on, their scatter takes the place of the term ``unseen``: rounds begin at different
-phases of the sensor, so that it shows what the sensor missed."""
 TEMPERATURE_LIMIT_C = 10.0
 """Rounds that end further apart are remarked on."""
 SHARED = frozenset({"idle", "gain"})
@@ -147,7 +146,6 @@ def _mean(rounds: Sequence[Round], observe: Observed, unit: str) -> Quantity:
     terms = {cause: _pooled(cause, budgets) for budget in budgets for cause in budget}
     if len(values) > 1:
         terms[SCATTER] = standard_error(values)
-    if len(values) >= ENOUGH_ROUNDS:
         terms.pop(UNSEEN, None)
     value = statistics.fmean(values)
     if not terms:

@@ -58,8 +58,8 @@ def test_one_round_keeps_what_its_sensor_may_have_missed() -> None:
     assert dominant(quantity) == "unseen"
 
 
-def test_scatter_of_three_rounds_takes_the_place_of_what_was_unseen() -> None:
-    """Three rounds at different phases show what the sensor missed: nothing is assumed of it."""
+def test_scatter_takes_the_place_of_what_was_unseen() -> None:
+    """Rounds at different phases show what the sensor missed: nothing is assumed of it."""
     rounds = [one_round(energy_j, edges=0.01, unseen=5.0) for energy_j in (9.9, 10.0, 10.1)]
     quantity = summarize(rounds)["energy_j"]
     assert quantity.uncertainty == pytest.approx(4.3027 * 0.01 / math.sqrt(3), rel=1e-4)

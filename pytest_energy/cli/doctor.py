@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 
 from pytest_energy import __version__
 from pytest_energy.errors import MeterError
-from pytest_energy.measurement import Facts, Quantity
+from pytest_energy.measurement import UNSEEN, Facts, Quantity
 from pytest_energy.meters.base import (
     Meter,
     MeterRequest,
@@ -91,7 +91,7 @@ def _examine(name: str, meter: Meter) -> Diagnosis:
     edge = meter.begin()
     time.sleep(max(IDLE_S, meter.shortest_window_s))
     reading = meter.end(edge)
-    budget = reading.budget
+    budget = _of_edges(reading)
     return Diagnosis(
         meter=name,
         available=True,
@@ -110,11 +110,16 @@ def _examine(name: str, meter: Meter) -> Diagnosis:
     )
 
 
+def _of_edges(reading: Reading) -> dict[str, float]:
+    """The budget but for what a load may do while the sensor looks away: here there is none."""
+    return {cause: term for cause, term in reading.budget.items() if cause != UNSEEN}
+
+
 def _window_for_aim(meter: Meter, reading: Reading) -> float | None:
     """How long a window at idle power has to be, since its edges cost the same in any window."""
     if not reading.valid or not (energy_j := sum(reading.channels.values())) > 0:
         return None
-    share = expand(combine(reading.budget.values())) / energy_j
+    share = expand(combine(_of_edges(reading).values())) / energy_j
     return max(meter.shortest_window_s, reading.duration_s * share / AIM)
 
 

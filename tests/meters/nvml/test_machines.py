@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -44,6 +45,23 @@ def test_a_card_without_counter_is_measured_by_its_power() -> None:
     assert meter.info.source == "power"
     assert reading.valid
     assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.05)
+    missed = reading.budget["unseen"] / reading.channels["gpu0"]
+    assert missed == pytest.approx(0.43 / math.sqrt(3))
+
+
+@pytest.mark.parametrize(("card", "doubted"), [("hopper", True), ("ada", False)])
+def test_a_counter_is_doubted_where_the_power_sensor_looks_away(card: str, doubted: bool) -> None:
+    """If the counter sees no more than the sensor, a pulsing load leaves its joules uncertain."""
+    with SimulatedNvml(card) as machine:
+        meter = open_meter("nvml", MeterRequest())
+        edge = meter.begin()
+        with machine.pulsed_load(400.0, 100.0, 0.26, 0.5, 0.0):
+            time.sleep(1.0)
+        reading = meter.end(edge)
+        meter.close()
+    assert ("unseen" in reading.budget) == doubted
+    if doubted:
+        assert reading.budget["unseen"] > 0.03 * reading.channels["gpu0"]
 
 
 @pytest.mark.parametrize(
