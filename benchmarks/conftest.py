@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 
 import pytest
 
 from benchmarks.data import name_of
-from benchmarks.determinism import settle
+from benchmarks.determinism import one_thread, settle
 from benchmarks.rows import Row
 from benchmarks.workbench import facts_shape
 from benchmarks.zoo.recipe import NotApplicableError
+from pytest_energy.fixture import Energy
 
 MARKERS = (
     *(f"paper_{paper}: a row of paper {paper.upper()} of docs/suite.md" for paper in "abcde"),
@@ -59,9 +61,11 @@ def pytest_pyfunc_call() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _settled() -> None:
+def _settled(energy: Energy) -> Iterator[None]:
     """Every benchmark starts from the same seeds, in whatever order they run."""
     settle()
+    with one_thread() if energy.scale == "small" else nullcontext():
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ choice of algorithms (its benchmark mode would choose by timing), and TF32, whic
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -24,3 +26,19 @@ def settle(seed: int = 0) -> None:
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread for a while.
+
+    What a small run computes gains nothing from more. On a busy machine threads that wait for one
+    another at every layer make it several times slower, and sums split among them would differ
+    from machine to machine.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

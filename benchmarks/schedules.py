@@ -13,6 +13,9 @@ from typing import Literal
 Optimiser = Literal["sgd", "adam", "adamw"]
 Decay = Literal["constant", "poly", "step"]
 
+SMALL_BATCHES = 2
+"""An epoch of the small twin, long enough for the meters' shortest window."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -49,6 +52,8 @@ class Schedule:
     """``image_size`` of the small twin; ``None``: the same."""
     small_batch: int = 4
     """``batch_size`` of the small twin."""
+    small_batches: int = SMALL_BATCHES
+    """``batches`` of the small twin."""
 
     def small(self) -> Schedule:
         """The twin that a CPU finishes in seconds."""
@@ -59,7 +64,7 @@ class Schedule:
             image_size=side,
             base_size=self.base_size and self.base_size * side // self.image_size,
             measured_epochs=1,
-            batches=SMALL_BATCHES,
+            batches=self.small_batches,
             held_out_batches=1,
             workers=0,
         )
@@ -76,13 +81,14 @@ class Schedule:
             learning_rate=self.learning_rate * batch_size / self.batch_size,
         )
 
+    def in_16_bits(self) -> Schedule:
+        """The small twin does one step on two images: most CPUs emulate 16-bit convolutions."""
+        return replace(self, small_batch=2, small_batches=1)
+
     def with_side(self, image_size: int) -> Schedule:
         """Another image size; the small twin's is a quarter of it."""
         return replace(self, image_size=image_size, small_size=image_size // 4)
 
-
-SMALL_BATCHES = 3
-"""An epoch of the small twin, long enough for the meters' shortest window."""
 
 BIRDS = Schedule(
     epochs=10,
@@ -116,6 +122,7 @@ SEGMENTATION = Schedule(
     assumed=("momentum", "weight_decay"),
     small_size=64,
     small_batch=2,
+    small_batches=3,
 )
 CLASSIFICATION = Schedule(
     epochs=200,
@@ -129,6 +136,7 @@ CLASSIFICATION = Schedule(
     augmentation=("pad_crop", "flip"),
     assumed=("momentum", "weight_decay", "augmentation"),
     small_size=16,
+    small_batches=1,
 )
 DEPTH = Schedule(
     epochs=40,

@@ -42,6 +42,8 @@ def scheduled(row: Row, scale: str) -> Schedule:
         schedule = schedule.with_batch(batch)
     if isinstance(side, int):
         schedule = schedule.with_side(side)
+    if row.technique == "amp":
+        schedule = schedule.in_16_bits()
     return schedule.small() if scale == "small" else schedule
 
 

@@ -14,6 +14,7 @@ Optional libraries are imported inside ``build`` and ``apply``, which raise
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -146,13 +147,13 @@ def _load(folder: Path, faults_of: Callable[[ModuleType], Iterator[str]]) -> dic
 
 def _import(path: Path) -> ModuleType:
     """Import a file: our own as the package's module, any other from where it lies."""
-    name = f"benchmarks.zoo.{path.parent.name}.{path.stem}"
     if path.parent.parent == ZOO:
-        return import_module(name)
-    spec = spec_from_file_location(name, path)
+        return import_module(f"benchmarks.zoo.{path.parent.name}.{path.stem}")
+    spec = spec_from_file_location(f"zoo_at_{path.with_suffix('')}", path)
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look up the types of their fields
     spec.loader.exec_module(module)
     return module
 

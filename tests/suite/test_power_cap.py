@@ -1,0 +1,99 @@
+"""A power cap lasts as long as its block, whatever happens inside."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import pytest
+
+from benchmarks import power_cap as module
+from benchmarks.power_cap import power_cap
+from benchmarks.zoo.recipe import NotApplicableError
+
+
+class NVMLError(Exception):
+    """What NVML's bindings raise."""
+
+
+class Nvml(ModuleType):
+    """A card of 100 to 300 W, set to 250 W, that keeps what was set; in milliwatts."""
+
+    NVMLError = NVMLError
+
+    def __init__(self, permitted: bool = True) -> None:
+        super().__init__("pynvml")
+        self.permitted = permitted
+        self.limit_mw = 250_000
+        self.set_mw: list[int] = []
+        self.open = 0
+
+    def nvmlInit(self) -> None:  # noqa: N802 - NVML's name
+        self.open += 1
+
+    def nvmlShutdown(self) -> None:  # noqa: N802
+        self.open -= 1
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
+        return uuid
+
+    def nvmlDeviceGetPowerManagementLimit(self, card: str) -> int:  # noqa: N802
+        return self.limit_mw
+
+    def nvmlDeviceGetPowerManagementLimitConstraints(self, card: str) -> tuple[int, int]:  # noqa: N802
+        return 100_000, 300_000
+
+    def nvmlDeviceSetPowerManagementLimit(self, card: str, limit_mw: int) -> None:  # noqa: N802
+        if not self.permitted:
+            raise NVMLError("Insufficient Permissions")
+        self.limit_mw = limit_mw
+        self.set_mw.append(limit_mw)
+
+
+def install(nvml: Nvml, monkeypatch: pytest.MonkeyPatch) -> Nvml:
+    """Let ``import pynvml`` find it, and torch's first device be its card."""
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(module, "uuid_of", lambda device: "GPU-0")
+    return nvml
+
+
+def test_the_cap_is_set_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card is capped inside the block, and as before after it."""
+    nvml = install(Nvml(), monkeypatch)
+    with power_cap(150, "cuda:0"):
+        assert nvml.limit_mw == 150_000
+    assert nvml.set_mw == [150_000, 250_000]
+    assert nvml.open == 0
+
+
+@pytest.mark.parametrize("raised", [RuntimeError, KeyboardInterrupt])
+def test_the_limit_comes_back_when_the_body_fails(
+    raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A benchmark that fails, or is interrupted, leaves no cap behind."""
+    nvml = install(Nvml(), monkeypatch)
+    with pytest.raises(raised), power_cap(150, "cuda:0"):
+        raise raised
+    assert nvml.limit_mw == 250_000
+    assert nvml.open == 0
+
+
+@pytest.mark.parametrize(
+    ("cap_w", "permitted", "why"),
+    [(50, True, "can be 100 to 300 W, not 50 W"), (150, False, "needs root")],
+)
+def test_a_cap_that_cannot_be_set_is_refused(
+    cap_w: float, permitted: bool, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of range, or without permission: the reason is told, and the card is as it was."""
+    nvml = install(Nvml(permitted), monkeypatch)
+    with pytest.raises(NotApplicableError, match=why), power_cap(cap_w, "cuda:0"):
+        pytest.fail("the body ran without its cap")
+    assert nvml.limit_mw == 250_000
+    assert nvml.open == 0
+
+
+def test_a_cpu_has_no_cap() -> None:
+    """Without an NVIDIA card the benchmark is not applicable."""
+    with pytest.raises(NotApplicableError, match="the device is cpu"), power_cap(150, "cpu"):
+        pytest.fail("the body ran without its cap")

@@ -1,0 +1,46 @@
+"""Rows come from the zoo: a file dropped there is benchmarks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from benchmarks.rows import inference_rows, training_rows
+from benchmarks.zoo.registry import ZOO
+
+MADE_UP = '''"""Change nothing, under a name of its own.
+
+Source: made up.
+"""
+
+TASKS = ("classification", "segmentation")
+STAGES = ("training",)
+
+
+def apply(recipe):
+    return recipe
+'''
+
+
+def with_made_up(folder: Path) -> Path:
+    """A copy of the zoo with one more technique."""
+    zoo = shutil.copytree(ZOO, folder / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
+    (zoo / "techniques/made_up.py").write_text(MADE_UP)
+    return zoo
+
+
+def test_a_dropped_in_technique_is_benchmarks(tmp_path: Path) -> None:
+    """One new file adds its rows on every model and data that techniques are tried on."""
+    zoo = with_made_up(tmp_path)
+    added = [row.id for row in training_rows(zoo) if row not in training_rows()]
+    assert sorted(added) == [
+        "bisenet_resnet18-made_up-cityscapes",
+        "bisenet_resnet18-made_up-coco_stuff",
+        "resnet50_cifar-made_up-cifar100",
+        "resnet50_cifar-made_up-tiny_imagenet",
+    ]
+
+
+def test_a_training_technique_adds_no_inference(tmp_path: Path) -> None:
+    """What only changes training runs as the baseline does, and is not measured again."""
+    assert inference_rows(with_made_up(tmp_path)) == inference_rows()
