@@ -50,6 +50,8 @@ CO2_NOTE = (
     "CO₂ is that of a week of video at 30 images a second, from measured joules an image and the "
     "carbon intensity of the run; the paper's is 4.39 kg a week per ms in every row: it follows "
     "time × 250 W and not its joules."
+    " Grams are known only of a run that was told where: --energy-country or"
+    " --energy-carbon-intensity."
 )
 TRAINING_NOTE = "Training energy is that of the epochs measured, scaled to the full schedule."
 SEGMENTATION_NOTE = (
