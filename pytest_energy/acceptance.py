@@ -33,8 +33,15 @@ class Acceptance:
 
 def is_accepted(update: str, outcome: Outcome, measured: Measurement) -> bool:
     """Whether ``--energy-update`` makes a result the baseline: never that of a failed test."""
-    failed = any(reason.code is ReasonCode.TEST_FAILED for reason in measured.reasons)
-    return measured.status != "invalid" and not failed and outcome in ACCEPTED[update]
+    return refusal(measured) is None and outcome in ACCEPTED[update]
+
+
+def refusal(measured: Measurement) -> str | None:
+    """Why a measurement cannot be a baseline; ``None`` where it can."""
+    failed = [one for one in measured.reasons if one.code is ReasonCode.TEST_FAILED]
+    fatal = [one for one in measured.reasons if one.fatal]
+    told = "; ".join(reason.message for reason in [*fatal, *failed])
+    return (told or "invalid") if measured.status == "invalid" or failed else None
 
 
 def machine_of(result: Result, run: Run) -> str:
@@ -65,9 +72,8 @@ def accept(run: Run, results: Collection[Result], store: BaselineStore) -> Accep
     written: list[Path] = []
     refused: list[str] = []
     for result in results:
-        if result.status == "invalid":
-            reasons = "; ".join(reason.message for reason in result.reasons if reason.fatal)
-            refused.append(f"{result.id}: {reasons or 'invalid'}")
+        if why := refusal(result):
+            refused.append(f"{result.id}: {why}")
             continue
         machine = machine_of(result, run)
         written += store.save(result, run.environment, machine, run.run.commit)

@@ -186,13 +186,20 @@ class BaselineStore:
         broken: list[FileFormatError] = []
         for path in self.paths():
             try:
-                _read(path)
+                self._check(path)
             except FileFormatError as error:
                 broken.append(error)
         if len(broken) == 1:
             raise broken[0]
         if broken:
             raise EnergyError("\n".join(str(error) for error in broken))
+
+    def _check(self, path: Path) -> None:
+        found = _read(path)
+        due = self.path(found.id, path.parts[-3])
+        if path != due:
+            fault = f"id: that of {found.id!r} belongs in {due}; move the file there, or remove it"
+            raise FileFormatError(path, "a baseline", (fault,))
 
     def save(
         self, result: Measurement, environment: Environment, slug: str, commit: str | None

@@ -27,8 +27,8 @@ def model_facts(
 
     Args:
         model: Called as ``model(example_input)``. What is not a ``torch.nn.Module`` has no facts.
-        example_input: One batch, on the device of the model. The operations are those of the
-            whole batch in this very shape.
+        example_input: One batch, on the device of the model, or ``None`` to count
+            parameters alone. The operations are those of the whole batch in this very shape.
 
     Returns:
         Exact quantities: ``params``, ``trainable_params`` (unit ``parameters``; a shared one
@@ -43,7 +43,8 @@ def model_facts(
     try:
         _refuse_packed(module)
         metrics |= _count_parameters(module)
-        metrics |= _count_operations(module, example_input)
+        if example_input is not None:
+            metrics |= _count_operations(module, example_input)
     except Exception as error:  # a model is foreign code: whatever it raises is told, not lost
         message = f"model facts not counted: {type(error).__name__}: {error}"
         return metrics, (Reason(code=ReasonCode.NOTE, message=message, fatal=False),)

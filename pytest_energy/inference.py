@@ -88,6 +88,13 @@ def random_input(
     return make
 
 
+def device_of(model: object, default: str) -> str:
+    """The device of the model's first parameter, or ``default`` where it has none."""
+    torch = import_torch()
+    parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()
+    return next((str(item.device) for item in parameters), default)
+
+
 def _parameter_type(model: object) -> Any:
     torch = import_torch()
     parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()

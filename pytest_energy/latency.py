@@ -35,6 +35,8 @@ def prepare(item: pytest.Item) -> None:
 
     A test that uses the ``benchmark`` fixture itself keeps its own.
     """
+    if not item.config.pluginmanager.has_plugin("benchmark"):
+        return
     if "benchmark" in getattr(item, "fixturenames", ()):
         return
     own = item.get_closest_marker("benchmark")

@@ -300,20 +300,21 @@ class Run(Record):
     benchmarks: list[Result] = Field(default_factory=list)
 
 
-HOW_IT_RAN: Final = frozenset({"batch_size", "data", "input_shape", "scale"})
-"""Facts of a run that leave exact metrics alone where these were counted on another input."""
+HOW_IT_RAN: Final = frozenset({"data", "scale"})
+"""Facts of a run that leave exact metrics alone."""
+COUNTED_ON: Final = frozenset({"batch_size", "input_shape"})
+"""Facts of a run that matter only where exact metrics were counted on what was run."""
 
 
 def facts_workload(workload: Facts) -> Facts:
     """The part of a workload that its exact metrics (parameters, FLOPs) depend on.
 
-    A workload with ``facts_input_shape`` says that they were counted on one sample of that shape,
-    whatever was run; so they hold at every scale, batch size and machine. Without it, they were
-    counted on what was run, and all of the workload matters.
+    They hold at every scale and on any data. A workload with ``facts_input_shape`` says that they
+    were counted on one sample of that shape, whatever was run; so they hold at every batch size and
+    shape as well.
     """
-    if "facts_input_shape" not in workload:
-        return workload
-    return {name: value for name, value in workload.items() if name not in HOW_IT_RAN}
+    apart = HOW_IT_RAN | COUNTED_ON if "facts_input_shape" in workload else HOW_IT_RAN
+    return {name: value for name, value in workload.items() if name not in apart}
 
 
 def workload_hash(workload: Facts) -> str:

@@ -33,6 +33,11 @@ SHORTER = 10
 SHORT_ROUND_S = 2.0
 """But lasts so long: shorter windows are noisy on a GPU, whatever the sensor resolves."""
 
+MEASURED = frozenset(
+    {"energy_j", "net_energy_j", "total_energy_j", "latency_s", "power_w", "co2_g"}
+)
+"""Metrics that a test cannot record."""
+
 Watch = Callable[[str, Progress], None]
 """Told the benchmark's id and how far it is."""
 
@@ -118,7 +123,9 @@ class MeasuringEnergy(Energy):
             **(workload or {}),
         }
         self._add("training", described, finished, {**counted, **peak}, reasons)
-        evaluated = _evaluation(evaluate) | _means(told[-measured_epochs:])
+        where = f"{self._place.id}: energy.training"
+        evaluated = _own(_evaluation(evaluate), where)
+        self._extend(_plain(_own(_means(told[-len(finished.rounds) :]), where)))
         self._extend(
             training_metrics(self._current(), 1 + len(finished.rounds), scale_to, evaluated)
         )
@@ -177,13 +184,15 @@ class MeasuringEnergy(Energy):
         windows.append(opened.window)
 
     def record(self, **metrics: float) -> None:  # noqa: D102
-        self._recorded |= {name: float(value) for name, value in metrics.items()}
+        self._recorded |= _own(metrics, f"{self._place.id}: energy.record")
         if self._place.id in self._measurements:
             self._extend({})
 
     def finish(self) -> list[Measurement]:
         """The measurements of the test, its windows as benchmarks of their own."""
         for name, windows in self._windows.items():
+            if not windows:  # its body raised
+                continue
             self._add("window", {"window": name}, _finished(windows), at=self._place.window(name))
         self._windows.clear()
         return list(self._measurements.values())
@@ -269,10 +278,11 @@ class MeasuringEnergy(Energy):
         input_shape: Sequence[int] | None,
     ) -> tuple[Mapping[str, Quantity], tuple[Reason, ...]]:
         if facts is not True or model is None or input_shape is None:
-            return _facts(facts if isinstance(facts, Mapping) else False, model, None)
-        from pytest_energy.inference import random_input
+            return _facts(facts, model, None)
+        from pytest_energy.inference import device_of, random_input
 
-        return _facts(True, model, random_input(model, input_shape, 1, self.device)())
+        device = device_of(model, self.device)
+        return _facts(True, model, random_input(model, input_shape, 1, device)())
 
     def _add(
         self,
@@ -328,14 +338,27 @@ def _name(thing: object) -> str:
     return str(getattr(thing, "__qualname__", type(thing).__name__))
 
 
-def _evaluation(evaluate: Callable[[], Evaluation] | None) -> dict[str, float]:
+def _evaluation(evaluate: Callable[[], Evaluation] | None) -> Mapping[str, float]:
     found = evaluate() if evaluate is not None else {}
-    return dict(found) if isinstance(found, Mapping) else {"accuracy": float(found)}
+    return found if isinstance(found, Mapping) else {"accuracy": found}
 
 
 def _means(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
     names = {name for item in told for name in item}
-    return {name: fmean(item[name] for item in told if name in item) for name in sorted(names)}
+    return {
+        name: fmean(float(item[name]) for item in told if name in item) for name in sorted(names)
+    }
+
+
+def _own(values: Mapping[str, float], where: str) -> dict[str, float]:
+    """A test's own metrics as plain numbers.
+
+    Raises:
+        UsageError: One has the name of a metric that only a measurement may give.
+    """
+    if taken := sorted(MEASURED & values.keys()):
+        raise UsageError(f"{where}: {taken[0]!r} is measured; give the metric another name")
+    return {name: float(value) for name, value in values.items()}
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, Quantity]:

@@ -10,7 +10,7 @@ from pytest_energy.measurement import Run
 from pytest_energy.settings import Settings
 
 
-def write_outputs(run: Run, settings: Settings, folder: str = "") -> list[Path]:
+def write_outputs(run: Run, settings: Settings, folder: str = "") -> tuple[list[Path], list[str]]:
     """Write all outputs of ``run`` but the results themselves.
 
     Args:
@@ -19,7 +19,8 @@ def write_outputs(run: Run, settings: Settings, folder: str = "") -> list[Path]:
         folder: The tests' root folder, seen from the root of the repository.
 
     Returns:
-        The paths of the results and of what was written.
+        The paths of the results and of what was written; and a line for each file that could not
+        be, so that one bad path takes no other output along.
     """
     from pytest_energy.report.code_quality import render_code_quality
     from pytest_energy.report.github_benchmark import render_github_benchmark
@@ -34,9 +35,14 @@ def write_outputs(run: Run, settings: Settings, folder: str = "") -> list[Path]:
         (settings.openmetrics, lambda: render_openmetrics(run)),
         (settings.github_benchmark, lambda: render_github_benchmark(run)),
     ]
-    written = [settings.json]
+    written, failed = [settings.json], []
     for path, render in outputs:
-        if path is not None:
-            write_atomically(path, render())
+        if path is None:
+            continue
+        text = render()
+        try:
+            write_atomically(path, text)
             written.append(path)
-    return written
+        except OSError as error:
+            failed.append(f"could not write {path}: {error.strerror or error}")
+    return written, failed

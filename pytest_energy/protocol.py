@@ -130,7 +130,7 @@ def warm_up(work: Work, plan: Plan, clock: Callable[[], float]) -> float:
         before = clock()
         work(passes)
         after = clock()
-        if after - begin >= plan.warmup_s or passes >= plan.passes:
+        if after - begin >= plan.warmup_s:
             return (after - before) / passes
         passes = min(passes * 2, plan.passes)
 

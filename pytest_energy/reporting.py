@@ -24,11 +24,12 @@ class Reporter:
         self._started_in = config.invocation_params.dir
         self._run: Run | None = None
         self._written: list[Path] = []
+        self._failed: list[str] = []
 
     def report(self, run: Run) -> None:
         """Write the files, for the CI system as well, of a run whose results are saved."""
         self._run = run
-        self._written = write_outputs(run, self._settings, self._folder)
+        self._written, self._failed = write_outputs(run, self._settings, self._folder)
         if run.benchmarks:
             add_job_summary(run, os.environ)
 
@@ -45,6 +46,8 @@ class Reporter:
             terminalreporter.write_line(text, **({style: True} if style else {}))
         for path in self._written:
             terminalreporter.write_line(f"energy: wrote {_relative(path, self._started_in)}")
+        for line in self._failed:
+            terminalreporter.write_line(f"energy: {line}", red=True)
 
 
 def _relative(path: Path, folder: Path) -> Path:

@@ -23,6 +23,8 @@ from pytest_energy.revisits import AGAIN, Revisits
 from pytest_energy.session import EnergySession
 from pytest_energy.settings import MarkerSettings, Settings, read_marker
 
+CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+"""How a session ends that did not run all its tests."""
 FIXTURE = pytest.StashKey[MeasuringEnergy]()
 MARKER = pytest.StashKey[MarkerSettings]()
 
@@ -89,7 +91,8 @@ class EnergyPlugin:
     def fixture(self, request: pytest.FixtureRequest) -> MeasuringEnergy:
         """The ``energy`` fixture of one test."""
         item = request.node
-        assert self._session is not None, "a test runs after its collection has finished"
+        if self._session is None or MARKER not in item.stash:
+            raise pytest.UsageError(f"{item.nodeid}: name energy among the test's arguments")
         file, line, _ = item.location
         workload: Facts = self._ranks.workload if self._ranks else {}
         for facts in self._config.hook.pytest_energy_workload(item=item):
@@ -119,7 +122,7 @@ class EnergyPlugin:
             returned = yield
         except pytest.skip.Exception:
             raise
-        except Exception:
+        except (Exception, pytest.fail.Exception):
             self._conclude(pyfuncitem, failed=True)
             raise
         finally:
@@ -138,11 +141,15 @@ class EnergyPlugin:
         del item.stash[FIXTURE]  # a rerun of the same item makes a new one
         if not self._reports:
             return []
+        finished = energy.finish()
+        awaited = self._session.visits.again & {measured.id for measured in finished}
         results = [
             conclude(
                 _test_failed(measured) if failed else measured, self._session, item.stash[MARKER]
             )
-            for measured in energy.finish()
+            if not awaited or measured.id in awaited
+            else self._session.results[measured.id]  # settled before; only others came again
+            for measured in finished
         ]
         again = any(result.id in self._session.visits.again for result in results)
         item.stash[AGAIN] = again and not failed
@@ -181,11 +188,12 @@ class EnergyPlugin:
         return self._ranks is None or self._ranks.reports
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Save the results and write the reports."""
         if self._session is not None:
             if self._reports:
-                self._report(self._session.close())
+                complete = exitstatus not in CUT_SHORT
+                self._report(self._session.close(complete=complete))
             elif self._session.meter:
                 self._session.meter.close()
 

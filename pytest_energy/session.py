@@ -173,15 +173,19 @@ class EnergySession:
         """The run as far as it is known."""
         return self._run or self._describe(complete=False, energy_j=None)
 
-    def close(self) -> Run:
-        """Read what the whole session cost, close the meter and save the finished run."""
+    def close(self, *, complete: bool = True) -> Run:
+        """Read what the whole session cost, save the run and close the meter.
+
+        Args:
+            complete: Whether all that was to be measured was.
+        """
         if self._run is None:
             whole = self.ranks is None or self.ranks.hosts == 1  # else others spent as well
             energy_j = self.meter.spent_j() if self.meter and whole else None
-            self._run = self._describe(complete=True, energy_j=energy_j)
+            self._run = self._describe(complete=complete, energy_j=energy_j)
+            save_run(self._run, self.settings.json)
             if self.meter:
                 self.meter.close()
-            save_run(self._run, self.settings.json)
         return self._run
 
     def _describe(self, *, complete: bool, energy_j: float | None) -> Run:

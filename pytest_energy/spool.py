@@ -87,7 +87,7 @@ def _info(
             "energy_j": energy_j,
             "duration_s": max(run.run.duration_s for run in runs),
             "idle_power_w": idle if len(runs) > 1 else runs[0].run.idle_power_w,
-            "complete": True,
+            "complete": all(run.run.complete for run in runs),
             "notes": notes,
         }
     )

@@ -55,7 +55,7 @@ SEVERITY: Final = (
     Outcome.UNCHANGED,
 )
 """A benchmark's outcome is the first of these that one of its gated metrics has."""
-_MORE_IS_BETTER: Final = ("accuracy", "_hz", "_per_kwh", "miou", "_score")
+_MORE_IS_BETTER: Final = ("accuracy", "_hz", "_per_kwh", "_score", "miou", "map", "f1", "auc")
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def compare_facts(before: Facts, after: Facts, prefix: str) -> list[Difference]:
 def _differences(
     measured: Measurement, kept: Baseline | None, environment: Environment
 ) -> list[Difference]:
-    if kept is None or measured.status not in ("measured", "estimated"):
+    if kept is None:
         return []
     here = environment.identity if measured.identity is None else measured.identity
     found = compare_facts(kept.identity, here, "identity")
@@ -249,6 +249,9 @@ class _Comparison:
             "unit": quantity.unit,
             "tolerance": tolerance,
         }
+        if self.measured.status == "invalid":  # what spoilt the joules slowed the passes as well
+            spoilt = Outcome.INCONCLUSIVE if contended(self.measured) else Outcome.INVALID
+            return self._verdict(metric, spoilt, **common)
         if self.differences:
             return self._verdict(metric, Outcome.INCOMPARABLE, **common)
         old = self.kept.level(metric) if self.kept else []

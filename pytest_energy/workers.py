@@ -77,6 +77,8 @@ def take_place(settings: Settings, ranks: Ranks) -> Settings:
         UsageError: It does not see all of them.
     """
     gpus = visible_gpus(settings.devices)
+    # One process cannot decide for the others how much is run, nor to run it again.
+    settings = replace(settings, protocol="paper")
     if settings.scale == "auto":
         settings = replace(settings, scale="full" if gpus else "small")
     if not gpus or not ranks.measures:

@@ -86,3 +86,13 @@ def test_the_hash_of_a_workload_does_not_depend_on_the_order(
     shuffled = {name: workload[name] for name in names}
     assert model.workload_hash(workload) == model.workload_hash(shuffled)  # type: ignore[arg-type]
     assert model.workload_hash({**workload, "another": 1}) != model.workload_hash(workload)  # type: ignore[dict-item]
+
+
+def test_facts_hold_at_every_scale() -> None:
+    """A model counted on a GPU at full scale gates on a CPU at small scale; its shape matters."""
+    full = {"model": "resnet50", "input_shape": [3, 224, 224], "batch_size": 1, "data": "random"}
+    small = {**full, "scale": "small", "data": "digits"}
+    assert model.facts_workload(small) == model.facts_workload({**full, "scale": "full"})
+    assert model.facts_workload({**full, "batch_size": 8}) != model.facts_workload(full)
+    elsewhere = {**full, "facts_input_shape": [3, 32, 32]}
+    assert model.facts_workload({**elsewhere, "batch_size": 8}) == model.facts_workload(elsewhere)

@@ -21,6 +21,7 @@ from pytest_energy.measurement import (
     ReasonCode,
     Result,
     Verdict,
+    facts_workload,
     workload_hash,
 )
 from pytest_energy.report.failure import explain
@@ -150,7 +151,8 @@ def test_what_cannot_be_compared_is_named(fields: dict[str, object], names: list
 def test_more_flops_regress_on_any_machine(status: str) -> None:
     """A change of an exact metric counts without joules, and with the same joules as before."""
     metrics = {"flops": flops(112.0)} | ({"energy_j": joules(1)} if status == "measured" else {})
-    facts = kept(metrics={"flops": flops(100.0)}, accepted=[])
+    counted_on = workload_hash(facts_workload(WORKLOAD))
+    facts = kept(metrics={"flops": flops(100.0)}, accepted=[], workload_hash=counted_on)
     found = judge(measured(status=status, metrics=metrics), FIVE_RUNS, facts, HERE, TOLERANCES)
     assert found.outcome is Outcome.REGRESSED
     assert found.cause is not None

@@ -206,3 +206,35 @@ def test_conftest_hooks_take_part(project: Project) -> None:
     result.stdout.fnmatch_lines(["*seen test_it.py::test_it new*"])
     assert project.benchmark()["workload"]["data"] == "cifar10"
     assert project.results()["environment"]["identity"]["rack"] == "B"
+
+
+def test_an_exception_inside_a_window_is_the_users_own(project: Project) -> None:
+    """Windows that were finished before it stay; the one that it ended is not made up."""
+    project.write(
+        """
+def test_it(energy):
+    with energy.window("prefill"):
+        work(0.02)
+    with energy.window("decode"):
+        raise LookupError("no such token")
+"""
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*LookupError: no such token"])
+    (only,) = project.results()["benchmarks"]
+    assert only["id"] == "test_it.py::test_it::prefill"
+
+
+def test_failing_by_call_keeps_the_measurement(project: Project) -> None:
+    """pytest.fail() in the body is a failed test like any other."""
+    project.write("def test_it(energy):\n    energy(work, 0.01)\n    pytest.fail('too slow')")
+    project.run().assert_outcomes(failed=1)
+    assert [reason["code"] for reason in project.benchmark()["reasons"]] == ["test-failed"]
+
+
+def test_a_measured_metric_cannot_be_recorded(project: Project) -> None:
+    """Joules come from a meter, never from a test."""
+    project.write("def test_it(energy):\n    energy(work, 0.01)\n    energy.record(energy_j=0.1)")
+    result = project.run()
+    result.stdout.fnmatch_lines(["*UsageError: test_it.py::test_it: energy.record: 'energy_j' is*"])

@@ -188,3 +188,12 @@ def test_help_names_every_option(project: Project) -> None:
     for option in OPTIONS:
         assert option.flag in text
         assert option.ini in text
+
+
+def test_an_output_that_cannot_be_written_takes_no_other_along(project: Project) -> None:
+    """The line names the file; the others are written."""
+    project.write(CALL)
+    project.path("taken").mkdir()
+    result = project.run("--energy-html=taken", "--energy-markdown=summary.md")
+    result.stdout.fnmatch_lines(["*could not write *taken: *directory*"])
+    assert project.path("summary.md").exists()
