@@ -40,8 +40,8 @@ FLOOR: Final = 0.1
 """Share of the TDP that the model gives to a CPU without load."""
 STEEPEST: Final = 3 * (1 - FLOOR)
 """Largest slope of the modelled power, in TDP per unit of load: the cubic's, at full load."""
-TICKS_A_WINDOW: Final = 20
-"""Kernel ticks in the shortest window: its load is known to about 5 %."""
+TICKS_A_WINDOW: Final = 10
+"""Kernel ticks in the shortest window: its load is known to about 10 %, better than the model."""
 
 REMEDY: Final = "install CodeCarbon with: pip install 'pytest-energy[carbon]'"
 
