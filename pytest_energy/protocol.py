@@ -43,7 +43,7 @@ class Plan:
     """Passes a round."""
     rounds: int
     warmup_s: float = 0.0
-    """Warm up with passes, at least one, for at least this long."""
+    """Warm up with passes, at least one, for this long or until a batch is as long as a round."""
     max_time_s: float | None = None
     """Bound on all rounds together; each round runs at least one pass."""
     shortest_window_s: float = 0.0
@@ -130,7 +130,7 @@ def warm_up(work: Work, plan: Plan, clock: Callable[[], float]) -> float:
         before = clock()
         work(passes)
         after = clock()
-        if after - begin >= plan.warmup_s:
+        if after - begin >= plan.warmup_s or passes >= plan.passes:
             return (after - before) / passes
         passes = min(passes * 2, plan.passes)
 
