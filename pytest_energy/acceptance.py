@@ -10,7 +10,7 @@ from typing import Final
 
 from pytest_energy.baseline import FACTS, Baseline, BaselineStore
 from pytest_energy.environment import slug as slug_of
-from pytest_energy.measurement import Measurement, Outcome, ReasonCode, Result, Run
+from pytest_energy.measurement import Measurement, Outcome, ReasonCode, Result, Run, Verdict
 
 ACCEPTED: Final[Mapping[str, frozenset[Outcome]]] = {
     "none": frozenset(),
@@ -19,6 +19,8 @@ ACCEPTED: Final[Mapping[str, frozenset[Outcome]]] = {
     "all": frozenset(Outcome) - {Outcome.INVALID},
 }
 """Outcomes that become the baseline, by the value of ``--energy-update``."""
+OF_ANOTHER_MACHINE: Final = ("identity.", "meter.")
+"""How the differences begin that do not concern what was run."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,24 @@ class Acceptance:
     """Benchmarks that cannot be a baseline, each with why."""
 
 
-def is_accepted(update: str, outcome: Outcome, measured: Measurement) -> bool:
-    """Whether ``--energy-update`` makes a result the baseline: never that of a failed test."""
-    return refusal(measured) is None and outcome in ACCEPTED[update]
+def is_accepted(update: str, verdict: Verdict, measured: Measurement, *, has_own: bool) -> bool:
+    """Whether ``--energy-update`` makes a result the baseline: never that of a failed test.
+
+    Args:
+        update: The option.
+        verdict: The gate's, on ``measured``.
+        measured: What would be the baseline.
+        has_own: Whether the machine that measured it has a baseline of it already.
+    """
+    return refusal(measured) is None and outcome_of(verdict, has_own=has_own) in ACCEPTED[update]
+
+
+def outcome_of(verdict: Verdict, *, has_own: bool) -> Outcome:
+    """The outcome by which results are accepted: what only other machines have is new on this."""
+    elsewhere = all(one.name.startswith(OF_ANOTHER_MACHINE) for one in verdict.differences)
+    if verdict.outcome is Outcome.INCOMPARABLE and elsewhere and not has_own:
+        return Outcome.NEW
+    return verdict.outcome
 
 
 def refusal(measured: Measurement) -> str | None:
@@ -50,11 +67,12 @@ def machine_of(result: Result, run: Run) -> str:
     return slug_of(identity)
 
 
-def wanted(run: Run, update: str = "all", pattern: str = "*") -> list[Result]:
+def wanted(run: Run, store: BaselineStore, update: str = "all", pattern: str = "*") -> list[Result]:
     """The results of a run that are to be accepted.
 
     Args:
         run: What was measured, perhaps elsewhere.
+        store: The baselines that there are.
         update: As for ``--energy-update``.
         pattern: Part of the test's id, or a glob.
     """
@@ -62,9 +80,13 @@ def wanted(run: Run, update: str = "all", pattern: str = "*") -> list[Result]:
     return [
         result
         for result in run.benchmarks
-        if result.verdict.outcome in outcomes
+        if outcome_of(result.verdict, has_own=_has_own(result, run, store)) in outcomes
         and (pattern in result.id or fnmatchcase(result.id, pattern))
     ]
+
+
+def _has_own(result: Result, run: Run, store: BaselineStore) -> bool:
+    return store.load(result.id, machine_of(result, run)) is not None
 
 
 def accept(run: Run, results: Collection[Result], store: BaselineStore) -> Acceptance:

@@ -39,7 +39,8 @@ def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettin
         awaited = unconfirmed(verdict, "seen once; to be measured again after the others")
         return _kept(Result.of(pooled, awaited), session)
     settled = _settled(verdict, visits, session)
-    accepted = is_accepted(session.settings.update, settled.outcome, pooled)
+    has_own = session.store.load(measured.id, session.slug) is not None
+    accepted = is_accepted(session.settings.update, settled, pooled, has_own=has_own)
     fails = not accepted and fails_test(settled, pooled, session.settings.failing)
     result = Result.of(pooled, settled.model_copy(update={"fails": fails, "accepted": accepted}))
     if accepted:

@@ -56,9 +56,7 @@ class ReasonCode(StrEnum):
     METER_FAILED = "meter-failed"
     DATA_GAP = "data-gap"
     TIME_LIMIT = "time-limit"
-    INTERRUPTED = "interrupted"
     TEST_FAILED = "test-failed"
-    MEASURED_ANEW = "measured-anew"
     NOTE = "note"
 
 
@@ -285,6 +283,8 @@ class RunInfo(Record):
     carbon: Facts = Field(default_factory=dict)
     """Intensity in g/kWh with its source and year, PUE, method."""
     notes: list[str] = Field(default_factory=list)
+    accepted: list[str] = Field(default_factory=list)
+    """Baseline files that the session wrote; paths from the tests' root folder, if within it."""
 
 
 class Run(Record):

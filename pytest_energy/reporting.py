@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,13 @@ from pytest_energy.outputs import write_outputs
 from pytest_energy.report.annotations import render_annotations
 from pytest_energy.report.terminal import summary_lines
 from pytest_energy.settings import Settings
+
+CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+
+
+def ran_all(session: pytest.Session, exitstatus: int) -> bool:
+    """Whether a session came to its end: nobody interrupted it, and ``-x`` did not stop it."""
+    return exitstatus not in CUT_SHORT and not (session.shouldstop or session.shouldfail)
 
 
 class Reporter:
@@ -33,8 +41,15 @@ class Reporter:
         if run.benchmarks:
             add_job_summary(run, os.environ)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Generator[None, None, None]:
+        """Ours comes last, below pytest's list of failures: the end of a log is read first."""
+        yield
+        self._write(terminalreporter)
+
+    def _write(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The annotations, the table, what needs attention, and where the report is."""
         if self._run is None or not self._run.benchmarks:
             return
@@ -42,6 +57,8 @@ class Reporter:
             for command in render_annotations(self._run, self._folder):
                 terminalreporter.write_line(command)
         terminalreporter.section("energy")
+        for accepted in self._run.run.accepted:
+            terminalreporter.write_line(f"energy: accepted {accepted}")
         for text, style in summary_lines(self._run, terminalreporter._tw.fullwidth):
             terminalreporter.write_line(text, **({style: True} if style else {}))
         for path in self._written:

@@ -19,12 +19,11 @@ from pytest_energy.progress import on_terminal
 from pytest_energy.protocol import Progress
 from pytest_energy.report.failure import explain
 from pytest_energy.report.junit import properties
+from pytest_energy.reporting import ran_all
 from pytest_energy.revisits import AGAIN, Revisits
 from pytest_energy.session import EnergySession
 from pytest_energy.settings import MarkerSettings, Settings, read_marker
 
-CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-"""How a session ends that did not run all its tests."""
 FIXTURE = pytest.StashKey[MeasuringEnergy]()
 MARKER = pytest.StashKey[MarkerSettings]()
 
@@ -172,27 +171,16 @@ class EnergyPlugin:
             identity = {**identity, **(facts or {})}
         return identity
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Name the baselines that were written, so that they can be committed."""
-        for path in self._session.accepted if self._session else []:
-            shown = (
-                path.relative_to(self._config.rootpath)
-                if path.is_relative_to(self._config.rootpath)
-                else path
-            )
-            terminalreporter.write_line(f"energy: accepted {shown}")
-
     @property
     def _reports(self) -> bool:
         return self._ranks is None or self._ranks.reports
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Save the results and write the reports."""
         if self._session is not None:
             if self._reports:
-                complete = exitstatus not in CUT_SHORT
+                complete = ran_all(session, exitstatus)
                 self._report(self._session.close(complete=complete))
             elif self._session.meter:
                 self._session.meter.close()

@@ -203,6 +203,7 @@ class EnergySession:
             notes=saved(self.results.values(), self.planned),
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity) if self.intensity else {},
+            accepted=[str(_within(self.root, path)) for path in dict.fromkeys(self.accepted)],
         )
         return Run(
             created=self._created,
@@ -231,6 +232,10 @@ def _intensity(settings: Settings) -> Intensity | None:
     if settings.carbon_intensity is not None:
         return given_intensity(settings.carbon_intensity)
     return country_intensity(settings.country) if settings.country else None
+
+
+def _within(folder: Path, path: Path) -> Path:
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 
 def _in_force(settings: Settings) -> Facts:

@@ -89,6 +89,7 @@ def _info(
             "idle_power_w": idle if len(runs) > 1 else runs[0].run.idle_power_w,
             "complete": all(run.run.complete for run in runs),
             "notes": notes,
+            "accepted": list(dict.fromkeys(path for run in runs for path in run.run.accepted)),
         }
     )
 

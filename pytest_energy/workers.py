@@ -22,7 +22,7 @@ import pytest
 from pytest_energy.devices import Claim, claim_gpu, lock_folder, visible_gpus
 from pytest_energy.distributed import Ranks
 from pytest_energy.measurement import save_run
-from pytest_energy.reporting import Reporter
+from pytest_energy.reporting import Reporter, ran_all
 from pytest_energy.settings import Settings
 from pytest_energy.spool import combine, read_spool, worker_file
 
@@ -107,12 +107,14 @@ class Controller:
             self._killed.append(node.gateway.id)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Put the workers' results together, and report them as one run."""
         runs = read_spool(self._folder) if self._folder.exists() else {}
         if not runs:
             return
         run = combine(list(runs.values()), list(runs), self._killed)
+        if not ran_all(session, exitstatus):
+            run = run.model_copy(update={"run": run.run.model_copy(update={"complete": False})})
         save_run(run, self._settings.json)
         self._reporter.report(run)
         shutil.rmtree(self._folder)

@@ -126,7 +126,7 @@ def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.measurement import load_run
 
     run = load_run(arguments.results)
-    done = accept(run, wanted(run, arguments.only, arguments.pattern), store)
+    done = accept(run, wanted(run, store, arguments.only, arguments.pattern), store)
     for path in done.written:
         print(f"wrote {path}")
     if not done.written:

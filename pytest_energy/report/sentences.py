@@ -18,12 +18,12 @@ def severity(result: Result) -> tuple[bool, float]:
 
 
 def comparison(result: Result, verdict: MetricVerdict) -> str:
-    """``Energy 0.900 → 0.980 ± 0.004 J/pass, +8.9 % [+7.0, +10.8] (95 %), tolerance 5 %``."""
+    """``Energy 0.900 → 0.980 ± 0.004 J/pass, +8.9 % [+7.0, +10.8] (95 % sure), tolerance 5 %``."""
     quantity = result.metrics.get(verdict.metric)
     uncertainty = quantity.uncertainty if quantity else None
     text = f"{metric(verdict.metric).label} {format.before_after(verdict, uncertainty)}"
     if verdict.change is not None:
-        sure = "" if verdict.low == verdict.high else " (95 %)"
+        sure = "" if verdict.low == verdict.high else " (95 % sure)"
         text += f", {format.change(verdict)}{sure}"
     if verdict.tolerance is not None:
         text += f", tolerance {format.tolerance(verdict.tolerance)}"
@@ -43,23 +43,38 @@ def sentence(result: Result) -> str:
     return "; ".join(dict.fromkeys(told)) or verdict.outcome.value
 
 
+UNITS = {"w": "W", "mhz": "MHz", "c": "°C", "bytes": "B"}
+"""How the last words of facts' names are written as units."""
+
+
 def difference(found: Difference) -> str:
-    """``torch 2.9 → 2.10``."""
-    name = found.name.removeprefix("context.").removeprefix("identity.").replace("_", " ")
-    return f"{name} {format.fact(found.before)} → {format.fact(found.after)}"
+    """``torch 2.9 → 2.10``; ``power limit 400 → 700 W``."""
+    words = found.name.removeprefix("context.").removeprefix("identity.").split("_")
+    unit = f" {UNITS[words.pop()]}" if len(words) > 1 and words[-1] in UNITS else ""
+    before, after = format.fact(found.before), format.fact(found.after)
+    return f"{' '.join(words)} {before} → {after}{unit}"
 
 
 def remarks(result: Result) -> list[str]:
     """Why it is likely so, and what else is different from the baseline's machine."""
-    verdict = result.verdict
-    cause = [f"likely cause: {verdict.cause}"] if verdict.cause else []
-    changed = ", ".join(difference(one) for one in verdict.context)
-    return cause + ([f"changed since the baseline: {changed}"] if changed else [])
+    return [told for told in (likely_cause(result), changed(result)) if told]
 
 
-def rerun_command(result: Result) -> str:
-    """The command that measures this benchmark alone once more."""
-    return f"pytest {shlex.quote(test_id(result))} --energy"
+def likely_cause(result: Result) -> str | None:
+    """``likely cause: power +8.0 % × time +0.9 %``."""
+    return f"likely cause: {result.verdict.cause}" if result.verdict.cause else None
+
+
+def changed(result: Result) -> str | None:
+    """``changed since the baseline: torch 2.9 → 2.10``."""
+    told = ", ".join(difference(one) for one in result.verdict.context)
+    return f"changed since the baseline: {told}" if told else None
+
+
+def rerun_command(*results: Result) -> str:
+    """The command that measures these benchmarks alone once more."""
+    ids = dict.fromkeys(shlex.quote(test_id(result)) for result in results)
+    return f"pytest {' '.join(ids)} --energy"
 
 
 def test_id(result: Result) -> str:

@@ -82,7 +82,7 @@ def _kinds(failing: Iterable[Result]) -> str:
 
 def _success(run: Run) -> tuple[str, str]:
     found, total = counts(run), len(run.benchmarks)
-    compared = sum(found.get(outcome, 0) for outcome in _COMPARED)
+    compared = sum(map(_was_compared, run.benchmarks))
     if not compared:
         return (
             "Nothing compared",
@@ -102,6 +102,14 @@ def _success(run: Run) -> tuple[str, str]:
 
 _FINE = frozenset({Outcome.UNCHANGED, Outcome.IMPROVED, Outcome.REGRESSED})
 _COMPARED = _FINE | {Outcome.INCONCLUSIVE}
+
+
+def _was_compared(result: Result) -> bool:
+    """What others spoilt is inconclusive, too, but was compared with nothing."""
+    spoilt = result.status == "invalid"
+    return result.verdict.outcome in _COMPARED and (
+        not spoilt or any(one.change is not None for one in result.verdict.metrics)
+    )
 
 
 def _of(number: int, total: int) -> str:

@@ -13,8 +13,9 @@ from pytest_energy.measurement import Outcome, Result, Run
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.metrics import metric
 from pytest_energy.report.sentences import (
+    changed,
     comparison,
-    remarks,
+    likely_cause,
     rerun_command,
     sentence,
     severity,
@@ -23,7 +24,7 @@ from pytest_energy.report.summary import JOULELESS, deciding_metric, headline
 from pytest_energy.report.table import NARROW, Column, filled
 
 WORST = 3
-"""How many regressions are told in full: more would push the first one out of sight."""
+"""How many regressions are told in full: with more the section would not fit into 20 lines."""
 NAMED = 5
 """How many benchmarks are named that share one remark."""
 NARROWEST_NAME = 20
@@ -127,16 +128,22 @@ def _unmeasured(results: Sequence[Result], names: Names) -> Iterator[Line]:
 
 
 def _incomparable(results: Sequence[Result], names: Names) -> Iterator[Line]:
-    found = _having(results, Outcome.INCOMPARABLE)
+    found = _open(results, Outcome.INCOMPARABLE)
     yield from _grouped("not comparable with their baselines", "yellow", found, names)
+    machines = [one for result in found for one in result.verdict.differences]
+    if any(one.name.startswith("identity.") for one in machines):
+        yield Line("  → a machine without baselines of its own gets them by --energy-update=new")
 
 
 def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
     found = _having(results, Outcome.INCONCLUSIVE)
-    yield from _section("inconclusive: too uncertain to decide", "yellow", found)
-    for result in found:
+    spoilt = [result for result in found if result.status == "invalid"]
+    yield from _grouped("inconclusive: others used the device", "yellow", spoilt, names)
+    undecided = [result for result in found if result.status != "invalid"]
+    yield from _section("inconclusive: too uncertain to decide", "yellow", undecided)
+    for result in undecided:
         yield Line(f"  {names[result.id]}: {sentence(result)}")
-    if found:
+    if undecided:
         yield Line("  → which changes these can see, and what it takes: pytest-energy power")
 
 
@@ -155,25 +162,38 @@ def _regressed(results: Sequence[Result], names: Names) -> Iterator[Line]:
         yield from _regression(result)
     if len(found) > WORST:
         yield Line(f"  and {len(found) - WORST} more: see the table above and the report")
+    for told in dict.fromkeys(changed(result) for result in found[:WORST]):
+        if told:
+            yield Line(f"  {told}")
+    yield from _what_next(found)
 
 
 def _regression(result: Result) -> Iterator[Line]:
     decisive = deciding_metric(result)
     yield Line(f"  {result.id}", "bold")
     if decisive is not None:
-        yield Line(f"    {comparison(result, decisive)}", "red")
-    others = [
-        metric(one.metric).label
-        for one in result.verdict.metrics
-        if one.outcome is Outcome.REGRESSED and one.tolerance is not None and one is not decisive
-    ]
-    if others:
-        yield Line(f"    regressed as well: {', '.join(others)}")
-    for remark in remarks(result):
-        yield Line(f"    {remark}")
-    command = rerun_command(result)
-    yield Line(f"    → measure again: {command}")
-    yield Line(f"    → meant to be so? accept it: {command} --energy-update")
+        others = [
+            metric(one.metric).label
+            for one in result.verdict.metrics
+            if one.outcome is Outcome.REGRESSED and one.tolerance is not None and one != decisive
+        ]
+        as_well = f"; as well: {', '.join(others)}" if others else ""
+        yield Line(f"    {comparison(result, decisive)}{as_well}", "red")
+    if cause := likely_cause(result):
+        yield Line(f"    {cause}")
+
+
+def _what_next(regressed: Sequence[Result]) -> Iterator[Line]:
+    if not regressed:
+        return
+    if len(regressed) > NAMED:
+        command = rerun_command(regressed[0])
+        yield Line(f"  → measure the first one again: {command}")
+        yield Line("  → meant to be so? accept it: the same with --energy-update")
+        return
+    it = "it" if len(regressed) == 1 else "them"
+    yield Line(f"  → measure {it} again: {rerun_command(*regressed)}")
+    yield Line(f"  → meant to be so? accept {it}: the same with --energy-update")
 
 
 def _grouped(title: str, style: str, results: Sequence[Result], names: Names) -> Iterator[Line]:

@@ -1,236 +1,226 @@
-"""What becomes of a suite: every outcome in one session, its exit status and its messages."""
+"""What becomes of a suite on simulated cards: outcomes, exit statuses, and every message.
+
+What is printed is held against ``snapshots/``, figures aside.
+"""
 
 from __future__ import annotations
 
 import json
-import re
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.plugin.conftest import METER
+from pytest_energy.testing import PROFILES, SimulatedNvml
+from tests.plugin.snapshots import assert_as_kept, wording
 
 pytestmark = pytest.mark.slow
 
-SUITE = """
-import json, random
+CARD = replace(PROFILES["ada"], name="NVIDIA H100", idle_w=10.0, counter_tick_s=0.005)
+"""Its counter ticks often, so that windows may be short."""
+OTHER_CARD = replace(CARD, name="NVIDIA H200", power_limit_w=700.0)
+
+CONFTEST = '''
+import json, os, random, time
 from pathlib import Path
-import pytest
-from scripted_meter import work
+from pytest_energy.testing import Machine
 
 FACTORS = json.loads(Path("factors.json").read_text())
-
-@pytest.mark.parametrize("name", ["same", "up", "down"])
-def test_it(energy, name):
-    energy(work, 0.01 * FACTORS.get(name, 1))
-
 SCATTER = random.Random(7)
+MACHINE = Machine.attached()
 
-def test_noisy(energy):
-    energy(lambda: work(0.01 * SCATTER.choice([0.1, 0.1, 3])))
+
+def draw(name):
+    """200 W for a quarter of a second to the nanosecond, whenever the sleeper wakes."""
+    power_w = 200.0 * FACTORS.get(name, 1.0)
+    if name == "noisy" and name in FACTORS:
+        power_w *= SCATTER.uniform(0.5, 1.5)
+    cards = [MACHINE.uuid(card) for card in range(MACHINE.device_count)]
+    card = cards.index(os.environ.get("CUDA_VISIBLE_DEVICES", cards[0]))
+    begun_s = MACHINE.set_power(power_w, card)
+    MACHINE.set_power(10.0, card, begun_s + 0.25)
+    time.sleep(0.25)
+'''
+SUITE = """
+import os, signal
+from pathlib import Path
+import pytest
+from conftest import FACTORS, MACHINE, draw
+
+
+@pytest.mark.parametrize("name", ["same", "up", "down", "noisy"])
+def test_it(energy, name):
+    energy.pedantic(draw, (name,), rounds=3)
+
+
+def test_shared(energy):
+    if "shared" in FACTORS:
+        MACHINE.add_process(4_000_000)  # somebody else's
+    energy.pedantic(draw, ("shared",), rounds=3)
+
+
+def test_killed(energy):
+    energy.pedantic(draw, ("killed",), rounds=3)
+    if "killed" in FACTORS:
+        os.kill(os.getpid(), signal.SIGKILL)
 """
+CI = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITLAB_CI", "CUDA_VISIBLE_DEVICES")
+"""Variables of this test run's surroundings that would show in the sessions."""
+PLUGINS = ("-p", "xdist", "-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin")
+"""What the runs load, and nothing else, which takes time."""
 
 
-class Folder:
-    """A project with a scripted meter, kept between the sessions of a module."""
+class Suite:
+    """A folder with the suite, kept between the sessions of this module."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        info = path / "scripted_meter-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            "Metadata-Version: 2.1\nName: scripted-meter\nVersion: 1.0\n"
-        )
-        (info / "entry_points.txt").write_text(
-            "[pytest_energy.meters]\nscripted = scripted_meter:open_meter\n"
-        )
-        (path / "scripted_meter.py").write_text(METER)
+        (path / "conftest.py").write_text(CONFTEST)
         (path / "test_suite.py").write_text(SUITE)
         (path / "pytest.ini").write_text("[pytest]\n")
 
-    def run(
-        self, *arguments: str, factors: dict[str, float] | None = None, **script: Any
-    ) -> subprocess.CompletedProcess[str]:
-        """One session; ``factors`` multiply the joules of benchmarks, ``script`` is the meter's."""
-        default = {
-            "power_w": 100.0,
-            "device": "Scripted Card",
-            "estimated": False,
-            "uncertainty": 0.001,
-            "faults": [],
-            "unavailable": "",
-        }
-        (self.path / "scripted.json").write_text(json.dumps({**default, **script}))
-        (self.path / "factors.json").write_text(json.dumps(factors or {}))
-        command = [sys.executable, "-m", "pytest", "--energy", "--energy-meter=scripted"]
-        command.append("--energy-scale=small")
+    def run(self, *arguments: str, **factors: float) -> subprocess.CompletedProcess[str]:
+        """One session on the machine that is there; ``factors`` multiply the joules of tests."""
+        (self.path / "factors.json").write_text(json.dumps(factors))
+        alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "100"}
         return subprocess.run(
-            [*command, "-p", "no:hypothesispytest", "-p", "no:anyio", *arguments],
+            [sys.executable, "-m", "pytest", "--energy", *PLUGINS, *arguments],
             cwd=self.path,
+            env={name: value for name, value in os.environ.items() if name not in CI} | alone,
             capture_output=True,
             text=True,
             check=False,
         )
 
-    def outcomes(self) -> dict[str, str]:
-        """The outcome of each benchmark of the last session, by the name of its test."""
-        run = json.loads((self.path / ".energy" / "results.json").read_text())
-        return {
-            one["id"].partition("::")[2]: one["verdict"]["outcome"] for one in run["benchmarks"]
-        }
-
-    def remember_runs(self, count: int) -> None:
-        """Let every baseline have accepted so many runs like its first, with a scatter of 0.3 %."""
-        for path in (self.path / "baselines").glob("scripted-card/*/*.json"):
+    def remember_runs(self) -> None:
+        """Let every baseline know the scatter between runs: 0.3 %, from six of them."""
+        for path in (self.path / "baselines").glob("nvidia-h100/*/*.json"):
             kept = json.loads(path.read_text())
             first = kept["accepted"][0]
-            kept["accepted"] = [
-                {
-                    **first,
-                    "values": {
-                        name: value * (1 + 0.003 * (number % 3 - 1))
-                        for name, value in first["values"].items()
-                    },
-                }
-                for number in range(count)
-            ]
+            kept["accepted"] = [_scaled(first, 1 + 0.003 * (number % 3 - 1)) for number in range(6)]
             path.write_text(json.dumps(kept))
 
+    def baselines(self) -> dict[Path, str]:
+        """The text of every baseline."""
+        folder = self.path / "baselines"
+        return {path.relative_to(folder): path.read_text() for path in folder.rglob("*.json")}
+
+    def results(self) -> dict[str, Any]:
+        """The results of the last session."""
+        return dict(json.loads((self.path / ".energy" / "results.json").read_text("utf-8")))
+
+    def outcomes(self) -> dict[str, str]:
+        """The outcome of each benchmark of the last session, by the name of its test."""
+        return {
+            one["id"].partition("::")[2]: one["verdict"]["outcome"]
+            for one in self.results()["benchmarks"]
+        }
+
+
+def _scaled(run: dict[str, Any], factor: float) -> dict[str, Any]:
+    return {**run, "values": {name: value * factor for name, value in run["values"].items()}}
+
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """A project whose four benchmarks have accepted six runs each."""
-    made = Folder(tmp_path_factory.mktemp("project"))
-    first = made.run("--energy-update=new")
-    assert first.returncode == 0, first.stdout
-    assert set(made.outcomes().values()) == {"new"}
-    made.remember_runs(6)
-    return made
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Suite:
+    """The suite with its baselines, made on one card."""
+    suite = Suite(tmp_path_factory.mktemp("suite"))
+    with SimulatedNvml(CARD):
+        done = suite.run("--energy-update=new")
+    assert done.returncode == 0, done.stdout
+    suite.remember_runs()
+    return suite
 
 
-@pytest.fixture(scope="module")
-def changed(folder: Folder) -> tuple[subprocess.CompletedProcess[str], dict[str, str]]:
-    """The session in which one benchmark needs 8 % more, one 8 % less, and one is noisy."""
-    done = folder.run("-v", "--junitxml=junit.xml", factors={"up": 1.08, "down": 0.92})
-    return done, folder.outcomes()
+@pytest.fixture
+def suite(recorded: Suite) -> Iterator[Suite]:
+    """The same on a machine with that card."""
+    with SimulatedNvml(CARD):
+        yield recorded
 
 
-Changed = tuple[subprocess.CompletedProcess[str], dict[str, str]]
+def test_no_baseline(suite: Suite) -> None:
+    """A first run passes and says what to do next."""
+    done = suite.run("-k", "same or up", "--energy-baselines=none")
+    assert done.returncode == 0
+    assert set(suite.outcomes().values()) == {"new"}
+    assert_as_kept(wording(done.stdout, "energy"), "no-baseline")
 
 
-def test_each_benchmark_has_its_outcome(changed: Changed) -> None:
-    """+8 % has regressed, −8 % has improved, noise is undecided; only the first fails."""
-    done, outcomes = changed
-    assert outcomes == {
-        "test_it[same]": "unchanged",
-        "test_it[up]": "regressed",
-        "test_it[down]": "improved",
-        "test_noisy": "inconclusive",
-    }
+def test_unchanged(suite: Suite) -> None:
+    """The same joules pass."""
+    done = suite.run("-k", "same")
+    assert done.returncode == 0
+    assert suite.outcomes() == {"test_it[same]": "unchanged"}
+    assert_as_kept(wording(done.stdout, "energy"), "unchanged")
+
+
+def test_eight_percent_more_fails_until_it_is_gone(suite: Suite) -> None:
+    """Beyond the tolerance of 5 % a test fails, and ``--lf`` runs it alone and finds it again."""
+    done = suite.run("-k", "same or up", up=1.08)
     assert done.returncode == 1
-    assert "1 failed, 3 passed" in done.stdout
-
-
-def test_a_suspect_is_measured_again_after_the_others(changed: Changed, folder: Folder) -> None:
-    """Its first run is no failure yet; its second comes last, and only that one counts."""
-    lines = [line for line in changed[0].stdout.splitlines() if "test_suite.py::" in line]
-    suspect = next(index for index, line in enumerate(lines) if "[up] SUSPECT" in line)
-    failed = next(index for index, line in enumerate(lines) if "[up] FAILED" in line)
-    others = [index for index, line in enumerate(lines) if "[down] PASSED" in line]
-    assert suspect < others[0] < failed
-    junit = (folder.path / "junit.xml").read_text("utf-8")
-    assert junit.count("<testcase") == 4
-    assert junit.count("<failure") == 1
-
-
-def test_the_last_lines_say_what_to_do(changed: Changed) -> None:
-    """What got worse, by how much, how sure, likely why and what to type: in the last 20 lines."""
-    tail = "\n".join(changed[0].stdout.splitlines()[-20:])
-    for told in ("test_it[up]", "+8.0 %", "tolerance 5 %", "likely cause", "--energy-update"):
-        assert told in tail
-
-
-def test_the_failure_message(changed: Changed) -> None:
-    """Word for word, but for digits that depend on the machine."""
-    lines = changed[0].stdout.splitlines()
-    start = lines.index("test_suite.py::test_it[up]: energy regressed")
-    energy = (
-        r"  Energy: 1\.0+ ± 0\.00\d* J/call → 1\.080+ ± 0\.00\d* J/call:"
-        r" \+8\.0 % \[\+5\.\d, \+10\.\d\] \(at least 95 % sure\), tolerance 5 %"
-    )
-    assert re.fullmatch(energy, lines[start + 1])
-    assert re.fullmatch(r"  likely cause: power .+ % × time .+ %", lines[start + 2])
-    assert lines[start + 3 : start + 6] == [
-        "  measured again after the others: 2 visits, 6 rounds together",
-        "  measure again:  pytest 'test_suite.py::test_it[up]' --energy",
-        "  accept it:      pytest 'test_suite.py::test_it[up]' --energy --energy-update",
+    assert suite.outcomes() == {"test_it[same]": "unchanged", "test_it[up]": "regressed"}
+    (energy,) = [
+        one
+        for one in suite.results()["benchmarks"][1]["verdict"]["metrics"]
+        if one["metric"] == "energy_j"
     ]
+    assert energy["change"] == pytest.approx(0.08, abs=0.005)
+    assert_as_kept(wording(done.stdout, "FAILURES"), "regressed")
+    again = suite.run("--lf", up=1.08)
+    assert again.returncode == 1
+    assert suite.outcomes() == {"test_it[up]": "regressed"}
+    assert_as_kept(wording(again.stdout, "FAILURES"), "last-failed")
+    assert suite.run("--lf").returncode == 0
 
 
-def _message(done: subprocess.CompletedProcess[str], told: Sequence[str]) -> None:
-    for text in told:
-        assert text in done.stdout, done.stdout
-
-
-def test_a_gpu_in_use_by_others_is_inconclusive(folder: Folder) -> None:
-    """It is measured again, and passes if that does not help; strict mode fails it."""
-    done = folder.run("-k", "same", faults=["contended"])
+def test_eight_percent_less_has_improved(suite: Suite) -> None:
+    """It passes, and is not accepted by itself."""
+    done = suite.run("-k", "down", down=0.92)
     assert done.returncode == 0
-    assert folder.outcomes() == {"test_it[same]": "inconclusive"}
-    _message(done, ["1 passed", "1 suspect", "scripted contended"])
+    assert suite.outcomes() == {"test_it[down]": "improved"}
+    assert_as_kept(wording(done.stdout, "energy"), "improved")
 
 
-def test_policies_fail_what_could_not_be_measured(folder: Folder) -> None:
-    """--energy-fail-on=invalid fails it, under a headline of its own."""
-    done = folder.run("-k", "same", "--energy-fail-on=regressed,invalid", faults=["counter-reset"])
-    assert done.returncode == 1
-    _message(done, ["could not measure test_suite.py::test_it[same]: invalid", "counter-reset"])
-
-
-def test_another_card_is_incomparable(folder: Folder) -> None:
-    """Twice the joules on another card fail nothing, and the card is named."""
-    done = folder.run("-k", "same", device="Other Card", power_w=200.0)
+def test_noisy(suite: Suite) -> None:
+    """What is too uncertain to decide is inconclusive after all its visits, and passes."""
+    done = suite.run("-k", "noisy", noisy=1.0)
     assert done.returncode == 0
-    assert folder.outcomes() == {"test_it[same]": "incomparable"}
-    _message(done, ["Scripted Card → Other Card"])
+    assert suite.outcomes() == {"test_it[noisy]": "inconclusive"}
+    assert_as_kept(wording(done.stdout, "energy"), "noisy")
 
 
-def test_the_papers_protocol_looks_once(folder: Folder) -> None:
-    """With --energy-protocol=paper nothing is measured again."""
-    done = folder.run("-k", "up", "--energy-protocol=paper", factors={"up": 1.08})
-    assert done.returncode == 1
-    assert "suspect" not in done.stdout
+def test_contended(suite: Suite) -> None:
+    """A card that somebody else uses decides nothing, whatever the joules."""
+    done = suite.run("-k", "shared", shared=2.0)
+    assert done.returncode == 0
+    assert suite.outcomes() == {"test_shared": "inconclusive"}
+    assert_as_kept(wording(done.stdout, "energy"), "contended")
 
 
-def test_last_failed_repeats_the_regression(folder: Folder) -> None:
-    """--lf runs what failed, suspects or not, and finds it again."""
-    folder.run("-k", "up or same", factors={"up": 1.08})
-    done = folder.run("--lf", factors={"up": 1.08})
-    assert done.returncode == 1
-    assert folder.outcomes() == {"test_it[up]": "regressed"}
+def test_other_card(recorded: Suite) -> None:
+    """Twice the joules on another card fail nothing, and each difference is named."""
+    with SimulatedNvml(OTHER_CARD):
+        done = recorded.run("-k", "same", same=2.0)
+    assert done.returncode == 0
+    assert recorded.outcomes() == {"test_it[same]": "incomparable"}
+    assert_as_kept(wording(done.stdout, "energy"), "other-card")
 
 
-def test_tolerances_come_from_a_table(folder: Folder) -> None:
-    """pyproject.toml widens the tolerance of one benchmark; a fault in it stops the session."""
-    table = folder.path / "pyproject.toml"
-    try:
-        table.write_text('[tool.pytest-energy.tolerances]\n"*[[]up]" = 0.2\n"*[up]" = 0.2\n')
-        done = folder.run("-k", "up", factors={"up": 1.08})
+def test_another_card_gets_baselines_of_its_own(recorded: Suite) -> None:
+    """What only another card has is new on this one: accepted as such, beside the other's."""
+    before = recorded.baselines()
+    with SimulatedNvml(OTHER_CARD):
+        done = recorded.run("-k", "same", "--energy-update=new", same=2.0)
         assert done.returncode == 0
-        assert folder.outcomes() == {"test_it[up]": "unchanged"}
-        table.write_text('[tool.pytest-energy.tolerances]\n"*" = "x"\n')
-        done = folder.run("-k", "up")
-        assert done.returncode == pytest.ExitCode.USAGE_ERROR
-        assert "not a table of tolerances" in done.stderr
-    finally:
-        table.unlink()
-
-
-def test_a_tolerance_that_cannot_be_seen_is_warned_of(folder: Folder) -> None:
-    """At collection, with what can be seen there."""
-    done = folder.run("-k", "same", "--energy-tolerance=0.1%")
-    _message(done, ["energy: test_suite.py::test_it[same]: a tolerance of 0.10% asks for more"])
+        made = recorded.baselines().keys() - before.keys()
+        assert {str(path) for path in made} == {"nvidia-h200/test_suite/test_it--same.json"}
+        assert_as_kept(wording(done.stdout, "energy"), "other-card-accepted")
+        recorded.run("-k", "same", "--energy-update=new", same=2.0)
+        assert recorded.outcomes() == {"test_it[same]": "unchanged"}
+    assert {path: recorded.baselines()[path] for path in before} == before

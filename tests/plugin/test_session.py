@@ -197,3 +197,35 @@ def test_an_output_that_cannot_be_written_takes_no_other_along(project: Project)
     result = project.run("--energy-html=taken", "--energy-markdown=summary.md")
     result.stdout.fnmatch_lines(["*could not write *taken: *directory*"])
     assert project.path("summary.md").exists()
+
+
+def test_an_interrupted_run_keeps_what_was_finished(project: Project) -> None:
+    """After Ctrl-C the finished benchmarks are reported, and the run says that it did not end."""
+    project.write(
+        CALL
+        + """
+def test_stopped(energy):
+    energy(work, 0.01)
+    raise KeyboardInterrupt
+"""
+    )
+    result = project.run()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    results = project.results()
+    assert [one["id"] for one in results["benchmarks"]] == [
+        f"test_it.py::test_it[{n}]" for n in (1, 2, 3)
+    ]
+    assert results["run"]["complete"] is False
+    result.stdout.fnmatch_lines(["*The run did not finish; this is what was done.*", "*wrote*html"])
+
+
+@pytest.mark.parametrize("workers", [[], ["-n1"]])
+def test_a_run_that_stops_at_the_first_failure_is_incomplete(
+    project: Project, workers: list[str]
+) -> None:
+    """With -x what was not run is not there, and the run says so."""
+    project.write(CALL + "    assert n != 2\n")
+    project.run("-x", *workers)
+    results = project.results()
+    assert "test_it.py::test_it[1]" in [one["id"] for one in results["benchmarks"]]
+    assert results["run"]["complete"] is False

@@ -64,11 +64,11 @@ def test_regression_is_the_last_section(make_run, make_result):
     assert lines[-9:] == [
         "regressed (1)",
         f"  {id}",
-        "    Energy 1.000 → 1.090 ± 0.004 J/pass, +9.0 % [+7.0, +11.0] (95 %), tolerance 5 %",
+        "    Energy 1.000 → 1.090 ± 0.004 J/pass, +9.0 % [+7.0, +11.0] (95 % sure), tolerance 5 %",
         "    likely cause: power +9 %, time unchanged",
-        "    changed since the baseline: torch 2.9.0 → 2.10.0",
-        f"    → measure again: pytest '{id}' --energy",
-        f"    → meant to be so? accept it: pytest '{id}' --energy --energy-update",
+        "  changed since the baseline: torch 2.9.0 → 2.10.0",
+        f"  → measure it again: pytest '{id}' --energy",
+        "  → meant to be so? accept it: the same with --energy-update",
         "",
         "✗ Gate failed: 1 of 2 benchmarks use more energy than the baseline beyond 5 %.",
     ]
@@ -96,7 +96,33 @@ def test_many_regressions_leave_the_worst_in_sight(make_run, make_result):
     lines = texts(make_run(*results))
     told = [line.strip() for line in lines if line.startswith("  a.py::")]
     assert told == ["a.py::test_15", "a.py::test_14", "a.py::test_13"]
-    assert lines[-3] == f"  and {10 - WORST} more: see the table above and the report"
+    assert lines[-5:-2] == [
+        f"  and {10 - WORST} more: see the table above and the report",
+        "  → measure the first one again: pytest a.py::test_15 --energy",
+        "  → meant to be so? accept it: the same with --energy-update",
+    ]
+
+
+def test_a_few_regressions_share_what_to_do(make_run, make_result):
+    """Two are told with one command for both, and what changed for both is said once."""
+    context = [Difference(name="context.torch", before="2.9", after="2.10")]
+    metrics = make_result(Outcome.REGRESSED).verdict.metrics
+    verdict = Verdict(outcome=Outcome.REGRESSED, fails=True, metrics=metrics, context=context)
+    results = [make_result(Outcome.REGRESSED, id=f"a.py::test_{n}", verdict=verdict) for n in "ab"]
+    assert texts(make_run(*results))[-5:-2] == [
+        "  changed since the baseline: torch 2.9 → 2.10",
+        "  → measure them again: pytest a.py::test_a a.py::test_b --energy",
+        "  → meant to be so? accept them: the same with --energy-update",
+    ]
+
+
+def test_all_that_regressed_is_named(make_run, make_result):
+    """The energy is told with its figures; what else is worse is named behind it."""
+    regressed = make_result(Outcome.REGRESSED).verdict.metrics
+    latency = regressed[0].model_copy(update={"metric": "latency_s"})
+    verdict = Verdict(outcome=Outcome.REGRESSED, fails=True, metrics=[*regressed, latency])
+    lines = texts(make_run(make_result(Outcome.REGRESSED, verdict=verdict)))
+    assert row_of(lines, "(95 % sure)").endswith("tolerance 5 %; as well: Latency")
 
 
 def test_one_cause_for_many_benchmarks_is_told_once(make_run, make_result):
@@ -124,7 +150,8 @@ def test_incomparable_names_each_difference(make_run, make_result):
         ],
     )
     lines = texts(make_run(make_result(Outcome.INCOMPARABLE, verdict=verdict)))
-    assert lines[-3].endswith("device NVIDIA A100 → NVIDIA H200; power limit w 400 → 700")
+    assert lines[-4].endswith("device NVIDIA A100 → NVIDIA H200; power limit 400 → 700 W")
+    assert lines[-3].endswith("--energy-update=new")
 
 
 def test_estimates_are_called_estimates(make_run, make_result):

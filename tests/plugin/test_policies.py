@@ -1,0 +1,155 @@
+"""What a user may choose: which outcomes fail, how often is looked, tolerances from a table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plugin.conftest import METER
+
+pytestmark = pytest.mark.slow
+
+SUITE = """
+import json
+from pathlib import Path
+import pytest
+from scripted_meter import work
+
+FACTORS = json.loads(Path("factors.json").read_text())
+
+@pytest.mark.parametrize("name", ["same", "up", "down"])
+def test_it(energy, name):
+    energy(work, 0.01 * FACTORS.get(name, 1))
+"""
+
+
+class Folder:
+    """A project with a scripted meter, kept between the sessions of a module."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        info = path / "scripted_meter-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            "Metadata-Version: 2.1\nName: scripted-meter\nVersion: 1.0\n"
+        )
+        (info / "entry_points.txt").write_text(
+            "[pytest_energy.meters]\nscripted = scripted_meter:open_meter\n"
+        )
+        (path / "scripted_meter.py").write_text(METER)
+        (path / "test_suite.py").write_text(SUITE)
+        (path / "pytest.ini").write_text("[pytest]\n")
+
+    def run(
+        self, *arguments: str, factors: dict[str, float] | None = None, **script: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """One session; ``factors`` multiply the joules of benchmarks, ``script`` is the meter's."""
+        default = {
+            "power_w": 100.0,
+            "device": "Scripted Card",
+            "estimated": False,
+            "uncertainty": 0.001,
+            "faults": [],
+            "unavailable": "",
+        }
+        (self.path / "scripted.json").write_text(json.dumps({**default, **script}))
+        (self.path / "factors.json").write_text(json.dumps(factors or {}))
+        command = [sys.executable, "-m", "pytest", "--energy", "--energy-meter=scripted"]
+        command.append("--energy-scale=small")
+        return subprocess.run(
+            [*command, "-p", "no:hypothesispytest", "-p", "no:anyio", *arguments],
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def outcomes(self) -> dict[str, str]:
+        """The outcome of each benchmark of the last session, by the name of its test."""
+        run = json.loads((self.path / ".energy" / "results.json").read_text())
+        return {
+            one["id"].partition("::")[2]: one["verdict"]["outcome"] for one in run["benchmarks"]
+        }
+
+    def remember_runs(self, count: int) -> None:
+        """Let every baseline have accepted so many runs like its first, with a scatter of 0.3 %."""
+        for path in (self.path / "baselines").glob("scripted-card/*/*.json"):
+            kept = json.loads(path.read_text())
+            first = kept["accepted"][0]
+            kept["accepted"] = [
+                {
+                    **first,
+                    "values": {
+                        name: value * (1 + 0.003 * (number % 3 - 1))
+                        for name, value in first["values"].items()
+                    },
+                }
+                for number in range(count)
+            ]
+            path.write_text(json.dumps(kept))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """A project whose three benchmarks have accepted six runs each."""
+    made = Folder(tmp_path_factory.mktemp("project"))
+    first = made.run("--energy-update=new")
+    assert first.returncode == 0, first.stdout
+    assert set(made.outcomes().values()) == {"new"}
+    made.remember_runs(6)
+    return made
+
+
+def test_a_suspect_is_measured_again_after_the_others(folder: Folder) -> None:
+    """Its first run is no failure yet; its second comes last, and only that one counts."""
+    done = folder.run("-v", "--junitxml=junit.xml", factors={"up": 1.08})
+    lines = [line for line in done.stdout.splitlines() if "test_suite.py::" in line]
+    suspect = next(index for index, line in enumerate(lines) if "[up] SUSPECT" in line)
+    failed = next(index for index, line in enumerate(lines) if "[up] FAILED" in line)
+    others = [index for index, line in enumerate(lines) if "[down] PASSED" in line]
+    assert suspect < others[0] < failed
+    junit = (folder.path / "junit.xml").read_text("utf-8")
+    assert junit.count("<testcase") == 3
+    assert junit.count("<failure") == 1
+
+
+def test_policies_fail_what_could_not_be_measured(folder: Folder) -> None:
+    """--energy-fail-on=invalid fails it, under a headline of its own."""
+    done = folder.run("-k", "same", "--energy-fail-on=regressed,invalid", faults=["counter-reset"])
+    assert done.returncode == 1
+    assert "could not measure test_suite.py::test_it[same]: invalid" in done.stdout
+    assert "counter-reset" in done.stdout
+
+
+def test_the_papers_protocol_looks_once(folder: Folder) -> None:
+    """With --energy-protocol=paper nothing is measured again."""
+    done = folder.run("-k", "up", "--energy-protocol=paper", factors={"up": 1.08})
+    assert done.returncode == 1
+    assert "suspect" not in done.stdout
+
+
+def test_tolerances_come_from_a_table(folder: Folder) -> None:
+    """pyproject.toml widens the tolerance of one benchmark; a fault in it stops the session."""
+    table = folder.path / "pyproject.toml"
+    try:
+        table.write_text('[tool.pytest-energy.tolerances]\n"*[[]up]" = 0.2\n"*[up]" = 0.2\n')
+        done = folder.run("-k", "up", factors={"up": 1.08})
+        assert done.returncode == 0
+        assert folder.outcomes() == {"test_it[up]": "unchanged"}
+        table.write_text('[tool.pytest-energy.tolerances]\n"*" = "x"\n')
+        done = folder.run("-k", "up")
+        assert done.returncode == pytest.ExitCode.USAGE_ERROR
+        assert "not a table of tolerances" in done.stderr
+    finally:
+        table.unlink()
+
+
+def test_a_tolerance_that_cannot_be_seen_is_warned_of(folder: Folder) -> None:
+    """At collection, with what can be seen there."""
+    done = folder.run("-k", "same", "--energy-tolerance=0.1%")
+    assert "energy: test_suite.py::test_it[same]: a tolerance of 0.10% asks for more" in done.stdout
