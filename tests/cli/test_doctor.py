@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -27,33 +31,46 @@ def test_a_machine_without_a_gpu_says_just_that(
     assert "install the NVIDIA driver" in told
 
 
-def test_a_gpu_is_told_with_its_sources_and_its_resolution(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+ON_A_CLOCK_OF_ITS_OWN = """
+import sys
+from pytest_energy.cli import doctor, main
+
+doctor.meter_names = lambda: ("nvml",)
+sys.exit(main(["doctor", *sys.argv[1:]]))
+"""
+
+
+def diagnosis(*arguments: str) -> str:
+    """What the doctor says of a simulated Ada card, where nothing can hold it up."""
+    with SimulatedNvml("ada", virtual_clock=True) as machine:
+        return subprocess.run(
+            [sys.executable, "-c", ON_A_CLOCK_OF_ITS_OWN, *arguments],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+
+
+def test_a_gpu_is_told_with_its_sources_and_its_resolution() -> None:
     """Device, driver, source, tick, idle power, noise and the shortest window for 1 %."""
-    only_nvml(monkeypatch)
-    with SimulatedNvml("ada"):
-        assert main(["doctor"]) == 0
-    told = capsys.readouterr().out
+    told = diagnosis()
     for expected in (
         "RTX 4090",
         "560.35.03",
         "source: counter",
-        "tick: 106",
+        "idle power of gpu0",
         "noise",
         "1% at idle",
     ):
         assert expected in told
+    (tick_ms,) = re.findall(r"tick: (\S+) ms", told)
+    assert float(tick_ms) == pytest.approx(106, rel=0.01)
 
 
-def test_the_same_as_json(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_same_as_json() -> None:
     """Everything as data, with the budget's largest term named."""
-    only_nvml(monkeypatch)
-    with SimulatedNvml("ada"):
-        assert main(["doctor", "--json"]) == 0
-    (meter,) = json.loads(capsys.readouterr().out)["meters"]
+    (meter,) = json.loads(diagnosis("--json"))["meters"]
     assert meter["available"] is True
     assert meter["tick_s"] == pytest.approx(0.106, rel=0.01)
     assert meter["idle_power"]["gpu0"]["value"] == pytest.approx(20.0, rel=0.05)
