@@ -24,12 +24,8 @@ from pytest_energy.measurement import (
     RunInfo,
     save_run,
 )
-from pytest_energy.meters.base import (
-    Meter,
-    MeterRequest,
-    MeterUnavailableError,
-    open_meter,
-)
+from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
+from pytest_energy.meters.registry import open_meter
 from pytest_energy.revision import Revision, read_revision
 from pytest_energy.savings import saved
 from pytest_energy.settings import Scale, Settings

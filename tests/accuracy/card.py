@@ -22,7 +22,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from pytest_energy.measurement import ReasonCode
-from pytest_energy.meters.base import Meter, MeterRequest, open_meter
+from pytest_energy.meters.base import Meter, MeterRequest
 from pytest_energy.meters.nvml import library
 from pytest_energy.meters.nvml.samples import read_power, read_ring
 from pytest_energy.meters.nvml.selection import Device, select_devices
@@ -33,6 +33,7 @@ from pytest_energy.meters.nvml.sensors import (
     THROTTLES,
     counter_of,
 )
+from pytest_energy.meters.registry import open_meter
 from pytest_energy.window import measure_round, synchronizer
 
 Load = Callable[[float], None]

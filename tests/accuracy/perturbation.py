@@ -20,7 +20,8 @@ from pathlib import Path
 
 from rivals import PollingThread
 
-from pytest_energy.meters.base import MeterRequest, open_meter
+from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.registry import open_meter
 from pytest_energy.window import measure_round
 
 PASS_S = 0.001

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 
 import pynvml
 
-from pytest_energy.meters.base import MeterRequest, open_meter
+from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import Machine
 from pytest_energy.window import measure_round
 

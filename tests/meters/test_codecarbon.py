@@ -9,8 +9,9 @@ import pytest
 
 from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters import codecarbon as estimate
-from pytest_energy.meters.base import MeterRequest, MeterUnavailableError, open_meter
+from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.codecarbon import CodeCarbonMeter, Processor
+from pytest_energy.meters.registry import open_meter
 
 PROCESSOR = Processor(model="Example 9000", tdp_w=100.0, sockets=1, threads=4)
 
@@ -157,7 +158,8 @@ def refuse(event, arguments):
         raise SystemExit(f"{event} {arguments}")
 
 sys.addaudithook(refuse)
-from pytest_energy.meters.base import MeterRequest, open_meter
+from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.registry import open_meter
 
 meter = open_meter("codecarbon", MeterRequest(country="DEU"))
 edge = meter.begin()

@@ -7,11 +7,12 @@ import pytest
 
 from pytest_energy.errors import UsageError
 from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
-from pytest_energy.meters import base
 from pytest_energy.meters import nvml as nvml_meter
 from pytest_energy.meters import rapl as rapl_meter
-from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading, open_meter
+from pytest_energy.meters import registry
+from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.combined import CombinedMeter
+from pytest_energy.meters.registry import open_meter
 
 LOST = Reason(code=ReasonCode.DEVICE_LOST, message="gpu1 is lost")
 
@@ -179,7 +180,7 @@ def installed(monkeypatch):
 
     def install(**openers):
         points = [Point(name, opener) for name, opener in openers.items()]
-        monkeypatch.setattr(base, "entry_points", lambda group: points)
+        monkeypatch.setattr(registry, "entry_points", lambda group: points)
 
     return install
 

@@ -64,7 +64,7 @@ QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio"
 """Leave out what such a session does not use, but would import."""
 
 
-ONLY_SCRIPTED = "import pytest_energy.meters.base as base; base.AUTO = ('scripted',)"
+ONLY_SCRIPTED = "import pytest_energy.meters.registry as registry; registry.AUTO = ('scripted',)"
 """A conftest with which ``auto`` tries nothing that this machine may have."""
 
 

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from pytest_energy.measurement import ReasonCode
-from pytest_energy.meters.base import MeterRequest, open_meter
+from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.registry import open_meter
 from pytest_energy.statistics import combine, expand
 from pytest_energy.testing import SimulatedNvml
 from pytest_energy.traces import decode

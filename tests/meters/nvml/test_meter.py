@@ -14,12 +14,8 @@ import pynvml
 import pytest
 
 from pytest_energy.measurement import ReasonCode
-from pytest_energy.meters.base import (
-    Meter,
-    MeterRequest,
-    Reading,
-    open_meter,
-)
+from pytest_energy.meters.base import Meter, MeterRequest, Reading
+from pytest_energy.meters.registry import open_meter
 from pytest_energy.statistics import combine, expand
 from pytest_energy.testing import SimulatedNvml
 
@@ -58,7 +54,8 @@ def fatal_codes(reading: Reading) -> set[ReasonCode]:
 
 ON_A_CLOCK_OF_ITS_OWN = """
 import json, time
-from pytest_energy.meters.base import MeterRequest, open_meter
+from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import Machine
 
 machine = Machine.attached()

@@ -8,7 +8,8 @@ import pynvml
 import pytest
 
 from pytest_energy.measurement import ReasonCode
-from pytest_energy.meters.base import MeterRequest, MeterUnavailableError, open_meter
+from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
+from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import SimulatedNvml
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)

@@ -1,0 +1,71 @@
+"""How a meter is found by its name.
+
+Third parties add a meter through the entry-point group ``pytest_energy.meters``: the entry point
+names a callable ``open_meter(request: MeterRequest) -> Meter`` that raises
+:class:`~pytest_energy.errors.MeterError` with cause and remedy where it cannot measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from importlib.metadata import entry_points
+
+from pytest_energy.errors import UsageError
+from pytest_energy.measurement import Reason
+from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
+from pytest_energy.meters.combined import CombinedMeter
+
+GROUP = "pytest_energy.meters"
+AUTO = ("nvml", "rapl", "codecarbon")
+"""What ``auto`` tries, in this order: measured before estimated."""
+
+OpenMeter = Callable[[MeterRequest], Meter]
+
+
+def meter_names() -> tuple[str, ...]:
+    """The names of all installed meters, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def open_meter(name: str, request: MeterRequest) -> Meter:
+    """Open the meter called ``name``, or, for ``auto``, the first of :data:`AUTO` that opens.
+
+    Names joined by plus, such as ``nvml+rapl``, open each of them and read them as one.
+
+    Raises:
+        UsageError: No installed meter has that name, or a sum would count something twice.
+        MeterUnavailableError: It cannot measure here; for ``auto``, none can, and the text tells
+            each one's reason.
+    """
+    if name == "auto":
+        return _open_first(AUTO, request)
+    if "+" in name:
+        return _open_sum(name.split("+"), request)
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in points:
+        raise UsageError(f"no meter {name!r}; installed are auto, {', '.join(sorted(points))}")
+    opener: OpenMeter = points[name].load()
+    return opener(request)
+
+
+def _open_first(names: tuple[str, ...], request: MeterRequest) -> Meter:
+    refusals: list[Reason] = []
+    for name in names:
+        try:
+            return open_meter(name, request)
+        except MeterUnavailableError as error:
+            refusals.append(error.reason)
+    told = "; ".join(reason.message for reason in refusals)
+    raise MeterUnavailableError(refusals[0].code, told)
+
+
+def _open_sum(names: Sequence[str], request: MeterRequest) -> Meter:
+    with ExitStack() as opened:
+        meters: list[Meter] = []
+        for name in names:
+            meters.append(open_meter(name, request))
+            opened.callback(meters[-1].close)
+        combined = CombinedMeter(meters)
+        opened.pop_all()
+    return combined
