@@ -94,7 +94,7 @@ class EnergySession:
         meter, unmeasured = _open_meter(settings) if measures else (None, None)
         described = describe(meter.environment if meter else None)
         environment = described.model_copy(update={"identity": amend_identity(described.identity)})
-        session = cls(
+        return cls(
             settings,
             root,
             meter,
@@ -103,10 +103,9 @@ class EnergySession:
             store,
             read_revision(root),
             intensity,
+            ranks,
             tolerances=table,
         )
-        session.ranks = ranks
-        return session
 
     @property
     def source(self) -> Source:
