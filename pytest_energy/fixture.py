@@ -35,10 +35,12 @@ class Energy:
     """Whether anything is measured: True with ``--energy``."""
     scale: Scale = "small"
     """``small`` on machines without a GPU, unless ``--energy-scale`` says otherwise."""
-    data_dir: Path | None = None
-    """The folder of ``--energy-data``."""
     measurement: Measurement | None = None
     """The measurement finished last; ``None`` before, and always without ``--energy``."""
+
+    def __init__(self, data_dir: Path | None = None) -> None:
+        self.data_dir = data_dir
+        """The folder of ``--energy-data``, also without ``--energy``."""
 
     @property
     def device(self) -> str:

@@ -55,8 +55,8 @@ class MeasuringEnergy(Energy):
         workload: Facts,
         watch: Watch = lambda benchmark, progress: None,
     ) -> None:
+        super().__init__(session.settings.data)
         self.scale = session.scale
-        self.data_dir = session.settings.data
         self._session = session
         self._place = place
         self._marker = marker

@@ -15,6 +15,8 @@ from pytest_energy.fixture import Energy
 from pytest_energy.settings import OPTIONS, Option, Settings, load_settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_energy.running import EnergyPlugin
 
 MARKER = (
@@ -116,4 +118,10 @@ def _given(config: pytest.Config) -> dict[Option, tuple[str, str]]:
 def energy(request: pytest.FixtureRequest) -> Energy:
     """Measure the energy of what the test runs (with --energy; else run it once, plainly)."""
     running: EnergyPlugin | None = request.config.pluginmanager.get_plugin("energy-running")
-    return running.fixture(request) if running else Energy()
+    return running.fixture(request) if running else Energy(_data_dir(request.config))
+
+
+def _data_dir(config: pytest.Config) -> Path | None:
+    """The one option that a test without ``--energy`` reads, too."""
+    data = {option: given for option, given in _given(config).items() if option.name == "data"}
+    return load_settings(data).under(config.rootpath).data

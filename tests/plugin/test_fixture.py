@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugin.conftest import Project
+from tests.plugin.conftest import QUICK, Project
 
 CALL = """
 def test_it(energy):
@@ -35,6 +35,21 @@ def test_without_the_option_the_body_runs_once(pytester: pytest.Pytester) -> Non
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*energy:*")
     assert not (pytester.path / ".energy").exists()
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_real_data_is_found_with_and_without_measuring(project: Project, measured: bool) -> None:
+    """The folder of --energy-data is the test's, by its path from the root folder."""
+    project.write(
+        f"""
+def test_it(energy, request):
+    assert energy.enabled is {measured}
+    assert energy.data_dir == request.config.rootpath / "sets"
+"""
+    )
+    project.pytester.makeini("[pytest]\nenergy_data = sets\n")
+    arguments = ("--energy", "--energy-meter=scripted") if measured else ()
+    project.pytester.runpytest_inprocess(*QUICK, *arguments).assert_outcomes(passed=1)
 
 
 def test_a_call_is_measured(project: Project) -> None:
