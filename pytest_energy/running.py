@@ -60,7 +60,9 @@ class EnergyPlugin:
             if _uses_energy(item):
                 latency.prepare(item)
                 if selects:
-                    item.fixturenames.append("benchmark")  # type: ignore[attr-defined]
+                    # a list of its own: pytest gives one to all cases of a parametrized test
+                    named = [*item.fixturenames, "benchmark"]  # type: ignore[attr-defined]
+                    item.fixturenames = named  # type: ignore[attr-defined]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
