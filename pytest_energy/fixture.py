@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, SupportsIndex, TypeVar
+
+from pytest_energy.errors import UsageError
 
 if TYPE_CHECKING:
     from pytest_energy.measurement import Measurement, Quantity
@@ -77,10 +80,12 @@ class Energy:
             workload: Facts to add, such as ``{"model": "resnet50", "technique": "blurpool"}``.
 
         Raises:
-            UsageError: torch is missing, or the test has measured a benchmark already.
+            UsageError: torch is missing, a number is too small, or the test has measured a
+                benchmark already.
         """
         from pytest_energy.inference import prepare
 
+        check_counts("inference", batch_size=batch_size, passes=passes, rounds=rounds)
         prepare(model, input_shape, batch_size, self.device, make_input)(1)
 
     def training(
@@ -112,8 +117,9 @@ class Energy:
             workload: Facts to add.
 
         Raises:
-            UsageError: The test has measured a benchmark already.
+            UsageError: A number is too small, or the test has measured a benchmark already.
         """
+        check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
         train_one_epoch()
         if evaluate is not None:
             evaluate()
@@ -152,7 +158,7 @@ class Energy:
             What ``target`` returned, the last time it was called.
 
         Raises:
-            UsageError: The arguments contradict one another.
+            UsageError: A number is too small, or the arguments contradict one another.
         """
         checked = check_pedantic(args, kwargs, setup, rounds, iterations, warmup_rounds)
         arguments, keywords = checked()
@@ -168,6 +174,20 @@ class Energy:
 
     def record(self, **metrics: float) -> None:
         """Add metrics of one's own, such as ``accuracy=0.87``, to the benchmark of this test."""
+
+
+def check_counts(method: str, least: int = 1, **counts: object) -> None:
+    """Check arguments that count something; ``None`` stands for one that was not given.
+
+    Raises:
+        UsageError: One is not a whole number of at least ``least``.
+    """
+    for name, value in counts.items():
+        if value is None or (isinstance(value, SupportsIndex) and index(value) >= least):
+            continue
+        raise UsageError(
+            f"energy.{method}({name}={value!r}): expected a whole number of at least {least}"
+        )
 
 
 Arguments = Callable[[], tuple[Sequence[Any], Mapping[str, Any]]]
@@ -187,15 +207,10 @@ def check_pedantic(
         A function that gives a round's arguments, calling ``setup`` where there is one.
 
     Raises:
-        UsageError: They contradict one another.
+        UsageError: A number is too small, or they contradict one another.
     """
-    from pytest_energy.errors import UsageError
-
-    if rounds < 1 or iterations < 1 or warmup_rounds < 0:
-        raise UsageError(
-            f"energy.pedantic(rounds={rounds}, iterations={iterations},"
-            f" warmup_rounds={warmup_rounds}): rounds and iterations start at 1, warm-up at 0"
-        )
+    check_counts("pedantic", rounds=rounds, iterations=iterations)
+    check_counts("pedantic", 0, warmup_rounds=warmup_rounds)
     if setup is not None and iterations > 1:
         raise UsageError("energy.pedantic: setup goes with iterations=1 only")
 

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from pytest_energy.assemble import Place, assemble, training_metrics
 from pytest_energy.distributed import agree, in_step, in_step_plan
 from pytest_energy.errors import UsageError
-from pytest_energy.fixture import Energy, Evaluation, Workload, check_pedantic
+from pytest_energy.fixture import Energy, Evaluation, Workload, check_counts, check_pedantic
 from pytest_energy.measurement import Facts, Kind, Measurement, Quantity, Reason
 from pytest_energy.protocol import Finished, Plan, Progress, Work, run_rounds
 from pytest_energy.session import EnergySession
@@ -81,6 +81,7 @@ class MeasuringEnergy(Energy):
     ) -> None:
         from pytest_energy.inference import prepare
 
+        check_counts("inference", batch_size=batch_size, passes=passes, rounds=rounds)
         self._claim()
         run = prepare(model, input_shape, batch_size, self.device, make_input)
         counted, reasons = _facts(facts, model, run.inputs[0])
@@ -106,6 +107,7 @@ class MeasuringEnergy(Energy):
         facts: bool | Mapping[str, Quantity] = True,
         workload: Workload | None = None,
     ) -> None:
+        check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
         self._claim()
         counted, reasons = self._training_facts(facts, model, input_shape)
         told: list[Mapping[str, float]] = []
