@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scipy.special  # noqa: F401 - see Project.run
+
+import pytest_energy.report.html
+import pytest_energy.running  # noqa: F401
 
 METER = '''
 import json, os, time
@@ -62,10 +66,7 @@ def open_meter(request):
 
 QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
 """Leave out what such a session does not use, but would import."""
-
-
-ONLY_SCRIPTED = "import pytest_energy.meters.registry as registry; registry.AUTO = ('scripted',)"
-"""A conftest with which ``auto`` tries nothing that this machine may have."""
+MEASURING = ("--energy", "--energy-meter=scripted", "--energy-passes=20", *QUICK)
 
 
 class Project:
@@ -100,10 +101,16 @@ class Project:
         self.pytester.makepyfile(test_it=f"import pytest\nfrom scripted_meter import work\n{body}")
 
     def run(self, *arguments: str) -> pytest.RunResult:
-        """Run pytest with ``--energy`` on the scripted meter, in a process of its own."""
-        return self.pytester.runpytest_subprocess(
-            "--energy", "--energy-meter=scripted", "--energy-passes=20", *QUICK, *arguments
-        )
+        """Run pytest with ``--energy`` on the scripted meter, inside this process.
+
+        What such a session imports is imported above: pytester forgets a session's modules when
+        it has ended, and extension modules cannot be loaded again.
+        """
+        return self.pytester.runpytest_inprocess(*MEASURING, *arguments)
+
+    def run_apart(self, *arguments: str) -> pytest.RunResult:
+        """The same in a process of its own, which may die, or import torch."""
+        return self.pytester.runpytest_subprocess(*MEASURING, *arguments)
 
     def results(self) -> dict[str, Any]:
         """The results of the last run."""
@@ -125,6 +132,13 @@ class Project:
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project on a machine with a scripted meter."""
     monkeypatch.setenv("PYTHONPATH", str(pytester.path))
+    monkeypatch.syspath_prepend(pytester.path)
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITLAB_CI", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(name, raising=False)
     return Project(pytester)
+
+
+@pytest.fixture
+def only_scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``auto`` try nothing that this machine may have."""
+    monkeypatch.setattr("pytest_energy.meters.registry.AUTO", ("scripted",))

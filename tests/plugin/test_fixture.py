@@ -31,7 +31,7 @@ def test_without_the_option_the_body_runs_once(pytester: pytest.Pytester) -> Non
             assert calls == [42, 1, "epoch", "eval", "window"]
         """
     )
-    result = pytester.runpytest_subprocess()
+    result = pytester.runpytest_inprocess(*QUICK)
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*energy:*")
     assert not (pytester.path / ".energy").exists()
@@ -147,7 +147,7 @@ def test_it(energy):
     energy.inference(Model(8, 4), input_shape=(8,), workload={"model": "linear"})
 """
     )
-    project.run("--energy-scale=small").assert_outcomes(passed=1)
+    project.run_apart("--energy-scale=small").assert_outcomes(passed=1)
     benchmark = project.benchmark()
     assert benchmark["workload"] == {
         "model": "linear",
@@ -184,6 +184,40 @@ def test_it(energy):
     result = project.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*UsageError: test_it.py::test_it: the energy fixture measures*"])
+
+
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("inference(None, input_shape=(1,), passes=0)", "passes=0"),
+        ("inference(None, input_shape=(1,), rounds=-1)", "rounds=-1"),
+        ("inference(None, input_shape=(1,), batch_size=0)", "batch_size=0"),
+        ("training(work, epochs=0)", "epochs=0"),
+        ("training(work, epochs=1.5)", "epochs=1.5"),
+        ("training(work, scale_to=0)", "scale_to=0"),
+        ("training(work, batch_size='8')", "batch_size='8'"),
+        ("pedantic(work, rounds=0)", "rounds=0"),
+        ("pedantic(work, iterations=0)", "iterations=0"),
+        ("pedantic(work, warmup_rounds=-1)", "warmup_rounds=-1"),
+    ],
+)
+def test_a_number_that_is_too_small_is_refused(
+    project: Project, call: str, told: str, measured: bool
+) -> None:
+    """Before anything is run, with and without --energy: argument, value, what was expected."""
+    project.write(
+        f"""
+def test_it(energy):
+    energy.{call}
+"""
+    )
+    arguments = ("--energy", "--energy-meter=scripted") if measured else ()
+    result = project.pytester.runpytest_inprocess(*QUICK, *arguments)
+    least = 0 if "warmup" in call else 1
+    result.stdout.fnmatch_lines(
+        [f"*energy.{call.partition('(')[0]}({told}): expected a whole number of at least {least}*"]
+    )
 
 
 def test_an_absolute_budget_is_an_assertion(project: Project) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.plugin.conftest import ONLY_SCRIPTED, Project
+from tests.plugin.conftest import Project
 
 CALL = """
 def test_it(energy):
@@ -163,9 +163,9 @@ def test_accepting_prints_what_was_written(project: Project) -> None:
     assert kept["id"] == "test_it.py::test_it"
 
 
+@pytest.mark.usefixtures("only_scripted")
 def test_facts_gate_where_nothing_measures_joules(project: Project) -> None:
     """More FLOPs than the baseline fail the test on a machine without any meter."""
-    project.pytester.makeconftest(ONLY_SCRIPTED)
     project.script(unavailable="no card in this machine")
     model = """
 def test_it(energy):
@@ -174,8 +174,8 @@ def test_it(energy):
 """
     project.write(model.format(width=4))
     automatic = ("--energy-meter=auto", "-p", "no:benchmark")
-    assert project.run("--energy-update", *automatic).ret == 0
+    assert project.run_apart("--energy-update", *automatic).ret == 0
     project.write(model.format(width=5))
-    result = project.run(*automatic)
+    result = project.run_apart(*automatic)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*flops*"])

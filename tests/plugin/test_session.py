@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.plugin.conftest import ONLY_SCRIPTED, Project
+from tests.plugin.conftest import Project
 
 CALL = """
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -77,7 +77,7 @@ def test_killed(energy):
     os._exit(9)
 """
     )
-    project.run()
+    project.run_apart()
     results = project.results()
     assert len(results["benchmarks"]) == 3
     assert results["run"]["complete"] is False
@@ -107,9 +107,9 @@ def test_nothing_is_opened_without_an_energy_test(project: Project) -> None:
     assert not project.path(".energy").exists()
 
 
-def test_auto_says_why_nothing_measures(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("only_scripted")
+def test_auto_says_why_nothing_measures(project: Project) -> None:
     """Without any meter the test runs, its joules are unmeasured, the reason is told."""
-    project.pytester.makeconftest(ONLY_SCRIPTED)
     project.script(unavailable="no card in this machine")
     project.write(CALL)
     result = project.run("--energy-meter=auto")
@@ -151,7 +151,10 @@ def test_measuring_goes_on_without_pytest_benchmark(project: Project, arguments:
 def test_benchmark_only_keeps_energy_tests(project: Project) -> None:
     """An energy test is a benchmark to pytest-benchmark's selection, too."""
     project.write(CALL + "\ndef test_other(): pass\n")
-    project.run("--benchmark-only").assert_outcomes(passed=3, skipped=1)
+    result = project.run("--benchmark-only", "--benchmark-json=b.json")
+    result.assert_outcomes(passed=3, skipped=1)
+    recorded = json.loads(project.path("b.json").read_text())["benchmarks"]
+    assert [item["stats"]["rounds"] for item in recorded] == [3, 3, 3]
     project.run("--benchmark-skip").assert_outcomes(passed=1, skipped=3)
 
 
