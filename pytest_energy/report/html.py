@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from pytest_energy.measurement import Run
-from pytest_energy.report import format as fmt
 from pytest_energy.report.charts.scatter import build_explorer
-from pytest_energy.report.metrics import metric
 from pytest_energy.report.page import build_page
 from pytest_energy.report.policy import content_security_policy, inert_json
 from pytest_energy.report.results import export
@@ -31,9 +29,7 @@ def render_html(run: Run, older: Sequence[Run] = ()) -> str:
         .render(
             page=page,
             run=run,
-            fmt=fmt,
             explorer=build_explorer(page.table.rows),
-            metric=metric,
             policy=content_security_policy(script, style),
             style=Markup(style),
             script=Markup(script),

@@ -32,6 +32,7 @@ class Metric:
 CATALOGUE: Final = (
     Metric("energy_j", "Energy", "less", "gross joules a pass, epoch or call"),
     Metric("net_energy_j", "Net energy", "less", "idle power taken off", shown=False),
+    Metric("training_energy_j", "Training energy", "less", "of the same model, technique and data"),
     Metric("total_energy_j", "Full schedule", "less", "joules scaled to all epochs"),
     Metric("latency_s", "Latency", "less", "seconds a pass, epoch or call"),
     Metric("throughput_hz", "Throughput", "more", "items a second", shown=False),
@@ -43,9 +44,13 @@ CATALOGUE: Final = (
     Metric("j_per_gflop", "J/GFLOP", "less", "energy a pass / FLOPs a pass"),
     Metric("peak_memory_bytes", "Peak memory", "less", shown=False),
     Metric("accuracy", "Accuracy", "more"),
+    Metric("miou", "mIoU", "more", "mean intersection over union"),
+    Metric("map", "mAP", "more", "mean average precision"),
     Metric("score_per_kwh", "Score", "more", "accuracy / energy in kWh"),
     Metric("co2_g", "CO₂", "less", "see Method for the factor"),
 )
+SCORES: Final = ("accuracy", "miou", "map")
+"""Metrics of how good a model's answers are."""
 _BY_NAME: Final = {metric.name: metric for metric in CATALOGUE}
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pytest_energy.measurement import MetricVerdict, Quantity, Result
 from pytest_energy.report import format as fmt
 from pytest_energy.report.metrics import Better, direction, present, values
 from pytest_energy.report.summary import energy_verdict
+from pytest_energy.report.training import trained
 
 REFERENCE = "baseline"
 """The technique that others are held against, as in the tables of Badar et al. 2021."""
@@ -24,7 +25,6 @@ class Column:
     label: str
     about: str = ""
     shown: bool = True
-    numeric: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,19 @@ class Row:
     key: str
     name: str
     result: Result
+    metrics: dict[str, Quantity]
+    """Those of the result, and those that follow from them."""
     cells: dict[str, Cell]
+    training: dict[str, Quantity] = field(default_factory=dict)
+    """Of an inference benchmark: what training the same model found."""
+
+    def known(self) -> dict[str, Quantity]:
+        """Everything that may be an axis."""
+        return {**self.training, **self.metrics}
+
+    def line(self, columns: Sequence[Column]) -> list[Cell | None]:
+        """The cells under ``columns``; ``None`` where it has none."""
+        return [self.cells.get(column.name) for column in columns]
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ _BEFORE = (
 )
 _AFTER = (
     Column("rounds", "Rounds", "rounds × passes"),
-    Column("reasons", "Remarks", numeric=False),
+    Column("reasons", "Remarks"),
 )
 
 
@@ -75,17 +87,20 @@ def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
     metrics = [Column(one.name, one.label, one.about, one.shown) for one in shown]
     energy = [column for column in metrics if column.name == "energy_j"]
     others = [column for column in metrics if column.name != "energy_j"]
+    training = trained(results)
     rows = [
-        Row(f"b{index}", names[result.id], result, _cells(result))
+        _row(f"b{index}", names[result.id], result, training.get(result.id, {}))
         for index, result in enumerate(results)
     ]
     ways = {one.name: way for one in shown if (way := direction(one.name, results))}
     return Table((*energy, *_BEFORE, *others, *_AFTER), tuple(_marked(rows, ways)))
 
 
-def _cells(result: Result) -> dict[str, Cell]:
-    cells = {name: _metric_cell(quantity) for name, quantity in values(result).items()}
-    return {**cells, **_comparison_cells(energy_verdict(result)), **_protocol_cells(result)}
+def _row(key: str, name: str, result: Result, training: dict[str, Quantity]) -> Row:
+    metrics = values(result)
+    cells = {name: _metric_cell(quantity) for name, quantity in metrics.items()}
+    cells |= _comparison_cells(energy_verdict(result)) | _protocol_cells(result)
+    return Row(key, name, result, metrics, cells, training)
 
 
 def _metric_cell(quantity: Quantity) -> Cell:
@@ -178,24 +193,17 @@ def _number(value: float | str | None) -> bool:
 Plain = dict[str, object]
 
 
-def export(table: Table) -> dict[str, list[Plain]]:
-    """Columns and rows as plain values, for the script: downloads, sorting, charts."""
-    results = [row.result for row in table.rows]
-    return {
-        "columns": [_plain_column(column, results) for column in table.columns],
-        "rows": [_plain_row(row) for row in table.rows],
-    }
+def export(table: Table) -> Plain:
+    """Columns and rows as plain values, for the script: downloads, sorting, charts.
 
-
-def _plain_column(column: Column, results: Sequence[Result]) -> Plain:
-    units = {found[column.name].unit for one in results if column.name in (found := values(one))}
-    unit = units.pop() if len(units) == 1 else ""
+    Each row is a list of values under the same names, which are then said once.
+    """
+    rows = [_plain_row(row) for row in table.rows]
+    names = list(dict.fromkeys(name for row in rows for name in row))
     return {
-        "name": column.name,
-        "label": column.label,
-        "axis": column.label + ("" if unit in ("", "1") else f" ({unit})"),
-        "shown": column.shown,
-        "better": direction(column.name, results),
+        "columns": [{"name": one.name, "shown": one.shown} for one in table.columns],
+        "names": names,
+        "rows": [[row.get(name) for name in names] for row in rows],
     }
 
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+from pytest_energy.report import format as fmt
+from pytest_energy.report.metrics import metric
+from pytest_energy.report.policy import inert_json
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -34,13 +41,19 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters["px"] = _pixels
+    jinja.filters.update(px=_pixels, cells=_cells, inert=inert_json)
+    jinja.globals.update(fmt=fmt, metric=metric)
     return jinja
 
 
 def _pixels(value: float) -> str:
     """A coordinate to a tenth of a pixel, no digit more: a page holds tens of thousands."""
     return f"{value:.1f}".removesuffix(".0")
+
+
+def _cells(texts: Iterable[str]) -> Markup:
+    """A row's cells at once: a page holds thousands, and a loop in a template is slow."""
+    return Markup("".join(f"<td>{escape(text)}</td>" for text in texts))
 
 
 def source(name: str) -> str:

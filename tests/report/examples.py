@@ -190,7 +190,7 @@ def hostile_run() -> Run:
     evil = good.benchmarks[0].model_copy(
         update={
             "id": HOSTILE,
-            "workload": {"model": HOSTILE, "technique": "<b>bold</b>", "x": "</style>"},
+            "workload": {"model": HOSTILE, "technique": "<s>gone</s>", "x": "</style>"},
             "reasons": [Reason(code=ReasonCode.NOTE, message=HOSTILE, fatal=False)],
         }
     )

@@ -8,13 +8,23 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pytest_energy.measurement import Difference, Outcome, Past, Reason, ReasonCode, Result, Run
+from pytest_energy.measurement import (
+    Difference,
+    Environment,
+    Outcome,
+    Past,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Result,
+    Run,
+)
 from pytest_energy.report.charts.axes import fit
-from pytest_energy.report.charts.conditions import build_history
 from pytest_energy.report.charts.distributions import ENOUGH, build_distributions
 from pytest_energy.report.charts.forest import build_forests
+from pytest_energy.report.charts.history import build_history
 from pytest_energy.report.charts.power import Power, Unreadable, build_power
-from pytest_energy.report.charts.scatter import build_scatters, pareto
+from pytest_energy.report.charts.scatter import Scatter, build_scatters, pareto
 from pytest_energy.report.charts.sweeps import Sweep, build_sweeps
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.page import build_page
@@ -168,6 +178,111 @@ def test_trace_and_counter_are_compared_over_the_rounds(factor: float) -> None:
     after = powers(run_of([first.model_copy(update={"rounds": rounds})]))[0]
     assert isinstance(after, Power)
     assert after.agreement == pytest.approx((1 + before.agreement) * factor - 1)
+
+
+def test_conditions_are_steps_on_the_time_axis_of_the_power() -> None:
+    """Temperature and clock have a lane each, level from beginning to end of every round."""
+    chart = powers(TRACED)[0]
+    assert isinstance(chart, Power)
+    assert [lane.title.split()[0] for lane in chart.lanes] == ["Temperature", "Clock"]
+    assert chart.told
+    for lane in chart.lanes:
+        assert [(begin, end) for begin, end, _ in lane.levels] == chart.told["rounds"]
+    warmer = [at for *_, at in chart.lanes[0].levels]
+    assert warmer == sorted(warmer, reverse=True)
+
+
+def test_without_a_trace_power_is_a_step_a_round() -> None:
+    """Conditions and mean power of the rounds are drawn although no trace was kept."""
+    chart = powers(example_run(MODELS[:1], ("baseline",)))[0]
+    assert isinstance(chart, Power)
+    assert (chart.told, chart.band, chart.agreement) == (None, "", None)
+    assert chart.mean.count("M") == 3
+    assert "no trace" in chart.about
+
+
+def test_limit_and_idle_power_are_told() -> None:
+    """Idle power is shaded; a limit far above the curve is told in words, one nearby drawn."""
+    chart = powers(TRACED)[0]
+    assert isinstance(chart, Power)
+    assert chart.idle == pytest.approx(chart.power.at(75))
+    assert chart.limit
+    assert (chart.limit.drawn, chart.limit.text) == (False, "limit 700 W, above")
+    near = Environment(identity={"power_limit_w": 160.0})
+    chart = powers(TRACED.model_copy(update={"environment": near}))[0]
+    assert isinstance(chart, Power)
+    assert chart.limit
+    assert chart.limit.drawn
+
+
+def trained(run: Run, **metrics: float) -> list[Result]:
+    """The benchmarks of ``run`` as if their models had been trained, with these metrics."""
+    found = {name: Quantity(value=value, unit="1") for name, value in metrics.items()}
+    return [
+        one.model_copy(update={"id": f"{one.id}-trained", "kind": "training", "metrics": found})
+        for one in run.benchmarks
+    ]
+
+
+def without_scores(run: Run) -> list[Result]:
+    """The benchmarks of ``run`` as inference benchmarks are: with no accuracy of their own."""
+    kept = ("energy_j", "latency_s", "params", "co2_g")
+    return [
+        one.model_copy(update={"metrics": {name: one.metrics[name] for name in kept}})
+        for one in run.benchmarks
+    ]
+
+
+def test_scores_of_training_meet_the_figures_of_inference() -> None:
+    """Score against CO₂ has a point for every model that was trained and run."""
+    run = example_run(MODELS[:2], ("baseline", "blurpool"))
+    inference = without_scores(run)
+    assert "Accuracy against CO₂" not in titles(inference)
+    results = [*inference, *trained(run, accuracy=0.7, total_energy_j=5e6)]
+    figure = next(one for one in scatters(results) if one.preset.title == "Accuracy against CO₂")
+    assert (figure.kind, len(figure.points)) == ("inference", 4)
+    known = figure.points[0].row.known()
+    assert (known["accuracy"].value, known["training_energy_j"].value) == (0.7, 5e6)
+
+
+def test_only_the_same_model_technique_and_data_meet() -> None:
+    """A model that was trained on other data lends nothing."""
+    run = example_run(MODELS[:2], ("baseline",))
+    elsewhere = [
+        one.model_copy(update={"workload": {**one.workload, "data": "imagenet"}})
+        for one in trained(run, accuracy=0.7)
+    ]
+    assert "Accuracy against CO₂" not in titles([*without_scores(run), *elsewhere])
+
+
+def test_repeated_trainings_are_averaged_and_sweeps_left_out() -> None:
+    """Two plain runs count alike; one with a further knob set does not count."""
+    run = example_run(MODELS[:1], ("baseline",))
+    swept = trained(run, accuracy=0.1)[0]
+    swept = swept.model_copy(update={"workload": {**swept.workload, "sweep": "batch"}})
+    trainings = [*trained(run, accuracy=0.6), *trained(run, accuracy=0.8), swept]
+    rows = rows_of(run_of([*without_scores(run), *trainings]))
+    assert rows[0].training["accuracy"].value == pytest.approx(0.7)
+
+
+def scatters(results: list[Result]) -> list[Scatter]:
+    """The preset figures of a run of ``results``."""
+    return build_scatters(rows_of(run_of(results)))
+
+
+def titles(results: list[Result]) -> list[str]:
+    """The names of those figures."""
+    return [one.preset.title for one in scatters(results)]
+
+
+def test_figures_are_of_one_kind_of_benchmark() -> None:
+    """Joules a pass and joules an epoch are never in one figure."""
+    run = example_run(MODELS[:2], ("baseline",))
+    epochs = [
+        one.model_copy(update={"id": f"{one.id}-x", "kind": "training"}) for one in run.benchmarks
+    ]
+    for figure in scatters([*run.benchmarks, *epochs]):
+        assert {point.row.result.kind for point in figure.points} == {figure.kind}
 
 
 TRACED = traced_run(example_run(MODELS[:1], ("baseline",)), samples=600, distinct=1)

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from pytest_energy.report.format import tick
+from pytest_energy.traces import Floats
 
 _STEPS = (1, 2, 5, 10)
 
@@ -16,6 +19,7 @@ _STEPS = (1, 2, 5, 10)
 class Tick:
     """A mark on an axis."""
 
+    value: float
     at: float
     text: str
 
@@ -54,7 +58,7 @@ class Axis:
         values = (
             _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high, self.about)
         )
-        return [Tick(self.at(value), self.write(value)) for value in values]
+        return [Tick(value, self.at(value), self.write(value)) for value in values]
 
 
 def fit(
@@ -105,7 +109,21 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return found if len(found) >= 2 else _ticks(low, high)
 
 
-def path(points: Sequence[tuple[float, float]], *, closed: bool = False, places: int = 1) -> str:
-    """SVG path data through ``points``, to ``places`` decimals of a pixel."""
-    text = "L".join(f"{x:.{places}f} {y:.{places}f}" for x, y in points)
-    return f"M{text}{'Z' if closed else ''}"
+def path(
+    points: Sequence[tuple[float, float]] | Floats, *, closed: bool = False, places: int = 1
+) -> str:
+    """SVG path data through ``points``, to ``places`` decimals of a pixel.
+
+    The first point is absolute and the others are steps, which take half the characters; each step
+    leads between rounded points, so that roundings do not add up.
+    """
+    unit = 10**places
+    whole = np.rint(np.asarray(points) * unit).astype(int)
+    steps = np.diff(whole, axis=0, prepend=0).ravel().tolist()
+    texts = [f"{step / unit:g}" for step in steps] if places else [str(step) for step in steps]
+    return f"m{' '.join(texts).replace(' -', '-')}{'z' if closed else ''}"
+
+
+def steps(levels: Iterable[tuple[float, float, float]]) -> str:
+    """SVG path data of level stretches: beginning, end and height of each, in whole pixels."""
+    return "".join(f"M{begin:.0f} {at:.0f}H{end:.0f}" for begin, end, at in levels)

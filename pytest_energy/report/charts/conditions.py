@@ -1,146 +1,68 @@
-"""Small charts of a drawer: temperature and clocks round by round, and the baseline's history."""
+"""Temperature and clocks of a device: a lane each, below its power and on the same time axis."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from pytest_energy.measurement import Result, Run
-from pytest_energy.report.charts.axes import Axis, fit, path
-from pytest_energy.report.format import measured, quantity
-from pytest_energy.report.summary import energy_verdict
+from pytest_energy.measurement import Result, Round
+from pytest_energy.report.charts.axes import Axis, steps
 
-WIDTH, HEIGHT = 340, 120
-SPARK_WIDTH, SPARK_HEIGHT = 300, 40
-FEWEST = 3
-"""Points of a history: baseline and this run alone are told by the table."""
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 26
-_SUFFIXES = {
-    ".temperature_c": ("temperature", "°C"),
-    ".clock_mhz": ("clock", "MHz"),
-}
+LANE, TITLE = 46, 20
+"""Pixels that a lane is high, and how many of them its title takes."""
+_SHOWN: Final = {"temperature_c": ("Temperature", "°C"), "clock_mhz": ("Clock", "MHz")}
+
+Span = tuple[float, float]
+"""Beginning and end of a round in seconds along the time axis."""
 
 
 @dataclass(frozen=True)
-class Sparkline:
-    """Values of the rounds without axes: what matters is whether they drift."""
+class Lane:
+    """A condition, a level step a round: what is known is its value at the round's end."""
 
     title: str
-    """With the range, for there is no axis."""
+    """With the range, for a lane has no axis."""
+    title_at: float
     line: str
-    dots: str
-    """SVG path data of strokes without length, which round ends make dots."""
+    levels: tuple[tuple[float, float, float], ...]
+    """Beginning and end in seconds, and the pixel of the value, for the script."""
 
 
-@dataclass(frozen=True)
-class Dot:
-    """One value."""
-
-    x: float
-    y: float
-    text: str
-    low: float
-    high: float
-    """Ends of its 95 % interval."""
+def devices(result: Result) -> list[str]:
+    """The channels of which temperature or clock are known."""
+    names = (name.rpartition(".") for one in result.rounds for name in one.conditions)
+    return list(dict.fromkeys(device for device, _, what in names if what in _SHOWN))
 
 
-@dataclass(frozen=True)
-class Course:
-    """Values one after the other."""
+def build_lanes(
+    channel: str, rounds: Sequence[Round], spans_s: Sequence[Span], time: Axis, top: float
+) -> tuple[Lane, ...]:
+    """The lanes of ``channel``, one below the other from pixel ``top`` on."""
+    found = ((what, _levels(f"{channel}.{what}", rounds, spans_s)) for what in _SHOWN)
+    known = [(what, levels) for what, levels in found if levels]
+    return tuple(
+        _lane(what, levels, time, top + LANE * index) for index, (what, levels) in enumerate(known)
+    )
 
-    title: str
-    y: Axis
-    dots: tuple[Dot, ...]
-    line: str
-    labels: tuple[tuple[float, str], ...]
 
-
-def build_sparklines(result: Result) -> list[Sparkline]:
-    """Temperature and clock of each device over the rounds."""
-    names = dict.fromkeys(name for one in result.rounds for name in one.conditions)
+def _levels(
+    key: str, rounds: Sequence[Round], spans_s: Sequence[Span]
+) -> list[tuple[float, float, float]]:
     return [
-        _sparkline(result, name, f"{name.removesuffix(suffix)} {what}", unit)
-        for name in names
-        for suffix, (what, unit) in _SUFFIXES.items()
-        if name.endswith(suffix)
+        (begin, end, done.conditions[key])
+        for (begin, end), done in zip(spans_s, rounds, strict=True)
+        if key in done.conditions
     ]
 
 
-def _sparkline(result: Result, name: str, title: str, unit: str) -> Sparkline:
-    values = [one.conditions[name] for one in result.rounds if name in one.conditions]
+def _lane(what: str, known: Sequence[tuple[float, float, float]], time: Axis, top: float) -> Lane:
+    name, unit = _SHOWN[what]
+    values = [value for *_, value in known]
     low, high = min(values), max(values)
-    y = Axis(low, high if high > low else low + 1, SPARK_HEIGHT - 6, 6)
-    step = SPARK_WIDTH / len(values)
-    points = [(step * (index + 0.5), y.at(value)) for index, value in enumerate(values)]
+    y = Axis(low, high if high > low else low + 1, top + LANE - 6, top + TITLE)
+    levels = tuple((begin, end, round(y.at(value), 1)) for begin, end, value in known)
+    line = steps((time.clipped(begin), time.clipped(end), at) for begin, end, at in levels)
     told = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-    dots = "".join(f"M{x:.0f} {at:.0f}h0" for x, at in points)
-    return Sparkline(f"{title} {told} {unit}", path(points, places=0), dots)
-
-
-def build_history(result: Result, run: Run, older: Sequence[Run]) -> Course | None:
-    """Energy of the accepted baselines and older runs up to this one; ``None`` without any."""
-    name, points = _points(result, run, older)
-    if len(points) < FEWEST:
-        return None
-    bounds = [value + side for value, half, _, _ in points for side in (-half, half)]
-    y = fit(bounds, HEIGHT - BOTTOM, TOP, name=name, about=3)
-    x = _places(len(points))
-    dots = [
-        Dot(at, y.at(value), text, y.at(value - half), y.at(value + half))
-        for at, (value, half, text, _) in zip(x, points, strict=True)
-    ]
-    return _course(name, y, dots, [(at, label) for at, (*_, label) in zip(x, points, strict=True)])
-
-
-_Point = tuple[float, float, str, str]
-"""Value, half-width, text, label."""
-
-
-def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_Point]]:
-    verdict = energy_verdict(result)
-    metric = verdict.metric if verdict else "energy_j"
-    now = result.metrics.get(metric)
-    if now is None:
-        return metric, []
-    accepted = [
-        (
-            past.values[metric],
-            0.0,
-            f"accepted: {measured(past.values[metric], None, now.unit)}",
-            _short(past.commit),
-        )
-        for past in result.verdict.history
-        if metric in past.values
-    ]
-    if not accepted and verdict and verdict.baseline is not None:
-        text = f"baseline: {measured(verdict.baseline, None, now.unit)}"
-        accepted = [(verdict.baseline, 0.0, text, "baseline")]
-    runs = sorted(older, key=lambda one: one.created)
-    earlier = [point for one in runs if (point := _point(one, result.id, metric))]
-    current = _point(run, result.id, metric)
-    return f"energy ({now.unit})", [*accepted, *earlier, *([current] if current else [])]
-
-
-def _point(run: Run, test_id: str, metric: str) -> _Point | None:
-    found = next((one.metrics.get(metric) for one in run.benchmarks if one.id == test_id), None)
-    if found is None:
-        return None
-    text = f"{run.created}: {quantity(found)}"
-    return found.value, found.uncertainty or 0.0, text, _short(run.run.commit)
-
-
-def _short(commit: str | None) -> str:
-    return commit[:7] if commit else "?"
-
-
-def _places(number: int) -> list[float]:
-    step = (WIDTH - LEFT - RIGHT) / max(1, number)
-    return [LEFT + step * (index + 0.5) for index in range(number)]
-
-
-def _course(
-    title: str, y: Axis, dots: Sequence[Dot], labels: Sequence[tuple[float, str]]
-) -> Course:
-    every = 1 + len(labels) // 6
-    line = path([(dot.x, dot.y) for dot in dots]) if len(dots) > 1 else ""
-    return Course(title, y, tuple(dots), line, tuple(labels[::every]))
+    title = f"{name} at the end of each round: {told} {unit}"
+    return Lane(title, top + TITLE - 7, line, levels)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from pytest_energy.measurement import Quantity
+from pytest_energy.measurement import Kind, Quantity
 from pytest_energy.report.charts.axes import Axis, fit, path
 from pytest_energy.report.charts.marks import COLOURS, SHAPES, Mark, marks
 from pytest_energy.report.format import quantity
-from pytest_energy.report.metrics import Better, metric, values
+from pytest_energy.report.metrics import CATALOGUE, SCORES, Better, direction, metric
 from pytest_energy.report.results import Row
 
 WIDTH, HEIGHT = 560, 360
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
+
+
+KINDS: Final[tuple[Kind, ...]] = ("inference", "training", "call", "window")
+"""Joules a pass and joules an epoch do not mix: a figure is of one kind of benchmark."""
 
 
 @dataclass(frozen=True)
@@ -24,22 +28,27 @@ class Preset:
     title: str
     x: str
     y: str
-    source: str = ""
+    kinds: tuple[Kind, ...] = KINDS
+    """Of the first of these that has two points it is drawn."""
 
 
-PRESETS = (
+PRESETS: Final = (
     Preset("Energy against latency", "latency_s", "energy_j"),
-    Preset("Energy against FLOPs", "flops", "energy_j", "as in Edelman et al. 2023"),
-    Preset("Latency against parameters", "params", "latency_s", "as in Badar et al. 2021"),
-    Preset("Accuracy against energy", "energy_j", "accuracy", "as in Badar et al. 2021"),
-    Preset(
-        "Accuracy against training energy",
-        "total_energy_j",
-        "accuracy",
-        "as in Badar et al. 2021",
+    Preset("Energy against FLOPs", "flops", "energy_j"),
+    Preset("Latency against parameters", "params", "latency_s"),
+    *(
+        preset
+        for score in SCORES
+        for label in [metric(score).label]
+        for preset in (
+            Preset(f"{label} against training energy", "total_energy_j", score, ("training",)),
+            Preset(f"{label} against energy", "energy_j", score),
+            Preset(f"{label} against CO₂", "co2_g", score),
+        )
     ),
-    Preset("Accuracy against CO₂", "co2_g", "accuracy", "as in Badar et al. 2021"),
 )
+"""Those of Badar et al. 2021 (score against training energy, latency against parameters, score
+against CO₂) and of Edelman et al. 2023 (energy against FLOPs), for every score that there is."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,7 @@ class Scatter:
     """One figure."""
 
     preset: Preset
+    kind: Kind
     x: Axis
     y: Axis
     points: tuple[Point, ...]
@@ -68,14 +78,19 @@ class Scatter:
 
 def build_scatters(rows: Sequence[Row]) -> list[Scatter]:
     """The presets of which there are two benchmarks or more at different places."""
-    return [found for preset in PRESETS if (found := _scatter(preset, rows))]
+    return [found for preset in PRESETS if (found := _first(preset, rows))]
 
 
-def _scatter(preset: Preset, rows: Sequence[Row]) -> Scatter | None:
+def _first(preset: Preset, rows: Sequence[Row]) -> Scatter | None:
+    drawn = (_scatter(preset, kind, rows) for kind in preset.kinds)
+    return next(filter(None, drawn), None)
+
+
+def _scatter(preset: Preset, kind: Kind, rows: Sequence[Row]) -> Scatter | None:
     pairs = [
         (row, known[preset.x], known[preset.y])
-        for row in _comparable(rows)
-        if preset.x in (known := values(row.result)) and preset.y in known
+        for row in rows
+        if row.result.kind == kind and preset.x in (known := row.known()) and preset.y in known
     ]
     if len({(x.value, y.value) for _, x, y in pairs}) < 2:
         return None
@@ -96,43 +111,87 @@ def _scatter(preset: Preset, rows: Sequence[Row]) -> Scatter | None:
     ways = metric(preset.x).better, metric(preset.y).better
     front = pareto([(x.value, y.value) for _, x, y in pairs], *ways)
     line = path([(x_axis.at(x), y_axis.at(y)) for x, y in front]) if len(front) > 1 else ""
-    return Scatter(preset, x_axis, y_axis, points, line, tuple(legend.values()))
+    return Scatter(preset, kind, x_axis, y_axis, points, line, tuple(legend.values()))
+
+
+Plain = dict[str, object]
 
 
 @dataclass(frozen=True)
 class Explorer:
     """What the script needs to draw any metric against any."""
 
-    unit: str | None
-    """Of energy: benchmarks of other units are left out."""
     group: str
+    """The fact that tells groups apart to begin with."""
+    kinds: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+    """Metrics that may be an axis, and what they are called."""
+    facts: tuple[str, ...]
     shapes: tuple[str, ...]
     colours: int
+    told: Plain
+    """Axes by kind and metric, and the values from training by row."""
 
 
 def build_explorer(rows: Sequence[Row]) -> Explorer:
     """The settings with which the script begins."""
-    shown = _comparable(rows)
-    energy = shown[0].result.energy if shown else None
-    return Explorer(energy.unit if energy else None, grouping(shown), SHAPES, len(COLOURS))
+    kinds = tuple(kind for kind in KINDS if any(row.result.kind == kind for row in rows))
+    axes: dict[str, Plain] = {
+        kind: _axes([row for row in rows if row.result.kind == kind]) for kind in kinds
+    }
+    training = {row.key: {n: q.value for n, q in row.training.items()} for row in rows}
+    names = {name for found in axes.values() for name in found}
+    known = [one.name for one in CATALOGUE if one.name in names]
+    return Explorer(
+        group=grouping(rows),
+        kinds=tuple(axes),
+        labels=tuple((n, metric(n).label) for n in (*known, *sorted(names - set(known)))),
+        facts=tuple(dict.fromkeys(name for row in rows for name in row.result.workload)),
+        shapes=SHAPES,
+        colours=len(COLOURS),
+        told={"axes": axes, "training": {key: found for key, found in training.items() if found}},
+    )
 
 
-def _comparable(rows: Sequence[Row]) -> list[Row]:
-    """Rows of the most frequent unit of energy: joules a pass and an epoch do not mix."""
-    units = Counter(row.result.energy.unit for row in rows if row.result.energy)
-    if not units:
-        return list(rows)
-    common = units.most_common(1)[0][0]
-    return [row for row in rows if row.result.energy and row.result.energy.unit == common]
+def _axes(rows: Sequence[Row]) -> Plain:
+    """An axis for every metric of these rows, as plain values."""
+    found: dict[str, list[Quantity]] = {}
+    for row in rows:
+        for name, value in row.known().items():
+            found.setdefault(name, []).append(value)
+    results = [row.result for row in rows]
+    return {
+        name: {
+            "label": _label(name, known[0]),
+            "better": direction(name, results),
+            "log": _is_log([one.value for one in known]),
+            "scales": _scales([one.value for one in known]),
+        }
+        for name, known in found.items()
+    }
+
+
+def _scales(numbers: Sequence[float]) -> list[Plain]:
+    """The linear scale, and where all are above zero the logarithmic one."""
+    axes = [fit(numbers, 0, 1, log=log) for log in ([False, True] if min(numbers) > 0 else [False])]
+    return [
+        {"low": axis.low, "high": axis.high, "ticks": [(one.value, one.text) for one in axis.ticks]}
+        for axis in axes
+    ]
 
 
 def _axis(name: str, known: Sequence[Quantity], begin: float, end: float) -> Axis:
-    """Logarithmic where values span more than a factor of eight."""
     numbers = [one.value for one in known]
-    log = min(numbers) > 0 and max(numbers) > 8 * min(numbers)
-    unit = known[0].unit
-    label = metric(name).label + ("" if unit in ("", "1") else f" ({unit})")
-    return fit(numbers, begin, end, log=log, name=label)
+    return fit(numbers, begin, end, log=_is_log(numbers), name=_label(name, known[0]))
+
+
+def _is_log(numbers: Sequence[float]) -> bool:
+    """Whether they span more than a factor of eight."""
+    return min(numbers) > 0 and max(numbers) > 8 * min(numbers)
+
+
+def _label(name: str, known: Quantity) -> str:
+    return metric(name).label + ("" if known.unit in ("", "1") else f" ({known.unit})")
 
 
 def grouping(rows: Sequence[Row]) -> str:

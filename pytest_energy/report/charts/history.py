@@ -1,0 +1,108 @@
+"""How the energy of one benchmark moved: accepted baselines, older runs, this run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_energy.measurement import Result, Run
+from pytest_energy.report.charts.axes import Axis, fit, path
+from pytest_energy.report.format import measured, quantity
+from pytest_energy.report.summary import energy_verdict
+
+WIDTH, HEIGHT = 720, 150
+FEWEST = 3
+"""Points of a history: baseline and this run alone are told by the table."""
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 26
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One value."""
+
+    x: float
+    y: float
+    text: str
+    low: float
+    high: float
+    """Ends of its 95 % interval."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Values one after the other."""
+
+    title: str
+    y: Axis
+    dots: tuple[Dot, ...]
+    line: str
+    labels: tuple[tuple[float, str], ...]
+
+
+def build_history(result: Result, run: Run, older: Sequence[Run]) -> Course | None:
+    """Energy of the accepted baselines and older runs up to this one; ``None`` without any."""
+    name, points = _points(result, run, older)
+    if len(points) < FEWEST:
+        return None
+    bounds = [value + side for value, half, _, _ in points for side in (-half, half)]
+    y = fit(bounds, HEIGHT - BOTTOM, TOP, name=name, about=3)
+    x = _places(len(points))
+    dots = [
+        Dot(at, y.at(value), text, y.at(value - half), y.at(value + half))
+        for at, (value, half, text, _) in zip(x, points, strict=True)
+    ]
+    return _course(name, y, dots, [(at, label) for at, (*_, label) in zip(x, points, strict=True)])
+
+
+_Point = tuple[float, float, str, str]
+"""Value, half-width, text, label."""
+
+
+def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_Point]]:
+    verdict = energy_verdict(result)
+    metric = verdict.metric if verdict else "energy_j"
+    now = result.metrics.get(metric)
+    if now is None:
+        return metric, []
+    accepted = [
+        (
+            past.values[metric],
+            0.0,
+            f"accepted: {measured(past.values[metric], None, now.unit)}",
+            _short(past.commit),
+        )
+        for past in result.verdict.history
+        if metric in past.values
+    ]
+    if not accepted and verdict and verdict.baseline is not None:
+        text = f"baseline: {measured(verdict.baseline, None, now.unit)}"
+        accepted = [(verdict.baseline, 0.0, text, "baseline")]
+    runs = sorted(older, key=lambda one: one.created)
+    earlier = [point for one in runs if (point := _point(one, result.id, metric))]
+    current = _point(run, result.id, metric)
+    return f"energy ({now.unit})", [*accepted, *earlier, *([current] if current else [])]
+
+
+def _point(run: Run, test_id: str, metric: str) -> _Point | None:
+    found = next((one.metrics.get(metric) for one in run.benchmarks if one.id == test_id), None)
+    if found is None:
+        return None
+    text = f"{run.created}: {quantity(found)}"
+    return found.value, found.uncertainty or 0.0, text, _short(run.run.commit)
+
+
+def _short(commit: str | None) -> str:
+    return commit[:7] if commit else "?"
+
+
+def _places(number: int) -> list[float]:
+    step = (WIDTH - LEFT - RIGHT) / max(1, number)
+    return [LEFT + step * (index + 0.5) for index in range(number)]
+
+
+def _course(
+    title: str, y: Axis, dots: Sequence[Dot], labels: Sequence[tuple[float, str]]
+) -> Course:
+    every = 1 + len(labels) // 6
+    line = path([(dot.x, dot.y) for dot in dots]) if len(dots) > 1 else ""
+    return Course(title, y, tuple(dots), line, tuple(labels[::every]))
