@@ -10,6 +10,7 @@ import pytest
 from benchmarks.data import name_of
 from benchmarks.determinism import one_thread, settle
 from benchmarks.rows import Row
+from benchmarks.target import SMALL_MODEL
 from benchmarks.workbench import facts_shape
 from benchmarks.zoo.recipe import NotApplicableError
 from pytest_energy.fixture import Energy
@@ -48,7 +49,8 @@ def pytest_energy_workload(item: pytest.Item) -> Mapping[str, object] | None:
         return None
     real = item.config.getoption("energy_data") or item.config.getini("energy_data")
     ran_on = "random" if row.stage == "inference" else name_of(row.dataset, bool(real))
-    return {**row.workload, "data": ran_on, "facts_input_shape": list(facts_shape(row))}
+    told = {**row.workload, "data": ran_on, "facts_input_shape": list(facts_shape(row))}
+    return told | ({"small_model": SMALL_MODEL} if row.knobs.get("sweep") == "target" else {})
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,7 +2,8 @@
 
 What a paper leaves open stands under ``assumed``, by the name of the field. The small twin runs the
 same code on smaller images, with fewer images a batch and fewer batches an epoch, so that a CPU is
-done in seconds; epochs, optimiser and learning rates stay the paper's.
+done in seconds; epochs, optimiser and learning rates stay the paper's (but for a training to a
+target, see ``target.py``).
 """
 
 from __future__ import annotations
@@ -80,10 +81,6 @@ class Schedule:
             small_batch=max(1, batch_size // 32),
             learning_rate=self.learning_rate * batch_size / self.batch_size,
         )
-
-    def in_16_bits(self) -> Schedule:
-        """The small twin does one step on two images: most CPUs emulate 16-bit convolutions."""
-        return replace(self, small_batch=2, small_batches=1)
 
     def with_side(self, image_size: int) -> Schedule:
         """Another image size; the small twin's is a quarter of it."""

@@ -16,7 +16,7 @@ from benchmarks.determinism import settle
 from benchmarks.rows import Row
 from benchmarks.schedules import Schedule
 from benchmarks.scores import scores_of
-from benchmarks.workbench import facts_of, recipe_for, refuse_at_small_scale, scheduled
+from benchmarks.workbench import facts_of, recipe_for, scheduled
 from pytest_energy.fixture import Energy
 
 
@@ -137,7 +137,6 @@ def run_training(energy: Energy, row: Row, epochs_asked: int | None) -> None:
         NotApplicableError: The model or the technique cannot be had here.
         DataMissingError: The folder of real data lacks what the row needs.
     """
-    refuse_at_small_scale(row, energy.scale)
     schedule = scheduled(row, energy.scale)
     training = Training(row, schedule, energy.device, energy.data_dir, epochs_asked)
     energy.training(

@@ -18,7 +18,6 @@ from benchmarks.zoo.recipe import (
     Horizon,
     MakeOptimizer,
     MakeScheduler,
-    NotApplicableError,
     Recipe,
     Shape,
     Task,
@@ -42,8 +41,6 @@ def scheduled(row: Row, scale: str) -> Schedule:
         schedule = schedule.with_batch(batch)
     if isinstance(side, int):
         schedule = schedule.with_side(side)
-    if row.technique == "amp":
-        schedule = schedule.in_16_bits()
     return schedule.small() if scale == "small" else schedule
 
 
@@ -145,7 +142,6 @@ def run_inference(energy: Energy, row: Row) -> None:
     Raises:
         NotApplicableError: The model or the technique cannot be had here.
     """
-    refuse_at_small_scale(row, energy.scale)
     schedule = scheduled(row, energy.scale)
     recipe = recipe_for(row, schedule, energy.device)
     batch_size = inference_batch(row, energy.scale)
@@ -164,16 +160,3 @@ def inference_batch(row: Row, scale: str) -> int:
     batch = row.knobs.get("batch")
     asked = batch if isinstance(batch, int) else 1
     return max(1, asked // 8) if scale == "small" else asked
-
-
-def refuse_at_small_scale(row: Row, scale: str) -> None:
-    """Refuse what no small image makes quick.
-
-    Raises:
-        NotApplicableError: The row compiles its model, at small scale.
-    """
-    if scale == "small" and row.technique == "compile":
-        raise NotApplicableError(
-            "torch.compile takes minutes on a CPU, whatever the size of the images; "
-            "run it with --energy-scale=full"
-        )

@@ -206,14 +206,17 @@ def _best(figures: Iterable[Figure], better: Better | None) -> float | None:
 def departures(results: Sequence[Result]) -> tuple[str, ...]:
     """What the results themselves say about how they depart from the paper."""
     notes = []
+    small = [r.workload for r in results if r.workload.get("scale") == "small"]
     if any(result.status == "estimated" for result in results):
         notes.append("Joules are estimates of a model of the hardware, not measurements.")
-    if any(result.workload.get("scale") == "small" for result in results):
+    if small:
         notes.append(
             "Small scale: images, batches and epochs are far below the paper's, so joules, times "
             "and scores show that the benchmark runs and nothing more. "
             "Parameters, MACs and FLOPs are those of the paper's input."
         )
+    twins = {(str(w["small_model"]), str(w.get("model"))) for w in small if "small_model" in w}
+    notes += [f"Trained {ran} in place of {named}." for ran, named in sorted(twins)]
     pairs = {(str(r.workload.get("dataset")), str(r.workload.get("data"))) for r in results}
     notes += [f"Ran on {ran}, not on {named}." for named, ran in sorted(pairs) if ran != named]
     return tuple(notes)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from benchmarks.determinism import one_thread
 from benchmarks.rows import Row, inference_rows, sweep_rows, target_rows, training_rows
 from benchmarks.schedules import SCHEDULES, Schedule, schedule_of
 from benchmarks.training import Training
@@ -55,6 +58,17 @@ def test_what_is_assumed_is_a_field(schedule: Schedule) -> None:
     assert set(schedule.assumed) <= set(vars(schedule))
 
 
+@pytest.mark.parametrize("scale", ["small", "full"])
+@pytest.mark.parametrize(
+    "row",
+    [row for row in [*training_rows(), *sweep_rows("training")] if row.technique == "amp"],
+    ids=lambda row: row.id,
+)
+def test_mixed_precision_trains_as_float32_does(row: Row, scale: str) -> None:
+    """Image size, batch and steps are those of the row it is compared with."""
+    assert scheduled(row, scale) == scheduled(replace(row, technique="baseline"), scale)
+
+
 def test_the_poly_rate_ends_at_zero() -> None:
     """After the last step of the full schedule the learning rate is zero."""
     schedule = schedule_of("c", "bisenet_resnet18", "cityscapes")
@@ -76,15 +90,19 @@ def test_facts_are_of_the_papers_input_whatever_the_scale() -> None:
 
 def test_two_trainings_of_one_seed_are_equal() -> None:
     """Two runs on a machine give the same weights, loss for loss, and the same accuracy."""
-    runs = []
-    for _ in range(2):
-        training = Training(CIFAR_ROW, scheduled(CIFAR_ROW, "small"), "cpu")
-        told = training.one_epoch()
-        weights = torch.cat([p.detach().flatten() for p in training.recipe.model.parameters()])
-        runs.append((weights, training.evaluate()))
-        assert 0 <= told["data_wait_share"] <= 1
-    assert torch.equal(runs[0][0], runs[1][0])
-    assert runs[0][1] == runs[1][1]
+    with one_thread():
+        (weights, scores), (weights_again, scores_again) = trained_once(), trained_once()
+    assert torch.equal(weights, weights_again)
+    assert scores == scores_again
+
+
+def trained_once() -> tuple[torch.Tensor, dict[str, float]]:
+    """The weights after an epoch of the small twin, and their scores."""
+    training = Training(CIFAR_ROW, scheduled(CIFAR_ROW, "small"), "cpu")
+    told = training.one_epoch()
+    assert 0 <= told["data_wait_share"] <= 1
+    weights = torch.cat([p.detach().flatten() for p in training.recipe.model.parameters()])
+    return weights, training.evaluate()
 
 
 def test_uneven_epochs_stand_evenly_for_the_whole_schedule() -> None:

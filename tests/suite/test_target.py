@@ -1,0 +1,79 @@
+"""Training until an accuracy is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import target as module
+from benchmarks.determinism import one_thread
+from benchmarks.rows import Row, target_rows
+from benchmarks.target import TARGETS, TargetMissedError, run_to_target, train_until
+from benchmarks.zoo.recipe import NotApplicableError
+from pytest_energy.fixture import Energy
+
+
+class Scripted:
+    """A training whose held-out accuracy after each epoch is known."""
+
+    def __init__(self, *accuracies: float) -> None:
+        self.accuracies = accuracies
+        self.epochs_run = 0
+
+    def one_epoch(self) -> None:
+        self.epochs_run += 1
+
+    def held_out_scores(self) -> dict[str, float]:
+        return {"accuracy": self.accuracies[min(self.epochs_run, len(self.accuracies)) - 1]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", target_rows(), ids=lambda row: row.id)
+def test_the_small_twin_reaches_its_target_with_room(row: Row) -> None:
+    """At every batch size the digits are learnt in half of the epochs allowed."""
+    with one_thread():
+        reached = run_to_target(Energy(), row)
+    assert reached.accuracy >= TARGETS["small"].accuracy
+    assert reached.epochs <= TARGETS["small"].most_epochs // 2
+
+
+def test_training_stops_at_the_target() -> None:
+    """The epoch that reaches it is the last one."""
+    training = Scripted(0.1, 0.3, 0.5, 0.9)
+    reached = train_until(training, TARGETS["small"])  # type: ignore[arg-type] # acts like one
+    assert (reached.accuracy, reached.epochs) == (0.5, 3)
+
+
+def test_a_missed_target_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joules of a training that gave up are never those of reaching the target."""
+    monkeypatch.setattr(module, "Training", lambda *args: Scripted(0.1, 0.25))
+    with pytest.raises(TargetMissedError) as missed:
+        run_to_target(Energy(), target_rows()[0])
+    assert (missed.value.accuracy, missed.value.target) == (0.25, TARGETS["small"])
+    assert "25.0% after 20 epochs, not the 40%" in str(missed.value)
+    assert "allow more epochs in benchmarks/target.py" in str(missed.value)
+
+
+def test_full_scale_trains_the_papers_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ResNet-50 with the paper's schedule, until 70 %."""
+    asked = []
+
+    def training(row: Row, schedule: object, *_: object) -> Scripted:
+        asked.append((row, schedule))
+        return Scripted(0.5, 0.71)
+
+    monkeypatch.setattr(module, "Training", training)
+    energy = Energy()
+    energy.scale = "full"
+    row = target_rows()[0]
+    assert run_to_target(energy, row).epochs == 2
+    assert asked == [(row, module.scheduled(row, "full"))]
+
+
+def test_real_data_needs_full_scale(tmp_path: Path) -> None:
+    """A hundred small photographs of a thousand classes would never get there."""
+    energy = Energy()
+    energy.data_dir = tmp_path
+    with pytest.raises(NotApplicableError, match="--energy-scale=full"):
+        run_to_target(energy, target_rows()[0])
