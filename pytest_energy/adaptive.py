@@ -37,7 +37,7 @@ class Schedule:
     """Rounds of the first visit."""
     again: int = 2
     """Rounds of each further visit."""
-    visits: int = 8
+    visits: int = 10
     """How often a benchmark is measured at most; a regression needs two visits together."""
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -29,12 +29,14 @@ from pytest_energy.measurement import (
     Quantity,
     Record,
     Result,
+    Round,
     facts_workload,
     parse_json,
     workload_hash,
 )
 from pytest_energy.names import baseline_path
 from pytest_energy.statistics import t_quantile
+from pytest_energy.uncertainty import summarize
 
 BASELINE_SCHEMA: Final = "pytest-energy/baseline/1"
 FACTS: Final = "facts"
@@ -48,7 +50,7 @@ NOT_KEPT: Final = frozenset({"co2_g"})
 
 
 class AcceptedRun(Record):
-    """One run that was accepted."""
+    """One run that was accepted: a visit to the benchmark."""
 
     commit: str | None = None
     """Of the tree that was measured."""
@@ -217,7 +219,7 @@ class BaselineStore:
             raise EnergyError(f"{result.id}: an invalid measurement is no baseline: {reasons}")
         made = {FACTS: _facts_of(result)}
         if result.status in ("measured", "estimated"):
-            made[slug] = _measured_of(result, environment, commit, self.load(result.id, slug))
+            made[slug] = extended(self.load(result.id, slug), result, environment, commit)
         written = [(self.path(result.id, name), kept) for name, kept in made.items() if kept]
         return [path for path, kept in written if _write(path, kept)]
 
@@ -256,9 +258,10 @@ def _facts_of(result: Measurement) -> Baseline | None:
     return _baseline(result, metrics=exact, **known) if exact else None
 
 
-def _measured_of(
-    result: Measurement, environment: Environment, commit: str | None, older: Baseline | None
+def extended(
+    older: Baseline | None, result: Measurement, environment: Environment, commit: str | None
 ) -> Baseline:
+    """The baseline of a machine as it is once ``result`` has been accepted."""
     measured = {
         name: found
         for name, found in result.metrics.items()
@@ -297,10 +300,16 @@ def _history(
     older: Baseline | None,
 ) -> list[AcceptedRun]:
     before = list(older.accepted) if older and _continues(older, result) else []
-    run = _accepted(result, measured, commit, step=bool(before) and _is_step(result))
-    if before and before[-1].model_copy(update={"step": run.step}) == run:
+    step = bool(before) and _is_step(result)
+    runs = [_accepted(commit, *visit) for visit in _by_visit(result, measured)]
+    if _plain(before[-len(runs) :]) == runs:
         return before  # the same run, accepted twice, is no further evidence
-    return [*before, run][-KEPT_RUNS:]
+    first = runs[0].model_copy(update={"step": step})
+    return [*before, first, *runs[1:]][-KEPT_RUNS:]
+
+
+def _plain(runs: Sequence[AcceptedRun]) -> list[AcceptedRun]:
+    return [run.model_copy(update={"step": False}) for run in runs]
 
 
 def _continues(older: Baseline, result: Measurement) -> bool:
@@ -315,22 +324,53 @@ def _is_step(result: Measurement) -> bool:
     return isinstance(result, Result) and result.verdict.outcome in changed
 
 
+def visits_of(measured: Measurement) -> list[list[Round]]:
+    """The rounds of a measurement, visit by visit."""
+    numbers = sorted({one.visit for one in measured.rounds})
+    return [[one for one in measured.rounds if one.visit == number] for number in numbers]
+
+
+def visit_level(measured: Measurement, metric: str) -> list[Estimate]:
+    """What each visit found of a metric that rounds tell of; nothing for any other."""
+    found = [summarize(rounds).get(metric) for rounds in visits_of(measured)]
+    return [estimate_of(quantity) for quantity in found if quantity and quantity.value > 0]
+
+
+def estimate_of(quantity: Quantity) -> Estimate:
+    """A run's value and how sure it is from within the run."""
+    return Estimate(quantity.value, standard_within(quantity), freedom_of(quantity))
+
+
+def _by_visit(
+    result: Measurement, measured: Mapping[str, Quantity]
+) -> list[tuple[Sequence[Round], Mapping[str, Quantity]]]:
+    """Rounds and metrics of each visit; what rounds do not tell of is known of the last alone."""
+    visits = visits_of(result)
+    if len(visits) < 2:
+        return [(result.rounds, measured)]
+    told = [_told(rounds, measured) for rounds in visits]
+    return list(zip(visits, [*told[:-1], {**measured, **told[-1]}], strict=True))
+
+
+def _told(rounds: Sequence[Round], measured: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    return {name: found for name, found in summarize(rounds).items() if name in measured}
+
+
 def _accepted(
-    result: Measurement, measured: dict[str, Quantity], commit: str | None, *, step: bool
+    commit: str | None, rounds: Sequence[Round], measured: Mapping[str, Quantity]
 ) -> AcceptedRun:
     within = {name: standard_within(found) for name, found in measured.items()}
     return AcceptedRun(
         commit=commit,
-        rounds=max(len(result.rounds), 1),
-        spent_j=_spent_j(result),
-        step=step,
+        rounds=max(len(rounds), 1),
+        spent_j=_spent_j(rounds),
         values={name: rounded(found).value for name, found in measured.items()},
         standard={name: significant(value, 2) for name, value in within.items() if value},
     )
 
 
-def _spent_j(result: Measurement) -> float | None:
-    spent = [measured.energy_j for measured in result.rounds if measured.energy_j is not None]
+def _spent_j(rounds: Sequence[Round]) -> float | None:
+    spent = [measured.energy_j for measured in rounds if measured.energy_j is not None]
     return significant(math.fsum(spent), 3) if spent else None
 
 

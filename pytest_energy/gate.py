@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from pytest_energy.acceptance import is_accepted
+from pytest_energy.baseline import KEPT_RUNS
 from pytest_energy.measurement import Measurement, MetricVerdict, Outcome, Result, Verdict
 from pytest_energy.power import sight
 from pytest_energy.session import EnergySession
 from pytest_energy.settings import ESTIMATED, MarkerSettings
 from pytest_energy.tolerances import tolerances_of
-from pytest_energy.verdict import contended, judge, unconfirmed, worst
-from pytest_energy.visits import VALID, pool
+from pytest_energy.verdict import ENERGY, contended, judge, unconfirmed, worst
+from pytest_energy.visits import VALID, Again, pool
 
 NAMED: Final = 5
 """How many tests a warning names."""
@@ -34,18 +35,22 @@ def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettin
         tolerances(measured.id, session, marker),
         session.schedule.rule(len(visits), session.family),
     )
-    if _goes_on(verdict, visits, session):
-        session.visits.again.add(measured.id)
+    if why := _goes_on(verdict, visits, session):
+        session.visits.again[measured.id] = why
         awaited = unconfirmed(verdict, "seen once; to be measured again after the others")
         return _kept(Result.of(pooled, awaited), session)
     settled = _settled(verdict, visits, session)
-    has_own = session.store.load(measured.id, session.slug) is not None
-    accepted = is_accepted(session.settings.update, settled, pooled, has_own=has_own)
+    accepted = _is_accepted(settled, pooled, session)
     fails = not accepted and fails_test(settled, pooled, session.settings.failing)
     result = Result.of(pooled, settled.model_copy(update={"fails": fails, "accepted": accepted}))
     if accepted:
         session.accept(result)
     return _kept(result, session)
+
+
+def _is_accepted(verdict: Verdict, measured: Measurement, session: EnergySession) -> bool:
+    has_own = session.store.load(measured.id, session.slug) is not None
+    return is_accepted(session.settings.update, verdict, measured, has_own=has_own)
 
 
 def _kept(result: Result, session: EnergySession) -> Result:
@@ -89,19 +94,39 @@ def _estimate(measured: Measurement, metric: str) -> bool:
     return measured.status == "estimated" and quantity is not None and not quantity.exact
 
 
-def _goes_on(verdict: Verdict, visits: list[Measurement], session: EnergySession) -> bool:
-    """Whether a further visit could settle what this one left open, and may be paid for."""
-    last, count = visits[-1], len(visits)
-    if session.settings.update == "all" or verdict.outcome is Outcome.INCOMPARABLE:
-        return False
+def _goes_on(verdict: Verdict, visits: list[Measurement], session: EnergySession) -> Again | None:
+    """Why a further visit is needed, where it is."""
+    last = visits[-1]
     if contended(last):
-        return count == 1 and session.schedule.visits > 1
+        return "suspect" if len(visits) == 1 and session.schedule.visits > 1 else None
     if last.status != "measured" and not _counts(last, session):
+        return None
+    if _is_accepted(verdict, last, session):
+        too_few = _too_few_runs(Result.of(pool(visits), verdict), session)
+        return "recording" if too_few else None
+    return "suspect" if _undecided(verdict, visits, session) else None
+
+
+def _undecided(verdict: Verdict, visits: list[Measurement], session: EnergySession) -> bool:
+    """Whether a further visit could settle what this one left open, and may be paid for."""
+    count = len(visits)
+    if verdict.outcome is Outcome.INCOMPARABLE:
         return False
-    outcome = worst(_noisy(verdict, last))
+    outcome = worst(_noisy(verdict, visits[-1]))
     if outcome is Outcome.REGRESSED and _valid(visits) == 1:
         return count <= 2 and session.schedule.visits > 1
     return session.schedule.goes_on(outcome, count) and session.may_measure_again()
+
+
+def _too_few_runs(result: Result, session: EnergySession) -> bool:
+    """Whether a baseline with this result would know its scatter between runs too badly.
+
+    Training is recorded in one visit: a further one would train from the beginning.
+    """
+    if result.kind == "training" or session.schedule.visits == 1:
+        return False
+    wanted = min(session.settings.visits, KEPT_RUNS)
+    return len(session.baseline_with(result).level(ENERGY)) < wanted
 
 
 def _valid(visits: list[Measurement]) -> int:
@@ -129,6 +154,22 @@ def _settled(verdict: Verdict, visits: list[Measurement], session: EnergySession
     rounds = sum(len(visit.rounds) for visit in visits)
     note = f"measured again after the others: {len(visits)} visits, {rounds} rounds together"
     return verdict.model_copy(update={"notes": [note, *verdict.notes]})
+
+
+def comparisons(markers: Mapping[str, MarkerSettings], session: EnergySession) -> int:
+    """How many figures the session holds against baselines, at least one.
+
+    Args:
+        markers: The tests that will run, by id; windows are found by the baselines they have.
+        session: With the baselines and tolerances in force.
+    """
+    count = 0
+    for kept in session.store.load_all(session.slug):
+        test_id = kept.id if kept.id in markers else kept.id.rpartition("::")[0]
+        if test_id in markers:
+            gating = tolerances(kept.id, session, markers[test_id])
+            count += len(gating.keys() & kept.metrics.keys())
+    return max(count, 1)
 
 
 def too_coarse(markers: Mapping[str, MarkerSettings], session: EnergySession) -> list[str]:

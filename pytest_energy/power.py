@@ -33,7 +33,7 @@ class Sight:
     rounds: int | None
     """Rounds until the change asked for is detectable; ``None`` where all visits do not suffice."""
     energy_j: float | None
-    """What these rounds cost, by the accepted runs; ``None`` where not known."""
+    """What these rounds cost, by the accepted runs' median; ``None`` where not known."""
 
 
 def sight(
@@ -89,4 +89,4 @@ def _planned(old: Sequence[Estimate], rounds: int) -> Estimate:
 
 def _cost_j(baseline: Baseline, rounds: int | None) -> float | None:
     spent = [run.spent_j / run.rounds for run in baseline.accepted if run.spent_j is not None]
-    return statistics.fmean(spent) * rounds if spent and rounds is not None else None
+    return statistics.median(spent) * rounds if spent and rounds is not None else None

@@ -12,7 +12,7 @@ from pytest_energy.assemble import Place
 from pytest_energy.devices import Claim, boards_of, lock_folder, turn
 from pytest_energy.distributed import Ranks
 from pytest_energy.errors import EnergyError, UsageError
-from pytest_energy.gate import conclude, too_coarse
+from pytest_energy.gate import comparisons, conclude, too_coarse
 from pytest_energy.measurement import Facts, Measurement, Reason, ReasonCode, Result, Run
 from pytest_energy.measuring import MeasuringEnergy
 from pytest_energy.progress import on_terminal
@@ -80,7 +80,8 @@ class EnergyPlugin:
                 )
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
-        self._session.family = len(measuring)
+        markers = {item.nodeid: item.stash[MARKER] for item in measuring}
+        self._session.family = comparisons(markers, self._session)
 
     def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> list[str]:
         """Say what measures, or why nothing does, and which tolerances ask for too much."""
@@ -143,7 +144,7 @@ class EnergyPlugin:
         if not self._reports:
             return []
         finished = energy.finish()
-        awaited = self._session.visits.again & {measured.id for measured in finished}
+        awaited = self._session.visits.again.keys() & {measured.id for measured in finished}
         results = [
             conclude(
                 _test_failed(measured) if failed else measured, self._session, item.stash[MARKER]
@@ -152,8 +153,9 @@ class EnergyPlugin:
             else self._session.results[measured.id]  # settled before; only others came again
             for measured in finished
         ]
-        again = any(result.id in self._session.visits.again for result in results)
-        item.stash[AGAIN] = again and not failed
+        again = self._session.visits.again
+        reasons = {again[result.id] for result in results if result.id in again and not failed}
+        item.stash[AGAIN] = max(reasons, default=None)  # a suspect before a recording
         if item.stash[AGAIN]:
             return []  # nothing is said of it before it was measured again
         for result in results:

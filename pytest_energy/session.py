@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pytest_energy.adaptive import ADAPTIVE, PAPER, Schedule
 from pytest_energy.assemble import Source
-from pytest_energy.baseline import BaselineStore
+from pytest_energy.baseline import Baseline, BaselineStore, extended
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
 from pytest_energy.distributed import Ranks
 from pytest_energy.environment import describe, slug
@@ -56,7 +56,7 @@ class EnergySession:
     tolerances: tuple[TolerancePattern, ...] = ()
     """The table of ``pyproject.toml``."""
     family: int = 1
-    """How many benchmarks the session compares: they share the chance of a false alarm."""
+    """How many figures the session compares: they share the chance of a false alarm."""
     visits: Visits = field(default_factory=Visits)
     planned: dict[str, int] = field(default_factory=dict)
     """Passes that the fixed protocol would have run, of benchmarks that ran others."""
@@ -140,9 +140,12 @@ class EnergySession:
         return PAPER if self.settings.protocol == "paper" else ADAPTIVE
 
     def decides(self, test_id: str) -> bool:
-        """Whether there is something to decide: only then rounds may be short."""
-        adaptive = self.settings.protocol == "adaptive" and self.settings.update != "all"
-        return adaptive and self.store.load(test_id, self.slug) is not None
+        """Whether rounds may be short: there is something to decide, or a first visit was long."""
+        if self.settings.protocol == "paper":
+            return False
+        if self.visits.number(test_id) > 1:
+            return True
+        return self.settings.update != "all" and self.store.load(test_id, self.slug) is not None
 
     def may_measure_again(self) -> bool:
         """Whether the time and the joules for further visits are not used up."""
@@ -152,6 +155,11 @@ class EnergySession:
         return in_time and (
             self.settings.again_energy is None or spent_j < self.settings.again_energy
         )
+
+    def baseline_with(self, result: Result) -> Baseline:
+        """The baseline of a benchmark as it would be, were ``result`` accepted."""
+        older = self.store.load(result.id, self.slug)
+        return extended(older, result, self.environment, self.revision.commit)
 
     def accept(self, result: Result) -> None:
         """Make a result the baseline of its benchmark."""

@@ -265,6 +265,14 @@ OPTIONS = (
         "WHICH",
         const="all",
     ),
+    Option(
+        "visits",
+        _positive_int,
+        "a whole number above 0",
+        "measure what becomes a baseline again after the others, until the baseline has so many"
+        " runs (10 at most; training: once) [8]",
+        "N",
+    ),
     Option("json", Path, "a file", "results [.energy/results.json]", "FILE"),
     Option("html", Path, "a file", "report [.energy/report.html]", "FILE"),
     Option("markdown", Path, "a file", "summary in Markdown [not written]", "FILE"),
@@ -339,6 +347,8 @@ class Settings:
     """Seconds."""
     baselines: Path = Path("baselines")
     update: str = "none"
+    visits: int = 8
+    """Runs that a recorded baseline is made of."""
     json: Path = Path(".energy/results.json")
     html: Path = Path(".energy/report.html")
     markdown: Path | None = None

@@ -15,9 +15,9 @@ from typing import Any, Final
 from pytest_energy.baseline import (
     OF_THE_MACHINE,
     Baseline,
-    freedom_of,
+    estimate_of,
     meter_facts,
-    standard_within,
+    visit_level,
 )
 from pytest_energy.change import Change, Estimate, Prior, learn_scatter, relative_change
 from pytest_energy.measurement import (
@@ -38,7 +38,7 @@ from pytest_energy.statistics import COVERAGE, combine, expand
 
 ENERGY: Final = "energy_j"
 PRIOR: Final = Prior()
-ENOUGH_RUNS: Final = 5
+ENOUGH_RUNS: Final = 8
 """Below this many accepted runs a verdict says that the scatter between runs is assumed."""
 BOARD_GAIN: Final = 0.05
 """Boards of one model read within plus or minus this share of the truth: arXiv 2312.02741."""
@@ -271,10 +271,10 @@ class _Comparison:
     ) -> Change:
         visits = len({measured.visit for measured in self.measured.rounds}) or 1
         gain = BOARD_GAIN * math.sqrt(2 / 3) if self._other_board() else 0.0
-        scatter = learn_scatter(kept.levels(metric), PRIOR)
-        new = Estimate(quantity.value, standard_within(quantity), freedom_of(quantity))
+        seen = visit_level(self.measured, metric)
+        scatter = learn_scatter([*kept.levels(metric), seen], PRIOR)
         extra = gain if metric in OF_THE_SENSOR else 0.0
-        return relative_change(new, old, scatter, visits, extra)
+        return relative_change(estimate_of(quantity), old, scatter, visits, extra)
 
     def _level(self, metric: str, old: Sequence[Estimate]) -> dict[str, float]:
         """The baseline's value and its uncertainty, scatter between runs included."""

@@ -5,20 +5,23 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pytest_energy.baseline import freedom_of, standard_within
-from pytest_energy.measurement import Measurement, Quantity
+from pytest_energy.measurement import Measurement, Quantity, Reason, ReasonCode
 from pytest_energy.statistics import combine, effective_degrees_of_freedom, expand
 
 VALID = ("measured", "estimated")
+Again = Literal["suspect", "recording"]
+"""Why a benchmark is visited again: to be decided, or for a baseline that knows its scatter."""
 
 
 @dataclass
 class Visits:
     """The visits of a session, benchmark by benchmark."""
 
-    again: set[str] = field(default_factory=set)
-    """Benchmarks of which a further visit is needed."""
+    again: dict[str, Again] = field(default_factory=dict)
+    """Benchmarks of which a further visit is needed, and why."""
     _series: dict[str, list[Measurement]] = field(default_factory=dict)
 
     def add(self, measured: Measurement) -> list[Measurement]:
@@ -29,7 +32,7 @@ class Visits:
         """
         if measured.id not in self.again:
             self._series[measured.id] = []
-        self.again.discard(measured.id)
+        self.again.pop(measured.id, None)
         self._series[measured.id].append(measured)
         return list(self._series[measured.id])
 
@@ -62,20 +65,22 @@ def pool(visits: Sequence[Measurement]) -> Measurement:
                 for measured in visit.rounds
             ],
             "trace": [trace for visit in valid for trace in visit.trace or ()] or None,
-            "reasons": list(dict.fromkeys(_reasons(visits, last))),
+            "reasons": _reasons(visits, last),
         }
     )
 
 
-def _reasons(visits: Sequence[Measurement], last: Measurement) -> list[object]:
-    dropped = [visit for visit in visits if visit.status not in VALID and visit is not last]
-    told = [
-        reason.model_copy(update={"fatal": False}) for visit in dropped for reason in visit.reasons
-    ]
-    return [
-        *(reason for visit in visits if visit not in dropped for reason in visit.reasons),
-        *told,
-    ]
+def _reasons(visits: Sequence[Measurement], last: Measurement) -> list[Reason]:
+    """Each remark once; those of visits that were left out are fatal no more."""
+    told: dict[tuple[ReasonCode, str], Reason] = {}
+    for visit in visits:
+        counts = visit.status in VALID or visit is last
+        for reason in visit.reasons:
+            known = reason if counts else reason.model_copy(update={"fatal": False})
+            before = told.setdefault((reason.code, reason.message), known)
+            if known.fatal and not before.fatal:
+                told[reason.code, reason.message] = known
+    return list(told.values())
 
 
 def _mean(quantities: Sequence[Quantity]) -> Quantity:

@@ -74,6 +74,35 @@ def test_what_is_saved_is_loaded(store: BaselineStore) -> None:
     assert (facts.identity, set(facts.metrics)) == ({}, {"flops"})
 
 
+def test_each_visit_is_an_accepted_run(store: BaselineStore) -> None:
+    """The scatter between visits is kept; what no round tells of is known of the last alone."""
+    rounds = [
+        Round(start=1.7e9, duration_s=9.0, passes=10, energy_j=9.8 + 0.1 * number, visit=number)
+        for number in (1, 2, 3)
+        for _ in range(2)
+    ]
+    metrics = {**measurement().metrics, "accuracy": Quantity(value=0.9, unit="1")}
+    store.save(measurement(metrics=metrics, rounds=rounds), HERE, "nvidia-h200", "abc123")
+    kept = store.load(TEST, "nvidia-h200")
+    assert kept is not None
+    assert [run.value for run in kept.level("energy_j")] == pytest.approx([0.99, 1.0, 1.01])
+    assert [run.value for run in kept.level("accuracy")] == [0.9]
+    assert [run.rounds for run in kept.accepted] == [2, 2, 2]
+
+
+def test_visits_that_are_accepted_twice_count_once(store: BaselineStore) -> None:
+    """The same results.json, accepted again, adds no run."""
+    rounds = [
+        Round(start=1.7e9, duration_s=9.0, passes=10, energy_j=9.8 + number, visit=number)
+        for number in (1, 2)
+    ]
+    for _ in range(2):
+        store.save(measurement(rounds=rounds), HERE, "nvidia-h200", "abc123")
+    kept = store.load(TEST, "nvidia-h200")
+    assert kept is not None
+    assert len(kept.accepted) == 2
+
+
 def test_numbers_keep_the_digits_their_uncertainty_supports(store: BaselineStore) -> None:
     """The uncertainty keeps two digits, the value one place more."""
     store.save(measurement(), HERE, "nvidia-h200", None)

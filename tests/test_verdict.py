@@ -80,10 +80,10 @@ def kept(*energies_j: float, **fields: object) -> Baseline:
     return Baseline.model_validate(values)
 
 
-FIVE_RUNS = kept(1.0, 1.004, 0.996, 1.002, 0.998)
+ENOUGH = kept(1.0, 1.004, 0.996, 1.002, 0.998, 1.001, 1.003, 0.999)
 
 
-def outcome(energy_j: float, baseline: Baseline | None = FIVE_RUNS) -> Outcome:
+def outcome(energy_j: float, baseline: Baseline | None = ENOUGH) -> Outcome:
     """The verdict on so many joules."""
     found = measured(metrics={"energy_j": joules(energy_j)})
     return judge(found, baseline, None, HERE, TOLERANCES).outcome
@@ -119,10 +119,10 @@ def test_few_runs_are_said_to_be_few() -> None:
     """Where the scatter is assumed, the verdict says so and how many runs would do."""
     notes = judge(measured(), kept(1.0), None, HERE, TOLERANCES).notes
     assert notes == [
-        "scatter between runs is partly assumed (1%): the baseline has 1 accepted run, 5 make it"
+        "scatter between runs is partly assumed (1%): the baseline has 1 accepted run, 8 make it"
         " known"
     ]
-    assert judge(measured(), FIVE_RUNS, None, HERE, TOLERANCES).notes == []
+    assert judge(measured(), ENOUGH, None, HERE, TOLERANCES).notes == []
 
 
 @pytest.mark.parametrize(
@@ -153,13 +153,13 @@ def test_more_flops_regress_on_any_machine(status: str) -> None:
     metrics = {"flops": flops(112.0)} | ({"energy_j": joules(1)} if status == "measured" else {})
     counted_on = workload_hash(facts_workload(WORKLOAD))
     facts = kept(metrics={"flops": flops(100.0)}, accepted=[], workload_hash=counted_on)
-    found = judge(measured(status=status, metrics=metrics), FIVE_RUNS, facts, HERE, TOLERANCES)
+    found = judge(measured(status=status, metrics=metrics), ENOUGH, facts, HERE, TOLERANCES)
     assert found.outcome is Outcome.REGRESSED
     assert found.cause is not None
     assert found.cause.startswith("flops +12.0 %")
     allowed = judge(
         measured(metrics={"energy_j": joules(1), "flops": flops(112.0)}),
-        FIVE_RUNS,
+        ENOUGH,
         facts,
         HERE,
         {**TOLERANCES, "flops": 0.2},
@@ -197,7 +197,7 @@ def test_what_was_not_measured_says_so(status: str) -> None:
     """No joules is an outcome of its own and never a zero."""
     reason = Reason(code=ReasonCode.COUNTER_RESET, message="the counter went back")
     found = judge(
-        measured(status=status, metrics={}, reasons=[reason]), FIVE_RUNS, None, HERE, TOLERANCES
+        measured(status=status, metrics={}, reasons=[reason]), ENOUGH, None, HERE, TOLERANCES
     )
     assert found.outcome.value == status
     assert found.metrics[0].value is None
@@ -209,13 +209,13 @@ def test_a_gpu_that_others_use_is_inconclusive() -> None:
     reset = Reason(code=ReasonCode.COUNTER_RESET, message="the counter went back")
     for reasons, expected in (([used], Outcome.INCONCLUSIVE), ([used, reset], Outcome.INVALID)):
         spoilt = measured(status="invalid", metrics={}, reasons=reasons)
-        assert judge(spoilt, FIVE_RUNS, None, HERE, TOLERANCES).outcome is expected
+        assert judge(spoilt, ENOUGH, None, HERE, TOLERANCES).outcome is expected
 
 
 def test_another_board_widens_the_interval() -> None:
     """Two boards of one model read differently, so that a rise between them is undecided."""
     here = HERE.model_copy(update={"context": {"board": ["b"]}})
-    before = kept(1.0, 1.0, 1.0, 1.0, 1.0, context={"board": ["a"]})
+    before = kept(*[1.0] * 8, context={"board": ["a"]})
     found = judge(measured(metrics={"energy_j": joules(1.1)}), before, None, here, TOLERANCES)
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "another board" in found.notes[0]
@@ -315,7 +315,7 @@ def test_the_failure_text_tells_what_why_and_what_to_do() -> None:
         " sure), tolerance 5 %",
         "  likely cause: power +12.0 % × time +0.0 %",
         "  changed since the baseline: torch 2.9 → 2.10",
-        "  scatter between runs is partly assumed (1%): the baseline has 1 accepted run, 5 make it"
+        "  scatter between runs is partly assumed (1%): the baseline has 1 accepted run, 8 make it"
         " known",
         "  measure again:  pytest t.py::test_a --energy",
         "  accept it:      pytest t.py::test_a --energy --energy-update",
