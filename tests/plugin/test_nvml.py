@@ -58,7 +58,9 @@ class Card:
             for name, value in {**os.environ, **machine.environment()}.items():
                 patch.setenv(name, value)
             patch.setenv("POWER_W", str(power_w))
-            return self._pytester.runpytest_subprocess("--energy", "--energy-visits=1", *PLUGINS, *arguments)
+            return self._pytester.runpytest_subprocess(
+                "--energy", "--energy-visits=1", *PLUGINS, *arguments
+            )
 
     @property
     def folder(self) -> Path:
