@@ -67,6 +67,7 @@ def _add_option(group: pytest.OptionGroup, option: Option) -> None:
         group.addoption(option.flag, dest=option.ini, metavar=option.metavar, help=option.help)
 
 
+@pytest.hookimpl(trylast=True)  # the terminal reporter comes before: live progress asks for it
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; with ``--energy``, check the options and register what measures."""
     config.addinivalue_line("markers", MARKER)
@@ -88,13 +89,15 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     told = getattr(config, "workerinput", None)
     if told is not None:
         worker = become_worker(settings, told)
-        measuring = EnergyPlugin(config, worker.settings, lambda run: None, worker.claim)
+        measuring = EnergyPlugin(
+            config, worker.settings, lambda run: None, worker.claim, progress=worker.progress
+        )
         config.pluginmanager.register(measuring, "energy-running")
         return
     reporter = Reporter(config, settings)
     config.pluginmanager.register(reporter, "energy-reporting")
     if is_controller(config):
-        config.pluginmanager.register(Controller(settings, reporter), "energy-controller")
+        config.pluginmanager.register(Controller(config, settings, reporter), "energy-controller")
     else:
         ranks = ranks_of(os.environ)
         settings = take_place(settings, ranks) if ranks else settings

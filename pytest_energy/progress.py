@@ -9,9 +9,10 @@ on where it stopped.
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import pytest
@@ -51,7 +52,10 @@ class Progress:
         if now < self._next_s:
             return
         self._next_s = now + SHORTEST_INTERVAL_S
-        text = describe(benchmark, round, rounds, passes, joules)
+        self.show(describe(benchmark, round, rounds, passes, joules))
+
+    def show(self, text: str) -> None:
+        """Show a text in place of what is shown."""
         self.write(DRAW.format(cut(" " + text, self.columns_left())))
         self._shown = True
 
@@ -61,6 +65,61 @@ class Progress:
             self.write(DRAW.format(""))
         self._shown = False
         self._next_s = float("-inf")
+
+
+@dataclass
+class Sent:
+    """Progress that a worker sends, since nobody sees its own terminal."""
+
+    send: Callable[[str | None], object]
+
+    def update(
+        self, benchmark: str, round: int, rounds: int | None, passes: int, joules: float | None
+    ) -> None:
+        """Tell of a round that begins: as :meth:`Progress.update`, but of every one."""
+        self.send(brief(benchmark, round, rounds))
+
+    def clear(self) -> None:
+        """Tell that nothing is measured any more."""
+        self.send(None)
+
+
+class Together:
+    """What several workers are at, on one line; told by other threads than the one that writes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lock = threading.RLock()
+        self._running: dict[str, str] = {}
+
+    def tell(self, worker: str, state: str | None) -> None:
+        """A worker is at something, or at nothing any more."""
+        with self._lock:
+            self._running.pop(worker, None)
+            if state is not None:
+                self._running[worker] = state
+            self._show()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A stretch in which others write to the terminal."""
+        with self._lock:
+            self._progress.clear()
+            yield
+            self._show()
+
+    def _show(self) -> None:
+        if self._running:
+            states = sorted(self._running.items())
+            self._progress.show(" · ".join(f"{worker} {state}" for worker, state in states))
+        else:
+            self._progress.clear()
+
+
+def brief(benchmark: str, round: int, rounds: int | None) -> str:
+    """A state in few words: the test's name and its round."""
+    name = benchmark.rpartition("/")[2].partition("::")[2] or benchmark
+    return f"{name} {round}" + (f"/{rounds}" if rounds else "") if round else f"{name} warm-up"
 
 
 def describe(

@@ -15,7 +15,7 @@ from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate import comparisons, conclude, too_coarse
 from pytest_energy.measurement import Facts, Measurement, Reason, ReasonCode, Result, Run
 from pytest_energy.measuring import MeasuringEnergy
-from pytest_energy.progress import on_terminal
+from pytest_energy.progress import Sent, on_terminal
 from pytest_energy.protocol import Progress
 from pytest_energy.report.failure import explain
 from pytest_energy.report.junit import properties
@@ -38,6 +38,7 @@ class EnergyPlugin:
         report: Callable[[Run], None],
         claim: Claim | None = None,
         ranks: Ranks | None = None,
+        progress: Sent | None = None,
     ) -> None:
         self._config = config
         self._settings = settings
@@ -45,7 +46,7 @@ class EnergyPlugin:
         self._report = report
         self._claim = claim  # a worker's GPU is its own as long as this lives
         self._ranks = ranks
-        self._terminal = on_terminal(config)
+        self._progress = progress or on_terminal(config)
         config.pluginmanager.register(Revisits(_uses_energy), "energy-revisits")
 
     @pytest.hookimpl(tryfirst=True)
@@ -128,8 +129,8 @@ class EnergyPlugin:
             self._conclude(pyfuncitem, failed=True)
             raise
         finally:
-            if self._terminal:
-                self._terminal.clear()
+            if self._progress:
+                self._progress.clear()
         results = self._conclude(pyfuncitem, failed=False)
         failures = [explain(result) for result in results if result.verdict.fails]
         if failures:
@@ -166,8 +167,8 @@ class EnergyPlugin:
         return results
 
     def _show(self, benchmark: str, now: Progress) -> None:
-        if self._terminal:
-            self._terminal.update(benchmark, now.round, now.rounds, now.passes, now.energy_j)
+        if self._progress:
+            self._progress.update(benchmark, now.round, now.rounds, now.passes, now.energy_j)
 
     def _amend_identity(self, identity: Facts) -> Facts:
         told = self._config.hook.pytest_energy_identity(config=self._config, identity=identity)

@@ -12,22 +12,29 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_energy.baseline import BaselineStore
 from pytest_energy.devices import Claim, claim_gpu, lock_folder, visible_gpus
 from pytest_energy.distributed import Ranks
 from pytest_energy.measurement import save_run
+from pytest_energy.progress import Sent, Together, on_terminal
 from pytest_energy.reporting import Reporter, ran_all
+from pytest_energy.scheduling import CardScheduling, boards_of_baselines
 from pytest_energy.settings import Settings
 from pytest_energy.spool import combine, read_spool, worker_file
 
 SPOOL = "energy_spool"
 """The key under which the controller tells its workers where to leave their results."""
+CHANNEL = "energy_channel"
+"""The key of execnet's channel on which a worker tells its board, and then what it is at."""
 
 
 def is_controller(config: pytest.Config) -> bool:
@@ -43,6 +50,7 @@ class Worker:
     settings: Settings
     claim: Claim | None
     """``None`` where NVML shows no GPU."""
+    progress: Sent
 
 
 def become_worker(settings: Settings, told: Mapping[str, Any]) -> Worker:
@@ -54,12 +62,15 @@ def become_worker(settings: Settings, told: Mapping[str, Any]) -> Worker:
     """
     name = str(told["workerid"])
     settings = replace(settings, json=worker_file(Path(told[SPOOL]), name))
+    send = told[CHANNEL].send
+    progress = Sent(lambda state: send({"state": state}))
     gpus = visible_gpus(settings.devices)
     if not gpus:
-        return Worker(settings, None)
+        return Worker(settings, None, progress)
     claim = claim_gpu(gpus, _number(name), lock_folder())
     os.environ["CUDA_VISIBLE_DEVICES"] = claim.gpu.uuid
-    return Worker(replace(settings, devices=(claim.gpu.uuid,)), claim)
+    send({"board": claim.gpu.board})
+    return Worker(replace(settings, devices=(claim.gpu.uuid,)), claim, progress)
 
 
 def _number(worker: str) -> int:
@@ -87,24 +98,71 @@ def take_place(settings: Settings, ranks: Ranks) -> Settings:
 
 
 class Controller:
-    """Names a folder to the workers, and makes one run of what they leave there."""
+    """Tells workers where to leave their results, gives them tests, and makes one run of it all."""
 
-    def __init__(self, settings: Settings, reporter: Reporter) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, reporter: Reporter) -> None:
         self._settings = settings
         self._reporter = reporter
         self._folder = settings.json.parent / f"workers-{uuid.uuid4().hex[:8]}"
         self._killed: list[str] = []
+        self._workers = 0
+        self._boards: dict[str, str] = {}
+        terminal = on_terminal(config)
+        self._progress = Together(terminal) if terminal else None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker where to leave its results."""
-        node.workerinput[SPOOL] = str(self._folder)
+        """Tell a worker where to leave its results, and listen to it."""
+        self._workers += 1
+        channel = node.gateway.newchannel()
+        channel.setcallback(partial(self._hear, node.gateway.id))
+        node.workerinput |= {SPOOL: str(self._folder), CHANNEL: channel}
+
+    def _hear(self, worker: str, told: dict[str, str | None]) -> None:
+        """Take in what a worker tells; in a thread that receives what all of them send."""
+        if board := told.get("board"):
+            self._boards[worker] = board
+        if self._progress and "state" in told:
+            self._progress.tell(worker, told["state"])
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any, error: object) -> None:
+    def pytest_xdist_make_scheduler(self, config: pytest.Config) -> CardScheduling | None:
+        """Give tests to workers by their cards, unless another way was asked for."""
+        if config.getoption("dist") != "load":
+            return None
+        wanted = boards_of_baselines(BaselineStore(self._settings.baselines))
+        return CardScheduling(self._workers, wanted, self._boards)
+
+    @pytest.hookimpl(optionalhook=True, wrapper=True, tryfirst=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> Generator[None, None, None]:
         """Remember a worker that did not end by itself."""
         if error:
             self._killed.append(node.gateway.id)
+        if self._progress:
+            self._progress.tell(node.gateway.id, None)
+        with self._aside():
+            yield
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logstart(self) -> Generator[None, None, None]:
+        """Make room for what pytest writes."""
+        with self._aside():
+            yield
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self) -> Generator[None, None, None]:
+        """Make room for what pytest writes."""
+        with self._aside():
+            yield
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logfinish(self) -> Generator[None, None, None]:
+        """Make room for what pytest writes."""
+        with self._aside():
+            yield
+
+    def _aside(self) -> AbstractContextManager[None]:
+        return self._progress.aside() if self._progress else nullcontext()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import sys
 
 import pyte
 import pytest
 
-from pytest_energy.progress import Progress, cut
+from pytest_energy.progress import Progress, Sent, Together, cut
+from tests.terminals import run_in_terminal
 
 ID = "benchmarks/test_inference.py::test_inference[resnet50]"
 
@@ -96,6 +96,42 @@ def test_control_characters_are_left_out():
     assert cut("a\x1b[2Jb\nc", 20) == "a[2Jbc"
 
 
+def test_workers_share_the_line():
+    """Each worker has its part of the line, and leaves it when it has nothing to do."""
+    screen = Screen(before="")
+    together = Together(screen.progress())
+    together.tell("gw1", "test_b warm-up")
+    together.tell("gw0", "test_a 1/3")
+    assert screen.line == " gw0 test_a 1/3 · gw1 test_b warm-up"
+    together.tell("gw0", None)
+    assert screen.line == " gw1 test_b warm-up"
+    together.tell("gw1", None)
+    assert screen.line == ""
+
+
+def test_others_write_without_the_line():
+    """While pytest writes, the line is away; then it is behind what was written."""
+    screen = Screen(before="")
+    together = Together(screen.progress())
+    together.tell("gw0", "test_a 1/3")
+    with together.aside():
+        assert screen.line == ""
+        screen.write("\n")
+    assert [line.strip() for line in screen.screen.display] == ["", "gw0 test_a 1/3", ""]
+
+
+def test_workers_send_the_name_and_the_round():
+    """What a worker sends is short, for others are on the same line."""
+    sent = []
+    progress = Sent(sent.append)
+    progress.update(ID, 0, 3, 10, None)
+    progress.update(ID, 2, 3, 10, 1.0)
+    progress.update(ID, 2, None, 10, 1.0)
+    progress.clear()
+    name = "test_inference[resnet50]"
+    assert sent == [f"{name} warm-up", f"{name} 2/3", f"{name} 2", None]
+
+
 SHOW = """
 import pytest
 from pytest_energy.progress import on_terminal
@@ -109,40 +145,18 @@ def test_something(request):
 """
 
 
-def run_in_terminal(folder, *arguments, **environment):
-    """What a pytest run writes to a terminal."""
-    ours, theirs = pty.openpty()
-    process = start(folder, theirs, arguments, environment)
-    os.close(theirs)
-    written = b""
-    while chunk := _read(ours):
-        written += chunk
-    os.close(ours)
-    assert process.wait() == 0
-    return written.decode()
-
-
-def start(folder, output, arguments=(), environment=()):
-    """Start a pytest that loads no plugin but what it is told, which takes less time."""
+def command(folder, *arguments):
+    """A pytest that loads no plugin but what it is told, which takes less time."""
     (folder / "test_show.py").write_text(SHOW)
-    alone = {"TERM": "xterm", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
-        cwd=folder, stdin=output, stdout=output, stderr=output,
-        env={**os.environ, **alone, **dict(environment)},
-    )  # fmt: skip
+    return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
 
 
-def _read(descriptor):
-    try:
-        return os.read(descriptor, 4096)
-    except OSError:  # Linux says so when the other end has closed
-        return b""
+ALONE = {"TERM": "xterm", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def test_terminal_sees_progress_although_output_is_captured(tmp_path):
     """A captured test shows progress on the terminal, and its own output stays captured."""
-    written = run_in_terminal(tmp_path)
+    written = run_in_terminal(command(tmp_path), tmp_path, ALONE)
     assert "\0337 round 1/3 of 10 passes · 2.00 J · id\033[K\0338" in written
     assert "captured" not in written
 
@@ -159,14 +173,18 @@ def test_terminal_sees_progress_although_output_is_captured(tmp_path):
 )
 def test_no_progress_where_it_would_not_be_seen(tmp_path, arguments, environment):
     """With -q, in a worker, on a dumb terminal and without a reporter nothing is drawn."""
-    assert "round 1/3" not in run_in_terminal(tmp_path, *arguments, **environment)
+    written = run_in_terminal(command(tmp_path, *arguments), tmp_path, {**ALONE, **environment})
+    assert "round 1/3" not in written
 
 
 def test_no_progress_in_a_file(tmp_path):
     """Where output goes into a file or a pipe no escape sequence is written."""
-    with (tmp_path / "output").open("w+b") as output:
-        assert start(tmp_path, output).wait() == 0
-        output.seek(0)
-        written = output.read()
-    assert b"1 passed" in written
-    assert b"\033" not in written
+    done = subprocess.run(
+        command(tmp_path),
+        cwd=tmp_path,
+        env={**os.environ, **ALONE},
+        capture_output=True,
+        check=True,
+    )
+    assert b"1 passed" in done.stdout
+    assert b"\033" not in done.stdout

@@ -55,6 +55,8 @@ def headline(run: Run) -> Headline:
     if failing:
         return Headline("✗", "Gate failed", _failure(failing, run) + ending, failed=True)
     title, text = _success(run)
+    if not run.run.complete:
+        return Headline("∅", "Incomplete", text + ending, failed=False)
     return Headline("✓" if title == PASSED else "∅", title, text + ending, failed=False)
 
 

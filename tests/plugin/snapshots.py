@@ -17,6 +17,7 @@ FIGURE = re.compile(
 """A number, which may be another one in the next run, but for those that were asked for."""
 BENCHMARK_TABLE = re.compile(r"^-+ benchmark.*?(?=^=)", re.MULTILINE | re.DOTALL)
 """What pytest-benchmark prints."""
+WORKER = re.compile(r"gw\d+(\] linux -- .*)?")
 RULER = re.compile(r"^([=_])\1+ (.*?)(?: in [\d.]+s(?: \(.*?\))?)? \1+$", re.MULTILINE)
 
 
@@ -29,6 +30,7 @@ def wording(output: str, first: str) -> str:
     begin = re.search(rf"^=+ {first} =+$", text, re.MULTILINE)
     assert begin, output
     text = RULER.sub(r"\1\1 \2 \1\1", text[begin.start() :])
+    text = WORKER.sub(lambda found: "gw#]" if found[1] else "gw#", text)
     text = FIGURE.sub(lambda found: found["wording"] or "#", text)
     return re.sub(r"(?<=\S) {2,}", "  ", text).rstrip() + "\n"
 

@@ -40,17 +40,21 @@ def draw(name):
     power_w = 200.0 * FACTORS.get(name, 1.0)
     if name == "noisy" and name in FACTORS:
         power_w *= SCATTER.uniform(0.5, 1.5)
-    cards = [MACHINE.uuid(card) for card in range(MACHINE.device_count)]
-    card = cards.index(os.environ.get("CUDA_VISIBLE_DEVICES", cards[0]))
-    begun_s = MACHINE.set_power(power_w, card)
-    MACHINE.set_power(10.0, card, begun_s + 0.25)
+    begun_s = MACHINE.set_power(power_w, card())
+    MACHINE.set_power(10.0, card(), begun_s + 0.25)
     time.sleep(0.25)
+
+
+def card():
+    """The card of this process."""
+    cards = [MACHINE.uuid(card) for card in range(MACHINE.device_count)]
+    return cards.index(os.environ.get("CUDA_VISIBLE_DEVICES", cards[0]))
 '''
 SUITE = """
 import os, signal
-from pathlib import Path
+from contextlib import nullcontext
 import pytest
-from conftest import FACTORS, MACHINE, draw
+from conftest import FACTORS, MACHINE, card, draw
 
 
 @pytest.mark.parametrize("name", ["same", "up", "down", "noisy"])
@@ -59,9 +63,8 @@ def test_it(energy, name):
 
 
 def test_shared(energy):
-    if "shared" in FACTORS:
-        MACHINE.add_process(4_000_000)  # somebody else's
-    energy.pedantic(draw, ("shared",), rounds=3)
+    with MACHINE.process(4_000_000, card()) if "shared" in FACTORS else nullcontext():
+        energy.pedantic(draw, ("shared",), rounds=3)
 
 
 def test_killed(energy):
@@ -224,3 +227,46 @@ def test_another_card_gets_baselines_of_its_own(recorded: Suite) -> None:
         recorded.run("-k", "same", "--energy-update=new", same=2.0)
         assert recorded.outcomes() == {"test_it[same]": "unchanged"}
     assert {path: recorded.baselines()[path] for path in before} == before
+
+
+@pytest.fixture(scope="module")
+def three_cards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """The suite on a machine with three cards, its baselines made by three workers."""
+    suite = Suite(tmp_path_factory.mktemp("three"))
+    with SimulatedNvml(CARD, CARD, CARD):
+        done = suite.run("-n3", "--energy-update=new")
+        assert done.returncode == 0, done.stdout
+        assert done.stdout.count("energy: accepted baselines/nvidia-h100/") == 6
+        suite.remember_runs()
+        yield suite
+
+
+def test_three_workers(three_cards: Suite) -> None:
+    """Each benchmark comes back to the card of its baseline, and has its outcome."""
+    done = three_cards.run("-n3", up=1.08, down=0.92, noisy=1.0, shared=1.0)
+    assert done.returncode == 1
+    assert three_cards.outcomes() == {
+        "test_it[same]": "unchanged",
+        "test_it[up]": "regressed",
+        "test_it[down]": "improved",
+        "test_it[noisy]": "inconclusive",
+        "test_shared": "inconclusive",
+        "test_killed": "unchanged",
+    }
+    assert_as_kept(wording(done.stdout, "FAILURES"), "three-workers")
+
+
+def test_a_worker_killed_in_the_middle(three_cards: Suite) -> None:
+    """What others and it itself had finished is judged; ``--lf`` measures what was lost."""
+    selected = ("-k", "same or down or killed", "--cache-clear")
+    done = three_cards.run("-n3", *selected, down=0.92, killed=1.0)
+    assert done.returncode == 1
+    assert three_cards.outcomes() == {"test_it[same]": "unchanged", "test_it[down]": "improved"}
+    run = three_cards.results()["run"]
+    assert any(note.startswith("killed before they had finished: gw") for note in run["notes"])
+    assert run["energy_j"] is None  # what it spent nobody knows
+    assert_as_kept(wording(done.stdout, "FAILURES"), "killed")
+    again = three_cards.run("-n3", "--lf")
+    assert again.returncode == 0
+    assert three_cards.outcomes() == {"test_killed": "unchanged"}
+    assert_as_kept(wording(again.stdout, "energy"), "killed-again")

@@ -219,7 +219,9 @@ def test_stopped(energy):
         f"test_it.py::test_it[{n}]" for n in (1, 2, 3)
     ]
     assert results["run"]["complete"] is False
-    result.stdout.fnmatch_lines(["*The run did not finish; this is what was done.*", "*wrote*html"])
+    result.stdout.fnmatch_lines(
+        ["*Incomplete: *The run did not finish; this is what was done.*", "*wrote*html"]
+    )
 
 
 @pytest.mark.parametrize("workers", [[], ["-n1"]])

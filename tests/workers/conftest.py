@@ -19,7 +19,7 @@ def work(power_w, seconds=1.0):
     """Draw a power on the card that this process may see."""
     machine = Machine.attached()
     cards = [machine.uuid(card) for card in range(machine.device_count)]
-    with machine.load(power_w, cards.index(os.environ["CUDA_VISIBLE_DEVICES"])):
+    with machine.load(power_w, cards.index(os.environ.get("CUDA_VISIBLE_DEVICES", cards[0]))):
         time.sleep(seconds)
 
 
@@ -55,6 +55,11 @@ class Project:
         text = (self.pytester.path / ".energy" / "results.json").read_text("utf-8")
         found: dict[str, Any] = json.loads(text)
         return found
+
+    def baselines(self) -> list[str]:
+        """The baseline files, from their folder."""
+        folder = self.pytester.path / "baselines"
+        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.json"))
 
     def names(self) -> list[str]:
         """The names of the benchmarks in the results."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from itertools import pairwise
 
+import pyte
 import pytest
+
+from tests.terminals import run_in_terminal
+from tests.workers.conftest import PLUGINS
 
 pytestmark = pytest.mark.slow
 
@@ -15,13 +21,11 @@ FOUR = """
 def test_four(measured_work, power_w):
     measured_work(power_w)
 """
-KILLED = """
-@pytest.mark.parametrize("power_w", [20, 30, 40])
-def test_three(measured_work, power_w):
-    measured_work(power_w)
-    if power_w == 30 and not Path("killed").exists():
-        Path("killed").touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+IN_ROUNDS = """
+@pytest.mark.energy(passes=3, rounds=2)
+@pytest.mark.parametrize("power_w", [20, 30, 40, 50])
+def test_rounds(energy, power_w):
+    energy(work, power_w, 0.1)
 """
 
 
@@ -29,7 +33,7 @@ def test_three(measured_work, power_w):
 def test_three_workers_measure_on_three_cards(project):
     """With ``-n 3`` each worker has a card of its own, and every benchmark its own joules."""
     project.write(FOUR)
-    done = project.run("-n3", "--maxschedchunk=1")  # else one of them may get no test
+    done = project.run("-n3")
     done.assert_outcomes(passed=4)
     results = project.results()
     assert project.names() == [f"test_four[{power_w}]" for power_w in (20, 30, 40, 50)]
@@ -53,20 +57,38 @@ def test_workers_take_turns_on_one_card(project):
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
-@pytest.mark.parametrize("nvml_sim", [(CARD, CARD)], indirect=True)
-def test_killed_worker_loses_nothing_that_it_had_finished(project):
-    """A worker is killed in the middle: the others' results and its own stay, and ``--lf`` goes on.
+STATE = r"test_rounds\[\d0\] (warm-up|\d/2)"
 
-    The run fails, says which test was lost, and the rerun measures that test alone.
-    """
-    project.write(KILLED)
-    first = project.run("-n2")
-    assert first.ret == 1
-    first.assert_outcomes(passed=2, failed=1)
-    first.stdout.fnmatch_lines(["*crashed while running*test_three?30?*"])
-    assert project.names() == ["test_three[20]", "test_three[40]"]
-    run = project.results()["run"]
-    assert any(note.startswith("killed before they had finished: gw") for note in run["notes"])
-    assert run["energy_j"] is None
-    project.run("-n2", "--lf").assert_outcomes(passed=1)
-    assert project.names() == ["test_three[30]"]
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["-n0"], r"round \d/2 of \d passes · .*test_rounds\[\d0\]"),
+        (["-n2"], f"gw0 {STATE} · gw1 {STATE}"),
+    ],
+    ids=["alone", "two workers"],
+)
+@pytest.mark.parametrize("nvml_sim", [(CARD, CARD)], indirect=True)
+def test_terminal_shows_what_runs_where(project, arguments, line):
+    """The last line tells each worker's test and round, and is gone in the end."""
+    project.write("from conftest import work" + IN_ROUNDS)
+    command = [sys.executable, "-m", "pytest", "--energy", "--energy-scale=small", *PLUGINS]
+    written = run_in_terminal([*command, *arguments], project.pytester.path)
+    drawn = re.findall(r"\0337 (.*?)\033\[K\0338", written)
+    assert any(re.fullmatch(line, shown) for shown in drawn), written
+    screen = pyte.Screen(120, 60)
+    pyte.Stream(screen).feed(written)
+    assert not [line for line in screen.display if "/2 " in line or "warm-up" in line]
+    assert "energy: wrote .energy/results.json" in written
+
+
+@pytest.mark.parametrize("nvml_sim", [(CARD, CARD)], indirect=True)
+def test_accepted_baselines_are_named(project):
+    """What workers accepted is listed once, by the controller, and in the results."""
+    project.write(FOUR)
+    done = project.run("-n2", "--energy-update=new")
+    listed = [line for line in done.outlines if line.startswith("energy: accepted ")]
+    files = [f"baselines/{file}" for file in project.baselines()]
+    assert sorted(listed) == [f"energy: accepted {file}" for file in files]
+    assert len(files) == 4
+    assert sorted(project.results()["run"]["accepted"]) == files
