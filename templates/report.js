@@ -90,10 +90,7 @@
     for (const head of heads) head.setAttribute("aria-sort", head.dataset.column === name ? order : "none");
   }
 
-  function change(part) {
-    remember(part);
-    applyTable();
-  }
+  const change = (part) => { remember(part); applyTable(); };
 
   function toggled(list, item) {
     const items = new Set(list ? list.split(",") : []);
@@ -187,6 +184,7 @@
 
   const explorer = one("#explorer");
   const known = explorer && JSON.parse(one("script", explorer).textContent);
+  const metricOf = (way) => known.axes[state.kind]?.[state[way]];
 
   /** Points than which none is as good in both and better in one, ordered by x. */
   function pareto(points, xWay, yWay) {
@@ -202,11 +200,10 @@
   }
 
   function drawScatter() {
-    const { kind } = state;
-    const [x, y] = ["x", "y"].map((way) => chosenAxis(way));
+    const [x, y] = [chosenAxis("x", 66, 826), chosenAxis("y", 390, 14)];
     const valueOf = (row, name) => row[name] ?? known.training[row.key]?.[name];
     const points = rows
-      .filter((row) => row.kind === kind)
+      .filter((row) => row.kind === state.kind)
       .map((row) => ({ row, x: valueOf(row, state.x), y: valueOf(row, state.y) }))
       .filter((point) => x.holds(point.x) && y.holds(point.y));
     const front = pareto(points, x.better, y.better).map((point) => [x.at(point.x), y.at(point.y)]);
@@ -214,20 +211,19 @@
     one("#scatter").replaceChildren(
       ...ticksAcross(x, 14, 390),
       ...ticksUp(y, 66, 826),
-      label(x.label, { x: 446, y: 430, "font-size": 12 }),
-      label(y.label, { x: 14, y: 202, "font-size": 12, transform: "rotate(-90 14 202)" }),
+      label(x.name, { x: 446, y: 430, "font-size": 12 }),
+      label(y.name, { x: 14, y: 202, "font-size": 12, transform: "rotate(-90 14 202)" }),
       make("path", { class: "front", fill: "none", "stroke-dasharray": "5 4", d: front.length > 1 ? outline(front) : "" }),
       ...drawPoints(points, x, y),
     );
   }
 
-  /** The axis that is asked for; one that holds nothing where no benchmark has that metric. */
-  function chosenAxis(way) {
-    const found = known.axes[state.kind]?.[state[way]] ?? { label: "", scales: [{ low: 0, high: 1, ticks: [] }] };
-    const log = one(`#${way}log`).checked && found.scales.length > 1;
-    const { low, high, ticks } = found.scales[Number(log)];
-    const [begin, end] = way === "x" ? [66, 826] : [390, 14];
-    return { ...found, ...axis(low, high, begin, end, log), ticks, holds: (value) => value >= low && value <= high };
+  /** The axis that is asked for; an empty one where no benchmark of the kind has that metric. */
+  function chosenAxis(way, begin, end) {
+    const { label: name, better, scales } = metricOf(way) ?? { label: "", scales: [{ low: 0, high: 1, ticks: [] }] };
+    const log = one(`#${way}log`).checked && scales.length > 1;
+    const { low, high, ticks } = scales[Number(log)];
+    return { ...axis(low, high, begin, end, log), name, better, ticks, holds: (value) => value >= low && value <= high };
   }
 
   function drawPoints(points, x, y) {
@@ -244,7 +240,7 @@
     }));
     return points.map((point) => {
       const mark = make("use", { ...style(groups.indexOf(groupOf(point.row))), x: x.at(point.x), y: y.at(point.y) });
-      const told = `${point.row.name}: ${x.label} ${brief(point.x)}, ${y.label} ${brief(point.y)}`;
+      const told = `${point.row.name}: ${x.name} ${brief(point.x)}, ${y.name} ${brief(point.y)}`;
       mark.append(make("title", {}, told));
       mark.addEventListener("click", () => openDrawer(point.row.key));
       mark.addEventListener("pointerenter", () => { one("#point").textContent = told; });
@@ -257,7 +253,7 @@
     const preset = one("#preset");
     if (!state.x) [state.kind, state.x, state.y] = preset.options[0].value.split(",");
     for (const way of ["x", "y"]) {
-      one(`#${way}log`).checked = state.log ? state.log.includes(way) : known.axes[state.kind]?.[state[way]]?.log;
+      one(`#${way}log`).checked = state.log ? state.log.includes(way) : metricOf(way)?.log;
       one(`#${way}`).value = state[way];
     }
     const choice = `${state.kind},${state.x},${state.y}`;
@@ -401,10 +397,8 @@
 
   function tellSpan({ figure, trace, first, last }) {
     const [begin, end, joules] = [trace.edges[first], trace.edges[last], trace.spent[last] - trace.spent[first]];
-    const output = one("output", figure);
-    Object.assign(output.dataset, { joules, begin, end });
     const span = `${begin.toFixed(3)} s to ${end.toFixed(3)} s`;
-    output.textContent = `${span}: ${joules.toPrecision(6)} J, mean ${(joules / (end - begin)).toPrecision(4)} W`;
+    one("output", figure).textContent = `${span}: ${joules.toPrecision(6)} J, mean ${(joules / (end - begin)).toPrecision(4)} W`;
   }
 
   function show(view, first, last) {

@@ -35,7 +35,7 @@ def shoot(browser: Browser, page_path: Path, name: str, scheme: str, at: str = "
     page.goto(f"{page_path.as_uri()}{at}")
     page.wait_for_selector("html[data-ready]")
     if at:
-        page.wait_for_selector("#drawer output[data-joules]")
+        page.wait_for_selector("#drawer .power output")
         page.evaluate(
             "note => document.querySelector('#drawer .subtitle').append(' · ' + note)", NOTE
         )

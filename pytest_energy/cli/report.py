@@ -1,7 +1,7 @@
 """Make the HTML report from results.json.
 
-Older results, in any order, give the history of each benchmark; the newest of them is shown as the
-environment to compare with.
+Older results, in any order, give the history of each benchmark. Benchmarks that had no baseline are
+compared with the newest of them, by the gate's own rules; the page says with which.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the page and say where it is."""
     from pytest_energy.files import write_atomically
     from pytest_energy.measurement import load_run
+    from pytest_energy.report.comparison import Reference
     from pytest_energy.report.html import render_html
 
     newest = load_run(arguments.results)
-    older = [load_run(path) for path in arguments.older]
+    older = [Reference(path.name, load_run(path)) for path in arguments.older]
     output = arguments.output or arguments.results.with_name("report.html")
     write_atomically(output, render_html(newest, older))
     print(output)

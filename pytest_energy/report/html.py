@@ -8,18 +8,20 @@ from markupsafe import Markup
 
 from pytest_energy.measurement import Run
 from pytest_energy.report.charts.scatter import build_explorer
+from pytest_energy.report.comparison import Reference
 from pytest_energy.report.page import build_page
 from pytest_energy.report.policy import content_security_policy, inert_json
 from pytest_energy.report.results import export
 from pytest_energy.report.templating import environment, source
 
 
-def render_html(run: Run, older: Sequence[Run] = ()) -> str:
+def render_html(run: Run, older: Sequence[Reference] = ()) -> str:
     """The whole page.
 
     Args:
         run: What to report.
-        older: Earlier runs, for the history of each benchmark.
+        older: Earlier runs, for the history of each benchmark; the newest of them is what
+            benchmarks without a baseline are compared with.
     """
     page = build_page(run, older)
     style, script = source("report.css").strip(), source("report.js").strip()
@@ -28,7 +30,7 @@ def render_html(run: Run, older: Sequence[Run] = ()) -> str:
         .get_template("report.html.j2")
         .render(
             page=page,
-            run=run,
+            run=page.run,
             explorer=build_explorer(page.table.rows),
             policy=content_security_policy(script, style),
             style=Markup(style),

@@ -11,6 +11,7 @@ from pytest_energy.report.charts.distributions import Distributions, build_distr
 from pytest_energy.report.charts.forest import Forest, build_forests
 from pytest_energy.report.charts.scatter import Scatter, build_scatters
 from pytest_energy.report.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.comparison import Reference, compare, headline_against, newest
 from pytest_energy.report.drawer import Drawer, build_drawer
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.quality import Finding, Remark, build_findings, build_remarks
@@ -50,14 +51,17 @@ class Page:
     remarks: list[Remark]
 
 
-def build_page(run: Run, older: Sequence[Run] = ()) -> Page:
-    """Everything that the page shows of ``run``, with ``older`` runs as its history."""
+def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
+    """Everything that the page shows of a run, with ``older`` ones as its history."""
+    reference = newest(older)
+    run = compare(measured, reference) if reference else measured
+    runs = [one.run for one in older]
     names = short_names([result.id for result in run.benchmarks])
     table = build_table(run.benchmarks, names)
-    drawers = [build_drawer(row, run, older) for row in table.rows]
+    drawers = [build_drawer(row, run, runs) for row in table.rows]
     return Page(
         run=run,
-        headline=headline(run),
+        headline=headline_against(measured, run, reference) if reference else headline(run),
         subtitle=_subtitle(run),
         counts=counts(run),
         spent=fmt.watt_hours(run.run.energy_j),
@@ -72,7 +76,7 @@ def build_page(run: Run, older: Sequence[Run] = ()) -> Page:
         scatters=build_scatters(table.rows),
         distributions=build_distributions(table.rows),
         sweeps=build_sweeps(table.rows),
-        surroundings=build_surroundings(run, older),
+        surroundings=build_surroundings(run, runs),
         findings=build_findings(run, drawers),
         remarks=build_remarks(run),
     )

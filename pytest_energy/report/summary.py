@@ -12,6 +12,7 @@ from pytest_energy.report.metrics import metric
 
 ENERGY = ("energy_j", "net_energy_j", "total_energy_j")
 PASSED = "Gate passed"
+NOTHING_COMPARED = "Nothing compared"
 JOULELESS = frozenset({Outcome.INVALID, Outcome.UNMEASURED})
 
 
@@ -87,7 +88,7 @@ def _success(run: Run) -> tuple[str, str]:
     compared = sum(map(_was_compared, run.benchmarks))
     if not compared:
         return (
-            "Nothing compared",
+            NOTHING_COMPARED,
             f"of {_plural(total)} none could be compared ({_listed(found)}).",
         )
     judged = [v for result in run.benchmarks for v in result.verdict.metrics if v.metric in ENERGY]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_energy.measurement import Run
+from pytest_energy.report.comparison import Reference
 from pytest_energy.report.html import render_html
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
 
     def open_page(run: Run, *, at: str = "", older: tuple[Run, ...] = (), **options: Any) -> Shown:
         path = tmp_path / "report.html"
-        path.write_text(render_html(run, older), "utf-8")
+        older_files = [Reference(f"older{at}.json", one) for at, one in enumerate(older)]
+        path.write_text(render_html(run, older_files), "utf-8")
         options = {"viewport": {"width": 1280, "height": 900}, **options}
         page = browser.new_page(**options)
         page.set_default_timeout(10_000)

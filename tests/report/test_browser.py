@@ -205,7 +205,7 @@ def test_axes_of_the_trade_off_are_picked(show: Show) -> None:
 def open_trace(shown: Shown) -> None:
     """Open the first benchmark's drawer and wait for its trace."""
     shown.page.locator("#table tbody a").first.click()
-    shown.page.wait_for_selector("#drawer output[data-joules]")
+    shown.page.wait_for_selector("#drawer .power output")
 
 
 def span(shown: Shown) -> tuple[float, float, float]:
@@ -252,7 +252,7 @@ def test_keyboard_reaches_everything(show: Show) -> None:
     assert page.get_attribute('#table th[data-column="energy_j"]', "aria-sort") == "ascending"
     page.locator("#table tbody a").first.focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector("#drawer output[data-joules]")
+    page.wait_for_selector("#drawer .power output")
     whole = span(shown)
     page.locator("#drawer svg.trace").focus()
     page.keyboard.press("+")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.measurement import Result, Run
+from pytest_energy.measurement import Facts, Quantity, Result, Run
 from pytest_energy.report.charts.axes import Axis, fit, path
 from pytest_energy.report.format import measured, quantity
 from pytest_energy.report.summary import energy_verdict
@@ -74,19 +74,28 @@ def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_
         for past in result.verdict.history
         if metric in past.values
     ]
-    if not accepted and verdict and verdict.baseline is not None:
+    runs = sorted(older, key=lambda one: one.created)
+    earlier = [point for one in runs if (point := _earlier(one, result, run, metric))]
+    if not (accepted or earlier) and verdict and verdict.baseline is not None:
         text = f"baseline: {measured(verdict.baseline, None, now.unit)}"
         accepted = [(verdict.baseline, 0.0, text, "baseline")]
-    runs = sorted(older, key=lambda one: one.created)
-    earlier = [point for one in runs if (point := _point(one, result.id, metric))]
-    current = _point(run, result.id, metric)
-    return f"energy ({now.unit})", [*accepted, *earlier, *([current] if current else [])]
+    return f"energy ({now.unit})", [*accepted, *earlier, _point(run, now)]
 
 
-def _point(run: Run, test_id: str, metric: str) -> _Point | None:
-    found = next((one.metrics.get(metric) for one in run.benchmarks if one.id == test_id), None)
-    if found is None:
+def _earlier(older: Run, result: Result, run: Run, metric: str) -> _Point | None:
+    """The point of an older run, if it measured the same workload on the same machine."""
+    before = next((one for one in older.benchmarks if one.id == result.id), None)
+    if before is None or metric not in before.metrics or before.workload != result.workload:
         return None
+    same = _machine(before, older) == _machine(result, run)
+    return _point(older, before.metrics[metric]) if same else None
+
+
+def _machine(result: Result, run: Run) -> Facts:
+    return run.environment.identity if result.identity is None else result.identity
+
+
+def _point(run: Run, found: Quantity) -> _Point:
     text = f"{run.created}: {quantity(found)}"
     return found.value, found.uncertainty or 0.0, text, _short(run.run.commit)
 

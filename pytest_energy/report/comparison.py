@@ -1,0 +1,132 @@
+"""A run held against an older results file, where no committed baseline spoke.
+
+The verdicts are the gate's own; nothing fails by them, for nobody accepted what they are held
+against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_energy.baseline import (
+    NOT_KEPT,
+    OF_THE_MACHINE,
+    AcceptedRun,
+    Baseline,
+    meter_facts,
+    standard_within,
+)
+from pytest_energy.measurement import (
+    Facts,
+    MeterInfo,
+    Outcome,
+    Quantity,
+    Result,
+    Run,
+    facts_workload,
+    workload_hash,
+)
+from pytest_energy.report.summary import NOTHING_COMPARED, Headline, counts, headline
+from pytest_energy.settings import Settings
+from pytest_energy.verdict import ENERGY, judge
+
+OPEN = frozenset({Outcome.NEW, Outcome.UNMEASURED})
+"""Outcomes of benchmarks of which no baseline could be told."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An older run, and how its file is called."""
+
+    name: str
+    run: Run
+
+    def __str__(self) -> str:
+        commit = f"commit {self.run.run.commit[:12]}, " if self.run.run.commit else ""
+        return f"{self.name} ({commit}{self.run.created.replace('T', ' ').removesuffix('Z')} UTC)"
+
+
+def newest(references: Sequence[Reference]) -> Reference | None:
+    """The one that was made last."""
+    return max(references, key=lambda one: one.run.created, default=None)
+
+
+def compare(run: Run, reference: Reference) -> Run:
+    """``run`` with verdicts against ``reference`` where a benchmark has none of its own."""
+    older = {result.id: result for result in reference.run.benchmarks}
+    open_ = [one for one in run.benchmarks if one.verdict.outcome in OPEN and one.id in older]
+    judged = {one.id: _judged(one, older[one.id], run, reference) for one in open_}
+    results = [judged.get(one.id, one) for one in run.benchmarks]
+    return run.model_copy(update={"benchmarks": results})
+
+
+def headline_against(before: Run, after: Run, reference: Reference) -> Headline:
+    """The verdict on a run: the gate's if it gave one, else what the comparison comes to."""
+    gate = headline(before)
+    found = counts(after)
+    if gate.title != NOTHING_COMPARED or found == counts(before):
+        return gate
+    symbol = "▲" if Outcome.REGRESSED in found else "="
+    told = ", ".join(f"{number} {outcome}" for outcome, number in found.items())
+    text = f"{told}. Nobody accepted that file as a baseline, so nothing fails by it."
+    return Headline(symbol, f"Compared with {reference}", text, failed=False)
+
+
+def _judged(result: Result, older: Result, run: Run, reference: Reference) -> Result:
+    kept, facts = _measured(older, reference.run), _facts(older)
+    if kept is None and facts is None:
+        return result
+    verdict = judge(result, kept, facts, run.environment, _tolerances(result, run))
+    notes = [f"compared with {reference}, which nobody accepted as a baseline", *verdict.notes]
+    return result.model_copy(
+        update={"verdict": verdict.model_copy(update={"notes": notes, "history": []})}
+    )
+
+
+def _tolerances(result: Result, run: Run) -> dict[str, float]:
+    """Those that the gate used, or the run's, or the usual one."""
+    told = {
+        one.metric: one.tolerance for one in result.verdict.metrics if one.tolerance is not None
+    }
+    usual = run.run.settings.get("tolerance")
+    return {ENERGY: usual if isinstance(usual, float) else Settings.tolerance, **told}
+
+
+def _measured(older: Result, run: Run) -> Baseline | None:
+    """What the older result says of its machine, if it measured anything."""
+    if older.status not in ("measured", "estimated"):
+        return None
+    metrics = {
+        name: found
+        for name, found in older.metrics.items()
+        if (not found.exact or name in OF_THE_MACHINE) and name not in NOT_KEPT
+    }
+    accepted = AcceptedRun(
+        commit=run.run.commit,
+        rounds=max(len(older.rounds), 1),
+        values={name: found.value for name, found in metrics.items()},
+        standard={name: standard_within(found) for name, found in metrics.items()},
+    )
+    identity = run.environment.identity if older.identity is None else older.identity
+    known = {"identity": identity, "context": run.environment.context, "accepted": [accepted]}
+    meter = older.meter and MeterInfo.model_validate(meter_facts(older.meter))
+    return _baseline(older, older.workload, metrics, **known, meter=meter)
+
+
+def _facts(older: Result) -> Baseline | None:
+    """What the older result says of any machine, if it counted anything."""
+    exact = {
+        name: found
+        for name, found in older.metrics.items()
+        if found.exact and name not in OF_THE_MACHINE
+    }
+    return _baseline(older, facts_workload(older.workload), exact) if exact else None
+
+
+def _baseline(
+    older: Result, workload: Facts, metrics: dict[str, Quantity], **known: object
+) -> Baseline:
+    fields = {"id": older.id, "kind": older.kind, "workload": workload, "metrics": metrics}
+    hashed = {"schema": "pytest-energy/baseline/1", "workload_hash": workload_hash(workload)}
+    return Baseline.model_validate({**fields, **hashed, **known})
