@@ -314,7 +314,7 @@
 
   // Traces: buckets of duration and joules, so that the joules of a span of buckets are exact.
 
-  const LEFT = 58, RIGHT = 708, TOP = 12, BOTTOM = 190, WIDTH = 720, FINEST = 900;
+  const LEFT = 58, RIGHT = 708, TOP = 16, BOTTOM = 190, WIDTH = 720, FINEST = 900;
 
   /** Unpack the layout that traces.py documents. */
   async function unpack(text) {
@@ -386,11 +386,11 @@
     const at = (time) => Math.min(RIGHT, Math.max(LEFT, x.at(time))).toFixed(1);
     const { band, mean } = curves(view, x);
     const shade = ([begin, end]) => `M${at(begin)} ${TOP}H${at(end)}V${known.floor}H${at(begin)}Z`;
-    const level = ([begin, end, height]) => `M${at(begin)} ${height}H${at(end)}`;
+    const level = (height, round) => (height === null ? "" : `M${at(known.rounds[round][0])} ${height}H${at(known.rounds[round][1])}`);
     one(".extremes", figure).setAttribute("d", band);
     one(".mean", figure).setAttribute("d", mean);
     one(".round", figure).setAttribute("d", known.rounds.map(shade).join(""));
-    all(".lane", figure).forEach((lane, index) => lane.setAttribute("d", known.lanes[index].map(level).join("")));
+    one(".lanes", figure)?.setAttribute("d", known.lanes.flatMap((lane) => lane.map(level)).join(""));
     one(".time", figure).replaceChildren(...ticksAcross(x, TOP, known.floor));
     tellSpan(view);
   }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from pytest_energy.measurement import MetricVerdict, Outcome, Quantity, Scalar
@@ -49,8 +50,12 @@ def quantity(value: Quantity | None) -> str:
     return measured(value.value, value.uncertainty, value.unit)
 
 
+@lru_cache(maxsize=8192)
 def measured(value: float, uncertainty: float | None, unit: str) -> str:
-    """``value`` with its 95 % half-width, both in ``unit``, behind the prefix that fits."""
+    """``value`` with its 95 % half-width, both in ``unit``, behind the prefix that fits.
+
+    A page tells many figures several times, so texts are kept.
+    """
     largest = max(abs(value), uncertainty or 0.0)
     exponent = _exponent(largest, unit)
     scale = 10.0**exponent

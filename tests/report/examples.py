@@ -30,6 +30,8 @@ from pytest_energy.traces import encode, reduce_samples
 
 EPOCH_S = 1_790_000_000.0
 TOLERANCE = 0.05
+JITTER = 0.02
+"""Of the step between two samples: no clock is regular, and regular times would pack too well."""
 HOSTILE = "tests/test_x.py::test_evil[</script><img src=x onerror=alert(1)>'\"&{{7*7}}]"
 METER = MeterInfo(name="nvml", source="counter", tick_s=0.1)
 ENVIRONMENT = Environment(
@@ -154,11 +156,12 @@ def power_trace(result: Result, samples: int, seed: int = 0) -> Trace:
     """Power around the rounds of ``result``: idle, rise, load with short drops, idle."""
     start, end = result.rounds[0].start - 3, result.rounds[-1].start + 3
     end += result.rounds[-1].duration_s
-    times = [start + (end - start) * (index + 1) / samples for index in range(samples)]
+    step, chance = (end - start) / samples, random.Random(seed)
+    times = sorted(start + step * (at + chance.gauss(0, JITTER)) for at in range(1, samples + 1))
     spans = [(done.start, done.start + done.duration_s) for done in result.rounds]
     level = result.metrics["power_w"].value
     return encode(
-        reduce_samples(times, _powers(times, spans, level, random.Random(seed)), start, end),
+        reduce_samples(times, _powers(times, spans, level, chance), start, end),
         "gpu0",
         "driver-ring",
         samples,

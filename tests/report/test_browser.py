@@ -40,7 +40,7 @@ CHARTS = {
     "distributions": "#distributions path.soft",
     "sweeps": "#sweeps path.line",
     "power": ".power .mean",
-    "temperature and clocks": ".power .lane",
+    "temperature and clocks": ".power .lanes",
 }
 
 

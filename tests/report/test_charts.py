@@ -185,11 +185,12 @@ def test_conditions_are_steps_on_the_time_axis_of_the_power() -> None:
     chart = powers(TRACED)[0]
     assert isinstance(chart, Power)
     assert [lane.title.split()[0] for lane in chart.lanes] == ["Temperature", "Clock"]
-    assert chart.told
+    begins = [step.split()[0] for step in chart.rounds.split("M")[1:]]
     for lane in chart.lanes:
-        assert [(begin, end) for begin, end, _ in lane.levels] == chart.told["rounds"]
-    warmer = [at for *_, at in chart.lanes[0].levels]
-    assert warmer == sorted(warmer, reverse=True)
+        assert [step.split()[0] for step in lane.line.split("M")[1:]] == begins
+    warmer = chart.lanes[0].levels
+    assert warmer == tuple(sorted(warmer, reverse=True))
+    assert len(set(warmer)) == 3
 
 
 def test_without_a_trace_power_is_a_step_a_round() -> None:

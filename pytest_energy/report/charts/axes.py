@@ -40,13 +40,14 @@ class Axis:
 
     def at(self, value: float) -> float:
         """The pixel of ``value``, which may lie outside."""
-        low, high, value = (
-            (math.log10(one) for one in (self.low, self.high, value))
-            if self.log
-            else (self.low, self.high, value)
-        )
-        share = (value - low) / (high - low)
+        low, high = self._ends
+        share = ((math.log10(value) if self.log else value) - low) / (high - low)
         return self.begin + share * (self.end - self.begin)
+
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        ends = (self.low, self.high)
+        return (math.log10(ends[0]), math.log10(ends[1])) if self.log else ends
 
     def clipped(self, value: float) -> float:
         """The pixel of ``value``, or the end of the axis that it lies beyond."""

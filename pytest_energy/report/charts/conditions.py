@@ -25,8 +25,8 @@ class Lane:
     """With the range, for a lane has no axis."""
     title_at: float
     line: str
-    levels: tuple[tuple[float, float, float], ...]
-    """Beginning and end in seconds, and the pixel of the value, for the script."""
+    levels: tuple[float | None, ...]
+    """The pixel of each round's value, for the script; ``None`` where it is not known."""
 
 
 def devices(result: Result) -> list[str]:
@@ -39,30 +39,27 @@ def build_lanes(
     channel: str, rounds: Sequence[Round], spans_s: Sequence[Span], time: Axis, top: float
 ) -> tuple[Lane, ...]:
     """The lanes of ``channel``, one below the other from pixel ``top`` on."""
-    found = ((what, _levels(f"{channel}.{what}", rounds, spans_s)) for what in _SHOWN)
-    known = [(what, levels) for what, levels in found if levels]
+    seen = {what: [r.conditions.get(f"{channel}.{what}") for r in rounds] for what in _SHOWN}
+    known = [what for what in _SHOWN if any(value is not None for value in seen[what])]
     return tuple(
-        _lane(what, levels, time, top + LANE * index) for index, (what, levels) in enumerate(known)
+        _lane(what, seen[what], spans_s, time, top + LANE * index)
+        for index, what in enumerate(known)
     )
 
 
-def _levels(
-    key: str, rounds: Sequence[Round], spans_s: Sequence[Span]
-) -> list[tuple[float, float, float]]:
-    return [
-        (begin, end, done.conditions[key])
-        for (begin, end), done in zip(spans_s, rounds, strict=True)
-        if key in done.conditions
-    ]
-
-
-def _lane(what: str, known: Sequence[tuple[float, float, float]], time: Axis, top: float) -> Lane:
+def _lane(
+    what: str, values: Sequence[float | None], spans_s: Sequence[Span], time: Axis, top: float
+) -> Lane:
     name, unit = _SHOWN[what]
-    values = [value for *_, value in known]
-    low, high = min(values), max(values)
+    known = [value for value in values if value is not None]
+    low, high = min(known), max(known)
     y = Axis(low, high if high > low else low + 1, top + LANE - 6, top + TITLE)
-    levels = tuple((begin, end, round(y.at(value), 1)) for begin, end, value in known)
-    line = steps((time.clipped(begin), time.clipped(end), at) for begin, end, at in levels)
+    levels = tuple(None if value is None else round(y.at(value), 1) for value in values)
+    line = steps(
+        (time.clipped(begin), time.clipped(end), at)
+        for (begin, end), at in zip(spans_s, levels, strict=True)
+        if at is not None
+    )
     told = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
     title = f"{name} at the end of each round: {told} {unit}"
     return Lane(title, top + TITLE - 7, line, levels)

@@ -85,18 +85,26 @@ def build_distributions(rows: Sequence[Row]) -> Distributions | None:
     known = [(row, found) for row in rows if len(found := energies(row.result)) >= 2]
     if not known:
         return None
-    relative = [[one / statistics.fmean(found) - 1 for one in found] for _, found in known]
+    relative = [_around_mean(found) for _, found in known]
     reach = max(0.001, *(abs(one) for found in relative for one in found)) * 1.1
     axis = Axis(-reach, reach, MARGIN, WIDTH - MARGIN, write=_per_cent)
     strips = tuple(
-        Strip(
-            row, shape(found, axis, STRIP / 2, STRIP / 2 - 2), len(found), statistics.stdev(found)
-        )
+        Strip(row, shape(found, axis, STRIP / 2, STRIP / 2 - 2), len(found), _spread(found))
         for (row, _), found in zip(known, relative, strict=True)
     )
     facts = ("model", "technique", "data", "batch_size")
     grouped = (_grouped(fact, known) for fact in facts)
     return Distributions(axis, strips, tuple(one for one in grouped if one))
+
+
+def _around_mean(found: Sequence[float]) -> list[float]:
+    mean = statistics.fmean(found)
+    return [one / mean - 1 for one in found]
+
+
+def _spread(relative: Sequence[float]) -> float:
+    """Standard deviation; the statistics module's is exact and fifty times slower."""
+    return float(np.std(relative, ddof=1))
 
 
 def energies(result: Result) -> list[float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,10 +21,10 @@ from pytest_energy.report.charts.conditions import LANE, Lane, Span, build_lanes
 from pytest_energy.report.format import count, energy, percent
 from pytest_energy.traces import Columns, Floats, decode_columns
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 720, 58, 12, 12, 190
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 720, 58, 12, 16, 190
 FOOT = 40
 """What the time axis takes below the last lane."""
-DRAWN: Final = 64
+DRAWN: Final = 40
 """Points that a page without script shows; the script draws all buckets from the packed data."""
 NEAR_LIMIT: Final = 0.5
 """The axis reaches to the power limit where the peak is at least this share of it."""
@@ -37,6 +37,16 @@ class Level:
     at: float
     text: str
     drawn: bool = True
+
+
+@dataclass(frozen=True)
+class Words:
+    """Text at a place."""
+
+    x: float
+    y: float
+    text: str
+    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,8 @@ class Power:
     """Pixel of the idle power."""
     limit: Level | None
     lanes: tuple[Lane, ...]
+    texts: tuple[Words, ...]
+    """All that stands in the drawing but the numbers at the axes."""
     floor: float
     """Pixel of the time axis."""
     told: dict[str, object] | None
@@ -146,10 +158,12 @@ def _chart(
     lanes = build_lanes(channel, result.rounds, spans_s, time, BOTTOM)
     floor = BOTTOM + LANE * len(lanes)
     idle_w = run.run.idle_power_w.get(channel)
+    idle = None if idle_w is None else power.clipped(idle_w)
+    limit = _limit_level(_limit(channel, run), power)
     told: dict[str, object] = {
         "data": data,
-        "rounds": spans_s,
-        "high": power.high,
+        "rounds": [(round(begin, 4), round(end, 4)) for begin, end in spans_s],
+        "high": round(power.high, 4),
         "lanes": [lane.levels for lane in lanes],
         "floor": floor,
     }
@@ -161,13 +175,31 @@ def _chart(
         band=curve.band,
         mean=curve.mean,
         rounds="".join(_shade(time.clipped(a), time.clipped(b), floor) for a, b in spans_s),
-        idle=None if idle_w is None else power.clipped(idle_w),
-        limit=_limit_level(_limit(channel, run), power),
+        idle=idle,
+        limit=limit,
         lanes=lanes,
+        texts=tuple(_texts(idle_w, idle, limit, lanes, floor)),
         floor=floor,
         told=told if data else None,
         agreement=agreement,
     )
+
+
+def _texts(
+    idle_w: float | None,
+    idle: float | None,
+    limit: Level | None,
+    lanes: Sequence[Lane],
+    floor: float,
+) -> Iterator[Words]:
+    yield Words(LEFT, TOP - 3, "watts", "end")
+    yield Words((LEFT + WIDTH - RIGHT) / 2, floor + 33, "seconds", "middle")
+    if idle is not None:
+        yield Words(WIDTH - RIGHT - 4, idle - 4, f"idle {idle_w:.4g} W", "end")
+    if limit:
+        yield Words(WIDTH - RIGHT - 4, limit.at + 12, limit.text, "end")
+    for lane in lanes:
+        yield Words(LEFT, lane.title_at, lane.title)
 
 
 def _shade(begin: float, end: float, floor: float) -> str:
@@ -177,7 +209,7 @@ def _shade(begin: float, end: float, floor: float) -> str:
 def _power_axis(highest_w: float, channel: str, run: Run) -> Axis:
     limit_w = _limit(channel, run)
     reach = [highest_w, limit_w] if limit_w and highest_w > NEAR_LIMIT * limit_w else [highest_w]
-    return fit([0.0, *reach], BOTTOM, TOP, zero=True, name="power (W)", about=4)
+    return fit([0.0, *reach], BOTTOM, TOP, zero=True, about=4)
 
 
 def _limit(channel: str, run: Run) -> float | None:
