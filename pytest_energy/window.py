@@ -101,8 +101,11 @@ def _synchronize() -> None:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return
+    # Synchronising makes a context, which takes memory and power, on a device without one.
+    has_context = getattr(torch._C, "_cuda_hasPrimaryContext", lambda index: True)
     for index in range(torch.cuda.device_count()):
-        torch.cuda.synchronize(index)
+        if has_context(index):
+            torch.cuda.synchronize(index)
 
 
 def _round(start: float, duration_s: float, passes: int) -> Round:

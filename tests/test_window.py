@@ -90,16 +90,28 @@ def test_window_is_closed_when_the_work_raises(error: type[BaseException]) -> No
     assert meter.calls == ["begin", "end"]
 
 
-@pytest.mark.parametrize(("initialized", "waits"), [(True, [0, 1]), (False, [])])
+@pytest.mark.parametrize(
+    ("initialized", "internals", "waits"),
+    [
+        (True, {"_cuda_hasPrimaryContext": lambda index: index != 1}, [0, 2]),
+        (True, {}, [0, 1, 2]),
+        (False, {}, []),
+    ],
+    ids=["one idle device", "a torch that does not tell", "CUDA not in use"],
+)
 def test_synchronizer_waits_for_every_device_in_use(
-    monkeypatch: pytest.MonkeyPatch, initialized: bool, waits: list[int]
+    monkeypatch: pytest.MonkeyPatch,
+    initialized: bool,
+    internals: dict[str, object],
+    waits: list[int],
 ) -> None:
-    """Every visible device is waited for, and only where CUDA is in use in this process."""
+    """Devices with a context of this process are waited for; an idle one is left alone."""
     waited: list[int] = []
     cuda = SimpleNamespace(
-        is_initialized=lambda: initialized, device_count=lambda: 2, synchronize=waited.append
+        is_initialized=lambda: initialized, device_count=lambda: 3, synchronize=waited.append
     )
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    torch = SimpleNamespace(cuda=cuda, _C=SimpleNamespace(**internals))
+    monkeypatch.setitem(sys.modules, "torch", torch)
     synchronizer()()
     assert waited == waits
 
