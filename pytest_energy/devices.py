@@ -26,6 +26,9 @@ from pytest_energy.meters.base import Meter
 
 PROCESSORS = "processors"
 """The board under which the processors of this machine take turns."""
+LOCKS = "PYTEST_ENERGY_LOCKS"
+"""Environment variable: a folder of locks for sessions that share no device with others, such as
+those on simulated machines, or one that several users share who take turns."""
 POLL_S = 0.2
 """How often a waiting worker looks: seldom, for looking is work on the machine that is measured."""
 
@@ -111,8 +114,9 @@ def visible_gpus(named: Sequence[str] | None) -> tuple[Gpu, ...]:
 
 
 def lock_folder() -> Path:
-    """The folder of the locks of this machine's user."""
-    return Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}"
+    """The folder of the locks: that of this machine's user, unless :data:`LOCKS` names another."""
+    given = os.environ.get(LOCKS)
+    return Path(given) if given else Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}"
 
 
 def _lock(folder: Path, board: str, kind: str) -> FileLock:

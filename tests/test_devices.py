@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from pytest_energy.devices import PROCESSORS, Gpu, boards_of, claim_gpu, turn
+from pytest_energy.devices import LOCKS, PROCESSORS, Gpu, boards_of, claim_gpu, lock_folder, turn
 from pytest_energy.measurement import Environment
 
 GPUS = tuple(Gpu(f"GPU-{name}", name) for name in "abc")
@@ -45,6 +45,14 @@ def hold(tmp_path):
         process.wait()
         process.stdin.close()
         process.stdout.close()
+
+
+def test_sessions_share_one_folder_of_locks_unless_told_otherwise(tmp_path, monkeypatch):
+    """Without the variable it is that of the user, for all sessions of the machine."""
+    monkeypatch.setenv(LOCKS, str(tmp_path))
+    assert lock_folder() == tmp_path
+    monkeypatch.delenv(LOCKS)
+    assert lock_folder() == lock_folder() != tmp_path
 
 
 def test_workers_get_the_devices_in_their_order(tmp_path):
