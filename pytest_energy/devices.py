@@ -22,6 +22,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pytest_energy.errors import UsageError
 from pytest_energy.meters.base import Meter
 
 PROCESSORS = "processors"
@@ -29,6 +30,8 @@ PROCESSORS = "processors"
 LOCKS = "PYTEST_ENERGY_LOCKS"
 """Environment variable: a folder of locks for sessions that share no device with others, such as
 those on simulated machines, or one that several users share who take turns."""
+NAME_LENGTH = len("GPU-12345678")
+"""So much of a UUID tells GPUs apart."""
 POLL_S = 0.2
 """How often a waiting worker looks: seldom, for looking is work on the machine that is measured."""
 
@@ -111,6 +114,42 @@ def visible_gpus(named: Sequence[str] | None) -> tuple[Gpu, ...]:
     finally:
         library.stop()
     return tuple(Gpu(device.candidate.uuid, identity.board_hash(device)) for device in devices)
+
+
+def show_only(named: Sequence[str] | None) -> None:
+    """Let CUDA show to this process, and to those it starts, just the GPUs that the user names.
+
+    Raises:
+        UsageError: CUDA is in use in this process already, and shows others.
+    """
+    from pytest_energy.meters.nvml.processes import uses_cuda
+
+    gpus = visible_gpus(named) if named else ()
+    if not gpus:
+        return  # none are named; or, whoever opens the meter is told why there are none
+    shown = ",".join(gpu.uuid for gpu in gpus)
+    if uses_cuda() and set(gpus) != set(visible_gpus(None)):
+        raise UsageError(
+            f"--energy-devices={','.join(named or ())}: CUDA is in use in this process already and"
+            " shows other GPUs, on which the models would run; let no conftest or plugin use CUDA"
+            f" before the tests, or start pytest with CUDA_VISIBLE_DEVICES={shown}"
+        )
+    os.environ["CUDA_VISIBLE_DEVICES"] = shown
+
+
+def names_of(boards: object, named: Sequence[str] | None) -> tuple[str, ...]:
+    """What ``--energy-devices`` takes for each of the boards, in their order.
+
+    Args:
+        boards: The environment's context has them where GPUs are measured.
+        named: As for :func:`visible_gpus`.
+
+    Returns:
+        The beginning of each one's UUID; nothing where one of them is not known.
+    """
+    short = {gpu.board: gpu.uuid[:NAME_LENGTH] for gpu in visible_gpus(named)} if boards else {}
+    found = [short.get(str(board)) for board in boards] if isinstance(boards, list) else []
+    return tuple(name for name in found if name) if all(found) else ()
 
 
 def lock_folder() -> Path:

@@ -81,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _register(config: pytest.Config, settings: Settings) -> None:
     """Register who measures and who reports: one process does both, or xdist's share it."""
+    from pytest_energy.devices import show_only
     from pytest_energy.distributed import ranks_of
     from pytest_energy.reporting import Reporter
     from pytest_energy.running import EnergyPlugin
@@ -99,6 +100,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     if is_controller(config):
         config.pluginmanager.register(Controller(config, settings, reporter), "energy-controller")
     else:
+        show_only(settings.devices)
         ranks = ranks_of(os.environ)
         settings = take_place(settings, ranks) if ranks else settings
         measuring = EnergyPlugin(config, settings, reporter.report, ranks=ranks)

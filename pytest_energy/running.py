@@ -9,7 +9,7 @@ import pytest
 
 from pytest_energy import latency
 from pytest_energy.assemble import Place
-from pytest_energy.devices import Claim, boards_of, lock_folder, turn
+from pytest_energy.devices import Claim, boards_of, lock_folder, names_of, turn
 from pytest_energy.distributed import Ranks
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate import comparisons, conclude, too_coarse
@@ -234,7 +234,16 @@ def _header(session: EnergySession) -> list[str]:
     info = session.meter.info
     how = "estimated" if info.estimated else "measured"
     device = session.environment.identity.get("device", "unknown device")
-    return [
-        f"energy: {how} by {info.name} ({info.source}) on {device};"
+    asked = session.settings.devices
+    names = names_of(session.environment.context.get("board"), asked)
+    which = f" ({', '.join(names)})" if names else ""
+    lines = [
+        f"energy: {how} by {info.name} ({info.source}) on {device}{which};"
         f" channels {', '.join(session.meter.channels)}; scale {session.scale}"
     ]
+    if len(names) > 1 and asked is None:
+        lines.append(
+            f"energy: the joules of these {len(names)} GPUs are added up, used or idle;"
+            f" --energy-devices={names[0]} measures one"
+        )
+    return lines

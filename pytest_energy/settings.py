@@ -160,7 +160,7 @@ OPTIONS = (
         "devices",
         _names,
         "device indices or UUIDs separated by commas",
-        "GPUs to measure, by index or UUID [the visible ones]",
+        "GPUs to run on and to measure, by nvidia-smi's index or by UUID [all visible ones]",
         "LIST",
     ),
     Option(

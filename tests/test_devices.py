@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
-from pytest_energy.devices import LOCKS, PROCESSORS, Gpu, boards_of, claim_gpu, lock_folder, turn
+from pytest_energy.devices import (
+    LOCKS,
+    PROCESSORS,
+    Gpu,
+    boards_of,
+    claim_gpu,
+    lock_folder,
+    show_only,
+    turn,
+)
+from pytest_energy.errors import UsageError
 from pytest_energy.measurement import Environment
+from pytest_energy.testing import SimulatedNvml
 
 GPUS = tuple(Gpu(f"GPU-{name}", name) for name in "abc")
 
@@ -45,6 +58,41 @@ def hold(tmp_path):
         process.wait()
         process.stdin.close()
         process.stdout.close()
+
+
+@pytest.fixture
+def two_cards(monkeypatch):
+    """A machine with two cards, of which CUDA shows both."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "all")  # put back afterwards, whatever is set
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with SimulatedNvml("turing", "turing") as machine:
+        yield machine
+
+
+def test_the_process_sees_just_the_devices_that_are_named(two_cards):
+    """In the order in which they are named, so that the first one is cuda:0."""
+    show_only(["1"])
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == two_cards.uuid(1)
+    show_only([two_cards.uuid(1)[:12], "0"])
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == f"{two_cards.uuid(1)},{two_cards.uuid(0)}"
+
+
+def test_where_none_are_named_cuda_decides(two_cards):
+    """Nothing is set; a name that no device has is told when the meter is opened."""
+    show_only(None)
+    show_only(["7"])
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_devices_are_named_before_cuda_is_in_use(two_cards, monkeypatch):
+    """Afterwards another choice cannot be had; the one that is in force is no error."""
+    cuda = SimpleNamespace(is_initialized=lambda: True)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    show_only(["0", "1"])
+    told = f"--energy-devices=1: CUDA is in use .* CUDA_VISIBLE_DEVICES={two_cards.uuid(1)}"
+    with pytest.raises(UsageError, match=told):
+        show_only(["1"])
 
 
 def test_sessions_share_one_folder_of_locks_unless_told_otherwise(tmp_path, monkeypatch):

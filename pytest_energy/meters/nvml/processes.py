@@ -25,7 +25,7 @@ def others(listed: Iterable[int], proc: Path = PROC) -> frozenset[int]:
     parents = _parents(proc)
     foreign = frozenset(n for n in numbers if not _is_ours(n, parents))
     unknown = sorted(n for n in foreign if n not in parents)
-    if unknown and os.getpid() not in numbers and _uses_cuda():
+    if unknown and os.getpid() not in numbers and uses_cuda():
         return foreign - {unknown[0]}
     return foreign
 
@@ -74,6 +74,7 @@ def _parent(folder: Path) -> int | None:
     return int(text.rpartition(")")[2].split()[1])  # the name in brackets may hold anything
 
 
-def _uses_cuda() -> bool:
+def uses_cuda() -> bool:
+    """Whether torch has begun to use GPUs in this process."""
     torch = sys.modules.get("torch")
     return torch is not None and bool(torch.cuda.is_initialized())
