@@ -12,6 +12,7 @@ import pynvml
 import pytest
 
 from pytest_energy.testing import SimulatedNvml
+from tests.plugin.conftest import QUICK
 
 BODY = """
 import os, time
@@ -34,9 +35,6 @@ def test_it(energy):
     energy.record(true_energy_j=sum(true_j) / 2)
 """
 
-PLUGINS = ("-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin", "-p", "no:cacheprovider")
-"""What the runs load, and nothing else, which takes time."""
-
 
 class Card:
     """A folder with one energy test, and a machine with one card."""
@@ -51,16 +49,24 @@ class Card:
         self._pytester.makepyfile(test_it=BODY.replace("{call}", call))
 
     def run(
-        self, machine: SimulatedNvml, *arguments: str, power_w: float = 300.0
+        self, machine: SimulatedNvml, *arguments: str, power_w: float = 300.0, apart: bool = False
     ) -> pytest.RunResult:
-        """Run it on ``machine``, which draws so much while the test works."""
+        """Run it on ``machine``, which draws so much while the test works.
+
+        Args:
+            machine: A simulated one.
+            arguments: Of pytest, beside ``--energy``.
+            power_w: What the test draws.
+            apart: In a process of its own.
+        """
         with self._monkeypatch.context() as patch:
             for name, value in {**os.environ, **machine.environment()}.items():
                 patch.setenv(name, value)
             patch.setenv("POWER_W", str(power_w))
-            return self._pytester.runpytest_subprocess(
-                "--energy", "--energy-visits=1", *PLUGINS, *arguments
+            run = (
+                self._pytester.runpytest_subprocess if apart else self._pytester.runpytest_inprocess
             )
+            return run("--energy", "--energy-visits=1", *QUICK, *arguments)
 
     @property
     def folder(self) -> Path:
@@ -79,7 +85,6 @@ def card(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Card:
     """A project to run on simulated cards."""
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITLAB_CI", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return Card(pytester, monkeypatch)
 
 
@@ -180,7 +185,7 @@ def test_without_nvml_the_session_goes_on_or_says_why(
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(["ERROR: *"])
     assert "Traceback" not in refused.stderr.str()
-    assert card.run(machine).ret == 0
+    assert card.run(machine, apart=True).ret == 0  # imports what must not be imported twice
     assert card.benchmark()["status"] in ("estimated", "unmeasured")
 
 
@@ -190,3 +195,42 @@ def test_without_the_library_the_remedy_is_told(card: Card) -> None:
         refused = card.run(machine, "--energy-meter=nvml")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(["ERROR: *libnvidia-ml.so.1*"])
+
+
+SEES = """
+import os, time
+
+def test_it(energy):
+    energy.pedantic(time.sleep, (0.05,))
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == {shown!r}
+"""
+
+
+def test_several_gpus_that_nobody_named_are_said_to_be_added_up(
+    card: Card, pytester: pytest.Pytester
+) -> None:
+    """The header names them, says that all count, and which option measures one."""
+    with SimulatedNvml("turing", "turing") as machine:
+        pytester.makepyfile(test_it=SEES.format(shown=None))
+        result = card.run(machine)
+        first, second = (machine.uuid(number)[:12] for number in (0, 1))
+    result.assert_outcomes(passed=1)
+    assert card.benchmark()["rounds"][0]["channels"].keys() == {"gpu0", "gpu1"}
+    result.stdout.fnmatch_lines(
+        [
+            f"energy: measured by nvml (counter) on * ({first}, {second}); channels gpu0, gpu1;*",
+            f"energy: * these 2 GPUs are added up, *--energy-devices={first} measures one",
+        ]
+    )
+
+
+def test_a_gpu_that_is_named_is_run_on_and_measured(card: Card, pytester: pytest.Pytester) -> None:
+    """It is the only one that CUDA shows to the test, and its joules alone are counted."""
+    with SimulatedNvml("turing", "turing") as machine:
+        pytester.makepyfile(test_it=SEES.format(shown=machine.uuid(1)))
+        result = card.run(machine, "--energy-devices=1", apart=True)
+        named = machine.uuid(1)[:12]
+    result.assert_outcomes(passed=1)
+    assert card.benchmark()["rounds"][0]["channels"].keys() == {"gpu0"}
+    result.stdout.fnmatch_lines([f"energy: measured by nvml (counter) on * ({named}); channels*"])
+    result.stdout.no_fnmatch_line("*added up*")
