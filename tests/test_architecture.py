@@ -16,6 +16,7 @@ PYTEST_SIDE = {
     "reporting",
     "revisits",
     "running",
+    "scheduling",
     "testing",
     "workers",
 }
