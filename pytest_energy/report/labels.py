@@ -9,11 +9,12 @@ _BOUNDARY = re.compile(r"(?<=/)|(?<=::)")
 
 
 def short_names(ids: Sequence[str]) -> dict[str, str]:
-    """Each id without the folders and module that all of them share.
+    """Each id without the folders and modules that are not needed to tell them apart.
 
     The test's own name stays, also where there is one id only; what is in brackets is never cut.
     """
-    split = [_parts(one) for one in ids]
+    tests = [one.partition("::")[2] or one for one in ids]
+    split = [_parts(one) for one in (tests if len(set(tests)) == len(set(ids)) else ids)]
     shared = _shared(split)
     return {one: "".join(parts[shared:]) for one, parts in zip(ids, split, strict=True)}
 

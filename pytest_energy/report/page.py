@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.measurement import Outcome, Run
+from pytest_energy.measurement import Outcome, Result, Run
 from pytest_energy.report import format as fmt
 from pytest_energy.report.charts.distributions import Distributions, build_distributions
 from pytest_energy.report.charts.forest import Forest, build_forests
@@ -47,6 +47,8 @@ class Page:
     distributions: Distributions | None
     sweeps: list[Sweep]
     surroundings: list[FactRow]
+    compared: bool
+    """Whether there is anything that its environment is held against."""
     findings: list[Finding]
     remarks: list[Remark]
 
@@ -77,9 +79,15 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         distributions=build_distributions(table.rows),
         sweeps=build_sweeps(table.rows),
         surroundings=build_surroundings(run, runs),
+        compared=bool(older) or any(_has_baseline(result) for result in run.benchmarks),
         findings=build_findings(run, drawers),
         remarks=build_remarks(run),
     )
+
+
+def _has_baseline(result: Result) -> bool:
+    told = any(verdict.baseline is not None for verdict in result.verdict.metrics)
+    return told or bool(result.verdict.differences)
 
 
 def _subtitle(run: Run) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def build_surroundings(run: Run, older: Sequence[Run] = ()) -> list[FactRow]:
 def _rows(part: str, now: Facts, told: dict[str, set[str]], older: Facts) -> Iterable[FactRow]:
     for name in dict.fromkeys((*now, *told, *older)):
         value = fact(now.get(name))
-        others = told.get(name, set()) | ({fact(older[name])} if name in older else set())
+        others = told.get(name, set()) | ({fact(older.get(name))} if older else set())
         before = " or ".join(sorted(others)) or None
         yield FactRow(part, name.replace("_", " "), value, before, bool(others - {value}))
 

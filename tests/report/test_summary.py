@@ -79,8 +79,10 @@ def test_worst_and_best_are_ordered_by_change_and_name_a_cause() -> None:
     assert cause(worst(run)[0].result) == "mean power +1.8 % × time +7.2 %"
 
 
-def test_names_lose_only_what_all_share() -> None:
-    """Folders in common go, brackets stay whole, a lone test keeps its name."""
+def test_names_lose_only_what_is_not_needed() -> None:
+    """Folders and modules go where tests differ without them; brackets stay whole."""
+    assert list(short_names(["a/b.py::t[1]", "a/c.py::u[1]"]).values()) == ["t[1]", "u[1]"]
+    assert list(short_names(["a.py::t::fill", "a.py::t::go"]).values()) == ["fill", "go"]
     names = short_names(["a/b.py::test_x[c/d::e]", "a/b.py::test_y"])
     assert list(names.values()) == ["test_x[c/d::e]", "test_y"]
     assert short_names(["a/b.py::test_x"]) == {"a/b.py::test_x": "test_x"}

@@ -168,12 +168,12 @@ def shape(
 
 
 def _density(at: np.ndarray, points: int = 40) -> tuple[np.ndarray, np.ndarray]:
-    """Gaussian kernel density of pixels, its highest scaled to 1.
+    """Gaussian kernel density of pixels between the outermost ones, its highest scaled to 1.
 
     The bandwidth is Silverman's (*Density Estimation*, 1986, eq. 3.31), at least a pixel.
     """
     spread = min(at.std(ddof=1), float(np.subtract(*np.percentile(at, [75, 25]))) / 1.34 or np.inf)
     bandwidth = max(1.0, 0.9 * spread * len(at) ** -0.2)
-    places = np.linspace(at.min() - bandwidth, at.max() + bandwidth, points)
+    places = np.linspace(at.min(), at.max(), points)
     density = np.exp(-0.5 * ((places[:, None] - at) / bandwidth) ** 2).sum(axis=1)
     return places, density / density.max()

@@ -114,7 +114,20 @@ def _sweep(name: str, known: Iterable[tuple[Row, Facts]]) -> Sweep | None:
     if not swept:
         return None
     chosen = sorted(swept, key=lambda group: len(group.rows), reverse=True)[:MOST_SERIES]
-    return _draw(name, _series_names([one.facts for one in chosen]), [one.rows for one in chosen])
+    return _draw(
+        name, _series_names([_told_facts(one) for one in chosen]), [g.rows for g in chosen]
+    )
+
+
+def _told_facts(group: _Group) -> Facts:
+    """What the group shares, a model under its own name where depth is not swept."""
+    if "depth" not in group.facts:
+        return group.facts
+    model = next(iter(group.rows.values())).result.workload["model"]
+    return {
+        **{name: value for name, value in group.facts.items() if name != "depth"},
+        "model": model,
+    }
 
 
 def _draw(name: str, titles: Sequence[str], groups: Sequence[dict[object, Row]]) -> Sweep:
