@@ -43,8 +43,6 @@ FACTS: Final = "facts"
 """The folder of what holds on any machine."""
 KEPT_RUNS: Final = 10
 """How many accepted runs a file keeps; the oldest go."""
-OF_THE_MACHINE: Final = frozenset({"peak_memory_bytes"})
-"""Counted, but by an allocator that differs from machine to machine."""
 NOT_KEPT: Final = frozenset({"co2_g"})
 """Joules times a figure of the grid, which is nothing that a commit could change."""
 
@@ -248,11 +246,7 @@ def dump_baseline(baseline: Baseline) -> str:
 
 
 def _facts_of(result: Measurement) -> Baseline | None:
-    exact = {
-        name: quantity
-        for name, quantity in result.metrics.items()
-        if quantity.exact and name not in OF_THE_MACHINE
-    }
+    exact = {name: quantity for name, quantity in result.metrics.items() if quantity.exact}
     workload = facts_workload(result.workload)
     known = {"workload": workload, "workload_hash": workload_hash(workload)}
     return _baseline(result, metrics=exact, **known) if exact else None
@@ -265,7 +259,7 @@ def extended(
     measured = {
         name: found
         for name, found in result.metrics.items()
-        if (not found.exact or name in OF_THE_MACHINE) and name not in NOT_KEPT
+        if not found.exact and name not in NOT_KEPT
     }
     return _baseline(
         result,

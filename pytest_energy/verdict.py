@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pytest_energy.baseline import (
-    OF_THE_MACHINE,
     Baseline,
     estimate_of,
     meter_facts,
@@ -219,26 +218,19 @@ class _Comparison:
         )
 
     def _exact(self, metric: str, quantity: Quantity) -> MetricVerdict:
-        of_the_machine = metric in OF_THE_MACHINE
-        baseline = self.kept if of_the_machine else self.facts
-        told = None if of_the_machine else 0.0
-        tolerance = self.tolerances.get(metric, told)
-        before = baseline.metrics.get(metric) if baseline else None
+        tolerance = self.tolerances.get(metric, 0.0)
+        before = self.facts.metrics.get(metric) if self.facts else None
         common: dict[str, Any] = {
             "value": quantity.value,
             "unit": quantity.unit,
             "tolerance": tolerance,
         }
-        if baseline is None or before is None:
+        if self.facts is None or before is None:
             return self._verdict(metric, Outcome.NEW, **common)
-        workload = self.measured.workload
-        relevant = workload if of_the_machine else facts_workload(workload)
-        if baseline.workload_hash != workload_hash(relevant) or (
-            of_the_machine and self.differences
-        ):
+        if self.facts.workload_hash != workload_hash(facts_workload(self.measured.workload)):
             return self._verdict(metric, Outcome.INCOMPARABLE, **common)
         change = _ratio(quantity.value, before.value)
-        outcome = _directed(metric, _by_value(change, tolerance or 0.0))
+        outcome = _directed(metric, _by_value(change, tolerance))
         known = {"baseline": before.value, "change": change, "low": change, "high": change}
         return self._verdict(metric, outcome, **common, **(known if math.isfinite(change) else {}))
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from pytest_energy.baseline import (
     NOT_KEPT,
-    OF_THE_MACHINE,
     AcceptedRun,
     Baseline,
     meter_facts,
@@ -100,7 +99,7 @@ def _measured(older: Result, run: Run) -> Baseline | None:
     metrics = {
         name: found
         for name, found in older.metrics.items()
-        if (not found.exact or name in OF_THE_MACHINE) and name not in NOT_KEPT
+        if not found.exact and name not in NOT_KEPT
     }
     accepted = AcceptedRun(
         commit=run.run.commit,
@@ -116,11 +115,7 @@ def _measured(older: Result, run: Run) -> Baseline | None:
 
 def _facts(older: Result) -> Baseline | None:
     """What the older result says of any machine, if it counted anything."""
-    exact = {
-        name: found
-        for name, found in older.metrics.items()
-        if found.exact and name not in OF_THE_MACHINE
-    }
+    exact = {name: found for name, found in older.metrics.items() if found.exact}
     return _baseline(older, facts_workload(older.workload), exact) if exact else None
 
 
