@@ -41,7 +41,9 @@ ENOUGH_RUNS: Final = 8
 """Below this many accepted runs a verdict says that the scatter between runs is assumed."""
 BOARD_GAIN: Final = 0.05
 """Boards of one model read within plus or minus this share of the truth: arXiv 2312.02741."""
-OF_THE_SENSOR: Final = frozenset({"energy_j", "net_energy_j", "total_energy_j", "power_w"})
+OF_THE_SENSOR: Final = frozenset(
+    {"energy_j", "net_energy_j", "total_energy_j", "power_w", "score_per_kwh"}
+)
 """Metrics that a sensor's gain falsifies."""
 SEVERITY: Final = (
     Outcome.REGRESSED,
@@ -249,14 +251,24 @@ class _Comparison:
         old = self.kept.level(metric) if self.kept else []
         if self.kept is None or not old:
             return self._verdict(metric, Outcome.NEW, **common)
-        if quantity.value <= 0:
-            return self._verdict(metric, Outcome.INCONCLUSIVE, **common)
-        change = self._change(metric, quantity, old, self.kept)
         allowed = self.tolerances.get(ENERGY, 0.0) if tolerance is None else tolerance
+        if quantity.value <= 0:
+            return self._fallen(metric, allowed, old, common)
+        change = self._change(metric, quantity, old, self.kept)
         outcome = _directed(metric, classify(change, allowed, self.rule))
         low, high = change.interval(self.rule.coverage)
         known = {"change": change.relative, "low": low, "high": high}
         return self._verdict(metric, outcome, **common, **known, **self._level(metric, old))
+
+    def _fallen(
+        self, metric: str, allowed: float, old: Sequence[Estimate], common: Mapping[str, Any]
+    ) -> MetricVerdict:
+        """A value of nothing has no logarithm: where more is better, all of it is lost."""
+        if not higher_is_better(metric):
+            return self._verdict(metric, Outcome.INCONCLUSIVE, **common)
+        outcome = _directed(metric, _by_value(-1.0, allowed))
+        known = {"change": -1.0, "low": -1.0, "high": -1.0, **self._level(metric, old)}
+        return self._verdict(metric, outcome, **common, **known)
 
     def _change(
         self, metric: str, quantity: Quantity, old: Sequence[Estimate], kept: Baseline

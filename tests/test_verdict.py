@@ -25,7 +25,7 @@ from pytest_energy.measurement import (
     workload_hash,
 )
 from pytest_energy.report.failure import explain
-from pytest_energy.verdict import Rule, classify, judge, mirrored
+from pytest_energy.verdict import OF_THE_SENSOR, Rule, classify, judge, mirrored
 
 WORKLOAD: Facts = {"model": "resnet50", "data": "random"}
 HERE = Environment(
@@ -167,20 +167,37 @@ def test_more_flops_regress_on_any_machine(status: str) -> None:
     assert allowed.outcome is Outcome.UNCHANGED
 
 
-def test_accuracy_gates_downwards() -> None:
-    """Of accuracy less is worse."""
+@pytest.mark.parametrize(
+    ("accuracy", "tolerance", "expected"),
+    [
+        (0.7, 0.02, Outcome.REGRESSED),
+        (0.99, 0.02, Outcome.IMPROVED),
+        (0.0, 0.02, Outcome.REGRESSED),
+        (0.0, 1.0, Outcome.UNCHANGED),
+    ],
+)
+def test_accuracy_gates_downwards(accuracy: float, tolerance: float, expected: Outcome) -> None:
+    """Of accuracy less is worse, and none at all is the worst."""
     before = kept(1.0, accepted=[AcceptedRun(values={"energy_j": 1.0, "accuracy": 0.9}, rounds=3)])
-    for accuracy, expected in ((0.7, Outcome.REGRESSED), (0.99, Outcome.IMPROVED)):
-        lost = Quantity(value=accuracy, unit="1")
-        found = judge(
-            measured(metrics={"energy_j": joules(1), "accuracy": lost}),
-            before,
-            None,
-            HERE,
-            {**TOLERANCES, "accuracy": 0.02},
-        )
-        verdicts = {metric.metric: metric.outcome for metric in found.metrics}
-        assert verdicts["accuracy"] is expected
+    found = judge(
+        measured(metrics={"energy_j": joules(1), "accuracy": Quantity(value=accuracy, unit="1")}),
+        before,
+        None,
+        HERE,
+        {**TOLERANCES, "accuracy": tolerance},
+    )
+    verdicts = {metric.metric: metric for metric in found.metrics}
+    assert verdicts["accuracy"].outcome is expected
+    assert verdicts["accuracy"].change == pytest.approx(accuracy / 0.9 - 1)
+    assert verdicts["accuracy"].baseline == pytest.approx(0.9)
+
+
+def test_a_loss_of_nothing_is_undecided() -> None:
+    """Where less is better, a value of zero is rather a fault of the test than a gain."""
+    before = kept(1.0, accepted=[AcceptedRun(values={"energy_j": 1, "loss": 0.1}, rounds=3)])
+    gone = measured(metrics={"energy_j": joules(1), "loss": Quantity(value=0, unit="1")})
+    found = judge(gone, before, None, HERE, {**TOLERANCES, "loss": 0.1})
+    assert found.outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_metric_without_tolerance_does_not_gate() -> None:
@@ -210,6 +227,20 @@ def test_a_gpu_that_others_use_is_inconclusive() -> None:
     for reasons, expected in (([used], Outcome.INCONCLUSIVE), ([used, reset], Outcome.INVALID)):
         spoilt = measured(status="invalid", metrics={}, reasons=reasons)
         assert judge(spoilt, ENOUGH, None, HERE, TOLERANCES).outcome is expected
+
+
+@pytest.mark.parametrize("metric", sorted(OF_THE_SENSOR - {"energy_j"}))
+def test_what_comes_of_joules_is_as_uncertain_between_boards(metric: str) -> None:
+    """The gain of a board falsifies power and Score as it does the energy."""
+    before = kept(accepted=[AcceptedRun(values={"energy_j": 1, metric: 1}, rounds=3)] * 8)
+    other = before.model_copy(update={"context": {"board": ["a"]}})
+    now = measured(metrics={"energy_j": joules(1), metric: Quantity(value=1, unit="1")})
+    here = HERE.model_copy(update={"context": {"board": ["b"]}})
+    found = [judge(now, one, None, here, TOLERANCES) for one in (before, other)]
+    same, between = (next(m for m in one.metrics if m.metric == metric) for one in found)
+    assert same.high is not None
+    assert between.high is not None
+    assert between.high > same.high + 0.05
 
 
 def test_another_board_widens_the_interval() -> None:
