@@ -6,7 +6,7 @@ Bodies here choose; they do not compute. What is heavy is imported where ``--ene
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -42,32 +42,16 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def _add_option(group: pytest.OptionGroup, option: Option) -> None:
+    kind: dict[str, Any] = {"metavar": option.metavar}
     if option.metavar is None:
-        group.addoption(
-            option.flag, dest=option.ini, action="store_const", const="true", help=option.help
-        )
+        kind = {"action": "store_const", "const": "true"}
     elif option.const is not None:
-        group.addoption(
-            option.flag,
-            dest=option.ini,
-            nargs="?",
-            const=option.const,
-            metavar=option.metavar,
-            help=option.help,
-        )
+        kind |= {"nargs": "?", "const": option.const}
     elif option.repeats:
-        group.addoption(
-            option.flag,
-            dest=option.ini,
-            action="append",
-            metavar=option.metavar,
-            help=option.help,
-        )
-    else:
-        group.addoption(option.flag, dest=option.ini, metavar=option.metavar, help=option.help)
+        kind |= {"action": "append"}
+    group.addoption(option.flag, dest=option.ini, help=option.help, **kind)
 
 
-@pytest.hookimpl(trylast=True)  # the terminal reporter comes before: live progress asks for it
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; with ``--energy``, check the options and register what measures."""
     config.addinivalue_line("markers", MARKER)
