@@ -31,6 +31,24 @@ SHARED = frozenset({"idle", "gain"})
 """Terms that are the same in all rounds of a session: more rounds do not make them smaller."""
 
 
+def mean_of(values: Sequence[float], unit: str) -> Quantity:
+    """The mean of repeated observations with the interval of their scatter (Student t, GUM G.3).
+
+    One value alone has no interval.
+    """
+    value = statistics.fmean(values)
+    if len(values) < 2:
+        return Quantity(value=value, unit=unit)
+    scatter, freedom = standard_error(values), len(values) - 1
+    return Quantity(
+        value=value,
+        unit=unit,
+        uncertainty=expand(scatter, freedom),
+        degrees_of_freedom=freedom,
+        budget={"scatter": scatter},
+    )
+
+
 def summarize(
     rounds: Sequence[Round],
     idle_power_w: Mapping[str, Quantity] | None = None,

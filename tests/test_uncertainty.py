@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.measurement import Quantity, ReasonCode, Round
-from pytest_energy.uncertainty import dominant, summarize, temperature_drift, with_gain
+from pytest_energy.uncertainty import dominant, mean_of, summarize, temperature_drift, with_gain
 
 
 def one_round(energy_j: float | None, passes: int = 10, **budget: float) -> Round:
@@ -131,3 +131,11 @@ def test_rounds_that_warm_up_are_remarked_on(last_c: float, remarks: int) -> Non
     told = temperature_drift(rounds)
     assert [reason.code for reason in told] == [ReasonCode.TEMPERATURE_DRIFT] * remarks
     assert not any(reason.fatal for reason in told)
+
+
+def test_the_mean_of_one_value_has_no_interval() -> None:
+    """Nothing says how one observation scatters; of two, Student's t does."""
+    assert mean_of([3.0], "W") == Quantity(value=3.0, unit="W")
+    two = mean_of([2.0, 4.0], "W")
+    assert (two.value, two.degrees_of_freedom) == (3.0, 1)
+    assert two.uncertainty == pytest.approx(12.706, rel=1e-4)  # t(0.975; 1) times 1 W

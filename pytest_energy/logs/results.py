@@ -29,7 +29,8 @@ from pytest_energy.measurement import (
     RunInfo,
     Verdict,
 )
-from pytest_energy.statistics import combine, expand, standard_error
+from pytest_energy.statistics import combine, expand
+from pytest_energy.uncertainty import mean_of
 
 MIN_COVERAGE = 0.99
 """Below this share of a window's time that the log covers, it gives no joules."""
@@ -227,24 +228,9 @@ def _compared(result: Result, stretches: Sequence[Stretch], name: str) -> dict[s
     energies, ratios = zip(*values, strict=True)
     energy_name, ratio_name = _names(name)
     return {
-        energy_name: _mean(energies, ours.unit),
-        ratio_name: _mean(ratios, ""),
+        energy_name: mean_of(energies, ours.unit),
+        ratio_name: mean_of(ratios, ""),
     }
-
-
-def _mean(values: Sequence[float], unit: str) -> Quantity:
-    """The mean of rounds with the interval of their scatter (Student t, GUM G.3)."""
-    value = statistics.fmean(values)
-    if len(values) < 2:
-        return Quantity(value=value, unit=unit)
-    scatter, freedom = standard_error(values), len(values) - 1
-    return Quantity(
-        value=value,
-        unit=unit,
-        uncertainty=expand(scatter, freedom),
-        degrees_of_freedom=freedom,
-        budget={"scatter": scatter},
-    )
 
 
 def _with_log(measured: Round, stretch: Stretch, name: str) -> Round:

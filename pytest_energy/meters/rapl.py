@@ -28,7 +28,8 @@ from pytest_energy.environment import cpu_model
 from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.turnover import TurnCounter
-from pytest_energy.statistics import combine, expand, standard_error, uniform
+from pytest_energy.statistics import combine, uniform
+from pytest_energy.uncertainty import mean_of
 
 ROOT: Final = Path("/sys/class/powercap")
 CHANNELS: Final = {"package": "cpu", "dram": "dram", "psys": "psys"}
@@ -238,7 +239,7 @@ class RaplMeter:
     def _measure_idle(self) -> dict[str, Quantity]:
         readings = [self._idle_window() for _ in range(IDLE_WINDOWS)]
         return {
-            channel: _mean_power([one.channels[channel] / one.duration_s for one in readings])
+            channel: mean_of([one.channels[channel] / one.duration_s for one in readings], "W")
             for channel in self.channels
             if all(channel in one.channels for one in readings)
         }
@@ -332,15 +333,3 @@ def _whole_turns(zone: Zone, before: Counts, after: Counts, spent: int) -> int |
 
 def _reset(message: str) -> Reason:
     return Reason(code=ReasonCode.COUNTER_RESET, message=message)
-
-
-def _mean_power(powers_w: list[float]) -> Quantity:
-    scatter = standard_error(powers_w)
-    freedom = len(powers_w) - 1
-    return Quantity(
-        value=statistics.fmean(powers_w),
-        unit="W",
-        uncertainty=expand(scatter, freedom),
-        degrees_of_freedom=freedom,
-        budget={"scatter": scatter},
-    )

@@ -20,8 +20,9 @@ from pytest_energy.meters.nvml.collector import Samples
 from pytest_energy.meters.nvml.counter import Joules, with_unseen
 from pytest_energy.meters.nvml.library import SensorError
 from pytest_energy.meters.nvml.samples import PowerSensor, Sample
-from pytest_energy.statistics import combine, expand, standard_error, uniform
+from pytest_energy.statistics import combine, standard_error, uniform
 from pytest_energy.traces import integrate
+from pytest_energy.uncertainty import mean_of
 
 SAMPLES_AFTER = 3
 """So many samples after the window tell the power that the device then idles at."""
@@ -142,12 +143,4 @@ def sampled_idle_power(channel: str, samples: Sequence[Sample]) -> Quantity:
     """
     if len(samples) < 2:
         raise SensorError(ReasonCode.METER_FAILED, f"{channel}: the power sensor gives no samples")
-    powers_w = [power_w for _, power_w in samples]
-    scatter_w, freedom = standard_error(powers_w), len(powers_w) - 1
-    return Quantity(
-        value=statistics.fmean(powers_w),
-        unit="W",
-        uncertainty=expand(scatter_w, freedom),
-        degrees_of_freedom=freedom,
-        budget={"scatter": scatter_w},
-    )
+    return mean_of([power_w for _, power_w in samples], "W")
