@@ -86,8 +86,10 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
 
 
 def _has_baseline(result: Result) -> bool:
-    told = any(verdict.baseline is not None for verdict in result.verdict.metrics)
-    return told or bool(result.verdict.differences)
+    """Of its machine: what is exact is held against facts that tell nothing of one."""
+    exact = {name for name, quantity in result.metrics.items() if quantity.exact}
+    noisy = (one for one in result.verdict.metrics if one.metric not in exact)
+    return bool(result.verdict.differences) or any(one.baseline is not None for one in noisy)
 
 
 def _subtitle(run: Run) -> tuple[str, ...]:

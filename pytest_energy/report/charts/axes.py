@@ -71,6 +71,7 @@ def fit(
     zero: bool = False,
     name: str = "",
     about: int = 6,
+    write: Callable[[float], str] = tick,
 ) -> Axis:
     """An axis that holds all ``values`` with a little room.
 
@@ -82,15 +83,16 @@ def fit(
         zero: Whether a linear axis begins at zero, for lengths and areas that are compared.
         name: What it is called.
         about: About so many ticks.
+        write: How a number stands at the axis.
     """
     known = list(values) or [1.0]
     low, high = min(known), max(known)
     if log:
         room = max((high / low) ** 0.06, 1.15)
-        return Axis(low / room, high * room, begin, end, log, name, about=about)
+        return Axis(low / room, high * room, begin, end, log, name, write, about)
     room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
     floor = 0.0 if zero and low >= 0 else low - room
-    return Axis(floor, high + room, begin, end, log, name, about=about)
+    return Axis(floor, high + room, begin, end, log, name, write, about)
 
 
 def _ticks(low: float, high: float, about: int = 6) -> list[float]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pytest_energy.measurement import Kind, Quantity
 from pytest_energy.report.charts.axes import Axis, fit, path
 from pytest_energy.report.charts.marks import COLOURS, SHAPES, Mark, marks
-from pytest_energy.report.format import quantity
+from pytest_energy.report.format import quantity, tick
 from pytest_energy.report.metrics import CATALOGUE, SCORES, Better, direction, metric
 from pytest_energy.report.results import Row
 
@@ -165,15 +165,16 @@ def _axes(rows: Sequence[Row]) -> Plain:
             "label": _label(name, known[0]),
             "better": direction(name, results),
             "log": _is_log([one.value for one in known]),
-            "scales": _scales([one.value for one in known]),
+            "scales": _scales([one.value for one in known], known[0].unit),
         }
         for name, known in found.items()
     }
 
 
-def _scales(numbers: Sequence[float]) -> list[Plain]:
+def _scales(numbers: Sequence[float], unit: str) -> list[Plain]:
     """The linear scale, and where all are above zero the logarithmic one."""
-    axes = [fit(numbers, 0, 1, log=log) for log in ([False, True] if min(numbers) > 0 else [False])]
+    kinds = [False, True] if min(numbers) > 0 else [False]
+    axes = [fit(numbers, 0, 1, log=log, write=_write(unit)) for log in kinds]
     return [
         {"low": axis.low, "high": axis.high, "ticks": [(one.value, one.text) for one in axis.ticks]}
         for axis in axes
@@ -182,7 +183,8 @@ def _scales(numbers: Sequence[float]) -> list[Plain]:
 
 def _axis(name: str, known: Sequence[Quantity], begin: float, end: float) -> Axis:
     numbers = [one.value for one in known]
-    return fit(numbers, begin, end, log=_is_log(numbers), name=_label(name, known[0]))
+    write, name = _write(known[0].unit), _label(name, known[0])
+    return fit(numbers, begin, end, log=_is_log(numbers), name=name, write=write)
 
 
 def _is_log(numbers: Sequence[float]) -> bool:
@@ -191,7 +193,14 @@ def _is_log(numbers: Sequence[float]) -> bool:
 
 
 def _label(name: str, known: Quantity) -> str:
-    return metric(name).label + ("" if known.unit in ("", "1") else f" ({known.unit})")
+    label = metric(name).label
+    said = known.unit in ("", "1") or known.unit.lower() in label.lower()
+    return label if said else f"{label} ({known.unit})"
+
+
+def _write(unit: str) -> Callable[[float], str]:
+    """How numbers stand at an axis: without a unit there is nothing that a prefix could go to."""
+    return "{:.4g}".format if unit == "1" else tick
 
 
 def grouping(rows: Sequence[Row]) -> str:
