@@ -19,7 +19,8 @@ JOULES_PER_WATT_HOUR: Final = 3600.0
 
 _PREFIXES: Final = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 _PREFIXABLE: Final = frozenset({"J", "W", "Wh", "Hz", "g", "s", "B", "FLOP", "MAC"})
-_UNITLESS: Final = frozenset({"", "1"})
+_UNITLESS: Final = frozenset({"", "1", "parameters"})
+"""Units that say nothing which the metric's name does not."""
 _DIGITS_UNKNOWN: Final = 4
 """Significant digits of a value whose uncertainty nobody assessed."""
 _DIGITS_MOST: Final = 6
