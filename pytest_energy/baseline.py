@@ -215,7 +215,7 @@ class BaselineStore:
         if result.status == "invalid":
             reasons = "; ".join(reason.message for reason in result.reasons) or "reason not known"
             raise EnergyError(f"{result.id}: an invalid measurement is no baseline: {reasons}")
-        made = {FACTS: _facts_of(result)}
+        made = {FACTS: facts_of(result)}
         if result.status in ("measured", "estimated"):
             made[slug] = extended(self.load(result.id, slug), result, environment, commit)
         written = [(self.path(result.id, name), kept) for name, kept in made.items() if kept]
@@ -245,7 +245,8 @@ def dump_baseline(baseline: Baseline) -> str:
     return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _facts_of(result: Measurement) -> Baseline | None:
+def facts_of(result: Measurement) -> Baseline | None:
+    """What a result says of any machine, if it counted anything."""
     exact = {name: quantity for name, quantity in result.metrics.items() if quantity.exact}
     workload = facts_workload(result.workload)
     known = {"workload": workload, "workload_hash": workload_hash(workload)}

@@ -9,23 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.baseline import (
-    NOT_KEPT,
-    AcceptedRun,
-    Baseline,
-    meter_facts,
-    standard_within,
-)
-from pytest_energy.measurement import (
-    Facts,
-    MeterInfo,
-    Outcome,
-    Quantity,
-    Result,
-    Run,
-    facts_workload,
-    workload_hash,
-)
+from pytest_energy.baseline import Baseline, extended, facts_of
+from pytest_energy.measurement import Outcome, Result, Run
 from pytest_energy.report.summary import NOTHING_COMPARED, Headline, counts, headline
 from pytest_energy.settings import Settings
 from pytest_energy.verdict import ENERGY, judge
@@ -73,7 +58,7 @@ def headline_against(before: Run, after: Run, reference: Reference) -> Headline:
 
 
 def _judged(result: Result, older: Result, run: Run, reference: Reference) -> Result:
-    kept, facts = _measured(older, reference.run), _facts(older)
+    kept, facts = _as_baselines(older, reference.run)
     if kept is None and facts is None:
         return result
     verdict = judge(result, kept, facts, run.environment, _tolerances(result, run))
@@ -92,36 +77,8 @@ def _tolerances(result: Result, run: Run) -> dict[str, float]:
     return {ENERGY: usual if isinstance(usual, float) else Settings.tolerance, **told}
 
 
-def _measured(older: Result, run: Run) -> Baseline | None:
-    """What the older result says of its machine, if it measured anything."""
-    if older.status not in ("measured", "estimated"):
-        return None
-    metrics = {
-        name: found
-        for name, found in older.metrics.items()
-        if not found.exact and name not in NOT_KEPT
-    }
-    accepted = AcceptedRun(
-        commit=run.run.commit,
-        rounds=max(len(older.rounds), 1),
-        values={name: found.value for name, found in metrics.items()},
-        standard={name: standard_within(found) for name, found in metrics.items()},
-    )
-    identity = run.environment.identity if older.identity is None else older.identity
-    known = {"identity": identity, "context": run.environment.context, "accepted": [accepted]}
-    meter = older.meter and MeterInfo.model_validate(meter_facts(older.meter))
-    return _baseline(older, older.workload, metrics, **known, meter=meter)
-
-
-def _facts(older: Result) -> Baseline | None:
-    """What the older result says of any machine, if it counted anything."""
-    exact = {name: found for name, found in older.metrics.items() if found.exact}
-    return _baseline(older, facts_workload(older.workload), exact) if exact else None
-
-
-def _baseline(
-    older: Result, workload: Facts, metrics: dict[str, Quantity], **known: object
-) -> Baseline:
-    fields = {"id": older.id, "kind": older.kind, "workload": workload, "metrics": metrics}
-    hashed = {"schema": "pytest-energy/baseline/1", "workload_hash": workload_hash(workload)}
-    return Baseline.model_validate({**fields, **hashed, **known})
+def _as_baselines(older: Result, run: Run) -> tuple[Baseline | None, Baseline | None]:
+    """What the older result says of its machine, if it measured anything, and of any."""
+    measured = older.status in ("measured", "estimated")
+    kept = extended(None, older, run.environment, run.run.commit) if measured else None
+    return kept, facts_of(older)
