@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ MACHINE = Machine.attached()
 
 def draw(name):
     """200 W for a quarter of a second to the nanosecond, whenever the sleeper wakes."""
-    power_w = 200.0 * FACTORS.get(name, 1.0)
+    power_w = 200.0 * FACTORS.get(name, FACTORS.get("all", 1.0))
     if name == "noisy" and name in FACTORS:
         power_w *= SCATTER.uniform(0.5, 1.5)
     begun_s = MACHINE.set_power(power_w, card())
@@ -180,6 +181,26 @@ def test_eight_percent_more_fails_until_it_is_gone(suite: Suite) -> None:
     assert suite.outcomes() == {"test_it[up]": "regressed"}
     assert_as_kept(wording(again.stdout, "FAILURES"), "last-failed")
     assert suite.run("--lf").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("selected", "count"), [("same", 1), ("test_it or shared", 5)], ids=["one", "five"]
+)
+def test_the_last_lines_tell_a_first_time_reader(suite: Suite, selected: str, count: int) -> None:
+    """What got worse, by how much, how sure, likely why, what to do: in the last 20 lines."""
+    done = suite.run("-k", selected, all=1.08)
+    assert done.returncode == 1
+    tail = "\n".join(done.stdout.splitlines()[-20:])
+    told = [
+        rf"^regressed \({count}\)$",
+        r"^  test_suite\.py::test_",
+        r"^    Energy .+ → .+ J/call, \+8(\.\d)? % \[\+.+\] \(95 % sure\), tolerance 5 %$",
+        r"^    likely cause: power \+\d.* % × time .+ %$",
+        r"^  → measure (it|them) again: pytest .*test_suite\.py::test_it.* --energy$",
+        r"^  → meant to be so\? accept (it|them): the same with --energy-update$",
+        rf"^✗ Gate failed: {count} of {count} benchmark",
+    ]
+    assert [line for line in told if not re.search(line, tail, re.MULTILINE)] == [], tail
 
 
 def test_eight_percent_less_has_improved(suite: Suite) -> None:

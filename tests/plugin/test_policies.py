@@ -98,7 +98,7 @@ class Folder:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """A project whose three benchmarks have accepted six runs each."""
     made = Folder(tmp_path_factory.mktemp("project"))
-    first = made.run("--energy-update=new")
+    first = made.run("--energy-update=new", "--energy-visits=1")
     assert first.returncode == 0, first.stdout
     assert set(made.outcomes().values()) == {"new"}
     made.remember_runs(6)
