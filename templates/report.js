@@ -21,8 +21,7 @@
 
   // State: what the address tells, and what goes back there.
 
-  const INITIAL = { q: "", outcome: "", sort: "", cols: "", open: "", kind: "", x: "", y: "", log: "", group: "" };
-  const state = { ...INITIAL };
+  const state = { q: "", outcome: "", sort: "", cols: "", open: "", kind: "", x: "", y: "", log: "", group: "" };
 
   function readAddress() {
     if (!location.hash.includes("=")) return;

@@ -182,6 +182,34 @@ def _powers(
     return powers
 
 
+def trained(results: Sequence[Result], **metrics: float) -> list[Result]:
+    """``results`` as if their models had been trained, with these metrics."""
+    found = {name: Quantity(value=value, unit="1") for name, value in metrics.items()}
+    return [
+        one.model_copy(update={"id": f"{one.id}-trained", "kind": "training", "metrics": found})
+        for one in results
+    ]
+
+
+def without_scores(results: Sequence[Result]) -> list[Result]:
+    """``results`` as inference benchmarks are: with no accuracy of their own."""
+    kept = ("energy_j", "latency_s", "params", "co2_g")
+    return [
+        one.model_copy(update={"metrics": {name: one.metrics[name] for name in kept}})
+        for one in results
+    ]
+
+
+def trained_and_run(models: Sequence[Model]) -> list[Result]:
+    """Models whose accuracy training benchmarks found, and inference benchmarks of the same."""
+    inference = example_run(models, ("baseline",)).benchmarks
+    trainings = [
+        trained([one], accuracy=model.accuracy, total_energy_j=model.energy_j * 1e6)[0]
+        for one, model in zip(inference, models, strict=True)
+    ]
+    return [*without_scores(inference), *trainings]
+
+
 def empty_run() -> Run:
     """A session that collected nothing."""
     return run_of([], energy_j=None)

@@ -26,7 +26,9 @@ from .examples import (
     empty_run,
     example_run,
     hostile_run,
+    run_of,
     traced_run,
+    trained_and_run,
     unmeasured_run,
 )
 
@@ -202,6 +204,34 @@ def test_axes_of_the_trade_off_are_picked(show: Show) -> None:
     assert shown.page.locator("#scatter").inner_html() == before
 
 
+def test_scores_of_training_are_an_axis_for_inference(show: Show) -> None:
+    """Each kind has figures of its own; accuracy of training meets the CO₂ of inference."""
+    shown = show(run_of(trained_and_run(MODELS[:3])))
+    options = shown.page.locator("#preset option").all_inner_texts()
+    assert "Accuracy against training energy" in options
+    shown.page.select_option("#preset", label="Accuracy against CO₂")
+    assert shown.page.input_value("#kind") == "inference"
+    assert shown.page.locator("#scatter use.fill").count() == 3
+    shown.page.select_option("#kind", "training")
+    assert shown.page.locator("#scatter use.fill").count() == 0
+    assert "No benchmark has both" in shown.page.locator("#point").inner_text()
+    shown.page.select_option("#preset", label="Accuracy against training energy")
+    assert shown.page.locator("#scatter use.fill").count() == 3
+    assert shown.faultless()
+
+
+def test_a_comparison_with_an_older_file_is_a_page_without_fault(show: Show) -> None:
+    """Without a baseline the page shows changes against the older file, and names it."""
+    run = example_run(MODELS[:3], ("baseline",), baseline=False)
+    older = run.model_copy(update={"created": "2026-10-01T08:00:00Z"})
+    shown = show(run, older=(older,))
+    assert "Compared with older0.json" in shown.page.locator(".headline").inner_text()
+    assert shown.page.locator("#changes svg .interval").count() == 3
+    shown.page.locator("#table tbody a").first.click()
+    assert "older0.json" in shown.page.locator("#drawer").inner_text()
+    assert shown.faultless()
+
+
 def open_trace(shown: Shown) -> None:
     """Open the first benchmark's drawer and wait for its trace."""
     shown.page.locator("#table tbody a").first.click()
@@ -241,6 +271,22 @@ def test_joules_of_a_zoomed_span_are_the_traces(show: Show) -> None:
     assert joules == pytest.approx(truth, rel=1e-3)
 
 
+def test_rounds_and_conditions_zoom_with_the_power(show: Show) -> None:
+    """Shaded rounds, temperature and clocks lie on the time axis of the span that is shown."""
+    shown = show(rich_run())
+    open_trace(shown)
+    page = shown.page
+    paths = {name: page.locator(f"#drawer .power {name}").first for name in (".round", ".lanes")}
+    before = {name: path.get_attribute("d") for name, path in paths.items()}
+    page.locator('#drawer [data-zoom="in"]').click()
+    for name, path in paths.items():
+        assert path.get_attribute("d") != before[name], name
+    page.locator('#drawer [data-zoom="all"]').click()
+    steps = re.findall(r"M([\d.]+) [\d.]+H([\d.]+)", paths[".lanes"].get_attribute("d") or "")
+    shades = re.findall(r"M([\d.]+) \d+H([\d.]+)", paths[".round"].get_attribute("d") or "")
+    assert steps == shades * 2
+
+
 def test_keyboard_reaches_everything(show: Show) -> None:
     """Without a mouse: skip link, sort, open a drawer, zoom its trace, close it again."""
     shown = show(rich_run())
@@ -274,7 +320,7 @@ def test_a_drawer_opens_from_its_address(show: Show) -> None:
     shown = show(run, at="#open=b3")
     text = shown.page.locator("#drawer").inner_text()
     assert run.benchmarks[3].id in text
-    assert "--energy-update" in text
+    assert f"pytest '{run.benchmarks[3].id}' --energy --energy-update" in text
 
 
 def test_dark_mode_is_dark_and_light_is_light(show: Show) -> None:
@@ -373,6 +419,14 @@ def test_printed_pages_are_filled(show: Show) -> None:
     pages = pages_of(show(example_run(MODELS[:4])))
     assert len(pages) > 2
     assert min(pages[:-1]) > 400
+
+
+def test_the_whole_table_is_printed(show: Show) -> None:
+    """On paper nothing can be scrolled: the last column lies on the page, too."""
+    page = show(example_run(MODELS[:2])).page
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 less its margins
+    assert page.evaluate("document.querySelector('#table').getBoundingClientRect().right") <= 718
 
 
 def test_narrow_screens_do_not_scroll_sideways(show: Show) -> None:

@@ -13,7 +13,6 @@ from pytest_energy.measurement import (
     Environment,
     Outcome,
     Past,
-    Quantity,
     Reason,
     ReasonCode,
     Result,
@@ -31,7 +30,15 @@ from pytest_energy.report.page import build_page
 from pytest_energy.report.results import Row, build_table
 from pytest_energy.report.surroundings import build_surroundings
 
-from .examples import MODELS, TECHNIQUES, example_run, run_of, traced_run
+from .examples import (
+    MODELS,
+    TECHNIQUES,
+    example_run,
+    run_of,
+    traced_run,
+    trained,
+    without_scores,
+)
 
 coordinates = st.floats(0.01, 1e6)
 points = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=40)
@@ -216,30 +223,12 @@ def test_limit_and_idle_power_are_told() -> None:
     assert chart.limit.drawn
 
 
-def trained(run: Run, **metrics: float) -> list[Result]:
-    """The benchmarks of ``run`` as if their models had been trained, with these metrics."""
-    found = {name: Quantity(value=value, unit="1") for name, value in metrics.items()}
-    return [
-        one.model_copy(update={"id": f"{one.id}-trained", "kind": "training", "metrics": found})
-        for one in run.benchmarks
-    ]
-
-
-def without_scores(run: Run) -> list[Result]:
-    """The benchmarks of ``run`` as inference benchmarks are: with no accuracy of their own."""
-    kept = ("energy_j", "latency_s", "params", "co2_g")
-    return [
-        one.model_copy(update={"metrics": {name: one.metrics[name] for name in kept}})
-        for one in run.benchmarks
-    ]
-
-
 def test_scores_of_training_meet_the_figures_of_inference() -> None:
     """Score against CO₂ has a point for every model that was trained and run."""
     run = example_run(MODELS[:2], ("baseline", "blurpool"))
-    inference = without_scores(run)
+    inference = without_scores(run.benchmarks)
     assert "Accuracy against CO₂" not in titles(inference)
-    results = [*inference, *trained(run, accuracy=0.7, total_energy_j=5e6)]
+    results = [*inference, *trained(run.benchmarks, accuracy=0.7, total_energy_j=5e6)]
     figure = next(one for one in scatters(results) if one.preset.title == "Accuracy against CO₂")
     assert (figure.kind, len(figure.points)) == ("inference", 4)
     known = figure.points[0].row.known()
@@ -251,18 +240,18 @@ def test_only_the_same_model_technique_and_data_meet() -> None:
     run = example_run(MODELS[:2], ("baseline",))
     elsewhere = [
         one.model_copy(update={"workload": {**one.workload, "data": "imagenet"}})
-        for one in trained(run, accuracy=0.7)
+        for one in trained(run.benchmarks, accuracy=0.7)
     ]
-    assert "Accuracy against CO₂" not in titles([*without_scores(run), *elsewhere])
+    assert "Accuracy against CO₂" not in titles([*without_scores(run.benchmarks), *elsewhere])
 
 
 def test_repeated_trainings_are_averaged_and_sweeps_left_out() -> None:
     """Two plain runs count alike; one with a further knob set does not count."""
     run = example_run(MODELS[:1], ("baseline",))
-    swept = trained(run, accuracy=0.1)[0]
+    swept = trained(run.benchmarks, accuracy=0.1)[0]
     swept = swept.model_copy(update={"workload": {**swept.workload, "sweep": "batch"}})
-    trainings = [*trained(run, accuracy=0.6), *trained(run, accuracy=0.8), swept]
-    rows = rows_of(run_of([*without_scores(run), *trainings]))
+    plain = [trained(run.benchmarks, accuracy=one)[0] for one in (0.6, 0.8)]
+    rows = rows_of(run_of([*without_scores(run.benchmarks), *plain, swept]))
     assert rows[0].training["accuracy"].value == pytest.approx(0.7)
 
 
