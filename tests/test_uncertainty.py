@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.measurement import Quantity, ReasonCode, Round
+from pytest_energy.statistics import t_quantile
 from pytest_energy.uncertainty import dominant, mean_of, summarize, temperature_drift, with_gain
 
 
@@ -42,13 +43,39 @@ def test_scatter_of_three_rounds_gives_students_interval() -> None:
     assert dominant(quantity) == "scatter"
 
 
-def test_scatter_that_the_resolution_explains_is_not_counted_twice() -> None:
-    """Rounds that scatter less than their resolution are as uncertain as their resolution."""
+def test_rounds_that_are_alike_are_no_better_than_their_meter() -> None:
+    """The interval is not narrower than the type B standard uncertainty of the mean."""
     quantity = summarize([one_round(9.99, resolution=1.0), one_round(10.01, resolution=1.0)])[
         "energy_j"
     ]
-    assert quantity.uncertainty == pytest.approx(1.96 * 0.1 / math.sqrt(2), rel=1e-3)
+    assert quantity.uncertainty == pytest.approx(0.1 / math.sqrt(2), rel=1e-3)
     assert dominant(quantity) == "resolution"
+
+
+def test_scatter_that_the_resolution_explains_is_not_counted_twice() -> None:
+    """Rounds that scatter as their resolution says have Student's interval, and nothing on top."""
+    rounds = [one_round(energy_j, resolution=1.0) for energy_j in (9.0, 10.0, 11.0)]
+    quantity = summarize(rounds)["energy_j"]
+    assert quantity.uncertainty == pytest.approx(4.3027 * 0.1 / math.sqrt(3), rel=1e-4)
+
+
+@given(
+    st.lists(st.floats(1.0, 100.0), min_size=1, max_size=6),
+    st.floats(0.0, 5.0),
+    st.floats(0.0, 5.0),
+)
+def test_standard_uncertainty_is_had_from_the_interval(
+    values: list[float], edges: float, gain: float
+) -> None:
+    """Half-width over Student's t at the stated degrees of freedom: never less than each term."""
+    quantity = summarize([one_round(v, edges=edges, gain=gain) for v in values])["energy_j"]
+    assert quantity.uncertainty is not None
+    freedom = quantity.degrees_of_freedom or math.inf
+    standard = quantity.uncertainty / t_quantile(freedom)
+    shared, scatter = quantity.budget["gain"], quantity.budget.get("scatter", 0.0)
+    assert standard >= math.hypot(shared, scatter) * (1 - 1e-9)
+    assert quantity.uncertainty >= quantity.budget["edges"] * (1 - 1e-9)
+    assert freedom >= len(values) - 1 or math.isinf(freedom)
 
 
 def test_one_round_keeps_what_its_sensor_may_have_missed() -> None:
@@ -105,20 +132,35 @@ def test_summary_does_not_depend_on_the_unit_of_energy(values: list[float], fact
         assert scaled.uncertainty == pytest.approx(plain.uncertainty * factor, rel=1e-6, abs=1e-9)
 
 
-@pytest.mark.parametrize("scatter", [0.0, 1.0, 5.0])
-def test_interval_covers_the_truth(scatter: float) -> None:
-    """Over many measurements of three rounds, about 95 % of the intervals hold the truth."""
+@pytest.mark.parametrize("count", [2, 3, 5, 10])
+@pytest.mark.parametrize("scatter", [0.0, 0.5, 1.0, 2.0, 5.0, 50.0])
+def test_interval_covers_the_truth(scatter: float, count: int) -> None:
+    """About 95 % of the intervals hold the truth, whatever share of the scatter is the meter's."""
     rng = random.Random(20260101)
-    trials, held = 2000, 0
+    trials, held = 1500, 0
     for _ in range(trials):
         rounds = [
-            one_round(100 + rng.gauss(0, math.hypot(1, scatter)), 1, resolution=1.0)
-            for _ in range(3)
+            one_round(100 + rng.gauss(0, math.hypot(1, scatter)), 1, edges=1.0)
+            for _ in range(count)
         ]
         quantity = summarize(rounds)["energy_j"]
         assert quantity.uncertainty is not None
         held += abs(quantity.value - 100) <= quantity.uncertainty
-    assert 0.93 <= held / trials <= 0.99
+    assert 0.935 <= held / trials <= 0.98
+
+
+@pytest.mark.parametrize("shared", [0.2, 0.5, 1.0, 3.0])
+def test_interval_covers_errors_that_all_rounds_share(shared: float) -> None:
+    """What is the same in all rounds joins their scatter, and the interval still covers."""
+    rng = random.Random(20260102)
+    trials, held = 1500, 0
+    for _ in range(trials):
+        truth = 100 + rng.gauss(0, shared)
+        rounds = [one_round(rng.gauss(truth, 1.0), 1, edges=0.5, gain=shared) for _ in range(3)]
+        quantity = summarize(rounds)["energy_j"]
+        assert quantity.uncertainty is not None
+        held += abs(quantity.value - 100) <= quantity.uncertainty
+    assert 0.92 <= held / trials <= 0.99
 
 
 @pytest.mark.parametrize(("last_c", "remarks"), [(44.0, 0), (58.0, 1)])

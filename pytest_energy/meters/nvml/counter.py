@@ -17,6 +17,7 @@ from itertools import pairwise
 
 from pytest_energy.measurement import UNSEEN, Quantity, ReasonCode
 from pytest_energy.meters.nvml.library import SensorError
+from pytest_energy.meters.nvml.sight import Sight, last_tick
 from pytest_energy.meters.nvml.ticks import Tick, Ticker, calibrate, next_ticks
 from pytest_energy.statistics import combine, expand, standard_error, uniform
 
@@ -70,6 +71,7 @@ class CounterSource:
         self.period_s = max(ticker.period_s or 0.0 for ticker in self._tickers)
         self.idle_power_w = {channel: idle_power(ticks) for channel, ticks in seen.items()}
         self._gap_power: dict[str, Power] = {}
+        self._sights = {channel: Sight() for channel in readers}
 
     @property
     def shortest_window_s(self) -> float:
@@ -105,16 +107,25 @@ class CounterSource:
         fresh = ended_s - started_s < LONG_WINDOW_TICKS * self.period_s or not self._gap_power
         if fresh:
             self._learn_gap_power(closing, next_ticks(self._tickers))
-        return {
-            channel: _joules(
-                opening[channel],
-                closing[channel],
-                started_s,
-                ended_s,
-                self._power_of_gaps(channel, fresh),
-            )
-            for channel in self.channels
+        powers = {channel: self._power_of_gaps(channel, fresh) for channel in self.channels}
+        counted = {
+            c: _joules(opening[c], closing[c], started_s, ended_s, powers[c]) for c in powers
         }
+        for ticker in self._tickers:
+            tick, joules = closing[ticker.name], counted[ticker.name]
+            if isinstance(tick, Tick) and isinstance(joules, Joules) and ticker.period_s:
+                power_w, gap_w = (
+                    joules.energy_j / (ended_s - started_s),
+                    powers[ticker.name].value_w,
+                )
+                self._sights[ticker.name].learn(
+                    last_tick(tick, ticker.period_s, ended_s, power_w, gap_w)
+                )
+        return counted
+
+    def sees_all(self, channel: str) -> bool | None:
+        """Whether a counter sees all of the time; ``None`` where too few windows have told."""
+        return self._sights[channel].sees_all
 
     def _learn_gap_power(
         self,

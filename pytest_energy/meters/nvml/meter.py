@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import statistics
 import time
@@ -17,7 +16,7 @@ from pytest_energy.meters.nvml.collector import Collector, HelperCollector, Samp
 from pytest_energy.meters.nvml.counter import CounterSource, Joules, with_unseen
 from pytest_energy.meters.nvml.identity import describe
 from pytest_energy.meters.nvml.library import SensorError
-from pytest_energy.meters.nvml.power import PowerSource
+from pytest_energy.meters.nvml.power import PowerSource, largest_miss
 from pytest_energy.meters.nvml.processes import wait_until_alone
 from pytest_energy.meters.nvml.samples import PowerSensor, Sample, power_sensor
 from pytest_energy.meters.nvml.selection import Device, select_devices
@@ -112,18 +111,15 @@ def _idle_samples(collector: Collector) -> Samples:
 
 
 class Phases:
-    """Shares of a period at which rounds begin, such that three in a row do not look alike.
+    """Shares of a period at which rounds begin: one in each third of it, at random within.
 
-    Rounds at 0, 1 and 3 sevenths differ from one another by each of 1 to 6 sevenths exactly once: a
-    perfect difference set. They lie apart for a load that repeats once a period, and also for one
-    that repeats twice or up to six times, where thirds of a period would all be alike. The variance
-    of their mean is 2/9 of a round's for each of these harmonics (1/3 for phases at random), and
-    their scatter shows it. After three rounds the set moves on, for the sake of longer series.
+    A stratified sample (Cochran, *Sampling Techniques*, 1977, 5.1): the mean over rounds is that of
+    the whole period for any load, and scatters less than that of rounds at random where the load
+    repeats as the sensor looks, or less often. Thirds exactly would do better for such loads, but
+    meet one that repeats three times a period at the same moment in each round.
     """
 
-    SET = (0 / 7, 1 / 7, 3 / 7)
-    STEP = (math.sqrt(5) - 1) / 2 / 7
-    CHANCE = 1 / 28
+    STRATA = 3
 
     def __init__(self) -> None:
         self._random = random.Random()  # the measured program's seed is left alone
@@ -132,10 +128,9 @@ class Phases:
 
     def next(self) -> float:
         """The next one, from 0 up to 1."""
-        times_moved, place = divmod(self._count, len(self.SET))
+        place = (self._count + self._random.random()) / self.STRATA
         self._count += 1
-        by_chance = self.CHANCE * self._random.random()
-        return (self._start + times_moved * self.STEP + self.SET[place] + by_chance) % 1.0
+        return (self._start + place) % 1.0
 
 
 @dataclass(frozen=True)
@@ -266,18 +261,23 @@ class NvmlMeter:
     ) -> Joules | SensorError:
         """Counted joules, with their doubt where the device's power sensor looks away.
 
-        Whether its counter looks away with it is not published for any card. If it does, it has
-        seen as little of the load as the power samples, of which two things tell something: how
-        much they vary, and how far their joules are from the counter's.
+        Whether its counter looks away with it is not published for any card. Until enough windows
+        have told (:mod:`.sight`), the power samples do, of which two things tell something: how
+        much they vary, and how far their joules are from the counter's. Where the counter did not
+        turn out to see all, it may have missed as much as any such sensor.
         """
-        sensor = self._instruments.sensors.get(channel)
+        sensor, counter = self._instruments.sensors.get(channel), self._instruments.counter
         if isinstance(joules, SensorError) or sensor is None or not sensor.looks_away:
             return joules
+        assert counter is not None
+        sees_all = counter.sees_all(channel)
         inside = [w for time_s, w in samples.get(channel, ()) if 0 < time_s - start <= duration_s]
-        if len(inside) < 2:
+        if sees_all or len(inside) < 2:
             return joules
         apart_j = statistics.fmean(inside) * duration_s - joules.energy_j
-        return with_unseen(joules, combine((standard_error(inside) * duration_s, apart_j)))
+        missed_j = 0.0 if sees_all is None else largest_miss(joules.energy_j)
+        seen_j = standard_error(inside) * duration_s
+        return with_unseen(joules, combine((seen_j, apart_j, missed_j)))
 
     def _collected(self, failure: SensorError | None) -> tuple[Samples, SensorError | None]:
         collector, power = self._instruments.collector, self._instruments.power

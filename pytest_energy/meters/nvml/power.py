@@ -96,7 +96,12 @@ class PowerSource:
         used = sampled_joules(kept, after_w, started, ended, sensor.unseen_s)
         if not sensor.looks_away:
             return used
-        return with_unseen(used, LARGEST_MISS * abs(used.energy_j) / math.sqrt(3))
+        return with_unseen(used, largest_miss(used.energy_j))
+
+
+def largest_miss(energy_j: float) -> float:
+    """Standard uncertainty of joules of which nothing is known but :data:`LARGEST_MISS`."""
+    return LARGEST_MISS * abs(energy_j) / math.sqrt(3)
 
 
 def sampled_joules(

@@ -25,6 +25,8 @@ FIRST_TICKS = 4
 """The shortest time between these is the period, even where the process is held up meanwhile."""
 CALIBRATION_TICKS = 8
 CALIBRATION_S = 0.5
+SURE = 8
+"""The number of ticks passed is sure while twice the drift is less than this part of one."""
 FINEST_READ_S = 0.0005
 """The shortest pause between two reads."""
 
@@ -39,6 +41,10 @@ class Tick:
     """The time between these reads."""
     energy_j: float
     """What the counter says from then on."""
+    sought_s: float = math.nan
+    """When the search for it began."""
+    sought_j: float = math.nan
+    """What the counter said then."""
 
 
 class Ticker:
@@ -52,15 +58,19 @@ class Ticker:
         self.drift = 0.0
         """Standard uncertainty of the period, as a share of it."""
         self.last: Tick | None = None
+        self._first: Tick | None = None
+        """The first of the ticks between which their number is known."""
         self.due_s = 0.0
         """When the next read is due, while a search is on."""
         self._before_s = self._value_j = self._expected_s = self._guard_s = self._deadline_s = 0.0
+        self._sought = (0.0, 0.0)
         self._dither = random.Random()
         """Reads at the same moment of each tick would err the same way in all windows."""
 
     def arm(self) -> None:
         """Begin to look for the next tick."""
         self._look()
+        self._sought = (self._before_s, self._value_j)
         self._deadline_s = self._before_s + max(STUCK_S, 3 * (self.period_s or 0.0))
         self._predict()
         early_s = self._guard_s + self._dither.random() * self._pause_s()
@@ -82,8 +92,25 @@ class Ticker:
             self._guard_s = math.inf  # it came early, or we were held up: look out for the next
             self.due_s = self._before_s + self._pause_s()
             return None
-        self.last = Tick((before_s + after_s) / 2, width_s, self._value_j)
+        self.last = Tick((before_s + after_s) / 2, width_s, self._value_j, *self._sought)
+        self._sharpen(self.last)
         return self.last
+
+    def time_by(self, first: Tick, last: Tick, period_s: float) -> None:
+        """Take the period for known, as measured between two ticks."""
+        self._first, self.period_s = first, period_s
+        span_s = last.time_s - first.time_s
+        self.drift = combine((uniform(first.width_s), uniform(last.width_s))) / span_s
+
+    def _sharpen(self, tick: Tick) -> None:
+        """Measure the period over all of the session: its error is common to all windows."""
+        if self._first is None or self.period_s is None:
+            return
+        span_s = tick.time_s - self._first.time_s
+        if 2 * self.drift * span_s > self.period_s / SURE:
+            self._first = tick
+        elif (ticks := round(span_s / self.period_s)) > 0:
+            self.time_by(self._first, tick, span_s / ticks)
 
     def _look(self) -> float:
         """Read; keep the value and the time just before, and return the time just after."""
@@ -192,5 +219,4 @@ def _refine(ticker: Ticker, ticks: Sequence[Tick]) -> None:
     period_s, total_s = min(intervals_s), math.fsum(intervals_s)
     for _ in range(3):  # the shortest interval is the period within the width of two reads
         period_s = total_s / sum(max(1, round(length_s / period_s)) for length_s in intervals_s)
-    ticker.period_s = period_s
-    ticker.drift = combine((uniform(ticks[0].width_s), uniform(ticks[-1].width_s))) / total_s
+    ticker.time_by(ticks[0], ticks[-1], period_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+from statistics import fmean
 
 import pytest
 
@@ -15,12 +16,22 @@ def likeness(phases: list[float], harmonic: int) -> float:
     return abs(sum(turns)) / len(turns)
 
 
-@pytest.mark.parametrize("harmonic", range(1, 7))
-def test_three_rounds_do_not_look_alike(harmonic: int) -> None:
-    """A load that repeats once to six times a period is met at different moments of it."""
+@pytest.mark.parametrize("rounds", [3, 6, 9])
+@pytest.mark.parametrize("harmonic", range(1, 8))
+def test_rounds_are_no_more_alike_than_rounds_at_random(harmonic: int, rounds: int) -> None:
+    """The variance of their mean is at most a round's over their number, for any repetition."""
     phases = Phases()
-    for _ in range(200):
-        assert likeness([phases.next() for _ in range(3)], harmonic) < 0.9
+    square = fmean(
+        likeness([phases.next() for _ in range(rounds)], harmonic) ** 2 for _ in range(2000)
+    )
+    assert square < 1.15 / rounds
+
+
+def test_three_rounds_lie_apart_for_a_load_that_repeats_as_the_sensor_looks() -> None:
+    """Of such loads the mean of three rounds is three times nearer than of rounds at random."""
+    phases = Phases()
+    square = fmean(likeness([phases.next() for _ in range(3)], 1) ** 2 for _ in range(2000))
+    assert square < 0.13
 
 
 @pytest.mark.parametrize("harmonic", [1, 2, 3, 5, 7, 10])

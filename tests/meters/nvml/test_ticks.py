@@ -75,6 +75,31 @@ def test_a_known_period_saves_reads(machine: Machine) -> None:
         assert len(machine.reads) <= 20
 
 
+def test_the_period_is_known_better_the_longer_a_session_lasts(machine: Machine) -> None:
+    """Its error is common to all windows, and no number of them would average it out."""
+    ticker = Ticker("gpu0", machine.counter(0.1, 0.04))
+    calibrate([ticker])
+    at_first = ticker.drift
+    for _ in range(60):
+        machine.sleep(1.0)
+        next_ticks([ticker])
+    assert ticker.period_s == pytest.approx(0.1, rel=2e-5)
+    assert ticker.drift < at_first / 20
+
+
+def test_a_long_pause_leaves_the_period_as_it_was(machine: Machine) -> None:
+    """After it nobody knows how many ticks have passed: it is measured anew from there on."""
+    ticker = Ticker("gpu0", machine.counter(0.1, 0.04))
+    calibrate([ticker])
+    before_s, drift = ticker.period_s, ticker.drift
+    machine.sleep(1e6)
+    next_ticks([ticker])
+    assert (ticker.period_s, ticker.drift) == (before_s, drift)
+    machine.sleep(1.0)
+    next_ticks([ticker])
+    assert ticker.period_s == pytest.approx(0.1, rel=0.005)
+
+
 def test_counters_of_several_devices_are_found_within_one_period(machine: Machine) -> None:
     """Counters out of step do not wait for one another."""
     tickers = [
