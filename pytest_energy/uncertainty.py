@@ -202,9 +202,8 @@ def _standard(terms: Mapping[str, float], freedom: int) -> tuple[float, float]:
     """Combined standard uncertainty and its degrees of freedom, which may be infinite."""
     shared = combine(terms[cause] for cause in terms.keys() & SHARED)
     resolved = combine(terms[cause] for cause in terms.keys() - SHARED - {SCATTER})
+    known = combine((resolved, shared))
     if SCATTER not in terms:
-        return combine((resolved, shared)), math.inf
-    random = max(terms[SCATTER], resolved / t_quantile(freedom))
-    return combine((random, shared)), effective_degrees_of_freedom(
-        [(random, freedom), (shared, math.inf)]
-    )
+        return known, math.inf
+    effective = effective_degrees_of_freedom([(terms[SCATTER], freedom), (shared, math.inf)])
+    return max(combine((terms[SCATTER], shared)), known / t_quantile(effective)), effective

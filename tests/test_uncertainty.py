@@ -74,7 +74,8 @@ def test_standard_uncertainty_is_had_from_the_interval(
     standard = quantity.uncertainty / t_quantile(freedom)
     shared, scatter = quantity.budget["gain"], quantity.budget.get("scatter", 0.0)
     assert standard >= math.hypot(shared, scatter) * (1 - 1e-9)
-    assert quantity.uncertainty >= quantity.budget["edges"] * (1 - 1e-9)
+    known = math.hypot(quantity.budget["edges"], shared)
+    assert quantity.uncertainty >= known * (1 - 1e-9)
     assert freedom >= len(values) - 1 or math.isinf(freedom)
 
 
