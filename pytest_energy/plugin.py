@@ -52,6 +52,7 @@ def _add_option(group: pytest.OptionGroup, option: Option) -> None:
     group.addoption(option.flag, dest=option.ini, help=option.help, **kind)
 
 
+@pytest.hookimpl(trylast=True)  # live progress asks for the terminal reporter: that comes before
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; with ``--energy``, check the options and register what measures."""
     config.addinivalue_line("markers", MARKER)

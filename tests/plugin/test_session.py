@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
-from tests.plugin.conftest import Project
+from tests.plugin.conftest import MEASURING, Project
+from tests.terminals import run_in_terminal
 
 CALL = """
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -202,6 +204,13 @@ def test_an_output_that_cannot_be_written_takes_no_other_along(project: Project)
     assert project.path("summary.md").exists()
 
 
+def test_a_terminal_shows_live_progress(project: Project) -> None:
+    """On a terminal each round is told while it runs."""
+    project.write(CALL)
+    written = run_in_terminal([sys.executable, "-m", "pytest", *MEASURING], project.path("."))
+    assert "\0337 warm-up · test_it.py::test_it[1]\033[K\0338" in written
+
+
 def test_an_interrupted_run_keeps_what_was_finished(project: Project) -> None:
     """After Ctrl-C the finished benchmarks are reported, and the run says that it did not end."""
     project.write(
@@ -212,7 +221,7 @@ def test_stopped(energy):
     raise KeyboardInterrupt
 """
     )
-    result = project.run()
+    result = project.run_apart()
     assert result.ret == pytest.ExitCode.INTERRUPTED
     results = project.results()
     assert [one["id"] for one in results["benchmarks"]] == [
