@@ -108,20 +108,23 @@ def test_joules_agree_with_the_truth_within_a_tick(card: Card, machine: Simulate
     )
 
 
-def test_ten_percent_more_power_fails_until_it_is_accepted(
-    card: Card, machine: SimulatedNvml
-) -> None:
+def test_ten_percent_more_power_fails_until_it_is_accepted(card: Card) -> None:
     """The life of a regression, with its exit status at each step."""
-    assert card.run(machine, "--energy-update").ret == 0
-    assert card.run(machine).ret == 0
-    assert card.benchmark()["verdict"]["outcome"] == "unchanged"
-    risen = card.run(machine, power_w=330.0)
-    assert risen.ret == 1
-    assert card.benchmark()["verdict"]["outcome"] == "regressed"
-    for pattern in ("*regressed*", "*+10*%*", "*cause*power*", "*--energy-update*"):
-        risen.stdout.fnmatch_lines([pattern])
-    assert card.run(machine, "--energy-update", power_w=330.0).ret == 0
-    assert card.run(machine, power_w=330.0).ret == 0
+    with SimulatedNvml("hopper", virtual_clock=True) as machine:  # nothing can hold a window up
+
+        def run(*arguments: str, power_w: float = 300.0) -> pytest.RunResult:
+            return card.run(machine, *arguments, power_w=power_w, apart=True)
+
+        assert run("--energy-update").ret == 0
+        assert run().ret == 0
+        assert card.benchmark()["verdict"]["outcome"] == "unchanged"
+        risen = run(power_w=330.0)
+        assert risen.ret == 1
+        assert card.benchmark()["verdict"]["outcome"] == "regressed"
+        for pattern in ("*regressed*", "*+10*%*", "*cause*power*", "*--energy-update*"):
+            risen.stdout.fnmatch_lines([pattern])
+        assert run("--energy-update", power_w=330.0).ret == 0
+        assert run(power_w=330.0).ret == 0
 
 
 @pytest.mark.parametrize(
