@@ -9,6 +9,7 @@ from pytest_energy.measurement import MetricVerdict, Outcome, Quantity, Result, 
 from pytest_energy.report import format as fmt
 from pytest_energy.report.charts.history import Course, build_history
 from pytest_energy.report.charts.power import Power, Unreadable, build_power
+from pytest_energy.report.labels import said
 from pytest_energy.report.metrics import metric
 from pytest_energy.report.results import Row
 from pytest_energy.report.sentences import rerun_command
@@ -85,7 +86,7 @@ def _rounds(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:
     names = dict.fromkeys(name for done in rounds for name in done.conditions)
     telling = [name for name in names if any(done.conditions.get(name) for done in rounds)]
     remarks = [_remarks(done) for done in rounds] if any(d.reasons for d in rounds) else []
-    head = ("Round", "Passes", "Duration", "Energy", "A pass", *map(_said, telling))
+    head = ("Round", "Passes", "Duration", "Energy", "A pass", *map(said, telling))
     body = [
         (str(index), *_joules(done), *(fmt.fact(done.conditions.get(name)) for name in telling))
         for index, done in enumerate(rounds, 1)
@@ -106,16 +107,6 @@ def _joules(done: Round) -> tuple[str, ...]:
 
 def _remarks(done: Round) -> str:
     return "; ".join(reason.message for reason in done.reasons) or fmt.MISSING
-
-
-_UNITS = {"_c": " (°C)", "_mhz": " (MHz)", "_w": " (W)", "_s": " (s)", "_j": " (J)"}
-
-
-def _said(condition: str) -> str:
-    """``gpu0 temperature (°C)`` for ``gpu0.temperature_c``."""
-    unit = next((unit for unit in _UNITS if condition.endswith(unit)), "")
-    words = condition.removesuffix(unit).replace(".", " ").replace("_", " ")
-    return words + _UNITS.get(unit, "")
 
 
 def _budget(energy: Quantity | None) -> str:

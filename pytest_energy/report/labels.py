@@ -1,4 +1,4 @@
-"""Test ids, shortened to what tells them apart."""
+"""Names as people read them: test ids shortened, facts with their units."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import re
 from collections.abc import Sequence
 
 _BOUNDARY = re.compile(r"(?<=/)|(?<=::)")
+_UNITS = {"_c": " (°C)", "_mhz": " (MHz)", "_w": " (W)", "_s": " (s)", "_j": " (J)"}
+
+
+def said(name: str) -> str:
+    """``gpu0 temperature (°C)`` for ``gpu0.temperature_c``."""
+    unit = next((unit for unit in _UNITS if name.endswith(unit)), "")
+    return name.removesuffix(unit).replace(".", " ").replace("_", " ") + _UNITS.get(unit, "")
 
 
 def short_names(ids: Sequence[str]) -> dict[str, str]:

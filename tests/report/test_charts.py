@@ -160,6 +160,41 @@ def test_depth_is_read_from_names_of_one_family() -> None:
     assert len(sweep.series) == 1
 
 
+def test_a_declared_sweep_may_carry_other_facts_along() -> None:
+    """Where ``sweep`` names the knob, what follows it (shape, technique) parts no series."""
+    base = example_run(MODELS[:3], ("baseline",)).benchmarks
+    facts = [
+        {"resolution": side, "sweep": "resolution", "input_shape": [3, side, side], "model": "r"}
+        for side in (128, 224, 288)
+    ]
+    results = [
+        one.model_copy(update={"workload": told}) for one, told in zip(base, facts, strict=True)
+    ]
+    sweeps = build_sweeps(rows_of(run_of(results)))
+    assert [sweep.fact for sweep in sweeps] == ["resolution"]
+    assert [label.text for label in sweeps[0].labels] == ["128", "224", "288"]
+
+
+def test_power_caps_are_relative_to_the_highest() -> None:
+    """A cap at its highest is as good as none, so that is the reference."""
+    base = example_run(MODELS[:2], ("baseline",)).benchmarks
+    results = [
+        one.model_copy(update={"workload": {"model": "r", "power_cap_w": cap}})
+        for one, cap in zip(base, (100, 250), strict=True)
+    ]
+    sweep = build_sweeps(rows_of(run_of(results)))[0]
+    assert (sweep.fact, sweep.y.name) == ("power cap (W)", "Energy, power cap (W) 250 = 1")
+    assert sweep.series[0].stops[1].y == pytest.approx(sweep.one)
+
+
+def test_training_over_batch_sizes_is_an_epoch_not_an_item() -> None:
+    """An epoch is the same data whatever the batch; a pass of a larger batch does more."""
+    run = example_run(MODELS[:1], ("baseline",), batch_sizes=(1, 8))
+    epochs = [one.model_copy(update={"kind": "training"}) for one in run.benchmarks]
+    assert sweep_over("batch size", run).about == "energy an item"
+    assert sweep_over("batch size", run_of(epochs)).about == "energy"
+
+
 def test_one_benchmark_sweeps_nothing() -> None:
     """Without two values of a fact there is no sweep."""
     assert build_sweeps(rows_of(example_run(MODELS[:1], ("baseline",)))) == []

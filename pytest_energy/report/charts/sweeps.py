@@ -1,26 +1,31 @@
 """What a knob costs: energy and latency over batch size, depth, precision or power cap.
 
-A sweep is found, not declared: benchmarks whose workloads differ in one fact only.
+A sweep is declared by the fact ``sweep``, or found: benchmarks whose workloads differ in one fact.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_energy.measurement import Facts
 from pytest_energy.report.charts.axes import Axis, fit, path
 from pytest_energy.report.charts.marks import Mark, marks
 from pytest_energy.report.format import quantity, tick
+from pytest_energy.report.labels import said
 from pytest_energy.report.results import Row
 
 WIDTH, HEIGHT = 560, 300
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
 REFERENCES = ("baseline", "float32", "fp32", "none")
 """Words that name the reference of a sweep over words."""
-MOST_SERIES = 8
-_UNSWEPT = frozenset({"model", "input_shape", "data", "kind", "family", "macs", "flops", "params"})
+MOST_SERIES, WIDEST_BAR = 8, 60
+_UNSWEPT = frozenset({"model", "input_shape", "data", "family", "macs", "flops", "params"})
+_SHARED = ("paper", "model", "depth", "dataset")
+"""What the benchmarks of a declared sweep must have in common, where they say it."""
+_HIGHEST_IS_REFERENCE = frozenset({"power_cap_w", "power_limit_w"})
+"""Knobs that are off at their highest value."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Sweep:
     """One swept fact, one metric."""
 
     fact: str
+    kind: str
     about: str
     y: Axis
     labels: tuple[Label, ...]
@@ -71,7 +77,8 @@ class Sweep:
     @property
     def bar(self) -> float:
         """Pixels that a bar is wide, where values are words."""
-        return 0.8 * (WIDTH - LEFT - RIGHT) / len(self.labels) / len(self.series)
+        room = (WIDTH - LEFT - RIGHT) / len(self.labels) / len(self.series)
+        return min(0.8 * room, WIDEST_BAR)
 
     def offset(self, series: Series) -> float:
         """Pixels from the middle of a value to the left edge of the bar of ``series``."""
@@ -88,35 +95,60 @@ class _Group:
 
 def build_sweeps(rows: Sequence[Row]) -> list[Sweep]:
     """Every fact over which something was swept, energy relative to the reference."""
-    known = [(row, facts) for row in rows if row.result.energy for facts in [_facts(row)]]
-    names = dict.fromkeys(name for _, facts in known for name in facts)
-    found = (_sweep(name, known) for name in names if name not in _UNSWEPT)
-    return [sweep for sweep in found if sweep]
+    known = [row for row in rows if row.result.energy]
+    kinds = dict.fromkeys(row.result.kind for row in known)
+    return [
+        sweep
+        for kind in kinds
+        for name, groups in _groups([row for row in known if row.result.kind == kind]).items()
+        if (sweep := _sweep(name, kind, groups))
+    ]
+
+
+def _groups(rows: Iterable[Row]) -> dict[str, list[_Group]]:
+    """By fact that may be swept, the rows that share all else."""
+    found: dict[str, dict[str, _Group]] = {}
+    for row in rows:
+        for name, value, shared in _swept(_facts(row)):
+            groups = found.setdefault(name, {})
+            group = groups.setdefault(repr(sorted(shared.items())), _Group(shared, {}))
+            group.rows.setdefault(value, row)
+    return {name: list(groups.values()) for name, groups in found.items()}
+
+
+def _swept(facts: Facts) -> Iterator[tuple[str, object, Facts]]:
+    """Facts that may be swept, the value here, and what must be the same elsewhere.
+
+    A workload may say in ``sweep`` which fact it varies; others may then follow it, such as the
+    technique that a precision needs.
+    """
+    declared = facts.get("sweep")
+    if declared is not None:
+        if declared in facts:
+            shared = {name: facts[name] for name in _SHARED if name in facts}
+            yield str(declared), facts[str(declared)], shared
+        return
+    for name, value in facts.items():
+        if name not in _UNSWEPT and not isinstance(value, list):
+            yield name, value, {key: other for key, other in facts.items() if key != name}
 
 
 def _facts(row: Row) -> Facts:
     """The workload, with the family and depth that a model's name tells (``resnet50``)."""
-    facts: Facts = {"kind": row.result.kind, **row.result.workload}
+    facts = row.result.workload
     named = re.fullmatch(r"([a-z_]+?)_?(\d+)", str(facts.get("model", "")))
     if named and "depth" not in facts:
         return {**facts, "model": named[1], "depth": int(named[2])}
     return facts
 
 
-def _sweep(name: str, known: Iterable[tuple[Row, Facts]]) -> Sweep | None:
-    groups: dict[str, _Group] = {}
-    for row, facts in known:
-        if name in facts and not isinstance(facts[name], list):
-            rest = {key: value for key, value in facts.items() if key != name}
-            group = groups.setdefault(repr(sorted(rest.items())), _Group(rest, {}))
-            group.rows.setdefault(facts[name], row)
-    swept = [group for group in groups.values() if len(group.rows) >= 2]
+def _sweep(name: str, kind: str, groups: Iterable[_Group]) -> Sweep | None:
+    swept = [group for group in groups if len(group.rows) >= 2]
     if not swept:
         return None
     chosen = sorted(swept, key=lambda group: len(group.rows), reverse=True)[:MOST_SERIES]
-    return _draw(
-        name, _series_names([_told_facts(one) for one in chosen]), [g.rows for g in chosen]
-    )
+    titles = _series_names([_told_facts(group) for group in chosen])
+    return _draw(name, kind, titles, [group.rows for group in chosen])
 
 
 def _told_facts(group: _Group) -> Facts:
@@ -130,21 +162,27 @@ def _told_facts(group: _Group) -> Facts:
     }
 
 
-def _draw(name: str, titles: Sequence[str], groups: Sequence[dict[object, Row]]) -> Sweep:
+def _draw(
+    name: str, kind: str, titles: Sequence[str], groups: Sequence[dict[object, Row]]
+) -> Sweep:
     numeric = all(_is_number(value) for group in groups for value in group)
     order = _ordered({value for group in groups for value in group}, numeric)
     centre = (WIDTH - LEFT - RIGHT) / len(order)
     places = {value: LEFT + centre * (index + 0.5) for index, value in enumerate(order)}
-    ratios = [_relative(group, order, name) for group in groups]
+    candidates = order[::-1] if name in _HIGHEST_IS_REFERENCE else order
+    an_item = kind != "training" and _batches_differ(groups)
+    ratios = [_relative(group, candidates, an_item) for group in groups]
     heights = [1.0, *(ratio for series in ratios for ratio in series.values())]
-    y = fit(heights, HEIGHT - BOTTOM, TOP, zero=True, name=_axis_name(name, order[0]))
+    about = "energy an item" if an_item else "energy"
+    title = f"{about.capitalize()}, {said(name)} {_label(candidates[0])} = 1"
+    y = fit(heights, HEIGHT - BOTTOM, TOP, zero=True, name=title)
     legend = marks(titles)
     series = [
         _series(legend[title], group, relative, places, y, numeric)
         for title, group, relative in zip(titles, groups, ratios, strict=True)
     ]
     labels = tuple(Label(places[value], _label(value)) for value in order)
-    return Sweep(name.replace("_", " "), _about(name), y, labels, tuple(series), y.at(1.0))
+    return Sweep(said(name), kind, about, y, labels, tuple(series), y.at(1.0))
 
 
 def _is_number(value: object) -> bool:
@@ -158,26 +196,25 @@ def _ordered(found: set[object], numeric: bool) -> list[object]:
     return sorted(found, key=lambda value: (str(value) not in REFERENCES, str(value)))
 
 
-def _relative(group: dict[object, Row], order: Sequence[object], name: str) -> dict[object, float]:
-    """Energy over that of the first value in ``order`` that the group has."""
-    reference = next(value for value in order if value in group)
-    base = _energy(group[reference], name)
-    return {value: _energy(row, name) / base for value, row in group.items()}
+def _batches_differ(groups: Iterable[dict[object, Row]]) -> bool:
+    rows = [row for group in groups for row in group.values()]
+    return len({str(row.result.workload.get("batch_size")) for row in rows}) > 1
 
 
-def _energy(row: Row, name: str) -> float:
-    """Joules a pass, or an item where the batch size is swept: larger batches do more."""
+def _relative(
+    group: dict[object, Row], candidates: Sequence[object], an_item: bool
+) -> dict[object, float]:
+    """Energy over that of the first of ``candidates`` that the group has."""
+    reference = next(value for value in candidates if value in group)
+    base = _energy(group[reference], an_item)
+    return {value: _energy(row, an_item) / base for value, row in group.items()}
+
+
+def _energy(row: Row, an_item: bool) -> float:
+    """Joules, or joules an item where passes of larger batches do more."""
     assert row.result.energy is not None
-    size = row.result.workload.get("batch_size") if name == "batch_size" else 1
+    size = row.result.workload.get("batch_size") if an_item else 1
     return row.result.energy.value / (size if isinstance(size, int | float) and size else 1)
-
-
-def _about(name: str) -> str:
-    return "energy an item" if name == "batch_size" else "energy"
-
-
-def _axis_name(name: str, reference: object) -> str:
-    return f"{_about(name).capitalize()}, {name.replace('_', ' ')} {_label(reference)} = 1"
 
 
 def _label(value: object) -> str:
@@ -192,7 +229,7 @@ def _series_names(groups: Sequence[Facts]) -> list[str]:
 
 
 def _word(key: str, value: object) -> str:
-    return f"{key.replace('_', ' ')} {_label(value)}" if _is_number(value) else str(value)
+    return f"{said(key)} {_label(value)}" if _is_number(value) else str(value)
 
 
 def _series(
