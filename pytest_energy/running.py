@@ -246,4 +246,5 @@ def _header(session: EnergySession) -> list[str]:
             f"energy: the joules of these {len(names)} GPUs are added up, used or idle;"
             f" --energy-devices={names[0]} measures one"
         )
+    lines += [f"energy: passed over: {reason.message}" for reason in session.passed_over]
     return lines

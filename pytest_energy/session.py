@@ -47,6 +47,8 @@ class EnergySession:
     environment: Environment
     store: BaselineStore
     revision: Revision
+    passed_over: tuple[Reason, ...] = ()
+    """Why ``auto`` did not take the meters that it would rather have had."""
     intensity: Intensity | None = None
     """Of the electricity, where the user said what to take."""
     ranks: Ranks | None = None
@@ -91,7 +93,8 @@ class EnergySession:
         store.check()
         table = load_tolerances(root / "pyproject.toml")
         measures = ranks is None or ranks.measures
-        meter, unmeasured = _open_meter(settings) if measures else (None, None)
+        passed_over: list[Reason] = []
+        meter, unmeasured = _open_meter(settings, passed_over.append) if measures else (None, None)
         described = describe(meter.environment if meter else None)
         environment = described.model_copy(update={"identity": amend_identity(described.identity)})
         return cls(
@@ -102,6 +105,7 @@ class EnergySession:
             environment,
             store,
             read_revision(root),
+            tuple(passed_over) if meter else (),
             intensity,
             ranks,
             tolerances=table,
@@ -216,7 +220,9 @@ class EnergySession:
         )
 
 
-def _open_meter(settings: Settings) -> tuple[Meter | None, Reason | None]:
+def _open_meter(
+    settings: Settings, passed_over: Callable[[Reason], object]
+) -> tuple[Meter | None, Reason | None]:
     request = MeterRequest(
         devices=settings.devices,
         country=settings.country,
@@ -224,7 +230,7 @@ def _open_meter(settings: Settings) -> tuple[Meter | None, Reason | None]:
         wait_idle_s=settings.wait_idle,
     )
     try:
-        return open_meter(settings.meter, request), None
+        return open_meter(settings.meter, request, passed_over), None
     except MeterUnavailableError as error:
         if settings.meter != "auto":
             raise

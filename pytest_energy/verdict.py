@@ -144,9 +144,9 @@ def worst(gated: Iterable[MetricVerdict]) -> Outcome:
 
 
 def contended(measured: Measurement) -> bool:
-    """Whether nothing but the use of the device by others made it invalid."""
+    """Whether nothing but the use of the device by others kept its joules from being known."""
     fatal = {reason.code for reason in measured.reasons if reason.fatal}
-    return measured.status == "invalid" and fatal == {ReasonCode.CONTENDED}
+    return measured.status in ("invalid", "unmeasured") and fatal == {ReasonCode.CONTENDED}
 
 
 def unconfirmed(verdict: Verdict, why: str) -> Verdict:

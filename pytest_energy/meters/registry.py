@@ -12,13 +12,17 @@ from contextlib import ExitStack
 from importlib.metadata import entry_points
 
 from pytest_energy.errors import UsageError
-from pytest_energy.measurement import Reason
+from pytest_energy.measurement import Reason, ReasonCode
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
 from pytest_energy.meters.combined import CombinedMeter
 
 GROUP = "pytest_energy.meters"
 AUTO = ("nvml", "rapl", "codecarbon")
 """What ``auto`` tries, in this order: measured before estimated."""
+
+MISSING = frozenset({ReasonCode.NO_METER, ReasonCode.UNSUPPORTED, ReasonCode.NO_PERMISSION})
+"""Refusals after which ``auto`` tries the next meter. One that is there, but in use by others, lost
+or broken, has no substitute: what another measured would be taken for its joules."""
 
 OpenMeter = Callable[[MeterRequest], Meter]
 
@@ -28,18 +32,25 @@ def meter_names() -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
-def open_meter(name: str, request: MeterRequest) -> Meter:
+def open_meter(
+    name: str, request: MeterRequest, passed_over: Callable[[Reason], object] = lambda reason: None
+) -> Meter:
     """Open the meter called ``name``, or, for ``auto``, the first of :data:`AUTO` that opens.
 
     Names joined by plus, such as ``nvml+rapl``, open each of them and read them as one.
 
+    Args:
+        name: ``auto``, a meter's name, or names joined by plus.
+        request: What is asked of it.
+        passed_over: Told why ``auto`` could not take a meter that it would rather have had.
+
     Raises:
         UsageError: No installed meter has that name, or a sum would count something twice.
-        MeterUnavailableError: It cannot measure here; for ``auto``, none can, and the text tells
-            each one's reason.
+        MeterUnavailableError: It cannot measure here; for ``auto``, one that is there cannot, or
+            there is none, and the text tells each one's reason.
     """
     if name == "auto":
-        return _open_first(AUTO, request)
+        return _open_first(AUTO, request, passed_over)
     if "+" in name:
         return _open_sum(name.split("+"), request)
     points = {point.name: point for point in entry_points(group=GROUP)}
@@ -49,13 +60,18 @@ def open_meter(name: str, request: MeterRequest) -> Meter:
     return opener(request)
 
 
-def _open_first(names: tuple[str, ...], request: MeterRequest) -> Meter:
+def _open_first(
+    names: tuple[str, ...], request: MeterRequest, passed_over: Callable[[Reason], object]
+) -> Meter:
     refusals: list[Reason] = []
     for name in names:
         try:
             return open_meter(name, request)
         except MeterUnavailableError as error:
+            if error.reason.code not in MISSING:
+                raise
             refusals.append(error.reason)
+            passed_over(error.reason)
     told = "; ".join(reason.message for reason in refusals)
     raise MeterUnavailableError(refusals[0].code, told)
 

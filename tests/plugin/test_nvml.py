@@ -175,6 +175,22 @@ def test_a_busy_gpu_is_waited_for_as_long_as_told(card: Card, machine: Simulated
     refused.stderr.fnmatch_lines(["ERROR: *after waiting 0.1 s*"])
 
 
+def test_nothing_is_estimated_in_place_of_a_gpu_that_others_use(
+    card: Card, machine: SimulatedNvml
+) -> None:
+    """Without a meter's name, too: it is inconclusive, says why, and only strict mode fails."""
+    machine.add_process(4_000_000)
+    done = card.run(machine, "--energy-wait-idle=0.1", apart=True)
+    assert done.ret == 0
+    benchmark = card.benchmark()
+    assert benchmark["status"] == "unmeasured"
+    assert benchmark["verdict"]["outcome"] == "inconclusive"
+    assert [reason["code"] for reason in benchmark["reasons"]] == ["contended"]
+    done.stdout.fnmatch_lines(["energy: nothing measures joules here (*4000000*"])
+    done.stdout.no_fnmatch_line("*--energy-update*")
+    assert card.run(machine, "--energy-wait-idle=0.1", "--energy-strict", apart=True).ret == 1
+
+
 @pytest.mark.parametrize(
     "code",
     [pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVML_ERROR_NO_PERMISSION],
@@ -182,14 +198,17 @@ def test_a_busy_gpu_is_waited_for_as_long_as_told(card: Card, machine: Simulated
 def test_without_nvml_the_session_goes_on_or_says_why(
     card: Card, machine: SimulatedNvml, code: int
 ) -> None:
-    """Auto falls back; nvml asked for by name is an error in one line, before any test."""
+    """Auto falls back and says why; nvml asked for by name is an error, before any test."""
     machine.fail("nvmlInit", code)
     refused = card.run(machine, "--energy-meter=nvml")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(["ERROR: *"])
     assert "Traceback" not in refused.stderr.str()
-    assert card.run(machine, apart=True).ret == 0  # imports what must not be imported twice
-    assert card.benchmark()["status"] in ("estimated", "unmeasured")
+    fallen_back = card.run(machine, apart=True)  # imports what must not be imported twice
+    assert fallen_back.ret == 0
+    assert card.benchmark()["status"] in ("estimated", "unmeasured", "measured")
+    assert "rapl" in fallen_back.stdout.str() or "codecarbon" in fallen_back.stdout.str()
+    fallen_back.stdout.fnmatch_lines(["energy: passed over: NVML: *"])
 
 
 def test_without_the_library_the_remedy_is_told(card: Card) -> None:
