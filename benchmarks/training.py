@@ -69,9 +69,14 @@ class Training:
         )
 
     def _enough_epochs(self) -> int:
-        """Epochs to measure: all of them where they differ and time is no matter."""
+        """Epochs to measure: all of them where they differ and time is no matter.
+
+        With the warm-up they are at most those of the full schedule, so that a score is never that
+        of a longer training than the paper's.
+        """
         every = not self.recipe.even_epochs and self.schedule.batches is None
-        return self.recipe.epochs if every else self.schedule.measured_epochs
+        asked = self.recipe.epochs if every else self.schedule.measured_epochs
+        return max(1, min(asked, self.recipe.epochs - 1))
 
     @property
     def progress(self) -> float:
@@ -149,3 +154,4 @@ def run_training(energy: Energy, row: Row, epochs_asked: int | None) -> None:
         facts=energy.enabled and facts_of(row),
         workload={"epochs": training.recipe.epochs},
     )
+    energy.record(epochs_run=training.epochs_run)

@@ -219,7 +219,19 @@ def departures(results: Sequence[Result]) -> tuple[str, ...]:
     notes += [f"Trained {ran} in place of {named}." for ran, named in sorted(twins)]
     pairs = {(str(r.workload.get("dataset")), str(r.workload.get("data"))) for r in results}
     notes += [f"Ran on {ran}, not on {named}." for named, ran in sorted(pairs) if ran != named]
+    cut = sorted(filter(None, map(_cut_short, results)))
+    if cut:
+        parts = ", ".join(dict.fromkeys(f"{run:g} of {all_:g}" for all_, run in cut))
+        notes.append(f"Scores are those after a part of the paper's epochs: {parts}.")
     return tuple(notes)
+
+
+def _cut_short(result: Result) -> tuple[float, float] | None:
+    """Epochs of the full schedule, and of the training that was scored, where those were fewer."""
+    run, epochs = result.metrics.get("epochs_run"), result.workload.get("epochs")
+    if run is None or not isinstance(epochs, int | float) or run.value >= epochs:
+        return None
+    return epochs, run.value
 
 
 def paper_rows(name: str) -> list[dict[str, str]]:

@@ -105,6 +105,22 @@ def trained_once() -> tuple[torch.Tensor, dict[str, float]]:
     return weights, training.evaluate()
 
 
+@pytest.mark.parametrize(
+    ("row", "run"),
+    [
+        (Row("a", "training", "convnext_tiny", "birds"), 6),
+        (Row("b", "training", "vgg16_transfer", "mnist"), 10),
+        (CIFAR_ROW, 11),
+    ],
+    ids=lambda value: str(getattr(value, "model", value)),
+)
+def test_no_training_outlasts_the_papers(row: Row, run: int) -> None:
+    """The warm-up and the measured epochs of the full scale are at most the full schedule's."""
+    full = scheduled(row, "full")
+    here = replace(scheduled(row, "small"), measured_epochs=full.measured_epochs)
+    assert 1 + Training(row, here, "cpu").measured_epochs == run
+
+
 def test_uneven_epochs_stand_evenly_for_the_whole_schedule() -> None:
     """Progressive resizing measures epochs from all of its sizes, not the first ones only."""
     row = Row("c", "training", "bisenet_resnet18", "cityscapes", "progressive_resizing")

@@ -179,6 +179,14 @@ def test_departures_are_stated() -> None:
     assert "estimates" in notes
 
 
+@pytest.mark.parametrize(("run", "noted"), [(11.0, True), (20.0, False)])
+def test_scores_of_a_part_of_the_epochs_are_said_to_be(run: float, noted: bool) -> None:
+    """Accuracy after 11 of 20 epochs stands beside the paper's with a note, at any scale."""
+    facts = {"paper": "e", "technique": "baseline", "model": "resnet18_cifar", "epochs": 20}
+    one = result("training", facts, {"accuracy": 0.5, "epochs_run": run})
+    assert any("11 of 20" in note for note in tables_of("e", [one])[0].notes) == noted
+
+
 def test_repeated_runs_show_their_median() -> None:
     """Paper B's three runs of a training become one row."""
     results = [
