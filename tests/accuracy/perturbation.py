@@ -1,7 +1,8 @@
 """How much slower a loop of passes runs while it is measured.
 
-Run as a program it times the loop plainly, measured by us and polled by a thread, in turn, on the
-machine that it was started on, and prints as JSON for each way the relative slow-down with its 95 %
+Run as a program it times the loop plainly, measured by us and polled by a thread, in blocks of four
+(plain, measured, measured, plain: a machine that drifts slows both alike), on the machine that it
+was started on, and prints as JSON for each way the relative slow-down with its 95 %
 interval, and the processor time that others than the loop's thread used meanwhile, the helper
 process among them, as a share of the loop's. The share is known well on a busy machine, too. It
 is taken from one long loop, since the helper sleeps for seconds.
@@ -15,7 +16,8 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rivals import PollingThread
@@ -26,7 +28,7 @@ from pytest_energy.window import measure_round
 
 PASS_S = 0.001
 LONG_PASSES = 10_000
-REST_S = 0.1
+REST_S = 0.05
 WARM_PASSES = 10
 """Not timed: whoever has just slept finds cold caches, measured or not."""
 
@@ -50,36 +52,39 @@ def _run_pass(steps: int) -> int:
     return total
 
 
-def _main(pairs: int, passes: int) -> None:
+def _main(blocks: int, passes: int) -> None:
     steps = _steps_a_pass()
     meter, poll = open_meter("nvml", MeterRequest()), PollingThread()
     taken_s: list[float] = []
     used_s: list[tuple[float, float]] = []
 
     def loop(passes: int = passes) -> None:
-        for _ in range(WARM_PASSES):
-            _run_pass(steps)
-        began_s, own_s, beside_s = time.perf_counter(), time.thread_time(), _beside_s()
-        for _ in range(passes):
-            _run_pass(steps)
-        taken_s.append(time.perf_counter() - began_s)
-        used_s.append((time.thread_time() - own_s, _beside_s() - beside_s))
+        with _on_one_core():
+            for _ in range(WARM_PASSES):
+                _run_pass(steps)
+            began_s, own_s, beside_s = time.perf_counter(), time.thread_time(), _beside_s()
+            for _ in range(passes):
+                _run_pass(steps)
+            taken_s.append(time.perf_counter() - began_s)
+            used_s.append((time.thread_time() - own_s, _beside_s() - beside_s))
 
     def measured(body: Callable[[], None]) -> object:
         return measure_round(meter, lambda n: body(), 1, lambda: None)
 
-    ways: dict[str, Callable[[Callable[[], None]], object]] = {
-        "pytest-energy": measured,
-        "polling thread": poll,
-    }
+    def polled(body: Callable[[], None]) -> object:
+        poll.start()
+        body()
+        return poll.stop()
+
+    ways = {"pytest-energy": measured, "polling thread": polled}
     slower: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(pairs):
+    for _ in range(blocks):
         for name, run in ways.items():
-            for once in (loop, lambda run=run: run(loop), loop):
+            for once in (loop, lambda run=run: run(loop), lambda run=run: run(loop), loop):
                 time.sleep(REST_S)  # who has slept runs first on a busy machine: let all sleep
                 once()
-            before_s, measured_s, after_s = taken_s[-3:]
-            slower[name].append(measured_s / ((before_s + after_s) / 2) - 1)
+            first_s, second_s, third_s, last_s = taken_s[-4:]
+            slower[name].append((second_s + third_s) / (first_s + last_s) - 1)
     shares = {}
     for name, run in ways.items():
         run(lambda: loop(LONG_PASSES))
@@ -87,6 +92,18 @@ def _main(pairs: int, passes: int) -> None:
         shares[name] = beside_s / own_s
     meter.close()
     print(json.dumps({name: (*_median(slower[name]), shares[name]) for name in ways}))
+
+
+@contextmanager
+def _on_one_core() -> Iterator[None]:
+    """Keep this thread where it is: to be moved costs it more than what is looked for here.
+
+    The helper process and the polling thread were started before, and go where they like.
+    """
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    yield
+    os.sched_setaffinity(0, allowed)
 
 
 def _beside_s() -> float:

@@ -1,7 +1,7 @@
-"""Ways to measure the same windows: ours, two other tools, and a polling thread.
+"""The same windows measured at once: by us, by two other tools, and by a polling thread.
 
-Run as a program it measures in turn with each on the machine that it was started on, in real time,
-and prints a line of JSON for each window.
+Run as a program it measures with all of them on the machine that it was started on, in real time,
+one opened inside the other with ours innermost, and prints a line of JSON for each tool and window.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import pynvml
 
-from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.base import Meter, MeterRequest
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import Machine
 from pytest_energy.window import measure_round
 
-Work = Callable[[], None]
 POLL_S = 0.01
+OURS = "pytest-energy"
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,18 @@ class Compared:
 
     tool: str
     length_s: float
-    true_j: float
-    measured_j: float
+    error: float
+    """As a share of the passes' true joules, without its sign."""
+
+
+class Tool(Protocol):
+    """Something that measures between two calls."""
+
+    def start(self) -> None:
+        """Open a window."""
+
+    def stop(self) -> float:
+        """Close it; its joules."""
 
 
 class PollingThread:
@@ -43,102 +54,117 @@ class PollingThread:
         pynvml.nvmlInit()
         self._handle = pynvml.nvmlDeviceGetHandleByIndex(0)
 
-    def __call__(self, work: Work) -> float:
-        powers_w: list[float] = []
-        done = threading.Event()
+    def start(self) -> None:
+        """Start the thread."""
+        self._powers_w: list[float] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._poll)
+        self._began_s = time.perf_counter()
+        self._thread.start()
 
-        def poll() -> None:
-            while not done.is_set():
-                powers_w.append(pynvml.nvmlDeviceGetPowerUsage(self._handle) * 1e-3)
-                time.sleep(POLL_S)
+    def stop(self) -> float:
+        """End it; mean power × time."""
+        duration_s = time.perf_counter() - self._began_s
+        self._done.set()
+        self._thread.join()
+        return statistics.fmean(self._powers_w) * duration_s
 
-        thread = threading.Thread(target=poll)
-        began_s = time.perf_counter()
-        thread.start()
-        work()
-        duration_s = time.perf_counter() - began_s
-        done.set()
-        thread.join()
-        return statistics.fmean(powers_w) * duration_s
-
-
-def ours() -> Callable[[Work], float]:
-    """A window of pytest-energy, with its trace."""
-    meter = open_meter("nvml", MeterRequest())
-
-    def measure(work: Work) -> float:
-        energy_j = measure_round(meter, lambda passes: work(), 1, lambda: None).round.energy_j
-        assert energy_j is not None
-        return energy_j
-
-    return measure
+    def _poll(self) -> None:
+        while not self._done.is_set():
+            self._powers_w.append(pynvml.nvmlDeviceGetPowerUsage(self._handle) * 1e-3)
+            time.sleep(POLL_S)
 
 
-def zeus() -> Callable[[Work], float]:
-    """A window of Zeus' monitor."""
-    from zeus.monitor import ZeusMonitor
+class Zeus:
+    """Zeus' monitor."""
 
-    monitor = ZeusMonitor(gpu_indices=[0])
+    def __init__(self) -> None:
+        from zeus.monitor import ZeusMonitor
 
-    def measure(work: Work) -> float:
-        monitor.begin_window("window", sync_execution=False)
-        work()
-        return float(monitor.end_window("window", sync_execution=False).gpu_energy[0])
+        self._monitor = ZeusMonitor(gpu_indices=[0])
 
-    return measure
+    def start(self) -> None:
+        """Begin a window."""
+        self._monitor.begin_window("window", sync_execution=False)
+
+    def stop(self) -> float:
+        """End it."""
+        return float(self._monitor.end_window("window", sync_execution=False).gpu_energy[0])
 
 
-def codecarbon() -> Callable[[Work], float]:
-    """A run of CodeCarbon's offline tracker, made anew for each window, as it must be."""
-    from codecarbon import OfflineEmissionsTracker
+class CodeCarbon:
+    """CodeCarbon's offline tracker, made anew for each window, as it must be."""
 
-    def measure(work: Work) -> float:
-        tracker = OfflineEmissionsTracker(
+    def start(self) -> None:
+        """Make and start a tracker."""
+        from codecarbon import OfflineEmissionsTracker
+
+        self._tracker = OfflineEmissionsTracker(
             country_iso_code="FRA", save_to_file=False, log_level="error", allow_multiple_runs=True
         )
-        tracker.start()
-        work()
-        tracker.stop()
-        return float(tracker._total_gpu_energy.kWh) * 3.6e6
+        self._tracker.start()
 
-    return measure
+    def stop(self) -> float:
+        """Stop it."""
+        self._tracker.stop()
+        return float(self._tracker._total_gpu_energy.kWh) * 3.6e6
 
 
-TOOLS: dict[str, Callable[[], Callable[[Work], float]]] = {
-    "pytest-energy": ours,
-    "Zeus": zeus,
-    "CodeCarbon": codecarbon,
+RIVALS: dict[str, Callable[[], Tool]] = {
+    "CodeCarbon": CodeCarbon,
+    "Zeus": Zeus,
     "polling thread": PollingThread,
 }
+"""From the outermost to the innermost: who takes long to start is opened first."""
 
 
 def _main(lengths_s: list[float], windows: int, seed: int) -> None:
     machine, rng = Machine.attached(), random.Random(seed)
-    tools = {name: make() for name, make in TOOLS.items()}
+    meter = open_meter("nvml", MeterRequest())
+    rivals = {name: make() for name, make in RIVALS.items()}
     for _ in range(windows):
         for length_s in lengths_s:
-            power_w = rng.uniform(200.0, 600.0)
-            for name, measure in tools.items():
-                time.sleep(rng.uniform(0.3, 0.4))
-                true_j, measured_j = _compare(machine, measure, power_w, length_s)
-                compared = Compared(name, length_s, true_j, measured_j)
-                print(json.dumps(asdict(compared)), flush=True)
+            time.sleep(rng.uniform(0.3, 0.4))
+            errors = _measure(machine, meter, rivals, rng.uniform(200.0, 600.0), length_s)
+            for name, error in errors.items():
+                print(json.dumps(asdict(Compared(name, length_s, error))), flush=True)
 
 
-def _compare(
-    machine: Machine, measure: Callable[[Work], float], power_w: float, length_s: float
-) -> tuple[float, float]:
-    """The true joules of one loaded window, and those that the tool says."""
-    true_j = []
+def _measure(
+    machine: Machine, meter: Meter, rivals: Mapping[str, Tool], power_w: float, length_s: float
+) -> dict[str, float]:
+    """Each tool's error in one window, as a share of the passes' true joules."""
+    passes: list[Span] = []
 
-    def work() -> None:
+    def work(_: int) -> None:
         began_s = time.perf_counter()
         with machine.load(power_w):
             time.sleep(length_s)
-        true_j.append(machine.true_energy_j(began_s, time.perf_counter()))
+        passes.append((began_s, time.perf_counter()))
 
-    measured_j = measure(work)
-    return true_j[0], measured_j
+    called_s, inside_s = {}, {}
+    for name, tool in rivals.items():
+        called_s[name] = time.perf_counter()
+        tool.start()
+        inside_s[name] = time.perf_counter()
+    ours_j = measure_round(meter, work, 1, lambda: None).round.energy_j
+    assert ours_j is not None
+    passes_j = machine.true_energy_j(*passes[0])
+    errors = {OURS: abs(ours_j - passes_j) / passes_j}
+    for name, tool in reversed(rivals.items()):
+        stopped_s = time.perf_counter()
+        joules = tool.stop()
+        spans = (
+            passes[0],
+            (inside_s[name], stopped_s),
+            (called_s[name], time.perf_counter()),
+        )
+        errors[name] = min(abs(joules - machine.true_energy_j(*s)) for s in spans) / passes_j
+    return errors
+
+
+Span = tuple[float, float]
+"""From and to, by ``time.perf_counter``."""
 
 
 if __name__ == "__main__":

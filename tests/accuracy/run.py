@@ -2,8 +2,9 @@
 
     uv run --group accuracy python tests/accuracy/run.py
 
-takes about twelve minutes and a C compiler, and needs no GPU. ``--measurements`` and ``--windows``
-set how much is measured.
+takes about twelve minutes and a C compiler, and needs no GPU. ``--only error`` (or ``edges``,
+``rivals``, ``perturbation``, ``traces``) prints one study and writes no page. ``--sessions``,
+``--measurements``, ``--windows`` and ``--blocks`` set how much is measured.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from rivals import TOOLS, Compared
-from windows import LOADS_S, ROUNDS, Observed, measure_windows, profiles, vary
+from rivals import OURS, RIVALS, Compared
+from windows import LOADS_S, ROUNDS, Observed, measure_sessions, profiles
 
 from pytest_energy.files import write_atomically
-from pytest_energy.testing import SimulatedNvml
+from pytest_energy.testing import PROFILES, SimulatedNvml
 from pytest_energy.traces import encode, reduce_samples
 from pytest_energy.uncertainty import summarize
 
@@ -30,25 +31,29 @@ HERE = Path(__file__).parent
 TARGET = HERE.parents[1] / "docs" / "accuracy.md"
 LENGTHS_S = (1.0, 5.0)
 RIVAL_LENGTHS_S = (0.2, 1.0, 5.0)
+EDGE_LENGTH_S = 10.0
+PERTURBED_PASSES = 50
 SLOWER_LIMIT = 0.005
 AIMED = (0.93, 0.99)
 
 
 def main() -> None:
-    """Run all studies and write the page."""
+    """Run all studies and write the page, or print one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--measurements", type=int, default=160, help="of three rounds, a length")
-    parser.add_argument("--windows", type=int, default=8, help="a tool and length, in real time")
-    parser.add_argument("--pairs", type=int, default=150, help="of the perturbation study")
+    parser.add_argument("--sessions", type=int, default=16, help="of the error study, a card")
+    parser.add_argument("--measurements", type=int, default=32, help="of three rounds, a session")
+    parser.add_argument("--windows", type=int, default=8, help="a length, beside other tools")
+    parser.add_argument("--blocks", type=int, default=100, help="of the perturbation study")
+    parser.add_argument("--only", choices=STUDIES, help="print this study alone")
     parser.add_argument("--output", type=Path, default=TARGET)
     chosen = parser.parse_args()
-    parts = [
-        INTRODUCTION.format(rounds=ROUNDS, periods=_periods()),
-        *_accuracy(chosen.measurements),
-        *_comparison(chosen.windows),
-        *_perturbation(chosen.pairs),
-        *_trace_size(),
-    ]
+    if chosen.only:
+        print("\n".join(STUDIES[chosen.only](chosen)))
+        return
+    parts = [INTRODUCTION.format(rounds=ROUNDS, periods=_periods())]
+    for name, study in STUDIES.items():
+        print(name, file=sys.stderr)
+        parts += study(chosen)
     write_atomically(chosen.output, "\n".join(parts) + "\n")
 
 
@@ -70,27 +75,10 @@ def _periods() -> str:
     return ", ".join(f"{period_s * 1e3:g}" for period_s in LOADS_S if period_s)
 
 
-def _accuracy(measurements: int) -> Iterable[str]:
-    print("windows", file=sys.stderr)
+def _accuracy(chosen: argparse.Namespace) -> Iterable[str]:
     yield "## Error and interval\n"
-    yield (
-        "Error of a round's joules (95th percentile, and the mean as bias), and how often the\n"
-        "stated 95 % intervals hold the truth: that of a measurement of three rounds, which is\n"
-        "the `uncertainty` of `energy_j` in the results and what verdicts are made of, and that\n"
-        "of each round alone (`uncertainty_j`). Part-time: the sensor sees 25 of every 100 ms\n"
-        "(Pascal's: 10 of 20 ms).\n\n"
-        "A result's interval is the wider of two, one from its rounds' scatter and one from what\n"
-        "is known of the edges. Where both are right, both must fail for the truth to lie\n"
-        "outside: 98 to 99 % is what to expect of sensors that see everything, and 95 % where\n"
-        "the scatter decides.\n\n"
-        "What a sensor did not see shows in the scatter of rounds that begin at different\n"
-        "phases; a window alone cannot tell. It has the term `unseen` on cards whose power\n"
-        "sensor looks away. Where joules come from that sensor, the term is the largest error\n"
-        "published for such sensors, and the interval holds nearly always. Where they come from\n"
-        "a counter, nobody has published whether it looks away, too: the term is then made of\n"
-        "what the power samples show. It is too large for counters that see all, and too small\n"
-        "for others where the load keeps step with both sensors; how often that is depends on\n"
-        "when the two look, which is drawn once a card here.\n"
+    yield ERROR_AND_INTERVAL.format(
+        sessions=chosen.sessions, results=chosen.sessions * chosen.measurements
     )
     yield (
         "| card | sees | window | rounds | error, 95 % | bias | result's interval holds | "
@@ -99,33 +87,55 @@ def _accuracy(measurements: int) -> Iterable[str]:
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     outside = []
     for name, profile in profiles():
-        seen = measure_windows(vary(profile, random.Random(1)), LENGTHS_S, measurements, 1)
+        print(name, file=sys.stderr)
+        seen = measure_sessions(profile, LENGTHS_S, chosen.sessions, chosen.measurements)
         sees = "part" if name == "pascal" or profile.counter_window_s else "all"
         for length_s in LENGTHS_S:
             rounds = [one for one in seen if one.length_s == length_s]
             yield f"| {name} | {sees} | {length_s:g} s | " + _row(rounds)
-            held = _held_by_results(rounds)
-            if not AIMED[0] <= held <= AIMED[1]:
-                outside.append(f"{name} at {length_s:g} s ({held:.1%})")
+            for what, held in (("results", _held_by_results), ("rounds", _held_by_rounds)):
+                if not AIMED[0] <= held(rounds) <= AIMED[1]:
+                    outside.append(f"{what} of {name} at {length_s:g} s ({held(rounds):.1%})")
     aimed = " to ".join(f"{share:.0%}" for share in AIMED)
-    yield f"\nResults outside the {aimed} aimed at: {', '.join(outside) or 'none'}.\n"
-    yield from _edge_cost()
+    yield f"\nOutside the {aimed} aimed at: {', '.join(outside) or 'none'}.\n"
+
+
+ERROR_AND_INTERVAL = """\
+Error of a round's joules (95th percentile, and the mean as bias), and how often the
+stated 95 % intervals hold the truth: that of a measurement of three rounds, which is
+the `uncertainty` of `energy_j` in the results and what verdicts are made of, and that
+of each round alone (`uncertainty_j`). Part-time: the sensor sees 25 of every 100 ms
+(Pascal's: 10 of 20 ms). When in their periods the sensors look is drawn anew for each
+of {sessions} sessions a card. {results} results a line: a figure of 95.5 % is known to
+about ±1.6 %.
+
+A result's interval is Student's on its rounds' scatter, which is right in 95 % whatever
+made them scatter, and never narrower than one standard uncertainty of the edges, for
+rounds that are alike by luck. The latter adds about one percent where nothing but the
+sensor makes them scatter. Rounds of sensors that look away do not err as a normal
+distribution does: a load in step with the sensor is seen high or low, and three rounds
+may all see it high.
+
+A round's own interval is 1.96 standard uncertainties of its edges. The moments of its
+two ticks are even distributions, for the sum of which 1.90 would do: 97 % rather than
+95 %. What a sensor did not see, a window alone cannot tell. On cards whose power sensor
+looks away there is the term `unseen`: the largest error published for such sensors, and
+how far power samples and counter are apart. Nobody has published whether counters look
+away, too. The meter learns it from how much of its last tick each window's counter
+counts; where it sees all, some five windows show it, and the term is gone. A program
+whose power varies from tick to tick may never show it; its single windows keep the term.
+"""
 
 
 def _row(rounds: Sequence[Observed]) -> str:
     errors = sorted(abs(_error(one)) for one in rounds)
-    held = statistics.fmean(
-        abs((one.round.energy_j or 0.0) - one.true_j) <= (one.round.uncertainty_j or 0.0)
-        for one in rounds
-    )
-    zeros = sum(not one.round.energy_j for one in rounds)
     cells = (
         len(rounds),
         f"{errors[int(0.95 * len(errors))]:.4%}",
         f"{statistics.fmean(_error(one) for one in rounds):+.4%}",
         f"{_held_by_results(rounds):.1%}",
-        f"{held:.1%}",
-        zeros,
+        f"{_held_by_rounds(rounds):.1%}",
+        sum(not one.round.energy_j for one in rounds),
     )
     return " | ".join(str(cell) for cell in cells) + " |"
 
@@ -134,63 +144,74 @@ def _error(one: Observed) -> float:
     return (one.round.energy_j or 0.0) / one.true_j - 1
 
 
+def _held_by_rounds(rounds: Sequence[Observed]) -> float:
+    """The share of rounds whose own interval holds their true joules."""
+    return statistics.fmean(
+        abs((one.round.energy_j or 0.0) - one.true_j) <= (one.round.uncertainty_j or 0.0)
+        for one in rounds
+    )
+
+
 def _held_by_results(rounds: Sequence[Observed]) -> float:
     """The share of measurements whose interval holds the mean of their rounds' true joules."""
+    measurements: dict[int, list[Observed]] = {}
+    for one in rounds:
+        measurements.setdefault(one.measurement, []).append(one)
     held = []
-    for number in {one.measurement for one in rounds}:
-        mine = [one for one in rounds if one.measurement == number]
+    for mine in measurements.values():
         result = summarize([one.round for one in mine])["energy_j"]
         true_j = statistics.fmean(one.true_j for one in mine)
         held.append(abs(result.value - true_j) <= (result.uncertainty or 0.0))
     return statistics.fmean(held)
 
 
-def _edge_cost() -> Iterable[str]:
-    print("edges", file=sys.stderr)
-    (profile,) = [p for name, p in profiles() if name == "hopper"]
-    seen = measure_windows(vary(profile, random.Random(2)), (10.0,), 40, 2)
+def _edge_cost(chosen: argparse.Namespace) -> Iterable[str]:
+    seen = measure_sessions(PROFILES["hopper"], (EDGE_LENGTH_S,), 4, 10)
     added_s = statistics.fmean(one.round.conditions["edges.duration_s"] for one in seen)
     added_j = statistics.fmean(one.round.conditions["edges.energy_j"] for one in seen)
     energy_j = statistics.fmean(one.true_j for one in seen)
     yield "## What aligned edges cost\n"
     yield (
         f"Around a window of 10 s on the simulated H100 (tick 100 ms), waiting between the ticks\n"
-        f"and the passes adds {added_s:.3f} s ({added_s / 10:.2%}) and {added_j:.1f} J\n"
+        f"and the passes adds {added_s:.3f} s ({added_s / EDGE_LENGTH_S:.2%}) and {added_j:.1f} J\n"
         f"({added_j / energy_j:.2%}) on average over {len(seen)} windows; none of it is in the\n"
         "result.\n"
     )
 
 
-def _comparison(windows: int) -> Iterable[str]:
-    print("rivals", file=sys.stderr)
-    job = {"lengths_s": RIVAL_LENGTHS_S, "windows": windows, "seed": 3}
-    lines = _on_hopper("rivals.py", job)
-    seen = [Compared(**json.loads(line)) for line in lines]
+def _comparison(chosen: argparse.Namespace) -> Iterable[str]:
+    job = {"lengths_s": RIVAL_LENGTHS_S, "windows": chosen.windows, "seed": 3}
+    seen = [Compared(**json.loads(line)) for line in _on_hopper("rivals.py", job)]
     yield "## Beside other tools\n"
     yield (
-        f"The same windows of constant power on the simulated H100, in real time, in turn:\n"
-        f"{windows} windows a tool and length. Mean absolute error of the joules, and how many\n"
-        "times ours it is. The polling thread asks `nvmlDeviceGetPowerUsage` each 10 ms, as many\n"
-        "papers do; on this card that is an average over one second. Versions: "
+        "All tools measure the same windows at once, one opened inside the other, ours innermost:\n"
+        f"constant power on the simulated H100, in real time, {chosen.windows} windows a length.\n"
+        "Mean absolute error of the joules, as a share of the passes' true ones, and how many\n"
+        "times ours it is. Opening and closing\n"
+        "take time, so that the tools' spans differ: ours is judged by the true joules of the\n"
+        "passes alone; another tool by these, by those from the return of its start to the call\n"
+        "of its stop, or by those from the call of its start to the return of its stop, window by\n"
+        "window whichever suits it best. The polling thread asks `nvmlDeviceGetPowerUsage` each\n"
+        "10 ms, as many papers do; on this card that is an average over one second. Versions:\n"
         f"{_versions()}.\n"
     )
     yield "| tool | " + " | ".join(f"{length_s:g} s" for length_s in RIVAL_LENGTHS_S) + " |"
     yield "| --- |" + " --- |" * len(RIVAL_LENGTHS_S)
-    for tool in TOOLS:
+    for tool in (OURS, *RIVALS):
         cells = [_against_ours(seen, tool, length_s) for length_s in RIVAL_LENGTHS_S]
         yield f"| {tool} | " + " | ".join(cells) + " |"
     yield ""
 
 
 def _against_ours(seen: Sequence[Compared], tool: str, length_s: float) -> str:
-    error, ours = (_mean_error(seen, name, length_s) for name in (tool, next(iter(TOOLS))))
-    ratio = "" if tool == next(iter(TOOLS)) else f" ({error / ours:.0f} ×)"
+    error, ours = (_mean_error(seen, name, length_s) for name in (tool, OURS))
+    ratio = "" if tool == OURS else f" ({error / ours:.0f} ×)"
     return f"{error:.3%}{ratio}"
 
 
 def _mean_error(seen: Sequence[Compared], tool: str, length_s: float) -> float:
     mine = [one for one in seen if one.tool == tool and one.length_s == length_s]
-    return statistics.fmean(abs(one.measured_j / one.true_j - 1) for one in mine)
+    return statistics.fmean(one.error for one in mine)
 
 
 def _versions() -> str:
@@ -199,26 +220,27 @@ def _versions() -> str:
     return ", ".join(f"{name} {version(name)}" for name in ("zeus", "codecarbon"))
 
 
-def _perturbation(pairs: int) -> Iterable[str]:
-    print("perturbation", file=sys.stderr)
+def _perturbation(chosen: argparse.Namespace) -> Iterable[str]:
     load_before = os.getloadavg()[0]
-    (line,) = _on_hopper("perturbation.py", {"pairs": pairs, "passes": 100})
+    job = {"blocks": chosen.blocks, "passes": PERTURBED_PASSES}
+    (line,) = _on_hopper("perturbation.py", job)
     told: dict[str, tuple[float, float, float, float]] = json.loads(line)
     yield "## Perturbation\n"
     yield (
-        "How much slower a loop of 100 passes of 1 ms of Python runs while it is measured,\n"
-        "against the mean of the same loop before and after it, run without the plugin: median\n"
-        f"of {pairs} such ratios, with its 95 % interval. The machine had {os.cpu_count()} cores\n"
-        f"and a load of {load_before:.1f} when this began. Beside it the processor time that the\n"
-        "method used during 10,000 passes (our helper process; the polling thread), as a share of\n"
-        "theirs: what it would cost on the loop's own core.\n"
+        f"How much slower a loop of {PERTURBED_PASSES} passes of 1 ms of Python runs while it is\n"
+        "measured than without the plugin: the loop runs plainly, measured, measured and plainly,\n"
+        "on one core, and the two measured ones are compared with the two plain ones; median of\n"
+        f"{chosen.blocks} such blocks, with its 95 % interval. The machine had {os.cpu_count()}\n"
+        f"cores and a load of {load_before:.1f} when this began. Beside it the processor time\n"
+        "that the method used during 10,000 passes (our helper process; the polling thread), as a\n"
+        "share of theirs: what it would cost on the loop's own core.\n"
     )
     yield "| method | slower by the clock | processor time |"
     yield "| --- | --- | --- |"
     for name, (share, low, high, beside) in told.items():
-        what = f"{name}, with its trace" if name == "pytest-energy" else name
+        what = f"{name}, with its trace" if name == OURS else name
         yield f"| {what} | {share:+.2%} ({low:+.2%} to {high:+.2%}) | {_small(beside)} |"
-    yield f"\n{_judged(*told['pytest-energy'][1:3])}\n"
+    yield f"\n{_judged(*told[OURS][1:3])}\n"
 
 
 def _small(share: float) -> str:
@@ -250,7 +272,7 @@ def _on_hopper(program: str, job: dict[str, object]) -> list[str]:
     return [line for line in result.stdout.splitlines() if line.startswith("{")]
 
 
-def _trace_size() -> Iterable[str]:
+def _trace_size(chosen: argparse.Namespace) -> Iterable[str]:
     rng = random.Random(4)
     times_s = [0.1 * number + rng.gauss(0.0, 3e-4) for number in range(1, 6001)]
     powers_w = [rng.gauss(300.0, 40.0) for _ in times_s]
@@ -260,6 +282,16 @@ def _trace_size() -> Iterable[str]:
         f"Ten minutes of noisy power at ten samples a second are kept in {trace.buckets} buckets\n"
         f"and {len(trace.model_dump_json()) / 1e3:.1f} kB of results.json."
     )
+
+
+STUDIES: dict[str, Callable[[argparse.Namespace], Iterable[str]]] = {
+    "error": _accuracy,
+    "edges": _edge_cost,
+    "rivals": _comparison,
+    "perturbation": _perturbation,
+    "traces": _trace_size,
+}
+"""In the page's order."""
 
 
 if __name__ == "__main__":

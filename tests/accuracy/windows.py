@@ -7,14 +7,16 @@ JSON for each window. :func:`measure_windows` starts it.
 from __future__ import annotations
 
 import json
+import math
+import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
-from os import environ
 from pathlib import Path
 
 from pytest_energy.measurement import Round
@@ -32,6 +34,8 @@ from pytest_energy.window import measure_round
 LOADS_S = (0.0, 0.001, 0.002, 0.02, 0.05, 0.1, 0.13, 0.2)
 """Periods of the loads that take turns, in seconds; 0: constant."""
 ROUNDS = 3
+RING_S = 16.0
+"""The ring is longer than the longest window: no second process shares the virtual clock."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,36 @@ class Load:
     phase_s: float
 
 
-def measure_windows(
-    profile: Profile, lengths_s: tuple[float, ...], measurements: int, seed: int
+def measure_sessions(
+    profile: Profile, lengths_s: Sequence[float], sessions: int, measurements: int
 ) -> list[Observed]:
-    """Measure three rounds of each length for each of ``measurements`` loads on a card."""
+    """Measure in several sessions, each on a card whose sensors look at other moments.
+
+    Args:
+        profile: The card.
+        lengths_s: The windows' lengths.
+        sessions: How many; as many at a time as there are processors.
+        measurements: Loads a session; each is measured for three rounds of each length.
+    """
+
+    def measure(seed: int) -> list[Observed]:
+        card = vary(profile, random.Random(seed))
+        seen = measure_windows(card, lengths_s, measurements, seed)
+        return [replace(one, measurement=seed * measurements + one.measurement) for one in seen]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [one for seen in pool.map(measure, range(sessions)) for one in seen]
+
+
+def measure_windows(
+    profile: Profile, lengths_s: Sequence[float], measurements: int, seed: int
+) -> list[Observed]:
+    """Measure three rounds of each length for each of ``measurements`` loads in one session."""
     job = {"lengths_s": lengths_s, "measurements": measurements, "seed": seed}
     with SimulatedNvml(profile, virtual_clock=True) as machine:
         result = subprocess.run(
             [sys.executable, str(Path(__file__)), json.dumps(job)],
-            env={**environ, **machine.environment()},
+            env={**os.environ, **machine.environment()},
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -78,7 +103,7 @@ def vary(profile: Profile, rng: random.Random) -> Profile:
         profile,
         counter_phase_s=rng.uniform(0, profile.counter_tick_s or 0.0),
         power_phase_s=rng.uniform(0, profile.power_update_s),
-        sample_count=1000,  # as long as the longest window: no second process shares this clock
+        sample_count=math.ceil(RING_S / profile.power_update_s),
     )
 
 
