@@ -193,6 +193,8 @@ def test_training_over_batch_sizes_is_an_epoch_not_an_item() -> None:
     epochs = [one.model_copy(update={"kind": "training"}) for one in run.benchmarks]
     assert sweep_over("batch size", run).about == "energy an item"
     assert sweep_over("batch size", run_of(epochs)).about == "energy"
+    two = example_run(MODELS[:1], ("baseline", "blurpool"), batch_sizes=(1, 8))
+    assert sweep_over("technique", two).about == "energy"
 
 
 def test_one_benchmark_sweeps_nothing() -> None:

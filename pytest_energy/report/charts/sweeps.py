@@ -170,7 +170,7 @@ def _draw(
     centre = (WIDTH - LEFT - RIGHT) / len(order)
     places = {value: LEFT + centre * (index + 0.5) for index, value in enumerate(order)}
     candidates = order[::-1] if name in _HIGHEST_IS_REFERENCE else order
-    an_item = kind != "training" and _batches_differ(groups)
+    an_item = kind != "training" and any(map(_batches_differ, groups))
     ratios = [_relative(group, candidates, an_item) for group in groups]
     heights = [1.0, *(ratio for series in ratios for ratio in series.values())]
     about = "energy an item" if an_item else "energy"
@@ -196,9 +196,8 @@ def _ordered(found: set[object], numeric: bool) -> list[object]:
     return sorted(found, key=lambda value: (str(value) not in REFERENCES, str(value)))
 
 
-def _batches_differ(groups: Iterable[dict[object, Row]]) -> bool:
-    rows = [row for group in groups for row in group.values()]
-    return len({str(row.result.workload.get("batch_size")) for row in rows}) > 1
+def _batches_differ(group: dict[object, Row]) -> bool:
+    return len({str(row.result.workload.get("batch_size")) for row in group.values()}) > 1
 
 
 def _relative(
