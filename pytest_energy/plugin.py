@@ -79,6 +79,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
             config, worker.settings, lambda run: None, worker.claim, progress=worker.progress
         )
         config.pluginmanager.register(measuring, "energy-running")
+        config.pluginmanager.register(worker.refusal, "energy-refusal")
         return
     reporter = Reporter(config, settings)
     config.pluginmanager.register(reporter, "energy-reporting")

@@ -15,7 +15,11 @@ from pytest_energy.report.annotations import render_annotations
 from pytest_energy.report.terminal import summary_lines
 from pytest_energy.settings import Settings
 
-CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+CUT_SHORT = (
+    pytest.ExitCode.INTERRUPTED,
+    pytest.ExitCode.INTERNAL_ERROR,
+    pytest.ExitCode.USAGE_ERROR,
+)
 
 
 def ran_all(session: pytest.Session, exitstatus: int) -> bool:

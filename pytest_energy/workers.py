@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,7 +34,7 @@ from pytest_energy.spool import combine, read_spool, worker_file
 SPOOL = "energy_spool"
 """The key under which the controller tells its workers where to leave their results."""
 CHANNEL = "energy_channel"
-"""The key of execnet's channel on which a worker tells its board, and then what it is at."""
+"""The key of execnet's channel on which a worker tells its board, what it is at, or why it ends."""
 
 
 def is_controller(config: pytest.Config) -> bool:
@@ -51,6 +51,23 @@ class Worker:
     claim: Claim | None
     """``None`` where NVML shows no GPU."""
     progress: Sent
+    refusal: Refusal
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Tells why a worker refuses to measure: xdist tells the controller only that it ended."""
+
+    send: Callable[[Mapping[str, str]], None]
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_finish(self) -> Generator[None, None, None]:
+        """Hand on what is wrong with a meter, a baseline or a marker."""
+        try:
+            yield
+        except pytest.UsageError as error:
+            self.send({"refused": str(error)})
+            raise
 
 
 def become_worker(settings: Settings, told: Mapping[str, Any]) -> Worker:
@@ -66,11 +83,11 @@ def become_worker(settings: Settings, told: Mapping[str, Any]) -> Worker:
     progress = Sent(lambda state: send({"state": state}))
     gpus = visible_gpus(settings.devices)
     if not gpus:
-        return Worker(settings, None, progress)
+        return Worker(settings, None, progress, Refusal(send))
     claim = claim_gpu(gpus, _number(name), lock_folder())
     os.environ["CUDA_VISIBLE_DEVICES"] = claim.gpu.uuid
     send({"board": claim.gpu.board})
-    return Worker(replace(settings, devices=(claim.gpu.uuid,)), claim, progress)
+    return Worker(replace(settings, devices=(claim.gpu.uuid,)), claim, progress, Refusal(send))
 
 
 def _number(worker: str) -> int:
@@ -107,6 +124,7 @@ class Controller:
         self._killed: list[str] = []
         self._workers = 0
         self._boards: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
         terminal = on_terminal(config)
         self._progress = Together(terminal) if terminal else None
 
@@ -122,6 +140,8 @@ class Controller:
         """Take in what a worker tells; in a thread that receives what all of them send."""
         if board := told.get("board"):
             self._boards[worker] = board
+        if refused := told.get("refused"):
+            self._refused[worker] = refused
         if self._progress and "state" in told:
             self._progress.tell(worker, told["state"])
 
@@ -135,7 +155,9 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True, wrapper=True, tryfirst=True)
     def pytest_testnodedown(self, node: Any, error: object) -> Generator[None, None, None]:
-        """Remember a worker that did not end by itself."""
+        """Remember a worker that did not end by itself; end as one that refused to measure."""
+        if refused := self._refused.get(node.gateway.id):
+            raise pytest.UsageError(refused)
         if error:
             self._killed.append(node.gateway.id)
         if self._progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -67,6 +68,36 @@ def test_a_broken_baseline_stops_the_session(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: *{file.name}{message}"])
     assert file.read_text() == broken
+
+
+def _without_a_card(project: Project) -> None:
+    project.script(unavailable="no card in this machine; install the NVIDIA driver")
+
+
+def _with_a_broken_baseline(project: Project) -> None:
+    file = project.path("baselines/card/test_it/test_it.json")
+    file.parent.mkdir(parents=True)
+    file.write_text("{")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (_without_a_card, "no card in this machine; install the NVIDIA driver"),
+        (_with_a_broken_baseline, "*test_it.json: not a baseline: not JSON*"),
+    ],
+)
+def test_what_a_worker_refuses_is_told_as_without_workers(
+    project: Project, broken: Callable[[Project], None], message: str
+) -> None:
+    """The cause and its remedy, once, and exit status 4."""
+    broken(project)
+    project.write(CALL)
+    result = project.run_apart("-n1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
 
 
 def test_a_killed_run_keeps_what_was_finished(project: Project) -> None:
