@@ -45,7 +45,7 @@ class Schedule:
     batches: int | None = None
     """Batches an epoch; ``None``: all of the data."""
     held_out_batches: int | None = None
-    """Batches of the evaluation; ``None``: all of the held-out data."""
+    """Batches of the evaluation an epoch measured; ``None``: all of the held-out data."""
     workers: int = 8
     """Processes that load data; 0 loads in the training process."""
 

@@ -45,6 +45,7 @@ class Training:
         self.recipe = recipe_for(row, schedule, device)
         self.data = open_data(row.dataset, data_dir, schedule.image_size)
         self.schedule = schedule
+        self.measured_epochs = measured_epochs or self._enough_epochs()
         base = schedule.base_size or schedule.image_size
         augment = augmented(schedule.augmentation, schedule.image_size, base)
         self.batches = self._batches(Transformed(self.data.train, augment), train=True)
@@ -54,7 +55,6 @@ class Training:
         self._seen.limit = len(self._held_out)  # as much of the training part as of the other
         self.optimizer, self.scheduler = self.recipe.start(len(self.batches))
         self.scaler = torch.amp.GradScaler(device, enabled=self.recipe.scale_gradients)
-        self.measured_epochs = measured_epochs or self._enough_epochs()
         self.epochs_run = 0
 
     def _batches(self, dataset: Samples, *, train: bool) -> Batches:
@@ -63,10 +63,16 @@ class Training:
             batch_size=self.schedule.batch_size,
             device=self.recipe.device,
             train=train,
-            limit=self.schedule.batches if train else self.schedule.held_out_batches,
+            limit=self.schedule.batches if train else self._held_out_limit,
             workers=self.schedule.workers,
             seed=self.seed,
         )
+
+    @property
+    def _held_out_limit(self) -> int | None:
+        """Batches of the evaluation: where they are bounded, the more the longer it trained."""
+        an_epoch = self.schedule.held_out_batches
+        return None if an_epoch is None else an_epoch * self.measured_epochs
 
     def _enough_epochs(self) -> int:
         """Epochs to measure: all of them where they differ and time is no matter.

@@ -102,3 +102,15 @@ def test_yolov5_has_the_figures_of_its_documentation(
     assert counted["params"].value == pytest.approx(millions * 1e6, rel=0.01)
     assert counted["flops"].value == pytest.approx(gflops * 1e9, rel=0.02)
     assert counted["flops"].value == pytest.approx(get_flops(model, 640) * 1e9, rel=0.02)
+
+
+def test_yolov5_is_counted_without_memory() -> None:
+    """On torch's meta device, as the suite counts every model, its figures are the same."""
+    try:
+        model = MODELS["yolov5n"].build()
+    except NotApplicableError as missing:
+        pytest.skip(str(missing))
+    real, _ = model_facts(model, torch.zeros(1, 3, 640, 640))
+    counted, reasons = model_facts(model.to("meta"), torch.zeros(1, 3, 640, 640, device="meta"))
+    assert not reasons
+    assert counted == real

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ VARIANTS = {
 
 
 def build(input_shape: Shape, classes: int, *, size: str) -> nn.Module:
-    """Build a YOLOv5 with random weights.
+    """Build a YOLOv5 with random weights, on the CPU whatever torch's default device is.
 
     Raises:
         NotApplicableError: ultralytics is not installed.
@@ -53,9 +54,21 @@ def build(input_shape: Shape, classes: int, *, size: str) -> nn.Module:
         raise NotApplicableError(
             f"YOLOv5 needs {error.name}: pip install 'pytest-energy[detection]' (AGPL-3.0)"
         ) from error
-    model: nn.Module = DetectionModel(
-        f"yolov5{size}.yaml", ch=input_shape[0], nc=classes, verbose=False
-    )
+
+    class Detector(DetectionModel):  # type: ignore[misc] # ships no types
+        """Can be counted on torch's meta device, on which the head could not read its strides."""
+
+        def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+            strides = self.model[-1].stride
+            moved: nn.Module = super()._apply(fn)
+            if self.model[-1].stride.is_meta:
+                self.model[-1].stride = strides
+            return moved
+
+    with torch.device("cpu"):  # values are read as it is built
+        model: nn.Module = Detector(
+            f"yolov5{size}.yaml", ch=input_shape[0], nc=classes, verbose=False
+        )
     model.args = get_cfg()  # the weights of its losses
     return model
 
