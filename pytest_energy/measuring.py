@@ -232,7 +232,7 @@ class MeasuringEnergy(Energy):
         def watch(progress: Progress) -> None:
             self._watch(self._place.id, progress)
 
-        return run_rounds(work, plan, self._measure, watch=watch)
+        return run_rounds(work, plan, self._measure, synchronize=self._synchronize, watch=watch)
 
     def _measure(self, work: Work, passes: int) -> Window:
         ranks = self._session.ranks

@@ -15,6 +15,8 @@ from pytest_energy.measurement import Reason, ReasonCode, Round, Trace
 
 Work = Callable[[int], object]
 """Runs so many passes one after the other; need not synchronise the device."""
+Synchronize = Callable[[], object]
+"""Returns when the device has done all that was queued."""
 
 
 class MeasuredWindow(Protocol):
@@ -90,26 +92,34 @@ def run_rounds(
     plan: Plan,
     measure: Measure,
     *,
+    synchronize: Synchronize = lambda: None,
     watch: Callable[[Progress], None] = lambda progress: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Finished:
     """Warm up, then measure round after round.
 
+    Where the first window ends too early, because the warm-up was slower than the passes after it,
+    it is measured once more with as many passes as it takes, and the short one is dropped.
+
     Args:
         work: Runs passes.
         plan: How much of it.
         measure: Runs passes inside a window.
+        synchronize: Waits for the passes of the warm-up.
         watch: Told before the warm-up and before each round, outside every window.
         clock: Tells how long the warm-up takes, in seconds.
     """
     watch(Progress(0, plan.rounds, plan.passes, None))
-    latency_s = warm_up(work, plan, clock)
+    latency_s = warm_up(work, plan, synchronize, clock)
     passes = passes_a_round(plan, latency_s)
     record = _Record()
     bound_s = None if plan.lengthen else plan.max_time_s
     while len(record.rounds) < plan.rounds and another_fits(record.rounds, bound_s):
         watch(Progress(len(record.rounds) + 1, plan.rounds, passes, record.energy_j()))
         window = measure(work, passes)
+        if not record.rounds and (enough := enough_passes(plan, window.round)) > passes:
+            passes = enough
+            window = measure(work, passes)
         record.rounds.append(window.round)
         record.traces.extend(window.traces)
         if _lost(window.round):
@@ -118,18 +128,20 @@ def run_rounds(
     return Finished(tuple(record.rounds), tuple(record.traces), cut)
 
 
-def warm_up(work: Work, plan: Plan, clock: Callable[[], float]) -> float:
+def warm_up(work: Work, plan: Plan, synchronize: Synchronize, clock: Callable[[], float]) -> float:
     """Run passes, twice as many each time, until ``plan.warmup_s`` is over.
 
+    Each batch is waited for: what is only queued says nothing about how long it takes.
+
     Returns:
-        Seconds a pass, of the last and longest batch of passes. Where passes are launched
-        asynchronously this is a lower bound, good enough to plan with.
+        Seconds a pass, of the last and longest batch of passes.
     """
     passes = 1
     begin = clock()
     while True:
         before = clock()
         work(passes)
+        synchronize()
         after = clock()
         if after - begin >= plan.warmup_s or passes >= plan.passes:
             return (after - before) / passes
@@ -145,6 +157,13 @@ def passes_a_round(plan: Plan, latency_s: float) -> int:
     if plan.max_time_s is not None and plan.lengthen and latency_s > 0:
         passes = min(passes, int(plan.max_time_s / plan.rounds / latency_s))
     return max(passes, 1)
+
+
+def enough_passes(plan: Plan, measured: Round) -> int:
+    """The passes that a window takes by a measured one; as many as it had if it was long enough."""
+    if measured.duration_s >= plan.shortest_window_s or _lost(measured):
+        return measured.passes
+    return passes_a_round(plan, measured.duration_s / measured.passes)
 
 
 def another_fits(done: Sequence[Round], max_time_s: float | None) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.measurement import Reason, ReasonCode, Round
-from pytest_energy.protocol import Plan, Progress, Work, passes_a_round, run_rounds
+from pytest_energy.protocol import Finished, Plan, Progress, Work, passes_a_round, run_rounds
 from pytest_energy.window import Window
 
 
@@ -99,6 +99,62 @@ def test_the_warm_up_doubles_until_its_time_is_over() -> None:
 
     run_rounds(work, Plan(passes=100, rounds=1, warmup_s=1.0), measure, clock=clock.now)
     assert calls == [1, 2, 4, 8, 100]
+
+
+@dataclass
+class Queue:
+    """A device that is handed passes, and computes only while somebody waits for it."""
+
+    clock: Clock
+    pass_s: float
+    first_s: float = 0.0
+    """What the first pass takes more than the others."""
+    queued: int = 0
+    calls: list[int] = field(default_factory=list)
+
+    def launch(self, passes: int) -> None:
+        self.calls.append(passes)
+        self.queued += passes
+
+    def synchronize(self) -> None:
+        self.clock.advance(self.queued * self.pass_s + self.first_s)
+        self.queued, self.first_s = 0, 0.0
+
+    def measure(self, work: Work, passes: int) -> Window:
+        began_s = self.clock.now()
+        work(passes)
+        self.synchronize()
+        took_s = self.clock.now() - began_s
+        return Window(Round(start=0, duration_s=took_s, passes=passes, energy_j=1.0))
+
+    def run(self, plan: Plan) -> Finished:
+        return run_rounds(
+            self.launch, plan, self.measure, synchronize=self.synchronize, clock=self.clock.now
+        )
+
+
+def test_the_warm_up_waits_for_what_it_launched() -> None:
+    """A queue that takes all passes at once is not taken for speed: the time limit is kept."""
+    clock = Clock()
+    finished = Queue(clock, pass_s=0.05).run(Plan(10_000, rounds=2, warmup_s=1, max_time_s=10))
+    assert sum(done.duration_s for done in finished.rounds) <= 10 * 1.000001
+    assert [reason.code for reason in finished.reasons] == [ReasonCode.TIME_LIMIT]
+
+
+def test_a_window_too_short_is_measured_again_with_more_passes() -> None:
+    """A slow first call misleads the warm-up; the short window is dropped, once."""
+    queue = Queue(Clock(), pass_s=1 / 1024, first_s=0.25)
+    finished = queue.run(Plan(20, rounds=3, warmup_s=0.1, shortest_window_s=0.125))
+    assert queue.calls == [1, 20, 141, 141, 141]
+    assert [done.passes for done in finished.rounds] == [141] * 3
+    assert all(done.duration_s >= 0.125 for done in finished.rounds)
+
+
+def test_passes_that_must_not_change_are_not_measured_again() -> None:
+    """An epoch too short for the meter stays as short as it is."""
+    queue = Queue(Clock(), pass_s=0.01)
+    queue.run(Plan(1, rounds=2, shortest_window_s=0.1, lengthen=False))
+    assert queue.calls == [1, 1, 1]
 
 
 latencies = st.floats(1e-6, 10)
