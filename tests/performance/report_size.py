@@ -1,8 +1,8 @@
 """How large the report is and how fast: 200 benchmarks with traces of 100,000 samples.
 
-Run by hand, beside a Plotly page of the same numbers; needs Chromium and ``pip install plotly``::
+Run by hand, beside a Plotly page of the same numbers; needs Chromium::
 
-    python tests/performance/report_size.py
+    uv run --group performance python tests/performance/report_size.py
 
 Written: seconds from a run in memory to the file, in a process that has rendered nothing before.
 Drawn: seconds from the start of the navigation until the whole file is parsed, its script is done
