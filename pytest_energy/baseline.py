@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -61,6 +62,8 @@ class AcceptedRun(Record):
     """By metric."""
     standard: dict[str, float] = Field(default_factory=dict)
     """Standard uncertainty from within the run, without the sensor's gain, by metric."""
+    conditions: dict[str, float] = Field(default_factory=dict)
+    """Under which it was measured: medians over its rounds."""
 
 
 class Baseline(Record):
@@ -361,7 +364,25 @@ def _accepted(
         spent_j=_spent_j(rounds),
         values={name: rounded(found).value for name, found in measured.items()},
         standard={name: significant(value, 2) for name, value in within.items() if value},
+        conditions={name: significant(value, 4) for name, value in conditions(rounds).items()},
     )
+
+
+def conditions(rounds: Sequence[Round]) -> dict[str, float]:
+    """What may explain a change of the energy: the median over the rounds that know it.
+
+    Clocks, temperatures, and the shares of time for which something throttled at all.
+    """
+    names = sorted({name for one in rounds for name in one.conditions if _explains(name)})
+    found = {
+        name: statistics.median(one.conditions[name] for one in rounds if name in one.conditions)
+        for name in names
+    }
+    return {name: value for name, value in found.items() if value or ".throttled." not in name}
+
+
+def _explains(name: str) -> bool:
+    return name.endswith((".temperature_c", ".clock_mhz")) or ".throttled." in name
 
 
 def _spent_j(rounds: Sequence[Round]) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from pytest_energy.acceptance import is_accepted
-from pytest_energy.baseline import KEPT_RUNS
+from pytest_energy.baseline import KEPT_RUNS, Baseline
 from pytest_energy.measurement import Measurement, MetricVerdict, Outcome, Result, Verdict
 from pytest_energy.power import sight
 from pytest_energy.session import EnergySession
@@ -160,16 +160,24 @@ def comparisons(markers: Mapping[str, MarkerSettings], session: EnergySession) -
     """How many figures the session holds against baselines, at least one.
 
     Args:
-        markers: The tests that will run, by id; windows are found by the baselines they have.
+        markers: The tests that will run, by id.
         session: With the baselines and tolerances in force.
     """
-    count = 0
+    compared = (
+        tolerances(kept.id, session, marker).keys() & kept.metrics.keys()
+        for kept, marker in _selected(markers, session)
+    )
+    return max(sum(map(len, compared)), 1)
+
+
+def _selected(
+    markers: Mapping[str, MarkerSettings], session: EnergySession
+) -> Iterator[tuple[Baseline, MarkerSettings]]:
+    """The baselines of the tests that will run and of their windows, each with its marker."""
     for kept in session.store.load_all(session.slug):
         test_id = kept.id if kept.id in markers else kept.id.rpartition("::")[0]
         if test_id in markers:
-            gating = tolerances(kept.id, session, markers[test_id])
-            count += len(gating.keys() & kept.metrics.keys())
-    return max(count, 1)
+            yield kept, markers[test_id]
 
 
 def too_coarse(markers: Mapping[str, MarkerSettings], session: EnergySession) -> list[str]:
@@ -180,14 +188,13 @@ def too_coarse(markers: Mapping[str, MarkerSettings], session: EnergySession) ->
         session: With the baselines and tolerances in force.
     """
     found = []
-    for test_id, marker in markers.items():
-        kept = session.store.load(test_id, session.slug)
-        allowed = tolerances(test_id, session, marker)["energy_j"]
-        seen = kept and sight(kept, allowed, session.schedule, session.family)
+    for kept, marker in _selected(markers, session):
+        allowed = tolerances(kept.id, session, marker)[ENERGY]
+        seen = sight(kept, allowed, session.schedule, session.family)
         if seen and seen.last > allowed:
             found.append(
-                f"energy: {test_id}: a tolerance of {allowed:.2%} asks for more than can be seen"
-                f" there: {seen.last:.2%} by {len(kept.accepted) if kept else 0} accepted runs"
+                f"energy: {kept.id}: a tolerance of {allowed:.2%} asks for more than can be seen"
+                f" there: {seen.last:.2%} by {len(kept.accepted)} accepted runs"
             )
     more = f"energy: and {len(found) - NAMED} more; see pytest-energy power"
     return [*found[:NAMED], more] if len(found) > NAMED else found

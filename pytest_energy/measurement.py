@@ -190,6 +190,8 @@ class Past(Record):
     commit: str | None = None
     values: dict[str, float] = Field(default_factory=dict)
     """By metric."""
+    conditions: dict[str, float] = Field(default_factory=dict)
+    """Clocks, temperatures and throttled shares: medians over its rounds."""
 
 
 class Verdict(Record):

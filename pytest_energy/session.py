@@ -28,7 +28,7 @@ from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.revision import Revision, read_revision
 from pytest_energy.savings import saved
-from pytest_energy.settings import Scale, Settings
+from pytest_energy.settings import ENERGY, Scale, Settings
 from pytest_energy.tolerances import TolerancePattern, load_tolerances
 from pytest_energy.uncertainty import TEMPERATURE_LIMIT_C
 from pytest_energy.visits import Visits
@@ -254,4 +254,5 @@ def _in_force(settings: Settings) -> Facts:
         for name, value in vars(settings).items()
         if isinstance(value, str | bool | int | float) and name != "scale"
     }
+    plain |= {"tolerance": settings.tolerance[ENERGY]}
     return plain | {f"threshold.{code}": limit for code, limit in settings.threshold.items()}

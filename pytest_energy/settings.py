@@ -14,6 +14,9 @@ from typing import Any, Literal
 from pytest_energy.errors import UsageError
 
 Scale = Literal["small", "full"]
+ENERGY = "energy_j"
+TOLERANCES: Mapping[str, float] = {ENERGY: 0.05}
+"""Relative changes that are accepted where nobody says otherwise, by metric."""
 
 
 def _positive_int(text: str) -> int:
@@ -42,6 +45,17 @@ def _fraction(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise ValueError
     return value
+
+
+def _tolerances(text: str) -> dict[str, float]:
+    """``0.05`` is the energy's; others by name: ``0.03,latency_s=10%``."""
+    found = dict(TOLERANCES)
+    for item in _names(text):
+        metric, named, fraction = item.rpartition("=")
+        if named and not metric.strip():
+            raise ValueError
+        found[metric.strip() or ENERGY] = _fraction(fraction.strip())
+    return found
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -201,10 +215,13 @@ OPTIONS = (
     ),
     Option(
         "tolerance",
-        _fraction,
-        "a fraction of at least 0 such as 0.05, or 5%",
-        "relative change that is still accepted [0.05]",
-        "FRACTION",
+        _tolerances,
+        "a fraction of at least 0 such as 0.05, or 5%; METRIC=FRACTION, separated by commas, for"
+        " other metrics than the energy",
+        "relative change that is still accepted: of the energy, and of other metrics by name, such"
+        " as 0.05,latency_s=0.1; may be given several times [0.05]",
+        "[METRIC=]FRACTION",
+        repeats=True,
     ),
     Option(
         "strict",
@@ -323,6 +340,10 @@ OPTIONS = (
 )
 
 
+_FRACTION = Option("tolerance", _fraction, "a fraction of at least 0 such as 0.05, or 5%", "")
+"""What the marker takes for one metric."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """The options of a session, as they are in force."""
@@ -334,7 +355,8 @@ class Settings:
     epochs: int | None = None
     max_time: float | None = None
     scale: str = "auto"
-    tolerance: float = 0.05
+    tolerance: Mapping[str, float] = field(default_factory=lambda: TOLERANCES)
+    """By metric."""
     strict: bool = False
     fail_on: tuple[str, ...] = ("regressed",)
     protocol: str = "adaptive"
@@ -422,14 +444,14 @@ def read_marker(keywords: Mapping[str, Any], where: str) -> MarkerSettings:
     tolerances = keywords.get("tolerances", {})
     if not isinstance(tolerances, Mapping):
         raise UsageError(f"{where}: tolerances={tolerances!r}: expected metric names and fractions")
-    options = {option.attribute: option for option in OPTIONS}
+    options = {option.attribute: option for option in OPTIONS} | {"tolerance": _FRACTION}
     checked = {
         name: options[name].read(str(value), f"{where}: @pytest.mark.energy: {name}")
         for name, value in keywords.items()
         if name != "tolerances"
     }
     by_metric = {
-        metric: options["tolerance"].read(str(value), f"{where}: tolerances[{metric!r}]")
+        metric: _FRACTION.read(str(value), f"{where}: tolerances[{metric!r}]")
         for metric, value in tolerances.items()
     }
     return MarkerSettings(**checked, tolerances=by_metric)

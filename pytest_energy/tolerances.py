@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_energy.errors import FileFormatError
+from pytest_energy.settings import ENERGY
 
 TABLE: Final = ("tool", "pytest-energy", "tolerances")
-ENERGY: Final = "energy_j"
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ def _is_fraction(value: Any) -> bool:
 
 
 def tolerances_of(
-    test_id: str, default: float, table: tuple[TolerancePattern, ...]
+    test_id: str, default: Mapping[str, float], table: tuple[TolerancePattern, ...]
 ) -> dict[str, float]:
-    """What the table says of a test, above the default for its energy."""
-    found = {ENERGY: default}
+    """What the table says of a test, above the default for any."""
+    found = dict(default)
     for entry in table:
         if entry.matches(test_id):
             found |= entry.tolerances

@@ -37,6 +37,8 @@ from pytest_energy.statistics import COVERAGE, combine, expand
 
 ENERGY: Final = "energy_j"
 PRIOR: Final = Prior()
+OWN: Final = Prior(0.0)
+"""For metrics that no round tells of, such as an accuracy: they scatter as accepted runs did."""
 ENOUGH_RUNS: Final = 8
 """Below this many accepted runs a verdict says that the scatter between runs is assumed."""
 BOARD_GAIN: Final = 0.05
@@ -113,28 +115,45 @@ def judge(
     """
     differences = _differences(measured, kept, environment)
     comparison = _Comparison(measured, kept, facts, environment, tolerances, rule, differences)
-    metrics = [found for name in _names(measured, kept, tolerances) if (found := comparison(name))]
+    metrics = [comparison(name) for name in _names(measured, kept, facts, tolerances)]
     return Verdict(
         outcome=worst(metric for metric in metrics if metric.tolerance is not None),
         metrics=metrics,
-        differences=differences,
+        differences=[*differences, *_uncounted(measured, facts)],
         context=compare_facts(kept.context, environment.context, "context") if kept else [],
         cause=likely_cause(metrics),
         notes=comparison.notes(),
-        history=[Past(commit=one.commit, values=one.values) for one in kept.accepted]
-        if kept
-        else [],
+        history=[
+            Past(commit=one.commit, values=one.values, conditions=one.conditions)
+            for one in (kept.accepted if kept else ())
+        ],
     )
 
 
 def _names(
-    measured: Measurement, kept: Baseline | None, tolerances: Mapping[str, float]
+    measured: Measurement,
+    kept: Baseline | None,
+    facts: Baseline | None,
+    tolerances: Mapping[str, float],
 ) -> list[str]:
-    """The energy first, then what is measured, then what only the baseline has, each sorted."""
+    """The energy first, then what is measured, then what only a baseline has, each sorted."""
     found = {name for name, quantity in measured.metrics.items() if not quantity.exact}
     exact = measured.metrics.keys() - found
-    lost = (kept.metrics.keys() & tolerances.keys()) - measured.metrics.keys() if kept else set()
+    known = (kept.metrics.keys() & tolerances.keys()) if kept else set()
+    known |= facts.metrics.keys() if facts else set()
+    lost = known - measured.metrics.keys()
     return [ENERGY, *sorted(found - {ENERGY}), *sorted(exact), *sorted(lost - {ENERGY})]
+
+
+def _uncounted(measured: Measurement, facts: Baseline | None) -> list[Difference]:
+    """Facts that were counted once and are no more: their gate must not go off in silence."""
+    if facts is None:
+        return []
+    return [
+        Difference(name=f"facts.{name}", before=before.value, after=None)
+        for name, before in sorted(facts.metrics.items())
+        if name not in measured.metrics
+    ]
 
 
 def worst(gated: Iterable[MetricVerdict]) -> Outcome:
@@ -197,10 +216,11 @@ class _Comparison:
     rule: Rule
     differences: Sequence[Difference]
 
-    def __call__(self, metric: str) -> MetricVerdict | None:
+    def __call__(self, metric: str) -> MetricVerdict:
         quantity = self.measured.metrics.get(metric)
         if quantity is None:
-            return self._absent(metric)
+            uncounted = self.facts is not None and metric in self.facts.metrics
+            return self._uncounted(metric) if uncounted else self._absent(metric)
         if quantity.exact:
             return self._exact(metric, quantity)
         return self._noisy(metric, quantity)
@@ -217,6 +237,17 @@ class _Comparison:
             tolerance=self.tolerances.get(metric, 0.0 if metric == ENERGY else None),
             baseline=kept.value if kept else None,
             unit=kept.unit if kept else "",
+        )
+
+    def _uncounted(self, metric: str) -> MetricVerdict:
+        assert self.facts is not None
+        before = self.facts.metrics[metric]
+        return self._verdict(
+            metric,
+            Outcome.INCOMPARABLE,
+            baseline=before.value,
+            unit=before.unit,
+            tolerance=self.tolerances.get(metric, 0.0),
         )
 
     def _exact(self, metric: str, quantity: Quantity) -> MetricVerdict:
@@ -276,14 +307,18 @@ class _Comparison:
         visits = len({measured.visit for measured in self.measured.rounds}) or 1
         gain = BOARD_GAIN * math.sqrt(2 / 3) if self._other_board() else 0.0
         seen = visit_level(self.measured, metric)
-        scatter = learn_scatter([*kept.levels(metric), seen], PRIOR)
+        scatter = learn_scatter([*kept.levels(metric), seen], self._prior(metric))
         extra = gain if metric in OF_THE_SENSOR else 0.0
         return relative_change(estimate_of(quantity), old, scatter, visits, extra)
+
+    def _prior(self, metric: str) -> Prior:
+        certain = self.measured.metrics[metric].uncertainty is None
+        return OWN if certain and metric not in OF_THE_SENSOR | {"latency_s"} else PRIOR
 
     def _level(self, metric: str, old: Sequence[Estimate]) -> dict[str, float]:
         """The baseline's value and its uncertainty, scatter between runs included."""
         assert self.kept is not None
-        scatter = learn_scatter(self.kept.levels(metric), PRIOR)
+        scatter = learn_scatter(self.kept.levels(metric), self._prior(metric))
         value = math.exp(statistics.fmean(math.log(run.value) for run in old))
         within = combine(run.relative / len(old) for run in old)
         standard = combine((scatter.relative / math.sqrt(len(old)), within))

@@ -30,8 +30,10 @@ def load(**texts: str) -> Settings:
     ("name", "text", "value"),
     [
         ("passes", "500", 500),
-        ("tolerance", "0.03", 0.03),
-        ("tolerance", "3%", 0.03),
+        ("tolerance", "0.03", {"energy_j": 0.03}),
+        ("tolerance", "3%", {"energy_j": 0.03}),
+        ("tolerance", "latency_s=0.1", {"energy_j": 0.05, "latency_s": 0.1}),
+        ("tolerance", "3%, accuracy = 1%", {"energy_j": 0.03, "accuracy": 0.01}),
         ("max_time", "2.5", 2.5),
         ("devices", "0, 2", ("0", "2")),
         ("scale", "full", "full"),
@@ -52,6 +54,8 @@ def test_an_option_is_read(name: str, text: str, value: object) -> None:
     ("name", "text"),
     [
         ("tolerance", "abc"),
+        ("tolerance", "=0.1"),
+        ("tolerance", "latency_s"),
         ("tolerance", "-0.1"),
         ("tolerance", "nan"),
         ("passes", "0"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.errors import FileFormatError
+from pytest_energy.settings import TOLERANCES
 from pytest_energy.tolerances import load_tolerances, tolerances_of
 
 TABLE = """
@@ -41,7 +42,7 @@ def test_the_last_match_of_a_metric_wins(
 ) -> None:
     """Patterns add up; brackets in a pattern are brackets in the id."""
     table = load_tolerances(written(tmp_path, TABLE))
-    assert tolerances_of(test_id, 0.05, table) == expected
+    assert tolerances_of(test_id, TOLERANCES, table) == expected
 
 
 @pytest.mark.parametrize("text", ["", "[tool.other]\nx = 1\n"])
@@ -49,7 +50,7 @@ def test_without_a_table_the_default_holds(tmp_path: Path, text: str) -> None:
     """No table, or no file, is no fault."""
     assert load_tolerances(written(tmp_path, text)) == ()
     assert load_tolerances(tmp_path / "missing.toml") == ()
-    assert tolerances_of("a.py::test_b", 0.05, ()) == {"energy_j": 0.05}
+    assert tolerances_of("a.py::test_b", TOLERANCES, ()) == {"energy_j": 0.05}
 
 
 def test_every_fault_of_the_table_is_named(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pytest_energy.measurement import (
     Reason,
     ReasonCode,
     Result,
+    Round,
     Verdict,
     facts_workload,
     workload_hash,
@@ -243,6 +244,43 @@ def test_what_comes_of_joules_is_as_uncertain_between_boards(metric: str) -> Non
     assert between.high > same.high + 0.05
 
 
+def test_a_fact_that_is_counted_no_more_is_told() -> None:
+    """The gate of the FLOPs does not go off in silence, whether or not joules are measured."""
+    counted = {"flops": flops(8e9), "params": Quantity(value=1e6, unit="1", exact=True)}
+    facts = kept(
+        metrics=counted, accepted=[], workload_hash=workload_hash(facts_workload(WORKLOAD))
+    )
+    for status in ("measured", "unmeasured"):
+        metrics = {"params": Quantity(value=1e6, unit="1", exact=True)}
+        metrics |= {"energy_j": joules(1.0)} if status == "measured" else {}
+        found = judge(measured(status=status, metrics=metrics), ENOUGH, facts, HERE, TOLERANCES)
+        assert found.outcome is Outcome.INCOMPARABLE
+        assert [(one.name, one.before, one.after) for one in found.differences] == [
+            ("facts.flops", 8e9, None)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ([0.95], 0.945, Outcome.UNCHANGED),
+        ([0.95], 0.93, Outcome.REGRESSED),
+        ([0.95, 0.92, 0.97, 0.94], 0.93, Outcome.INCONCLUSIVE),
+        ([0.95], 0.98, Outcome.IMPROVED),
+    ],
+)
+def test_an_own_metric_scatters_as_accepted_runs_did(
+    before: list[float], now: float, expected: Outcome
+) -> None:
+    """An accuracy states no uncertainty: it counts as it is, until accepted runs differ."""
+    baseline = kept(metrics={"accuracy": Quantity(value=before[-1], unit="1")}).model_copy(
+        update={"accepted": [AcceptedRun(values={"accuracy": value}) for value in before]}
+    )
+    metrics = {"accuracy": Quantity(value=now, unit="1")}
+    found = judge(measured(metrics=metrics), baseline, None, HERE, {"accuracy": 0.01})
+    assert {one.metric: one.outcome for one in found.metrics}["accuracy"] is expected
+
+
 def test_another_board_widens_the_interval() -> None:
     """Two boards of one model read differently, so that a rise between them is undecided."""
     here = HERE.model_copy(update={"context": {"board": ["b"]}})
@@ -351,3 +389,29 @@ def test_the_failure_text_tells_what_why_and_what_to_do() -> None:
         "  measure again:  pytest t.py::test_a --energy",
         "  accept it:      pytest t.py::test_a --energy --energy-update",
     ]
+
+
+def test_the_failure_text_tells_clocks_and_temperatures_before_and_now() -> None:
+    """Medians over the rounds, beside those of the newest accepted run; throttling, too."""
+    old = {"gpu0.temperature_c": 61.0, "gpu0.clock_mhz": 1980.0}
+    before = kept(accepted=[AcceptedRun(values={"energy_j": 1.0}, rounds=3, conditions=old)])
+    now = {"gpu0.temperature_c": 83.0, "gpu0.clock_mhz": 1980.0, "gpu0.throttled.thermal": 0.2}
+    rounds = [Round(start=0, duration_s=1, passes=1, energy_j=1.2, conditions=now)] * 3
+    found = measured(metrics={"energy_j": joules(1.2)}, rounds=rounds)
+    text = explain(Result.of(found, judge(found, before, None, HERE, TOLERANCES)))
+    assert (
+        "\n  while measuring: gpu0 clock_mhz 1980, gpu0 temperature_c 61 → 83,"
+        " gpu0 throttled thermal 0.2\n"
+    ) in text
+
+
+def test_the_failure_text_names_what_regressed() -> None:
+    """Where only the FLOPs have risen, the headline says so."""
+    facts = kept(
+        metrics={"flops": flops(100.0)},
+        accepted=[],
+        workload_hash=workload_hash(facts_workload(WORKLOAD)),
+    )
+    now = measured(status="unmeasured", metrics={"flops": flops(112.0)})
+    text = explain(Result.of(now, judge(now, None, facts, HERE, TOLERANCES)))
+    assert text.startswith("t.py::test_a: FLOPs regressed\n")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pytest_energy.baseline import Baseline, extended, facts_of
 from pytest_energy.measurement import Outcome, Result, Run
 from pytest_energy.report.summary import NOTHING_COMPARED, Headline, counts, headline
-from pytest_energy.settings import Settings
+from pytest_energy.settings import TOLERANCES
 from pytest_energy.verdict import ENERGY, judge
 
 OPEN = frozenset({Outcome.NEW, Outcome.UNMEASURED})
@@ -74,7 +74,7 @@ def _tolerances(result: Result, run: Run) -> dict[str, float]:
         one.metric: one.tolerance for one in result.verdict.metrics if one.tolerance is not None
     }
     usual = run.run.settings.get("tolerance")
-    return {ENERGY: usual if isinstance(usual, float) else Settings.tolerance, **told}
+    return {**TOLERANCES, **({ENERGY: usual} if isinstance(usual, float) else {}), **told}
 
 
 def _as_baselines(older: Result, run: Run) -> tuple[Baseline | None, Baseline | None]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from pytest_energy.baseline import conditions
 from pytest_energy.measurement import MetricVerdict, Outcome, Result
 from pytest_energy.report import format
 from pytest_energy.report.metrics import metric
 from pytest_energy.report.sentences import difference, rerun_command, test_id
 
-SHOWN = ("temperature_c", "clock_mhz", "throttled")
-"""Conditions of the rounds that may explain a change."""
 COULD_NOT = (Outcome.INVALID, Outcome.UNMEASURED)
 
 
@@ -24,7 +23,20 @@ def _headline(result: Result) -> str:
     outcome = result.verdict.outcome
     if outcome in COULD_NOT:
         return f"could not measure {result.id}: {outcome}"
-    return f"{result.id}: energy {outcome}" if outcome != "new" else f"{result.id}: no baseline"
+    if outcome is Outcome.NEW:
+        return f"{result.id}: no baseline"
+    return f"{result.id}: {_what(result)} {outcome}"
+
+
+def _what(result: Result) -> str:
+    """The gated metrics that the outcome comes from."""
+    names = [
+        found.metric
+        for found in result.verdict.metrics
+        if found.tolerance is not None and found.outcome is result.verdict.outcome
+    ]
+    labels = [metric(name).label for name in names]
+    return ", ".join(label.lower() if label.istitle() else label for label in labels) or "energy"
 
 
 def _lines(result: Result) -> Iterator[str]:
@@ -41,8 +53,8 @@ def _lines(result: Result) -> Iterator[str]:
     if verdict.context:
         changed = ", ".join(difference(one) for one in verdict.context)
         yield f"changed since the baseline: {changed}"
-    if conditions := _conditions(result):
-        yield f"while measuring: {conditions}"
+    if told := _conditions(result):
+        yield f"while measuring: {told}"
     yield from verdict.notes
     yield f"measure again:  {rerun_command(result)}"
     if verdict.outcome not in COULD_NOT:
@@ -62,13 +74,11 @@ def _metric(found: MetricVerdict, result: Result) -> str:
 
 
 def _conditions(result: Result) -> str:
-    """The range of each telling condition over the rounds: ``gpu0 temperature_c 61 to 64``."""
-    names = sorted({name for one in result.rounds for name in one.conditions})
+    """Medians over the rounds, the baseline's before: ``gpu0 temperature_c 61 → 64``."""
+    before = result.verdict.history[-1].conditions if result.verdict.history else {}
     told = []
-    for name in names:
-        channel, _, kind = name.rpartition(".")
-        if kind in SHOWN:
-            seen = [one.conditions[name] for one in result.rounds if name in one.conditions]
-            low, high = f"{min(seen):.4g}", f"{max(seen):.4g}"
-            told.append(f"{channel} {kind} {low if low == high else f'{low} to {high}'}".strip())
+    for name, value in conditions(result.rounds).items():
+        now, then = f"{value:.4g}", f"{before.get(name, value):.4g}"
+        change = now if now == then else f"{then} → {now}"
+        told.append(f"{name.replace('.', ' ')} {change}")
     return ", ".join(told)

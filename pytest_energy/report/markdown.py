@@ -39,7 +39,7 @@ EXPLANATIONS = 20
 """How many benchmarks of an outcome are explained; beyond that nobody reads on."""
 NEXT_STEP = {
     Outcome.NEW: "Accept them as baselines with `--energy-update=new`, then commit the files.",
-    Outcome.INCONCLUSIVE: "More rounds decide them: `--energy-rounds=10`.",
+    Outcome.INCONCLUSIVE: "Which changes these can see, and what it takes: `pytest-energy power`.",
     Outcome.REGRESSED: "Accept a rise that is meant to be with `--energy-update`.",
 }
 
