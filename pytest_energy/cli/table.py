@@ -24,18 +24,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--paper", choices=PAPERS, required=True, help="whose tables")
     parser.add_argument("--format", choices=("markdown", "csv"), default="markdown")
+    parser.add_argument(
+        "--hourly-intensity",
+        type=Path,
+        metavar="FILE",
+        help="CSV of hour (0 to 23) and g_per_kwh: adds training at low-carbon hours to paper e",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="instead of standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, fill, print."""
+    from pytest_energy.errors import UsageError
     from pytest_energy.files import write_atomically
     from pytest_energy.measurement import load_run
     from pytest_energy.tables import tables_of
+    from pytest_energy.tables.hours import read_hours
+    from pytest_energy.tables.paper_e import low_carbon
     from pytest_energy.tables.render import render_csv, render_markdown
 
     results = [result for path in arguments.results for result in load_run(path).benchmarks]
     tables = tables_of(arguments.paper, results)
+    if arguments.hourly_intensity:
+        if arguments.paper != "e":
+            raise UsageError(f"--hourly-intensity is for --paper e, not {arguments.paper}")
+        tables += (low_carbon(results, read_hours(arguments.hourly_intensity)),)
     text = render_csv(tables) if arguments.format == "csv" else render_markdown(tables)
     if arguments.output:
         write_atomically(arguments.output, text)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import fmean
 
+from pytest_energy.carbon import co2_g, given_intensity
 from pytest_energy.measurement import Result
-from pytest_energy.tables.layout import Column, Figure, Row, Table, fill, metric, paper_rows
+from pytest_energy.tables.hours import best_begin, mean_from
+from pytest_energy.tables.layout import Column, Figure, Read, Row, Table, fill, metric, paper_rows
 
 MODELS = {"ResNet-18": "resnet18_cifar", "EfficientNet-B0": "efficientnet_b0"}
 NEXT = {"mixed precision": "amp", "pruning": "pruning", "quantisation": "quantisation"}
@@ -13,18 +16,6 @@ NEXT = {"mixed precision": "amp", "pruning": "pruning", "quantisation": "quantis
 
 def tables(results: Sequence[Result]) -> tuple[Table, ...]:
     """The comparison of training, and the proposals as inference of ResNet-18."""
-    where = {"paper": "e", "kind": "training"}
-    training = [
-        Row(
-            line["model"],
-            {**where, "technique": "baseline", "model": MODELS[line["model"]]},
-            line,
-        )
-        for line in paper_rows("e_comparison.csv")
-    ]
-    training.append(
-        Row("ResNet-18, mixed precision", {**where, "technique": "amp", "model": "resnet18_cifar"})
-    )
     inference = [
         Row(
             f"{model}, {label}",
@@ -36,9 +27,85 @@ def tables(results: Sequence[Result]) -> tuple[Table, ...]:
         )
     ]
     return (
-        fill("Paper E: 20 epochs of training", "model", training, TRAINING, results),
-        fill("Paper E: what it would try next", "model", inference, INFERENCE, results),
+        fill("Paper E: 20 epochs of training", "model", _trainings(), TRAINING, results),
+        fill("Paper E: what it would try next", "model", inference, INFERENCE, results, (HOURS,)),
     )
+
+
+def low_carbon(results: Sequence[Result], hours: Sequence[float]) -> Table:
+    """The last proposal: the same training at the hours whose electricity emits least.
+
+    Args:
+        results: The benchmarks of a run.
+        hours: Carbon intensity of the 24 hours of a day, in g/kWh.
+    """
+
+    def at_best(figure: Callable[[float, int], float]) -> Read:
+        """A figure from the hours that a training lasts, and the hour it best begins at."""
+
+        def read(result: Result) -> Figure:
+            lasting = _minutes(result)
+            if not lasting.value:
+                return lasting
+            duration_h = lasting.value / 60
+            return Figure(figure(duration_h, best_begin(duration_h, hours)))
+
+        return read
+
+    mean = fmean(hours)
+    columns = (
+        Column("energy kWh", metric("total_energy_j", 1 / 3.6e6)),
+        Column("hours", _hours),
+        Column("CO₂ kg at any hour", _co2_kg(lambda _: Figure(mean))),
+        Column("best begun at", at_best(lambda _, begin: begin), form=".0f"),
+        Column("CO₂ kg then", _co2_kg(at_best(lambda h, begin: mean_from(begin, h, hours)))),
+        Column("change %", at_best(lambda h, begin: 100 * (mean_from(begin, h, hours) / mean - 1))),
+    )
+    title = "Paper E: training at low-carbon hours"
+    return fill(title, "model", _trainings(), columns, results, (EVEN,))
+
+
+HOURS = (
+    "Training at low-carbon hours is the training above at another time: --hourly-intensity FILE "
+    "adds its table."
+)
+EVEN = (
+    "Measured joules, spread evenly over the full schedule, times the carbon intensity given for "
+    "each hour of a day; at any hour is the mean of the day."
+)
+
+
+def _trainings() -> list[Row]:
+    where = {"paper": "e", "kind": "training"}
+    rows = [
+        Row(
+            line["model"],
+            {**where, "technique": "baseline", "model": MODELS[line["model"]]},
+            line,
+        )
+        for line in paper_rows("e_comparison.csv")
+    ]
+    rows.append(
+        Row("ResNet-18, mixed precision", {**where, "technique": "amp", "model": "resnet18_cifar"})
+    )
+    return rows
+
+
+def _co2_kg(intensity: Read) -> Read:
+    """CO₂ of the full schedule at an intensity in g/kWh."""
+
+    def read(result: Result) -> Figure:
+        energy, grams = metric("total_energy_j")(result), intensity(result)
+        if energy.value is None or grams.value is None:
+            return energy if energy.value is None else grams
+        return Figure(co2_g(energy.value, given_intensity(grams.value)) / 1e3)
+
+    return read
+
+
+def _hours(result: Result) -> Figure:
+    minutes = _minutes(result)
+    return minutes if minutes.value is None else Figure(minutes.value / 60)
 
 
 def _minutes(result: Result) -> Figure:

@@ -6,11 +6,15 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_energy.cli import main
+from pytest_energy.errors import FileFormatError
 from pytest_energy.measurement import (
     Environment,
     Kind,
@@ -26,8 +30,10 @@ from pytest_energy.measurement import (
     save_run,
 )
 from pytest_energy.tables import PAPERS, tables_of
+from pytest_energy.tables.hours import best_begin, mean_from, read_hours
 from pytest_energy.tables.layout import Cell, Table, paper_rows
 from pytest_energy.tables.paper_c import METHODS
+from pytest_energy.tables.paper_e import low_carbon
 from pytest_energy.tables.ranks import agreement, architecture_effect, data_effect
 
 
@@ -225,6 +231,42 @@ def test_paper_d_answers_its_statements_by_ratios() -> None:
     assert cell(table, label, "ours").text == "-40%"
 
 
+def hours_file(folder: Path, hours: Mapping[int, float]) -> Path:
+    """A file of a day's carbon intensities."""
+    path = folder / "hours.csv"
+    lines = (f"{hour},{grams}" for hour, grams in hours.items())
+    path.write_text("\n".join(("hour,g_per_kwh", *lines)))
+    return path
+
+
+def test_training_at_low_carbon_hours_is_the_same_joules_at_another_time(tmp_path: Path) -> None:
+    """2 kWh in 90 minutes from 3 o'clock: an hour at 100 and half an hour at 250 g/kWh, 0.3 kg."""
+    hours = dict.fromkeys(range(24), 400.0) | {3: 100.0, 4: 250.0}
+    facts = {"paper": "e", "technique": "baseline", "model": "resnet18_cifar", "epochs": 20}
+    one = result("training", facts, {"total_energy_j": 7.2e6, "latency_s": 270.0})
+    table = low_carbon([one], read_hours(hours_file(tmp_path, hours)))
+    assert cell(table, "ResNet-18", "best begun at").text == "3"
+    assert cell(table, "ResNet-18", "CO₂ kg then").text == "0.3"
+    mean_g = sum(hours.values()) / 24
+    assert cell(table, "ResNet-18", "CO₂ kg at any hour").text == f"{2 * mean_g / 1e3:.4g}"
+    assert cell(table, "EfficientNet-B0", "CO₂ kg then").text == "not run"
+
+
+@given(st.lists(st.floats(0, 1000), min_size=24, max_size=24), st.floats(0.01, 500))
+def test_the_best_hours_are_no_worse_than_any(hours: list[float], duration_h: float) -> None:
+    """Whatever the day, the begin that is chosen emits no more than the mean over all begins."""
+    means = [mean_from(begin, duration_h, hours) for begin in range(24)]
+    assert mean_from(best_begin(duration_h, hours), duration_h, hours) == min(means)
+    assert fmean(means) == pytest.approx(fmean(hours))
+
+
+def test_hours_that_are_missing_or_no_numbers_are_named(tmp_path: Path) -> None:
+    """A file with a negative hour and without the last one is refused for both."""
+    path = hours_file(tmp_path, {hour: -1.0 if hour == 5 else 1.0 for hour in range(23)})
+    with pytest.raises(FileFormatError, match=r"23 lines, not 24; hour 5: .*; hour 23: "):
+        read_hours(path)
+
+
 def test_groups_that_differ_are_told_apart() -> None:
     """Three architectures of three runs each, in perfect order, differ significantly."""
     values = [
@@ -308,6 +350,17 @@ def test_the_command_writes_a_file(results_file: Path, tmp_path: Path) -> None:
     output = tmp_path / "tables.md"
     assert main(["table", str(results_file), "--paper", "a", "--output", str(output)]) == 0
     assert output.read_text("utf-8").startswith("## Paper A")
+
+
+def test_the_command_adds_low_carbon_hours_to_paper_e(
+    results_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--hourly-intensity adds a table to paper E, and is refused for another paper."""
+    hours = str(hours_file(tmp_path, dict.fromkeys(range(24), 300.0)))
+    asked = ["table", str(results_file), "--hourly-intensity", hours, "--paper"]
+    assert main([*asked, "e"]) == 0
+    assert "## Paper E: training at low-carbon hours" in capsys.readouterr().out
+    assert main([*asked, "c"]) == 2
 
 
 def test_a_file_that_is_no_results_file_is_refused(
