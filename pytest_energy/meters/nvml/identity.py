@@ -10,12 +10,16 @@ import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings witho
 from pytest_energy.measurement import Environment, Facts, Scalar
 from pytest_energy.meters.nvml.library import ask
 from pytest_energy.meters.nvml.selection import Device
-from pytest_energy.meters.nvml.sensors import Snapshot, take_snapshot
+from pytest_energy.meters.nvml.sensors import Snapshot
 
 
-def describe(devices: Sequence[Device]) -> Environment:
-    """Identity and context of the devices; what the driver does not tell is left out."""
-    snapshots = [take_snapshot(device) for device in devices]
+def describe(devices: Sequence[Device], snapshots: Sequence[Snapshot]) -> Environment:
+    """Identity and context of the devices; what the driver does not tell is left out.
+
+    Args:
+        devices: What is measured.
+        snapshots: The state of each of them.
+    """
     identity: Facts = {
         "device": _common([device.candidate.name for device in devices]),
         "device_count": len(devices),

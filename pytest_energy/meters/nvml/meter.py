@@ -167,7 +167,8 @@ class NvmlMeter:
         self._phases = Phases()
         sources = instruments.sources
         self._period_s = max(source.period_s for source in sources)
-        self.environment: Environment = describe(devices)
+        self._opened = {device.channel: take_snapshot(device) for device in devices}
+        self.environment: Environment = describe(devices, list(self._opened.values()))
         self.channels = tuple(device.channel for device in devices)
         self.idle_power_w: Mapping[str, Quantity] = {
             channel: power for source in sources for channel, power in source.idle_power_w.items()
@@ -317,6 +318,7 @@ class NvmlMeter:
                 known.append(
                     validity.Evidence(
                         channel,
+                        self._opened[channel],
                         first,
                         second,
                         duration_s,

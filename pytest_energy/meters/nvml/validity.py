@@ -26,6 +26,8 @@ class Evidence:
     """What is known of one device over one window."""
 
     channel: str
+    opened: Snapshot
+    """When the meter was opened: what the identity was taken from."""
     before: Snapshot
     after: Snapshot
     duration_s: float
@@ -87,20 +89,23 @@ def _throttling(evidence: Evidence, most: float) -> Iterator[Remark]:
 
 
 def _changes(evidence: Evidence, limit: Mapping[ReasonCode, float]) -> Iterator[Remark]:
-    before, after = evidence.before, evidence.after
+    """What differs from the identity and the context that the results are kept under."""
+    seen = (evidence.opened, evidence.before, evidence.after)
     pairs = (
-        (ReasonCode.POWER_LIMIT_CHANGED, "power limit", before.power_limit_w, after.power_limit_w),
+        (ReasonCode.POWER_LIMIT_CHANGED, "power limit", "W", [s.power_limit_w for s in seen]),
         (
             ReasonCode.CLOCKS_CHANGED,
             "applications clock",
-            before.applications_clock_mhz,
-            after.applications_clock_mhz,
+            "MHz",
+            [s.applications_clock_mhz for s in seen],
         ),
     )
-    for code, what, old, new in pairs:
-        if old and new is not None and abs(new - old) / old > limit[code]:
-            unit = "W" if code is ReasonCode.POWER_LIMIT_CHANGED else "MHz"
-            yield code, f"{what} changed during the window: {old:g} → {new:g} {unit}", True
+    for code, what, unit, values in pairs:
+        known = [value for value in values if value is not None]
+        if any(abs(value - known[0]) > limit[code] * known[0] for value in known):
+            listed = " → ".join(f"{value:g}" for value in known)
+            message = f"{what} changed since the meter was opened, at the edges: {listed} {unit}"
+            yield code, message, True
 
 
 def _implausibility(evidence: Evidence, most: float) -> Iterator[Remark]:

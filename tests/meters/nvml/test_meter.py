@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pynvml
 import pytest
@@ -17,7 +18,7 @@ from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.statistics import combine, expand
-from pytest_energy.testing import SimulatedNvml
+from pytest_energy.testing import PROFILES, SimulatedNvml
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 WINDOW_S = 0.05
@@ -190,11 +191,18 @@ def cap(machine: SimulatedNvml, after_calls: int) -> None:
     machine.configure(power_limit_mw=70_000)
 
 
+def reclock(machine: SimulatedNvml, after_calls: int) -> None:
+    """Somebody sets another applications clock."""
+    machine.configure(max_clock_mhz=[1000] * 4)
+
+
 def mend(machine: SimulatedNvml) -> None:
     """Undo every fault."""
     machine.recover()
     machine.stop_throttling()
-    machine.configure(power_limit_mw=75_000, process_count=0)
+    machine.configure(
+        power_limit_mw=75_000, process_count=0, max_clock_mhz=PROFILES["turing"].max_clock_mhz
+    )
 
 
 LOST, FAILED = ReasonCode.DEVICE_LOST, ReasonCode.METER_FAILED
@@ -208,7 +216,8 @@ FAULTS: dict[Callable[[SimulatedNvml, int], None], tuple[ReasonCode | None, ...]
     reset: (None, None, ReasonCode.COUNTER_RESET, ReasonCode.COUNTER_RESET, None),
     intrude: (*[ReasonCode.CONTENDED] * 4, None),
     overheat: (*[ReasonCode.THROTTLED] * 4, None),
-    cap: (None, None, *[ReasonCode.POWER_LIMIT_CHANGED] * 2, None),
+    cap: (*[ReasonCode.POWER_LIMIT_CHANGED] * 4, None),
+    reclock: (*[ReasonCode.CLOCKS_CHANGED] * 4, None),
 }
 
 
@@ -253,6 +262,35 @@ def test_more_power_than_the_limit_is_not_believed(quick: tuple[SimulatedNvml, M
     with machine.load(150.0):
         time.sleep(WINDOW_S)
     assert fatal_codes(meter.end(edge)) == {ReasonCode.IMPLAUSIBLE_POWER}
+
+
+@pytest.mark.parametrize(("capability", "fatal"), [((7, 5), True), ((9, 0), False)])
+def test_counter_and_power_samples_that_differ_are_told(
+    capability: tuple[int, int], fatal: bool
+) -> None:
+    """A counter that sees the troughs of a load only; fatal where the samples see the whole."""
+    sensed_s = 0.05
+    card = replace(
+        PROFILES["turing"],
+        compute_capability=capability,
+        counter_window_s=0.002,  # the last fifth of each tick
+        power_update_s=sensed_s,
+        instant_window_s=sensed_s,
+        sample_count=200,
+    )
+    with SimulatedNvml(card) as machine:
+        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+        edge = meter.begin()
+        tick_s = card.counter_tick_s or 0.0
+        into_s = (machine.now_s() - card.counter_phase_s) % tick_s
+        with machine.pulsed_load(60.0, 20.0, tick_s, 0.5, into_s):
+            time.sleep(22 * sensed_s)
+        reading = meter.end(edge)
+        meter.close()
+    (reason,) = [r for r in reading.reasons if r.code is ReasonCode.SENSOR_DISAGREEMENT]
+    assert reason.fatal == fatal
+    assert reading.valid == (not fatal)
+    assert "counter says" in reason.message
 
 
 def test_running_at_the_power_limit_is_told_and_valid(quick: tuple[SimulatedNvml, Meter]) -> None:
