@@ -44,7 +44,7 @@ def build_findings(run: Run, drawers: Sequence[Drawer]) -> list[Finding]:
                 "benchmarks that the card slowed down"),
         Finding("Contended", _with(run.benchmarks, ReasonCode.CONTENDED),
                 "benchmarks that shared the device"),
-        Finding("Mean power above the limit", _above_limit(run),
+        Finding("Mean power above the limit", _with(run.benchmarks, ReasonCode.IMPLAUSIBLE_POWER),
                 "benchmarks whose joules imply more than the card may draw"),
     ]  # fmt: skip
 
@@ -74,16 +74,6 @@ def _with(results: Sequence[Result], code: ReasonCode) -> str:
         return MISSING
     number = sum(code in {reason.code for reason in result.reasons} for result in results)
     return f"{number} of {len(results)}"
-
-
-def _above_limit(run: Run) -> str:
-    limit = run.environment.identity.get("power_limit_w")
-    limits = limit if isinstance(limit, list) else [limit]
-    known = [one for one in limits if isinstance(one, int | float)]
-    powers = [one.metrics["power_w"].value for one in run.benchmarks if "power_w" in one.metrics]
-    if not known or not powers:
-        return MISSING
-    return f"{sum(power > sum(known) for power in powers)} of {len(powers)}"
 
 
 def build_remarks(run: Run) -> list[Remark]:

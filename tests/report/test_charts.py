@@ -374,14 +374,18 @@ def test_quality_counts_benchmarks_by_reason() -> None:
     assert [(one.code, one.count, one.fatal) for one in page.remarks] == [("throttled", 1, 1)]
 
 
-def test_implied_power_above_the_limit_is_flagged() -> None:
-    """Joules over seconds that no card may draw are counted."""
-    run = example_run(MODELS[:1], ("baseline",))
-    first = run.benchmarks[0]
-    power = first.metrics["power_w"].model_copy(update={"value": 900.0})
-    hot = first.model_copy(update={"metrics": {**first.metrics, "power_w": power}})
-    findings = {one.name: one.value for one in build_page(run_of([hot])).findings}
-    assert findings["Mean power above the limit"] == "1 of 1"
+def test_implied_power_above_the_limit_is_counted_by_its_reason() -> None:
+    """Invalid benchmarks have no power of their own left, and two cards draw more than one may."""
+    run = example_run(MODELS[:2], ("baseline",))
+    first, second = run.benchmarks
+    reason = Reason(code=ReasonCode.IMPLAUSIBLE_POWER, message="mean power 900 W")
+    joules = {"energy_j", "net_energy_j", "power_w"}
+    left = {name: value for name, value in first.metrics.items() if name not in joules}
+    hot = first.model_copy(update={"metrics": left, "reasons": [reason], "status": "invalid"})
+    power = second.metrics["power_w"].model_copy(update={"value": 1000.0})
+    both = second.model_copy(update={"metrics": {**second.metrics, "power_w": power}})
+    findings = {one.name: one.value for one in build_page(run_of([hot, both])).findings}
+    assert findings["Mean power above the limit"] == "1 of 2"
 
 
 def test_better_than_the_reference_is_bold_and_the_best_is_starred() -> None:
