@@ -63,8 +63,7 @@ def refusal(measured: Measurement) -> str | None:
 
 def machine_of(result: Result, run: Run) -> str:
     """The folder of the machine that a result was measured on."""
-    identity = run.environment.identity if result.identity is None else result.identity
-    return slug_of(identity)
+    return slug_of(result.measured_in(run.environment).identity)
 
 
 def wanted(run: Run, store: BaselineStore, update: str = "all", pattern: str = "*") -> list[Result]:

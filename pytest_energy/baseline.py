@@ -265,10 +265,11 @@ def extended(
         for name, found in result.metrics.items()
         if not found.exact and name not in NOT_KEPT
     }
+    machine = result.measured_in(environment)
     return _baseline(
         result,
-        identity=environment.identity if result.identity is None else result.identity,
-        context=environment.context,
+        identity=machine.identity,
+        context=machine.context,
         meter=result.meter and MeterInfo.model_validate(meter_facts(result.meter)),
         metrics={name: rounded(quantity) for name, quantity in measured.items()},
         accepted=_history(result, measured, commit, older),

@@ -229,10 +229,19 @@ class Measurement(Record):
     trace: list[Trace] | None = None
     identity: dict[str, Scalar | list[Scalar]] | None = None
     """Where it differs from the run's: an xdist worker's device, a merged shard's machine."""
+    context: dict[str, Scalar | list[Scalar]] | None = None
+    """Where it differs from the run's: the board, say, that this one was measured on."""
     file: str | None = None
     """Test file, relative to the root folder."""
     line: int | None = None
     """Line of the test function, from 1."""
+
+    def measured_in(self, environment: Environment) -> Environment:
+        """The machine it was measured on: that of its run, unless it has facts of its own."""
+        return Environment(
+            identity=environment.identity if self.identity is None else self.identity,
+            context=environment.context if self.context is None else self.context,
+        )
 
     @property
     def energy(self) -> Quantity | None:

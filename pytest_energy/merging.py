@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pytest_energy.errors import EnergyError
-from pytest_energy.measurement import Facts, Result, Run
-from pytest_energy.spool import combine
+from pytest_energy.measurement import Result, Run
+from pytest_energy.spool import combine, located
 
 
 @dataclass
@@ -45,7 +45,7 @@ def merge(runs: Sequence[Run], names: Sequence[str], *, keep: str | None = None)
     merged = combine(bare, names)
     results: dict[tuple[str, str], Result] = {}
     for run, key, result in _keyed(ordered):
-        results.setdefault(key, _located(result, run, merged))
+        results.setdefault(key, located(result, run, merged.environment))
     return merged.model_copy(
         update={
             "benchmarks": sorted(results.values(), key=_place),
@@ -60,16 +60,12 @@ def merge(runs: Sequence[Run], names: Sequence[str], *, keep: str | None = None)
     )
 
 
-def identity_of(result: Result, run: Run) -> Facts:
-    """The machine a result was measured on."""
-    return run.environment.identity if result.identity is None else result.identity
-
-
 def _keyed(runs: Sequence[Run]) -> list[tuple[Run, tuple[str, str], Result]]:
     return [
-        (run, (result.id, json.dumps(identity_of(result, run), sort_keys=True)), result)
+        (run, (result.id, json.dumps(identity, sort_keys=True)), result)
         for run in runs
         for result in run.benchmarks
+        for identity in [result.measured_in(run.environment).identity]
     ]
 
 
@@ -92,12 +88,6 @@ def _twice(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
         for (test_id, _), found in where.items()
         if len(found) > 1
     ]
-
-
-def _located(result: Result, run: Run, merged: Run) -> Result:
-    identity = identity_of(result, run)
-    own = None if identity == merged.environment.identity else identity
-    return result.model_copy(update={"identity": own})
 
 
 def _place(result: Result) -> tuple[str, int, str]:

@@ -46,10 +46,13 @@ def combine(runs: Sequence[Run], names: Sequence[str], killed: Sequence[str] = (
         names: What the workers are called, in the same order.
         killed: Those that ended before they had finished.
     """
-    first = runs[0]
     energy_j = None if killed else _energy_j(runs)  # what a killed one spent nobody knows
+    environment = Environment(
+        identity=runs[0].environment.identity,
+        context=_common([run.environment.context for run in runs]),
+    )
     results, twice = _distinct(
-        [_located(result, run, first) for run in runs for result in run.benchmarks]
+        [located(result, run, environment) for run in runs for result in run.benchmarks]
     )
     notes = [note for run in runs for note in run.run.notes]
     if len(runs) > 1:
@@ -60,10 +63,7 @@ def combine(runs: Sequence[Run], names: Sequence[str], killed: Sequence[str] = (
         notes.append(f"measured by several workers, the first one kept: {', '.join(twice)}")
     return Run(
         created=min(run.created for run in runs),
-        environment=Environment(
-            identity=first.environment.identity,
-            context=_common([run.environment.context for run in runs]),
-        ),
+        environment=environment,
         run=_info(runs, names, list(dict.fromkeys(notes)), energy_j),
         benchmarks=sorted(results, key=_place),
     )
@@ -109,12 +109,15 @@ def _energy_j(runs: Sequence[Run]) -> float | None:
     return total
 
 
-def _located(result: Result, run: Run, first: Run) -> Result:
-    """``result`` with its machine's identity where that is not the whole run's."""
-    identity = run.environment.identity
-    if result.identity is not None or identity == first.environment.identity:
-        return result
-    return result.model_copy(update={"identity": identity})
+def located(result: Result, run: Run, environment: Environment) -> Result:
+    """``result`` of ``run`` with its machine's facts where they are not those of all."""
+    own = result.measured_in(run.environment)
+    return result.model_copy(
+        update={
+            "identity": None if own.identity == environment.identity else own.identity,
+            "context": None if own.context == environment.context else own.context,
+        }
+    )
 
 
 def _distinct(results: Sequence[Result]) -> tuple[list[Result], list[str]]:

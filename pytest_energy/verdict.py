@@ -108,11 +108,12 @@ def judge(
         measured: What was measured now.
         kept: The machine's baseline, or another machine's, which is then incomparable.
         facts: The baseline of what holds on any machine.
-        environment: Where it was measured.
+        environment: That of its run.
         tolerances: The relative change that is accepted, by metric. The metrics named here gate,
             and so do exact ones, at zero unless named; others are told without gating.
         rule: How sure a verdict must be.
     """
+    environment = measured.measured_in(environment)
     differences = _differences(measured, kept, environment)
     comparison = _Comparison(measured, kept, facts, environment, tolerances, rule, differences)
     metrics = [comparison(name) for name in _names(measured, kept, facts, tolerances)]
@@ -196,8 +197,7 @@ def _differences(
 ) -> list[Difference]:
     if kept is None:
         return []
-    here = environment.identity if measured.identity is None else measured.identity
-    found = compare_facts(kept.identity, here, "identity")
+    found = compare_facts(kept.identity, environment.identity, "identity")
     found += compare_facts(kept.workload, measured.workload, "workload")
     if kept.meter and measured.meter:
         found += compare_facts(meter_facts(kept.meter), meter_facts(measured.meter), "meter")

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from pytest_energy.acceptance import accept
+from pytest_energy.baseline import BaselineStore
 from pytest_energy.cli import main
-from pytest_energy.measurement import load_run, save_run
+from pytest_energy.measurement import Environment, load_run, save_run
 from pytest_energy.merging import MergeConflictError, merge
-from tests.gate_data import A100, H200, result, run_of
+from pytest_energy.verdict import judge
+from tests.gate_data import A100, H200, measurement, result, run_of
 
 
 def test_shards_become_one_run() -> None:
@@ -25,6 +28,44 @@ def test_one_benchmark_of_two_machines_is_kept_twice() -> None:
     merged = merge([run_of(result()), run_of(result(), environment=A100)], ["h200", "a100"])
     assert [one.identity for one in merged.benchmarks] == [None, A100.identity]
     assert merged.environment.identity == H200.identity
+
+
+def test_baselines_of_merged_results_are_of_the_card_that_measured_each(tmp_path: Path) -> None:
+    """Equal joules on the same card are unchanged; of another card the gate says so."""
+    cards = {
+        test_id: Environment(identity=H200.identity, context={"board": [board], "torch": "2.10"})
+        for test_id, board in (("t.py::a", "aaa"), ("t.py::b", "bbb"))
+    }
+    shards = [run_of(result(1, test_id), environment=card) for test_id, card in cards.items()]
+    store = BaselineStore(tmp_path)
+    merged = merge(shards, ["1", "2"])
+    accept(merged, merged.benchmarks, store)
+    (slug,) = store.slugs()
+    for test_id, card in cards.items():
+        kept = store.load(test_id, slug)
+        assert kept is not None
+        assert kept.context == card.context
+        here, there = (
+            judge(measurement(1, test_id), kept, None, where, {"energy_j": 0.05})
+            for where in (card, merged.environment)
+        )
+        assert not any("another board" in note for note in here.notes)
+        assert any("another board" in note for note in there.notes)
+
+
+def test_merged_results_may_be_merged_again() -> None:
+    """Each keeps the card that measured it."""
+    runs = [
+        run_of(
+            result(1, f"t.py::{board}"), environment=H200.model_copy(update={"context": context})
+        )
+        for board in ("a", "b", "c")
+        for context in [{"board": [board]}]
+    ]
+    twice = merge([merge(runs[:2], ["a", "b"]), runs[2]], ["ab", "c"])
+    assert twice.environment.context == {"board": ["a", "b", "c"]}
+    found = [one.measured_in(twice.environment).context for one in twice.benchmarks]
+    assert found == [{"board": [board]} for board in ("a", "b", "c")]
 
 
 def test_the_same_benchmark_twice_is_a_conflict() -> None:

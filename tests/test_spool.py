@@ -78,6 +78,13 @@ def test_result_of_another_card_keeps_its_identity():
     assert [one.identity for one in combined.benchmarks] == [None, {"device": "NVIDIA A100"}]
 
 
+def test_result_keeps_the_board_of_its_worker():
+    """Where workers had a card each, a result says which one measured it."""
+    combined = combine([run("a"), run("b", board="b1")], ["gw0", "gw1"])
+    found = [one.measured_in(combined.environment).context["board"] for one in combined.benchmarks]
+    assert found == [["b0"], ["b1"]]
+
+
 def test_context_tells_all_boards():
     """What differs between workers is listed, what is common is told once."""
     combined = combine([run(), run(board="b1")], ["gw0", "gw1"])

@@ -92,7 +92,7 @@ def _earlier(older: Run, result: Result, run: Run, metric: str) -> _Point | None
 
 
 def _machine(result: Result, run: Run) -> Facts:
-    return run.environment.identity if result.identity is None else result.identity
+    return result.measured_in(run.environment).identity
 
 
 def _point(run: Run, found: Quantity) -> _Point:
