@@ -7,6 +7,7 @@ twice from one machine, or that files are of different commits, is a conflict.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -51,6 +52,7 @@ def merge(runs: Sequence[Run], names: Sequence[str], *, keep: str | None = None)
             "benchmarks": sorted(results.values(), key=_place),
             "run": merged.run.model_copy(
                 update={
+                    "energy_j": _spent_j(runs),
                     "duration_s": sum(run.run.duration_s for run in runs),
                     "complete": all(run.run.complete for run in runs),
                     "notes": [*_notes(runs), f"merged from {', '.join(names)}", *found],
@@ -58,6 +60,12 @@ def merge(runs: Sequence[Run], names: Sequence[str], *, keep: str | None = None)
             ),
         }
     )
+
+
+def _spent_j(runs: Sequence[Run]) -> float | None:
+    """What all spent together: each shard has its own time, also where they share a card."""
+    known = [run.run.energy_j for run in runs if run.run.energy_j is not None]
+    return math.fsum(known) if len(known) == len(runs) else None
 
 
 def _keyed(runs: Sequence[Run]) -> list[tuple[Run, tuple[str, str], Result]]:

@@ -17,8 +17,11 @@ from tests.gate_data import A100, H200, measurement, result, run_of
 
 def test_shards_become_one_run() -> None:
     """Benchmarks of both are kept; joules and seconds add up."""
-    merged = merge([run_of(result(1, "t.py::a")), run_of(result(2, "t.py::b"))], ["1", "2"])
+    first, second = run_of(result(1, "t.py::a")), run_of(result(2, "t.py::b"))
+    second = second.model_copy(update={"run": second.run.model_copy(update={"energy_j": 200.0})})
+    merged = merge([first, second], ["1", "2"])
     assert [one.id for one in merged.benchmarks] == ["t.py::a", "t.py::b"]
+    assert merged.run.energy_j == 300.0
     assert merged.run.duration_s == 20.0
     assert merged.run.notes[-1] == "merged from 1, 2"
 
