@@ -41,6 +41,7 @@ CATALOGUE: Final = (
     Metric("trainable_params", "Trainable", "less", "trainable parameters", shown=False),
     Metric("macs", "MACs", "less", "multiply-adds of the stated input"),
     Metric("flops", "FLOPs", "less", "2 × MACs, of the stated input"),
+    Metric("pass_flops", "FLOPs a pass", "less", "of the whole batch as it ran", shown=False),
     Metric("j_per_gflop", "J/GFLOP", "less", "energy a pass / FLOPs a pass"),
     Metric("peak_memory_bytes", "Peak memory", "less", shown=False),
     Metric("accuracy", "Accuracy", "more"),
@@ -68,18 +69,38 @@ def present(results: Iterable[Result]) -> tuple[Metric, ...]:
 
 def values(result: Result) -> dict[str, Quantity]:
     """The metrics of a result, with those that follow from others."""
-    derived = _joules_per_gflop(result)
-    return {**result.metrics, **({"j_per_gflop": derived} if derived else {})}
+    flops = _flops_a_pass(result)
+    if flops is None:
+        return dict(result.metrics)
+    return {**result.metrics, "pass_flops": flops, **_joules_per_gflop(result, flops)}
 
 
-def _joules_per_gflop(result: Result) -> Quantity | None:
-    """Only of inference: a training epoch runs the stated input an unstated number of times."""
-    energy, flops = result.metrics.get("energy_j"), result.metrics.get("flops")
-    if result.kind != "inference" or energy is None or flops is None or flops.value <= 0:
+def _flops_a_pass(result: Result) -> Quantity | None:
+    """FLOPs of what ran, or ``None`` where they were counted on an input of another shape.
+
+    Only of inference: a training epoch runs the stated input an unstated number of times. Where
+    the workload has ``facts_input_shape``, they were counted on one sample, else on the batch.
+    """
+    flops, workload = result.metrics.get("flops"), result.workload
+    if result.kind != "inference" or flops is None or flops.value <= 0:
         return None
+    counted_on = workload.get("facts_input_shape")
+    if counted_on is None:
+        return flops
+    samples = workload.get("batch_size")
+    if counted_on != workload.get("input_shape") or not isinstance(samples, int):
+        return None
+    return flops.model_copy(update={"value": flops.value * samples})
+
+
+def _joules_per_gflop(result: Result, flops: Quantity) -> dict[str, Quantity]:
+    energy = result.metrics.get("energy_j")
+    if energy is None:
+        return {}
     gflop = flops.value / GIGA
     uncertainty = None if energy.uncertainty is None else energy.uncertainty / gflop
-    return Quantity(value=energy.value / gflop, uncertainty=uncertainty, unit="J/GFLOP")
+    per_gflop = Quantity(value=energy.value / gflop, uncertainty=uncertainty, unit="J/GFLOP")
+    return {"j_per_gflop": per_gflop}
 
 
 def direction(name: str, results: Iterable[Result]) -> Better | None:

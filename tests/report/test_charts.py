@@ -412,3 +412,40 @@ def test_joules_per_gflop_follow_from_both(energy_j: float, flops: float) -> Non
     cell = rows_of(run_of([first.model_copy(update={"metrics": metrics})]))[0].cells["j_per_gflop"]
     assert cell.value == pytest.approx(energy_j / flops * 1e9)
     assert cell.uncertainty == pytest.approx(energy_j / flops * 1e7)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "ran_on", "per_gflop"),
+    [(1, [3, 224, 224], 0.5), (4, [3, 224, 224], 0.125), (1, [3, 32, 32], None)],
+)
+def test_facts_of_one_sample_count_once_a_sample(
+    batch_size: int, ran_on: list[int], per_gflop: float | None
+) -> None:
+    """FLOPs that were counted on one image are a batch's times its size, none of another shape."""
+    first = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
+    told = {"facts_input_shape": [3, 224, 224], "input_shape": ran_on, "batch_size": batch_size}
+    metrics = {
+        "energy_j": first.metrics["energy_j"].model_copy(update={"value": 1.0}),
+        "flops": first.metrics["flops"].model_copy(update={"value": 2e9}),
+    }
+    result = first.model_copy(update={"workload": told, "metrics": metrics})
+    cell = rows_of(run_of([result]))[0].cells.get("j_per_gflop")
+    assert (cell and cell.value) == per_gflop
+
+
+def test_energy_a_pass_is_drawn_against_the_flops_of_that_pass() -> None:
+    """A batch of eight is at eight times the FLOPs that were counted on one image."""
+    run = example_run(MODELS[:1], ("baseline",), batch_sizes=(1, 8))
+    one_image = run.benchmarks[0].metrics["flops"]
+    results = [
+        one.model_copy(
+            update={
+                "metrics": {**one.metrics, "flops": one_image},
+                "workload": {**one.workload, "facts_input_shape": [3, 224, 224]},
+            }
+        )
+        for one in run.benchmarks
+    ]
+    figure = next(one for one in scatters(results) if one.preset.title == "Energy against FLOPs")
+    drawn = [point.row.known()[figure.preset.x].value for point in figure.points]
+    assert drawn == [one_image.value, 8 * one_image.value]

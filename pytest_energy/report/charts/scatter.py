@@ -34,7 +34,8 @@ class Preset:
 
 PRESETS: Final = (
     Preset("Energy against latency", "latency_s", "energy_j"),
-    Preset("Energy against FLOPs", "flops", "energy_j"),
+    Preset("Energy against FLOPs", "pass_flops", "energy_j"),
+    Preset("Training energy against FLOPs", "flops", "energy_j", ("training",)),
     Preset("Latency against parameters", "params", "latency_s"),
     *(
         preset
