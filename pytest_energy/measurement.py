@@ -44,6 +44,7 @@ class ReasonCode(StrEnum):
     NO_PERMISSION = "no-permission"
     WINDOW_TOO_SHORT = "window-too-short"
     CONTENDED = "contended"
+    PROCESSES_UNKNOWN = "processes-unknown"
     THROTTLED = "throttled"
     POWER_LIMIT_CHANGED = "power-limit-changed"
     CLOCKS_CHANGED = "clocks-changed"

@@ -42,7 +42,7 @@ def build_findings(run: Run, drawers: Sequence[Drawer]) -> list[Finding]:
                 "median and largest, relative, 95 %"),
         Finding("Throttled", _with(run.benchmarks, ReasonCode.THROTTLED),
                 "benchmarks that the card slowed down"),
-        Finding("Contended", _with(run.benchmarks, ReasonCode.CONTENDED),
+        Finding("Contended", _contended(run.benchmarks),
                 "benchmarks that shared the device"),
         Finding("Mean power above the limit", _with(run.benchmarks, ReasonCode.IMPLAUSIBLE_POWER),
                 "benchmarks whose joules imply more than the card may draw"),
@@ -72,8 +72,17 @@ def _uncertainty(results: Sequence[Result]) -> str:
 def _with(results: Sequence[Result], code: ReasonCode) -> str:
     if not any(result.rounds for result in results):
         return MISSING
-    number = sum(code in {reason.code for reason in result.reasons} for result in results)
-    return f"{number} of {len(results)}"
+    return f"{_number(results, code)} of {len(results)}"
+
+
+def _number(results: Sequence[Result], code: ReasonCode) -> int:
+    return sum(code in {reason.code for reason in result.reasons} for result in results)
+
+
+def _contended(results: Sequence[Result]) -> str:
+    told = _with(results, ReasonCode.CONTENDED)
+    unknown = _number(results, ReasonCode.PROCESSES_UNKNOWN)
+    return f"{told}, not known of {unknown}" if unknown else told
 
 
 def build_remarks(run: Run) -> list[Remark]:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 
+import pynvml
 import pytest
 
 from pytest_energy.cli import main
@@ -76,6 +77,17 @@ def test_the_same_as_json() -> None:
     assert meter["idle_power"]["gpu0"]["value"] == pytest.approx(20.0, rel=0.05)
     assert meter["dominant"] == "edges"
     assert 0 < meter["window_for_aim_s"] < 2
+
+
+def test_a_driver_that_tells_no_processes_is_remarked_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody can tell then whether the device is used by others."""
+    only_nvml(monkeypatch)
+    with SimulatedNvml("turing") as machine:
+        machine.fail("nvmlDeviceGetComputeRunningProcesses", pynvml.NVML_ERROR_NO_PERMISSION)
+        assert main(["doctor"]) == 0
+    assert "remark: gpu0: the driver does not tell which processes" in capsys.readouterr().out
 
 
 def test_a_busy_gpu_is_told_at_once(

@@ -374,6 +374,15 @@ def test_quality_counts_benchmarks_by_reason() -> None:
     assert [(one.code, one.count, one.fatal) for one in page.remarks] == [("throttled", 1, 1)]
 
 
+def test_benchmarks_that_nobody_knows_to_be_alone_are_told() -> None:
+    """Where the driver tells no processes, that none was contended is not claimed."""
+    run = example_run(MODELS[:2], ("baseline",))
+    reason = Reason(code=ReasonCode.PROCESSES_UNKNOWN, message="gpu0: not told", fatal=False)
+    results = [run.benchmarks[0].model_copy(update={"reasons": [reason]}), run.benchmarks[1]]
+    findings = {one.name: one.value for one in build_page(run_of(results)).findings}
+    assert findings["Contended"] == "0 of 2, not known of 1"
+
+
 def test_implied_power_above_the_limit_is_counted_by_its_reason() -> None:
     """Invalid benchmarks have no power of their own left, and two cards draw more than one may."""
     run = example_run(MODELS[:2], ("baseline",))

@@ -45,7 +45,7 @@ class Snapshot:
     throttled_s: dict[str, float]
     """Seconds for which the device has been held back since the driver was loaded, by cause."""
     processes: frozenset[int] | None
-    """The processes that have a context on the device."""
+    """The processes that have a context on the device; see :func:`processes_on`."""
 
 
 def counter_of(device: Device) -> Callable[[], float] | None:
@@ -112,13 +112,12 @@ def take_snapshot(device: Device) -> Snapshot:
 
 
 def processes_on(device: Device) -> frozenset[int] | None:
-    """The processes that compute or draw on a device; ``None`` where the driver does not tell."""
-    lists = [
-        ask(pynvml.nvmlDeviceGetComputeRunningProcesses, device.handle),
-        ask(pynvml.nvmlDeviceGetGraphicsRunningProcesses, device.handle),
-    ]
-    known = [processes for processes in lists if processes is not None]
-    return frozenset(int(p.pid) for listed in known for p in listed) if known else None
+    """The processes on a device; ``None`` where the driver does not tell which compute on it."""
+    computing = ask(pynvml.nvmlDeviceGetComputeRunningProcesses, device.handle)
+    drawing = ask(pynvml.nvmlDeviceGetGraphicsRunningProcesses, device.handle)
+    if computing is None:
+        return None
+    return frozenset(int(process.pid) for process in (*computing, *(drawing or ())))
 
 
 def _old_throttles(board: Handle) -> dict[str, float]:

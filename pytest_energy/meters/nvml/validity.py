@@ -63,8 +63,11 @@ def _remarks(evidence: Evidence, limit: Mapping[ReasonCode, float]) -> Iterator[
 
 
 def _contention(evidence: Evidence, most: float) -> Iterator[Remark]:
-    seen = (evidence.before.processes or frozenset()) | (evidence.after.processes or frozenset())
-    foreign = sorted(others(seen))
+    before, after = evidence.before.processes, evidence.after.processes
+    if before is None or after is None:
+        message = "the driver does not tell which processes use the device: others go unnoticed"
+        yield ReasonCode.PROCESSES_UNKNOWN, message, False
+    foreign = sorted(others((before or frozenset()) | (after or frozenset())))
     if len(foreign) > most:
         listed = ", ".join(str(pid) for pid in foreign)
         yield ReasonCode.CONTENDED, f"processes of others on the device: {listed}", True

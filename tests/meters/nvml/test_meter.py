@@ -255,6 +255,20 @@ def test_every_fault_at_every_moment_has_its_outcome_and_the_session_goes_on(
     assert_true(following, true_j)
 
 
+@pytest.mark.parametrize("code", [pynvml.NVML_ERROR_NO_PERMISSION, pynvml.NVML_ERROR_NOT_SUPPORTED])
+def test_processes_that_are_not_told_are_not_taken_for_none(
+    quick: tuple[SimulatedNvml, Meter], code: int
+) -> None:
+    """Others would go unnoticed: the window is valid, with the remark that nobody can tell."""
+    machine, meter = quick
+    machine.fail("nvmlDeviceGetComputeRunningProcesses", code)
+    machine.add_process(4_000_000)
+    reading, _ = run_window(machine, meter)
+    mend(machine)
+    assert reading.valid
+    assert [reason.code for reason in reading.reasons] == [ReasonCode.PROCESSES_UNKNOWN]
+
+
 def test_more_power_than_the_limit_is_not_believed(quick: tuple[SimulatedNvml, Meter]) -> None:
     """A mean power of twice the limit is implausible."""
     machine, meter = quick
