@@ -98,9 +98,7 @@ class Ticker:
 
     def time_by(self, first: Tick, last: Tick, period_s: float) -> None:
         """Take the period for known, as measured between two ticks."""
-        self._first, self.period_s = first, period_s
-        span_s = last.time_s - first.time_s
-        self.drift = combine((uniform(first.width_s), uniform(last.width_s))) / span_s
+        self._first, self.period_s, self.drift = first, period_s, _drift(first, last)
 
     def _sharpen(self, tick: Tick) -> None:
         """Measure the period over all of the session: its error is common to all windows."""
@@ -109,8 +107,8 @@ class Ticker:
         span_s = tick.time_s - self._first.time_s
         if 2 * self.drift * span_s > self.period_s / SURE:
             self._first = tick
-        elif (ticks := round(span_s / self.period_s)) > 0:
-            self.time_by(self._first, tick, span_s / ticks)
+        elif span_s > self.period_s / 2 and _drift(self._first, tick) < self.drift:
+            self.time_by(self._first, tick, span_s / round(span_s / self.period_s))
 
     def _look(self) -> float:
         """Read; keep the value and the time just before, and return the time just after."""
@@ -149,6 +147,12 @@ class Ticker:
         if math.isinf(self._guard_s):
             return max(FINEST_READ_S, (self.period_s or 0.1) / 100)
         return max(FINEST_READ_S, self._guard_s / 8)
+
+
+def _drift(first: Tick, last: Tick) -> float:
+    """Relative standard uncertainty of the time between two ticks."""
+    moments_s = combine((uniform(first.width_s), uniform(last.width_s)))
+    return moments_s / (last.time_s - first.time_s)
 
 
 def next_ticks(tickers: Sequence[Ticker]) -> dict[str, Tick | SensorError]:
