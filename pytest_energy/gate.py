@@ -152,7 +152,7 @@ def _settled(verdict: Verdict, visits: list[Measurement], session: EnergySession
     if len(visits) == 1:
         return verdict
     rounds = sum(len(visit.rounds) for visit in visits)
-    note = f"measured again after the others: {len(visits)} visits, {rounds} rounds together"
+    note = f"measured again: {len(visits)} visits, {rounds} rounds together"
     return verdict.model_copy(update={"notes": [note, *verdict.notes]})
 
 

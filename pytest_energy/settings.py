@@ -278,7 +278,7 @@ OPTIONS = (
     Option(
         "update",
         _choice("new", "improved", "all", "none"),
-        "new, improved, all or none",
+        "new, improved, all or none; before a path write --energy-update=all",
         "accept results as baselines: all measured ones, or only new or improved ones",
         "WHICH",
         const="all",

@@ -66,7 +66,7 @@ def _failure(failing: Sequence[Result], run: Run) -> str:
     regressed = [result for result in failing if result.verdict.outcome is Outcome.REGRESSED]
     deciding = [one for one in map(deciding_metric, regressed) if one]
     if len(deciding) == len(failing) and all(one.metric in ENERGY for one in deciding):
-        uses = "uses" if total == 1 else "use"
+        uses = "uses" if len(failing) == 1 else "use"
         return (
             f"{_of(len(failing), total)} {uses} more energy than the baseline {_beyond(deciding)}."
         )

@@ -27,7 +27,7 @@ def strict_run() -> Run:
     [
         (
             example_run(MODELS[:2]),
-            "Gate failed: 1 of 12 benchmarks use more energy than the baseline beyond 5 %.",
+            "Gate failed: 1 of 12 benchmarks uses more energy than the baseline beyond 5 %.",
         ),
         (
             example_run(MODELS[:1], ("baseline", "blurpool")),

@@ -43,7 +43,7 @@ def test_opening_lines_tell_the_verdict(make_run, make_result):
     """The first lines say whether the gate failed, the counts, the device and the commit."""
     text = render_markdown(make_run(make_result(Outcome.REGRESSED), make_result(id="a.py::test_b")))
     assert text.splitlines()[:3] == [
-        "## ✗ Gate failed: 1 of 2 benchmarks use more energy than the baseline beyond 5 %.",
+        "## ✗ Gate failed: 1 of 2 benchmarks uses more energy than the baseline beyond 5 %.",
         "",
         "▲ 1 regressed · = 1 unchanged",
     ]

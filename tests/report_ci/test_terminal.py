@@ -70,7 +70,7 @@ def test_regression_is_the_last_section(make_run, make_result):
         f"  → measure it again: pytest '{id}' --energy",
         "  → meant to be so? accept it: the same with --energy-update",
         "",
-        "✗ Gate failed: 1 of 2 benchmarks use more energy than the baseline beyond 5 %.",
+        "✗ Gate failed: 1 of 2 benchmarks uses more energy than the baseline beyond 5 %.",
     ]
 
 
