@@ -20,6 +20,8 @@ from pytest_energy.protocol import Finished
 from pytest_energy.uncertainty import TEMPERATURE_LIMIT_C, summarize, temperature_drift
 
 JOULES_PER_KWH = 3.6e6
+SCORES = {"miou": "miou/kWh", "map": "map/kWh", "accuracy": "1/kWh"}
+"""What a Score is of, and its unit: a task's own score before an accuracy beside it."""
 PER = {"inference": "pass", "training": "epoch", "call": "call", "window": "window"}
 """What a round's passes are called in units, by kind."""
 
@@ -131,8 +133,9 @@ def training_metrics(
 
     Returns:
         The evaluation; ``total_energy_j``, joules scaled to the full schedule; and
-        ``score_per_kwh``, accuracy / kWh of the epochs that led to it, the warm-up counted with
-        the mean of the measured ones. Source of Score: Xu et al. 2023, arXiv 2302.00967.
+        ``score_per_kwh``, the first of ``SCORES`` / kWh of the epochs that led to it, the warm-up
+        counted with the mean of the measured ones; its unit says which. Source of Score: Xu et al.
+        2023, arXiv 2302.00967.
     """
     metrics = {name: Quantity(value=value, unit="1") for name, value in evaluated.items()}
     energy = measured.energy
@@ -140,10 +143,10 @@ def training_metrics(
         return metrics
     if scale_to is not None:
         metrics["total_energy_j"] = scaled(energy, scale_to, "J")
-    accuracy = evaluated.get("accuracy")
-    if accuracy is not None and energy.value > 0:
+    score = next((name for name in SCORES if name in evaluated), None)
+    if score is not None and energy.value > 0:
         spent_kwh = energy.value * epochs_run / JOULES_PER_KWH
-        metrics["score_per_kwh"] = Quantity(value=accuracy / spent_kwh, unit="1/kWh")
+        metrics["score_per_kwh"] = Quantity(value=evaluated[score] / spent_kwh, unit=SCORES[score])
     return metrics
 
 

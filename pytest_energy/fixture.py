@@ -109,7 +109,7 @@ class Energy:
             epochs: Epochs to measure, each a window; the command line and the marker win.
             scale_to: Epochs of the full schedule; gives ``total_energy_j``.
             evaluate: Called after the last epoch, outside every window: an accuracy between 0 and
-                1, or metrics by name. With an accuracy, Score = accuracy / kWh is recorded.
+                1, or metrics by name. Score is ``miou``, else ``map``, else ``accuracy`` / kWh.
             model: For parameters, MACs and FLOPs.
             input_shape: Shape of one sample, for MACs and FLOPs.
             batch_size: Samples a step, recorded.

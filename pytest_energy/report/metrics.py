@@ -47,7 +47,7 @@ CATALOGUE: Final = (
     Metric("accuracy", "Accuracy", "more"),
     Metric("miou", "mIoU", "more", "mean intersection over union"),
     Metric("map", "mAP", "more", "mean average precision"),
-    Metric("score_per_kwh", "Score", "more", "accuracy / energy in kWh"),
+    Metric("score_per_kwh", "Score", "more", "accuracy, mIoU or mAP / energy in kWh"),
     Metric("co2_g", "CO₂", "less", "see Method for the factor"),
 )
 SCORES: Final = ("accuracy", "miou", "map")

@@ -131,6 +131,30 @@ def test_it(energy):
     assert metrics["top5"]["value"] == 0.99
 
 
+@pytest.mark.parametrize(
+    ("evaluated", "score", "unit"),
+    [
+        ({"accuracy": 0.9, "miou": 0.3}, 0.3, "miou/kWh"),
+        ({"map": 0.2, "map50": 0.4}, 0.2, "map/kWh"),
+        ({"accuracy": 0.9, "train_accuracy": 1.0}, 0.9, "1/kWh"),
+    ],
+)
+def test_the_score_is_that_of_the_task(
+    project: Project, evaluated: dict[str, float], score: float, unit: str
+) -> None:
+    """Segmentation and detection have a Score by what their papers print, and its unit says so."""
+    project.write(
+        f"""
+def test_it(energy):
+    energy.training(lambda: work(36), epochs=1, evaluate=lambda: {evaluated!r})
+"""
+    )
+    project.run().assert_outcomes(passed=1)
+    # two epochs of 1 Wh led to it
+    found = project.benchmark()["metrics"]["score_per_kwh"]
+    assert (found["value"], found["unit"]) == (pytest.approx(score / 0.002), unit)
+
+
 def test_a_model_is_measured_with_its_facts(project: Project) -> None:
     """Parameters, MACs and FLOPs of the stated input come with the joules a pass."""
     project.write(
