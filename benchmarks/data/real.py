@@ -167,12 +167,15 @@ SOURCES = {
         _mnist,
     ),
     "cifar10": Source(
-        ("cifar-10-batches-py",),
+        tuple(
+            f"cifar-10-batches-py/{name}"
+            for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+        ),
         "Unpack cifar-10-python.tar.gz there (cs.toronto.edu/~kriz/cifar.html).",
         _cifar10,
     ),
     "cifar100": Source(
-        ("cifar-100-python",),
+        ("cifar-100-python/train", "cifar-100-python/test"),
         "Unpack cifar-100-python.tar.gz there (cs.toronto.edu/~kriz/cifar.html).",
         _cifar100,
     ),

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Literal
+from typing import Final, Literal
 
 from pytest_energy.measurement import Result, Scalar
 
@@ -31,6 +31,8 @@ class Figure:
     """Why ``value`` is ``None``."""
 
 
+RANDOM: Final = "random"
+"""What a benchmark of inference ran on: paper C's protocol, and so no departure from a data set."""
 Read = Callable[[Result], Figure]
 
 
@@ -198,7 +200,7 @@ def is_as_good(figure: Figure, baseline: Figure | None, better: Better | None) -
 
 def _best(figures: Iterable[Figure], better: Better | None) -> float | None:
     values = [figure.value for figure in figures if figure.value is not None]
-    if better is None or len(values) < 2:
+    if better is None or len(set(values)) < 2:  # nothing to be the best of
         return None
     return max(values) if better == "higher" else min(values)
 
@@ -216,9 +218,17 @@ def departures(results: Sequence[Result]) -> tuple[str, ...]:
             "Parameters, MACs and FLOPs are those of the paper's input."
         )
     twins = {(str(w["small_model"]), str(w.get("model"))) for w in small if "small_model" in w}
-    notes += [f"Trained {ran} in place of {named}." for ran, named in sorted(twins)]
+    notes += [
+        f"To a target, {ran} was trained in place of {named}." for ran, named in sorted(twins)
+    ]
     pairs = {(str(r.workload.get("dataset")), str(r.workload.get("data"))) for r in results}
-    notes += [f"Ran on {ran}, not on {named}." for named, ran in sorted(pairs) if ran != named]
+    if any(ran == RANDOM for _, ran in pairs):
+        notes.append("Inference ran on random images.")
+    notes += [
+        f"Ran on {ran}, not on {named}."
+        for named, ran in sorted(pairs)
+        if ran not in (named, RANDOM)
+    ]
     cut = sorted(filter(None, map(_cut_short, results)))
     if cut:
         parts = ", ".join(dict.fromkeys(f"{run:g} of {all_:g}" for all_, run in cut))

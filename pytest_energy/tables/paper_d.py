@@ -9,6 +9,7 @@ from pytest_energy.tables.layout import (
     Cell,
     Column,
     Figure,
+    Read,
     Row,
     Table,
     Where,
@@ -25,14 +26,25 @@ YOLOS = ("n", "s", "m", "l", "x")
 TRAINING = {"paper": "d", "kind": "training", "technique": "baseline", "sweep": None}
 CAPS_W = (250, 200, 150, 100)
 
+
+def _score(name: str, task: str) -> Read:
+    """Read the score of a task, which other tasks do not have."""
+    read = metric(name)
+
+    def of_task(result: Result) -> Figure:
+        return read(result) if result.workload.get("task") == task else Figure(missing="–")
+
+    return of_task
+
+
 ENERGY = metric("total_energy_j")
 COLUMNS = (
     Column("params M", metric("params", 1e-6)),
     Column("FLOPs G", metric("flops", 1e-9)),
     Column("training energy MJ", metric("total_energy_j", 1e-6), {"kind": "training"}),
     Column("inference energy J", metric("energy_j"), {"kind": "inference"}),
-    Column("accuracy", metric("accuracy"), {"kind": "training"}),
-    Column("mAP", metric("map"), {"kind": "training"}),
+    Column("accuracy", _score("accuracy", "classification"), {"kind": "training"}),
+    Column("mAP", _score("map", "detection"), {"kind": "training"}),
 )
 YOLO_NOTE = (
     "YOLOv5 is ultralytics' yolov5*.yaml with its anchor-free head: other parameters than the "

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from pytest_energy.tables.layout import Cell, Table
 
-LEGEND = "**Bold**: as good as or better than the baseline. ★: best of the column."
+BOLD = "**Bold**: as good as or better than the baseline."
+STAR = "★: best of the column."
 
 
 def render_markdown(tables: Sequence[Table]) -> str:
@@ -19,8 +20,10 @@ def render_markdown(tables: Sequence[Table]) -> str:
 def _markdown(table: Table) -> str:
     lines = [f"## {table.title}", "", _line(table.headings), _line(["---"] * len(table.headings))]
     lines += [_line([_marked(cell) for cell in row]) for row in table.rows]
-    if any(cell.as_good or cell.best for row in table.rows for cell in row):
-        lines += ["", LEGEND]
+    cells = [cell for row in table.rows for cell in row]
+    marks = ((BOLD, any(c.as_good for c in cells)), (STAR, any(c.best for c in cells)))
+    if used := [legend for legend, shown in marks if shown]:
+        lines += ["", " ".join(used)]
     if table.notes:
         lines += ["", *(f"- {note}" for note in table.notes)]
     return "\n".join(lines) + "\n"

@@ -174,6 +174,49 @@ def test_co2_is_that_of_a_week_of_video_from_joules() -> None:
     assert cell(table, "Baseline", "CIFAR-100 CO₂ kg/week").text == "1814"
 
 
+def test_equal_figures_have_no_best() -> None:
+    """Where all of a column are equal, none is starred."""
+    results = [inference_c(name, energy_j=1.0) for name in ("baseline", "blurpool")]
+    table = tables_of("c", results)[3]
+    assert cell(table, "BlurPool", "CIFAR-100 energy J") == Cell("1", as_good=True, best=False)
+
+
+def test_random_images_are_no_other_data_set() -> None:
+    """Paper C's inference is that of random images: said, but as no departure."""
+    one = inference_c("baseline", energy_j=1.0)
+    changed = one.model_copy(update={"workload": {**one.workload, "data": "random"}})
+    notes = " ".join(tables_of("c", [changed])[3].notes)
+    assert "Inference ran on random images." in notes
+    assert "not on cifar100" not in notes
+
+
+def test_a_smaller_model_in_its_place_is_stated() -> None:
+    """A small run to a target trains another model than the row says; the table tells which."""
+    workload = {"paper": "d", "model": "resnet50", "sweep": "target", "batch": 64}
+    small = {**workload, "small_model": "resnet18", "scale": "small"}
+    told = [
+        " ".join(tables_of("d", [result("call", facts, {"energy_j": 1.0})])[0].notes)
+        for facts in (small, {**small, "scale": "full"})
+    ]
+    assert "resnet18 was trained in place of resnet50" in told[0]
+    assert "resnet18" not in told[1]
+
+
+def test_a_score_of_another_task_is_not_called_missing() -> None:
+    """A classifier has no mean average precision."""
+    workload = {"paper": "d", "model": "resnet50", "technique": "baseline"}
+    one = result("training", {**workload, "task": "classification"}, {"accuracy": 0.5})
+    table = tables_of("d", [one])[1]
+    assert cell(table, "ResNet-50", "mAP").text == "–"
+    assert cell(table, "ResNet-50", "accuracy").text == "0.5"
+
+
+def test_empty_co2_says_which_option_fills_it() -> None:
+    """Papers C and E have a column of it."""
+    for table in (tables_of("c", [])[3], tables_of("e", [])[0]):
+        assert "--energy-carbon-intensity" in " ".join(table.notes)
+
+
 def test_departures_are_stated() -> None:
     """Other data than the paper's, small scale and estimates are each noted."""
     one = inference_c("baseline", energy_j=1.0)
