@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -96,6 +97,19 @@ def test_workflows_ask_for_the_permissions_they_need():
         if "write" in str(document.get("permissions")):
             writing.add(Path(name).name)
     assert writing == {"energy-baselines.yml", "energy-history.yml"}
+
+
+@pytest.mark.parametrize(("status", "goes_on"), [(0, True), (1, True), (2, False), (4, False)])
+def test_what_got_worse_keeps_no_new_baseline_back(tmp_path, status, goes_on):
+    """The job goes on to its pull request where a test failed, but not where pytest broke off."""
+    workflow = yaml.safe_load(documents()[".github/workflows/energy-baselines.yml"])
+    (script,) = [one for one in scripts(workflow) if "--energy-update" in one]
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexit {status}\n")
+    python.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-e", "-c", script], env=environ, check=False)
+    assert (done.returncode == 0) is goes_on
 
 
 def test_inputs_of_the_action_are_used():
