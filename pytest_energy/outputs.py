@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_energy.files import write_atomically
 from pytest_energy.measurement import Run
 from pytest_energy.settings import Settings
 
+if TYPE_CHECKING:
+    from pytest_energy.report.comparison import Reference
 
-def write_outputs(run: Run, settings: Settings, folder: str = "") -> tuple[list[Path], list[str]]:
+
+def write_outputs(
+    run: Run, settings: Settings, folder: str = "", older: Sequence[Reference] = ()
+) -> tuple[list[Path], list[str]]:
     """Write all outputs of ``run`` but the results themselves.
 
     Args:
         run: What happened.
         settings: Where to.
         folder: The tests' root folder, seen from the root of the repository.
+        older: Runs that the HTML report is to tell of as well.
 
     Returns:
         The paths of the results and of what was written; and a line for each file that could not
@@ -29,7 +36,7 @@ def write_outputs(run: Run, settings: Settings, folder: str = "") -> tuple[list[
     from pytest_energy.report.openmetrics import render_openmetrics
 
     outputs: list[tuple[Path | None, Callable[[], str]]] = [
-        (settings.html, lambda: render_html(run)),
+        (settings.html, lambda: render_html(run, older)),
         (settings.markdown, lambda: render_markdown(run)),
         (settings.code_quality, lambda: render_code_quality(run, folder)),
         (settings.openmetrics, lambda: render_openmetrics(run)),

@@ -1,4 +1,4 @@
-"""Make the HTML report from results.json.
+"""Make the HTML report, and what else is asked for, from results.json.
 
 Older results, in any order, give the history of each benchmark. Benchmarks that had no baseline are
 compared with the newest of them, by the gate's own rules; the page says with which.
@@ -7,7 +7,16 @@ compared with the newest of them, by the gate's own rules; the page says with wh
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
+
+ASKED_FOR = {
+    "markdown": "summary in Markdown",
+    "openmetrics": "OpenMetrics text",
+    "github-benchmark": "JSON for github-action-benchmark, tool customSmallerIsBetter",
+    "code-quality": "code quality report for GitLab",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,18 +30,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="page to write [report.html beside the results]",
     )
+    for name, text in ASKED_FOR.items():
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{text} [not written]")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the page and say where it is."""
-    from pytest_energy.files import write_atomically
+    """Write the files and say where they are."""
+    from pytest_energy.ci import repository_folder
     from pytest_energy.measurement import load_run
+    from pytest_energy.outputs import write_outputs
     from pytest_energy.report.comparison import Reference
-    from pytest_energy.report.html import render_html
+    from pytest_energy.settings import Settings
 
     newest = load_run(arguments.results)
     older = [Reference(path.name, load_run(path)) for path in arguments.older]
-    output = arguments.output or arguments.results.with_name("report.html")
-    write_atomically(output, render_html(newest, older))
-    print(output)
-    return 0
+    settings = Settings(
+        json=arguments.results,
+        html=arguments.output or arguments.results.with_name("report.html"),
+        markdown=arguments.markdown,
+        openmetrics=arguments.openmetrics,
+        github_benchmark=arguments.github_benchmark,
+        code_quality=arguments.code_quality,
+    )
+    folder = repository_folder(Path.cwd(), os.environ)
+    (_, *written), failed = write_outputs(newest, settings, folder, older)
+    for path in written:
+        print(path)
+    for line in failed:
+        print(f"pytest-energy report: error: {line}", file=sys.stderr)
+    return 2 if failed else 0

@@ -57,7 +57,7 @@ class Shards:
         return subprocess.run(
             ["bash", "-e", "-c", script],  # as GitHub runs it
             cwd=self.project.path("."),
-            env={**os.environ, "PATH": path, **variables},
+            env={**os.environ, "PATH": path, "GITHUB_STEP_SUMMARY": "added.md", **variables},
             capture_output=True,
             text=True,
             check=False,
@@ -81,6 +81,8 @@ def test_two_shards_become_one_report(project: Project) -> None:
         f"{good['tests']}::test_{good['shard']}": "unchanged",
         f"{worse['tests']}::test_{worse['shard']}": "regressed",
     }
+    for file in ("added.md", "metrics.txt", "benchmark.json"):
+        assert f"test_{worse['shard']}" in shards.project.path(file).read_text()
     page = shards.project.path("report.html").read_text()
     assert f"test_{good['shard']}" in page
     assert f"test_{worse['shard']}" in page

@@ -127,6 +127,23 @@ def test_command_writes_the_page_beside_the_results(
     assert written.read_text("utf-8") == render_html(example_run(MODELS[:1]))
 
 
+def test_command_writes_every_output_from_the_same_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each where it was asked for; one that cannot be written takes no other along."""
+    monkeypatch.chdir(tmp_path)
+    save_run(example_run(MODELS[:1]), Path("results.json"))
+    asked = ("--markdown=a.md", "--openmetrics=b.txt", "--github-benchmark=c.json")
+    assert main(["report", "results.json", *asked, "--code-quality=d.json"]) == 0
+    files = ["report.html", "a.md", "d.json", "b.txt", "c.json"]
+    assert capsys.readouterr().out.splitlines() == files
+    assert all(MODELS[0].name in Path(file).read_text("utf-8") for file in files)
+    Path("taken").mkdir()
+    assert main(["report", "results.json", "--markdown=taken", "--openmetrics=e.txt"]) == 2
+    assert "could not write taken: " in capsys.readouterr().err
+    assert Path("e.txt").exists()
+
+
 def test_command_names_a_file_that_is_no_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
