@@ -31,16 +31,24 @@ def for_this_ci(settings: Settings, environ: Mapping[str, str]) -> Settings:
     )
 
 
-def add_job_summary(run: Run, environ: Mapping[str, str]) -> None:
-    """Add the run to GitHub's job summary, where there is one, within what is left of its limit."""
+def add_job_summary(run: Run, environ: Mapping[str, str]) -> list[str]:
+    """Add the run to GitHub's job summary, where there is one, within what is left of its limit.
+
+    Returns:
+        A line where that could not be done.
+    """
     from pytest_energy.report.markdown import STEP_SUMMARY_BYTES, render_markdown
 
     if not environ.get("GITHUB_STEP_SUMMARY"):
-        return
+        return []
     path = Path(environ["GITHUB_STEP_SUMMARY"])
-    taken = path.stat().st_size if path.exists() else 0
-    with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(render_markdown(run, STEP_SUMMARY_BYTES - taken - 1) + "\n")
+    try:
+        taken = path.stat().st_size if path.exists() else 0
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(render_markdown(run, STEP_SUMMARY_BYTES - taken - 1) + "\n")
+    except OSError as error:
+        return [f"could not add to GITHUB_STEP_SUMMARY={path}: {error.strerror or error}"]
+    return []
 
 
 def repository_folder(root: Path, environ: Mapping[str, str]) -> str:

@@ -43,7 +43,7 @@ class Reporter:
         self._run = run
         self._written, self._failed = write_outputs(run, self._settings, self._folder)
         if run.benchmarks:
-            add_job_summary(run, os.environ)
+            self._failed += add_job_summary(run, os.environ)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(

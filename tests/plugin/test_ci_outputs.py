@@ -40,6 +40,16 @@ def test_github_gets_summary_and_annotations(worse, monkeypatch):
     assert left == {"results.json", "report.html"}
 
 
+def test_a_summary_that_cannot_be_written_is_told(worse, monkeypatch):
+    """One line names it; the verdict and the other outputs are as without it."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(worse.path(".")))
+    done = worse.run("--energy-markdown=a.md")
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(["energy: could not add to GITHUB_STEP_SUMMARY=*: Is a directory"])
+    assert "Traceback" not in done.stdout.str() + done.stderr.str()
+    assert worse.path("a.md").exists()
+
+
 def test_workers_outputs_are_one_run(worse, monkeypatch):
     """Under pytest-xdist in GitLab CI: one run, one exit status, each output where it was asked."""
     monkeypatch.setenv("GITLAB_CI", "true")
