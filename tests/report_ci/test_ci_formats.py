@@ -100,6 +100,18 @@ def test_junit_properties_hold_every_metric(make_result):
     assert float(found["energy.energy_j.change"]) == 0.09
 
 
+def test_junit_tells_windows_of_one_test_apart(make_result):
+    """The properties of a window have its name in theirs."""
+    windows = [
+        make_result(kind="window", id=f"t.py::test_phases::{name}", change=change)
+        for name, change in (("prefill", 0.5), ("decode", 0.25))
+    ]
+    found = [pair for window in windows for pair in properties(window)]
+    assert len(dict(found)) == len(found)
+    assert dict(found)["energy.prefill.energy_j"] == "1.5"
+    assert dict(found)["energy.decode.energy_j"] == "1.25"
+
+
 def test_junit_has_no_property_for_what_was_not_measured(make_result):
     """An unmeasured benchmark has its reason, and no joules."""
     found = dict(properties(make_result(Outcome.UNMEASURED)))
