@@ -64,7 +64,7 @@ def _read(sensor: PowerSensor, since: float) -> list[Sample]:
     try:
         return sensor.read(since)
     except SensorError:
-        return []  # the measured process sees the same and reports it
+        return []  # the measured process finds the gap and reports it
 
 
 if __name__ == "__main__":

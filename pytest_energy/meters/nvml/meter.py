@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode, Trace
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
@@ -16,7 +17,7 @@ from pytest_energy.meters.nvml.collector import Collector, HelperCollector, Samp
 from pytest_energy.meters.nvml.counter import CounterSource, Joules, with_unseen
 from pytest_energy.meters.nvml.identity import describe
 from pytest_energy.meters.nvml.library import SensorError
-from pytest_energy.meters.nvml.power import PowerSource, largest_miss
+from pytest_energy.meters.nvml.power import LONGEST_GAP_PERIODS, PowerSource, largest_miss
 from pytest_energy.meters.nvml.processes import wait_until_alone
 from pytest_energy.meters.nvml.samples import PowerSensor, Sample, power_sensor
 from pytest_energy.meters.nvml.selection import Device, select_devices
@@ -75,6 +76,8 @@ class Instruments:
     """How power samples are had, by channel, where they are."""
     collector: Collector | None
     """What collects them; ``None`` where nobody wants them."""
+    collected: tuple[str, ...] = ()
+    """The channels whose samples it collects."""
 
     @property
     def sources(self) -> tuple[CounterSource | PowerSource, ...]:
@@ -93,7 +96,8 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
     if collector is not None:
         undo.callback(collector.close)
     power = PowerSource(uncounted, _idle_samples(collector)) if collector and uncounted else None
-    return Instruments(CounterSource(counters) if counters else None, power, sensors, collector)
+    counter = CounterSource(counters) if counters else None
+    return Instruments(counter, power, sensors, collector, tuple(d.channel for d in wanted))
 
 
 def _no_sensor(devices: Sequence[Device]) -> str:
@@ -252,10 +256,24 @@ class NvmlMeter:
             ended = edge.start + ended_s - edge.time_s
             used |= instruments.power.joules(samples, edge.start, ended)
         if failure is None:
-            return used, samples, []
+            return used, samples, self._gaps(samples, edge.start, ended_s - edge.time_s)
         fatal = instruments.power is not None
         message = f"no power samples: {failure}"
         return used, samples, [Reason(code=ReasonCode.DATA_GAP, message=message, fatal=fatal)]
+
+    def _gaps(self, samples: Samples, start: float, duration_s: float) -> list[Reason]:
+        """Remarks on samples that are missing; where joules come from them, that is fatal anyway.
+
+        The process that collects them goes on where the driver refuses them, or the session would
+        end for the sake of a trace.
+        """
+        gaps = []
+        for channel in self._instruments.collected:
+            gap_s = _longest_gap_s(samples.get(channel, ()), start, duration_s)
+            if gap_s > LONGEST_GAP_PERIODS * self._instruments.sensors[channel].period_s:
+                message = f"{channel}: no power samples for {gap_s:.3g} s of the window"
+                gaps.append(Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False))
+        return gaps
 
     def _doubted(
         self,
@@ -379,8 +397,16 @@ def _sampled_j(
     """The joules of a window by its power samples; ``None`` where they are too few to say."""
     if sensor is None or not samples or duration_s < COMPARED_SAMPLES * sensor.period_s:
         return None
+    if _longest_gap_s(samples, start, duration_s) > LONGEST_GAP_PERIODS * sensor.period_s:
+        return None
     times, powers_w = zip(*samples, strict=True)
     return integrate(times, powers_w, start, start + duration_s)
+
+
+def _longest_gap_s(samples: Sequence[Sample], start: float, duration_s: float) -> float:
+    """The longest time within a window for which there is no sample."""
+    inside = [t - start for t, _ in samples if 0 < t - start < duration_s]
+    return max(later - earlier for earlier, later in pairwise([0.0, *inside, duration_s]))
 
 
 def _failures(*stages: Mapping[str, object]) -> list[Reason]:

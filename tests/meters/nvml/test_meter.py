@@ -196,6 +196,33 @@ def reclock(machine: SimulatedNvml, after_calls: int) -> None:
     machine.configure(max_clock_mhz=[1000] * 4)
 
 
+def hide_processes(machine: SimulatedNvml, after_calls: int) -> None:
+    """The driver no longer tells which processes compute."""
+    machine.fail(
+        "nvmlDeviceGetComputeRunningProcesses",
+        pynvml.NVML_ERROR_NO_PERMISSION,
+        after_calls=after_calls,
+    )
+
+
+def hide_temperature(machine: SimulatedNvml, after_calls: int) -> None:
+    """The driver no longer offers the temperature."""
+    machine.fail(TEMPERATURE, pynvml.NVML_ERROR_NOT_SUPPORTED, after_calls=after_calls)
+
+
+def fail_temperature(machine: SimulatedNvml, after_calls: int) -> None:
+    """The temperature fails for a reason that nobody knows."""
+    machine.fail(TEMPERATURE, pynvml.NVML_ERROR_UNKNOWN, after_calls=after_calls)
+
+
+def fail_clock(machine: SimulatedNvml, after_calls: int) -> None:
+    """The clock fails for a reason that nobody knows."""
+    machine.fail("nvmlDeviceGetClockInfo", pynvml.NVML_ERROR_UNKNOWN, after_calls=after_calls)
+
+
+TEMPERATURE = "nvmlDeviceGetTemperature"
+
+
 def mend(machine: SimulatedNvml) -> None:
     """Undo every fault."""
     machine.recover()
@@ -217,6 +244,10 @@ FAULTS: dict[Callable[[SimulatedNvml, int], None], tuple[ReasonCode | None, ...]
     intrude: (*[ReasonCode.CONTENDED] * 4, None),
     overheat: (*[ReasonCode.THROTTLED] * 4, None),
     cap: (*[ReasonCode.POWER_LIMIT_CHANGED] * 4, None),
+    hide_processes: (None,) * 5,  # a remark; see below
+    hide_temperature: (None,) * 5,
+    fail_temperature: (FAILED, FAILED, FAILED, None, None),  # read once at the closing edge
+    fail_clock: (FAILED, FAILED, FAILED, None, None),
     reclock: (*[ReasonCode.CLOCKS_CHANGED] * 4, None),
 }
 

@@ -1,0 +1,105 @@
+"""Power samples that fail: the driver's ring refuses them, or their collector dies."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pynvml
+import pytest
+
+from pytest_energy.measurement import ReasonCode
+from pytest_energy.meters.base import Meter, MeterRequest, Reading
+from pytest_energy.meters.registry import open_meter
+from pytest_energy.testing import PROFILES, SimulatedNvml
+
+COUNTED = replace(PROFILES["turing"], power_update_s=0.01, instant_window_s=0.01, sample_count=1000)
+SAMPLED = replace(PROFILES["pascal"], sample_count=1000)
+WINDOW_S = 0.25
+GAP = ReasonCode.DATA_GAP
+
+
+@contextmanager
+def opened(card: object) -> Iterator[tuple[SimulatedNvml, Meter]]:
+    """A machine with one such card, and a meter with traces on it."""
+    with SimulatedNvml(card) as machine:  # type: ignore[arg-type]
+        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+        yield machine, meter
+        meter.close()
+
+
+def window(
+    machine: SimulatedNvml, meter: Meter, inside: Callable[[], object] = lambda: None
+) -> Reading:
+    """Measure a loaded window."""
+    edge = meter.begin()
+    inside()
+    with machine.load(60.0):
+        time.sleep(WINDOW_S)
+    return meter.end(edge)
+
+
+def refuse(machine: SimulatedNvml, after_calls: int) -> None:
+    """The driver's ring fails for a reason that nobody knows."""
+    calls = 2 * after_calls  # the bindings ask for the number first, then for the samples
+    machine.fail("nvmlDeviceGetSamples", pynvml.NVML_ERROR_UNKNOWN, after_calls=calls)
+
+
+def kill(machine: SimulatedNvml, after_calls: int) -> None:
+    """The process beside this one dies."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()
+    (helper,) = [
+        int(pid)
+        for pid in children
+        if b"pytest_energy.meters.nvml.helper" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(helper, 9)
+
+
+MOMENTS = ("before", "opening", "inside", "closing", "after")
+FAULTS: dict[Callable[[SimulatedNvml, int], None], tuple[ReasonCode | None, ...]] = {
+    # the remark when it happens before, at the opening edge, inside, …
+    refuse: (GAP, GAP, GAP, None, None),  # the ring is read once at the closing edge
+    kill: (GAP, GAP, GAP, GAP, None),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_counted_joules_outlive_their_trace(
+    fault: Callable[[SimulatedNvml, int], None], moment: str
+) -> None:
+    """At every moment: the joules stay valid, the gap is remarked on, and the session goes on."""
+    with opened(COUNTED) as (machine, meter):
+        at_edge = int(moment in ("opening", "closing"))
+        if moment == "before" or (moment == "opening" and fault is refuse):
+            fault(machine, at_edge)
+
+        def inside() -> None:
+            if moment in ("inside", "closing") or (moment == "opening" and fault is kill):
+                fault(machine, at_edge)
+
+        reading = window(machine, meter, inside)
+        if moment == "after":
+            fault(machine, 0)
+        machine.recover()
+        following = window(machine, meter)
+    expected = FAULTS[fault][MOMENTS.index(moment)]
+    assert [(r.code, r.fatal) for r in reading.reasons] == ([(expected, False)] if expected else [])
+    assert bool(reading.traces) == (expected is None)
+    assert reading.valid
+    assert following.valid
+    assert bool(following.traces) == (fault is refuse)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_sampled_joules_do_not(fault: Callable[[SimulatedNvml, int], None]) -> None:
+    """Without a counter there are no joules without samples, and never a zero."""
+    with opened(SAMPLED) as (machine, meter):
+        reading = window(machine, meter, lambda: fault(machine, 0))
+    assert GAP in {reason.code for reason in reading.reasons if reason.fatal}
+    assert not reading.channels
