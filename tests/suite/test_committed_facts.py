@@ -1,0 +1,56 @@
+"""The committed facts are those of the benchmarks: none is missing, left over or out of date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.rows import Row, cap_rows, inference_rows, sweep_rows, training_rows
+from benchmarks.workbench import facts_of
+from benchmarks.zoo.recipe import NotApplicableError
+
+FACTS = Path(__file__).parents[2] / "baselines/facts"
+
+
+def rows() -> dict[str, Row]:
+    """Every row that has facts of its own, by the id of its benchmark."""
+    places = {
+        "test_inference.py::test_inference": inference_rows(),
+        "test_training.py::test_training": training_rows(),
+        "test_sweeps.py::test_training_sweep": sweep_rows("training"),
+        "test_sweeps.py::test_inference_sweep": sweep_rows("inference"),
+        "test_sweeps.py::test_power_cap": cap_rows(),
+    }
+    return {
+        f"benchmarks/{place}[{row.id}]": row for place, found in places.items() for row in found
+    }
+
+
+def committed() -> dict[str, Mapping[str, Any]]:
+    """The files, by the id of their benchmark."""
+    files = (json.loads(path.read_text("utf-8")) for path in FACTS.rglob("*.json"))
+    return {file["id"]: file for file in files}
+
+
+def test_every_benchmark_has_its_facts_and_none_is_left_over() -> None:
+    """Rows to a target accuracy are the only ones without; theirs are their training's."""
+    assert sorted(committed()) == sorted(rows())
+
+
+@pytest.mark.slow
+def test_the_committed_facts_are_those_that_are_counted() -> None:
+    """A file is what the row's model counts, of the input that it states."""
+    files, changed = committed(), []
+    for place, row in rows().items():
+        try:
+            counted = {name: quantity.value for name, quantity in facts_of(row).items()}
+        except NotApplicableError:  # ultralytics is optional
+            continue
+        kept = {name: quantity["value"] for name, quantity in files[place]["metrics"].items()}
+        if kept != counted:
+            changed.append(place)
+    assert changed == []
