@@ -32,7 +32,7 @@ from pytest_energy.logs.reading import (
 )
 
 if TYPE_CHECKING:
-    from pytest_energy.measurement import Result, Run
+    from pytest_energy.measurement import Reason, Result, Run
 
 OUTPUT = Path(".energy/imported.json")
 
@@ -96,32 +96,39 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_energy.measurement import save_run
 
     _check(arguments)
-    channels = _channels(arguments)
+    channels, silent = _channels(arguments)
     name = arguments.name or arguments.format.replace("-", "_")
-    results = (_over if arguments.over else _alone)(arguments, channels, name)
+    results = (_over if arguments.over else _alone)(arguments, channels, silent, name)
     save_run(results, arguments.output)
     print(f"written: {arguments.output}")
     told = "energy_j" if not arguments.over else f"{name}_energy_j"
     return 0 if any(told in result.metrics for result in results.benchmarks) else 1
 
 
-def _alone(arguments: argparse.Namespace, channels: Sequence[Channel], name: str) -> Run:
+def _alone(
+    arguments: argparse.Namespace, channels: Sequence[Channel], silent: Sequence[Reason], name: str
+) -> Run:
     from pytest_energy.logs.results import run_of_log, whole_log
     from pytest_energy.measurement import MeterInfo
 
     details = {"method": _method(arguments), "file": arguments.log.name}
     meter = MeterInfo(name=name, source="log", details=dict(details))
-    stretch = whole_log(channels, arguments.min_coverage)
+    stretch = whole_log(channels, arguments.min_coverage, silent)
     results = run_of_log(stretch, arguments.log.name, meter)
     _tell(results.benchmarks[0])
     return results
 
 
-def _over(arguments: argparse.Namespace, channels: Sequence[Channel], name: str) -> Run:
+def _over(
+    arguments: argparse.Namespace, channels: Sequence[Channel], silent: Sequence[Reason], name: str
+) -> Run:
     from pytest_energy.logs.results import lay_over
     from pytest_energy.measurement import load_run
 
-    results = lay_over(load_run(arguments.over), channels, name, arguments.min_coverage)
+    earlier = load_run(arguments.over)
+    results = lay_over(earlier, channels, name, arguments.min_coverage, silent)
+    for reason in silent:
+        print(reason.message)
     for result in results.benchmarks:
         if ratio := result.metrics.get(f"{name}_ratio"):
             print(f"{result.id}: {name} to ours {ratio.value:.3f}")
@@ -155,20 +162,31 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--energy-column needs --format wattmeter")
 
 
-def _channels(arguments: argparse.Namespace) -> list[Channel]:
+def _channels(arguments: argparse.Namespace) -> tuple[list[Channel], list[Reason]]:
+    """The devices of the log that have readings, and a remark on each that has none."""
+    from pytest_energy.logs.results import left_out
+
     names = arguments.columns.split(",") if arguments.columns else None
     rows = read_table(arguments.log, names)
     columns = _columns(arguments, rows)
     log = read_log(arguments.log, rows, columns, _zone(arguments.timezone))
-    return [
-        build_channel(
-            _channel_name(arguments, columns, device, position),
-            _on_our_clock(readings, arguments),
-            _method(arguments),
-            arguments.max_gap,
-        )
+    named = {
+        _channel_name(arguments, columns, device, position): readings
         for position, (device, readings) in enumerate(log.items())
+    }
+    if not any(named.values()):
+        raise UsageError(
+            f"{arguments.log}: no cell of column {columns.value!r} has a value; log another, such"
+            " as power.draw.instant or power.draw.average, or measure with a wattmeter"
+        )
+    channels = [
+        build_channel(
+            name, _on_our_clock(readings, arguments), _method(arguments), arguments.max_gap
+        )
+        for name, readings in named.items()
+        if readings
     ]
+    return channels, [left_out(name) for name, readings in named.items() if not readings]
 
 
 def _columns(arguments: argparse.Namespace, rows: Sequence[Row]) -> Columns:

@@ -83,11 +83,22 @@ class Stretch:
         return expand(combine(self.budget.values())) if self.budget else None
 
 
-def whole_log(channels: Sequence[Channel], min_coverage: float = MIN_COVERAGE) -> Stretch:
-    """All that the log covers."""
+def left_out(name: str) -> Reason:
+    """The remark on a device that the log names without a single reading."""
+    message = (
+        f"{name}: the log has no reading of it, only cells without a value: it is left out of the"
+        " sum; where nvidia-smi does not tell its power, measure it with a wattmeter"
+    )
+    return Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False)
+
+
+def whole_log(
+    channels: Sequence[Channel], min_coverage: float = MIN_COVERAGE, silent: Iterable[Reason] = ()
+) -> Stretch:
+    """All that the log covers, with the remarks on devices that it says nothing of."""
     energies = {channel.name: channel.energy() for channel in channels}
     start_s = min(channel.start_s for channel in channels)
-    return Stretch(start_s, energies, _reasons(energies, min_coverage))
+    return Stretch(start_s, energies, (*silent, *_reasons(energies, min_coverage)))
 
 
 def window(
@@ -140,18 +151,25 @@ def run_of_log(stretch: Stretch, name: str, meter: MeterInfo) -> Run:
 
 
 def lay_over(
-    run: Run, channels: Sequence[Channel], name: str, min_coverage: float = MIN_COVERAGE
+    run: Run,
+    channels: Sequence[Channel],
+    name: str,
+    min_coverage: float = MIN_COVERAGE,
+    silent: Sequence[Reason] = (),
 ) -> Run:
     """The run with what the log says of each of its rounds, beside what the plugin measured.
 
     Each round gets the conditions ``<name>.energy_j`` and ``<name>.covered_share``, each benchmark
     the metrics ``<name>_energy_j`` (in the unit of its ``energy_j``) and ``<name>_ratio`` (log to
-    ours), and the run a note with the ratio and the rank correlation over all benchmarks.
+    ours), and the run a note with the ratio and the rank correlation over all benchmarks. Remarks
+    on devices that the log says nothing of (``silent``) go to each benchmark.
 
     Raises:
         UsageError: The log covers no part of any round: its clock, or its zone, is another.
     """
-    results = [_laid_over(result, channels, name, min_coverage) for result in run.benchmarks]
+    results = [
+        _laid_over(result, channels, name, min_coverage, silent) for result in run.benchmarks
+    ]
     share = f"{name}.covered_share"
     if not any(one.conditions[share] > 0 for result in results for one in result.rounds):
         raise UsageError(_no_overlap(run, channels))
@@ -193,16 +211,21 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 
 def _laid_over(
-    result: Result, channels: Sequence[Channel], name: str, min_coverage: float
+    result: Result,
+    channels: Sequence[Channel],
+    name: str,
+    min_coverage: float,
+    silent: Sequence[Reason],
 ) -> Result:
     stretches = [window(channels, r.start, r.duration_s, min_coverage) for r in result.rounds]
     rounds = [_with_log(*pair, name) for pair in zip(result.rounds, stretches, strict=True)]
     other = {key: kept for key, kept in result.metrics.items() if key not in _names(name)}
-    message = "; ".join(reason.message for stretch in stretches for reason in stretch.reasons)
+    told = [*silent, *(reason for stretch in stretches for reason in stretch.reasons)]
+    message = "; ".join(reason.message for reason in told)
     reasons = [kept for kept in result.reasons if not kept.message.startswith(f"{name} log: ")]
     if message:
-        told = f"{name} log: {message}"
-        reasons.append(Reason(code=ReasonCode.DATA_GAP, message=told, fatal=False))
+        message = f"{name} log: {message}"
+        reasons.append(Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False))
     metrics = {**other, **_compared(result, stretches, name)}
     return result.model_copy(update={"rounds": rounds, "metrics": metrics, "reasons": reasons})
 

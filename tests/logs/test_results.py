@@ -104,6 +104,40 @@ def test_several_gpus_are_summed(tmp_path, imported):
     assert run.run.energy_j == 9000
 
 
+def beside_a_silent_gpu(log):
+    """The log with rows of a second GPU whose power nvidia-smi does not tell."""
+    header, *rows = log.read_text().splitlines()
+    silent = [f"1, {row.split(', ')[1]}, [N/A]" for row in rows]
+    log.write_text("\n".join([header, *rows, *silent]) + "\n")
+    return log
+
+
+def test_a_gpu_without_any_value_is_left_out_and_told(tmp_path, imported, results):
+    """The others are imported, alone and over results; the sum says whom it lacks."""
+    log = beside_a_silent_gpu(smi_log(tmp_path / "a.csv", [50] * 10))
+    status, run, output = imported(log)
+    (result,) = run.benchmarks
+    assert (status, result.status) == (0, "measured")
+    assert result.rounds[0].channels == {"gpu0": pytest.approx(50 * 90)}
+    assert [(reason.code, reason.fatal) for reason in result.reasons] == [
+        (ReasonCode.DATA_GAP, False)
+    ]
+    assert "gpu1: the log has no reading" in output.out
+
+    status, run, output = imported(log, f"--over={results(50)}")
+    assert "gpu1: the log has no reading" in run.benchmarks[0].reasons[0].message
+    assert "gpu1: the log has no reading" in output.out
+
+
+def test_a_log_without_any_value_says_what_to_log(tmp_path, imported):
+    """There is nothing to import, and another column may have it."""
+    log = tmp_path / "a.csv"
+    log.write_text("index, timestamp, power.draw [W]\n0, 2022/05/03 12:00:00, [N/A]\n")
+    status, run, output = imported(log)
+    assert (status, run) == (2, None)
+    assert "power.draw.instant" in output.err
+
+
 def test_a_long_gap_gives_no_joules(tmp_path, imported):
     """A log with a hole is invalid: what was covered is told apart, and how to allow the hole."""
     log = smi_log(tmp_path / "hole.csv", [100.0] * 61, skip=range(10, 40))
