@@ -49,6 +49,10 @@ class Diagnosis:
     """The window that is known to 1 % at idle power; under load a shorter one is."""
     identity: Facts = field(default_factory=dict)
     context: Facts = field(default_factory=dict)
+    traces: Mapping[str, str] = field(default_factory=dict)
+    """Where each channel's power trace comes from."""
+    missing: tuple[str, ...] = ()
+    """What the driver does not tell, and what follows from it."""
     remarks: tuple[str, ...] = ()
 
 
@@ -70,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 def diagnose(name: str) -> Diagnosis:
     """Open a meter, measure an idle second, and close it."""
     try:
-        meter = open_meter(name, MeterRequest(traces=False, wait_idle_s=0.0))
+        meter = open_meter(name, MeterRequest(wait_idle_s=0.0))
     except MeterUnavailableError as error:
         return Diagnosis(name, False, reason=str(error), code=error.reason.code.value)
     except MeterError as error:
@@ -100,8 +104,14 @@ def _examine(name: str, meter: Meter) -> Diagnosis:
         window_for_aim_s=None if meter.info.estimated else _window_for_aim(meter, reading),
         identity=meter.environment.identity,
         context=meter.environment.context,
+        traces={trace.channel: trace.source for trace in reading.traces},
+        missing=_strings(meter.info.details.get("missing")),
         remarks=tuple(reason.message for reason in reading.reasons),
     )
+
+
+def _strings(told: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in told) if isinstance(told, list) else ()
 
 
 def _of_edges(reading: Reading) -> dict[str, float]:
@@ -144,6 +154,12 @@ def _paragraph(one: Diagnosis) -> Iterator[str]:
     for channel, power in one.idle_power.items():
         yield f"  idle power of {channel}: {quantity(power)}"
     yield from _resolution(one)
+    for channel, source in one.traces.items():
+        yield f"  power trace of {channel}: {source}"
+    for what in one.missing:
+        yield f"  missing: {what}"
+    if one.missing:
+        yield "  the driver does not tell this to this user: a newer one, or more rights, may help"
     for remark in one.remarks:
         yield f"  remark: {remark}"
 

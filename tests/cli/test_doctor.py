@@ -63,8 +63,10 @@ def test_a_gpu_is_told_with_its_sources_and_its_resolution() -> None:
         "idle power of gpu0",
         "noise",
         "1% at idle",
+        "power trace of gpu0: driver-ring",
     ):
         assert expected in told
+    assert "missing" not in told
     (tick_ms,) = re.findall(r"tick: (\S+) ms", told)
     assert float(tick_ms) == pytest.approx(106, rel=0.01)
 
@@ -88,6 +90,37 @@ def test_a_driver_that_tells_no_processes_is_remarked_on(
         machine.fail("nvmlDeviceGetComputeRunningProcesses", pynvml.NVML_ERROR_NO_PERMISSION)
         assert main(["doctor"]) == 0
     assert "remark: gpu0: the driver does not tell which processes" in capsys.readouterr().out
+
+
+def test_what_a_driver_does_not_tell_is_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counters, ring, fields, lists: each with what goes unnoticed for want of it."""
+    only_nvml(monkeypatch)
+    with SimulatedNvml("turing") as machine:
+        machine.configure(throttle_counters=0, sample_count=0)
+        for function in (
+            "nvmlDeviceGetViolationStatus",
+            "nvmlDeviceGetComputeRunningProcesses",
+            "nvmlDeviceGetTemperature",
+            "nvmlDeviceGetApplicationsClock",
+            "nvmlDeviceGetEnforcedPowerLimit",
+        ):
+            machine.fail(function, pynvml.NVML_ERROR_NOT_SUPPORTED)
+        for field in (185, 186):
+            machine.fail("nvmlDeviceGetFieldValues", pynvml.NVML_ERROR_NOT_SUPPORTED, field=field)
+        assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert "power trace of gpu0: helper-process" in told
+    assert re.findall(r"missing: gpu0: (.*?):", told) == [
+        "driver's ring of power samples",
+        "power fields 185 and 186",
+        "throttle counters",
+        "lists of processes",
+        "temperature",
+        "applications clock",
+        "power limit",
+    ]
 
 
 def test_a_busy_gpu_is_told_at_once(

@@ -2,7 +2,8 @@
 
 ``library`` speaks to the driver, ``selection`` says which devices are meant, ``sensors`` reads
 them, ``ticks`` finds the counter's edges, ``validity`` judges what the edges showed, ``identity``
-says what the devices are, and ``meter`` puts them together.
+says what the devices are, ``missing`` what their driver does not tell, and ``meter`` puts them
+together.
 """
 
 from __future__ import annotations

@@ -10,13 +10,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode, Trace
+from pytest_energy.measurement import (
+    Environment,
+    MeterInfo,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Scalar,
+    Trace,
+)
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.nvml import library, validity
 from pytest_energy.meters.nvml.collector import Collector, HelperCollector, Samples
 from pytest_energy.meters.nvml.counter import CounterSource, Joules, with_unseen
 from pytest_energy.meters.nvml.identity import describe
 from pytest_energy.meters.nvml.library import SensorError
+from pytest_energy.meters.nvml.missing import missing
 from pytest_energy.meters.nvml.power import LONGEST_GAP_PERIODS, PowerSource, largest_miss
 from pytest_energy.meters.nvml.processes import wait_until_alone
 from pytest_energy.meters.nvml.samples import PowerSensor, Sample, power_sensor
@@ -187,9 +196,18 @@ class NvmlMeter:
             name="nvml",
             source="+".join(source.name for source in sources),
             tick_s=self._period_s,
-            details={"gain_limit": GAIN_LIMIT},
+            details={"gain_limit": GAIN_LIMIT, "missing": self._missing()},
         )
         self._close = close.pop_all()
+
+    def _missing(self) -> list[Scalar]:
+        counter, sensors = self._instruments.counter, self._instruments.sensors
+        counted = counter.channels if counter else ()
+        return [
+            f"{channel}: {what}"
+            for channel, state in self._opened.items()
+            for what in missing(state, counted=channel in counted, sensor=sensors.get(channel))
+        ]
 
     def spent_j(self) -> float | None:
         """By the counters; ``None`` where a device has none, or does not answer any more."""
