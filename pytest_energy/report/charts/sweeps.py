@@ -5,6 +5,7 @@ A sweep is declared by the fact ``sweep``, or found: benchmarks whose workloads 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,15 @@ WIDTH, HEIGHT = 560, 300
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
 REFERENCES = ("baseline", "float32", "fp32", "none")
 """Words that name the reference of a sweep over words."""
-MOST_SERIES, WIDEST_BAR = 8, 60
-_UNSWEPT = frozenset({"model", "input_shape", "data", "family", "macs", "flops", "params"})
-_SHARED = ("paper", "model", "depth", "dataset")
+MOST_SERIES, WIDEST_BAR, LETTER = 8, 60, 6
+_UNSWEPT = frozenset(
+    {"model", "input_shape", "data", "dataset", "task", "run", "family", "macs", "flops", "params"}
+)
+_UNTOLD = frozenset({"paper"})
+"""Facts that change nothing of what runs, so they part no series."""
+SLANT = 45
+"""Degrees by which labels rise that have no room."""
+_SHARED = ("model", "depth", "dataset")
 """What the benchmarks of a declared sweep must have in common, where they say it."""
 _HIGHEST_IS_REFERENCE = frozenset({"power_cap_w", "power_limit_w"})
 """Knobs that are off at their highest value."""
@@ -80,6 +87,16 @@ class Sweep:
         room = (WIDTH - LEFT - RIGHT) / len(self.labels) / len(self.series)
         return min(0.8 * room, WIDEST_BAR)
 
+    @property
+    def room(self) -> int:
+        """Pixels below the plain height that labels need; 0 where they fit beside one another.
+
+        Those that stand in two lines may be twice as wide as a value's place; others are slanted.
+        """
+        longest = LETTER * max(len(label.text) for label in self.labels)
+        fits = longest <= 2 * (WIDTH - LEFT - RIGHT) / len(self.labels)
+        return 0 if fits else round(longest * math.sin(math.radians(SLANT)))
+
     def offset(self, series: Series) -> float:
         """Pixels from the middle of a value to the left edge of the bar of ``series``."""
         return self.bar * (self.series.index(series) - len(self.series) / 2)
@@ -134,8 +151,8 @@ def _swept(facts: Facts) -> Iterator[tuple[str, object, Facts]]:
 
 
 def _facts(row: Row) -> Facts:
-    """The workload, with the family and depth that a model's name tells (``resnet50``)."""
-    facts = row.result.workload
+    """What ran, with the family and depth that a model's name tells (``resnet50``)."""
+    facts = {name: it for name, it in row.result.workload.items() if name not in _UNTOLD}
     named = re.fullmatch(r"([a-z_]+?)_?(\d+)", str(facts.get("model", "")))
     if named and "depth" not in facts:
         return {**facts, "model": named[1], "depth": int(named[2])}
@@ -174,7 +191,10 @@ def _draw(
     ratios = [_relative(group, candidates, an_item) for group in groups]
     heights = [1.0, *(ratio for series in ratios for ratio in series.values())]
     about = "energy an item" if an_item else "energy"
-    title = f"{about.capitalize()}, {said(name)} {_label(candidates[0])} = 1"
+    references = {_reference(group, candidates) for group in groups}
+    shared = len(references) == 1
+    base = f"{said(name)} {_label(references.pop())}" if shared else f"first {said(name)} of each"
+    title = f"{about.capitalize()}, {base} = 1"
     y = fit(heights, HEIGHT - BOTTOM, TOP, zero=True, name=title)
     legend = marks(titles)
     series = [
@@ -203,10 +223,14 @@ def _batches_differ(group: dict[object, Row]) -> bool:
 def _relative(
     group: dict[object, Row], candidates: Sequence[object], an_item: bool
 ) -> dict[object, float]:
-    """Energy over that of the first of ``candidates`` that the group has."""
-    reference = next(value for value in candidates if value in group)
-    base = _energy(group[reference], an_item)
+    """Energy over that of the group's reference."""
+    base = _energy(group[_reference(group, candidates)], an_item)
     return {value: _energy(row, an_item) / base for value, row in group.items()}
+
+
+def _reference(group: dict[object, Row], candidates: Sequence[object]) -> object:
+    """The first of ``candidates`` that the group has."""
+    return next(value for value in candidates if value in group)
 
 
 def _energy(row: Row, an_item: bool) -> float:
@@ -221,10 +245,19 @@ def _label(value: object) -> str:
 
 
 def _series_names(groups: Sequence[Facts]) -> list[str]:
-    """What tells the groups apart: the values of the facts in which they differ."""
+    """What tells the groups apart: values in which they differ, shapes only where nothing else."""
     keys = dict.fromkeys(key for group in groups for key in group)
     telling = [key for key in keys if len({repr(group.get(key)) for group in groups}) > 1]
-    return [" ".join(_word(key, group[key]) for key in telling if key in group) for group in groups]
+    brief: list[Facts] = [
+        {k: v for k, v in group.items() if not isinstance(v, list)} for group in groups
+    ]
+    names = _names(brief, telling)
+    return names if len(set(names)) == len(names) else _names(groups, telling)
+
+
+def _names(groups: Sequence[Facts], telling: Sequence[str]) -> list[str]:
+    words = ([_word(key, group[key]) for key in telling if key in group] for group in groups)
+    return [" ".join(dict.fromkeys(found)) for found in words]
 
 
 def _word(key: str, value: object) -> str:

@@ -1,0 +1,113 @@
+"""What the report draws of the suite's own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+import pytest
+
+from benchmarks.rows import (
+    Row,
+    cap_rows,
+    inference_rows,
+    sweep_rows,
+    target_rows,
+    training_rows,
+)
+from benchmarks.workbench import facts_shape, inference_batch, scheduled
+from pytest_energy.measurement import Kind, Quantity, Result, Verdict
+from pytest_energy.report.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.results import build_table
+
+
+def results(scale: str) -> list[Result]:
+    """Every row of the suite as a result, with the facts that a run would give it."""
+    inference = [*inference_rows(), *sweep_rows("inference")]
+    training = [*training_rows(), *sweep_rows("training"), *cap_rows()]
+    return [
+        *made("inference", inference, scale),
+        *made("training", training, scale),
+        *made("call", target_rows(), scale),
+    ]
+
+
+def made(kind: Kind, rows: Iterable[Row], scale: str) -> Iterator[Result]:
+    """Results of one kind, of one joule each."""
+    for row in rows:
+        schedule = scheduled(row, scale)
+        ran = {
+            "input_shape": [3, schedule.image_size, schedule.image_size],
+            "batch_size": inference_batch(row, scale)
+            if kind == "inference"
+            else schedule.batch_size,
+            "scale": scale,
+            "data": "random" if kind == "inference" else row.dataset,
+            "facts_input_shape": list(facts_shape(row)),
+        }
+        yield Result(
+            id=f"{kind}[{row.id}]",
+            kind=kind,
+            workload=row.workload | ran,
+            status="measured",
+            metrics={"energy_j": Quantity(value=1.0, unit="J")},
+            verdict=Verdict(outcome="new"),
+        )
+
+
+@cache
+def sweeps(scale: str) -> dict[tuple[str, str], Sweep]:
+    """The sweeps of the whole suite, by kind and fact."""
+    found = results(scale)
+    rows = build_table(found, {one.id: one.id for one in found}).rows
+    return {(sweep.kind, sweep.fact): sweep for sweep in build_sweeps(rows)}
+
+
+@pytest.mark.parametrize("scale", ["small", "full"])
+def test_the_suites_knobs_are_its_sweeps(scale: str) -> None:
+    """Each knob is one figure; repetitions and data sets are no knobs."""
+    assert set(sweeps(scale)) == {
+        ("inference", "technique"),
+        ("inference", "depth"),
+        ("inference", "batch"),
+        ("inference", "resolution"),
+        ("training", "technique"),
+        ("training", "depth"),
+        ("training", "batch"),
+        ("training", "precision"),
+        ("training", "power cap (W)"),
+    }
+
+
+def test_passes_of_larger_batches_are_divided_by_their_images() -> None:
+    """At one joule a pass a batch of 128 images takes 1/128 of a joule an item."""
+    sweep = sweeps("full")["inference", "batch"]
+    assert sweep.about == "energy an item"
+    assert "0.00781 × reference" in sweep.series[0].stops[-1].text
+
+
+def test_every_series_of_techniques_has_the_baseline_as_its_reference() -> None:
+    """Techniques that another paper proposes stand beside the same model's baseline."""
+    sweep = sweeps("full")["inference", "technique"]
+    assert all("baseline" in series.stops[0].text for series in sweep.series)
+    assert sorted(series.mark.name for series in sweep.series) == [
+        "classification resnet18_cifar cifar100",
+        "classification resnet50_cifar cifar100",
+        "classification resnet50_cifar tiny_imagenet",
+        "segmentation bisenet_resnet18 cityscapes",
+        "segmentation bisenet_resnet18 coco_stuff",
+    ]
+
+
+def test_series_that_begin_elsewhere_are_each_relative_to_their_own_first_value() -> None:
+    """YOLOv5 is trained from batch 32 on, ResNet-50 from 64 on: no one value is 1 for both."""
+    sweep = sweeps("full")["training", "batch"]
+    assert sweep.y.name == "Energy, first batch of each = 1"
+    assert all("1 × reference" in series.stops[0].text for series in sweep.series)
+
+
+def test_names_of_techniques_have_room() -> None:
+    """Many long words are slanted, on a figure that is the higher for it; a few are not."""
+    drawn = sweeps("full")
+    assert drawn["training", "technique"].room > 0
+    assert drawn["training", "precision"].room == 0
