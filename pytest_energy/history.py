@@ -28,10 +28,13 @@ class Version:
 def versions(path: Path) -> list[Version]:
     """The versions of a baseline file, oldest first.
 
+    Renames are not followed: baselines resemble one another, so that git takes a new one for a
+    copy of its neighbour. A file's name is its test's, whose history begins with it.
+
     Raises:
         EnergyError: git is missing, or the file does not lie in a git work tree.
     """
-    log = _git(path.parent, "log", "--follow", "--format=%H%x09%cs%x09%s", "--", path.name)
+    log = _git(path.parent, "log", "--format=%H%x09%cs%x09%s", "--", path.name)
     commits = [line.split("\t", 2) for line in log.splitlines()]
     return [
         Version(commit, date, subject, _energy_at(path, commit))

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_energy.baseline import BaselineStore
 from pytest_energy.cli import main
-from pytest_energy.measurement import Outcome, save_run
+from pytest_energy.measurement import MetricVerdict, Outcome, Verdict, save_run
 from tests.gate_data import A100, TEST, invalid, measurement, result, run_of, store_with
 
 
@@ -45,6 +45,21 @@ def test_diff_says_what_would_change(here: Path, capsys: pytest.CaptureFixture[s
     assert main(["baseline", "diff", "results.json"]) == 0
     assert "+20 % [+16, +24]" in capsys.readouterr().out
     assert before == sorted(path.read_text("utf-8") for path in here.glob("baselines/**/*.json"))
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "outcome"), [(0.05, Outcome.REGRESSED), (0.5, Outcome.UNCHANGED)]
+)
+def test_diff_judges_with_the_tolerances_of_the_run(
+    here: Path, capsys: pytest.CaptureFixture[str], tolerance: float, outcome: Outcome
+) -> None:
+    """What the option, the table or the marker said is what the rise is held against."""
+    store_with(here, 1.0)
+    gate = [MetricVerdict(metric="energy_j", outcome=outcome, tolerance=tolerance)]
+    judged = result(1.2).model_copy(update={"verdict": Verdict(outcome=outcome, metrics=gate)})
+    save_run(run_of(judged), here / "results.json")
+    assert main(["baseline", "diff", "results.json"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith(outcome)
 
 
 def test_accept_takes_results_of_another_machine(here: Path) -> None:
@@ -106,22 +121,32 @@ def test_prune_deletes_nothing_where_collection_fails(
     assert len(list(store.paths())) == 1
 
 
+def _commit(folder: Path, subject: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", subject]):
+        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
 def test_log_tells_the_drift(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Many small accepted rises add up, commit by commit."""
-
-    def git(*arguments: str) -> None:
-        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-        subprocess.run(["git", *identity, *arguments], cwd=here, check=True, capture_output=True)
-
-    git("init", "-q")
     for number, energy_j in enumerate((1.0, 1.03, 1.06)):
         store_with(here, energy_j)
-        git("add", "-A")
-        git("commit", "-qm", f"accept {number}")
+        _commit(here, f"accept {number}")
     assert main(["baseline", "log"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{TEST} on nvidia-h200: +6.0 % in 3 versions"
     assert lines[3].endswith("1.060 ± 0.004 J/pass  accept 2")
+
+
+def test_log_of_a_new_baseline_is_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its neighbour, which it resembles as all baselines do, has another history."""
+    for energy_j in (1.0, 1.03):
+        store_with(here, energy_j)
+        _commit(here, "accept a")
+    store_with(here, 1.03, test_id="t.py::test_b")
+    _commit(here, "accept b")
+    assert main(["baseline", "log", "test_b"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(" in 1 version")
 
 
 def test_log_outside_git_is_an_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

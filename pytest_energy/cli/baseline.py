@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_energy.baseline import Baseline, BaselineStore
+    from pytest_energy.history import Version
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -105,18 +106,20 @@ def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.measurement import load_run
     from pytest_energy.report import format
     from pytest_energy.report.columns import aligned
+    from pytest_energy.report.comparison import tolerances_in_force
     from pytest_energy.verdict import judge
 
     run = load_run(arguments.results)
-    rows = [("benchmark", "metric", "before → after", "change")]
+    rows = [("benchmark", "metric", "before → after", "change", "outcome")]
     for result in run.benchmarks:
         kept = store.find(result.id, machine_of(result, run))
         facts = store.load_facts(result.id)
-        verdict = judge(result, kept, facts, run.environment, {"energy_j": 0.05})
+        tolerances = tolerances_in_force(result, run)
+        verdict = judge(result, kept, facts, run.environment, tolerances)
         for one in verdict.metrics:
             if one.change or one.tolerance is not None:
-                changed = format.change(one) if one.change is not None else one.outcome.value
-                rows.append((result.id, one.metric, format.before_after(one), changed))
+                told = (format.before_after(one), format.change(one), one.outcome.value)
+                rows.append((result.id, one.metric, *told))
     print(aligned(rows))
     return 0
 
@@ -161,6 +164,10 @@ def _collected(tests: list[str]) -> list[str]:
     return [line for line in done.stdout.splitlines() if "::" in line]
 
 
+def _versions(found: Sequence[Version]) -> str:
+    return f"{len(found)} version{'' if len(found) == 1 else 's'}"
+
+
 def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.history import drift, versions
     from pytest_energy.report import format
@@ -170,7 +177,7 @@ def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
             if arguments.test not in kept.id:
                 continue
             found = versions(store.path(kept.id, slug))
-            print(f"{kept.id} on {slug}: {format.percent(drift(found))} in {len(found)} versions")
+            print(f"{kept.id} on {slug}: {format.percent(drift(found))} in {_versions(found)}")
             for one in found:
                 print(
                     f"  {one.date} {one.commit[:10]} {format.quantity(one.energy)}  {one.subject}"

@@ -61,14 +61,14 @@ def _judged(result: Result, older: Result, run: Run, reference: Reference) -> Re
     kept, facts = _as_baselines(older, reference.run)
     if kept is None and facts is None:
         return result
-    verdict = judge(result, kept, facts, run.environment, _tolerances(result, run))
+    verdict = judge(result, kept, facts, run.environment, tolerances_in_force(result, run))
     notes = [f"compared with {reference}, which nobody accepted as a baseline", *verdict.notes]
     return result.model_copy(
         update={"verdict": verdict.model_copy(update={"notes": notes, "history": []})}
     )
 
 
-def _tolerances(result: Result, run: Run) -> dict[str, float]:
+def tolerances_in_force(result: Result, run: Run) -> dict[str, float]:
     """Those that the gate used, or the run's, or the usual one."""
     told = {
         one.metric: one.tolerance for one in result.verdict.metrics if one.tolerance is not None
