@@ -48,6 +48,8 @@ class Source:
     unmeasured: Reason | None = None
     intensity: Intensity | None = None
     """Turns joules into CO₂, where the user said which electricity it is."""
+    pue: float = 1.0
+    """Of the data centre; in the CO₂ alone."""
     temperature_limit_c: float = TEMPERATURE_LIMIT_C
     """Rounds that end further apart are remarked on."""
 
@@ -79,7 +81,7 @@ def assemble(
         # Joules that must not be compared stay visible in the rounds alone.
         metrics = {"latency_s": metrics["latency_s"]}
     elif source.intensity is not None:
-        grams_a_joule = co2_g(1.0, source.intensity)
+        grams_a_joule = co2_g(1.0, source.intensity, source.pue)
         metrics["co2_g"] = scaled(metrics["energy_j"], grams_a_joule, f"g/{PER[kind]}")
     return Measurement(
         id=place.id,

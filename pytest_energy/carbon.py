@@ -101,8 +101,13 @@ def weekly_co2_kg(
         raise UsageError(f"{hours_per_day!r} hours a day: 0 to 24 are expected")
     if not (math.isfinite(frames_per_second) and frames_per_second >= 0):
         raise UsageError(f"{frames_per_second!r} frames a second: 0 or more are expected")
-    frames = frames_per_second * 3600 * hours_per_day * 7
+    frames = frames_a_week(frames_per_second, hours_per_day)
     return co2_g(energy_per_pass_j * frames, intensity, pue) / 1000
+
+
+def frames_a_week(frames_per_second: float, hours_per_day: float) -> float:
+    """The factor of :data:`VIDEO_METHOD` that turns a frame into a week."""
+    return frames_per_second * 3600 * hours_per_day * 7
 
 
 def carbon_facts(intensity: Intensity, pue: float = 1.0) -> dict[str, Any]:

@@ -120,6 +120,7 @@ class EnergySession:
             self.meter.info,
             self.meter.idle_power_w,
             intensity=self.intensity,
+            pue=self.settings.pue,
             temperature_limit_c=self.settings.threshold.get(
                 ReasonCode.TEMPERATURE_DRIFT, TEMPERATURE_LIMIT_C
             ),
@@ -209,7 +210,7 @@ class EnergySession:
             complete=complete,
             notes=saved(self.results.values(), self.planned),
             settings={"scale": self.scale, **_in_force(self.settings)},
-            carbon=carbon_facts(self.intensity) if self.intensity else {},
+            carbon=carbon_facts(self.intensity, self.settings.pue) if self.intensity else {},
             accepted=[str(_within(self.root, path)) for path in dict.fromkeys(self.accepted)],
         )
         return Run(

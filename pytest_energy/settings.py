@@ -40,6 +40,13 @@ def _not_negative(text: str) -> float:
     return value
 
 
+def _at_least_one(text: str) -> float:
+    value = float(text)
+    if not 1 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
 def _fraction(text: str) -> float:
     value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     if not 0 <= value < float("inf"):
@@ -336,6 +343,13 @@ OPTIONS = (
         "carbon intensity that turns joules into CO2, in g/kWh; wins over the country",
         "G_PER_KWH",
     ),
+    Option(
+        "pue",
+        _at_least_one,
+        "a number of at least 1",
+        "power usage effectiveness of the data centre, a factor on CO2 and never on joules [1]",
+        "FACTOR",
+    ),
     Option("data", Path, "a folder", "root folder of real data sets", "DIR"),
 )
 
@@ -381,6 +395,7 @@ class Settings:
     github_benchmark: Path | None = None
     country: str | None = None
     carbon_intensity: float | None = None
+    pue: float = 1.0
     data: Path | None = None
 
     @property

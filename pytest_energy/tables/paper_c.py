@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_energy.carbon import VIDEO_METHOD, frames_a_week
 from pytest_energy.measurement import Result
 from pytest_energy.tables.layout import (
     Better,
@@ -43,12 +44,11 @@ DATASETS = {
     "segmentation": {"Cityscapes": "cityscapes", "COCO-Stuff": "coco_stuff"},
     "classification": {"CIFAR-100": "cifar100", "Tiny-ImageNet": "tiny_imagenet"},
 }
-IMAGES_A_WEEK = 30 * 7 * 24 * 3600
-"""Of a video of 30 frames a second."""
+IMAGES_A_WEEK = frames_a_week(frames_per_second=30, hours_per_day=24)
 
 CO2_NOTE = (
-    "CO₂ is that of a week of video at 30 images a second, from measured joules an image and the "
-    "carbon intensity of the run; the paper's is 4.39 kg a week per ms in every row: it follows "
+    f"CO₂ is that of a week of video at 30 frames a second, day and night: {VIDEO_METHOD}; "
+    "the paper's is 4.39 kg a week per ms in every row: it follows "
     "time × 250 W and not its joules."
     " Grams are known only of a run that was told where: --energy-country or"
     " --energy-carbon-intensity."

@@ -132,6 +132,16 @@ def test_what_the_session_itself_spent_is_in_the_results(project: Project) -> No
     assert run["complete"] is True
 
 
+def test_pue_is_in_the_co2_and_not_in_the_joules(project: Project) -> None:
+    """It multiplies the grams and is kept in a field of its own."""
+    project.write("def test_it(energy): energy(work, 0.01)")
+    project.run("--energy-carbon-intensity=360", "--energy-pue=1.5")
+    metrics = project.benchmark()["metrics"]
+    assert metrics["energy_j"]["value"] == pytest.approx(1.0)
+    assert metrics["co2_g"]["value"] == pytest.approx(1.5e-4)
+    assert project.results()["run"]["carbon"]["pue"] == 1.5
+
+
 def test_nothing_is_opened_without_an_energy_test(project: Project) -> None:
     """--energy in a project without energy tests changes nothing."""
     project.write("def test_it(): pass")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_energy.carbon import VIDEO_METHOD
 from pytest_energy.cli import main
 from pytest_energy.errors import FileFormatError
 from pytest_energy.measurement import (
@@ -172,6 +173,11 @@ def test_co2_is_that_of_a_week_of_video_from_joules() -> None:
     """0.1 g an image is 1814.4 kg for 30 images a second through a week."""
     table = tables_of("c", [inference_c("baseline", co2_g=0.1)])[3]
     assert cell(table, "Baseline", "CIFAR-100 CO₂ kg/week").text == "1814"
+
+
+def test_a_week_of_co2_names_its_method() -> None:
+    """It says what it was worked out from, the PUE among it."""
+    assert VIDEO_METHOD in " ".join(tables_of("c", [])[3].notes)
 
 
 def test_equal_figures_have_no_best() -> None:
