@@ -36,6 +36,11 @@ def combine(terms: Iterable[float]) -> float:
     return math.hypot(*terms)
 
 
+def no_loss(gain: float, *uncertainties: float | None) -> bool:
+    """Whether ``gain``, a difference of two values, is no loss beyond their uncertainties."""
+    return gain >= -combine(one or 0.0 for one in uncertainties)
+
+
 def effective_degrees_of_freedom(
     terms: Iterable[tuple[float, float]],
 ) -> float:

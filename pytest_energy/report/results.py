@@ -11,10 +11,11 @@ from pytest_energy.report import format as fmt
 from pytest_energy.report.metrics import Better, direction, present, values
 from pytest_energy.report.summary import energy_verdict
 from pytest_energy.report.training import trained
+from pytest_energy.statistics import no_loss
 
 REFERENCE = "baseline"
 """The technique that others are held against, as in the tables of Badar et al. 2021."""
-_COMPARED_WITHIN = ("model", "data", "input_shape", "batch_size", "scale")
+_COMPARED_WITHIN = ("model", "dataset", "data", "input_shape", "batch_size", "scale", "sweep")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Cell:
     value: float | str | None = None
     uncertainty: float | None = None
     better: bool = False
-    """As good as the reference or better."""
+    """As good as the reference or better, within the uncertainties of both."""
     best: bool = False
     """Best of the benchmarks that it may be held against."""
 
@@ -142,11 +143,11 @@ def _marked(rows: Iterable[Row], ways: dict[str, Better]) -> list[Row]:
 
 
 def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
-    reference = next(
-        (row for row in group if row.result.workload.get("technique") == REFERENCE), None
-    )
-    if reference is None or len(group) < 2:
+    """Nothing is marked where two references differ in some further fact: neither is for all."""
+    references = [row for row in group if row.result.workload.get("technique") == REFERENCE]
+    if len(references) != 1 or len(group) < 2:
         return group
+    reference = references[0]
     best = {name: _best(group, name, way) for name, way in ways.items()}
     return [
         replace(
@@ -167,7 +168,7 @@ def _mark(
     held = reference.cells.get(name)
     if name not in ways or held is None or not _number(cell.value) or not _number(held.value):
         return cell
-    better = row is not reference and _at_least(cell.value, held.value, ways[name])
+    better = row is not reference and _as_good(cell, held, ways[name])
     return replace(cell, better=better, best=cell.value == best[name])
 
 
@@ -180,10 +181,12 @@ def _best(group: Iterable[Row], name: str, way: Better) -> float | None:
     return min(numbers) if way == "less" else max(numbers)
 
 
-def _at_least(value: float | str | None, held: float | str | None, way: Better) -> bool:
-    assert isinstance(value, float | int)
-    assert isinstance(held, float | int)
-    return value <= held if way == "less" else value >= held
+def _as_good(cell: Cell, held: Cell, way: Better) -> bool:
+    """As good or better, within the uncertainties of both."""
+    assert isinstance(cell.value, float | int)
+    assert isinstance(held.value, float | int)
+    gain = cell.value - held.value if way == "more" else held.value - cell.value
+    return no_loss(gain, cell.uncertainty, held.uncertainty)
 
 
 def _number(value: float | str | None) -> bool:

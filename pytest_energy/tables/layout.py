@@ -7,7 +7,6 @@ their median.
 from __future__ import annotations
 
 import csv
-import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from importlib.resources import files
 from typing import Final, Literal
 
 from pytest_energy.measurement import Result, Scalar
+from pytest_energy.statistics import no_loss
 
 Better = Literal["higher", "lower"]
 Where = Mapping[str, Scalar]
@@ -194,8 +194,8 @@ def is_as_good(figure: Figure, baseline: Figure | None, better: Better | None) -
     if baseline is None or better is None or figure.value is None or baseline.value is None:
         return False
     gain = figure.value - baseline.value
-    slack = math.hypot(figure.uncertainty or 0.0, baseline.uncertainty or 0.0)
-    return (gain if better == "higher" else -gain) >= -slack
+    signed = gain if better == "higher" else -gain
+    return no_loss(signed, figure.uncertainty, baseline.uncertainty)
 
 
 def _best(figures: Iterable[Figure], better: Better | None) -> float | None:

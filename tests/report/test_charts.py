@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from pytest_energy.measurement import (
     Difference,
     Environment,
+    Facts,
     Outcome,
     Past,
+    Quantity,
     Reason,
     ReasonCode,
     Result,
@@ -405,6 +407,54 @@ def test_better_than_the_reference_is_bold_and_the_best_is_starred() -> None:
     below = {name for name, factor in TECHNIQUES.items() if factor < 1}
     assert bold == below
     assert best == ["bf16"]
+
+
+def marked(facts: list[Facts], joules: list[float], uncertainty: float = 0.0) -> list[bool]:
+    """Which of these benchmarks of one model stand out by their energy."""
+    base = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
+    results = [
+        base.model_copy(
+            update={
+                "id": f"test_{index}",
+                "workload": base.workload | told,
+                "metrics": {"energy_j": Quantity(value=value, unit="J", uncertainty=uncertainty)},
+            }
+        )
+        for index, (told, value) in enumerate(zip(facts, joules, strict=True))
+    ]
+    cells = [row.cells["energy_j"] for row in rows_of(run_of(results))]
+    return [cell.better or cell.best for cell in cells]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [{"dataset": "birds"}, {"dataset": "imagenet"}],
+        [{}, {"sweep": "power_cap_w", "power_cap_w": 100}],
+        [{"power_cap_w": 250}, {"power_cap_w": 100}],
+        [{"run": 1}, {"run": 2}],
+    ],
+)
+def test_no_baseline_is_judged_by_another(facts: list[Facts]) -> None:
+    """Baselines of other data, at another knob or of another run are no techniques to judge."""
+    assert marked(facts, [2.0, 1.0]) == [False, False]
+
+
+def test_a_technique_is_held_against_the_baseline_of_its_own_data() -> None:
+    """One that costs more than its own baseline is not better for another's being worse."""
+    facts: list[Facts] = [
+        {"dataset": "cifar100"},
+        {"dataset": "tiny_imagenet"},
+        {"dataset": "tiny_imagenet", "technique": "blurpool"},
+    ]
+    assert marked(facts, [9.0, 1.0, 2.0]) == [False, True, False]
+
+
+@pytest.mark.parametrize(("uncertainty", "as_good"), [(0.0, False), (0.01, True)])
+def test_a_difference_inside_the_uncertainty_is_as_good(uncertainty: float, as_good: bool) -> None:
+    """The report marks as the tables of the papers do."""
+    facts: list[Facts] = [{}, {"technique": "blurpool"}]
+    assert marked(facts, [1.0, 1.01], uncertainty)[1] == as_good
 
 
 @given(st.floats(0.01, 100), st.floats(1e6, 1e12))
