@@ -8,6 +8,7 @@ input does.
 from __future__ import annotations
 
 import json
+import math
 import select
 import sys
 import time
@@ -49,15 +50,24 @@ def answer(samples: Mapping[str, list[Sample]]) -> None:
 
 
 def _collect(sensors: Mapping[str, PowerSensor], kept: dict[str, list[Sample]]) -> None:
-    """Add new samples until the next line of input."""
-    pause_s = min((sensor.pause_s for sensor in sensors.values()), default=None)
+    """Add new samples until the next line of input, of each sensor as often as it needs."""
+    due_s = {channel: time.monotonic() + sensor.pause_s for channel, sensor in sensors.items()}
     told = False
     while not told:
-        told = bool(select.select([sys.stdin], [], [], pause_s)[0])
+        told = _told_before(min(due_s.values(), default=math.inf))
         for channel, sensor in sensors.items():
-            since = kept[channel][-1][0] if kept[channel] else 0.0
-            kept[channel] += _read(sensor, since)
+            now_s = time.monotonic()
+            if told or now_s >= due_s[channel]:
+                since = kept[channel][-1][0] if kept[channel] else 0.0
+                kept[channel] += _read(sensor, since)
+                due_s[channel] = now_s + sensor.pause_s
     sys.stdin.readline()
+
+
+def _told_before(moment_s: float) -> bool:
+    """Wait for a line of input, until a moment of ``time.monotonic`` at the longest."""
+    pause_s = None if math.isinf(moment_s) else max(0.0, moment_s - time.monotonic())
+    return bool(select.select([sys.stdin], [], [], pause_s)[0])
 
 
 def _read(sensor: PowerSensor, since: float) -> list[Sample]:

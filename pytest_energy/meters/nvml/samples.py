@@ -22,8 +22,8 @@ RING = "driver-ring"
 ASKED = "helper-process"
 RING_SAMPLES = 100
 """Rings hold at least so many. Seen: about 120."""
-ASKING_PERIOD_S = 0.02
-"""As often as the fastest power sensors known change."""
+UNKNOWN_PERIOD_S = 0.1
+"""Of a power sensor that is not in the table: that of all of them since Turing."""
 SENSORS_S = {
     (6, 0): (0.02, 0.01),
     (6, 1): (0.02, 0.01),
@@ -78,11 +78,10 @@ def power_sensor(handle: Handle) -> PowerSensor | None:
             RING, lambda since: read_ring(handle, since) or [], span_s / 4, period_s, unseen_s
         )
     if read_power(handle) is not None:
-        every_s, long_s = looks(handle, 0.1)
-        unseen_s = max(0.0, every_s - long_s) + ASKING_PERIOD_S
-        return PowerSensor(
-            ASKED, lambda since: _asked(handle), ASKING_PERIOD_S, ASKING_PERIOD_S, unseen_s
-        )
+        every_s, long_s = looks(handle, UNKNOWN_PERIOD_S)
+        # an answer is up to a period old; asking more often would tell the same value again
+        unseen_s = max(0.0, every_s - long_s) + every_s
+        return PowerSensor(ASKED, lambda since: _asked(handle), every_s, every_s, unseen_s)
     return None
 
 

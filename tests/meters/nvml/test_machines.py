@@ -85,6 +85,23 @@ def test_traces_come_from_the_ring_or_from_a_helper(card: str, source: str) -> N
     assert reading.valid
 
 
+def test_a_sensor_is_asked_no_more_often_than_it_changes() -> None:
+    """Each by its own period, 20 ms for Pascal and 100 ms for Ada, where there is no ring."""
+    with SimulatedNvml("pascal", "ada") as machine:
+        for device in (0, 1):
+            machine.configure(device, sample_count=0)
+        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+        edge = meter.begin()
+        before, began_s = machine.calls("nvmlDeviceGetFieldValues"), time.perf_counter()
+        time.sleep(1.0)
+        asked = machine.calls("nvmlDeviceGetFieldValues") - before
+        took_s = time.perf_counter() - began_s
+        reading = meter.end(edge)
+        meter.close()
+    assert {trace.channel for trace in reading.traces} == {"gpu0", "gpu1"}
+    assert 2 < asked <= took_s / 0.02 + took_s / 0.1 + 4
+
+
 def test_one_lost_device_leaves_the_other_its_joules() -> None:
     """The channel of a lost device is absent, never zero; the other's is there."""
     with SimulatedNvml("turing", "turing") as machine:
