@@ -75,9 +75,19 @@ class Row:
 
 
 def parameters(rows: Iterable[Row]) -> list[ParameterSet]:
-    """Rows for ``pytest.mark.parametrize``, each marked with its paper."""
+    """Rows for ``pytest.mark.parametrize``, each marked with its paper.
+
+    All of paper D is a sweep: its plain rows are that of depth.
+    """
     return [
-        pytest.param(row, id=row.id, marks=getattr(pytest.mark, PAPER_MARKS[row.paper]))
+        pytest.param(
+            row,
+            id=row.id,
+            marks=[
+                getattr(pytest.mark, PAPER_MARKS[row.paper]),
+                *([pytest.mark.sweep] if row.paper == "d" else ()),
+            ],
+        )
         for row in rows
     ]
 

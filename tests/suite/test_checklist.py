@@ -79,3 +79,15 @@ def test_a_papers_marker_selects_its_rows(collected: dict[str, set[str]], paper:
     rows = (names for row, names in listed().items() if row.startswith(f"{paper}: "))
     selected = {name for name, markers in collected.items() if f"paper_{paper}" in markers}
     assert selected == {name for names in rows for name in names}
+
+
+@pytest.mark.slow
+def test_the_marker_of_sweeps_selects_every_knob(collected: dict[str, set[str]]) -> None:
+    """-m sweep selects all of paper D, depth included, and the sweeps that no paper has."""
+    swept = (
+        names
+        for row, names in listed().items()
+        if row.startswith("d: ") or row.endswith("of inference")
+    )
+    selected = {name for name, markers in collected.items() if "sweep" in markers}
+    assert selected == {name for names in swept for name in names}
