@@ -32,7 +32,8 @@ class Schedule:
     momentum: float = 0.0
     weight_decay: float = 0.0
     decay: Decay = "constant"
-    """``poly``: times (1 − step / steps) ** 0.9. ``step``: a fifth at 30, 60 and 80 %."""
+    """``poly``: times (1 − step / steps) ** 0.9. ``step``: a fifth at 30, 60 and 80 %,
+    which no paper states; paper C says that its rate is stepped."""
     augmentation: tuple[str, ...] = ()
     """Names of :data:`benchmarks.data.augmentation.STEPS`."""
     base_size: int | None = None
@@ -116,7 +117,7 @@ SEGMENTATION = Schedule(
     decay="poly",
     augmentation=("scale_crop", "flip"),
     base_size=1024,
-    assumed=("momentum", "weight_decay"),
+    assumed=("momentum", "weight_decay", "augmentation"),  # of which the paper has scaling
     small_size=64,
     small_batch=2,
     small_batches=3,
@@ -131,7 +132,7 @@ CLASSIFICATION = Schedule(
     weight_decay=5e-4,
     decay="step",
     augmentation=("pad_crop", "flip"),
-    assumed=("momentum", "weight_decay", "augmentation"),
+    assumed=("momentum", "weight_decay", "decay", "augmentation"),
     small_size=16,
     small_batches=1,
 )
@@ -145,7 +146,16 @@ DEPTH = Schedule(
     weight_decay=1e-4,
     decay="step",
     augmentation=("crop", "flip"),
-    assumed=("optimiser", "learning_rate", "momentum", "weight_decay", "decay", "augmentation"),
+    assumed=(
+        "batch_size",
+        "image_size",
+        "optimiser",
+        "learning_rate",
+        "momentum",
+        "weight_decay",
+        "decay",
+        "augmentation",
+    ),
     small_size=32,
 )
 DETECTION = Schedule(
@@ -156,7 +166,14 @@ DETECTION = Schedule(
     learning_rate=0.01,
     momentum=0.937,
     weight_decay=5e-4,
-    assumed=("optimiser", "learning_rate", "momentum", "weight_decay"),
+    assumed=(
+        "batch_size",
+        "image_size",
+        "optimiser",
+        "learning_rate",
+        "momentum",
+        "weight_decay",
+    ),
     small_size=64,
 )
 TWENTY_EPOCHS = Schedule(
@@ -166,7 +183,7 @@ TWENTY_EPOCHS = Schedule(
     optimiser="adam",
     learning_rate=1e-3,
     augmentation=("flip",),
-    assumed=("batch_size", "optimiser", "learning_rate", "augmentation"),
+    assumed=("batch_size", "image_size", "optimiser", "learning_rate", "augmentation"),
     small_size=16,
 )
 

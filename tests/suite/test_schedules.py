@@ -38,6 +38,7 @@ def test_paper_c_trains_as_it_says() -> None:
     assert (cityscapes.epochs, cityscapes.batch_size, cityscapes.learning_rate) == (1000, 16, 0.025)
     stuff = schedule_of("c", "bisenet_resnet18", "coco_stuff")
     assert (stuff.epochs, stuff.batch_size, stuff.image_size) == (60, 12, 640)
+    assert (stuff.learning_rate, stuff.base_size, stuff.decay) == (0.01, 640, "poly")
     cifar = schedule_of("c", "resnet50_cifar", "cifar100")
     assert (cifar.epochs, cifar.batch_size, cifar.learning_rate) == (200, 128, 0.1)
 
@@ -67,6 +68,41 @@ def test_what_is_assumed_is_a_field(schedule: Schedule) -> None:
 def test_mixed_precision_trains_as_float32_does(row: Row, scale: str) -> None:
     """Image size, batch and steps are those of the row it is compared with."""
     assert scheduled(row, scale) == scheduled(replace(row, technique="baseline"), scale)
+
+
+STATED = {
+    "a": {"epochs", "batch_size", "image_size", "optimiser", "augmentation"},
+    "b": {"batch_size", "image_size"},
+    "cityscapes": {"epochs", "batch_size", "image_size", "optimiser", "learning_rate", "decay"}
+    | {"base_size"},
+    "cifar100": {"epochs", "batch_size", "image_size", "optimiser", "learning_rate"},
+    "d": {"epochs"},
+    "e": {"epochs"},
+}
+STATED |= {"coco_stuff": STATED["cityscapes"], "tiny_imagenet": STATED["cifar100"]}
+"""What a paper says of its training, by paper or, for paper C, by data."""
+
+
+@pytest.mark.parametrize(("place", "schedule"), SCHEDULES.items(), ids=map(str, SCHEDULES))
+def test_what_a_paper_leaves_open_is_assumed(place: tuple[str, str], schedule: Schedule) -> None:
+    """A field that is set is either the paper's own or named as an assumption, never both."""
+    paper, trained = place
+    plain = Schedule(0, 0, 0, "sgd", 0.0)
+    told = ("optimiser", "momentum", "weight_decay", "decay", "augmentation", "base_size")
+    settings = {"epochs", "batch_size", "image_size", "optimiser", "learning_rate"}
+    settings |= {name for name in told if getattr(schedule, name) != getattr(plain, name)}
+    assert settings - STATED[trained if paper == "c" else paper] == set(schedule.assumed)
+
+
+def test_the_poly_rate_falls_by_the_papers_power() -> None:
+    """Half-way through, 0.025 has fallen to 0.025 × 0.5 ** 0.9."""
+    schedule = schedule_of("c", "bisenet_resnet18", "cityscapes")
+    optimizer = optimiser_of(schedule)([torch.nn.Parameter(torch.zeros(1))])
+    scheduler = scheduler_of(schedule)(optimizer, Horizon(5, 2))
+    for _ in range(5):
+        optimizer.step()
+        scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.025 * 0.5**0.9)
 
 
 def test_the_poly_rate_ends_at_zero() -> None:
