@@ -32,8 +32,9 @@ def apply(recipe: Recipe) -> Recipe:
     """
     if torch.device(recipe.device).type != "cpu":
         raise NotApplicableError(
-            f"torch's int8 kernels run on the CPU, not on {recipe.device}; "
-            "on a GPU, try bf16 or fp16"
+            f"torch's int8 kernels run on the CPU, not on {recipe.device}, whose meter would tell "
+            "of an idle card: run this row alone with CUDA_VISIBLE_DEVICES= --energy-meter=rapl "
+            "--energy-scale=full (and the float32 row beside it); on a GPU, try bf16 or fp16"
         )
     if torch.backends.quantized.engine not in ("x86", "onednn", "fbgemm", "qnnpack"):
         raise NotApplicableError("this build of torch has no int8 kernels for this CPU")
