@@ -134,6 +134,48 @@ def test_invalid_joules_are_in_no_distribution() -> None:
     )
 
 
+def test_distributions_are_of_one_kind_of_benchmark() -> None:
+    """A run of both passes and epochs has a figure by model for each."""
+    run = example_run(MODELS[:2], ("baseline",))
+    epochs = [
+        one.model_copy(
+            update={
+                "id": f"{one.id}-x",
+                "kind": "training",
+                "metrics": {"energy_j": Quantity(value=1.0, unit="J/epoch")},
+            }
+        )
+        for one in run.benchmarks
+    ]
+    found = build_distributions(rows_of(run_of([*run.benchmarks, *epochs])))
+    assert found
+    drawn = [(one.fact, one.kind, one.axis.name) for one in found.grouped]
+    assert drawn == [
+        ("model", "inference", "Energy (J/pass)"),
+        ("model", "training", "Energy (J/epoch)"),
+    ]
+
+
+def test_distributions_of_many_groups_are_cut_not_dropped() -> None:
+    """Of thirteen data sets the twelve of most rounds are drawn, and one is told as left out."""
+    base = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
+    results = [
+        base.model_copy(
+            update={
+                "id": f"test_{index}",
+                "workload": {"dataset": f"d{index}"},
+                "rounds": base.rounds[:2] if index == 5 else base.rounds,
+            }
+        )
+        for index in range(13)
+    ]
+    found = build_distributions(rows_of(run_of(results)))
+    assert found
+    chart = found.grouped[0]
+    assert (chart.fact, chart.left_out) == ("dataset", 1)
+    assert [group.mark.name for group in chart.groups] == [f"d{i}" for i in range(13) if i != 5]
+
+
 def sweep_over(name: str, run: Run) -> Sweep:
     """The sweep over a fact."""
     return next(one for one in build_sweeps(rows_of(run)) if one.fact == name)

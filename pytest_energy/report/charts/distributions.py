@@ -62,8 +62,12 @@ class Grouped:
     """Groups beside one another."""
 
     fact: str
+    kind: str
+    """Joules a pass and joules an epoch do not mix: groups are of one kind of benchmark."""
     axis: Axis
     groups: tuple[Group, ...]
+    left_out: int
+    """Groups beyond :data:`MOST_GROUPS`, those of the fewest rounds."""
 
     @property
     def width(self) -> float:
@@ -92,8 +96,9 @@ def build_distributions(rows: Sequence[Row]) -> Distributions | None:
         Strip(row, shape(found, axis, STRIP / 2, STRIP / 2 - 2), len(found), _spread(found))
         for (row, _), found in zip(known, relative, strict=True)
     )
-    facts = ("model", "technique", "data", "batch_size")
-    grouped = (_grouped(fact, known) for fact in facts)
+    facts = ("model", "technique", "dataset", "data", "batch_size")
+    kinds = _by_kind(known).items()
+    grouped = (_grouped(fact, *kind, of_kind) for fact in facts for kind, of_kind in kinds)
     return Distributions(axis, strips, tuple(one for one in grouped if one))
 
 
@@ -118,24 +123,38 @@ def _per_cent(fraction: float) -> str:
     return f"{fraction * 100:+.2g} %".replace("-", MINUS) if fraction else "0"
 
 
-def _grouped(fact: str, known: Sequence[tuple[Row, list[float]]]) -> Grouped | None:
-    """Groups of one unit by ``fact``; ``None`` where it tells fewer than two apart, or too many."""
-    pools: dict[str, list[float]] = {}
-    units = {row.result.energy.unit for row, _ in known if row.result.energy}
+Known = Sequence[tuple[Row, list[float]]]
+
+
+def _by_kind(known: Known) -> dict[tuple[str, str], Known]:
+    """Rows and their rounds by kind of benchmark and unit."""
+    found: dict[tuple[str, str], list[tuple[Row, list[float]]]] = {}
+    for row, rounds in known:
+        assert row.result.energy is not None
+        found.setdefault((row.result.kind, row.result.energy.unit), []).append((row, rounds))
+    return dict(found)
+
+
+def _grouped(fact: str, kind: str, unit: str, known: Known) -> Grouped | None:
+    """The groups of most rounds by ``fact``; ``None`` where it tells fewer than two apart."""
+    told: dict[str, list[float]] = {}
     for row, found in known:
         if fact in row.result.workload:
-            pools.setdefault(str(row.result.workload[fact]), []).extend(found)
-    if len(units) != 1 or not 2 <= len(pools) <= MOST_GROUPS:
+            told.setdefault(str(row.result.workload[fact]), []).extend(found)
+    if len(told) < 2:
         return None
+    largest = sorted(told, key=lambda name: -len(told[name]))[:MOST_GROUPS]
+    pools = {name: pool for name, pool in told.items() if name in largest}
     values = [value for pool in pools.values() for value in pool]
     log = min(values) > 0 and max(values) > 20 * min(values)
-    name = f"Energy ({units.pop()})"
+    name = f"Energy ({unit})"
     axis = fit(values, GROUP_HEIGHT - GROUP_BOTTOM, GROUP_TOP, log=log, zero=True, name=name)
     groups = [
         _group(mark, pools[name], GROUP_LEFT + GROUP_WIDTH * (index + 0.5), axis)
         for index, (name, mark) in enumerate(marks(pools).items())
     ]
-    return Grouped(fact.replace("_", " "), axis, tuple(groups))
+    left_out = len(told) - len(pools)
+    return Grouped(fact.replace("_", " "), kind, axis, tuple(groups), left_out)
 
 
 def _group(mark: Mark, pool: Sequence[float], centre: float, axis: Axis) -> Group:
