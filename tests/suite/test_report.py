@@ -17,7 +17,9 @@ from benchmarks.rows import (
 )
 from benchmarks.workbench import facts_shape, inference_batch, scheduled
 from pytest_energy.measurement import Kind, Quantity, Result, Verdict
+from pytest_energy.report.charts.scatter import grouping
 from pytest_energy.report.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.results import Row as TableRow
 from pytest_energy.report.results import build_table
 
 
@@ -56,11 +58,16 @@ def made(kind: Kind, rows: Iterable[Row], scale: str) -> Iterator[Result]:
 
 
 @cache
+def table_rows(scale: str) -> tuple[TableRow, ...]:
+    """The rows of the report's table."""
+    found = results(scale)
+    return build_table(found, {one.id: one.id for one in found}).rows
+
+
+@cache
 def sweeps(scale: str) -> dict[tuple[str, str], Sweep]:
     """The sweeps of the whole suite, by kind and fact."""
-    found = results(scale)
-    rows = build_table(found, {one.id: one.id for one in found}).rows
-    return {(sweep.kind, sweep.fact): sweep for sweep in build_sweeps(rows)}
+    return {(sweep.kind, sweep.fact): sweep for sweep in build_sweeps(table_rows(scale))}
 
 
 @pytest.mark.parametrize("scale", ["small", "full"])
@@ -111,3 +118,9 @@ def test_names_of_techniques_have_room() -> None:
     drawn = sweeps("full")
     assert drawn["training", "technique"].room > 0
     assert drawn["training", "precision"].room == 0
+
+
+@pytest.mark.parametrize("kinds", [{"inference"}, {"training"}, {"inference", "training", "call"}])
+def test_dots_of_trade_offs_are_told_apart_by_paper(kinds: set[str]) -> None:
+    """With more techniques and models than colours, the papers are the groups."""
+    assert grouping([row for row in table_rows("full") if row.result.kind in kinds]) == "paper"

@@ -206,7 +206,7 @@ def _write(unit: str) -> Callable[[float], str]:
 
 def grouping(rows: Sequence[Row]) -> str:
     """The fact of the workload that tells groups apart: 2 to 8 of them, technique before model."""
-    for name in ("technique", "model", "data", "batch_size"):
+    for name in ("technique", "model", "paper", "task", "dataset", "data", "batch_size"):
         if 2 <= len({_group(row, name) for row in rows}) <= 8:
             return name
     return "kind"
