@@ -133,6 +133,7 @@
       button.addEventListener("click", () => change({ sort: nextSort(head.dataset.column) }));
     }
     for (const card of cards) {
+      card.disabled = false;
       card.addEventListener("click", () => change({ outcome: toggled(state.outcome, card.dataset.outcome) }));
     }
     for (const box of boxes) {

@@ -347,6 +347,8 @@ def test_without_script_everything_is_readable(show: Show) -> None:
     assert page.locator(".figures figure svg .fill use").first.is_visible()
     assert not page.locator("#filter").is_visible()
     assert not page.locator("#explorer").is_visible()
+    assert page.locator("button.card").count() > 0
+    assert page.locator("button:visible:enabled").count() == 0
     page.locator("details.drawer summary").first.click()
     assert page.locator(".panel .mean").first.is_visible()
     assert shown.faultless()
