@@ -238,12 +238,20 @@
       item.append(sample, ` ${name}`);
       return item;
     }));
-    return points.map((point) => {
-      const mark = make("use", { ...style(groups.indexOf(groupOf(point.row))), x: x.at(point.x), y: y.at(point.y) });
+    return points.map((point, index) => {
+      const place = { x: x.at(point.x), y: y.at(point.y), role: "link", tabindex: index ? -1 : 0 };
+      const mark = make("use", { ...style(groups.indexOf(groupOf(point.row))), ...place });
       const told = `${point.row.name}: ${x.name} ${brief(point.x)}, ${y.name} ${brief(point.y)}`;
       mark.append(make("title", {}, told));
       mark.addEventListener("click", () => openDrawer(point.row.key));
-      mark.addEventListener("pointerenter", () => { one("#point").textContent = told; });
+      for (const event of ["pointerenter", "focus"]) mark.addEventListener(event, () => { one("#point").textContent = told; });
+      mark.addEventListener("keydown", (event) => {
+        const next = { ArrowLeft: mark.previousElementSibling, ArrowRight: mark.nextElementSibling, Enter: mark }[event.key];
+        if (!next?.matches("use")) return;
+        event.preventDefault();
+        if (next === mark) openDrawer(point.row.key);
+        else next.focus();
+      });
       return mark;
     });
   }

@@ -314,6 +314,27 @@ def test_keyboard_reaches_everything(show: Show) -> None:
     assert shown.faultless()
 
 
+def test_dots_are_reached_by_keyboard(show: Show) -> None:
+    """Dots are one stop of Tab; arrows go on to the next, Enter opens it, Escape goes back."""
+    shown = show(rich_run())
+    page = shown.page
+    dots = page.locator("#scatter use.fill")
+    assert page.locator('#scatter [tabindex="0"]').count() == 1
+    page.locator("#group").focus()
+    page.keyboard.press("Tab")
+    first = page.locator("#point").inner_text()
+    assert first == dots.nth(0).locator("title").text_content()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#point").inner_text() == dots.nth(1).locator("title").text_content()
+    page.keyboard.press("Enter")
+    assert rich_run().benchmarks[1].id in page.locator("#drawer").inner_text()
+    page.keyboard.press("Escape")
+    assert dots.nth(1).evaluate("dot => dot === document.activeElement")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#point").inner_text() == first
+    assert shown.faultless()
+
+
 def test_a_drawer_opens_from_its_address(show: Show) -> None:
     """A link to one benchmark shows it, with its commands."""
     run = example_run(MODELS[:2])
