@@ -239,6 +239,20 @@ def test_compile_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
         TECHNIQUES["compile"].apply(resnet())
 
 
+@pytest.mark.slow
+def test_a_compiled_model_answers_as_before() -> None:
+    """Fused code gives the eager logits, up to the order of sums."""
+    recipe = resnet()
+    images = recipe.example(2)
+    with torch.no_grad():
+        expected = recipe.model(images)
+        try:
+            compiled = TECHNIQUES["compile"].apply(recipe).model
+        except NotApplicableError as missing:
+            pytest.skip(str(missing))
+        torch.testing.assert_close(compiled(images), expected, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("technique", [*CHANGES, "one_branch"])
 def test_a_model_that_a_technique_cannot_change_is_refused(technique: str) -> None:
     """A technique that would change nothing says so instead."""

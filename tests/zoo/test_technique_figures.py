@@ -86,6 +86,25 @@ def test_a_technique_moves_operations_by_about_what_the_paper_says(
     assert ours == pytest.approx(printed * 1e9 - baseline, rel=1 / 3)
 
 
+def test_coordinates_cost_two_wide_convolutions() -> None:
+    """BiSeNet: twice the printed rise, as both convolutions of 7×7 at 256² get three channels."""
+    added = (
+        facts("bisenet_resnet18", "coordconv")["flops"]
+        - facts("bisenet_resnet18", "baseline")["flops"]
+    )
+    assert added == pytest.approx(2 * (27.16e9 - 25.93e9), rel=0.01)
+    assert added == 2 * (2 * 3 * 7**2 * 64 * 256**2)
+
+
+def test_gather_excite_adds_a_quarter_of_the_printed_parameters() -> None:
+    """BiSeNet: the paper's kernels are those of maps of twice the side."""
+    added = (
+        facts("bisenet_resnet18", "ge_theta")["params"]
+        - facts("bisenet_resnet18", "baseline")["params"]
+    )
+    assert added == pytest.approx((21.88e6 - 14.01e6) / 4, rel=0.01)
+
+
 @pytest.mark.parametrize("model", PLACES)
 def test_gather_excite_without_parameters_adds_none(model: str) -> None:
     """GE-θ⁻ has exactly the baseline's parameters and operations."""
