@@ -111,7 +111,7 @@ counter = CounterSource({"gpu0": counter_of(devices[0])})
 instruments = Instruments(counter, None, sensors, RingCollector(sensors))
 meter = NvmlMeter(devices, instruments, {}, ExitStack())
 told = []
-for _ in range(15):
+for _ in range(30):
     edge = meter.begin()
     with machine.load(400.0):
         time.sleep(rng.uniform(0.5, 0.7))
