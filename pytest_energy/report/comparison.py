@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pytest_energy.baseline import Baseline, extended, facts_of
 from pytest_energy.measurement import Outcome, Result, Run
-from pytest_energy.report.summary import NOTHING_COMPARED, Headline, counts, headline
+from pytest_energy.report.summary import Headline, counts, headline, joules_compared
 from pytest_energy.settings import TOLERANCES
 from pytest_energy.verdict import ENERGY, judge
 
@@ -49,7 +49,7 @@ def headline_against(before: Run, after: Run, reference: Reference) -> Headline:
     """The verdict on a run: the gate's if it gave one, else what the comparison comes to."""
     gate = headline(before)
     found = counts(after)
-    if gate.title != NOTHING_COMPARED or found == counts(before):
+    if gate.failed or joules_compared(before) or found == counts(before):
         return gate
     symbol = "▲" if Outcome.REGRESSED in found else "="
     told = ", ".join(f"{number} {outcome}" for outcome, number in found.items())

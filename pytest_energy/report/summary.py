@@ -85,7 +85,7 @@ def _kinds(failing: Iterable[Result]) -> str:
 
 def _success(run: Run) -> tuple[str, str]:
     found, total = counts(run), len(run.benchmarks)
-    compared = sum(map(_was_compared, run.benchmarks))
+    by_joules, compared = joules_compared(run), sum(map(_was_compared, run.benchmarks))
     if not compared:
         return (
             NOTHING_COMPARED,
@@ -95,8 +95,8 @@ def _success(run: Run) -> tuple[str, str]:
     regressed = found.get(Outcome.REGRESSED, 0)
     if regressed:
         text = f"{_of(regressed, total)} regressed, which the policy in force lets pass"
-    elif any(verdict.change is not None for verdict in judged):
-        text = f"none of {_plural(compared)} compared uses more energy {_beyond(judged)}"
+    elif by_joules:
+        text = f"none of {_plural(by_joules)} compared uses more energy {_beyond(judged)}"
     else:
         text = f"{_plural(compared)} compared by exact facts, no joules"
     others = {outcome: number for outcome, number in found.items() if outcome not in _FINE}
@@ -104,15 +104,18 @@ def _success(run: Run) -> tuple[str, str]:
 
 
 _FINE = frozenset({Outcome.UNCHANGED, Outcome.IMPROVED, Outcome.REGRESSED})
-_COMPARED = _FINE | {Outcome.INCONCLUSIVE}
+
+
+def joules_compared(run: Run) -> int:
+    """Of how many benchmarks the joules were held against a baseline."""
+    found = map(energy_verdict, run.benchmarks)
+    return sum(verdict is not None and verdict.change is not None for verdict in found)
 
 
 def _was_compared(result: Result) -> bool:
-    """What others spoilt is inconclusive, too, but was compared with nothing."""
-    spoilt = result.status == "invalid"
-    return result.verdict.outcome in _COMPARED and (
-        not spoilt or any(one.change is not None for one in result.verdict.metrics)
-    )
+    """By its joules, or by counted facts, which a benchmark that is new here may have, too."""
+    gated = (one for one in result.verdict.metrics if one.tolerance is not None)
+    return any(one.change is not None or one.outcome in _FINE for one in gated)
 
 
 def _of(number: int, total: int) -> str:

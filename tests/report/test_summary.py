@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_energy.measurement import Outcome, Result, Run, Verdict
+from pytest_energy.measurement import MetricVerdict, Outcome, Result, Run, Verdict
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.summary import best, cause, counts, headline, worst
 
@@ -22,6 +22,14 @@ def strict_run() -> Run:
     return run_of([with_outcome(first, Outcome.INCONCLUSIVE, fails=True), second])
 
 
+def new_with_facts() -> Run:
+    """A benchmark whose joules are new here, and whose FLOPs are as they were."""
+    (first,) = example_run(MODELS[:1], ("baseline",), baseline=False).benchmarks
+    flops = MetricVerdict(metric="flops", outcome=Outcome.UNCHANGED, change=0.0, tolerance=0.0)
+    verdict = first.verdict.model_copy(update={"metrics": [*first.verdict.metrics, flops]})
+    return run_of([first.model_copy(update={"verdict": verdict})])
+
+
 @pytest.mark.parametrize(
     ("run", "sentence"),
     [
@@ -36,6 +44,10 @@ def strict_run() -> Run:
         (
             example_run(MODELS[:1], ("baseline", "blurpool"), baseline=False),
             "Nothing compared: of 2 benchmarks none could be compared (2 new).",
+        ),
+        (
+            new_with_facts(),
+            "Gate passed: 1 benchmark compared by exact facts, no joules (1 new).",
         ),
         (strict_run(), "Gate failed: 1 of 2 benchmarks failed (1 inconclusive)."),
         (empty_run(), "Nothing measured: the run holds no benchmarks."),

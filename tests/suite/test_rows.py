@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from benchmarks.rows import inference_rows, training_rows
 from benchmarks.zoo.registry import ZOO
 
@@ -39,6 +41,19 @@ def test_a_dropped_in_technique_is_benchmarks(tmp_path: Path) -> None:
         "resnet50_cifar-made_up-cifar100",
         "resnet50_cifar-made_up-tiny_imagenet",
     ]
+
+
+@pytest.mark.slow
+def test_a_dropped_in_technique_is_collected(pytester: pytest.Pytester) -> None:
+    """The benchmarks of a file that was added to a copy of the suite are found by pytest."""
+    suite = shutil.copytree(
+        ZOO.parent, pytester.path / "benchmarks", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (suite / "zoo/techniques/made_up.py").write_text(MADE_UP)
+    found = pytester.runpytest_subprocess("benchmarks", "--collect-only", "-q", "-k", "made_up")
+    found.stdout.fnmatch_lines(
+        ["benchmarks/test_training.py::test_training[[]resnet50_cifar-made_up-cifar100[]]", "4/*"]
+    )
 
 
 def test_a_training_technique_adds_no_inference(tmp_path: Path) -> None:
