@@ -1,11 +1,13 @@
 """How much slower a loop of passes runs while it is measured.
 
 Run as a program it times the loop plainly, measured by us and polled by a thread, in blocks of four
-(plain, measured, measured, plain: a machine that drifts slows both alike), on the machine that it
-was started on, and prints as JSON for each way the relative slow-down with its 95 %
-interval, and the processor time that others than the loop's thread used meanwhile, the helper
-process among them, as a share of the loop's. The share is known well on a busy machine, too. It
-is taken from one long loop, since the helper sleeps for seconds.
+(plain, measured, measured, plain, and in the next block the other way round: a machine that drifts
+slows both alike), on the machine that it was started on. A plain loop rests before it begins as
+long as a measured one waits for its tick, since processors run faster after a rest. It prints as
+JSON for each way the relative slow-down with its 95 % interval, and the processor time that others
+than the loop's thread used meanwhile, the helper process among them, as a share of the loop's. The
+share is known well on a busy machine, too. It is taken from one long loop, since the helper sleeps
+for seconds.
 """
 
 from __future__ import annotations
@@ -31,6 +33,11 @@ LONG_PASSES = 10_000
 REST_S = 0.05
 WARM_PASSES = 10
 """Not timed: whoever has just slept finds cold caches, measured or not."""
+ORDERS = ((False, True, True, False), (True, False, False, True))
+"""Which loops of a block are measured."""
+
+Way = Callable[[Callable[[], None]], object]
+"""Runs a body in one way or another."""
 
 
 def _steps_a_pass() -> int:
@@ -55,18 +62,23 @@ def _run_pass(steps: int) -> int:
 def _main(blocks: int, passes: int) -> None:
     steps = _steps_a_pass()
     meter, poll = open_meter("nvml", MeterRequest()), PollingThread()
+    began_s: list[float] = []
     taken_s: list[float] = []
     used_s: list[tuple[float, float]] = []
 
     def loop(passes: int = passes) -> None:
+        began_s.append(time.perf_counter())
         with _on_one_core():
             for _ in range(WARM_PASSES):
                 _run_pass(steps)
-            began_s, own_s, beside_s = time.perf_counter(), time.thread_time(), _beside_s()
+            start_s, own_s, beside_s = time.perf_counter(), time.thread_time(), _beside_s()
             for _ in range(passes):
                 _run_pass(steps)
-            taken_s.append(time.perf_counter() - began_s)
+            taken_s.append(time.perf_counter() - start_s)
             used_s.append((time.thread_time() - own_s, _beside_s() - beside_s))
+
+    def plainly(body: Callable[[], None]) -> object:
+        return body()
 
     def measured(body: Callable[[], None]) -> object:
         return measure_round(meter, lambda n: body(), 1, lambda: None)
@@ -76,15 +88,25 @@ def _main(blocks: int, passes: int) -> None:
         body()
         return poll.stop()
 
-    ways = {"pytest-energy": measured, "polling thread": polled}
+    def timed(run: Way | None) -> float:
+        """How long a loop takes; a plain one rests as long as the last measured one waited."""
+        nonlocal waited_s
+        time.sleep(REST_S if run else REST_S + waited_s)
+        asked_s = time.perf_counter()
+        (run or plainly)(loop)
+        if run:
+            waited_s = began_s[-1] - asked_s
+        return taken_s[-1]
+
+    waited_s = 0.0
+    ways: dict[str, Way] = {"pytest-energy": measured, "polling thread": polled}
     slower: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(blocks):
+    for block in range(blocks):
         for name, run in ways.items():
-            for once in (loop, lambda run=run: run(loop), lambda run=run: run(loop), loop):
-                time.sleep(REST_S)  # who has slept runs first on a busy machine: let all sleep
-                once()
-            first_s, second_s, third_s, last_s = taken_s[-4:]
-            slower[name].append((second_s + third_s) / (first_s + last_s) - 1)
+            seen_s: dict[bool, list[float]] = {False: [], True: []}
+            for measuring in ORDERS[block % 2]:
+                seen_s[measuring].append(timed(run if measuring else None))
+            slower[name].append(sum(seen_s[True]) / sum(seen_s[False]) - 1)
     shares = {}
     for name, run in ways.items():
         run(lambda: loop(LONG_PASSES))
