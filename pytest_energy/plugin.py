@@ -76,7 +76,12 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     if told is not None:
         worker = become_worker(settings, told)
         measuring = EnergyPlugin(
-            config, worker.settings, lambda run: None, worker.claim, progress=worker.progress
+            config,
+            worker.settings,
+            lambda run: None,
+            worker.claim,
+            progress=worker.progress,
+            announce=worker.announce,
         )
         config.pluginmanager.register(measuring, "energy-running")
         config.pluginmanager.register(worker.refusal, "energy-refusal")

@@ -39,6 +39,7 @@ class EnergyPlugin:
         claim: Claim | None = None,
         ranks: Ranks | None = None,
         progress: Sent | None = None,
+        announce: Callable[[list[str]], None] = lambda lines: None,
     ) -> None:
         self._config = config
         self._settings = settings
@@ -47,6 +48,7 @@ class EnergyPlugin:
         self._claim = claim  # a worker's GPU is its own as long as this lives
         self._ranks = ranks
         self._progress = progress or on_terminal(config)
+        self._announce = announce  # a worker's terminal is seen by nobody
         config.pluginmanager.register(Revisits(_uses_energy), "energy-revisits")
 
     @pytest.hookimpl(tryfirst=True)
@@ -83,6 +85,7 @@ class EnergyPlugin:
             raise pytest.UsageError(str(error)) from None
         markers = {item.nodeid: item.stash[MARKER] for item in measuring}
         self._session.family = comparisons(markers, self._session)
+        self._announce(self.pytest_report_collectionfinish(measuring))
 
     def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> list[str]:
         """Say what measures, or why nothing does, and which tolerances ask for too much."""

@@ -51,6 +51,8 @@ class Worker:
     claim: Claim | None
     """``None`` where NVML shows no GPU."""
     progress: Sent
+    announce: Callable[[list[str]], None]
+    """Tells the controller what pytest would have told on a terminal after collection."""
     refusal: Refusal
 
 
@@ -81,13 +83,18 @@ def become_worker(settings: Settings, told: Mapping[str, Any]) -> Worker:
     settings = replace(settings, json=worker_file(Path(told[SPOOL]), name))
     send = told[CHANNEL].send
     progress = Sent(lambda state: send({"state": state}))
+
+    def announce(lines: list[str]) -> None:
+        send({"announced": "\n".join(lines)})
+
     gpus = visible_gpus(settings.devices)
     if not gpus:
-        return Worker(settings, None, progress, Refusal(send))
+        return Worker(settings, None, progress, announce, Refusal(send))
     claim = claim_gpu(gpus, _number(name), lock_folder())
     os.environ["CUDA_VISIBLE_DEVICES"] = claim.gpu.uuid
     send({"board": claim.gpu.board})
-    return Worker(replace(settings, devices=(claim.gpu.uuid,)), claim, progress, Refusal(send))
+    settings = replace(settings, devices=(claim.gpu.uuid,))
+    return Worker(settings, claim, progress, announce, Refusal(send))
 
 
 def _number(worker: str) -> int:
@@ -125,6 +132,8 @@ class Controller:
         self._workers = 0
         self._boards: dict[str, str] = {}
         self._refused: dict[str, str] = {}
+        self._announced: dict[str, str] = {}
+        self._config = config
         terminal = on_terminal(config)
         self._progress = Together(terminal) if terminal else None
 
@@ -142,6 +151,8 @@ class Controller:
             self._boards[worker] = board
         if refused := told.get("refused"):
             self._refused[worker] = refused
+        if announced := told.get("announced"):
+            self._announced[worker] = announced
         if self._progress and "state" in told:
             self._progress.tell(worker, told["state"])
 
@@ -167,8 +178,9 @@ class Controller:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logstart(self) -> Generator[None, None, None]:
-        """Make room for what pytest writes."""
+        """Make room for what pytest writes; before it, say what workers have told."""
         with self._aside():
+            self._write_announced()
             yield
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -182,6 +194,19 @@ class Controller:
         """Make room for what pytest writes."""
         with self._aside():
             yield
+
+    def _write_announced(self) -> None:
+        """What each worker tells of its meter and of tolerances; what several tell, once."""
+        told = [
+            line for one in sorted(self._announced) for line in self._announced[one].split("\n")
+        ]
+        self._announced.clear()
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None or not told or self._config.option.verbose < 0:
+            return
+        terminal.ensure_newline()
+        for line in dict.fromkeys(told):
+            terminal.write_line(line)
 
     def _aside(self) -> AbstractContextManager[None]:
         return self._progress.aside() if self._progress else nullcontext()
