@@ -76,3 +76,13 @@ class Schedule:
 ADAPTIVE: Final = Schedule()
 PAPER: Final = Schedule(rounds=3, visits=1)
 """The papers' protocol: one visit, one look."""
+
+
+def family_note(family: int) -> list[str]:
+    """A sentence on false alarms, where several figures are compared."""
+    if family < 2:
+        return []
+    return [
+        f"{family} figures are compared with baselines; where nothing has changed, at most"
+        f" {FAMILY_ERROR:.0%} of such runs fail"
+    ]

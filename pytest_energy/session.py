@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_energy.adaptive import ADAPTIVE, PAPER, Schedule
+from pytest_energy.adaptive import ADAPTIVE, PAPER, Schedule, family_note
 from pytest_energy.assemble import Source
 from pytest_energy.baseline import Baseline, BaselineStore, extended
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
@@ -208,7 +208,7 @@ class EnergySession:
             meter=self.meter.info if self.meter else None,
             unmeasured=self.unmeasured,
             complete=complete,
-            notes=saved(self.results.values(), self.planned),
+            notes=[*saved(self.results.values(), self.planned), *family_note(self.family)],
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity, self.settings.pue) if self.intensity else {},
             accepted=[str(_within(self.root, path)) for path in dict.fromkeys(self.accepted)],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.adaptive import ADAPTIVE, FAMILY_ERROR, PAPER, Schedule
+from pytest_energy.adaptive import ADAPTIVE, FAMILY_ERROR, PAPER, Schedule, family_note
 from pytest_energy.measurement import (
     Measurement,
     MeterInfo,
@@ -50,6 +50,15 @@ def test_all_looks_together_stay_within_the_permitted_error(
 def test_it_stops_when_decided(outcome: Outcome, visit: int, goes_on: bool) -> None:
     """A suspect is visited once more, an undecided one until the budget ends, others never."""
     assert ADAPTIVE.goes_on(outcome, visit) is goes_on
+
+
+def test_the_rate_of_false_alarms_is_told() -> None:
+    """For several figures; a single one needs no word."""
+    assert family_note(1) == []
+    assert family_note(50) == [
+        "50 figures are compared with baselines; where nothing has changed, at most 1% of such runs"
+        " fail"
+    ]
 
 
 def test_the_papers_protocol_looks_once() -> None:
