@@ -133,8 +133,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Proje
     """A project on a machine with a scripted meter."""
     monkeypatch.setenv("PYTHONPATH", str(pytester.path))
     monkeypatch.syspath_prepend(pytester.path)
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITLAB_CI", "PYTEST_XDIST_WORKER"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     return Project(pytester)
 
 

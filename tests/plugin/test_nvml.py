@@ -83,8 +83,6 @@ class Card:
 @pytest.fixture
 def card(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Card:
     """A project to run on simulated cards."""
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITLAB_CI", "CUDA_VISIBLE_DEVICES"):
-        monkeypatch.delenv(name, raising=False)
     return Card(pytester, monkeypatch)
 
 

@@ -73,8 +73,6 @@ def test_killed(energy):
     if "killed" in FACTORS:
         os.kill(os.getpid(), signal.SIGKILL)
 """
-CI = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITLAB_CI", "CUDA_VISIBLE_DEVICES")
-"""Variables of this test run's surroundings that would show in the sessions."""
 PLUGINS = ("-p", "xdist", "-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin")
 """What the runs load, and nothing else, which takes time."""
 
@@ -95,7 +93,7 @@ class Suite:
         return subprocess.run(
             [sys.executable, "-m", "pytest", "--energy", "--energy-visits=1", *PLUGINS, *arguments],
             cwd=self.path,
-            env={name: value for name, value in os.environ.items() if name not in CI} | alone,
+            env={**os.environ, **alone},
             capture_output=True,
             text=True,
             check=False,

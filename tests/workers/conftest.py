@@ -71,7 +71,5 @@ def project(
     pytester: pytest.Pytester, nvml_sim: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> Project:
     """A project on the machine that the test is parametrized with."""
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITLAB_CI", "CUDA_VISIBLE_DEVICES"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return Project(pytester)
