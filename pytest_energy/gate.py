@@ -10,9 +10,9 @@ from pytest_energy.baseline import KEPT_RUNS, Baseline
 from pytest_energy.measurement import Measurement, MetricVerdict, Outcome, Result, Verdict
 from pytest_energy.power import sight
 from pytest_energy.session import EnergySession
-from pytest_energy.settings import ESTIMATED, MarkerSettings
+from pytest_energy.settings import ENERGY, ESTIMATED, MarkerSettings
 from pytest_energy.tolerances import tolerances_of
-from pytest_energy.verdict import ENERGY, contended, judge, unconfirmed, worst
+from pytest_energy.verdict import contended, judge, unconfirmed, worst
 from pytest_energy.visits import VALID, Again, pool
 
 NAMED: Final = 5
@@ -62,7 +62,7 @@ def tolerances(test_id: str, session: EnergySession, marker: MarkerSettings) -> 
     """The tolerance of each metric that has one: the marker's, the table's, the option's."""
     found = tolerances_of(test_id, session.settings.tolerance, session.tolerances)
     if marker.tolerance is not None:
-        found["energy_j"] = marker.tolerance
+        found[ENERGY] = marker.tolerance
     return {**found, **marker.tolerances}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_energy.baseline import BASELINE_SCHEMA, Baseline
 from pytest_energy.errors import EnergyError, FileFormatError
 from pytest_energy.measurement import Quantity, parse_json
-from pytest_energy.verdict import ENERGY
+from pytest_energy.settings import ENERGY
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Final
 from pytest_energy.adaptive import ADAPTIVE, Schedule
 from pytest_energy.baseline import Baseline
 from pytest_energy.change import Estimate, learn_scatter, relative_change
+from pytest_energy.settings import ENERGY
 from pytest_energy.statistics import t_quantile
-from pytest_energy.verdict import ENERGY
 
 PROBABILITY: Final = 0.95
 

@@ -39,7 +39,7 @@ class EnergyPlugin:
         claim: Claim | None = None,
         ranks: Ranks | None = None,
         progress: Sent | None = None,
-        announce: Callable[[list[str]], None] = lambda lines: None,
+        announce: Callable[[list[str]], None] | None = None,
     ) -> None:
         self._config = config
         self._settings = settings
@@ -85,7 +85,8 @@ class EnergyPlugin:
             raise pytest.UsageError(str(error)) from None
         markers = {item.nodeid: item.stash[MARKER] for item in measuring}
         self._session.family = comparisons(markers, self._session)
-        self._announce(self.pytest_report_collectionfinish(measuring))
+        if self._announce:
+            self._announce(self.pytest_report_collectionfinish(measuring))
 
     def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> list[str]:
         """Say what measures, or why nothing does, and which tolerances ask for too much."""

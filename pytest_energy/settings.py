@@ -17,6 +17,8 @@ Scale = Literal["small", "full"]
 ENERGY = "energy_j"
 TOLERANCES: Mapping[str, float] = {ENERGY: 0.05}
 """Relative changes that are accepted where nobody says otherwise, by metric."""
+ENOUGH_RUNS = 8
+"""A baseline of so many accepted runs knows how much runs scatter."""
 
 
 def _positive_int(text: str) -> int:
@@ -295,7 +297,7 @@ OPTIONS = (
         _positive_int,
         "a whole number above 0",
         "measure what becomes a baseline again after the others, until the baseline has so many"
-        " runs (10 at most; training: once) [8]",
+        f" runs (10 at most; training: once) [{ENOUGH_RUNS}]",
         "N",
     ),
     Option("json", Path, "a file", "results [.energy/results.json]", "FILE"),
@@ -384,7 +386,7 @@ class Settings:
     """Seconds."""
     baselines: Path = Path("baselines")
     update: str = "none"
-    visits: int = 8
+    visits: int = ENOUGH_RUNS
     """Runs that a recorded baseline is made of."""
     json: Path = Path(".energy/results.json")
     html: Path = Path(".energy/report.html")

@@ -54,7 +54,7 @@ def combine(runs: Sequence[Run], names: Sequence[str], killed: Sequence[str] = (
     results, twice = _distinct(
         [located(result, run, environment) for run in runs for result in run.benchmarks]
     )
-    notes = list(dict.fromkeys(note for run in runs for note in run.run.notes))
+    notes = [note for run in runs for note in run.run.notes]
     if len(runs) > 1:
         notes.append(f"measured by {len(runs)} workers: {', '.join(names)}")
     if killed:

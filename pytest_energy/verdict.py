@@ -17,6 +17,7 @@ from pytest_energy.baseline import (
     estimate_of,
     meter_facts,
     visit_level,
+    visits_of,
 )
 from pytest_energy.change import Change, Estimate, Prior, learn_scatter, relative_change
 from pytest_energy.measurement import (
@@ -33,14 +34,12 @@ from pytest_energy.measurement import (
     facts_workload,
     workload_hash,
 )
+from pytest_energy.settings import ENERGY, ENOUGH_RUNS
 from pytest_energy.statistics import COVERAGE, combine, expand
 
-ENERGY: Final = "energy_j"
 PRIOR: Final = Prior()
 OWN: Final = Prior(0.0)
 """For metrics that no round tells of, such as an accuracy: they scatter as accepted runs did."""
-ENOUGH_RUNS: Final = 8
-"""Below this many accepted runs a verdict says that the scatter between runs is assumed."""
 BOARD_GAIN: Final = 0.05
 """Boards of one model read within plus or minus this share of the truth: arXiv 2312.02741."""
 OF_THE_SENSOR: Final = frozenset(
@@ -304,7 +303,7 @@ class _Comparison:
     def _change(
         self, metric: str, quantity: Quantity, old: Sequence[Estimate], kept: Baseline
     ) -> Change:
-        visits = len({measured.visit for measured in self.measured.rounds}) or 1
+        visits = len(visits_of(self.measured)) or 1
         gain = BOARD_GAIN * math.sqrt(2 / 3) if self._other_board() else 0.0
         seen = visit_level(self.measured, metric)
         scatter = learn_scatter([*kept.levels(metric), seen], self._prior(metric))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pytest_energy.baseline import Baseline, extended, facts_of
 from pytest_energy.measurement import Outcome, Result, Run
 from pytest_energy.report.summary import Headline, counts, headline, joules_compared
-from pytest_energy.settings import TOLERANCES
-from pytest_energy.verdict import ENERGY, judge
+from pytest_energy.settings import ENERGY, TOLERANCES
+from pytest_energy.verdict import judge
 
 OPEN = frozenset({Outcome.NEW, Outcome.UNMEASURED})
 """Outcomes of benchmarks of which no baseline could be told."""
