@@ -108,7 +108,7 @@ class Round(Record):
     channels: dict[str, float] = Field(default_factory=dict)
     """Joules by channel (``gpu0``, ``cpu``, ``dram``); they add up to ``energy_j``."""
     conditions: dict[str, float] = Field(default_factory=dict)
-    """What the edges showed: ``gpu0.temperature_c``, ``gpu0.clock_mhz``, ``gpu0.throttled``, …"""
+    """What the edges showed: ``gpu0.temperature_c``, ``gpu0.throttled.thermal``, …"""
     reasons: list[Reason] = Field(default_factory=list)
 
 

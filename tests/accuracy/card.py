@@ -5,7 +5,8 @@
 needs an idle GPU, torch with CUDA to load it, and this package. Each answer is for the file
 ``docs/sensors.md``, with card, driver and date, which the output names: the counter's tick; whether
 fast reading makes it fall short; whether it follows a part of the time only; counter against
-integrated power, idle and loaded; which fields answer; the scatter of 5 s windows between rounds.
+integrated power, idle and loaded; which fields answer; whether the driver stamps the counter with
+its ticks; the scatter of 5 s windows between rounds.
 ``--seconds`` shortens each part.
 """
 
@@ -32,6 +33,7 @@ from pytest_energy.meters.nvml.sensors import (
     POWER_INSTANT,
     THROTTLES,
     counter_of,
+    take_fields,
 )
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.window import measure_round, synchronizer
@@ -39,6 +41,7 @@ from pytest_energy.window import measure_round, synchronizer
 Load = Callable[[float], None]
 """Loads the card for about so many seconds, and returns when it has done so."""
 SQUARES_S = (0.05, 0.1, 0.13, 0.2)
+STAMP_PAUSE_S = 0.005
 READ_PAUSES_S = (0.0005, 0.01, 0.1, 1.0)
 
 
@@ -82,6 +85,7 @@ def _answers(
         "tick_s": meter.info.tick_s,
         "idle_power_w": [idle.value, idle.uncertainty],
         "fields": which_fields(device),
+        "counter_stamps": counter_stamps(device, seconds),
         "power_w_by_pause_between_reads_s": fast_reading(measure, load, seconds),
         "square_waves": square_waves(measure, load, seconds),
         "counter_and_power": counter_and_power(measure, device, load, seconds),
@@ -113,6 +117,27 @@ def which_fields(device: Device) -> dict[str, bool]:
     found = library.read_fields(device.handle, wanted.values())
     return {name: field in found for name, field in wanted.items()} | {
         "samples": read_ring(device.handle, 0.0) is not None
+    }
+
+
+def counter_stamps(device: Device, seconds: float) -> dict[str, float]:
+    """How the driver's time stamp of the counter behaves while it is read every 5 ms.
+
+    As many stamps as values, and an age of up to a tick: stamps tell the ticks. As many stamps as
+    reads: they tell when it was asked.
+    """
+    ended_s = time.perf_counter() + seconds
+    seen = []
+    while time.perf_counter() < ended_s:
+        if counted := take_fields(device).counted_j:
+            seen.append((counted.value, counted.stamp_s, time.time() - counted.stamp_s))
+        time.sleep(STAMP_PAUSE_S)
+    values, stamps, ages_s = zip(*seen, strict=True) if seen else ((), (), ())
+    return {
+        "reads": len(seen),
+        "values": len(set(values)),
+        "stamps": len(set(stamps)),
+        "oldest_s": max(ages_s, default=0.0),
     }
 
 

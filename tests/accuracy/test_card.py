@@ -31,6 +31,8 @@ def test_every_question_has_its_answer() -> None:
     assert answers["tick_s"] == pytest.approx(0.106, rel=0.02)
     assert answers["fields"]["energy 83"] is True
     assert answers["fields"]["samples"] is True
+    assert 1 < answers["counter_stamps"]["stamps"] == answers["counter_stamps"]["values"]
+    assert 0.05 < answers["counter_stamps"]["oldest_s"] < 0.15
     assert answers["scatter"]["mean_power_w"] == pytest.approx(300.0, rel=0.05)
     assert answers["counter_and_power"]["idle"][0] == pytest.approx(20.0, rel=0.2)
     assert set(answers["square_waves"]) == {"0.05", "0.1", "0.13", "0.2"}

@@ -79,6 +79,10 @@ class FieldValue:
     stamp_s: float
     """The driver's time stamp, in seconds since the epoch; 0 where it gives none."""
 
+    def times(self, factor: float) -> FieldValue:
+        """The same answer in another unit."""
+        return FieldValue(self.value * factor, self.stamp_s)
+
 
 def start() -> None:
     """Load the library and connect to the driver.

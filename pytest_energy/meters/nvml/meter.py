@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 from pytest_energy.measurement import (
     Environment,
@@ -30,10 +31,19 @@ from pytest_energy.meters.nvml.power import LONGEST_GAP_PERIODS, PowerSource, la
 from pytest_energy.meters.nvml.processes import wait_until_alone
 from pytest_energy.meters.nvml.samples import PowerSensor, Sample, power_sensor
 from pytest_energy.meters.nvml.selection import Device, select_devices
-from pytest_energy.meters.nvml.sensors import Snapshot, counter_of, processes_on, take_snapshot
+from pytest_energy.meters.nvml.sensors import (
+    Fields,
+    Snapshot,
+    counter_of,
+    processes_on,
+    take_fields,
+    take_snapshot,
+)
 from pytest_energy.meters.nvml.ticks import Tick
 from pytest_energy.statistics import combine, standard_error
 from pytest_energy.traces import encode, integrate, reduce_samples
+
+T = TypeVar("T")
 
 IDLE_S = 0.5
 """How long the idle power is sampled where there is no counter."""
@@ -152,10 +162,18 @@ class Phases:
 
 
 @dataclass(frozen=True)
+class _Shown:
+    """What the devices showed at an edge, by channel."""
+
+    state: Mapping[str, Snapshot | SensorError]
+    fields: Mapping[str, Fields | SensorError]
+
+
+@dataclass(frozen=True)
 class _Opened:
     """What a window began with."""
 
-    before: Mapping[str, Snapshot | SensorError]
+    shown: _Shown
     ticks: Mapping[str, Tick | SensorError]
     collecting: SensorError | None
     """Why no power samples are collected, where they should be."""
@@ -203,10 +221,13 @@ class NvmlMeter:
     def _missing(self) -> list[Scalar]:
         counter, sensors = self._instruments.counter, self._instruments.sensors
         counted = counter.channels if counter else ()
+        fields = {device.channel: take_fields(device) for device in self._devices}
         return [
             f"{channel}: {what}"
             for channel, state in self._opened.items()
-            for what in missing(state, counted=channel in counted, sensor=sensors.get(channel))
+            for what in missing(
+                state, fields[channel], counted=channel in counted, sensor=sensors.get(channel)
+            )
         ]
 
     def spent_j(self) -> float | None:
@@ -220,32 +241,35 @@ class NvmlMeter:
             return None
 
     def begin(self) -> Edge:
-        """Read the devices' state, wait for a tick, and return at some moment after it.
+        """Read the devices' state, wait for a tick and some more, and read their fields.
 
         Starting at another phase of the tick in each round keeps a sensor that looks only part of
         the time from seeing the same part of the load again and again.
         """
         instruments = self._instruments
-        before = self._snapshots()
+        before = self._each(take_snapshot)
         collecting = _failure_of(instruments.collector.begin) if instruments.collector else None
         if instruments.power is not None:
             time.sleep(instruments.power.settling_s)
         ticks = instruments.counter.begin() if instruments.counter else {}
         time.sleep(self._phases.next() * self._period_s)
-        state = _Opened(before, ticks, collecting)
+        state = _Opened(_Shown(before, self._each(take_fields)), ticks, collecting)
         return Edge(start=time.time(), time_s=time.perf_counter(), state=state)
 
     def end(self, edge: Edge) -> Reading:
-        """Read the state at once, wait for the closing tick, and judge what was seen."""
+        """Read fields and state at once, wait for the closing tick, and judge what was seen."""
         ended_s = time.perf_counter()
         opened = edge.state
         assert isinstance(opened, _Opened)
-        after = self._snapshots()
+        fields = self._each(take_fields)
+        shown = _Shown(self._each(take_snapshot), fields)
         duration_s = ended_s - edge.time_s
         used, samples, remarks = self._joules(edge, opened, ended_s)
         traces = self._traces(samples, edge.start, edge.start + duration_s)
-        evidence = self._evidence(opened.before, after, used, samples, edge.start, duration_s)
-        reasons = [*_failures(opened.before, after, used), *self._length(duration_s), *remarks]
+        evidence = self._evidence(opened.shown, shown, used, samples, edge.start, duration_s)
+        before = opened.shown
+        stages = (before.state, before.fields, shown.fields, shown.state, used)
+        reasons = [*_failures(*stages), *self._length(duration_s), *remarks]
         reasons += [r for known in evidence for r in validity.judge(known, self._limits)]
         read = {channel: j for channel, j in used.items() if isinstance(j, Joules)}
         return Reading(
@@ -341,18 +365,21 @@ class NvmlMeter:
 
     def _evidence(
         self,
-        before: Mapping[str, Snapshot | SensorError],
-        after: Mapping[str, Snapshot | SensorError],
+        before: _Shown,
+        after: _Shown,
         used: Mapping[str, Joules | SensorError],
         samples: Samples,
         start: float,
         duration_s: float,
     ) -> list[validity.Evidence]:
-        """What is known of the devices whose state could be read at both edges."""
+        """What is known of the devices that answered at both edges."""
         known = []
-        for channel, first in before.items():
-            second, joules = after[channel], used[channel]
-            if isinstance(first, Snapshot) and isinstance(second, Snapshot):
+        for channel, joules in used.items():
+            opened, closed = before.state[channel], after.state[channel]
+            first, last = before.fields[channel], after.fields[channel]
+            if isinstance(opened, SensorError) or isinstance(closed, SensorError):
+                continue
+            if isinstance(first, Fields) and isinstance(last, Fields):
                 energy_j = joules.energy_j if isinstance(joules, Joules) else None
                 sensor = self._instruments.sensors.get(channel)
                 sampled_j = _sampled_j(sensor, samples.get(channel, ()), start, duration_s)
@@ -360,8 +387,10 @@ class NvmlMeter:
                     validity.Evidence(
                         channel,
                         self._opened[channel],
+                        opened,
+                        closed,
                         first,
-                        second,
+                        last,
                         duration_s,
                         energy_j,
                         sampled_j,
@@ -374,8 +403,8 @@ class NvmlMeter:
         """End the helper and disconnect from the driver."""
         self._close.close()
 
-    def _snapshots(self) -> dict[str, Snapshot | SensorError]:
-        return {device.channel: _snapshot(device) for device in self._devices}
+    def _each(self, take: Callable[[Device], T]) -> dict[str, T | SensorError]:
+        return {device.channel: _answer(take, device) for device in self._devices}
 
     def _length(self, duration_s: float) -> list[Reason]:
         if duration_s >= self.shortest_window_s:
@@ -388,9 +417,9 @@ class NvmlMeter:
         return [Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message)]
 
 
-def _snapshot(device: Device) -> Snapshot | SensorError:
+def _answer(take: Callable[[Device], T], device: Device) -> T | SensorError:
     try:
-        return take_snapshot(device)
+        return take(device)
     except SensorError as error:
         return error
 
@@ -463,10 +492,8 @@ def _edge_costs(read: Mapping[str, Joules]) -> dict[str, float]:
 
 
 def _conditions(evidence: Sequence[validity.Evidence]) -> dict[str, float]:
-    told: dict[str, float | None] = {}
-    for known in evidence:
-        told[f"{known.channel}.temperature_c"] = known.after.temperature_c
-        told[f"{known.channel}.clock_mhz"] = known.after.clock_mhz
-        for cause, share in validity.throttled_shares(known).items():
-            told[f"{known.channel}.throttled.{cause}"] = share
-    return {name: value for name, value in told.items() if value is not None}
+    return {
+        f"{known.channel}.{name}": value
+        for known in evidence
+        for name, value in validity.conditions(known).items()
+    }

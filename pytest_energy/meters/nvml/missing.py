@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_energy.meters.nvml.samples import RING, PowerSensor
-from pytest_energy.meters.nvml.sensors import Snapshot
+from pytest_energy.meters.nvml.sensors import Fields, Snapshot
 
 
-def missing(opened: Snapshot, *, counted: bool, sensor: PowerSensor | None) -> Iterator[str]:
+def missing(
+    opened: Snapshot, fields: Fields, *, counted: bool, sensor: PowerSensor | None
+) -> Iterator[str]:
     """What is missing of a device, each with what follows from it.
 
     Args:
         opened: Its state.
+        fields: What it said in one batch.
         counted: Whether it counts joules.
         sensor: How its power samples are had; ``None`` where they are not.
     """
@@ -22,9 +25,9 @@ def missing(opened: Snapshot, *, counted: bool, sensor: PowerSensor | None) -> I
         yield "power sensor: no power traces, and nothing to check the counter by"
     elif sensor.source != RING:
         yield "driver's ring of power samples: a helper process asks for the power instead"
-    if opened.power_w is None:
+    if fields.power_w is None:
         yield "power fields 185 and 186: the power may be a mean over up to a second"
-    if not opened.throttled_s:
+    if not fields.throttled_s:
         yield "throttle counters: throttling goes unnoticed"
     if opened.processes is None:
         yield "lists of processes: the use of the device by others goes unnoticed"

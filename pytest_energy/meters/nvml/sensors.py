@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
 from pytest_energy.measurement import ReasonCode
-from pytest_energy.meters.nvml.library import Handle, SensorError, ask, read_fields
+from pytest_energy.meters.nvml.library import FieldValue, Handle, SensorError, ask, read_fields
 from pytest_energy.meters.nvml.selection import Device
 
 ENERGY = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
@@ -30,8 +30,23 @@ _OLD_THROTTLES = {
 
 
 @dataclass(frozen=True)
+class Fields:
+    """What a device says in one batch, each with the driver's own time stamp.
+
+    ``None`` or absent is what the driver does not tell.
+    """
+
+    counted_j: FieldValue | None
+    """Joules by the counter, which may have ticked a while ago."""
+    power_w: FieldValue | None
+    """By the sensor's instantaneous value, where there is one, else its mean."""
+    throttled_s: Mapping[str, FieldValue]
+    """Seconds for which the device has been held back since the driver was loaded, by cause."""
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """A device's state at an edge; ``None`` or absent is what the driver does not tell."""
+    """A device's state; ``None`` is what the driver does not tell."""
 
     temperature_c: float | None
     clock_mhz: float | None
@@ -40,10 +55,6 @@ class Snapshot:
     """Of the multiprocessors, as set by an administrator."""
     power_limit_w: float | None
     """As enforced now."""
-    power_w: float | None
-    """By the sensor's instantaneous value, where there is one."""
-    throttled_s: dict[str, float]
-    """Seconds for which the device has been held back since the driver was loaded, by cause."""
     processes: frozenset[int] | None
     """The processes that have a context on the device; see :func:`processes_on`."""
 
@@ -84,15 +95,31 @@ def _withdrawn() -> SensorError:
     )
 
 
-def take_snapshot(device: Device) -> Snapshot:
-    """Read a device's state: its fields in one batch, the rest one by one.
+def take_fields(device: Device) -> Fields:
+    """Read what changes from moment to moment, in one call.
 
     Raises:
         SensorError: The device is lost, or fails in another way.
     """
-    handle, board = device.handle, device.candidate.board
-    fields = read_fields(handle, (POWER_INSTANT, POWER_AVERAGE, *THROTTLES))
-    power = fields.get(POWER_INSTANT, fields.get(POWER_AVERAGE))
+    read = read_fields(device.handle, (ENERGY, POWER_INSTANT, POWER_AVERAGE, *THROTTLES))
+    milliwatts = read.get(POWER_INSTANT, read.get(POWER_AVERAGE))
+    throttled = {
+        cause: read[field].times(1e-9) for field, cause in THROTTLES.items() if field in read
+    }
+    return Fields(
+        counted_j=read[ENERGY].times(1e-3) if ENERGY in read else None,
+        power_w=milliwatts.times(1e-3) if milliwatts else None,
+        throttled_s=throttled or _old_throttles(device.candidate.board),
+    )
+
+
+def take_snapshot(device: Device) -> Snapshot:
+    """Read a device's state, one by one.
+
+    Raises:
+        SensorError: The device is lost, or fails in another way.
+    """
+    board = device.candidate.board
     return Snapshot(
         temperature_c=ask(pynvml.nvmlDeviceGetTemperature, board, pynvml.NVML_TEMPERATURE_GPU),
         clock_mhz=ask(pynvml.nvmlDeviceGetClockInfo, board, pynvml.NVML_CLOCK_SM),
@@ -100,13 +127,6 @@ def take_snapshot(device: Device) -> Snapshot:
             pynvml.nvmlDeviceGetApplicationsClock, board, pynvml.NVML_CLOCK_SM
         ),
         power_limit_w=_watts(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, board)),
-        power_w=power.value * 1e-3 if power else None,
-        throttled_s={
-            cause: fields[field].value * 1e-9
-            for field, cause in THROTTLES.items()
-            if field in fields
-        }
-        or _old_throttles(board),
         processes=processes_on(device),
     )
 
@@ -120,12 +140,16 @@ def processes_on(device: Device) -> frozenset[int] | None:
     return frozenset(int(process.pid) for process in (*computing, *(drawing or ())))
 
 
-def _old_throttles(board: Handle) -> dict[str, float]:
+def _old_throttles(board: Handle) -> dict[str, FieldValue]:
     spent = {
         cause: ask(pynvml.nvmlDeviceGetViolationStatus, board, policy)
         for policy, cause in _OLD_THROTTLES.items()
     }
-    return {cause: s.violationTime * 1e-9 for cause, s in spent.items() if s is not None}
+    return {
+        cause: FieldValue(s.violationTime * 1e-9, s.referenceTime * 1e-6)
+        for cause, s in spent.items()
+        if s is not None
+    }
 
 
 def _watts(milliwatts: int | None) -> float | None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pytest_energy.measurement import Reason, ReasonCode
+from pytest_energy.meters.nvml.library import FieldValue
 from pytest_energy.meters.nvml.processes import others
-from pytest_energy.meters.nvml.sensors import Snapshot
+from pytest_energy.meters.nvml.sensors import Fields, Snapshot
 
 DEFAULTS: Mapping[ReasonCode, float] = {
     ReasonCode.CONTENDED: 0,
@@ -30,6 +31,10 @@ class Evidence:
     """When the meter was opened: what the identity was taken from."""
     before: Snapshot
     after: Snapshot
+    first: Fields
+    """At the opening edge."""
+    last: Fields
+    """At the closing edge."""
     duration_s: float
     energy_j: float | None
     power_energy_j: float | None = None
@@ -75,12 +80,38 @@ def _contention(evidence: Evidence, most: float) -> Iterator[Remark]:
 
 def throttled_shares(evidence: Evidence) -> dict[str, float]:
     """The share of the window in which the device was held back, by cause."""
-    before, after = evidence.before.throttled_s, evidence.after.throttled_s
+    first, last = evidence.first.throttled_s, evidence.last.throttled_s
     return {
-        cause: (after[cause] - before[cause]) / evidence.duration_s
-        for cause in before.keys() & after.keys()
-        if evidence.duration_s > 0
+        cause: (last[cause].value - first[cause].value) / span_s
+        for cause in first.keys() & last.keys()
+        if (span_s := _between_s(first[cause], last[cause], evidence.duration_s)) > 0
     }
+
+
+def _between_s(first: FieldValue, last: FieldValue, duration_s: float) -> float:
+    """The time between two answers: by the driver, unless it gives none or its clock stepped."""
+    stamped_s = last.stamp_s - first.stamp_s
+    return stamped_s if abs(stamped_s - duration_s) < duration_s / 2 else duration_s
+
+
+def conditions(evidence: Evidence) -> dict[str, float]:
+    """What the edges showed, for the results.
+
+    Besides the state, ``opening_power_w``, which is high where the device was not at rest, and what
+    the counter says by itself at the edges, with the driver's time between both answers:
+    ``counted_j`` and ``counted_s``. The window's joules are better, and not far from these.
+    """
+    first, last = evidence.first, evidence.last
+    told = {
+        "temperature_c": evidence.after.temperature_c,
+        "clock_mhz": evidence.after.clock_mhz,
+        **{f"throttled.{cause}": share for cause, share in throttled_shares(evidence).items()},
+        "opening_power_w": first.power_w.value if first.power_w else None,
+    }
+    if first.counted_j and last.counted_j:
+        told["counted_j"] = last.counted_j.value - first.counted_j.value
+        told["counted_s"] = last.counted_j.stamp_s - first.counted_j.stamp_s
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _throttling(evidence: Evidence, most: float) -> Iterator[Remark]:

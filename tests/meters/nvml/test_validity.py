@@ -1,0 +1,67 @@
+"""What the batches of fields at the edges of a window say of it."""
+
+from __future__ import annotations
+
+import time
+
+import pynvml
+import pytest
+
+from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.nvml.library import FieldValue
+from pytest_energy.meters.nvml.sensors import Fields, Snapshot
+from pytest_energy.meters.nvml.validity import Evidence, conditions
+from pytest_energy.meters.registry import open_meter
+from pytest_energy.testing import SimulatedNvml
+
+STATE = Snapshot(60.0, 1980.0, None, 700.0, frozenset())
+
+
+def seen(first: Fields, last: Fields) -> Evidence:
+    """A window of two seconds between two batches."""
+    return Evidence("gpu0", STATE, STATE, STATE, first, last, duration_s=2.0, energy_j=400.0)
+
+
+def throttled(value_s: float, stamp_s: float) -> Fields:
+    """Held back for so long, by a driver that says when."""
+    return Fields(None, None, {"thermal": FieldValue(value_s, stamp_s)})
+
+
+@pytest.mark.parametrize(
+    ("stamps_s", "span_s"),
+    [
+        ((1000.0, 1002.1), 2.1),
+        ((0.0, 0.0), 2.0),
+        ((1000.0, 4602.0), 2.0),
+        ((1000.0, 400.0), 2.0),
+    ],
+    ids=["stamped", "not stamped", "clock stepped on", "clock stepped back"],
+)
+def test_throttled_share_is_of_the_time_between_the_drivers_readings(
+    stamps_s: tuple[float, float], span_s: float
+) -> None:
+    """Where its stamps cannot be, it is of the window."""
+    first, last = (throttled(value, at) for value, at in zip((5.0, 5.5), stamps_s, strict=True))
+    assert conditions(seen(first, last))["throttled.thermal"] == pytest.approx(0.5 / span_s)
+
+
+def test_what_the_driver_does_not_tell_is_left_out() -> None:
+    """Nothing is taken for zero."""
+    nothing = Fields(None, None, {})
+    assert conditions(seen(nothing, nothing)) == {"temperature_c": 60.0, "clock_mhz": 1980.0}
+
+
+def test_a_window_keeps_what_its_edges_told(nvml_sim: SimulatedNvml) -> None:
+    """The power before it, and what the counter counts between two of its ticks."""
+    meter = open_meter("nvml", MeterRequest(traces=False))
+    nvml_sim.throttle(pynvml.nvmlClocksEventReasonSwPowerCap, share=0.5)
+    edge = meter.begin()
+    with nvml_sim.load(400.0):
+        time.sleep(0.3)
+    told = meter.end(edge).conditions
+    meter.close()
+    assert told["gpu0.opening_power_w"] == pytest.approx(70.0, abs=0.01)
+    assert told["gpu0.counted_s"] / meter.info.tick_s == pytest.approx(
+        round(told["gpu0.counted_s"] / meter.info.tick_s), abs=0.02
+    )
+    assert told["gpu0.throttled.power-cap"] == pytest.approx(0.5, abs=0.01)
