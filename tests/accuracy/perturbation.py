@@ -1,13 +1,14 @@
 """How much slower a loop of passes runs while it is measured.
 
-Run as a program it times the loop plainly, measured by us and polled by a thread, in blocks of four
-(plain, measured, measured, plain, and in the next block the other way round: a machine that drifts
-slows both alike), on the machine that it was started on. A plain loop rests before it begins as
-long as a measured one waits for its tick, since processors run faster after a rest. It prints as
-JSON for each way the relative slow-down with its 95 % interval, and the processor time that others
-than the loop's thread used meanwhile, the helper process among them, as a share of the loop's. The
-share is known well on a busy machine, too. It is taken from one long loop, since the helper sleeps
-for seconds.
+Run as a program it prints as JSON for each way of measuring the relative slow-down with its 95 %
+interval, and the processor time that others than the loop's thread used meanwhile, as a share of
+the loop's.
+
+During a window nothing of ours runs but the helper process, and of the polling method its thread.
+So the loop runs on and on inside one window, on one core, while these are held and let go in turns
+(held, free, free, held, and in the next block the other way round: a machine that drifts slows both
+alike). Loops that each have a window of their own could not be told apart as well: between them is
+the wait for a tick, and processors run many percent faster after a rest.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from rivals import PollingThread
 
@@ -30,14 +34,74 @@ from pytest_energy.window import measure_round
 
 PASS_S = 0.001
 LONG_PASSES = 10_000
-REST_S = 0.05
-WARM_PASSES = 10
-"""Not timed: whoever has just slept finds cold caches, measured or not."""
 ORDERS = ((False, True, True, False), (True, False, False, True))
-"""Which loops of a block are measured."""
+"""In which loops of a block the way of measuring is let go."""
 
-Way = Callable[[Callable[[], None]], object]
-"""Runs a body in one way or another."""
+
+class Way(Protocol):
+    """A way of measuring that can be held."""
+
+    def run(self, body: Callable[[], None]) -> None:
+        """Measure ``body``."""
+
+    def hold(self) -> None:
+        """Keep it from using the processor."""
+
+    def free(self) -> None:
+        """Let it go on."""
+
+
+class Ours:
+    """A window with its trace, collected by the helper process."""
+
+    def __init__(self) -> None:
+        self.meter = open_meter("nvml", MeterRequest())
+
+    def run(self, body: Callable[[], None]) -> None:
+        """Measure ``body`` as one pass."""
+        measured = measure_round(self.meter, lambda n: body(), 1, lambda: None)
+        if measured.round.energy_j is None or not measured.traces:
+            raise RuntimeError(f"nothing was measured: {measured}")
+
+    def hold(self) -> None:
+        """Stop the helper."""
+        self._signal(signal.SIGSTOP)
+
+    def free(self) -> None:
+        """Continue the helper."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, sent: signal.Signals) -> None:
+        for pid in _started():
+            os.kill(pid, sent)
+
+
+class Polling(PollingThread):
+    """The polling thread, which waits while it is held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._let_go = threading.Event()
+
+    def run(self, body: Callable[[], None]) -> None:
+        """Poll while ``body`` runs."""
+        self.start()
+        body()
+        self.free()
+        self.stop()
+
+    def hold(self) -> None:
+        """Let the next poll wait."""
+        self._let_go.clear()
+
+    def free(self) -> None:
+        """Poll again."""
+        self._let_go.set()
+
+    def ask(self) -> None:
+        """Poll once, if let."""
+        self._let_go.wait()
+        super().ask()
 
 
 def _steps_a_pass() -> int:
@@ -61,66 +125,55 @@ def _run_pass(steps: int) -> int:
 
 def _main(blocks: int, passes: int) -> None:
     steps = _steps_a_pass()
-    meter, poll = open_meter("nvml", MeterRequest()), PollingThread()
-    began_s: list[float] = []
-    taken_s: list[float] = []
-    used_s: list[tuple[float, float]] = []
+    ways: dict[str, Way] = {"pytest-energy": Ours(), "polling thread": Polling()}
+    told = {
+        name: (*_slow_down(way, steps, blocks, passes), _beside(way, steps))
+        for name, way in ways.items()
+    }
+    print(json.dumps(told))
 
-    def loop(passes: int = passes) -> None:
-        began_s.append(time.perf_counter())
-        with _on_one_core():
-            for _ in range(WARM_PASSES):
-                _run_pass(steps)
-            start_s, own_s, beside_s = time.perf_counter(), time.thread_time(), _beside_s()
-            for _ in range(passes):
-                _run_pass(steps)
-            taken_s.append(time.perf_counter() - start_s)
-            used_s.append((time.thread_time() - own_s, _beside_s() - beside_s))
 
-    def plainly(body: Callable[[], None]) -> object:
-        return body()
+def _slow_down(way: Way, steps: int, blocks: int, passes: int) -> tuple[float, float, float]:
+    """The median over blocks, and its 95 % interval."""
+    slower: list[float] = []
 
-    def measured(body: Callable[[], None]) -> object:
-        return measure_round(meter, lambda n: body(), 1, lambda: None)
+    def alternate() -> None:
+        for block in range(blocks):
+            seen_s = {False: 0.0, True: 0.0}
+            for free in ORDERS[block % 2]:
+                (way.free if free else way.hold)()
+                began_s = time.perf_counter()
+                for _ in range(passes):
+                    _run_pass(steps)
+                seen_s[free] += time.perf_counter() - began_s
+            slower.append(seen_s[True] / seen_s[False] - 1)
+        way.free()
 
-    def polled(body: Callable[[], None]) -> object:
-        poll.start()
-        body()
-        return poll.stop()
+    with _on_one_core():
+        way.run(alternate)
+    return _median(slower)
 
-    def timed(run: Way | None) -> float:
-        """How long a loop takes; a plain one rests as long as the last measured one waited."""
-        nonlocal waited_s
-        time.sleep(REST_S if run else REST_S + waited_s)
-        asked_s = time.perf_counter()
-        (run or plainly)(loop)
-        if run:
-            waited_s = began_s[-1] - asked_s
-        return taken_s[-1]
 
-    waited_s = 0.0
-    ways: dict[str, Way] = {"pytest-energy": measured, "polling thread": polled}
-    slower: dict[str, list[float]] = {name: [] for name in ways}
-    for block in range(blocks):
-        for name, run in ways.items():
-            seen_s: dict[bool, list[float]] = {False: [], True: []}
-            for measuring in ORDERS[block % 2]:
-                seen_s[measuring].append(timed(run if measuring else None))
-            slower[name].append(sum(seen_s[True]) / sum(seen_s[False]) - 1)
-    shares = {}
-    for name, run in ways.items():
-        run(lambda: loop(LONG_PASSES))
-        own_s, beside_s = used_s[-1]
-        shares[name] = beside_s / own_s
-    meter.close()
-    print(json.dumps({name: (*_median(slower[name]), shares[name]) for name in ways}))
+def _beside(way: Way, steps: int) -> float:
+    """Processor time beside a loop that is long, since the helper sleeps for seconds."""
+    shares = []
+
+    def loop() -> None:
+        way.free()
+        own_s, beside_s = time.thread_time(), _beside_s()
+        for _ in range(LONG_PASSES):
+            _run_pass(steps)
+        shares.append((_beside_s() - beside_s) / (time.thread_time() - own_s))
+
+    way.run(loop)
+    return shares[0]
 
 
 @contextmanager
 def _on_one_core() -> Iterator[None]:
     """Keep this thread where it is: to be moved costs it more than what is looked for here.
 
-    The helper process and the polling thread were started before, and go where they like.
+    The helper process was started before, and goes where it likes.
     """
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(allowed)})
@@ -128,10 +181,14 @@ def _on_one_core() -> Iterator[None]:
     os.sched_setaffinity(0, allowed)
 
 
+def _started() -> list[int]:
+    """The processes that this one has started."""
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
 def _beside_s() -> float:
     """Processor time of this process' other threads, and of the processes that it started."""
-    started = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    run_ns = [int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in started]
+    run_ns = [int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in _started()]
     return time.process_time() - time.thread_time() + sum(run_ns) * 1e-9
 
 

@@ -71,8 +71,12 @@ class PollingThread:
 
     def _poll(self) -> None:
         while not self._done.is_set():
-            self._powers_w.append(pynvml.nvmlDeviceGetPowerUsage(self._handle) * 1e-3)
+            self.ask()
             time.sleep(POLL_S)
+
+    def ask(self) -> None:
+        """Ask once."""
+        self._powers_w.append(pynvml.nvmlDeviceGetPowerUsage(self._handle) * 1e-3)
 
 
 class Zeus:

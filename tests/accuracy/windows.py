@@ -115,7 +115,7 @@ def _parse(line: str) -> Observed:
 def _main(lengths_s: list[float], measurements: int, seed: int) -> None:
     machine, rng = Machine.attached(), random.Random(seed)
     time.sleep(5.0)  # the driver's ring fills
-    meter = _open_meter()
+    meter = open_session_meter()
     for number in range(measurements):
         load = _draw_load(meter, LOADS_S[number % len(LOADS_S)], rng)
         for length_s in lengths_s:
@@ -134,7 +134,7 @@ def _draw_load(meter: NvmlMeter, period_s: float, rng: random.Random) -> Load:
     return Load(period_s, high_w, rng.uniform(0.3, 0.7), rng.uniform(0.0, period_s))
 
 
-def _open_meter() -> NvmlMeter:
+def open_session_meter() -> NvmlMeter:
     """As ``open_meter`` does, but for the helper process."""
     library.start()
     devices = select_devices(None)
