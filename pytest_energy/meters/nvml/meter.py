@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeVar
 
 from pytest_energy.measurement import (
@@ -27,9 +25,11 @@ from pytest_energy.meters.nvml.counter import CounterSource, Joules, with_unseen
 from pytest_energy.meters.nvml.identity import describe
 from pytest_energy.meters.nvml.library import SensorError
 from pytest_energy.meters.nvml.missing import missing
+from pytest_energy.meters.nvml.phases import Phases
 from pytest_energy.meters.nvml.power import LONGEST_GAP_PERIODS, PowerSource, largest_miss
 from pytest_energy.meters.nvml.processes import wait_until_alone
-from pytest_energy.meters.nvml.samples import PowerSensor, Sample, power_sensor
+from pytest_energy.meters.nvml.sampled import longest_gap_s, make_trace, sampled_energy
+from pytest_energy.meters.nvml.samples import PowerSensor, power_sensor
 from pytest_energy.meters.nvml.selection import Device, select_devices
 from pytest_energy.meters.nvml.sensors import (
     Fields,
@@ -41,14 +41,11 @@ from pytest_energy.meters.nvml.sensors import (
 )
 from pytest_energy.meters.nvml.ticks import Tick
 from pytest_energy.statistics import combine, standard_error
-from pytest_energy.traces import encode, integrate, reduce_samples
 
 T = TypeVar("T")
 
 IDLE_S = 0.5
 """How long the idle power is sampled where there is no counter."""
-COMPARED_SAMPLES = 20
-"""From so many samples on, the joules by power samples are compared with the counter's."""
 GAIN_LIMIT = 0.05
 """Boards of one model read within ±5 % of the truth. Source: arXiv 2312.02741, section 5."""
 
@@ -131,34 +128,6 @@ def _idle_samples(collector: Collector) -> Samples:
     collector.begin()
     time.sleep(IDLE_S)
     return collector.end()
-
-
-class Phases:
-    """Shares of a period at which rounds begin: one in each third of it, at random within.
-
-    A stratified sample (Cochran, *Sampling Techniques*, 1977, 5.1): the mean over rounds is that of
-    the whole period for any load, and scatters less than that of rounds at random where the load
-    repeats as the sensor looks, or less often. The ends of the thirds are left out, so that no two
-    of three rounds look alike. Thirds exactly would do better still for such loads, but meet one
-    that repeats three times a period at the same moment in each round. Each three rounds begin
-    anew, lest later ones crowd at the phases of the first.
-    """
-
-    STRATA = 3
-    WITHIN = 0.75
-
-    def __init__(self) -> None:
-        self._random = random.Random()  # the measured program's seed is left alone
-        self._start = 0.0
-        self._count = 0
-
-    def next(self) -> float:
-        """The next one, from 0 up to 1."""
-        place = self._count % self.STRATA
-        if place == 0:
-            self._start = self._random.random()
-        self._count += 1
-        return (self._start + (place + self.WITHIN * self._random.random()) / self.STRATA) % 1.0
 
 
 @dataclass(frozen=True)
@@ -311,7 +280,7 @@ class NvmlMeter:
         """
         gaps = []
         for channel in self._instruments.collected:
-            gap_s = _longest_gap_s(samples.get(channel, ()), start, duration_s)
+            gap_s = longest_gap_s(samples.get(channel, ()), start, duration_s)
             if gap_s > LONGEST_GAP_PERIODS * self._instruments.sensors[channel].period_s:
                 message = f"{channel}: no power samples for {gap_s:.3g} s of the window"
                 gaps.append(Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False))
@@ -358,7 +327,7 @@ class NvmlMeter:
 
     def _traces(self, samples: Samples, start: float, end: float) -> tuple[Trace, ...]:
         return tuple(
-            _trace(channel, self._instruments.sensors[channel].source, seen, start, end)
+            make_trace(channel, self._instruments.sensors[channel].source, seen, start, end)
             for channel, seen in samples.items()
             if any(start < time_s <= end for time_s, _ in seen)
         )
@@ -382,7 +351,7 @@ class NvmlMeter:
             if isinstance(first, Fields) and isinstance(last, Fields):
                 energy_j = joules.energy_j if isinstance(joules, Joules) else None
                 sensor = self._instruments.sensors.get(channel)
-                sampled_j = _sampled_j(sensor, samples.get(channel, ()), start, duration_s)
+                sampled_j = sampled_energy(sensor, samples.get(channel, ()), start, duration_s)
                 known.append(
                     validity.Evidence(
                         channel,
@@ -430,30 +399,6 @@ def _failure_of(action: Callable[[], None]) -> SensorError | None:
     except SensorError as error:
         return error
     return None
-
-
-def _trace(channel: str, source: str, samples: Sequence[Sample], start: float, end: float) -> Trace:
-    times, powers_w = zip(*samples, strict=True)
-    inside = sum(start < time_s <= end for time_s in times)
-    return encode(reduce_samples(times, powers_w, start, end), channel, source, inside)
-
-
-def _sampled_j(
-    sensor: PowerSensor | None, samples: Sequence[Sample], start: float, duration_s: float
-) -> float | None:
-    """The joules of a window by its power samples; ``None`` where they are too few to say."""
-    if sensor is None or not samples or duration_s < COMPARED_SAMPLES * sensor.period_s:
-        return None
-    if _longest_gap_s(samples, start, duration_s) > LONGEST_GAP_PERIODS * sensor.period_s:
-        return None
-    times, powers_w = zip(*samples, strict=True)
-    return integrate(times, powers_w, start, start + duration_s)
-
-
-def _longest_gap_s(samples: Sequence[Sample], start: float, duration_s: float) -> float:
-    """The longest time within a window for which there is no sample."""
-    inside = [t - start for t, _ in samples if 0 < t - start < duration_s]
-    return max(later - earlier for earlier, later in pairwise([0.0, *inside, duration_s]))
 
 
 def _failures(*stages: Mapping[str, object]) -> list[Reason]:
