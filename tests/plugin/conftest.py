@@ -11,58 +11,7 @@ import scipy.special  # noqa: F401 - see Project.run
 
 import pytest_energy.report.html
 import pytest_energy.running  # noqa: F401
-
-METER = '''
-import json, os, time
-from pathlib import Path
-from pytest_energy.measurement import Environment, MeterInfo, Reason, ReasonCode
-from pytest_energy.meters.base import Edge, MeterUnavailableError, Reading
-
-SCRIPT = json.loads((Path(__file__).parent / "scripted.json").read_text())
-used_j = 0.0
-
-
-def work(seconds):
-    """What a benchmark runs: takes no time, and the scripted power for so many seconds."""
-    global used_j
-    used_j += seconds * SCRIPT["power_w"]
-
-
-class ScriptedMeter:
-    channels = ("gpu0",)
-    shortest_window_s = 0.0
-    idle_power_w = {}
-    info = MeterInfo(name="scripted", source="counter", estimated=SCRIPT["estimated"])
-    environment = Environment(identity={"device": SCRIPT["device"], "meter": "scripted"})
-
-    def spent_j(self):
-        return used_j
-
-    def begin(self):
-        return Edge(start=time.time(), time_s=time.perf_counter(), state=used_j)
-
-    def end(self, edge):
-        reasons = tuple(
-            Reason(code=ReasonCode(code), message=f"scripted {code}") for code in SCRIPT["faults"]
-        )
-        energy_j = used_j - edge.state
-        return Reading(
-            duration_s=time.perf_counter() - edge.time_s,
-            channels={} if "device-lost" in SCRIPT["faults"] else {"gpu0": energy_j},
-            budget={"resolution": energy_j * SCRIPT["uncertainty"]},
-            reasons=reasons,
-        )
-
-    def close(self):
-        pass
-
-
-def open_meter(request):
-    if SCRIPT["unavailable"]:
-        raise MeterUnavailableError(ReasonCode.NO_METER, SCRIPT["unavailable"])
-    return ScriptedMeter()
-'''
-
+from tests.plugin.scripted import install, script
 
 QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
 """Leave out what such a session does not use, but would import."""
@@ -74,27 +23,11 @@ class Project:
 
     def __init__(self, pytester: pytest.Pytester) -> None:
         self.pytester = pytester
-        info = pytester.mkdir("scripted_meter-1.0.dist-info")
-        (info / "METADATA").write_text(
-            "Metadata-Version: 2.1\nName: scripted-meter\nVersion: 1.0\n"
-        )
-        (info / "entry_points.txt").write_text(
-            "[pytest_energy.meters]\nscripted = scripted_meter:open_meter\n"
-        )
-        pytester.makepyfile(scripted_meter=METER)
-        self.script()
+        install(pytester.path)
 
     def script(self, **changes: Any) -> None:
         """Say what the meter is like from now on."""
-        script = {
-            "power_w": 100.0,
-            "device": "Scripted Card",
-            "estimated": False,
-            "uncertainty": 0.001,
-            "faults": [],
-            "unavailable": "",
-        }
-        (self.pytester.path / "scripted.json").write_text(json.dumps({**script, **changes}))
+        script(self.pytester.path, **changes)
 
     def write(self, body: str) -> None:
         """Write the project's one test file."""

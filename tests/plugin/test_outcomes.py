@@ -154,12 +154,27 @@ def test_no_baseline(suite: Suite) -> None:
     assert_as_kept(wording(done.stdout, "energy"), "no-baseline")
 
 
-def test_unchanged(suite: Suite) -> None:
-    """The same joules pass."""
-    done = suite.run("-k", "same")
+@pytest.mark.parametrize(
+    ("name", "factor", "outcome"),
+    [
+        pytest.param("same", 1.0, "unchanged", id="unchanged"),
+        pytest.param("down", 0.92, "improved", id="improved"),
+        pytest.param("noisy", 1.0, "inconclusive", id="noisy"),
+        pytest.param("shared", 2.0, "inconclusive", id="contended"),
+    ],
+)
+def test_what_passes(
+    suite: Suite, name: str, factor: float, outcome: str, request: pytest.FixtureRequest
+) -> None:
+    """The same joules; fewer, which are not accepted by themselves; what cannot be decided.
+
+    The noisy one stays too uncertain after all its visits. A card that somebody else uses decides
+    nothing, whatever the joules.
+    """
+    done = suite.run("-k", name, **{name: factor})
     assert done.returncode == 0
-    assert suite.outcomes() == {"test_it[same]": "unchanged"}
-    assert_as_kept(wording(done.stdout, "energy"), "unchanged")
+    assert list(suite.outcomes().values()) == [outcome]
+    assert_as_kept(wording(done.stdout, "energy"), request.node.callspec.id)
 
 
 def test_eight_percent_more_fails_until_it_is_gone(suite: Suite) -> None:
@@ -199,30 +214,6 @@ def test_the_last_lines_tell_a_first_time_reader(suite: Suite, selected: str, co
         rf"^✗ Gate failed: {count} of {count} benchmark",
     ]
     assert [line for line in told if not re.search(line, tail, re.MULTILINE)] == [], tail
-
-
-def test_eight_percent_less_has_improved(suite: Suite) -> None:
-    """It passes, and is not accepted by itself."""
-    done = suite.run("-k", "down", down=0.92)
-    assert done.returncode == 0
-    assert suite.outcomes() == {"test_it[down]": "improved"}
-    assert_as_kept(wording(done.stdout, "energy"), "improved")
-
-
-def test_noisy(suite: Suite) -> None:
-    """What is too uncertain to decide is inconclusive after all its visits, and passes."""
-    done = suite.run("-k", "noisy", noisy=1.0)
-    assert done.returncode == 0
-    assert suite.outcomes() == {"test_it[noisy]": "inconclusive"}
-    assert_as_kept(wording(done.stdout, "energy"), "noisy")
-
-
-def test_contended(suite: Suite) -> None:
-    """A card that somebody else uses decides nothing, whatever the joules."""
-    done = suite.run("-k", "shared", shared=2.0)
-    assert done.returncode == 0
-    assert suite.outcomes() == {"test_shared": "inconclusive"}
-    assert_as_kept(wording(done.stdout, "energy"), "contended")
 
 
 def test_other_card(recorded: Suite) -> None:

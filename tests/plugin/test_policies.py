@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.plugin.conftest import METER
+from tests.plugin.scripted import install, script
 
 pytestmark = pytest.mark.slow
 
@@ -33,31 +33,15 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        info = path / "scripted_meter-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            "Metadata-Version: 2.1\nName: scripted-meter\nVersion: 1.0\n"
-        )
-        (info / "entry_points.txt").write_text(
-            "[pytest_energy.meters]\nscripted = scripted_meter:open_meter\n"
-        )
-        (path / "scripted_meter.py").write_text(METER)
+        install(path)
         (path / "test_suite.py").write_text(SUITE)
         (path / "pytest.ini").write_text("[pytest]\n")
 
     def run(
-        self, *arguments: str, factors: dict[str, float] | None = None, **script: Any
+        self, *arguments: str, factors: dict[str, float] | None = None, **changes: Any
     ) -> subprocess.CompletedProcess[str]:
-        """One session; ``factors`` multiply the joules of benchmarks, ``script`` is the meter's."""
-        default = {
-            "power_w": 100.0,
-            "device": "Scripted Card",
-            "estimated": False,
-            "uncertainty": 0.001,
-            "faults": [],
-            "unavailable": "",
-        }
-        (self.path / "scripted.json").write_text(json.dumps({**default, **script}))
+        """One session; ``factors`` multiply the joules of benchmarks, ``changes`` the meter."""
+        script(self.path, **changes)
         (self.path / "factors.json").write_text(json.dumps(factors or {}))
         command = [sys.executable, "-m", "pytest", "--energy", "--energy-meter=scripted"]
         command.append("--energy-scale=small")

@@ -1,0 +1,83 @@
+"""A meter that tests script: its joules, its card and its faults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+METER = '''
+import json, os, time
+from pathlib import Path
+from pytest_energy.measurement import Environment, MeterInfo, Reason, ReasonCode
+from pytest_energy.meters.base import Edge, MeterUnavailableError, Reading
+
+SCRIPT = json.loads((Path(__file__).parent / "scripted.json").read_text())
+used_j = 0.0
+
+
+def work(seconds):
+    """What a benchmark runs: takes no time, and the scripted power for so many seconds."""
+    global used_j
+    used_j += seconds * SCRIPT["power_w"]
+
+
+class ScriptedMeter:
+    channels = ("gpu0",)
+    shortest_window_s = 0.0
+    idle_power_w = {}
+    info = MeterInfo(name="scripted", source="counter", estimated=SCRIPT["estimated"])
+    environment = Environment(identity={"device": SCRIPT["device"], "meter": "scripted"})
+
+    def spent_j(self):
+        return used_j
+
+    def begin(self):
+        return Edge(start=time.time(), time_s=time.perf_counter(), state=used_j)
+
+    def end(self, edge):
+        reasons = tuple(
+            Reason(code=ReasonCode(code), message=f"scripted {code}") for code in SCRIPT["faults"]
+        )
+        energy_j = used_j - edge.state
+        return Reading(
+            duration_s=time.perf_counter() - edge.time_s,
+            channels={} if "device-lost" in SCRIPT["faults"] else {"gpu0": energy_j},
+            budget={"resolution": energy_j * SCRIPT["uncertainty"]},
+            reasons=reasons,
+        )
+
+    def close(self):
+        pass
+
+
+def open_meter(request):
+    if SCRIPT["unavailable"]:
+        raise MeterUnavailableError(ReasonCode.NO_METER, SCRIPT["unavailable"])
+    return ScriptedMeter()
+'''
+
+
+def install(folder: Path) -> None:
+    """Put the meter into a folder, as a distribution that is installed there."""
+    info = folder / "scripted_meter-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scripted-meter\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[pytest_energy.meters]\nscripted = scripted_meter:open_meter\n"
+    )
+    (folder / "scripted_meter.py").write_text(METER)
+    script(folder)
+
+
+def script(folder: Path, **changes: Any) -> None:
+    """Say what the meter in a folder is like from now on."""
+    default = {
+        "power_w": 100.0,
+        "device": "Scripted Card",
+        "estimated": False,
+        "uncertainty": 0.001,
+        "faults": [],
+        "unavailable": "",
+    }
+    (folder / "scripted.json").write_text(json.dumps({**default, **changes}))
