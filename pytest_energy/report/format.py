@@ -125,7 +125,7 @@ def percent(fraction: float | None, places: int = 1, sign: bool = True) -> str:
 def tick(value: float) -> str:
     """A round number at an axis: ``25M``, ``0.5``, ``2m``; the axis' name tells the unit."""
     exponent = _exponent(value, "J")
-    number = f"{value / 10.0**exponent:.4g}".replace("-", MINUS)
+    number = f"{value / 10.0**exponent:.10g}".replace("-", MINUS)  # all digits: few where round
     return f"{number}{_PREFIXES[exponent]}"
 
 

@@ -147,7 +147,7 @@ def build_explorer(rows: Sequence[Row]) -> Explorer:
         group=grouping(rows),
         kinds=tuple(axes),
         labels=tuple((n, metric(n).label) for n in (*known, *sorted(names - set(known)))),
-        facts=tuple(dict.fromkeys(name for row in rows for name in row.result.workload)),
+        facts=tuple(dict.fromkeys(["kind", *(n for row in rows for n in row.result.workload)])),
         shapes=SHAPES,
         colours=len(COLOURS),
         told={"axes": axes, "training": {key: found for key, found in training.items() if found}},
@@ -201,7 +201,7 @@ def _label(name: str, known: Quantity) -> str:
 
 def _write(unit: str) -> Callable[[float], str]:
     """How numbers stand at an axis: without a unit there is nothing that a prefix could go to."""
-    return "{:.4g}".format if unit == "1" else tick
+    return "{:.10g}".format if unit == "1" else tick
 
 
 def grouping(rows: Sequence[Row]) -> str:
