@@ -2,10 +2,10 @@
 
 The device is idle at both edges, since it is synchronised before each: a window begins after a tick
 and ends before one, and what the counter counted in the gaps between is idle energy. It is taken
-off at the power that the counter shows over one whole tick after the window, where the device is as
-warm and its clocks as high as in the gaps. Edges under a running load would save these waits, but
-know the joules of a pass only by assuming that all passes are alike; a window with idle edges
-measures what it holds, be it ten thousand passes or an epoch.
+off at the power that the counter shows over one whole tick before the window and one after it,
+where the device is as warm and its clocks as high as in the gaps. Edges under a running load would
+save these waits, but know the joules of a pass only by assuming that all passes are alike; a window
+with idle edges measures what it holds, be it ten thousand passes or an epoch.
 """
 
 from __future__ import annotations
@@ -34,10 +34,8 @@ class Joules:
     energy_j: float
     budget: Mapping[str, float] = field(default_factory=dict)
     """Standard uncertainties by cause, in joules."""
-    edge_s: float = 0.0
-    """Time that finding the edges added around the window."""
-    edge_j: float = 0.0
-    """Joules that were used meanwhile."""
+    rest_w: float = 0.0
+    """Power around the window, where the edges were looked for."""
 
 
 def with_unseen(joules: Joules, unseen_j: float) -> Joules:
@@ -47,10 +45,18 @@ def with_unseen(joules: Joules, unseen_j: float) -> Joules:
 
 @dataclass(frozen=True)
 class Power:
-    """The power in the gaps around a window, with its standard uncertainty."""
+    """The power in a gap beside a window, with its standard uncertainty."""
 
     value_w: float
     uncertainty_w: float
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The tick before a window, and the power in the gap between."""
+
+    tick: Tick
+    power: Power
 
 
 class CounterSource:
@@ -70,7 +76,8 @@ class CounterSource:
         self.channels = tuple(readers)
         self.period_s = max(ticker.period_s or 0.0 for ticker in self._tickers)
         self.idle_power_w = {channel: idle_power(ticks) for channel, ticks in seen.items()}
-        self._gap_power: dict[str, Power] = {}
+        self._rest_power: dict[str, Power] = {}
+        self._long = False
         self._sights = {channel: Sight() for channel in readers}
 
     @property
@@ -89,12 +96,21 @@ class CounterSource:
             raise SensorError(ReasonCode.COUNTER_RESET, f"{reset[0]}: the counter was reset")
         return sum(spent_j.values())
 
-    def begin(self) -> dict[str, Tick | SensorError]:
-        """Wait for a tick of each counter."""
-        return next_ticks(self._tickers)
+    def begin(self) -> dict[str, Opening | SensorError]:
+        """Wait for a tick of each counter, and for one more before it, which tells the power.
+
+        The latter not where the window before was long: such a one is likely to follow.
+        """
+        earlier = {} if self._long else next_ticks(self._tickers)
+        ticks = next_ticks(self._tickers)
+        powers = self._rest(earlier, ticks)
+        return {
+            channel: Opening(tick, powers[channel]) if isinstance(tick, Tick) else tick
+            for channel, tick in ticks.items()
+        }
 
     def end(
-        self, opening: Mapping[str, Tick | SensorError], started_s: float, ended_s: float
+        self, opening: Mapping[str, Opening | SensorError], started_s: float, ended_s: float
     ) -> dict[str, Joules | SensorError]:
         """Wait for the ticks that close the window; the joules of each channel within it.
 
@@ -104,22 +120,17 @@ class CounterSource:
             ended_s: When it ended.
         """
         closing = next_ticks(self._tickers)
-        fresh = ended_s - started_s < LONG_WINDOW_TICKS * self.period_s or not self._gap_power
-        if fresh:
-            self._learn_gap_power(closing, next_ticks(self._tickers))
-        powers = {channel: self._power_of_gaps(channel, fresh) for channel in self.channels}
+        self._long = ended_s - started_s >= LONG_WINDOW_TICKS * self.period_s
+        powers = self._rest(closing, {} if self._long else next_ticks(self._tickers))
         counted = {
             c: _joules(opening[c], closing[c], started_s, ended_s, powers[c]) for c in powers
         }
         for ticker in self._tickers:
             tick, joules = closing[ticker.name], counted[ticker.name]
             if isinstance(tick, Tick) and isinstance(joules, Joules) and ticker.period_s:
-                power_w, gap_w = (
-                    joules.energy_j / (ended_s - started_s),
-                    powers[ticker.name].value_w,
-                )
+                power_w = joules.energy_j / (ended_s - started_s)
                 self._sights[ticker.name].learn(
-                    last_tick(tick, ticker.period_s, ended_s, power_w, gap_w)
+                    last_tick(tick, ticker.period_s, ended_s, power_w, joules.rest_w)
                 )
         return counted
 
@@ -127,66 +138,85 @@ class CounterSource:
         """Whether a counter sees all of the time; ``None`` where too few windows have told."""
         return self._sights[channel].sees_all
 
-    def _learn_gap_power(
+    def _rest(
         self,
         earlier: Mapping[str, Tick | SensorError],
         later: Mapping[str, Tick | SensorError],
-    ) -> None:
+    ) -> dict[str, Power]:
+        """The power of each channel between two ticks; where they were not seen, what is known."""
+        powers = {channel: self._remembered(channel) for channel in self.channels}
         for ticker in self._tickers:
-            first, second = earlier[ticker.name], later[ticker.name]
+            first, second = earlier.get(ticker.name), later.get(ticker.name)
             if isinstance(first, Tick) and isinstance(second, Tick):
                 power = mean_power(first, second, ticker.period_s, ticker.drift)
                 if power.value_w >= 0:  # else the counter was reset between them
-                    self._gap_power[ticker.name] = power
+                    powers[ticker.name] = self._rest_power[ticker.name] = power
+        return powers
 
-    def _power_of_gaps(self, channel: str, fresh: bool) -> Power:
-        """The power learned after a window: this one, or an earlier one, which is less certain."""
+    def _remembered(self, channel: str) -> Power:
+        """The power at rest as last seen, which is less certain the more it differs from idle."""
         idle = self.idle_power_w[channel]
-        idling = Power(idle.value, combine(idle.budget.values()))
-        learned = self._gap_power.get(channel, idling)
-        if fresh:
-            return learned
-        apart_w = uniform(learned.value_w - idling.value_w)
-        return Power(learned.value_w, combine((learned.uncertainty_w, apart_w)))
+        last = self._rest_power.get(channel, Power(idle.value, 0.0))
+        apart_w = uniform(last.value_w - idle.value)
+        known_w = (last.uncertainty_w, *idle.budget.values(), apart_w)
+        return Power(last.value_w, combine(known_w))
 
 
 def _joules(
-    opening: Tick | SensorError,
+    opening: Opening | SensorError,
     closing: Tick | SensorError,
     started_s: float,
     ended_s: float,
-    gap: Power,
+    after: Power,
 ) -> Joules | SensorError:
     if isinstance(opening, SensorError):
         return opening
     if isinstance(closing, SensorError):
         return closing
-    if closing.energy_j < opening.energy_j:
+    if closing.energy_j < opening.tick.energy_j:
         return SensorError(
             ReasonCode.COUNTER_RESET,
-            f"the energy counter went back from {opening.energy_j:.3f} J to "
+            f"the energy counter went back from {opening.tick.energy_j:.3f} J to "
             f"{closing.energy_j:.3f} J during the window; was the driver reloaded?",
         )
-    return window_joules(opening, closing, started_s, ended_s, gap)
+    return window_joules(opening, closing, started_s, ended_s, after)
 
 
 def window_joules(
-    opening: Tick, closing: Tick, started_s: float, ended_s: float, gap: Power
+    opening: Opening, closing: Tick, started_s: float, ended_s: float, after: Power
 ) -> Joules:
     """The joules between two moments that lie between two ticks.
 
     The budget has the resolution of both readings, and as ``edges`` what is not known of the gaps:
-    when exactly the counter ticked, and the power meanwhile.
+    when exactly the counter ticked, and the power meanwhile. Where that was another one before the
+    window than after it, it changes while the device rests, and is known no better than that.
+
+    Args:
+        opening: The tick before the window, with the power until it began.
+        closing: The tick after it.
+        started_s: When the window began, by ``time.perf_counter``.
+        ended_s: When it ended.
+        after: The power from then to ``closing``.
     """
-    gaps_s = (started_s - opening.time_s) + (closing.time_s - ended_s)
-    edge_j = gap.value_w * gaps_s
-    moments_s = combine((uniform(opening.width_s), uniform(closing.width_s)))
-    edges_j = combine((gap.value_w * moments_s, gap.uncertainty_w * gaps_s))
+    before = opening.power
+    before_s, after_s = started_s - opening.tick.time_s, closing.time_s - ended_s
+    apart_w = abs(after.value_w - before.value_w)
+    chance_w = 2 * combine((before.uncertainty_w, after.uncertainty_w))
+    changes_w = uniform(2 * max(apart_w - chance_w, 0.0))
+    edges_j = combine(
+        (
+            before.value_w * uniform(opening.tick.width_s),
+            after.value_w * uniform(closing.width_s),
+            before.uncertainty_w * before_s + after.uncertainty_w * after_s,
+            changes_w * before_s,
+            changes_w * after_s,
+        )
+    )
+    counted_j = closing.energy_j - opening.tick.energy_j
     return Joules(
-        energy_j=closing.energy_j - opening.energy_j - edge_j,
+        energy_j=counted_j - before.value_w * before_s - after.value_w * after_s,
         budget={"resolution": math.sqrt(2) * uniform(RESOLUTION_J), "edges": edges_j},
-        edge_s=gaps_s,
-        edge_j=edge_j,
+        rest_w=after.value_w,
     )
 
 

@@ -21,7 +21,7 @@ from pytest_energy.measurement import (
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.nvml import library, validity
 from pytest_energy.meters.nvml.collector import Collector, HelperCollector, Samples
-from pytest_energy.meters.nvml.counter import CounterSource, Joules, with_unseen
+from pytest_energy.meters.nvml.counter import CounterSource, Joules, Opening, with_unseen
 from pytest_energy.meters.nvml.identity import describe
 from pytest_energy.meters.nvml.library import SensorError
 from pytest_energy.meters.nvml.missing import missing
@@ -39,7 +39,6 @@ from pytest_energy.meters.nvml.sensors import (
     take_fields,
     take_snapshot,
 )
-from pytest_energy.meters.nvml.ticks import Tick
 from pytest_energy.statistics import combine, standard_error
 
 T = TypeVar("T")
@@ -143,9 +142,11 @@ class _Opened:
     """What a window began with."""
 
     shown: _Shown
-    ticks: Mapping[str, Tick | SensorError]
+    ticks: Mapping[str, Opening | SensorError]
     collecting: SensorError | None
     """Why no power samples are collected, where they should be."""
+    waited_s: float
+    """For how long the measured program had to wait."""
 
 
 class NvmlMeter:
@@ -215,15 +216,16 @@ class NvmlMeter:
         Starting at another phase of the tick in each round keeps a sensor that looks only part of
         the time from seeing the same part of the load again and again.
         """
-        instruments = self._instruments
+        asked_s, instruments = time.perf_counter(), self._instruments
         before = self._each(take_snapshot)
         collecting = _failure_of(instruments.collector.begin) if instruments.collector else None
         if instruments.power is not None:
             time.sleep(instruments.power.settling_s)
         ticks = instruments.counter.begin() if instruments.counter else {}
         time.sleep(self._phases.next() * self._period_s)
-        state = _Opened(_Shown(before, self._each(take_fields)), ticks, collecting)
-        return Edge(start=time.time(), time_s=time.perf_counter(), state=state)
+        shown, begun_s = _Shown(before, self._each(take_fields)), time.perf_counter()
+        state = _Opened(shown, ticks, collecting, begun_s - asked_s)
+        return Edge(start=time.time(), time_s=begun_s, state=state)
 
     def end(self, edge: Edge) -> Reading:
         """Read fields and state at once, wait for the closing tick, and judge what was seen."""
@@ -241,11 +243,12 @@ class NvmlMeter:
         reasons = [*_failures(*stages), *self._length(duration_s), *remarks]
         reasons += [r for known in evidence for r in validity.judge(known, self._limits)]
         read = {channel: j for channel, j in used.items() if isinstance(j, Joules)}
+        edges_s = opened.waited_s + time.perf_counter() - ended_s
         return Reading(
             duration_s=duration_s,
             channels={channel: j.energy_j for channel, j in read.items() if j.energy_j >= 0},
             budget=_budget(read),
-            conditions={**_conditions(evidence), **_edge_costs(read)},
+            conditions={**_conditions(evidence), **_edge_costs(read, edges_s)},
             reasons=tuple(reasons),
             traces=traces,
         )
@@ -427,13 +430,10 @@ def _budget(read: Mapping[str, Joules]) -> dict[str, float]:
     }
 
 
-def _edge_costs(read: Mapping[str, Joules]) -> dict[str, float]:
-    if not read:
-        return {}
-    return {
-        "edges.duration_s": max(joules.edge_s for joules in read.values()),
-        "edges.energy_j": sum(joules.edge_j for joules in read.values()),
-    }
+def _edge_costs(read: Mapping[str, Joules], edges_s: float) -> dict[str, float]:
+    """What finding both edges added around the window, at the power of the device at rest."""
+    rest_w = sum(joules.rest_w for joules in read.values())
+    return {"edges.duration_s": edges_s, "edges.energy_j": rest_w * edges_s} if read else {}
 
 
 def _conditions(evidence: Sequence[validity.Evidence]) -> dict[str, float]:

@@ -131,8 +131,7 @@ def sampled_joules(
     return Joules(
         energy_j=energy_j,
         budget={"edges": combine((edges_j, standard_error(after_w) * after_s))},
-        edge_s=before_s + after_s,
-        edge_j=outside_j,
+        rest_w=gap_w,
     )
 
 

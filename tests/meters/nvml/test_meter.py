@@ -74,13 +74,7 @@ for _ in range(20):
 def test_short_windows_are_right_to_two_percent() -> None:
     """So they are although the counter ticks five times only in each, where nothing interferes."""
     with SimulatedNvml("turing", virtual_clock=True) as machine:
-        told = subprocess.run(
-            [sys.executable, "-c", ON_A_CLOCK_OF_ITS_OWN],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
+        told = run_on(machine, ON_A_CLOCK_OF_ITS_OWN)
     windows = [json.loads(line) for line in told.splitlines()]
     assert len(windows) == 20
     for measured_j, true_j in windows:
@@ -99,6 +93,48 @@ def test_joules_agree_with_the_truth(quick: tuple[SimulatedNvml, Meter]) -> None
     assert reading.valid
     assert_true(reading, true_j)
     assert reading.budget.keys() == {"edges", "resolution"}
+
+
+def test_each_gap_is_taken_off_at_its_own_power() -> None:
+    """A device that rests at more power after a window than before it is measured as well."""
+    with SimulatedNvml("turing", virtual_clock=True) as machine:
+        told = run_on(machine, AT_REST_OTHERWISE)
+    for measured_j, true_j, edges_j in json.loads(told):
+        assert measured_j == pytest.approx(true_j, abs=0.02)
+        assert edges_j > 0.02
+
+
+AT_REST_OTHERWISE = """
+import json, time
+from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.registry import open_meter
+from pytest_energy.testing import Machine
+
+machine, seen = Machine.attached(), []
+meter = open_meter("nvml", MeterRequest(traces=False))
+for _ in range(5):
+    machine.set_power(8.0)
+    time.sleep(0.1)
+    edge = meter.begin()
+    machine.set_power(60.0)
+    time.sleep(0.1)
+    machine.set_power(30.0)
+    reading = meter.end(edge)
+    true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+    seen.append([reading.channels["gpu0"], true_j, reading.budget["edges"]])
+print(json.dumps(seen))
+"""
+
+
+def run_on(machine: SimulatedNvml, program: str) -> str:
+    """What a program prints on a simulated machine."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **machine.environment()},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def test_what_the_meter_is_and_found_is_told(quick: tuple[SimulatedNvml, Meter]) -> None:
