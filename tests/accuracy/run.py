@@ -208,8 +208,8 @@ def _edge_cost() -> Iterable[str]:
     yield (
         f"Around a window of 10 s on the simulated H100 (tick 100 ms), reading the device's state\n"
         f"and waiting for ticks adds {added_s:.3f} s ({added_s / EDGE_LENGTH_S:.2%}) and\n"
-        f"{added_j:.1f} J ({added_j / energy_j:.2%}) on average over {len(seen)} windows; none of it is in the\n"
-        "result.\n"
+        f"{added_j:.1f} J ({added_j / energy_j:.2%}) on average over {len(seen)} windows;\n"
+        "none of it is in the result.\n"
     )
 
 
