@@ -84,5 +84,6 @@ def family_note(family: int) -> list[str]:
         return []
     return [
         f"{family} figures are compared with baselines; where nothing has changed, at most"
-        f" {FAMILY_ERROR:.0%} of such runs fail"
+        f" {FAMILY_ERROR:.0%} of such runs fail, if runs scatter by no more than 2 %, or as much as"
+        " eight accepted runs of each baseline have shown"
     ]

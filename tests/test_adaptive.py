@@ -57,7 +57,8 @@ def test_the_rate_of_false_alarms_is_told() -> None:
     assert family_note(1) == []
     assert family_note(50) == [
         "50 figures are compared with baselines; where nothing has changed, at most 1% of such runs"
-        " fail"
+        " fail, if runs scatter by no more than 2 %, or as much as eight accepted runs of each"
+        " baseline have shown"
     ]
 
 
