@@ -20,16 +20,16 @@ from pytest_energy.carbon import JOULES_PER_KWH
 from pytest_energy.errors import UsageError
 from pytest_energy.logs.energy import Channel, Method, Reading, build_channel
 from pytest_energy.logs.reading import (
-    ENERGY_UNITS,
     EPOCH_S,
     Columns,
     Row,
+    find_column,
     find_gpu_columns,
     parse_time,
     read_log,
     read_table,
-    require_column,
 )
+from pytest_energy.logs.units import ENERGY, POWER
 
 if TYPE_CHECKING:
     from pytest_energy.measurement import Reason, Result, Run
@@ -45,15 +45,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=["nvidia-smi", "wattmeter"],
         default="nvidia-smi",
         help="nvidia-smi --query-gpu=index,timestamp,power.draw --format=csv, with or without units"
-        " and header; or any table of times and watts, or of times and a counter [nvidia-smi]",
+        " and header; or any table of times and power, or of times and a counter [nvidia-smi]",
     )
     parser.add_argument(
         "--columns", metavar="A,B,C", help="the columns of a log without header, in its order"
     )
     parser.add_argument("--time-column", metavar="NAME", default="time", help="wattmeter: [time]")
-    parser.add_argument("--power-column", metavar="NAME", help="watts [power; power.draw]")
-    parser.add_argument("--energy-column", metavar="NAME", help="a counter, instead of watts")
-    parser.add_argument("--energy-unit", choices=["J", "Wh", "kWh"], default="kWh", help="[kWh]")
+    parser.add_argument(
+        "--power-column",
+        metavar="NAME",
+        help="in the unit that its header or cells name, else watts [power; power.draw]",
+    )
+    parser.add_argument("--energy-column", metavar="NAME", help="a counter, instead of power")
+    parser.add_argument(
+        "--energy-unit",
+        choices=ENERGY.factors,
+        help="of the counter [the one that its header or cells name, else kWh]",
+    )
     parser.add_argument(
         "--timezone",
         metavar="ZONE",
@@ -160,6 +168,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--energy-column is a counter: neither --power-column nor --hold fits it")
     if arguments.energy_column and arguments.format == "nvidia-smi":
         raise UsageError("--energy-column needs --format wattmeter")
+    if arguments.energy_unit and not arguments.energy_column:
+        raise UsageError("--energy-unit is that of a counter: name its column by --energy-column")
 
 
 def _channels(arguments: argparse.Namespace) -> tuple[list[Channel], list[Reason]]:
@@ -192,11 +202,12 @@ def _channels(arguments: argparse.Namespace) -> tuple[list[Channel], list[Reason
 def _columns(arguments: argparse.Namespace, rows: Sequence[Row]) -> Columns:
     if arguments.format == "nvidia-smi":
         return find_gpu_columns(rows, arguments.power_column)
-    value = arguments.energy_column or arguments.power_column or "power"
-    for name in (arguments.time_column, value):
-        require_column(rows, name)
-    factor = ENERGY_UNITS[arguments.energy_unit] if arguments.energy_column else 1.0
-    return Columns(arguments.time_column, value, factor=factor)
+    return Columns(
+        find_column(rows, arguments.time_column),
+        find_column(rows, arguments.energy_column or arguments.power_column or "power"),
+        quantity=ENERGY if arguments.energy_column else POWER,
+        unit=arguments.energy_unit,
+    )
 
 
 def _method(arguments: argparse.Namespace) -> Method:

@@ -14,12 +14,14 @@ from pytest_energy.errors import FileFormatError, UsageError
 from pytest_energy.logs.energy import Reading
 from pytest_energy.logs.reading import (
     Columns,
+    find_column,
     find_gpu_columns,
     parse_time,
     parse_value,
     read_log,
     read_table,
 )
+from pytest_energy.logs.units import ENERGY, POWER, Scale
 
 NOON = datetime(2022, 5, 3, 12, tzinfo=UTC).timestamp()
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -210,14 +212,120 @@ def test_a_cell_without_end_is_told(write):
 )
 def test_values(cell, value):
     """Numbers come with and without unit, blank, exponent, decimal comma."""
-    assert parse_value(cell) == value
+    assert parse_value(cell, Scale()) == value
 
 
-@pytest.mark.parametrize("cell", ["1,234.5", "12 %", "W", "1.2.3", "nan", "inf", "9" * 400])
+@pytest.mark.parametrize("cell", ["1,234.5", "W", "1.2.3", "nan", "inf", "9" * 400])
 def test_what_is_no_value_is_a_fault(cell):
-    """A cell that is ambiguous or of another unit is refused, not guessed."""
+    """A cell that is ambiguous is refused, not guessed."""
     with pytest.raises(ValueError, match="is not a number"):
-        parse_value(cell)
+        parse_value(cell, Scale())
+
+
+@pytest.mark.parametrize(
+    ("cell", "scale", "value"),
+    [
+        ("250 mW", Scale(), 0.25),
+        ("1.5kW", Scale(), 1500),
+        ("1,5 KW", Scale(), 1500),
+        ("2 MW", Scale(), 2e6),
+        ("100 Watts", Scale(), 100),
+        ("3", Scale(header="kW"), 3000),
+        ("3 W", Scale(header="kW"), 3),  # each number is in the unit that stands behind it
+        ("2", Scale(ENERGY), 7.2e6),
+        ("2", Scale(ENERGY, header="J"), 2),
+        ("2", Scale(ENERGY, told="Wh"), 7200),
+        ("2 kwh", Scale(ENERGY, told="kWh"), 7.2e6),
+    ],
+)
+def test_values_are_in_the_unit_that_is_named(cell, scale, value):
+    """The cell's unit counts, else the header's, else the one told, else watts or kWh."""
+    assert parse_value(cell, scale) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "scale", "fault"),
+    [
+        ("12 %", Scale(), "'%' is no unit that is known; of power, one of mW, W, kW, MW"),
+        ("12 mw", Scale(), "'mw' is no unit that is known"),  # mW or MW
+        ("1 kWh", Scale(), "'kWh' is a unit of energy, which --energy-column reads; of power"),
+        ("1 W", Scale(ENERGY), "'W' is a unit of power, which --power-column reads; of energy"),
+        ("1 J", Scale(ENERGY, told="kWh"), "'J' contradicts --energy-unit kWh: leave out"),
+    ],
+)
+def test_a_unit_that_does_not_fit_is_a_fault(cell, scale, fault):
+    """What is unknown, of the other quantity or against what was told is refused, not dropped."""
+    with pytest.raises(ValueError, match=fault):
+        parse_value(cell, scale)
+
+
+@given(
+    quantity=st.sampled_from([POWER, ENERGY]),
+    units=st.tuples(*[st.integers(0, 20)] * 2),
+    values=st.lists(st.floats(0, 1e6), min_size=2, max_size=5),
+    in_header=st.booleans(),
+)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_readings_do_not_depend_on_the_unit(write, quantity, units, values, in_header):
+    """The same watts or joules, written in any unit, in cells or header, are read as the same."""
+    names = list(quantity.factors)
+
+    def written_in(unit):
+        factor = quantity.factors[unit]
+        header, behind = (f"value [{unit}]", "") if in_header else ("value", f" {unit}")
+        rows = [f"{n},{value / factor!r}{behind}" for n, value in enumerate(values)]
+        path = write(f"time,{header}", *rows)
+        rows = read_table(path)
+        columns = Columns(find_column(rows, "time"), find_column(rows, "value"), quantity=quantity)
+        return [reading.value for reading in read_log(path, rows, columns)[""]]
+
+    first, second = (written_in(names[n % len(names)]) for n in units)
+    assert first == pytest.approx(values)
+    assert second == pytest.approx(first)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("time", "time"),
+        ("power", "power (kW)"),
+        ("power (kW)", "power (kW)"),
+        ("energy [J]", "energy [J]"),
+    ],
+)
+def test_a_column_is_found_by_its_name_with_or_without_unit(write, name, column):
+    """The header's own name is always good; the one without unit where one column has it."""
+    rows = read_table(write("time,power (kW),energy [J],energy [Wh]", "0,1,2,3"))
+    assert find_column(rows, name) == column
+
+
+def test_a_name_of_two_columns_is_refused(write):
+    """Which of two columns that differ in their unit is meant has to be told."""
+    rows = read_table(write("time,energy [J],energy [Wh]", "0,2,3"))
+    with pytest.raises(UsageError, match=r"more than one column 'energy': energy \[J\], energy"):
+        find_column(rows, "energy")
+
+
+def test_names_given_for_columns_take_units_from_the_header(write):
+    """Where a log has a header after all, its units hold."""
+    rows = read_table(write("time,power [kW]", "0,1"), ["time", "power"])
+    assert list(rows[0].cells) == ["time", "power [kW]"]
+
+
+@pytest.mark.parametrize(
+    ("names", "headers", "fault"),
+    [
+        (None, ["power [W]", "power [kW]"], r"line 3: 'power \[kW\]' contradicts 'power \[W\]'"),
+        (None, ["power", "power [kW]"], "'power', told before"),
+        (["time", "power [W]"], ["power [kW]", "power [kW]"], r"'power \[W\]', told before"),
+    ],
+)
+def test_headers_with_other_units_are_refused(write, names, headers, fault):
+    """Parts of a log in two units are not read as if they were in one."""
+    first, second = headers
+    path = write(f"time,{first}", "0,1", f"time,{second}", "1,1")
+    with pytest.raises(FileFormatError, match=fault):
+        read_table(path, names)
 
 
 @pytest.mark.parametrize(

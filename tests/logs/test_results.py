@@ -201,6 +201,71 @@ def test_a_wattmeter_of_watts_or_of_a_counter(tmp_path, imported, column, values
     assert run.benchmarks[0].rounds[0].start == 0  # the log does not tell when it began
 
 
+@pytest.mark.parametrize(
+    ("header", "first", "second", "options", "energy_j"),
+    [
+        ("power [kW]", "1.0", "1.0", [], 10_000),
+        ("power (kW)", "1.0", "1.0", [], 10_000),
+        ("power [mW]", "1000", "1000", [], 10),
+        ("power", "1 kW", "1000 W", [], 10_000),
+        ("energy [J]", "1000", "2000", ["--energy-column=energy"], 1000),
+        ("energy", "1000 J", "2000 J", ["--energy-column=energy"], 1000),
+        ("energy", "1", "1.001", ["--energy-column=energy"], 3600),
+        ("energy", "1", "2", ["--energy-column=energy", "--energy-unit=kJ"], 1000),
+        ("energy [Wh]", "1", "2", ["--energy-column=energy", "--energy-unit=Wh"], 3600),
+    ],
+)
+def test_units_of_the_log_are_converted(
+    tmp_path, imported, header, first, second, options, energy_j
+):
+    """What cells or header name is what joules are made from; the defaults are for the rest."""
+    log = tmp_path / "meter.csv"
+    log.write_text(f"time,{header}\n0,{first}\n10,{second}\n")
+
+    status, run, _ = imported(log, "--format=wattmeter", *options)
+
+    assert status == 0
+    assert run.run.energy_j == pytest.approx(energy_j)
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "options", "place", "fault"),
+    [
+        ("power", "1 kWh", [], "line 2", "'kWh' is a unit of energy"),
+        ("power", "1 hp", [], "line 2", "'hp' is no unit that is known"),
+        ("power [kWh]", "1", [], "column 'power [kWh]'", "which --energy-column reads"),
+        ("power (VA)", "1", [], "column 'power (VA)'", "one of mW, W, kW, MW is expected"),
+        ("E [kW]", "1", ["--energy-column=E"], "column 'E [kW]'", "which --power-column reads"),
+        (
+            "E [J]",
+            "1",
+            ["--energy-column=E", "--energy-unit=kWh"],
+            "column 'E [J]'",
+            "contradicts --energy-unit kWh",
+        ),
+        (
+            "E",
+            "1 J",
+            ["--energy-column=E", "--energy-unit=kWh"],
+            "line 2",
+            "contradicts --energy-unit kWh",
+        ),
+        ("power", "1", ["--energy-unit=J"], "", "name its column by --energy-column"),
+    ],
+)
+def test_units_that_do_not_fit_are_refused(tmp_path, imported, header, cell, options, place, fault):
+    """No joules are made of a unit that is unknown, of another quantity, or not the one told."""
+    log = tmp_path / "meter.csv"
+    log.write_text(f"time,{header}\n0,{cell}\n10,{cell}\n")
+
+    status, run, output = imported(log, "--format=wattmeter", *options)
+
+    assert (status, run) == (2, None)
+    assert place in output.err
+    assert fault in output.err
+    assert output.err.count("\n") == 1
+
+
 def test_the_method_can_be_sample_and_hold(tmp_path, imported):
     """With --hold a reading stands until the next."""
     log = smi_log(tmp_path / "step.csv", [100.0, 100.0, 0.0, 0.0])
