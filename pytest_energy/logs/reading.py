@@ -22,7 +22,14 @@ from typing import Final
 
 from pytest_energy.errors import FileFormatError, UsageError
 from pytest_energy.logs.energy import Reading
-from pytest_energy.logs.units import POWER, Quantity, Scale, unit_of_header, without_unit
+from pytest_energy.logs.units import (
+    POWER,
+    SECONDS,
+    Quantity,
+    Scale,
+    unit_of_header,
+    without_unit,
+)
 
 GPU_COLUMNS: Final = ("index", "uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id", "serial")
 """Columns of nvidia-smi that tell devices apart, best first."""
@@ -165,6 +172,7 @@ def read_log(path: Path, rows: Sequence[Row], columns: Columns, zone: tzinfo | N
         scale.factor()
     except ValueError as error:
         _raise_for([f"column {columns.value!r}: {error}"], path)
+    tick_s = SECONDS.get(unit_of_header(columns.time) or "s", 1.0)  # else it may be a zone
     log: dict[str, list[Reading]] = defaultdict(list)
     faults: list[str] = []
     for row in rows:
@@ -172,7 +180,7 @@ def read_log(path: Path, rows: Sequence[Row], columns: Columns, zone: tzinfo | N
         readings = log[device]
         before_s = readings[-1].time_s if readings else None
         try:
-            time_s = parse_time(row.cells[columns.time], zone, before_s)
+            time_s = parse_time(row.cells[columns.time], zone, before_s, tick_s)
             value = parse_value(row.cells[columns.value], scale)
         except ValueError as error:
             faults.append(f"line {row.line}: {error}")
@@ -199,21 +207,26 @@ def parse_value(cell: str, scale: Scale) -> float | None:
     return value
 
 
-def parse_time(cell: str, zone: tzinfo | None = None, before_s: float | None = None) -> float:
+def parse_time(
+    cell: str, zone: tzinfo | None = None, before_s: float | None = None, tick_s: float = 1.0
+) -> float:
     """Seconds since the epoch, or, for small numbers, since the log's own beginning.
 
     Args:
         cell: A number, or a date and time in ISO 8601 or with slashes as nvidia-smi writes it.
         zone: Of a time that names none; ``None`` is this machine's.
         before_s: The time before it, to tell apart an hour that comes twice.
+        tick_s: The unit of a number; seconds that are too large for a date are milliseconds.
 
     Raises:
         ValueError: It is neither.
     """
     text = cell.strip().replace("/", "-")
     if re.fullmatch(r"[0-9]{1,14}(?:[.,][0-9]+)?", text):
-        seconds = float(text.replace(",", "."))
-        return seconds / 1000 if seconds > EPOCH_MS else seconds
+        time_s = float(text.replace(",", ".")) * tick_s
+        if time_s > EPOCH_MS and tick_s > 1:
+            raise ValueError(f"{cell.strip()!r} is not a time in units of {tick_s:g} s")
+        return time_s / 1000 if time_s > EPOCH_MS else time_s
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:

@@ -1,4 +1,4 @@
-"""Units of power and of energy, as logs write them.
+"""Units of power, of energy and of time, as logs write them.
 
 A number is in the unit that it names itself, else in that of its column's header, else in the one
 that the user told, else in the default of its quantity.
@@ -54,6 +54,9 @@ ENERGY: Final = Quantity(
         "MWh": 3.6e9,
     },
 )
+
+SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3.6e3}
+"""Seconds in the units of times that count from the beginning of a log."""
 
 
 @dataclass(frozen=True)

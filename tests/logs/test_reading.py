@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -342,6 +343,32 @@ def test_headers_with_other_units_are_refused(write, names, headers, fault):
 def test_times(cell, seconds):
     """Dates, zones, epoch seconds and milliseconds, and seconds since the start."""
     assert parse_time(cell, UTC) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("time [ms]", ["0", "1500"]),
+        ("Time (ms)", [f"{NOON * 1000:.0f}", f"{NOON * 1000 + 1500:.0f}"]),
+        ("time [us]", ["200000000000", "200001500000"]),
+        ("time [min]", ["0", "0.025"]),
+        ("time [s]", ["0", "1.5"]),
+        ("time [UTC]", [f"{NOON}", f"{NOON + 1.5}"]),
+    ],
+)
+def test_times_are_in_the_unit_of_their_header(write, header, rows):
+    """Milliseconds are not taken for seconds; what is no unit of time, such as a zone, is none."""
+    table = read_table(write(f"{header},power", *(f"{time},50" for time in rows)))
+
+    first, second = read_log(Path("log.csv"), table, Columns(header, "power"), UTC)[""]
+
+    assert second.time_s - first.time_s == pytest.approx(1.5)
+
+
+def test_a_time_in_hours_that_no_clock_shows_is_a_fault():
+    """A date in seconds under a header that says hours is refused."""
+    with pytest.raises(ValueError, match="is not a time in units of 3600 s"):
+        parse_time(f"{NOON}", UTC, tick_s=3600.0)
 
 
 @pytest.mark.parametrize("cell", ["", "noon", "-5", "2022-13-01", "9" * 400])
