@@ -170,6 +170,9 @@ class Energy:
 
         Entered again under the same name, it adds a round; once ``--energy-max-time`` is used up,
         the body is run without being measured.
+
+        Raises:
+            UsageError: It is inside another measurement, or after one that is no window.
         """
         yield
 

@@ -76,6 +76,7 @@ class MeasuringEnergy(Energy):
         self._windows: dict[str, list[Window]] = {}
         self._entered: Counter[str] = Counter()
         self._recorded: dict[str, float] = {}
+        self._busy = False
 
     def inference(  # noqa: D102
         self,
@@ -177,11 +178,12 @@ class MeasuringEnergy(Energy):
 
             return work
 
-        for _ in range(warmup_rounds):
-            call(*arguments())(iterations)
         windows: list[Window] = []
-        while len(windows) < rounds and self._in_time(windows):
-            windows.append(self._measure(call(*arguments()), iterations))
+        with self._alone():
+            for _ in range(warmup_rounds):
+                call(*arguments())(iterations)
+            while len(windows) < rounds and self._in_time(windows):
+                windows.append(self._measure(call(*arguments()), iterations))
         self._add("call", {"function": _name(target)}, self._finished(windows, rounds))
         return last[0]
 
@@ -189,6 +191,11 @@ class MeasuringEnergy(Energy):
     def window(self, name: str) -> Iterator[None]:  # noqa: D102
         if self._measurements:
             raise UsageError(f"{self._place.id}: energy.window() after another measurement")
+        if self._busy:
+            raise UsageError(
+                f"{self._place.window(name).id}: energy.window() inside another measurement, which"
+                " would contain its waiting for the sensor; measure one after the other"
+            )
         if self._session.ranks is not None:
             raise UsageError(
                 f"{self._place.id}: energy.window() measures one process; torchrun"
@@ -196,12 +203,13 @@ class MeasuringEnergy(Energy):
             )
         windows = self._windows.setdefault(name, [])
         self._entered[name] += 1
-        if not self._in_time(windows):
-            yield
-            return
-        with open_window(self._session.meter, 1, self._synchronize) as opened:
-            yield
-        windows.append(opened.window)
+        with self._alone():
+            if not self._in_time(windows):
+                yield
+                return
+            with open_window(self._session.meter, 1, self._synchronize) as opened:
+                yield
+            windows.append(opened.window)
 
     def record(self, **metrics: float) -> None:  # noqa: D102
         self._recorded |= _own(metrics, f"{self._place.id}: energy.record")
@@ -219,11 +227,20 @@ class MeasuringEnergy(Energy):
         return list(self._measurements.values())
 
     def _claim(self) -> None:
-        if self._measurements or self._windows:
+        if self._measurements or self._windows or self._busy:
             raise UsageError(
                 f"{self._place.id}: the energy fixture measures one benchmark a test; use"
                 " energy.window(name) for several"
             )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let nothing else be measured in the body of a ``with`` statement."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
 
     def _run(self, work: Work, plan: Plan) -> Finished:
         if self._session.ranks is not None:
@@ -232,7 +249,8 @@ class MeasuringEnergy(Energy):
         def watch(progress: Progress) -> None:
             self._watch(self._place.id, progress)
 
-        return run_rounds(work, plan, self._measure, synchronize=self._synchronize, watch=watch)
+        with self._alone():
+            return run_rounds(work, plan, self._measure, synchronize=self._synchronize, watch=watch)
 
     def _measure(self, work: Work, passes: int) -> Window:
         ranks = self._session.ranks

@@ -337,6 +337,48 @@ def test_it(energy):
     assert only["id"] == "test_it.py::test_it::prefill"
 
 
+@pytest.mark.parametrize(
+    "outer",
+    [
+        "with energy.window('outer'):\n        inner()",
+        "energy(inner)",
+        "energy.pedantic(inner)",
+    ],
+    ids=["window", "call", "pedantic"],
+)
+@pytest.mark.parametrize(
+    ("inner", "told"),
+    [
+        ("with energy.window('inner'): work(0.01)", "::inner: energy.window() inside another"),
+        ("energy(work, 0.01)", ": the energy fixture measures one benchmark a test"),
+    ],
+    ids=["window", "call"],
+)
+def test_one_measurement_inside_another_is_refused(
+    project: Project, outer: str, inner: str, told: str
+) -> None:
+    """The outer one would contain what the inner one waits for; nothing is made up of either."""
+    project.write(f"def test_it(energy):\n    def inner():\n        {inner}\n    {outer}")
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*UsageError: test_it.py::test_it{told}*"])
+    assert all(b["verdict"]["outcome"] == "inconclusive" for b in project.results()["benchmarks"])
+
+
+def test_a_measurement_may_follow_one_that_raised(project: Project) -> None:
+    """As where a batch does not fit into memory and a smaller one is tried."""
+    project.write(
+        """
+def test_it(energy):
+    with pytest.raises(MemoryError):
+        energy(lambda: exec("raise MemoryError"))
+    energy(work, 0.01)
+"""
+    )
+    project.run().assert_outcomes(passed=1)
+    assert project.benchmark()["id"] == "test_it.py::test_it"
+
+
 def test_failing_by_call_keeps_the_measurement(project: Project) -> None:
     """pytest.fail() in the body is a failed test like any other."""
     project.write("def test_it(energy):\n    energy(work, 0.01)\n    pytest.fail('too slow')")
