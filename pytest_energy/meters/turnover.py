@@ -2,19 +2,17 @@
 
 RAPL's counters hold some minutes of a busy processor: from the edges of a longer window alone one
 cannot tell how often they began anew. The helper looks at them so seldom that it costs nothing, and
-so often that no turn escapes it. It reads files and its own input, imports nothing else of this
-package, and ends when the process that started it ends or closes it.
+so often that no turn escapes it.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import select
-import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from pytest_energy.meters.companion import Companion, CompanionLostError, Questions
 
 
 class TurnCounter:
@@ -28,51 +26,38 @@ class TurnCounter:
             period_s: How often to look at them: at least once a turn.
         """
         told = [argument for path, range_uj in counters for argument in (str(path), str(range_uj))]
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", __file__, str(period_s), *told],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            start_new_session=True,  # an interrupt from the terminal is not for it
-        )
+        self._helper = Companion(__name__, [str(period_s), *told])
         self.totals_uj()
 
     def totals_uj(self) -> list[int] | None:
         """What each counter has gone on since the start; ``None`` where the helper has ended."""
-        assert self._process.stdin
-        assert self._process.stdout
         try:
-            self._process.stdin.write(b"?")
-            line = self._process.stdout.readline()
-        except (BrokenPipeError, ValueError):  # it has ended, or was closed
+            totals: list[int] = self._helper.ask("totals")
+        except CompanionLostError:
             return None
-        totals: list[int] | None = json.loads(line) if line else None
         return totals
 
     def close(self) -> None:
         """End the helper; safe to call twice."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                pipe.close()
+        self._helper.close()
 
 
-def serve(period_s: float, counters: Sequence[tuple[Path, int]]) -> None:
-    """Look at the counters each ``period_s`` and whenever asked; end with standard input."""
+def serve(questions: Questions, period_s: float, counters: Sequence[tuple[Path, int]]) -> None:
+    """Look at the counters each ``period_s`` and whenever asked.
+
+    Raises:
+        EOFError: Nobody asks any more.
+    """
     last = [_read_uj(path) for path, _ in counters]
     totals = [0] * len(counters)
     while True:
-        asked, _, _ = select.select([0], [], [], period_s)
+        question = questions.next(period_s)
         for number, (path, range_uj) in enumerate(counters):
             now = _read_uj(path)
             totals[number] += (now - last[number]) % (range_uj + 1)
             last[number] = now
-        if asked:
-            if not os.read(0, 1):
-                return
-            print(json.dumps(totals), flush=True)
+        if question is not None:
+            question.answer(totals)
 
 
 def _read_uj(path: Path) -> int:
@@ -80,7 +65,7 @@ def _read_uj(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    _, period, *rest = sys.argv
-    serve(
-        float(period), [(Path(path), int(top)) for path, top in zip(*[iter(rest)] * 2, strict=True)]
-    )
+    _, parent, period, *rest = sys.argv
+    told = [(Path(path), int(top)) for path, top in zip(*[iter(rest)] * 2, strict=True)]
+    with suppress(EOFError, OSError, ValueError):  # nobody asks, or the meter finds the same fault
+        serve(Questions(parent), float(period), told)

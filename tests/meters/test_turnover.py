@@ -2,8 +2,8 @@
 
 import pytest
 
-from pytest_energy.meters import turnover
-from pytest_energy.meters.turnover import TurnCounter
+from pytest_energy.meters.companion import Question
+from pytest_energy.meters.turnover import TurnCounter, serve
 
 
 @pytest.fixture
@@ -28,24 +28,25 @@ def test_turns_are_added_up(counter):
     assert totals == [[5], [15], [114], [114], [200]]
 
 
-def test_it_looks_by_itself(tmp_path, monkeypatch, capsys):
+def test_it_looks_by_itself(tmp_path, capsys):
     """Without being asked it looks each period: a turn between two questions is not lost."""
     path = tmp_path / "energy_uj"
     path.write_text("0")
-    events = iter([("60", False), ("20", False), ("30", True), ("30", True)])
-    questions = iter([b"?", b""])
 
-    def wait(inputs, _outputs, _errors, period_s):
-        value, asked = next(events)
-        path.write_text(value)
-        return (inputs if asked else []), [], []
+    class Asked:
+        events = iter([("60", False), ("20", False), ("30", True)])
 
-    monkeypatch.setattr(turnover.select, "select", wait)
-    monkeypatch.setattr(turnover.os, "read", lambda descriptor, size: next(questions))
+        def next(self, period_s):
+            value, asked = next(self.events, (None, False))
+            if value is None:
+                raise EOFError
+            path.write_text(value)
+            return Question("totals", "7") if asked else None
 
-    turnover.serve(1.0, [(path, 99)])
+    with pytest.raises(EOFError):
+        serve(Asked(), 1.0, [(path, 99)])
 
-    assert capsys.readouterr().out == "[130]\n"
+    assert capsys.readouterr().out == "7 [130]\n"
 
 
 def test_a_helper_that_has_ended_says_nothing(counter):
@@ -58,11 +59,3 @@ def test_a_helper_that_has_ended_says_nothing(counter):
     helper.close()
     helper.close()
     assert helper.totals_uj() is None
-
-
-def test_it_ends_with_who_started_it(counter):
-    """When its input ends, as it does when the session is killed, so does the helper."""
-    _, helper = counter
-    helper._process.stdin.close()
-
-    assert helper._process.wait(timeout=30) == 0

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Protocol
 
 from pytest_energy.measurement import ReasonCode
+from pytest_energy.meters.companion import Companion, CompanionLostError
 from pytest_energy.meters.nvml.library import SensorError
 from pytest_energy.meters.nvml.samples import PowerSensor, Sample
 from pytest_energy.meters.nvml.selection import Device
@@ -59,8 +56,7 @@ class RingCollector:
 class HelperCollector:
     """A process beside the measured one that reads as often as it must, and sleeps otherwise.
 
-    It is started once, with the meter, and does nothing outside windows. It ends with its parent,
-    whose end closes its input.
+    It is started once, with the meter, and collects nothing outside windows.
     """
 
     def __init__(self, devices: Sequence[Device]) -> None:
@@ -70,56 +66,34 @@ class HelperCollector:
             SensorError: It did not start.
         """
         named = {device.channel: device.candidate.uuid for device in devices}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pytest_energy.meters.nvml.helper", json.dumps(named)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONSAFEPATH": "1"},
-            start_new_session=True,  # Ctrl-C is the parent's to handle
-        )
-        self._answer()
+        self._helper = Companion("pytest_energy.meters.nvml.helper", [json.dumps(named)])
+        self._collecting = False
+        self._ask("ready")
 
     def begin(self) -> None:
-        """Have it keep samples."""
-        self._tell("begin")
-        self._answer()
+        """Have it keep samples; those of a window that was never ended are dropped."""
+        self._ask("begin")
+        self._collecting = True
 
     def end(self) -> Samples:
         """Have it stop, and hand over what it kept."""
-        self._tell("end")
+        if not self._collecting:
+            message = "a window that began later took them: one has to end before the next begins"
+            raise SensorError(ReasonCode.METER_FAILED, message)
+        self._collecting = False
         return {
             channel: [(float(time_s), float(power_w)) for time_s, power_w in samples]
-            for channel, samples in self._answer().items()
+            for channel, samples in self._ask("end").items()
         }
 
     def close(self) -> None:
         """End it."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(BrokenPipeError):  # it has ended before, with a command unread
-                    stream.close()
-        self._process.wait()
+        self._helper.close()
 
-    def _tell(self, command: str) -> None:
-        assert self._process.stdin is not None
+    def _ask(self, question: str) -> dict[str, list[Sample]]:
         try:
-            self._process.stdin.write(f"{command}\n")
-            self._process.stdin.flush()
-        except OSError:
-            raise self._gone() from None
-
-    def _answer(self) -> dict[str, list[Sample]]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise self._gone()
-        answer: dict[str, list[Sample]] = json.loads(line)
+            answer: dict[str, list[Sample]] = self._helper.ask(question)
+        except CompanionLostError as lost:
+            message = f"the process that collects power samples {lost}"
+            raise SensorError(ReasonCode.METER_FAILED, message) from None
         return answer
-
-    def _gone(self) -> SensorError:
-        status = self._process.poll()
-        return SensorError(
-            ReasonCode.METER_FAILED,
-            f"the process that collects power samples has ended (exit status {status})",
-        )

@@ -1,15 +1,13 @@
 """The process that collects power samples beside the measured one: see ``collector``.
 
-Started as ``python -m pytest_energy.meters.nvml.helper '{"gpu0": "GPU-…"}'``. Reads ``begin`` and
-``end`` from its standard input, a line each, and answers each with a line of JSON; ends when the
-input does.
+Started as ``python -m pytest_energy.meters.nvml.helper PARENT '{"gpu0": "GPU-…"}'``. How it
+is asked and when it ends: see :mod:`pytest_energy.meters.companion`.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import select
 import sys
 import time
 from collections.abc import Mapping
@@ -17,6 +15,7 @@ from contextlib import suppress
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
+from pytest_energy.meters.companion import Question, Questions
 from pytest_energy.meters.nvml import library
 from pytest_energy.meters.nvml.library import SensorError
 from pytest_energy.meters.nvml.samples import PowerSensor, Sample, power_sensor
@@ -25,49 +24,46 @@ BEFORE_S = 1.0
 """Samples so much older than the beginning are handed over, too: they show the power before it."""
 
 
-def main(named: Mapping[str, str]) -> None:
-    """Serve until the input ends.
+def main(questions: Questions, named: Mapping[str, str]) -> None:
+    """Serve until nobody asks any more.
 
     Args:
+        questions: What is asked: to ``begin``, to ``end``, or whether it is ``ready``.
         named: The devices' UUIDs by channel.
+
+    Raises:
+        EOFError: Nobody asks any more.
     """
     library.start()
     found = {c: power_sensor(pynvml.nvmlDeviceGetHandleByUUID(uuid)) for c, uuid in named.items()}
     sensors = {channel: sensor for channel, sensor in found.items() if sensor is not None}
-    answer({})
-    while sys.stdin.readline() == "begin\n":
-        kept = {
-            channel: _read(sensor, time.time() - BEFORE_S) for channel, sensor in sensors.items()
-        }
-        answer({})
-        _collect(sensors, kept)
-        answer(kept)
+    while True:
+        kept: dict[str, list[Sample]] = {}
+        question = questions.next()
+        while question is not None and question.text == "begin":
+            since = time.time() - BEFORE_S
+            kept = {channel: _read(sensor, since) for channel, sensor in sensors.items()}
+            question.answer({})
+            question = _collect(sensors, kept, questions)
+        if question is not None:
+            question.answer(kept)
 
 
-def answer(samples: Mapping[str, list[Sample]]) -> None:
-    """Hand samples over."""
-    print(json.dumps(samples), flush=True)
-
-
-def _collect(sensors: Mapping[str, PowerSensor], kept: dict[str, list[Sample]]) -> None:
-    """Add new samples until the next line of input, of each sensor as often as it needs."""
+def _collect(
+    sensors: Mapping[str, PowerSensor], kept: dict[str, list[Sample]], questions: Questions
+) -> Question:
+    """Add new samples, of each sensor as often as it needs, until the next question."""
     due_s = {channel: time.monotonic() + sensor.pause_s for channel, sensor in sensors.items()}
-    told = False
-    while not told:
-        told = _told_before(min(due_s.values(), default=math.inf))
+    question = None
+    while question is None:
+        question = questions.next(min(due_s.values(), default=math.inf) - time.monotonic())
         for channel, sensor in sensors.items():
             now_s = time.monotonic()
-            if told or now_s >= due_s[channel]:
+            if question is not None or now_s >= due_s[channel]:
                 since = kept[channel][-1][0] if kept[channel] else 0.0
                 kept[channel] += _read(sensor, since)
                 due_s[channel] = now_s + sensor.pause_s
-    sys.stdin.readline()
-
-
-def _told_before(moment_s: float) -> bool:
-    """Wait for a line of input, until a moment of ``time.monotonic`` at the longest."""
-    pause_s = None if math.isinf(moment_s) else max(0.0, moment_s - time.monotonic())
-    return bool(select.select([sys.stdin], [], [], pause_s)[0])
+    return question
 
 
 def _read(sensor: PowerSensor, since: float) -> list[Sample]:
@@ -78,5 +74,5 @@ def _read(sensor: PowerSensor, since: float) -> list[Sample]:
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError):  # the measured process has ended, so that nobody asks any more
-        main(json.loads(sys.argv[1]))
+    with suppress(BrokenPipeError, EOFError):  # the measured process has ended
+        main(Questions(sys.argv[1]), json.loads(sys.argv[2]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ import pynvml
 import pytest
 
 from pytest_energy.measurement import ReasonCode
+from pytest_energy.meters import companion
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
 from pytest_energy.meters.registry import open_meter
-from pytest_energy.testing import PROFILES, SimulatedNvml
+from pytest_energy.testing import PROFILES, Profile, SimulatedNvml
 
 COUNTED = replace(PROFILES["turing"], power_update_s=0.01, instant_window_s=0.01, sample_count=1000)
 SAMPLED = replace(PROFILES["pascal"], sample_count=1000)
@@ -51,13 +53,23 @@ def refuse(machine: SimulatedNvml, after_calls: int) -> None:
 
 def kill(machine: SimulatedNvml, after_calls: int) -> None:
     """The process beside this one dies."""
+    os.kill(helper_pid(), signal.SIGKILL)
+
+
+def stop(machine: SimulatedNvml, after_calls: int) -> None:
+    """The process beside this one does not answer any more."""
+    os.kill(helper_pid(), signal.SIGSTOP)
+
+
+def helper_pid() -> int:
+    """The process beside this one."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()
     (helper,) = [
         int(pid)
         for pid in children
         if b"pytest_energy.meters.nvml.helper" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
-    os.kill(helper, 9)
+    return helper
 
 
 MOMENTS = ("before", "opening", "inside", "closing", "after")
@@ -65,7 +77,13 @@ FAULTS: dict[Callable[[SimulatedNvml, int], None], tuple[ReasonCode | None, ...]
     # the remark when it happens before, at the opening edge, inside, …
     refuse: (GAP, GAP, GAP, None, None),  # the ring is read once at the closing edge
     kill: (GAP, GAP, GAP, GAP, None),
+    stop: (GAP, GAP, GAP, GAP, None),
 }
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(companion, "ANSWER_S", 3.0)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -80,7 +98,7 @@ def test_counted_joules_outlive_their_trace(
             fault(machine, at_edge)
 
         def inside() -> None:
-            if moment in ("inside", "closing") or (moment == "opening" and fault is kill):
+            if moment in ("inside", "closing") or (moment == "opening" and fault is not refuse):
                 fault(machine, at_edge)
 
         reading = window(machine, meter, inside)
@@ -103,3 +121,27 @@ def test_sampled_joules_do_not(fault: Callable[[SimulatedNvml, int], None]) -> N
         reading = window(machine, meter, lambda: fault(machine, 0))
     assert GAP in {reason.code for reason in reading.reasons if reason.fatal}
     assert not reading.channels
+
+
+@pytest.mark.parametrize("card", [COUNTED, SAMPLED], ids=["counted", "sampled"])
+def test_samples_outlive_a_window_that_was_interrupted(card: Profile) -> None:
+    """A window that began and was never ended takes nothing from those after it."""
+    with opened(card) as (machine, meter):
+        for _ in range(2):
+            meter.begin()
+            reading = window(machine, meter)
+            assert reading.valid
+            assert reading.traces
+            assert GAP not in {reason.code for reason in reading.reasons}
+
+
+def test_samples_of_a_window_inside_another_are_its_own() -> None:
+    """The outer one is told why it has none, and the next has all of its own."""
+    with opened(COUNTED) as (machine, meter):
+        outer = meter.begin()
+        inner, told = window(machine, meter), meter.end(outer)
+        following = window(machine, meter)
+    assert inner.traces
+    assert [reason.code for reason in told.reasons] == [GAP]
+    assert "a window that began later took them" in told.reasons[0].message
+    assert following.traces
