@@ -109,7 +109,24 @@ def stop() -> None:
 
 
 def ask(function: Callable[..., T], *arguments: Any) -> T | None:
-    """What ``function`` of the bindings answers, or ``None`` where the driver does not offer it.
+    """What ``function`` of the bindings answers, or ``None`` where the driver does not tell it.
+
+    Drivers fail in many ways where they do not offer something: that of WSL2 answers "Unknown
+    Error" to calls that it does not know.
+
+    Raises:
+        SensorError: The device is lost.
+    """
+    try:
+        return function(*arguments)
+    except pynvml.NVMLError as error:
+        if error.value in LOST:
+            raise failure(error.value, function.__name__) from None
+        return None
+
+
+def insist(function: Callable[..., T], *arguments: Any) -> T | None:
+    """The same of what a measurement stands on: ``None`` only where it is said to be absent.
 
     Raises:
         SensorError: The device is lost, or the call failed in another way.
@@ -129,21 +146,36 @@ def failure(code: int, what: str) -> SensorError:
 
 
 def read_fields(handle: Handle, fields: Iterable[int]) -> dict[int, FieldValue]:
-    """Read many fields in one call; those that the device does not offer are left out.
+    """Read many fields in one call; those that the driver does not tell are left out.
 
     Raises:
-        SensorError: The device is lost, or the call or a field failed in another way.
+        SensorError: The device is lost.
     """
-    answers = ask(pynvml.nvmlDeviceGetFieldValues, handle, list(fields))
     read = {}
-    for answer in answers or ():
+    for answer in ask(pynvml.nvmlDeviceGetFieldValues, handle, list(fields)) or ():
         if answer.nvmlReturn == pynvml.NVML_SUCCESS:
-            read[answer.fieldId] = FieldValue(
-                number(answer.value, answer.valueType), answer.timestamp * 1e-6
-            )
-        elif answer.nvmlReturn not in ABSENT:
+            read[answer.fieldId] = _field_value(answer)
+        elif answer.nvmlReturn in LOST:
             raise failure(answer.nvmlReturn, f"field {answer.fieldId}")
     return read
+
+
+def insist_on_field(handle: Handle, field: int) -> FieldValue | None:
+    """Read a field that a measurement stands on: ``None`` only where it is said to be absent.
+
+    Raises:
+        SensorError: The device is lost, or the call or the field failed in another way.
+    """
+    for answer in insist(pynvml.nvmlDeviceGetFieldValues, handle, [field]) or ():
+        if answer.nvmlReturn == pynvml.NVML_SUCCESS:
+            return _field_value(answer)
+        if answer.nvmlReturn not in ABSENT:
+            raise failure(answer.nvmlReturn, f"field {field}")
+    return None
+
+
+def _field_value(answer: Any) -> FieldValue:
+    return FieldValue(number(answer.value, answer.valueType), answer.timestamp * 1e-6)
 
 
 _MEMBERS = {

@@ -102,7 +102,9 @@ class Instruments:
 
 def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> Instruments:
     counters = {d.channel: read for d in devices if (read := counter_of(d)) is not None}
-    sensors = {d.channel: s for d in devices if (s := power_sensor(d.handle)) is not None}
+    sensors = {
+        d.channel: s for d in devices if (s := _sensor(d, d.channel in counters)) is not None
+    }
     uncounted = {c: sensor for c, sensor in sensors.items() if c not in counters}
     if missing := [d for d in devices if d.channel not in counters | uncounted]:
         raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(missing))
@@ -113,6 +115,16 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
     power = PowerSource(uncounted, _idle_samples(collector)) if collector and uncounted else None
     counter = CounterSource(counters) if counters else None
     return Instruments(counter, power, sensors, collector, tuple(d.channel for d in wanted))
+
+
+def _sensor(device: Device, counted: bool) -> PowerSensor | None:
+    """How a device's power samples are had; beside a counter, a sensor that fails is missing."""
+    try:
+        return power_sensor(device.handle)
+    except SensorError as error:
+        if counted and error.reason.code is not ReasonCode.DEVICE_LOST:
+            return None
+        raise
 
 
 def _no_sensor(devices: Sequence[Device]) -> str:

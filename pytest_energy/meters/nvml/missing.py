@@ -27,7 +27,7 @@ def missing(
         yield "driver's ring of power samples: a helper process asks for the power instead"
     if fields.power_w is None:
         yield "power fields 185 and 186: the power may be a mean over up to a second"
-    if not fields.throttled_s:
+    if not fields.throttled_s and not fields.violated_s:
         yield "throttle counters: throttling goes unnoticed"
     if opened.processes is None:
         yield "lists of processes: the use of the device by others goes unnoticed"

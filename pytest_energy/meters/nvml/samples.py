@@ -15,7 +15,16 @@ from statistics import median
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
-from pytest_energy.meters.nvml.library import ABSENT, Handle, ask, failure, number, read_fields
+from pytest_energy.meters.nvml.library import (
+    ABSENT,
+    LOST,
+    Handle,
+    ask,
+    failure,
+    insist,
+    number,
+    read_fields,
+)
 from pytest_energy.meters.nvml.sensors import POWER_INSTANT
 
 RING = "driver-ring"
@@ -37,6 +46,8 @@ SENSORS_S = {
 """How often the power sensor of a compute capability looks, and how long, in seconds.
 
 Source: arXiv 2312.02741, table 2."""
+
+_NONE_NEWER = {pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_DATA}
 
 Sample = tuple[float, float]
 """Seconds since the epoch, and watts."""
@@ -107,10 +118,10 @@ def read_ring(handle: Handle, since: float) -> list[Sample] | None:
     """The samples in the driver's ring that are newer than ``since`` (seconds since the epoch).
 
     Returns:
-        Oldest first; ``None`` where the driver keeps no ring.
+        Oldest first; none where the driver fails to tell them; ``None`` where it keeps no ring.
 
     Raises:
-        SensorError: The device is lost, or fails in another way.
+        SensorError: The device is lost.
     """
     since_us = max(0, int(since * 1e6))
     try:
@@ -118,11 +129,9 @@ def read_ring(handle: Handle, since: float) -> list[Sample] | None:
             handle, pynvml.NVML_TOTAL_POWER_SAMPLES, since_us
         )
     except pynvml.NVMLError as error:
-        if error.value in (pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_DATA):
-            return []  # none is newer
-        if error.value in ABSENT:
-            return None
-        raise failure(error.value, "nvmlDeviceGetSamples") from None
+        if error.value in LOST:
+            raise failure(error.value, "nvmlDeviceGetSamples") from None
+        return None if error.value in ABSENT - _NONE_NEWER else []
     timed = [(s.timeStamp * 1e-6, number(s.sampleValue, kind) * 1e-3) for s in samples]
     return sorted(sample for sample in timed if sample[0] > since)
 
@@ -136,7 +145,7 @@ def read_power(handle: Handle) -> float | None:
     fields = read_fields(handle, (POWER_INSTANT,))
     if POWER_INSTANT in fields:
         return fields[POWER_INSTANT].value * 1e-3
-    power_mw = ask(pynvml.nvmlDeviceGetPowerUsage, handle)
+    power_mw = insist(pynvml.nvmlDeviceGetPowerUsage, handle)
     return None if power_mw is None else power_mw * 1e-3
 
 

@@ -14,7 +14,7 @@ import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings witho
 
 from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters.base import MeterUnavailableError
-from pytest_energy.meters.nvml.library import Handle, ask
+from pytest_energy.meters.nvml.library import Handle, ask, insist
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def select_devices(named: Sequence[str] | None) -> tuple[Device, ...]:
 
 def _candidates() -> list[Candidate]:
     found: list[Candidate] = []
-    for index in range(ask(pynvml.nvmlDeviceGetCount) or 0):
-        handle = ask(pynvml.nvmlDeviceGetHandleByIndex, index)
+    for index in range(insist(pynvml.nvmlDeviceGetCount) or 0):
+        handle = insist(pynvml.nvmlDeviceGetHandleByIndex, index)
         if handle is None:
             raise MeterUnavailableError(
                 ReasonCode.NO_PERMISSION,
@@ -91,12 +91,12 @@ def _instances(board: Handle, index: int) -> list[Candidate]:
     if not mode or mode[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
         return []
     found = []
-    for number in range(ask(pynvml.nvmlDeviceGetMaxMigDeviceCount, board) or 0):
-        handle = ask(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, board, number)
+    for number in range(insist(pynvml.nvmlDeviceGetMaxMigDeviceCount, board) or 0):
+        handle = insist(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, board, number)
         if handle is not None:
             place = (
-                ask(pynvml.nvmlDeviceGetGpuInstanceId, handle) or 0,
-                ask(pynvml.nvmlDeviceGetComputeInstanceId, handle) or 0,
+                insist(pynvml.nvmlDeviceGetGpuInstanceId, handle) or 0,
+                insist(pynvml.nvmlDeviceGetComputeInstanceId, handle) or 0,
             )
             found.append(_candidate(handle, board, index, place, False))
     return found
@@ -105,8 +105,8 @@ def _instances(board: Handle, index: int) -> list[Candidate]:
 def _candidate(
     handle: Handle, board: Handle, index: int, place: tuple[int, int] | None, sliced: bool
 ) -> Candidate:
-    name = ask(pynvml.nvmlDeviceGetName, handle) or ask(pynvml.nvmlDeviceGetName, board)
-    uuid = ask(pynvml.nvmlDeviceGetUUID, handle) or ""
+    name = insist(pynvml.nvmlDeviceGetName, handle) or insist(pynvml.nvmlDeviceGetName, board)
+    uuid = insist(pynvml.nvmlDeviceGetUUID, handle) or ""
     return Candidate(handle, board, index, str(name or "unknown GPU"), uuid, place, sliced)
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
 from pytest_energy.measurement import ReasonCode
-from pytest_energy.meters.nvml.library import FieldValue, Handle, SensorError, ask, read_fields
+from pytest_energy.meters.nvml.library import (
+    FieldValue,
+    Handle,
+    SensorError,
+    ask,
+    insist,
+    insist_on_field,
+    read_fields,
+)
 from pytest_energy.meters.nvml.selection import Device
 
 ENERGY = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
@@ -42,6 +50,9 @@ class Fields:
     """By the sensor's instantaneous value, where there is one, else its mean."""
     throttled_s: Mapping[str, FieldValue]
     """Seconds for which the device has been held back since the driver was loaded, by cause."""
+    violated_s: Mapping[str, FieldValue] = field(default_factory=dict)
+    """The same by the counters of older drivers, asked where there are no others; they count from
+    elsewhere, so that one kind says nothing beside the other."""
 
 
 @dataclass(frozen=True)
@@ -68,22 +79,22 @@ def counter_of(device: Device) -> Callable[[], float] | None:
         SensorError: The device is lost, or fails in another way.
     """
     handle = device.handle
-    if ENERGY in read_fields(handle, (ENERGY,)):
+    if insist_on_field(handle, ENERGY) is not None:
         return lambda: _field_j(handle)
-    if ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle) is not None:
+    if insist(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle) is not None:
         return lambda: _call_j(handle)
     return None
 
 
 def _field_j(handle: Handle) -> float:
-    read = read_fields(handle, (ENERGY,))
-    if ENERGY not in read:
+    energy_mj = insist_on_field(handle, ENERGY)
+    if energy_mj is None:
         raise _withdrawn()
-    return read[ENERGY].value * 1e-3
+    return energy_mj.value * 1e-3
 
 
 def _call_j(handle: Handle) -> float:
-    energy_mj = ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+    energy_mj = insist(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
     if energy_mj is None:
         raise _withdrawn()
     return float(energy_mj) * 1e-3
@@ -99,7 +110,7 @@ def take_fields(device: Device) -> Fields:
     """Read what changes from moment to moment, in one call.
 
     Raises:
-        SensorError: The device is lost, or fails in another way.
+        SensorError: The device is lost.
     """
     read = read_fields(device.handle, (ENERGY, POWER_INSTANT, POWER_AVERAGE, *THROTTLES))
     milliwatts = read.get(POWER_INSTANT, read.get(POWER_AVERAGE))
@@ -109,7 +120,8 @@ def take_fields(device: Device) -> Fields:
     return Fields(
         counted_j=read[ENERGY].times(1e-3) if ENERGY in read else None,
         power_w=milliwatts.times(1e-3) if milliwatts else None,
-        throttled_s=throttled or _old_throttles(device.candidate.board),
+        throttled_s=throttled,
+        violated_s={} if throttled else _old_throttles(device.candidate.board),
     )
 
 
@@ -117,7 +129,7 @@ def take_snapshot(device: Device) -> Snapshot:
     """Read a device's state, one by one.
 
     Raises:
-        SensorError: The device is lost, or fails in another way.
+        SensorError: The device is lost.
     """
     board = device.candidate.board
     return Snapshot(

@@ -80,9 +80,14 @@ def _contention(evidence: Evidence, most: float) -> Iterator[Remark]:
 
 def throttled_shares(evidence: Evidence) -> dict[str, float]:
     """The share of the window in which the device was held back, by cause."""
-    first, last = evidence.first.throttled_s, evidence.last.throttled_s
+    earlier, later = evidence.first, evidence.last
+    kinds = (
+        (earlier.throttled_s, later.throttled_s),
+        (earlier.violated_s, later.violated_s),
+    )
     return {
         cause: (last[cause].value - first[cause].value) / span_s
+        for first, last in kinds
         for cause in first.keys() & last.keys()
         if (span_s := _between_s(first[cause], last[cause], evidence.duration_s)) > 0
     }

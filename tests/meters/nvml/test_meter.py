@@ -16,6 +16,7 @@ import pytest
 
 from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
+from pytest_energy.meters.nvml.sensors import POWER_AVERAGE, POWER_INSTANT, THROTTLES
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.statistics import combine, expand
 from pytest_energy.testing import PROFILES, SimulatedNvml
@@ -259,6 +260,30 @@ def fail_clock(machine: SimulatedNvml, after_calls: int) -> None:
 TEMPERATURE = "nvmlDeviceGetTemperature"
 
 
+def fail_all_but_energy(machine: SimulatedNvml, after_calls: int) -> None:
+    """Everything but the energy fails for a reason that nobody knows."""
+    for function in STATES:
+        machine.fail(function, pynvml.NVML_ERROR_UNKNOWN, after_calls=after_calls)
+    for field in (POWER_AVERAGE, POWER_INSTANT, *THROTTLES):
+        machine.fail(
+            "nvmlDeviceGetFieldValues",
+            pynvml.NVML_ERROR_IN_USE,
+            field=field,
+            after_calls=after_calls,
+        )
+
+
+STATES = (
+    TEMPERATURE,
+    "nvmlDeviceGetClockInfo",
+    "nvmlDeviceGetApplicationsClock",
+    "nvmlDeviceGetEnforcedPowerLimit",
+    "nvmlDeviceGetComputeRunningProcesses",
+    "nvmlDeviceGetGraphicsRunningProcesses",
+    "nvmlDeviceGetViolationStatus",
+)
+
+
 def mend(machine: SimulatedNvml) -> None:
     """Undo every fault."""
     machine.recover()
@@ -282,8 +307,9 @@ FAULTS: dict[Callable[[SimulatedNvml, int], None], tuple[ReasonCode | None, ...]
     cap: (*[ReasonCode.POWER_LIMIT_CHANGED] * 4, None),
     hide_processes: (None,) * 5,  # a remark; see below
     hide_temperature: (None,) * 5,
-    fail_temperature: (FAILED, FAILED, FAILED, None, None),  # read once at the closing edge
-    fail_clock: (FAILED, FAILED, FAILED, None, None),
+    fail_temperature: (None,) * 5,
+    fail_clock: (None,) * 5,
+    fail_all_but_energy: (None,) * 5,
     reclock: (*[ReasonCode.CLOCKS_CHANGED] * 4, None),
 }
 
@@ -322,7 +348,15 @@ def test_every_fault_at_every_moment_has_its_outcome_and_the_session_goes_on(
     assert_true(following, true_j)
 
 
-@pytest.mark.parametrize("code", [pynvml.NVML_ERROR_NO_PERMISSION, pynvml.NVML_ERROR_NOT_SUPPORTED])
+@pytest.mark.parametrize(
+    "code",
+    [
+        pynvml.NVML_ERROR_NO_PERMISSION,
+        pynvml.NVML_ERROR_NOT_SUPPORTED,
+        pynvml.NVML_ERROR_UNKNOWN,  # by the driver of WSL2
+        pynvml.NVML_ERROR_NOT_READY,
+    ],
+)
 def test_processes_that_are_not_told_are_not_taken_for_none(
     quick: tuple[SimulatedNvml, Meter], code: int
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
+from pytest_energy.meters.nvml.sensors import POWER_AVERAGE, POWER_INSTANT
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import SimulatedNvml
 
@@ -55,6 +56,66 @@ def test_neither_counter_nor_power_is_unsupported() -> None:
         code, text = refusal()
     assert code is ReasonCode.UNSUPPORTED
     assert "whole GPU" in text
+
+
+@pytest.mark.parametrize(
+    ("functions", "told"),
+    [
+        (("nvmlDeviceGetComputeRunningProcesses",), ["lists of processes"]),  # as WSL2 does
+        (("nvmlDeviceGetTemperature",), ["temperature"]),
+        (("nvmlDeviceGetEnforcedPowerLimit",), ["power limit"]),
+        (("nvmlDeviceGetApplicationsClock",), ["applications clock"]),
+        (("nvmlDeviceGetSamples",), ["driver's ring of power samples"]),
+        (("nvmlDeviceGetSamples", "nvmlDeviceGetPowerUsage"), ["power sensor"]),
+        (("nvmlDeviceGetMigMode", "nvmlDeviceGetEccMode", "nvmlDeviceGetClockInfo"), []),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else "",
+)
+def test_what_a_driver_fails_to_tell_is_missing(
+    functions: tuple[str, ...], told: list[str]
+) -> None:
+    """All but the energy may fail, in whatever way: the meter opens, and says what is missing."""
+    with SimulatedNvml("turing") as machine:
+        fail_power_fields(machine)
+        before = missing()
+        for function in functions:
+            machine.fail(function, pynvml.NVML_ERROR_UNKNOWN)
+        assert [what for what in missing() if what not in before] == told
+
+
+def fail_power_fields(machine: SimulatedNvml) -> None:
+    """Power is told by a call of its own only."""
+    for field in (POWER_AVERAGE, POWER_INSTANT):
+        machine.fail("nvmlDeviceGetFieldValues", pynvml.NVML_ERROR_UNKNOWN, field=field)
+
+
+def missing() -> list[str]:
+    """What the meter says that the driver does not tell."""
+    meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+    meter.close()
+    told = meter.info.details["missing"]
+    assert isinstance(told, list)
+    return [str(what).removeprefix("gpu0: ").partition(":")[0] for what in told]
+
+
+@pytest.mark.parametrize(
+    ("card", "functions"),
+    [
+        ("turing", ("nvmlDeviceGetFieldValues",)),
+        ("pascal", ("nvmlDeviceGetSamples", "nvmlDeviceGetPowerUsage")),
+        ("turing", ("nvmlDeviceGetHandleByIndex",)),
+    ],
+    ids=["counter", "power without a counter", "device"],
+)
+def test_what_joules_stand_on_must_not_fail(card: str, functions: tuple[str, ...]) -> None:
+    """The refusal has the driver's words, and is not taken for a device that counts nothing."""
+    with SimulatedNvml(card) as machine:
+        fail_power_fields(machine)
+        for function in functions:
+            machine.fail(function, pynvml.NVML_ERROR_UNKNOWN)
+        code, text = refusal()
+    assert code is ReasonCode.METER_FAILED
+    assert "Unknown Error (999)" in text
 
 
 def test_a_busy_device_is_waited_for() -> None:

@@ -51,6 +51,16 @@ def test_what_the_driver_does_not_tell_is_left_out() -> None:
     assert conditions(seen(nothing, nothing)) == {"temperature_c": 60.0, "clock_mhz": 1980.0}
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_old_and_new_throttle_counters_are_not_compared(swapped: bool) -> None:
+    """They count from different moments: where each edge tells another one, nothing is known."""
+    new = throttled(5.0, 1000.0)
+    old = Fields(None, None, {}, {"thermal": FieldValue(90.0, 1002.0)})
+    edges = (old, new) if swapped else (new, old)
+    assert "throttled.thermal" not in conditions(seen(*edges))
+    assert conditions(seen(old, old))["throttled.thermal"] == 0
+
+
 def test_a_window_keeps_what_its_edges_told(nvml_sim: SimulatedNvml) -> None:
     """The power before it, and what the counter counts between two of its ticks."""
     meter = open_meter("nvml", MeterRequest(traces=False))
