@@ -27,7 +27,9 @@ k × n bytes in all. Number i of a column at offset o is the sum over j < k of
 
 The first bucket begins at ``Trace.start``, each other one where the one before it ends. The mean
 power of a bucket in watts is energy / duration × 1000. Durations and energies are differences of
-rounded running sums, so that rounding does not add up. u is a thousandth of the highest power.
+rounded running sums, so that rounding does not add up. A bucket with more microseconds (71 minutes)
+or millijoules than a column holds is packed as several equal ones. u is a thousandth of the highest
+power.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -50,6 +52,8 @@ Floats = NDArray[np.float64]
 MOST_BUCKETS = 2000
 _HEADER = struct.Struct("<II")
 _UNITS = 1000
+_LARGEST = 2**32 - 2
+"""Of a column of 4 bytes: one less than it holds, for the rounding of sums."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ def encode(envelope: Envelope, channel: str, source: str, samples: int) -> Trace
         source: Where the samples came from, for example ``driver-ring``.
         samples: How many samples the envelope was made of.
     """
-    buckets = envelope.buckets
+    buckets = [part for bucket in envelope.buckets for part in _packable(bucket)]
     highest_mw = 1e3 * max((bucket.highest_w for bucket in buckets), default=0.0)
     unit_mw = max(1, math.ceil(highest_mw / _UNITS))
     content = (
@@ -233,6 +237,14 @@ def _bucket(steps: Sequence[Step]) -> Bucket:
         lowest_w=min(power_w for _, power_w in steps),
         highest_w=max(power_w for _, power_w in steps),
     )
+
+
+def _packable(bucket: Bucket) -> list[Bucket]:
+    """The bucket in as many equal parts as it takes for their numbers to fit in."""
+    largest = max(bucket.duration_s * 1e6, bucket.energy_j * 1e3)
+    count = max(1, math.ceil(largest / _LARGEST))
+    duration_s, energy_j = bucket.duration_s / count, bucket.energy_j / count
+    return [replace(bucket, duration_s=duration_s, energy_j=energy_j)] * count
 
 
 def _differences(values: Sequence[float]) -> list[int]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_energy.measurement import Trace
-from pytest_energy.traces import decode, encode, integrate, reduce_samples
+from pytest_energy.traces import Bucket, Envelope, decode, encode, integrate, reduce_samples
 
 EPOCH_S = 1_800_000_000.0
 
@@ -82,6 +83,31 @@ def test_packing_never_hides_a_peak(steps: list[tuple[float, float]]) -> None:
     for before, after in zip(envelope.buckets, unpacked.buckets, strict=True):
         assert before.lowest_w - unit_w <= after.lowest_w <= before.lowest_w + 1e-6
         assert before.highest_w - 1e-6 <= after.highest_w <= before.highest_w + unit_w
+
+
+large = st.builds(
+    Bucket,
+    duration_s=st.floats(0.0, 1e5),
+    energy_j=st.floats(0.0, 1e8),
+    lowest_w=st.just(100.0),
+    highest_w=st.just(2000.0),
+)
+
+
+@given(st.lists(large, min_size=1, max_size=20))
+@example([Bucket(4300.0, 430_000.0, 100.0, 100.0)])  # 71.6 minutes are 2³² µs
+@example([Bucket(2**32 * 1e-6, 2**32 * 1e-3, 100.0, 2000.0)] * 3)
+@example([Bucket(100.0, 4_300_000.0, 43_000.0, 43_000.0)])  # a rack: 4.3 MJ are 2³² mJ
+def test_buckets_larger_than_a_column_holds_are_packed_in_parts(buckets: list[Bucket]) -> None:
+    """However long they are and whatever they used, time and joules stay exact."""
+    envelope = Envelope(EPOCH_S, tuple(buckets))
+    trace = encode(envelope, "gpu0", "driver-ring", len(buckets))
+    unpacked = decode(trace)
+    assert trace.buckets == len(unpacked.buckets)
+    assert unpacked.energy_j == pytest.approx(envelope.energy_j, rel=0, abs=1.1e-3)
+    duration_s = math.fsum(bucket.duration_s for bucket in unpacked.buckets)
+    true_s = math.fsum(bucket.duration_s for bucket in buckets)
+    assert duration_s == pytest.approx(true_s, rel=0, abs=1.1e-6)
 
 
 def test_power_beyond_the_usual_range_still_fits() -> None:

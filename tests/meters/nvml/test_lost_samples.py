@@ -18,6 +18,7 @@ from pytest_energy.meters import companion
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import PROFILES, Profile, SimulatedNvml
+from pytest_energy.traces import decode
 
 COUNTED = replace(PROFILES["turing"], power_update_s=0.01, instant_window_s=0.01, sample_count=1000)
 SAMPLED = replace(PROFILES["pascal"], sample_count=1000)
@@ -112,6 +113,21 @@ def test_counted_joules_outlive_their_trace(
     assert reading.valid
     assert following.valid
     assert bool(following.traces) == (fault is refuse)
+
+
+def test_samples_that_end_early_in_a_long_window_leave_joules_and_trace() -> None:
+    """An epoch of 75 minutes, whose last sample stands for more time than a bucket can have."""
+    with opened(COUNTED) as (machine, meter):
+        edge = meter.begin()
+        with machine.load(60.0):
+            time.sleep(WINDOW_S)
+        reading = meter.end(replace(edge, start=edge.start - 4500, time_s=edge.time_s - 4500))
+    assert [reason.code for reason in reading.reasons if not reason.fatal] == [GAP]
+    assert reading.valid
+    assert reading.channels["gpu0"] > 0
+    (trace,) = reading.traces
+    lasts_s = sum(bucket.duration_s for bucket in decode(trace).buckets)
+    assert lasts_s == pytest.approx(reading.duration_s, abs=1e-5)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
