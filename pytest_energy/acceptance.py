@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -101,12 +101,54 @@ def accept(run: Run, results: Collection[Result], store: BaselineStore) -> Accep
     return Acceptance(tuple(written), tuple(refused))
 
 
-def orphans(store: BaselineStore, test_ids: Collection[str]) -> list[tuple[Path, Baseline]]:
-    """Baselines of tests that no longer exist; a window's test is the one before its name."""
-    known = set(test_ids)
-    return [
+@dataclass(frozen=True)
+class Collected:
+    """What pytest collected."""
+
+    root: Path
+    """The directory that ids are relative to."""
+    asked: Sequence[str]
+    """What ids had to begin with to be looked for; empty where all were."""
+    files: frozenset[str]
+    """The files that were read to find tests."""
+    tests: frozenset[str]
+    """The ids of the tests in them."""
+
+    def was_asked_for(self, test_id: str) -> bool:
+        """Whether a test of this id, if there is one, is among those that were looked for."""
+        inside = tuple(f"{one}{mark}" for one in self.asked for mark in ("/", "::", "["))
+        everywhere = not self.asked or "." in self.asked
+        return everywhere or test_id in self.asked or test_id.startswith(inside)
+
+    def holds(self, test_id: str) -> bool:
+        """Whether it is the id of a test, or of a window of one: ``<test>::<window>``."""
+        return test_id in self.tests or any(test_id.startswith(f"{one}::") for one in self.tests)
+
+    def was_unread(self, test_id: str) -> bool:
+        """Whether the test's file is there, but skipped itself or was left out."""
+        file = test_id.partition("::")[0]
+        return file not in self.files and (self.root / file).exists()
+
+
+@dataclass(frozen=True)
+class Orphans:
+    """Baselines of tests that were not collected."""
+
+    gone: tuple[tuple[Path, Baseline], ...]
+    """Their tests no longer exist."""
+    unread: tuple[tuple[Path, Baseline], ...]
+    """Nobody knows: the file of their test was not read."""
+
+
+def orphans(store: BaselineStore, collected: Collected) -> Orphans:
+    """Baselines, among those asked for, of tests that were not collected."""
+    missing = [
         (store.path(kept.id, slug), kept)
         for slug in (*store.slugs(), FACTS)
         for kept in store.load_all(slug)
-        if kept.id not in known and kept.id.rpartition("::")[0] not in known
+        if collected.was_asked_for(kept.id) and not collected.holds(kept.id)
     ]
+    return Orphans(
+        gone=tuple(one for one in missing if not collected.was_unread(one[1].id)),
+        unread=tuple(one for one in missing if collected.was_unread(one[1].id)),
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "pytest_energy"
 
 PYTEST_SIDE = {
+    "collecting",
     "hookspec",
     "latency",
     "plugin",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,14 +99,14 @@ def test_prune_deletes_orphans_only_when_told_to(
     (here / "t.py").write_text("def test_b(): ...\n", "utf-8")
     (here / "pytest.ini").write_text("[pytest]\npython_files = t.py\n", "utf-8")
     store = store_with(here, 1.0)
-    for test_id in ("t.py::test_b", "t.py::test_b::prefill"):
+    for test_id in ("t.py::test_b", "t.py::test_b::prefill", "t.py::test_b::cpp::decode"):
         store.save(measurement(test_id=test_id), A100, "nvidia-a100", None)
     orphan = store.path(TEST, "nvidia-h200")
     assert main(["baseline", "prune"]) == 0
     assert orphan.exists()
     assert main(["baseline", "prune", "--delete"]) == 0
     assert not orphan.exists()
-    assert len(list(store.paths())) == 2
+    assert len(list(store.paths())) == 3
     out = capsys.readouterr().out
     assert out.count(f"orphaned baselines/{orphan.relative_to(store.folder)} ({TEST})") == 1
 
@@ -119,6 +120,87 @@ def test_prune_deletes_nothing_where_collection_fails(
     assert main(["baseline", "prune", "--delete"]) == 2
     assert "so nothing is orphaned" in capsys.readouterr().err
     assert len(list(store.paths())) == 1
+
+
+SKIPS_ITSELF = "import pytest\npytest.importorskip('no_such_library')\ndef test_a(): ...\n"
+SLOW = "import pytest\n@pytest.mark.slow\ndef test_a(): ...\n"
+OTHERS_ONLY = "[pytest]\nmarkers = slow\naddopts = -m 'not slow'\n"
+
+
+def _kept(folder: Path, *test_ids: str) -> BaselineStore:
+    for test_id in test_ids:
+        store_with(folder, 1.0, test_id=test_id)
+    return BaselineStore(folder / "baselines")
+
+
+def _ids(store: BaselineStore) -> set[str]:
+    return {kept.id for slug in store.slugs() for kept in store.load_all(slug)}
+
+
+@pytest.mark.parametrize(
+    ("source", "ini", "options", "told"),
+    [
+        pytest.param(SLOW, OTHERS_ONLY, (), "", id="deselected-by-addopts"),
+        pytest.param(SLOW, "", ("--", "-k", "nothing"), "", id="deselected-by-hand"),
+        pytest.param(SKIPS_ITSELF, "", (), "left 1, for their test files", id="skips-itself"),
+        pytest.param(
+            SLOW, "", ("--", "--ignore=test_t.py"), "left 1, for their test files", id="ignored"
+        ),
+    ],
+)
+def test_prune_keeps_what_was_not_to_run_here(
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    ini: str,
+    options: tuple[str, ...],
+    told: str,
+) -> None:
+    """A test that is deselected, or whose file skips itself or is left out, still exists."""
+    (here / "test_t.py").write_text(source, "utf-8")
+    (here / "test_u.py").write_text("def test_b(): ...\n", "utf-8")
+    (here / "pytest.ini").write_text(ini or "[pytest]\n", "utf-8")
+    store = _kept(here, "test_t.py::test_a", "test_u.py::test_gone")
+    assert main(["baseline", "prune", "--delete", *options]) == 0
+    assert _ids(store) == {"test_t.py::test_a"}
+    assert told in capsys.readouterr().out
+
+
+def test_prune_keeps_all_where_every_file_skips_itself(here: Path) -> None:
+    """A machine without the libraries of the tests orphans nothing."""
+    (here / "test_t.py").write_text(SKIPS_ITSELF, "utf-8")
+    store = _kept(here, "test_t.py::test_a")
+    assert main(["baseline", "prune", "--delete"]) == 0
+    assert _ids(store) == {"test_t.py::test_a"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "pruned"),
+    [
+        ("test_t.py", {"test_t.py::test_gone"}),
+        ("test_t.py::test_a", set()),
+        ("d", {"d/test_t.py::test_gone"}),
+        (".", {"test_t.py::test_gone", "d/test_t.py::test_gone", "gone.py::test_gone"}),
+    ],
+)
+def test_prune_judges_only_what_was_asked(here: Path, asked: str, pruned: set[str]) -> None:
+    """Baselines outside of the files, folders or tests that were named are left alone."""
+    (here / "d").mkdir()
+    for file in ("test_t.py", "d/test_t.py"):
+        (here / file).write_text("def test_a(): ...\n", "utf-8")
+    gone = {f"{file}::test_gone" for file in ("test_t.py", "d/test_t.py", "gone.py")}
+    store = _kept(here, "test_t.py::test_a", *gone)
+    assert main(["baseline", "prune", "--delete", "--", "--import-mode=importlib", asked]) == 0
+    assert _ids(store) == {"test_t.py::test_a", *gone} - pruned
+
+
+def test_prune_says_what_pytest_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command, to be repeated, and pytest's own error."""
+    store_with(here, 1.0)
+    assert main(["baseline", "prune", "nonexist.py"]) == 2
+    told = capsys.readouterr().err
+    assert f"{sys.executable} -m pytest --collect-only -o addopts= nonexist.py failed" in told
+    assert "ERROR: file or directory not found: nonexist.py" in told
 
 
 def _commit(folder: Path, subject: str) -> None:

@@ -6,15 +6,23 @@ Baselines are files to be committed; nothing here touches git but `log`, which r
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from pytest_energy.acceptance import Collected
     from pytest_energy.baseline import Baseline, BaselineStore
     from pytest_energy.history import Version
+
+NO_TESTS: Final = 5
+"""pytest's exit status where it collected no tests."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +39,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     taken.add_argument("--only", choices=("new", "improved", "all"), default="all")
     pruned = _action(actions, "prune", "name baselines of tests that no longer exist")
     pruned.add_argument("--delete", action="store_true", help="delete them, too")
-    pruned.add_argument("tests", nargs="*", help="what pytest collects [as configured]")
+    pruned.add_argument(
+        "tests",
+        nargs="*",
+        help="what to judge: paths or test ids [all]; after --, options of pytest, too",
+    )
     log = _action(actions, "log", "tell how baselines moved over the commits")
     log.add_argument("test", nargs="?", default="", help="test id, or a part of it [all]")
 
@@ -143,25 +155,50 @@ def _prune(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.acceptance import orphans
 
     found = orphans(store, _collected(arguments.tests))
-    for path, kept in found:
+    for path, kept in found.gone:
         if arguments.delete:
             path.unlink()
         print(f"{'deleted' if arguments.delete else 'orphaned'} {path} ({kept.id})")
-    if found and not arguments.delete:
+    if found.gone and not arguments.delete:
         print("delete them with --delete")
+    if found.unread:
+        files = sorted({kept.id.partition("::")[0] for _, kept in found.unread})
+        told = f"their test files were skipped or not collected here: {', '.join(files)}"
+        print(f"left {len(found.unread)}, for {told}")
     return 0
 
 
-def _collected(tests: list[str]) -> list[str]:
-    """The ids that pytest collects; a broken collection must not orphan anything."""
+def _collected(tests: list[str]) -> Collected:
+    """What pytest collects, whatever addopts select; a broken collection orphans nothing."""
+    from pytest_energy.acceptance import Collected
     from pytest_energy.errors import EnergyError
 
-    command = [sys.executable, "-m", "pytest", "--collect-only", "--verbosity=-1"]
-    done = subprocess.run([*command, *tests], capture_output=True, text=True, check=False)
-    if done.returncode:
-        told = done.stdout.strip().splitlines()[-1:] or [done.stderr.strip()]
-        raise EnergyError(f"{' '.join(command[1:])} failed, so nothing is orphaned: {told[0]}")
-    return [line for line in done.stdout.splitlines() if "::" in line]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-o", "addopts="]
+    with TemporaryDirectory() as folder:
+        output = Path(folder, "collected.json")
+        telling = ["-p", "pytest_energy.collecting", f"--collected={output}"]
+        done = subprocess.run(
+            [*command, *telling, *tests],
+            env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told = json.loads(output.read_text("utf-8")) if output.exists() else {}
+    nothing_there = done.returncode == NO_TESTS and not (told["files"] or told["skipped"])
+    if nothing_there or done.returncode not in (0, NO_TESTS):
+        why = _errors_of(done)
+        raise EnergyError(f"{shlex.join([*command, *tests])} failed, so nothing is orphaned: {why}")
+    return Collected(
+        Path(told["root"]), told["asked"], frozenset(told["files"]), frozenset(told["tests"])
+    )
+
+
+def _errors_of(done: subprocess.CompletedProcess[str]) -> str:
+    """What pytest calls errors, else the last thing that it said."""
+    lines = [*done.stdout.strip().splitlines(), *done.stderr.strip().splitlines()]
+    errors = [line for line in lines if line.startswith("ERROR")]
+    return "; ".join(errors) or (lines[-1] if lines else f"exit status {done.returncode}")
 
 
 def _versions(found: Sequence[Version]) -> str:
