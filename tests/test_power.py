@@ -45,3 +45,13 @@ def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert f"\n{TEST} " in out
     assert main(["power", "--baselines", str(tmp_path / "none")]) == 0
     assert "pytest --energy --energy-update" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["-1", "0", "nan", "inf"])
+def test_a_change_that_cannot_be_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    """Only a rise of more than nothing can be seen."""
+    folder = str(store_with(tmp_path, *STEADY).folder)
+    assert main(["power", "--baselines", folder, f"--change={change}"]) == 2
+    assert f"--change {change}: a number above 0 is expected" in capsys.readouterr().err

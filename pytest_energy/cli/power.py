@@ -7,6 +7,7 @@ visit to the benchmark and after as many visits as the adaptive protocol makes a
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 
@@ -27,10 +28,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print a table, the machines one after the other."""
     from pytest_energy.baseline import BaselineStore
+    from pytest_energy.errors import UsageError
     from pytest_energy.power import sight
     from pytest_energy.report import format
     from pytest_energy.report.columns import aligned
 
+    if not 0 < arguments.change < math.inf:
+        raise UsageError(
+            f"--change {arguments.change:g}: a number above 0 is expected, 0.03 for 3 % say"
+        )
     store = BaselineStore(arguments.baselines)
     wanted = format.percent(arguments.change, sign=False)
     heads = ("benchmark", "runs", "first visit", "at most", f"rounds for {wanted}", "cost")
