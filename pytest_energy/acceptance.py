@@ -80,8 +80,13 @@ def wanted(run: Run, store: BaselineStore, update: str = "all", pattern: str = "
         result
         for result in run.benchmarks
         if outcome_of(result.verdict, has_own=_has_own(result, run, store)) in outcomes
-        and (pattern in result.id or fnmatchcase(result.id, pattern))
+        and is_named(result, pattern)
     ]
+
+
+def is_named(result: Result, pattern: str) -> bool:
+    """Whether a pattern, a part of the test's id or a glob, names a result."""
+    return pattern in result.id or fnmatchcase(result.id, pattern)
 
 
 def _has_own(result: Result, run: Run, store: BaselineStore) -> bool:

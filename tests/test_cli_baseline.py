@@ -84,6 +84,26 @@ def test_accept_takes_results_of_another_machine(here: Path) -> None:
     assert accepted.accepted[-1].commit == "c0ffee"
 
 
+def test_accept_knows_no_result_of_that_name(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name misspelt is an error, and not a run that changed nothing."""
+    save_run(run_of(result()), here / "results.json")
+    assert main(["baseline", "accept", "results.json", "-k", "nosuch"]) == 2
+    assert "-k nosuch: no result in results.json is called so" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("action", ["list", "prune", "log"])
+def test_without_baselines_it_says_how_to_make_some(
+    here: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    """A project that is new has none, which is fine; a folder misspelt is an error."""
+    assert main(["baseline", action]) == 0
+    assert "no baselines in baselines yet" in capsys.readouterr().out
+    assert main(["baseline", action, "--baselines", "nosuch"]) == 2
+    assert "no folder nosuch" in capsys.readouterr().err
+
+
 def test_accept_refuses_what_is_invalid(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is named with its reason, the others are accepted, and the exit status is 1."""
     save_run(run_of(invalid(), result(1.0, "t.py::test_b")), here / "results.json")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pytest_energy.baseline import Baseline, BaselineStore
     from pytest_energy.history import Version
 
+FOLDER: Final = Path("baselines")
+"""Where baselines are, unless told otherwise."""
 NO_TESTS: Final = 5
 """pytest's exit status where it collected no tests."""
 
@@ -53,7 +55,7 @@ def _action(
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=text, description=text.capitalize() + ".")
     parser.add_argument(
-        "--baselines", type=Path, default=Path("baselines"), metavar="DIR", help="[%(default)s]"
+        "--baselines", type=Path, default=FOLDER, metavar="DIR", help="[%(default)s]"
     )
     return parser
 
@@ -73,10 +75,24 @@ def run(arguments: argparse.Namespace) -> int:
     return actions[arguments.action](BaselineStore(arguments.baselines), arguments)
 
 
+def _has_some(store: BaselineStore) -> bool:
+    """Whether there are baselines; where not, that is said, and a folder misspelt is refused."""
+    from pytest_energy.errors import UsageError
+
+    if any(store.paths()):
+        return True
+    if store.folder != FOLDER and not store.folder.is_dir():
+        raise UsageError(f"no folder {store.folder}")
+    print(f"no baselines in {store.folder} yet; record some: pytest --energy --energy-update=new")
+    return False
+
+
 def _list(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.report import format
     from pytest_energy.report.columns import aligned
 
+    if not _has_some(store):
+        return 0
     rows = [
         (kept.id, slug, format.quantity(kept.metrics.get("energy_j")), str(len(kept.accepted)))
         for slug, kept in _all(store, "")
@@ -137,10 +153,13 @@ def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
 
 def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
-    from pytest_energy.acceptance import accept, wanted
+    from pytest_energy.acceptance import accept, is_named, wanted
+    from pytest_energy.errors import UsageError
     from pytest_energy.measurement import load_run
 
     run = load_run(arguments.results)
+    if run.benchmarks and not any(is_named(one, arguments.pattern) for one in run.benchmarks):
+        raise UsageError(f"-k {arguments.pattern}: no result in {arguments.results} is called so")
     done = accept(run, wanted(run, store, arguments.only, arguments.pattern), store)
     for path in done.written:
         print(f"wrote {path}")
@@ -154,6 +173,8 @@ def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
 def _prune(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.acceptance import orphans
 
+    if not _has_some(store):
+        return 0
     found = orphans(store, _collected(arguments.tests))
     for path, kept in found.gone:
         if arguments.delete:
@@ -209,6 +230,8 @@ def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.history import drift, versions
     from pytest_energy.report import format
 
+    if not _has_some(store):
+        return 0
     for slug in store.slugs():
         for kept in store.load_all(slug):
             if arguments.test not in kept.id:
