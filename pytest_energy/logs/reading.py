@@ -149,8 +149,9 @@ def find_column(rows: Sequence[Row], name: str) -> str:
     if alike:
         raise UsageError(f"more than one column {name!r}: {found}. Name one with its unit")
     raise UsageError(
-        f"no column {name!r}; found are: {found}. Name the columns of a log without header"
-        " with --columns"
+        f"no column {name!r}; found are: {found}. Name the right one with --power-column (a"
+        " wattmeter's with --time-column or --energy-column, too), and the columns of a log"
+        " without header with --columns"
     )
 
 

@@ -468,6 +468,10 @@ def test_a_log_of_relative_times_needs_its_start(tmp_path, imported, results):
         (["--energy-column=E"], "needs --format wattmeter"),
         (["--format=wattmeter", "--energy-column=E", "--hold"], "nor --hold"),
         (["--format=wattmeter"], "no column 'time'"),
+        (
+            ["--format=wattmeter", "--time-column=timestamp"],
+            "with --time-column or --energy-column",
+        ),
         (["--columns=index,timestamp"], "3 cells, 2 expected"),
     ],
 )
