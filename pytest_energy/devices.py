@@ -109,7 +109,7 @@ def visible_gpus(named: Sequence[str] | None) -> tuple[Gpu, ...]:
         return ()
     try:
         devices = selection.select_devices(named)
-    except (MeterUnavailableError, library.SensorError):
+    except (MeterUnavailableError, UsageError, library.SensorError):
         return ()  # whoever opens the meter is told why
     finally:
         library.stop()

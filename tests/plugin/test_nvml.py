@@ -165,6 +165,16 @@ def test_limits_of_the_checks_are_options(card: Card, machine: SimulatedNvml) ->
     assert settings["threshold.contended"] == 3
 
 
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["plain", "xdist"])
+def test_a_card_named_twice_is_a_usage_error(
+    card: Card, machine: SimulatedNvml, workers: tuple[str, ...]
+) -> None:
+    """It is refused before anything runs, with the option and the card."""
+    refused = card.run(machine, f"--energy-devices=0,{machine.uuid()}", *workers, apart=True)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines([f"ERROR: *--energy-devices=0,*{machine.uuid()}*name it once"])
+
+
 def test_a_busy_gpu_is_waited_for_as_long_as_told(card: Card, machine: SimulatedNvml) -> None:
     """The option says how long, and the refusal says it, too."""
     machine.add_process(4_000_000)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
+from pytest_energy.errors import UsageError
 from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters.base import MeterUnavailableError
 from pytest_energy.meters.nvml.library import Handle, ask, insist
@@ -58,11 +59,13 @@ def select_devices(named: Sequence[str] | None) -> tuple[Device, ...]:
 
     Raises:
         MeterUnavailableError: There is none, or one named does not exist.
+        UsageError: One is named twice: its joules would be added to themselves.
     """
     candidates = _candidates()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         chosen = [_named(name, candidates) for name in named]
+        _refuse_repeats(named, chosen)
     elif visible is not None:
         chosen = _visible(visible, candidates)
     else:
@@ -151,6 +154,17 @@ def _named(name: str, candidates: Sequence[Candidate]) -> Candidate:
     raise MeterUnavailableError(
         ReasonCode.NO_METER, f"NVML: {what} {name!r}; this machine has {shown}"
     )
+
+
+def _refuse_repeats(named: Sequence[str], chosen: Sequence[Candidate]) -> None:
+    """A card has several names: its index, its UUID and the beginnings of that."""
+    for place, candidate in enumerate(chosen):
+        if candidate in chosen[:place]:
+            first = named[chosen.index(candidate)]
+            raise UsageError(
+                f"--energy-devices={','.join(named)}: {first!r} and {named[place]!r} are the same"
+                f" device, {_label(candidate)}; name it once"
+            )
 
 
 def _matching(name: str, candidates: Sequence[Candidate]) -> list[Candidate]:

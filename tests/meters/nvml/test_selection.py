@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pytest_energy.errors import UsageError
 from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters.base import MeterUnavailableError
 from pytest_energy.meters.nvml import library
@@ -95,6 +96,16 @@ def test_a_device_that_is_not_there_is_named(three: SimulatedNvml) -> None:
     assert code is ReasonCode.NO_METER
     assert "'9'" in text
     assert three.uuid(1) in text
+
+
+@pytest.mark.parametrize("again", ["0", "{0}", "{0:.12}"])
+def test_a_device_named_twice_is_refused(three: SimulatedNvml, again: str) -> None:
+    """By whichever of its names: else its joules would count twice."""
+    again = again.format(three.uuid(0))
+    with pytest.raises(UsageError) as caught:
+        chosen(("0", "1", again))
+    assert f"--energy-devices=0,1,{again}" in str(caught.value)
+    assert three.uuid(0) in str(caught.value)
 
 
 def refusal(named: tuple[str, ...] | None = None) -> tuple[ReasonCode, str]:
