@@ -60,7 +60,8 @@ def open_nvml(request: MeterRequest) -> NvmlMeter:
         undo.callback(library.stop)
         try:
             devices = select_devices(request.devices)
-            _wait_for(devices, request.wait_idle_s)
+            most = validity.limits(request.thresholds)[ReasonCode.CONTENDED]
+            _wait_for(devices, request.wait_idle_s, most)
             instruments = _instruments(devices, request.traces, undo)
             meter = NvmlMeter(devices, instruments, request.thresholds, undo)
         except SensorError as error:
@@ -69,11 +70,11 @@ def open_nvml(request: MeterRequest) -> NvmlMeter:
     return meter
 
 
-def _wait_for(devices: Sequence[Device], limit_s: float) -> None:
-    def listed() -> frozenset[int]:
-        return frozenset().union(*(processes_on(device) or () for device in devices))
+def _wait_for(devices: Sequence[Device], limit_s: float, most: float) -> None:
+    def listed() -> list[frozenset[int]]:
+        return [processes_on(device) or frozenset() for device in devices]
 
-    if foreign := wait_until_alone(listed, limit_s):
+    if foreign := wait_until_alone(listed, limit_s, most):
         raise MeterUnavailableError(
             ReasonCode.CONTENDED,
             f"NVML: after waiting {limit_s:g} s, processes of others are still on the GPU: "

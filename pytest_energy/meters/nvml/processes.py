@@ -31,16 +31,35 @@ def others(listed: Iterable[int], proc: Path = PROC) -> frozenset[int]:
 
 
 def wait_until_alone(
-    listed: Callable[[], frozenset[int]], limit_s: float, pause_s: float = 1.0
+    listed: Callable[[], Iterable[frozenset[int]]],
+    limit_s: float,
+    most: float = 0,
+    pause_s: float = 1.0,
 ) -> frozenset[int]:
-    """Wait until no other process is on the devices, at most ``limit_s``; those still there."""
+    """Wait until others have left the devices, or there are few enough of them on each.
+
+    Args:
+        listed: Gives the processes on each device.
+        limit_s: How long to wait at most.
+        most: So many processes of others may stay on a device.
+        pause_s: How long to wait between two looks.
+
+    Returns:
+        Those of others on the devices that still have more.
+    """
     deadline_s = time.monotonic() + limit_s
-    while foreign := others(listed()):
+    while foreign := _crowd(listed(), most):
         left_s = deadline_s - time.monotonic()
         if left_s <= 0:
             break
         time.sleep(min(pause_s, left_s))
     return foreign
+
+
+def _crowd(listed: Iterable[frozenset[int]], most: float) -> frozenset[int]:
+    """The processes of others on those devices that have more than ``most``."""
+    found = (others(numbers) for numbers in listed)
+    return frozenset().union(*(foreign for foreign in found if len(foreign) > most))
 
 
 def _is_ours(pid: int, parents: dict[int, int]) -> bool:

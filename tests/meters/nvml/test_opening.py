@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pynvml
 import pytest
@@ -132,6 +133,22 @@ def test_a_device_that_stays_busy_is_refused() -> None:
         code, text = refusal()
     assert code is ReasonCode.CONTENDED
     assert "4000000" in text
+
+
+@pytest.mark.parametrize(("present", "opens"), [((1, 0), True), ((1, 1), True), ((2, 0), False)])
+def test_so_many_others_as_the_limit_permits_are_not_waited_for(
+    present: tuple[int, int], opens: bool
+) -> None:
+    """The limit is in force from the opening on, and for each device by itself."""
+    request = replace(NO_TRACES, thresholds={"contended": 1})
+    with SimulatedNvml("turing", "turing") as machine:
+        for device, count in enumerate(present):
+            for number in range(count):
+                machine.add_process(4_000_000 + 10 * device + number, device, graphics=True)
+        if opens:
+            open_meter("nvml", request).close()
+        else:
+            assert refusal(request)[0] is ReasonCode.CONTENDED
 
 
 def test_own_processes_are_no_others() -> None:
