@@ -18,14 +18,16 @@ def others(listed: Iterable[int], proc: Path = PROC) -> frozenset[int]:
 
     Ours are this process, those it descends from, and its descendants; in a worker of pytest-xdist
     or torchrun also its siblings, which take turns with it or work for it. In a PID namespace of
-    its own (a container) NVML's numbers mean nothing to us: where this process uses CUDA but is
-    not listed under its own number, one number that nobody here has is taken for ours.
+    its own (a container) NVML's numbers mean nothing to us: where this process or a child of it has
+    CUDA's driver library loaded, by whatever framework, but none of ours is listed under its own
+    number, one number that nobody here has is taken for ours. Only one: a child that was forked has
+    the library, too, and not the device.
     """
     numbers = frozenset(listed)
     parents = _parents(proc)
     foreign = frozenset(n for n in numbers if not _is_ours(n, parents))
     unknown = sorted(n for n in foreign if n not in parents)
-    if unknown and os.getpid() not in numbers and uses_cuda():
+    if unknown and foreign == numbers and _has_cuda(parents, proc):
         return foreign - {unknown[0]}
     return foreign
 
@@ -91,6 +93,18 @@ def _parent(folder: Path) -> int | None:
     except OSError:  # it ended while we looked
         return None
     return int(text.rpartition(")")[2].split()[1])  # the name in brackets may hold anything
+
+
+def _has_cuda(parents: dict[int, int], proc: Path) -> bool:
+    """Whether this process or one it has started has CUDA's driver library loaded."""
+    return any(_maps_cuda(proc / str(n)) for n in parents if os.getpid() in _line(n, parents))
+
+
+def _maps_cuda(folder: Path) -> bool:
+    try:
+        return "/libcuda.so" in (folder / "maps").read_text("utf-8", "replace")
+    except OSError:  # it ended while we looked, or is another user's
+        return False
 
 
 def uses_cuda() -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -35,6 +38,60 @@ def test_siblings_of_a_worker_are_no_strangers(sibling, variable):
 def test_siblings_of_another_process_are_strangers(sibling):
     """Without workers, what merely has the same parent is another user of the GPU."""
     assert ask(sibling) == str(sibling)
+
+
+STRANGERS = frozenset({4_000_001, 4_000_002})
+"""Numbers that no process here has: Linux has none as high, unless told to."""
+
+
+@pytest.fixture
+def driver(tmp_path):
+    """A file called like CUDA's driver library."""
+    path = tmp_path / "libcuda.so.1"
+    path.write_bytes(bytes(mmap.PAGESIZE))
+    return path
+
+
+@contextmanager
+def mapped_here(path):
+    """This process has the file mapped, as one that uses a library has."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
+        yield
+
+
+@contextmanager
+def mapped_by_a_child(path):
+    """A process that this one has started has the file mapped."""
+    code = (
+        "import mmap, sys; file = open(sys.argv[1], 'rb');"
+        "mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ); print(flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    try:
+        yield
+    finally:
+        process.communicate()
+
+
+@pytest.mark.parametrize("mapped", [mapped_here, mapped_by_a_child])
+def test_in_a_container_one_unknown_number_is_that_of_who_uses_cuda(driver, mapped):
+    """With any framework: what it loads tells, not which it is; one more number is a stranger's."""
+    with mapped(driver):
+        assert others([4_000_001]) == frozenset()
+        assert len(others(STRANGERS)) == 1
+
+
+def test_in_a_container_who_does_not_use_cuda_is_not_on_the_device():
+    """Then each number is a stranger's."""
+    assert others(STRANGERS) == STRANGERS
+
+
+def test_who_is_listed_under_its_own_number_is_not_taken_for_another(driver):
+    """NVML's numbers are then those of this process, and the others are strangers'."""
+    with mapped_here(driver):
+        assert others({os.getpid(), *STRANGERS}) == STRANGERS
 
 
 def test_descendants_are_ours(sibling):
