@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
 from pytest_energy.errors import UsageError
-from pytest_energy.measurement import ReasonCode
+from pytest_energy.measurement import Reason, ReasonCode
 from pytest_energy.meters.base import MeterUnavailableError
-from pytest_energy.meters.nvml.library import Handle, ask, insist
+from pytest_energy.meters.nvml.library import Handle, SensorError, ask, insist
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,35 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Unusable:
+    """A GPU that NVML counts, and that this process cannot use."""
+
+    index: int
+    """In NVML's order."""
+    reason: Reason
+
+    @property
+    def closed(self) -> bool:
+        """Whether this process may not open it, as in a container that was given other GPUs."""
+        return self.reason.code is ReasonCode.NO_PERMISSION
+
+
+@dataclass(frozen=True)
+class Found:
+    """The GPUs that NVML counts."""
+
+    candidates: tuple[Candidate, ...]
+    unusable: tuple[Unusable, ...]
+    """Their names and UUIDs are not known."""
+
+    def __str__(self) -> str:
+        shown = ", ".join(_label(candidate) for candidate in self.candidates) or "none"
+        return "; ".join(
+            [f"usable here: {shown}", *(card.reason.message for card in self.unusable)]
+        )
+
+
+@dataclass(frozen=True)
 class Device:
     """A device that is measured."""
 
@@ -51,42 +80,57 @@ class Device:
 
 
 def select_devices(named: Sequence[str] | None) -> tuple[Device, ...]:
-    """The devices to measure.
+    """The devices to measure; a GPU that cannot be used does not keep others from it.
 
     Args:
         named: As the user names them: NVML's indices, UUIDs or unique beginnings of UUIDs, MIG
             names. ``None``: what CUDA shows to this process.
 
     Raises:
-        MeterUnavailableError: There is none, or one named does not exist.
+        MeterUnavailableError: There is none, or one named does not exist or cannot be used.
         UsageError: One is named twice: its joules would be added to themselves.
     """
-    candidates = _candidates()
+    found = _find()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        chosen = [_named(name, candidates) for name in named]
+        chosen = [_named(name, found) for name in named]
         _refuse_repeats(named, chosen)
     elif visible is not None:
-        chosen = _visible(visible, candidates)
+        chosen = _visible(visible, found)
     else:
-        chosen = _shown_by_default(candidates)
+        chosen = _shown_by_default(found.candidates)
     if not chosen:
-        raise MeterUnavailableError(ReasonCode.NO_METER, _nothing_shown(visible, candidates))
+        raise _nothing_shown(visible, found)
     return tuple(Device(f"gpu{i}", candidate) for i, candidate in enumerate(chosen))
 
 
-def _candidates() -> list[Candidate]:
-    found: list[Candidate] = []
+def _find() -> Found:
+    candidates: list[Candidate] = []
+    unusable: list[Unusable] = []
     for index in range(insist(pynvml.nvmlDeviceGetCount) or 0):
-        handle = insist(pynvml.nvmlDeviceGetHandleByIndex, index)
-        if handle is None:
-            raise MeterUnavailableError(
-                ReasonCode.NO_PERMISSION,
-                f"NVML: this user may not open GPU {index}; give it access to /dev/nvidia{index}",
-            )
-        instances = _instances(handle, index)
-        found += [_candidate(handle, handle, index, None, bool(instances)), *instances]
-    return found
+        try:
+            candidates += _card(index)
+        except SensorError as error:
+            why = error.reason.message.removeprefix("NVML: ")
+            message = f"GPU {index} cannot be used: {why}"
+            unusable.append(Unusable(index, Reason(code=error.reason.code, message=message)))
+    return Found(tuple(candidates), tuple(unusable))
+
+
+def _card(index: int) -> list[Candidate]:
+    """A GPU and its MIG instances.
+
+    Raises:
+        SensorError: It cannot be used. NVML counts also those that this user may not open.
+    """
+    handle = insist(pynvml.nvmlDeviceGetHandleByIndex, index)
+    if handle is None:
+        raise SensorError(
+            ReasonCode.NO_PERMISSION,
+            f"this user may not open it; give it access to /dev/nvidia{index}",
+        )
+    instances = _instances(handle, index)
+    return [_candidate(handle, handle, index, None, bool(instances)), *instances]
 
 
 def _instances(board: Handle, index: int) -> list[Candidate]:
@@ -119,18 +163,42 @@ def _shown_by_default(candidates: Sequence[Candidate]) -> list[Candidate]:
     return whole or [c for c in candidates if c.place is not None][:1]
 
 
-def _visible(text: str, candidates: Sequence[Candidate]) -> list[Candidate]:
+def _visible(text: str, found: Found) -> list[Candidate]:
     """What ``CUDA_VISIBLE_DEVICES`` shows: everything before the first name that is wrong."""
     names = [name.strip() for name in text.split(",")]
     if any(name.isdigit() for name in names):
-        _refuse_another_order(candidates)
+        _refuse_another_order(found.candidates)
     chosen: list[Candidate] = []
     for name in names:
-        matching = _matching(name, candidates)
+        matching = _shown(name, found)
         if len(matching) != 1 or matching[0] in chosen:
             break
         chosen += matching
     return chosen
+
+
+def _shown(name: str, found: Found) -> list[Candidate]:
+    """What one name in ``CUDA_VISIBLE_DEVICES`` may mean.
+
+    An index counts the GPUs that CUDA can open: those that this process may not open, hidden by
+    the cgroup of a container or a batch job, NVML counts and CUDA does not. Whether CUDA counts
+    one that is lost or broken is not published: an index from there on is refused, not guessed.
+
+    Raises:
+        MeterUnavailableError: There is a lost or broken GPU at the index or before it.
+    """
+    if not name.isdigit():
+        return _matching(name, found.candidates)
+    broken = {card.index: card.reason for card in found.unusable if not card.closed}
+    counted = sorted({candidate.index for candidate in found.candidates} | broken.keys())
+    up_to = counted[: int(name) + 1]
+    if reasons := [broken[index] for index in up_to if index in broken]:
+        raise MeterUnavailableError(
+            reasons[0].code,
+            f"NVML: CUDA_VISIBLE_DEVICES has the index {name}, and it is not known whether CUDA "
+            f"counts a GPU that cannot be used; name the GPUs by UUID ({found})",
+        )
+    return _matching(str(up_to[-1]), found.candidates) if int(name) < len(counted) else []
 
 
 def _refuse_another_order(candidates: Sequence[Candidate]) -> None:
@@ -145,15 +213,26 @@ def _refuse_another_order(candidates: Sequence[Candidate]) -> None:
         )
 
 
-def _named(name: str, candidates: Sequence[Candidate]) -> Candidate:
-    matching = _matching(name, candidates)
+def _named(name: str, found: Found) -> Candidate:
+    matching = _matching(name, found.candidates)
     if len(matching) == 1:
         return matching[0]
-    what = f"{len(matching)} devices begin with" if matching else "no device is called"
-    shown = ", ".join(_label(candidate) for candidate in candidates) or "none"
-    raise MeterUnavailableError(
-        ReasonCode.NO_METER, f"NVML: {what} {name!r}; this machine has {shown}"
-    )
+    what = f"{len(matching)} devices begin with" if matching else "no usable device is called"
+    code = ReasonCode.NO_METER if matching else _fault(_meant(name, found.unusable))
+    raise MeterUnavailableError(code, f"NVML: {what} {name!r}; {found}")
+
+
+def _meant(name: str, unusable: Sequence[Unusable]) -> list[Unusable]:
+    """Those GPUs that a name may mean to which no other answers: a UUID may be that of any."""
+    if name.isdigit():
+        return [card for card in unusable if card.index == int(name)]
+    return list(unusable) if name.startswith(("GPU-", "MIG-")) else []
+
+
+def _fault(meant: Sequence[Unusable]) -> ReasonCode:
+    """Why the GPUs that may be meant cannot be used: one that is lost or broken comes first."""
+    codes = [card.reason.code for card in sorted(meant, key=lambda card: card.closed)]
+    return codes[0] if codes else ReasonCode.NO_METER
 
 
 def _refuse_repeats(named: Sequence[str], chosen: Sequence[Candidate]) -> None:
@@ -189,8 +268,11 @@ def _label(candidate: Candidate) -> str:
     return f"{candidate.index} ({candidate.name}, {candidate.uuid})"
 
 
-def _nothing_shown(visible: str | None, candidates: Sequence[Candidate]) -> str:
-    if not candidates:
-        return "NVML: the driver is there, but no GPU; check the power and seat of the card"
-    shown = ", ".join(_label(candidate) for candidate in candidates)
-    return f"NVML: CUDA_VISIBLE_DEVICES={visible!r} shows no GPU; this machine has {shown}"
+def _nothing_shown(visible: str | None, found: Found) -> MeterUnavailableError:
+    if not found.candidates:
+        told = "; ".join(card.reason.message for card in found.unusable)
+        none = "the driver is there, but no GPU; check the power and seat of the card"
+        return MeterUnavailableError(_fault(found.unusable), f"NVML: {told or none}")
+    meant = _meant((visible or "").split(",")[0].strip(), found.unusable)
+    text = f"NVML: CUDA_VISIBLE_DEVICES={visible!r} shows no GPU; {found}"
+    return MeterUnavailableError(_fault(meant), text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pynvml
 import pytest
 
 from pytest_energy.errors import UsageError
@@ -106,6 +107,86 @@ def test_a_device_named_twice_is_refused(three: SimulatedNvml, again: str) -> No
         chosen(("0", "1", again))
     assert f"--energy-devices=0,1,{again}" in str(caught.value)
     assert three.uuid(0) in str(caught.value)
+
+
+CLOSED = pynvml.NVML_ERROR_NO_PERMISSION
+LOST = pynvml.NVML_ERROR_GPU_IS_LOST
+BROKEN = pynvml.NVML_ERROR_UNKNOWN
+CODES = {
+    CLOSED: ReasonCode.NO_PERMISSION,
+    LOST: ReasonCode.DEVICE_LOST,
+    BROKEN: ReasonCode.METER_FAILED,
+}
+
+
+@pytest.fixture
+def spoilt(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedNvml]:
+    """Three alike cards, for the first of which something is to be wrong."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with SimulatedNvml("turing", "turing", "turing") as machine:
+        yield machine
+
+
+@pytest.mark.parametrize("function", ["nvmlDeviceGetHandleByIndex", "nvmlDeviceGetUUID", "*"])
+@pytest.mark.parametrize("fault", [LOST, BROKEN])
+def test_a_spoilt_card_leaves_the_others_usable(
+    spoilt: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, function: str, fault: int
+) -> None:
+    """Whichever call tells, the others can be named, shown, or found."""
+    spoilt.fail(function, fault, device=0)
+    others = [spoilt.uuid(1), spoilt.uuid(2)]
+    assert chosen(("1", others[1])) == others
+    assert chosen() == others
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", others[1])
+    assert chosen() == others[1:]
+
+
+@pytest.mark.parametrize("fault", CODES)
+@pytest.mark.parametrize("name", ["0", "{0}"])
+def test_a_spoilt_card_that_is_named_is_refused(
+    spoilt: SimulatedNvml, name: str, fault: int
+) -> None:
+    """With what is wrong with it, and with what there is instead; a UUID may be that card's."""
+    spoilt.fail("nvmlDeviceGetHandleByIndex", fault, device=0)
+    code, text = refusal((name.format(spoilt.uuid(0)),))
+    assert code is CODES[fault]
+    assert "GPU 0 cannot be used" in text
+    assert spoilt.uuid(1) in text
+    assert refusal(("7",))[0] is ReasonCode.NO_METER
+
+
+def test_where_all_cards_are_spoilt_each_is_told(spoilt: SimulatedNvml) -> None:
+    """One that is lost has no substitute, though others are only closed to this user."""
+    for device, fault in enumerate((CLOSED, LOST, CLOSED)):
+        spoilt.fail("nvmlDeviceGetHandleByIndex", fault, device=device)
+    code, text = refusal()
+    assert code is ReasonCode.DEVICE_LOST
+    assert all(f"GPU {device} cannot be used" in text for device in range(3))
+
+
+@pytest.mark.parametrize(("visible", "devices"), [("0", [1]), ("1,0", [2, 1]), ("0,2", [1])])
+def test_cuda_does_not_count_cards_that_are_closed_to_it(
+    spoilt: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, visible: str, devices: list[int]
+) -> None:
+    """In a batch job's cgroup CUDA's first card is the first that the job may open."""
+    spoilt.fail("nvmlDeviceGetHandleByIndex", CLOSED, device=0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert chosen() == [spoilt.uuid(device) for device in devices]
+
+
+@pytest.mark.parametrize("fault", [LOST, BROKEN])
+def test_an_index_from_a_broken_card_on_is_ambiguous(
+    spoilt: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    """Whether CUDA counts it is not published: what comes before it is measured, no more."""
+    spoilt.fail("nvmlDeviceGetHandleByIndex", fault, device=1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert chosen() == [spoilt.uuid(0)]
+    for visible in ("1", "2", "0,2"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        code, text = refusal()
+        assert code is CODES[fault]
+        assert "name the GPUs by UUID" in text
 
 
 def refusal(named: tuple[str, ...] | None = None) -> tuple[ReasonCode, str]:
