@@ -166,13 +166,17 @@ def test_limits_of_the_checks_are_options(card: Card, machine: SimulatedNvml) ->
 
 
 @pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["plain", "xdist"])
-def test_a_card_named_twice_is_a_usage_error(
-    card: Card, machine: SimulatedNvml, workers: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("named", "told"), [("0,{0}", "*{0}*name it once"), ("7", " no usable device *{0}*")]
+)
+def test_cards_named_wrongly_are_a_usage_error(
+    card: Card, machine: SimulatedNvml, workers: tuple[str, ...], named: str, told: str
 ) -> None:
-    """It is refused before anything runs, with the option and the card."""
-    refused = card.run(machine, f"--energy-devices=0,{machine.uuid()}", *workers, apart=True)
+    """They are refused before anything runs, with the option, and never passed over for a CPU."""
+    option = f"--energy-devices={named.format(machine.uuid())}"
+    refused = card.run(machine, option, *workers, apart=True)
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
-    refused.stderr.fnmatch_lines([f"ERROR: *--energy-devices=0,*{machine.uuid()}*name it once"])
+    refused.stderr.fnmatch_lines([f"ERROR: *{option}:{told.format(machine.uuid())}"])
 
 
 def test_a_busy_gpu_is_waited_for_as_long_as_told(card: Card, machine: SimulatedNvml) -> None:

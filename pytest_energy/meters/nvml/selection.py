@@ -87,8 +87,9 @@ def select_devices(named: Sequence[str] | None) -> tuple[Device, ...]:
             names. ``None``: what CUDA shows to this process.
 
     Raises:
-        MeterUnavailableError: There is none, or one named does not exist or cannot be used.
-        UsageError: One is named twice: its joules would be added to themselves.
+        MeterUnavailableError: There is none, or one named is lost or broken.
+        UsageError: One named does not exist, is closed to this user, or is named twice: its joules
+            would be added to themselves.
     """
     found = _find()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -218,8 +219,10 @@ def _named(name: str, found: Found) -> Candidate:
     if len(matching) == 1:
         return matching[0]
     what = f"{len(matching)} devices begin with" if matching else "no usable device is called"
-    code = ReasonCode.NO_METER if matching else _fault(_meant(name, found.unusable))
-    raise MeterUnavailableError(code, f"NVML: {what} {name!r}; {found}")
+    meant = [] if matching else _meant(name, found.unusable)
+    if any(not card.closed for card in meant):
+        raise MeterUnavailableError(_fault(meant), f"NVML: {what} {name!r}; {found}")
+    raise UsageError(f"--energy-devices={name}: {what} {name!r}; {found}")
 
 
 def _meant(name: str, unusable: Sequence[Unusable]) -> list[Unusable]:

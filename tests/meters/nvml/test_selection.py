@@ -93,10 +93,8 @@ def test_devices_named_by_the_user_are_measured(three: SimulatedNvml) -> None:
 
 def test_a_device_that_is_not_there_is_named(three: SimulatedNvml) -> None:
     """The refusal says what was asked for and what there is."""
-    code, text = refusal(("9",))
-    assert code is ReasonCode.NO_METER
-    assert "'9'" in text
-    assert three.uuid(1) in text
+    with pytest.raises(UsageError, match=f"^--energy-devices=9: .*'9'.*{three.uuid(1)}"):
+        chosen(("9",))
 
 
 @pytest.mark.parametrize("again", ["0", "{0}", "{0:.12}"])
@@ -148,11 +146,12 @@ def test_a_spoilt_card_that_is_named_is_refused(
 ) -> None:
     """With what is wrong with it, and with what there is instead; a UUID may be that card's."""
     spoilt.fail("nvmlDeviceGetHandleByIndex", fault, device=0)
-    code, text = refusal((name.format(spoilt.uuid(0)),))
-    assert code is CODES[fault]
-    assert "GPU 0 cannot be used" in text
-    assert spoilt.uuid(1) in text
-    assert refusal(("7",))[0] is ReasonCode.NO_METER
+    with pytest.raises(UsageError if fault == CLOSED else MeterUnavailableError) as caught:
+        chosen((name.format(spoilt.uuid(0)),))
+    if isinstance(caught.value, MeterUnavailableError):
+        assert caught.value.reason.code is CODES[fault]
+    assert "GPU 0 cannot be used" in str(caught.value)
+    assert spoilt.uuid(1) in str(caught.value)
 
 
 def test_where_all_cards_are_spoilt_each_is_told(spoilt: SimulatedNvml) -> None:
