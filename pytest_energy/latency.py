@@ -30,15 +30,15 @@ class ReplayedClock:
         self._now_s += seconds
 
 
-def prepare(item: pytest.Item) -> None:
-    """Give a test our clock, beside whatever its own ``benchmark`` marker says.
+def lacks_clock(item: pytest.Item) -> bool:
+    """Whether a test needs our clock: one that uses the ``benchmark`` fixture keeps its own."""
+    return item.config.pluginmanager.has_plugin("benchmark") and "benchmark" not in getattr(
+        item, "fixturenames", ()
+    )
 
-    A test that uses the ``benchmark`` fixture itself keeps its own.
-    """
-    if not item.config.pluginmanager.has_plugin("benchmark"):
-        return
-    if "benchmark" in getattr(item, "fixturenames", ()):
-        return
+
+def prepare(item: pytest.Item) -> None:
+    """Give a test our clock, beside whatever its own ``benchmark`` marker says."""
     own = item.get_closest_marker("benchmark")
     options = {**(own.kwargs if own else {}), "timer": ReplayedClock()}
     item.add_marker(pytest.mark.benchmark(**options), append=False)

@@ -51,21 +51,23 @@ class EnergyPlugin:
         self._announce = announce  # a worker's terminal is seen by nobody
         config.pluginmanager.register(Revisits(_uses_energy), "energy-revisits")
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
-        """Lend our tests a clock for pytest-benchmark, and let it select them."""
-        selects = config.getoption("benchmark_only", None) or config.getoption(
-            "benchmark_skip", None
-        )
-        for item in items:
-            if _uses_energy(item):
-                latency.prepare(item)
-                if selects:
-                    # a list of its own: pytest gives one to all cases of a parametrized test
-                    named = [*item.fixturenames, "benchmark"]  # type: ignore[attr-defined]
-                    item.fixturenames = named  # type: ignore[attr-defined]
+    ) -> Generator[None, None, None]:
+        """Let pytest-benchmark select our tests, and lend them a clock.
+
+        The clock comes by a marker, and so only when ``-k`` and ``-m`` have selected, too.
+        """
+        lent = [item for item in items if _uses_energy(item) and latency.lacks_clock(item)]
+        if config.getoption("benchmark_only", None) or config.getoption("benchmark_skip", None):
+            for item in lent:
+                # a list of its own: pytest gives one to all cases of a parametrized test
+                named = [*item.fixturenames, "benchmark"]  # type: ignore[attr-defined]
+                item.fixturenames = named  # type: ignore[attr-defined]
+        yield
+        for item in lent:
+            latency.prepare(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

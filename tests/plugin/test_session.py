@@ -201,6 +201,47 @@ def test_benchmark_only_keeps_energy_tests(project: Project) -> None:
     project.run("--benchmark-skip").assert_outcomes(passed=1, skipped=3)
 
 
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize(
+    ("arguments", "selected"),
+    [
+        (["-k", "mark"], ["test_marketing", "test_own"]),
+        (["-k", "bench"], ["test_bench", "test_own"]),
+        (["-m", "benchmark"], ["test_own"]),
+        (["-m", "not benchmark"], ["test_marketing", "test_bench"]),
+    ],
+)
+def test_measuring_changes_nothing_about_what_is_selected(
+    project: Project, arguments: list[str], selected: list[str], measured: bool
+) -> None:
+    """A test has the names and marks that its author gave it, with and without --energy."""
+    project.write(
+        """
+def test_marketing(energy):
+    energy(work, 0.01)
+
+def test_bench(energy):
+    energy(work, 0.01)
+
+@pytest.mark.benchmark(group="own")
+def test_own(energy):
+    energy(work, 0.01)
+"""
+    )
+    run = project.run if measured else project.pytester.runpytest_inprocess
+    result = run("-v", *arguments)
+    result.assert_outcomes(passed=len(selected), deselected=3 - len(selected))
+    result.stdout.fnmatch_lines([f"*::{name} PASSED*" for name in selected])
+
+
+def test_a_benchmark_marker_of_ones_own_still_groups(project: Project) -> None:
+    """The clock goes in beside what the marker says."""
+    project.write("@pytest.mark.benchmark(group='own')" + CALL)
+    project.run("--benchmark-json=b.json").assert_outcomes(passed=3)
+    recorded = json.loads(project.path("b.json").read_text())["benchmarks"]
+    assert [item["group"] for item in recorded] == ["own"] * 3
+
+
 def test_both_fixtures_may_be_used(project: Project) -> None:
     """The test's own use of the benchmark fixture stays its own."""
     project.write(
