@@ -1,0 +1,59 @@
+"""The README's own tests, run as a reader would run them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.conftest import MEASURING, QUICK, Project
+
+README = Path(__file__).parents[2] / "README.md"
+NAMES = """
+train_one_epoch, accuracy = (lambda: work(36)), (lambda: 0.9)
+tokenize, text = work, {seconds}
+"""
+"""What the examples leave to the reader."""
+MODELS = """
+from scripted_meter import work
+
+def resnet50():
+    return lambda batch: work(0.01)
+"""
+"""In torchvision's place, whose model takes longer than the rest of the test."""
+
+
+def example() -> str:
+    """The tests under "A first energy test", with something to do in each window."""
+    section = README.read_text().partition("## A first energy test")[2]
+    found = re.search(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1].replace("        ...\n", "        work(0.01)\n")
+
+
+def write(project: Project, seconds: float) -> None:
+    """Write them, with a text that takes the tokenizer so long."""
+    project.pytester.mkpydir("torchvision").joinpath("models.py").write_text(MODELS)
+    project.write(NAMES.format(seconds=seconds) + example())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meter"),
+    [(QUICK, True), (MEASURING, True), (MEASURING, False)],
+    ids=["plain", "measured", "no-meter"],
+)
+def test_the_first_tests_pass(project: Project, arguments: tuple[str, ...], meter: bool) -> None:
+    """Without --energy, with it, and with it where nothing measures joules."""
+    project.script(unavailable="" if meter else "no card")
+    write(project, seconds=0.001)
+    limits = ("--energy-passes=1", "--energy-epochs=1", "--energy-scale=small")
+    meters = ("--energy-meter=auto",) if not meter else ()
+    result = project.pytester.runpytest_subprocess(*arguments, *limits, *meters)
+    result.assert_outcomes(passed=4)
+
+
+def test_the_budget_of_the_first_tests_is_one(project: Project) -> None:
+    """The assertion fails where a call uses more."""
+    write(project, seconds=0.01)
+    project.run("-k", "tokenizer").assert_outcomes(failed=1, deselected=3)
