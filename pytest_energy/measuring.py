@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from statistics import fmean
 from typing import Any, ParamSpec, TypeVar
 
 from pytest_energy.assemble import Place, assemble, training_metrics
 from pytest_energy.distributed import agree, in_step, in_step_plan
 from pytest_energy.errors import UsageError
 from pytest_energy.fixture import Energy, Evaluation, Workload, check_counts, check_pedantic
+from pytest_energy.given import check_facts, evaluation, mean_metrics, own_metrics
 from pytest_energy.measurement import Facts, Kind, Measurement, Quantity, Reason
 from pytest_energy.protocol import (
     Finished,
@@ -41,11 +41,6 @@ SHORTER = 10
 """An adaptive round has this part of the passes of a fixed one."""
 SHORT_ROUND_S = 2.0
 """But lasts so long: shorter windows are noisy on a GPU, whatever the sensor resolves."""
-
-MEASURED = frozenset(
-    {"energy_j", "net_energy_j", "total_energy_j", "latency_s", "power_w", "co2_g"}
-)
-"""Metrics that a test cannot record."""
 
 Watch = Callable[[str, Progress], None]
 """Told the benchmark's id and how far it is."""
@@ -93,6 +88,7 @@ class MeasuringEnergy(Energy):
         from pytest_energy.inference import prepare
 
         check_counts("inference", batch_size=batch_size, passes=passes, rounds=rounds)
+        check_facts("inference", facts, workload)
         self._claim()
         run = prepare(model, input_shape, batch_size, self.device, make_input)
         counted, reasons = _facts(facts, model, run.inputs[0])
@@ -119,6 +115,7 @@ class MeasuringEnergy(Energy):
         workload: Workload | None = None,
     ) -> None:
         check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
+        check_facts("training", facts, workload)
         self._claim()
         counted, reasons = self._training_facts(facts, model, input_shape)
         told: list[Mapping[str, float]] = []
@@ -139,8 +136,8 @@ class MeasuringEnergy(Energy):
         }
         self._add("training", described, finished, {**counted, **peak}, reasons)
         where = f"{self._place.id}: energy.training"
-        evaluated = _own(_evaluation(evaluate), where)
-        self._extend(_plain(_own(_means(told[-len(finished.rounds) :]), where)))
+        evaluated = evaluation(evaluate, where)
+        self._extend(_plain(mean_metrics(told[-len(finished.rounds) :], where)))
         self._extend(
             training_metrics(self._current(), 1 + len(finished.rounds), scale_to, evaluated)
         )
@@ -212,7 +209,7 @@ class MeasuringEnergy(Energy):
             windows.append(opened.window)
 
     def record(self, **metrics: float) -> None:  # noqa: D102
-        self._recorded |= _own(metrics, f"{self._place.id}: energy.record")
+        self._recorded |= own_metrics(metrics, f"{self._place.id}: energy.record")
         if self._place.id in self._measurements:
             self._extend({})
 
@@ -387,29 +384,6 @@ def _describe_model(
 
 def _name(thing: object) -> str:
     return str(getattr(thing, "__qualname__", type(thing).__name__))
-
-
-def _evaluation(evaluate: Callable[[], Evaluation] | None) -> Mapping[str, float]:
-    found = evaluate() if evaluate is not None else {}
-    return found if isinstance(found, Mapping) else {"accuracy": found}
-
-
-def _means(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = {name for item in told for name in item}
-    return {
-        name: fmean(float(item[name]) for item in told if name in item) for name in sorted(names)
-    }
-
-
-def _own(values: Mapping[str, float], where: str) -> dict[str, float]:
-    """A test's own metrics as plain numbers.
-
-    Raises:
-        UsageError: One has the name of a metric that only a measurement may give.
-    """
-    if taken := sorted(MEASURED & values.keys()):
-        raise UsageError(f"{where}: {taken[0]!r} is measured; give the metric another name")
-    return {name: float(value) for name, value in values.items()}
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, Quantity]:

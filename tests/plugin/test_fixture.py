@@ -319,6 +319,102 @@ def test_conftest_hooks_take_part(project: Project) -> None:
     assert project.results()["environment"]["identity"]["rack"] == "B"
 
 
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (
+            "inference(run, input_shape=(1,), workload={'cfg': {'a': 1}})",
+            "energy.inference(workload=*): 'cfg' is {'a': 1}: expected a string, a finite number*",
+        ),
+        (
+            "training(run, workload={'rate': float('inf')})",
+            "energy.training(workload=*): 'rate' is inf: expected a string, a finite number*",
+        ),
+        (
+            "training(run, workload=3)",
+            "energy.training(workload=*): 3 is not a mapping of names to values",
+        ),
+        (
+            "inference(run, input_shape=(1,), facts={'params': 3})",
+            "energy.inference(facts=*): 'params' is 3: expected a Quantity",
+        ),
+    ],
+)
+def test_facts_that_cannot_be_kept_are_refused_before_measuring(
+    project: Project, call: str, told: str
+) -> None:
+    """The key, its value and what was expected; nothing has been run by then."""
+    project.write(
+        f"""
+def run(*batch):
+    print("it ran")
+
+def test_it(energy):
+    energy.{call}
+"""
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*UsageError: {told}"])
+    result.stdout.no_fnmatch_line("it ran")
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("record(x=float('nan'))", "energy.record: 'x' is nan"),
+        ("record(tokens='x')", "energy.record: 'tokens' is 'x'"),
+        ("record(tokens=[1, 2])", "energy.record: 'tokens' is [[]1, 2]"),
+        ("record(huge=10**400)", "energy.record: 'huge' is 1000*"),
+    ],
+)
+def test_a_metric_that_is_no_finite_number_is_refused_when_it_is_recorded(
+    project: Project, call: str, told: str
+) -> None:
+    """By its name and value; the windows measured before it stay."""
+    project.write(
+        f"""
+def test_it(energy):
+    with energy.window("prefill"):
+        work(0.01)
+    energy.{call}
+"""
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*UsageError: *::test_it: {told}: expected a finite number*"])
+    assert project.benchmark("prefill")["status"] == "measured"
+
+
+@pytest.mark.parametrize(
+    ("epoch", "evaluated", "told"),
+    [
+        ("None", "'good'", "'accuracy' is 'good'"),
+        ("None", "None", "'accuracy' is None"),
+        ("None", "{'miou': float('inf')}", "'miou' is inf"),
+        ("{'loss': float('nan')}", "0.9", "'loss' is nan"),
+    ],
+)
+def test_training_that_tells_no_finite_number_fails_by_the_metrics_name(
+    project: Project, epoch: str, evaluated: str, told: str
+) -> None:
+    """The epochs' joules stay, as those of a test that failed."""
+    project.write(
+        f"""
+def train():
+    work(1)
+    return {epoch}
+
+def test_it(energy):
+    energy.training(train, epochs=2, evaluate=lambda: {evaluated})
+"""
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*::test_it: energy.training: {told}: expected a finite number*"])
+    assert project.benchmark()["metrics"]["energy_j"]["value"] == pytest.approx(100.0)
+
+
 def test_an_exception_inside_a_window_is_the_users_own(project: Project) -> None:
     """Windows that were finished before it stay; the one that it ended is not made up."""
     project.write(
