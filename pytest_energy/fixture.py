@@ -172,8 +172,10 @@ class Energy:
         the body is run without being measured.
 
         Raises:
-            UsageError: It is inside another measurement, or after one that is no window.
+            UsageError: It is inside another measurement, or after one that is no window; or ``name``
+                cannot be a part of the benchmark's id.
         """
+        check_name(name)
         yield
 
     def record(self, **metrics: float) -> None:
@@ -192,6 +194,16 @@ def check_counts(method: str, least: int = 1, **counts: object) -> None:
         raise UsageError(
             f"energy.{method}({name}={value!r}): expected a whole number of at least {least}"
         )
+
+
+def check_name(name: str) -> None:
+    """Check the name of a window, which ends the id of its benchmark.
+
+    Raises:
+        UsageError: It is empty, has several lines, or holds ``::``, which separates an id's parts.
+    """
+    if not name.strip() or name.splitlines() != [name] or "::" in name:
+        raise UsageError(f"energy.window({name!r}): expected a name of one line without '::'")
 
 
 Arguments = Callable[[], tuple[Sequence[Any], Mapping[str, Any]]]

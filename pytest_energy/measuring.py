@@ -12,7 +12,14 @@ from typing import Any, ParamSpec, TypeVar
 from pytest_energy.assemble import Place, assemble, training_metrics
 from pytest_energy.distributed import agree, in_step, in_step_plan
 from pytest_energy.errors import UsageError
-from pytest_energy.fixture import Energy, Evaluation, Workload, check_counts, check_pedantic
+from pytest_energy.fixture import (
+    Energy,
+    Evaluation,
+    Workload,
+    check_counts,
+    check_name,
+    check_pedantic,
+)
 from pytest_energy.given import check_facts, evaluation, mean_metrics, own_metrics
 from pytest_energy.measurement import Facts, Kind, Measurement, Quantity, Reason
 from pytest_energy.protocol import (
@@ -186,6 +193,7 @@ class MeasuringEnergy(Energy):
 
     @contextmanager
     def window(self, name: str) -> Iterator[None]:  # noqa: D102
+        check_name(name)
         if self._measurements:
             raise UsageError(f"{self._place.id}: energy.window() after another measurement")
         if self._busy:

@@ -244,6 +244,26 @@ def test_it(energy):
     )
 
 
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", "ends\n", "test_it::prefill"])
+def test_a_window_name_that_makes_no_id_is_refused(
+    project: Project, name: str, measured: bool
+) -> None:
+    """Before its body runs, with and without --energy."""
+    project.write(
+        f"""
+def test_it(energy):
+    with energy.window({name!r}):
+        pytest.fail("it ran")
+"""
+    )
+    arguments = ("--energy", "--energy-meter=scripted") if measured else ()
+    result = project.pytester.runpytest_inprocess(*QUICK, *arguments)
+    result.assert_outcomes(failed=1)
+    told = f"UsageError: energy.window({name!r}): expected a name of one line without '::'"
+    assert told in result.stdout.str()
+
+
 @pytest.mark.parametrize(
     ("body", "name", "rounds", "told"),
     [
