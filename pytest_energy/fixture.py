@@ -31,7 +31,8 @@ class Energy:
     """Energy of what a test runs, in joules; in this class, of nothing.
 
     A test uses one of :meth:`inference`, :meth:`training`, a plain call or :meth:`pedantic`, once;
-    or :meth:`window` any number of times, each name a benchmark of its own.
+    or :meth:`window` any number of times, each name a benchmark of its own. What it measures ends
+    with its body: a fixture's teardown is refused.
     """
 
     enabled: bool = False
@@ -179,7 +180,12 @@ class Energy:
         yield
 
     def record(self, **metrics: float) -> None:
-        """Add metrics of one's own, such as ``accuracy=0.87``, to the benchmark of this test."""
+        """Add metrics of one's own, such as ``accuracy=0.87``, to the benchmark of this test.
+
+        Raises:
+            UsageError: One is no finite number, or is measured. A test that records and measures
+                nothing fails at its end.
+        """
 
 
 def check_counts(method: str, least: int = 1, **counts: object) -> None:

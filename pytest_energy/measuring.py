@@ -79,6 +79,7 @@ class MeasuringEnergy(Energy):
         self._entered: Counter[str] = Counter()
         self._recorded: dict[str, float] = {}
         self._busy = False
+        self._ended = False
 
     def inference(  # noqa: D102
         self,
@@ -194,6 +195,7 @@ class MeasuringEnergy(Energy):
     @contextmanager
     def window(self, name: str) -> Iterator[None]:  # noqa: D102
         check_name(name)
+        self._check_open()
         if self._measurements:
             raise UsageError(f"{self._place.id}: energy.window() after another measurement")
         if self._busy:
@@ -217,12 +219,17 @@ class MeasuringEnergy(Energy):
             windows.append(opened.window)
 
     def record(self, **metrics: float) -> None:  # noqa: D102
+        self._check_open()
         self._recorded |= own_metrics(metrics, f"{self._place.id}: energy.record")
         if self._place.id in self._measurements:
             self._extend({})
 
     def finish(self) -> list[Measurement]:
-        """The measurements of the test, its windows as benchmarks of their own."""
+        """The measurements of the test, its windows as benchmarks of their own.
+
+        Nothing can be measured or recorded afterwards.
+        """
+        self._ended = True
         for name, windows in self._windows.items():
             if not windows:  # its body raised
                 continue
@@ -231,7 +238,26 @@ class MeasuringEnergy(Energy):
         self._windows.clear()
         return list(self._measurements.values())
 
+    def check_used(self) -> None:
+        """Check that there is a benchmark to which the recorded metrics belong.
+
+        Raises:
+            UsageError: There are metrics, but nothing was measured.
+        """
+        if self._recorded and not self._measurements:
+            raise UsageError(
+                f"{self._place.id}: energy.record({next(iter(self._recorded))}=…) in a test that"
+                " measures nothing"
+            )
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise UsageError(
+                f"{self._place.id}: the energy fixture was used after the test's body had ended"
+            )
+
     def _claim(self) -> None:
+        self._check_open()
         if self._measurements or self._windows or self._busy:
             raise UsageError(
                 f"{self._place.id}: the energy fixture measures one benchmark a test; use"

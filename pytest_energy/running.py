@@ -148,9 +148,11 @@ class EnergyPlugin:
         if energy is None or self._session is None:
             return []
         del item.stash[FIXTURE]  # a rerun of the same item makes a new one
+        finished = energy.finish()
+        if not failed:
+            energy.check_used()
         if not self._reports:
             return []
-        finished = energy.finish()
         awaited = self._session.visits.again.keys() & {measured.id for measured in finished}
         results = [
             conclude(

@@ -507,3 +507,40 @@ def test_a_measured_metric_cannot_be_recorded(project: Project) -> None:
     project.write("def test_it(energy):\n    energy(work, 0.01)\n    energy.record(energy_j=0.1)")
     result = project.run()
     result.stdout.fnmatch_lines(["*UsageError: test_it.py::test_it: energy.record: 'energy_j' is*"])
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        "with energy.window('late'):\n        work(0.01)",
+        "energy.record(x=1)",
+        "energy(work, 0.01)",
+    ],
+)
+def test_teardown_is_too_late_to_measure_or_record(project: Project, late: str) -> None:
+    """The test has had its verdict: the error says so, and the verdict stays."""
+    project.write(
+        f"""
+@pytest.fixture
+def served(energy):
+    yield
+    {late}
+
+def test_it(energy, served):
+    with energy.window("prefill"):
+        work(0.01)
+"""
+    )
+    result = project.run()
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*UsageError: *::test_it: the energy fixture was used after*"])
+    (only,) = project.results()["benchmarks"]
+    assert only["id"] == "test_it.py::test_it::prefill"
+
+
+def test_metrics_without_a_benchmark_are_refused(project: Project) -> None:
+    """They would be dropped without a word."""
+    project.write("def test_it(energy):\n    energy.record(tokens=512)")
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*UsageError: *::test_it: energy.record(tokens=*measures nothing"])
