@@ -1,10 +1,13 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and folders that are tried beforehand."""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
+
+from pytest_energy.errors import UsageError
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -24,3 +27,28 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_file(path: Path, option: str) -> None:
+    """Try whether a file can be written that is to be; nothing is left behind.
+
+    Args:
+        path: The file's; missing folders are no fault.
+        option: The option that names it.
+
+    Raises:
+        UsageError: It cannot be written, or is a folder.
+    """
+    if path.is_dir():
+        raise UsageError(f"{option}={path}: {os.strerror(errno.EISDIR)}; name a file")
+    try:
+        _try_folder(path.parent)
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"{option}={path}: {why}; name a file that can be written") from None
+
+
+def _try_folder(folder: Path) -> None:
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    with tempfile.NamedTemporaryFile(dir=there, prefix=".", suffix=".tmp"):
+        pass

@@ -26,8 +26,8 @@ def write_outputs(
         older: Runs that the HTML report is to tell of as well.
 
     Returns:
-        The paths of the results and of what was written; and a line for each file that could not
-        be, so that one bad path takes no other output along.
+        The paths of what was written; and a line for each file that could not be, so that one bad
+        path takes no other output along.
     """
     from pytest_energy.report.code_quality import render_code_quality
     from pytest_energy.report.github_benchmark import render_github_benchmark
@@ -42,7 +42,8 @@ def write_outputs(
         (settings.openmetrics, lambda: render_openmetrics(run)),
         (settings.github_benchmark, lambda: render_github_benchmark(run)),
     ]
-    written, failed = [settings.json], []
+    written: list[Path] = []
+    failed: list[str] = []
     for path, render in outputs:
         if path is None:
             continue

@@ -78,7 +78,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
         measuring = EnergyPlugin(
             config,
             worker.settings,
-            lambda run: None,
+            worker.report,
             worker.claim,
             progress=worker.progress,
             announce=worker.announce,

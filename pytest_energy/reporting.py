@@ -38,10 +38,17 @@ class Reporter:
         self._written: list[Path] = []
         self._failed: list[str] = []
 
-    def report(self, run: Run) -> None:
-        """Write the files, for the CI system as well, of a run whose results are saved."""
+    def report(self, run: Run, unsaved: str | None = None) -> None:
+        """Write the files of a run, for the CI system as well.
+
+        Args:
+            run: What happened; its results are saved already.
+            unsaved: Why they are not, where that failed.
+        """
         self._run = run
-        self._written, self._failed = write_outputs(run, self._settings, self._folder)
+        written, failed = write_outputs(run, self._settings, self._folder)
+        self._written = written if unsaved else [self._settings.json, *written]
+        self._failed = [unsaved, *failed] if unsaved else failed
         if run.benchmarks:
             self._failed += add_job_summary(run, os.environ)
 

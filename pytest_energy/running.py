@@ -35,7 +35,7 @@ class EnergyPlugin:
         self,
         config: pytest.Config,
         settings: Settings,
-        report: Callable[[Run], None],
+        report: Callable[[Run, str | None], None],
         claim: Claim | None = None,
         ranks: Ranks | None = None,
         progress: Sent | None = None,
@@ -194,7 +194,8 @@ class EnergyPlugin:
         if self._session is not None:
             if self._reports:
                 complete = ran_all(session, exitstatus)
-                self._report(self._session.close(complete=complete))
+                run = self._session.close(complete=complete)
+                self._report(run, self._session.unsaved)
             elif self._session.meter:
                 self._session.meter.close()
 

@@ -14,6 +14,7 @@ from pytest_energy.baseline import Baseline, BaselineStore, extended
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
 from pytest_energy.distributed import Ranks
 from pytest_energy.environment import describe, slug
+from pytest_energy.files import check_file
 from pytest_energy.measurement import (
     Environment,
     Facts,
@@ -64,6 +65,8 @@ class EnergySession:
     """Passes that the fixed protocol would have run, of benchmarks that ran others."""
     accepted: list[Path] = field(default_factory=list)
     """Baseline files that this session wrote."""
+    unsaved: str | None = None
+    """Why the results are not on disk as they last were, where they are not."""
     _created: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     _opened_s: float = field(default_factory=time.perf_counter)
     _run: Run | None = None
@@ -85,9 +88,12 @@ class EnergySession:
             ranks: This process's place, where torchrun started several.
 
         Raises:
-            EnergyError: A baseline cannot be read, the carbon intensity is not known, or a meter
-                that was asked for by its name cannot measure here.
+            EnergyError: The results cannot be written, a baseline cannot be read, the carbon
+                intensity is not known, or a meter that was asked for by its name cannot measure
+                here.
         """
+        if ranks is None or ranks.reports:
+            check_file(settings.json, "--energy-json")
         intensity = _intensity(settings)
         store = BaselineStore(settings.baselines)
         store.check()
@@ -174,7 +180,7 @@ class EnergySession:
     def keep(self, result: Result) -> None:
         """Take in a result, in place of an earlier one of the same benchmark, and save the run."""
         self.results[result.id] = result
-        save_run(self.run, self.settings.json)
+        self._save()
 
     @property
     def run(self) -> Run:
@@ -191,10 +197,18 @@ class EnergySession:
             whole = self.ranks is None or self.ranks.hosts == 1  # else others spent as well
             energy_j = self.meter.spent_j() if self.meter and whole else None
             self._run = self._describe(complete=complete, energy_j=energy_j)
-            save_run(self._run, self.settings.json)
+            self._save()
             if self.meter:
                 self.meter.close()
         return self._run
+
+    def _save(self) -> None:
+        """Write the results; a disk that is full for a while costs none of them."""
+        try:
+            save_run(self.run, self.settings.json)
+            self.unsaved = None
+        except OSError as error:
+            self.unsaved = f"could not write {self.settings.json}: {error.strerror or error}"
 
     def _describe(self, *, complete: bool, energy_j: float | None) -> Run:
         idle = self.meter.idle_power_w if self.meter else {}

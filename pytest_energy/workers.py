@@ -24,7 +24,8 @@ import pytest
 from pytest_energy.baseline import BaselineStore
 from pytest_energy.devices import Claim, claim_gpu, lock_folder, visible_gpus
 from pytest_energy.distributed import Ranks
-from pytest_energy.measurement import save_run
+from pytest_energy.files import check_file
+from pytest_energy.measurement import Run, save_run
 from pytest_energy.progress import Sent, Together, on_terminal
 from pytest_energy.reporting import Reporter, ran_all
 from pytest_energy.scheduling import CardScheduling, boards_of_baselines
@@ -53,6 +54,8 @@ class Worker:
     progress: Sent
     announce: Callable[[list[str]], None]
     """Tells the controller what pytest would have told on a terminal after collection."""
+    report: Callable[[Run, str | None], None]
+    """Tells the controller of results that are not where it looks for them."""
     refusal: Refusal
 
 
@@ -87,14 +90,17 @@ def become_worker(settings: Settings, told: Mapping[str, Any]) -> Worker:
     def announce(lines: list[str]) -> None:
         send({"announced": "\n".join(lines)})
 
+    def report(run: Run, unsaved: str | None) -> None:
+        send({"unsaved": unsaved})
+
     gpus = visible_gpus(settings.devices)
     if not gpus:
-        return Worker(settings, None, progress, announce, Refusal(send))
+        return Worker(settings, None, progress, announce, report, Refusal(send))
     claim = claim_gpu(gpus, _number(name), lock_folder())
     os.environ["CUDA_VISIBLE_DEVICES"] = claim.gpu.uuid
     send({"board": claim.gpu.board})
     settings = replace(settings, devices=(claim.gpu.uuid,))
-    return Worker(settings, claim, progress, announce, Refusal(send))
+    return Worker(settings, claim, progress, announce, report, Refusal(send))
 
 
 def _number(worker: str) -> int:
@@ -122,9 +128,14 @@ def take_place(settings: Settings, ranks: Ranks) -> Settings:
 
 
 class Controller:
-    """Tells workers where to leave their results, gives them tests, and makes one run of it all."""
+    """Tells workers where to leave their results, gives them tests, and makes one run of it all.
+
+    Raises:
+        UsageError: The results cannot be written.
+    """
 
     def __init__(self, config: pytest.Config, settings: Settings, reporter: Reporter) -> None:
+        check_file(settings.json, "--energy-json")
         self._settings = settings
         self._reporter = reporter
         self._folder = settings.json.parent / f"workers-{uuid.uuid4().hex[:8]}"
@@ -133,6 +144,7 @@ class Controller:
         self._boards: dict[str, str] = {}
         self._refused: dict[str, str] = {}
         self._announced: dict[str, str] = {}
+        self._unsaved: list[str] = []
         self._config = config
         terminal = on_terminal(config)
         self._progress = Together(terminal) if terminal else None
@@ -153,6 +165,8 @@ class Controller:
             self._refused[worker] = refused
         if announced := told.get("announced"):
             self._announced[worker] = announced
+        if unsaved := told.get("unsaved"):
+            self._unsaved.append(unsaved)
         if self._progress and "state" in told:
             self._progress.tell(worker, told["state"])
 
@@ -220,6 +234,11 @@ class Controller:
         run = combine(list(runs.values()), list(runs), self._killed)
         if not ran_all(session, exitstatus):
             run = run.model_copy(update={"run": run.run.model_copy(update={"complete": False})})
-        save_run(run, self._settings.json)
-        self._reporter.report(run)
-        shutil.rmtree(self._folder)
+        try:
+            save_run(run, self._settings.json)
+        except OSError as error:
+            told = f"could not write {self._settings.json}: {error.strerror or error}"
+            self._unsaved.append(f"{told}; the workers' results stay in {self._folder}")
+        self._reporter.report(run, "; ".join(self._unsaved) or None)
+        if not self._unsaved:
+            shutil.rmtree(self._folder)

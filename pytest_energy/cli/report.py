@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         code_quality=arguments.code_quality,
     )
     folder = repository_folder(Path.cwd(), os.environ)
-    (_, *written), failed = write_outputs(newest, settings, folder, older)
+    written, failed = write_outputs(newest, settings, folder, older)
     for path in written:
         print(path)
     for line in failed:

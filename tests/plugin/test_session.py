@@ -286,6 +286,43 @@ def test_an_output_that_cannot_be_written_takes_no_other_along(project: Project)
     assert project.path("summary.md").exists()
 
 
+@pytest.mark.parametrize(
+    ("taken", "arguments"),
+    [
+        ("folder", ()),
+        ("file/results.json", ()),
+        ("/proc/x/results.json", ()),
+        ("/proc/x/results.json", ("-n2",)),
+    ],
+)
+def test_results_that_cannot_be_written_are_told_before_measuring(
+    project: Project, taken: str, arguments: tuple[str, ...]
+) -> None:
+    """One error names the option; nothing has run."""
+    project.write(CALL)
+    project.path("folder").mkdir()
+    project.path("file").touch()
+    result = project.run(f"--energy-json={taken}", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --energy-json=*{taken}: *; name a file*"])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+def test_results_that_can_no_longer_be_written_cost_nothing_else(project: Project) -> None:
+    """A path that is lost while measuring is a line of the summary, as for any other output."""
+    project.write("""
+from pathlib import Path
+
+def test_it(energy):
+    energy(work, 0.01)
+    Path(".energy").touch()
+""")
+    result = project.run("--energy-html=report.html")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*wrote report.html*", "*could not write *results.json: *"])
+    result.stdout.no_fnmatch_line("*wrote *results.json*")
+
+
 def test_a_terminal_shows_live_progress(project: Project) -> None:
     """On a terminal each round is told while it runs."""
     project.write(CALL)
