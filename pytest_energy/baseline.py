@@ -18,7 +18,7 @@ from typing import Final, Literal
 from pydantic import ConfigDict, Field
 
 from pytest_energy.change import Estimate
-from pytest_energy.errors import EnergyError, FileFormatError
+from pytest_energy.errors import EnergyError, FileFormatError, UsageError
 from pytest_energy.files import write_atomically
 from pytest_energy.measurement import (
     Environment,
@@ -156,7 +156,7 @@ class BaselineStore:
 
     def slugs(self) -> tuple[str, ...]:
         """The machines that have baselines, sorted."""
-        if not self.folder.is_dir():
+        if not self._exists():
             return ()
         names = sorted(path.name for path in self.folder.iterdir() if path.is_dir())
         return tuple(name for name in names if name != FACTS and not name.startswith("."))
@@ -176,13 +176,27 @@ class BaselineStore:
 
     def paths(self) -> Iterator[Path]:
         """Every baseline file, sorted."""
-        if self.folder.is_dir():
+        if self._exists():
             yield from sorted(self.folder.glob("*/*/[!.]*.json"))
+
+    def _exists(self) -> bool:
+        """Whether there is a folder at all.
+
+        Raises:
+            UsageError: There is something else in its place.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UsageError(
+                f"{self.folder}: no folder; baselines lie in one, which --energy-baselines names"
+                " (pytest-energy: --baselines)"
+            )
+        return self.folder.is_dir()
 
     def check(self) -> None:
         """Read every file, so that a broken one is known before anything is measured.
 
         Raises:
+            UsageError: The baselines' folder is none.
             FileFormatError: One file cannot be read.
             EnergyError: Several cannot; the text tells every fault of each.
         """

@@ -48,6 +48,15 @@ def check_file(path: Path, option: str) -> None:
         raise UsageError(f"{option}={path}: {why}; name a file that can be written") from None
 
 
+def check_folder(path: Path, option: str) -> None:
+    """Try whether a folder can be written to; as :func:`check_file`."""
+    try:
+        _try_folder(path)
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"{option}={path}: {why}; name a folder that can be written") from None
+
+
 def _try_folder(folder: Path) -> None:
     there = next(one for one in (folder, *folder.parents) if one.exists())
     with tempfile.NamedTemporaryFile(dir=there, prefix=".", suffix=".tmp"):

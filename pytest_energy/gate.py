@@ -24,6 +24,9 @@ def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettin
 
     Afterwards ``session.visits.again`` holds the benchmark's id where a further visit is needed
     before anything can be said.
+
+    Raises:
+        EnergyError: The baseline cannot be written; the result is saved all the same.
     """
     visits = session.visits.add(measured)
     pooled = pool(visits)
@@ -42,10 +45,12 @@ def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettin
     settled = _settled(verdict, visits, session)
     accepted = _is_accepted(settled, pooled, session)
     fails = not accepted and fails_test(settled, pooled, session.settings.failing)
-    result = Result.of(pooled, settled.model_copy(update={"fails": fails, "accepted": accepted}))
-    if accepted:
-        session.accept(result)
-    return _kept(result, session)
+    result = _kept(Result.of(pooled, settled.model_copy(update={"fails": fails})), session)
+    if not accepted:
+        return result
+    session.accept(result)
+    settled = settled.model_copy(update={"fails": fails, "accepted": True})
+    return _kept(Result.of(pooled, settled), session)
 
 
 def _is_accepted(verdict: Verdict, measured: Measurement, session: EnergySession) -> bool:

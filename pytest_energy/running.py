@@ -137,7 +137,10 @@ class EnergyPlugin:
         finally:
             if self._progress:
                 self._progress.clear()
-        results = self._conclude(pyfuncitem, failed=False)
+        try:
+            results = self._conclude(pyfuncitem, failed=False)
+        except EnergyError as error:
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         failures = [explain(result) for result in results if result.verdict.fails]
         if failures:
             pytest.fail("\n\n".join(failures), pytrace=False)

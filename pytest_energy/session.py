@@ -14,7 +14,8 @@ from pytest_energy.baseline import Baseline, BaselineStore, extended
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
 from pytest_energy.distributed import Ranks
 from pytest_energy.environment import describe, slug
-from pytest_energy.files import check_file
+from pytest_energy.errors import EnergyError
+from pytest_energy.files import check_file, check_folder
 from pytest_energy.measurement import (
     Environment,
     Facts,
@@ -88,15 +89,17 @@ class EnergySession:
             ranks: This process's place, where torchrun started several.
 
         Raises:
-            EnergyError: The results cannot be written, a baseline cannot be read, the carbon
-                intensity is not known, or a meter that was asked for by its name cannot measure
-                here.
+            EnergyError: The results or the baselines cannot be written, a baseline cannot be read,
+                the carbon intensity is not known, or a meter that was asked for by its name cannot
+                measure here.
         """
         if ranks is None or ranks.reports:
             check_file(settings.json, "--energy-json")
         intensity = _intensity(settings)
         store = BaselineStore(settings.baselines)
         store.check()
+        if settings.update != "none" and (ranks is None or ranks.reports):
+            check_folder(settings.baselines, "--energy-baselines")
         table = load_tolerances(root / "pyproject.toml")
         measures = ranks is None or ranks.measures
         passed_over: list[Reason] = []
@@ -173,8 +176,19 @@ class EnergySession:
         return extended(older, result, self.environment, self.revision.commit)
 
     def accept(self, result: Result) -> None:
-        """Make a result the baseline of its benchmark."""
-        written = self.store.save(result, self.environment, self.slug, self.revision.commit)
+        """Make a result the baseline of its benchmark.
+
+        Raises:
+            EnergyError: The baseline cannot be written.
+        """
+        try:
+            written = self.store.save(result, self.environment, self.slug, self.revision.commit)
+        except OSError as error:
+            why = error.strerror or error
+            raise EnergyError(
+                f"{result.id}: the baseline could not be written: {why}; its folder is that of"
+                f" --energy-baselines={self.store.folder}"
+            ) from None
         self.accepted.extend(written)
 
     def keep(self, result: Result) -> None:

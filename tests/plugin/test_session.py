@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -306,6 +308,41 @@ def test_results_that_cannot_be_written_are_told_before_measuring(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --energy-json=*{taken}: *; name a file*"])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("taken", "arguments"),
+    [("file", ()), ("file", ("--energy-update",)), ("/proc/x", ("--energy-update",))],
+)
+def test_baselines_that_cannot_be_used_are_told_before_measuring(
+    project: Project, taken: str, arguments: tuple[str, ...]
+) -> None:
+    """A file in the folder's place is not taken for a folder without baselines."""
+    project.write(CALL)
+    project.path("file").touch()
+    result = project.run(f"--energy-baselines={taken}", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{taken}: *"])
+    assert "--energy-baselines" in result.stderr.str()
+
+
+def test_a_baseline_that_can_no_longer_be_written_costs_no_measurement(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test fails in one sentence; its result is kept, and not as accepted."""
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pytest_energy.baseline.write_atomically", full)
+    project.write(CALL)
+    result = project.run("--energy-update", "--energy-visits=1", "-k1")
+    result.assert_outcomes(failed=1, deselected=2)
+    result.stdout.fnmatch_lines(["*baseline could not be written: *--energy-baselines=*"])
+    assert "Traceback" not in result.stdout.str()
+    kept = project.benchmark("test_it[1]")
+    assert kept["status"] == "measured"
+    assert not kept["verdict"]["accepted"]
 
 
 def test_results_that_can_no_longer_be_written_cost_nothing_else(project: Project) -> None:
