@@ -23,7 +23,9 @@ from typing import Any, Final
 from pytest_energy.errors import FileFormatError
 from pytest_energy.settings import ENERGY
 
-TABLE: Final = ("tool", "pytest-energy", "tolerances")
+OURS: Final = "tool.pytest-energy"
+TABLE: Final = "tolerances"
+"""The one table of ours."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def load_tolerances(pyproject: Path) -> tuple[TolerancePattern, ...]:
     """Read the table, in its order; empty where there is no file or no table.
 
     Raises:
-        FileFormatError: Something in the table is no tolerance, with every fault.
+        FileFormatError: Something in the table is no tolerance, or the table has another name, with
+            every fault.
     """
     if not pyproject.is_file():
         return ()
@@ -53,23 +56,33 @@ def load_tolerances(pyproject: Path) -> tuple[TolerancePattern, ...]:
         found: Any = tomllib.loads(pyproject.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileFormatError(pyproject, "TOML", (str(error),)) from None
-    for name in TABLE:
-        found = found.get(name, {}) if isinstance(found, dict) else {}
-    return _parse(found, pyproject)
-
-
-def _parse(table: Any, path: Path) -> tuple[TolerancePattern, ...]:
-    faults = list(_faults(table))
+    tool = _tables(found.get("tool"))
+    ours = _tables(tool.get("pytest-energy"))
+    table = ours.get(TABLE, {})
+    faults = (*_misnamed(tool, ours), *_faults(table))
     if faults:
-        raise FileFormatError(path, "a table of tolerances", tuple(faults))
+        raise FileFormatError(pyproject, "a table of tolerances", faults)
     return tuple(
         TolerancePattern(pattern, value if isinstance(value, dict) else {ENERGY: float(value)})
         for pattern, value in table.items()
     )
 
 
+def _tables(found: Any) -> dict[str, Any]:
+    return found if isinstance(found, dict) else {}
+
+
+def _misnamed(tool: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
+    """What would be read as nothing, for want of the right name."""
+    if "pytest_energy" in tool:
+        yield f"tool.pytest_energy: unknown; {OURS} is read"
+    for name in ours:
+        if name != TABLE:
+            yield f"{OURS}.{name}: unknown; known is {OURS}.{TABLE}, and options are ini options"
+
+
 def _faults(table: Any) -> Iterator[str]:
-    where = ".".join(TABLE)
+    where = f"{OURS}.{TABLE}"
     if not isinstance(table, dict):
         yield f"{where}: {table!r} found, a table expected"
         return

@@ -66,6 +66,19 @@ def test_every_fault_of_the_table_is_named(tmp_path: Path) -> None:
     assert "tool.pytest-energy.tolerances.'c'.latency_s: True found" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("tool.pytest-energy.tolerance", "tool.pytest-energy.tolerances"),
+        ("tool.pytest_energy", "tool.pytest-energy"),
+    ],
+)
+def test_a_misspelt_table_is_refused(tmp_path: Path, name: str, known: str) -> None:
+    """It would have no effect, and nobody would know."""
+    with pytest.raises(FileFormatError, match=rf"{name}: unknown; .*{known}\b"):
+        load_tolerances(written(tmp_path, f'[{name}]\n"*" = 0.04\n'))
+
+
 @pytest.mark.parametrize("text", ["[tool.pytest-energy]\ntolerances = 3\n", "= 3"])
 def test_what_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
     """A number in place of the table, or no TOML at all, is an error that names the file."""
