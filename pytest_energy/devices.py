@@ -63,6 +63,9 @@ def claim_gpu(gpus: Sequence[Gpu], worker: int, folder: Path) -> Claim:
         worker: The worker's number, from 0: workers that start together then get the GPUs in
             their order.
         folder: Where the locks are; see :func:`lock_folder`.
+
+    Raises:
+        UsageError: There can be no locks in that folder.
     """
     start = worker % len(gpus)
     for gpu in (*gpus[start:], *gpus[:start]):
@@ -71,16 +74,25 @@ def claim_gpu(gpus: Sequence[Gpu], worker: int, folder: Path) -> Claim:
             lock.acquire(blocking=False)
         except Timeout:
             continue
+        except OSError as error:
+            raise _unusable(folder, error) from None
         return Claim(gpu, lock)
     return Claim(gpus[start], None)
 
 
 @contextmanager
 def turn(boards: Iterable[str], folder: Path) -> Iterator[None]:
-    """A stretch in which nobody else with these locks uses the boards; waits for it."""
+    """A stretch in which nobody else with these locks uses the boards; waits for it.
+
+    Raises:
+        UsageError: There can be no locks in that folder.
+    """
     with ExitStack() as stack:
-        for board in sorted(boards):  # one order for all, or two could wait for ever
-            stack.enter_context(_lock(folder, board, "turn"))
+        try:
+            for board in sorted(boards):  # one order for all, or two could wait for ever
+                stack.enter_context(_lock(folder, board, "turn"))
+        except OSError as error:
+            raise _unusable(folder, error) from None
         yield
 
 
@@ -153,11 +165,26 @@ def names_of(boards: object, named: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def lock_folder() -> Path:
-    """The folder of the locks: that of this machine's user, unless :data:`LOCKS` names another."""
+    """The folder of the locks: that of this machine's user, unless :data:`LOCKS` names another.
+
+    Raises:
+        UsageError: It is not there and cannot be made.
+    """
     given = os.environ.get(LOCKS)
-    return Path(given) if given else Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}"
+    folder = Path(given or Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    return folder
+
+
+def _unusable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{folder}: no folder for the locks by which sessions take turns"
+        f" ({error.strerror or error}); name another one by {LOCKS}"
+    )
 
 
 def _lock(folder: Path, board: str, kind: str) -> FileLock:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return FileLock(folder / f"{board}.{kind}", poll_interval=POLL_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -121,7 +122,11 @@ class EnergyPlugin:
         """Run a test that measures, its fixtures included, when nobody else uses its devices."""
         if self._session is None or not _uses_energy(item):
             return (yield)
-        with turn(boards_of(self._session.meter), lock_folder()):
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(turn(boards_of(self._session.meter), lock_folder()))
+            except EnergyError as error:
+                raise pytest.UsageError(str(error)) from None
             return (yield)
 
     @pytest.hookimpl(wrapper=True)

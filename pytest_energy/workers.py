@@ -131,11 +131,12 @@ class Controller:
     """Tells workers where to leave their results, gives them tests, and makes one run of it all.
 
     Raises:
-        UsageError: The results cannot be written.
+        UsageError: The results cannot be written, or there can be no locks.
     """
 
     def __init__(self, config: pytest.Config, settings: Settings, reporter: Reporter) -> None:
         check_file(settings.json, "--energy-json")
+        lock_folder()
         self._settings = settings
         self._reporter = reporter
         self._folder = settings.json.parent / f"workers-{uuid.uuid4().hex[:8]}"

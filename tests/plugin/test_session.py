@@ -345,6 +345,20 @@ def test_a_baseline_that_can_no_longer_be_written_costs_no_measurement(
     assert not kept["verdict"]["accepted"]
 
 
+@pytest.mark.parametrize("arguments", [(), ("-n2",)])
+def test_locks_that_cannot_be_held_are_told_before_measuring(
+    project: Project, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """One error names the folder and the variable."""
+    project.write(CALL)
+    project.path("file").touch()
+    monkeypatch.setenv("PYTEST_ENERGY_LOCKS", "file")
+    result = project.run(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: file: no folder for the locks*PYTEST_ENERGY_LOCKS"])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
 def test_results_that_can_no_longer_be_written_cost_nothing_else(project: Project) -> None:
     """A path that is lost while measuring is a line of the summary, as for any other output."""
     project.write("""
