@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, NonNegativeFloat
 
 from pytest_energy.change import Estimate
 from pytest_energy.errors import EnergyError, FileFormatError, UsageError
@@ -53,14 +53,14 @@ class AcceptedRun(Record):
 
     commit: str | None = None
     """Of the tree that was measured."""
-    rounds: int = 1
-    spent_j: float | None = None
+    rounds: int = Field(1, ge=1)
+    spent_j: float | None = Field(None, ge=0)
     """Joules of all its rounds."""
     step: bool = False
     """Accepted as a change: what was before it is another level."""
     values: dict[str, float] = Field(default_factory=dict)
     """By metric."""
-    standard: dict[str, float] = Field(default_factory=dict)
+    standard: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     """Standard uncertainty from within the run, without the sensor's gain, by metric."""
     conditions: dict[str, float] = Field(default_factory=dict)
     """Under which it was measured: medians over its rounds."""

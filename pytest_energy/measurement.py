@@ -79,9 +79,9 @@ class Quantity(Record):
 
     value: float
     unit: str
-    uncertainty: float | None = None
+    uncertainty: float | None = Field(None, ge=0)
     """Half-width of the 95 % interval, in ``unit``; ``None`` for exact or unassessed values."""
-    degrees_of_freedom: float | None = None
+    degrees_of_freedom: float | None = Field(None, gt=0)
     """Effective degrees of freedom behind ``uncertainty``; ``None`` means many."""
     budget: dict[str, float] = Field(default_factory=dict)
     """Standard uncertainty by cause, in ``unit``: ``scatter``, ``resolution``, ``gain``, …"""

@@ -241,6 +241,29 @@ def test_plain_names_stay_readable(test_id: str, pattern: str) -> None:
     assert re.fullmatch(pattern, str(baseline_path(test_id)))
 
 
+@pytest.mark.parametrize(
+    ("where", "name", "number"),
+    [
+        ("accepted", "rounds", 0),
+        ("accepted", "spent_j", -1.0),
+        ("accepted", "standard", {"energy_j": -0.1}),
+        ("metrics", "uncertainty", -0.1),
+        ("metrics", "degrees_of_freedom", 0),
+    ],
+)
+def test_a_number_out_of_range_is_a_fault(
+    store: BaselineStore, where: str, name: str, number: object
+) -> None:
+    """It is told as any other fault of the file, before anything is computed with it."""
+    store.save(measurement(), HERE, "nvidia-h200", "abc123")
+    path = store.path(TEST, "nvidia-h200")
+    kept = json.loads(path.read_text("utf-8"))
+    (kept["accepted"][0] if where == "accepted" else kept["metrics"]["energy_j"])[name] = number
+    path.write_text(json.dumps(kept), "utf-8")
+    with pytest.raises(FileFormatError, match=rf"{where}\..*{name}.*: input should be greater"):
+        store.check()
+
+
 @given(st.floats(1e-9, 1e9), st.floats(1e-12, 1e6), st.integers(1, 50))
 def test_a_baseline_survives_the_round_trip(value: float, uncertainty: float, rounds: int) -> None:
     """What is written reads back equal, whatever the numbers."""
