@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from pytest_energy.baseline import FACTS, Baseline, BaselineStore
+from pytest_energy.baseline import FACTS, Baseline, BaselineStore, has_something_to_keep
 from pytest_energy.environment import slug as slug_of
 from pytest_energy.measurement import Measurement, Outcome, ReasonCode, Result, Run, Verdict
 
@@ -34,7 +34,9 @@ class Acceptance:
 
 
 def is_accepted(update: str, verdict: Verdict, measured: Measurement, *, has_own: bool) -> bool:
-    """Whether ``--energy-update`` makes a result the baseline: never that of a failed test.
+    """Whether ``--energy-update`` makes a result the baseline.
+
+    Never that of a failed test, nor one without anything that a baseline keeps.
 
     Args:
         update: The option.
@@ -42,7 +44,8 @@ def is_accepted(update: str, verdict: Verdict, measured: Measurement, *, has_own
         measured: What would be the baseline.
         has_own: Whether the machine that measured it has a baseline of it already.
     """
-    return refusal(measured) is None and outcome_of(verdict, has_own=has_own) in ACCEPTED[update]
+    wanted = outcome_of(verdict, has_own=has_own) in ACCEPTED[update]
+    return wanted and refusal(measured) is None and has_something_to_keep(measured)
 
 
 def outcome_of(verdict: Verdict, *, has_own: bool) -> Outcome:

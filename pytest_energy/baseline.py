@@ -44,6 +44,7 @@ FACTS: Final = "facts"
 """The folder of what holds on any machine."""
 KEPT_RUNS: Final = 10
 """How many accepted runs a file keeps; the oldest go."""
+WITH_JOULES: Final = ("measured", "estimated")
 NOT_KEPT: Final = frozenset({"co2_g"})
 """Joules times a figure of the grid, which is nothing that a commit could change."""
 
@@ -233,7 +234,7 @@ class BaselineStore:
             reasons = "; ".join(reason.message for reason in result.reasons) or "reason not known"
             raise EnergyError(f"{result.id}: an invalid measurement is no baseline: {reasons}")
         made = {FACTS: facts_of(result)}
-        if result.status in ("measured", "estimated"):
+        if result.status in WITH_JOULES:
             made[slug] = extended(self.load(result.id, slug), result, environment, commit)
         written = [(self.path(result.id, name), kept) for name, kept in made.items() if kept]
         return [path for path, kept in written if _write(path, kept)]
@@ -268,6 +269,11 @@ def facts_of(result: Measurement) -> Baseline | None:
     workload = facts_workload(result.workload)
     known = {"workload": workload, "workload_hash": workload_hash(workload)}
     return _baseline(result, metrics=exact, **known) if exact else None
+
+
+def has_something_to_keep(result: Measurement) -> bool:
+    """Whether a baseline could be made of a result: it has joules, or counted anything."""
+    return result.status in WITH_JOULES or facts_of(result) is not None
 
 
 def extended(

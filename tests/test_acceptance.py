@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_energy.acceptance import is_accepted, wanted
-from pytest_energy.measurement import Difference, Outcome, Verdict
+from pytest_energy.measurement import Difference, Outcome, Quantity, Verdict
 from tests.gate_data import measurement, result, run_of, store_with
 
 OTHER_CARD = Difference(name="identity.device", before="NVIDIA H100", after="NVIDIA H200")
@@ -26,6 +26,15 @@ def test_new_is_what_only_another_machine_has(
     """A machine's first run of a benchmark is new there, unless the benchmark changed as well."""
     verdict = Verdict(outcome=Outcome.INCOMPARABLE, differences=differences)
     assert is_accepted("new", verdict, measurement(), has_own=has_own) is accepted
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_what_holds_neither_joules_nor_facts_is_not_accepted(exact: bool) -> None:
+    """Without a meter only what was counted becomes a baseline, and counts as accepted."""
+    found = {"flops": Quantity(value=8e9, unit="FLOP", exact=exact)}
+    unmeasured = measurement(status="unmeasured", metrics=found)
+    verdict = Verdict(outcome=Outcome.UNMEASURED)
+    assert is_accepted("all", verdict, unmeasured, has_own=False) is exact
 
 
 def test_a_run_made_elsewhere_is_chosen_by_the_same_rule(tmp_path) -> None:
