@@ -88,6 +88,8 @@ def _outcomes(text: str) -> tuple[str, ...]:
     return names
 
 
+A_FILE = "a file"
+"""What options expect that name something to be written."""
 THRESHOLDS = (
     "clocks-changed",
     "contended",
@@ -300,9 +302,9 @@ OPTIONS = (
         f" runs (10 at most; training: once) [{ENOUGH_RUNS}]",
         "N",
     ),
-    Option("json", Path, "a file", "results [.energy/results.json]", "FILE"),
-    Option("html", Path, "a file", "report [.energy/report.html]", "FILE"),
-    Option("markdown", Path, "a file", "summary in Markdown [not written]", "FILE"),
+    Option("json", Path, A_FILE, "results [.energy/results.json]", "FILE"),
+    Option("html", Path, A_FILE, "report [.energy/report.html]", "FILE"),
+    Option("markdown", Path, A_FILE, "summary in Markdown [not written]", "FILE"),
     Option(
         "annotations",
         _choice("auto", "on", "off"),
@@ -313,21 +315,21 @@ OPTIONS = (
     Option(
         "code-quality",
         Path,
-        "a file",
+        A_FILE,
         "code quality report for GitLab [.energy/gl-code-quality-report.json in GitLab CI]",
         "FILE",
     ),
     Option(
         "openmetrics",
         Path,
-        "a file",
+        A_FILE,
         "OpenMetrics text [.energy/metrics.txt in GitLab CI]",
         "FILE",
     ),
     Option(
         "github-benchmark",
         Path,
-        "a file",
+        A_FILE,
         "JSON for github-action-benchmark, tool customSmallerIsBetter [not written]",
         "FILE",
     ),
@@ -406,10 +408,23 @@ class Settings:
         return frozenset(FAILING if self.strict else self.fail_on)
 
     def under(self, root: Path) -> Settings:
-        """The same settings with relative paths taken from ``root``."""
+        """The same settings with relative paths taken from ``root``.
+
+        Raises:
+            UsageError: Two files to be written are one.
+        """
         paths: dict[str, Any] = {
             name: root / value for name, value in vars(self).items() if isinstance(value, Path)
         }
+        written: dict[Path, Option] = {}
+        for option in OPTIONS:
+            if option.expected == A_FILE and option.attribute in paths:
+                path = paths[option.attribute]
+                other = written.setdefault(path.resolve(), option)
+                if other is not option:
+                    raise UsageError(
+                        f"{option.flag} and {other.flag} both write {path}; name two files"
+                    )
         return replace(self, **paths)
 
 

@@ -51,6 +51,15 @@ def test_an_option_is_read(name: str, text: str, value: object) -> None:
     assert getattr(load(**{name: text}), name) == value
 
 
+@pytest.mark.parametrize("name", ["html", "markdown", "code_quality", "openmetrics"])
+def test_two_outputs_are_two_files(tmp_path: Path, name: str) -> None:
+    """Neither overwrites the other, however the path is written."""
+    option = f"--energy-{name.replace('_', '-')}"
+    taken = f"{tmp_path}/other/../.energy/results.json"
+    with pytest.raises(UsageError, match=rf"^{option} and --energy-json both write "):
+        load(**{name: taken}).under(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
