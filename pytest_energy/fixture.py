@@ -173,8 +173,8 @@ class Energy:
         the body is run without being measured.
 
         Raises:
-            UsageError: It is inside another measurement, or after one that is no window; or ``name``
-                cannot be a part of the benchmark's id.
+            UsageError: It is inside another measurement, or after one that is no window; or
+                ``name`` cannot be a part of the benchmark's id.
         """
         check_name(name)
         yield

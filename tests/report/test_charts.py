@@ -27,6 +27,7 @@ from pytest_energy.report.charts.history import build_history
 from pytest_energy.report.charts.power import Power, Unreadable, build_power
 from pytest_energy.report.charts.scatter import Scatter, build_scatters, pareto
 from pytest_energy.report.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.html import render_html
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.page import build_page
 from pytest_energy.report.results import Row, build_table
@@ -244,6 +245,22 @@ def test_training_over_batch_sizes_is_an_epoch_not_an_item() -> None:
 def test_one_benchmark_sweeps_nothing() -> None:
     """Without two values of a fact there is no sweep."""
     assert build_sweeps(rows_of(example_run(MODELS[:1], ("baseline",)))) == []
+
+
+def test_no_joules_are_no_reference() -> None:
+    """Nothing is a multiple of a window that used nothing, which the page shows all the same."""
+    run = example_run(MODELS[:2], ("baseline", "blurpool"))
+    results = [
+        one.model_copy(
+            update={
+                "metrics": one.metrics
+                | {"energy_j": one.metrics["energy_j"].model_copy(update={"value": 0.0})}
+            }
+        )
+        for one in run.benchmarks
+    ]
+    assert build_sweeps(rows_of(run_of(results))) == []
+    assert "0 J" in render_html(run_of(results))
 
 
 def powers(run: Run) -> list[Power | Unreadable]:

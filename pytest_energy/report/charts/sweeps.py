@@ -112,7 +112,7 @@ class _Group:
 
 def build_sweeps(rows: Sequence[Row]) -> list[Sweep]:
     """Every fact over which something was swept, energy relative to the reference."""
-    known = [row for row in rows if row.result.energy]
+    known = [row for row in rows if row.result.energy and row.result.energy.value > 0]
     kinds = dict.fromkeys(row.result.kind for row in known)
     return [
         sweep
