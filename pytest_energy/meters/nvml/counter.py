@@ -78,6 +78,8 @@ class CounterSource:
         self.idle_power_w = {channel: idle_power(ticks) for channel, ticks in seen.items()}
         self._rest_power: dict[str, Power] = {}
         self._long = False
+        self._rested = False
+        """Whether the power after a window has been seen: it is not that before the first one."""
         self._sights = {channel: Sight() for channel in readers}
 
     @property
@@ -121,7 +123,9 @@ class CounterSource:
         """
         closing = next_ticks(self._tickers)
         self._long = ended_s - started_s >= LONG_WINDOW_TICKS * self.period_s
-        powers = self._rest(closing, {} if self._long else next_ticks(self._tickers))
+        known = self._long and self._rested
+        powers = self._rest(closing, {} if known else next_ticks(self._tickers))
+        self._rested = True
         counted = {
             c: _joules(opening[c], closing[c], started_s, ended_s, powers[c]) for c in powers
         }
@@ -157,7 +161,7 @@ class CounterSource:
         """The power at rest as last seen, which is less certain the more it differs from idle."""
         idle = self.idle_power_w[channel]
         last = self._rest_power.get(channel, Power(idle.value, 0.0))
-        apart_w = uniform(last.value_w - idle.value)
+        apart_w = uniform(2 * abs(last.value_w - idle.value))
         known_w = (last.uncertainty_w, *idle.budget.values(), apart_w)
         return Power(last.value_w, combine(known_w))
 
