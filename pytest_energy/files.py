@@ -41,23 +41,24 @@ def check_file(path: Path, option: str) -> None:
     """
     if path.is_dir():
         raise UsageError(f"{option}={path}: {os.strerror(errno.EISDIR)}; name a file")
-    try:
-        _try_folder(path.parent)
-    except OSError as error:
-        why = error.strerror or error
-        raise UsageError(f"{option}={path}: {why}; name a file that can be written") from None
+    _try_folder(path.parent, f"{option}={path}", "a file")
 
 
 def check_folder(path: Path, option: str) -> None:
     """Try whether a folder can be written to; as :func:`check_file`."""
+    _try_folder(path, f"{option}={path}", "a folder")
+
+
+def not_written(path: Path, error: OSError) -> str:
+    """What is told of a file that could not be written in the end."""
+    return f"could not write {path}: {error.strerror or error}"
+
+
+def _try_folder(folder: Path, given: str, expected: str) -> None:
+    there = next(one for one in (folder, *folder.parents) if one.exists())
     try:
-        _try_folder(path)
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".", suffix=".tmp"):
+            pass
     except OSError as error:
         why = error.strerror or error
-        raise UsageError(f"{option}={path}: {why}; name a folder that can be written") from None
-
-
-def _try_folder(folder: Path) -> None:
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    with tempfile.NamedTemporaryFile(dir=there, prefix=".", suffix=".tmp"):
-        pass
+        raise UsageError(f"{given}: {why}; name {expected} that can be written") from None

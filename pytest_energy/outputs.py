@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_energy.files import write_atomically
+from pytest_energy.files import not_written, write_atomically
 from pytest_energy.measurement import Run
 from pytest_energy.settings import Settings
 
@@ -52,5 +52,5 @@ def write_outputs(
             write_atomically(path, text)
             written.append(path)
         except OSError as error:
-            failed.append(f"could not write {path}: {error.strerror or error}")
+            failed.append(not_written(path, error))
     return written, failed

@@ -15,7 +15,7 @@ from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, giv
 from pytest_energy.distributed import Ranks
 from pytest_energy.environment import describe, slug
 from pytest_energy.errors import EnergyError
-from pytest_energy.files import check_file, check_folder
+from pytest_energy.files import check_file, check_folder, not_written
 from pytest_energy.measurement import (
     Environment,
     Facts,
@@ -222,7 +222,7 @@ class EnergySession:
             save_run(self.run, self.settings.json)
             self.unsaved = None
         except OSError as error:
-            self.unsaved = f"could not write {self.settings.json}: {error.strerror or error}"
+            self.unsaved = not_written(self.settings.json, error)
 
     def _describe(self, *, complete: bool, energy_j: float | None) -> Run:
         idle = self.meter.idle_power_w if self.meter else {}

@@ -24,7 +24,7 @@ import pytest
 from pytest_energy.baseline import BaselineStore
 from pytest_energy.devices import Claim, claim_gpu, lock_folder, visible_gpus
 from pytest_energy.distributed import Ranks
-from pytest_energy.files import check_file
+from pytest_energy.files import check_file, not_written
 from pytest_energy.measurement import Run, save_run
 from pytest_energy.progress import Sent, Together, on_terminal
 from pytest_energy.reporting import Reporter, ran_all
@@ -238,7 +238,7 @@ class Controller:
         try:
             save_run(run, self._settings.json)
         except OSError as error:
-            told = f"could not write {self._settings.json}: {error.strerror or error}"
+            told = not_written(self._settings.json, error)
             self._unsaved.append(f"{told}; the workers' results stay in {self._folder}")
         self._reporter.report(run, "; ".join(self._unsaved) or None)
         if not self._unsaved:

@@ -118,10 +118,10 @@ def ask(function: Callable[..., T], *arguments: Any) -> T | None:
         SensorError: The device is lost.
     """
     try:
-        return function(*arguments)
-    except pynvml.NVMLError as error:
-        if error.value in LOST:
-            raise failure(error.value, function.__name__) from None
+        return insist(function, *arguments)
+    except SensorError as error:
+        if error.reason.code is ReasonCode.DEVICE_LOST:
+            raise
         return None
 
 
