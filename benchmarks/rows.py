@@ -17,7 +17,7 @@ from _pytest.mark import ParameterSet
 from benchmarks.data import KINDS
 from benchmarks.zoo.recipe import Stage
 from benchmarks.zoo.registry import ZOO, Technique, find_models, find_techniques
-from pytest_energy.measurement import Scalar
+from pytest_energy.model.measurement import Scalar
 
 BASELINE: Final = "baseline"
 TRIED_ON: Final = {

@@ -25,9 +25,9 @@ from benchmarks.zoo.recipe import (
     cross_entropy,
 )
 from benchmarks.zoo.registry import find_models, find_techniques
-from pytest_energy.facts import model_facts
 from pytest_energy.fixture import Energy
-from pytest_energy.measurement import Quantity
+from pytest_energy.measuring.model_facts import model_facts
+from pytest_energy.model.measurement import Quantity
 
 COUNTED_AS_BASELINE = ("compile", "quantisation")
 """Techniques that hide a model's layers from counting; its facts are those before them."""

@@ -1,7 +1,8 @@
 """What a test calls: the ``energy`` fixture.
 
 :class:`Energy` itself is the fixture without ``--energy``: it runs each body once, as a plain
-test, and measures nothing. :class:`pytest_energy.measuring.MeasuringEnergy` measures.
+test, and measures nothing. :class:`~pytest_energy.session.measuring_energy.MeasuringEnergy`
+measures.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, SupportsIndex, TypeVar
 from pytest_energy.errors import UsageError
 
 if TYPE_CHECKING:
-    from pytest_energy.measurement import Measurement, Quantity
+    from pytest_energy.model.measurement import Measurement, Quantity
     from pytest_energy.settings import Scale
 
 P = ParamSpec("P")
@@ -49,7 +50,7 @@ class Energy:
     @property
     def device(self) -> str:
         """The torch device to put models on: ``cuda:0`` where torch can use it, else ``cpu``."""
-        from pytest_energy.inference import default_device
+        from pytest_energy.measuring.forward_passes import default_device
 
         return default_device()
 
@@ -84,7 +85,7 @@ class Energy:
             UsageError: torch is missing, a number is too small, or the test has measured a
                 benchmark already.
         """
-        from pytest_energy.inference import prepare
+        from pytest_energy.measuring.forward_passes import prepare
 
         check_counts("inference", batch_size=batch_size, passes=passes, rounds=rounds)
         prepare(model, input_shape, batch_size, self.device, make_input)(1)

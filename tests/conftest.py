@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_energy.devices import LOCKS
+from pytest_energy.plugin.gpu_locks import LOCKS
 
 pytest_plugins = ["pytester", "pytest_energy.testing"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_energy.baseline import BaselineStore
-from pytest_energy.measurement import (
+from pytest_energy.gate.baseline import BaselineStore
+from pytest_energy.model.measurement import (
     Environment,
     Measurement,
     MeterInfo,

@@ -8,22 +8,23 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "pytest_energy"
 
-PYTEST_SIDE = {
-    "collecting",
-    "hookspec",
-    "latency",
-    "plugin",
-    "progress",
-    "reporting",
-    "revisits",
-    "running",
-    "scheduling",
-    "testing",
-    "workers",
-}
-"""The rooms that speak with pytest; the core knows nothing of it."""
-TORCH_SIDE = {"facts", "inference"}
-"""The rooms that speak with torch, and import it only inside their functions."""
+ORDER = (
+    {"errors"},
+    {"model"},
+    {"settings"},
+    {"uncertainty"},
+    {"carbon", "gate", "meters"},
+    {"measuring", "report"},
+    {"fixture"},
+    {"session"},
+    {"logs", "simulation", "tables"},
+    {"plugin", "cli", "testing"},
+)
+"""The floors of the package, lowest first: a module imports its own folder and lower floors."""
+PYTEST_SIDE = {"plugin", "testing"}
+"""The rooms that import pytest; everything else works without it."""
+TORCH_SIDE = {"measuring.model_facts", "measuring.forward_passes"}
+"""The modules that import torch, and only inside their functions."""
 
 
 def name_of(path: Path) -> str:
@@ -70,27 +71,61 @@ def importers_of(library: str) -> set[str]:
     }
 
 
+def room_of(module: str) -> str:
+    """The folder or module at the top of the package that ``module`` is in."""
+    return module.partition(".")[0]
+
+
+FLOOR = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
+
+
 def test_the_graph_is_that_of_the_package() -> None:
     """Imports at the top and inside functions are seen, of modules and of names in them."""
-    assert {"errors", "fixture", "running"} <= NEEDS["plugin"]
-    assert "meters.nvml.library" in NEEDS["devices"]
+    assert {"errors", "fixture", "plugin.measuring_hooks"} <= NEEDS["plugin.entry"]
+    assert "meters.nvml.driver" in NEEDS["plugin.gpu_locks"]
     assert len(NEEDS) > 80
 
 
 def test_no_module_needs_itself() -> None:
-    """Imports go down only: there is an order of the modules without a circle."""
+    """There is an order of the modules without a circle."""
     order = list(TopologicalSorter(NEEDS).static_order())
     assert set(order) == set(SOURCES)
 
 
-def test_pytest_is_known_on_its_side_only() -> None:
-    """The rooms named above import pytest, all others work without it."""
-    assert importers_of("pytest") | importers_of("_pytest") == PYTEST_SIDE
+def test_every_room_has_a_floor() -> None:
+    """A new folder is placed in the order before it is used."""
+    assert {room_of(module) for module in SOURCES} - {""} == FLOOR.keys()
+
+
+def test_imports_go_down_only() -> None:
+    """A room imports itself and rooms on lower floors, never its own floor or a higher one."""
+    upward = {
+        (module, needed)
+        for module, needs in NEEDS.items()
+        for needed in needs
+        if module
+        and needed
+        and room_of(module) != room_of(needed)
+        and FLOOR[room_of(module)] <= FLOOR[room_of(needed)]
+    }
+    assert upward == set()
+
+
+def test_pytest_is_imported_on_its_side_only() -> None:
+    """``plugin/`` and ``testing.py`` import pytest, all others work without it."""
+    assert {room_of(module) for module in importers_of("pytest") | importers_of("_pytest")} == (
+        PYTEST_SIDE
+    )
 
 
 def test_the_core_does_not_reach_pytest_through_others() -> None:
     """What imports a room of pytest's side belongs to that side."""
-    assert {module for module, needs in NEEDS.items() if needs & PYTEST_SIDE} <= PYTEST_SIDE
+    reaching = {
+        room_of(module)
+        for module, needs in NEEDS.items()
+        if {room_of(needed) for needed in needs} & PYTEST_SIDE
+    }
+    assert reaching <= PYTEST_SIDE
 
 
 def test_torch_is_known_in_two_rooms_only() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.errors import UsageError
-from pytest_energy.measurement import ReasonCode
+from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.settings import (
     OPTIONS,
     THRESHOLDS,

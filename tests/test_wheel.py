@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.measurement import save_run
+from pytest_energy.model.measurement import save_run
 from tests.report.examples import example_run
 
 ROOT = Path(__file__).parents[1]
@@ -72,5 +72,5 @@ def test_the_wheel_renders_the_report(site: Path) -> None:
 def test_the_wheel_carries_the_simulated_machine(site: Path) -> None:
     """The C sources are inside the package, are found there and compiled."""
     assert run(site, "-c", SIMULATE).split() == ["1"]
-    assert (site / "pytest_energy" / "results.schema.json").exists()
+    assert (site / "pytest_energy" / "model" / "results.schema.json").exists()
     assert (site / "pytest_energy" / "py.typed").exists()

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from report.examples import MODELS, example_run, run_of, traced_run
 
-from pytest_energy.measurement import Run
-from pytest_energy.report.html import render_html
+from pytest_energy.model.measurement import Run
+from pytest_energy.report.html.render import render_html
 
 HERE = Path(__file__).parent
 NOTE = "Example: these data are made up; nothing here was measured."

@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pytest_energy.acceptance import Collected
-    from pytest_energy.baseline import Baseline, BaselineStore
-    from pytest_energy.history import Version
+    from pytest_energy.gate.acceptance import Collected
+    from pytest_energy.gate.baseline import Baseline, BaselineStore
+    from pytest_energy.gate.baseline_history import Version
 
 FOLDER: Final = Path("baselines")
 """Where baselines are, unless told otherwise."""
@@ -62,7 +62,7 @@ def _action(
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked."""
-    from pytest_energy.baseline import BaselineStore
+    from pytest_energy.gate.baseline import BaselineStore
 
     actions = {
         "list": _list,
@@ -88,8 +88,8 @@ def _has_some(store: BaselineStore) -> bool:
 
 
 def _list(store: BaselineStore, arguments: argparse.Namespace) -> int:
-    from pytest_energy.report import format
-    from pytest_energy.report.columns import aligned
+    from pytest_energy.report import numbers as format
+    from pytest_energy.report.text.align import aligned
 
     if not _has_some(store):
         return 0
@@ -102,7 +102,7 @@ def _list(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
 
 def _all(store: BaselineStore, part: str) -> Iterator[tuple[str, Baseline]]:
-    from pytest_energy.baseline import FACTS
+    from pytest_energy.gate.baseline import FACTS
 
     for slug in (*store.slugs(), FACTS):
         for kept in store.load_all(slug):
@@ -112,7 +112,7 @@ def _all(store: BaselineStore, part: str) -> Iterator[tuple[str, Baseline]]:
 
 def _show(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.errors import UsageError
-    from pytest_energy.report import format
+    from pytest_energy.report import numbers as format
 
     found = list(_all(store, arguments.test))
     if not found:
@@ -130,12 +130,12 @@ def _show(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
 
 def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
-    from pytest_energy.acceptance import machine_of
-    from pytest_energy.measurement import load_run
-    from pytest_energy.report import format
-    from pytest_energy.report.columns import aligned
+    from pytest_energy.gate.acceptance import machine_of
+    from pytest_energy.gate.verdict import judge
+    from pytest_energy.model.measurement import load_run
+    from pytest_energy.report import numbers as format
     from pytest_energy.report.comparison import tolerances_in_force
-    from pytest_energy.verdict import judge
+    from pytest_energy.report.text.align import aligned
 
     run = load_run(arguments.results)
     rows = [("benchmark", "metric", "before → after", "change", "outcome")]
@@ -153,9 +153,9 @@ def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
 
 def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
-    from pytest_energy.acceptance import accept, is_named, wanted
     from pytest_energy.errors import UsageError
-    from pytest_energy.measurement import load_run
+    from pytest_energy.gate.acceptance import accept, is_named, wanted
+    from pytest_energy.model.measurement import load_run
 
     run = load_run(arguments.results)
     if run.benchmarks and not any(is_named(one, arguments.pattern) for one in run.benchmarks):
@@ -171,7 +171,7 @@ def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
 
 def _prune(store: BaselineStore, arguments: argparse.Namespace) -> int:
-    from pytest_energy.acceptance import orphans
+    from pytest_energy.gate.acceptance import orphans
 
     if not _has_some(store):
         return 0
@@ -191,13 +191,13 @@ def _prune(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
 def _collected(tests: list[str]) -> Collected:
     """What pytest collects, whatever addopts select; a broken collection orphans nothing."""
-    from pytest_energy.acceptance import Collected
     from pytest_energy.errors import EnergyError
+    from pytest_energy.gate.acceptance import Collected
 
     command = [sys.executable, "-m", "pytest", "--collect-only", "-o", "addopts="]
     with TemporaryDirectory() as folder:
         output = Path(folder, "collected.json")
-        telling = ["-p", "pytest_energy.collecting", f"--collected={output}"]
+        telling = ["-p", "pytest_energy.plugin.collect", f"--collected={output}"]
         done = subprocess.run(
             [*command, *telling, *tests],
             env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
@@ -227,8 +227,8 @@ def _versions(found: Sequence[Version]) -> str:
 
 
 def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
-    from pytest_energy.history import drift, versions
-    from pytest_energy.report import format
+    from pytest_energy.gate.baseline_history import drift, versions
+    from pytest_energy.report import numbers as format
 
     if not _has_some(store):
         return 0

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, field
 
 from pytest_energy import __version__
 from pytest_energy.errors import MeterError
-from pytest_energy.measurement import UNSEEN, Facts, Quantity
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.registry import meter_names, open_meter
-from pytest_energy.report.format import quantity
-from pytest_energy.statistics import combine, expand
+from pytest_energy.model.measurement import UNSEEN, Facts, Quantity
+from pytest_energy.report.numbers import quantity
+from pytest_energy.uncertainty.gum import combine, expand
 
 IDLE_S = 1.0
 AIM = 0.01

@@ -32,7 +32,7 @@ from pytest_energy.logs.reading import (
 from pytest_energy.logs.units import ENERGY, POWER
 
 if TYPE_CHECKING:
-    from pytest_energy.measurement import Reason, Result, Run
+    from pytest_energy.model.measurement import Reason, Result, Run
 
 OUTPUT = Path(".energy/imported.json")
 
@@ -101,7 +101,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, integrate, write, and tell; 1 where the log gives no joules."""
-    from pytest_energy.measurement import save_run
+    from pytest_energy.model.measurement import save_run
 
     _check(arguments)
     channels, silent = _channels(arguments)
@@ -117,7 +117,7 @@ def _alone(
     arguments: argparse.Namespace, channels: Sequence[Channel], silent: Sequence[Reason], name: str
 ) -> Run:
     from pytest_energy.logs.results import run_of_log, whole_log
-    from pytest_energy.measurement import MeterInfo
+    from pytest_energy.model.measurement import MeterInfo
 
     details = {"method": _method(arguments), "file": arguments.log.name}
     meter = MeterInfo(name=name, source="log", details=dict(details))
@@ -131,7 +131,7 @@ def _over(
     arguments: argparse.Namespace, channels: Sequence[Channel], silent: Sequence[Reason], name: str
 ) -> Run:
     from pytest_energy.logs.results import lay_over
-    from pytest_energy.measurement import load_run
+    from pytest_energy.model.measurement import load_run
 
     earlier = load_run(arguments.over)
     results = lay_over(earlier, channels, name, arguments.min_coverage, silent)

@@ -27,11 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a table, the machines one after the other."""
-    from pytest_energy.baseline import BaselineStore
     from pytest_energy.errors import UsageError
-    from pytest_energy.power import sight
-    from pytest_energy.report import format
-    from pytest_energy.report.columns import aligned
+    from pytest_energy.gate.baseline import BaselineStore
+    from pytest_energy.gate.detectability import sight
+    from pytest_energy.report import numbers as format
+    from pytest_energy.report.text.align import aligned
 
     if not 0 < arguments.change < math.inf:
         raise UsageError(

@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import Literal
 
 from pytest_energy.errors import UsageError
-from pytest_energy.statistics import combine
+from pytest_energy.uncertainty.gum import combine
 
 Method = Literal["trapezoid", "hold", "counter"]
 GAP_PERIODS = 3.0

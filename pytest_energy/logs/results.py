@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from pytest_energy.errors import UsageError
 from pytest_energy.logs.energy import Channel, Energy, Gap
-from pytest_energy.measurement import (
+from pytest_energy.model.measurement import (
     Environment,
     Measurement,
     MeterInfo,
@@ -29,8 +29,8 @@ from pytest_energy.measurement import (
     RunInfo,
     Verdict,
 )
-from pytest_energy.statistics import combine, expand
-from pytest_energy.uncertainty import mean_of
+from pytest_energy.uncertainty.gum import combine, expand
+from pytest_energy.uncertainty.rounds import mean_of
 
 MIN_COVERAGE = 0.99
 """Below this share of a window's time that the log covers, it gives no joules."""

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pytest_energy.errors import MeterError
-from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode, Trace
+from pytest_energy.model.measurement import (
+    Environment,
+    MeterInfo,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Trace,
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Meter(Protocol):
     """A source of joules that is already open.
 
     No method raises for what a sensor does (lost, reset, contended): such an outcome is a
-    :class:`~pytest_energy.measurement.Reason` in the :class:`Reading`.
+    :class:`~pytest_energy.model.measurement.Reason` in the :class:`Reading`.
     """
 
     @property

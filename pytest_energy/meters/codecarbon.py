@@ -29,9 +29,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
-from pytest_energy.statistics import combine, uniform
+from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
+from pytest_energy.uncertainty.gum import combine, uniform
 
 if TYPE_CHECKING:
     from codecarbon.external.hardware import CPU

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from pytest_energy.errors import UsageError
-from pytest_energy.measurement import Environment, Facts, MeterInfo, Quantity
 from pytest_energy.meters.base import Edge, Meter, Reading
-from pytest_energy.statistics import combine
+from pytest_energy.model.measurement import Environment, Facts, MeterInfo, Quantity
+from pytest_energy.uncertainty.gum import combine
 
 MERGED = ("meter", "meter_source")
 """Facts of the identity that the sum has instead of its parts."""

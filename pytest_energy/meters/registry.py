@@ -12,9 +12,9 @@ from contextlib import ExitStack
 from importlib.metadata import entry_points
 
 from pytest_energy.errors import UsageError
-from pytest_energy.measurement import Reason, ReasonCode
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
 from pytest_energy.meters.combined import CombinedMeter
+from pytest_energy.model.measurement import Reason, ReasonCode
 
 GROUP = "pytest_energy.meters"
 AUTO = ("nvml", "rapl", "codecarbon")

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.baseline import Baseline, extended, facts_of
-from pytest_energy.measurement import Outcome, Result, Run
+from pytest_energy.gate.baseline import Baseline, extended, facts_of
+from pytest_energy.gate.verdict import judge
+from pytest_energy.model.measurement import Outcome, Result, Run
 from pytest_energy.report.summary import Headline, counts, headline, joules_compared
 from pytest_energy.settings import ENERGY, TOLERANCES
-from pytest_energy.verdict import judge
 
 OPEN = frozenset({Outcome.NEW, Outcome.UNMEASURED})
 """Outcomes of benchmarks of which no baseline could be told."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 
-from pytest_energy.measurement import Difference, MetricVerdict, Outcome, Result
-from pytest_energy.report import format
-from pytest_energy.report.metrics import metric
+from pytest_energy.model.measurement import Difference, MetricVerdict, Outcome, Result
+from pytest_energy.report import numbers as format
+from pytest_energy.report.derived_metrics import metric
 from pytest_energy.report.summary import JOULELESS, deciding_metric
 
 

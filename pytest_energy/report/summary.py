@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.measurement import MetricVerdict, Outcome, Result, Run
-from pytest_energy.report.format import MISSING, percent, tolerance
-from pytest_energy.report.metrics import metric
+from pytest_energy.model.measurement import MetricVerdict, Outcome, Result, Run
+from pytest_energy.report.derived_metrics import metric
+from pytest_energy.report.numbers import MISSING, percent, tolerance
 
 ENERGY = ("energy_j", "net_energy_j", "total_energy_j")
 PASSED = "Gate passed"

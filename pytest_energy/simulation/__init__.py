@@ -1,6 +1,6 @@
 """A machine with NVIDIA GPUs that is only simulated, and whose true energy is therefore known.
 
-The C sources are in ``tests/nvml_sim/`` (inside a wheel: ``pytest_energy/nvml_sim/``). ``build``
+The C sources are in ``nvml_sim/``. ``build``
 compiles them, ``layout`` mirrors their shared memory, ``profiles`` describes cards, ``machine``
 puts them together.
 """

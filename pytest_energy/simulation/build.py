@@ -15,8 +15,7 @@ from pathlib import Path
 
 from pytest_energy.errors import EnergyError
 
-_PACKAGE = Path(__file__).parents[1]
-_SOURCE_FOLDERS = (_PACKAGE / "nvml_sim", _PACKAGE.parent / "tests" / "nvml_sim")
+SOURCES = Path(__file__).parent / "nvml_sim"
 _FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-s", "-Wl,-Bsymbolic")
 # -Bsymbolic: the clock and the library share a source, and must not share its functions
 _TARGETS = {
@@ -53,21 +52,12 @@ def build_libraries() -> Libraries:
     Raises:
         SimulationError: There is no C compiler, or it failed; the text says what to do.
     """
-    sources = _source_folder()
     compiler = _find_compiler()
-    folder = _cache_folder() / f"nvml-sim-{_digest(sources, compiler)}"
+    folder = _cache_folder() / f"nvml-sim-{_digest(compiler)}"
     for name, parts in _TARGETS.items():
         if not (folder / name).is_file():
-            _compile(compiler, [sources / part for part in parts], folder / name)
+            _compile(compiler, [SOURCES / part for part in parts], folder / name)
     return Libraries(folder)
-
-
-def _source_folder() -> Path:
-    for folder in _SOURCE_FOLDERS:
-        if (folder / "nvml.c").is_file():
-            return folder
-    searched = " and ".join(str(folder) for folder in _SOURCE_FOLDERS)
-    raise SimulationError(f"the simulated NVML has no sources: searched {searched}")
 
 
 def _find_compiler() -> tuple[str, ...]:
@@ -101,9 +91,9 @@ def _cache_folder() -> Path:
     return folder
 
 
-def _digest(sources: Path, compiler: tuple[str, ...]) -> str:
+def _digest(compiler: tuple[str, ...]) -> str:
     digest = hashlib.sha256(" ".join((*compiler, *_FLAGS)).encode())
-    for path in sorted(sources.glob("*.[ch]")):
+    for path in sorted(SOURCES.glob("*.[ch]")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final, Literal
 
-from pytest_energy.measurement import Result, Scalar
-from pytest_energy.statistics import no_loss
+from pytest_energy.model.measurement import Result, Scalar
+from pytest_energy.uncertainty.gum import no_loss
 
 Better = Literal["higher", "lower"]
 Where = Mapping[str, Scalar]

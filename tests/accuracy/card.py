@@ -22,11 +22,11 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 
-from pytest_energy.measurement import ReasonCode
+from pytest_energy.measuring.window import measure_round, synchronizer
 from pytest_energy.meters.base import Meter, MeterRequest
-from pytest_energy.meters.nvml import library
-from pytest_energy.meters.nvml.samples import read_power, read_ring
-from pytest_energy.meters.nvml.selection import Device, select_devices
+from pytest_energy.meters.nvml import driver as library
+from pytest_energy.meters.nvml.devices import Device, select_devices
+from pytest_energy.meters.nvml.power_sensor import read_power, read_ring
 from pytest_energy.meters.nvml.sensors import (
     ENERGY,
     POWER_AVERAGE,
@@ -36,7 +36,7 @@ from pytest_energy.meters.nvml.sensors import (
     take_fields,
 )
 from pytest_energy.meters.registry import open_meter
-from pytest_energy.window import measure_round, synchronizer
+from pytest_energy.model.measurement import ReasonCode
 
 Load = Callable[[float], None]
 """Loads the card for about so many seconds, and returns when it has done so."""

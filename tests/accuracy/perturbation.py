@@ -28,9 +28,9 @@ from typing import Protocol
 
 from rivals import PollingThread
 
+from pytest_energy.measuring.window import measure_round
 from pytest_energy.meters.base import MeterRequest
 from pytest_energy.meters.registry import open_meter
-from pytest_energy.window import measure_round
 
 PASS_S = 0.001
 LONG_PASSES = 10_000

@@ -18,10 +18,10 @@ from typing import Protocol
 
 import pynvml
 
+from pytest_energy.measuring.window import measure_round
 from pytest_energy.meters.base import Meter, MeterRequest
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import Machine
-from pytest_energy.window import measure_round
 
 POLL_S = 0.01
 OURS = "pytest-energy"

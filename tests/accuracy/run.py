@@ -23,10 +23,10 @@ from edges import IDLE, PASSES_S, RUNNING, Seen
 from rivals import OURS, RIVALS, Compared
 from windows import LOADS_S, ROUNDS, Observed, measure_sessions, profiles
 
-from pytest_energy.files import write_atomically
+from pytest_energy.model.files import write_atomically
+from pytest_energy.model.traces import encode, reduce_samples
 from pytest_energy.testing import PROFILES, SimulatedNvml
-from pytest_energy.traces import encode, reduce_samples
-from pytest_energy.uncertainty import summarize
+from pytest_energy.uncertainty.rounds import summarize
 
 HERE = Path(__file__).parent
 TARGET = HERE.parents[1] / "docs" / "accuracy.md"

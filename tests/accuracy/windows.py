@@ -19,17 +19,17 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pytest_energy.measurement import Round
-from pytest_energy.meters.nvml import library
+from pytest_energy.measuring.window import measure_round
+from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml.collector import RingCollector
-from pytest_energy.meters.nvml.counter import CounterSource
+from pytest_energy.meters.nvml.counter_source import CounterSource
+from pytest_energy.meters.nvml.devices import select_devices
 from pytest_energy.meters.nvml.meter import IDLE_S, Instruments, NvmlMeter
-from pytest_energy.meters.nvml.power import PowerSource
-from pytest_energy.meters.nvml.samples import power_sensor
-from pytest_energy.meters.nvml.selection import select_devices
+from pytest_energy.meters.nvml.power_sensor import power_sensor
+from pytest_energy.meters.nvml.power_source import PowerSource
 from pytest_energy.meters.nvml.sensors import counter_of
+from pytest_energy.model.measurement import Round
 from pytest_energy.testing import PROFILES, Machine, Profile, SimulatedNvml
-from pytest_energy.window import measure_round
 
 LOADS_S = (0.0, 0.001, 0.002, 0.02, 0.05, 0.1, 0.13, 0.2)
 """Periods of the loads that take turns, in seconds; 0: constant."""

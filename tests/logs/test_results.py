@@ -10,7 +10,7 @@ import pytest
 
 from pytest_energy.cli import main
 from pytest_energy.logs.results import rank_correlation
-from pytest_energy.measurement import (
+from pytest_energy.model.measurement import (
     Environment,
     Measurement,
     Outcome,

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters import codecarbon as estimate
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.codecarbon import CodeCarbonMeter, Processor
 from pytest_energy.meters.registry import open_meter
+from pytest_energy.model.measurement import ReasonCode
 
 PROCESSOR = Processor(model="Example 9000", tdp_w=100.0, sockets=1, threads=4)
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from pytest_energy.errors import UsageError
-from pytest_energy.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 from pytest_energy.meters import nvml as nvml_meter
-from pytest_energy.meters import rapl as rapl_meter
 from pytest_energy.meters import registry
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.combined import CombinedMeter
+from pytest_energy.meters.rapl import meter as rapl_meter
 from pytest_energy.meters.registry import open_meter
+from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 
 LOST = Reason(code=ReasonCode.DEVICE_LOST, message="gpu1 is lost")
 

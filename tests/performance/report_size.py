@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from report.examples import example_run, traced_run
 
-from pytest_energy.measurement import Run
-from pytest_energy.report.html import render_html
-from pytest_energy.traces import decode_columns
+from pytest_energy.model.measurement import Run
+from pytest_energy.model.traces import decode_columns
+from pytest_energy.report.html.render import render_html
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, CDPSession

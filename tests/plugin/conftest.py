@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 import scipy.special  # noqa: F401 - see Project.run
 
-import pytest_energy.report.html
-import pytest_energy.running  # noqa: F401
 from tests.plugin.scripted import install, script
 
 QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")

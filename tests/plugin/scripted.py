@@ -9,7 +9,7 @@ from typing import Any
 METER = '''
 import json, os, time
 from pathlib import Path
-from pytest_energy.measurement import Environment, MeterInfo, Reason, ReasonCode
+from pytest_energy.model.measurement import Environment, MeterInfo, Reason, ReasonCode
 from pytest_energy.meters.base import Edge, MeterUnavailableError, Reading
 
 SCRIPT = json.loads((Path(__file__).parent / "scripted.json").read_text())

@@ -2,8 +2,8 @@
 
 Run ``python -m tests.power.simulate``; it prints the table of ``docs/gate.md`` and, with
 ``--write``, puts it there. Every verdict comes from the gate's own functions
-(:mod:`pytest_energy.change`, :mod:`pytest_energy.adaptive`, :mod:`pytest_energy.verdict`); only
-joules are made up here.
+(:mod:`pytest_energy.uncertainty.change`, :mod:`pytest_energy.gate.schedule`,
+:mod:`pytest_energy.gate.verdict`); only joules are made up here.
 
 The model of a run: the joules of round ``j`` of visit ``i`` are the true ones, times ``1 + b_i``
 (between runs), times ``1 + e_ij`` (between rounds), times the error of a window that begins and
@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_energy.adaptive import ADAPTIVE, Schedule
-from pytest_energy.change import Estimate, learn_scatter, relative_change
-from pytest_energy.measurement import Outcome
-from pytest_energy.verdict import classify
+from pytest_energy.gate.schedule import ADAPTIVE, Schedule
+from pytest_energy.gate.verdict import classify
+from pytest_energy.model.measurement import Outcome
+from pytest_energy.uncertainty.change import Estimate, learn_scatter, relative_change
 
 SUITES = 2_000
 BENCHMARKS = 50
@@ -100,7 +100,7 @@ def estimates(joules: Joules) -> list[list[Estimate]]:
 
 
 def pooled(visits: Sequence[Estimate]) -> Estimate:
-    """The mean over visits, as :func:`pytest_energy.visits.pool` takes it."""
+    """The mean over visits, as :func:`pytest_energy.gate.pooling.pool` takes it."""
     count = len(visits)
     return Estimate(
         math.fsum(visit.value for visit in visits) / count,

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_energy.measurement import Run
+from pytest_energy.model.measurement import Run
 from pytest_energy.report.comparison import Reference
-from pytest_energy.report.html import render_html
+from pytest_energy.report.html.render import render_html
+
+from .handmade import make_result, make_run
+
+__all__ = ["make_result", "make_run"]
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

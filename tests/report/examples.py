@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_energy.measurement import (
+from pytest_energy.model.measurement import (
     Difference,
     Environment,
     MeterInfo,
@@ -26,7 +26,7 @@ from pytest_energy.measurement import (
     Trace,
     Verdict,
 )
-from pytest_energy.traces import encode, reduce_samples
+from pytest_energy.model.traces import encode, reduce_samples
 
 EPOCH_S = 1_790_000_000.0
 TOLERANCE = 0.05

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_energy.measurement import Run
-from pytest_energy.report.html import render_html
-from pytest_energy.traces import decode
+from pytest_energy.model.measurement import Run
+from pytest_energy.model.traces import decode
+from pytest_energy.report.html.render import render_html
 
 from .conftest import Shown
 from .examples import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pytest_energy.measurement import (
+from pytest_energy.model.measurement import (
     Difference,
     Environment,
     Facts,
@@ -20,18 +20,18 @@ from pytest_energy.measurement import (
     Result,
     Run,
 )
-from pytest_energy.report.charts.axes import fit
-from pytest_energy.report.charts.distributions import ENOUGH, build_distributions
-from pytest_energy.report.charts.forest import build_forests
-from pytest_energy.report.charts.history import build_history
-from pytest_energy.report.charts.power import Power, Unreadable, build_power
-from pytest_energy.report.charts.scatter import Scatter, build_scatters, pareto
-from pytest_energy.report.charts.sweeps import Sweep, build_sweeps
-from pytest_energy.report.html import render_html
+from pytest_energy.report.html.charts.axes import fit
+from pytest_energy.report.html.charts.distributions import ENOUGH, build_distributions
+from pytest_energy.report.html.charts.forest import build_forests
+from pytest_energy.report.html.charts.history import build_history
+from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
+from pytest_energy.report.html.charts.scatter import Scatter, build_scatters, pareto
+from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.html.machine import build_surroundings
+from pytest_energy.report.html.page import build_page
+from pytest_energy.report.html.render import render_html
+from pytest_energy.report.html.results_table import Row, build_table
 from pytest_energy.report.labels import short_names
-from pytest_energy.report.page import build_page
-from pytest_energy.report.results import Row, build_table
-from pytest_energy.report.surroundings import build_surroundings
 
 from .examples import (
     MODELS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.cli import main
-from pytest_energy.measurement import Environment, Outcome, Result, Run, save_run
+from pytest_energy.model.measurement import Environment, Outcome, Result, Run, save_run
 from pytest_energy.report.comparison import Reference, compare, headline_against, newest
 
 from .examples import ENVIRONMENT, MODELS, example_run, run_of, unmeasured_run

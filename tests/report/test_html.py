@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.cli import main
-from pytest_energy.measurement import Run, save_run
-from pytest_energy.report.html import render_html
-from pytest_energy.report.policy import inert_json
+from pytest_energy.model.measurement import Run, save_run
+from pytest_energy.report.html.content_security import inert_json
+from pytest_energy.report.html.render import render_html
 
 from .examples import (
     HOSTILE,

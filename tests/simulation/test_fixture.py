@@ -73,7 +73,7 @@ def test_without_a_compiler_a_test_fails_in_one_line(project, monkeypatch):
 
 def test_the_sources_compile_without_a_warning():
     """Also by the stricter of what compilers say."""
-    sources = sorted(map(str, build._source_folder().glob("*.c")))
+    sources = sorted(map(str, build.SOURCES.glob("*.c")))
     flags = ["-Werror", "-Wshadow", "-Wpointer-arith", "-Wwrite-strings", "-fsyntax-only"]
     command = ["cc", "-std=c11", "-Wall", "-Wextra", *flags, *sources]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.baseline import BaselineStore
-from pytest_energy.measurement import Environment, Measurement, Outcome, Quantity
-from pytest_energy.verdict import judge
+from pytest_energy.gate.baseline import BaselineStore
+from pytest_energy.gate.verdict import judge
+from pytest_energy.model.measurement import Environment, Measurement, Outcome, Quantity
 
 HERE = Environment(identity={"device": "none"}, context={})
 

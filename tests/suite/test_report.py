@@ -16,11 +16,11 @@ from benchmarks.rows import (
     training_rows,
 )
 from benchmarks.workbench import facts_shape, inference_batch, scheduled
-from pytest_energy.measurement import Kind, Quantity, Result, Verdict
-from pytest_energy.report.charts.scatter import grouping
-from pytest_energy.report.charts.sweeps import Sweep, build_sweeps
-from pytest_energy.report.results import Row as TableRow
-from pytest_energy.report.results import build_table
+from pytest_energy.model.measurement import Kind, Quantity, Result, Verdict
+from pytest_energy.report.html.charts.scatter import grouping
+from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.html.results_table import Row as TableRow
+from pytest_energy.report.html.results_table import build_table
 
 
 def results(scale: str) -> list[Result]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pytest_energy.carbon import VIDEO_METHOD
 from pytest_energy.cli import main
 from pytest_energy.errors import FileFormatError
-from pytest_energy.measurement import (
+from pytest_energy.model.measurement import (
     Environment,
     Kind,
     Outcome,

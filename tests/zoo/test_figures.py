@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.zoo.recipe import NotApplicableError
 from benchmarks.zoo.registry import find_models
-from pytest_energy.facts import model_facts
+from pytest_energy.measuring.model_facts import model_facts
 
 MODELS = find_models()
 

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.registry import find_models, find_techniques
-from pytest_energy.facts import model_facts
+from pytest_energy.measuring.model_facts import model_facts
 
 MODELS, TECHNIQUES = find_models(), find_techniques()
 PLACES = {"resnet50_cifar": (32, 100), "bisenet_resnet18": (512, 19)}

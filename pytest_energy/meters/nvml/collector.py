@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from pytest_energy.measurement import ReasonCode
-from pytest_energy.meters.companion import Companion, CompanionLostError
-from pytest_energy.meters.nvml.library import SensorError
-from pytest_energy.meters.nvml.samples import PowerSensor, Sample
-from pytest_energy.meters.nvml.selection import Device
+from pytest_energy.meters.helper_process import Companion, CompanionLostError
+from pytest_energy.meters.nvml.devices import Device
+from pytest_energy.meters.nvml.driver import SensorError
+from pytest_energy.meters.nvml.power_sensor import PowerSensor, Sample
+from pytest_energy.model.measurement import ReasonCode
 
 Samples = Mapping[str, Sequence[Sample]]
 """By channel, oldest first."""

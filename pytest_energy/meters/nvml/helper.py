@@ -1,7 +1,7 @@
 """The process that collects power samples beside the measured one: see ``collector``.
 
 Started as ``python -m pytest_energy.meters.nvml.helper PARENT '{"gpu0": "GPU-…"}'``. How it
-is asked and when it ends: see :mod:`pytest_energy.meters.companion`.
+is asked and when it ends: see :mod:`pytest_energy.meters.helper_process`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from contextlib import suppress
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
-from pytest_energy.meters.companion import Question, Questions
-from pytest_energy.meters.nvml import library
-from pytest_energy.meters.nvml.library import SensorError
-from pytest_energy.meters.nvml.samples import PowerSensor, Sample, power_sensor
+from pytest_energy.meters.helper_process import Question, Questions
+from pytest_energy.meters.nvml import driver as library
+from pytest_energy.meters.nvml.driver import SensorError
+from pytest_energy.meters.nvml.power_sensor import PowerSensor, Sample, power_sensor
 
 BEFORE_S = 1.0
 """Samples so much older than the beginning are handed over, too: they show the power before it."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
-from pytest_energy.measurement import Environment, Facts, Scalar
-from pytest_energy.meters.nvml.library import ask
-from pytest_energy.meters.nvml.selection import Device
+from pytest_energy.meters.nvml.devices import Device
+from pytest_energy.meters.nvml.driver import ask
 from pytest_energy.meters.nvml.sensors import Snapshot
+from pytest_energy.model.measurement import Environment, Facts, Scalar
 
 
 def describe(devices: Sequence[Device], snapshots: Sequence[Snapshot]) -> Environment:

@@ -9,28 +9,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pytest_energy.measurement import (
-    Environment,
-    MeterInfo,
-    Quantity,
-    Reason,
-    ReasonCode,
-    Scalar,
-    Trace,
-)
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
-from pytest_energy.meters.nvml import library, validity
+from pytest_energy.meters.nvml import driver as library
+from pytest_energy.meters.nvml import validity
+from pytest_energy.meters.nvml.capabilities import missing
 from pytest_energy.meters.nvml.collector import Collector, HelperCollector, Samples
-from pytest_energy.meters.nvml.counter import CounterSource, Joules, Opening, with_unseen
+from pytest_energy.meters.nvml.counter_source import CounterSource, Joules, Opening, with_unseen
+from pytest_energy.meters.nvml.devices import Device, select_devices
+from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.identity import describe
-from pytest_energy.meters.nvml.library import SensorError
-from pytest_energy.meters.nvml.missing import missing
 from pytest_energy.meters.nvml.phases import Phases
-from pytest_energy.meters.nvml.power import LONGEST_GAP_PERIODS, PowerSource, largest_miss
+from pytest_energy.meters.nvml.power_sensor import PowerSensor, power_sensor
+from pytest_energy.meters.nvml.power_source import LONGEST_GAP_PERIODS, PowerSource, largest_miss
 from pytest_energy.meters.nvml.processes import wait_until_alone
-from pytest_energy.meters.nvml.sampled import longest_gap_s, make_trace, sampled_energy
-from pytest_energy.meters.nvml.samples import PowerSensor, power_sensor
-from pytest_energy.meters.nvml.selection import Device, select_devices
+from pytest_energy.meters.nvml.sample_energy import longest_gap_s, make_trace, sampled_energy
 from pytest_energy.meters.nvml.sensors import (
     Fields,
     Snapshot,
@@ -39,7 +31,16 @@ from pytest_energy.meters.nvml.sensors import (
     take_fields,
     take_snapshot,
 )
-from pytest_energy.statistics import combine, standard_error
+from pytest_energy.model.measurement import (
+    Environment,
+    MeterInfo,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Scalar,
+    Trace,
+)
+from pytest_energy.uncertainty.gum import combine, standard_error
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
-from pytest_energy.measurement import ReasonCode
-from pytest_energy.meters.nvml.library import (
+from pytest_energy.meters.nvml.devices import Device
+from pytest_energy.meters.nvml.driver import (
     FieldValue,
     Handle,
     SensorError,
@@ -17,7 +17,7 @@ from pytest_energy.meters.nvml.library import (
     insist_on_field,
     read_fields,
 )
-from pytest_energy.meters.nvml.selection import Device
+from pytest_energy.model.measurement import ReasonCode
 
 ENERGY = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
 POWER_AVERAGE = pynvml.NVML_FI_DEV_POWER_AVERAGE

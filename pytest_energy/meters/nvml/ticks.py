@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pytest_energy.measurement import ReasonCode
-from pytest_energy.meters.nvml.library import SensorError
-from pytest_energy.statistics import combine, uniform
+from pytest_energy.meters.nvml.driver import SensorError
+from pytest_energy.model.measurement import ReasonCode
+from pytest_energy.uncertainty.gum import combine, uniform
 
 STUCK_S = 2.0
 """A counter that has not moved for so long is taken for broken: slower ones are not known."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pytest_energy.measurement import Reason, ReasonCode
-from pytest_energy.meters.nvml.library import FieldValue
+from pytest_energy.meters.nvml.driver import FieldValue
 from pytest_energy.meters.nvml.processes import others
 from pytest_energy.meters.nvml.sensors import Fields, Snapshot
+from pytest_energy.model.measurement import Reason, ReasonCode
 
 DEFAULTS: Mapping[ReasonCode, float] = {
     ReasonCode.CONTENDED: 0,

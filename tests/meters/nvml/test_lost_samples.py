@@ -13,12 +13,12 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from pytest_energy.measurement import ReasonCode
-from pytest_energy.meters import companion
+from pytest_energy.meters import helper_process as companion
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
 from pytest_energy.meters.registry import open_meter
+from pytest_energy.model.measurement import ReasonCode
+from pytest_energy.model.traces import decode
 from pytest_energy.testing import PROFILES, Profile, SimulatedNvml
-from pytest_energy.traces import decode
 
 COUNTED = replace(PROFILES["turing"], power_update_s=0.01, instant_window_s=0.01, sample_count=1000)
 SAMPLED = replace(PROFILES["pascal"], sample_count=1000)

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters.base import MeterRequest
 from pytest_energy.meters.registry import open_meter
-from pytest_energy.statistics import combine, expand
+from pytest_energy.model.measurement import ReasonCode
+from pytest_energy.model.traces import decode
 from pytest_energy.testing import SimulatedNvml
-from pytest_energy.traces import decode
+from pytest_energy.uncertainty.gum import combine, expand
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 

@@ -14,12 +14,12 @@ from dataclasses import replace
 import pynvml
 import pytest
 
-from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
 from pytest_energy.meters.nvml.sensors import POWER_AVERAGE, POWER_INSTANT, THROTTLES
 from pytest_energy.meters.registry import open_meter
-from pytest_energy.statistics import combine, expand
+from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import PROFILES, SimulatedNvml
+from pytest_energy.uncertainty.gum import combine, expand
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 WINDOW_S = 0.05

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pynvml
 import pytest
 
-from pytest_energy.measurement import ReasonCode
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.nvml.sensors import POWER_AVERAGE, POWER_INSTANT
 from pytest_energy.meters.registry import open_meter
+from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import SimulatedNvml
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)

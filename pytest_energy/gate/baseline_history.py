@@ -1,0 +1,68 @@
+"""How an accepted baseline moved over the commits of a git repository."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_energy.errors import EnergyError, FileFormatError
+from pytest_energy.gate.baseline import BASELINE_SCHEMA, Baseline
+from pytest_energy.model.measurement import Quantity, parse_json
+from pytest_energy.settings import ENERGY
+
+
+@dataclass(frozen=True)
+class Version:
+    """A baseline as one commit left it."""
+
+    commit: str
+    date: str
+    """Of the commit, ISO 8601."""
+    subject: str
+    energy: Quantity | None
+    """``None`` where that version of the file has no joules or cannot be read."""
+
+
+def versions(path: Path) -> list[Version]:
+    """The versions of a baseline file, oldest first.
+
+    Renames are not followed: baselines resemble one another, so that git takes a new one for a
+    copy of its neighbour. A file's name is its test's, whose history begins with it.
+
+    Raises:
+        EnergyError: git is missing, or the file does not lie in a git work tree.
+    """
+    log = _git(path.parent, "log", "--format=%H%x09%cs%x09%s", "--", path.name)
+    commits = [line.split("\t", 2) for line in log.splitlines()]
+    return [
+        Version(commit, date, subject, _energy_at(path, commit))
+        for commit, date, subject in reversed(commits)
+    ]
+
+
+def drift(found: Sequence[Version]) -> float | None:
+    """The relative change from the oldest version that has joules to the newest."""
+    known = [version.energy.value for version in found if version.energy]
+    return known[-1] / known[0] - 1 if len(known) > 1 and known[0] else None
+
+
+def _energy_at(path: Path, commit: str) -> Quantity | None:
+    try:
+        text = _git(path.parent, "show", f"{commit}:./{path.name}")
+        found = parse_json(text, Baseline, path, "a baseline", BASELINE_SCHEMA)
+    except (EnergyError, FileFormatError):  # deleted or moved there, or of an older schema
+        return None
+    return found.metrics.get(ENERGY)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EnergyError(f"cannot ask git for the history of baselines: {error}") from None
+    if done.returncode:
+        raise EnergyError(f"git {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout

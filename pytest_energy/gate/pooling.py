@@ -1,0 +1,105 @@
+"""Several visits to one benchmark, taken together."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pytest_energy.gate.baseline import freedom_of, standard_within
+from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode
+from pytest_energy.uncertainty.gum import combine, effective_degrees_of_freedom, expand
+
+VALID = ("measured", "estimated")
+Again = Literal["suspect", "recording"]
+"""Why a benchmark is visited again: to be decided, or for a baseline that knows its scatter."""
+
+
+@dataclass
+class Visits:
+    """The visits of a session, benchmark by benchmark."""
+
+    again: dict[str, Again] = field(default_factory=dict)
+    """Benchmarks of which a further visit is needed, and why."""
+    _series: dict[str, list[Measurement]] = field(default_factory=dict)
+
+    def add(self, measured: Measurement) -> list[Measurement]:
+        """All visits that belong together, this one last; it is no longer waited for.
+
+        A benchmark that nobody asked to visit again (a test that is repeated by other means)
+        begins anew, so that nothing is counted twice.
+        """
+        if measured.id not in self.again:
+            self._series[measured.id] = []
+        self.again.pop(measured.id, None)
+        self._series[measured.id].append(measured)
+        return list(self._series[measured.id])
+
+    def number(self, test_id: str) -> int:
+        """Which visit the next one is, from 1."""
+        return len(self._series[test_id]) + 1 if test_id in self.again else 1
+
+    def further(self) -> list[Measurement]:
+        """Every visit after a benchmark's first."""
+        return [visit for series in self._series.values() for visit in series[1:]]
+
+
+def pool(visits: Sequence[Measurement]) -> Measurement:
+    """One measurement of several visits: each counts alike, whatever its rounds.
+
+    Visits that gave no joules are left out where others did; their remarks are kept.
+
+    Args:
+        visits: In the order in which they were measured, at least one.
+    """
+    valid = [visit for visit in visits if visit.status in VALID] or [visits[-1]]
+    last = valid[-1]
+    names = [name for name in last.metrics if all(name in visit.metrics for visit in valid)]
+    return last.model_copy(
+        update={
+            "metrics": {name: _mean([visit.metrics[name] for visit in valid]) for name in names},
+            "rounds": [
+                measured.model_copy(update={"visit": number})
+                for number, visit in enumerate(valid, 1)
+                for measured in visit.rounds
+            ],
+            "trace": [trace for visit in valid for trace in visit.trace or ()] or None,
+            "reasons": _reasons(visits, last),
+        }
+    )
+
+
+def _reasons(visits: Sequence[Measurement], last: Measurement) -> list[Reason]:
+    """Each remark once; those of visits that were left out are fatal no more."""
+    told: dict[tuple[ReasonCode, str], Reason] = {}
+    for visit in visits:
+        counts = visit.status in VALID or visit is last
+        for reason in visit.reasons:
+            known = reason if counts else reason.model_copy(update={"fatal": False})
+            before = told.setdefault((reason.code, reason.message), known)
+            if known.fatal and not before.fatal:
+                told[reason.code, reason.message] = known
+    return list(told.values())
+
+
+def _mean(quantities: Sequence[Quantity]) -> Quantity:
+    last = quantities[-1]
+    if len(quantities) == 1 or last.exact:
+        return last
+    count = len(quantities)
+    terms = [(standard_within(quantity) / count, freedom_of(quantity)) for quantity in quantities]
+    gain = statistics.fmean(quantity.budget.get("gain", 0.0) for quantity in quantities)
+    standard, freedom = combine(term for term, _ in terms), effective_degrees_of_freedom(terms)
+    return Quantity(
+        value=statistics.fmean(quantity.value for quantity in quantities),
+        unit=last.unit,
+        uncertainty=combine((expand(standard, freedom), expand(gain))) or None,
+        degrees_of_freedom=None if freedom == float("inf") else freedom,
+        budget={
+            cause: combine(quantity.budget.get(cause, 0.0) for quantity in quantities) / count
+            for cause in last.budget
+            if cause != "gain"
+        }
+        | ({"gain": gain} if gain else {}),
+    )

@@ -1,0 +1,1 @@
+"""Run the work in windows and turn rounds into a measurement."""

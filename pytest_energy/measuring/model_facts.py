@@ -1,0 +1,144 @@
+"""Facts of a model that hold on any machine: parameters, MACs, FLOPs; and its peak memory.
+
+Operations are counted by :mod:`torch.utils.flop_counter`: convolutions, matrix products and
+attention, 2 FLOPs a multiply-add. What is element-wise (activations, normalisation, pooling,
+interpolation) counts as nothing, as in the papers that print such figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from pytest_energy.model.measurement import Quantity, Reason, ReasonCode
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def model_facts(
+    model: object, example_input: Any
+) -> tuple[dict[str, Quantity], tuple[Reason, ...]]:
+    """Count the parameters of ``model`` and the operations of one pass over ``example_input``.
+
+    The pass runs in evaluation mode, without gradients, not compiled. Modes and random generators
+    are afterwards as they were.
+
+    Args:
+        model: Called as ``model(example_input)``. What is not a ``torch.nn.Module`` has no facts.
+        example_input: One batch, on the device of the model, or ``None`` to count
+            parameters alone. The operations are those of the whole batch in this very shape.
+
+    Returns:
+        Exact quantities: ``params``, ``trainable_params`` (unit ``parameters``; a shared one
+        counts once), ``macs`` (``MAC``) and ``flops`` (``FLOP``, twice the MACs). What cannot be
+        counted is absent, and a reason that is not fatal says why; nothing is raised for what a
+        model does.
+    """
+    metrics: dict[str, Quantity] = {}
+    if not _is_module(model):
+        return metrics, ()
+    module = cast("nn.Module", getattr(model, "_orig_mod", model))  # what torch.compile wrapped
+    try:
+        _refuse_packed(module)
+        metrics |= _count_parameters(module)
+        if example_input is not None:
+            metrics |= _count_operations(module, example_input)
+    except Exception as error:  # a model is foreign code: whatever it raises is told, not lost
+        message = f"model facts not counted: {type(error).__name__}: {error}"
+        return metrics, (Reason(code=ReasonCode.NOTE, message=message, fatal=False),)
+    return metrics, ()
+
+
+def peak_memory_bytes(device: str) -> Quantity | None:
+    """Most bytes that tensors held on ``device`` at once since :func:`reset_peak_memory`.
+
+    Args:
+        device: A torch device such as ``cuda:0``.
+
+    Returns:
+        The peak, without the driver's context and the allocator's reserve; ``None`` on a device
+        whose allocator keeps no account, such as the CPU.
+    """
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return None
+    return Quantity(value=torch.cuda.max_memory_allocated(device), unit="B")
+
+
+def reset_peak_memory(device: str) -> None:
+    """Begin a new account for :func:`peak_memory_bytes`, on a device that keeps one."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _is_module(model: object) -> bool:
+    """Tell torch's modules by name, so that nothing imports torch for what is not one."""
+    names = {(kind.__module__, kind.__name__) for kind in type(model).__mro__}
+    return ("torch.nn.modules.module", "Module") in names
+
+
+def _refuse_packed(module: nn.Module) -> None:
+    """Refuse quantised layers: their weights are no parameters, their operators have no formula.
+
+    Raises:
+        TypeError: There is such a layer, so that every count would be too low.
+    """
+    for name, layer in module.named_modules():
+        if type(layer).__module__.startswith("torch.ao.nn."):
+            raise TypeError(f"{name} is quantised, which hides it; count the model before that")
+
+
+def _count_parameters(module: nn.Module) -> dict[str, Quantity]:
+    parameters = list(module.parameters())
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    return {
+        "params": _exact(_size(parameters), "parameters"),
+        "trainable_params": _exact(_size(trainable), "parameters"),
+    }
+
+
+def _count_operations(module: nn.Module, example_input: Any) -> dict[str, Quantity]:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with _undisturbed(module), FlopCounterMode(display=False) as counter:
+        module(example_input)
+    flops = counter.get_total_flops()
+    if not flops:
+        raise ValueError("no operator ran for which a FLOP formula is known")
+    return {"macs": _exact(flops / 2, "MAC"), "flops": _exact(flops, "FLOP")}
+
+
+@contextmanager
+def _undisturbed(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, no gradients, nothing compiled; everything is given back afterwards.
+
+    Not inference mode: a tensor that a model caches under it could never again be trained with.
+    """
+    import torch
+
+    modes = {layer: layer.training for layer in module.modules()}
+    devices = sorted({p.device.index for p in module.parameters() if p.device.type == "cuda"})
+    try:
+        with (
+            torch.no_grad(),
+            torch.random.fork_rng(devices=devices),
+            torch.compiler.set_stance("force_eager"),
+        ):
+            module.eval()
+            yield
+    finally:
+        for layer, training in modes.items():
+            layer.training = training
+
+
+def _size(parameters: Sequence[Tensor]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def _exact(value: float, unit: str) -> Quantity:
+    return Quantity(value=value, unit=unit, exact=True)

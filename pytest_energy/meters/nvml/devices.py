@@ -1,0 +1,281 @@
+"""Which devices are meant: all, those that CUDA shows, or those that the user names.
+
+Source: CUDA C++ Programming Guide, "CUDA Environment Variables"; MIG User Guide, "CUDA Device
+Enumeration".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
+
+from pytest_energy.errors import UsageError
+from pytest_energy.meters.base import MeterUnavailableError
+from pytest_energy.meters.nvml.driver import Handle, SensorError, ask, insist
+from pytest_energy.model.measurement import Reason, ReasonCode
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A GPU, or a MIG instance of one."""
+
+    handle: Handle
+    board: Handle
+    """The GPU itself, where this is a MIG instance; else the same as ``handle``."""
+    index: int
+    """The GPU's index in NVML's order (by PCI bus)."""
+    name: str
+    uuid: str
+    """``GPU-…`` or ``MIG-…``."""
+    place: tuple[int, int] | None = None
+    """GPU instance and compute instance, for a MIG instance."""
+    sliced: bool = False
+    """A GPU in MIG mode, on which CUDA sees only the instances."""
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A GPU that NVML counts, and that this process cannot use."""
+
+    index: int
+    """In NVML's order."""
+    reason: Reason
+
+    @property
+    def closed(self) -> bool:
+        """Whether this process may not open it, as in a container that was given other GPUs."""
+        return self.reason.code is ReasonCode.NO_PERMISSION
+
+
+@dataclass(frozen=True)
+class Found:
+    """The GPUs that NVML counts."""
+
+    candidates: tuple[Candidate, ...]
+    unusable: tuple[Unusable, ...]
+    """Their names and UUIDs are not known."""
+
+    def __str__(self) -> str:
+        shown = ", ".join(_label(candidate) for candidate in self.candidates) or "none"
+        return "; ".join(
+            [f"usable here: {shown}", *(card.reason.message for card in self.unusable)]
+        )
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that is measured."""
+
+    channel: str
+    """``gpu0``, ``gpu1``, … in the order in which the devices were named."""
+    candidate: Candidate
+
+    @property
+    def handle(self) -> Handle:
+        """What the bindings call it."""
+        return self.candidate.handle
+
+
+def select_devices(named: Sequence[str] | None) -> tuple[Device, ...]:
+    """The devices to measure; a GPU that cannot be used does not keep others from it.
+
+    Args:
+        named: As the user names them: NVML's indices, UUIDs or unique beginnings of UUIDs, MIG
+            names. ``None``: what CUDA shows to this process.
+
+    Raises:
+        MeterUnavailableError: There is none, or one named is lost or broken.
+        UsageError: One named does not exist, is closed to this user, or is named twice: its joules
+            would be added to themselves.
+    """
+    found = _find()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        chosen = [_named(name, found) for name in named]
+        _refuse_repeats(named, chosen)
+    elif visible is not None:
+        chosen = _visible(visible, found)
+    else:
+        chosen = _shown_by_default(found.candidates)
+    if not chosen:
+        raise _nothing_shown(visible, found)
+    return tuple(Device(f"gpu{i}", candidate) for i, candidate in enumerate(chosen))
+
+
+def _find() -> Found:
+    candidates: list[Candidate] = []
+    unusable: list[Unusable] = []
+    for index in range(insist(pynvml.nvmlDeviceGetCount) or 0):
+        try:
+            candidates += _card(index)
+        except SensorError as error:
+            why = error.reason.message.removeprefix("NVML: ")
+            message = f"GPU {index} cannot be used: {why}"
+            unusable.append(Unusable(index, Reason(code=error.reason.code, message=message)))
+    return Found(tuple(candidates), tuple(unusable))
+
+
+def _card(index: int) -> list[Candidate]:
+    """A GPU and its MIG instances.
+
+    Raises:
+        SensorError: It cannot be used. NVML counts also those that this user may not open.
+    """
+    handle = insist(pynvml.nvmlDeviceGetHandleByIndex, index)
+    if handle is None:
+        raise SensorError(
+            ReasonCode.NO_PERMISSION,
+            f"this user may not open it; give it access to /dev/nvidia{index}",
+        )
+    instances = _instances(handle, index)
+    return [_candidate(handle, handle, index, None, bool(instances)), *instances]
+
+
+def _instances(board: Handle, index: int) -> list[Candidate]:
+    mode = ask(pynvml.nvmlDeviceGetMigMode, board)
+    if not mode or mode[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
+        return []
+    found = []
+    for number in range(insist(pynvml.nvmlDeviceGetMaxMigDeviceCount, board) or 0):
+        handle = insist(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, board, number)
+        if handle is not None:
+            place = (
+                insist(pynvml.nvmlDeviceGetGpuInstanceId, handle) or 0,
+                insist(pynvml.nvmlDeviceGetComputeInstanceId, handle) or 0,
+            )
+            found.append(_candidate(handle, board, index, place, False))
+    return found
+
+
+def _candidate(
+    handle: Handle, board: Handle, index: int, place: tuple[int, int] | None, sliced: bool
+) -> Candidate:
+    name = insist(pynvml.nvmlDeviceGetName, handle) or insist(pynvml.nvmlDeviceGetName, board)
+    uuid = insist(pynvml.nvmlDeviceGetUUID, handle) or ""
+    return Candidate(handle, board, index, str(name or "unknown GPU"), uuid, place, sliced)
+
+
+def _shown_by_default(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Whole GPUs; where all are in MIG mode, the first instance, as CUDA has it."""
+    whole = [c for c in candidates if c.place is None and not c.sliced]
+    return whole or [c for c in candidates if c.place is not None][:1]
+
+
+def _visible(text: str, found: Found) -> list[Candidate]:
+    """What ``CUDA_VISIBLE_DEVICES`` shows: everything before the first name that is wrong."""
+    names = [name.strip() for name in text.split(",")]
+    if any(name.isdigit() for name in names):
+        _refuse_another_order(found.candidates)
+    chosen: list[Candidate] = []
+    for name in names:
+        matching = _shown(name, found)
+        if len(matching) != 1 or matching[0] in chosen:
+            break
+        chosen += matching
+    return chosen
+
+
+def _shown(name: str, found: Found) -> list[Candidate]:
+    """What one name in ``CUDA_VISIBLE_DEVICES`` may mean.
+
+    An index counts the GPUs that CUDA can open: those that this process may not open, hidden by
+    the cgroup of a container or a batch job, NVML counts and CUDA does not. Whether CUDA counts
+    one that is lost or broken is not published: an index from there on is refused, not guessed.
+
+    Raises:
+        MeterUnavailableError: There is a lost or broken GPU at the index or before it.
+    """
+    if not name.isdigit():
+        return _matching(name, found.candidates)
+    broken = {card.index: card.reason for card in found.unusable if not card.closed}
+    counted = sorted({candidate.index for candidate in found.candidates} | broken.keys())
+    up_to = counted[: int(name) + 1]
+    if reasons := [broken[index] for index in up_to if index in broken]:
+        raise MeterUnavailableError(
+            reasons[0].code,
+            f"NVML: CUDA_VISIBLE_DEVICES has the index {name}, and it is not known whether CUDA "
+            f"counts a GPU that cannot be used; name the GPUs by UUID ({found})",
+        )
+    return _matching(str(up_to[-1]), found.candidates) if int(name) < len(counted) else []
+
+
+def _refuse_another_order(candidates: Sequence[Candidate]) -> None:
+    """CUDA counts the fastest first, NVML by PCI bus: of unlike GPUs an index is ambiguous."""
+    models = {candidate.name for candidate in candidates if candidate.place is None}
+    if len(models) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
+        raise MeterUnavailableError(
+            ReasonCode.UNSUPPORTED,
+            f"NVML: CUDA_VISIBLE_DEVICES has indices, and the GPUs differ "
+            f"({', '.join(sorted(models))}), so that CUDA counts them in another order; "
+            "set CUDA_DEVICE_ORDER=PCI_BUS_ID or name the GPUs by UUID",
+        )
+
+
+def _named(name: str, found: Found) -> Candidate:
+    matching = _matching(name, found.candidates)
+    if len(matching) == 1:
+        return matching[0]
+    what = f"{len(matching)} devices begin with" if matching else "no usable device is called"
+    meant = [] if matching else _meant(name, found.unusable)
+    if any(not card.closed for card in meant):
+        raise MeterUnavailableError(_fault(meant), f"NVML: {what} {name!r}; {found}")
+    raise UsageError(f"--energy-devices={name}: {what} {name!r}; {found}")
+
+
+def _meant(name: str, unusable: Sequence[Unusable]) -> list[Unusable]:
+    """Those GPUs that a name may mean to which no other answers: a UUID may be that of any."""
+    if name.isdigit():
+        return [card for card in unusable if card.index == int(name)]
+    return list(unusable) if name.startswith(("GPU-", "MIG-")) else []
+
+
+def _fault(meant: Sequence[Unusable]) -> ReasonCode:
+    """Why the GPUs that may be meant cannot be used: one that is lost or broken comes first."""
+    codes = [card.reason.code for card in sorted(meant, key=lambda card: card.closed)]
+    return codes[0] if codes else ReasonCode.NO_METER
+
+
+def _refuse_repeats(named: Sequence[str], chosen: Sequence[Candidate]) -> None:
+    """A card has several names: its index, its UUID and the beginnings of that."""
+    for place, candidate in enumerate(chosen):
+        if candidate in chosen[:place]:
+            first = named[chosen.index(candidate)]
+            raise UsageError(
+                f"--energy-devices={','.join(named)}: {first!r} and {named[place]!r} are the same"
+                f" device, {_label(candidate)}; name it once"
+            )
+
+
+def _matching(name: str, candidates: Sequence[Candidate]) -> list[Candidate]:
+    if name.isdigit():
+        whole = [c for c in candidates if c.index == int(name) and c.place is None and not c.sliced]
+        return whole or [c for c in candidates if c.index == int(name) and c.place][:1]
+    if name.startswith("MIG-GPU-"):  # MIG-GPU-<uuid>/<gpu instance>/<compute instance>
+        return [c for c in candidates if c.place and _old_name(c, candidates) == name]
+    if not name.startswith(("GPU-", "MIG-")):
+        return []
+    return [c for c in candidates if c.uuid.startswith(name)]
+
+
+def _old_name(candidate: Candidate, candidates: Sequence[Candidate]) -> str | None:
+    boards = [c.uuid for c in candidates if c.index == candidate.index and c.place is None]
+    if candidate.place is None or not boards:
+        return None
+    return f"MIG-{boards[0]}/{candidate.place[0]}/{candidate.place[1]}"
+
+
+def _label(candidate: Candidate) -> str:
+    return f"{candidate.index} ({candidate.name}, {candidate.uuid})"
+
+
+def _nothing_shown(visible: str | None, found: Found) -> MeterUnavailableError:
+    if not found.candidates:
+        told = "; ".join(card.reason.message for card in found.unusable)
+        none = "the driver is there, but no GPU; check the power and seat of the card"
+        return MeterUnavailableError(_fault(found.unusable), f"NVML: {told or none}")
+    meant = _meant((visible or "").split(",")[0].strip(), found.unusable)
+    text = f"NVML: CUDA_VISIBLE_DEVICES={visible!r} shows no GPU; {found}"
+    return MeterUnavailableError(_fault(meant), text)

@@ -1,0 +1,194 @@
+"""NVML through its bindings: what is missing is ``None``, what fails is told with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
+
+from pytest_energy.meters.base import MeterUnavailableError
+from pytest_energy.model.measurement import Reason, ReasonCode
+
+Handle = Any
+"""A device as the bindings know it."""
+T = TypeVar("T")
+
+ABSENT = frozenset(
+    {
+        pynvml.NVML_ERROR_INVALID_ARGUMENT,
+        pynvml.NVML_ERROR_NOT_SUPPORTED,
+        pynvml.NVML_ERROR_NO_PERMISSION,
+        pynvml.NVML_ERROR_NOT_FOUND,
+        pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
+        pynvml.NVML_ERROR_NO_DATA,
+        pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH,
+        pynvml.NVML_ERROR_DEPRECATED,
+    }
+)
+"""Codes by which a driver says that it does not offer something, to anybody or to this user."""
+
+LOST = frozenset(
+    {
+        pynvml.NVML_ERROR_GPU_IS_LOST,
+        pynvml.NVML_ERROR_RESET_REQUIRED,
+        pynvml.NVML_ERROR_GPU_NOT_FOUND,
+    }
+)
+"""Codes by which a driver says that a device is gone until somebody resets it."""
+
+_REFUSALS = {
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
+        ReasonCode.NO_METER,
+        "libnvidia-ml.so.1 was not found; install the NVIDIA driver, or, in a container, start it "
+        "with its GPUs (docker run --gpus all)",
+    ),
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: (
+        ReasonCode.UNSUPPORTED,
+        "the driver's NVML is too old; install a driver of 2019 or later (418 or newer)",
+    ),
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
+        ReasonCode.NO_METER,
+        "the NVIDIA kernel driver is not loaded; load it (modprobe nvidia) and check nvidia-smi",
+    ),
+    pynvml.NVML_ERROR_NO_PERMISSION: (
+        ReasonCode.NO_PERMISSION,
+        "this user may not talk to the driver; give it access to /dev/nvidiactl and /dev/nvidia*",
+    ),
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+        ReasonCode.METER_FAILED,
+        "the library and the kernel driver are of different versions; reload the driver or reboot",
+    ),
+}
+
+
+class SensorError(Exception):
+    """A sensor did not answer, or not as a sensor may; carries the reason for the results."""
+
+    def __init__(self, code: ReasonCode, message: str) -> None:
+        super().__init__(message)
+        self.reason = Reason(code=code, message=message)
+
+
+@dataclass(frozen=True)
+class FieldValue:
+    """One field's answer."""
+
+    value: float
+    stamp_s: float
+    """The driver's time stamp, in seconds since the epoch; 0 where it gives none."""
+
+    def times(self, factor: float) -> FieldValue:
+        """The same answer in another unit."""
+        return FieldValue(self.value * factor, self.stamp_s)
+
+
+def start() -> None:
+    """Load the library and connect to the driver.
+
+    Raises:
+        MeterUnavailableError: Either failed; with the remedy.
+    """
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        code, remedy = _REFUSALS.get(
+            error.value, (ReasonCode.METER_FAILED, "check that nvidia-smi works for this user")
+        )
+        raise MeterUnavailableError(code, f"NVML: {error} ({error.value}): {remedy}") from None
+
+
+def stop() -> None:
+    """Disconnect from the driver; one that is gone already is left alone."""
+    try:
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        if error.value != pynvml.NVML_ERROR_UNINITIALIZED and error.value not in LOST:
+            raise SensorError(ReasonCode.METER_FAILED, f"NVML: shutdown: {error}") from None
+
+
+def ask(function: Callable[..., T], *arguments: Any) -> T | None:
+    """What ``function`` of the bindings answers, or ``None`` where the driver does not tell it.
+
+    Drivers fail in many ways where they do not offer something: that of WSL2 answers "Unknown
+    Error" to calls that it does not know.
+
+    Raises:
+        SensorError: The device is lost.
+    """
+    try:
+        return insist(function, *arguments)
+    except SensorError as error:
+        if error.reason.code is ReasonCode.DEVICE_LOST:
+            raise
+        return None
+
+
+def insist(function: Callable[..., T], *arguments: Any) -> T | None:
+    """The same of what a measurement stands on: ``None`` only where it is said to be absent.
+
+    Raises:
+        SensorError: The device is lost, or the call failed in another way.
+    """
+    try:
+        return function(*arguments)
+    except pynvml.NVMLError as error:
+        if error.value in ABSENT:
+            return None
+        raise failure(error.value, function.__name__) from None
+
+
+def failure(code: int, what: str) -> SensorError:
+    """The error for NVML's return ``code`` of a call or field."""
+    reason = ReasonCode.DEVICE_LOST if code in LOST else ReasonCode.METER_FAILED
+    return SensorError(reason, f"NVML: {what}: {pynvml.NVMLError(code)} ({code})")
+
+
+def read_fields(handle: Handle, fields: Iterable[int]) -> dict[int, FieldValue]:
+    """Read many fields in one call; those that the driver does not tell are left out.
+
+    Raises:
+        SensorError: The device is lost.
+    """
+    read = {}
+    for answer in ask(pynvml.nvmlDeviceGetFieldValues, handle, list(fields)) or ():
+        if answer.nvmlReturn == pynvml.NVML_SUCCESS:
+            read[answer.fieldId] = _field_value(answer)
+        elif answer.nvmlReturn in LOST:
+            raise failure(answer.nvmlReturn, f"field {answer.fieldId}")
+    return read
+
+
+def insist_on_field(handle: Handle, field: int) -> FieldValue | None:
+    """Read a field that a measurement stands on: ``None`` only where it is said to be absent.
+
+    Raises:
+        SensorError: The device is lost, or the call or the field failed in another way.
+    """
+    for answer in insist(pynvml.nvmlDeviceGetFieldValues, handle, [field]) or ():
+        if answer.nvmlReturn == pynvml.NVML_SUCCESS:
+            return _field_value(answer)
+        if answer.nvmlReturn not in ABSENT:
+            raise failure(answer.nvmlReturn, f"field {field}")
+    return None
+
+
+def _field_value(answer: Any) -> FieldValue:
+    return FieldValue(number(answer.value, answer.valueType), answer.timestamp * 1e-6)
+
+
+_MEMBERS = {
+    pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: "ullVal",
+    pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG: "sllVal",
+    pynvml.NVML_VALUE_TYPE_SIGNED_INT: "siVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: "usVal",
+}
+
+
+def number(value: Any, kind: int) -> float:
+    """The member of NVML's union of values that ``kind`` (``nvmlValueType_t``) names."""
+    return float(getattr(value, _MEMBERS[kind]))

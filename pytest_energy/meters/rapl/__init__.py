@@ -1,0 +1,1 @@
+"""CPU and DRAM energy by Linux's powercap interface (RAPL)."""

@@ -1,0 +1,1 @@
+"""The frozen data of a run, and the files that hold it."""

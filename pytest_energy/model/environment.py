@@ -1,0 +1,72 @@
+"""What this machine is: identity (must agree), context (may explain), and a name for its folder.
+
+A meter tells of the devices that it measures; this module adds the machine around them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pytest_energy.model.measurement import Environment, Facts
+
+PACKAGES = ("pytest-energy", "torch", "torchvision", "nvidia-ml-py", "codecarbon", "numpy")
+"""Distributions whose versions may explain a drift."""
+
+
+def describe(meter: Environment | None) -> Environment:
+    """The environment of a session.
+
+    Args:
+        meter: What the open meter says of its devices; ``None`` where nothing measures joules.
+    """
+    identity = dict(meter.identity) if meter else {"device": cpu_model()}
+    context = {**machine_context(), **(meter.context if meter else {})}
+    return Environment(identity=identity, context=context)
+
+
+def machine_context() -> Facts:
+    """Versions and hardware around the measured device; nothing that names the host."""
+    return {
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "cpu": cpu_model(),
+        "cpu_count": os.cpu_count(),
+        **{name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def cpu_model() -> str:
+    """The processor's name as Linux tells it, else the machine type."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text("utf-8", "replace") if info.exists() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else platform.machine() or "unknown"
+
+
+def slug(identity: Mapping[str, object]) -> str:
+    """A folder name for machines of one kind: ``nvidia-h200``, ``2x-nvidia-h200-mig-1g-18gb``.
+
+    It groups baselines for people; whether two machines may be compared is decided by the whole
+    identity, which each baseline keeps.
+    """
+    count = identity.get("device_count")
+    parts = [
+        "estimated" if identity.get("estimated") else "",
+        f"{count}x" if isinstance(count, int) and count > 1 else "",
+        str(identity.get("device") or "unknown"),
+        f"mig-{identity['mig_profile']}" if identity.get("mig_profile") else "",
+    ]
+    words = re.findall(r"[a-z0-9]+", " ".join(parts).lower())
+    return "-".join(words)[:100].strip("-") or "unknown"

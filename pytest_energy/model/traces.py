@@ -1,0 +1,263 @@
+"""Power against time: integrate samples, and reduce them without losing a joule.
+
+A power sensor's sample tells the mean power since the sample before it, so that a sample stands for
+the time up to it: the power is a staircase, and its integral is exact. Thinning such a trace loses
+joules. An :class:`Envelope` keeps for each bucket of samples its duration, its joules, and the
+lowest and highest power in it: joules, and so the mean power, of any range of buckets stay exact to
+a millijoule, and no peak is lost from a drawing.
+
+Layout of ``Trace.data``: base64 of a zlib stream (RFC 1950; ``DecompressionStream("deflate")`` in a
+browser) of, for n buckets:
+
+====== ========= ===========================================================
+offset type      content
+====== ========= ===========================================================
+0      uint32    n, the number of buckets
+4      uint32    u, the unit of the last two columns in milliwatts
+8      n of 4    duration of each bucket in microseconds
+8+4n   n of 4    energy of each bucket in millijoules
+8+8n   n of 2    lowest power in each bucket, in units of u, rounded down
+8+10n  n of 2    highest power in each bucket, in units of u, rounded up
+====== ========= ===========================================================
+
+All numbers are unsigned and little-endian. A column "n of k" is split into byte planes, which
+deflate better: first the lowest byte of each of its n numbers, then the second of each, and so on,
+k × n bytes in all. Number i of a column at offset o is the sum over j < k of
+``byte[o + j·n + i] × 256ʲ``.
+
+The first bucket begins at ``Trace.start``, each other one where the one before it ends. The mean
+power of a bucket in watts is energy / duration × 1000. Durations and energies are differences of
+rounded running sums, so that rounding does not add up. A bucket with more microseconds (71 minutes)
+or millijoules than a column holds is packed as several equal ones. u is a thousandth of the highest
+power.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_energy.model.measurement import Trace
+
+Floats = NDArray[np.float64]
+MOST_BUCKETS = 2000
+_HEADER = struct.Struct("<II")
+_UNITS = 1000
+_LARGEST = 2**32 - 2
+"""Of a column of 4 bytes: one less than it holds, for the rounding of sums."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A stretch of a trace."""
+
+    duration_s: float
+    energy_j: float
+    lowest_w: float
+    highest_w: float
+
+    @property
+    def mean_w(self) -> float:
+        """Time-weighted mean power; that of the peaks where the bucket has no duration."""
+        return self.energy_j / self.duration_s if self.duration_s > 0 else self.highest_w
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A reduced trace: buckets that follow one another without gaps."""
+
+    start: float
+    """Seconds since the epoch of the first bucket's beginning."""
+    buckets: tuple[Bucket, ...]
+
+    @property
+    def energy_j(self) -> float:
+        """Joules of the whole trace."""
+        return math.fsum(bucket.energy_j for bucket in self.buckets)
+
+
+def integrate(
+    times_s: Sequence[float], powers_w: Sequence[float], start_s: float, end_s: float
+) -> float:
+    """Joules between two moments by samples of power, each standing for the time up to it.
+
+    The last sample stands for the time after it, too.
+
+    Args:
+        times_s: When the samples were taken, increasing.
+        powers_w: What they say.
+        start_s: The beginning, on the samples' clock.
+        end_s: The end.
+
+    Raises:
+        ValueError: There is no sample.
+    """
+    steps = _steps(times_s, powers_w, start_s, end_s)
+    return math.fsum(duration_s * power_w for duration_s, power_w in steps)
+
+
+def reduce_samples(
+    times_s: Sequence[float],
+    powers_w: Sequence[float],
+    start_s: float,
+    end_s: float,
+    most_buckets: int = MOST_BUCKETS,
+) -> Envelope:
+    """The envelope of the samples between two moments; its joules are those of :func:`integrate`.
+
+    Args:
+        times_s: When the samples were taken, in seconds since the epoch, increasing.
+        powers_w: What they say.
+        start_s: The beginning, in seconds since the epoch.
+        end_s: The end.
+        most_buckets: At most so many buckets, of equally many samples each.
+
+    Raises:
+        ValueError: There is no sample.
+    """
+    steps = list(_steps(times_s, powers_w, start_s, end_s))
+    size = math.ceil(len(steps) / most_buckets)
+    starts = range(0, len(steps), max(1, size))
+    return Envelope(start_s, tuple(_bucket(steps[first : first + size]) for first in starts))
+
+
+def encode(envelope: Envelope, channel: str, source: str, samples: int) -> Trace:
+    """Pack an envelope for ``results.json``.
+
+    Args:
+        envelope: What to pack.
+        channel: Whose power it is.
+        source: Where the samples came from, for example ``driver-ring``.
+        samples: How many samples the envelope was made of.
+    """
+    buckets = [part for bucket in envelope.buckets for part in _packable(bucket)]
+    highest_mw = 1e3 * max((bucket.highest_w for bucket in buckets), default=0.0)
+    unit_mw = max(1, math.ceil(highest_mw / _UNITS))
+    content = (
+        _HEADER.pack(len(buckets), unit_mw)
+        + _planes(4, _differences([b.duration_s * 1e6 for b in buckets]))
+        + _planes(4, _differences([b.energy_j * 1e3 for b in buckets]))
+        + _planes(2, [math.floor(b.lowest_w * 1e3 / unit_mw) for b in buckets])
+        + _planes(2, [math.ceil(b.highest_w * 1e3 / unit_mw) for b in buckets])
+    )
+    return Trace(
+        channel=channel,
+        source=source,
+        start=envelope.start,
+        samples=samples,
+        buckets=len(buckets),
+        data=base64.b64encode(zlib.compress(content, 9)).decode("ascii"),
+    )
+
+
+def decode(trace: Trace) -> Envelope:
+    """Unpack what :func:`encode` packed.
+
+    Raises:
+        ValueError: The data are not of that layout.
+    """
+    found = decode_columns(trace)
+    columns = (found.duration_s, found.energy_j, found.lowest_w, found.highest_w)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return Envelope(trace.start, tuple(Bucket(*row) for row in rows))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """An envelope as arrays, one value a bucket: for drawing and summing many at once."""
+
+    duration_s: Floats
+    energy_j: Floats
+    lowest_w: Floats
+    highest_w: Floats
+
+
+def decode_columns(trace: Trace) -> Columns:
+    """Unpack what :func:`encode` packed, without making a value of each bucket.
+
+    Raises:
+        ValueError: The data are not of that layout.
+    """
+    try:
+        content = zlib.decompress(base64.b64decode(trace.data, validate=True))
+        count, unit_mw = _HEADER.unpack_from(content)
+    except (binascii.Error, zlib.error, struct.error) as error:
+        raise ValueError(f"trace of {trace.channel}: not a packed envelope: {error}") from None
+    if len(content) != _HEADER.size + 12 * count:
+        raise ValueError(f"trace of {trace.channel}: {len(content)} bytes for {count} buckets")
+    planes = np.frombuffer(content, np.uint8, offset=_HEADER.size).reshape(12, count)
+    unit_w = unit_mw * 1e-3
+    return Columns(
+        duration_s=_numbers(planes[0:4]) * 1e-6,
+        energy_j=_numbers(planes[4:8]) * 1e-3,
+        lowest_w=_numbers(planes[8:10]) * unit_w,
+        highest_w=_numbers(planes[10:12]) * unit_w,
+    )
+
+
+def _numbers(planes: NDArray[np.uint8]) -> Floats:
+    """The numbers of a column from its byte planes, lowest bytes first."""
+    weights = 256.0 ** np.arange(len(planes))
+    numbers: Floats = weights @ planes
+    return numbers
+
+
+Step = tuple[float, float]
+"""A duration in seconds, and the power in watts that holds for it."""
+
+
+def _steps(
+    times_s: Sequence[float], powers_w: Sequence[float], start_s: float, end_s: float
+) -> Iterator[Step]:
+    if not times_s:
+        raise ValueError("a trace needs at least one sample")
+    done_s = start_s
+    for time_s, power_w in zip(times_s, powers_w, strict=True):
+        until_s = min(time_s, end_s)
+        if until_s > done_s:
+            yield until_s - done_s, power_w
+            done_s = until_s
+    if end_s > done_s:
+        yield end_s - done_s, powers_w[-1]
+
+
+def _bucket(steps: Sequence[Step]) -> Bucket:
+    return Bucket(
+        duration_s=math.fsum(duration_s for duration_s, _ in steps),
+        energy_j=math.fsum(duration_s * power_w for duration_s, power_w in steps),
+        lowest_w=min(power_w for _, power_w in steps),
+        highest_w=max(power_w for _, power_w in steps),
+    )
+
+
+def _packable(bucket: Bucket) -> list[Bucket]:
+    """The bucket in as many equal parts as it takes for their numbers to fit in."""
+    largest = max(bucket.duration_s * 1e6, bucket.energy_j * 1e3)
+    count = max(1, math.ceil(largest / _LARGEST))
+    duration_s, energy_j = bucket.duration_s / count, bucket.energy_j / count
+    return [replace(bucket, duration_s=duration_s, energy_j=energy_j)] * count
+
+
+def _differences(values: Sequence[float]) -> list[int]:
+    """Whole numbers whose sums are the rounded sums of ``values``."""
+    sums = [0, *(round(total) for total in accumulate(values))]
+    return [later - earlier for earlier, later in pairwise(sums)]
+
+
+def _planes(width: int, numbers: Sequence[int]) -> bytes:
+    """A column of unsigned numbers of ``width`` bytes, lowest bytes first.
+
+    Raises:
+        OverflowError: A number does not fit.
+    """
+    rows = [number.to_bytes(width, "little") for number in numbers]
+    return b"".join(bytes(row[plane] for row in rows) for plane in range(width))

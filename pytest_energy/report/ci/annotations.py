@@ -1,0 +1,66 @@
+"""GitHub annotations: workflow commands that mark the test's file and line.
+
+A step shows at most ten annotations of a kind, so only the worst get one; the last place tells how
+many are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from pytest_energy.model.measurement import Outcome, Result, Run
+from pytest_energy.report.sentences import remarks, sentence, severity
+from pytest_energy.report.summary import JOULELESS
+
+MOST = 10
+"""Annotations of a kind that GitHub shows a step."""
+WARNED = JOULELESS | {Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.INCOMPARABLE}
+"""Outcomes worth a warning where they do not fail the test."""
+
+
+def render_annotations(run: Run, folder: str = "") -> list[str]:
+    """Workflow commands for standard output, each a line of its own.
+
+    Args:
+        run: What happened.
+        folder: The tests' root folder, seen from the root of the repository.
+    """
+    failed = [result for result in run.benchmarks if result.verdict.fails]
+    warned = [
+        result
+        for result in run.benchmarks
+        if result.verdict.outcome in WARNED and not result.verdict.fails
+    ]
+    return _commands("error", failed, folder) + _commands("warning", warned, folder)
+
+
+def _commands(kind: str, results: Sequence[Result], folder: str) -> list[str]:
+    ordered = sorted(results, key=severity, reverse=True)
+    shown = ordered if len(ordered) <= MOST else ordered[: MOST - 1]
+    commands = [_command(kind, result, folder) for result in shown]
+    left_out = len(ordered) - len(shown)
+    if left_out:
+        text = f"{left_out} more benchmarks are in the job summary and in the report"
+        commands.append(f"::{kind} title={_property('energy')}::{_data(text)}")
+    return commands
+
+
+def _command(kind: str, result: Result, folder: str) -> str:
+    properties = {"title": f"energy {result.verdict.outcome}: {result.id}"}
+    if result.file is not None:
+        properties = {"file": str(PurePosixPath(folder, result.file)), **properties}
+        if result.line is not None:
+            properties["line"] = str(result.line)
+    told = ",".join(f"{name}={_property(text)}" for name, text in properties.items())
+    return f"::{kind} {told}::{_data(chr(10).join([sentence(result), *remarks(result)]))}"
+
+
+def _data(text: str) -> str:
+    """Escape a message, as GitHub's own toolkit does."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """Escape the value of a property, in which ``:`` and ``,`` have a meaning too."""
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,42 @@
+"""A run as a GitLab code quality report: a mark at the test's line in the merge request.
+
+Declared in a job as ``artifacts: reports: codequality``; a list of objects with ``description``,
+``check_name``, ``fingerprint``, ``severity`` and ``location``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import PurePosixPath
+from typing import Any
+
+from pytest_energy.model.measurement import Result, Run
+from pytest_energy.report.ci.annotations import WARNED
+from pytest_energy.report.sentences import sentence
+
+
+def render_code_quality(run: Run, folder: str = "") -> str:
+    """JSON with one entry for each benchmark that fails or is worth a warning.
+
+    Args:
+        run: What happened; a result whose file is not known has no place to be shown at.
+        folder: The tests' root folder, seen from the root of the repository.
+    """
+    entries = [
+        _entry(result, PurePosixPath(folder, result.file))
+        for result in run.benchmarks
+        if result.file and (result.verdict.fails or result.verdict.outcome in WARNED)
+    ]
+    return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
+
+
+def _entry(result: Result, path: PurePosixPath) -> dict[str, Any]:
+    outcome = result.verdict.outcome.value
+    return {
+        "description": f"{result.id}: {sentence(result)}",
+        "check_name": f"energy-{outcome}",
+        "fingerprint": hashlib.sha256(f"{result.id} {outcome}".encode()).hexdigest(),
+        "severity": "major" if result.verdict.fails else "info",
+        "location": {"path": str(path), "lines": {"begin": result.line or 1}},
+    }

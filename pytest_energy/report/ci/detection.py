@@ -1,0 +1,59 @@
+"""CI systems: which one this is, and what a run leaves for it beside its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_energy.model.measurement import Run
+from pytest_energy.settings import Settings
+
+
+def for_this_ci(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings with what the CI system wants by default; what was asked for stays.
+
+    Args:
+        settings: As given.
+        environ: The environment of the process.
+    """
+    annotations = settings.annotations
+    if annotations == "auto":
+        annotations = "on" if environ.get("GITHUB_ACTIONS") == "true" else "off"
+    settings = replace(settings, annotations=annotations)
+    if environ.get("GITLAB_CI") != "true":
+        return settings
+    folder = settings.json.parent
+    return replace(
+        settings,
+        code_quality=settings.code_quality or folder / "gl-code-quality-report.json",
+        openmetrics=settings.openmetrics or folder / "metrics.txt",
+    )
+
+
+def add_job_summary(run: Run, environ: Mapping[str, str]) -> list[str]:
+    """Add the run to GitHub's job summary, where there is one, within what is left of its limit.
+
+    Returns:
+        A line where that could not be done.
+    """
+    from pytest_energy.report.text.markdown import STEP_SUMMARY_BYTES, render_markdown
+
+    if not environ.get("GITHUB_STEP_SUMMARY"):
+        return []
+    path = Path(environ["GITHUB_STEP_SUMMARY"])
+    try:
+        taken = path.stat().st_size if path.exists() else 0
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(render_markdown(run, STEP_SUMMARY_BYTES - taken - 1) + "\n")
+    except OSError as error:
+        return [f"could not add to GITHUB_STEP_SUMMARY={path}: {error.strerror or error}"]
+    return []
+
+
+def repository_folder(root: Path, environ: Mapping[str, str]) -> str:
+    """The tests' root folder, seen from the root of the CI system's checkout."""
+    checkout = environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR")
+    if not checkout or not root.resolve().is_relative_to(Path(checkout).resolve()):
+        return ""
+    return root.resolve().relative_to(Path(checkout).resolve()).as_posix()

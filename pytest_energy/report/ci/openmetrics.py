@@ -1,0 +1,139 @@
+"""A run as OpenMetrics text: for Prometheus, and for GitLab's metrics reports.
+
+Source: OpenMetrics 1.0.0, sections "Text format" and "Overall structure". A family that has no
+sample is left out, and so is every figure that was not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pytest_energy.model.measurement import Outcome, Result, Run
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A metric family; its unit, where it has one, ends its name, as the format demands."""
+
+    name: str
+    help: str
+    unit: str = ""
+    type: str = "gauge"
+
+    @property
+    def full_name(self) -> str:
+        """With prefix and unit."""
+        return "_".join(part for part in ("pytest_energy", self.name, self.unit) if part)
+
+
+FAMILIES = {
+    "energy_j": Family("energy", "Energy a pass, epoch or call, as kind says.", "joules"),
+    "net_energy_j": Family("net_energy", "Energy less the idle energy.", "joules"),
+    "total_energy_j": Family("total_energy", "Energy of the full training schedule.", "joules"),
+    "latency_s": Family("latency", "Time a pass, epoch or call, as kind says.", "seconds"),
+    "throughput_hz": Family("throughput", "Passes, epochs or calls a second.", "hertz"),
+    "power_w": Family("power", "Mean power.", "watts"),
+    "params": Family("params", "Parameters of the model."),
+    "trainable_params": Family("trainable_params", "Trainable parameters of the model."),
+    "macs": Family("macs", "Multiply-accumulate operations a pass."),
+    "flops": Family("flops", "Floating-point operations a pass, 2 a multiply-accumulate."),
+    "peak_memory_bytes": Family("peak_memory", "Peak memory.", "bytes"),
+    "co2_g": Family("co2", "Emissions of carbon dioxide equivalent.", "grams"),
+    "accuracy": Family("accuracy", "Accuracy of the model.", "ratio"),
+}
+"""The metrics with a family of their own."""
+OTHER = Family("metric", "Metrics recorded by tests; the labels say which, and its unit.")
+OUTCOME = Family("outcome", "What the gate says of a benchmark.", type="stateset")
+CHANGE = Family("change", "Relative change against the baseline, 0.05 is +5 %.", "ratio")
+RUN_ENERGY = Family("run_energy", "Energy that the session itself spent.", "joules")
+RUN_DURATION = Family("run_duration", "Duration of the session.", "seconds")
+MACHINE = Family("machine", "What makes joules comparable: the machine's identity.", type="info")
+
+
+def render_openmetrics(run: Run) -> str:
+    """The whole exposition, ``# EOF`` included."""
+    families = [*_of_run(run), *_of_metrics(run), *_of_verdicts(run)]
+    return "".join(f"{line}\n" for family in families for line in family) + "# EOF\n"
+
+
+def _of_run(run: Run) -> Iterator[list[str]]:
+    identity = run.environment.identity
+    yield _family(
+        MACHINE,
+        [_sample(MACHINE, {"fact": fact, "value": str(identity[fact])}, 1) for fact in identity],
+    )
+    if run.run.energy_j is not None:
+        yield _family(RUN_ENERGY, [_sample(RUN_ENERGY, {}, run.run.energy_j)])
+    yield _family(RUN_DURATION, [_sample(RUN_DURATION, {}, run.run.duration_s)])
+
+
+def _of_metrics(run: Run) -> Iterator[list[str]]:
+    for metric, family in FAMILIES.items():
+        holders = [result for result in run.benchmarks if metric in result.metrics]
+        yield _family(
+            family,
+            [_sample(family, _labels(one), one.metrics[metric].value) for one in holders],
+        )
+        half_width = f"95 % half-width: {family.help}"
+        uncertain = Family(f"{family.name}_uncertainty", half_width, family.unit)
+        known = [(one, one.metrics[metric].uncertainty) for one in holders]
+        yield _family(
+            uncertain,
+            [_sample(uncertain, _labels(one), value) for one, value in known if value is not None],
+        )
+    yield _family(OTHER, list(_recorded(run)))
+
+
+def _recorded(run: Run) -> Iterator[str]:
+    for result in run.benchmarks:
+        for metric, quantity in result.metrics.items():
+            if metric not in FAMILIES:
+                labels = {**_labels(result), "metric": metric, "unit": quantity.unit}
+                yield _sample(OTHER, labels, quantity.value)
+
+
+def _of_verdicts(run: Run) -> Iterator[list[str]]:
+    changes = [
+        _sample(CHANGE, {**_labels(result), "metric": metric.metric}, metric.change)
+        for result in run.benchmarks
+        for metric in result.verdict.metrics
+        if metric.change is not None
+    ]
+    yield _family(CHANGE, changes)
+    states = [
+        _sample(OUTCOME, {**_labels(result), OUTCOME.full_name: outcome}, result_has)
+        for result in run.benchmarks
+        for outcome in Outcome
+        for result_has in [int(result.verdict.outcome is outcome)]
+    ]
+    yield _family(OUTCOME, states)
+
+
+def _labels(result: Result) -> dict[str, str]:
+    return {"benchmark": result.id, "kind": result.kind}
+
+
+def _family(family: Family, samples: list[str]) -> list[str]:
+    if not samples:
+        return []
+    name = family.full_name
+    unit = [f"# UNIT {name} {family.unit}"] if family.unit else []
+    return [
+        f"# TYPE {name} {family.type}",
+        *unit,
+        f"# HELP {name} {_escape(family.help)}",
+        *samples,
+    ]
+
+
+def _sample(family: Family, labels: Labels, value: float) -> str:
+    name = family.full_name + ("_info" if family.type == "info" else "")
+    pairs = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
+    return f"{name}{{{pairs}}} {value!r}" if pairs else f"{name} {value!r}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

@@ -1,0 +1,132 @@
+"""Axes: from values to pixels, with ticks at round numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pytest_energy.model.traces import Floats
+from pytest_energy.report.numbers import tick
+
+_STEPS = (1, 2, 5, 10)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis."""
+
+    value: float
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear or logarithmic axis from ``begin`` to ``end`` pixels."""
+
+    low: float
+    high: float
+    begin: float
+    end: float
+    log: bool = False
+    name: str = ""
+    write: Callable[[float], str] = tick
+    about: int = 6
+    """About so many ticks."""
+
+    def at(self, value: float) -> float:
+        """The pixel of ``value``, which may lie outside."""
+        low, high = self._ends
+        share = ((math.log10(value) if self.log else value) - low) / (high - low)
+        return self.begin + share * (self.end - self.begin)
+
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        ends = (self.low, self.high)
+        return (math.log10(ends[0]), math.log10(ends[1])) if self.log else ends
+
+    def clipped(self, value: float) -> float:
+        """The pixel of ``value``, or the end of the axis that it lies beyond."""
+        return self.at(min(max(value, self.low), self.high))
+
+    @cached_property
+    def ticks(self) -> list[Tick]:
+        """Ticks at round numbers, or the powers of ten."""
+        values = (
+            _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high, self.about)
+        )
+        return [Tick(value, self.at(value), self.write(value)) for value in values]
+
+
+def fit(
+    values: Iterable[float],
+    begin: float,
+    end: float,
+    *,
+    log: bool = False,
+    zero: bool = False,
+    name: str = "",
+    about: int = 6,
+    write: Callable[[float], str] = tick,
+) -> Axis:
+    """An axis that holds all ``values`` with a little room.
+
+    Args:
+        values: What it must hold; positive ones for a logarithmic axis.
+        begin: Pixel of its low end.
+        end: Pixel of its high end.
+        log: Whether it is logarithmic.
+        zero: Whether a linear axis begins at zero, for lengths and areas that are compared.
+        name: What it is called.
+        about: About so many ticks.
+        write: How a number stands at the axis.
+    """
+    known = list(values) or [1.0]
+    low, high = min(known), max(known)
+    if log:
+        room = max((high / low) ** 0.06, 1.15)
+        return Axis(low / room, high * room, begin, end, log, name, write, about)
+    room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+    floor = 0.0 if zero and low >= 0 else low - room
+    return Axis(floor, high + room, begin, end, log, name, write, about)
+
+
+def _ticks(low: float, high: float, about: int = 6) -> list[float]:
+    rough = (high - low) / about
+    magnitude = 10.0 ** math.floor(math.log10(rough))
+    step = next(one * magnitude for one in _STEPS if one * magnitude >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1,), (1, 3), (1, 2, 5)):
+        found = [f * 10.0**d for d in decades for f in factors if low <= f * 10.0**d <= high]
+        if len(found) >= 4:
+            return found[:: 1 + len(found) // 9]
+    return found if len(found) >= 2 else _ticks(low, high)
+
+
+def path(
+    points: Sequence[tuple[float, float]] | Floats, *, closed: bool = False, places: int = 1
+) -> str:
+    """SVG path data through ``points``, to ``places`` decimals of a pixel.
+
+    The first point is absolute and the others are steps, which take half the characters; each step
+    leads between rounded points, so that roundings do not add up.
+    """
+    unit = 10**places
+    whole = np.rint(np.asarray(points) * unit).astype(int)
+    steps = np.diff(whole, axis=0, prepend=0).ravel().tolist()
+    texts = [f"{step / unit:g}" for step in steps] if places else [str(step) for step in steps]
+    return f"m{' '.join(texts).replace(' -', '-')}{'z' if closed else ''}"
+
+
+def steps(levels: Iterable[tuple[float, float, float]]) -> str:
+    """SVG path data of level stretches: beginning, end and height of each, in whole pixels."""
+    return "".join(f"M{begin:.0f} {at:.0f}H{end:.0f}" for begin, end, at in levels)

@@ -1,0 +1,198 @@
+"""How rounds scatter: violin and box from ten rounds on, plain dots below.
+
+Three dots make no density: a violin of them would be an invention.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pytest_energy.model.measurement import Result
+from pytest_energy.report.html.charts.axes import Axis, fit, path
+from pytest_energy.report.html.charts.marks import Mark, marks
+from pytest_energy.report.html.results_table import Row
+from pytest_energy.report.numbers import MINUS
+
+ENOUGH = 10
+"""Values from which on a density is drawn."""
+WIDTH, MARGIN, STRIP = 280, 14, 26
+GROUP_WIDTH, GROUP_HEIGHT, GROUP_LEFT, GROUP_BOTTOM, GROUP_TOP = 92, 280, 62, 40, 14
+MOST_GROUPS = 12
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Values of one group along an axis."""
+
+    dots: tuple[float, ...]
+    """Pixels of single values; empty where a density is drawn."""
+    violin: str
+    """SVG path data; empty for too few values."""
+    box: tuple[float, float, float] | None
+    """Pixels of the quartiles: first, median, third."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One benchmark's rounds around their own mean."""
+
+    row: Row
+    shape: Shape
+    count: int
+    spread: float
+    """Standard deviation over mean."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rounds of all benchmarks that share a fact, such as the model."""
+
+    mark: Mark
+    centre: float
+    shape: Shape
+    count: int
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Groups beside one another."""
+
+    fact: str
+    kind: str
+    """Joules a pass and joules an epoch do not mix: groups are of one kind of benchmark."""
+    axis: Axis
+    groups: tuple[Group, ...]
+    left_out: int
+    """Groups beyond :data:`MOST_GROUPS`, those of the fewest rounds."""
+
+    @property
+    def width(self) -> float:
+        """Pixels that all groups take."""
+        return GROUP_LEFT + GROUP_WIDTH * len(self.groups) + MARGIN
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """All of them."""
+
+    axis: Axis
+    strips: tuple[Strip, ...]
+    grouped: tuple[Grouped, ...]
+
+
+def build_distributions(rows: Sequence[Row]) -> Distributions | None:
+    """Distributions of the rounds, or ``None`` where no benchmark has two rounds."""
+    known = [(row, found) for row in rows if len(found := energies(row.result)) >= 2]
+    if not known:
+        return None
+    relative = [_around_mean(found) for _, found in known]
+    reach = max(0.001, *(abs(one) for found in relative for one in found)) * 1.1
+    axis = Axis(-reach, reach, MARGIN, WIDTH - MARGIN, write=_per_cent)
+    strips = tuple(
+        Strip(row, shape(found, axis, STRIP / 2, STRIP / 2 - 2), len(found), _spread(found))
+        for (row, _), found in zip(known, relative, strict=True)
+    )
+    facts = ("model", "technique", "dataset", "data", "batch_size")
+    kinds = _by_kind(known).items()
+    grouped = (_grouped(fact, *kind, of_kind) for fact in facts for kind, of_kind in kinds)
+    return Distributions(axis, strips, tuple(one for one in grouped if one))
+
+
+def _around_mean(found: Sequence[float]) -> list[float]:
+    mean = statistics.fmean(found)
+    return [one / mean - 1 for one in found]
+
+
+def _spread(relative: Sequence[float]) -> float:
+    """Standard deviation; the statistics module's is exact and fifty times slower."""
+    return float(np.std(relative, ddof=1))
+
+
+def energies(result: Result) -> list[float]:
+    """Joules a pass of each round that has them; none of a measurement that is invalid."""
+    if result.energy is None:
+        return []
+    return [one.energy_j / one.passes for one in result.rounds if one.energy_j and one.passes]
+
+
+def _per_cent(fraction: float) -> str:
+    return f"{fraction * 100:+.2g} %".replace("-", MINUS) if fraction else "0"
+
+
+Known = Sequence[tuple[Row, list[float]]]
+
+
+def _by_kind(known: Known) -> dict[tuple[str, str], Known]:
+    """Rows and their rounds by kind of benchmark and unit."""
+    found: dict[tuple[str, str], list[tuple[Row, list[float]]]] = {}
+    for row, rounds in known:
+        assert row.result.energy is not None
+        found.setdefault((row.result.kind, row.result.energy.unit), []).append((row, rounds))
+    return dict(found)
+
+
+def _grouped(fact: str, kind: str, unit: str, known: Known) -> Grouped | None:
+    """The groups of most rounds by ``fact``; ``None`` where it tells fewer than two apart."""
+    told: dict[str, list[float]] = {}
+    for row, found in known:
+        if fact in row.result.workload:
+            told.setdefault(str(row.result.workload[fact]), []).extend(found)
+    if len(told) < 2:
+        return None
+    largest = sorted(told, key=lambda name: -len(told[name]))[:MOST_GROUPS]
+    pools = {name: pool for name, pool in told.items() if name in largest}
+    values = [value for pool in pools.values() for value in pool]
+    log = min(values) > 0 and max(values) > 20 * min(values)
+    name = f"Energy ({unit})"
+    axis = fit(values, GROUP_HEIGHT - GROUP_BOTTOM, GROUP_TOP, log=log, zero=True, name=name)
+    groups = [
+        _group(mark, pools[name], GROUP_LEFT + GROUP_WIDTH * (index + 0.5), axis)
+        for index, (name, mark) in enumerate(marks(pools).items())
+    ]
+    left_out = len(told) - len(pools)
+    return Grouped(fact.replace("_", " "), kind, axis, tuple(groups), left_out)
+
+
+def _group(mark: Mark, pool: Sequence[float], centre: float, axis: Axis) -> Group:
+    return Group(
+        mark, centre, shape(pool, axis, centre, GROUP_WIDTH * 0.42, upright=True), len(pool)
+    )
+
+
+def shape(
+    values: Sequence[float], axis: Axis, centre: float, half: float, *, upright: bool = False
+) -> Shape:
+    """Dots, or violin and box, of ``values`` around the line ``centre``.
+
+    Args:
+        values: What is distributed, along ``axis``.
+        axis: Where values lie.
+        centre: Pixel of the middle line, across the axis.
+        half: Pixels from there to where the density is highest.
+        upright: Whether the axis runs upwards, not to the right.
+    """
+    at = [axis.clipped(value) for value in values]
+    if len(at) < ENOUGH:
+        return Shape(tuple(at), "", None)
+    places, density = _density(np.asarray(at))
+    sides = [*zip(places, density * half, strict=True)]
+    sides += [(place, -width) for place, width in reversed(sides)]
+    points = [(centre + w, p) if upright else (p, centre + w) for p, w in sides]
+    first, median, third = statistics.quantiles(at, n=4, method="inclusive")
+    return Shape((), path(points, closed=True), (first, median, third))
+
+
+def _density(at: np.ndarray, points: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Gaussian kernel density of pixels between the outermost ones, its highest scaled to 1.
+
+    The bandwidth is Silverman's (*Density Estimation*, 1986, eq. 3.31), at least a pixel.
+    """
+    spread = min(at.std(ddof=1), float(np.subtract(*np.percentile(at, [75, 25]))) / 1.34 or np.inf)
+    bandwidth = max(1.0, 0.9 * spread * len(at) ** -0.2)
+    places = np.linspace(at.min(), at.max(), points)
+    density = np.exp(-0.5 * ((places[:, None] - at) / bandwidth) ** 2).sum(axis=1)
+    return places, density / density.max()

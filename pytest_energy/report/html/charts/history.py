@@ -1,0 +1,117 @@
+"""How the energy of one benchmark moved: accepted baselines, older runs, this run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_energy.model.measurement import Facts, Quantity, Result, Run
+from pytest_energy.report.html.charts.axes import Axis, fit, path
+from pytest_energy.report.numbers import measured, quantity
+from pytest_energy.report.summary import energy_verdict
+
+WIDTH, HEIGHT = 720, 150
+FEWEST = 3
+"""Points of a history: baseline and this run alone are told by the table."""
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 26
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One value."""
+
+    x: float
+    y: float
+    text: str
+    low: float
+    high: float
+    """Ends of its 95 % interval."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Values one after the other."""
+
+    title: str
+    y: Axis
+    dots: tuple[Dot, ...]
+    line: str
+    labels: tuple[tuple[float, str], ...]
+
+
+def build_history(result: Result, run: Run, older: Sequence[Run]) -> Course | None:
+    """Energy of the accepted baselines and older runs up to this one; ``None`` without any."""
+    name, points = _points(result, run, older)
+    if len(points) < FEWEST:
+        return None
+    bounds = [value + side for value, half, _, _ in points for side in (-half, half)]
+    y = fit(bounds, HEIGHT - BOTTOM, TOP, name=name, about=3)
+    x = _places(len(points))
+    dots = [
+        Dot(at, y.at(value), text, y.at(value - half), y.at(value + half))
+        for at, (value, half, text, _) in zip(x, points, strict=True)
+    ]
+    return _course(name, y, dots, [(at, label) for at, (*_, label) in zip(x, points, strict=True)])
+
+
+_Point = tuple[float, float, str, str]
+"""Value, half-width, text, label."""
+
+
+def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_Point]]:
+    verdict = energy_verdict(result)
+    metric = verdict.metric if verdict else "energy_j"
+    now = result.metrics.get(metric)
+    if now is None:
+        return metric, []
+    accepted = [
+        (
+            past.values[metric],
+            0.0,
+            f"accepted: {measured(past.values[metric], None, now.unit)}",
+            _short(past.commit),
+        )
+        for past in result.verdict.history
+        if metric in past.values
+    ]
+    runs = sorted(older, key=lambda one: one.created)
+    earlier = [point for one in runs if (point := _earlier(one, result, run, metric))]
+    if not (accepted or earlier) and verdict and verdict.baseline is not None:
+        text = f"baseline: {measured(verdict.baseline, None, now.unit)}"
+        accepted = [(verdict.baseline, 0.0, text, "baseline")]
+    return f"energy ({now.unit})", [*accepted, *earlier, _point(run, now)]
+
+
+def _earlier(older: Run, result: Result, run: Run, metric: str) -> _Point | None:
+    """The point of an older run, if it measured the same workload on the same machine."""
+    before = next((one for one in older.benchmarks if one.id == result.id), None)
+    if before is None or metric not in before.metrics or before.workload != result.workload:
+        return None
+    same = _machine(before, older) == _machine(result, run)
+    return _point(older, before.metrics[metric]) if same else None
+
+
+def _machine(result: Result, run: Run) -> Facts:
+    return result.measured_in(run.environment).identity
+
+
+def _point(run: Run, found: Quantity) -> _Point:
+    text = f"{run.created}: {quantity(found)}"
+    return found.value, found.uncertainty or 0.0, text, _short(run.run.commit)
+
+
+def _short(commit: str | None) -> str:
+    return commit[:7] if commit else "?"
+
+
+def _places(number: int) -> list[float]:
+    step = (WIDTH - LEFT - RIGHT) / max(1, number)
+    return [LEFT + step * (index + 0.5) for index in range(number)]
+
+
+def _course(
+    title: str, y: Axis, dots: Sequence[Dot], labels: Sequence[tuple[float, str]]
+) -> Course:
+    every = 1 + len(labels) // 6
+    line = path([(dot.x, dot.y) for dot in dots]) if len(dots) > 1 else ""
+    return Course(title, y, tuple(dots), line, tuple(labels[::every]))

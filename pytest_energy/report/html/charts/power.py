@@ -1,0 +1,274 @@
+"""Power, temperature and clocks of one device over the time of one benchmark.
+
+Where the meter kept a trace, power is a band from lowest to highest with the mean in it; where it
+did not, the mean of each round. Below, on the same axis, what the rounds' ends showed of the
+device.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from pytest_energy.model.measurement import Result, Round, Run, Trace
+from pytest_energy.model.traces import Columns, Floats, decode_columns
+from pytest_energy.report.html.charts.axes import Axis, fit, path, steps
+from pytest_energy.report.html.charts.conditions import LANE, Lane, Span, build_lanes, devices
+from pytest_energy.report.numbers import count, energy, percent
+
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 720, 58, 12, 16, 190
+FOOT = 40
+"""What the time axis takes below the last lane."""
+DRAWN: Final = 40
+"""Points that a page without script shows; the script draws all buckets from the packed data."""
+NEAR_LIMIT: Final = 0.5
+"""The axis reaches to the power limit where the peak is at least this share of it."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A horizontal line, or only its words where it lies beyond the axis."""
+
+    at: float
+    text: str
+    drawn: bool = True
+
+
+@dataclass(frozen=True)
+class Words:
+    """Text at a place."""
+
+    x: float
+    y: float
+    text: str
+    anchor: str = ""
+
+
+@dataclass(frozen=True)
+class Power:
+    """One device's time."""
+
+    channel: str
+    about: str
+    time: Axis
+    power: Axis
+    band: str
+    """Empty without a trace."""
+    mean: str
+    rounds: str
+    """SVG path data of the shaded rounds."""
+    idle: float | None
+    """Pixel of the idle power."""
+    limit: Level | None
+    lanes: tuple[Lane, ...]
+    texts: tuple[Words, ...]
+    """All that stands in the drawing but the numbers at the axes."""
+    floor: float
+    """Pixel of the time axis."""
+    told: dict[str, object] | None
+    """What the script needs to draw and to zoom; ``None`` without a trace."""
+    agreement: float | None
+    """Joules of the trace in the rounds over those of the counter, minus 1."""
+
+    @property
+    def height(self) -> float:
+        """Of the whole drawing."""
+        return self.floor + FOOT
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A trace that is not what it should be."""
+
+    channel: str
+    message: str
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """Power as pixels, and in words."""
+
+    band: str
+    mean: str
+    about: str
+
+
+def build_power(result: Result, run: Run) -> list[Power | Unreadable]:
+    """Every trace, and every other device of which temperature or clock are known."""
+    traced = [_traced(trace, result, run) for trace in result.trace or ()]
+    drawn = {one.channel for one in traced if isinstance(one, Power)}
+    others = [name for name in devices(result) if name not in drawn]
+    return [*traced, *(_untraced(name, result, run) for name in others)]
+
+
+def _traced(trace: Trace, result: Result, run: Run) -> Power | Unreadable:
+    try:
+        columns = decode_columns(trace)
+    except ValueError as error:
+        return Unreadable(trace.channel, str(error))
+    if not len(columns.duration_s):
+        return Unreadable(trace.channel, "the trace is empty")
+    edges_s = np.concatenate(([0.0], np.cumsum(columns.duration_s)))
+    spans_s = [_span(one, trace.start) for one in result.rounds]
+    time = Axis(0.0, float(edges_s[-1]) or 1.0, LEFT, WIDTH - RIGHT)
+    power = _power_axis(float(columns.highest_w.max()), trace.channel, run)
+    band, mean = _curves(columns, edges_s, time, power)
+    agreement = _agreement(trace.channel, result.rounds, spans_s, edges_s, columns)
+    curve = _Curve(band, mean, _about(trace, float(columns.energy_j.sum()), agreement))
+    return _chart(trace.channel, result, run, (time, power), spans_s, curve, trace.data, agreement)
+
+
+def _about(trace: Trace, energy_j: float, agreement: float | None) -> str:
+    told = f"{count(trace.samples)} samples, {energy(energy_j)} in all"
+    against = "" if agreement is None else f"; trace against counter {percent(agreement, 2)}"
+    return told + against
+
+
+def _untraced(channel: str, result: Result, run: Run) -> Power:
+    """Without a trace: the mean power of each round."""
+    spans_s = [_span(one, result.rounds[0].start) for one in result.rounds]
+    known = [
+        (begin, end, one.channels[channel] / one.duration_s)
+        for (begin, end), one in zip(spans_s, result.rounds, strict=True)
+        if channel in one.channels and one.duration_s > 0
+    ]
+    time = Axis(0.0, max(end for _, end in spans_s) or 1.0, LEFT, WIDTH - RIGHT)
+    power = _power_axis(max((mean_w for *_, mean_w in known), default=1.0), channel, run)
+    mean = steps((time.at(begin), time.at(end), power.at(watts)) for begin, end, watts in known)
+    curve = _Curve("", mean, "mean of each round; no trace was kept")
+    return _chart(channel, result, run, (time, power), spans_s, curve)
+
+
+def _chart(
+    channel: str,
+    result: Result,
+    run: Run,
+    axes: tuple[Axis, Axis],
+    spans_s: Sequence[Span],
+    curve: _Curve,
+    data: str | None = None,
+    agreement: float | None = None,
+) -> Power:
+    time, power = axes
+    lanes = build_lanes(channel, result.rounds, spans_s, time, BOTTOM)
+    floor = BOTTOM + LANE * len(lanes)
+    idle_w = run.run.idle_power_w.get(channel)
+    idle = None if idle_w is None else power.clipped(idle_w)
+    limit = _limit_level(_limit(channel, run), power)
+    told: dict[str, object] = {
+        "data": data,
+        "rounds": [(round(begin, 4), round(end, 4)) for begin, end in spans_s],
+        "high": round(power.high, 4),
+        "lanes": [lane.levels for lane in lanes],
+        "floor": floor,
+    }
+    return Power(
+        channel=channel,
+        about=curve.about,
+        time=time,
+        power=power,
+        band=curve.band,
+        mean=curve.mean,
+        rounds="".join(_shade(time.clipped(a), time.clipped(b), floor) for a, b in spans_s),
+        idle=idle,
+        limit=limit,
+        lanes=lanes,
+        texts=tuple(_texts(idle_w, idle, limit, lanes, floor)),
+        floor=floor,
+        told=told if data else None,
+        agreement=agreement,
+    )
+
+
+def _texts(
+    idle_w: float | None,
+    idle: float | None,
+    limit: Level | None,
+    lanes: Sequence[Lane],
+    floor: float,
+) -> Iterator[Words]:
+    yield Words(LEFT, TOP - 3, "watts", "end")
+    yield Words((LEFT + WIDTH - RIGHT) / 2, floor + 33, "seconds", "middle")
+    if idle is not None:
+        yield Words(WIDTH - RIGHT - 4, idle - 4, f"idle {idle_w:.4g} W", "end")
+    if limit:
+        yield Words(WIDTH - RIGHT - 4, limit.at + 12, limit.text, "end")
+    for lane in lanes:
+        yield Words(LEFT, lane.title_at, lane.title)
+
+
+def _shade(begin: float, end: float, floor: float) -> str:
+    return f"M{begin:.0f} {TOP}H{end:.0f}V{floor}H{begin:.0f}Z"
+
+
+def _power_axis(highest_w: float, channel: str, run: Run) -> Axis:
+    limit_w = _limit(channel, run)
+    reach = [highest_w, limit_w] if limit_w and highest_w > NEAR_LIMIT * limit_w else [highest_w]
+    return fit([0.0, *reach], BOTTOM, TOP, zero=True, about=4)
+
+
+def _limit(channel: str, run: Run) -> float | None:
+    """The power limit of a channel: of all devices, or of the one that its number names."""
+    found = run.environment.identity.get("power_limit_w")
+    index = re.search(r"\d+$", channel)
+    if isinstance(found, list) and index and int(index[0]) < len(found):
+        found = found[int(index[0])]
+    return float(found) if isinstance(found, int | float) and channel.startswith("gpu") else None
+
+
+def _limit_level(limit_w: float | None, power: Axis) -> Level | None:
+    if limit_w is None:
+        return None
+    if limit_w > power.high:
+        return Level(TOP, f"limit {limit_w:.4g} W, above", drawn=False)
+    return Level(power.at(limit_w), f"limit {limit_w:.4g} W")
+
+
+def _span(done: Round, start: float) -> Span:
+    begin = done.start - start
+    return round(begin, 6), round(begin + done.duration_s, 6)
+
+
+def _curves(columns: Columns, edges_s: Floats, time: Axis, power: Axis) -> tuple[str, str]:
+    """Band and mean through few points, each of as many buckets."""
+    size = math.ceil(len(columns.duration_s) / DRAWN)
+    starts = np.arange(0, len(columns.duration_s), size)
+    duration_s = np.add.reduceat(columns.duration_s, starts)
+    mean_w = np.add.reduceat(columns.energy_j, starts) / np.maximum(duration_s, 1e-9)
+    x = _pixels(edges_s[starts] + duration_s / 2, time)
+    upper = np.column_stack((x, _pixels(np.maximum.reduceat(columns.highest_w, starts), power)))
+    lower = np.column_stack((x, _pixels(np.minimum.reduceat(columns.lowest_w, starts), power)))
+    band = path(np.concatenate((upper, lower[::-1])), closed=True, places=0)
+    return band, path(np.column_stack((x, _pixels(mean_w, power))), places=0)
+
+
+def _pixels(values: Floats, axis: Axis) -> Floats:
+    share = (values - axis.low) / (axis.high - axis.low)
+    pixels: Floats = axis.begin + share * (axis.end - axis.begin)
+    return pixels
+
+
+def _agreement(
+    channel: str,
+    rounds: Sequence[Round],
+    spans_s: Sequence[Span],
+    edges_s: Floats,
+    columns: Columns,
+) -> float | None:
+    """Trace against counter over the rounds that lie inside the trace."""
+    inside = [
+        (span, done.channels[channel])
+        for done, span in zip(rounds, spans_s, strict=True)
+        if channel in done.channels and span[0] >= 0 and span[1] <= edges_s[-1]
+    ]
+    counted_j = sum(joules for _, joules in inside)
+    if counted_j <= 0:
+        return None
+    spent_j = np.concatenate(([0.0], np.cumsum(columns.energy_j)))
+    edges = np.interp([span for span, _ in inside], edges_s, spent_j)
+    return float(np.diff(edges).sum()) / counted_j - 1

@@ -1,0 +1,111 @@
+"""The page as values: everything that the templates show, and nothing that they must compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_energy.model.measurement import Outcome, Result, Run
+from pytest_energy.report import numbers as fmt
+from pytest_energy.report.comparison import Reference, compare, headline_against, newest
+from pytest_energy.report.html.charts.distributions import Distributions, build_distributions
+from pytest_energy.report.html.charts.forest import Forest, build_forests
+from pytest_energy.report.html.charts.scatter import Scatter, build_scatters
+from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.html.drawer import Drawer, build_drawer
+from pytest_energy.report.html.machine import FactRow, build_surroundings
+from pytest_energy.report.html.quality import Finding, Remark, build_findings, build_remarks
+from pytest_energy.report.html.results_table import Table, build_table
+from pytest_energy.report.labels import short_names
+from pytest_energy.report.summary import Headline, Standout, best, counts, headline, worst
+
+JOULES_PER_KWH = 3.6e6
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page."""
+
+    run: Run
+    headline: Headline
+    subtitle: tuple[str, ...]
+    """Commit, branch, device, date: what there is of them."""
+    counts: dict[Outcome, int]
+    spent: str
+    """What the session itself took."""
+    spent_co2: str | None
+    worst: list[Standout]
+    best: list[Standout]
+    names: dict[str, str]
+    """Short names by id."""
+    keys: dict[str, str]
+    """Anchors by id."""
+    table: Table
+    drawers: list[Drawer]
+    forests: list[Forest]
+    scatters: list[Scatter]
+    distributions: Distributions | None
+    sweeps: list[Sweep]
+    surroundings: list[FactRow]
+    compared: bool
+    """Whether there is anything that its environment is held against."""
+    findings: list[Finding]
+    remarks: list[Remark]
+
+
+def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
+    """Everything that the page shows of a run, with ``older`` ones as its history."""
+    reference = newest(older)
+    run = compare(measured, reference) if reference else measured
+    runs = [one.run for one in older]
+    names = short_names([result.id for result in run.benchmarks])
+    table = build_table(run.benchmarks, names)
+    drawers = [build_drawer(row, run, runs) for row in table.rows]
+    return Page(
+        run=run,
+        headline=headline_against(measured, run, reference) if reference else headline(run),
+        subtitle=_subtitle(run),
+        counts=counts(run),
+        spent=fmt.watt_hours(run.run.energy_j),
+        spent_co2=_spent_co2(run),
+        worst=worst(run),
+        best=best(run),
+        names=names,
+        keys={row.result.id: row.key for row in table.rows},
+        table=table,
+        drawers=drawers,
+        forests=build_forests(table.rows),
+        scatters=build_scatters(table.rows),
+        distributions=build_distributions(table.rows),
+        sweeps=build_sweeps(table.rows),
+        surroundings=build_surroundings(run, runs),
+        compared=bool(older) or any(_has_baseline(result) for result in run.benchmarks),
+        findings=build_findings(run, drawers),
+        remarks=build_remarks(run),
+    )
+
+
+def _has_baseline(result: Result) -> bool:
+    """Of its machine: what is exact is held against facts that tell nothing of one."""
+    exact = {name for name, quantity in result.metrics.items() if quantity.exact}
+    noisy = (one for one in result.verdict.metrics if one.metric not in exact)
+    return bool(result.verdict.differences) or any(one.baseline is not None for one in noisy)
+
+
+def _subtitle(run: Run) -> tuple[str, ...]:
+    commit = run.run.commit and run.run.commit[:12] + (
+        " with local changes" if run.run.dirty else ""
+    )
+    device = run.environment.identity.get("device")
+    date = run.created.replace("T", " ").removesuffix("Z") + " UTC"
+    found = (run.run.branch, commit, None if device is None else fmt.fact(device), date)
+    return tuple(part for part in found if part)
+
+
+def _spent_co2(run: Run) -> str | None:
+    """CO₂ of the session, where its joules and the carbon intensity are known."""
+    intensity, pue = (run.run.carbon.get(name) for name in ("intensity_g_per_kwh", "pue"))
+    if run.run.energy_j is None or not isinstance(intensity, int | float):
+        return None
+    factor = pue if isinstance(pue, int | float) else 1
+    return f"{fmt.mass(run.run.energy_j / JOULES_PER_KWH * intensity * factor)} CO₂"

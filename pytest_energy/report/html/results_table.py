@@ -1,0 +1,234 @@
+"""The table of all results: columns, rows, and what is better than the reference."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from pytest_energy.model.measurement import MetricVerdict, Quantity, Result
+from pytest_energy.report import numbers as fmt
+from pytest_energy.report.derived_metrics import Better, direction, present, values
+from pytest_energy.report.html.training import trained
+from pytest_energy.report.summary import energy_verdict
+from pytest_energy.uncertainty.gum import no_loss
+
+REFERENCE = "baseline"
+"""The technique that others are held against, as in the tables of Badar et al. 2021."""
+_COMPARED_WITHIN = ("model", "dataset", "data", "input_shape", "batch_size", "scale", "sweep")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; ``name`` is a metric or one of the fixed columns."""
+
+    name: str
+    label: str
+    about: str = ""
+    shown: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what people read, and what sorting and downloads use."""
+
+    text: str
+    value: float | str | None = None
+    uncertainty: float | None = None
+    better: bool = False
+    """As good as the reference or better, within the uncertainties of both."""
+    best: bool = False
+    """Best of the benchmarks that it may be held against."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One benchmark."""
+
+    key: str
+    name: str
+    result: Result
+    metrics: dict[str, Quantity]
+    """Those of the result, and those that follow from them."""
+    cells: dict[str, Cell]
+    training: dict[str, Quantity] = field(default_factory=dict)
+    """Of an inference benchmark: what training the same model found."""
+
+    def known(self) -> dict[str, Quantity]:
+        """Everything that may be an axis."""
+        return {**self.training, **self.metrics}
+
+    def line(self, columns: Sequence[Column]) -> list[Cell | None]:
+        """The cells under ``columns``; ``None`` where it has none."""
+        return [self.cells.get(column.name) for column in columns]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All results."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+_BEFORE = (
+    Column("baseline", "Baseline", "energy of the baseline"),
+    Column("change", "Change", "of energy, with its 95 % interval"),
+    Column("tolerance", "Tolerance"),
+)
+_AFTER = (
+    Column("rounds", "Rounds", "rounds × passes"),
+    Column("reasons", "Remarks"),
+)
+
+
+def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
+    """The table of ``results``, which are shown under ``names``."""
+    shown = present(results)
+    metrics = [Column(one.name, one.label, one.about, one.shown) for one in shown]
+    energy = [column for column in metrics if column.name == "energy_j"]
+    others = [column for column in metrics if column.name != "energy_j"]
+    training = trained(results)
+    rows = [
+        _row(f"b{index}", names[result.id], result, training.get(result.id, {}))
+        for index, result in enumerate(results)
+    ]
+    ways = {one.name: way for one in shown if (way := direction(one.name, results))}
+    return Table((*energy, *_BEFORE, *others, *_AFTER), tuple(_marked(rows, ways)))
+
+
+def _row(key: str, name: str, result: Result, training: dict[str, Quantity]) -> Row:
+    metrics = values(result)
+    cells = {name: _metric_cell(quantity) for name, quantity in metrics.items()}
+    cells |= _comparison_cells(energy_verdict(result)) | _protocol_cells(result)
+    return Row(key, name, result, metrics, cells, training)
+
+
+def _metric_cell(quantity: Quantity) -> Cell:
+    return Cell(fmt.quantity(quantity), quantity.value, quantity.uncertainty)
+
+
+def _comparison_cells(verdict: MetricVerdict | None) -> dict[str, Cell]:
+    if verdict is None:
+        return {}
+    baseline = verdict.baseline
+    text = fmt.MISSING if baseline is None else fmt.measured(baseline, None, verdict.unit)
+    return {
+        "baseline": Cell(text, baseline),
+        "change": Cell(fmt.change(verdict), verdict.change),
+        "tolerance": Cell(fmt.tolerance(verdict.tolerance), verdict.tolerance),
+    }
+
+
+def _protocol_cells(result: Result) -> dict[str, Cell]:
+    passes = sorted({one.passes for one in result.rounds})
+    text = " or ".join(fmt.count(number) for number in passes)
+    rounds = f"{len(result.rounds)} × {text}" if passes else fmt.MISSING
+    reasons = "; ".join(f"{reason.code}: {reason.message}" for reason in result.reasons)
+    return {
+        "rounds": Cell(rounds, len(result.rounds)),
+        "reasons": Cell(reasons or fmt.MISSING, reasons or None),
+    }
+
+
+def _marked(rows: Iterable[Row], ways: dict[str, Better]) -> list[Row]:
+    """Rows with what is better than the reference, and best of its group, marked."""
+    groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        workload = row.result.workload
+        facts = (str(workload.get(name)) for name in _COMPARED_WITHIN)
+        groups[row.result.kind, *facts].append(row)
+    marked = {row.key: row for group in groups.values() for row in _mark_group(group, ways)}
+    return sorted(marked.values(), key=lambda row: int(row.key[1:]))
+
+
+def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
+    """Nothing is marked where two references differ in some further fact: neither is for all."""
+    references = [row for row in group if row.result.workload.get("technique") == REFERENCE]
+    if len(references) != 1 or len(group) < 2:
+        return group
+    reference = references[0]
+    best = {name: _best(group, name, way) for name, way in ways.items()}
+    return [
+        replace(
+            row, cells={n: _mark(c, n, row, reference, ways, best) for n, c in row.cells.items()}
+        )
+        for row in group
+    ]
+
+
+def _mark(
+    cell: Cell,
+    name: str,
+    row: Row,
+    reference: Row,
+    ways: dict[str, Better],
+    best: dict[str, float | None],
+) -> Cell:
+    held = reference.cells.get(name)
+    if name not in ways or held is None or not _number(cell.value) or not _number(held.value):
+        return cell
+    better = row is not reference and _as_good(cell, held, ways[name])
+    return replace(cell, better=better, best=cell.value == best[name])
+
+
+def _best(group: Iterable[Row], name: str, way: Better) -> float | None:
+    """The best value, or ``None`` where all are the same and none stands out."""
+    found = [row.cells[name].value for row in group if name in row.cells]
+    numbers = {value for value in found if isinstance(value, float | int)}
+    if len(numbers) < 2:
+        return None
+    return min(numbers) if way == "less" else max(numbers)
+
+
+def _as_good(cell: Cell, held: Cell, way: Better) -> bool:
+    """As good or better, within the uncertainties of both."""
+    assert isinstance(cell.value, float | int)
+    assert isinstance(held.value, float | int)
+    gain = cell.value - held.value if way == "more" else held.value - cell.value
+    return no_loss(gain, cell.uncertainty, held.uncertainty)
+
+
+def _number(value: float | str | None) -> bool:
+    return isinstance(value, float | int)
+
+
+Plain = dict[str, object]
+
+
+def export(table: Table) -> Plain:
+    """Columns and rows as plain values, for the script: downloads, sorting, charts.
+
+    Each row is a list of values under the same names, which are then said once.
+    """
+    rows = [_plain_row(row) for row in table.rows]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {
+        "columns": [{"name": one.name, "shown": one.shown} for one in table.columns],
+        "names": names,
+        "rows": [[row.get(name) for name in names] for row in rows],
+    }
+
+
+def _plain_row(row: Row) -> Plain:
+    result = row.result
+    plain: Plain = {
+        "key": row.key,
+        "id": result.id,
+        "name": row.name,
+        "kind": result.kind,
+        "status": result.status,
+        "outcome": result.verdict.outcome.value,
+        "unit": result.energy.unit if result.energy else None,
+        "workload": {name: fmt.fact(value) for name, value in result.workload.items()},
+    }
+    for name, cell in row.cells.items():
+        plain[name] = _short(cell.value)
+        if cell.uncertainty is not None:
+            plain[f"{name}_uncertainty"] = _short(cell.uncertainty)
+    return plain
+
+
+def _short(value: float | str | None) -> float | str | None:
+    """Ten digits are beyond what any meter knows and half of what a float prints."""
+    return float(f"{value:.10g}") if isinstance(value, float) else value

@@ -1,0 +1,232 @@
+"""Numbers as people read them: rounded to what their uncertainty supports, with SI prefixes.
+
+One module for the page, the Markdown, the terminal and the failure messages, so that a figure
+reads the same everywhere. What is missing reads :data:`MISSING`, never zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from pytest_energy.model.measurement import MetricVerdict, Outcome, Quantity, Scalar
+
+MISSING: Final = "–"
+MINUS: Final = "−"
+JOULES_PER_WATT_HOUR: Final = 3600.0
+
+_PREFIXES: Final = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
+_PREFIXABLE: Final = frozenset({"J", "W", "Wh", "Hz", "g", "s", "B", "FLOP", "MAC"})
+_UNITLESS: Final = frozenset({"", "1", "parameters"})
+"""Units that say nothing which the metric's name does not."""
+_DIGITS_UNKNOWN: Final = 4
+"""Significant digits of a value whose uncertainty nobody assessed."""
+_DIGITS_MOST: Final = 6
+
+_SYMBOLS: Final = {
+    Outcome.REGRESSED: "▲",
+    Outcome.IMPROVED: "▼",
+    Outcome.UNCHANGED: "=",
+    Outcome.INCONCLUSIVE: "?",
+    Outcome.NEW: "+",
+    Outcome.INCOMPARABLE: "≠",
+    Outcome.INVALID: "✗",
+    Outcome.UNMEASURED: "∅",
+}
+
+
+def outcome_symbol(outcome: Outcome) -> str:
+    """One character an outcome, so that no state is told by colour alone."""
+    return _SYMBOLS[outcome]
+
+
+def quantity(value: Quantity | None) -> str:
+    """``0.980 ± 0.004 J/pass``; exact values as counts: ``25.6 M``."""
+    if value is None:
+        return MISSING
+    if value.exact:
+        return count(value.value, value.unit)
+    return measured(value.value, value.uncertainty, value.unit)
+
+
+@lru_cache(maxsize=8192)
+def measured(value: float, uncertainty: float | None, unit: str) -> str:
+    """``value`` with its 95 % half-width, both in ``unit``, behind the prefix that fits.
+
+    A page tells many figures several times, so texts are kept.
+    """
+    largest = max(abs(value), uncertainty or 0.0)
+    exponent = _exponent(largest, unit)
+    scale = 10.0**exponent
+    text = _with_uncertainty(value / scale, uncertainty and uncertainty / scale)
+    return _join(text, _PREFIXES[exponent], unit)
+
+
+def energy(joules: float | None, unit: str = "J") -> str:
+    """Joules of which no uncertainty is told: ``12.3 kJ``."""
+    return MISSING if joules is None else _rounded(joules, unit, digits=3)
+
+
+def watt_hours(joules: float | None) -> str:
+    """Joules as the electricity bill says them: ``1.42 kWh``."""
+    return MISSING if joules is None else energy(joules / JOULES_PER_WATT_HOUR, "Wh")
+
+
+def mass(grams: float | None) -> str:
+    """Grams of CO₂: ``610 g``, ``1.32 kg``."""
+    return MISSING if grams is None else _rounded(grams, "g", digits=3)
+
+
+def seconds(duration_s: float | None) -> str:
+    """A duration: ``1.23 ms``, ``12.3 s``, ``2 min 05 s``, ``1 h 02 min``."""
+    if duration_s is None:
+        return MISSING
+    if duration_s < 99.95:
+        return _rounded(duration_s, "s", digits=3)
+    minutes, rest = divmod(round(duration_s), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(round(duration_s / 60), 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def count(number: float | None, unit: str = "") -> str:
+    """A count: in full below 100,000, then three digits and a prefix: ``4.09 GFLOP``."""
+    if number is None:
+        return MISSING
+    if abs(number) < 100_000:
+        text = f"{number:,.0f}" if float(number).is_integer() else f"{number:,.3g}"
+        return _join(text.replace("-", MINUS), "", unit)
+    exponent = min(max(_PREFIXES), 3 * math.floor(math.log10(float(f"{abs(number):.2e}")) / 3))
+    return _join(_significant(number / 10.0**exponent, 3), _PREFIXES[exponent], unit)
+
+
+def change(verdict: MetricVerdict) -> str:
+    """The relative change with its 95 % interval: ``+9.1 % [+7.0, +11.2]``."""
+    if verdict.change is None:
+        return MISSING
+    if verdict.low is None or verdict.high is None or verdict.low == verdict.high:
+        return percent(verdict.change)
+    places = max(0, min(3, _places((verdict.high - verdict.low) / 2 * 100)))
+    low, high = (_signed(bound * 100, places) for bound in (verdict.low, verdict.high))
+    return f"{_signed(verdict.change * 100, places)} % [{low}, {high}]"
+
+
+def percent(fraction: float | None, places: int = 1, sign: bool = True) -> str:
+    """A fraction in per cent: ``+9.1 %``."""
+    if fraction is None:
+        return MISSING
+    text = _signed(fraction * 100, places)
+    return f"{text if sign else text.lstrip('+')} %"
+
+
+def tick(value: float) -> str:
+    """A round number at an axis: ``25M``, ``0.5``, ``2m``; the axis' name tells the unit."""
+    exponent = _exponent(value, "J")
+    number = f"{value / 10.0**exponent:.10g}".replace("-", MINUS)  # all digits: few where round
+    return f"{number}{_PREFIXES[exponent]}"
+
+
+def tolerance(fraction: float | None) -> str:
+    """A tolerance without digits that nobody typed: ``5 %``, ``2.5 %``."""
+    return MISSING if fraction is None else f"{fraction * 100:.4g} %"
+
+
+def before_after(verdict: MetricVerdict, uncertainty: float | None = None) -> str:
+    """``0.900 → 0.980 ± 0.004 J/pass``: both numbers behind one prefix."""
+    if verdict.value is None:
+        return MISSING
+    if verdict.baseline is None:
+        return measured(verdict.value, uncertainty, verdict.unit)
+    sizes = (abs(verdict.value), abs(verdict.baseline), uncertainty or 0.0)
+    exponent = _exponent(max(sizes), verdict.unit)
+    scale = 10.0**exponent
+    known = uncertainty and uncertainty / scale
+    before = _with_uncertainty(verdict.baseline / scale, known).split(" ")[0]
+    after = _with_uncertainty(verdict.value / scale, known)
+    return _join(f"{before} → {after}", _PREFIXES[exponent], verdict.unit)
+
+
+def fact(value: Scalar | Sequence[Scalar]) -> str:
+    """A fact of a workload or machine: ``3 × 224 × 224``, ``yes``, ``NVIDIA H200``."""
+    if isinstance(value, list | tuple):
+        glue = " × " if all(isinstance(part, int) for part in value) else ", "
+        return glue.join(fact(part) for part in value) or MISSING
+    if value is None or value == "":
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}".replace("-", MINUS) if isinstance(value, float) else str(value)
+
+
+def _rounded(value: float, unit: str, digits: int) -> str:
+    exponent = _exponent(float(f"{value:.{digits - 1}e}"), unit)
+    return _join(_significant(value / 10.0**exponent, digits), _PREFIXES[exponent], unit)
+
+
+def _exponent(size: float, unit: str) -> int:
+    """The power of ten, a multiple of three, behind which ``size`` reads best.
+
+    Tenths of a unit stay (0.98 J, not 980 mJ); seconds never become kiloseconds, and numbers
+    without a unit that takes prefixes never become thousandths.
+    """
+    base = unit.split("/", maxsplit=1)[0]
+    if size == 0 or 0.1 <= abs(size) < 1:
+        return 0
+    exponent = 3 * math.floor(math.log10(abs(size)) / 3)
+    lowest = min(_PREFIXES) if base in _PREFIXABLE else 0
+    highest = 0 if base == "s" else max(_PREFIXES)
+    return max(lowest, min(highest, exponent))
+
+
+def _with_uncertainty(value: float, uncertainty: float | None) -> str:
+    if not uncertainty:
+        return _significant(value, _DIGITS_UNKNOWN)
+    size = max(abs(value), uncertainty)
+    most = _DIGITS_MOST - 1 - math.floor(math.log10(size))
+    places = min(_places(uncertainty), most)
+    rounded = round(uncertainty, places)
+    if rounded == 0:  # the digits end before the uncertainty begins
+        return _fixed(value, places)
+    return f"{_fixed(value, places)} ± {_fixed(rounded, places)}"
+
+
+def _places(uncertainty: float) -> int:
+    """Decimals that ``uncertainty`` supports: two digits of it if it begins with 1 or 2, else one.
+
+    One digit of an uncertainty near 1 would round it by up to half of itself.
+    """
+    if uncertainty <= 0:
+        return 1
+    mantissa, exponent = f"{uncertainty:.1e}".split("e")
+    return (1 if mantissa < "3" else 0) - int(exponent)
+
+
+def _fixed(value: float, places: int) -> str:
+    text = f"{round(value, places):.{max(0, places)}f}"
+    return _sign_of_zero(text).replace("-", MINUS)
+
+
+def _significant(value: float, digits: int) -> str:
+    """``digits`` significant digits, trailing zeros kept; plain notation where it is short."""
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(float(f"{abs(value):.{digits - 1}e}")))
+    if -4 <= magnitude < 9:
+        return _fixed(value, digits - 1 - magnitude)
+    return f"{value:.{digits - 1}e}".replace("-", MINUS)
+
+
+def _signed(value: float, places: int) -> str:
+    text = _sign_of_zero(f"{value:+.{places}f}")
+    return text.replace("-", MINUS)
+
+
+def _sign_of_zero(text: str) -> str:
+    return text.lstrip("+-") if float(text) == 0 else text
+
+
+def _join(number: str, prefix: str, unit: str) -> str:
+    return f"{number} {prefix}{'' if unit in _UNITLESS else unit.removeprefix('1')}".rstrip()

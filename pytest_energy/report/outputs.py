@@ -1,0 +1,56 @@
+"""The files that a session leaves: HTML always, others where they were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_energy.model.files import not_written, write_atomically
+from pytest_energy.model.measurement import Run
+from pytest_energy.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_energy.report.comparison import Reference
+
+
+def write_outputs(
+    run: Run, settings: Settings, folder: str = "", older: Sequence[Reference] = ()
+) -> tuple[list[Path], list[str]]:
+    """Write all outputs of ``run`` but the results themselves.
+
+    Args:
+        run: What happened.
+        settings: Where to.
+        folder: The tests' root folder, seen from the root of the repository.
+        older: Runs that the HTML report is to tell of as well.
+
+    Returns:
+        The paths of what was written; and a line for each file that could not be, so that one bad
+        path takes no other output along.
+    """
+    from pytest_energy.report.ci.code_quality import render_code_quality
+    from pytest_energy.report.ci.github_benchmark import render_github_benchmark
+    from pytest_energy.report.ci.openmetrics import render_openmetrics
+    from pytest_energy.report.html.render import render_html
+    from pytest_energy.report.text.markdown import render_markdown
+
+    outputs: list[tuple[Path | None, Callable[[], str]]] = [
+        (settings.html, lambda: render_html(run, older)),
+        (settings.markdown, lambda: render_markdown(run)),
+        (settings.code_quality, lambda: render_code_quality(run, folder)),
+        (settings.openmetrics, lambda: render_openmetrics(run)),
+        (settings.github_benchmark, lambda: render_github_benchmark(run)),
+    ]
+    written: list[Path] = []
+    failed: list[str] = []
+    for path, render in outputs:
+        if path is None:
+            continue
+        text = render()
+        try:
+            write_atomically(path, text)
+            written.append(path)
+        except OSError as error:
+            failed.append(not_written(path, error))
+    return written, failed

@@ -1,0 +1,1 @@
+"""The terminal, failure messages and Markdown."""

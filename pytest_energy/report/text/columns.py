@@ -1,0 +1,82 @@
+"""The columns of the table that people read in a terminal and in Markdown, one row a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pytest_energy.model.measurement import MetricVerdict, Result
+from pytest_energy.report import numbers as format
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table."""
+
+    title: str
+    cell: Callable[[Result], str]
+    rank: int
+    """Where not all have room, those of the highest rank go first."""
+    numeric: bool = True
+
+
+def metric_verdict(result: Result, metric: str = "energy_j") -> MetricVerdict | None:
+    """What the gate says of one metric, where it was judged."""
+    return next((one for one in result.verdict.metrics if one.metric == metric), None)
+
+
+def _with_uncertainty(metric: str) -> Callable[[Result], str]:
+    return lambda result: format.quantity(result.metrics.get(metric))
+
+
+def _rounded(metric: str) -> Callable[[Result], str]:
+    def cell(result: Result) -> str:
+        quantity = result.metrics.get(metric)
+        return format.quantity(quantity and quantity.model_copy(update={"uncertainty": None}))
+
+    return cell
+
+
+def _interval(result: Result) -> str:
+    verdict = metric_verdict(result)
+    return format.change(verdict) if verdict else format.MISSING
+
+
+def _change(result: Result) -> str:
+    verdict = metric_verdict(result)
+    return format.percent(verdict.change if verdict else None)
+
+
+def _outcome(result: Result) -> str:
+    outcome = result.verdict.outcome
+    return f"{format.outcome_symbol(outcome)} {outcome}"
+
+
+WIDE = (
+    Column("energy", _with_uncertainty("energy_j"), 0),
+    Column("change", _interval, 1),
+    Column("latency", _with_uncertainty("latency_s"), 2),
+    Column("power", _with_uncertainty("power_w"), 3),
+    Column("FLOPs", _with_uncertainty("flops"), 4),
+    Column("params", _with_uncertainty("params"), 5),
+)
+"""With every uncertainty, for a page that scrolls."""
+NARROW = (
+    Column("energy", _with_uncertainty("energy_j"), 0),
+    Column("change", _change, 1),
+    Column("latency", _rounded("latency_s"), 2),
+    Column("power", _rounded("power_w"), 3),
+    Column("FLOPs", _rounded("flops"), 4),
+    Column("params", _rounded("params"), 5),
+    Column("outcome", _outcome, 0, numeric=False),
+)
+"""For a terminal."""
+
+
+def filled(columns: Sequence[Column], results: Sequence[Result]) -> tuple[Column, ...]:
+    """Those of ``columns`` in which some result has something to show."""
+    return tuple(
+        column
+        for column in columns
+        if any(column.cell(result) != format.MISSING for result in results)
+    )

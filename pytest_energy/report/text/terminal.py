@@ -1,0 +1,226 @@
+"""The end of a run in a terminal: a table, then what needs attention, the worst of it last.
+
+The last lines of a log are what a person sees first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from pytest_energy.model.measurement import Outcome, Result, Run
+from pytest_energy.report.derived_metrics import metric
+from pytest_energy.report.labels import short_names
+from pytest_energy.report.sentences import (
+    changed,
+    comparison,
+    likely_cause,
+    rerun_command,
+    sentence,
+    severity,
+)
+from pytest_energy.report.summary import JOULELESS, deciding_metric, headline
+from pytest_energy.report.text.columns import NARROW, Column, filled
+
+WORST = 3
+"""How many regressions are told in full: with more the section would not fit into 20 lines."""
+NAMED = 5
+"""How many benchmarks are named that share one remark."""
+NARROWEST_NAME = 20
+"""Columns that the name of a benchmark keeps when others give way."""
+GAP = "  "
+
+Names = Mapping[str, str]
+"""What the table calls each benchmark, by its id."""
+
+STYLES = {
+    Outcome.REGRESSED: "red",
+    Outcome.IMPROVED: "green",
+    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.INVALID: "yellow",
+    Outcome.UNMEASURED: "yellow",
+    Outcome.INCOMPARABLE: "yellow",
+    Outcome.NEW: "cyan",
+}
+"""What pytest's terminal writer calls the colour of an outcome; the symbol says it as well."""
+
+
+class Line(NamedTuple):
+    """A line and the style of pytest's terminal writer that it takes; empty for none."""
+
+    text: str
+    style: str = ""
+
+
+def summary_lines(run: Run, width: int) -> list[Line]:
+    """The table and the sections of a run, lines of the table cut to ``width`` columns."""
+    if not run.benchmarks:
+        return []
+    names = short_names([result.id for result in run.benchmarks])
+    lines = [*_table(run.benchmarks, names, width), *_meter(run)]
+    for section in (_unmeasured, _incomparable, _inconclusive, _new, _regressed):
+        lines += section(run.benchmarks, names)
+    return [*lines, Line(""), _verdict(run)]
+
+
+def _table(results: Sequence[Result], names: Names, width: int) -> Iterator[Line]:
+    columns = _that_fit(filled(NARROW, results), results, names, width)
+    rows = [[names[result.id], *(column.cell(result) for column in columns)] for result in results]
+    header = ["benchmark", *(column.title for column in columns)]
+    widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
+    widths[0] = min(widths[0], max(NARROWEST_NAME, width - sum(len(GAP) + w for w in widths[1:])))
+    numeric = [False, *(column.numeric for column in columns)]
+    yield Line(_row(header, widths, numeric), "bold")
+    for result, row in zip(results, rows, strict=True):
+        yield Line(_row(row, widths, numeric), STYLES.get(result.verdict.outcome, ""))
+
+
+def _that_fit(
+    columns: tuple[Column, ...], results: Sequence[Result], names: Names, width: int
+) -> tuple[Column, ...]:
+    room = width - min(max(map(len, names.values())), max(NARROWEST_NAME, width // 3))
+    kept = columns
+    while len(kept) > 1 and sum(_width(column, results) for column in kept) > room:
+        last = max(kept, key=lambda column: column.rank)
+        kept = tuple(column for column in kept if column is not last)
+    return kept
+
+
+def _width(column: Column, results: Sequence[Result]) -> int:
+    cells = [column.title, *(column.cell(result) for result in results)]
+    return len(GAP) + max(map(len, cells))
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
+    cells = [shorten(cells[0], widths[0]), *cells[1:]]
+    aligned = [
+        cell.rjust(width) if right else cell.ljust(width)
+        for cell, width, right in zip(cells, widths, numeric, strict=True)
+    ]
+    return GAP.join(aligned).rstrip()
+
+
+def shorten(text: str, width: int) -> str:
+    """``text`` in ``width`` columns; both ends of a test's name tell it apart, so both stay."""
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def _meter(run: Run) -> Iterator[Line]:
+    meter = run.run.meter
+    if meter is not None and meter.estimated:
+        yield Line(
+            f"Joules are estimated by {meter.name} from a model of the hardware, not measured."
+        )
+
+
+def _verdict(run: Run) -> Line:
+    verdict = headline(run)
+    return Line(f"{verdict.symbol} {verdict}", "red" if verdict.failed else "bold")
+
+
+def _unmeasured(results: Sequence[Result], names: Names) -> Iterator[Line]:
+    found = [result for result in results if result.verdict.outcome in JOULELESS]
+    yield from _grouped("could not measure", "yellow", found, names)
+
+
+def _incomparable(results: Sequence[Result], names: Names) -> Iterator[Line]:
+    found = _open(results, Outcome.INCOMPARABLE)
+    yield from _grouped("not comparable with their baselines", "yellow", found, names)
+    machines = [one for result in found for one in result.verdict.differences]
+    if any(one.name.startswith("identity.") for one in machines):
+        yield Line("  → a machine without baselines of its own gets them by --energy-update=new")
+
+
+def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
+    found = _having(results, Outcome.INCONCLUSIVE)
+    spoilt = [result for result in found if result.status == "invalid"]
+    yield from _grouped("inconclusive: others used the device", "yellow", spoilt, names)
+    undecided = [result for result in found if result.status != "invalid"]
+    yield from _section("inconclusive: too uncertain to decide", "yellow", undecided)
+    for result in undecided:
+        yield Line(f"  {names[result.id]}: {sentence(result)}")
+    if undecided:
+        yield Line("  → which changes these can see, and what it takes: pytest-energy power")
+
+
+def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:
+    found = _open(results, Outcome.NEW)
+    yield from _section("new: no baseline yet", "cyan", found)
+    if found:
+        yield Line(f"  {_named(found, names)}")
+        yield Line("  → accept these results as baselines, then commit them: --energy-update=new")
+
+
+def _regressed(results: Sequence[Result], names: Names) -> Iterator[Line]:
+    found = sorted(_open(results, Outcome.REGRESSED), key=severity, reverse=True)
+    yield from _section("regressed", "red", found)
+    for result in found[:WORST]:
+        yield from _regression(result)
+    if len(found) > WORST:
+        yield Line(f"  and {len(found) - WORST} more: see the table above and the report")
+    for told in dict.fromkeys(changed(result) for result in found[:WORST]):
+        if told:
+            yield Line(f"  {told}")
+    yield from _what_next(found)
+
+
+def _regression(result: Result) -> Iterator[Line]:
+    decisive = deciding_metric(result)
+    yield Line(f"  {result.id}", "bold")
+    if decisive is not None:
+        others = [
+            metric(one.metric).label
+            for one in result.verdict.metrics
+            if one.outcome is Outcome.REGRESSED and one.tolerance is not None and one != decisive
+        ]
+        as_well = f"; as well: {', '.join(others)}" if others else ""
+        yield Line(f"    {comparison(result, decisive)}{as_well}", "red")
+    if cause := likely_cause(result):
+        yield Line(f"    {cause}")
+
+
+def _what_next(regressed: Sequence[Result]) -> Iterator[Line]:
+    if not regressed:
+        return
+    if len(regressed) > NAMED:
+        command = rerun_command(regressed[0])
+        yield Line(f"  → measure the first one again: {command}")
+        yield Line("  → meant to be so? accept it: the same with --energy-update")
+        return
+    it = "it" if len(regressed) == 1 else "them"
+    yield Line(f"  → measure {it} again: {rerun_command(*regressed)}")
+    yield Line(f"  → meant to be so? accept {it}: the same with --energy-update")
+
+
+def _grouped(title: str, style: str, results: Sequence[Result], names: Names) -> Iterator[Line]:
+    yield from _section(title, style, results)
+    by_remark: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        by_remark[sentence(result)].append(result)
+    for remark, sharing in by_remark.items():
+        yield Line(f"  {_named(sharing, names)}: {remark}")
+
+
+def _section(title: str, style: str, results: Sequence[Result]) -> Iterator[Line]:
+    if results:
+        yield Line("")
+        yield Line(f"{title} ({len(results)})", style)
+
+
+def _named(results: Sequence[Result], names: Names) -> str:
+    told = [names[result.id] for result in results[:NAMED]]
+    more = len(results) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more else "")
+
+
+def _open(results: Sequence[Result], outcome: Outcome) -> list[Result]:
+    """Those of an outcome that were not made the baseline: about the others nothing is to do."""
+    return [result for result in _having(results, outcome) if not result.verdict.accepted]
+
+
+def _having(results: Iterable[Result], outcome: Outcome) -> list[Result]:
+    return [result for result in results if result.verdict.outcome is outcome]

@@ -1,0 +1,1 @@
+"""What one session of pytest shares, from opening the meter to the saved run."""

@@ -1,0 +1,424 @@
+"""The ``energy`` fixture with ``--energy``: it measures, and hands over when the test has ended."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, ParamSpec, TypeVar
+
+from pytest_energy.errors import UsageError
+from pytest_energy.fixture import (
+    Energy,
+    Evaluation,
+    Workload,
+    check_counts,
+    check_name,
+    check_pedantic,
+)
+from pytest_energy.measuring.assemble import Place, assemble, training_metrics
+from pytest_energy.measuring.protocol import (
+    Finished,
+    Plan,
+    Progress,
+    Work,
+    another_fits,
+    fewer_rounds,
+    run_rounds,
+)
+from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
+from pytest_energy.measuring.window import Window, measure_round, open_window, synchronizer
+from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason
+from pytest_energy.session.energy_session import EnergySession
+from pytest_energy.session.user_values import check_facts, evaluation, mean_metrics, own_metrics
+from pytest_energy.settings import MarkerSettings, Scale
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SCALES: Mapping[Scale, Plan] = {
+    "full": Plan(passes=10_000, rounds=3, warmup_s=2.0),
+    "small": Plan(passes=20, rounds=3, warmup_s=0.1, max_time_s=10.0),
+}
+"""How much is run where nobody says otherwise."""
+
+SHORTER = 10
+"""An adaptive round has this part of the passes of a fixed one."""
+SHORT_ROUND_S = 2.0
+"""But lasts so long: shorter windows are noisy on a GPU, whatever the sensor resolves."""
+
+Watch = Callable[[str, Progress], None]
+"""Told the benchmark's id and how far it is."""
+
+
+class MeasuringEnergy(Energy):
+    """Measures what a test runs; :meth:`finish` gives what came of it."""
+
+    enabled = True
+
+    def __init__(
+        self,
+        session: EnergySession,
+        place: Place,
+        marker: MarkerSettings,
+        workload: Facts,
+        watch: Watch = lambda benchmark, progress: None,
+    ) -> None:
+        super().__init__(session.settings.data)
+        self.scale = session.scale
+        self._session = session
+        self._place = place
+        self._marker = marker
+        self._workload = workload
+        self._watch = watch
+        self._synchronize = synchronizer()
+        self._measurements: dict[str, Measurement] = {}
+        self._windows: dict[str, list[Window]] = {}
+        self._entered: Counter[str] = Counter()
+        self._recorded: dict[str, float] = {}
+        self._busy = False
+        self._ended = False
+
+    def inference(  # noqa: D102
+        self,
+        model: Callable[[Any], Any],
+        *,
+        input_shape: Sequence[int],
+        batch_size: int = 1,
+        make_input: Callable[[], Any] | None = None,
+        passes: int | None = None,
+        rounds: int | None = None,
+        facts: bool | Mapping[str, Quantity] = True,
+        workload: Workload | None = None,
+    ) -> None:
+        from pytest_energy.measuring.forward_passes import prepare
+
+        check_counts("inference", batch_size=batch_size, passes=passes, rounds=rounds)
+        check_facts("inference", facts, workload)
+        self._claim()
+        run = prepare(model, input_shape, batch_size, self.device, make_input)
+        counted, reasons = _facts(facts, model, run.inputs[0])
+        with self._peak_memory() as peak:
+            finished = self._run(run, self._plan(passes=passes, rounds=rounds))
+        described = {
+            **_describe_model(model, input_shape, batch_size),
+            "data": "random" if make_input is None else "own",
+            **(workload or {}),
+        }
+        self._add("inference", described, finished, {**counted, **peak}, reasons)
+
+    def training(  # noqa: D102
+        self,
+        train_one_epoch: Callable[[], Mapping[str, float] | object],
+        *,
+        epochs: int = 10,
+        scale_to: int | None = None,
+        evaluate: Callable[[], Evaluation] | None = None,
+        model: object | None = None,
+        input_shape: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        facts: bool | Mapping[str, Quantity] = True,
+        workload: Workload | None = None,
+    ) -> None:
+        check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
+        check_facts("training", facts, workload)
+        self._claim()
+        counted, reasons = self._training_facts(facts, model, input_shape)
+        told: list[Mapping[str, float]] = []
+
+        def work(passes: int) -> None:
+            returned = [train_one_epoch() for _ in range(passes)]
+            told.extend(item for item in returned if isinstance(item, Mapping))
+
+        measured_epochs = self._epochs(epochs)
+        with self._peak_memory() as peak:
+            finished = self._run(
+                work, Plan(1, measured_epochs, max_time_s=self._max_time_s(), lengthen=False)
+            )
+        described = {
+            **_describe_model(model, input_shape, batch_size),
+            "scale_to": scale_to,
+            **(workload or {}),
+        }
+        self._add("training", described, finished, {**counted, **peak}, reasons)
+        where = f"{self._place.id}: energy.training"
+        evaluated = evaluation(evaluate, where)
+        self._extend(_plain(mean_metrics(told[-len(finished.rounds) :], where)))
+        self._extend(
+            training_metrics(self._current(), 1 + len(finished.rounds), scale_to, evaluated)
+        )
+
+    def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:  # noqa: D102
+        self._claim()
+        last: list[T] = []
+
+        def work(passes: int) -> None:
+            for _ in range(passes):
+                last[:] = [function(*args, **kwargs)]
+
+        finished = self._run(work, self._plan())
+        self._add("call", {"function": _name(function)}, finished)
+        return last[0]
+
+    def pedantic(  # noqa: D102
+        self,
+        target: Callable[..., T],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        setup: Callable[[], tuple[Sequence[Any], Mapping[str, Any]] | None] | None = None,
+        rounds: int = 1,
+        iterations: int = 1,
+        warmup_rounds: int = 0,
+    ) -> T:
+        arguments = check_pedantic(args, kwargs, setup, rounds, iterations, warmup_rounds)
+        self._claim()
+        last: list[T] = []
+
+        def call(positional: Sequence[Any], keywords: Mapping[str, Any]) -> Work:
+            def work(passes: int) -> None:
+                for _ in range(passes):
+                    last[:] = [target(*positional, **keywords)]
+
+            return work
+
+        windows: list[Window] = []
+        with self._alone():
+            for _ in range(warmup_rounds):
+                call(*arguments())(iterations)
+            while len(windows) < rounds and self._in_time(windows):
+                windows.append(self._measure(call(*arguments()), iterations))
+        self._add("call", {"function": _name(target)}, self._finished(windows, rounds))
+        return last[0]
+
+    @contextmanager
+    def window(self, name: str) -> Iterator[None]:  # noqa: D102
+        check_name(name)
+        self._check_open()
+        if self._measurements:
+            raise UsageError(f"{self._place.id}: energy.window() after another measurement")
+        if self._busy:
+            raise UsageError(
+                f"{self._place.window(name).id}: energy.window() inside another measurement, which"
+                " would contain its waiting for the sensor; measure one after the other"
+            )
+        if self._session.ranks is not None:
+            raise UsageError(
+                f"{self._place.id}: energy.window() measures one process; torchrun"
+                " started several: use energy.training() or a call"
+            )
+        windows = self._windows.setdefault(name, [])
+        self._entered[name] += 1
+        with self._alone():
+            if not self._in_time(windows):
+                yield
+                return
+            with open_window(self._session.meter, 1, self._synchronize) as opened:
+                yield
+            windows.append(opened.window)
+
+    def record(self, **metrics: float) -> None:  # noqa: D102
+        self._check_open()
+        self._recorded |= own_metrics(metrics, f"{self._place.id}: energy.record")
+        if self._place.id in self._measurements:
+            self._extend({})
+
+    def finish(self) -> list[Measurement]:
+        """The measurements of the test, its windows as benchmarks of their own.
+
+        Nothing can be measured or recorded afterwards.
+        """
+        self._ended = True
+        for name, windows in self._windows.items():
+            if not windows:  # its body raised
+                continue
+            finished = self._finished(windows, self._entered[name])
+            self._add("window", {"window": name}, finished, at=self._place.window(name))
+        self._windows.clear()
+        return list(self._measurements.values())
+
+    def check_used(self) -> None:
+        """Check that there is a benchmark to which the recorded metrics belong.
+
+        Raises:
+            UsageError: There are metrics, but nothing was measured.
+        """
+        if self._recorded and not self._measurements:
+            raise UsageError(
+                f"{self._place.id}: energy.record({next(iter(self._recorded))}=…) in a test that"
+                " measures nothing"
+            )
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise UsageError(
+                f"{self._place.id}: the energy fixture was used after the test's body had ended"
+            )
+
+    def _claim(self) -> None:
+        self._check_open()
+        if self._measurements or self._windows or self._busy:
+            raise UsageError(
+                f"{self._place.id}: the energy fixture measures one benchmark a test; use"
+                " energy.window(name) for several"
+            )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let nothing else be measured in the body of a ``with`` statement."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
+    def _run(self, work: Work, plan: Plan) -> Finished:
+        if self._session.ranks is not None:
+            plan = in_step_plan(plan)
+
+        def watch(progress: Progress) -> None:
+            self._watch(self._place.id, progress)
+
+        with self._alone():
+            return run_rounds(work, plan, self._measure, synchronize=self._synchronize, watch=watch)
+
+    def _measure(self, work: Work, passes: int) -> Window:
+        ranks = self._session.ranks
+        if ranks is not None:
+            together = in_step(work, self._synchronize)
+            alone = measure_round(self._session.meter, together, passes, self._synchronize)
+            return agree(alone, ranks)
+        return measure_round(self._session.meter, work, passes, self._synchronize)
+
+    def _plan(self, passes: int | None = None, rounds: int | None = None) -> Plan:
+        defaults = SCALES[self.scale]
+        meter = self._session.meter
+        plan = Plan(
+            passes=self._chosen("passes", passes) or defaults.passes,
+            rounds=self._chosen("rounds", rounds) or defaults.rounds,
+            warmup_s=defaults.warmup_s,
+            max_time_s=self._max_time_s() or defaults.max_time_s,
+            shortest_window_s=meter.shortest_window_s if meter else 0.0,
+        )
+        fixed = self._chosen("passes", passes) or self._chosen("rounds", rounds)
+        return plan if fixed or self.scale == "small" else self._adapted(plan)
+
+    def _adapted(self, plan: Plan) -> Plan:
+        """Short rounds, where there is a baseline to decide against."""
+        test_id = self._place.id
+        if not self._session.decides(test_id):
+            return plan
+        self._session.planned[test_id] = plan.passes * plan.rounds
+        return replace(
+            plan,
+            passes=plan.passes // SHORTER,
+            rounds=self._session.schedule.rounds_of(self._session.visits.number(test_id)),
+            shortest_window_s=max(plan.shortest_window_s, SHORT_ROUND_S),
+        )
+
+    def _epochs(self, asked: int) -> int:
+        chosen = self._chosen("epochs", None)
+        return chosen or (1 if self.scale == "small" else asked)
+
+    def _max_time_s(self) -> float | None:
+        seconds: float | None = self._chosen("max_time", None)
+        return seconds
+
+    def _in_time(self, windows: Sequence[Window]) -> bool:
+        return another_fits([window.round for window in windows], self._max_time_s())
+
+    def _finished(self, windows: Sequence[Window], asked: int) -> Finished:
+        rounds = tuple(window.round for window in windows)
+        traces = tuple(trace for window in windows for trace in window.traces)
+        return Finished(rounds, traces, fewer_rounds(asked, rounds, self._max_time_s()))
+
+    def _chosen(self, name: str, asked: Any) -> Any:
+        """The marker wins over the command line, and that over what the test's body asks for."""
+        marked, given = getattr(self._marker, name), getattr(self._session.settings, name)
+        return next((value for value in (marked, given) if value is not None), asked)
+
+    @contextmanager
+    def _peak_memory(self) -> Iterator[dict[str, Quantity]]:
+        """Afterwards holds the peak memory of the body, where torch keeps an account of it."""
+        found: dict[str, Quantity] = {}
+        if "torch" not in sys.modules:  # then nothing of torch's can be on any device
+            yield found
+            return
+        from pytest_energy.measuring.model_facts import peak_memory_bytes, reset_peak_memory
+
+        reset_peak_memory(self.device)
+        yield found
+        peak = peak_memory_bytes(self.device)
+        if peak is not None:
+            found["peak_memory_bytes"] = peak
+
+    def _training_facts(
+        self,
+        facts: bool | Mapping[str, Quantity],
+        model: object | None,
+        input_shape: Sequence[int] | None,
+    ) -> tuple[Mapping[str, Quantity], tuple[Reason, ...]]:
+        if facts is not True or model is None or input_shape is None:
+            return _facts(facts, model, None)
+        from pytest_energy.measuring.forward_passes import device_of, random_input
+
+        device = device_of(model, self.device)
+        return _facts(True, model, random_input(model, input_shape, 1, device)())
+
+    def _add(
+        self,
+        kind: Kind,
+        workload: Mapping[str, Any],
+        finished: Finished,
+        extra: Mapping[str, Quantity] | None = None,
+        reasons: Sequence[Reason] = (),
+        at: Place | None = None,
+    ) -> None:
+        place = at or self._place
+        described = {**workload, "scale": self.scale, **self._workload}
+        recorded = _plain(self._recorded) | dict(extra or {})
+        self._keep(
+            assemble(place, kind, described, finished, self._session.source, recorded, reasons)
+        )
+
+    def _current(self) -> Measurement:
+        return self._measurements[self._place.id]
+
+    def _extend(self, extra: Mapping[str, Quantity]) -> None:
+        metrics = {**self._current().metrics, **extra, **_plain(self._recorded)}
+        self._keep(self._current().model_copy(update={"metrics": metrics}))
+
+    def _keep(self, measured: Measurement) -> None:
+        self._measurements[measured.id] = measured
+        self.measurement = measured
+
+
+def _facts(
+    facts: bool | Mapping[str, Quantity], model: object | None, example: Any
+) -> tuple[Mapping[str, Quantity], tuple[Reason, ...]]:
+    from pytest_energy.measuring.model_facts import model_facts
+
+    if isinstance(facts, Mapping):
+        return facts, ()
+    return model_facts(model, example) if facts else ({}, ())
+
+
+def _describe_model(
+    model: object | None, input_shape: Sequence[int] | None, batch_size: int | None
+) -> Facts:
+    known: Facts = {
+        "model": _name(model) if model is not None else None,
+        "technique": "baseline",
+        "input_shape": list(input_shape) if input_shape is not None else None,
+        "batch_size": batch_size,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _name(thing: object) -> str:
+    return str(getattr(thing, "__qualname__", type(thing).__name__))
+
+
+def _plain(values: Mapping[str, float]) -> dict[str, Quantity]:
+    return {name: Quantity(value=value, unit="1") for name, value in values.items()}

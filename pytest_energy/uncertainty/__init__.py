@@ -1,0 +1,1 @@
+"""Statistics of rounds and changes: numbers in, numbers out."""

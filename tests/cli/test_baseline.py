@@ -1,0 +1,258 @@
+"""``pytest-energy baseline``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.cli import main
+from pytest_energy.gate.baseline import BaselineStore
+from pytest_energy.model.measurement import MetricVerdict, Outcome, Verdict, save_run
+from tests.gate_data import A100, TEST, invalid, measurement, result, run_of, store_with
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_list_names_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Benchmark, machine, joules and the number of accepted runs."""
+    store_with(here, 1.0, 1.001)
+    assert main(["baseline", "list"]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.split() == [TEST, "nvidia-h200", "1.001", "±", "0.004", "J/pass", "2"]
+
+
+def test_show_tells_the_accepted_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with its commit; an unknown test is an error that says where was looked."""
+    store_with(here, 1.0, 1.001)
+    assert main(["baseline", "show", "test_a"]) == 0
+    assert "run 2 at c1: 1.001 J, 3 rounds" in capsys.readouterr().out
+    assert main(["baseline", "show", "test_b"]) == 2
+    assert "no baseline of 'test_b' in baselines" in capsys.readouterr().err
+
+
+def test_diff_says_what_would_change(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rise is shown with its interval; nothing is written."""
+    store_with(here, 1.0)
+    save_run(run_of(result(1.2)), here / "results.json")
+    before = sorted(path.read_text("utf-8") for path in here.glob("baselines/**/*.json"))
+    assert main(["baseline", "diff", "results.json"]) == 0
+    assert "+20 % [+16, +24]" in capsys.readouterr().out
+    assert before == sorted(path.read_text("utf-8") for path in here.glob("baselines/**/*.json"))
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "outcome"), [(0.05, Outcome.REGRESSED), (0.5, Outcome.UNCHANGED)]
+)
+def test_diff_judges_with_the_tolerances_of_the_run(
+    here: Path, capsys: pytest.CaptureFixture[str], tolerance: float, outcome: Outcome
+) -> None:
+    """What the option, the table or the marker said is what the rise is held against."""
+    store_with(here, 1.0)
+    gate = [MetricVerdict(metric="energy_j", outcome=outcome, tolerance=tolerance)]
+    judged = result(1.2).model_copy(update={"verdict": Verdict(outcome=outcome, metrics=gate)})
+    save_run(run_of(judged), here / "results.json")
+    assert main(["baseline", "diff", "results.json"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith(outcome)
+
+
+def test_accept_takes_results_of_another_machine(here: Path) -> None:
+    """Each benchmark goes into its machine's folder; -k and --only choose."""
+    store_with(here, 1.0)
+    measured = [
+        result(1.1, TEST, Outcome.REGRESSED),
+        result(0.5, "t.py::test_b", Outcome.IMPROVED, identity=A100.identity),
+    ]
+    save_run(run_of(*measured), here / "results.json")
+    assert main(["baseline", "accept", "results.json", "--only", "improved"]) == 0
+    store = BaselineStore(here / "baselines")
+    assert store.slugs_with("t.py::test_b") == ("nvidia-a100",)
+    kept = store.load(TEST, "nvidia-h200")
+    assert kept is not None
+    assert len(kept.accepted) == 1
+    assert main(["baseline", "accept", "results.json", "-k", "test_a"]) == 0
+    accepted = store.load(TEST, "nvidia-h200")
+    assert accepted is not None
+    assert accepted.accepted[-1].step
+    assert accepted.accepted[-1].commit == "c0ffee"
+
+
+def test_accept_knows_no_result_of_that_name(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name misspelt is an error, and not a run that changed nothing."""
+    save_run(run_of(result()), here / "results.json")
+    assert main(["baseline", "accept", "results.json", "-k", "nosuch"]) == 2
+    assert "-k nosuch: no result in results.json is called so" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("action", ["list", "prune", "log"])
+def test_without_baselines_it_says_how_to_make_some(
+    here: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    """A project that is new has none, which is fine; a folder misspelt is an error."""
+    assert main(["baseline", action]) == 0
+    assert "no baselines in baselines yet" in capsys.readouterr().out
+    assert main(["baseline", action, "--baselines", "nosuch"]) == 2
+    assert "no folder nosuch" in capsys.readouterr().err
+
+
+def test_accept_refuses_what_is_invalid(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is named with its reason, the others are accepted, and the exit status is 1."""
+    save_run(run_of(invalid(), result(1.0, "t.py::test_b")), here / "results.json")
+    assert main(["baseline", "accept", "results.json"]) == 1
+    assert "refused t.py::test_a: process 7 used the GPU" in capsys.readouterr().err
+    assert BaselineStore(here / "baselines").slugs_with("t.py::test_b") == ("nvidia-h200",)
+
+
+def test_prune_deletes_orphans_only_when_told_to(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A baseline whose test is gone is named, then deleted; a window's baseline stays."""
+    (here / "t.py").write_text("def test_b(): ...\n", "utf-8")
+    (here / "pytest.ini").write_text("[pytest]\npython_files = t.py\n", "utf-8")
+    store = store_with(here, 1.0)
+    for test_id in ("t.py::test_b", "t.py::test_b::prefill", "t.py::test_b::cpp::decode"):
+        store.save(measurement(test_id=test_id), A100, "nvidia-a100", None)
+    orphan = store.path(TEST, "nvidia-h200")
+    assert main(["baseline", "prune"]) == 0
+    assert orphan.exists()
+    assert main(["baseline", "prune", "--delete"]) == 0
+    assert not orphan.exists()
+    assert len(list(store.paths())) == 3
+    out = capsys.readouterr().out
+    assert out.count(f"orphaned baselines/{orphan.relative_to(store.folder)} ({TEST})") == 1
+
+
+def test_prune_deletes_nothing_where_collection_fails(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A syntax error in a test must not orphan its baseline."""
+    (here / "test_t.py").write_text("def\n", "utf-8")
+    store = store_with(here, 1.0)
+    assert main(["baseline", "prune", "--delete"]) == 2
+    assert "so nothing is orphaned" in capsys.readouterr().err
+    assert len(list(store.paths())) == 1
+
+
+SKIPS_ITSELF = "import pytest\npytest.importorskip('no_such_library')\ndef test_a(): ...\n"
+SLOW = "import pytest\n@pytest.mark.slow\ndef test_a(): ...\n"
+OTHERS_ONLY = "[pytest]\nmarkers = slow\naddopts = -m 'not slow'\n"
+
+
+def _kept(folder: Path, *test_ids: str) -> BaselineStore:
+    for test_id in test_ids:
+        store_with(folder, 1.0, test_id=test_id)
+    return BaselineStore(folder / "baselines")
+
+
+def _ids(store: BaselineStore) -> set[str]:
+    return {kept.id for slug in store.slugs() for kept in store.load_all(slug)}
+
+
+@pytest.mark.parametrize(
+    ("source", "ini", "options", "told"),
+    [
+        pytest.param(SLOW, OTHERS_ONLY, (), "", id="deselected-by-addopts"),
+        pytest.param(SLOW, "", ("--", "-k", "nothing"), "", id="deselected-by-hand"),
+        pytest.param(SKIPS_ITSELF, "", (), "left 1, for their test files", id="skips-itself"),
+        pytest.param(
+            SLOW, "", ("--", "--ignore=test_t.py"), "left 1, for their test files", id="ignored"
+        ),
+    ],
+)
+def test_prune_keeps_what_was_not_to_run_here(
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    ini: str,
+    options: tuple[str, ...],
+    told: str,
+) -> None:
+    """A test that is deselected, or whose file skips itself or is left out, still exists."""
+    (here / "test_t.py").write_text(source, "utf-8")
+    (here / "test_u.py").write_text("def test_b(): ...\n", "utf-8")
+    (here / "pytest.ini").write_text(ini or "[pytest]\n", "utf-8")
+    store = _kept(here, "test_t.py::test_a", "test_u.py::test_gone")
+    assert main(["baseline", "prune", "--delete", *options]) == 0
+    assert _ids(store) == {"test_t.py::test_a"}
+    assert told in capsys.readouterr().out
+
+
+def test_prune_keeps_all_where_every_file_skips_itself(here: Path) -> None:
+    """A machine without the libraries of the tests orphans nothing."""
+    (here / "test_t.py").write_text(SKIPS_ITSELF, "utf-8")
+    store = _kept(here, "test_t.py::test_a")
+    assert main(["baseline", "prune", "--delete"]) == 0
+    assert _ids(store) == {"test_t.py::test_a"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "pruned"),
+    [
+        ("test_t.py", {"test_t.py::test_gone"}),
+        ("test_t.py::test_a", set()),
+        ("d", {"d/test_t.py::test_gone"}),
+        (".", {"test_t.py::test_gone", "d/test_t.py::test_gone", "gone.py::test_gone"}),
+    ],
+)
+def test_prune_judges_only_what_was_asked(here: Path, asked: str, pruned: set[str]) -> None:
+    """Baselines outside of the files, folders or tests that were named are left alone."""
+    (here / "d").mkdir()
+    for file in ("test_t.py", "d/test_t.py"):
+        (here / file).write_text("def test_a(): ...\n", "utf-8")
+    gone = {f"{file}::test_gone" for file in ("test_t.py", "d/test_t.py", "gone.py")}
+    store = _kept(here, "test_t.py::test_a", *gone)
+    assert main(["baseline", "prune", "--delete", "--", "--import-mode=importlib", asked]) == 0
+    assert _ids(store) == {"test_t.py::test_a", *gone} - pruned
+
+
+def test_prune_says_what_pytest_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command, to be repeated, and pytest's own error."""
+    store_with(here, 1.0)
+    assert main(["baseline", "prune", "nonexist.py"]) == 2
+    told = capsys.readouterr().err
+    assert f"{sys.executable} -m pytest --collect-only -o addopts= nonexist.py failed" in told
+    assert "ERROR: file or directory not found: nonexist.py" in told
+
+
+def _commit(folder: Path, subject: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", subject]):
+        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_log_tells_the_drift(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Many small accepted rises add up, commit by commit."""
+    for number, energy_j in enumerate((1.0, 1.03, 1.06)):
+        store_with(here, energy_j)
+        _commit(here, f"accept {number}")
+    assert main(["baseline", "log"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{TEST} on nvidia-h200: +6.0 % in 3 versions"
+    assert lines[3].endswith("1.060 ± 0.004 J/pass  accept 2")
+
+
+def test_log_of_a_new_baseline_is_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its neighbour, which it resembles as all baselines do, has another history."""
+    for energy_j in (1.0, 1.03):
+        store_with(here, energy_j)
+        _commit(here, "accept a")
+    store_with(here, 1.03, test_id="t.py::test_b")
+    _commit(here, "accept b")
+    assert main(["baseline", "log", "test_b"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(" in 1 version")
+
+
+def test_log_outside_git_is_an_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so in one line."""
+    store_with(here, 1.0)
+    assert main(["baseline", "log"]) == 2
+    assert "not a git repository" in capsys.readouterr().err

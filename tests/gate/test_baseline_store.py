@@ -1,0 +1,317 @@
+"""Baselines on disk."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_energy.errors import EnergyError, FileFormatError
+from pytest_energy.gate.baseline import BaselineStore, dump_baseline
+from pytest_energy.gate.baseline_paths import baseline_path
+from pytest_energy.model.measurement import (
+    Environment,
+    Measurement,
+    MeterInfo,
+    Outcome,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Result,
+    Round,
+    Verdict,
+)
+
+HERE = Environment(identity={"device": "NVIDIA H200"}, context={"driver": "570"})
+TEST = "benchmarks/test_inference.py::test_inference[resnet50]"
+
+
+def measurement(energy_j: float = 0.98123456, **fields: object) -> Measurement:
+    """A measured benchmark; ``fields`` replace what it has."""
+    values = {
+        "id": TEST,
+        "kind": "inference",
+        "workload": {"model": "resnet50", "input_shape": [3, 224, 224]},
+        "status": "measured",
+        "meter": MeterInfo(name="nvml", source="counter", tick_s=0.1),
+        "metrics": {
+            "energy_j": Quantity(
+                value=energy_j, unit="J/pass", uncertainty=0.00412345, degrees_of_freedom=2
+            ),
+            "flops": Quantity(value=8.18e9, unit="FLOP", exact=True),
+        },
+        "rounds": [Round(start=1.7e9, duration_s=9.0, passes=10, energy_j=9.8) for _ in range(3)],
+        **fields,
+    }
+    return Measurement.model_validate(values)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BaselineStore:
+    """An empty folder of baselines."""
+    return BaselineStore(tmp_path / "baselines")
+
+
+def test_what_is_saved_is_loaded(store: BaselineStore) -> None:
+    """A saved measurement comes back as the machine's baseline and as facts of any machine."""
+    written = store.save(measurement(), HERE, "nvidia-h200", "abc123")
+
+    assert [path.relative_to(store.folder).as_posix() for path in written] == [
+        "facts/benchmarks.test_inference/test_inference--resnet50.json",
+        "nvidia-h200/benchmarks.test_inference/test_inference--resnet50.json",
+    ]
+    kept, facts = store.load(TEST, "nvidia-h200"), store.load_facts(TEST)
+    assert kept is not None
+    assert facts is not None
+    assert (kept.id, kept.identity, set(kept.metrics)) == (TEST, HERE.identity, {"energy_j"})
+    assert [run.value for run in kept.level("energy_j")] == [0.98123]
+    assert (facts.identity, set(facts.metrics)) == ({}, {"flops"})
+
+
+def test_each_visit_is_an_accepted_run(store: BaselineStore) -> None:
+    """The scatter between visits is kept; what no round tells of is known of the last alone."""
+    rounds = [
+        Round(start=1.7e9, duration_s=9.0, passes=10, energy_j=9.8 + 0.1 * number, visit=number)
+        for number in (1, 2, 3)
+        for _ in range(2)
+    ]
+    metrics = {**measurement().metrics, "accuracy": Quantity(value=0.9, unit="1")}
+    store.save(measurement(metrics=metrics, rounds=rounds), HERE, "nvidia-h200", "abc123")
+    kept = store.load(TEST, "nvidia-h200")
+    assert kept is not None
+    assert [run.value for run in kept.level("energy_j")] == pytest.approx([0.99, 1.0, 1.01])
+    assert [run.value for run in kept.level("accuracy")] == [0.9]
+    assert [run.rounds for run in kept.accepted] == [2, 2, 2]
+
+
+def test_visits_that_are_accepted_twice_count_once(store: BaselineStore) -> None:
+    """The same results.json, accepted again, adds no run."""
+    rounds = [
+        Round(start=1.7e9, duration_s=9.0, passes=10, energy_j=9.8 + number, visit=number)
+        for number in (1, 2)
+    ]
+    for _ in range(2):
+        store.save(measurement(rounds=rounds), HERE, "nvidia-h200", "abc123")
+    kept = store.load(TEST, "nvidia-h200")
+    assert kept is not None
+    assert len(kept.accepted) == 2
+
+
+def test_numbers_keep_the_digits_their_uncertainty_supports(store: BaselineStore) -> None:
+    """The uncertainty keeps two digits, the value one place more."""
+    store.save(measurement(), HERE, "nvidia-h200", None)
+    kept = store.load(TEST, "nvidia-h200")
+    assert kept is not None
+    assert (kept.metrics["energy_j"].value, kept.metrics["energy_j"].uncertainty) == (
+        0.98123,
+        0.0041,
+    )
+
+
+def test_a_file_has_no_clock_time_and_one_sorted_key_a_line(store: BaselineStore) -> None:
+    """Saving the same run again changes no file; keys are sorted."""
+    store.save(measurement(), HERE, "nvidia-h200", "abc123")
+    assert store.save(measurement(), HERE, "nvidia-h200", "abc123") == []
+    text = store.path(TEST, "nvidia-h200").read_text("utf-8")
+    assert text == json.dumps(json.loads(text), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    assert "1700000000" not in text
+
+
+def test_an_invalid_measurement_is_no_baseline(store: BaselineStore) -> None:
+    """Saving it is refused with its reason, and nothing is written."""
+    reason = Reason(code=ReasonCode.CONTENDED, message="process 7 used the GPU")
+    with pytest.raises(EnergyError, match="process 7 used the GPU"):
+        store.save(measurement(status="invalid", reasons=[reason]), HERE, "x", None)
+    assert not store.folder.exists()
+
+
+def test_an_unmeasured_result_leaves_only_facts(store: BaselineStore) -> None:
+    """Where nothing measures joules, what was counted is kept all the same."""
+    facts = {"flops": Quantity(value=8.18e9, unit="FLOP", exact=True)}
+    result = measurement(status="unmeasured", meter=None, metrics=facts)
+    assert [path.parts[-3] for path in store.save(result, HERE, "x", None)] == ["facts"]
+
+
+def test_the_history_is_bounded(store: BaselineStore) -> None:
+    """Of many accepted runs the newest ten are kept."""
+    for step in range(13):
+        store.save(measurement(1 + step / 100), HERE, "x", f"c{step}")
+    kept = store.load(TEST, "x")
+    assert kept is not None
+    assert [run.commit for run in kept.accepted] == [f"c{step}" for step in range(3, 13)]
+
+
+def test_an_accepted_change_begins_a_level(store: BaselineStore) -> None:
+    """After a regression was accepted, a new run is compared with runs after it alone."""
+    store.save(measurement(1.0), HERE, "x", "a")
+    store.save(Result.of(measurement(1.2), Verdict(outcome=Outcome.REGRESSED)), HERE, "x", "b")
+    kept = store.load(TEST, "x")
+    assert kept is not None
+    assert [[run.value for run in level] for level in kept.levels("energy_j")] == [[1.0], [1.2]]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "not JSON"),
+        ('{"schema": "pytest-energy/baseline/9"}', "this version reads"),
+        ("{}", "workload: field required"),
+        ("[]", "not a baseline"),
+    ],
+)
+def test_a_broken_file_is_named(store: BaselineStore, text: str, told: str) -> None:
+    """Reading tells the file and what is wrong in it."""
+    path = store.path(TEST, "x")
+    path.parent.mkdir(parents=True)
+    path.write_text(text, "utf-8")
+    with pytest.raises(FileFormatError, match=told) as caught:
+        store.check()
+    assert str(path) in str(caught.value)
+
+
+def test_every_broken_file_is_named_at_once(store: BaselineStore) -> None:
+    """Two broken files are one error that names both."""
+    for name in ("a", "b"):
+        path = store.path(f"t.py::test_{name}", "x")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{", "utf-8")
+    with pytest.raises(EnergyError) as caught:
+        store.check()
+    assert "test_a.json" in str(caught.value)
+    assert "test_b.json" in str(caught.value)
+
+
+def test_a_file_of_another_test_is_refused(store: BaselineStore) -> None:
+    """A file that was copied by hand does not gate the wrong test."""
+    store.save(measurement(), HERE, "x", None)
+    other = store.path("t.py::test_b", "x")
+    other.parent.mkdir(parents=True)
+    other.write_bytes(store.path(TEST, "x").read_bytes())
+    with pytest.raises(FileFormatError, match="test_b"):
+        store.load("t.py::test_b", "x")
+
+
+def test_other_machines_are_known(store: BaselineStore) -> None:
+    """Without a baseline of this machine another one's is found, so that it can be named."""
+    store.save(measurement(), HERE, "nvidia-h200", None)
+    assert store.load(TEST, "nvidia-a100") is None
+    assert store.slugs_with(TEST) == ("nvidia-h200",)
+    found = store.find(TEST, "nvidia-a100")
+    assert found is not None
+    assert found.identity == HERE.identity
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
+plain = st.from_regex(r"test_[a-z0-9_]{0,9}(\[[a-zA-Z0-9_.-]{0,12}\])?", fullmatch=True)
+ids = st.builds(
+    "{}::{}".format, st.sampled_from(["a.py", "b/a.py", "b.a.py", "A.py"]), names | plain
+)
+
+
+@given(st.lists(ids, unique=True, max_size=30))
+def test_file_names_are_unique_and_safe(test_ids: list[str]) -> None:
+    """Different tests have different files, also where capitals are not told apart."""
+    paths = [str(baseline_path(test_id)) for test_id in test_ids]
+    assert len({path.casefold() for path in paths}) == len(set(test_ids))
+    for path in paths:
+        assert all(len(part) < 128 for part in path.split("/"))
+        assert path.isascii()
+        assert path.count("/") == 1
+        assert not set(path) & set('<>:"\\|?*[] ')
+
+
+@pytest.mark.parametrize(
+    ("test_id", "pattern"),
+    [
+        ("a.py::test_b", r"a/test_b\.json"),
+        ("x/a.py::test_b[c-1.5]", r"x\.a/test_b--c-1\.5\.json"),
+        ("a.py::nul", r"a/nul-[0-9a-f]{10}\.json"),
+        ("a.py::TestX::test_b", r"a/testx-test_b-[0-9a-f]{10}\.json"),
+        ("a.py::test_b[ä ö]", r"a/test_b-[0-9a-f]{10}\.json"),
+    ],
+)
+def test_plain_names_stay_readable(test_id: str, pattern: str) -> None:
+    """What is safe keeps its name; a hash follows what is not, and what Windows reserves."""
+    assert re.fullmatch(pattern, str(baseline_path(test_id)))
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "number"),
+    [
+        ("accepted", "rounds", 0),
+        ("accepted", "spent_j", -1.0),
+        ("accepted", "standard", {"energy_j": -0.1}),
+        ("metrics", "uncertainty", -0.1),
+        ("metrics", "degrees_of_freedom", 0),
+    ],
+)
+def test_a_number_out_of_range_is_a_fault(
+    store: BaselineStore, where: str, name: str, number: object
+) -> None:
+    """It is told as any other fault of the file, before anything is computed with it."""
+    store.save(measurement(), HERE, "nvidia-h200", "abc123")
+    path = store.path(TEST, "nvidia-h200")
+    kept = json.loads(path.read_text("utf-8"))
+    (kept["accepted"][0] if where == "accepted" else kept["metrics"]["energy_j"])[name] = number
+    path.write_text(json.dumps(kept), "utf-8")
+    with pytest.raises(FileFormatError, match=rf"{where}\..*{name}.*: input should be greater"):
+        store.check()
+
+
+@given(st.floats(1e-9, 1e9), st.floats(1e-12, 1e6), st.integers(1, 50))
+def test_a_baseline_survives_the_round_trip(value: float, uncertainty: float, rounds: int) -> None:
+    """What is written reads back equal, whatever the numbers."""
+    quantity = Quantity(
+        value=value, unit="J/pass", uncertainty=uncertainty, degrees_of_freedom=rounds
+    )
+    with TemporaryDirectory() as folder:
+        store = BaselineStore(Path(folder))
+        store.save(measurement(metrics={"energy_j": quantity}), HERE, "x", "c")
+        kept = store.load(TEST, "x")
+        assert kept is not None
+        assert dump_baseline(kept) == store.path(TEST, "x").read_text("utf-8")
+        assert kept.metrics["energy_j"].value == pytest.approx(
+            value, abs=uncertainty / 10, rel=1e-5
+        )
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    identity = [
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@example.org",
+        "-c",
+        "init.defaultBranch=main",
+    ]
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+
+
+def test_branches_that_update_different_benchmarks_merge(tmp_path: Path) -> None:
+    """Two branches that update neighbouring benchmarks merge without conflict."""
+    store = BaselineStore(tmp_path / "baselines")
+    both = [f"t.py::test_a[{letter}]" for letter in "xy"]
+    _git(tmp_path, "init", "-q")
+    for test_id in both:
+        store.save(measurement(id=test_id), HERE, "card", "0")
+    _git(tmp_path, "add", "-A")
+    _git(tmp_path, "commit", "-qm", "first")
+    for branch, test_id, value in (("left", both[0], 0.5), ("right", both[1], 2.0)):
+        _git(tmp_path, "checkout", "-qb", branch, "main")
+        store.save(measurement(value, id=test_id), HERE, "card", branch)
+        _git(tmp_path, "commit", "-qam", branch)
+    _git(tmp_path, "merge", "-q", "--no-edit", "left")
+    values = []
+    for test_id in both:
+        kept = store.load(test_id, "card")
+        assert kept is not None
+        values.append(kept.metrics["energy_j"].value)
+    assert values == [0.5, 2.0]

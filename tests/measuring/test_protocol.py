@@ -1,0 +1,206 @@
+"""How much is run: warm-up, passes, rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_energy.measuring.protocol import (
+    Finished,
+    Plan,
+    Progress,
+    Work,
+    passes_a_round,
+    run_rounds,
+)
+from pytest_energy.measuring.window import Window
+from pytest_energy.model.measurement import Reason, ReasonCode, Round
+
+
+@dataclass
+class Passes:
+    """Counts the passes that were run, in the order of the calls."""
+
+    calls: list[int] = field(default_factory=list)
+
+    def __call__(self, passes: int) -> None:
+        self.calls.append(passes)
+
+
+def measure(work: Work, passes: int) -> Window:
+    """A window that says 2 J a pass."""
+    work(passes)
+    return Window(Round(start=0, duration_s=1, passes=passes, energy_j=2.0 * passes))
+
+
+def test_passes_are_warmed_up_and_then_measured_round_by_round() -> None:
+    """One energy window a round, after at least one pass of warm-up."""
+    passes = Passes()
+    finished = run_rounds(passes, Plan(passes=10_000, rounds=3), measure)
+    assert passes.calls == [1, 10_000, 10_000, 10_000]
+    assert [done.passes for done in finished.rounds] == [10_000] * 3
+    assert finished.reasons == ()
+
+
+def test_whoever_watches_is_told_before_each_round() -> None:
+    """Progress says the round, its passes, and the joules of the rounds before."""
+    seen: list[Progress] = []
+    run_rounds(Passes(), Plan(passes=5, rounds=2), measure, watch=seen.append)
+    assert seen == [
+        Progress(0, 2, 5, None),
+        Progress(1, 2, 5, None),
+        Progress(2, 2, 5, 10.0),
+    ]
+
+
+def test_a_lost_device_ends_the_rounds() -> None:
+    """Nothing is run for a device that does not answer any more; what was measured stays."""
+    lost = Reason(code=ReasonCode.DEVICE_LOST, message="gpu0 fell off the bus")
+
+    def measure_lost(work: Work, passes: int) -> Window:
+        return Window(Round(start=0, duration_s=1, passes=1, energy_j=None, reasons=[lost]))
+
+    finished = run_rounds(Passes(), Plan(passes=1, rounds=3), measure_lost)
+    assert len(finished.rounds) == 1
+
+
+def test_a_time_limit_takes_passes_off_and_says_so() -> None:
+    """The result says how many passes it really ran, and which option asked for that."""
+
+    def slow(passes: int) -> None:
+        clock.advance(passes * 0.01)
+
+    clock = Clock()
+    finished = run_rounds(
+        slow, Plan(passes=1000, rounds=2, max_time_s=1.0), measure, clock=clock.now
+    )
+    assert [done.passes for done in finished.rounds] == [50, 50]
+    assert finished.reasons[0].code is ReasonCode.TIME_LIMIT
+    assert not finished.reasons[0].fatal
+    assert "ran 50 of 1000 passes a round" in finished.reasons[0].message
+
+
+@dataclass
+class Clock:
+    """A clock that only the test moves."""
+
+    seconds: float = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def test_the_warm_up_doubles_until_its_time_is_over() -> None:
+    """The last batch, the longest, tells the latency to plan with."""
+    clock = Clock()
+    calls: list[int] = []
+
+    def work(passes: int) -> None:
+        calls.append(passes)
+        clock.advance(passes * 0.1)
+
+    run_rounds(work, Plan(passes=100, rounds=1, warmup_s=1.0), measure, clock=clock.now)
+    assert calls == [1, 2, 4, 8, 100]
+
+
+@dataclass
+class Queue:
+    """A device that is handed passes, and computes only while somebody waits for it."""
+
+    clock: Clock
+    pass_s: float
+    first_s: float = 0.0
+    """What the first pass takes more than the others."""
+    queued: int = 0
+    calls: list[int] = field(default_factory=list)
+
+    def launch(self, passes: int) -> None:
+        self.calls.append(passes)
+        self.queued += passes
+
+    def synchronize(self) -> None:
+        self.clock.advance(self.queued * self.pass_s + self.first_s)
+        self.queued, self.first_s = 0, 0.0
+
+    def measure(self, work: Work, passes: int) -> Window:
+        began_s = self.clock.now()
+        work(passes)
+        self.synchronize()
+        took_s = self.clock.now() - began_s
+        return Window(Round(start=0, duration_s=took_s, passes=passes, energy_j=1.0))
+
+    def run(self, plan: Plan) -> Finished:
+        return run_rounds(
+            self.launch, plan, self.measure, synchronize=self.synchronize, clock=self.clock.now
+        )
+
+
+def test_the_warm_up_waits_for_what_it_launched() -> None:
+    """A queue that takes all passes at once is not taken for speed: the time limit is kept."""
+    clock = Clock()
+    finished = Queue(clock, pass_s=0.05).run(Plan(10_000, rounds=2, warmup_s=1, max_time_s=10))
+    assert sum(done.duration_s for done in finished.rounds) <= 10 * 1.000001
+    assert [reason.code for reason in finished.reasons] == [ReasonCode.TIME_LIMIT]
+
+
+def test_a_window_too_short_is_measured_again_with_more_passes() -> None:
+    """A slow first call misleads the warm-up; the short window is dropped, once."""
+    queue = Queue(Clock(), pass_s=1 / 1024, first_s=0.25)
+    finished = queue.run(Plan(20, rounds=3, warmup_s=0.1, shortest_window_s=0.125))
+    assert queue.calls == [1, 20, 141, 141, 141]
+    assert [done.passes for done in finished.rounds] == [141] * 3
+    assert all(done.duration_s >= 0.125 for done in finished.rounds)
+
+
+def test_passes_that_must_not_change_are_not_measured_again() -> None:
+    """An epoch too short for the meter stays as short as it is."""
+    queue = Queue(Clock(), pass_s=0.01)
+    queue.run(Plan(1, rounds=2, shortest_window_s=0.1, lengthen=False))
+    assert queue.calls == [1, 1, 1]
+
+
+latencies = st.floats(1e-6, 10)
+
+
+@given(st.integers(1, 10_000), latencies, st.floats(0.01, 100))
+def test_a_window_is_lengthened_to_what_the_meter_resolves(
+    passes: int, latency_s: float, shortest_s: float
+) -> None:
+    """Without a time limit, never fewer passes than asked, and never a window too short."""
+    chosen = passes_a_round(Plan(passes, 3, shortest_window_s=shortest_s), latency_s)
+    assert chosen >= passes
+    assert chosen * latency_s >= shortest_s
+
+
+@given(st.integers(1, 10_000), latencies, st.floats(0.01, 100), st.integers(1, 10))
+def test_a_time_limit_is_kept(
+    passes: int, latency_s: float, max_time_s: float, rounds: int
+) -> None:
+    """All rounds together fit into the limit, unless one pass a round does not."""
+    chosen = passes_a_round(Plan(passes, rounds, max_time_s=max_time_s), latency_s)
+    assert chosen >= 1
+    assert chosen == 1 or chosen * rounds * latency_s <= max_time_s * 1.000001
+
+
+@given(st.integers(1, 50), st.floats(0.1, 100))
+def test_a_time_limit_takes_rounds_off_where_passes_are_fixed(
+    rounds: int, max_time_s: float
+) -> None:
+    """Epochs of a second each are as many as fit, at least one; the result says what was cut."""
+    plan = Plan(passes=1, rounds=rounds, max_time_s=max_time_s, lengthen=False)
+    finished = run_rounds(Passes(), plan, measure)
+    assert len(finished.rounds) == max(1, min(rounds, int(max_time_s)))
+    told = [reason.message for reason in finished.reasons]
+    cut = f"ran {len(finished.rounds)} of {rounds} rounds, to stay within {max_time_s:g} s"
+    assert told == ([f"{cut} (--energy-max-time)"] if len(finished.rounds) < rounds else [])
+
+
+def test_an_epoch_is_neither_stretched_nor_cut() -> None:
+    """An epoch is one pass, whatever the meter or the clock would like."""
+    plan = Plan(1, 3, max_time_s=0.1, shortest_window_s=50, lengthen=False)
+    assert passes_a_round(plan, 1.0) == 1

@@ -1,0 +1,133 @@
+"""One round: what is measured, in what order, and what happens when the work fails."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_energy.measuring.window import measure_round, open_window, synchronizer
+from pytest_energy.meters.base import Edge, Reading
+from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
+
+
+@dataclass
+class ScriptedMeter:
+    """A meter that notes what is asked of it, and reads what it was told to."""
+
+    reading: Reading
+    calls: list[str] = field(default_factory=list)
+    channels: tuple[str, ...] = ("gpu0",)
+    info: MeterInfo = field(default_factory=lambda: MeterInfo(name="scripted", source="counter"))
+    environment: Environment = field(default_factory=Environment)
+    shortest_window_s: float = 0.0
+    idle_power_w: dict[str, Quantity] = field(default_factory=dict)
+
+    def begin(self) -> Edge:
+        self.calls.append("begin")
+        return Edge(start=0.0, time_s=0.0, state=None)
+
+    def end(self, edge: Edge) -> Reading:
+        self.calls.append("end")
+        return self.reading
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_work_runs_between_the_edges_with_the_device_synchronised() -> None:
+    """The device is synchronised before each edge, and nothing else happens in the window."""
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}))
+    calls = meter.calls
+    measure_round(
+        meter, lambda n: calls.append(f"work {n}"), 7, lambda: calls.append("synchronize")
+    )
+    assert calls == ["synchronize", "begin", "work 7", "synchronize", "end"]
+
+
+def test_round_takes_joules_and_budget() -> None:
+    """What the meter read arrives in the round, expanded to 95 %."""
+    meter = ScriptedMeter(
+        Reading(1.0, {"gpu0": 2.0, "gpu1": 3.0}, {"edges": 0.3, "resolution": 0.4})
+    )
+    meter.channels = ("gpu0", "gpu1")
+    window = measure_round(meter, lambda n: None, 21, lambda: None)
+    assert window.round.passes == 21
+    assert window.round.energy_j == 5.0
+    assert window.round.uncertainty_j == pytest.approx(1.96 * 0.5, rel=1e-3)
+
+
+def test_missing_channel_makes_no_sum() -> None:
+    """A sum over the devices that are left is never passed off as the sum of all."""
+    lost = Reason(code=ReasonCode.DEVICE_LOST, message="gpu1 fell off the bus")
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}, reasons=(lost,)), channels=("gpu0", "gpu1"))
+    window = measure_round(meter, lambda n: None, 1, lambda: None)
+    assert window.round.energy_j is None
+    assert window.round.channels == {"gpu0": 2.0}
+    assert window.round.reasons == [lost]
+
+
+def test_without_a_meter_there_is_a_duration_and_no_energy() -> None:
+    """No meter means no joules, never zero joules."""
+    measured = measure_round(None, lambda n: None, 3, lambda: None).round
+    assert measured.energy_j is None
+    assert measured.passes == 3
+    assert measured.duration_s > 0
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_window_is_closed_when_the_work_raises(error: type[BaseException]) -> None:
+    """Whatever the work raises goes on, and the meter's window is closed before."""
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}))
+
+    def fail(passes: int) -> None:
+        raise error
+
+    with pytest.raises(error):
+        measure_round(meter, fail, 1, lambda: None)
+    assert meter.calls == ["begin", "end"]
+
+
+@pytest.mark.parametrize(
+    ("initialized", "internals", "waits"),
+    [
+        (True, {"_cuda_hasPrimaryContext": lambda index: index != 1}, [0, 2]),
+        (True, {}, [0, 1, 2]),
+        (False, {}, []),
+    ],
+    ids=["one idle device", "a torch that does not tell", "CUDA not in use"],
+)
+def test_synchronizer_waits_for_every_device_in_use(
+    monkeypatch: pytest.MonkeyPatch,
+    initialized: bool,
+    internals: dict[str, object],
+    waits: list[int],
+) -> None:
+    """Devices with a context of this process are waited for; an idle one is left alone."""
+    waited: list[int] = []
+    cuda = SimpleNamespace(
+        is_initialized=lambda: initialized, device_count=lambda: 3, synchronize=waited.append
+    )
+    torch = SimpleNamespace(cuda=cuda, _C=SimpleNamespace(**internals))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    synchronizer()()
+    assert waited == waits
+
+
+def test_synchronizer_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process without torch is not made to import it."""
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    synchronizer()()
+    assert "torch" not in sys.modules
+
+
+def test_an_exception_in_the_body_leaves_no_round() -> None:
+    """The window is closed, and whoever asks for its round is told that there is none."""
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}))
+    with pytest.raises(ZeroDivisionError), open_window(meter, 1, lambda: None) as opened:
+        _ = 1 / 0
+    assert meter.calls == ["begin", "end"]
+    with pytest.raises(RuntimeError, match="has not been closed"):
+        _ = opened.window

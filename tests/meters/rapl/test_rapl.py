@@ -1,0 +1,328 @@
+"""RAPL on a made-up powercap tree whose true power is known."""
+
+import itertools
+import random
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
+from pytest_energy.meters.rapl import meter as rapl
+from pytest_energy.meters.rapl.meter import HIGHEST_POWER_W, find_zones, open_meter, spent_uj
+from pytest_energy.model.measurement import ReasonCode
+from pytest_energy.uncertainty.gum import combine, expand
+
+RANGE_UJ = 262_143_328_850
+TICK_S = 1e-3
+
+
+@dataclass
+class Powercap:
+    """A powercap tree and the time that its counters go by; each look at the clock takes 20 µs."""
+
+    root: Path
+    now_s: float = 1000.0
+    powers_w: dict[str, float] = field(default_factory=dict)
+    exact_uj: dict[str, float] = field(default_factory=dict)
+    ranges_uj: dict[str, int] = field(default_factory=dict)
+    opened: list[rapl.RaplMeter] = field(default_factory=list)
+
+    def add(self, folder, name, power_w=0.0, count_uj=0, range_uj=RANGE_UJ):
+        """Add a zone that draws ``power_w``."""
+        (self.root / folder).mkdir()
+        (self.root / folder / "name").write_text(f"{name}\n")
+        (self.root / folder / "max_energy_range_uj").write_text(f"{range_uj}\n")
+        self.powers_w[folder], self.exact_uj[folder] = power_w, float(count_uj)
+        self.ranges_uj[folder] = range_uj
+        self._write(folder)
+
+    def advance(self, seconds):
+        """Let time pass: each counter goes on at its zone's power and shows it tick by tick."""
+        before, self.now_s = self.now_s, self.now_s + seconds
+        for folder, power_w in self.powers_w.items():
+            self.exact_uj[folder] += power_w * seconds * 1e6
+            if int(self.now_s / TICK_S) > int(before / TICK_S):
+                self._write(folder)
+
+    def perf_counter(self):
+        """The clock."""
+        self.advance(20e-6)
+        return self.now_s
+
+    def _write(self, folder):
+        count = int(self.exact_uj[folder]) % (self.ranges_uj[folder] + 1)
+        (self.root / folder / "energy_uj").write_text(f"{count}\n")
+
+
+@pytest.fixture
+def powercap(tmp_path, monkeypatch):
+    """A tree without zones yet, by whose time the meter goes."""
+    tree = Powercap(tmp_path / "powercap")
+    tree.root.mkdir()
+    monkeypatch.setattr(rapl.time, "perf_counter", tree.perf_counter)
+    monkeypatch.setattr(rapl.time, "sleep", tree.advance)
+    yield tree
+    for meter in tree.opened:
+        meter.close()
+
+
+def opened(powercap):
+    """The meter of the tree, which is closed with it."""
+    meter = open_meter(MeterRequest(), powercap.root)
+    powercap.opened.append(meter)
+    return meter
+
+
+def window(powercap, meter, seconds):
+    """What the meter reads of a window in which ``seconds`` pass."""
+    edge = meter.begin()
+    powercap.advance(seconds)
+    return meter.end(edge)
+
+
+@given(start=st.integers(0, RANGE_UJ), spent=st.integers(0, RANGE_UJ), range_uj=st.just(RANGE_UJ))
+def test_a_turn_over_loses_nothing(start, spent, range_uj):
+    """Wherever the counter starts, what it went on is found, also past its range."""
+    end = (start + spent) % (range_uj + 1)
+
+    assert spent_uj(start, end, range_uj) == spent
+
+
+@given(st.lists(st.integers(0, RANGE_UJ // 8), min_size=1, max_size=8), st.integers(0, RANGE_UJ))
+def test_windows_in_a_row_add_up(parts, start):
+    """The joules of windows that follow each other are those of the whole."""
+    edges = [count % (RANGE_UJ + 1) for count in itertools.accumulate(parts, initial=start)]
+    pieces = sum(spent_uj(*pair, RANGE_UJ) for pair in itertools.pairwise(edges))
+
+    assert pieces == spent_uj(edges[0], edges[-1], RANGE_UJ) == sum(parts)
+
+
+def test_packages_and_memory_are_summed_by_channel(powercap):
+    """Two sockets with memory: cpu and dram, each of them the sum of both sockets."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100)
+    powercap.add("intel-rapl:0:0", "core", power_w=70)
+    powercap.add("intel-rapl:0:1", "dram", power_w=10)
+    powercap.add("intel-rapl:1", "package-1", power_w=50)
+    powercap.add("intel-rapl:1:0", "dram", power_w=5)
+    meter = opened(powercap)
+
+    reading = window(powercap, meter, 2.0)
+
+    assert reading.valid
+    assert meter.channels == ("cpu", "dram")
+    assert reading.channels == pytest.approx({"cpu": 300.0, "dram": 30.0}, rel=1e-3)
+    assert sum(reading.channels.values()) == pytest.approx(
+        330.0, abs=3 * reading.budget["resolution"]
+    )
+    assert meter.environment.identity["device_count"] == 2
+
+
+def test_the_period_of_the_counter_is_measured(powercap):
+    """The tick in the results is the one seen, and the shortest window follows it."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100)
+
+    meter = opened(powercap)
+
+    assert meter.info.tick_s == pytest.approx(TICK_S, rel=0.05)
+    assert meter.shortest_window_s == pytest.approx(200 * TICK_S, rel=0.05)
+
+
+def test_a_counter_that_stands_still_has_no_measured_period(powercap):
+    """Without an update to see, the period is not invented: the results have none."""
+    powercap.add("intel-rapl:0", "package-0", power_w=0)
+
+    meter = opened(powercap)
+
+    assert meter.info.tick_s is None
+    assert meter.shortest_window_s == pytest.approx(200 * rapl.TICK_S)
+
+
+def test_the_stated_uncertainty_holds_the_truth(powercap):
+    """In at least 93 of 100 windows of any phase the 95 % interval holds the true joules."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100)
+    meter = opened(powercap)
+    phases = random.Random(1)
+
+    held = 0
+    for _ in range(300):
+        powercap.advance(phases.uniform(0, 5 * TICK_S))
+        duration_s = phases.uniform(0.1, 0.2)
+        reading = window(powercap, meter, duration_s)
+        error_j = abs(reading.channels["cpu"] - 100 * duration_s)
+        held += error_j <= expand(combine(reading.budget.values()))
+
+    assert held >= 0.93 * 300
+
+
+def test_idle_power_is_measured_at_opening(powercap):
+    """Each channel's idle power is what it drew while the meter was opened."""
+    powercap.add("intel-rapl:0", "package-0", power_w=30)
+    powercap.add("intel-rapl:0:0", "dram", power_w=4)
+
+    idle = opened(powercap).idle_power_w
+
+    assert idle["cpu"].value == pytest.approx(30, rel=5e-3)
+    assert idle["dram"].value == pytest.approx(4, rel=5e-3)
+    assert idle["cpu"].unit == "W"
+
+
+def test_a_window_over_the_turn_over_is_right(powercap):
+    """A counter that begins anew inside a window gives the same joules as any other."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100, count_uj=RANGE_UJ - 200_000_000)
+    meter = opened(powercap)
+    before = int((powercap.root / "intel-rapl:0" / "energy_uj").read_text())
+
+    reading = window(powercap, meter, 3.0)
+
+    assert int((powercap.root / "intel-rapl:0" / "energy_uj").read_text()) < before
+    assert reading.channels["cpu"] == pytest.approx(300, rel=1e-3)
+
+
+def test_a_window_of_few_updates_is_too_short(powercap):
+    """Below a hundred updates there are no valid joules, and the length it takes is told."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100)
+    meter = opened(powercap)
+
+    reading = window(powercap, meter, 0.05)
+
+    (reason,) = reading.reasons
+    assert reason.code is ReasonCode.WINDOW_TOO_SHORT
+    assert "it takes 0.1 s; run 2.0 × as many passes" in reason.message
+    assert not reading.valid
+    assert window(powercap, meter, meter.shortest_window_s).valid
+
+
+@pytest.mark.parametrize("turns", [0.5, 3.5, 7])
+def test_a_window_of_many_turns_is_right(powercap, turns):
+    """While the helper process looks on, a window may be as long as it likes."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100, range_uj=60_000_000_000)
+    powercap.add("intel-rapl:0:0", "dram", power_w=10, range_uj=60_000_000_000)
+    meter = opened(powercap)
+    edge = meter.begin()
+    for _ in range(int(turns * 10)):  # 600 s a turn
+        powercap.advance(60)
+        window(powercap, meter, 0)  # what makes the helper look, as time would
+
+    reading = meter.end(edge)
+
+    assert reading.valid
+    assert reading.channels == pytest.approx({"cpu": turns * 60_000, "dram": turns * 6_000})
+
+
+def test_a_window_that_could_hide_a_whole_turn_is_invalid(powercap):
+    """Without the helper process there are no joules past one turn, and the limit is told."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100, range_uj=60_000_000_000)
+    meter = opened(powercap)
+    meter.close()
+
+    short = window(powercap, meter, 60_000 / HIGHEST_POWER_W - 1)
+    long = window(powercap, meter, 60_000 / HIGHEST_POWER_W + 1)
+
+    assert short.valid
+    (reason,) = long.reasons
+    assert reason.code is ReasonCode.COUNTER_RESET
+    assert "keep windows below 100 s" in reason.message
+    assert not long.valid
+    assert not long.channels
+
+
+def test_a_counter_that_falls_is_invalid(powercap):
+    """A counter set back, after a suspend say, is a reset: no joules, and none negative."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100, count_uj=RANGE_UJ // 2)
+    meter = opened(powercap)
+    edge = meter.begin()
+    powercap.exact_uj["intel-rapl:0"] = 0.0
+    powercap.advance(1.0)
+
+    reading = meter.end(edge)
+
+    assert reading.reasons[0].code is ReasonCode.COUNTER_RESET
+    assert not reading.channels
+
+
+@pytest.mark.parametrize("moment", ["begin", "end"])
+def test_a_zone_that_is_lost_takes_its_channel_with_it(powercap, moment):
+    """With one of two sockets unreadable, there is no cpu channel: never half of it."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100)
+    powercap.add("intel-rapl:1", "package-1", power_w=100)
+    powercap.add("intel-rapl:0:0", "dram", power_w=10)
+    meter = opened(powercap)
+
+    def lose():
+        del powercap.powers_w["intel-rapl:1"]
+        (powercap.root / "intel-rapl:1" / "energy_uj").unlink()
+
+    if moment == "begin":
+        lose()
+    edge = meter.begin()
+    powercap.advance(1.0)
+    if moment == "end":
+        lose()
+    reading = meter.end(edge)
+
+    assert set(reading.channels) == {"dram"}
+    assert not reading.valid
+    assert reading.reasons[0].code is ReasonCode.METER_FAILED
+    assert "package-1" in reading.reasons[0].message
+
+
+def test_the_platform_is_read_only_where_it_is_alone(powercap):
+    """The zone psys holds the packages: beside them it would count twice."""
+    powercap.add("intel-rapl:1", "psys", power_w=200)
+    assert opened(powercap).channels == ("psys",)
+
+    powercap.add("intel-rapl:0", "package-0", power_w=100)
+    assert opened(powercap).channels == ("cpu",)
+
+
+def test_the_second_way_to_a_package_is_left_out(powercap):
+    """intel-rapl-mmio shows the same package again and is not counted."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100)
+    powercap.add("intel-rapl-mmio:0", "package-0", power_w=100)
+
+    assert [zone.path.name for zone in find_zones(powercap.root)] == ["intel-rapl:0"]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_machine_without_rapl_says_so(powercap, exists):
+    """Without zones the error says what is missing and what may help."""
+    if not exists:
+        shutil.rmtree(powercap.root)
+
+    with pytest.raises(MeterUnavailableError, match="modprobe intel_rapl_msr") as caught:
+        opened(powercap)
+    assert caught.value.reason.code is ReasonCode.NO_METER
+
+
+def test_a_counter_that_may_not_be_read_names_the_remedy(powercap, monkeypatch):
+    """Where only root may read, the error holds the command that allows it."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100)
+
+    def refuse(zone):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(rapl.Zone, "read_uj", refuse)  # root, who may run this, is never refused
+
+    with pytest.raises(
+        MeterUnavailableError, match=r"sudo chmod a\+r .*intel-rapl:\*/energy_uj"
+    ) as caught:
+        opened(powercap)
+    assert caught.value.reason.code is ReasonCode.NO_PERMISSION
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("energy_uj", "many"), ("max_energy_range_uj", ""), ("max_energy_range_uj", "0")],
+)
+def test_a_damaged_zone_is_named(powercap, file, content):
+    """What is no number is refused with the zone's name, not taken for zero."""
+    powercap.add("intel-rapl:0", "package-0", power_w=0)
+    (powercap.root / "intel-rapl:0" / file).write_text(content)
+
+    with pytest.raises(MeterUnavailableError, match="package-0") as caught:
+        opened(powercap)
+    assert caught.value.reason.code is ReasonCode.METER_FAILED

@@ -1,0 +1,98 @@
+"""The data model: what is written is read, and what cannot be read is told whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pytest_energy.model.measurement as model
+from pytest_energy.cli import main
+from pytest_energy.errors import FileFormatError
+from tests.report.examples import example_run
+
+SHIPPED = Path(model.__file__).with_name("results.schema.json")
+
+
+def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Nothing is lost or changed on the way to disk and back."""
+    run = example_run()
+    model.save_run(run, tmp_path / "folder" / "results.json")
+    assert model.load_run(tmp_path / "folder" / "results.json") == run
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["results.json"]
+
+
+def test_the_shipped_schema_is_that_of_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """After a change: pytest-energy schema > pytest_energy/model/results.schema.json."""
+    assert main(["schema"]) == 0
+    assert capsys.readouterr().out == SHIPPED.read_text("utf-8")
+
+
+def test_results_fit_the_shipped_schema() -> None:
+    """Another implementation of JSON Schema agrees; and it refuses what the model refuses."""
+    validator = jsonschema.Draft202012Validator(json.loads(SHIPPED.read_text("utf-8")))
+    results = json.loads(model.dump_run(example_run()))
+    validator.validate(results)
+    results["benchmarks"][0]["status"] = "guessed"
+    assert not validator.is_valid(results)
+
+
+def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
+    """The error names the file and each place in it."""
+    path = tmp_path / "results.json"
+    path.write_text('{"schema": "pytest-energy/results/1", "created": 7, "run": {"dirty": "q"}}')
+    with pytest.raises(FileFormatError) as caught:
+        model.load_run(path)
+    assert caught.value.path == path
+    assert [fault.split(":")[0] for fault in caught.value.faults] == [
+        "created",
+        "environment",
+        "run.dirty",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("{", "not JSON: line 1, column 2"),
+        ('{"schema": "pytest-energy/results/2"}', "this version reads 'pytest-energy/results/1'"),
+        ("[]", "top level"),
+    ],
+)
+def test_what_is_no_results_file_is_refused(tmp_path: Path, text: str, fault: str) -> None:
+    """Not JSON, a newer schema, another shape: one line that says which."""
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(FileFormatError, match=str(path)) as caught:
+        model.load_run(path)
+    assert fault in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+facts = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.booleans())
+
+
+@given(facts, st.randoms())
+def test_the_hash_of_a_workload_does_not_depend_on_the_order(
+    workload: dict[str, object], random: object
+) -> None:
+    """Equal facts, equal hash; one fact more, another hash."""
+    names = list(workload)
+    random.shuffle(names)  # type: ignore[attr-defined]
+    shuffled = {name: workload[name] for name in names}
+    assert model.workload_hash(workload) == model.workload_hash(shuffled)  # type: ignore[arg-type]
+    assert model.workload_hash({**workload, "another": 1}) != model.workload_hash(workload)  # type: ignore[dict-item]
+
+
+def test_facts_hold_at_every_scale() -> None:
+    """A model counted on a GPU at full scale gates on a CPU at small scale; its shape matters."""
+    full = {"model": "resnet50", "input_shape": [3, 224, 224], "batch_size": 1, "data": "random"}
+    small = {**full, "scale": "small", "data": "digits"}
+    assert model.facts_workload(small) == model.facts_workload({**full, "scale": "full"})
+    assert model.facts_workload({**full, "batch_size": 8}) != model.facts_workload(full)
+    elsewhere = {**full, "facts_input_shape": [3, 32, 32]}
+    assert model.facts_workload({**elsewhere, "batch_size": 8}) == model.facts_workload(elsewhere)

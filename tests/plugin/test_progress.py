@@ -1,0 +1,190 @@
+"""Live progress: seen on a terminal, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pyte
+import pytest
+
+from pytest_energy.plugin.progress import Progress, Sent, Together, cut
+from tests.terminals import run_in_terminal
+
+ID = "benchmarks/test_inference.py::test_inference[resnet50]"
+
+
+class Screen:
+    """A terminal of 40 columns that starts behind what pytest has written."""
+
+    def __init__(self, before="tests/test_x.py "):
+        self.screen = pyte.Screen(40, 3)
+        self.stream = pyte.Stream(self.screen)
+        self.before = before
+        self.time_s = 0.0
+        self.written = []
+        self.write(before)
+        self.written.clear()
+
+    def write(self, text):
+        self.written.append(text)
+        self.stream.feed(text)
+
+    def progress(self):
+        return Progress(self.write, lambda: 40 - len(self.before) - 1, lambda: self.time_s)
+
+    @property
+    def line(self):
+        return self.screen.display[0].rstrip()
+
+    @property
+    def cursor(self):
+        return self.screen.cursor.x, self.screen.cursor.y
+
+
+def test_update_shows_round_and_joules():
+    """The line tells round, passes, joules so far and benchmark, as far as there is room."""
+    screen = Screen(before="")
+    screen.progress().update("t.py::t", 2, 3, 100, 123.4)
+    assert screen.line == " round 2/3 of 100 passes · 123 J · t.p…"
+
+
+def test_cursor_stays_where_pytest_left_it():
+    """What pytest writes next goes on where it had stopped, on the same line."""
+    screen = Screen()
+    screen.progress().update(ID, 1, 3, 10_000, None)
+    assert screen.cursor == (len(screen.before), 0)
+    assert screen.screen.display[1].strip() == ""
+
+
+def test_clear_leaves_no_trace():
+    """Afterwards the line reads as if nothing had been there."""
+    screen = Screen()
+    progress = screen.progress()
+    progress.update(ID, 1, 3, 10_000, 12.0)
+    progress.clear()
+    assert screen.line == screen.before.rstrip()
+
+
+def test_clear_without_anything_shown_writes_nothing():
+    """Nothing is written where nothing was shown."""
+    screen = Screen()
+    screen.progress().clear()
+    assert screen.written == []
+
+
+def test_at_most_four_updates_a_second():
+    """A thousand short rounds within a second are drawn four times."""
+    screen = Screen()
+    progress = screen.progress()
+    for round in range(1000):
+        screen.time_s = round / 1000
+        progress.update(ID, round, None, 1, None)
+    assert len(screen.written) == 4
+
+
+def test_narrow_terminal_is_not_overrun():
+    """Where no column is left, nothing is shown beyond the edge."""
+    screen = Screen(before="x" * 39)
+    screen.progress().update(ID, 1, 3, 10_000, 12.0)
+    assert screen.line == "x" * 39
+
+
+def test_control_characters_are_left_out():
+    """A name cannot move the cursor."""
+    assert cut("a\x1b[2Jb\nc", 20) == "a[2Jbc"
+
+
+def test_workers_share_the_line():
+    """Each worker has its part of the line, and leaves it when it has nothing to do."""
+    screen = Screen(before="")
+    together = Together(screen.progress())
+    together.tell("gw1", "test_b warm-up")
+    together.tell("gw0", "test_a 1/3")
+    assert screen.line == " gw0 test_a 1/3 · gw1 test_b warm-up"
+    together.tell("gw0", None)
+    assert screen.line == " gw1 test_b warm-up"
+    together.tell("gw1", None)
+    assert screen.line == ""
+
+
+def test_others_write_without_the_line():
+    """While pytest writes, the line is away; then it is behind what was written."""
+    screen = Screen(before="")
+    together = Together(screen.progress())
+    together.tell("gw0", "test_a 1/3")
+    with together.aside():
+        assert screen.line == ""
+        screen.write("\n")
+    assert [line.strip() for line in screen.screen.display] == ["", "gw0 test_a 1/3", ""]
+
+
+def test_workers_send_the_name_and_the_round():
+    """What a worker sends is short, for others are on the same line."""
+    sent = []
+    progress = Sent(sent.append)
+    progress.update(ID, 0, 3, 10, None)
+    progress.update(ID, 2, 3, 10, 1.0)
+    progress.update(ID, 2, None, 10, 1.0)
+    progress.clear()
+    name = "test_inference[resnet50]"
+    assert sent == [f"{name} warm-up", f"{name} 2/3", f"{name} 2", None]
+
+
+SHOW = """
+import pytest
+from pytest_energy.plugin.progress import on_terminal
+
+def test_something(request):
+    progress = on_terminal(request.config)
+    print("captured")
+    if progress is not None:
+        progress.update("id", 1, 3, 10, 2.0)
+        progress.clear()
+"""
+
+
+def command(folder, *arguments):
+    """A pytest that loads no plugin but what it is told, which takes less time."""
+    (folder / "test_show.py").write_text(SHOW)
+    return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+
+
+ALONE = {"TERM": "xterm", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def test_terminal_sees_progress_although_output_is_captured(tmp_path):
+    """A captured test shows progress on the terminal, and its own output stays captured."""
+    written = run_in_terminal(command(tmp_path), tmp_path, ALONE)
+    assert "\0337 round 1/3 of 10 passes · 2.00 J · id\033[K\0338" in written
+    assert "captured" not in written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["-q"], {}),
+        (["-p", "xdist", "-n1"], {}),
+        ([], {"TERM": "dumb"}),
+        (["-p", "no:terminal"], {}),
+    ],
+    ids=["quiet", "worker", "dumb", "no-reporter"],
+)
+def test_no_progress_where_it_would_not_be_seen(tmp_path, arguments, environment):
+    """With -q, in a worker, on a dumb terminal and without a reporter nothing is drawn."""
+    written = run_in_terminal(command(tmp_path, *arguments), tmp_path, {**ALONE, **environment})
+    assert "round 1/3" not in written
+
+
+def test_no_progress_in_a_file(tmp_path):
+    """Where output goes into a file or a pipe no escape sequence is written."""
+    done = subprocess.run(
+        command(tmp_path),
+        cwd=tmp_path,
+        env={**os.environ, **ALONE},
+        capture_output=True,
+        check=True,
+    )
+    assert b"1 passed" in done.stdout
+    assert b"\033" not in done.stdout

@@ -1,0 +1,143 @@
+"""Which worker gets which test, with workers made of nothing but their names."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
+from tests.gate_data import H200, measurement, store_with
+
+BOARDS = {"gw0": "a", "gw1": "b", "gw2": "c"}
+
+
+class Worker:
+    """Runs what it is given as soon as it knows what comes next, as xdist's workers do."""
+
+    def __init__(self, name, tests):
+        self.gateway = SimpleNamespace(id=name)
+        self.tests = tests
+        self.queue = []
+        self.ran = []
+        self.shutting_down = False
+
+    def send_runtest_some(self, indices):
+        assert not self.shutting_down
+        self.queue += [self.tests[index] for index in indices]
+
+    def shutdown(self):
+        self.shutting_down = True
+
+    def may_run(self):
+        return len(self.queue) > 1 or (self.queue and self.shutting_down)
+
+    def run_one(self, scheduling):
+        test = self.queue.pop(0)
+        self.ran.append(test)
+        scheduling.mark_test_complete(self, self.tests.index(test))
+
+
+def start(tests, wanted=None, names=("gw0", "gw1", "gw2")):
+    """A session that begins: its scheduling and its workers."""
+    wanted = {test: frozenset(boards) for test, boards in (wanted or {}).items()}
+    scheduling = CardScheduling(len(names), wanted, BOARDS)
+    workers = [Worker(name, tests) for name in names]
+    for worker in workers:
+        scheduling.add_node(worker)
+    for worker in workers:
+        scheduling.add_node_collection(worker, tests)
+    assert scheduling.collection_is_completed
+    scheduling.schedule()
+    return scheduling, workers
+
+
+def finish(scheduling, workers):
+    """Run to the end, each worker a test in turn; what each of them ran."""
+    while ready := [worker for worker in workers if worker.may_run()]:
+        for worker in ready:
+            worker.run_one(scheduling)
+        if scheduling.tests_finished:  # then xdist ends all workers
+            for worker in workers:
+                worker.shutdown()
+    assert not scheduling.has_pending
+    return {worker.gateway.id: worker.ran for worker in workers}
+
+
+def everything(ran):
+    """What all workers ran."""
+    return [test for tests in ran.values() for test in tests]
+
+
+def names(count):
+    """So many tests."""
+    return [f"t.py::test_{number}" for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 30])
+def test_every_test_runs_once_and_nobody_has_two_more_than_others(count):
+    """Without baselines, tests are dealt out evenly."""
+    ran = finish(*start(names(count)))
+    assert sorted(everything(ran)) == sorted(names(count))
+    assert max(map(len, ran.values())) - min(map(len, ran.values())) <= 1
+
+
+def test_tests_come_back_to_the_boards_of_their_baselines():
+    """Those with a baseline run on its board, and the others where there is room."""
+    wanted = {f"t.py::test_{number}": {"c" if number % 2 else "a"} for number in range(8)}
+    ran = finish(*start(names(9), wanted))
+    for test, (board,) in wanted.items():
+        assert test in ran["gw0" if board == "a" else "gw2"]
+    assert "t.py::test_8" in everything(ran)
+
+
+def test_a_single_test_runs_on_its_board():
+    """Also where the other workers have nothing to do."""
+    assert finish(*start(names(1), {"t.py::test_0": {"c"}}))["gw2"] == names(1)
+
+
+def test_a_board_that_is_not_there_binds_nobody():
+    """A baseline of another machine's board leaves its test to whoever is free."""
+    ran = finish(*start(names(3), {"t.py::test_0": {"z"}, "t.py::test_1": {"z"}}))
+    assert [len(tests) for tests in ran.values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_crashed_worker_had_goes_to_others(again):
+    """The test that it ran is told and not run again, unless a plugin asks; what waited is run."""
+    scheduling, (first, second) = start(names(4), names=("gw0", "gw1"))
+    assert scheduling.remove_node(first) == "t.py::test_0"
+    if again:
+        scheduling.mark_test_pending("t.py::test_0")
+    replacement = Worker("gw2", names(4))
+    scheduling.add_node(replacement)
+    scheduling.add_node_collection(replacement, names(4))
+    scheduling.schedule()
+    ran = finish(scheduling, [second, replacement])
+    assert sorted(everything(ran)) == names(4)[0 if again else 1 :]
+
+
+def test_workers_must_agree_on_the_tests():
+    """Otherwise the session stops and says which tests are not everybody's."""
+    scheduling = CardScheduling(2, {}, {})
+    for name, tests in (("gw0", names(1)), ("gw1", names(2))):
+        worker = Worker(name, tests)
+        scheduling.add_node(worker)
+        scheduling.add_node_collection(worker, tests)
+    with pytest.raises(pytest.UsageError, match=r"gw0 and gw1 .*test_1"):
+        scheduling.schedule()
+
+
+def test_boards_are_read_from_the_baselines(tmp_path):
+    """A test is wanted where its baseline, or that of a window in it, was measured."""
+    store = store_with(tmp_path)
+    environment = H200.model_copy(update={"context": {"board": ["a"]}})
+    both = H200.model_copy(update={"context": {"board": ["a", "b"]}})
+    window = measurement(test_id="t.py::test_w::prefill", kind="window")
+    store.save(measurement(test_id="t.py::test_1"), environment, "nvidia-h200", None)
+    store.save(measurement(test_id="t.py::test_2"), both, "2x-nvidia-h200", None)
+    store.save(window, environment, "nvidia-h200", None)
+    assert boards_of_baselines(store) == {
+        "t.py::test_1": frozenset({"a"}),
+        "t.py::test_w": frozenset({"a"}),
+    }

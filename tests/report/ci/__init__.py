@@ -1,0 +1,1 @@
+"""Tests of the outputs for CI systems."""

@@ -1,0 +1,61 @@
+"""Which CI system this is, and what it wants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.model.measurement import Outcome
+from pytest_energy.report.ci.detection import add_job_summary, for_this_ci, repository_folder
+from pytest_energy.report.text.markdown import STEP_SUMMARY_BYTES
+from pytest_energy.settings import Settings
+
+GITHUB = {"GITHUB_ACTIONS": "true"}
+
+
+@pytest.mark.parametrize(
+    ("option", "environ", "expected"),
+    [
+        ("auto", GITHUB, "on"),
+        ("auto", {}, "off"),
+        ("on", {}, "on"),
+        ("off", GITHUB, "off"),
+    ],
+)
+def test_annotations_follow_the_option_then_the_system(option, environ, expected):
+    """What was asked for wins over what is noticed."""
+    assert for_this_ci(Settings(annotations=option), environ).annotations == expected
+
+
+def test_gitlab_gets_its_reports_beside_the_results():
+    """In GitLab CI both reports have a place; one that was asked for keeps its own."""
+    settings = Settings(json=Path("out/results.json"), openmetrics=Path("m.txt"))
+    found = for_this_ci(settings, {"GITLAB_CI": "true"})
+    assert found.code_quality == Path("out/gl-code-quality-report.json")
+    assert found.openmetrics == Path("m.txt")
+
+
+def test_outside_of_ci_nothing_is_added():
+    """Elsewhere no output is written that nobody asked for."""
+    found = for_this_ci(Settings(), {})
+    assert (found.code_quality, found.openmetrics, found.markdown) == (None, None, None)
+
+
+def test_summary_stays_within_what_is_left(tmp_path, make_run, make_result):
+    """What other tools have written into the job summary counts towards its limit."""
+    summary = tmp_path / "summary.md"
+    summary.write_text("x" * (STEP_SUMMARY_BYTES - 600))
+    run = make_run(*(make_result(Outcome.NEW, id=f"a.py::test_{n}") for n in range(20)))
+    add_job_summary(run, {"GITHUB_STEP_SUMMARY": str(summary)})
+    assert STEP_SUMMARY_BYTES - 600 < summary.stat().st_size <= STEP_SUMMARY_BYTES
+    assert "Left out for want of room" in summary.read_text()
+
+
+def test_tests_in_a_folder_are_seen_from_the_repository(tmp_path):
+    """Annotations name files from the root of the checkout, not from the tests' root folder."""
+    (tmp_path / "python").mkdir()
+    environ = {"GITHUB_WORKSPACE": str(tmp_path)}
+    assert repository_folder(tmp_path / "python", environ) == "python"
+    assert repository_folder(tmp_path / "python", {}) == ""
+    assert repository_folder(tmp_path.parent, environ) == ""

@@ -1,0 +1,150 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_energy.model.measurement import MetricVerdict, Outcome, Quantity
+from pytest_energy.report import numbers as fmt
+
+SCALES = {"n": 1e-9, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+SCALES["P"] = 1e15
+joules = st.floats(1e-8, 1e14)
+
+
+def number(text: str) -> float:
+    """The number in a text."""
+    return float(text.replace(fmt.MINUS, "-").replace(",", ""))
+
+
+def parse(text: str) -> tuple[float, float | None]:
+    """Value and uncertainty, in joules, of what a person reads."""
+    found = re.fullmatch(r"(\S+)(?: ± (\S+))? ([nµmkMGTP]?)J", text)
+    assert found, text
+    scale = SCALES[found[3]]
+    return number(found[1]) * scale, number(found[2]) * scale if found[2] else None
+
+
+@pytest.mark.parametrize(
+    ("value", "uncertainty", "unit", "text"),
+    [
+        (0.98, 0.004, "J/pass", "0.980 ± 0.004 J/pass"),
+        (0.0984, 0.00123, "J/pass", "98.4 ± 1.2 mJ/pass"),
+        (250.04, 12.0, "W", "250 ± 12 W"),
+        (1234.5, 40.0, "J", "1.23 ± 0.04 kJ"),
+        (5_000_000.0, 30_000.0, "J/epoch", "5.00 ± 0.03 MJ/epoch"),
+        (1234.5, 4.0, "s", "1234 ± 4 s"),
+        (0.8712, None, "1", "0.8712"),
+        (-3.0, 0.5, "J", "−3.0 ± 0.5 J"),
+        (0.0, 0.5, "J", "0.0 ± 0.5 J"),
+        (0.00001, 5.0, "J", "0 ± 5 J"),
+        (12_345_678.0, None, "1/kWh", "12.35 M/kWh"),
+    ],
+)
+def test_value_is_rounded_to_what_its_uncertainty_supports(
+    value: float, uncertainty: float | None, unit: str, text: str
+) -> None:
+    """A person sees the digits that mean something, and the unit with a fitting prefix."""
+    assert fmt.quantity(Quantity(value=value, uncertainty=uncertainty, unit=unit)) == text
+
+
+@given(joules, st.floats(1e-4, 10))
+def test_rounding_loses_less_than_the_uncertainty(value: float, relative: float) -> None:
+    """Reading the text back gives the value within a third of its uncertainty."""
+    uncertainty = value * relative
+    shown, shown_uncertainty = parse(fmt.measured(value, uncertainty, "J"))
+    assert abs(shown - value) <= 0.34 * uncertainty
+    assert shown_uncertainty is not None
+    assert 0.7 * uncertainty <= shown_uncertainty <= 1.4 * uncertainty
+
+
+@given(joules)
+def test_joules_without_uncertainty_keep_three_digits(value: float) -> None:
+    """What the text says is right to half of its third digit."""
+    shown, uncertainty = parse(fmt.energy(value))
+    assert uncertainty is None
+    assert math.isclose(shown, value, rel_tol=0.0051)
+
+
+@given(st.integers(0, 10**17))
+def test_counts_read_back_to_three_digits(number_of: int) -> None:
+    """Counts are in full while that is short, and never wrong by more than half a per cent."""
+    found = re.fullmatch(r"([\d.,]+) ?([kMGTP]?)", fmt.count(number_of))
+    assert found
+    shown = number(found[1]) * SCALES[found[2]]
+    assert (
+        shown == number_of if number_of < 100_000 else math.isclose(shown, number_of, rel_tol=6e-3)
+    )
+
+
+@given(st.floats(1e-7, 1e7))
+def test_durations_never_jump_back(duration_s: float) -> None:
+    """A longer time never reads shorter at the switch between units."""
+    units = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+    parts = re.findall(r"([\d.]+) (h|min|ms|µs|ns|s)", fmt.seconds(duration_s))
+    shown = sum(float(amount) * units[unit] for amount, unit in parts)
+    assert math.isclose(shown, duration_s, rel_tol=0.0084)
+
+
+@pytest.mark.parametrize(
+    ("change", "low", "high", "text"),
+    [
+        (0.091, 0.07, 0.112, "+9.1 % [+7.0, +11.2]"),
+        (-0.05, -0.12, 0.02, "−5 % [−12, +2]"),
+        (0.0, -0.002, 0.002, "0.00 % [−0.20, +0.20]"),
+        (0.25, 0.25, 0.25, "+25.0 %"),
+        (0.25, None, None, "+25.0 %"),
+        (None, None, None, "–"),
+    ],
+)
+def test_change_names_its_interval(
+    change: float | None, low: float | None, high: float | None, text: str
+) -> None:
+    """A change is read with how sure it is; an exact one stands alone; none is a dash."""
+    verdict = MetricVerdict(
+        metric="energy_j", outcome=Outcome.REGRESSED, change=change, low=low, high=high
+    )
+    assert fmt.change(verdict) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (fmt.quantity(Quantity(value=25_557_032, unit="", exact=True)), "25.6 M"),
+        (fmt.quantity(Quantity(value=4_089_284_608, unit="FLOP", exact=True)), "4.09 GFLOP"),
+        (fmt.quantity(Quantity(value=10_000, unit="", exact=True)), "10,000"),
+        (fmt.quantity(None), "–"),
+        (fmt.energy(None), "–"),
+        (fmt.seconds(None), "–"),
+        (fmt.watt_hours(5_112_000), "1.42 kWh"),
+        (fmt.mass(613.4), "613 g"),
+        (fmt.seconds(125), "2 min 05 s"),
+        (fmt.seconds(3725), "1 h 02 min"),
+        (fmt.tolerance(0.025), "2.5 %"),
+        (fmt.fact([3, 224, 224]), "3 × 224 × 224"),
+        (fmt.fact(48.0), "48"),
+        (fmt.fact(True), "yes"),
+        (fmt.fact(None), "–"),
+    ],
+)
+def test_other_values_read_as_people_write_them(text: str, expected: str) -> None:
+    """Counts, durations, bills, masses and facts; what is missing is a dash."""
+    assert text == expected
+
+
+def test_before_and_after_share_a_prefix() -> None:
+    """A change of size does not hide behind a change of prefix."""
+    verdict = MetricVerdict(
+        metric="energy_j", outcome=Outcome.REGRESSED, baseline=0.9, value=1.2, unit="J/pass"
+    )
+    assert fmt.before_after(verdict, 0.004) == "0.900 → 1.200 ± 0.004 J/pass"
+
+
+def test_every_outcome_has_a_mark_of_its_own() -> None:
+    """No state is told by colour alone."""
+    assert len({fmt.outcome_symbol(outcome) for outcome in Outcome}) == len(Outcome)

@@ -1,0 +1,112 @@
+"""The summary of a CI job."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from pytest_energy.model.measurement import Outcome
+from pytest_energy.report.text.markdown import (
+    BY_IMPORTANCE,
+    STEP_SUMMARY_BYTES,
+    code,
+    escape,
+    render_markdown,
+)
+
+GITHUB = MarkdownIt("commonmark").enable("table")
+TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30)
+
+
+def cells(markdown):
+    """The text of each cell of each table, as a reader of Markdown sees it."""
+    tokens = GITHUB.parse(markdown)
+    inline = [after for before, after in pairwise(tokens) if before.type == "td_open"]
+    return ["".join(child.content for child in token.children) for token in inline]
+
+
+def test_every_outcome_has_its_place(make_run, make_result):
+    """Results of each outcome stand in a table under its heading, regressions first."""
+    results = [make_result(outcome, id=f"a.py::test_{outcome}") for outcome in Outcome]
+    text = render_markdown(make_run(*results))
+    places = [text.index(f"`test_{outcome}`") for outcome in BY_IMPORTANCE]
+    assert places == sorted(places)
+    assert set(BY_IMPORTANCE) == set(Outcome)
+
+
+def test_opening_lines_tell_the_verdict(make_run, make_result):
+    """The first lines say whether the gate failed, the counts, the device and the commit."""
+    text = render_markdown(make_run(make_result(Outcome.REGRESSED), make_result(id="a.py::test_b")))
+    assert text.splitlines()[:3] == [
+        "## ✗ Gate failed: 1 of 2 benchmarks uses more energy than the baseline beyond 5 %.",
+        "",
+        "▲ 1 regressed · = 1 unchanged",
+    ]
+    assert "NVIDIA H200 · `0123456789ab` · this run itself spent 1.50 Wh · in 75.0 s" in text
+
+
+def test_passing_run_says_so(make_run, make_result):
+    """A run in which nothing fails begins with that."""
+    assert render_markdown(make_run(make_result())).startswith("## ✓ Gate passed: ")
+
+
+def test_run_without_benchmarks_is_told(make_run):
+    """A run without a benchmark is no success."""
+    assert render_markdown(make_run()).startswith("## ∅ Nothing measured: ")
+
+
+def test_unfinished_run_is_told(make_run, make_result):
+    """The summary of a killed run says that it is not the whole."""
+    assert "did not finish" in render_markdown(make_run(make_result(), complete=False))
+
+
+@pytest.mark.parametrize("limit", [2_000, 10_000, 50_000, 100_000])
+def test_text_stays_within_its_limit_by_whole_sections(make_run, make_result, limit):
+    """What does not fit is left out by whole sections, which are named; no table is cut."""
+    results = [
+        make_result(outcome, id=f"a.py::test_{outcome}[{n}]")
+        for outcome in Outcome
+        for n in range(200)
+    ]
+    text = render_markdown(make_run(*results), limit)
+    assert len(text.encode()) <= limit
+    left_out = re.findall(r"Left out for want of room: (.*)\. The report", text)[0]
+    for outcome in Outcome:
+        rows = text.count(f"| `test_{outcome}[")
+        assert rows == (0 if f"{outcome} (200)" in left_out else 200)
+
+
+def test_largest_suite_fits_the_job_summary(make_run, make_result):
+    """Fifteen thousand benchmarks stay within what GitHub takes, the regressions among them."""
+    results = [make_result(id=f"a.py::test_{n}") for n in range(15_000)]
+    worse = make_result(Outcome.REGRESSED, id="a.py::test_worse")
+    text = render_markdown(make_run(*results, worse))
+    assert len(text.encode()) <= STEP_SUMMARY_BYTES
+    assert "`test_worse`" in text
+    assert "unchanged (15000)" in text
+
+
+def test_hostile_id_stays_text(make_run, make_result):
+    """A test id with markup in it is shown, not obeyed."""
+    id = "a.py::test_x[</td><script>alert(1)</script>|`*\\|]"
+    text = render_markdown(make_run(make_result(Outcome.REGRESSED, id=id)))
+    assert "<script>" not in text
+    assert "</td>" not in text
+
+
+@given(TEXT)
+def test_escaped_text_reads_as_it_was(text):
+    """Any escaped text in a table comes out of a Markdown reader as it went in."""
+    assert cells(f"| a | b |\n|---|---|\n| {escape(text)} | last |\n") == [text, "last"]
+
+
+@given(TEXT)
+def test_code_reads_as_it_was(text):
+    """Any text as code in a table comes out as it went in, in a cell of its own."""
+    found = cells(f"| a | b |\n|---|---|\n| {code(text)} | last |\n")
+    assert [re.sub("</?code>", "", cell) for cell in found[:1]] + found[1:] == [text, "last"]

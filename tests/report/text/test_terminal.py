@@ -1,0 +1,186 @@
+"""The end of a run in a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_energy.model.measurement import Difference, MeterInfo, MetricVerdict, Outcome, Verdict
+from pytest_energy.report.text.terminal import STYLES, WORST, shorten, summary_lines
+
+
+def texts(run, width=120):
+    """The lines without their styles."""
+    return [line.text for line in summary_lines(run, width)]
+
+
+def row_of(lines, name):
+    """The line in which ``name`` stands."""
+    return next(line for line in lines if name in line)
+
+
+def test_table_row_tells_energy_change_latency_and_outcome(make_run, make_result):
+    """A row holds the energy with its uncertainty, the change, the latency and the outcome."""
+    lines = texts(make_run(make_result(Outcome.REGRESSED)))
+    row = row_of(lines, "test_inference[resnet50]")
+    for part in ("1.090 ± 0.004 J/pass", "+9.0 %", "2.100 ms", "25.6 M", "▲ regressed"):
+        assert part in row
+
+
+def test_missing_energy_is_not_zero(make_run, make_result):
+    """What was not measured shows a dash, never a zero."""
+    lines = texts(make_run(make_result(Outcome.UNMEASURED), make_result(id="a.py::test_b")))
+    row = row_of(lines, "test_inference[resnet50]")
+    assert "–" in row
+    assert "0.0" not in row
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_table_fits_the_terminal(make_run, make_result, width):
+    """No line of the table is wider than the terminal; names and columns give way."""
+    long = "benchmarks/test_training.py::test_training[" + "efficientnet-" * 9 + "b0]"
+    run = make_run(make_result(id=long), make_result(Outcome.IMPROVED))
+    table = texts(run, width)[:3]
+    assert max(map(len, table)) <= width
+    assert row_of(table, "improved")
+
+
+def test_shortened_name_keeps_both_ends():
+    """The start and the end of a name stay readable."""
+    assert shorten("test_inference[resnet50-blurpool]", 20) == "test_infe…-blurpool]"
+
+
+def test_regression_is_the_last_section(make_run, make_result):
+    """The last lines say what got worse, by how much, how sure, why, and what to do."""
+    verdict = Verdict(
+        outcome=Outcome.REGRESSED,
+        fails=True,
+        cause="power +9 %, time unchanged",
+        metrics=make_result(Outcome.REGRESSED).verdict.metrics,
+        context=[Difference(name="context.torch", before="2.9.0", after="2.10.0")],
+    )
+    worse = make_result(Outcome.REGRESSED, verdict=verdict)
+    lines = texts(make_run(worse, make_result(Outcome.NEW, id="a.py::test_new")))
+    id = "benchmarks/test_inference.py::test_inference[resnet50]"
+    assert lines[-9:] == [
+        "regressed (1)",
+        f"  {id}",
+        "    Energy 1.000 → 1.090 ± 0.004 J/pass, +9.0 % [+7.0, +11.0] (95 % sure), tolerance 5 %",
+        "    likely cause: power +9 %, time unchanged",
+        "  changed since the baseline: torch 2.9.0 → 2.10.0",
+        f"  → measure it again: pytest '{id}' --energy",
+        "  → meant to be so? accept it: the same with --energy-update",
+        "",
+        "✗ Gate failed: 1 of 2 benchmarks uses more energy than the baseline beyond 5 %.",
+    ]
+
+
+def test_metric_that_decides_is_the_one_told(make_run, make_result):
+    """Where the FLOPs rose and the joules did not, the FLOPs are told."""
+    flops = MetricVerdict(
+        metric="flops", outcome=Outcome.REGRESSED, baseline=8.0e9, value=9.0e9, unit="FLOP",
+        change=0.125, low=0.125, high=0.125, tolerance=0.0,
+    )  # fmt: skip
+    verdict = Verdict(
+        outcome=Outcome.REGRESSED, metrics=[*make_result().verdict.metrics, flops], fails=True
+    )
+    lines = texts(make_run(make_result(Outcome.REGRESSED, verdict=verdict)))
+    assert "    FLOPs 8.000 → 9.000 GFLOP, +12.5 %, tolerance 0 %" in lines
+
+
+def test_many_regressions_leave_the_worst_in_sight(make_run, make_result):
+    """Of many regressions the worst are told in full, and the others are counted."""
+    results = [
+        make_result(Outcome.REGRESSED, id=f"a.py::test_{percent}", change=percent / 100)
+        for percent in range(6, 16)
+    ]
+    lines = texts(make_run(*results))
+    told = [line.strip() for line in lines if line.startswith("  a.py::")]
+    assert told == ["a.py::test_15", "a.py::test_14", "a.py::test_13"]
+    assert lines[-5:-2] == [
+        f"  and {10 - WORST} more: see the table above and the report",
+        "  → measure the first one again: pytest a.py::test_15 --energy",
+        "  → meant to be so? accept it: the same with --energy-update",
+    ]
+
+
+def test_a_few_regressions_share_what_to_do(make_run, make_result):
+    """Two are told with one command for both, and what changed for both is said once."""
+    context = [Difference(name="context.torch", before="2.9", after="2.10")]
+    metrics = make_result(Outcome.REGRESSED).verdict.metrics
+    verdict = Verdict(outcome=Outcome.REGRESSED, fails=True, metrics=metrics, context=context)
+    results = [make_result(Outcome.REGRESSED, id=f"a.py::test_{n}", verdict=verdict) for n in "ab"]
+    assert texts(make_run(*results))[-5:-2] == [
+        "  changed since the baseline: torch 2.9 → 2.10",
+        "  → measure them again: pytest a.py::test_a a.py::test_b --energy",
+        "  → meant to be so? accept them: the same with --energy-update",
+    ]
+
+
+def test_all_that_regressed_is_named(make_run, make_result):
+    """The energy is told with its figures; what else is worse is named behind it."""
+    regressed = make_result(Outcome.REGRESSED).verdict.metrics
+    latency = regressed[0].model_copy(update={"metric": "latency_s"})
+    verdict = Verdict(outcome=Outcome.REGRESSED, fails=True, metrics=[*regressed, latency])
+    lines = texts(make_run(make_result(Outcome.REGRESSED, verdict=verdict)))
+    assert row_of(lines, "(95 % sure)").endswith("tolerance 5 %; as well: Latency")
+
+
+def test_one_cause_for_many_benchmarks_is_told_once(make_run, make_result):
+    """Sixty benchmarks without a meter give one line, not sixty."""
+    results = [make_result(Outcome.UNMEASURED, id=f"a.py::test_{n}") for n in range(60)]
+    lines = texts(make_run(*results))
+    assert "could not measure (60)" in lines
+    assert [line for line in lines if "libnvidia-ml.so.1" in line] == [
+        "  test_0, test_1, test_2, test_3, test_4 and 55 more: libnvidia-ml.so.1 is not installed"
+    ]
+
+
+def test_first_run_says_what_to_do_next(make_run, make_result):
+    """Without any baseline the run names the option that makes them."""
+    assert "--energy-update=new" in texts(make_run(make_result(Outcome.NEW)))[-3]
+
+
+def test_incomparable_names_each_difference(make_run, make_result):
+    """A result on another card says which facts are not as they were."""
+    verdict = Verdict(
+        outcome=Outcome.INCOMPARABLE,
+        differences=[
+            Difference(name="identity.device", before="NVIDIA A100", after="NVIDIA H200"),
+            Difference(name="identity.power_limit_w", before=400, after=700),
+        ],
+    )
+    lines = texts(make_run(make_result(Outcome.INCOMPARABLE, verdict=verdict)))
+    assert lines[-4].endswith("device NVIDIA A100 → NVIDIA H200; power limit 400 → 700 W")
+    assert lines[-3].endswith("--energy-update=new")
+
+
+def test_estimates_are_called_estimates(make_run, make_result):
+    """A run whose joules come from a model of the hardware says so."""
+    meter = MeterInfo(name="codecarbon", source="model", estimated=True)
+    assert any(
+        "estimated by codecarbon" in line for line in texts(make_run(make_result(), meter=meter))
+    )
+
+
+def test_same_name_in_two_files_keeps_the_file(make_run, make_result):
+    """Two tests of one name are told apart by their files."""
+    lines = texts(make_run(make_result(id="a.py::test_x"), make_result(id="b.py::test_x")))
+    assert row_of(lines, "a.py::test_x")
+    assert row_of(lines, "b.py::test_x")
+
+
+def test_last_line_is_the_verdict(make_run, make_result):
+    """A passing run ends with the verdict in one sentence."""
+    assert texts(make_run(make_result()))[-1].startswith("✓ Gate passed: ")
+
+
+def test_run_without_benchmarks_prints_nothing(make_run):
+    """Where no benchmark ran there is no table."""
+    assert summary_lines(make_run(), 80) == []
+
+
+def test_every_style_is_known_to_pytest(pytestconfig):
+    """The terminal writer of pytest knows each style that is used."""
+    writer = pytestconfig.get_terminal_writer()
+    for style in {*STYLES.values(), "bold"}:
+        writer.markup("text", **{style: True})
