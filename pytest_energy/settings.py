@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_energy.errors import UsageError
+from pytest_energy.model.metrics import ENERGY, TOLERANCES
 
 Scale = Literal["small", "full"]
-ENERGY = "energy_j"
-TOLERANCES: Mapping[str, float] = {ENERGY: 0.05}
-"""Relative changes that are accepted where nobody says otherwise, by metric."""
 ENOUGH_RUNS = 8
 """A baseline of so many accepted runs knows how much runs scatter."""
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_energy.gate.baseline import BaselineStore
+from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.model.measurement import (
     Environment,
     Measurement,
     MeterInfo,
-    Outcome,
     Quantity,
     Reason,
     ReasonCode,
-    Result,
     Round,
-    Run,
-    RunInfo,
-    Verdict,
 )
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run, RunInfo, Verdict
 
 H200 = Environment(identity={"device": "NVIDIA H200"}, context={"torch": "2.10"})
 A100 = Environment(identity={"device": "NVIDIA A100"}, context={"torch": "2.10"})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.model.measurement import save_run
+from pytest_energy.model.json_files import save_run
 from tests.report.examples import example_run
 
 ROOT = Path(__file__).parents[1]

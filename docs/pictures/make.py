@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from report.examples import MODELS, example_run, run_of, traced_run
 
-from pytest_energy.model.measurement import Run
+from pytest_energy.model.result import Run
 from pytest_energy.report.html.render import render_html
 
 HERE = Path(__file__).parent

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pytest_energy.gate.acceptance import Collected
-    from pytest_energy.gate.baseline import Baseline, BaselineStore
+    from pytest_energy.gate.baseline import Baseline
     from pytest_energy.gate.baseline_history import Version
+    from pytest_energy.gate.baseline_store import BaselineStore
 
 FOLDER: Final = Path("baselines")
 """Where baselines are, unless told otherwise."""
@@ -62,7 +63,7 @@ def _action(
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked."""
-    from pytest_energy.gate.baseline import BaselineStore
+    from pytest_energy.gate.baseline_store import BaselineStore
 
     actions = {
         "list": _list,
@@ -102,7 +103,7 @@ def _list(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
 
 def _all(store: BaselineStore, part: str) -> Iterator[tuple[str, Baseline]]:
-    from pytest_energy.gate.baseline import FACTS
+    from pytest_energy.gate.baseline_store import FACTS
 
     for slug in (*store.slugs(), FACTS):
         for kept in store.load_all(slug):
@@ -132,7 +133,7 @@ def _show(store: BaselineStore, arguments: argparse.Namespace) -> int:
 def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.acceptance import machine_of
     from pytest_energy.gate.verdict import judge
-    from pytest_energy.model.measurement import load_run
+    from pytest_energy.model.json_files import load_run
     from pytest_energy.report import numbers as format
     from pytest_energy.report.comparison import tolerances_in_force
     from pytest_energy.report.text.align import aligned
@@ -155,7 +156,7 @@ def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
 def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.errors import UsageError
     from pytest_energy.gate.acceptance import accept, is_named, wanted
-    from pytest_energy.model.measurement import load_run
+    from pytest_energy.model.json_files import load_run
 
     run = load_run(arguments.results)
     if run.benchmarks and not any(is_named(one, arguments.pattern) for one in run.benchmarks):

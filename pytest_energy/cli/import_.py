@@ -32,7 +32,8 @@ from pytest_energy.logs.reading import (
 from pytest_energy.logs.units import ENERGY, POWER
 
 if TYPE_CHECKING:
-    from pytest_energy.model.measurement import Reason, Result, Run
+    from pytest_energy.model.measurement import Reason
+    from pytest_energy.model.result import Result, Run
 
 OUTPUT = Path(".energy/imported.json")
 
@@ -101,7 +102,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, integrate, write, and tell; 1 where the log gives no joules."""
-    from pytest_energy.model.measurement import save_run
+    from pytest_energy.model.json_files import save_run
 
     _check(arguments)
     channels, silent = _channels(arguments)
@@ -131,7 +132,7 @@ def _over(
     arguments: argparse.Namespace, channels: Sequence[Channel], silent: Sequence[Reason], name: str
 ) -> Run:
     from pytest_energy.logs.results import lay_over
-    from pytest_energy.model.measurement import load_run
+    from pytest_energy.model.json_files import load_run
 
     earlier = load_run(arguments.over)
     results = lay_over(earlier, channels, name, arguments.min_coverage, silent)

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the merged results and say how many there are."""
-    from pytest_energy.model.measurement import load_run, save_run
+    from pytest_energy.model.json_files import load_run, save_run
     from pytest_energy.model.merge import merge
 
     runs = [load_run(path) for path in arguments.results]

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print a table, the machines one after the other."""
     from pytest_energy.errors import UsageError
-    from pytest_energy.gate.baseline import BaselineStore
+    from pytest_energy.gate.baseline_store import BaselineStore
     from pytest_energy.gate.detectability import sight
     from pytest_energy.report import numbers as format
     from pytest_energy.report.text.align import aligned

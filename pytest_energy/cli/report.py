@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files and say where they are."""
-    from pytest_energy.model.measurement import load_run
+    from pytest_energy.model.json_files import load_run
     from pytest_energy.report.ci.detection import repository_folder
     from pytest_energy.report.comparison import Reference
     from pytest_energy.report.outputs import write_outputs

@@ -13,7 +13,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the schema, two spaces a level, as it ships in ``results.schema.json``."""
     import json
 
-    from pytest_energy.model.measurement import results_json_schema
+    from pytest_energy.model.json_files import results_json_schema
 
     print(json.dumps(results_json_schema(), indent=2, ensure_ascii=False))
     return 0

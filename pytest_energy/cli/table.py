@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read, fill, print."""
     from pytest_energy.errors import UsageError
     from pytest_energy.model.files import write_atomically
-    from pytest_energy.model.measurement import load_run
+    from pytest_energy.model.json_files import load_run
     from pytest_energy.tables import tables_of
     from pytest_energy.tables.hours import read_hours
     from pytest_energy.tables.paper_e import low_carbon

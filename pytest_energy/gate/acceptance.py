@@ -8,9 +8,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from pytest_energy.gate.baseline import FACTS, Baseline, BaselineStore, has_something_to_keep
+from pytest_energy.gate.baseline import Baseline
+from pytest_energy.gate.baseline_store import FACTS, BaselineStore
+from pytest_energy.gate.make_baseline import has_something_to_keep
 from pytest_energy.model.environment import slug as slug_of
-from pytest_energy.model.measurement import Measurement, Outcome, ReasonCode, Result, Run, Verdict
+from pytest_energy.model.measurement import Measurement, ReasonCode
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run, Verdict
 
 ACCEPTED: Final[Mapping[str, frozenset[Outcome]]] = {
     "none": frozenset(),

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from pytest_energy.errors import EnergyError, FileFormatError
 from pytest_energy.gate.baseline import BASELINE_SCHEMA, Baseline
-from pytest_energy.model.measurement import Quantity, parse_json
-from pytest_energy.settings import ENERGY
+from pytest_energy.model.json_files import parse_json
+from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.metrics import ENERGY
 
 
 @dataclass(frozen=True)

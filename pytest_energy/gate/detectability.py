@@ -15,7 +15,7 @@ from typing import Final
 
 from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.schedule import ADAPTIVE, Schedule
-from pytest_energy.settings import ENERGY
+from pytest_energy.model.metrics import ENERGY
 from pytest_energy.uncertainty.change import Estimate, learn_scatter, relative_change
 from pytest_energy.uncertainty.gum import t_quantile
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pytest_energy.gate.baseline import freedom_of, standard_within
-from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode
+from pytest_energy.gate.baseline import estimate_of, freedom_of, standard_within
+from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode, Round
+from pytest_energy.uncertainty.change import Estimate
 from pytest_energy.uncertainty.gum import combine, effective_degrees_of_freedom, expand
+from pytest_energy.uncertainty.rounds import summarize
 
 VALID = ("measured", "estimated")
 Again = Literal["suspect", "recording"]
@@ -103,3 +105,15 @@ def _mean(quantities: Sequence[Quantity]) -> Quantity:
         }
         | ({"gain": gain} if gain else {}),
     )
+
+
+def visits_of(measured: Measurement) -> list[list[Round]]:
+    """The rounds of a measurement, visit by visit."""
+    numbers = sorted({one.visit for one in measured.rounds})
+    return [[one for one in measured.rounds if one.visit == number] for number in numbers]
+
+
+def visit_level(measured: Measurement, metric: str) -> list[Estimate]:
+    """What each visit found of a metric that rounds tell of; nothing for any other."""
+    found = [summarize(rounds).get(metric) for rounds in visits_of(measured)]
+    return [estimate_of(quantity) for quantity in found if quantity and quantity.value > 0]

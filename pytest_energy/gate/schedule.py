@@ -16,8 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pytest_energy.gate.verdict import Rule
-from pytest_energy.model.measurement import Outcome
+from pytest_energy.gate.classify import Rule
+from pytest_energy.model.outcomes import Outcome
 from pytest_energy.uncertainty.gum import COVERAGE
 
 FAMILY_ERROR: Final = 0.01

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_energy.errors import FileFormatError
-from pytest_energy.settings import ENERGY
+from pytest_energy.model.metrics import ENERGY
 
 OURS: Final = "tool.pytest-energy"
 TABLE: Final = "tolerances"

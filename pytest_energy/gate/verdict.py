@@ -12,85 +12,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pytest_energy.gate.baseline import (
-    Baseline,
-    estimate_of,
-    meter_facts,
-    visit_level,
-    visits_of,
+from pytest_energy.gate.baseline import Baseline, estimate_of
+from pytest_energy.gate.classify import (
+    ONE_LOOK,
+    Rule,
+    _by_value,
+    _directed,
+    _ratio,
+    classify,
+    worst,
 )
-from pytest_energy.model.measurement import (
-    Difference,
-    Environment,
-    Facts,
-    Measurement,
-    MetricVerdict,
-    Outcome,
-    Past,
-    Quantity,
-    ReasonCode,
-    Verdict,
-    facts_workload,
-    workload_hash,
-)
-from pytest_energy.settings import ENERGY, ENOUGH_RUNS
+from pytest_energy.gate.make_baseline import meter_facts
+from pytest_energy.gate.pooling import visit_level, visits_of
+from pytest_energy.model.measurement import Environment, Facts, Measurement, Quantity, ReasonCode
+from pytest_energy.model.metrics import ENERGY, OF_THE_SENSOR, higher_is_better
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Difference, MetricVerdict, Past, Verdict
+from pytest_energy.model.workload import facts_workload, workload_hash
+from pytest_energy.settings import ENOUGH_RUNS
 from pytest_energy.uncertainty.change import Change, Estimate, Prior, learn_scatter, relative_change
-from pytest_energy.uncertainty.gum import COVERAGE, combine, expand
+from pytest_energy.uncertainty.gum import combine, expand
 
 PRIOR: Final = Prior()
 OWN: Final = Prior(0.0)
 """For metrics that no round tells of, such as an accuracy: they scatter as accepted runs did."""
 BOARD_GAIN: Final = 0.05
 """Boards of one model read within plus or minus this share of the truth: arXiv 2312.02741."""
-OF_THE_SENSOR: Final = frozenset(
-    {"energy_j", "net_energy_j", "total_energy_j", "power_w", "score_per_kwh"}
-)
-"""Metrics that a sensor's gain falsifies."""
-SEVERITY: Final = (
-    Outcome.REGRESSED,
-    Outcome.INVALID,
-    Outcome.INCOMPARABLE,
-    Outcome.INCONCLUSIVE,
-    Outcome.UNMEASURED,
-    Outcome.NEW,
-    Outcome.IMPROVED,
-    Outcome.UNCHANGED,
-)
-"""A benchmark's outcome is the first of these that one of its gated metrics has."""
-_MORE_IS_BETTER: Final = ("accuracy", "_hz", "_per_kwh", "_score", "miou", "map", "f1", "auc")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How sure a verdict must be."""
-
-    coverage: float = COVERAGE
-    """Of the interval that is held against the tolerance."""
-    significance: float = 0.01
-    """At which 'nothing has changed' must be refused, too, before a change is called one."""
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether more of a metric is good, by its name: accuracy, throughput, score."""
-    return metric.endswith(_MORE_IS_BETTER)
-
-
-def classify(change: Change, tolerance: float, rule: Rule = Rule()) -> Outcome:
-    """What a change is, of a metric of which less is better."""
-    low, high = change.interval(rule.coverage)
-    if low > tolerance and change.differs(rule.significance):
-        return Outcome.REGRESSED
-    if high < -tolerance and change.differs(rule.significance):
-        return Outcome.IMPROVED
-    if -tolerance <= low and high <= tolerance:
-        return Outcome.UNCHANGED
-    return Outcome.INCONCLUSIVE
-
-
-def mirrored(outcome: Outcome) -> Outcome:
-    """The outcome where more is better."""
-    mirror = {Outcome.REGRESSED: Outcome.IMPROVED, Outcome.IMPROVED: Outcome.REGRESSED}
-    return mirror.get(outcome, outcome)
 
 
 def judge(
@@ -99,7 +46,7 @@ def judge(
     facts: Baseline | None,
     environment: Environment,
     tolerances: Mapping[str, float],
-    rule: Rule = Rule(),
+    rule: Rule = ONE_LOOK,
 ) -> Verdict:
     """Compare a measurement with what was accepted.
 
@@ -154,12 +101,6 @@ def _uncounted(measured: Measurement, facts: Baseline | None) -> list[Difference
         for name, before in sorted(facts.metrics.items())
         if name not in measured.metrics
     ]
-
-
-def worst(gated: Iterable[MetricVerdict]) -> Outcome:
-    """The first of :data:`SEVERITY` that one of the metrics has."""
-    found = {metric.outcome for metric in gated}
-    return next((outcome for outcome in SEVERITY if outcome in found), Outcome.UNCHANGED)
 
 
 def contended(measured: Measurement) -> bool:
@@ -351,22 +292,6 @@ class _Comparison:
                 f" to ±{BOARD_GAIN:.0%}, which is counted in the interval"
             )
         return told
-
-
-def _directed(metric: str, outcome: Outcome) -> Outcome:
-    return mirrored(outcome) if higher_is_better(metric) else outcome
-
-
-def _ratio(after: float, before: float) -> float:
-    if after == before:
-        return 0.0
-    return after / before - 1 if before else math.copysign(math.inf, after)
-
-
-def _by_value(change: float, tolerance: float) -> Outcome:
-    if change > tolerance:
-        return Outcome.REGRESSED
-    return Outcome.IMPROVED if change < -tolerance else Outcome.UNCHANGED
 
 
 def likely_cause(metrics: Iterable[MetricVerdict]) -> str | None:

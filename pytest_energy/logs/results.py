@@ -19,16 +19,13 @@ from pytest_energy.model.measurement import (
     Environment,
     Measurement,
     MeterInfo,
-    Outcome,
     Quantity,
     Reason,
     ReasonCode,
-    Result,
     Round,
-    Run,
-    RunInfo,
-    Verdict,
 )
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run, RunInfo, Verdict
 from pytest_energy.uncertainty.gum import combine, expand
 from pytest_energy.uncertainty.rounds import mean_of
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pytest_energy.errors import EnergyError
-from pytest_energy.model.measurement import Result, Run
+from pytest_energy.model.result import Result, Run
 from pytest_energy.model.workers_merge import combine, located
 
 

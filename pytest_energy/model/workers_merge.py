@@ -9,15 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_energy.model.measurement import (
-    Environment,
-    Facts,
-    Result,
-    Run,
-    RunInfo,
-    Scalar,
-    load_run,
-)
+from pytest_energy.model.json_files import load_run
+from pytest_energy.model.measurement import Environment, Facts, Scalar
+from pytest_energy.model.result import Result, Run, RunInfo
 
 BOARD = "board"
 """The fact of the context that tells boards apart."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_energy.model.measurement import Result
+    from pytest_energy.model.result import Result
 
 
 @pytest.hookspec

@@ -12,7 +12,8 @@ from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.measuring.assemble import Place
 from pytest_energy.measuring.protocol import Progress
 from pytest_energy.measuring.torchrun import Ranks
-from pytest_energy.model.measurement import Facts, Measurement, Reason, ReasonCode, Result, Run
+from pytest_energy.model.measurement import Facts, Measurement, Reason, ReasonCode
+from pytest_energy.model.result import Result, Run
 from pytest_energy.plugin import benchmark_bridge as latency
 from pytest_energy.plugin.gpu_locks import Claim, boards_of, lock_folder, names_of, turn
 from pytest_energy.plugin.progress import Sent, on_terminal

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.model.measurement import Run
+from pytest_energy.model.result import Run
 from pytest_energy.report.ci.annotations import render_annotations
 from pytest_energy.report.ci.detection import add_job_summary, for_this_ci, repository_folder
 from pytest_energy.report.outputs import write_outputs

@@ -21,10 +21,11 @@ from typing import Any
 
 import pytest
 
-from pytest_energy.gate.baseline import BaselineStore
+from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.model.files import check_file, not_written
-from pytest_energy.model.measurement import Run, save_run
+from pytest_energy.model.json_files import save_run
+from pytest_energy.model.result import Run
 from pytest_energy.model.workers_merge import combine, read_spool, worker_file
 from pytest_energy.plugin.gpu_locks import Claim, claim_gpu, lock_folder, visible_gpus
 from pytest_energy.plugin.progress import Sent, Together, on_terminal

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_energy.errors import EnergyError
-from pytest_energy.gate.baseline import BaselineStore
+from pytest_energy.gate.baseline_store import BaselineStore
 
 AHEAD = 2
 """Tests that a worker has: xdist runs one only when the next is known, or that there is none."""

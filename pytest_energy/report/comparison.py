@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.gate.baseline import Baseline, extended, facts_of
+from pytest_energy.gate.baseline import Baseline
+from pytest_energy.gate.make_baseline import extended, facts_of
 from pytest_energy.gate.verdict import judge
-from pytest_energy.model.measurement import Outcome, Result, Run
+from pytest_energy.model.metrics import ENERGY, TOLERANCES
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run
 from pytest_energy.report.summary import Headline, counts, headline, joules_compared
-from pytest_energy.settings import ENERGY, TOLERANCES
 
 OPEN = frozenset({Outcome.NEW, Outcome.UNMEASURED})
 """Outcomes of benchmarks of which no baseline could be told."""

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from pytest_energy.model.measurement import MetricVerdict, Outcome, Quantity, Scalar
+from pytest_energy.model.measurement import Quantity, Scalar
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict
 
 MISSING: Final = "–"
 MINUS: Final = "−"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_energy.model.files import not_written, write_atomically
-from pytest_energy.model.measurement import Run
+from pytest_energy.model.result import Run
 from pytest_energy.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from pytest_energy.model.measurement import Difference, MetricVerdict, Outcome, Result
+from pytest_energy.model.metrics import metric
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Difference, MetricVerdict, Result
 from pytest_energy.report import numbers as format
-from pytest_energy.report.derived_metrics import metric
 from pytest_energy.report.summary import JOULELESS, deciding_metric
 
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.measurement import MetricVerdict, Outcome, Result, Run
-from pytest_energy.report.derived_metrics import metric
+from pytest_energy.model.metrics import metric
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict, Result, Run
 from pytest_energy.report.numbers import MISSING, percent, tolerance
 
 ENERGY = ("energy_j", "net_energy_j", "total_energy_j")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from pytest_energy.gate.acceptance import is_accepted
-from pytest_energy.gate.baseline import KEPT_RUNS, Baseline
+from pytest_energy.gate.baseline import Baseline
+from pytest_energy.gate.classify import worst
 from pytest_energy.gate.detectability import sight
+from pytest_energy.gate.make_baseline import KEPT_RUNS
+from pytest_energy.gate.policy import fails_test, gated
 from pytest_energy.gate.pooling import VALID, Again, pool
 from pytest_energy.gate.tolerances import tolerances_of
-from pytest_energy.gate.verdict import contended, judge, unconfirmed, worst
-from pytest_energy.model.measurement import Measurement, MetricVerdict, Outcome, Result, Verdict
+from pytest_energy.gate.verdict import contended, judge, unconfirmed
+from pytest_energy.model.measurement import Measurement
+from pytest_energy.model.metrics import ENERGY
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict, Result, Verdict
 from pytest_energy.session.energy_session import EnergySession
-from pytest_energy.settings import ENERGY, ESTIMATED, MarkerSettings
+from pytest_energy.settings import ESTIMATED, MarkerSettings
 
 NAMED: Final = 5
 """How many tests a warning names."""
@@ -69,34 +75,6 @@ def tolerances(test_id: str, session: EnergySession, marker: MarkerSettings) -> 
     if marker.tolerance is not None:
         found[ENERGY] = marker.tolerance
     return {**found, **marker.tolerances}
-
-
-def fails_test(verdict: Verdict, measured: Measurement, failing: Collection[str]) -> bool:
-    """Whether the policy turns a verdict into a failed test.
-
-    Args:
-        verdict: The gate's.
-        measured: What it is about.
-        failing: Outcomes that fail; with ``estimated`` among them the rise of an estimate, which
-            says more about a model of the hardware than about the hardware, fails like any other.
-    """
-    if verdict.outcome is not Outcome.REGRESSED:
-        return verdict.outcome.value in failing
-    return Outcome.REGRESSED.value in failing and any(
-        metric.outcome is Outcome.REGRESSED
-        and (ESTIMATED in failing or not _estimate(measured, metric.metric))
-        for metric in gated(verdict)
-    )
-
-
-def gated(verdict: Verdict) -> Iterator[MetricVerdict]:
-    """The metrics that have a tolerance."""
-    return (metric for metric in verdict.metrics if metric.tolerance is not None)
-
-
-def _estimate(measured: Measurement, metric: str) -> bool:
-    quantity = measured.metrics.get(metric)
-    return measured.status == "estimated" and quantity is not None and not quantity.exact
 
 
 def _goes_on(verdict: Verdict, visits: list[Measurement], session: EnergySession) -> Again | None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
 from pytest_energy.errors import EnergyError
-from pytest_energy.gate.baseline import Baseline, BaselineStore, extended
+from pytest_energy.gate.baseline import Baseline
+from pytest_energy.gate.baseline_store import BaselineStore
+from pytest_energy.gate.make_baseline import extended
 from pytest_energy.gate.pooling import Visits
 from pytest_energy.gate.schedule import ADAPTIVE, PAPER, Schedule, family_note
 from pytest_energy.gate.tolerances import TolerancePattern, load_tolerances
@@ -20,19 +22,13 @@ from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.environment import describe, slug
 from pytest_energy.model.files import check_file, check_folder, not_written
-from pytest_energy.model.measurement import (
-    Environment,
-    Facts,
-    Reason,
-    ReasonCode,
-    Result,
-    Run,
-    RunInfo,
-    save_run,
-)
+from pytest_energy.model.json_files import save_run
+from pytest_energy.model.measurement import Environment, Facts, Reason, ReasonCode
+from pytest_energy.model.metrics import ENERGY
+from pytest_energy.model.result import Result, Run, RunInfo
 from pytest_energy.model.revision import Revision, read_revision
 from pytest_energy.session.notes import saved
-from pytest_energy.settings import ENERGY, Scale, Settings
+from pytest_energy.settings import Scale, Settings
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
 
 

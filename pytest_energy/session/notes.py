@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pytest_energy.model.measurement import Result
+from pytest_energy.model.result import Result
 
 
 def saved(results: Iterable[Result], planned: Mapping[str, int]) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-from pytest_energy.model.measurement import Result
+from pytest_energy.model.result import Result
 from pytest_energy.tables.layout import Table
 
 PAPERS = ("a", "b", "c", "d", "e")

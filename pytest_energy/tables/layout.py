@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final, Literal
 
-from pytest_energy.model.measurement import Result, Scalar
+from pytest_energy.model.measurement import Scalar
+from pytest_energy.model.result import Result
 from pytest_energy.uncertainty.gum import no_loss
 
 Better = Literal["higher", "lower"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_energy.model.measurement import Result
+from pytest_energy.model.result import Result
 from pytest_energy.tables.layout import Column, Row, Table, fact, fill, metric, paper_rows
 
 MODELS = {"ResNet-50": "resnet50", "ConvNeXt-T": "convnext_tiny"}

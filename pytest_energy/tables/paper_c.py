@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytest_energy.carbon import VIDEO_METHOD, frames_a_week
-from pytest_energy.model.measurement import Result
+from pytest_energy.model.result import Result
 from pytest_energy.tables.layout import (
     Better,
     Column,

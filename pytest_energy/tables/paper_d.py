@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pytest_energy.model.measurement import Result
+from pytest_energy.model.result import Result
 from pytest_energy.tables.layout import (
     Cell,
     Column,

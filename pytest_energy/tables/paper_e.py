@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from pytest_energy.carbon import co2_g, given_intensity
-from pytest_energy.model.measurement import Result
+from pytest_energy.model.result import Result
 from pytest_energy.tables.hours import best_begin, mean_from
 from pytest_energy.tables.layout import Column, Figure, Read, Row, Table, fill, metric, paper_rows
 

@@ -67,3 +67,8 @@ def expand(standard: float, degrees_of_freedom: float = math.inf) -> float:
 def uniform(full_width: float) -> float:
     """Standard uncertainty of a value known only to lie in an interval (GUM 4.3.7)."""
     return full_width / math.sqrt(12)
+
+
+def significant(value: float, digits: int) -> float:
+    """Round to so many significant digits."""
+    return float(f"{value:.{digits}g}")

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.cli import main
-from pytest_energy.gate.baseline import BaselineStore
-from pytest_energy.model.measurement import MetricVerdict, Outcome, Verdict, save_run
+from pytest_energy.gate.baseline_store import BaselineStore
+from pytest_energy.model.json_files import save_run
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict, Verdict
 from tests.gate_data import A100, TEST, invalid, measurement, result, run_of, store_with
 
 

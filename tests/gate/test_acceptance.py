@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pytest_energy.gate.acceptance import is_accepted, wanted
-from pytest_energy.model.measurement import Difference, Outcome, Quantity, Verdict
+from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Difference, Verdict
 from tests.gate_data import measurement, result, run_of, store_with
 
 OTHER_CARD = Difference(name="identity.device", before="NVIDIA H100", after="NVIDIA H200")

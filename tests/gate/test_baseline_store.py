@@ -13,20 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.errors import EnergyError, FileFormatError
-from pytest_energy.gate.baseline import BaselineStore, dump_baseline
 from pytest_energy.gate.baseline_paths import baseline_path
+from pytest_energy.gate.baseline_store import BaselineStore, dump_baseline
 from pytest_energy.model.measurement import (
     Environment,
     Measurement,
     MeterInfo,
-    Outcome,
     Quantity,
     Reason,
     ReasonCode,
-    Result,
     Round,
-    Verdict,
 )
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Verdict
 
 HERE = Environment(identity={"device": "NVIDIA H200"}, context={"driver": "570"})
 TEST = "benchmarks/test_inference.py::test_inference[resnet50]"

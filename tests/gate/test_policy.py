@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from pytest_energy.gate.policy import fails_test
 from pytest_energy.gate.pooling import Visits
 from pytest_energy.gate.verdict import unconfirmed
-from pytest_energy.model.measurement import MetricVerdict, Outcome, Quantity, Verdict
+from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict, Verdict
 from pytest_energy.model.revision import Revision
-from pytest_energy.session.conclude import comparisons, fails_test
+from pytest_energy.session.conclude import comparisons
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.notes import saved
 from pytest_energy.settings import FAILING, MarkerSettings, Settings, load_settings

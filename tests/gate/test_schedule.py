@@ -12,12 +12,12 @@ from pytest_energy.gate.schedule import ADAPTIVE, FAMILY_ERROR, PAPER, Schedule,
 from pytest_energy.model.measurement import (
     Measurement,
     MeterInfo,
-    Outcome,
     Quantity,
     Reason,
     ReasonCode,
     Round,
 )
+from pytest_energy.model.outcomes import Outcome
 from tests.power.simulate import Scene, false_suites, simulate
 
 schedules = st.builds(Schedule, visits=st.integers(1, 20))

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_energy.errors import FileFormatError
 from pytest_energy.gate.tolerances import load_tolerances, tolerances_of
-from pytest_energy.settings import TOLERANCES
+from pytest_energy.model.metrics import TOLERANCES
 
 TABLE = """
 [tool.pytest-energy.tolerances]

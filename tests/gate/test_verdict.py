@@ -9,22 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.gate.baseline import AcceptedRun, Baseline
-from pytest_energy.gate.verdict import OF_THE_SENSOR, Rule, classify, judge, mirrored
+from pytest_energy.gate.classify import Rule, classify, mirrored
+from pytest_energy.gate.verdict import judge
 from pytest_energy.model.measurement import (
     Environment,
     Facts,
     Measurement,
     MeterInfo,
-    Outcome,
     Quantity,
     Reason,
     ReasonCode,
-    Result,
     Round,
-    Verdict,
-    facts_workload,
-    workload_hash,
 )
+from pytest_energy.model.metrics import OF_THE_SENSOR
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Verdict
+from pytest_energy.model.workload import facts_workload, workload_hash
 from pytest_energy.report.text.failure import explain
 from pytest_energy.uncertainty.change import Change, Estimate, Prior, learn_scatter, relative_change
 

@@ -10,21 +10,10 @@ import pytest
 
 from pytest_energy.cli import main
 from pytest_energy.logs.results import rank_correlation
-from pytest_energy.model.measurement import (
-    Environment,
-    Measurement,
-    Outcome,
-    Quantity,
-    ReasonCode,
-    Result,
-    Round,
-    Run,
-    RunInfo,
-    Verdict,
-    load_run,
-    results_json_schema,
-    save_run,
-)
+from pytest_energy.model.json_files import load_run, results_json_schema, save_run
+from pytest_energy.model.measurement import Environment, Measurement, Quantity, ReasonCode, Round
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run, RunInfo, Verdict
 
 NOON = datetime(2022, 5, 3, 12, tzinfo=UTC).timestamp()
 

@@ -10,19 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pytest_energy.model.measurement as model
 from pytest_energy.cli import main
 from pytest_energy.errors import FileFormatError
+from pytest_energy.model import json_files
+from pytest_energy.model.json_files import dump_run, load_run, save_run
+from pytest_energy.model.workload import facts_workload, workload_hash
 from tests.report.examples import example_run
 
-SHIPPED = Path(model.__file__).with_name("results.schema.json")
+SHIPPED = Path(json_files.__file__).with_name("results.schema.json")
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Nothing is lost or changed on the way to disk and back."""
     run = example_run()
-    model.save_run(run, tmp_path / "folder" / "results.json")
-    assert model.load_run(tmp_path / "folder" / "results.json") == run
+    save_run(run, tmp_path / "folder" / "results.json")
+    assert load_run(tmp_path / "folder" / "results.json") == run
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["results.json"]
 
 
@@ -35,7 +37,7 @@ def test_the_shipped_schema_is_that_of_the_model(capsys: pytest.CaptureFixture[s
 def test_results_fit_the_shipped_schema() -> None:
     """Another implementation of JSON Schema agrees; and it refuses what the model refuses."""
     validator = jsonschema.Draft202012Validator(json.loads(SHIPPED.read_text("utf-8")))
-    results = json.loads(model.dump_run(example_run()))
+    results = json.loads(dump_run(example_run()))
     validator.validate(results)
     results["benchmarks"][0]["status"] = "guessed"
     assert not validator.is_valid(results)
@@ -46,7 +48,7 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text('{"schema": "pytest-energy/results/1", "created": 7, "run": {"dirty": "q"}}')
     with pytest.raises(FileFormatError) as caught:
-        model.load_run(path)
+        load_run(path)
     assert caught.value.path == path
     assert [fault.split(":")[0] for fault in caught.value.faults] == [
         "created",
@@ -68,7 +70,7 @@ def test_what_is_no_results_file_is_refused(tmp_path: Path, text: str, fault: st
     path = tmp_path / "results.json"
     path.write_text(text)
     with pytest.raises(FileFormatError, match=str(path)) as caught:
-        model.load_run(path)
+        load_run(path)
     assert fault in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -84,15 +86,15 @@ def test_the_hash_of_a_workload_does_not_depend_on_the_order(
     names = list(workload)
     random.shuffle(names)  # type: ignore[attr-defined]
     shuffled = {name: workload[name] for name in names}
-    assert model.workload_hash(workload) == model.workload_hash(shuffled)  # type: ignore[arg-type]
-    assert model.workload_hash({**workload, "another": 1}) != model.workload_hash(workload)  # type: ignore[dict-item]
+    assert workload_hash(workload) == workload_hash(shuffled)  # type: ignore[arg-type]
+    assert workload_hash({**workload, "another": 1}) != workload_hash(workload)  # type: ignore[dict-item]
 
 
 def test_facts_hold_at_every_scale() -> None:
     """A model counted on a GPU at full scale gates on a CPU at small scale; its shape matters."""
     full = {"model": "resnet50", "input_shape": [3, 224, 224], "batch_size": 1, "data": "random"}
     small = {**full, "scale": "small", "data": "digits"}
-    assert model.facts_workload(small) == model.facts_workload({**full, "scale": "full"})
-    assert model.facts_workload({**full, "batch_size": 8}) != model.facts_workload(full)
+    assert facts_workload(small) == facts_workload({**full, "scale": "full"})
+    assert facts_workload({**full, "batch_size": 8}) != facts_workload(full)
     elsewhere = {**full, "facts_input_shape": [3, 32, 32]}
-    assert model.facts_workload({**elsewhere, "batch_size": 8}) == model.facts_workload(elsewhere)
+    assert facts_workload({**elsewhere, "batch_size": 8}) == facts_workload(elsewhere)

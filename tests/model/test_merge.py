@@ -8,9 +8,10 @@ import pytest
 
 from pytest_energy.cli import main
 from pytest_energy.gate.acceptance import accept
-from pytest_energy.gate.baseline import BaselineStore
+from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.gate.verdict import judge
-from pytest_energy.model.measurement import Environment, load_run, save_run
+from pytest_energy.model.json_files import load_run, save_run
+from pytest_energy.model.measurement import Environment
 from pytest_energy.model.merge import MergeConflictError, merge
 from tests.gate_data import A100, H200, measurement, result, run_of
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_energy.model.measurement import Environment, Result, Run, RunInfo, Verdict, save_run
+from pytest_energy.model.json_files import save_run
+from pytest_energy.model.measurement import Environment
+from pytest_energy.model.result import Result, Run, RunInfo, Verdict
 from pytest_energy.model.workers_merge import combine, read_spool, worker_file
 
 

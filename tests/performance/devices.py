@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_energy.model.measurement import load_run
+from pytest_energy.model.json_files import load_run
 from pytest_energy.testing import PROFILES, SimulatedNvml
 
 CARD = replace(PROFILES["ada"], counter_tick_s=0.02)

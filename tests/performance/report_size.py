@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from report.examples import example_run, traced_run
 
-from pytest_energy.model.measurement import Run
+from pytest_energy.model.result import Run
 from pytest_energy.model.traces import decode_columns
 from pytest_energy.report.html.render import render_html
 

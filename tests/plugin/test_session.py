@@ -334,7 +334,7 @@ def test_a_baseline_that_can_no_longer_be_written_costs_no_measurement(
     def full(path: Path, text: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pytest_energy.gate.baseline.write_atomically", full)
+    monkeypatch.setattr("pytest_energy.gate.baseline_store.write_atomically", full)
     project.write(CALL)
     result = project.run("--energy-update", "--energy-visits=1", "-k1")
     result.assert_outcomes(failed=1, deselected=2)

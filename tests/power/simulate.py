@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_energy.gate.classify import classify
 from pytest_energy.gate.schedule import ADAPTIVE, Schedule
-from pytest_energy.gate.verdict import classify
-from pytest_energy.model.measurement import Outcome
+from pytest_energy.model.outcomes import Outcome
 from pytest_energy.uncertainty.change import Estimate, learn_scatter, relative_change
 
 SUITES = 2_000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_energy.model.measurement import Run
+from pytest_energy.model.result import Run
 from pytest_energy.report.comparison import Reference
 from pytest_energy.report.html.render import render_html
 

@@ -11,21 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_energy.model.measurement import (
-    Difference,
     Environment,
     MeterInfo,
-    MetricVerdict,
-    Outcome,
     Quantity,
     Reason,
     ReasonCode,
-    Result,
     Round,
-    Run,
-    RunInfo,
     Trace,
-    Verdict,
 )
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Difference, MetricVerdict, Result, Run, RunInfo, Verdict
 from pytest_energy.model.traces import encode, reduce_samples
 
 EPOCH_S = 1_790_000_000.0

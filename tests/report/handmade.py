@@ -7,18 +7,9 @@ from typing import Any
 
 import pytest
 
-from pytest_energy.model.measurement import (
-    Environment,
-    MetricVerdict,
-    Outcome,
-    Quantity,
-    Reason,
-    ReasonCode,
-    Result,
-    Run,
-    RunInfo,
-    Verdict,
-)
+from pytest_energy.model.measurement import Environment, Quantity, Reason, ReasonCode
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict, Result, Run, RunInfo, Verdict
 
 MakeResult = Callable[..., Result]
 MakeRun = Callable[..., Run]

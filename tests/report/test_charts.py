@@ -8,18 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pytest_energy.model.measurement import (
-    Difference,
-    Environment,
-    Facts,
-    Outcome,
-    Past,
-    Quantity,
-    Reason,
-    ReasonCode,
-    Result,
-    Run,
-)
+from pytest_energy.model.measurement import Environment, Facts, Quantity, Reason, ReasonCode
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Difference, Past, Result, Run
 from pytest_energy.report.html.charts.axes import fit
 from pytest_energy.report.html.charts.distributions import ENOUGH, build_distributions
 from pytest_energy.report.html.charts.forest import build_forests

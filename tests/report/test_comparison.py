@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.cli import main
-from pytest_energy.model.measurement import Environment, Outcome, Result, Run, save_run
+from pytest_energy.model.json_files import save_run
+from pytest_energy.model.measurement import Environment
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run
 from pytest_energy.report.comparison import Reference, compare, headline_against, newest
 
 from .examples import ENVIRONMENT, MODELS, example_run, run_of, unmeasured_run

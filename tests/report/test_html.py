@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.cli import main
-from pytest_energy.model.measurement import Run, save_run
+from pytest_energy.model.json_files import save_run
+from pytest_energy.model.result import Run
 from pytest_energy.report.html.content_security import inert_json
 from pytest_energy.report.html.render import render_html
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.model.measurement import MetricVerdict, Outcome, Quantity
+from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict
 from pytest_energy.report import numbers as fmt
 
 SCALES = {"n": 1e-9, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_energy.model.measurement import MetricVerdict, Outcome, Result, Run, Verdict
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict, Result, Run, Verdict
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.summary import best, cause, counts, headline, worst
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.gate.baseline import BaselineStore
+from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.gate.verdict import judge
-from pytest_energy.model.measurement import Environment, Measurement, Outcome, Quantity
+from pytest_energy.model.measurement import Environment, Measurement, Quantity
+from pytest_energy.model.outcomes import Outcome
 
 HERE = Environment(identity={"device": "none"}, context={})
 

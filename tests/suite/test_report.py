@@ -16,7 +16,8 @@ from benchmarks.rows import (
     training_rows,
 )
 from benchmarks.workbench import facts_shape, inference_batch, scheduled
-from pytest_energy.model.measurement import Kind, Quantity, Result, Verdict
+from pytest_energy.model.measurement import Kind, Quantity
+from pytest_energy.model.result import Result, Verdict
 from pytest_energy.report.html.charts.scatter import grouping
 from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
 from pytest_energy.report.html.results_table import Row as TableRow

@@ -16,20 +16,10 @@ from hypothesis import strategies as st
 from pytest_energy.carbon import VIDEO_METHOD
 from pytest_energy.cli import main
 from pytest_energy.errors import FileFormatError
-from pytest_energy.model.measurement import (
-    Environment,
-    Kind,
-    Outcome,
-    Quantity,
-    Reason,
-    ReasonCode,
-    Result,
-    Round,
-    Run,
-    RunInfo,
-    Verdict,
-    save_run,
-)
+from pytest_energy.model.json_files import save_run
+from pytest_energy.model.measurement import Environment, Kind, Quantity, Reason, ReasonCode, Round
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run, RunInfo, Verdict
 from pytest_energy.tables import PAPERS, tables_of
 from pytest_energy.tables.hours import best_begin, mean_from, read_hours
 from pytest_energy.tables.layout import Cell, Table, paper_rows

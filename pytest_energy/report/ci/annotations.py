@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from pytest_energy.model.measurement import Outcome, Result, Run
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run
 from pytest_energy.report.sentences import remarks, sentence, severity
 from pytest_energy.report.summary import JOULELESS
 

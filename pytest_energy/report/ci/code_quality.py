@@ -11,7 +11,7 @@ import json
 from pathlib import PurePosixPath
 from typing import Any
 
-from pytest_energy.model.measurement import Result, Run
+from pytest_energy.model.result import Result, Run
 from pytest_energy.report.ci.annotations import WARNED
 from pytest_energy.report.sentences import sentence
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_energy.model.measurement import Run
+from pytest_energy.model.result import Run
 from pytest_energy.settings import Settings
 
 

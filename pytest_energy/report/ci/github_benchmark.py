@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 
-from pytest_energy.model.measurement import Quantity, Result, Run
+from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.result import Result, Run
 
 SMALLER_IS_BETTER = ("energy_j", "total_energy_j", "latency_s", "peak_memory_bytes", "flops")
 """The metrics that fit a chart on which less is better."""

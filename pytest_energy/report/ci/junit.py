@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_energy.model.measurement import Result
+from pytest_energy.model.result import Result
 
 
 def properties(result: Result) -> list[tuple[str, str]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pytest_energy.model.measurement import Outcome, Result, Run
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run
 
 Labels = Mapping[str, str]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.measurement import MetricVerdict, Outcome, Quantity, Result, Round, Run
+from pytest_energy.model.measurement import Quantity, Round
+from pytest_energy.model.metrics import metric
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict, Result, Run
 from pytest_energy.report import numbers as fmt
-from pytest_energy.report.derived_metrics import metric
 from pytest_energy.report.html.charts.history import Course, build_history
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
 from pytest_energy.report.html.results_table import Row

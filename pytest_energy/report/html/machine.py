@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.measurement import Difference, Facts, Run
+from pytest_energy.model.measurement import Facts
+from pytest_energy.model.result import Difference, Run
 from pytest_energy.report.numbers import fact
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.measurement import Outcome, Result, Run
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers as fmt
 from pytest_energy.report.comparison import Reference, compare, headline_against, newest
 from pytest_energy.report.html.charts.distributions import Distributions, build_distributions

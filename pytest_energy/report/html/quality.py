@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.measurement import ReasonCode, Result, Run
+from pytest_energy.model.measurement import ReasonCode
+from pytest_energy.model.result import Result, Run
 from pytest_energy.report.html.drawer import Drawer
 from pytest_energy.report.numbers import MISSING, percent, seconds
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from pytest_energy.model.measurement import Run
+from pytest_energy.model.result import Run
 from pytest_energy.report.comparison import Reference
 from pytest_energy.report.html.charts.scatter import build_explorer
 from pytest_energy.report.html.content_security import content_security_policy, inert_json

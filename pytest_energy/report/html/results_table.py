@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from pytest_energy.model.measurement import MetricVerdict, Quantity, Result
+from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.metrics import Better
+from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers as fmt
-from pytest_energy.report.derived_metrics import Better, direction, present, values
+from pytest_energy.report.derived_metrics import direction, present, values
 from pytest_energy.report.html.training import trained
 from pytest_energy.report.summary import energy_verdict
 from pytest_energy.uncertainty.gum import no_loss

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from pytest_energy.model.metrics import metric
 from pytest_energy.report import numbers as fmt
-from pytest_energy.report.derived_metrics import metric
 from pytest_energy.report.html.content_security import inert_json
 
 if TYPE_CHECKING:

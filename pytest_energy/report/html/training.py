@@ -10,8 +10,9 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from pytest_energy.model.measurement import Quantity, Result
-from pytest_energy.report.derived_metrics import SCORES
+from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.metrics import SCORES
+from pytest_energy.model.result import Result
 
 Key = tuple[str, ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.measurement import MetricVerdict, Result
+from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers as format
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from pytest_energy.gate.baseline import conditions
-from pytest_energy.model.measurement import MetricVerdict, Outcome, Result
+from pytest_energy.model.conditions import conditions
+from pytest_energy.model.metrics import metric
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers as format
-from pytest_energy.report.derived_metrics import metric
 from pytest_energy.report.sentences import difference, rerun_command, test_id
 
 COULD_NOT = (Outcome.INVALID, Outcome.UNMEASURED)

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.measurement import Outcome, Result, Run
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers as format
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.sentences import remarks, rerun_command, sentence, severity

@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pytest_energy.model.measurement import Outcome, Result, Run
-from pytest_energy.report.derived_metrics import metric
+from pytest_energy.model.metrics import metric
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.sentences import (
     changed,

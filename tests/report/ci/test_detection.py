@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.model.measurement import Outcome
+from pytest_energy.model.outcomes import Outcome
 from pytest_energy.report.ci.detection import add_job_summary, for_this_ci, repository_folder
 from pytest_energy.report.text.markdown import STEP_SUMMARY_BYTES
 from pytest_energy.settings import Settings

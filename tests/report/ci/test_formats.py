@@ -8,7 +8,8 @@ import math
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from pytest_energy.model.measurement import MeterInfo, Outcome, Quantity
+from pytest_energy.model.measurement import MeterInfo, Quantity
+from pytest_energy.model.outcomes import Outcome
 from pytest_energy.report.ci.annotations import MOST, render_annotations
 from pytest_energy.report.ci.code_quality import render_code_quality
 from pytest_energy.report.ci.github_benchmark import render_github_benchmark

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pytest_energy.model.measurement import Outcome
+from pytest_energy.model.outcomes import Outcome
 from pytest_energy.report.text.markdown import (
     BY_IMPORTANCE,
     STEP_SUMMARY_BYTES,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_energy.model.measurement import Difference, MeterInfo, MetricVerdict, Outcome, Verdict
+from pytest_energy.model.measurement import MeterInfo
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Difference, MetricVerdict, Verdict
 from pytest_energy.report.text.terminal import STYLES, WORST, shorten, summary_lines
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pytest_energy.model.measurement import Result, Round
+from pytest_energy.model.measurement import Round
+from pytest_energy.model.result import Result
 from pytest_energy.report.html.charts.axes import Axis, steps
 
 LANE, TITLE = 46, 20

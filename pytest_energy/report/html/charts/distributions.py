@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_energy.model.measurement import Result
+from pytest_energy.model.result import Result
 from pytest_energy.report.html.charts.axes import Axis, fit, path
 from pytest_energy.report.html.charts.marks import Mark, marks
 from pytest_energy.report.html.results_table import Row

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.measurement import MetricVerdict, Outcome
-from pytest_energy.report.derived_metrics import metric, present
+from pytest_energy.model.metrics import metric
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict
+from pytest_energy.report.derived_metrics import present
 from pytest_energy.report.html.charts.axes import Axis
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.numbers import MINUS

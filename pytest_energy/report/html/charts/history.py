@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.measurement import Facts, Quantity, Result, Run
+from pytest_energy.model.measurement import Facts, Quantity
+from pytest_energy.model.result import Result, Run
 from pytest_energy.report.html.charts.axes import Axis, fit, path
 from pytest_energy.report.numbers import measured, quantity
 from pytest_energy.report.summary import energy_verdict

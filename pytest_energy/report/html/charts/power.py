@@ -15,7 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from pytest_energy.model.measurement import Result, Round, Run, Trace
+from pytest_energy.model.measurement import Round, Trace
+from pytest_energy.model.result import Result, Run
 from pytest_energy.model.traces import Columns, Floats, decode_columns
 from pytest_energy.report.html.charts.axes import Axis, fit, path, steps
 from pytest_energy.report.html.charts.conditions import LANE, Lane, Span, build_lanes, devices

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pytest_energy.model.measurement import Kind, Quantity
-from pytest_energy.report.derived_metrics import CATALOGUE, SCORES, Better, direction, metric
+from pytest_energy.model.metrics import CATALOGUE, SCORES, Better, metric
+from pytest_energy.report.derived_metrics import direction
 from pytest_energy.report.html.charts.axes import Axis, fit, path
 from pytest_energy.report.html.charts.marks import COLOURS, SHAPES, Mark, marks
 from pytest_energy.report.html.results_table import Row

@@ -1,0 +1,130 @@
+"""A measurement with its verdict, and the run that holds all results."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import ConfigDict, Field
+
+from pytest_energy.model.measurement import (
+    Environment,
+    Facts,
+    Measurement,
+    MeterInfo,
+    Reason,
+    Record,
+    Scalar,
+)
+from pytest_energy.model.outcomes import Outcome
+
+RESULTS_SCHEMA: Final = "pytest-energy/results/1"
+
+
+class Difference(Record):
+    """Something that is not as it was in the baseline."""
+
+    name: str
+    """Dotted: ``identity.device``, ``workload.batch_size``, ``context.torch``."""
+    before: Scalar | list[Scalar]
+    after: Scalar | list[Scalar]
+
+
+class MetricVerdict(Record):
+    """One metric against its baseline.
+
+    ``change``, ``low`` and ``high`` are relative (0.09 is +9 %) and positive where the metric
+    grew, also for metrics of which more is better.
+    """
+
+    metric: str
+    outcome: Outcome
+    baseline: float | None = None
+    baseline_uncertainty: float | None = None
+    """Half-width of the 95 % interval of ``baseline``, scatter between runs included."""
+    value: float | None = None
+    unit: str = ""
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    tolerance: float | None = None
+    higher_is_better: bool = False
+
+
+class Past(Record):
+    """An earlier run that was accepted as the baseline."""
+
+    commit: str | None = None
+    values: dict[str, float] = Field(default_factory=dict)
+    """By metric."""
+    conditions: dict[str, float] = Field(default_factory=dict)
+    """Clocks, temperatures and throttled shares: medians over its rounds."""
+
+
+class Verdict(Record):
+    """What the gate says of a benchmark."""
+
+    outcome: Outcome
+    metrics: list[MetricVerdict] = Field(default_factory=list)
+    differences: list[Difference] = Field(default_factory=list)
+    """What makes it incomparable, where it is."""
+    context: list[Difference] = Field(default_factory=list)
+    """What may explain a drift: versions, driver, clocks."""
+    cause: str | None = None
+    """The likely cause of a change in words: power × time, facts that changed."""
+    notes: list[str] = Field(default_factory=list)
+    history: list[Past] = Field(default_factory=list)
+    """Accepted runs that the baseline keeps, oldest first."""
+    fails: bool = False
+    """Whether the policy in force turns it into a failed test."""
+    accepted: bool = False
+    """Whether the session made this result the baseline."""
+
+
+class Result(Measurement):
+    """A measurement and the gate's verdict on it."""
+
+    verdict: Verdict
+
+    @classmethod
+    def of(cls, measurement: Measurement, verdict: Verdict) -> Result:
+        """Put ``measurement`` and ``verdict`` together without copying deep values."""
+        fields = {name: getattr(measurement, name) for name in Measurement.model_fields}
+        return cls.model_construct(**fields, verdict=verdict)
+
+
+class RunInfo(Record):
+    """What the session was and what it cost."""
+
+    energy_j: float | None = None
+    """Gross joules of the whole session by the meter in use; ``None`` where not known."""
+    duration_s: float = 0.0
+    commit: str | None = None
+    branch: str | None = None
+    dirty: bool = False
+    idle_power_w: dict[str, float] = Field(default_factory=dict)
+    """Idle power by channel, measured in the session."""
+    meter: MeterInfo | None = None
+    unmeasured: Reason | None = None
+    """Why nothing measures joules here, where nothing does."""
+    complete: bool = True
+    """False while the session runs, and for ever if it was killed."""
+    settings: Facts = Field(default_factory=dict)
+    """The options in force: tolerance, rounds, passes, protocol, policy."""
+    carbon: Facts = Field(default_factory=dict)
+    """Intensity in g/kWh with its source and year, PUE, method."""
+    notes: list[str] = Field(default_factory=list)
+    accepted: list[str] = Field(default_factory=list)
+    """Baseline files that the session wrote; paths from the tests' root folder, if within it."""
+
+
+class Run(Record):
+    """One session: environment, benchmarks and verdicts; the whole of ``results.json``."""
+
+    model_config = ConfigDict(populate_by_name=True, title="pytest-energy results")
+
+    schema_name: Literal["pytest-energy/results/1"] = Field(RESULTS_SCHEMA, alias="schema")
+    created: str
+    """UTC, ISO 8601, ending in ``Z``."""
+    environment: Environment
+    run: RunInfo
+    benchmarks: list[Result] = Field(default_factory=list)
