@@ -88,7 +88,7 @@ def _outcomes(text: str) -> tuple[str, ...]:
 
 A_FILE = "a file"
 """What options expect that name something to be written."""
-THRESHOLDS = (
+CHECKS_WITH_LIMITS = (
     "clocks-changed",
     "contended",
     "implausible-power",
@@ -100,10 +100,10 @@ THRESHOLDS = (
 """The reasons that have a limit, by code; the meter keeps the limits where none is given."""
 
 
-def _thresholds(text: str) -> dict[str, float]:
+def _validity_limits(text: str) -> dict[str, float]:
     pairs = [pair.partition("=") for pair in _names(text)]
     limits = {code.strip(): _not_negative(value) for code, _, value in pairs}
-    if not limits.keys() <= set(THRESHOLDS):
+    if not limits.keys() <= set(CHECKS_WITH_LIMITS):
         raise ValueError
     return limits
 
@@ -247,30 +247,30 @@ OPTIONS = (
     ),
     Option(
         "protocol",
-        _choice("adaptive", "paper"),
-        "adaptive or paper",
-        "adaptive: short rounds, and again after the others until the verdict is decided; paper:"
+        _choice("adaptive", "fixed"),
+        "adaptive or fixed",
+        "adaptive: short rounds, and again after the others until the verdict is decided; fixed:"
         " 3 rounds of 10000 passes [adaptive]",
         "NAME",
     ),
     Option(
-        "again-time",
+        "retry-time",
         _positive_float,
         "a number of seconds above 0",
         "how long undecided benchmarks may be measured again, all together [600]",
         "SECONDS",
     ),
     Option(
-        "again-energy",
+        "retry-energy",
         _positive_float,
         "a number of joules above 0",
         "how many joules that may take [not bounded]",
         "JOULES",
     ),
     Option(
-        "threshold",
-        _thresholds,
-        f"CODE=NUMBER, separated by commas, with CODE out of {', '.join(THRESHOLDS)}",
+        "validity-limit",
+        _validity_limits,
+        f"CODE=NUMBER, separated by commas, with CODE out of {', '.join(CHECKS_WITH_LIMITS)}",
         "limit of a validity check, such as throttled=0.02; may be given several times"
         " [the meter's]",
         "CODE=VALUE",
@@ -293,7 +293,7 @@ OPTIONS = (
         const="all",
     ),
     Option(
-        "visits",
+        "baseline-runs",
         _positive_int,
         "a whole number above 0",
         "measure what becomes a baseline again after the others, until the baseline has so many"
@@ -376,17 +376,17 @@ class Settings:
     strict: bool = False
     fail_on: tuple[str, ...] = ("regressed",)
     protocol: str = "adaptive"
-    again_time: float = 600.0
+    retry_time: float = 600.0
     """Seconds."""
-    again_energy: float | None = None
+    retry_energy: float | None = None
     """Joules."""
-    threshold: Mapping[str, float] = field(default_factory=dict)
+    validity_limit: Mapping[str, float] = field(default_factory=dict)
     """Limits of the validity checks by reason code, where not the default."""
     wait_idle: float = 60.0
     """Seconds."""
     baselines: Path = Path("baselines")
     update: str = "none"
-    visits: int = ENOUGH_RUNS
+    baseline_runs: int = ENOUGH_RUNS
     """Runs that a recorded baseline is made of."""
     json: Path = Path(".energy/results.json")
     html: Path = Path(".energy/report.html")

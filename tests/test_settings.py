@@ -9,8 +9,8 @@ import pytest
 from pytest_energy.errors import UsageError
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.settings import (
+    CHECKS_WITH_LIMITS,
     OPTIONS,
-    THRESHOLDS,
     MarkerSettings,
     Settings,
     load_settings,
@@ -42,7 +42,7 @@ def load(**texts: str) -> Settings:
         ("baselines", "kept", Path("kept")),
         ("carbon_intensity", "380", 380.0),
         ("pue", "1.2", 1.2),
-        ("threshold", "throttled=0.02, contended=1", {"throttled": 0.02, "contended": 1.0}),
+        ("validity_limit", "throttled=0.02, contended=1", {"throttled": 0.02, "contended": 1.0}),
         ("wait_idle", "0", 0.0),
     ],
 )
@@ -79,9 +79,9 @@ def test_two_outputs_are_two_files(tmp_path: Path, name: str) -> None:
         ("carbon_intensity", "0"),
         ("pue", "0.9"),
         ("pue", "nan"),
-        ("threshold", "throttled"),
-        ("threshold", "throttled=much"),
-        ("threshold", "throttled=-1"),
+        ("validity_limit", "throttled"),
+        ("validity_limit", "throttled=much"),
+        ("validity_limit", "throttled=-1"),
         ("wait_idle", "-1"),
         ("wait_idle", "inf"),
     ],
@@ -96,8 +96,10 @@ def test_a_bad_value_is_refused_by_name(name: str, text: str) -> None:
 
 def test_an_unknown_limit_is_refused_with_the_known_ones() -> None:
     """A slip in a reason code says which codes there are."""
-    with pytest.raises(UsageError, match=r"^--energy-threshold=throtled=1: .*out of .*throttled"):
-        load(threshold="throtled=1")
+    with pytest.raises(
+        UsageError, match=r"^--energy-validity-limit=throtled=1: .*out of .*throttled"
+    ):
+        load(validity_limit="throtled=1")
 
 
 def test_all_limits_of_the_checks_can_be_set() -> None:
@@ -105,7 +107,7 @@ def test_all_limits_of_the_checks_can_be_set() -> None:
     from pytest_energy.meters.nvml.validity import DEFAULTS
 
     checked = {code.value for code in DEFAULTS}
-    assert set(THRESHOLDS) == checked | {ReasonCode.TEMPERATURE_DRIFT.value}
+    assert set(CHECKS_WITH_LIMITS) == checked | {ReasonCode.TEMPERATURE_DRIFT.value}
 
 
 def test_every_option_is_a_setting() -> None:

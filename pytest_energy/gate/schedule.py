@@ -74,7 +74,7 @@ class Schedule:
 
 
 ADAPTIVE: Final = Schedule()
-PAPER: Final = Schedule(rounds=3, visits=1)
+FIXED: Final = Schedule(rounds=3, visits=1)
 """The papers' protocol: one visit, one look."""
 
 

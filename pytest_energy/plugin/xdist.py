@@ -120,7 +120,7 @@ def take_place(settings: Settings, ranks: Ranks) -> Settings:
     """
     gpus = visible_gpus(settings.devices)
     # One process cannot decide for the others how much is run, nor to run it again.
-    settings = replace(settings, protocol="paper")
+    settings = replace(settings, protocol="fixed")
     if settings.scale == "auto":
         settings = replace(settings, scale="full" if gpus else "small")
     if not gpus or not ranks.measures:

@@ -108,7 +108,7 @@ def _too_few_runs(result: Result, session: EnergySession) -> bool:
     """
     if result.kind == "training" or session.schedule.visits == 1:
         return False
-    wanted = min(session.settings.visits, KEPT_RUNS)
+    wanted = min(session.settings.baseline_runs, KEPT_RUNS)
     return len(session.baseline_with(result).level(ENERGY)) < wanted
 
 
@@ -179,5 +179,5 @@ def too_coarse(markers: Mapping[str, MarkerSettings], session: EnergySession) ->
                 f"energy: {kept.id}: a tolerance of {allowed:.2%} asks for more than can be seen"
                 f" there: {seen.last:.2%} by {len(kept.accepted)} accepted runs"
             )
-    more = f"energy: and {len(found) - NAMED} more; see pytest-energy power"
+    more = f"energy: and {len(found) - NAMED} more; see pytest-energy sensitivity"
     return [*found[:NAMED], more] if len(found) > NAMED else found

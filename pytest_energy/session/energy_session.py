@@ -14,7 +14,7 @@ from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.gate.make_baseline import extended
 from pytest_energy.gate.pooling import Visits
-from pytest_energy.gate.schedule import ADAPTIVE, PAPER, Schedule, family_note
+from pytest_energy.gate.schedule import ADAPTIVE, FIXED, Schedule, family_note
 from pytest_energy.gate.tolerances import TolerancePattern, load_tolerances
 from pytest_energy.measuring.assemble import Source
 from pytest_energy.measuring.torchrun import Ranks
@@ -126,7 +126,7 @@ class EnergySession:
             self.meter.idle_power_w,
             intensity=self.intensity,
             pue=self.settings.pue,
-            temperature_limit_c=self.settings.threshold.get(
+            temperature_limit_c=self.settings.validity_limit.get(
                 ReasonCode.TEMPERATURE_DRIFT, TEMPERATURE_LIMIT_C
             ),
         )
@@ -147,11 +147,11 @@ class EnergySession:
     @property
     def schedule(self) -> Schedule:
         """How often a benchmark may be measured and looked at."""
-        return PAPER if self.settings.protocol == "paper" else ADAPTIVE
+        return FIXED if self.settings.protocol == "fixed" else ADAPTIVE
 
     def decides(self, test_id: str) -> bool:
         """Whether rounds may be short: there is something to decide, or a first visit was long."""
-        if self.settings.protocol == "paper":
+        if self.settings.protocol == "fixed":
             return False
         if self.visits.number(test_id) > 1:
             return True
@@ -161,9 +161,9 @@ class EnergySession:
         """Whether the time and the joules for further visits are not used up."""
         rounds = [done for visit in self.visits.further() for done in visit.rounds]
         spent_j = sum(done.energy_j or 0.0 for done in rounds)
-        in_time = sum(done.duration_s for done in rounds) < self.settings.again_time
+        in_time = sum(done.duration_s for done in rounds) < self.settings.retry_time
         return in_time and (
-            self.settings.again_energy is None or spent_j < self.settings.again_energy
+            self.settings.retry_energy is None or spent_j < self.settings.retry_energy
         )
 
     def baseline_with(self, result: Result) -> Baseline:
@@ -251,7 +251,7 @@ def _open_meter(
     request = MeterRequest(
         devices=settings.devices,
         country=settings.country,
-        thresholds=settings.threshold,
+        thresholds=settings.validity_limit,
         wait_idle_s=settings.wait_idle,
     )
     try:
@@ -280,4 +280,6 @@ def _in_force(settings: Settings) -> Facts:
         if isinstance(value, str | bool | int | float) and name != "scale"
     }
     plain |= {"tolerance": settings.tolerance[ENERGY]}
-    return plain | {f"threshold.{code}": limit for code, limit in settings.threshold.items()}
+    return plain | {
+        f"validity_limit.{code}": limit for code, limit in settings.validity_limit.items()
+    }

@@ -27,5 +27,5 @@ def saved(results: Iterable[Result], planned: Mapping[str, int]) -> list[str]:
     how = "saved" if difference_j >= 0 else "spent beyond it"
     return [
         f"adaptive rounds ran {ran} of the fixed protocol's {fixed} passes:"
-        f" {abs(difference_j):.3g} J {how} (--energy-protocol=paper runs them all)"
+        f" {abs(difference_j):.3g} J {how} (--energy-protocol=fixed runs them all)"
     ]

@@ -39,11 +39,11 @@ def test_scatter_hides_changes(tmp_path: Path) -> None:
 def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line a benchmark under its machine; without baselines it says how to record some."""
     folder = str(store_with(tmp_path, *STEADY).folder)
-    assert main(["power", "--baselines", folder]) == 0
+    assert main(["sensitivity", "--baselines", folder]) == 0
     out = capsys.readouterr().out
     assert out.startswith("nvidia-h200\n")
     assert f"\n{TEST} " in out
-    assert main(["power", "--baselines", str(tmp_path / "none")]) == 0
+    assert main(["sensitivity", "--baselines", str(tmp_path / "none")]) == 0
     assert "pytest --energy --energy-update" in capsys.readouterr().out
 
 
@@ -53,5 +53,5 @@ def test_a_change_that_cannot_be_is_refused(
 ) -> None:
     """Only a rise of more than nothing can be seen."""
     folder = str(store_with(tmp_path, *STEADY).folder)
-    assert main(["power", "--baselines", folder, f"--change={change}"]) == 2
+    assert main(["sensitivity", "--baselines", folder, f"--change={change}"]) == 2
     assert f"--change {change}: a number above 0 is expected" in capsys.readouterr().err

@@ -116,5 +116,5 @@ def test_what_was_saved_is_said() -> None:
     assert saved([result(2.0)], {}) == []
     assert saved([result(2.0)], {"t.py::test_a": 130}) == [
         "adaptive rounds ran 30 of the fixed protocol's 130 passes: 200 J saved"
-        " (--energy-protocol=paper runs them all)"
+        " (--energy-protocol=fixed runs them all)"
     ]

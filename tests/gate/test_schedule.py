@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.gate.pooling import pool
-from pytest_energy.gate.schedule import ADAPTIVE, FAMILY_ERROR, PAPER, Schedule, family_note
+from pytest_energy.gate.schedule import ADAPTIVE, FAMILY_ERROR, FIXED, Schedule, family_note
 from pytest_energy.model.measurement import (
     Measurement,
     MeterInfo,
@@ -64,8 +64,8 @@ def test_the_rate_of_false_alarms_is_told() -> None:
 
 def test_the_papers_protocol_looks_once() -> None:
     """Fixed rounds are judged by the plain 95 % interval and never repeated."""
-    assert PAPER.rule(1).coverage == pytest.approx(0.95)
-    assert not any(PAPER.goes_on(outcome, 1) for outcome in Outcome)
+    assert FIXED.rule(1).coverage == pytest.approx(0.95)
+    assert not any(FIXED.goes_on(outcome, 1) for outcome in Outcome)
 
 
 def test_a_suite_without_change_does_not_fail() -> None:

@@ -66,7 +66,7 @@ class Card:
             run = (
                 self._pytester.runpytest_subprocess if apart else self._pytester.runpytest_inprocess
             )
-            return run("--energy", "--energy-visits=1", *QUICK, *arguments)
+            return run("--energy", "--energy-baseline-runs=1", *QUICK, *arguments)
 
     @property
     def folder(self) -> Path:
@@ -151,7 +151,10 @@ def test_a_fault_in_the_middle_is_told(
 
 def test_limits_of_the_checks_are_options(card: Card, machine: SimulatedNvml) -> None:
     """A limit that was set is in force and in the results, and two of them may be set in turn."""
-    limits = ("--energy-threshold=implausible-power=0.2", "--energy-threshold=contended=3")
+    limits = (
+        "--energy-validity-limit=implausible-power=0.2",
+        "--energy-validity-limit=contended=3",
+    )
     assert card.run(machine, *limits).ret == 0
     benchmark = card.benchmark()
     assert benchmark["status"] == "invalid"
@@ -161,8 +164,8 @@ def test_limits_of_the_checks_are_options(card: Card, machine: SimulatedNvml) ->
     settings = json.loads((card.folder / ".energy" / "results.json").read_text("utf-8"))["run"][
         "settings"
     ]
-    assert settings["threshold.implausible-power"] == 0.2
-    assert settings["threshold.contended"] == 3
+    assert settings["validity_limit.implausible-power"] == 0.2
+    assert settings["validity_limit.contended"] == 3
 
 
 @pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["plain", "xdist"])

@@ -91,7 +91,15 @@ class Suite:
         (self.path / "factors.json").write_text(json.dumps(factors))
         alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "100"}
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "--energy", "--energy-visits=1", *PLUGINS, *arguments],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "--energy",
+                "--energy-baseline-runs=1",
+                *PLUGINS,
+                *arguments,
+            ],
             cwd=self.path,
             env={**os.environ, **alone},
             capture_output=True,

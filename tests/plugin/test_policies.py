@@ -82,7 +82,7 @@ class Folder:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """A project whose three benchmarks have accepted six runs each."""
     made = Folder(tmp_path_factory.mktemp("project"))
-    first = made.run("--energy-update=new", "--energy-visits=1")
+    first = made.run("--energy-update=new", "--energy-baseline-runs=1")
     assert first.returncode == 0, first.stdout
     assert set(made.outcomes().values()) == {"new"}
     made.remember_runs(6)
@@ -111,8 +111,8 @@ def test_policies_fail_what_could_not_be_measured(folder: Folder) -> None:
 
 
 def test_the_papers_protocol_looks_once(folder: Folder) -> None:
-    """With --energy-protocol=paper nothing is measured again."""
-    done = folder.run("-k", "up", "--energy-protocol=paper", factors={"up": 1.08})
+    """With --energy-protocol=fixed nothing is measured again."""
+    done = folder.run("-k", "up", "--energy-protocol=fixed", factors={"up": 1.08})
     assert done.returncode == 1
     assert "suspect" not in done.stdout
 

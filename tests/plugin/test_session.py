@@ -336,7 +336,7 @@ def test_a_baseline_that_can_no_longer_be_written_costs_no_measurement(
 
     monkeypatch.setattr("pytest_energy.gate.baseline_store.write_atomically", full)
     project.write(CALL)
-    result = project.run("--energy-update", "--energy-visits=1", "-k1")
+    result = project.run("--energy-update", "--energy-baseline-runs=1", "-k1")
     result.assert_outcomes(failed=1, deselected=2)
     result.stdout.fnmatch_lines(["*baseline could not be written: *--energy-baselines=*"])
     assert "Traceback" not in result.stdout.str()

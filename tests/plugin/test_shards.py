@@ -69,7 +69,7 @@ def test_two_shards_become_one_report(project: Project) -> None:
     shards = Shards(project)
     good, worse = SHARDS
     for shard in SHARDS:
-        assert shards.measure(shard, "--energy-update=all", "--energy-visits=1") == 0
+        assert shards.measure(shard, "--energy-update=all", "--energy-baseline-runs=1") == 0
     shutil.rmtree(project.path("shards"))
     assert shards.measure(good) == 0
     shards.project.script(power_w=115.0)

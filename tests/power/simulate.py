@@ -168,7 +168,7 @@ SCENES = tuple(
     for scatter in (0.005, 0.01, 0.02)
     for between in (0.5, 1.0)
 )
-"""As recorded, as kept at most, and recorded with ``--energy-visits=1``."""
+"""As recorded, as kept at most, and recorded with ``--energy-baseline-runs=1``."""
 
 
 def rows(suites: int, seed: int = SEED) -> Iterator[str]:

@@ -40,7 +40,7 @@ EXPLANATIONS = 20
 """How many benchmarks of an outcome are explained; beyond that nobody reads on."""
 NEXT_STEP = {
     Outcome.NEW: "Accept them as baselines with `--energy-update=new`, then commit the files.",
-    Outcome.INCONCLUSIVE: "Which changes these can see, and what it takes: `pytest-energy power`.",
+    Outcome.INCONCLUSIVE: "How many runs would decide: `pytest-energy sensitivity`.",
     Outcome.REGRESSED: "Accept a rise that is meant to be with `--energy-update`.",
 }
 

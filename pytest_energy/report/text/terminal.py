@@ -145,7 +145,7 @@ def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
     for result in undecided:
         yield Line(f"  {names[result.id]}: {sentence(result)}")
     if undecided:
-        yield Line("  → which changes these can see, and what it takes: pytest-energy power")
+        yield Line("  → how many runs would decide: pytest-energy sensitivity")
 
 
 def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:

@@ -88,7 +88,7 @@ def test_terminal_shows_what_runs_where(project, arguments, line):
 def test_accepted_baselines_are_named(project):
     """What workers accepted is listed once, by the controller, and in the results."""
     project.write(FOUR)
-    done = project.run("-n2", "--energy-update=new", "--energy-visits=1")
+    done = project.run("-n2", "--energy-update=new", "--energy-baseline-runs=1")
     listed = [line for line in done.outlines if line.startswith("energy: accepted ")]
     files = [f"baselines/{file}" for file in project.baselines()]
     assert sorted(listed) == [f"energy: accepted {file}" for file in files]
