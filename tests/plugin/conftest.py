@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import scipy.special  # noqa: F401 - see Project.run
 
+import pytest_energy.plugin.measuring_hooks
+import pytest_energy.report.html.render  # noqa: F401
 from tests.plugin.scripted import install, script
 
 QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
