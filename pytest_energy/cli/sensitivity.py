@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print a table, the machines one after the other."""
     from pytest_energy.errors import UsageError
     from pytest_energy.gate.baseline_store import BaselineStore
-    from pytest_energy.gate.detectability import sight
+    from pytest_energy.gate.detectability import sensitivity
     from pytest_energy.report import numbers as format
     from pytest_energy.report.text.align import aligned
 
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     heads = ("benchmark", "runs", "first visit", "at most", f"rounds for {wanted}", "cost")
     for slug in store.slugs():
         kept = store.load_all(slug)
-        seen = [(one, sight(one, arguments.change, family=len(kept))) for one in kept]
+        seen = [(one, sensitivity(one, arguments.change, family=len(kept))) for one in kept]
         rows = [
             (
                 one.id,

@@ -23,10 +23,11 @@ FACTS: Final = "facts"
 
 
 class BaselineStore:
-    """The baselines in a folder."""
+    """The baselines in a folder; each file is read once, however often it is asked for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._known: dict[Path, Baseline] = {}
 
     def path(self, test_id: str, slug: str) -> Path:
         """Where the baseline of a test on a machine lies."""
@@ -41,7 +42,7 @@ class BaselineStore:
         path = self.path(test_id, slug)
         if not path.exists():
             return None
-        found = _read(path)
+        found = self._read(path)
         if found.id != test_id:
             fault = f"id: {found.id!r} found, {test_id!r} expected in a file of this name"
             raise FileFormatError(path, "a baseline", (fault,))
@@ -75,7 +76,7 @@ class BaselineStore:
         Raises:
             FileFormatError: One of them cannot be read.
         """
-        found = (_read(path) for path in self.paths() if path.parts[-3] == slug)
+        found = (self._read(path) for path in self.paths() if path.parts[-3] == slug)
         return sorted(found, key=lambda kept: kept.id)
 
     def paths(self) -> Iterator[Path]:
@@ -116,7 +117,7 @@ class BaselineStore:
             raise EnergyError("\n".join(str(error) for error in broken))
 
     def _check(self, path: Path) -> None:
-        found = _read(path)
+        found = self._read(path)
         due = self.path(found.id, path.parts[-3])
         if path != due:
             fault = f"id: that of {found.id!r} belongs in {due}; move the file there, or remove it"
@@ -140,23 +141,24 @@ class BaselineStore:
         if result.status in WITH_JOULES:
             made[slug] = extended(self.load(result.id, slug), result, environment, commit)
         written = [(self.path(result.id, name), kept) for name, kept in made.items() if kept]
-        return [path for path, kept in written if _write(path, kept)]
+        return [path for path, kept in written if self._write(path, kept)]
 
+    def _read(self, path: Path) -> Baseline:
+        if path not in self._known:
+            try:
+                text = path.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise FileFormatError(path, "a baseline", (str(error),)) from None
+            self._known[path] = parse_json(text, Baseline, path, "a baseline", BASELINE_SCHEMA)
+        return self._known[path]
 
-def _read(path: Path) -> Baseline:
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileFormatError(path, "a baseline", (str(error),)) from None
-    return parse_json(text, Baseline, path, "a baseline", BASELINE_SCHEMA)
-
-
-def _write(path: Path, baseline: Baseline) -> bool:
-    text = dump_baseline(baseline)
-    if path.exists() and path.read_text("utf-8") == text:
-        return False
-    write_atomically(path, text)
-    return True
+    def _write(self, path: Path, baseline: Baseline) -> bool:
+        """Write a file; one that says the same already is left alone."""
+        if path.exists() and self._read(path) == baseline:
+            return False
+        write_atomically(path, dump_baseline(baseline))
+        self._known[path] = baseline
+        return True
 
 
 def dump_baseline(baseline: Baseline) -> str:

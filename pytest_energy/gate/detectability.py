@@ -23,7 +23,7 @@ PROBABILITY: Final = 0.95
 
 
 @dataclass(frozen=True)
-class Sight:
+class Sensitivity:
     """What one benchmark can see."""
 
     first: float
@@ -36,9 +36,9 @@ class Sight:
     """What these rounds cost, by the accepted runs' median; ``None`` where not known."""
 
 
-def sight(
+def sensitivity(
     baseline: Baseline, change: float, schedule: Schedule = ADAPTIVE, family: int = 1
-) -> Sight | None:
+) -> Sensitivity | None:
     """What a benchmark can see.
 
     Args:
@@ -57,7 +57,7 @@ def sight(
     ]
     enough = next((visit for visit, found in enumerate(seen, 1) if found <= change), None)
     rounds = None if enough is None else sum(map(schedule.rounds_of, range(1, enough + 1)))
-    return Sight(seen[0], min(seen), rounds, _cost_j(baseline, rounds))
+    return Sensitivity(seen[0], min(seen), rounds, _cost_j(baseline, rounds))
 
 
 def detectable(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 from pytest_energy.gate.baseline import estimate_of, freedom_of, standard_within
 from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode, Round
@@ -14,37 +12,6 @@ from pytest_energy.uncertainty.gum import combine, effective_degrees_of_freedom,
 from pytest_energy.uncertainty.rounds import summarize
 
 VALID = ("measured", "estimated")
-Again = Literal["suspect", "recording"]
-"""Why a benchmark is visited again: to be decided, or for a baseline that knows its scatter."""
-
-
-@dataclass
-class Visits:
-    """The visits of a session, benchmark by benchmark."""
-
-    again: dict[str, Again] = field(default_factory=dict)
-    """Benchmarks of which a further visit is needed, and why."""
-    _series: dict[str, list[Measurement]] = field(default_factory=dict)
-
-    def add(self, measured: Measurement) -> list[Measurement]:
-        """All visits that belong together, this one last; it is no longer waited for.
-
-        A benchmark that nobody asked to visit again (a test that is repeated by other means)
-        begins anew, so that nothing is counted twice.
-        """
-        if measured.id not in self.again:
-            self._series[measured.id] = []
-        self.again.pop(measured.id, None)
-        self._series[measured.id].append(measured)
-        return list(self._series[measured.id])
-
-    def number(self, test_id: str) -> int:
-        """Which visit the next one is, from 1."""
-        return len(self._series[test_id]) + 1 if test_id in self.again else 1
-
-    def further(self) -> list[Measurement]:
-        """Every visit after a benchmark's first."""
-        return [visit for series in self._series.values() for visit in series[1:]]
 
 
 def pool(visits: Sequence[Measurement]) -> Measurement:

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from pytest_energy.errors import FileFormatError
 from pytest_energy.model.metrics import ENERGY
+from pytest_energy.settings import MarkerSettings
 
 OURS: Final = "tool.pytest-energy"
 TABLE: Final = "tolerances"
@@ -99,11 +100,25 @@ def _is_fraction(value: Any) -> bool:
 
 
 def tolerances_of(
-    test_id: str, default: Mapping[str, float], table: tuple[TolerancePattern, ...]
+    test_id: str,
+    default: Mapping[str, float],
+    table: Sequence[TolerancePattern],
+    marker: MarkerSettings | None = None,
 ) -> dict[str, float]:
-    """What the table says of a test, above the default for any."""
-    found = dict(default)
+    """The tolerance of each metric that has one.
+
+    Args:
+        test_id: The benchmark.
+        default: The option's.
+        table: That of ``pyproject.toml``; it wins over the option.
+        marker: The test's; it wins over both.
+    """
+    tolerances = dict(default)
     for entry in table:
         if entry.matches(test_id):
-            found |= entry.tolerances
-    return found
+            tolerances |= entry.tolerances
+    if marker is None:
+        return tolerances
+    if marker.tolerance is not None:
+        tolerances[ENERGY] = marker.tolerance
+    return {**tolerances, **marker.tolerances}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from pytest_energy.errors import EnergyError, UsageError
+from pytest_energy.gate.selection import too_tight
 from pytest_energy.measuring.assemble import Place
 from pytest_energy.measuring.protocol import Progress
 from pytest_energy.measuring.torchrun import Ranks
@@ -21,13 +22,15 @@ from pytest_energy.plugin.reporter import ran_all
 from pytest_energy.plugin.rerun import AGAIN, Revisits
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
-from pytest_energy.session.conclude import comparisons, conclude, too_coarse
+from pytest_energy.session.conclude import conclude
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.measuring_energy import MeasuringEnergy
 from pytest_energy.settings import MarkerSettings, Settings, read_marker
 
 FIXTURE = pytest.StashKey[MeasuringEnergy]()
 MARKER = pytest.StashKey[MarkerSettings]()
+NAMED: Final = 5
+"""How many tests a warning names."""
 
 
 class EnergyPlugin:
@@ -82,13 +85,16 @@ class EnergyPlugin:
         boards = [self._claim.gpu.board] if self._claim else []
         try:
             with turn(boards, lock_folder()):  # idle power is measured
+                markers = {item.nodeid: item.stash[MARKER] for item in measuring}
                 self._session = EnergySession.open(
-                    self._settings, self._config.rootpath, self._amend_identity, self._ranks
+                    self._settings,
+                    self._config.rootpath,
+                    markers,
+                    self._amend_identity,
+                    self._ranks,
                 )
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
-        markers = {item.nodeid: item.stash[MARKER] for item in measuring}
-        self._session.family = comparisons(markers, self._session)
         if self._announce:
             self._announce(self.pytest_report_collectionfinish(measuring))
 
@@ -96,8 +102,7 @@ class EnergyPlugin:
         """Say what measures, or why nothing does, and which tolerances ask for too much."""
         if self._session is None:
             return []
-        markers = {item.nodeid: item.stash[MARKER] for item in items if _uses_energy(item)}
-        return [*_header(self._session), *too_coarse(markers, self._session)]
+        return [*_header(self._session), *_warnings(self._session)]
 
     def fixture(self, request: pytest.FixtureRequest) -> MeasuringEnergy:
         """The ``energy`` fixture of one test."""
@@ -162,16 +167,16 @@ class EnergyPlugin:
             energy.check_used()
         if not self._reports:
             return []
-        awaited = self._session.visits.again.keys() & {measured.id for measured in finished}
+        awaited = self._session.record.revisits.keys() & {measured.id for measured in finished}
         results = [
             conclude(
                 _test_failed(measured) if failed else measured, self._session, item.stash[MARKER]
             )
             if not awaited or measured.id in awaited
-            else self._session.results[measured.id]  # settled before; only others came again
+            else self._session.record.results[measured.id]  # settled before; only others came again
             for measured in finished
         ]
-        again = self._session.visits.again
+        again = self._session.record.revisits
         reasons = {again[result.id] for result in results if result.id in again and not failed}
         item.stash[AGAIN] = max(reasons, default=None)  # a suspect before a recording
         if item.stash[AGAIN]:
@@ -204,7 +209,7 @@ class EnergyPlugin:
             if self._reports:
                 complete = ran_all(session, exitstatus)
                 run = self._session.close(complete=complete)
-                self._report(run, self._session.unsaved)
+                self._report(run, self._session.record.unsaved)
             elif self._session.meter:
                 self._session.meter.close()
 
@@ -243,6 +248,15 @@ def _publish_latency(item: pytest.Function, results: list[Result]) -> None:
     }
     rounds = [measured.duration_s / measured.passes for measured in results[0].rounds]
     latency.publish(item._request, rounds, {"energy": extra})
+
+
+def _warnings(session: EnergySession) -> list[str]:
+    """Which tolerances are too tight; the first few by name."""
+    sentences = too_tight(session.selected, session.schedule)
+    lines = [f"energy: {sentence}" for sentence in sentences[:NAMED]]
+    if more := len(sentences) - len(lines):
+        lines.append(f"energy: and {more} more; see pytest-energy sensitivity")
+    return lines
 
 
 def _header(session: EnergySession) -> list[str]:

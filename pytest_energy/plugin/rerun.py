@@ -13,9 +13,9 @@ from typing import Final
 import pytest
 from _pytest.runner import runtestprotocol
 
-from pytest_energy.gate.pooling import Again
+from pytest_energy.gate.decision import RevisitReason
 
-AGAIN = pytest.StashKey[Again | None]()
+AGAIN = pytest.StashKey[RevisitReason | None]()
 """Why the run of a test that has just ended asks for another one; ``None``: it does not."""
 LETTERS: Final[Mapping[str, str]] = {"suspect": "?", "recording": "r"}
 
@@ -64,7 +64,7 @@ def _run(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestRep
     return runtestprotocol(item, log=False, nextitem=nextitem)
 
 
-def _held_back(report: pytest.TestReport, why: Again) -> pytest.TestReport:
+def _held_back(report: pytest.TestReport, why: RevisitReason) -> pytest.TestReport:
     report.outcome = why  # type: ignore[assignment]
     report.longrepr = None
     return report

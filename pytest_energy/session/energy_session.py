@@ -1,20 +1,18 @@
-"""What one session shares: the open meter, the environment, the baselines, the results so far."""
+"""What one session shares: the open meter, the environment, the baselines, the record."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
 from pytest_energy.errors import EnergyError
-from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.baseline_store import BaselineStore
-from pytest_energy.gate.make_baseline import extended
-from pytest_energy.gate.pooling import Visits
+from pytest_energy.gate.decision import KnownBaselines
 from pytest_energy.gate.schedule import ADAPTIVE, FIXED, Schedule, family_note
+from pytest_energy.gate.selection import Selected, count_comparisons, select
 from pytest_energy.gate.tolerances import TolerancePattern, load_tolerances
 from pytest_energy.measuring.assemble import Source
 from pytest_energy.measuring.torchrun import Ranks
@@ -28,51 +26,42 @@ from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.result import Result, Run, RunInfo
 from pytest_energy.model.revision import Revision, read_revision
 from pytest_energy.session.notes import saved
-from pytest_energy.settings import Scale, Settings
+from pytest_energy.session.run_record import RunRecord
+from pytest_energy.settings import MarkerSettings, Scale, Settings
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
 
 
-@dataclass
+@dataclass(frozen=True)
 class EnergySession:
-    """Opened once, before the first benchmark; every result is on disk as soon as it is known."""
+    """What a session was opened with; what it finds goes into :attr:`record`."""
 
     settings: Settings
     root: Path
-    """Where test ids and files are relative to."""
+    """The folder that test ids and files are relative to."""
     meter: Meter | None
     unmeasured: Reason | None
-    """Why there is no meter, where there is none."""
+    """Why there is no meter."""
     environment: Environment
     store: BaselineStore
     revision: Revision
     passed_over: tuple[Reason, ...] = ()
-    """Why ``auto`` did not take the meters that it would rather have had."""
+    """Why ``auto`` did not take the meters that it prefers."""
     intensity: Intensity | None = None
-    """Of the electricity, where the user said what to take."""
+    """Of the electricity, if the user said what to take."""
     ranks: Ranks | None = None
     """This process's place, where torchrun started several."""
-    results: dict[str, Result] = field(default_factory=dict)
-    """By id, in the order in which they were first known."""
     tolerances: tuple[TolerancePattern, ...] = ()
     """The table of ``pyproject.toml``."""
-    family: int = 1
-    """How many figures the session compares: they share the chance of a false alarm."""
-    visits: Visits = field(default_factory=Visits)
-    planned: dict[str, int] = field(default_factory=dict)
-    """Passes that the fixed protocol would have run, of benchmarks that ran others."""
-    accepted: list[Path] = field(default_factory=list)
-    """Baseline files that this session wrote."""
-    unsaved: str | None = None
-    """Why the results are not on disk as they last were, where they are not."""
-    _created: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-    _opened_s: float = field(default_factory=time.perf_counter)
-    _run: Run | None = None
+    selected: tuple[Selected, ...] = ()
+    """The baselines of the tests that will run."""
+    record: RunRecord = field(default_factory=RunRecord)
 
     @classmethod
     def open(
         cls,
         settings: Settings,
         root: Path,
+        markers: Mapping[str, MarkerSettings],
         amend_identity: Callable[[Facts], Facts] = lambda identity: identity,
         ranks: Ranks | None = None,
     ) -> EnergySession:
@@ -81,7 +70,8 @@ class EnergySession:
         Args:
             settings: The options, with paths that do not depend on the working directory.
             root: The root folder of the tests.
-            amend_identity: Gives the identity that is kept and compared.
+            markers: The tests that will run, by id.
+            amend_identity: Returns the identity to keep and compare.
             ranks: This process's place, where torchrun started several.
 
         Raises:
@@ -102,6 +92,7 @@ class EnergySession:
         meter, unmeasured = _open_meter(settings, passed_over.append) if measures else (None, None)
         described = describe(meter.environment if meter else None)
         environment = described.model_copy(update={"identity": amend_identity(described.identity)})
+        own_baselines = store.load_all(slug(environment.identity))
         return cls(
             settings,
             root,
@@ -113,7 +104,8 @@ class EnergySession:
             tuple(passed_over) if meter else (),
             intensity,
             ranks,
-            tolerances=table,
+            table,
+            select(own_baselines, markers, settings.tolerance, table),
         )
 
     @property
@@ -130,6 +122,11 @@ class EnergySession:
                 ReasonCode.TEMPERATURE_DRIFT, TEMPERATURE_LIMIT_C
             ),
         )
+
+    @cached_property
+    def family(self) -> int:
+        """Number of comparisons in the session: they share the chance of a false alarm."""
+        return count_comparisons(self.selected)
 
     @property
     def slug(self) -> str:
@@ -149,27 +146,27 @@ class EnergySession:
         """How often a benchmark may be measured and looked at."""
         return FIXED if self.settings.protocol == "fixed" else ADAPTIVE
 
+    def known_baselines(self, test_id: str) -> KnownBaselines:
+        """The baselines that concern a benchmark."""
+        own = self.store.load(test_id, self.slug)
+        elsewhere = None if own else self.store.find(test_id, self.slug)
+        return KnownBaselines(own, elsewhere, self.store.load_facts(test_id))
+
     def decides(self, test_id: str) -> bool:
-        """Whether rounds may be short: there is something to decide, or a first visit was long."""
-        if self.settings.protocol == "fixed":
+        """Whether rounds may be short: a baseline decides, or a first visit was long."""
+        if self.schedule is FIXED:
             return False
-        if self.visits.number(test_id) > 1:
+        if self.record.visit_number(test_id) > 1:
             return True
         return self.settings.update != "all" and self.store.load(test_id, self.slug) is not None
 
     def may_measure_again(self) -> bool:
-        """Whether the time and the joules for further visits are not used up."""
-        rounds = [done for visit in self.visits.further() for done in visit.rounds]
+        """Whether time and joules for further visits are left."""
+        rounds = [done for visit in self.record.further_visits() for done in visit.rounds]
+        spent_s = sum(done.duration_s for done in rounds)
         spent_j = sum(done.energy_j or 0.0 for done in rounds)
-        in_time = sum(done.duration_s for done in rounds) < self.settings.retry_time
-        return in_time and (
-            self.settings.retry_energy is None or spent_j < self.settings.retry_energy
-        )
-
-    def baseline_with(self, result: Result) -> Baseline:
-        """The baseline of a benchmark as it would be, were ``result`` accepted."""
-        older = self.store.load(result.id, self.slug)
-        return extended(older, result, self.environment, self.revision.commit)
+        limit_j = self.settings.retry_energy
+        return spent_s < self.settings.retry_time and (limit_j is None or spent_j < limit_j)
 
     def accept(self, result: Result) -> None:
         """Make a result the baseline of its benchmark.
@@ -185,46 +182,52 @@ class EnergySession:
                 f"{result.id}: the baseline could not be written: {why}; its folder is that of"
                 f" --energy-baselines={self.store.folder}"
             ) from None
-        self.accepted.extend(written)
+        self.record.note_accepted(written)
 
-    def keep(self, result: Result) -> None:
-        """Take in a result, in place of an earlier one of the same benchmark, and save the run."""
-        self.results[result.id] = result
-        self._save()
+    def keep(self, result: Result) -> Result:
+        """Take in a result, in place of an earlier one of the same benchmark, and save the run.
+
+        Returns:
+            The result.
+        """
+        self.record.keep(result)
+        self._save(self.run)
+        return result
 
     @property
     def run(self) -> Run:
         """The run as far as it is known."""
-        return self._run or self._describe(complete=False, energy_j=None)
+        return self.record.closed or self._describe(complete=False, energy_j=None)
 
     def close(self, *, complete: bool = True) -> Run:
         """Read what the whole session cost, save the run and close the meter.
 
         Args:
-            complete: Whether all that was to be measured was.
+            complete: Whether everything that was to be measured was.
         """
-        if self._run is None:
-            whole = self.ranks is None or self.ranks.hosts == 1  # else others spent as well
+        if self.record.closed is None:
+            whole = self.ranks is None or self.ranks.hosts == 1  # other hosts spent joules as well
             energy_j = self.meter.spent_j() if self.meter and whole else None
-            self._run = self._describe(complete=complete, energy_j=energy_j)
-            self._save()
+            self.record.close(self._describe(complete=complete, energy_j=energy_j))
+            self._save(self.run)
             if self.meter:
                 self.meter.close()
-        return self._run
+        return self.run
 
-    def _save(self) -> None:
+    def _save(self, run: Run) -> None:
         """Write the results; a disk that is full for a while costs none of them."""
         try:
-            save_run(self.run, self.settings.json)
-            self.unsaved = None
+            save_run(run, self.settings.json)
         except OSError as error:
-            self.unsaved = not_written(self.settings.json, error)
+            self.record.note_saving(not_written(self.settings.json, error))
+        else:
+            self.record.note_saving(None)
 
     def _describe(self, *, complete: bool, energy_j: float | None) -> Run:
         idle = self.meter.idle_power_w if self.meter else {}
         info = RunInfo(
             energy_j=energy_j,
-            duration_s=round(time.perf_counter() - self._opened_s, 3),
+            duration_s=self.record.duration_s,
             commit=self.revision.commit,
             branch=self.revision.branch,
             dirty=self.revision.dirty,
@@ -232,16 +235,19 @@ class EnergySession:
             meter=self.meter.info if self.meter else None,
             unmeasured=self.unmeasured,
             complete=complete,
-            notes=[*saved(self.results.values(), self.planned), *family_note(self.family)],
+            notes=[
+                *saved(self.record.results.values(), self.record.fixed_passes),
+                *family_note(self.family),
+            ],
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity, self.settings.pue) if self.intensity else {},
-            accepted=[str(_within(self.root, path)) for path in dict.fromkeys(self.accepted)],
+            accepted=[str(_within(self.root, path)) for path in self.record.accepted],
         )
         return Run(
-            created=self._created,
+            created=self.record.created,
             environment=self.environment,
             run=info,
-            benchmarks=list(self.results.values()),
+            benchmarks=list(self.record.results.values()),
         )
 
 

@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from pytest_energy.errors import UsageError
@@ -32,22 +31,12 @@ from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
 from pytest_energy.measuring.window import Window, measure_round, open_window, synchronizer
 from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason
 from pytest_energy.session.energy_session import EnergySession
+from pytest_energy.session.planning import Requested, plan_epochs, plan_passes
 from pytest_energy.session.user_values import check_facts, evaluation, mean_metrics, own_metrics
-from pytest_energy.settings import MarkerSettings, Scale
+from pytest_energy.settings import MarkerSettings
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-SCALES: Mapping[Scale, Plan] = {
-    "full": Plan(passes=10_000, rounds=3, warmup_s=2.0),
-    "small": Plan(passes=20, rounds=3, warmup_s=0.1, max_time_s=10.0),
-}
-"""How much is run where nobody says otherwise."""
-
-SHORTER = 10
-"""An adaptive round has this part of the passes of a fixed one."""
-SHORT_ROUND_S = 2.0
-"""But lasts so long: shorter windows are noisy on a GPU, whatever the sensor resolves."""
 
 Watch = Callable[[str, Progress], None]
 """Told the benchmark's id and how far it is."""
@@ -70,7 +59,7 @@ class MeasuringEnergy(Energy):
         self.scale = session.scale
         self._session = session
         self._place = place
-        self._marker = marker
+        self._requested = Requested.of(marker, session.settings)
         self._workload = workload
         self._watch = watch
         self._synchronize = synchronizer()
@@ -101,7 +90,7 @@ class MeasuringEnergy(Energy):
         run = prepare(model, input_shape, batch_size, self.device, make_input)
         counted, reasons = _facts(facts, model, run.inputs[0])
         with self._peak_memory() as peak:
-            finished = self._run(run, self._plan(passes=passes, rounds=rounds))
+            finished = self._run(run, self._plan(passes, rounds))
         described = {
             **_describe_model(model, input_shape, batch_size),
             "data": "random" if make_input is None else "own",
@@ -132,11 +121,8 @@ class MeasuringEnergy(Energy):
             returned = [train_one_epoch() for _ in range(passes)]
             told.extend(item for item in returned if isinstance(item, Mapping))
 
-        measured_epochs = self._epochs(epochs)
         with self._peak_memory() as peak:
-            finished = self._run(
-                work, Plan(1, measured_epochs, max_time_s=self._max_time_s(), lengthen=False)
-            )
+            finished = self._run(work, plan_epochs(self._requested, self.scale, epochs))
         described = {
             **_describe_model(model, input_shape, batch_size),
             "scale_to": scale_to,
@@ -292,51 +278,15 @@ class MeasuringEnergy(Energy):
         return measure_round(self._session.meter, work, passes, self._synchronize)
 
     def _plan(self, passes: int | None = None, rounds: int | None = None) -> Plan:
-        defaults = SCALES[self.scale]
-        meter = self._session.meter
-        plan = Plan(
-            passes=self._chosen("passes", passes) or defaults.passes,
-            rounds=self._chosen("rounds", rounds) or defaults.rounds,
-            warmup_s=defaults.warmup_s,
-            max_time_s=self._max_time_s() or defaults.max_time_s,
-            shortest_window_s=meter.shortest_window_s if meter else 0.0,
-        )
-        fixed = self._chosen("passes", passes) or self._chosen("rounds", rounds)
-        return plan if fixed or self.scale == "small" else self._adapted(plan)
-
-    def _adapted(self, plan: Plan) -> Plan:
-        """Short rounds, where there is a baseline to decide against."""
-        test_id = self._place.id
-        if not self._session.decides(test_id):
-            return plan
-        self._session.planned[test_id] = plan.passes * plan.rounds
-        return replace(
-            plan,
-            passes=plan.passes // SHORTER,
-            rounds=self._session.schedule.rounds_of(self._session.visits.number(test_id)),
-            shortest_window_s=max(plan.shortest_window_s, SHORT_ROUND_S),
-        )
-
-    def _epochs(self, asked: int) -> int:
-        chosen = self._chosen("epochs", None)
-        return chosen or (1 if self.scale == "small" else asked)
-
-    def _max_time_s(self) -> float | None:
-        seconds: float | None = self._chosen("max_time", None)
-        return seconds
+        return plan_passes(self._session, self._place.id, self._requested, passes, rounds)
 
     def _in_time(self, windows: Sequence[Window]) -> bool:
-        return another_fits([window.round for window in windows], self._max_time_s())
+        return another_fits([window.round for window in windows], self._requested.max_time_s)
 
     def _finished(self, windows: Sequence[Window], asked: int) -> Finished:
         rounds = tuple(window.round for window in windows)
         traces = tuple(trace for window in windows for trace in window.traces)
-        return Finished(rounds, traces, fewer_rounds(asked, rounds, self._max_time_s()))
-
-    def _chosen(self, name: str, asked: Any) -> Any:
-        """The marker wins over the command line, and that over what the test's body asks for."""
-        marked, given = getattr(self._marker, name), getattr(self._session.settings, name)
-        return next((value for value in (marked, given) if value is not None), asked)
+        return Finished(rounds, traces, fewer_rounds(asked, rounds, self._requested.max_time_s))
 
     @contextmanager
     def _peak_memory(self) -> Iterator[dict[str, Quantity]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.cli import main
-from pytest_energy.gate.detectability import detectable, sight
+from pytest_energy.gate.detectability import detectable, sensitivity
 from tests.gate_data import TEST, store_with
 
 STEADY = (1.0, 1.002, 0.998, 1.001, 0.999)
@@ -27,7 +27,7 @@ def test_scatter_hides_changes(tmp_path: Path) -> None:
     noisy = store_with(tmp_path / "noisy", *NOISY).load(TEST, "nvidia-h200")
     assert steady is not None
     assert noisy is not None
-    seen, hidden = sight(steady, 0.03), sight(noisy, 0.03)
+    seen, hidden = sensitivity(steady, 0.03), sensitivity(noisy, 0.03)
     assert seen is not None
     assert hidden is not None
     assert seen.rounds is not None

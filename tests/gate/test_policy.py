@@ -1,23 +1,16 @@
-"""Which verdicts fail a test, what short rounds saved, which visits belong together."""
+"""Which verdicts fail a test."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from pytest_energy.gate.policy import fails_test
-from pytest_energy.gate.pooling import Visits
 from pytest_energy.gate.verdict import unconfirmed
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Verdict
-from pytest_energy.model.revision import Revision
-from pytest_energy.session.conclude import comparisons
-from pytest_energy.session.energy_session import EnergySession
-from pytest_energy.session.notes import saved
-from pytest_energy.settings import FAILING, MarkerSettings, Settings, load_settings
-from tests.gate_data import H200, measurement, result, store_with
+from pytest_energy.settings import FAILING, Settings, load_settings
+from tests.gate_data import measurement
 
 DEFAULT = Settings().failing
 STRICT = Settings(strict=True).failing
@@ -83,38 +76,3 @@ def test_a_rise_seen_once_is_inconclusive() -> None:
     assert (found.outcome, found.notes) == (Outcome.INCONCLUSIVE, ["process 7 used the GPU"])
     calm = verdict(Outcome.UNCHANGED)
     assert unconfirmed(calm, "process 7 used the GPU") == calm
-
-
-def test_every_compared_figure_shares_the_chance_of_a_false_alarm(tmp_path: Path) -> None:
-    """Benchmarks and windows with a baseline count, times their gated metrics; others do not."""
-    store = store_with(tmp_path, 1.0, 1.01)
-    for window in ("prefill", "decode"):
-        store.save(measurement(test_id=f"t.py::test_phases::{window}"), H200, "nvidia-h200", None)
-    store.save(measurement(test_id="t.py::test_not_selected"), H200, "nvidia-h200", None)
-    selected = ("t.py::test_a", "t.py::test_phases", "t.py::test_new")
-    markers = {test_id: MarkerSettings() for test_id in selected}
-    session = EnergySession(Settings(), tmp_path, None, None, H200, store, Revision())
-    assert comparisons(markers, session) == 3
-    markers["t.py::test_a"] = MarkerSettings(tolerances={"latency_s": 0.1, "energy_j": 0.1})
-    assert comparisons(markers, session) == 3
-    assert comparisons({}, session) == 1
-
-
-def test_visits_belong_together_only_while_asked_for() -> None:
-    """A test that is repeated by other means begins anew."""
-    visits = Visits()
-    assert len(visits.add(measurement())) == 1
-    visits.again[measurement().id] = "suspect"
-    assert visits.number(measurement().id) == 2
-    assert len(visits.add(measurement())) == 2
-    assert len(visits.further()) == 1
-    assert len(visits.add(measurement())) == 1
-
-
-def test_what_was_saved_is_said() -> None:
-    """Joules of the passes that were not run; nothing where all were."""
-    assert saved([result(2.0)], {}) == []
-    assert saved([result(2.0)], {"t.py::test_a": 130}) == [
-        "adaptive rounds ran 30 of the fixed protocol's 130 passes: 200 J saved"
-        " (--energy-protocol=fixed runs them all)"
-    ]

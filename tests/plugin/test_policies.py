@@ -136,4 +136,4 @@ def test_tolerances_come_from_a_table(folder: Folder) -> None:
 def test_a_tolerance_that_cannot_be_seen_is_warned_of(folder: Folder) -> None:
     """At collection, with what can be seen there."""
     done = folder.run("-k", "same", "--energy-tolerance=0.1%")
-    assert "energy: test_suite.py::test_it[same]: a tolerance of 0.10% asks for more" in done.stdout
+    assert "energy: test_suite.py::test_it[same]: 0.1 % is too tight: with" in done.stdout

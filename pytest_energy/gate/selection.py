@@ -1,0 +1,73 @@
+"""The baselines of the selected tests: how many comparisons they make, how much they can detect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_energy.gate.baseline import Baseline
+from pytest_energy.gate.detectability import sensitivity
+from pytest_energy.gate.schedule import Schedule
+from pytest_energy.gate.tolerances import TolerancePattern, tolerances_of
+from pytest_energy.model.metrics import ENERGY
+from pytest_energy.settings import MarkerSettings
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The baseline of a benchmark that will be measured."""
+
+    baseline: Baseline
+    tolerances: Mapping[str, float]
+    """In force for it, by metric."""
+
+
+def select(
+    baselines: Iterable[Baseline],
+    markers: Mapping[str, MarkerSettings],
+    default: Mapping[str, float],
+    table: Sequence[TolerancePattern],
+) -> tuple[Selected, ...]:
+    """Choose the baselines of the tests that will run, and of their windows.
+
+    Args:
+        baselines: All those of this machine.
+        markers: The tests that will run, by id.
+        default: The option's tolerances.
+        table: Those of ``pyproject.toml``.
+    """
+    selected = []
+    for baseline in baselines:
+        window_of = baseline.id.rpartition("::")[0]
+        marker = markers.get(baseline.id) or markers.get(window_of)
+        if marker is not None:
+            tolerances = tolerances_of(baseline.id, default, table, marker)
+            selected.append(Selected(baseline, tolerances))
+    return tuple(selected)
+
+
+def count_comparisons(selected: Iterable[Selected]) -> int:
+    """How many metrics are compared with baselines, at least one."""
+    compared = (entry.tolerances.keys() & entry.baseline.metrics.keys() for entry in selected)
+    return max(sum(map(len, compared)), 1)
+
+
+def too_tight(selected: Sequence[Selected], schedule: Schedule) -> list[str]:
+    """Sentences on tests whose tolerance is smaller than the change that their baseline detects."""
+    family = count_comparisons(selected)
+    sentences = []
+    for entry in selected:
+        tolerance, baseline = entry.tolerances[ENERGY], entry.baseline
+        detectable = sensitivity(baseline, tolerance, schedule, family)
+        if detectable and detectable.last > tolerance:
+            count = len(baseline.accepted)
+            runs = "one baseline run" if count == 1 else f"{count} baseline runs"
+            sentences.append(
+                f"{baseline.id}: {_percent(tolerance)} is too tight: with {runs} only changes"
+                f" above {_percent(detectable.last)} can be detected"
+            )
+    return sentences
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2g} %"

@@ -1,0 +1,91 @@
+"""How much of a benchmark to run: what the user asked for, the scale, and the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+from pytest_energy.measuring.protocol import Plan
+from pytest_energy.session.energy_session import EnergySession
+from pytest_energy.settings import MarkerSettings, Scale, Settings
+
+SCALES: Final[Mapping[Scale, Plan]] = {
+    "full": Plan(passes=10_000, rounds=3, warmup_s=2.0),
+    "small": Plan(passes=20, rounds=3, warmup_s=0.1, max_time_s=10.0),
+}
+"""What runs by default."""
+
+SHORTER: Final = 10
+"""An adaptive round has this part of the passes of a fixed one."""
+SHORT_ROUND_S: Final = 2.0
+"""The shortest adaptive round: shorter windows are noisy on a GPU, whatever the sensor resolves."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Requested:
+    """What marker and command line ask for; ``None`` where neither does."""
+
+    passes: int | None
+    rounds: int | None
+    epochs: int | None
+    max_time_s: float | None
+
+    @classmethod
+    def of(cls, marker: MarkerSettings, settings: Settings) -> Requested:
+        """The marker wins over the command line."""
+        return cls(
+            passes=_first(marker.passes, settings.passes),
+            rounds=_first(marker.rounds, settings.rounds),
+            epochs=_first(marker.epochs, settings.epochs),
+            max_time_s=_first(marker.max_time, settings.max_time),
+        )
+
+
+def _first(marker: T | None, option: T | None) -> T | None:
+    return option if marker is None else marker
+
+
+def plan_passes(
+    session: EnergySession,
+    test_id: str,
+    requested: Requested,
+    passes: int | None = None,
+    rounds: int | None = None,
+) -> Plan:
+    """Plan inference or a call.
+
+    Args:
+        session: For scale, meter and schedule.
+        test_id: The benchmark.
+        requested: By marker and command line; wins over the test.
+        passes: A round, as the test asks.
+        rounds: As the test asks.
+    """
+    default = SCALES[session.scale]
+    passes = requested.passes or passes
+    rounds = requested.rounds or rounds
+    plan = Plan(
+        passes=passes or default.passes,
+        rounds=rounds or default.rounds,
+        warmup_s=default.warmup_s,
+        max_time_s=requested.max_time_s or default.max_time_s,
+        shortest_window_s=session.meter.shortest_window_s if session.meter else 0.0,
+    )
+    if passes or rounds or session.scale == "small" or not session.decides(test_id):
+        return plan
+    session.record.note_fixed_passes(test_id, plan.passes * plan.rounds)
+    return replace(
+        plan,
+        passes=plan.passes // SHORTER,
+        rounds=session.schedule.rounds_of(session.record.visit_number(test_id)),
+        shortest_window_s=max(plan.shortest_window_s, SHORT_ROUND_S),
+    )
+
+
+def plan_epochs(requested: Requested, scale: Scale, epochs: int) -> Plan:
+    """Plan training: each epoch is a round, neither stretched nor cut."""
+    measured = requested.epochs or (1 if scale == "small" else epochs)
+    return Plan(1, measured, max_time_s=requested.max_time_s, lengthen=False)

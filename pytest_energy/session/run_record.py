@@ -1,0 +1,109 @@
+"""What a session finds: visits, results, accepted baselines. The one thing in it that changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from pytest_energy.gate.decision import RevisitReason
+from pytest_energy.model.measurement import Measurement
+from pytest_energy.model.result import Result, Run
+
+
+@dataclass
+class RunRecord:
+    """Everything that a session learns while it runs; written through its methods only."""
+
+    created: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    """UTC, as ``results.json`` has it."""
+    _opened_s: float = field(default_factory=time.perf_counter)
+    _results: dict[str, Result] = field(default_factory=dict)
+    _visits: dict[str, list[Measurement]] = field(default_factory=dict)
+    _revisits: dict[str, RevisitReason] = field(default_factory=dict)
+    _fixed_passes: dict[str, int] = field(default_factory=dict)
+    _accepted: dict[Path, None] = field(default_factory=dict)
+    _closed: Run | None = None
+    _unsaved: str | None = None
+
+    @property
+    def results(self) -> Mapping[str, Result]:
+        """By id, in the order in which they were first known."""
+        return MappingProxyType(self._results)
+
+    def keep(self, result: Result) -> None:
+        """Take in a result, in place of an earlier one of the same benchmark."""
+        self._results[result.id] = result
+
+    @property
+    def revisits(self) -> Mapping[str, RevisitReason]:
+        """Benchmarks that must be measured again, by id, each with the reason."""
+        return MappingProxyType(self._revisits)
+
+    def ask_for_revisit(self, test_id: str, reason: RevisitReason) -> None:
+        """Note that a benchmark must be measured again."""
+        self._revisits[test_id] = reason
+
+    def add_visit(self, measured: Measurement) -> tuple[Measurement, ...]:
+        """All visits that belong together, this one last; it is no longer waited for.
+
+        A benchmark for which no revisit was asked (a test that another plugin repeats) begins
+        anew, so that nothing is counted twice.
+        """
+        if measured.id not in self._revisits:
+            self._visits[measured.id] = []
+        self._revisits.pop(measured.id, None)
+        self._visits[measured.id].append(measured)
+        return tuple(self._visits[measured.id])
+
+    def visit_number(self, test_id: str) -> int:
+        """The number of a benchmark's next visit, from 1."""
+        return len(self._visits[test_id]) + 1 if test_id in self._revisits else 1
+
+    def further_visits(self) -> tuple[Measurement, ...]:
+        """Every visit after a benchmark's first."""
+        return tuple(visit for visits in self._visits.values() for visit in visits[1:])
+
+    @property
+    def fixed_passes(self) -> Mapping[str, int]:
+        """Passes that the fixed protocol would have run, for benchmarks that ran others."""
+        return MappingProxyType(self._fixed_passes)
+
+    def note_fixed_passes(self, test_id: str, passes: int) -> None:
+        """Note how many passes the fixed protocol would have run."""
+        self._fixed_passes[test_id] = passes
+
+    @property
+    def accepted(self) -> tuple[Path, ...]:
+        """The baseline files that this session wrote, each once."""
+        return tuple(self._accepted)
+
+    def note_accepted(self, paths: Iterable[Path]) -> None:
+        """Note baseline files that were written."""
+        self._accepted |= dict.fromkeys(paths)
+
+    @property
+    def unsaved(self) -> str | None:
+        """Why the results on disk are not the newest ones; ``None`` if they are."""
+        return self._unsaved
+
+    def note_saving(self, failure: str | None) -> None:
+        """Note whether the results could be saved."""
+        self._unsaved = failure
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since the session was opened."""
+        return round(time.perf_counter() - self._opened_s, 3)
+
+    @property
+    def closed(self) -> Run | None:
+        """The finished run, once the session is closed."""
+        return self._closed
+
+    def close(self, run: Run) -> None:
+        """Keep the finished run."""
+        self._closed = run

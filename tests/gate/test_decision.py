@@ -1,0 +1,174 @@
+"""The decision on one benchmark: settled, or to be measured again."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.gate.decision import Again, KnownBaselines, Policy, Settled, decide
+from pytest_energy.gate.schedule import FIXED
+from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode
+from pytest_energy.model.outcomes import Outcome
+from tests.gate_data import A100, H200, TEST, measurement, store_with
+
+SLUG = "nvidia-h200"
+TOLERANCES = {"energy_j": 0.05}
+EIGHT_RUNS = tuple(1 + number / 1000 for number in range(8))
+
+
+def baselines(folder: Path, *energies_j: float) -> KnownBaselines:
+    """What was accepted of the test: a run for each of these joules."""
+    store = store_with(folder, *energies_j)
+    return KnownBaselines(own=store.load(TEST, SLUG), facts=store.load_facts(TEST))
+
+
+def invalid_visit() -> Measurement:
+    """A visit that another process spoilt."""
+    reason = Reason(code=ReasonCode.CONTENDED, message="process 7 used the GPU")
+    return measurement(status="invalid", metrics={}, reasons=[reason])
+
+
+def outcome_of(decision: Again | Settled) -> Outcome:
+    """The outcome that a decision holds."""
+    return decision.result.verdict.outcome
+
+
+def test_what_has_not_changed_is_settled_at_the_first_look(tmp_path: Path) -> None:
+    """It neither fails nor becomes the baseline."""
+    decision = decide(
+        [measurement(1.0)], baselines(tmp_path, *EIGHT_RUNS), H200, Policy(TOLERANCES)
+    )
+    assert isinstance(decision, Settled)
+    assert outcome_of(decision) is Outcome.UNCHANGED
+    assert (decision.accept, decision.result.verdict.fails) == (False, False)
+
+
+def test_a_rise_is_called_one_only_when_it_was_seen_twice(tmp_path: Path) -> None:
+    """The first look asks for a second visit and calls it inconclusive; the second one fails it."""
+    known, policy = baselines(tmp_path, *EIGHT_RUNS), Policy(TOLERANCES)
+    first = decide([measurement(1.2)], known, H200, policy)
+    assert isinstance(first, Again)
+    assert (first.reason, outcome_of(first)) == ("suspect", Outcome.INCONCLUSIVE)
+    second = decide([measurement(1.2), measurement(1.2)], known, H200, policy)
+    assert isinstance(second, Settled)
+    assert (outcome_of(second), second.result.verdict.fails) == (Outcome.REGRESSED, True)
+    assert second.result.verdict.notes[0] == "measured again: 2 visits, 6 rounds together"
+
+
+def test_the_second_look_at_a_rise_needs_no_budget(tmp_path: Path) -> None:
+    """A first visit that went wrong fails no test because time is up; what is open stays open."""
+    known, policy = baselines(tmp_path, *EIGHT_RUNS), Policy(TOLERANCES, budget_left=False)
+    assert isinstance(decide([measurement(1.2)], known, H200, policy), Again)
+    undecided = decide([measurement(1.05)], known, H200, policy)
+    assert isinstance(undecided, Settled)
+    assert outcome_of(undecided) is Outcome.INCONCLUSIVE
+    with_budget = decide([measurement(1.05)], known, H200, Policy(TOLERANCES))
+    assert isinstance(with_budget, Again)
+
+
+def test_the_fixed_protocol_looks_once(tmp_path: Path) -> None:
+    """Its first look settles, whatever it finds."""
+    policy = Policy(TOLERANCES, schedule=FIXED)
+    for energy_j in (1.0, 1.05, 1.2):
+        known = baselines(tmp_path / str(energy_j), *EIGHT_RUNS)
+        assert isinstance(decide([measurement(energy_j)], known, H200, policy), Settled)
+
+
+def test_a_rise_that_cannot_be_measured_again_is_inconclusive(tmp_path: Path) -> None:
+    """The reason of the spoilt visit is in the notes."""
+    visits = [measurement(1.2), invalid_visit(), invalid_visit()]
+    decision = decide(visits, baselines(tmp_path, *EIGHT_RUNS), H200, Policy(TOLERANCES))
+    assert isinstance(decision, Settled)
+    assert outcome_of(decision) is Outcome.INCONCLUSIVE
+    notes = decision.result.verdict.notes
+    assert "seen once; measured again without success: process 7 used the GPU" in notes
+
+
+def test_a_contended_device_is_tried_once_more(tmp_path: Path) -> None:
+    """Twice contended is inconclusive, not failed."""
+    known, policy = baselines(tmp_path, *EIGHT_RUNS), Policy(TOLERANCES)
+    assert isinstance(decide([invalid_visit()], known, H200, policy), Again)
+    decision = decide([invalid_visit(), invalid_visit()], known, H200, policy)
+    assert isinstance(decision, Settled)
+    assert outcome_of(decision) is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("runs", "again"), [(3, "recording"), (1, None)])
+def test_a_new_baseline_is_recorded_in_several_visits(
+    tmp_path: Path, runs: int, again: str | None
+) -> None:
+    """Until it has the runs that were asked for; then it is accepted."""
+    policy = Policy(TOLERANCES, update="new", baseline_runs=runs)
+    decision = decide([measurement(1.0)], KnownBaselines(), H200, policy)
+    assert (decision.reason if isinstance(decision, Again) else None) == again
+    visits = [measurement(1 + number / 1000) for number in range(runs)]
+    last = decide(visits, KnownBaselines(), H200, policy)
+    assert isinstance(last, Settled)
+    assert last.accept
+
+
+def test_training_is_recorded_in_one_visit() -> None:
+    """A second visit would train from the beginning."""
+    policy = Policy(TOLERANCES, update="new")
+    decision = decide([measurement(kind="training")], KnownBaselines(), H200, policy)
+    assert isinstance(decision, Settled)
+    assert decision.accept
+
+
+def test_an_accepted_rise_does_not_fail(tmp_path: Path) -> None:
+    """Whoever updates all baselines means the change."""
+    policy = Policy(TOLERANCES, update="all", baseline_runs=1)
+    known = baselines(tmp_path, *EIGHT_RUNS)
+    decision = decide([measurement(1.2), measurement(1.2)], known, H200, policy)
+    assert isinstance(decision, Settled)
+    assert (decision.accept, decision.result.verdict.fails) == (True, False)
+
+
+def test_another_machine_is_not_measured_again(tmp_path: Path) -> None:
+    """No number of visits makes two machines comparable."""
+    own = baselines(tmp_path, *EIGHT_RUNS).own
+    known = KnownBaselines(elsewhere=own)
+    decision = decide([measurement(1.2)], known, A100, Policy(TOLERANCES))
+    assert isinstance(decision, Settled)
+    assert outcome_of(decision) is Outcome.INCOMPARABLE
+
+
+@pytest.mark.parametrize(("failing", "again"), [({"regressed"}, False), ({"estimated"}, True)])
+def test_an_estimate_is_measured_again_only_where_it_may_fail(
+    tmp_path: Path, failing: set[str], again: bool
+) -> None:
+    """By default its rise fails nothing, so that a second visit would decide nothing."""
+    known = baselines(tmp_path, *EIGHT_RUNS)
+    visit = measurement(1.2, status="estimated")
+    policy = Policy(TOLERANCES, failing=frozenset({"regressed", *failing}))
+    assert isinstance(decide([visit], known, H200, policy), Again) is again
+
+
+def test_a_changed_fact_is_not_measured_again(tmp_path: Path) -> None:
+    """Parameters are exact: a second look would count the same."""
+    facts = {"params": Quantity(value=8, unit="1", exact=True)}
+    store = store_with(tmp_path, *EIGHT_RUNS)
+    store.save(
+        measurement(metrics={"params": Quantity(value=7, unit="1", exact=True)}), H200, "x", None
+    )
+    known = KnownBaselines(own=store.load(TEST, SLUG), facts=store.load_facts(TEST))
+    visit = measurement(1.0)
+    counted = visit.model_copy(update={"metrics": {**visit.metrics, **facts}})
+    decision = decide([counted], known, H200, Policy(TOLERANCES))
+    assert isinstance(decision, Settled)
+    assert (outcome_of(decision), decision.result.verdict.fails) == (Outcome.REGRESSED, True)
+
+
+def test_deciding_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It opens no file, and its arguments are afterwards as they were."""
+    known = baselines(tmp_path, *EIGHT_RUNS)
+    visits = [measurement(1.2), measurement(1.21)]
+    policy = Policy(dict(TOLERANCES), update="improved")
+    before = copy.deepcopy((visits, known, H200, policy))
+    monkeypatch.setattr("builtins.open", None)
+    monkeypatch.setattr(Path, "open", None)
+    first = decide(visits, known, H200, policy)
+    assert (visits, known, H200, policy) == before
+    assert decide(visits, known, H200, policy) == first

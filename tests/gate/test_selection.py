@@ -1,0 +1,45 @@
+"""The baselines of the selected tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_energy.gate.schedule import ADAPTIVE
+from pytest_energy.gate.selection import Selected, count_comparisons, select, too_tight
+from pytest_energy.model.metrics import TOLERANCES
+from pytest_energy.settings import MarkerSettings
+from tests.gate_data import H200, measurement, store_with
+
+SLUG = "nvidia-h200"
+
+
+def selected(folder: Path, markers: dict[str, MarkerSettings]) -> tuple[Selected, ...]:
+    """The baselines of these tests, out of one with windows, one without and one not selected."""
+    store = store_with(folder, 1.0, 1.01)
+    for window in ("prefill", "decode"):
+        store.save(measurement(test_id=f"t.py::test_phases::{window}"), H200, SLUG, None)
+    store.save(measurement(test_id="t.py::test_not_selected"), H200, SLUG, None)
+    return select(store.load_all(SLUG), markers, TOLERANCES, ())
+
+
+def test_every_compared_figure_shares_the_chance_of_a_false_alarm(tmp_path: Path) -> None:
+    """Benchmarks and windows with a baseline count, times their gated metrics; others do not."""
+    names = ("t.py::test_a", "t.py::test_phases", "t.py::test_new")
+    markers = {test_id: MarkerSettings() for test_id in names}
+    assert count_comparisons(selected(tmp_path, markers)) == 3
+    markers["t.py::test_a"] = MarkerSettings(tolerances={"latency_s": 0.1, "energy_j": 0.1})
+    assert count_comparisons(selected(tmp_path, markers)) == 3
+    assert count_comparisons(selected(tmp_path, {})) == 1
+
+
+def test_a_tolerance_below_what_can_be_detected_is_named(tmp_path: Path) -> None:
+    """The sentence has the tolerance, the runs behind the baseline and the detectable change."""
+    markers = {"t.py::test_a": MarkerSettings(tolerance=0.001)}
+    (sentence,) = too_tight(selected(tmp_path, markers), ADAPTIVE)
+    assert sentence.startswith(
+        "t.py::test_a: 0.1 % is too tight: with 2 baseline runs only changes above "
+    )
+    assert (
+        too_tight(selected(tmp_path, {"t.py::test_a": MarkerSettings(tolerance=0.5)}), ADAPTIVE)
+        == []
+    )
