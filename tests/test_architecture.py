@@ -18,7 +18,8 @@ ORDER = (
     {"fixture"},
     {"session"},
     {"logs", "simulation", "tables"},
-    {"plugin", "cli", "testing"},
+    {"plugin", "testing"},
+    {"cli"},
 )
 """The floors of the package, lowest first: a module imports its own folder and lower floors."""
 PYTEST_SIDE = {"plugin", "testing"}
@@ -46,6 +47,11 @@ def imported(tree: ast.AST) -> set[str]:
             assert node.level == 0, "relative imports are not followed here"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def imports_at_once(tree: ast.Module) -> list[ast.stmt]:
+    """The imports at the top of a module, which run when it is imported."""
+    return [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
 def modules_behind(name: str) -> set[str]:
@@ -119,13 +125,22 @@ def test_pytest_is_imported_on_its_side_only() -> None:
 
 
 def test_the_core_does_not_reach_pytest_through_others() -> None:
-    """What imports a room of pytest's side belongs to that side."""
+    """Only the command line, which is above, imports a room of pytest's side."""
     reaching = {
         room_of(module)
         for module, needs in NEEDS.items()
         if {room_of(needed) for needed in needs} & PYTEST_SIDE
     }
-    assert reaching <= PYTEST_SIDE
+    assert reaching <= {*PYTEST_SIDE, "cli"}
+
+
+def test_the_command_line_imports_the_plugin_only_when_needed() -> None:
+    """Commands that select nothing by ``-k`` start without pytest."""
+    for module, tree in SOURCES.items():
+        if room_of(module) == "cli":
+            needed = imported(ast.Module(imports_at_once(tree), type_ignores=[]))
+            rooms = {room_of(other) for name in needed for other in modules_behind(name)}
+            assert not rooms & PYTEST_SIDE
 
 
 def test_torch_is_known_in_two_rooms_only() -> None:
@@ -136,6 +151,5 @@ def test_torch_is_known_in_two_rooms_only() -> None:
 def test_torch_is_imported_only_when_it_is_needed() -> None:
     """Importing a module imports no torch, which takes seconds."""
     for module in TORCH_SIDE:
-        imports = (ast.Import, ast.ImportFrom)
-        at_once = [node for node in SOURCES[module].body if isinstance(node, imports)]
+        at_once = imports_at_once(SOURCES[module])
         assert "torch" not in imported(ast.Module(at_once, type_ignores=[]))

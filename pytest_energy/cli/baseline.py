@@ -11,7 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path("baselines")
 """Where baselines are, unless told otherwise."""
+EXPRESSION: Final = "select tests as pytest's -k does, such as 'resnet50 and not blurpool'"
 NO_TESTS: Final = 5
 """pytest's exit status where it collected no tests."""
 
@@ -33,12 +34,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _action(actions, "list", "list all baselines")
     shown = _action(actions, "show", "show the baselines of a test, on every machine")
-    shown.add_argument("test", help="test id, or a part of it")
+    shown.add_argument("expression", metavar="EXPR", help=EXPRESSION)
     compared = _action(actions, "diff", "say what accepting a run would change")
     compared.add_argument("results", type=Path, help="results.json")
     taken = _action(actions, "accept", "make the results of a run the baselines")
     taken.add_argument("results", type=Path, help="results.json, also of another machine")
-    taken.add_argument("-k", dest="pattern", default="*", help="part of the test id, or a glob")
+    taken.add_argument(
+        "-k", dest="expression", default="", metavar="EXPR", help=f"{EXPRESSION} [all]"
+    )
     taken.add_argument("--only", choices=("new", "improved", "all"), default="all")
     pruned = _action(actions, "prune", "name baselines of tests that no longer exist")
     pruned.add_argument("--delete", action="store_true", help="delete them, too")
@@ -48,7 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what to judge: paths or test ids [all]; after --, options of pytest, too",
     )
     log = _action(actions, "log", "tell how baselines moved over the commits")
-    log.add_argument("test", nargs="?", default="", help="test id, or a part of it [all]")
+    log.add_argument(
+        "expression", nargs="?", default="", metavar="EXPR", help=f"{EXPRESSION} [all]"
+    )
 
 
 def _action(
@@ -96,33 +101,42 @@ def _list(store: BaselineStore, arguments: argparse.Namespace) -> int:
         return 0
     rows = [
         (kept.id, slug, format.quantity(kept.metrics.get("energy_j")), str(len(kept.accepted)))
-        for slug, kept in _all(store, "")
+        for slug, kept in _all(store)
     ]
     print(aligned([("benchmark", "machine", "energy", "runs"), *rows]))
     return 0
 
 
-def _all(store: BaselineStore, part: str) -> Iterator[tuple[str, Baseline]]:
+def _all(store: BaselineStore) -> Iterator[tuple[str, Baseline]]:
     from pytest_energy.gate.baseline_store import FACTS
 
     for slug in (*store.slugs(), FACTS):
-        for kept in store.load_all(slug):
-            if part in kept.id:
-                yield slug, kept
+        for baseline in store.load_all(slug):
+            yield slug, baseline
+
+
+def _selected(
+    baselines: Iterable[tuple[str, Baseline]], arguments: argparse.Namespace
+) -> list[tuple[str, Baseline]]:
+    """The baselines that the expression matches; one that matches none is refused."""
+    from pytest_energy.errors import UsageError
+    from pytest_energy.plugin.keyword_expression import matching_ids
+
+    by_machine = list(baselines)
+    ids = matching_ids(arguments.expression, {baseline.id for _, baseline in by_machine})
+    if arguments.expression and not ids:
+        raise UsageError(f"no baseline in {arguments.baselines} matches {arguments.expression!r}")
+    return [(slug, baseline) for slug, baseline in by_machine if baseline.id in ids]
 
 
 def _show(store: BaselineStore, arguments: argparse.Namespace) -> int:
-    from pytest_energy.errors import UsageError
     from pytest_energy.report import numbers as format
 
-    found = list(_all(store, arguments.test))
-    if not found:
-        raise UsageError(f"no baseline of {arguments.test!r} in {arguments.baselines}")
-    for slug, kept in found:
-        print(f"{kept.id} on {slug}")
-        for name, quantity in kept.metrics.items():
+    for slug, baseline in _selected(_all(store), arguments):
+        print(f"{baseline.id} on {slug}")
+        for name, quantity in baseline.metrics.items():
             print(f"  {name}: {format.quantity(quantity)}")
-        for number, accepted in enumerate(kept.accepted, 1):
+        for number, accepted in enumerate(baseline.accepted, 1):
             joules = accepted.values.get("energy_j")
             step = ", accepted as a change" if accepted.step else ""
             at = f" at {accepted.commit[:10]}" if accepted.commit else ""
@@ -155,13 +169,17 @@ def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
 def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.errors import UsageError
-    from pytest_energy.gate.acceptance import accept, is_named, wanted
+    from pytest_energy.gate.acceptance import accept, wanted
     from pytest_energy.model.json_files import load_run
+    from pytest_energy.plugin.keyword_expression import matching_ids
 
     run = load_run(arguments.results)
-    if run.benchmarks and not any(is_named(one, arguments.pattern) for one in run.benchmarks):
-        raise UsageError(f"-k {arguments.pattern}: no result in {arguments.results} is called so")
-    done = accept(run, wanted(run, store, arguments.only, arguments.pattern), store)
+    ids = matching_ids(arguments.expression, {result.id for result in run.benchmarks})
+    if run.benchmarks and not ids:
+        raise UsageError(f"no result in {arguments.results} matches {arguments.expression!r}")
+    matching = [result for result in run.benchmarks if result.id in ids]
+    selected = run.model_copy(update={"benchmarks": matching})
+    done = accept(run, wanted(selected, store, arguments.only), store)
     for path in done.written:
         print(f"wrote {path}")
     if not done.written:
@@ -233,14 +251,10 @@ def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
     if not _has_some(store):
         return 0
-    for slug in store.slugs():
-        for kept in store.load_all(slug):
-            if arguments.test not in kept.id:
-                continue
-            found = versions(store.path(kept.id, slug))
-            print(f"{kept.id} on {slug}: {format.percent(drift(found))} in {_versions(found)}")
-            for one in found:
-                print(
-                    f"  {one.date} {one.commit[:10]} {format.quantity(one.energy)}  {one.subject}"
-                )
+    measured = ((slug, baseline) for slug in store.slugs() for baseline in store.load_all(slug))
+    for slug, baseline in _selected(measured, arguments):
+        found = versions(store.path(baseline.id, slug))
+        print(f"{baseline.id} on {slug}: {format.percent(drift(found))} in {_versions(found)}")
+        for one in found:
+            print(f"  {one.date} {one.commit[:10]} {format.quantity(one.energy)}  {one.subject}")
     return 0

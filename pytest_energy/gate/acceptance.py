@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -73,27 +72,20 @@ def machine_of(result: Result, run: Run) -> str:
     return slug_of(result.measured_in(run.environment).identity)
 
 
-def wanted(run: Run, store: BaselineStore, update: str = "all", pattern: str = "*") -> list[Result]:
+def wanted(run: Run, store: BaselineStore, update: str = "all") -> list[Result]:
     """The results of a run that are to be accepted.
 
     Args:
         run: What was measured, perhaps elsewhere.
         store: The baselines that there are.
         update: As for ``--energy-update``.
-        pattern: Part of the test's id, or a glob.
     """
     outcomes = ACCEPTED[update] | ({Outcome.INVALID} if update == "all" else set())
     return [
         result
         for result in run.benchmarks
         if outcome_of(result.verdict, has_own=_has_own(result, run, store)) in outcomes
-        and is_named(result, pattern)
     ]
-
-
-def is_named(result: Result, pattern: str) -> bool:
-    """Whether a pattern, a part of the test's id or a glob, names a result."""
-    return pattern in result.id or fnmatchcase(result.id, pattern)
 
 
 def _has_own(result: Result, run: Run, store: BaselineStore) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from pytest_energy.cli import main
 from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.model.json_files import save_run
+from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Verdict
 from tests.gate_data import A100, TEST, invalid, measurement, result, run_of, store_with
@@ -37,7 +38,7 @@ def test_show_tells_the_accepted_runs(here: Path, capsys: pytest.CaptureFixture[
     assert main(["baseline", "show", "test_a"]) == 0
     assert "run 2 at c1: 1.001 J, 3 rounds" in capsys.readouterr().out
     assert main(["baseline", "show", "test_b"]) == 2
-    assert "no baseline of 'test_b' in baselines" in capsys.readouterr().err
+    assert "no baseline in baselines matches 'test_b'" in capsys.readouterr().err
 
 
 def test_diff_says_what_would_change(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,13 +87,58 @@ def test_accept_takes_results_of_another_machine(here: Path) -> None:
     assert accepted.accepted[-1].commit == "c0ffee"
 
 
-def test_accept_knows_no_result_of_that_name(
+def test_accept_refuses_a_name_that_no_result_has(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A name misspelt is an error, and not a run that changed nothing."""
+    """A misspelt name is an error, not a run that changed nothing."""
     save_run(run_of(result()), here / "results.json")
     assert main(["baseline", "accept", "results.json", "-k", "nosuch"]) == 2
-    assert "-k nosuch: no result in results.json is called so" in capsys.readouterr().err
+    assert "no result in results.json matches 'nosuch'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("expression", "accepted"),
+    [
+        ("resnet50 and not BlurPool", {"t.py::test_a[resnet50]"}),
+        ("blurpool or vgg", {"t.py::test_a[resnet50-blurpool]", "t.py::test_a[vgg16]"}),
+        ("not resnet50", {"t.py::test_a[vgg16]"}),
+    ],
+)
+def test_accept_selects_as_pytest_does(here: Path, expression: str, accepted: set[str]) -> None:
+    """-k takes the expressions of pytest's own -k."""
+    names = ("resnet50", "resnet50-blurpool", "vgg16")
+    run = run_of(*(result(1.0, f"t.py::test_a[{name}]") for name in names))
+    save_run(run, here / "results.json")
+    assert main(["baseline", "accept", "results.json", "-k", expression]) == 0
+    assert _ids(BaselineStore(here / "baselines")) == accepted
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("accept", "results.json", "-k", "test_a and"), ("show", "test_a and"), ("log", "test_a and")],
+)
+def test_a_wrong_expression_is_refused_in_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    """The line names the expression and what is wrong with it."""
+    store_with(here, 1.0)
+    save_run(run_of(result()), here / "results.json")
+    assert main(["baseline", *command]) == 2
+    error = capsys.readouterr().err
+    assert "wrong -k expression: test_a and: at column 11: expected not" in error
+    assert error.count("\n") == 1
+
+
+def test_show_and_log_select_as_pytest_does(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both take an expression as -k does."""
+    for name in ("resnet50", "resnet50-blurpool"):
+        store_with(here, 1.0, test_id=f"t.py::test_a[{name}]")
+    _commit(here, "accept")
+    for action in ("show", "log"):
+        assert main(["baseline", action, "ResNet50 and not blurpool"]) == 0
+        output = capsys.readouterr().out
+        assert "test_a[resnet50] on nvidia-h200" in output
+        assert "blurpool" not in output
 
 
 @pytest.mark.parametrize("action", ["list", "prune", "log"])
@@ -251,6 +297,17 @@ def test_log_of_a_new_baseline_is_its_own(here: Path, capsys: pytest.CaptureFixt
     _commit(here, "accept b")
     assert main(["baseline", "log", "test_b"]) == 0
     assert capsys.readouterr().out.splitlines()[0].endswith(" in 1 version")
+
+
+def test_log_of_exact_metrics_only_prints_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Parameters and FLOPs have no history of joules, which is fine."""
+    flops = {"flops": Quantity(value=8e9, unit="FLOP", exact=True)}
+    unmeasured = measurement(status="unmeasured", metrics=flops)
+    BaselineStore(here / "baselines").save(unmeasured, A100, "nvidia-a100", None)
+    assert main(["baseline", "log"]) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_log_outside_git_is_an_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
