@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_energy.errors import EnergyError, FileFormatError
 from pytest_energy.gate.baseline import BASELINE_SCHEMA, Baseline
+from pytest_energy.model.git import run_git
 from pytest_energy.model.json_files import parse_json
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.metrics import ENERGY
@@ -35,7 +35,7 @@ def versions(path: Path) -> list[Version]:
     Raises:
         EnergyError: git is missing, or the file does not lie in a git work tree.
     """
-    log = _git(path.parent, "log", "--format=%H%x09%cs%x09%s", "--", path.name)
+    log = run_git(path.parent, "log", "--format=%H%x09%cs%x09%s", "--", path.name)
     commits = [line.split("\t", 2) for line in log.splitlines()]
     return [
         Version(commit, date, subject, _energy_at(path, commit))
@@ -51,19 +51,8 @@ def drift(found: Sequence[Version]) -> float | None:
 
 def _energy_at(path: Path, commit: str) -> Quantity | None:
     try:
-        text = _git(path.parent, "show", f"{commit}:./{path.name}")
+        text = run_git(path.parent, "show", f"{commit}:./{path.name}")
         found = parse_json(text, Baseline, path, "a baseline", BASELINE_SCHEMA)
     except (EnergyError, FileFormatError):  # deleted or moved there, or of an older schema
         return None
     return found.metrics.get(ENERGY)
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise EnergyError(f"cannot ask git for the history of baselines: {error}") from None
-    if done.returncode:
-        raise EnergyError(f"git {arguments[0]}: {done.stderr.strip()}")
-    return done.stdout

@@ -1,11 +1,13 @@
-"""Which revision of the code is measured, as git says it."""
+"""The revision of the code that is measured."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from pytest_energy.errors import EnergyError
+from pytest_energy.model.git import run_git
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,14 @@ class Revision:
 
 
 def read_revision(folder: Path) -> Revision:
-    """Ask git for the revision that ``folder`` is at; CI systems name a detached branch."""
-    commit = _git(folder, "rev-parse", "HEAD")
+    """The revision that ``folder`` is at; empty where git is missing or fails."""
+    commit = _output(folder, "rev-parse", "HEAD")
     if commit is None:
         return Revision()
-    branch = _git(folder, "symbolic-ref", "--short", "-q", "HEAD") or _branch_of_ci()
-    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return Revision(commit, branch, dirty=bool(status))
+    # CI systems check out a commit without its branch, and name the branch in a variable.
+    branch = _output(folder, "symbolic-ref", "--short", "-q", "HEAD") or _branch_of_ci()
+    changes = _output(folder, "status", "--porcelain", "--untracked-files=no")
+    return Revision(commit, branch, dirty=bool(changes))
 
 
 def _branch_of_ci() -> str | None:
@@ -33,16 +36,8 @@ def _branch_of_ci() -> str | None:
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def _output(folder: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
-    except (OSError, subprocess.SubprocessError):
+        return run_git(folder, *arguments).strip()
+    except EnergyError:
         return None
-    return done.stdout.strip()
