@@ -1,8 +1,8 @@
-"""The ``pytest-energy`` command: one module of this package a subcommand.
+"""The ``pytest-energy`` command; each module of this package is one subcommand.
 
-A subcommand's module has a docstring whose first line is its help, ``configure(parser)`` that adds
-its arguments, and ``run(arguments) -> int`` that returns the exit status. What is heavy is imported
-inside ``run``.
+The module's docstring is the subcommand's description, and the first line of it its help.
+``configure(parser)`` adds the arguments, and ``run(arguments) -> int`` returns the exit status.
+Heavy imports belong inside ``run``, because every call imports every subcommand.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from pytest_energy.errors import EnergyError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; errors meant for people end in one line and exit status 2."""
+    """Run one subcommand; an expected error prints one line and returns exit status 2."""
     parser = build_parser(_commands())
-    chosen = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        return int(chosen.run(chosen))
-    except BrokenPipeError:  # the reader, `head` say, has gone: nobody is left to be told
+        return int(options.run(options))
+    except BrokenPipeError:
+        # The reader, for example `head`, has closed the pipe. Python would complain about that on
+        # stderr while it shuts down.
         sys.stderr.close()
     except (EnergyError, OSError) as error:
-        print(f"pytest-energy {chosen.command}: error: {error}", file=sys.stderr)
+        print(f"pytest-energy {options.command}: error: {error}", file=sys.stderr)
     return 2
 
 
 def build_parser(commands: dict[str, ModuleType]) -> argparse.ArgumentParser:
-    """The parser of the whole command line, one subparser a command."""
+    """The parser of the whole command line, with one subparser for each command."""
     parser = argparse.ArgumentParser(
         prog="pytest-energy", description="Work with energy measurements, baselines and reports."
     )
@@ -47,6 +49,7 @@ def build_parser(commands: dict[str, ModuleType]) -> argparse.ArgumentParser:
 
 
 def _commands() -> dict[str, ModuleType]:
+    # A module cannot be called `import`, a keyword of Python: `import_` is that command.
     names = sorted(module.name for module in iter_modules(__path__))
     return {
         name.rstrip("_").replace("_", "-"): import_module(f"{__name__}.{name}") for name in names

@@ -1,6 +1,6 @@
-"""List, show, compare, accept and prune baselines, and tell how they moved.
+"""List, show, compare, accept and prune baselines, and show their history.
 
-Baselines are files to be committed; nothing here touches git but `log`, which reads its history.
+Baselines are files for you to commit. Only `log` uses git, and it only reads the history.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -19,38 +19,42 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pytest_energy.gate.acceptance import Collected
     from pytest_energy.gate.baseline import Baseline
-    from pytest_energy.gate.baseline_history import Version
     from pytest_energy.gate.baseline_store import BaselineStore
 
 FOLDER: Final = Path("baselines")
-"""Where baselines are, unless told otherwise."""
-EXPRESSION: Final = "select tests as pytest's -k does, such as 'resnet50 and not blurpool'"
+"""The default folder of baselines."""
+EXPRESSION: Final = "select tests as pytest's -k does, for example 'resnet50 and not blurpool'"
 NO_TESTS: Final = 5
-"""pytest's exit status where it collected no tests."""
+"""pytest's exit status when it collects no tests."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add one subcommand an action."""
+    """Add one subcommand for each action."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _action(actions, "list", "list all baselines")
-    shown = _action(actions, "show", "show the baselines of a test, on every machine")
-    shown.add_argument("expression", metavar="EXPR", help=EXPRESSION)
-    compared = _action(actions, "diff", "say what accepting a run would change")
-    compared.add_argument("results", type=Path, help="results.json")
-    taken = _action(actions, "accept", "make the results of a run the baselines")
-    taken.add_argument("results", type=Path, help="results.json, also of another machine")
-    taken.add_argument(
+    show = _action(actions, "show", "show the baselines of tests, on every machine")
+    show.add_argument("expression", metavar="EXPR", help=EXPRESSION)
+    diff = _action(actions, "diff", "show what accepting a run would change")
+    diff.add_argument("results", type=Path, help="results.json")
+    accept = _action(actions, "accept", "make the results of a run the baselines")
+    accept.add_argument("results", type=Path, help="results.json, of this or another machine")
+    accept.add_argument(
         "-k", dest="expression", default="", metavar="EXPR", help=f"{EXPRESSION} [all]"
     )
-    taken.add_argument("--only", choices=("new", "improved", "all"), default="all")
-    pruned = _action(actions, "prune", "name baselines of tests that no longer exist")
-    pruned.add_argument("--delete", action="store_true", help="delete them, too")
-    pruned.add_argument(
+    accept.add_argument(
+        "--only",
+        choices=("new", "improved", "all"),
+        default="all",
+        help="outcomes to accept; improved includes new [%(default)s]",
+    )
+    prune = _action(actions, "prune", "name baselines of tests that no longer exist")
+    prune.add_argument("--delete", action="store_true", help="delete them, too")
+    prune.add_argument(
         "tests",
         nargs="*",
-        help="what to judge: paths or test ids [all]; after --, options of pytest, too",
+        help="paths or test ids whose baselines to check [all]; put pytest options after --",
     )
-    log = _action(actions, "log", "tell how baselines moved over the commits")
+    log = _action(actions, "log", "show how baselines changed over the commits")
     log.add_argument(
         "expression", nargs="?", default="", metavar="EXPR", help=f"{EXPRESSION} [all]"
     )
@@ -61,13 +65,17 @@ def _action(
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=text, description=text.capitalize() + ".")
     parser.add_argument(
-        "--baselines", type=Path, default=FOLDER, metavar="DIR", help="[%(default)s]"
+        "--baselines",
+        type=Path,
+        default=FOLDER,
+        metavar="DIR",
+        help="folder of the baselines [%(default)s]",
     )
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """Run the chosen action."""
     from pytest_energy.gate.baseline_store import BaselineStore
 
     actions = {
@@ -81,33 +89,45 @@ def run(arguments: argparse.Namespace) -> int:
     return actions[arguments.action](BaselineStore(arguments.baselines), arguments)
 
 
-def _has_some(store: BaselineStore) -> bool:
-    """Whether there are baselines; where not, that is said, and a folder misspelt is refused."""
+def _has_baselines(store: BaselineStore) -> bool:
+    """Whether there are baselines; if not, print how to record some.
+
+    Raises:
+        UsageError: A folder was named that does not exist.
+    """
     from pytest_energy.errors import UsageError
 
     if any(store.paths()):
         return True
     if store.folder != FOLDER and not store.folder.is_dir():
         raise UsageError(f"no folder {store.folder}")
-    print(f"no baselines in {store.folder} yet; record some: pytest --energy --energy-update=new")
+    print(
+        f"no baselines in {store.folder} yet; record some with pytest --energy --energy-update=new"
+    )
     return False
 
 
 def _list(store: BaselineStore, arguments: argparse.Namespace) -> int:
-    from pytest_energy.report import numbers as format
+    from pytest_energy.report import numbers
     from pytest_energy.report.text.align import aligned
 
-    if not _has_some(store):
+    if not _has_baselines(store):
         return 0
     rows = [
-        (kept.id, slug, format.quantity(kept.metrics.get("energy_j")), str(len(kept.accepted)))
-        for slug, kept in _all(store)
+        (
+            baseline.id,
+            slug,
+            numbers.quantity(baseline.metrics.get("energy_j")),
+            str(len(baseline.accepted)),
+        )
+        for slug, baseline in _all(store)
     ]
     print(aligned([("benchmark", "machine", "energy", "runs"), *rows]))
     return 0
 
 
 def _all(store: BaselineStore) -> Iterator[tuple[str, Baseline]]:
+    """Every baseline with its machine, the exact metrics last."""
     from pytest_energy.gate.baseline_store import FACTS
 
     for slug in (*store.slugs(), FACTS):
@@ -118,7 +138,11 @@ def _all(store: BaselineStore) -> Iterator[tuple[str, Baseline]]:
 def _selected(
     baselines: Iterable[tuple[str, Baseline]], arguments: argparse.Namespace
 ) -> list[tuple[str, Baseline]]:
-    """The baselines that the expression matches; one that matches none is refused."""
+    """The baselines that the expression matches.
+
+    Raises:
+        UsageError: The expression is malformed, or matches no baseline.
+    """
     from pytest_energy.errors import UsageError
     from pytest_energy.plugin.keyword_expression import matching_ids
 
@@ -130,17 +154,17 @@ def _selected(
 
 
 def _show(store: BaselineStore, arguments: argparse.Namespace) -> int:
-    from pytest_energy.report import numbers as format
+    from pytest_energy.report import numbers
 
     for slug, baseline in _selected(_all(store), arguments):
         print(f"{baseline.id} on {slug}")
         for name, quantity in baseline.metrics.items():
-            print(f"  {name}: {format.quantity(quantity)}")
+            print(f"  {name}: {numbers.quantity(quantity)}")
         for number, accepted in enumerate(baseline.accepted, 1):
             joules = accepted.values.get("energy_j")
             step = ", accepted as a change" if accepted.step else ""
-            at = f" at {accepted.commit[:10]}" if accepted.commit else ""
-            print(f"  run {number}{at}: {joules} J, {accepted.rounds} rounds{step}")
+            commit = f" at {accepted.commit[:10]}" if accepted.commit else ""
+            print(f"  run {number}{commit}: {joules} J, {accepted.rounds} rounds{step}")
     return 0
 
 
@@ -148,21 +172,29 @@ def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.acceptance import machine_of
     from pytest_energy.gate.verdict import judge
     from pytest_energy.model.json_files import load_run
-    from pytest_energy.report import numbers as format
+    from pytest_energy.report import numbers
     from pytest_energy.report.comparison import tolerances_in_force
     from pytest_energy.report.text.align import aligned
 
     run = load_run(arguments.results)
     rows = [("benchmark", "metric", "before → after", "change", "outcome")]
     for result in run.benchmarks:
-        kept = store.find(result.id, machine_of(result, run))
+        baseline = store.find(result.id, machine_of(result, run))
         facts = store.load_facts(result.id)
+        # The tolerances of that run, not of this folder's options: the outcome must be the same.
         tolerances = tolerances_in_force(result, run)
-        verdict = judge(result, kept, facts, run.environment, tolerances)
-        for one in verdict.metrics:
-            if one.change or one.tolerance is not None:
-                told = (format.before_after(one), format.change(one), one.outcome.value)
-                rows.append((result.id, one.metric, *told))
+        verdict = judge(result, baseline, facts, run.environment, tolerances)
+        rows += [
+            (
+                result.id,
+                metric.metric,
+                numbers.before_after(metric),
+                numbers.change(metric),
+                metric.outcome.value,
+            )
+            for metric in verdict.metrics
+            if metric.change or metric.tolerance is not None
+        ]
     print(aligned(rows))
     return 0
 
@@ -179,82 +211,95 @@ def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
         raise UsageError(f"no result in {arguments.results} matches {arguments.expression!r}")
     matching = [result for result in run.benchmarks if result.id in ids]
     selected = run.model_copy(update={"benchmarks": matching})
-    done = accept(run, wanted(selected, store, arguments.only), store)
-    for path in done.written:
+    acceptance = accept(run, wanted(selected, store, arguments.only), store)
+    for path in acceptance.written:
         print(f"wrote {path}")
-    if not done.written:
+    if not acceptance.written:
         print("nothing changed")
-    for refusal in done.refused:
+    for refusal in acceptance.refused:
         print(f"refused {refusal}", file=sys.stderr)
-    return 1 if done.refused else 0
+    return 1 if acceptance.refused else 0
 
 
 def _prune(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.acceptance import orphans
 
-    if not _has_some(store):
+    if not _has_baselines(store):
         return 0
-    found = orphans(store, _collected(arguments.tests))
-    for path, kept in found.gone:
+    orphaned = orphans(store, _collected(arguments.tests))
+    for path, baseline in orphaned.gone:
         if arguments.delete:
             path.unlink()
-        print(f"{'deleted' if arguments.delete else 'orphaned'} {path} ({kept.id})")
-    if found.gone and not arguments.delete:
-        print("delete them with --delete")
-    if found.unread:
-        files = sorted({kept.id.partition("::")[0] for _, kept in found.unread})
-        told = f"their test files were skipped or not collected here: {', '.join(files)}"
-        print(f"left {len(found.unread)}, for {told}")
+        print(f"{'deleted' if arguments.delete else 'orphaned'} {path} ({baseline.id})")
+    if orphaned.gone and not arguments.delete:
+        print("run again with --delete to delete them")
+    if orphaned.unread:
+        files = sorted({baseline.id.partition("::")[0] for _, baseline in orphaned.unread})
+        print(
+            f"Kept {len(orphaned.unread)}: their test files were skipped or not collected:"
+            f" {', '.join(files)}"
+        )
     return 0
 
 
 def _collected(tests: list[str]) -> Collected:
-    """What pytest collects, whatever addopts select; a broken collection orphans nothing."""
+    """The tests that pytest collects.
+
+    Raises:
+        EnergyError: The collection failed: an import error must not orphan the file's baselines.
+    """
     from pytest_energy.errors import EnergyError
     from pytest_energy.gate.acceptance import Collected
 
+    # A test that addopts or PYTEST_ADDOPTS deselect still exists, so neither may select here.
     command = [sys.executable, "-m", "pytest", "--collect-only", "-o", "addopts="]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     with TemporaryDirectory() as folder:
         output = Path(folder, "collected.json")
-        telling = ["-p", "pytest_energy.plugin.collect", f"--collected={output}"]
-        done = subprocess.run(
-            [*command, *telling, *tests],
-            env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
+        plugin = ["-p", "pytest_energy.plugin.collect", f"--collected={output}"]
+        pytest_run = subprocess.run(
+            [*command, *plugin, *tests],
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
         )
-        told = json.loads(output.read_text("utf-8")) if output.exists() else {}
-    nothing_there = done.returncode == NO_TESTS and not (told["files"] or told["skipped"])
-    if nothing_there or done.returncode not in (0, NO_TESTS):
-        why = _errors_of(done)
-        raise EnergyError(f"{shlex.join([*command, *tests])} failed, so nothing is orphaned: {why}")
+        collected = json.loads(output.read_text("utf-8")) if output.exists() else {}
+    status = pytest_run.returncode
+    # pytest exits with "no tests" also if every file skipped itself, which is no failure.
+    nothing_read = status == NO_TESTS and not (collected.get("files") or collected.get("skipped"))
+    if nothing_read or status not in (0, NO_TESTS):
+        raise EnergyError(
+            f"{shlex.join([*command, *tests])} failed, so nothing was pruned:"
+            f" {_error_lines(pytest_run)}"
+        )
     return Collected(
-        Path(told["root"]), told["asked"], frozenset(told["files"]), frozenset(told["tests"])
+        Path(collected["root"]),
+        collected["asked"],
+        frozenset(collected["files"]),
+        frozenset(collected["tests"]),
     )
 
 
-def _errors_of(done: subprocess.CompletedProcess[str]) -> str:
-    """What pytest calls errors, else the last thing that it said."""
-    lines = [*done.stdout.strip().splitlines(), *done.stderr.strip().splitlines()]
-    errors = [line for line in lines if line.startswith("ERROR")]
-    return "; ".join(errors) or (lines[-1] if lines else f"exit status {done.returncode}")
-
-
-def _versions(found: Sequence[Version]) -> str:
-    return f"{len(found)} version{'' if len(found) == 1 else 's'}"
+def _error_lines(pytest_run: subprocess.CompletedProcess[str]) -> str:
+    """The lines that pytest marks as errors, or else its last line."""
+    output = [*pytest_run.stdout.strip().splitlines(), *pytest_run.stderr.strip().splitlines()]
+    errors = [line for line in output if line.startswith("ERROR")]
+    return "; ".join(errors or output[-1:]) or f"exit status {pytest_run.returncode}"
 
 
 def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.baseline_history import drift, versions
-    from pytest_energy.report import numbers as format
+    from pytest_energy.report import numbers
 
-    if not _has_some(store):
+    if not _has_baselines(store):
         return 0
     measured = ((slug, baseline) for slug in store.slugs() for baseline in store.load_all(slug))
     for slug, baseline in _selected(measured, arguments):
-        found = versions(store.path(baseline.id, slug))
-        print(f"{baseline.id} on {slug}: {format.percent(drift(found))} in {_versions(found)}")
-        for one in found:
-            print(f"  {one.date} {one.commit[:10]} {format.quantity(one.energy)}  {one.subject}")
+        history = versions(store.path(baseline.id, slug))
+        count = f"{len(history)} version{'' if len(history) == 1 else 's'}"
+        print(f"{baseline.id} on {slug}: {numbers.percent(drift(history))} in {count}")
+        for version in history:
+            energy = numbers.quantity(version.energy)
+            print(f"  {version.date} {version.commit[:10]} {energy}  {version.subject}")
     return 0

@@ -1,7 +1,7 @@
-"""Tell what this machine can measure, how well, and what is missing.
+"""Show what this machine can measure, how precisely, and what is missing.
 
-Each installed meter is opened and measures an idle second. Nothing is loaded onto a GPU; run it
-while the machine is idle.
+Opens each installed meter and measures one idle second. Nothing runs on a GPU. Use it while the
+machine is idle.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Final
 
 from pytest_energy import __version__
 from pytest_energy.errors import MeterError
@@ -21,38 +22,39 @@ from pytest_energy.model.measurement import UNSEEN, Facts, Quantity
 from pytest_energy.report.numbers import quantity
 from pytest_energy.uncertainty.gum import combine, expand
 
-IDLE_S = 1.0
-AIM = 0.01
-"""The relative uncertainty for which the shortest window is told."""
+IDLE_S: Final = 1.0
+AIM: Final = 0.01
+"""The relative uncertainty for which the doctor says how long a window must be."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What one meter can do here."""
+    """What one meter can measure on this machine."""
 
     meter: str
     available: bool
     reason: str | None = None
     """Why it cannot measure, and what to do."""
     code: str | None = None
+    """The same as a code, such as ``contended``."""
     source: str | None = None
     estimated: bool | None = None
     channels: tuple[str, ...] = ()
     tick_s: float | None = None
     idle_power: Mapping[str, Quantity] = field(default_factory=dict)
     noise_j: float | None = None
-    """95 % half-width of the joules of an idle window."""
+    """Half-width of the 95 % interval of an idle window's energy."""
     dominant: str | None = None
-    """The largest term of its budget: what would have to improve."""
+    """The largest term of the uncertainty: what would have to improve."""
     shortest_window_s: float | None = None
     window_for_aim_s: float | None = None
-    """The window that is known to 1 % at idle power; under load a shorter one is."""
+    """Length of a window with 1 % uncertainty at idle power; under load it may be shorter."""
     identity: Facts = field(default_factory=dict)
     context: Facts = field(default_factory=dict)
     traces: Mapping[str, str] = field(default_factory=dict)
     """Where each channel's power trace comes from."""
     missing: tuple[str, ...] = ()
-    """What the driver does not tell, and what follows from it."""
+    """Readings that the driver does not expose, and the checks disabled as a result."""
     remarks: tuple[str, ...] = ()
 
 
@@ -62,13 +64,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the diagnosis of each meter; 0 where any can measure, else 1."""
-    found = [diagnose(name) for name in meter_names()]
+    """Print the diagnosis of each meter; return 0 if any of them can measure, else 1."""
+    diagnoses = [diagnose(name) for name in meter_names()]
     if arguments.json:
-        print(json.dumps(_as_json(found), indent=1, allow_nan=False))
+        print(json.dumps(_as_json(diagnoses), indent=1, allow_nan=False))
     else:
-        print("\n".join(_as_text(found)))
-    return 0 if any(one.available for one in found) else 1
+        print("\n".join(_as_text(diagnoses)))
+    return 0 if any(diagnosis.available for diagnosis in diagnoses) else 1
 
 
 def diagnose(name: str) -> Diagnosis:
@@ -89,7 +91,8 @@ def _examine(name: str, meter: Meter) -> Diagnosis:
     edge = meter.begin()
     time.sleep(max(IDLE_S, meter.shortest_window_s))
     reading = meter.end(edge)
-    budget = _of_edges(reading)
+    budget = _idle_budget(reading)
+    missing = meter.info.details.get("missing")
     return Diagnosis(
         meter=name,
         available=True,
@@ -105,72 +108,76 @@ def _examine(name: str, meter: Meter) -> Diagnosis:
         identity=meter.environment.identity,
         context=meter.environment.context,
         traces={trace.channel: trace.source for trace in reading.traces},
-        missing=_strings(meter.info.details.get("missing")),
+        missing=tuple(str(item) for item in missing) if isinstance(missing, list) else (),
         remarks=tuple(reason.message for reason in reading.reasons),
     )
 
 
-def _strings(told: object) -> tuple[str, ...]:
-    return tuple(str(item) for item in told) if isinstance(told, list) else ()
-
-
-def _of_edges(reading: Reading) -> dict[str, float]:
-    """The budget but for what a load may do while the sensor looks away: here there is none."""
+def _idle_budget(reading: Reading) -> dict[str, float]:
+    """The budget without its term for load between samples: nothing runs while this measures."""
     return {cause: term for cause, term in reading.budget.items() if cause != UNSEEN}
 
 
 def _window_for_aim(meter: Meter, reading: Reading) -> float | None:
-    """How long a window at idle power has to be, since its edges cost the same in any window."""
+    """The length of a window with the uncertainty :data:`AIM` at idle power."""
     if not reading.valid or not (energy_j := sum(reading.channels.values())) > 0:
         return None
-    share = expand(combine(_of_edges(reading).values())) / energy_j
-    return max(meter.shortest_window_s, reading.duration_s * share / AIM)
+    # The edges have the same joules of uncertainty in a window of any length, so that the relative
+    # uncertainty falls in proportion to the length.
+    relative = expand(combine(_idle_budget(reading).values())) / energy_j
+    return max(meter.shortest_window_s, reading.duration_s * relative / AIM)
 
 
-def _as_json(found: list[Diagnosis]) -> dict[str, object]:
+def _as_json(diagnoses: list[Diagnosis]) -> dict[str, object]:
     meters = [
-        asdict(one) | {"idle_power": {c: q.model_dump() for c, q in one.idle_power.items()}}
-        for one in found
+        asdict(diagnosis)
+        | {
+            "idle_power": {
+                channel: power.model_dump() for channel, power in diagnosis.idle_power.items()
+            }
+        }
+        for diagnosis in diagnoses
     ]
     return {"version": __version__, "machine": platform.platform(), "meters": meters}
 
 
-def _as_text(found: list[Diagnosis]) -> Iterator[str]:
+def _as_text(diagnoses: list[Diagnosis]) -> Iterator[str]:
     yield f"pytest-energy {__version__} on {platform.platform()}"
-    for one in found:
+    for diagnosis in diagnoses:
         yield ""
-        yield from _paragraph(one)
+        yield from _paragraph(diagnosis)
 
 
-def _paragraph(one: Diagnosis) -> Iterator[str]:
-    if not one.available:
-        yield f"{one.meter}: cannot measure here"
-        yield f"  {one.reason}"
+def _paragraph(diagnosis: Diagnosis) -> Iterator[str]:
+    if not diagnosis.available:
+        yield f"{diagnosis.meter}: cannot measure here"
+        yield f"  {diagnosis.reason}"
         return
-    kind = "estimates" if one.estimated else "measures"
-    yield f"{one.meter}: {kind} {', '.join(one.channels)} (source: {one.source})"
-    for name, value in {**one.identity, **one.context}.items():
+    verb = "estimates" if diagnosis.estimated else "measures"
+    channels = ", ".join(diagnosis.channels)
+    yield f"{diagnosis.meter}: {verb} {channels} (source: {diagnosis.source})"
+    for name, value in {**diagnosis.identity, **diagnosis.context}.items():
         yield f"  {name}: {value}"
-    for channel, power in one.idle_power.items():
+    for channel, power in diagnosis.idle_power.items():
         yield f"  idle power of {channel}: {quantity(power)}"
-    yield from _resolution(one)
-    for channel, source in one.traces.items():
+    yield from _resolution(diagnosis)
+    for channel, source in diagnosis.traces.items():
         yield f"  power trace of {channel}: {source}"
-    for what in one.missing:
-        yield f"  missing: {what}"
-    if one.missing:
-        yield "  the driver does not tell this to this user: a newer one, or more rights, may help"
-    for remark in one.remarks:
+    for reading in diagnosis.missing:
+        yield f"  missing: {reading}"
+    if diagnosis.missing:
+        yield "  this user cannot read these; a newer driver or more privileges may help"
+    for remark in diagnosis.remarks:
         yield f"  remark: {remark}"
 
 
-def _resolution(one: Diagnosis) -> Iterator[str]:
-    if one.tick_s is not None:
-        yield f"  tick: {one.tick_s * 1e3:.4g} ms"
-    if one.noise_j is not None:
-        largest = f", mostly {one.dominant}" if one.dominant else ""
-        yield f"  noise of a window: ±{one.noise_j:.3g} J{largest}"
-    if one.shortest_window_s is not None:
-        yield f"  shortest window: {one.shortest_window_s:.3g} s"
-    if one.window_for_aim_s is not None:
-        yield f"  window for {AIM:.0%} at idle power: {one.window_for_aim_s:.3g} s"
+def _resolution(diagnosis: Diagnosis) -> Iterator[str]:
+    if diagnosis.tick_s is not None:
+        yield f"  tick: {diagnosis.tick_s * 1e3:.4g} ms"
+    if diagnosis.noise_j is not None:
+        largest = f", mostly {diagnosis.dominant}" if diagnosis.dominant else ""
+        yield f"  noise of a window: ±{diagnosis.noise_j:.3g} J{largest}"
+    if diagnosis.shortest_window_s is not None:
+        yield f"  shortest window: {diagnosis.shortest_window_s:.3g} s"
+    if diagnosis.window_for_aim_s is not None:
+        yield f"  window for {AIM:.0%} at idle power: {diagnosis.window_for_aim_s:.3g} s"

@@ -1,8 +1,8 @@
-"""Merge results.json of several shards or machines into one.
+"""Merge the results.json files of several shards or machines.
 
-A benchmark that two machines measured is kept twice, each with its machine. One that comes twice
-from one machine, or files of different commits, are conflicts: they are named, and nothing is
-written unless --keep says which one wins.
+A benchmark measured on two machines is kept twice, each with its machine. The same benchmark twice
+from one machine is a conflict, and so are files of different commits. Conflicts are named, and
+nothing is written, unless --keep chooses the result that wins.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("results.json"),
         metavar="FILE",
-        help="where to write [%(default)s]",
+        help="file to write [%(default)s]",
     )
     parser.add_argument(
         "--keep",
         choices=("first", "last"),
-        help="which result wins where a benchmark comes twice from one machine",
+        help="the result to keep if a benchmark comes twice from one machine",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the merged results and say how many there are."""
+    """Write the merged results and print how many benchmarks they have."""
     from pytest_energy.model.json_files import load_run, save_run
-    from pytest_energy.model.merge import merge
+    from pytest_energy.model.merge import merge_runs
 
     runs = [load_run(path) for path in arguments.results]
-    merged = merge(runs, [str(path) for path in arguments.results], keep=arguments.keep)
+    merged = merge_runs(runs, [str(path) for path in arguments.results], keep=arguments.keep)
     save_run(merged, arguments.output)
-    print(f"{arguments.output}: {len(merged.benchmarks)} benchmarks of {len(runs)} files")
+    print(f"{arguments.output}: {len(merged.benchmarks)} benchmarks from {len(runs)} files")
     return 0

@@ -1,7 +1,7 @@
-"""Make the HTML report, and what else is asked for, from results.json.
+"""Write the HTML report, and files for CI, from results.json.
 
-Older results, in any order, give the history of each benchmark. Benchmarks that had no baseline are
-compared with the newest of them, by the gate's own rules; the page says with which.
+Older results add the history of each benchmark, in any order. A benchmark without a baseline is
+compared with the newest older file, by the rules of the gate; the page names that file.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import os
 import sys
 from pathlib import Path
 
-ASKED_FOR = {
-    "markdown": "summary in Markdown",
+CI_OUTPUTS = {
+    "markdown": "Markdown summary",
     "openmetrics": "OpenMetrics text",
     "github-benchmark": "JSON for github-action-benchmark, tool customSmallerIsBetter",
-    "code-quality": "code quality report for GitLab",
+    "code-quality": "GitLab code quality report",
 }
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("results", type=Path, help="results.json of the run to report")
+    parser.add_argument("results", type=Path, help="results.json of the run")
     parser.add_argument("older", type=Path, nargs="*", help="results.json of older runs")
     parser.add_argument(
         "-o",
@@ -30,12 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="page to write [report.html beside the results]",
     )
-    for name, text in ASKED_FOR.items():
+    for name, text in CI_OUTPUTS.items():
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{text} [not written]")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the files and say where they are."""
+    """Write the files and print their paths."""
     from pytest_energy.model.json_files import load_run
     from pytest_energy.report.ci.detection import repository_folder
     from pytest_energy.report.comparison import Reference

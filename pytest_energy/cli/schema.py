@@ -6,11 +6,11 @@ import argparse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Takes no arguments."""
+    """Add nothing: the command has no arguments."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the schema, two spaces a level, as it ships in ``results.schema.json``."""
+    """Print the schema exactly as the package ships it, in ``results.schema.json``."""
     import json
 
     from pytest_energy.model.json_files import results_json_schema

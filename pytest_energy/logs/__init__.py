@@ -1,1 +1,4 @@
-"""Logs of other instruments: ``reading`` reads, ``energy`` integrates, ``results`` tells."""
+"""Logs of other instruments.
+
+``reading`` parses the files, ``energy`` integrates the readings, ``results`` makes results.
+"""

@@ -1,10 +1,9 @@
-"""From time-stamped readings to joules, of the whole log or of any window in it.
+"""Joules from time-stamped readings, of a whole log or of any window in it.
 
-Between two readings, power is taken to go straight from one to the other (trapezoid), or to stay at
-the earlier one (sample and hold), or, from an energy counter, to be the mean that the counter
-shows. Where readings are further apart than a threshold, three median periods unless told
-otherwise, there is a gap: no energy is made up for it. Where the clock steps back, the time between
-the two readings is not known: that is a gap, too.
+Between two readings, power is assumed to change linearly (trapezoid), or to stay at the earlier
+reading (sample and hold), or to be the mean that an energy counter shows. Readings that are further
+apart than a limit, by default three median periods, leave a gap, and a gap gets no energy. A clock
+that steps back leaves a gap, too, because the time between the two readings is unknown.
 """
 
 from __future__ import annotations
@@ -22,31 +21,34 @@ from pytest_energy.uncertainty.gum import combine
 
 Method = Literal["trapezoid", "hold", "counter"]
 GAP_PERIODS = 3.0
-"""A pause of so many median periods is a gap, unless told otherwise."""
+"""The default limit: a longer pause, in median periods, is a gap."""
 ROUNDING = 1e-6
-"""A share of time below this is lost to rounding: epoch seconds are floats of about 0.2 µs."""
+"""A smaller uncovered share of the time is a rounding error.
+
+Epoch seconds as floats have a resolution of about 0.2 µs.
+"""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What an instrument said."""
+    """One line of a log."""
 
     time_s: float
-    """Seconds since the epoch (UTC), or since the log's own beginning."""
+    """Seconds since the epoch (UTC), or since the start of the log."""
     value: float
-    """Watts, or joules of a counter."""
+    """Watts, or the joules on a counter."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """The time between two readings; power goes straight from one end to the other."""
+    """The time between two readings; power changes linearly from one end to the other."""
 
     start_s: float
     end_s: float
     start_w: float
     end_w: float
-    doubt_w: float
-    """Full width of what the mean power may be, where it lies between the two readings."""
+    range_w: float
+    """Width of the interval that contains the mean power: from one reading to the other."""
 
     @property
     def duration_s(self) -> float:
@@ -55,17 +57,17 @@ class Piece:
 
     @property
     def energy_j(self) -> float:
-        """The trapezoid's area."""
+        """The area of the trapezoid."""
         return (self.start_w + self.end_w) / 2 * self.duration_s
 
     def clipped(self, start_s: float, end_s: float) -> Piece:
-        """The part of it that lies in a window which it overlaps."""
+        """The part inside a window that it overlaps."""
         start, end = max(self.start_s, start_s), min(self.end_s, end_s)
-        return Piece(start, end, self._power_w(start), self._power_w(end), self.doubt_w)
+        return Piece(start, end, self._power_w(start), self._power_w(end), self.range_w)
 
     def _power_w(self, time_s: float) -> float:
-        share = (time_s - self.start_s) / self.duration_s
-        return self.start_w + share * (self.end_w - self.start_w)
+        fraction = (time_s - self.start_s) / self.duration_s
+        return self.start_w + fraction * (self.end_w - self.start_w)
 
 
 @dataclass(frozen=True)
@@ -73,30 +75,31 @@ class Gap:
     """Time that the log does not cover."""
 
     cause: Literal["pause", "clock", "reset"]
-    """No reading for long, a clock that stepped back (times came twice), a counter that fell."""
+    """``pause``: no reading; ``clock``: it stepped back, so that times came twice; ``reset``: the
+    counter fell."""
     start_s: float
     end_s: float
-    """Before ``start_s`` where the clock stepped back."""
+    """Before ``start_s`` if the clock stepped back."""
     missing_s: float
-    """How much time is missing; one median period is assumed where the clock stepped back."""
+    """The time missing; if the clock stepped back, one median period is assumed."""
 
 
 @dataclass(frozen=True)
 class Energy:
-    """What a log says of a stretch of time."""
+    """The energy of a time span of a log."""
 
     energy_j: float
-    """Of the time covered; nothing is made up for the rest."""
+    """Of the time covered; the rest counts nothing."""
     covered_s: float
     duration_s: float
-    """With what is missing."""
+    """Including the time missing."""
     sampling_j: float
-    """Standard uncertainty from not knowing the power between readings."""
+    """Standard uncertainty because the power between readings is unknown."""
     gaps: tuple[Gap, ...] = ()
 
     @property
     def covered_share(self) -> float:
-        """From 0, nothing, to 1, everything."""
+        """The share of the time that the log covers, from 0 to 1."""
         if self.duration_s <= 0:
             return 0.0
         share = self.covered_s / self.duration_s
@@ -104,14 +107,16 @@ class Energy:
 
     @property
     def missing_j(self) -> float:
-        """Standard uncertainty from gaps: their power is between nothing and twice the mean."""
+        """Standard uncertainty because of gaps, in joules."""
         mean_w = self.energy_j / self.covered_s if self.covered_s > 0 else 0.0
+        # The power in a gap is assumed to lie between 0 and twice the mean, a rectangular
+        # distribution of half-width mean_w (JCGM 100:2008, 4.3.7).
         return mean_w * max(self.duration_s - self.covered_s, 0.0) / math.sqrt(3)
 
 
 @dataclass(frozen=True)
 class Channel:
-    """The log of one instrument or device, cut into pieces; its clock may step back."""
+    """The log of one instrument or device, in pieces; its clock may step back."""
 
     name: str
     pieces: tuple[Piece, ...]
@@ -121,16 +126,18 @@ class Channel:
 
     @property
     def start_s(self) -> float:
-        """When the first piece starts."""
+        """The start of the first piece."""
         return self.pieces[0].start_s
 
     def energy(self) -> Energy:
-        """Of the whole log."""
+        """The energy of the whole log."""
         missing_s = sum(gap.missing_s for gap in self.gaps)
-        return _total(self.pieces, sum(p.duration_s for p in self.pieces) + missing_s, self.gaps)
+        return _total(
+            self.pieces, sum(piece.duration_s for piece in self.pieces) + missing_s, self.gaps
+        )
 
     def energy_between(self, start_s: float, end_s: float) -> Energy:
-        """Of a window, by the log's clock; what lies outside the log is not covered."""
+        """The energy of a window, by the log's clock; time outside the log is not covered."""
         inside = [
             piece.clipped(start_s, end_s)
             for run in self._runs()
@@ -140,7 +147,7 @@ class Channel:
         return _total(inside, end_s - start_s, gaps)
 
     def _runs(self) -> list[tuple[Piece, ...]]:
-        """The pieces between steps back of the clock: within each, times only grow."""
+        """The pieces between steps back of the clock; within each run, times only grow."""
         cuts = [
             index
             for index, (earlier, later) in enumerate(pairwise(self.pieces), start=1)
@@ -153,16 +160,17 @@ class Channel:
 def build_channel(
     name: str, readings: Sequence[Reading], method: Method, max_gap_s: float | None = None
 ) -> Channel:
-    """Cut a log into pieces and gaps.
+    """Divide a log into pieces and gaps.
 
     Args:
-        name: What the channel is to be called.
+        name: The name of the channel.
         readings: In the order of the log.
-        method: How to go from reading to reading.
-        max_gap_s: Readings further apart make a gap; three median periods by default.
+        method: The power between two readings; see the module.
+        max_gap_s: The longest time between readings that is not a gap; by default three median
+            periods.
 
     Raises:
-        UsageError: Fewer than two readings at different times: no time, no energy.
+        UsageError: There are fewer than two readings at different times, so there is no energy.
     """
     steps = [later.time_s - earlier.time_s for earlier, later in pairwise(readings)]
     forward = [step for step in steps if step > 0]
@@ -183,13 +191,13 @@ def build_channel(
 def _between(
     earlier: Reading, later: Reading, method: Method, limit_s: float, period_s: float
 ) -> Piece | Gap | None:
-    """What the time between two readings is; ``None`` where none has passed."""
+    """The time between two readings; ``None`` if no time has passed."""
     step_s = later.time_s - earlier.time_s
     if step_s < 0:
         return Gap("clock", earlier.time_s, later.time_s, period_s)
     if method == "counter" and later.value < earlier.value:
         return Gap("reset", earlier.time_s, later.time_s, step_s)
-    if method != "counter" and step_s > limit_s:  # a counter goes on counting in a pause
+    if method != "counter" and step_s > limit_s:  # a counter counts during a pause
         return Gap("pause", earlier.time_s, later.time_s, step_s)
     return _piece(earlier, later, method) if step_s > 0 else None
 
@@ -199,18 +207,19 @@ def _piece(earlier: Reading, later: Reading, method: Method) -> Piece:
         mean_w = (later.value - earlier.value) / (later.time_s - earlier.time_s)
         return Piece(earlier.time_s, later.time_s, mean_w, mean_w, 0.0)
     end_w = earlier.value if method == "hold" else later.value
-    doubt_w = abs(later.value - earlier.value)
-    return Piece(earlier.time_s, later.time_s, earlier.value, end_w, doubt_w)
+    range_w = abs(later.value - earlier.value)
+    return Piece(earlier.time_s, later.time_s, earlier.value, end_w, range_w)
 
 
 def _total(pieces: Iterable[Piece], duration_s: float, gaps: Iterable[Gap]) -> Energy:
-    kept = tuple(pieces)
+    parts = tuple(pieces)
     return Energy(
-        energy_j=math.fsum(piece.energy_j for piece in kept),
-        covered_s=math.fsum(piece.duration_s for piece in kept),
+        energy_j=math.fsum(piece.energy_j for piece in parts),
+        covered_s=math.fsum(piece.duration_s for piece in parts),
         duration_s=duration_s,
-        # the mean of a piece lies evenly between its two readings (GUM 4.3.7)
-        sampling_j=combine(piece.doubt_w * piece.duration_s for piece in kept) / math.sqrt(12),
+        # The mean power of a piece lies anywhere between its two readings: a rectangular
+        # distribution (JCGM 100:2008, 4.3.7).
+        sampling_j=combine(piece.range_w * piece.duration_s for piece in parts) / math.sqrt(12),
         gaps=tuple(gaps),
     )
 

@@ -1,17 +1,17 @@
-"""What a log says, as results: a run of its own, or laid over a run that the plugin measured.
+"""Results from a log: a run of its own, or the log's joules beside those of an earlier run.
 
-A window of which the log covers too little has no joules: it keeps what was covered, and the
-reason. Small gaps are told, widen the uncertainty, and are not filled in.
+A window that the log covers too little gets no joules: it keeps the energy of the covered part, and
+the reason. Smaller gaps are reported and widen the uncertainty. No gap is filled in.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from pytest_energy.errors import UsageError
 from pytest_energy.logs.energy import Channel, Energy, Gap
@@ -29,18 +29,20 @@ from pytest_energy.model.result import Result, Run, RunInfo, Verdict
 from pytest_energy.uncertainty.gum import combine, expand
 from pytest_energy.uncertainty.rounds import mean_of
 
-MIN_COVERAGE = 0.99
-"""Below this share of a window's time that the log covers, it gives no joules."""
-FEWEST_TO_RANK = 3
+MIN_COVERAGE: Final = 0.99
+"""The default share of a window's time that the log must cover to give joules."""
+FEWEST_TO_RANK: Final = 3
 """Benchmarks needed for a rank correlation."""
+MOST_GAPS: Final = 3
+"""More gaps of a window are only counted."""
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A stretch of time, as all channels of a log together see it."""
+class LogWindow:
+    """A time span of a log, over all its channels."""
 
     start_s: float
-    energies: dict[str, Energy]
+    energies: Mapping[str, Energy]
     """By channel."""
     reasons: tuple[Reason, ...]
 
@@ -51,17 +53,17 @@ class Stretch:
 
     @property
     def energy_j(self) -> float:
-        """Of all channels, of the time covered."""
+        """The sum of all channels, for the time covered."""
         return math.fsum(energy.energy_j for energy in self.energies.values())
 
     @property
     def duration_s(self) -> float:
-        """Of the longest channel."""
+        """The duration of the longest channel."""
         return max(energy.duration_s for energy in self.energies.values())
 
     @property
     def covered_share(self) -> float:
-        """Of the channel that covers least."""
+        """The share of the channel that covers least."""
         return min(energy.covered_share for energy in self.energies.values())
 
     @property
@@ -76,205 +78,211 @@ class Stretch:
 
     @property
     def uncertainty_j(self) -> float | None:
-        """Expanded; ``None`` where nothing is known of it. The instrument's own is never in it."""
+        """Expanded; ``None`` without any term. The instrument's own accuracy is unknown here."""
         return expand(combine(self.budget.values())) if self.budget else None
 
 
-def left_out(name: str) -> Reason:
-    """The remark on a device that the log names without a single reading."""
+def no_readings(name: str) -> Reason:
+    """The remark on a device that the log names, but has no reading of."""
     message = (
-        f"{name}: the log has no reading of it, only cells without a value: it is left out of the"
-        " sum; where nvidia-smi does not tell its power, measure it with a wattmeter"
+        f"{name}: the log has no reading of this device, so the sum leaves it out. If nvidia-smi"
+        " cannot read its power, use a wattmeter"
     )
     return Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False)
 
 
 def whole_log(
-    channels: Sequence[Channel], min_coverage: float = MIN_COVERAGE, silent: Iterable[Reason] = ()
-) -> Stretch:
-    """All that the log covers, with the remarks on devices that it says nothing of."""
+    channels: Sequence[Channel], min_coverage: float = MIN_COVERAGE, remarks: Iterable[Reason] = ()
+) -> LogWindow:
+    """The whole log, with the remarks on devices without readings."""
     energies = {channel.name: channel.energy() for channel in channels}
     start_s = min(channel.start_s for channel in channels)
-    return Stretch(start_s, energies, (*silent, *_reasons(energies, min_coverage)))
+    return LogWindow(start_s, energies, (*remarks, *_faults(energies, min_coverage)))
 
 
-def window(
+def window_of_log(
     channels: Sequence[Channel], start_s: float, duration_s: float, min_coverage: float
-) -> Stretch:
+) -> LogWindow:
     """One window of the log."""
     energies = {
         channel.name: channel.energy_between(start_s, start_s + duration_s) for channel in channels
     }
-    twice = tuple(
-        Reason(code=ReasonCode.DATA_GAP, message=f"{name}: {_told(gap)}, in this window")
+    # A window over times that came twice would count both, so it has no joules.
+    clock_steps = tuple(
+        Reason(code=ReasonCode.DATA_GAP, message=f"{name}: {_describe(gap)}, in this window")
         for name, energy in energies.items()
         for gap in energy.gaps
         if gap.cause == "clock"
     )
-    return Stretch(start_s, energies, (*twice, *_reasons(energies, min_coverage)))
+    return LogWindow(start_s, energies, (*clock_steps, *_faults(energies, min_coverage)))
 
 
-def run_of_log(stretch: Stretch, name: str, meter: MeterInfo) -> Run:
-    """A results file with one benchmark, the log.
+def run_of_log(window: LogWindow, name: str, meter: MeterInfo) -> Run:
+    """Results with one benchmark, the log.
 
     Args:
-        stretch: What the log says.
-        name: What the benchmark is called.
+        window: The whole log.
+        name: The name of the benchmark.
         meter: The instrument.
     """
     measurement = Measurement(
         id=name,
         kind="window",
         workload={"log": name},
-        status="measured" if stretch.valid else "invalid",
-        reasons=list(stretch.reasons),
+        status="measured" if window.valid else "invalid",
+        reasons=list(window.reasons),
         meter=meter,
-        metrics=_metrics(stretch),
-        rounds=[_round(stretch)],
+        metrics=_metrics(window),
+        rounds=[_round(window)],
     )
-    outcome = Outcome.NEW if stretch.valid else Outcome.INVALID
-    result = Result.of(measurement, Verdict(outcome=outcome))
-    identity = {"device": ", ".join(stretch.energies), "meter": meter.name, "meter_source": "log"}
+    outcome = Outcome.NEW if window.valid else Outcome.INVALID
+    identity = {"device": ", ".join(window.energies), "meter": meter.name, "meter_source": "log"}
     return Run(
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         environment=Environment(identity=identity),
         run=RunInfo(
-            energy_j=stretch.energy_j if stretch.valid else None,
-            duration_s=stretch.duration_s,
+            energy_j=window.energy_j if window.valid else None,
+            duration_s=window.duration_s,
             meter=meter,
         ),
-        benchmarks=[result],
+        benchmarks=[Result.of(measurement, Verdict(outcome=outcome))],
     )
 
 
-def lay_over(
+def compare_with_log(
     run: Run,
     channels: Sequence[Channel],
     name: str,
     min_coverage: float = MIN_COVERAGE,
-    silent: Sequence[Reason] = (),
+    remarks: Sequence[Reason] = (),
 ) -> Run:
-    """The run with what the log says of each of its rounds, beside what the plugin measured.
+    """The run, with the log's joules of each round beside its own.
 
-    Each round gets the conditions ``<name>.energy_j`` and ``<name>.covered_share``, each benchmark
-    the metrics ``<name>_energy_j`` (in the unit of its ``energy_j``) and ``<name>_ratio`` (log to
-    ours), and the run a note with the ratio and the rank correlation over all benchmarks. Remarks
-    on devices that the log says nothing of (``silent``) go to each benchmark.
+    Each round gets the conditions ``<name>.energy_j`` and ``<name>.covered_share``. Each benchmark
+    gets the metrics ``<name>_energy_j`` (in the unit of its ``energy_j``) and ``<name>_ratio`` (log
+    to ``energy_j``), and the remarks on devices without readings. The run gets a note with the
+    median ratio and the rank correlation over all benchmarks.
 
     Raises:
-        UsageError: The log covers no part of any round: its clock, or its zone, is another.
+        UsageError: The log covers no part of any round, because its clock or its zone differs.
     """
     results = [
-        _laid_over(result, channels, name, min_coverage, silent) for result in run.benchmarks
+        _with_log(result, channels, name, min_coverage, remarks) for result in run.benchmarks
     ]
     share = f"{name}.covered_share"
-    if not any(one.conditions[share] > 0 for result in results for one in result.rounds):
+    if not any(round_.conditions[share] > 0 for result in results for round_ in result.rounds):
         raise UsageError(_no_overlap(run, channels))
-    kept = [note for note in run.run.notes if not note.startswith(f"{name}: ")]
-    notes = [*kept, *compare_instruments(results, name)]
+    other_notes = [note for note in run.run.notes if not note.startswith(f"{name}: ")]
+    notes = [*other_notes, *compare_instruments(results, name)]
     info = run.run.model_copy(update={"notes": notes})
     return run.model_copy(update={"benchmarks": results, "run": info})
 
 
 def compare_instruments(results: Iterable[Result], name: str) -> list[str]:
-    """In words, how a log's joules stand to ours over all benchmarks that have both."""
+    """A note on the log's joules against ``energy_j``, over all benchmarks that have both."""
     pairs = [
         (result.metrics["energy_j"].value, result.metrics[f"{name}_energy_j"].value)
         for result in results
         if {"energy_j", f"{name}_energy_j"} <= result.metrics.keys()
     ]
-    ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     if not pairs:
         return []
-    ratio = statistics.median(their / our for our, their in pairs)
-    told = f"{name}: {ratio:.3f} times our joules (median of {len(pairs)} benchmarks)"
+    ours, theirs = zip(*pairs, strict=True)
+    ratio = statistics.median(their_j / our_j for our_j, their_j in pairs)
+    note = f"{name}: {ratio:.3f} times pytest-energy's joules (median of {len(pairs)} benchmarks)"
+    # Ranks of equal values have no correlation.
     if len(pairs) < FEWEST_TO_RANK or len(set(ours)) == 1 or len(set(theirs)) == 1:
-        return [told]
-    return [f"{told}, Spearman's ρ = {rank_correlation(ours, theirs):.3f}"]
+        return [note]
+    return [f"{note}, Spearman's ρ = {rank_correlation(ours, theirs):.3f}"]
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Spearman's ρ: Pearson's correlation of the ranks, ties sharing their mean rank.
+    """Spearman's ρ: the correlation of the ranks, where ties share their mean rank."""
+    from scipy.stats import spearmanr
 
-    Raises:
-        statistics.StatisticsError: Fewer than two pairs, or all values of one are the same.
-    """
-    return statistics.correlation(_ranks(first), _ranks(second))
+    return float(spearmanr(first, second).statistic)
 
 
-def _ranks(values: Sequence[float]) -> list[float]:
-    ordered = sorted(values)
-    return [(bisect_left(ordered, v) + bisect_right(ordered, v) + 1) / 2 for v in values]
-
-
-def _laid_over(
+def _with_log(
     result: Result,
     channels: Sequence[Channel],
     name: str,
     min_coverage: float,
-    silent: Sequence[Reason],
+    remarks: Sequence[Reason],
 ) -> Result:
-    stretches = [window(channels, r.start, r.duration_s, min_coverage) for r in result.rounds]
-    rounds = [_with_log(*pair, name) for pair in zip(result.rounds, stretches, strict=True)]
-    other = {key: kept for key, kept in result.metrics.items() if key not in _names(name)}
-    told = [*silent, *(reason for stretch in stretches for reason in stretch.reasons)]
-    message = "; ".join(reason.message for reason in told)
-    reasons = [kept for kept in result.reasons if not kept.message.startswith(f"{name} log: ")]
-    if message:
-        message = f"{name} log: {message}"
-        reasons.append(Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False))
-    metrics = {**other, **_compared(result, stretches, name)}
-    return result.model_copy(update={"rounds": rounds, "metrics": metrics, "reasons": reasons})
+    """The result with the log's conditions, metrics and remarks.
 
-
-def _names(name: str) -> tuple[str, str]:
-    return f"{name}_energy_j", f"{name}_ratio"
-
-
-def _compared(result: Result, stretches: Sequence[Stretch], name: str) -> dict[str, Quantity]:
-    """The log's joules a pass and their ratio to ours; nothing where a round lacks either."""
-    ours = result.energy
-    known = [measured.energy_j for measured in result.rounds if measured.energy_j is not None]
-    if not ours or len(known) < len(stretches) or not all(one.valid for one in stretches):
-        return {}
-    per_round = zip(result.rounds, stretches, known, strict=True)
-    values = [
-        (stretch.energy_j / measured.passes, stretch.energy_j / our_j)
-        for measured, stretch, our_j in per_round
-        if our_j > 0
+    What an earlier import under the same name added is replaced, so that a second one changes
+    nothing.
+    """
+    windows = [
+        window_of_log(channels, round_.start, round_.duration_s, min_coverage)
+        for round_ in result.rounds
     ]
-    if len(values) < len(stretches):
+    compared = _compared(result, windows, name)
+    names = (f"{name}_energy_j", f"{name}_ratio")
+    others = {metric: value for metric, value in result.metrics.items() if metric not in names}
+    reasons = [
+        reason for reason in result.reasons if not reason.message.startswith(f"{name} log: ")
+    ]
+    faults = [*remarks, *(reason for window in windows for reason in window.reasons)]
+    if faults:
+        message = f"{name} log: {'; '.join(reason.message for reason in faults)}"
+        reasons.append(Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False))
+    return result.model_copy(
+        update={
+            "rounds": [
+                _with_conditions(round_, window, name)
+                for round_, window in zip(result.rounds, windows, strict=True)
+            ],
+            "metrics": {**others, **compared},
+            "reasons": reasons,
+        }
+    )
+
+
+def _compared(result: Result, windows: Sequence[LogWindow], name: str) -> dict[str, Quantity]:
+    """The log's joules a pass and their ratio to ours; empty if a round lacks either."""
+    if result.energy is None or not windows or not all(window.valid for window in windows):
         return {}
-    energies, ratios = zip(*values, strict=True)
-    energy_name, ratio_name = _names(name)
+    energies: list[float] = []
+    ratios: list[float] = []
+    for round_, window in zip(result.rounds, windows, strict=True):
+        if round_.energy_j is None or round_.energy_j <= 0:
+            return {}
+        energies.append(window.energy_j / round_.passes)
+        ratios.append(window.energy_j / round_.energy_j)
     return {
-        energy_name: mean_of(energies, ours.unit),
-        ratio_name: mean_of(ratios, ""),
+        f"{name}_energy_j": mean_of(energies, result.energy.unit),
+        f"{name}_ratio": mean_of(ratios, ""),
     }
 
 
-def _with_log(measured: Round, stretch: Stretch, name: str) -> Round:
-    seen = {f"{name}.covered_share": stretch.covered_share}
-    if stretch.valid:
-        seen[f"{name}.energy_j"] = stretch.energy_j
-    other = {
-        key: value for key, value in measured.conditions.items() if not key.startswith(f"{name}.")
+def _with_conditions(round_: Round, window: LogWindow, name: str) -> Round:
+    conditions = {
+        condition: value
+        for condition, value in round_.conditions.items()
+        if not condition.startswith(f"{name}.")
     }
-    return measured.model_copy(update={"conditions": {**other, **seen}})
+    conditions[f"{name}.covered_share"] = window.covered_share
+    if window.valid:
+        conditions[f"{name}.energy_j"] = window.energy_j
+    return round_.model_copy(update={"conditions": conditions})
 
 
-def _metrics(stretch: Stretch) -> dict[str, Quantity]:
-    share = Quantity(value=stretch.covered_share, unit="")
-    if not stretch.valid:
-        covered = Quantity(value=stretch.energy_j, unit="J")
+def _metrics(window: LogWindow) -> dict[str, Quantity]:
+    share = Quantity(value=window.covered_share, unit="")
+    if not window.valid:
+        covered = Quantity(value=window.energy_j, unit="J")
         return {"covered_energy_j": covered, "covered_share": share}
     energy = Quantity(
-        value=stretch.energy_j,
+        value=window.energy_j,
         unit="J/window",
-        uncertainty=stretch.uncertainty_j,
-        budget=stretch.budget,
+        uncertainty=window.uncertainty_j,
+        budget=window.budget,
     )
-    power_w = sum(one.energy_j / one.covered_s for one in stretch.energies.values())
+    # The sum of the channels' powers, because channels may cover different times.
+    power_w = sum(energy.energy_j / energy.covered_s for energy in window.energies.values())
     return {
         "energy_j": energy,
         "power_w": Quantity(value=power_w, unit="W"),
@@ -282,70 +290,72 @@ def _metrics(stretch: Stretch) -> dict[str, Quantity]:
     }
 
 
-def _round(stretch: Stretch) -> Round:
-    channels = {name: energy.energy_j for name, energy in stretch.energies.items()}
+def _round(window: LogWindow) -> Round:
+    channels = {name: energy.energy_j for name, energy in window.energies.items()}
     return Round(
-        start=stretch.start_s,
-        duration_s=stretch.duration_s,
+        start=window.start_s,
+        duration_s=window.duration_s,
         passes=1,
-        energy_j=stretch.energy_j if stretch.valid else None,
-        uncertainty_j=stretch.uncertainty_j if stretch.valid else None,
-        budget=stretch.budget,
-        channels=channels if stretch.valid else {},
+        energy_j=window.energy_j if window.valid else None,
+        uncertainty_j=window.uncertainty_j if window.valid else None,
+        budget=window.budget,
+        channels=channels if window.valid else {},
         conditions={
             f"{name}.covered_share": energy.covered_share
-            for name, energy in stretch.energies.items()
+            for name, energy in window.energies.items()
         },
-        reasons=list(stretch.reasons),
+        reasons=list(window.reasons),
     )
 
 
-def _reasons(energies: dict[str, Energy], min_coverage: float) -> tuple[Reason, ...]:
+def _faults(energies: Mapping[str, Energy], min_coverage: float) -> tuple[Reason, ...]:
     return tuple(
         reason
         for name, energy in energies.items()
-        for reason in _judged(name, energy, min_coverage)
+        for reason in _faults_of_channel(name, energy, min_coverage)
     )
 
 
-def _judged(name: str, energy: Energy, min_coverage: float) -> Iterable[Reason]:
+def _faults_of_channel(name: str, energy: Energy, min_coverage: float) -> Iterable[Reason]:
     if energy.energy_j < 0:
         message = f"{name}: the log's energy is negative ({energy.energy_j:.6g} J)"
         yield Reason(code=ReasonCode.NEGATIVE_ENERGY, message=message)
     if energy.covered_share == 1:
         return
-    told = "; ".join(_told(gap) for gap in energy.gaps[:3])
-    more = f" and {len(energy.gaps) - 3} more" if len(energy.gaps) > 3 else ""
+    gaps = "; ".join(_describe(gap) for gap in energy.gaps[:MOST_GAPS])
+    more = len(energy.gaps) - MOST_GAPS
     yield Reason(
         code=ReasonCode.DATA_GAP,
         message=f"{name}: the log covers {energy.covered_share:.1%} of the time"
-        f"{': ' if told else ''}{told}{more}",
+        f"{': ' if gaps else ''}{gaps}{f' and {more} more' if more > 0 else ''}",
         fatal=energy.covered_share < min_coverage,
     )
 
 
-def _told(gap: Gap) -> str:
-    at = _clock(gap.start_s)
+def _describe(gap: Gap) -> str:
+    time = _utc(gap.start_s)
     if gap.cause == "clock":
-        return f"the clock stepped back {gap.start_s - gap.end_s:.3f} s at {at}"
+        return f"the clock stepped back {gap.start_s - gap.end_s:.3f} s at {time}"
     if gap.cause == "reset":
-        return f"the counter fell within {gap.missing_s:g} s from {at}"
-    return f"no reading for {gap.missing_s:g} s from {at}"
+        return f"the counter fell within {gap.missing_s:g} s from {time}"
+    return f"no reading for {gap.missing_s:g} s from {time}"
 
 
 def _no_overlap(run: Run, channels: Sequence[Channel]) -> str:
-    rounds = [one for result in run.benchmarks for one in result.rounds]
+    rounds = [round_ for result in run.benchmarks for round_ in result.rounds]
     if not rounds:
-        return "the results hold no rounds to lay a log over"
+        return "the results have no rounds to compare a log with"
     pieces = [piece for channel in channels for piece in channel.pieces]
     log_s = [time_s for piece in pieces for time_s in (piece.start_s, piece.end_s)]
-    ours_s = [time_s for one in rounds for time_s in (one.start, one.start + one.duration_s)]
+    run_s = [
+        time_s for round_ in rounds for time_s in (round_.start, round_.start + round_.duration_s)
+    ]
     return (
-        f"the log ({_clock(min(log_s))} to {_clock(max(log_s))}) covers none of the rounds"
-        f" ({_clock(min(ours_s))} to {_clock(max(ours_s))}); name the zone of its clock with"
+        f"the log ({_utc(min(log_s))} to {_utc(max(log_s))}) covers none of the rounds"
+        f" ({_utc(min(run_s))} to {_utc(max(run_s))}); name the zone of its clock with"
         " --timezone, or shift it with --offset"
     )
 
 
-def _clock(time_s: float) -> str:
+def _utc(time_s: float) -> str:
     return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

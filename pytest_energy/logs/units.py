@@ -1,7 +1,7 @@
-"""Units of power, of energy and of time, as logs write them.
+"""Units of power, energy and time in logs.
 
-A number is in the unit that it names itself, else in that of its column's header, else in the one
-that the user told, else in the default of its quantity.
+A number has the unit in its cell. If there is none, it has the unit in its column's header, then
+the unit of ``--energy-unit``, then the default of its quantity.
 """
 
 from __future__ import annotations
@@ -17,23 +17,27 @@ WORDS: Final = {"watt": "W", "watts": "W", "joule": "J", "joules": "J"}
 
 @dataclass(frozen=True)
 class Quantity:
-    """Power or energy: what a column of a log holds."""
+    """Power or energy: the content of a column."""
 
     name: str
     option: str
-    """What reads a column of it."""
+    """The option that names a column of it."""
     default: str
-    """The unit of numbers for which nothing names one."""
+    """The unit of numbers if nothing names another."""
     factors: Mapping[str, float]
-    """Watts or joules in each unit that is known."""
+    """Watts or joules in each known unit."""
 
     def find(self, named: str) -> str | None:
-        """The unit meant; upper and lower case may be mixed up where that leaves one only."""
+        """The unit of this name; ``None`` if there is none.
+
+        Upper and lower case may differ if only one unit fits: ``kwh`` does, but ``mw`` may be
+        milliwatts or megawatts.
+        """
         name = WORDS.get(named.casefold(), named)
         if name in self.factors:
             return name
-        alike = [unit for unit in self.factors if unit.casefold() == name.casefold()]
-        return alike[0] if len(alike) == 1 else None
+        units = [unit for unit in self.factors if unit.casefold() == name.casefold()]
+        return units[0] if len(units) == 1 else None
 
 
 POWER: Final = Quantity(
@@ -56,54 +60,54 @@ ENERGY: Final = Quantity(
 )
 
 SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3.6e3}
-"""Seconds in the units of times that count from the beginning of a log."""
+"""Seconds in the units of times that count from the start of a log."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What turns the numbers of a column into watts or joules."""
+    """The conversion of a column's numbers to watts or joules."""
 
     quantity: Quantity = POWER
     header: str | None = None
-    """The unit that the column's header names."""
-    told: str | None = None
-    """The unit by ``--energy-unit``; the log may name no other."""
+    """The unit in the column's header."""
+    option: str | None = None
+    """The unit of ``--energy-unit``; the log may name no other."""
 
     def factor(self, named: str | None = None) -> float:
-        """Watts or joules in a unit; in that of numbers that name none, unless one is named.
+        """Watts or joules in the unit ``named`` in a cell, or in that of cells without a unit.
 
         Raises:
-            ValueError: The unit is not known, is of another quantity, or is not the one told.
+            ValueError: The unit is unknown, belongs to another quantity, or contradicts the option.
         """
         named = named or self.header
         if not named:
-            return self.quantity.factors[self.told or self.quantity.default]
+            return self.quantity.factors[self.option or self.quantity.default]
         unit = self.quantity.find(named)
         if unit is None:
             raise ValueError(self._refusal(named))
-        if self.told not in (None, unit):
+        if self.option not in (None, unit):
             raise ValueError(
-                f"the unit {named!r} contradicts --energy-unit {self.told}: leave out the option,"
-                " or correct the log"
+                f"the unit {named!r} contradicts --energy-unit {self.option}; omit the option, or"
+                " correct the log"
             )
         return self.quantity.factors[unit]
 
     def _refusal(self, named: str) -> str:
-        expected = f"of {self.quantity.name}, one of {', '.join(self.quantity.factors)} is expected"
+        units = f"expected a unit of {self.quantity.name}: {', '.join(self.quantity.factors)}"
         for other in (POWER, ENERGY):
             if other.find(named):
-                return (
-                    f"{named!r} is a unit of {other.name}, which {other.option} reads; {expected}"
-                )
-        return f"{named!r} is no unit that is known; {expected}: correct the log"
+                return f"{named!r} is a unit of {other.name}, for {other.option}; {units}"
+        return f"{named!r} is not a known unit; {units}"
 
 
 def unit_of_header(name: str) -> str | None:
-    """What a column's name has in brackets or parentheses at its end: ``power.draw [W]``: ``W``."""
-    found = IN_BRACKETS.search(name)
-    return (found.group(1) or found.group(2) or "").strip() or None if found else None
+    """The unit at the end of a column's name, in brackets: ``W`` of ``power.draw [W]``."""
+    brackets = IN_BRACKETS.search(name)
+    if brackets is None:
+        return None
+    return (brackets.group(1) or brackets.group(2) or "").strip() or None
 
 
 def without_unit(name: str) -> str:
-    """A column's name without its unit: ``power.draw [W]`` is ``power.draw``."""
+    """A column's name without its unit: ``power.draw`` for ``power.draw [W]``."""
     return IN_BRACKETS.sub("", name).strip()

@@ -1,6 +1,7 @@
-"""What this machine is: identity (must agree), context (may explain), and a name for its folder.
+"""The environment of a session: identity, context, and the name of the machine's folder.
 
-A meter tells of the devices that it measures; this module adds the machine around them.
+Two results are comparable only if their identities agree. Their contexts may explain a difference.
+A meter describes the devices that it measures; this module adds the machine around them.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from pathlib import Path
 from pytest_energy.model.measurement import Environment, Facts
 
 PACKAGES = ("pytest-energy", "torch", "torchvision", "nvidia-ml-py", "codecarbon", "numpy")
-"""Distributions whose versions may explain a drift."""
+"""Packages whose versions may explain a drift."""
 
 
 def describe(meter: Environment | None) -> Environment:
     """The environment of a session.
 
     Args:
-        meter: What the open meter says of its devices; ``None`` where nothing measures joules.
+        meter: The open meter's description of its devices; ``None`` without a meter.
     """
     identity = dict(meter.identity) if meter else {"device": cpu_model()}
     context = {**machine_context(), **(meter.context if meter else {})}
@@ -30,13 +31,13 @@ def describe(meter: Environment | None) -> Environment:
 
 
 def machine_context() -> Facts:
-    """Versions and hardware around the measured device; nothing that names the host."""
+    """Versions and hardware around the measured device, without the name of the host."""
     return {
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "cpu": cpu_model(),
         "cpu_count": os.cpu_count(),
-        **{name: found for name in PACKAGES if (found := _version(name))},
+        **{name: installed for name in PACKAGES if (installed := _version(name))},
     }
 
 
@@ -48,18 +49,19 @@ def _version(distribution: str) -> str | None:
 
 
 def cpu_model() -> str:
-    """The processor's name as Linux tells it, else the machine type."""
+    """The processor's name on Linux, else the type of machine."""
+    # platform.processor() names only the architecture on Linux.
     info = Path("/proc/cpuinfo")
     text = info.read_text("utf-8", "replace") if info.exists() else ""
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return found.group(1).strip() if found else platform.machine() or "unknown"
+    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return name.group(1).strip() if name else platform.machine() or "unknown"
 
 
 def slug(identity: Mapping[str, object]) -> str:
-    """A folder name for machines of one kind: ``nvidia-h200``, ``2x-nvidia-h200-mig-1g-18gb``.
+    """The folder name of a kind of machine: ``nvidia-h200``, ``2x-nvidia-h200-mig-1g-18gb``.
 
-    It groups baselines for people; whether two machines may be compared is decided by the whole
-    identity, which each baseline keeps.
+    It groups baselines for people. Whether two machines are comparable depends on the whole
+    identity, which each baseline contains.
     """
     count = identity.get("device_count")
     parts = [

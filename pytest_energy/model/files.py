@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and folders that are tried beforehand."""
+"""Atomic writing of files, and checks that a file or folder can be written."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pytest_energy.errors import UsageError
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path`` by way of a temporary file beside it and a rename.
+    """Write ``text`` (UTF-8) to a temporary file beside ``path``, then rename it to ``path``.
 
-    A reader never sees half a file, and a failure leaves the old file as it was. Missing
-    parent folders are made.
+    A reader never sees an incomplete file, and a failure leaves the old file unchanged. Missing
+    parent folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -22,7 +22,7 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        temporary.chmod(0o644)
+        temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -30,14 +30,14 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def check_file(path: Path, option: str) -> None:
-    """Try whether a file can be written that is to be; nothing is left behind.
+    """Check that a file can be written; nothing is left behind.
 
     Args:
-        path: The file's; missing folders are no fault.
-        option: The option that names it.
+        path: The file. Its folder need not exist yet.
+        option: The option that names the file, for the error.
 
     Raises:
-        UsageError: It cannot be written, or is a folder.
+        UsageError: The file cannot be written, or is a folder.
     """
     if path.is_dir():
         raise UsageError(f"{option}={path}: {os.strerror(errno.EISDIR)}; name a file")
@@ -45,20 +45,21 @@ def check_file(path: Path, option: str) -> None:
 
 
 def check_folder(path: Path, option: str) -> None:
-    """Try whether a folder can be written to; as :func:`check_file`."""
+    """Check that a folder can be written to, as :func:`check_file` does for a file."""
     _try_folder(path, f"{option}={path}", "a folder")
 
 
 def not_written(path: Path, error: OSError) -> str:
-    """What is told of a file that could not be written in the end."""
+    """The message for a file that could not be written although its check had passed."""
     return f"could not write {path}: {error.strerror or error}"
 
 
-def _try_folder(folder: Path, given: str, expected: str) -> None:
-    there = next(one for one in (folder, *folder.parents) if one.exists())
+def _try_folder(folder: Path, setting: str, kind: str) -> None:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     try:
-        with tempfile.NamedTemporaryFile(dir=there, prefix=".", suffix=".tmp"):
+        # Permissions alone do not show a full or read-only file system.
+        with tempfile.NamedTemporaryFile(dir=existing, prefix=".", suffix=".tmp"):
             pass
     except OSError as error:
-        why = error.strerror or error
-        raise UsageError(f"{given}: {why}; name {expected} that can be written") from None
+        cause = error.strerror or error
+        raise UsageError(f"{setting}: {cause}; name {kind} that can be written") from None

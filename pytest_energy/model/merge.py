@@ -1,7 +1,7 @@
-"""One results file out of several: of shards, or of several machines.
+"""Merging of the results of several shards or machines.
 
-The same benchmark may come from two machines, and then keeps the identity of its own; that it comes
-twice from one machine, or that files are of different commits, is a conflict.
+A benchmark measured on two machines is kept twice, each with the identity of its machine. The same
+benchmark twice from one machine is a conflict, and so are files of different commits.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pytest_energy.errors import EnergyError
 from pytest_energy.model.result import Result, Run
-from pytest_energy.model.workers_merge import combine, located
+from pytest_energy.model.workers_merge import merge_workers, place_in_tests, with_own_machine
+
+Key = tuple[str, str]
+"""The id of a benchmark, and the identity of its machine as JSON."""
 
 
 @dataclass
 class MergeConflictError(EnergyError):
-    """Files that do not belong together as they are, with every conflict."""
+    """The files conflict; carries every conflict."""
 
     conflicts: tuple[str, ...] = field(default=())
 
@@ -26,81 +30,84 @@ class MergeConflictError(EnergyError):
         return "; ".join(self.conflicts)
 
 
-def merge(runs: Sequence[Run], names: Sequence[str], *, keep: str | None = None) -> Run:
-    """Put runs together.
+def merge_runs(
+    runs: Sequence[Run], names: Sequence[str], *, keep: Literal["first", "last"] | None = None
+) -> Run:
+    """Merge runs into one.
 
     Args:
         runs: At least one.
-        names: What each is called, for conflicts.
-        keep: ``first`` or ``last``: which result of a benchmark wins where it comes twice from one
-            machine, and that differing commits are accepted; ``None`` refuses both.
+        names: The name of each run, for conflicts and notes.
+        keep: Which result to keep if a benchmark comes twice from one machine. ``first`` and
+            ``last`` also accept different commits; ``None`` refuses both.
 
     Raises:
-        MergeConflictError: They conflict, and ``keep`` does not say which wins.
+        MergeConflictError: The runs conflict and ``keep`` is ``None``.
     """
-    found = [*_commits(runs, names), *_twice(runs, names)]
-    if found and keep is None:
-        raise MergeConflictError(tuple(found))
+    conflicts = [*_different_commits(runs, names), *_repeated(runs, names)]
+    if conflicts and keep is None:
+        raise MergeConflictError(tuple(conflicts))
     ordered = runs if keep != "last" else list(reversed(runs))
-    bare = [run.model_copy(update={"benchmarks": []}) for run in runs]
-    merged = combine(bare, names)
-    results: dict[tuple[str, str], Result] = {}
-    for run, key, result in _keyed(ordered):
-        results.setdefault(key, located(result, run, merged.environment))
-    return merged.model_copy(
+    # Merging workers keeps each benchmark once. Without benchmarks it merges what surrounds them.
+    merged = merge_workers([run.model_copy(update={"benchmarks": []}) for run in runs], names)
+    results: dict[Key, Result] = {}
+    for run in ordered:
+        for key, result in _keyed(run):
+            results.setdefault(key, with_own_machine(result, run, merged.environment))
+    notes = dict.fromkeys(note for run in runs for note in run.run.notes)
+    info = merged.run.model_copy(
         update={
-            "benchmarks": sorted(results.values(), key=_place),
-            "run": merged.run.model_copy(
-                update={
-                    "energy_j": _spent_j(runs),
-                    "duration_s": sum(run.run.duration_s for run in runs),
-                    "complete": all(run.run.complete for run in runs),
-                    "notes": [*_notes(runs), f"merged from {', '.join(names)}", *found],
-                }
-            ),
+            "energy_j": _total_energy_j(runs),
+            "duration_s": sum(run.run.duration_s for run in runs),
+            "complete": all(run.run.complete for run in runs),
+            "notes": [*notes, f"merged from {', '.join(names)}", *conflicts],
         }
     )
+    benchmarks = sorted(results.values(), key=place_in_tests)
+    return merged.model_copy(update={"benchmarks": benchmarks, "run": info})
 
 
-def _spent_j(runs: Sequence[Run]) -> float | None:
-    """What all spent together: each shard has its own time, also where they share a card."""
-    known = [run.run.energy_j for run in runs if run.run.energy_j is not None]
-    return math.fsum(known) if len(known) == len(runs) else None
+def _total_energy_j(runs: Sequence[Run]) -> float | None:
+    """The sum; ``None`` if it is unknown of a run.
+
+    Shards run one after the other, also on one card. That makes the sum right here, unlike for the
+    workers of one session, which see the same joules at the same time.
+    """
+    energies_j = [run.run.energy_j for run in runs if run.run.energy_j is not None]
+    return math.fsum(energies_j) if len(energies_j) == len(runs) else None
 
 
-def _keyed(runs: Sequence[Run]) -> list[tuple[Run, tuple[str, str], Result]]:
+def _keyed(run: Run) -> list[tuple[Key, Result]]:
     return [
-        (run, (result.id, json.dumps(identity, sort_keys=True)), result)
-        for run in runs
+        (
+            (
+                result.id,
+                json.dumps(result.measured_in(run.environment).identity, sort_keys=True),
+            ),
+            result,
+        )
         for result in run.benchmarks
-        for identity in [result.measured_in(run.environment).identity]
     ]
 
 
-def _commits(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
+def _different_commits(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
     commits = {run.run.commit for run in runs if run.run.commit}
     if len(commits) < 2:
         return []
-    pairs = zip(names, runs, strict=True)
-    told = ", ".join(f"{name} at {(run.run.commit or 'no commit')[:10]}" for name, run in pairs)
-    return [f"different commits: {told}"]
+    by_file = (
+        f"{name} at {(run.run.commit or 'no commit')[:10]}"
+        for name, run in zip(names, runs, strict=True)
+    )
+    return [f"different commits: {', '.join(by_file)}"]
 
 
-def _twice(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
-    where: dict[tuple[str, str], list[str]] = {}
+def _repeated(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
+    files: dict[Key, list[str]] = {}
     for name, run in zip(names, runs, strict=True):
-        for _, key, _ in _keyed([run]):
-            where.setdefault(key, []).append(name)
+        for key, _ in _keyed(run):
+            files.setdefault(key, []).append(name)
     return [
-        f"{test_id} on one machine in {' and '.join(found)}"
-        for (test_id, _), found in where.items()
-        if len(found) > 1
+        f"{test_id} on one machine in {' and '.join(names_of_files)}"
+        for (test_id, _), names_of_files in files.items()
+        if len(names_of_files) > 1
     ]
-
-
-def _place(result: Result) -> tuple[str, int, str]:
-    return result.file or "", result.line or 0, result.id
-
-
-def _notes(runs: Sequence[Run]) -> list[str]:
-    return list(dict.fromkeys(note for run in runs for note in run.run.notes))

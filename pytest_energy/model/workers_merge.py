@@ -1,11 +1,12 @@
-"""One run out of those that the workers of a session leave in a folder.
+"""Merging of the results of one session's pytest-xdist workers.
 
-Each worker writes its own results file after each benchmark, whole or not at all, so that one that
-is killed loses nothing that it had finished.
+Each worker writes its own results file after each benchmark, completely or not at all. A worker
+that is killed therefore loses no finished benchmark.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,64 +15,67 @@ from pytest_energy.model.measurement import Environment, Facts, Scalar
 from pytest_energy.model.result import Result, Run, RunInfo
 
 BOARD = "board"
-"""The fact of the context that tells boards apart."""
+"""The fact of the context that identifies a board."""
 
 
 def worker_file(folder: Path, worker: str) -> Path:
-    """Where a worker keeps its results."""
+    """The results file of a worker."""
     return folder / f"{worker}.json"
 
 
 def read_spool(folder: Path) -> dict[str, Run]:
-    """The runs of all workers by their names, in the order of their numbers.
+    """The run of each worker by its name, in the order of the workers' numbers.
 
     Raises:
-        FileFormatError: A file in the folder is no results file.
+        FileFormatError: A file in the folder is not a results file.
     """
+    # The length comes first, because gw10 follows gw2.
     files = sorted(folder.glob("*.json"), key=lambda file: (len(file.stem), file.stem))
     return {file.stem: load_run(file) for file in files}
 
 
-def combine(runs: Sequence[Run], names: Sequence[str], killed: Sequence[str] = ()) -> Run:
-    """Put the runs of workers of one session together; each benchmark is counted once.
+def merge_workers(runs: Sequence[Run], names: Sequence[str], killed: Sequence[str] = ()) -> Run:
+    """Merge the runs of the workers of one session; each benchmark counts once.
 
     Args:
         runs: At least one.
-        names: What the workers are called, in the same order.
-        killed: Those that ended before they had finished.
+        names: The names of the workers, in the same order.
+        killed: The workers that ended before they had finished.
     """
-    energy_j = None if killed else _energy_j(runs)  # what a killed one spent nobody knows
+    # A killed worker never wrote how much energy it had used.
+    energy_j = None if killed else _total_energy_j(runs)
     environment = Environment(
         identity=runs[0].environment.identity,
         context=_common([run.environment.context for run in runs]),
     )
-    results, twice = _distinct(
-        [located(result, run, environment) for run in runs for result in run.benchmarks]
+    results, repeated = _distinct(
+        [with_own_machine(result, run, environment) for run in runs for result in run.benchmarks]
     )
     notes = [note for run in runs for note in run.run.notes]
     if len(runs) > 1:
         notes.append(f"measured by {len(runs)} workers: {', '.join(names)}")
     if killed:
         notes.append(f"killed before they had finished: {', '.join(killed)}")
-    if twice:
-        notes.append(f"measured by several workers, the first one kept: {', '.join(twice)}")
+    if repeated:
+        notes.append(f"measured by several workers, first result kept: {', '.join(repeated)}")
     return Run(
         created=min(run.created for run in runs),
         environment=environment,
         run=_info(runs, names, list(dict.fromkeys(notes)), energy_j),
-        benchmarks=sorted(results, key=_place),
+        benchmarks=sorted(results, key=place_in_tests),
     )
 
 
-def _place(result: Result) -> tuple[str, int, str]:
-    """Where a benchmark stands in its tests: which worker was faster decides nothing."""
+def place_in_tests(result: Result) -> tuple[str, int, str]:
+    """The place of a benchmark in the test files, a sort key that no worker's speed changes."""
     return result.file or "", result.line or 0, result.id
 
 
 def _info(
     runs: Sequence[Run], names: Sequence[str], notes: list[str], energy_j: float | None
 ) -> RunInfo:
-    idle = {
+    # Every worker calls its first device gpu0.
+    idle_power_w = {
         f"{name}.{channel}": power_w
         for name, run in zip(names, runs, strict=True)
         for channel, power_w in run.run.idle_power_w.items()
@@ -80,7 +84,7 @@ def _info(
         update={
             "energy_j": energy_j,
             "duration_s": max(run.run.duration_s for run in runs),
-            "idle_power_w": idle if len(runs) > 1 else runs[0].run.idle_power_w,
+            "idle_power_w": idle_power_w if len(runs) > 1 else runs[0].run.idle_power_w,
             "complete": all(run.run.complete for run in runs),
             "notes": notes,
             "accepted": list(dict.fromkeys(path for run in runs for path in run.run.accepted)),
@@ -88,23 +92,22 @@ def _info(
     )
 
 
-def _energy_j(runs: Sequence[Run]) -> float | None:
-    """What the session spent: of workers that shared a device, the one that saw most of it."""
-    by_devices: dict[str, list[float | None]] = {}
+def _total_energy_j(runs: Sequence[Run]) -> float | None:
+    """The energy of the session; ``None`` if a worker does not know its own.
+
+    Workers on one board all measured the board, so the largest of their values counts for it.
+    """
+    by_board: dict[str, list[float]] = {}
     for run in runs:
-        board = repr(run.environment.context.get(BOARD))
-        by_devices.setdefault(board, []).append(run.run.energy_j)
-    total = 0.0
-    for spent in by_devices.values():
-        known = [energy_j for energy_j in spent if energy_j is not None]
-        if len(known) < len(spent):
+        if run.run.energy_j is None:
             return None
-        total += max(known)
-    return total
+        board = repr(run.environment.context.get(BOARD))
+        by_board.setdefault(board, []).append(run.run.energy_j)
+    return sum(max(energies_j) for energies_j in by_board.values())
 
 
-def located(result: Result, run: Run, environment: Environment) -> Result:
-    """``result`` of ``run`` with its machine's facts where they are not those of all."""
+def with_own_machine(result: Result, run: Run, environment: Environment) -> Result:
+    """``result`` of ``run`` with the facts of its machine that differ from ``environment``."""
     own = result.measured_in(run.environment)
     return result.model_copy(
         update={
@@ -115,24 +118,24 @@ def located(result: Result, run: Run, environment: Environment) -> Result:
 
 
 def _distinct(results: Sequence[Result]) -> tuple[list[Result], list[str]]:
-    kept: dict[str, Result] = {}
-    twice = []
+    """The first result of each benchmark, and the ids of those with more than one."""
+    first: dict[str, Result] = {}
     for result in results:
-        if result.id in kept:
-            twice.append(result.id)
-        else:
-            kept[result.id] = result
-    return list(kept.values()), list(dict.fromkeys(twice))
+        first.setdefault(result.id, result)
+    counts = Counter(result.id for result in results)
+    return list(first.values()), [test_id for test_id, count in counts.items() if count > 1]
 
 
 def _common(contexts: Sequence[Facts]) -> Facts:
-    """Facts of all workers: one value where they agree, else every one that was found."""
+    """The facts of all workers: one value where they agree, else a list of all values."""
     names = dict.fromkeys(name for context in contexts for name in context)
     return {
-        name: _values([context[name] for context in contexts if name in context]) for name in names
+        name: _joined([context[name] for context in contexts if name in context]) for name in names
     }
 
 
-def _values(found: Sequence[Scalar | list[Scalar]]) -> Scalar | list[Scalar]:
-    flat = [item for value in found for item in (value if isinstance(value, list) else [value])]
-    return found[0] if all(value == found[0] for value in found) else list(dict.fromkeys(flat))
+def _joined(values: Sequence[Scalar | list[Scalar]]) -> Scalar | list[Scalar]:
+    if all(value == values[0] for value in values):
+        return values[0]
+    lists = [value if isinstance(value, list) else [value] for value in values]
+    return list(dict.fromkeys(item for items in lists for item in items))

@@ -26,7 +26,7 @@ from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.model.files import check_file, not_written
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.result import Run
-from pytest_energy.model.workers_merge import combine, read_spool, worker_file
+from pytest_energy.model.workers_merge import merge_workers, read_spool, worker_file
 from pytest_energy.plugin.gpu_locks import Claim, claim_gpu, lock_folder, visible_gpus
 from pytest_energy.plugin.progress import Sent, Together, on_terminal
 from pytest_energy.plugin.reporter import Reporter, ran_all
@@ -233,7 +233,7 @@ class Controller:
         runs = read_spool(self._folder) if self._folder.exists() else {}
         if not runs:
             return
-        run = combine(list(runs.values()), list(runs), self._killed)
+        run = merge_workers(list(runs.values()), list(runs), self._killed)
         if not ran_all(session, exitstatus):
             run = run.model_copy(update={"run": run.run.model_copy(update={"complete": False})})
         try:

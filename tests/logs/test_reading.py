@@ -162,7 +162,7 @@ def test_a_column_that_is_missing_is_named(write):
     """Without power there is nothing to read; the columns found are listed."""
     path = write("timestamp, utilization.gpu [%]", "2022/05/03 12:00:00, 5 %")
 
-    with pytest.raises(UsageError, match=r"no column 'power\.draw'.*timestamp, utilization"):
+    with pytest.raises(UsageError, match=r"no column 'power\.draw' among timestamp, utilization"):
         read(path)
 
 
@@ -235,8 +235,8 @@ def test_what_is_no_value_is_a_fault(cell):
         ("3 W", Scale(header="kW"), 3),  # each number is in the unit that stands behind it
         ("2", Scale(ENERGY), 7.2e6),
         ("2", Scale(ENERGY, header="J"), 2),
-        ("2", Scale(ENERGY, told="Wh"), 7200),
-        ("2 kwh", Scale(ENERGY, told="kWh"), 7.2e6),
+        ("2", Scale(ENERGY, option="Wh"), 7200),
+        ("2 kwh", Scale(ENERGY, option="kWh"), 7.2e6),
     ],
 )
 def test_values_are_in_the_unit_that_is_named(cell, scale, value):
@@ -247,11 +247,19 @@ def test_values_are_in_the_unit_that_is_named(cell, scale, value):
 @pytest.mark.parametrize(
     ("cell", "scale", "fault"),
     [
-        ("12 %", Scale(), "'%' is no unit that is known; of power, one of mW, W, kW, MW"),
-        ("12 mw", Scale(), "'mw' is no unit that is known"),  # mW or MW
-        ("1 kWh", Scale(), "'kWh' is a unit of energy, which --energy-column reads; of power"),
-        ("1 W", Scale(ENERGY), "'W' is a unit of power, which --power-column reads; of energy"),
-        ("1 J", Scale(ENERGY, told="kWh"), "'J' contradicts --energy-unit kWh: leave out"),
+        ("12 %", Scale(), "'%' is not a known unit; expected a unit of power: mW, W, kW, MW"),
+        ("12 mw", Scale(), "'mw' is not a known unit"),  # mW or MW
+        (
+            "1 kWh",
+            Scale(),
+            "'kWh' is a unit of energy, for --energy-column; expected a unit of power",
+        ),
+        (
+            "1 W",
+            Scale(ENERGY),
+            "'W' is a unit of power, for --power-column; expected a unit of energy",
+        ),
+        ("1 J", Scale(ENERGY, option="kWh"), "'J' contradicts --energy-unit kWh; omit"),
     ],
 )
 def test_a_unit_that_does_not_fit_is_a_fault(cell, scale, fault):
@@ -316,9 +324,17 @@ def test_names_given_for_columns_take_units_from_the_header(write):
 @pytest.mark.parametrize(
     ("names", "headers", "fault"),
     [
-        (None, ["power [W]", "power [kW]"], r"line 3: 'power \[kW\]' contradicts 'power \[W\]'"),
-        (None, ["power", "power [kW]"], "'power', told before"),
-        (["time", "power [W]"], ["power [kW]", "power [kW]"], r"'power \[W\]', told before"),
+        (
+            None,
+            ["power [W]", "power [kW]"],
+            r"line 3: 'power \[kW\]' contradicts the earlier 'power \[W\]'",
+        ),
+        (None, ["power", "power [kW]"], "contradicts the earlier 'power'"),
+        (
+            ["time", "power [W]"],
+            ["power [kW]", "power [kW]"],
+            r"contradicts the earlier 'power \[W\]'",
+        ),
     ],
 )
 def test_headers_with_other_units_are_refused(write, names, headers, fault):
@@ -368,7 +384,7 @@ def test_times_are_in_the_unit_of_their_header(write, header, rows):
 def test_a_time_in_hours_that_no_clock_shows_is_a_fault():
     """A date in seconds under a header that says hours is refused."""
     with pytest.raises(ValueError, match="is not a time in units of 3600 s"):
-        parse_time(f"{NOON}", UTC, tick_s=3600.0)
+        parse_time(f"{NOON}", UTC, unit_s=3600.0)
 
 
 @pytest.mark.parametrize("cell", ["", "noon", "-5", "2022-13-01", "9" * 400])

@@ -221,10 +221,10 @@ def test_units_of_the_log_are_converted(
     ("header", "cell", "options", "place", "fault"),
     [
         ("power", "1 kWh", [], "line 2", "'kWh' is a unit of energy"),
-        ("power", "1 hp", [], "line 2", "'hp' is no unit that is known"),
-        ("power [kWh]", "1", [], "column 'power [kWh]'", "which --energy-column reads"),
-        ("power (VA)", "1", [], "column 'power (VA)'", "one of mW, W, kW, MW is expected"),
-        ("E [kW]", "1", ["--energy-column=E"], "column 'E [kW]'", "which --power-column reads"),
+        ("power", "1 hp", [], "line 2", "'hp' is not a known unit"),
+        ("power [kWh]", "1", [], "column 'power [kWh]'", "for --energy-column"),
+        ("power (VA)", "1", [], "column 'power (VA)'", "expected a unit of power: mW, W, kW, MW"),
+        ("E [kW]", "1", ["--energy-column=E"], "column 'E [kW]'", "for --power-column"),
         (
             "E [J]",
             "1",
@@ -239,7 +239,7 @@ def test_units_of_the_log_are_converted(
             "line 2",
             "contradicts --energy-unit kWh",
         ),
-        ("power", "1", ["--energy-unit=J"], "", "name its column by --energy-column"),
+        ("power", "1", ["--energy-unit=J"], "", "needs --energy-column"),
     ],
 )
 def test_units_that_do_not_fit_are_refused(tmp_path, imported, header, cell, options, place, fault):
@@ -342,7 +342,8 @@ def test_a_wattmeter_over_results(tmp_path, imported, results):
     assert first.rounds[0].energy_j == 2000
     assert run.run.notes == [
         "kept",
-        "wattmeter: 1.440 times our joules (median of 3 benchmarks), Spearman's ρ = 1.000",
+        "wattmeter: 1.440 times pytest-energy's joules (median of 3 benchmarks),"
+        " Spearman's ρ = 1.000",
     ]
     assert run.run.notes[1] in output.out
 
@@ -368,7 +369,9 @@ def test_two_benchmarks_are_not_ranked(tmp_path, imported, results):
 
     _, run, _ = imported(log, "--format=wattmeter", f"--over={over}")
 
-    assert run.run.notes[1] == "wattmeter: 1.440 times our joules (median of 2 benchmarks)"
+    assert (
+        run.run.notes[1] == "wattmeter: 1.440 times pytest-energy's joules (median of 2 benchmarks)"
+    )
 
 
 def test_the_same_log_twice_changes_nothing(tmp_path, imported, results):
@@ -440,7 +443,7 @@ def test_a_log_of_relative_times_needs_its_start(tmp_path, imported, results):
     status, run, _ = imported(log, *options, "--start=2022-05-03T12:00:00Z")
 
     assert refused[0] == 2
-    assert "tell when with --start" in refused[2].err
+    assert "name it with --start" in refused[2].err
     assert status == 0
     assert run.benchmarks[0].metrics["wattmeter_ratio"].value == pytest.approx(1.44)
 
@@ -455,7 +458,10 @@ def test_a_log_of_relative_times_needs_its_start(tmp_path, imported, results):
         (["--offset=1e20"], "--offset 1e+20"),
         (["--max-gap=-1"], "--max-gap -1.0"),
         (["--energy-column=E"], "needs --format wattmeter"),
-        (["--format=wattmeter", "--energy-column=E", "--hold"], "nor --hold"),
+        (
+            ["--format=wattmeter", "--energy-column=E", "--hold"],
+            "cannot be used with --power-column or --hold",
+        ),
         (["--format=wattmeter"], "no column 'time'"),
         (
             ["--format=wattmeter", "--time-column=timestamp"],

@@ -12,7 +12,7 @@ from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.gate.verdict import judge
 from pytest_energy.model.json_files import load_run, save_run
 from pytest_energy.model.measurement import Environment
-from pytest_energy.model.merge import MergeConflictError, merge
+from pytest_energy.model.merge import MergeConflictError, merge_runs
 from tests.gate_data import A100, H200, measurement, result, run_of
 
 
@@ -20,7 +20,7 @@ def test_shards_become_one_run() -> None:
     """Benchmarks of both are kept; joules and seconds add up."""
     first, second = run_of(result(1, "t.py::a")), run_of(result(2, "t.py::b"))
     second = second.model_copy(update={"run": second.run.model_copy(update={"energy_j": 200.0})})
-    merged = merge([first, second], ["1", "2"])
+    merged = merge_runs([first, second], ["1", "2"])
     assert [one.id for one in merged.benchmarks] == ["t.py::a", "t.py::b"]
     assert merged.run.energy_j == 300.0
     assert merged.run.duration_s == 20.0
@@ -29,7 +29,7 @@ def test_shards_become_one_run() -> None:
 
 def test_one_benchmark_of_two_machines_is_kept_twice() -> None:
     """Each keeps the identity of its machine."""
-    merged = merge([run_of(result()), run_of(result(), environment=A100)], ["h200", "a100"])
+    merged = merge_runs([run_of(result()), run_of(result(), environment=A100)], ["h200", "a100"])
     assert [one.identity for one in merged.benchmarks] == [None, A100.identity]
     assert merged.environment.identity == H200.identity
 
@@ -42,7 +42,7 @@ def test_baselines_of_merged_results_are_of_the_card_that_measured_each(tmp_path
     }
     shards = [run_of(result(1, test_id), environment=card) for test_id, card in cards.items()]
     store = BaselineStore(tmp_path)
-    merged = merge(shards, ["1", "2"])
+    merged = merge_runs(shards, ["1", "2"])
     accept(merged, merged.benchmarks, store)
     (slug,) = store.slugs()
     for test_id, card in cards.items():
@@ -66,7 +66,7 @@ def test_merged_results_may_be_merged_again() -> None:
         for board in ("a", "b", "c")
         for context in [{"board": [board]}]
     ]
-    twice = merge([merge(runs[:2], ["a", "b"]), runs[2]], ["ab", "c"])
+    twice = merge_runs([merge_runs(runs[:2], ["a", "b"]), runs[2]], ["ab", "c"])
     assert twice.environment.context == {"board": ["a", "b", "c"]}
     found = [one.measured_in(twice.environment).context for one in twice.benchmarks]
     assert found == [{"board": [board]} for board in ("a", "b", "c")]
@@ -76,9 +76,9 @@ def test_the_same_benchmark_twice_is_a_conflict() -> None:
     """It is named with both files, and is settled by saying which one wins."""
     runs = [run_of(result(1.0)), run_of(result(2.0))]
     with pytest.raises(MergeConflictError, match=r"t\.py::test_a on one machine in a and b"):
-        merge(runs, ["a", "b"])
+        merge_runs(runs, ["a", "b"])
     for keep, energy_j in (("first", 1.0), ("last", 2.0)):
-        merged = merge(runs, ["a", "b"], keep=keep)
+        merged = merge_runs(runs, ["a", "b"], keep=keep)
         assert [one.metrics["energy_j"].value for one in merged.benchmarks] == [energy_j]
 
 
@@ -86,7 +86,7 @@ def test_different_commits_are_a_conflict() -> None:
     """Results of different code are not one run."""
     runs = [run_of(result(1, "t.py::a"), commit="aaa"), run_of(result(1, "t.py::b"), commit="bbb")]
     with pytest.raises(MergeConflictError, match="a at aaa, b at bbb"):
-        merge(runs, ["a", "b"])
+        merge_runs(runs, ["a", "b"])
 
 
 def test_the_command_merges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.measurement import Environment
 from pytest_energy.model.result import Result, Run, RunInfo, Verdict
-from pytest_energy.model.workers_merge import combine, read_spool, worker_file
+from pytest_energy.model.workers_merge import merge_workers, read_spool, worker_file
 
 
 def result(id, **fields):
@@ -35,15 +35,15 @@ def ids(combined):
 
 def test_every_benchmark_is_there_once():
     """The benchmarks of all workers are in the run, each once."""
-    combined = combine([run("a", "b"), run("c", board="b1")], ["gw0", "gw1"])
+    combined = merge_workers([run("a", "b"), run("c", board="b1")], ["gw0", "gw1"])
     assert ids(combined) == ["a", "b", "c"]
 
 
 def test_benchmark_of_two_workers_is_kept_once_and_told():
     """Where workers measured the same benchmark, the first result stays, and a note tells it."""
-    combined = combine([run("a"), run("a", board="b1")], ["gw0", "gw1"])
+    combined = merge_workers([run("a"), run("a", board="b1")], ["gw0", "gw1"])
     assert ids(combined) == ["a"]
-    assert any("first one kept: a" in note for note in combined.run.notes)
+    assert any("first result kept: a" in note for note in combined.run.notes)
 
 
 def test_benchmarks_stand_in_the_order_of_their_files():
@@ -51,45 +51,45 @@ def test_benchmarks_stand_in_the_order_of_their_files():
     late, early = run("late"), run("early", board="b1")
     late = late.model_copy(update={"benchmarks": [result("late", file="b.py", line=3)]})
     early = early.model_copy(update={"benchmarks": [result("early", file="a.py", line=9)]})
-    assert ids(combine([late, early], ["gw0", "gw1"])) == ["early", "late"]
+    assert ids(merge_workers([late, early], ["gw0", "gw1"])) == ["early", "late"]
 
 
 def test_energy_of_devices_is_summed():
     """The session spent what its devices spent together."""
-    combined = combine([run(energy_j=100.0), run(board="b1", energy_j=50.0)], ["gw0", "gw1"])
+    combined = merge_workers([run(energy_j=100.0), run(board="b1", energy_j=50.0)], ["gw0", "gw1"])
     assert combined.run.energy_j == 150.0
 
 
 def test_energy_of_a_shared_device_is_counted_once():
     """Two workers that shared a board saw the same joules."""
-    combined = combine([run(energy_j=100.0), run(energy_j=90.0)], ["gw0", "gw1"])
+    combined = merge_workers([run(energy_j=100.0), run(energy_j=90.0)], ["gw0", "gw1"])
     assert combined.run.energy_j == 100.0
 
 
 def test_energy_that_one_worker_does_not_know_is_unknown():
     """A killed worker has not told what it spent: the sum is missing, not short."""
-    combined = combine([run(), run(board="b1", energy_j=None)], ["gw0", "gw1"], ["gw1"])
+    combined = merge_workers([run(), run(board="b1", energy_j=None)], ["gw0", "gw1"], ["gw1"])
     assert combined.run.energy_j is None
     assert any("killed before they had finished: gw1" in note for note in combined.run.notes)
 
 
 def test_result_of_another_card_keeps_its_identity():
     """On unlike cards each result says which one it was measured on."""
-    combined = combine([run("a"), run("b", board="b1", device="NVIDIA A100")], ["gw0", "gw1"])
+    combined = merge_workers([run("a"), run("b", board="b1", device="NVIDIA A100")], ["gw0", "gw1"])
     assert combined.environment.identity == {"device": "NVIDIA H200"}
     assert [one.identity for one in combined.benchmarks] == [None, {"device": "NVIDIA A100"}]
 
 
 def test_result_keeps_the_board_of_its_worker():
     """Where workers had a card each, a result says which one measured it."""
-    combined = combine([run("a"), run("b", board="b1")], ["gw0", "gw1"])
+    combined = merge_workers([run("a"), run("b", board="b1")], ["gw0", "gw1"])
     found = [one.measured_in(combined.environment).context["board"] for one in combined.benchmarks]
     assert found == [["b0"], ["b1"]]
 
 
 def test_context_tells_all_boards():
     """What differs between workers is listed, what is common is told once."""
-    combined = combine([run(), run(board="b1")], ["gw0", "gw1"])
+    combined = merge_workers([run(), run(board="b1")], ["gw0", "gw1"])
     assert combined.environment.context == {"board": ["b0", "b1"], "torch": "2.10"}
     assert combined.run.idle_power_w == {"gw0.gpu0": 70.0, "gw1.gpu0": 70.0}
 
