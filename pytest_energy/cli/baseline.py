@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="all",
         help="outcomes to accept; improved includes new [%(default)s]",
     )
-    prune = _action(actions, "prune", "name baselines of tests that no longer exist")
+    prune = _action(actions, "prune", "list baselines of tests that no longer exist")
     prune.add_argument("--delete", action="store_true", help="delete them, too")
     prune.add_argument(
         "tests",

@@ -25,7 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep",
         choices=("first", "last"),
-        help="the result to keep if a benchmark comes twice from one machine",
+        help="the result to keep if a benchmark comes twice from one machine; also accepts files of"
+        " different commits",
     )
 
 
