@@ -99,6 +99,7 @@ def _has_baselines(store: BaselineStore) -> bool:
 
     if any(store.paths()):
         return True
+    # A new project has no folder yet. A folder that was named and does not exist is a typing error.
     if store.folder != FOLDER and not store.folder.is_dir():
         raise UsageError(f"no folder {store.folder}")
     print(
@@ -294,6 +295,7 @@ def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
     if not _has_baselines(store):
         return 0
+    # Without the exact metrics, which have no energy that could change.
     measured = ((slug, baseline) for slug in store.slugs() for baseline in store.load_all(slug))
     for slug, baseline in _selected(measured, arguments):
         history = versions(store.path(baseline.id, slug))

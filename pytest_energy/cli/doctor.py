@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 def diagnose(name: str) -> Diagnosis:
     """Open a meter, measure an idle second, and close it."""
     try:
+        # A session waits for other processes to end; a person wants to know their names now.
         meter = open_meter(name, MeterRequest(wait_idle_s=0.0))
     except MeterUnavailableError as error:
         return Diagnosis(name, False, reason=str(error), code=error.reason.code.value)
@@ -92,6 +93,8 @@ def _examine(name: str, meter: Meter) -> Diagnosis:
     time.sleep(max(IDLE_S, meter.shortest_window_s))
     reading = meter.end(edge)
     budget = _idle_budget(reading)
+    # The uncertainty of an estimate comes from its model, and no longer window reduces it.
+    window_for_aim_s = None if meter.info.estimated else _window_for_aim(meter, reading)
     missing = meter.info.details.get("missing")
     return Diagnosis(
         meter=name,
@@ -104,7 +107,7 @@ def _examine(name: str, meter: Meter) -> Diagnosis:
         noise_j=expand(combine(budget.values())) if reading.valid else None,
         dominant=max(budget, key=budget.__getitem__, default=None),
         shortest_window_s=meter.shortest_window_s,
-        window_for_aim_s=None if meter.info.estimated else _window_for_aim(meter, reading),
+        window_for_aim_s=window_for_aim_s,
         identity=meter.environment.identity,
         context=meter.environment.context,
         traces={trace.channel: trace.source for trace in reading.traces},

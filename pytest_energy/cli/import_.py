@@ -192,6 +192,7 @@ def _check(arguments: argparse.Namespace) -> None:
     Raises:
         UsageError: One is out of range, or does not go with another.
     """
+    # Each condition is negated so that NaN, which compares as false, is refused, too.
     if not 0 < arguments.min_coverage <= 1:
         raise UsageError(
             f"--min-coverage {arguments.min_coverage}: a number above 0, at most 1, is expected"

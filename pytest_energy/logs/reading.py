@@ -89,7 +89,7 @@ def read_table(path: Path, names: Sequence[str] | None = None) -> list[Row]:
         OSError: It cannot be read.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = path.read_text("utf-8-sig")  # spreadsheets write a byte order mark
         lines = [line for line in _split(text) if line[1]]
     except UnicodeDecodeError as error:
         raise FileFormatError(path, "a CSV file", (f"not UTF-8 text: {error.reason}",)) from None
@@ -208,6 +208,7 @@ def parse_value(cell: str, scale: Scale) -> float | None:
     text = cell.strip()
     if NO_VALUE.fullmatch(text):
         return None
+    # A comma is a decimal one: `1,234.5` becomes `1.234.5`, which is refused and not guessed.
     number = NUMBER.fullmatch(text.replace(",", "."))
     value = float(number.group(1)) * scale.factor(number.group(2)) if number else math.nan
     if not math.isfinite(value):

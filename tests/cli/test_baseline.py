@@ -25,15 +25,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_list_names_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Benchmark, machine, joules and the number of accepted runs."""
+    """Each line has the benchmark, the machine, the joules and the number of accepted runs."""
     store_with(here, 1.0, 1.001)
     assert main(["baseline", "list"]) == 0
     line = capsys.readouterr().out.splitlines()[1]
     assert line.split() == [TEST, "nvidia-h200", "1.001", "±", "0.004", "J/pass", "2"]
 
 
-def test_show_tells_the_accepted_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each with its commit; an unknown test is an error that says where was looked."""
+def test_show_lists_the_accepted_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each run has its commit; an unknown test is an error that names the folder."""
     store_with(here, 1.0, 1.001)
     assert main(["baseline", "show", "test_a"]) == 0
     assert "run 2 at c1: 1.001 J, 3 rounds" in capsys.readouterr().out
@@ -41,7 +41,7 @@ def test_show_tells_the_accepted_runs(here: Path, capsys: pytest.CaptureFixture[
     assert "no baseline in baselines matches 'test_b'" in capsys.readouterr().err
 
 
-def test_diff_says_what_would_change(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_diff_shows_what_would_change(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A rise is shown with its interval; nothing is written."""
     store_with(here, 1.0)
     save_run(run_of(result(1.2)), here / "results.json")
@@ -57,7 +57,7 @@ def test_diff_says_what_would_change(here: Path, capsys: pytest.CaptureFixture[s
 def test_diff_judges_with_the_tolerances_of_the_run(
     here: Path, capsys: pytest.CaptureFixture[str], tolerance: float, outcome: Outcome
 ) -> None:
-    """What the option, the table or the marker said is what the rise is held against."""
+    """The tolerance of the option, the table or the marker decides the outcome."""
     store_with(here, 1.0)
     gate = [MetricVerdict(metric="energy_j", outcome=outcome, tolerance=tolerance)]
     judged = result(1.2).model_copy(update={"verdict": Verdict(outcome=outcome, metrics=gate)})
@@ -67,7 +67,7 @@ def test_diff_judges_with_the_tolerances_of_the_run(
 
 
 def test_accept_takes_results_of_another_machine(here: Path) -> None:
-    """Each benchmark goes into its machine's folder; -k and --only choose."""
+    """Each benchmark goes into its machine's folder; -k and --only select."""
     store_with(here, 1.0)
     measured = [
         result(1.1, TEST, Outcome.REGRESSED),
@@ -77,9 +77,9 @@ def test_accept_takes_results_of_another_machine(here: Path) -> None:
     assert main(["baseline", "accept", "results.json", "--only", "improved"]) == 0
     store = BaselineStore(here / "baselines")
     assert store.slugs_with("t.py::test_b") == ("nvidia-a100",)
-    kept = store.load(TEST, "nvidia-h200")
-    assert kept is not None
-    assert len(kept.accepted) == 1
+    baseline = store.load(TEST, "nvidia-h200")
+    assert baseline is not None
+    assert len(baseline.accepted) == 1
     assert main(["baseline", "accept", "results.json", "-k", "test_a"]) == 0
     accepted = store.load(TEST, "nvidia-h200")
     assert accepted is not None
@@ -142,25 +142,25 @@ def test_show_and_log_select_as_pytest_does(here: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("action", ["list", "prune", "log"])
-def test_without_baselines_it_says_how_to_make_some(
+def test_without_baselines_it_says_how_to_record_some(
     here: Path, capsys: pytest.CaptureFixture[str], action: str
 ) -> None:
-    """A project that is new has none, which is fine; a folder misspelt is an error."""
+    """A new project has none, which is fine; a misspelt folder is an error."""
     assert main(["baseline", action]) == 0
     assert "no baselines in baselines yet" in capsys.readouterr().out
     assert main(["baseline", action, "--baselines", "nosuch"]) == 2
     assert "no folder nosuch" in capsys.readouterr().err
 
 
-def test_accept_refuses_what_is_invalid(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is named with its reason, the others are accepted, and the exit status is 1."""
+def test_accept_refuses_invalid_results(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is named with its reason, the others are accepted, and the exit status is 1."""
     save_run(run_of(invalid(), result(1.0, "t.py::test_b")), here / "results.json")
     assert main(["baseline", "accept", "results.json"]) == 1
     assert "refused t.py::test_a: process 7 used the GPU" in capsys.readouterr().err
     assert BaselineStore(here / "baselines").slugs_with("t.py::test_b") == ("nvidia-h200",)
 
 
-def test_prune_deletes_orphans_only_when_told_to(
+def test_prune_deletes_orphans_only_with_delete(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A baseline whose test is gone is named, then deleted; a window's baseline stays."""
@@ -179,7 +179,7 @@ def test_prune_deletes_orphans_only_when_told_to(
     assert out.count(f"orphaned baselines/{orphan.relative_to(store.folder)} ({TEST})") == 1
 
 
-def test_prune_deletes_nothing_where_collection_fails(
+def test_prune_deletes_nothing_if_the_collection_fails(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A syntax error in a test must not orphan its baseline."""
@@ -195,18 +195,18 @@ SLOW = "import pytest\n@pytest.mark.slow\ndef test_a(): ...\n"
 OTHERS_ONLY = "[pytest]\nmarkers = slow\naddopts = -m 'not slow'\n"
 
 
-def _kept(folder: Path, *test_ids: str) -> BaselineStore:
+def _store_with_tests(folder: Path, *test_ids: str) -> BaselineStore:
     for test_id in test_ids:
         store_with(folder, 1.0, test_id=test_id)
     return BaselineStore(folder / "baselines")
 
 
 def _ids(store: BaselineStore) -> set[str]:
-    return {kept.id for slug in store.slugs() for kept in store.load_all(slug)}
+    return {baseline.id for slug in store.slugs() for baseline in store.load_all(slug)}
 
 
 @pytest.mark.parametrize(
-    ("source", "ini", "options", "told"),
+    ("source", "ini", "options", "message"),
     [
         pytest.param(SLOW, OTHERS_ONLY, (), "", id="deselected-by-addopts"),
         pytest.param(SLOW, "", ("--", "-k", "nothing"), "", id="deselected-by-hand"),
@@ -226,28 +226,28 @@ def _ids(store: BaselineStore) -> set[str]:
         ),
     ],
 )
-def test_prune_keeps_what_was_not_to_run_here(
+def test_prune_keeps_baselines_of_tests_that_do_not_run_here(
     here: Path,
     capsys: pytest.CaptureFixture[str],
     source: str,
     ini: str,
     options: tuple[str, ...],
-    told: str,
+    message: str,
 ) -> None:
-    """A test that is deselected, or whose file skips itself or is left out, still exists."""
+    """A test still exists if it is deselected, or if its file skips itself or is ignored."""
     (here / "test_t.py").write_text(source, "utf-8")
     (here / "test_u.py").write_text("def test_b(): ...\n", "utf-8")
     (here / "pytest.ini").write_text(ini or "[pytest]\n", "utf-8")
-    store = _kept(here, "test_t.py::test_a", "test_u.py::test_gone")
+    store = _store_with_tests(here, "test_t.py::test_a", "test_u.py::test_gone")
     assert main(["baseline", "prune", "--delete", *options]) == 0
     assert _ids(store) == {"test_t.py::test_a"}
-    assert told in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
-def test_prune_keeps_all_where_every_file_skips_itself(here: Path) -> None:
+def test_prune_keeps_all_if_every_file_skips_itself(here: Path) -> None:
     """A machine without the libraries of the tests orphans nothing."""
     (here / "test_t.py").write_text(SKIPS_ITSELF, "utf-8")
-    store = _kept(here, "test_t.py::test_a")
+    store = _store_with_tests(here, "test_t.py::test_a")
     assert main(["baseline", "prune", "--delete"]) == 0
     assert _ids(store) == {"test_t.py::test_a"}
 
@@ -261,24 +261,24 @@ def test_prune_keeps_all_where_every_file_skips_itself(here: Path) -> None:
         (".", {"test_t.py::test_gone", "d/test_t.py::test_gone", "gone.py::test_gone"}),
     ],
 )
-def test_prune_judges_only_what_was_asked(here: Path, asked: str, pruned: set[str]) -> None:
-    """Baselines outside of the files, folders or tests that were named are left alone."""
+def test_prune_checks_only_the_paths_it_gets(here: Path, asked: str, pruned: set[str]) -> None:
+    """Baselines outside the named files, folders or tests are kept."""
     (here / "d").mkdir()
     for file in ("test_t.py", "d/test_t.py"):
         (here / file).write_text("def test_a(): ...\n", "utf-8")
     gone = {f"{file}::test_gone" for file in ("test_t.py", "d/test_t.py", "gone.py")}
-    store = _kept(here, "test_t.py::test_a", *gone)
+    store = _store_with_tests(here, "test_t.py::test_a", *gone)
     assert main(["baseline", "prune", "--delete", "--", "--import-mode=importlib", asked]) == 0
     assert _ids(store) == {"test_t.py::test_a", *gone} - pruned
 
 
-def test_prune_says_what_pytest_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command, to be repeated, and pytest's own error."""
+def test_prune_repeats_the_error_of_pytest(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message has the command, for a second try, and pytest's own error."""
     store_with(here, 1.0)
     assert main(["baseline", "prune", "nonexist.py"]) == 2
-    told = capsys.readouterr().err
-    assert f"{sys.executable} -m pytest --collect-only -o addopts= nonexist.py failed" in told
-    assert "ERROR: file or directory not found: nonexist.py" in told
+    error = capsys.readouterr().err
+    assert f"{sys.executable} -m pytest --collect-only -o addopts= nonexist.py failed" in error
+    assert "ERROR: file or directory not found: nonexist.py" in error
 
 
 def _commit(folder: Path, subject: str) -> None:
@@ -287,7 +287,7 @@ def _commit(folder: Path, subject: str) -> None:
         subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def test_log_tells_the_drift(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_shows_the_drift(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Many small accepted rises add up, commit by commit."""
     for number, energy_j in enumerate((1.0, 1.03, 1.06)):
         store_with(here, energy_j)
@@ -299,7 +299,7 @@ def test_log_tells_the_drift(here: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_log_of_a_new_baseline_is_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its neighbour, which it resembles as all baselines do, has another history."""
+    """A similar baseline beside it has its own history: git must not follow a copy."""
     for energy_j in (1.0, 1.03):
         store_with(here, energy_j)
         _commit(here, "accept a")
@@ -321,7 +321,7 @@ def test_log_of_exact_metrics_only_prints_nothing(
 
 
 def test_log_outside_git_is_an_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says so in one line."""
+    """The error is one line."""
     store_with(here, 1.0)
     assert main(["baseline", "log"]) == 2
     assert "not a git repository" in capsys.readouterr().err

@@ -16,23 +16,23 @@ from pytest_energy.testing import SimulatedNvml
 
 
 def only_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the meters that would measure this machine itself."""
+    """Omit the meters that would measure this machine itself."""
     monkeypatch.setattr("pytest_energy.cli.doctor.meter_names", lambda: ("nvml",))
 
 
-def test_a_machine_without_a_gpu_says_just_that(
+def test_a_machine_without_a_gpu_gets_the_cause(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No library: what is missing and how to get it, and exit status 1."""
+    """The message says what is missing and how to get it; the exit status is 1."""
     only_nvml(monkeypatch)
     with SimulatedNvml(library=False):
         assert main(["doctor"]) == 1
-    told = capsys.readouterr().out
-    assert "nvml: cannot measure here" in told
-    assert "install the NVIDIA driver" in told
+    output = capsys.readouterr().out
+    assert "nvml: cannot measure here" in output
+    assert "install the NVIDIA driver" in output
 
 
-ON_A_CLOCK_OF_ITS_OWN = """
+IN_ITS_OWN_PROCESS = """
 import sys
 from pytest_energy.cli import doctor, main
 
@@ -42,10 +42,10 @@ sys.exit(main(["doctor", *sys.argv[1:]]))
 
 
 def diagnosis(*arguments: str) -> str:
-    """What the doctor says of a simulated Ada card, where nothing can hold it up."""
+    """The doctor's output for a simulated Ada card, on a clock that no load can delay."""
     with SimulatedNvml("ada", virtual_clock=True) as machine:
         return subprocess.run(
-            [sys.executable, "-c", ON_A_CLOCK_OF_ITS_OWN, *arguments],
+            [sys.executable, "-c", IN_ITS_OWN_PROCESS, *arguments],
             env={**os.environ, **machine.environment()},
             stdout=subprocess.PIPE,
             text=True,
@@ -53,9 +53,9 @@ def diagnosis(*arguments: str) -> str:
         ).stdout
 
 
-def test_a_gpu_is_told_with_its_sources_and_its_resolution() -> None:
+def test_a_gpu_is_described_with_its_sources_and_its_resolution() -> None:
     """Device, driver, source, tick, idle power, noise and the shortest window for 1 %."""
-    told = diagnosis()
+    output = diagnosis()
     for expected in (
         "RTX 4090",
         "560.35.03",
@@ -65,14 +65,14 @@ def test_a_gpu_is_told_with_its_sources_and_its_resolution() -> None:
         "1% at idle",
         "power trace of gpu0: driver-ring",
     ):
-        assert expected in told
-    assert "missing" not in told
-    (tick_ms,) = re.findall(r"tick: (\S+) ms", told)
+        assert expected in output
+    assert "missing" not in output
+    (tick_ms,) = re.findall(r"tick: (\S+) ms", output)
     assert float(tick_ms) == pytest.approx(106, rel=0.01)
 
 
 def test_the_same_as_json() -> None:
-    """Everything as data, with the budget's largest term named."""
+    """JSON has the same data, and the largest term of the uncertainty."""
     (meter,) = json.loads(diagnosis("--json"))["meters"]
     assert meter["available"] is True
     assert meter["tick_s"] == pytest.approx(0.106, rel=0.01)
@@ -81,10 +81,10 @@ def test_the_same_as_json() -> None:
     assert 0 < meter["window_for_aim_s"] < 2
 
 
-def test_a_driver_that_tells_no_processes_is_remarked_on(
+def test_a_driver_without_a_list_of_processes_gets_a_remark(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody can tell then whether the device is used by others."""
+    """Use of the device by others then cannot be detected."""
     only_nvml(monkeypatch)
     with SimulatedNvml("turing") as machine:
         machine.fail("nvmlDeviceGetComputeRunningProcesses", pynvml.NVML_ERROR_NO_PERMISSION)
@@ -92,10 +92,10 @@ def test_a_driver_that_tells_no_processes_is_remarked_on(
     assert "remark: gpu0: the driver does not tell which processes" in capsys.readouterr().out
 
 
-def test_what_a_driver_does_not_tell_is_listed(
+def test_readings_that_a_driver_does_not_expose_are_listed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Counters, ring, fields, lists: each with what goes unnoticed for want of it."""
+    """Each missing reading comes with the checks disabled as a result."""
     only_nvml(monkeypatch)
     with SimulatedNvml("turing") as machine:
         machine.configure(throttle_counters=0, sample_count=0)
@@ -110,9 +110,9 @@ def test_what_a_driver_does_not_tell_is_listed(
         for field in (185, 186):
             machine.fail("nvmlDeviceGetFieldValues", pynvml.NVML_ERROR_NOT_SUPPORTED, field=field)
         assert main(["doctor"]) == 0
-    told = capsys.readouterr().out
-    assert "power trace of gpu0: helper-process" in told
-    assert re.findall(r"missing: gpu0: (.*?):", told) == [
+    output = capsys.readouterr().out
+    assert "power trace of gpu0: helper-process" in output
+    assert re.findall(r"missing: gpu0: (.*?):", output) == [
         "driver's ring of power samples",
         "power fields 185 and 186",
         "throttle counters",
@@ -123,10 +123,10 @@ def test_what_a_driver_does_not_tell_is_listed(
     ]
 
 
-def test_a_busy_gpu_is_told_at_once(
+def test_a_busy_gpu_is_reported_at_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The doctor does not wait for others: it names them."""
+    """The doctor does not wait for other processes; it names them."""
     only_nvml(monkeypatch)
     with SimulatedNvml("ada") as machine:
         machine.add_process(4_000_000)

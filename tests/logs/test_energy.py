@@ -1,4 +1,4 @@
-"""Readings to joules: laws that any log obeys, and what happens at gaps."""
+"""Joules from readings: laws that hold for any log, and the effect of gaps."""
 
 import itertools
 
@@ -17,7 +17,7 @@ powers = st.floats(0, 1000)
 
 @st.composite
 def logs(draw):
-    """Readings in the order of time, of any power; a counter grows."""
+    """A log in the order of time, with any power; a counter grows."""
     method = draw(st.sampled_from(METHODS))
     pairs = draw(st.lists(st.tuples(steps, powers), min_size=2, max_size=30))
     times = itertools.accumulate((step for step, _ in pairs), initial=1.6e9)
@@ -35,7 +35,7 @@ def channel(*pairs, method="trapezoid", max_gap_s=None):
 
 @given(logs(), st.lists(st.floats(0, 1), max_size=5))
 def test_windows_in_a_row_add_up_to_the_log(log, shares):
-    """However a log is cut into windows, their joules are those of the whole."""
+    """The joules of adjacent windows add up to those of the log, wherever they are divided."""
     start_s, end_s = log.pieces[0].start_s, log.pieces[-1].end_s
     cuts = sorted({start_s, end_s, *(start_s + share * (end_s - start_s) for share in shares)})
     parts = [log.energy_between(*pair) for pair in itertools.pairwise(cuts)]
@@ -55,7 +55,7 @@ def test_the_whole_log_is_the_widest_window(log):
 
 @given(st.lists(steps, min_size=1, max_size=30), powers, st.sampled_from(["trapezoid", "hold"]))
 def test_constant_power_is_power_times_time(gaps, power_w, method):
-    """At constant power every method gives watts times seconds, exactly, at any spacing."""
+    """At constant power every method gives exactly watts times seconds, at any spacing."""
     times = list(itertools.accumulate(gaps, initial=0.0))
     log = channel(*((time_s, power_w) for time_s in times), method=method, max_gap_s=100)
 
@@ -65,8 +65,8 @@ def test_constant_power_is_power_times_time(gaps, power_w, method):
 
 
 @given(logs(), st.floats(0.1, 10))
-def test_joules_grow_in_step_with_power(log, factor):
-    """A log of readings all multiplied has its joules multiplied."""
+def test_joules_are_proportional_to_power(log, factor):
+    """Multiplying all readings by a factor multiplies the joules by it."""
     scaled = channel(
         *((piece.start_s, piece.start_w * factor) for piece in log.pieces),
         (log.pieces[-1].end_s, log.pieces[-1].end_w * factor),
@@ -84,15 +84,15 @@ def test_joules_grow_in_step_with_power(log, factor):
 
 
 @given(st.sets(st.integers(1, 98), max_size=97), powers, st.floats(1, 20))
-def test_lost_readings_never_make_joules(lost, power_w, max_gap_s):
-    """Whichever readings are lost, joules are those of the time covered, and no more."""
-    kept = [(float(second), power_w) for second in range(100) if second not in lost]
-    if max(later[0] - earlier[0] for earlier, later in itertools.pairwise(kept)) > max_gap_s:
-        kept = [*kept, (100.0, power_w)]  # so that one piece is left at the least
-    energy = channel(*kept, max_gap_s=max_gap_s).energy()
+def test_lost_readings_never_add_joules(lost, power_w, max_gap_s):
+    """Whichever readings are lost, the joules are those of the time covered."""
+    pairs = [(float(second), power_w) for second in range(100) if second not in lost]
+    if max(later[0] - earlier[0] for earlier, later in itertools.pairwise(pairs)) > max_gap_s:
+        pairs = [*pairs, (100.0, power_w)]  # at least one piece must remain
+    energy = channel(*pairs, max_gap_s=max_gap_s).energy()
 
     assert energy.energy_j == pytest.approx(power_w * energy.covered_s)
-    assert energy.duration_s == kept[-1][0]
+    assert energy.duration_s == pairs[-1][0]
     assert energy.covered_s + sum(gap.missing_s for gap in energy.gaps) == energy.duration_s
 
 
@@ -113,7 +113,7 @@ def test_a_window_between_two_readings_is_interpolated():
 
 
 def test_a_gap_is_not_filled():
-    """Where readings pause for more than three periods, no joules are made up."""
+    """A pause of more than three periods gets no joules."""
     log = channel((0, 100), (1, 100), (2, 100), (62, 100), (63, 100))
 
     energy = log.energy()
@@ -125,7 +125,7 @@ def test_a_gap_is_not_filled():
 
 
 def test_a_pause_within_the_threshold_is_no_gap():
-    """A single lost reading is bridged."""
+    """One lost reading does not make a gap."""
     log = channel((0, 100), (1, 100), (3, 100), (4, 100))
 
     assert log.energy().energy_j == 400
@@ -133,14 +133,14 @@ def test_a_pause_within_the_threshold_is_no_gap():
 
 
 def test_the_threshold_can_be_set():
-    """Who knows that the power stayed the same may allow longer pauses."""
+    """A user who knows that the power stayed the same can allow longer pauses."""
     log = channel((0, 100), (1, 100), (2, 100), (62, 100), max_gap_s=60)
 
     assert log.energy().energy_j == 6200
 
 
-def test_a_counter_goes_on_counting_in_a_pause():
-    """For an energy counter a pause loses nothing."""
+def test_a_counter_counts_during_a_pause():
+    """An energy counter loses nothing in a pause."""
     log = channel((0, 0), (1, 100), (2, 200), (62, 6200), method="counter")
 
     assert log.energy().energy_j == 6200
@@ -148,7 +148,7 @@ def test_a_counter_goes_on_counting_in_a_pause():
 
 
 def test_a_counter_that_falls_is_a_gap():
-    """A counter that was reset gives no negative joules: the time of the reset is missing."""
+    """A reset gives no negative joules; its time is missing."""
     log = channel((0, 0), (1, 100), (2, 200), (3, 50), (4, 150), method="counter")
 
     energy = log.energy()
@@ -158,7 +158,7 @@ def test_a_counter_that_falls_is_a_gap():
 
 
 def test_a_clock_that_steps_back_counts_nothing_twice():
-    """Both sides of the step count, the unknown time between them is missing."""
+    """Both sides of the step count; the unknown time between them is missing."""
     log = channel((100, 50), (101, 50), (102, 50), (97, 50), (98, 50), (99, 50))
 
     energy = log.energy()
@@ -169,7 +169,7 @@ def test_a_clock_that_steps_back_counts_nothing_twice():
 
 
 def test_a_window_over_times_that_came_twice_sees_the_step():
-    """A window in the stretch that came twice is told so; one beside it is not."""
+    """A window in the time that came twice has the gap; a window beside it does not."""
     log = channel((100, 50), (101, 50), (102, 50), (97, 50), (98, 50), (99, 50))
 
     assert [gap.cause for gap in log.energy_between(98, 99).gaps] == ["clock"]
@@ -180,7 +180,7 @@ def test_a_window_over_times_that_came_twice_sees_the_step():
     ("start_s", "share"), [(-10, 0), (-0.5, 0.5), (0, 1), (1.75, 0.25), (9, 0)]
 )
 def test_outside_the_log_nothing_is_covered(start_s, share):
-    """A window that reaches beyond the log is covered in part, or not at all."""
+    """A window that extends beyond the log is covered partly, or not at all."""
     log = channel((0, 100), (1, 100), (2, 100))
 
     energy = log.energy_between(start_s, start_s + 1)
@@ -190,25 +190,25 @@ def test_outside_the_log_nothing_is_covered(start_s, share):
 
 
 def test_readings_at_one_time_make_no_time():
-    """Two readings with the same time stamp, as a clock of whole seconds gives, are no fault."""
+    """Two readings may have the same time stamp, for example from a clock of whole seconds."""
     assert channel((0, 100), (1, 100), (1, 300), (2, 300)).energy().energy_j == 400
 
 
 @pytest.mark.parametrize("pairs", [[], [(0, 100)], [(0, 100), (0, 100)], [(5, 100), (4, 100)]])
 def test_a_log_without_time_is_refused(pairs):
-    """Without two readings in a row there is no energy, not zero."""
+    """Without two readings in order, the energy is unknown, not zero."""
     with pytest.raises(UsageError, match="two at different times"):
         channel(*pairs)
 
 
 def test_readings_too_far_apart_are_refused():
-    """Where every pause is a gap, nothing is left to integrate."""
+    """If every pause is a gap, there is nothing to integrate."""
     with pytest.raises(UsageError, match="within 1 s"):
         channel((0, 100), (10, 100), max_gap_s=1)
 
 
-def test_sampling_uncertainty_follows_what_readings_leave_open():
-    """One step of 100 W somewhere in 1 s: uniform over 100 J."""
+def test_sampling_uncertainty_follows_the_steps_between_readings():
+    """A step of 100 W at an unknown time within 1 s is uniform over 100 J."""
     energy = channel((0, 100), (1, 200), (2, 200)).energy()
 
     assert energy.sampling_j == pytest.approx(100 / 12**0.5)

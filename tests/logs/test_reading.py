@@ -1,4 +1,4 @@
-"""CSV files to readings: formats, cells without values, faults, times."""
+"""Parsing of CSV files: formats, cells without values, faults, times."""
 
 import contextlib
 import itertools
@@ -80,7 +80,7 @@ def test_nvidia_smi_with_and_without_header_and_units(write, header, unit):
     "cell", ["[N/A]", "N/A", "[Not Supported]", "[Unknown Error]", "[GPU is lost]", "ERR!", ""]
 )
 def test_a_cell_without_value_is_no_reading(write, cell):
-    """What nvidia-smi writes for want of a value is left out, not taken for zero."""
+    """A cell that nvidia-smi marks as having no value is skipped, not read as zero."""
     path = write(
         "timestamp, power.draw [W]",
         "2022/05/03 12:00:00, 50 W",
@@ -91,8 +91,8 @@ def test_a_cell_without_value_is_no_reading(write, cell):
     assert read(path) == {"": [Reading(NOON, 50), Reading(NOON + 20, 70)]}
 
 
-def test_a_header_that_comes_again_and_a_line_cut_off_are_left_out(write):
-    """A log that was started twice and killed in the middle of a line is read."""
+def test_a_repeated_header_and_an_incomplete_last_line_are_skipped(write):
+    """A log can be read if its logger was started twice and killed in the middle of a line."""
     path = write(
         "index, timestamp, power.draw [W]",
         "0, 2022/05/03 12:00:00, 50 W",
@@ -104,8 +104,8 @@ def test_a_header_that_comes_again_and_a_line_cut_off_are_left_out(write):
     assert [reading.value for reading in read(path)["0"]] == [50, 60]
 
 
-def test_all_faults_are_told_with_their_lines(write):
-    """Whatever is no number and no time is named, line by line, in one error."""
+def test_all_faults_are_reported_with_their_lines(write):
+    """One error names every cell that is not a number or a time."""
     path = write(
         "timestamp, power.draw [W]",
         "2022/05/03 12:00:00, fifty",
@@ -122,7 +122,7 @@ def test_all_faults_are_told_with_their_lines(write):
 
 
 def test_many_faults_are_counted(write):
-    """Of a file that is something else the first ten faults are told and the others counted."""
+    """An error lists the first ten faults and counts the others."""
     path = write("timestamp, power.draw", *(f"soon {n}, much" for n in range(25)))
 
     with pytest.raises(FileFormatError) as caught:
@@ -131,8 +131,8 @@ def test_many_faults_are_counted(write):
     assert caught.value.faults[-1] == "and 15 more"
 
 
-def test_lines_of_another_length_are_told(write):
-    """A line in the middle with cells missing is a fault of the file."""
+def test_lines_of_another_length_are_refused(write):
+    """A line with too few cells, other than the last, is a fault."""
     path = write("timestamp, power.draw", "2022/05/03 12:00:00", "2022/05/03 12:00:20, 50")
 
     with pytest.raises(FileFormatError, match="line 2: 1 cells, 2 expected"):
@@ -140,7 +140,7 @@ def test_lines_of_another_length_are_told(write):
 
 
 @pytest.mark.parametrize("content", ["", "timestamp, power.draw\n"])
-def test_an_empty_log_is_told(tmp_path, content):
+def test_an_empty_log_is_refused(tmp_path, content):
     """A file without readings is refused."""
     path = tmp_path / "log.csv"
     path.write_text(content)
@@ -149,7 +149,7 @@ def test_an_empty_log_is_told(tmp_path, content):
         read(path)
 
 
-def test_a_file_that_is_no_text_is_told(tmp_path):
+def test_a_file_that_is_not_text_is_refused(tmp_path):
     """A binary file is refused by name."""
     path = tmp_path / "log.csv"
     path.write_bytes(b"\xff\xfe\x00\x01")
@@ -158,16 +158,16 @@ def test_a_file_that_is_no_text_is_told(tmp_path):
         read(path)
 
 
-def test_a_column_that_is_missing_is_named(write):
-    """Without power there is nothing to read; the columns found are listed."""
+def test_a_missing_column_is_named(write):
+    """The error names the missing column and lists those of the file."""
     path = write("timestamp, utilization.gpu [%]", "2022/05/03 12:00:00, 5 %")
 
     with pytest.raises(UsageError, match=r"no column 'power\.draw' among timestamp, utilization"):
         read(path)
 
 
-def test_several_gpus_without_a_column_that_tells_them_apart_are_refused(write):
-    """Rows of two GPUs at one time are not added up as if they were one."""
+def test_several_gpus_without_a_column_that_identifies_them_are_refused(write):
+    """Rows of two GPUs are not read as those of a single GPU."""
     row = "2022/05/03 12:00:{:02d}, 50 W"
     path = write("timestamp, power.draw [W]", *(row.format(s // 2) for s in range(10)))
 
@@ -176,7 +176,7 @@ def test_several_gpus_without_a_column_that_tells_them_apart_are_refused(write):
 
 
 def test_semicolons_and_decimal_commas(write):
-    """A table as a German spreadsheet writes it is read like any other."""
+    """The CSV format of a German spreadsheet is read like any other."""
     path = write("time;power", "0;50,5", "10,5;60")
     rows = read_table(path)
 
@@ -189,8 +189,8 @@ def test_semicolons_and_decimal_commas(write):
     st.lists(st.lists(st.text(max_size=8) | st.just("2022/05/03 12:00:00"), max_size=4), max_size=6)
 )
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_file_holds_it_is_read_or_refused(write, table):
-    """No content ends in anything but readings or an error that is meant for people."""
+def test_any_file_is_read_or_refused(write, table):
+    """Any content gives readings or an error with a message for users."""
     path = write("timestamp,power.draw", *(",".join(row) for row in table))
 
     with contextlib.suppress(FileFormatError, UsageError):
@@ -199,8 +199,8 @@ def test_whatever_a_file_holds_it_is_read_or_refused(write, table):
             assert math.isfinite(reading.value)
 
 
-def test_a_cell_without_end_is_told(write):
-    """A quote that is never closed is refused, not read for ever."""
+def test_a_cell_without_end_is_refused(write):
+    """A quote that is never closed is refused."""
     path = write("timestamp,power.draw", '"' + "x" * 200_000)
 
     with pytest.raises(FileFormatError, match="field larger than"):
@@ -212,13 +212,13 @@ def test_a_cell_without_end_is_told(write):
     [("187.32 W", 187.32), ("187", 187), (" 1.5e3 ", 1500), ("2,5", 2.5), ("-3 W", -3)],
 )
 def test_values(cell, value):
-    """Numbers come with and without unit, blank, exponent, decimal comma."""
+    """Numbers may have a unit, spaces, an exponent or a decimal comma."""
     assert parse_value(cell, Scale()) == value
 
 
 @pytest.mark.parametrize("cell", ["1,234.5", "W", "1.2.3", "nan", "inf", "9" * 400])
-def test_what_is_no_value_is_a_fault(cell):
-    """A cell that is ambiguous is refused, not guessed."""
+def test_a_cell_that_is_not_a_number_is_a_fault(cell):
+    """An ambiguous cell is refused, not guessed."""
     with pytest.raises(ValueError, match="is not a number"):
         parse_value(cell, Scale())
 
@@ -232,7 +232,7 @@ def test_what_is_no_value_is_a_fault(cell):
         ("2 MW", Scale(), 2e6),
         ("100 Watts", Scale(), 100),
         ("3", Scale(header="kW"), 3000),
-        ("3 W", Scale(header="kW"), 3),  # each number is in the unit that stands behind it
+        ("3 W", Scale(header="kW"), 3),  # the unit behind a number comes first
         ("2", Scale(ENERGY), 7.2e6),
         ("2", Scale(ENERGY, header="J"), 2),
         ("2", Scale(ENERGY, option="Wh"), 7200),
@@ -240,7 +240,7 @@ def test_what_is_no_value_is_a_fault(cell):
     ],
 )
 def test_values_are_in_the_unit_that_is_named(cell, scale, value):
-    """The cell's unit counts, else the header's, else the one told, else watts or kWh."""
+    """The cell's unit counts, else the header's, else the option's, else watts or kWh."""
     assert parse_value(cell, scale) == pytest.approx(value)
 
 
@@ -263,7 +263,7 @@ def test_values_are_in_the_unit_that_is_named(cell, scale, value):
     ],
 )
 def test_a_unit_that_does_not_fit_is_a_fault(cell, scale, fault):
-    """What is unknown, of the other quantity or against what was told is refused, not dropped."""
+    """An unknown unit, one of the other quantity, or one that contradicts the option is refused."""
     with pytest.raises(ValueError, match=fault):
         parse_value(cell, scale)
 
@@ -276,7 +276,7 @@ def test_a_unit_that_does_not_fit_is_a_fault(cell, scale, fault):
 )
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_readings_do_not_depend_on_the_unit(write, quantity, units, values, in_header):
-    """The same watts or joules, written in any unit, in cells or header, are read as the same."""
+    """The same watts or joules give the same readings in any unit, in cells or header."""
     names = list(quantity.factors)
 
     def written_in(unit):
@@ -303,20 +303,20 @@ def test_readings_do_not_depend_on_the_unit(write, quantity, units, values, in_h
     ],
 )
 def test_a_column_is_found_by_its_name_with_or_without_unit(write, name, column):
-    """The header's own name is always good; the one without unit where one column has it."""
+    """A name without a unit is enough if only one column has it."""
     rows = read_table(write("time,power (kW),energy [J],energy [Wh]", "0,1,2,3"))
     assert find_column(rows, name) == column
 
 
-def test_a_name_of_two_columns_is_refused(write):
-    """Which of two columns that differ in their unit is meant has to be told."""
+def test_an_ambiguous_column_name_is_refused(write):
+    """If two columns differ only in their unit, the name must have the unit."""
     rows = read_table(write("time,energy [J],energy [Wh]", "0,2,3"))
     with pytest.raises(UsageError, match=r"more than one column 'energy': energy \[J\], energy"):
         find_column(rows, "energy")
 
 
-def test_names_given_for_columns_take_units_from_the_header(write):
-    """Where a log has a header after all, its units hold."""
+def test_column_names_from_the_option_take_units_from_the_header(write):
+    """The units in a log's header count also if the option names the columns."""
     rows = read_table(write("time,power [kW]", "0,1"), ["time", "power"])
     assert list(rows[0].cells) == ["time", "power [kW]"]
 
@@ -338,7 +338,7 @@ def test_names_given_for_columns_take_units_from_the_header(write):
     ],
 )
 def test_headers_with_other_units_are_refused(write, names, headers, fault):
-    """Parts of a log in two units are not read as if they were in one."""
+    """A log whose headers have different units is refused."""
     first, second = headers
     path = write(f"time,{first}", "0,1", f"time,{second}", "1,1")
     with pytest.raises(FileFormatError, match=fault):
@@ -357,7 +357,7 @@ def test_headers_with_other_units_are_refused(write, names, headers, fault):
     ],
 )
 def test_times(cell, seconds):
-    """Dates, zones, epoch seconds and milliseconds, and seconds since the start."""
+    """Times may be dates, with zones, epoch seconds or milliseconds, or seconds since the start."""
     assert parse_time(cell, UTC) == pytest.approx(seconds)
 
 
@@ -373,7 +373,7 @@ def test_times(cell, seconds):
     ],
 )
 def test_times_are_in_the_unit_of_their_header(write, header, rows):
-    """Milliseconds are not taken for seconds; what is no unit of time, such as a zone, is none."""
+    """A unit in brackets converts the times; a zone in brackets does not."""
     table = read_table(write(f"{header},power", *(f"{time},50" for time in rows)))
 
     first, second = read_log(Path("log.csv"), table, Columns(header, "power"), UTC)[""]
@@ -381,21 +381,21 @@ def test_times_are_in_the_unit_of_their_header(write, header, rows):
     assert second.time_s - first.time_s == pytest.approx(1.5)
 
 
-def test_a_time_in_hours_that_no_clock_shows_is_a_fault():
-    """A date in seconds under a header that says hours is refused."""
+def test_an_impossible_time_in_hours_is_a_fault():
+    """Epoch seconds under a header with hours are refused."""
     with pytest.raises(ValueError, match="is not a time in units of 3600 s"):
         parse_time(f"{NOON}", UTC, unit_s=3600.0)
 
 
 @pytest.mark.parametrize("cell", ["", "noon", "-5", "2022-13-01", "9" * 400])
-def test_what_is_no_time_is_a_fault(cell):
-    """What is no time, or further off than any clock shows, is refused."""
+def test_a_cell_that_is_not_a_time_is_a_fault(cell):
+    """A cell is refused if it is not a time, or beyond the range of clocks."""
     with pytest.raises(ValueError, match="is not a time"):
         parse_time(cell, ZoneInfo("Asia/Tokyo"))
 
 
 def test_the_hour_that_comes_twice(write):
-    """When summer time ends, local times step back an hour and the readings go on."""
+    """When summer time ends, local times step back an hour and the readings continue."""
     begin = datetime(2022, 10, 30, 0, 30, tzinfo=UTC).timestamp()  # 02:30 summer time
     local = [
         datetime.fromtimestamp(begin + 600 * step, BERLIN).strftime("%Y/%m/%d %H:%M:%S")
@@ -410,7 +410,7 @@ def test_the_hour_that_comes_twice(write):
 
 
 def test_the_hour_that_is_skipped(write):
-    """When summer time begins, local times jump an hour and no time is missing."""
+    """When summer time begins, local times skip an hour and no time is missing."""
     path = write("timestamp, power.draw", "2022/03/27 01:59:50, 50", "2022/03/27 03:00:00, 50")
 
     first, second = read(path, zone=BERLIN)[""]

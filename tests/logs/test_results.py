@@ -1,4 +1,4 @@
-"""``pytest-energy import``: a log becomes results, or is laid over results."""
+"""``pytest-energy import``: a log becomes results, or is compared with results."""
 
 import itertools
 import json
@@ -19,7 +19,7 @@ NOON = datetime(2022, 5, 3, 12, tzinfo=UTC).timestamp()
 
 
 def smi_log(path, watts, period_s=10.0, start_s=NOON, index=0, skip=()):
-    """Write an nvidia-smi log of one GPU, a reading each period."""
+    """Write an nvidia-smi log of one GPU with one reading in each period."""
     lines = ["index, timestamp, power.draw [W]"]
     for number, power_w in enumerate(watts):
         if number not in skip:
@@ -32,7 +32,7 @@ def smi_log(path, watts, period_s=10.0, start_s=NOON, index=0, skip=()):
 
 @pytest.fixture
 def imported(tmp_path, capsys):
-    """Import a log and give exit status, results (if written) and output."""
+    """Import a log and return the exit status, the results (if written) and the output."""
 
     def call(log, *options):
         output = tmp_path / "imported.json"
@@ -94,15 +94,15 @@ def test_several_gpus_are_summed(tmp_path, imported):
 
 
 def beside_a_silent_gpu(log):
-    """The log with rows of a second GPU whose power nvidia-smi does not tell."""
+    """The log with rows of a second GPU whose power nvidia-smi cannot read."""
     header, *rows = log.read_text().splitlines()
     silent = [f"1, {row.split(', ')[1]}, [N/A]" for row in rows]
     log.write_text("\n".join([header, *rows, *silent]) + "\n")
     return log
 
 
-def test_a_gpu_without_any_value_is_left_out_and_told(tmp_path, imported, results):
-    """The others are imported, alone and over results; the sum says whom it lacks."""
+def test_a_gpu_without_any_value_is_left_out_with_a_remark(tmp_path, imported, results):
+    """The others are imported, alone and over results; a remark names the missing GPU."""
     log = beside_a_silent_gpu(smi_log(tmp_path / "a.csv", [50] * 10))
     status, run, output = imported(log)
     (result,) = run.benchmarks
@@ -119,7 +119,7 @@ def test_a_gpu_without_any_value_is_left_out_and_told(tmp_path, imported, result
 
 
 def test_a_log_without_any_value_says_what_to_log(tmp_path, imported):
-    """There is nothing to import, and another column may have it."""
+    """There is nothing to import, but another column may have values."""
     log = tmp_path / "a.csv"
     log.write_text("index, timestamp, power.draw [W]\n0, 2022/05/03 12:00:00, [N/A]\n")
     status, run, output = imported(log)
@@ -128,7 +128,7 @@ def test_a_log_without_any_value_says_what_to_log(tmp_path, imported):
 
 
 def test_a_long_gap_gives_no_joules(tmp_path, imported):
-    """A log with a hole is invalid: what was covered is told apart, and how to allow the hole."""
+    """A log with a long gap is invalid; the covered part has metrics of its own."""
     log = smi_log(tmp_path / "hole.csv", [100.0] * 61, skip=range(10, 40))
 
     status, run, output = imported(log)
@@ -145,8 +145,8 @@ def test_a_long_gap_gives_no_joules(tmp_path, imported):
     assert "no reading for 310 s from 2022-05-03T12:01:30Z" in output.out
 
 
-def test_a_short_gap_is_told_and_widens_the_interval(tmp_path, imported):
-    """Below one part in a hundred the joules stand, without the gap's, and the interval grows."""
+def test_a_short_gap_is_reported_and_widens_the_interval(tmp_path, imported):
+    """A gap below 1 % of the time leaves the joules valid, and widens the interval."""
     log = smi_log(tmp_path / "log.csv", [100.0] * 1001, skip=range(500, 504))
 
     _, run, _ = imported(log)
@@ -159,7 +159,7 @@ def test_a_short_gap_is_told_and_widens_the_interval(tmp_path, imported):
 
 
 def test_a_gap_may_be_allowed(tmp_path, imported):
-    """With --max-gap the reader vouches for the power in between."""
+    """With --max-gap the user accepts the readings around a longer pause."""
     log = smi_log(tmp_path / "hole.csv", [100.0] * 61, skip=range(10, 40))
 
     status, run, _ = imported(log, "--max-gap=400")
@@ -187,7 +187,7 @@ def test_a_wattmeter_of_watts_or_of_a_counter(tmp_path, imported, column, values
 
     assert status == 0
     assert run.run.energy_j == pytest.approx(6000, rel=1e-4)
-    assert run.benchmarks[0].rounds[0].start == 0  # the log does not tell when it began
+    assert run.benchmarks[0].rounds[0].start == 0  # the start of the log is unknown
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_wattmeter_of_watts_or_of_a_counter(tmp_path, imported, column, values
 def test_units_of_the_log_are_converted(
     tmp_path, imported, header, first, second, options, energy_j
 ):
-    """What cells or header name is what joules are made from; the defaults are for the rest."""
+    """Units in cells or header count; numbers without either have the default unit."""
     log = tmp_path / "meter.csv"
     log.write_text(f"time,{header}\n0,{first}\n10,{second}\n")
 
@@ -243,7 +243,7 @@ def test_units_of_the_log_are_converted(
     ],
 )
 def test_units_that_do_not_fit_are_refused(tmp_path, imported, header, cell, options, place, fault):
-    """No joules are made of a unit that is unknown, of another quantity, or not the one told."""
+    """A unit is refused if it is unknown, of another quantity, or not the option's."""
     log = tmp_path / "meter.csv"
     log.write_text(f"time,{header}\n0,{cell}\n10,{cell}\n")
 
@@ -256,7 +256,7 @@ def test_units_that_do_not_fit_are_refused(tmp_path, imported, header, cell, opt
 
 
 def test_the_method_can_be_sample_and_hold(tmp_path, imported):
-    """With --hold a reading stands until the next."""
+    """With --hold the power stays at a reading until the next."""
     log = smi_log(tmp_path / "step.csv", [100.0, 100.0, 0.0, 0.0])
 
     assert imported(log)[1].run.energy_j == 1500
@@ -264,7 +264,7 @@ def test_the_method_can_be_sample_and_hold(tmp_path, imported):
 
 
 def test_negative_joules_are_never_data(tmp_path, imported):
-    """A log that adds up to less than nothing is invalid and says so."""
+    """A log with a negative sum is invalid, and the message says so."""
     status, run, output = imported(smi_log(tmp_path / "log.csv", [-5.0] * 7))
 
     assert status == 1
@@ -274,7 +274,7 @@ def test_negative_joules_are_never_data(tmp_path, imported):
 
 @pytest.fixture
 def results(tmp_path):
-    """Write results of benchmarks a minute apart, each of two rounds of 20 s at the watts given."""
+    """Write results of benchmarks a minute apart, each with two rounds of 20 s at these watts."""
 
     def write(*powers_w, ours=1.0):
         benchmarks = [
@@ -315,7 +315,7 @@ def benchmark(name, start_s, power_w):
 
 
 def wall_log(path, *powers_w, start_s=NOON):
-    """A wattmeter's log of a minute at each power, a reading a second."""
+    """A wattmeter's log of a minute at each power, with one reading a second."""
     rows = [
         f"{start_s + minute * 60 + second},{power_w}"
         for minute, power_w in enumerate(powers_w)
@@ -326,7 +326,7 @@ def wall_log(path, *powers_w, start_s=NOON):
 
 
 def test_a_wattmeter_over_results(tmp_path, imported, results):
-    """Each benchmark tells the wattmeter's joules a pass and how many times ours they are."""
+    """Each benchmark gets the wattmeter's joules a pass, and their ratio to pytest-energy's."""
     over = results(100, 300, 200)
     log = wall_log(tmp_path / "wall.csv", 144, 432, 288)
 
@@ -358,12 +358,12 @@ def test_a_wattmeter_over_results(tmp_path, imported, results):
     ],
 )
 def test_ranks_are_correlated(first, second, rho):
-    """Spearman's ρ looks at the order alone; ties share their rank."""
+    """Spearman's ρ depends only on the order; ties share their rank."""
     assert rank_correlation(first, second) == pytest.approx(rho)
 
 
 def test_two_benchmarks_are_not_ranked(tmp_path, imported, results):
-    """A rank correlation needs three benchmarks; two have a ratio only."""
+    """A rank correlation needs three benchmarks; two have only a ratio."""
     over = results(100, 300)
     log = wall_log(tmp_path / "wall.csv", 144, 432)
 
@@ -375,7 +375,7 @@ def test_two_benchmarks_are_not_ranked(tmp_path, imported, results):
 
 
 def test_the_same_log_twice_changes_nothing(tmp_path, imported, results):
-    """Laying the log over results that have it already gives the same results."""
+    """Comparing the log again with results that already have it gives the same results."""
     log = wall_log(tmp_path / "wall.csv", 144, 432, 288)
     options = ["--format=wattmeter", "--over"]
     once = imported(log, *options, str(results(100, 300, 200)))[1]
@@ -383,8 +383,8 @@ def test_the_same_log_twice_changes_nothing(tmp_path, imported, results):
     assert imported(log, *options, str(tmp_path / "imported.json"))[1] == once
 
 
-def test_a_round_outside_the_log_has_no_joules_of_it(tmp_path, imported, results):
-    """Where the log ends in a round, the benchmark keeps ours, has no ratio, and says why."""
+def test_a_round_outside_the_log_gets_no_joules_from_it(tmp_path, imported, results):
+    """If the log ends in a round, the benchmark keeps its joules and gets a reason, not a ratio."""
     over = results(100, 300)
     log = wall_log(tmp_path / "wall.csv", 144)
 
@@ -403,8 +403,8 @@ def test_a_round_outside_the_log_has_no_joules_of_it(tmp_path, imported, results
     )
 
 
-def test_a_clock_that_steps_back_in_a_round_has_no_joules_of_it(tmp_path, imported, results):
-    """Times that came twice could count twice: such a round is not compared, others are."""
+def test_a_round_in_which_the_clock_steps_back_gets_no_joules(tmp_path, imported, results):
+    """Times that come twice could count twice; such a round is not compared, others are."""
     over = results(100, 300)
     rows = wall_log(tmp_path / "wall.csv", 144, 432).read_text().splitlines()
     step = [f"{float(row.split(',')[0]) - 5},432" for row in rows[71:]]
@@ -420,8 +420,8 @@ def test_a_clock_that_steps_back_in_a_round_has_no_joules_of_it(tmp_path, import
     ("option", "expected"),
     [([], 2), (["--offset=-7200"], 0)],
 )
-def test_a_log_by_another_clock_is_told(tmp_path, imported, results, option, expected):
-    """A log that covers no round is refused with both spans; --offset brings it over."""
+def test_a_log_by_another_clock_is_refused(tmp_path, imported, results, option, expected):
+    """A log that covers no round is refused with both time spans; --offset shifts it."""
     over = results(100)
     log = wall_log(tmp_path / "wall.csv", 144, start_s=NOON + 7200)
 
@@ -434,7 +434,7 @@ def test_a_log_by_another_clock_is_told(tmp_path, imported, results, option, exp
 
 
 def test_a_log_of_relative_times_needs_its_start(tmp_path, imported, results):
-    """Seconds since the log's beginning can be laid over once that beginning is told."""
+    """A log with seconds since its start can be compared if --start names that start."""
     over = results(100)
     log = wall_log(tmp_path / "wall.csv", 144, start_s=0)
     options = ["--format=wattmeter", f"--over={over}"]
@@ -470,7 +470,7 @@ def test_a_log_of_relative_times_needs_its_start(tmp_path, imported, results):
         (["--columns=index,timestamp"], "3 cells, 2 expected"),
     ],
 )
-def test_what_cannot_be_used_is_told_in_one_line(tmp_path, imported, options, fault):
+def test_a_wrong_option_is_refused_in_one_line(tmp_path, imported, options, fault):
     """A wrong option ends with exit status 2 and one line that names it; nothing is written."""
     status, run, output = imported(smi_log(tmp_path / "a.csv", [100.0] * 3), *options)
 
@@ -480,8 +480,8 @@ def test_what_cannot_be_used_is_told_in_one_line(tmp_path, imported, options, fa
     assert output.err.count("\n") == 1
 
 
-def test_a_start_that_is_no_time_is_told(tmp_path, imported):
-    """--start takes what a log may hold as a time, and nothing else."""
+def test_a_start_that_is_not_a_time_is_refused(tmp_path, imported):
+    """--start takes the same times as a log."""
     log = wall_log(tmp_path / "wall.csv", 144, start_s=0)
 
     status, _, output = imported(log, "--format=wattmeter", "--start=noon")
@@ -490,8 +490,8 @@ def test_a_start_that_is_no_time_is_told(tmp_path, imported):
     assert "--start: 'noon' is not a time" in output.err
 
 
-def test_a_log_that_is_missing_is_told(tmp_path, imported):
-    """A file that does not exist is named."""
+def test_a_missing_log_is_refused(tmp_path, imported):
+    """The error names the file that does not exist."""
     status, run, output = imported(tmp_path / "none.csv")
 
     assert (status, run) == (2, None)

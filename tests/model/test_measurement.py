@@ -1,4 +1,4 @@
-"""The data model: what is written is read, and what cannot be read is told whole."""
+"""The data model: files are read as they were written, and errors list every fault."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["results.json"]
 
 
-def test_the_shipped_schema_is_that_of_the_model(capsys: pytest.CaptureFixture[str]) -> None:
-    """After a change: pytest-energy schema > pytest_energy/model/results.schema.json."""
+def test_the_shipped_schema_fits_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """After a change, run: pytest-energy schema > pytest_energy/model/results.schema.json."""
     assert main(["schema"]) == 0
     assert capsys.readouterr().out == SHIPPED.read_text("utf-8")
 
 
 def test_results_fit_the_shipped_schema() -> None:
-    """Another implementation of JSON Schema agrees; and it refuses what the model refuses."""
+    """Another implementation of JSON Schema accepts and refuses what the model does."""
     validator = jsonschema.Draft202012Validator(json.loads(SHIPPED.read_text("utf-8")))
     results = json.loads(dump_run(example_run()))
     validator.validate(results)
@@ -43,7 +43,7 @@ def test_results_fit_the_shipped_schema() -> None:
     assert not validator.is_valid(results)
 
 
-def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
+def test_an_error_lists_every_fault_of_a_file(tmp_path: Path) -> None:
     """The error names the file and each place in it."""
     path = tmp_path / "results.json"
     path.write_text('{"schema": "pytest-energy/results/1", "created": 7, "run": {"dirty": "q"}}')
@@ -65,8 +65,10 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ("[]", "top level"),
     ],
 )
-def test_what_is_no_results_file_is_refused(tmp_path: Path, text: str, fault: str) -> None:
-    """Not JSON, a newer schema, another shape: one line that says which."""
+def test_a_file_that_is_not_a_results_file_is_refused(
+    tmp_path: Path, text: str, fault: str
+) -> None:
+    """One line says whether it is not JSON, has another schema, or another structure."""
     path = tmp_path / "results.json"
     path.write_text(text)
     with pytest.raises(FileFormatError, match=str(path)) as caught:
@@ -82,7 +84,7 @@ facts = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5)
 def test_the_hash_of_a_workload_does_not_depend_on_the_order(
     workload: dict[str, object], random: object
 ) -> None:
-    """Equal facts, equal hash; one fact more, another hash."""
+    """Equal facts have equal hashes; an additional fact changes the hash."""
     names = list(workload)
     random.shuffle(names)  # type: ignore[attr-defined]
     shuffled = {name: workload[name] for name in names}
@@ -90,8 +92,8 @@ def test_the_hash_of_a_workload_does_not_depend_on_the_order(
     assert workload_hash({**workload, "another": 1}) != workload_hash(workload)  # type: ignore[dict-item]
 
 
-def test_facts_hold_at_every_scale() -> None:
-    """A model counted on a GPU at full scale gates on a CPU at small scale; its shape matters."""
+def test_exact_metrics_are_the_same_at_every_scale() -> None:
+    """FLOPs counted at full scale gate at small scale; the batch size still matters."""
     full = {"model": "resnet50", "input_shape": [3, 224, 224], "batch_size": 1, "data": "random"}
     small = {**full, "scale": "small", "data": "digits"}
     assert facts_workload(small) == facts_workload({**full, "scale": "full"})
