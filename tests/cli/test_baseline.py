@@ -81,7 +81,7 @@ def test_accept_takes_results_of_another_machine(here: Path) -> None:
     assert baseline is not None
     assert len(baseline.accepted) == 1
     assert main(["baseline", "accept", "results.json", "-k", "test_a"]) == 0
-    accepted = store.load(TEST, "nvidia-h200")
+    accepted = BaselineStore(here / "baselines").load(TEST, "nvidia-h200")
     assert accepted is not None
     assert accepted.accepted[-1].step
     assert accepted.accepted[-1].commit == "c0ffee"
