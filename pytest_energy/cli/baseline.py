@@ -11,7 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -136,10 +136,8 @@ def _all(store: BaselineStore) -> Iterator[tuple[str, Baseline]]:
             yield slug, baseline
 
 
-def _selected(
-    baselines: Iterable[tuple[str, Baseline]], arguments: argparse.Namespace
-) -> list[tuple[str, Baseline]]:
-    """The baselines that the expression matches.
+def _selected(store: BaselineStore, arguments: argparse.Namespace) -> list[tuple[str, Baseline]]:
+    """The baselines that the expression matches, each with its machine.
 
     Raises:
         UsageError: The expression is malformed, or matches no baseline.
@@ -147,17 +145,17 @@ def _selected(
     from pytest_energy.errors import UsageError
     from pytest_energy.plugin.keyword_expression import matching_ids
 
-    by_machine = list(baselines)
-    ids = matching_ids(arguments.expression, {baseline.id for _, baseline in by_machine})
-    if arguments.expression and not ids:
+    baselines = list(_all(store))
+    ids = matching_ids(arguments.expression, {baseline.id for _, baseline in baselines})
+    if not ids:
         raise UsageError(f"no baseline in {arguments.baselines} matches {arguments.expression!r}")
-    return [(slug, baseline) for slug, baseline in by_machine if baseline.id in ids]
+    return [(slug, baseline) for slug, baseline in baselines if baseline.id in ids]
 
 
 def _show(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.report import numbers
 
-    for slug, baseline in _selected(_all(store), arguments):
+    for slug, baseline in _selected(store, arguments):
         print(f"{baseline.id} on {slug}")
         for name, quantity in baseline.metrics.items():
             print(f"  {name}: {numbers.quantity(quantity)}")
@@ -291,13 +289,14 @@ def _error_lines(pytest_run: subprocess.CompletedProcess[str]) -> str:
 
 def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.baseline_history import drift, versions
+    from pytest_energy.gate.baseline_store import FACTS
     from pytest_energy.report import numbers
 
     if not _has_baselines(store):
         return 0
-    # Without the exact metrics, which have no energy that could change.
-    measured = ((slug, baseline) for slug in store.slugs() for baseline in store.load_all(slug))
-    for slug, baseline in _selected(measured, arguments):
+    for slug, baseline in _selected(store, arguments):
+        if slug == FACTS:  # exact metrics: no energy that could have drifted
+            continue
         history = versions(store.path(baseline.id, slug))
         count = f"{len(history)} version{'' if len(history) == 1 else 's'}"
         print(f"{baseline.id} on {slug}: {numbers.percent(drift(history))} in {count}")

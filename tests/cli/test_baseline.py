@@ -316,8 +316,9 @@ def test_log_of_exact_metrics_only_prints_nothing(
     flops = {"flops": Quantity(value=8e9, unit="FLOP", exact=True)}
     unmeasured = measurement(status="unmeasured", metrics=flops)
     BaselineStore(here / "baselines").save(unmeasured, A100, "nvidia-a100", None)
-    assert main(["baseline", "log"]) == 0
-    assert capsys.readouterr().out == ""
+    for expression in ("", "test_a"):
+        assert main(["baseline", "log", expression]) == 0
+        assert capsys.readouterr().out == ""
 
 
 def test_log_outside_git_is_an_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
