@@ -17,7 +17,7 @@ ORDER = (
     {"measuring", "report"},
     {"fixture"},
     {"session"},
-    {"logs", "simulation", "tables"},
+    {"logs", "simulation"},
     {"plugin", "testing"},
     {"cli"},
 )

@@ -13,19 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.tables import PAPERS, tables_of
+from benchmarks.tables.__main__ import main
+from benchmarks.tables.hours import best_begin, mean_from, read_hours
+from benchmarks.tables.layout import Cell, Table, paper_rows
+from benchmarks.tables.paper_c import METHODS
+from benchmarks.tables.paper_e import low_carbon
+from benchmarks.tables.ranks import agreement, architecture_effect, data_effect
 from pytest_energy.carbon import VIDEO_METHOD
-from pytest_energy.cli import main
 from pytest_energy.errors import FileFormatError
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.measurement import Environment, Kind, Quantity, Reason, ReasonCode, Round
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run, RunInfo, Verdict
-from pytest_energy.tables import PAPERS, tables_of
-from pytest_energy.tables.hours import best_begin, mean_from, read_hours
-from pytest_energy.tables.layout import Cell, Table, paper_rows
-from pytest_energy.tables.paper_c import METHODS
-from pytest_energy.tables.paper_e import low_carbon
-from pytest_energy.tables.ranks import agreement, architecture_effect, data_effect
 
 
 def result(
@@ -368,7 +368,7 @@ def test_the_command_prints_markdown(
     results_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Bold and star show in the printed table, with a legend."""
-    assert main(["table", str(results_file), "--paper", "c"]) == 0
+    assert main([str(results_file), "--paper", "c"]) == 0
     printed = capsys.readouterr().out
     assert "| **0.8** ★ |" in printed
     assert "best of the column" in printed
@@ -377,7 +377,7 @@ def test_the_command_prints_markdown(
 
 def test_the_command_prints_csv(results_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """CSV has plain figures, and the marks in a column of their own."""
-    assert main(["table", str(results_file), "--paper", "c", "--format", "csv"]) == 0
+    assert main([str(results_file), "--paper", "c", "--format", "csv"]) == 0
     lines = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     row = [line for line in lines if line and line[0] == "GE- θ"][-1]
     assert "0.8" in row
@@ -387,7 +387,7 @@ def test_the_command_prints_csv(results_file: Path, capsys: pytest.CaptureFixtur
 def test_the_command_writes_a_file(results_file: Path, tmp_path: Path) -> None:
     """--output leaves standard output alone."""
     output = tmp_path / "tables.md"
-    assert main(["table", str(results_file), "--paper", "a", "--output", str(output)]) == 0
+    assert main([str(results_file), "--paper", "a", "--output", str(output)]) == 0
     assert output.read_text("utf-8").startswith("## Paper A")
 
 
@@ -396,7 +396,7 @@ def test_the_command_adds_low_carbon_hours_to_paper_e(
 ) -> None:
     """--hourly-intensity adds a table to paper E, and is refused for another paper."""
     hours = str(hours_file(tmp_path, dict.fromkeys(range(24), 300.0)))
-    asked = ["table", str(results_file), "--hourly-intensity", hours, "--paper"]
+    asked = [str(results_file), "--hourly-intensity", hours, "--paper"]
     assert main([*asked, "e"]) == 0
     assert "## Paper E: training at low-carbon hours" in capsys.readouterr().out
     assert main([*asked, "c"]) == 2
@@ -408,5 +408,5 @@ def test_a_file_that_is_no_results_file_is_refused(
     """The error names the file, and the exit status is 2."""
     broken = tmp_path / "broken.json"
     broken.write_text("{")
-    assert main(["table", str(broken), "--paper", "c"]) == 2
+    assert main([str(broken), "--paper", "c"]) == 2
     assert "broken.json" in capsys.readouterr().err

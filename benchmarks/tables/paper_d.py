@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pytest_energy.model.result import Result
-from pytest_energy.tables.layout import (
+from benchmarks.tables.layout import (
     Cell,
     Column,
     Figure,
@@ -20,6 +19,7 @@ from pytest_energy.tables.layout import (
     metric,
     paper_rows,
 )
+from pytest_energy.model.result import Result
 
 RESNETS = (18, 34, 50, 101, 152)
 YOLOS = ("n", "s", "m", "l", "x")

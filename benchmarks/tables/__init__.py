@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
+from benchmarks.tables.layout import Table
 from pytest_energy.model.result import Result
-from pytest_energy.tables.layout import Table
 
 PAPERS = ("a", "b", "c", "d", "e")
 

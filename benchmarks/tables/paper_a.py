@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.tables.layout import Column, Row, Table, fact, fill, metric, paper_rows
 from pytest_energy.model.result import Result
-from pytest_energy.tables.layout import Column, Row, Table, fact, fill, metric, paper_rows
 
 MODELS = {"ResNet-50": "resnet50", "ConvNeXt-T": "convnext_tiny"}
 JOULES_PER_KWH = 3.6e6

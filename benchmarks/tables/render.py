@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from pytest_energy.tables.layout import Cell, Table
+from benchmarks.tables.layout import Cell, Table
 
 BOLD = "**Bold**: as good as or better than the baseline."
 STAR = "★: best of the column."

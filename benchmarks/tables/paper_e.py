@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
+from benchmarks.tables.hours import best_begin, mean_from
+from benchmarks.tables.layout import Column, Figure, Read, Row, Table, fill, metric, paper_rows
 from pytest_energy.carbon import co2_g, given_intensity
 from pytest_energy.model.result import Result
-from pytest_energy.tables.hours import best_begin, mean_from
-from pytest_energy.tables.layout import Column, Figure, Read, Row, Table, fill, metric, paper_rows
 
 MODELS = {"ResNet-18": "resnet18_cifar", "EfficientNet-B0": "efficientnet_b0"}
 CO2_NOTE = (

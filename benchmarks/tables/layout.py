@@ -10,7 +10,7 @@ import csv
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
+from pathlib import Path
 from typing import Final, Literal
 
 from pytest_energy.model.measurement import Scalar
@@ -247,5 +247,5 @@ def _cut_short(result: Result) -> tuple[float, float] | None:
 
 def paper_rows(name: str) -> list[dict[str, str]]:
     """The lines of one of the files in ``papers/``."""
-    text = (files("pytest_energy.tables") / "papers" / name).read_text("utf-8")
+    text = (Path(__file__).parent / "papers" / name).read_text("utf-8")
     return list(csv.DictReader(text.splitlines()))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_energy.model.result import Result
-from pytest_energy.tables.layout import (
+from benchmarks.tables.layout import (
     Cell,
     Column,
     Figure,
@@ -18,7 +17,8 @@ from pytest_energy.tables.layout import (
     metric,
     paper_rows,
 )
-from pytest_energy.tables.ranks import Association, agreement, architecture_effect, data_effect
+from benchmarks.tables.ranks import Association, agreement, architecture_effect, data_effect
+from pytest_energy.model.result import Result
 
 MODELS = {"VGG16": "vgg16_transfer", "VGG19": "vgg19_transfer", "ResNet50": "resnet50_transfer"}
 DATASETS = {"CIFAR10": "cifar10", "MNIST": "mnist"}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_energy.carbon import VIDEO_METHOD, frames_a_week
-from pytest_energy.model.result import Result
-from pytest_energy.tables.layout import (
+from benchmarks.tables.layout import (
     Better,
     Column,
     Read,
@@ -17,6 +15,8 @@ from pytest_energy.tables.layout import (
     metric,
     paper_rows,
 )
+from pytest_energy.carbon import VIDEO_METHOD, frames_a_week
+from pytest_energy.model.result import Result
 
 METHODS = {
     "Baseline": "baseline",

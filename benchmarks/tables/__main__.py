@@ -1,0 +1,86 @@
+"""Print the tables of a published energy study, filled from your results.
+
+A row of a table is found by the workload of a benchmark (paper, task, model, technique, data set),
+not by its name. The study's own figures stand beside yours. A cell without a figure says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.tables import PAPERS, tables_of
+from benchmarks.tables.hours import read_hours
+from benchmarks.tables.layout import Table
+from benchmarks.tables.paper_e import low_carbon
+from benchmarks.tables.render import render_csv, render_markdown
+from pytest_energy.errors import EnergyError, UsageError
+from pytest_energy.model.files import write_atomically
+from pytest_energy.model.json_files import load_run
+
+PROGRAM = "python -m benchmarks.tables"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read results, fill the tables, print them; expected errors end in one line and status 2."""
+    options = build_parser().parse_args(arguments)
+    try:
+        tables = filled_tables(options)
+        text = render_csv(tables) if options.format == "csv" else render_markdown(tables)
+        if options.output:
+            write_atomically(options.output, text)
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()  # a closed pipe must raise here, inside `try`
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader, such as `head`, has gone: nobody can read a message
+        return 2
+    except (EnergyError, OSError) as error:
+        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
+    parser.add_argument(
+        "results",
+        type=Path,
+        nargs="+",
+        metavar="RESULTS",
+        help="results.json; of several files, repeated benchmarks show their median",
+    )
+    parser.add_argument("--paper", choices=PAPERS, required=True, help="whose tables")
+    parser.add_argument("--format", choices=("markdown", "csv"), default="markdown")
+    parser.add_argument(
+        "--hourly-intensity",
+        type=Path,
+        metavar="FILE",
+        help="CSV of hour (0 to 23) and g_per_kwh: adds training at low-carbon hours to paper e",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="instead of standard output")
+    return parser
+
+
+def filled_tables(options: argparse.Namespace) -> tuple[Table, ...]:
+    """The tables that the options ask for.
+
+    Raises:
+        UsageError: Hours are given for a paper that has no table of them.
+        FileFormatError: A file is not what its option expects.
+        OSError: A file cannot be read.
+    """
+    results = [result for path in options.results for result in load_run(path).benchmarks]
+    tables = tables_of(options.paper, results)
+    if not options.hourly_intensity:
+        return tables
+    if options.paper != "e":
+        raise UsageError(f"--hourly-intensity is for --paper e, not {options.paper}")
+    return (*tables, low_carbon(results, read_hours(options.hourly_intensity)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
