@@ -14,6 +14,7 @@ from pytest_energy.model.json_files import save_run
 from tests.report.examples import example_run
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = "pytest_energy"
 
 SIMULATE = """
 import pynvml
@@ -74,3 +75,10 @@ def test_the_wheel_carries_the_simulated_machine(site: Path) -> None:
     assert run(site, "-c", SIMULATE).split() == ["1"]
     assert (site / "pytest_energy" / "model" / "results.schema.json").exists()
     assert (site / "pytest_energy" / "py.typed").exists()
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_the_plugin_alone(site: Path) -> None:
+    """The suite and the papers' figures stay in the repository."""
+    assert [path.name for path in site.iterdir() if path.suffix != ".dist-info"] == [PACKAGE]
+    assert list(site.rglob("*.csv")) == []
