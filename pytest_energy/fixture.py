@@ -79,7 +79,7 @@ class Energy:
             rounds: Windows to measure; likewise. By default 3.
             facts: Whether to count parameters, MACs and FLOPs, or their values where the test
                 knows them.
-            workload: Facts to add, such as ``{"model": "resnet50", "technique": "blurpool"}``.
+            workload: Facts to add, such as ``{"model": "small", "cache": True}``.
 
         Raises:
             UsageError: torch is missing, a number is too small, or the test has measured a

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent.parent / "pytest_energy"
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "pytest_energy"
 
 ORDER = (
     {"errors"},
@@ -153,3 +157,80 @@ def test_torch_is_imported_only_when_it_is_needed() -> None:
     for module in TORCH_SIDE:
         at_once = imports_at_once(SOURCES[module])
         assert "torch" not in imported(ast.Module(at_once, type_ignores=[]))
+
+
+ORDINARY_WORDS = {"amp", "baseline", "compile", "transfer"}
+"""Names of the suite that are also words of English or of Python: nothing is looked for by them."""
+
+
+def spellings(name: str) -> str:
+    """A pattern of ``name`` in its usual spellings, such as ``resnet18`` and ResNet-18."""
+    return "[-_ ]?".join(re.findall("[a-z]+|[0-9]+", name))
+
+
+def suite_names() -> set[str]:
+    """Names of the suite's models, their families, its techniques and its data sets."""
+    from benchmarks.data import KINDS
+    from benchmarks.zoo.registry import find_models, find_techniques
+
+    models = find_models()
+    families = {model.family for model in models.values()}
+    return {*models, *families, *find_techniques(), *KINDS}
+
+
+def suite_authors() -> set[str]:
+    """The names before the year in the first line of each ``benchmarks/tables/paper_*.py``."""
+    modules = (ROOT / "benchmarks" / "tables").glob("paper_*.py")
+    first_lines = [path.read_text("utf-8").partition("\n")[0] for path in modules]
+    authors = [re.split(r" (?:et al\. )?\d{4}", line.strip('"'))[0] for line in first_lines]
+    return {name for listed in authors for name in listed.split(", ")}
+
+
+def text_naming(pattern: str, text: str, flags: re.RegexFlag) -> list[str]:
+    """The places in ``text`` where ``pattern`` stands for itself, not inside a longer word."""
+    return re.findall(rf"(?<![^\W_])(?:{pattern})(?![^\W_])", text, flags)
+
+
+def package_mentions(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> set[tuple[str, str]]:
+    """The files of the package whose text matches ``pattern``, with what matched."""
+    return {
+        (str(path.relative_to(ROOT)), mention)
+        for path in PACKAGE.rglob("*.py")
+        for mention in text_naming(pattern, path.read_text("utf-8"), flags)
+    }
+
+
+def test_the_package_names_no_model_technique_or_data_set() -> None:
+    """The suite is a user of the plugin like any other, so the plugin does not know its contents.
+
+    The text of every module is searched, docstrings and comments included. A name counts in any
+    case and with or without dashes. The names in ``ORDINARY_WORDS`` are not searched for, because
+    a match would not show that the suite is meant.
+    """
+    names = suite_names()
+    assert names > ORDINARY_WORDS, "an exception that is no longer a name"
+    patterns = map(spellings, sorted(names - ORDINARY_WORDS))
+    assert package_mentions("|".join(patterns), re.IGNORECASE) == set()
+
+
+def test_the_package_names_no_paper() -> None:
+    """Neither the suite's letters (paper A to E) nor the papers' authors, spelt with capitals."""
+    authors = suite_authors()
+    assert {"Xu", "McDonald", "Jha"} < authors
+    assert package_mentions("|".join(authors)) == set()
+    assert package_mentions("papers?[-_ ][a-e]", re.IGNORECASE) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("such as test_inference[resnet50-blurpool]", True),
+        ("ResNet-50 at 224 pixels", True),
+        ("resnet50_cifar", True),
+        ("aresnet50", False),
+        ("a net of 50 layers", False),
+    ],
+)
+def test_names_are_found_in_their_usual_spellings(text: str, named: bool) -> None:
+    """A dash, a capital or a suffix hides no name; a longer word is another word."""
+    assert bool(text_naming(spellings("resnet50"), text, re.IGNORECASE)) == named

@@ -1,7 +1,7 @@
 """Where a test's baseline lies: file names that are safe on every file system, and unique.
 
 A plain name stays as it is and a parameter follows two dashes; whatever else there is becomes a
-dash, and a hash of the whole keeps it unique: ``test_a[resnet50]`` is ``test_a--resnet50``,
+dash, and a hash of the whole keeps it unique: ``test_decode[small]`` is ``test_decode--small``,
 ``TestA::test_b`` is ``testa-test_b-5f3a0c9d12``. Capitals count as 'whatever else', since some
 file systems do not tell them apart.
 """

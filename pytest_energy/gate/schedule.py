@@ -75,7 +75,7 @@ class Schedule:
 
 ADAPTIVE: Final = Schedule()
 FIXED: Final = Schedule(rounds=3, visits=1)
-"""The papers' protocol: one visit, one look."""
+"""``--energy-protocol=fixed``: three rounds in one visit, judged once."""
 
 
 def family_note(family: int) -> list[str]:

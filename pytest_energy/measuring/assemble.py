@@ -136,8 +136,7 @@ def training_metrics(
     Returns:
         The evaluation; ``total_energy_j``, joules scaled to the full schedule; and
         ``score_per_kwh``, the first of ``SCORES`` / kWh of the epochs that led to it, the warm-up
-        counted with the mean of the measured ones; its unit says which. Source of Score: Xu et al.
-        2023, arXiv 2302.00967.
+        counted with the mean of the measured ones; its unit says which.
     """
     metrics = {name: Quantity(value=value, unit="1") for name, value in evaluated.items()}
     energy = measured.energy

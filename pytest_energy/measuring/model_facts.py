@@ -2,7 +2,7 @@
 
 Operations are counted by :mod:`torch.utils.flop_counter`: convolutions, matrix products and
 attention, 2 FLOPs a multiply-add. What is element-wise (activations, normalisation, pooling,
-interpolation) counts as nothing, as in the papers that print such figures.
+interpolation) counts as nothing, as is usual in published figures.
 """
 
 from __future__ import annotations

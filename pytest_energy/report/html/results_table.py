@@ -16,7 +16,7 @@ from pytest_energy.report.summary import energy_verdict
 from pytest_energy.uncertainty.gum import no_loss
 
 REFERENCE = "baseline"
-"""The technique that others are held against, as in the tables of Badar et al. 2021."""
+"""The value of the fact ``technique`` that marks the reference of a group."""
 _COMPARED_WITHIN = ("model", "dataset", "data", "input_shape", "batch_size", "scale", "sweep")
 
 

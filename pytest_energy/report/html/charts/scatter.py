@@ -49,8 +49,7 @@ PRESETS: Final = (
         )
     ),
 )
-"""Those of Badar et al. 2021 (score against training energy, latency against parameters, score
-against CO₂) and of Edelman et al. 2023 (energy against FLOPs), for every score that there is."""
+"""The figures drawn before the reader chooses axes, with three for each score that there is."""
 
 
 @dataclass(frozen=True)

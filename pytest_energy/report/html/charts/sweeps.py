@@ -151,7 +151,7 @@ def _swept(facts: Facts) -> Iterator[tuple[str, object, Facts]]:
 
 
 def _facts(row: Row) -> Facts:
-    """What ran, with the family and depth that a model's name tells (``resnet50``)."""
+    """What ran, with family and depth split from a model's name: ``net50`` is ``net`` at 50."""
     facts = {name: it for name, it in row.result.workload.items() if name not in _UNTOLD}
     named = re.fullmatch(r"([a-z_]+?)_?(\d+)", str(facts.get("model", "")))
     if named and "depth" not in facts:
