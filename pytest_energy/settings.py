@@ -352,6 +352,8 @@ OPTIONS = (
         "power usage effectiveness of the data centre, a factor on CO2 and never on joules [1]",
         "FACTOR",
     ),
+    # Not in a suite's conftest.py: pytest reads `--energy-data DIR` without a path before it loads
+    # that file, takes DIR for the tests' folder and never loads it. `pytest .` fails likewise.
     Option("data", Path, "a folder", "root folder of real data sets", "DIR"),
 )
 
