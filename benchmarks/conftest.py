@@ -42,20 +42,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_energy_workload(item: pytest.Item) -> Mapping[str, object] | None:
-    """Say which paper, model, technique and data a benchmark is about."""
+    """Return the paper, model, technique and data of a benchmark as facts of its workload."""
     callspec = getattr(item, "callspec", None)
     row = callspec.params.get("row") if callspec else None
     if not isinstance(row, Row):
         return None
     real = item.config.getoption("energy_data") or item.config.getini("energy_data")
     ran_on = "random" if row.stage == "inference" else name_of(row.dataset, bool(real))
-    told = {**row.workload, "data": ran_on, "facts_input_shape": list(facts_shape(row))}
-    return told | ({"small_model": SMALL_MODEL} if row.knobs.get("sweep") == "target" else {})
+    facts = {**row.workload, "data": ran_on, "facts_input_shape": list(facts_shape(row))}
+    return facts | ({"small_model": SMALL_MODEL} if row.knobs.get("sweep") == "target" else {})
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call() -> Iterator[None]:
-    """Skip, with its reason, what cannot be had on this machine."""
+    """Skip a benchmark that cannot run on this machine, and give the reason."""
     try:
         return (yield)
     except NotApplicableError as error:
@@ -64,14 +64,14 @@ def pytest_pyfunc_call() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _settled(energy: Energy) -> Iterator[None]:
-    """Every benchmark starts from the same seeds, in whatever order they run."""
+    """Start every benchmark from the same seeds, so that their order does not matter."""
     settle()
     with one_thread() if energy.scale == "small" else nullcontext():
         yield
 
 
 @pytest.fixture
-def epochs_asked(request: pytest.FixtureRequest) -> int | None:
-    """``--energy-epochs``, for what must know how many epochs will be measured."""
+def epochs_option(request: pytest.FixtureRequest) -> int | None:
+    """The value of ``--energy-epochs``; a training plans its epochs and its evaluation by it."""
     text = request.config.getoption("energy_epochs", None) or None
     return int(text) if text else None

@@ -1,10 +1,10 @@
-"""The same seeds and the same algorithms, so that two runs on a machine give the same accuracy.
+"""The same seeds and algorithms for every run: two runs on a machine give the same accuracy.
 
-``torch.use_deterministic_algorithms`` stays off: some operators of the papers' models (bilinear
-upsampling's gradient on a GPU, for one) have no deterministic form, and the slower algorithms would
-change the joules that are to be measured. What is fixed instead: every random generator, cuDNN's
-choice of algorithms (its benchmark mode would choose by timing), and TF32, which is off, so that
-``float32`` means what it meant in the papers.
+``torch.use_deterministic_algorithms`` stays off. Some operators of the papers' models have no
+deterministic form, such as the gradient of bilinear upsampling on a GPU. The slower algorithms
+would also change the measured joules. This module fixes three things instead: every random
+generator, cuDNN's choice of algorithms (its benchmark mode chooses by timing), and TF32. TF32 is
+off, so ``float32`` means what it meant in the papers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 
 
 def settle(seed: int = 0) -> None:
-    """Seed Python, NumPy and torch, and fix the choices that torch's backends would make."""
+    """Seed Python, NumPy and torch, and fix the algorithms of torch's backends."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -30,11 +30,11 @@ def settle(seed: int = 0) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute in one thread for a while.
+    """Compute in one thread inside the ``with`` block.
 
-    What a small run computes gains nothing from more. On a busy machine threads that wait for one
-    another at every layer make it several times slower, and sums split among them would differ
-    from machine to machine.
+    More threads do not make a small run faster. On a busy machine they wait for one another at
+    every layer, which makes the run several times slower. Sums that are split among threads would
+    also differ from machine to machine.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

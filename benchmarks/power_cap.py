@@ -1,4 +1,4 @@
-"""A card's power limit for a while: set through NVML, restored whatever happens."""
+"""Set a card's power limit through NVML for a while, and always restore the previous one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from benchmarks.zoo.recipe import NotApplicableError
 def power_cap(cap_w: float, device: str) -> Iterator[None]:
     """Cap the power of a torch ``device`` at ``cap_w`` watts.
 
-    The limit that was there comes back at the end, also when the body fails or is interrupted.
+    The previous limit is restored at the end, also if the body fails or is interrupted.
 
     Raises:
-        NotApplicableError: There is no NVIDIA card, no permission, or the card cannot be capped
-            there; says which.
+        NotApplicableError: There is no NVIDIA card, no permission, or the card does not accept
+            this limit. The message says which.
     """
     if not device.startswith("cuda"):
         raise NotApplicableError(f"a power cap needs an NVIDIA GPU; the device is {device}")
@@ -41,19 +41,19 @@ def _set_limit(nvml: Any, card: Any, limit_mw: int) -> None:
     lowest_mw, highest_mw = nvml.nvmlDeviceGetPowerManagementLimitConstraints(card)
     if not lowest_mw <= limit_mw <= highest_mw:
         raise NotApplicableError(
-            f"this card's limit can be {lowest_mw / 1000:g} to {highest_mw / 1000:g} W, "
+            f"this card accepts a limit of {lowest_mw / 1000:g} to {highest_mw / 1000:g} W, "
             f"not {limit_mw / 1000:g} W"
         )
     try:
         nvml.nvmlDeviceSetPowerManagementLimit(card, limit_mw)
     except nvml.NVMLError as error:
         raise NotApplicableError(
-            f"the power limit cannot be set ({error}); it needs root on the bare machine"
+            f"cannot set the power limit ({error}); this needs root on the bare machine"
         ) from None
 
 
 def uuid_of(device: str) -> str:
-    """NVML's UUID of a torch device, since the two number the cards differently."""
+    """NVML's UUID of a torch device: torch and NVML may number the same cards differently."""
     import torch
 
     return f"GPU-{torch.cuda.get_device_properties(device).uuid}"

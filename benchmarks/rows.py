@@ -1,7 +1,7 @@
-"""Every benchmark of the suite as a row: which paper, model, technique and data.
+"""Every benchmark of the suite as a row: its paper, model, technique and data.
 
-Models and techniques come from the zoo. A technique that is dropped there becomes rows of the
-models that techniques are tried on, with no edit here.
+Models and techniques come from the zoo. A new file in ``zoo/techniques`` adds rows for the models
+of ``TRIED_ON`` without an edit here.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ TRIED_ON: Final = {
     "classification": (("resnet50_cifar", "cifar100"), ("resnet50_cifar", "tiny_imagenet")),
     "segmentation": (("bisenet_resnet18", "cityscapes"), ("bisenet_resnet18", "coco_stuff")),
 }
-"""Paper C's models and data, by task: what its techniques are tried on."""
-LATER_ON: Final = ("resnet18_cifar", "cifar100")
-"""Paper E's model: what techniques for running, not for learning better, are tried on."""
-LATER: Final = {
+"""The models and data sets on which paper C tries its techniques, by task."""
+OTHERS_TRIED_ON: Final = ("resnet18_cifar", "cifar100")
+"""Paper E's model and data set. They serve the techniques that change how a model runs, not how
+well it learns."""
+OTHER_TECHNIQUES: Final = {
     "amp": "e",
     "pruning": "e",
     "quantisation": "e",
@@ -36,11 +37,11 @@ LATER: Final = {
     "bf16": "beyond",
     "fp16": "beyond",
 }
-"""Techniques that are not paper C's: the paper that proposes them."""
+"""The techniques that are not paper C's, each with the paper that proposes it."""
 PAPER_MARKS: Final = {**{paper: f"paper_{paper}" for paper in "abcde"}, "beyond": "beyond"}
 """The marker of each paper's rows."""
-RUNS_OF_B: Final = 3
-"""Paper B trains everything three times and reports the median."""
+PAPER_B_RUNS: Final = 3
+"""Paper B trains every model three times and reports the median."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,18 @@ class Row:
 
     @property
     def task(self) -> str:
-        """The task of its data."""
+        """The task of the data set."""
         return KINDS[self.dataset].task
 
     @property
     def id(self) -> str:
-        """As it stands in the brackets of a test's id."""
+        """The text in the brackets of the test's id."""
         knobs = (f"{name}_{value}" for name, value in self.knobs.items() if name != "sweep")
         return "-".join((self.model, self.technique, self.dataset, *knobs))
 
     @property
     def workload(self) -> dict[str, Scalar]:
-        """Facts by which tables and baselines know it."""
+        """The facts that identify this benchmark in tables and baselines."""
         facts = {"paper": self.paper, "task": self.task, "model": self.model}
         return {**facts, "technique": self.technique, "dataset": self.dataset, **self.knobs}
 
@@ -77,7 +78,7 @@ class Row:
 def parameters(rows: Iterable[Row]) -> list[ParameterSet]:
     """Rows for ``pytest.mark.parametrize``, each marked with its paper.
 
-    All of paper D is a sweep: its plain rows are that of depth.
+    Every row of paper D is part of a sweep. The plain ones sweep the depth.
     """
     return [
         pytest.param(
@@ -93,36 +94,38 @@ def parameters(rows: Iterable[Row]) -> list[ParameterSet]:
 
 
 def inference_rows(zoo: Path = ZOO) -> list[Row]:
-    """What a forward pass costs."""
+    """The rows that measure forward passes."""
     return [*_models(zoo, "inference"), *_techniques(zoo, "inference")]
 
 
 def training_rows(zoo: Path = ZOO) -> list[Row]:
-    """What an epoch of training costs."""
+    """The rows that measure epochs of training."""
     rows = [*_models(zoo, "training"), *_techniques(zoo, "training")]
-    once = [row for row in rows if row.paper != "b"]
-    thrice = [row for row in rows if row.paper == "b"]
-    return once + [
+    single = [row for row in rows if row.paper != "b"]
+    repeated = [row for row in rows if row.paper == "b"]
+    return single + [
         Row(row.paper, row.stage, row.model, row.dataset, knobs={"run": run})
-        for row in thrice
-        for run in range(1, RUNS_OF_B + 1)
+        for row in repeated
+        for run in range(1, PAPER_B_RUNS + 1)
     ]
 
 
 def sweep_rows(stage: Stage) -> list[Row]:
-    """One knob at several settings, everything else equal."""
+    """The rows that vary one knob and nothing else, without the power caps."""
     return [row for row in _sweeps() if row.stage == stage and "power_cap_w" not in row.knobs]
 
 
 def cap_rows() -> list[Row]:
-    """Paper D's power caps."""
+    """The rows of paper D's power caps."""
     return [row for row in _sweeps() if "power_cap_w" in row.knobs]
 
 
 def target_rows() -> list[Row]:
-    """Paper D's energy to a target accuracy, by batch size."""
-    knobs = ({"sweep": "target", "batch": batch} for batch in BATCHES)
-    return [Row("d", "training", "resnet50", "imagenet", knobs=these) for these in knobs]
+    """The rows of paper D's energy to a target accuracy, by batch size."""
+    return [
+        Row("d", "training", "resnet50", "imagenet", knobs={"sweep": "target", "batch": batch})
+        for batch in BATCHES
+    ]
 
 
 BATCHES: Final = (64, 128, 256, 512)
@@ -164,7 +167,7 @@ MODELS: Final = (
     ("d", tuple(f"yolov5{size}" for size in "nsmlx"), ("xview",)),
     ("e", ("resnet18_cifar", "efficientnet_b0"), ("cifar100",)),
 )
-"""Paper, models, data: what is measured without any technique."""
+"""Paper, models and data sets that are measured without any technique."""
 
 
 def _models(zoo: Path, stage: Stage) -> Iterator[Row]:
@@ -178,8 +181,8 @@ def _models(zoo: Path, stage: Stage) -> Iterator[Row]:
 def _techniques(zoo: Path, stage: Stage) -> Iterator[Row]:
     known = find_models(zoo)
     for technique in find_techniques(zoo).values():
-        if technique.name in LATER:
-            yield from _later(technique, stage)
+        if technique.name in OTHER_TECHNIQUES:
+            yield from _other_technique(technique, stage)
             continue
         for task, places in TRIED_ON.items():
             if technique.suits(task, stage):  # type: ignore[arg-type] # the keys are tasks
@@ -187,7 +190,7 @@ def _techniques(zoo: Path, stage: Stage) -> Iterator[Row]:
                     yield Row("c", stage, model, dataset, technique.name)
 
 
-def _later(technique: Technique, stage: Stage) -> Iterator[Row]:
-    model, dataset = LATER_ON
+def _other_technique(technique: Technique, stage: Stage) -> Iterator[Row]:
+    model, dataset = OTHERS_TRIED_ON
     if technique.suits("classification", stage):
-        yield Row(LATER[technique.name], stage, model, dataset, technique.name)
+        yield Row(OTHER_TECHNIQUES[technique.name], stage, model, dataset, technique.name)

@@ -1,9 +1,9 @@
-"""How each paper trains, in one place, and the small twin of each schedule.
+"""How each paper trains its models, and the small twin of each schedule.
 
-What a paper leaves open stands under ``assumed``, by the name of the field. The small twin runs the
-same code on smaller images, with fewer images a batch and fewer batches an epoch, so that a CPU is
-done in seconds; epochs, optimiser and learning rates stay the paper's (but for a training to a
-target, see ``target.py``).
+``assumed`` names the fields that a paper does not state. The small twin runs the same code on
+smaller images, with fewer images a batch and fewer batches an epoch, so that a CPU finishes in
+seconds. Epochs, optimiser and learning rates stay the paper's, except in a training to a target
+(see ``target.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Optimiser = Literal["sgd", "adam", "adamw"]
 Decay = Literal["constant", "poly", "step"]
 
 SMALL_BATCHES = 2
-"""An epoch of the small twin, long enough for the meters' shortest window."""
+"""Batches an epoch of the small twin: long enough for the meters' shortest window."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Schedule:
     """How one model is trained on one data set."""
 
     epochs: int
-    """Of the full schedule; energy is scaled to it."""
+    """Epochs of the full schedule. The energy of the measured epochs is scaled to them."""
     batch_size: int
     image_size: int
     """Side of the square images, in pixels."""
@@ -32,23 +32,23 @@ class Schedule:
     momentum: float = 0.0
     weight_decay: float = 0.0
     decay: Decay = "constant"
-    """``poly``: times (1 − step / steps) ** 0.9. ``step``: a fifth at 30, 60 and 80 %,
-    which no paper states; paper C says that its rate is stepped."""
+    """``poly``: times (1 − step / steps) ** 0.9. ``step``: down to a fifth at 30, 60 and
+    80 % of the steps. Paper C says that its rate is stepped; no paper states the steps."""
     augmentation: tuple[str, ...] = ()
     """Names of :data:`benchmarks.data.augmentation.STEPS`."""
     base_size: int | None = None
-    """Side that random scaling starts from, in pixels; ``None``: ``image_size``."""
+    """Side in pixels from which random scaling starts; ``None``: ``image_size``."""
     techniques: tuple[str, ...] = ()
-    """Techniques that belong to the baseline itself."""
+    """Techniques that are part of the baseline."""
     assumed: tuple[str, ...] = ()
     """Fields that the paper does not state."""
     measured_epochs: int = 10
     batches: int | None = None
-    """Batches an epoch; ``None``: all of the data."""
+    """Batches an epoch; ``None``: the whole training part."""
     held_out_batches: int | None = None
-    """Batches of the evaluation an epoch measured; ``None``: all of the held-out data."""
+    """Batches of evaluation for each measured epoch; ``None``: the whole held-out part."""
     workers: int = 8
-    """Processes that load data; 0 loads in the training process."""
+    """Processes that load data; 0: the training process loads it."""
 
     small_size: int | None = None
     """``image_size`` of the small twin; ``None``: the same."""
@@ -58,7 +58,7 @@ class Schedule:
     """``batches`` of the small twin."""
 
     def small(self) -> Schedule:
-        """The twin that a CPU finishes in seconds."""
+        """The small twin, which a CPU finishes in seconds."""
         side = self.small_size or self.image_size
         return replace(
             self,
@@ -72,9 +72,9 @@ class Schedule:
         )
 
     def with_batch(self, batch_size: int) -> Schedule:
-        """Another batch size, its learning rate in proportion; the small twin's is a 32nd.
+        """Change the batch size, and the learning rate in proportion.
 
-        Source of the proportion: Goyal et al. 2017, https://arxiv.org/abs/1706.02677.
+        The small twin's batch is a 32nd of it. Source of the proportion: Goyal et al. 2017, https://arxiv.org/abs/1706.02677.
         """
         return replace(
             self,
@@ -84,7 +84,7 @@ class Schedule:
         )
 
     def with_side(self, image_size: int) -> Schedule:
-        """Another image size; the small twin's is a quarter of it."""
+        """Change the image size. The small twin's is a quarter of it."""
         return replace(self, image_size=image_size, small_size=image_size // 4)
 
 
@@ -117,7 +117,7 @@ SEGMENTATION = Schedule(
     decay="poly",
     augmentation=("scale_crop", "flip"),
     base_size=1024,
-    assumed=("momentum", "weight_decay", "augmentation"),  # of which the paper has scaling
+    assumed=("momentum", "weight_decay", "augmentation"),  # the paper states the scaling only
     small_size=64,
     small_batch=2,
     small_batches=3,
@@ -207,14 +207,14 @@ SCHEDULES = {
     ("d", "xview"): DETECTION,
     ("e", "cifar100"): TWENTY_EPOCHS,
 }
-"""By paper and model or data set."""
+"""By paper, and by model or data set."""
 
 
 def schedule_of(paper: str, model: str, dataset: str) -> Schedule:
-    """The schedule of a model on a data set; what no paper has runs as in D or E."""
+    """The schedule of a model on a data set. Rows of no paper train as in paper D or E."""
     if paper == "beyond":
         paper = "d" if dataset == "imagenet" else "e"
-    found = SCHEDULES.get((paper, model)) or SCHEDULES.get((paper, dataset))
-    if found is None:
+    schedule = SCHEDULES.get((paper, model)) or SCHEDULES.get((paper, dataset))
+    if schedule is None:
         raise KeyError(f"no schedule of paper {paper} for {model} on {dataset}")
-    return found
+    return schedule

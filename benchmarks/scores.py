@@ -14,35 +14,35 @@ from benchmarks.data.real import IGNORED
 
 
 class Scores(Protocol):
-    """Takes in outputs of a model in evaluation mode, batch by batch, and sums them up."""
+    """Collects outputs of a model in evaluation mode, batch by batch, and scores them."""
 
     def update(self, output: Any, target: Any) -> None:
         """Take in one batch."""
         ...
 
     def compute(self) -> Mapping[str, Any]:
-        """The scores of all batches, by the name under which a result keeps them."""
+        """The scores of all batches, by the name that they have in a result."""
         ...
 
 
 def scores_of(task: str, classes: int, device: str) -> Scores:
     """The scores of a task.
 
-    For segmentation ``accuracy`` is that of the pixels, and ``miou`` is over the classes that occur
-    in the masks or the predictions.
+    For segmentation ``accuracy`` counts pixels, and ``miou`` is the mean over the classes that
+    occur in the masks or the predictions.
     """
     if task == "detection":
         return Precision() if find_spec("pycocotools") else Unscored()
     if task == "classification":
-        found: dict[str, Metric | MetricCollection] = {
+        metrics: dict[str, Metric | MetricCollection] = {
             "accuracy": MulticlassAccuracy(classes, average="micro")
         }
     else:
-        found = {
+        metrics = {
             "miou": MulticlassJaccardIndex(classes, ignore_index=IGNORED),
             "accuracy": MulticlassAccuracy(classes, average="micro", ignore_index=IGNORED),
         }
-    scores: Scores = MetricCollection(found).to(device)
+    scores: Scores = MetricCollection(metrics).to(device)
     return scores
 
 
@@ -55,41 +55,43 @@ class Precision:
         self._metric = MeanAveragePrecision()
 
     def update(self, output: Any, target: list[dict[str, Tensor]]) -> None:
-        """Take in raw predictions (B, 4 + classes, boxes) and the boxes that are there."""
+        """Take in raw predictions (B, 4 + classes, boxes) and the true boxes."""
         raw = output if isinstance(output, Tensor) else output[0]
-        found = [suppressed(one.float().cpu()) for one in raw]
-        there = [
-            {name: value.as_subclass(Tensor).cpu() for name, value in t.items()} for t in target
+        predicted = [suppressed(boxes.float().cpu()) for boxes in raw]
+        true = [
+            # torchmetrics takes plain tensors, not torchvision's boxes
+            {name: value.as_subclass(Tensor).cpu() for name, value in image.items()}
+            for image in target
         ]
-        self._metric.update(found, there)
+        self._metric.update(predicted, true)
 
     def compute(self) -> Mapping[str, Any]:
-        """The two figures that papers print."""
+        """The two figures that papers usually print."""
         scores = self._metric.compute()
         return {"map": scores["map"], "map50": scores["map_50"]}
 
 
 class Unscored:
-    """Stands for scores that need what is not installed: none, rather than a wrong one."""
+    """No scores, for tasks whose scores need a library that is not installed."""
 
     def update(self, output: Any, target: Any) -> None:
-        """Look away."""
+        """Ignore the batch."""
 
     def compute(self) -> Mapping[str, Any]:
-        """Nothing."""
+        """No scores."""
         return {}
 
 
 def suppressed(
     raw: Tensor, confidence: float = 0.001, overlap: float = 0.7, most: int = 300
 ) -> dict[str, Tensor]:
-    """The best boxes of one image, others of the same class that overlap them removed.
+    """Keep the best boxes of one image, and drop those of the same class that overlap them.
 
     Args:
         raw: (4 + classes, boxes): centre, size, then a score a class.
         confidence: Lowest score that counts.
-        overlap: Intersection over union from which two boxes are one.
-        most: Boxes an image.
+        overlap: Two boxes count as one above this intersection over union.
+        most: Largest number of boxes kept.
     """
     from torchvision.ops import batched_nms, box_convert
 
@@ -97,5 +99,5 @@ def suppressed(
     likely = scores > confidence
     boxes = box_convert(raw[:4, likely].T, "cxcywh", "xyxy")
     scores, labels = scores[likely], labels[likely]
-    kept = batched_nms(boxes, scores, labels, overlap)[:most]
-    return {"boxes": boxes[kept], "scores": scores[kept], "labels": labels[kept]}
+    best = batched_nms(boxes, scores, labels, overlap)[:most]
+    return {"boxes": boxes[best], "scores": scores[best], "labels": labels[best]}

@@ -16,20 +16,20 @@ from pytest_energy.fixture import Energy
 
 @dataclass(frozen=True)
 class Target:
-    """When to stop."""
+    """When to stop a training."""
 
     accuracy: float
-    """On the held-out part, as a share."""
+    """The accuracy to reach on the held-out part, as a share."""
     most_epochs: int
-    """Give up after so many."""
+    """Stop without success after so many epochs."""
 
 
 TARGETS: Final = {"full": Target(0.70, 120), "small": Target(0.40, 20)}
-"""By scale: paper D's 70 % top-1, and four times what guessing gets on ten digits."""
+"""By scale: paper D's 70 % top-1; four times what guessing reaches on ten digits."""
 SMALL_MODEL: Final = "resnet18"
-"""Trained in place of ResNet-50 at small scale, which takes three times as long to get there."""
+"""The model at small scale. ResNet-50 would take three times as long to reach the target."""
 SMALL_IMAGES: Final = 128
-"""Images an epoch, and images of each evaluation, at small scale: whatever the batch size."""
+"""Images of an epoch and of an evaluation at small scale, for every batch size."""
 
 
 @dataclass(frozen=True)
@@ -42,36 +42,36 @@ class Reached:
 
 @dataclass
 class TargetMissedError(EnergyError):
-    """A training gave up before its target, so its joules are not those of reaching it."""
+    """A training stopped before its target, so its joules are not the cost of reaching it."""
 
     target: Target
     accuracy: float
-    """The last one on the held-out part."""
+    """The last accuracy on the held-out part."""
 
     def __str__(self) -> str:
         return (
             f"{self.accuracy:.1%} after {self.target.most_epochs} epochs, not the "
-            f"{self.target.accuracy:.0%} that was to be reached: these joules are not those of "
-            "reaching it. Check the data and the learning rate, or allow more epochs in "
+            f"{self.target.accuracy:.0%} of the target: these joules are not the cost of reaching "
+            "it. Check the data and the learning rate, or allow more epochs in "
             "benchmarks/target.py"
         )
 
 
 def run_to_target(energy: Energy, row: Row) -> Reached:
-    """Measure a training from its first step to the target, evaluations included.
+    """Measure a training from its first step to the target, including the evaluations.
 
-    There is no warm-up: an epoch trained before the window would be missing from the joules.
+    There is no warm-up, because an epoch before the window would be missing from the joules.
 
     Raises:
-        NotApplicableError: Real data is asked for at small scale.
+        NotApplicableError: ``--energy-data`` was given at small scale.
         TargetMissedError: The target was not reached in the epochs allowed.
     """
     target, schedule = TARGETS[energy.scale], scheduled(row, energy.scale)
     if energy.scale == "small":
         if energy.data_dir is not None:
             raise NotApplicableError(
-                "the small scale's target is one of the digits: leave --energy-data out, or train "
-                "on it with --energy-scale=full"
+                "at small scale the target is an accuracy on the digits: leave --energy-data out, "
+                "or train on its data with --energy-scale=full"
             )
         row, schedule = replace(row, model=SMALL_MODEL), quick_to_learn(row, schedule)
     training = Training(row, schedule, energy.device, energy.data_dir)
@@ -83,10 +83,10 @@ def run_to_target(energy: Energy, row: Row) -> Reached:
 
 
 def quick_to_learn(row: Row, small: Schedule) -> Schedule:
-    """Change a small twin so that it gets there in seconds rather than in the paper's epochs.
+    """Change a small twin so that it reaches the target in seconds.
 
-    Adam at a constant rate needs some dozen steps on upright digits. An eighth of the full batch
-    leaves batch normalisation enough images on maps of one pixel.
+    On upright digits, Adam at a constant rate needs a few dozen steps. An eighth of the full batch
+    is enough images for batch normalisation, whose maps have one pixel here.
     """
     batch_size = int(str(row.knobs["batch"])) // 8
     batches = SMALL_IMAGES // batch_size
@@ -105,7 +105,7 @@ def quick_to_learn(row: Row, small: Schedule) -> Schedule:
 
 
 def train_until(training: Training, target: Target) -> Reached:
-    """Train epoch by epoch until the accuracy is there, or there have been too many."""
+    """Train epoch by epoch until the target or the largest number of epochs is reached."""
     accuracy = 0.0
     while accuracy < target.accuracy and training.epochs_run < target.most_epochs:
         training.one_epoch()

@@ -1,4 +1,4 @@
-"""What a forward pass costs: 10,000 passes of batch 1 on random images, three times."""
+"""The energy of a forward pass: three rounds of 10,000 passes on single random images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a knob costs: batch size, precision, resolution, power cap, all else equal.
+"""The effect of one knob: batch size, precision, resolution or power cap, all else equal.
 
 Depth is swept by paper D's rows in ``test_inference.py`` and ``test_training.py``: ResNet-18 to
 ResNet-152 and YOLOv5 n to x.
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.sweep
 
 @pytest.mark.training
 @pytest.mark.parametrize("row", parameters(sweep_rows("training")))
-def test_training_sweep(energy: Energy, row: Row, epochs_asked: int | None) -> None:
+def test_training_sweep(energy: Energy, row: Row, epochs_option: int | None) -> None:
     """Batch size and precision of training."""
-    run_training(energy, row, epochs_asked)
+    run_training(energy, row, epochs_option)
 
 
 @pytest.mark.inference
@@ -34,10 +34,10 @@ def test_inference_sweep(energy: Energy, row: Row) -> None:
 @pytest.mark.training
 @pytest.mark.parametrize("row", parameters(cap_rows()))
 def test_power_cap(
-    energy: Energy, row: Row, epochs_asked: int | None, request: pytest.FixtureRequest
+    energy: Energy, row: Row, epochs_option: int | None, request: pytest.FixtureRequest
 ) -> None:
-    """The card's power limit, changed on request only and restored whatever happens."""
+    """The card's power limit: changed only with ``--power-caps``, and always restored."""
     if not request.config.getoption("--power-caps"):
-        pytest.skip("changes the card's power limit: ask for it by --power-caps (needs root)")
+        pytest.skip("this changes the card's power limit: run it with --power-caps (needs root)")
     with power_cap(float(str(row.knobs["power_cap_w"])), energy.device):
-        run_training(energy, row, epochs_asked)
+        run_training(energy, row, epochs_option)

@@ -1,4 +1,4 @@
-"""What it costs to reach an accuracy: train until it is there, joules until then."""
+"""The energy to reach an accuracy: the joules of a training that stops there."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ pytestmark = [pytest.mark.training, pytest.mark.sweep]
 
 @pytest.mark.parametrize("row", parameters(target_rows()))
 def test_energy_to_target(energy: Energy, row: Row) -> None:
-    """Paper D: 70 % top-1 of ImageNet by ResNet-50; the evaluations after each epoch count in."""
+    """Paper D: ResNet-50 to 70 % top-1 on ImageNet, with the evaluation after each epoch."""
     run_to_target(energy, row)

@@ -1,4 +1,4 @@
-"""What training costs: epochs measured one by one, scaled to the paper's full schedule."""
+"""The energy of training: measured epoch by epoch, scaled to the paper's full schedule."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ pytestmark = pytest.mark.training
 
 
 @pytest.mark.parametrize("row", parameters(training_rows()))
-def test_training(energy: Energy, row: Row, epochs_asked: int | None) -> None:
-    """Data loading, forward, backward, step; the score is taken afterwards."""
-    run_training(energy, row, epochs_asked)
+def test_training(energy: Energy, row: Row, epochs_option: int | None) -> None:
+    """Load data, forward, backward, step. The model is scored after the measured epochs."""
+    run_training(energy, row, epochs_option)

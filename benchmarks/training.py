@@ -21,15 +21,15 @@ from pytest_energy.fixture import Energy
 
 
 class Training:
-    """A recipe with its data: trains an epoch a call, and scores what it has learnt.
+    """A recipe with its data: trains one epoch a call, and scores the model.
 
     Args:
-        row: What is trained.
-        schedule: How.
-        device: Where.
+        row: What to train.
+        schedule: How to train it.
+        device: Where to train it.
         data_dir: Root of the real data; ``None`` for generated data.
-        measured_epochs: How many epochs will be measured. Where the epochs of a recipe do not cost
-            the same, these stand evenly spread over its full schedule.
+        measured_epochs: How many epochs will be measured. If the epochs of a recipe differ in
+            cost, the measured ones are spread evenly over its full schedule.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Training:
         unchanged = plain(schedule.image_size)
         self._held_out = self._batches(Transformed(self.data.held_out, unchanged), train=False)
         self._seen = self._batches(Transformed(self.data.train, unchanged), train=False)
-        self._seen.limit = len(self._held_out)  # as much of the training part as of the other
+        self._seen.limit = len(self._held_out)  # both parts are scored on as many images
         self.optimizer, self.scheduler = self.recipe.start(len(self.batches))
         self.scaler = torch.amp.GradScaler(device, enabled=self.recipe.scale_gradients)
         self.epochs_run = 0
@@ -70,26 +70,26 @@ class Training:
 
     @property
     def _held_out_limit(self) -> int | None:
-        """Batches of the evaluation: where they are bounded, the more the longer it trained."""
-        an_epoch = self.schedule.held_out_batches
-        return None if an_epoch is None else an_epoch * self.measured_epochs
+        """Batches of the evaluation; a bounded number grows with the measured epochs."""
+        batches = self.schedule.held_out_batches
+        return None if batches is None else batches * self.measured_epochs
 
     def _enough_epochs(self) -> int:
-        """Epochs to measure: all of them where they differ and time is no matter.
+        """Epochs to measure: at full scale all of them, if they differ in cost.
 
-        With the warm-up they are at most those of the full schedule, so that a score is never that
-        of a longer training than the paper's.
+        With the warm-up they are at most those of the full schedule. So no score comes from a
+        longer training than the paper's.
         """
-        every = not self.recipe.even_epochs and self.schedule.batches is None
-        asked = self.recipe.epochs if every else self.schedule.measured_epochs
-        return max(1, min(asked, self.recipe.epochs - 1))
+        all_differ = not self.recipe.even_epochs and self.schedule.batches is None
+        epochs = self.recipe.epochs if all_differ else self.schedule.measured_epochs
+        return max(1, min(epochs, self.recipe.epochs - 1))
 
     @property
     def progress(self) -> float:
-        """Where in the full schedule the next epoch stands, in [0, 1)."""
+        """The place of the next epoch in the full schedule, in [0, 1)."""
         if self.recipe.even_epochs:
             return min(self.epochs_run / self.recipe.epochs, 1 - 1e-9)
-        # The first epoch run is the warm-up; each measured one stands for an equal part.
+        # The first epoch is the warm-up. Each measured one stands for an equal part.
         part = min(max(self.epochs_run - 1, 0), self.measured_epochs - 1)
         return (part + 0.5) / self.measured_epochs
 
@@ -97,7 +97,7 @@ class Training:
         """Train on every batch once.
 
         Returns:
-            ``data_wait_share``: the share of the epoch that this process spent waiting for data.
+            ``data_wait_share``: the share of the epoch in which this process waited for data.
         """
         begin, waited_before = time.perf_counter(), self.batches.waited_s
         self.recipe.model.train()
@@ -119,7 +119,7 @@ class Training:
         self.scheduler.step()
 
     def evaluate(self) -> dict[str, float]:
-        """Score the held-out part, and under ``train_…`` as much of the training part."""
+        """Score the held-out part and, as ``train_…``, as many images of the training part."""
         seen = {f"train_{name}": value for name, value in self._score(self._seen).items()}
         return {**self.held_out_scores(), **seen}
 
@@ -136,20 +136,20 @@ class Training:
         return {name: float(value) for name, value in scores.compute().items()}
 
 
-def run_training(energy: Energy, row: Row, epochs_asked: int | None) -> None:
-    """Measure epochs of a row's training, and score it.
+def run_training(energy: Energy, row: Row, epochs_option: int | None) -> None:
+    """Measure epochs of a row's training, and score the trained model.
 
     Args:
-        energy: What measures.
-        row: What is trained.
-        epochs_asked: ``--energy-epochs``, where it was given.
+        energy: The fixture that measures.
+        row: What to train.
+        epochs_option: The value of ``--energy-epochs``, if it was given.
 
     Raises:
-        NotApplicableError: The model or the technique cannot be had here.
+        NotApplicableError: The model or the technique cannot run on this machine.
         DataMissingError: The folder of real data lacks what the row needs.
     """
     schedule = scheduled(row, energy.scale)
-    training = Training(row, schedule, energy.device, energy.data_dir, epochs_asked)
+    training = Training(row, schedule, energy.device, energy.data_dir, epochs_option)
     energy.training(
         training.one_epoch,
         epochs=training.measured_epochs,

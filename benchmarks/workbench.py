@@ -1,4 +1,4 @@
-"""From a row to a recipe that can run, and to the facts of its model."""
+"""Make a row into a recipe that can run, and count the facts of its model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pytest_energy.measuring.model_facts import model_facts
 from pytest_energy.model.measurement import Quantity
 
 COUNTED_AS_BASELINE = ("compile", "quantisation")
-"""Techniques that hide a model's layers from counting; its facts are those before them."""
+"""Techniques whose models cannot be counted. Their facts are those of the baseline."""
 
 
 def scheduled(row: Row, scale: str) -> Schedule:
@@ -48,13 +48,13 @@ def recipe_for(row: Row, schedule: Schedule, device: str) -> Recipe:
     """The model of a row on ``device``, with its schedule and its technique.
 
     Raises:
-        NotApplicableError: The model or the technique cannot be had here.
+        NotApplicableError: The model or the technique cannot run on this machine.
     """
     side = schedule.image_size
     shape, classes = (3, side, side), KINDS[row.dataset].classes
-    found = find_models_once()[row.model]
+    source = cached_models()[row.model]
     with torch.device("meta" if device == "meta" else "cpu"):
-        model = found.build(shape, classes).to(device)
+        model = source.build(shape, classes).to(device)
     recipe = Recipe(
         task=cast("Task", row.task),
         model=model,
@@ -64,22 +64,22 @@ def recipe_for(row: Row, schedule: Schedule, device: str) -> Recipe:
         data=row.dataset,
         stage=row.stage,
         epochs=schedule.epochs,
-        loss=found.make_loss(model) if row.stage == "training" else cross_entropy,
+        loss=source.make_loss(model) if row.stage == "training" else cross_entropy,
         optimizer=optimiser_of(schedule),
         scheduler=scheduler_of(schedule),
     )
-    own = schedule.techniques if row.stage == "training" else ()
-    for name in (*own, row.technique):
-        recipe = find_techniques_once()[name].apply(recipe)
+    baseline_techniques = schedule.techniques if row.stage == "training" else ()
+    for name in (*baseline_techniques, row.technique):
+        recipe = cached_techniques()[name].apply(recipe)
     return recipe
 
 
-find_models_once = cache(find_models)
-find_techniques_once = cache(find_techniques)
+cached_models = cache(find_models)
+cached_techniques = cache(find_techniques)
 
 
 def optimiser_of(schedule: Schedule) -> MakeOptimizer:
-    """The schedule's optimiser, its learning rate and decay set."""
+    """The schedule's optimiser with its learning rate and weight decay."""
     rate, decay = schedule.learning_rate, schedule.weight_decay
     if schedule.optimiser == "sgd":
         return partial(torch.optim.SGD, lr=rate, momentum=schedule.momentum, weight_decay=decay)
@@ -88,7 +88,7 @@ def optimiser_of(schedule: Schedule) -> MakeOptimizer:
 
 
 def scheduler_of(schedule: Schedule) -> MakeScheduler:
-    """The schedule's learning rate over all of its steps."""
+    """The schedule's learning rate as a scheduler over all steps."""
     return {"constant": constant, "poly": _poly, "step": _stepped}[schedule.decay]
 
 
@@ -102,18 +102,18 @@ def _stepped(optimizer: Optimizer, horizon: Horizon) -> LRScheduler:
 
 
 def facts_shape(row: Row) -> Shape:
-    """The input that a row's facts are counted on: one image of the paper's size."""
+    """The input for counting a row's facts: one image of the paper's size."""
     side = scheduled(row, "full").image_size
     return (3, side, side)
 
 
 def facts_of(row: Row) -> Mapping[str, Quantity]:
-    """Parameters, MACs and FLOPs of one image of the paper's size, whatever the scale.
+    """Parameters, MACs and FLOPs of one image of the paper's size, at every scale.
 
-    They are counted without weights or images (torch's ``meta`` device), so they cost no memory,
-    and are the same on every machine.
+    They are counted on torch's ``meta`` device, which holds neither weights nor images. So counting
+    takes no memory, and every machine counts the same.
     """
-    technique = find_techniques_once()[row.technique]
+    technique = cached_techniques()[row.technique]
     hidden = row.technique in COUNTED_AS_BASELINE or "inference" not in technique.stages
     counted = BASELINE if hidden else row.technique
     return _count(row.paper, row.model, row.dataset, counted, facts_shape(row))
@@ -133,14 +133,14 @@ def _count(
 
 
 SMALL_PASSES = 3
-"""Passes a round at small scale; the plugin adds more where the meter needs a longer window."""
+"""Passes a round at small scale. The plugin adds passes if the meter needs a longer window."""
 
 
 def run_inference(energy: Energy, row: Row) -> None:
     """Measure forward passes of a row on random images.
 
     Raises:
-        NotApplicableError: The model or the technique cannot be had here.
+        NotApplicableError: The model or the technique cannot run on this machine.
     """
     schedule = scheduled(row, energy.scale)
     recipe = recipe_for(row, schedule, energy.device)
@@ -158,5 +158,5 @@ def run_inference(energy: Energy, row: Row) -> None:
 def inference_batch(row: Row, scale: str) -> int:
     """Images a pass: one, unless a sweep says otherwise."""
     batch = row.knobs.get("batch")
-    asked = batch if isinstance(batch, int) else 1
-    return max(1, asked // 8) if scale == "small" else asked
+    size = batch if isinstance(batch, int) else 1
+    return max(1, size // 8) if scale == "small" else size

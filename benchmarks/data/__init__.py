@@ -1,4 +1,4 @@
-"""What the benchmarks train on: real data below ``--energy-data``, or data that needs no folder.
+"""The data of the suite: real data in the folder ``--energy-data``, or stand-ins without it.
 
 A sample is a pair that torchvision's transforms v2 understand: an image (``uint8``, 3 × H × W)
 with a class number (classification), a mask of class numbers (segmentation, 255 is ignored) or a
@@ -20,7 +20,7 @@ __all__ = ["IGNORED", "KINDS", "Data", "DataMissingError", "Kind", "open_data"]
 
 @dataclass(frozen=True)
 class Kind:
-    """A data set as a benchmark names it: its task and its number of classes."""
+    """A data set that a benchmark names: its task, classes and image size."""
 
     task: str
     classes: int
@@ -46,22 +46,22 @@ class Data:
     """Data opened for one benchmark."""
 
     name: str
-    """What it really is: the data set's name, or ``digits`` or ``shapes``."""
+    """The name of the data in use: the data set's, or ``digits`` or ``shapes``."""
     train: Samples
     held_out: Samples
 
 
 def open_data(dataset: str, root: Path | None, image_size: int) -> Data:
-    """Open ``dataset`` below ``root``, or without a root what takes its place.
+    """Open ``dataset`` below ``root``, or its stand-in if there is no root.
 
     Args:
         dataset: A key of :data:`KINDS`.
-        root: The folder of ``--energy-data``; ``None`` for the data that needs no folder: digits
-            for classification, generated shapes for segmentation and detection.
+        root: The folder of ``--energy-data``. ``None`` opens the stand-ins: digits for
+            classification, generated shapes for segmentation and detection.
         image_size: Side of the generated images in pixels; real images keep their own size.
 
     Raises:
-        DataMissingError: The root lacks what the data set needs; says what must lie where.
+        DataMissingError: Files of the data set are missing; the message lists their paths.
     """
     name = name_of(dataset, root is not None)
     if root is not None:
@@ -73,7 +73,7 @@ def open_data(dataset: str, root: Path | None, image_size: int) -> Data:
 
 
 def name_of(dataset: str, real: bool) -> str:
-    """What a benchmark on ``dataset`` really runs on, with or without real data."""
+    """The name of the data that a benchmark on ``dataset`` uses, with or without real data."""
     if real:
         return dataset
     return "digits" if KINDS[dataset].task == "classification" else "shapes"

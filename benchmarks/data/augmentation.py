@@ -1,6 +1,6 @@
-"""From a sample to what a model takes: augmentation, size, normalisation (transforms v2).
+"""Turn a sample into a model's input: augmentation, size, normalisation (transforms v2).
 
-The same operation changes an image together with its mask or boxes.
+Each operation changes an image together with its mask or boxes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.data.real import IGNORED
 from benchmarks.data.samples import Samples
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's images, which the papers' models were designed on."""
+"""The channel statistics of ImageNet, for which the papers' models were designed."""
 FILL = {tv_tensors.Mask: IGNORED, "others": 0}
 
 STEPS: dict[str, Callable[[int, int], v2.Transform]] = {
@@ -34,18 +34,18 @@ STEPS: dict[str, Callable[[int, int], v2.Transform]] = {
         ]
     ),
 }
-"""By name, from the side of the images and the base size that they are scaled from, in pixels."""
+"""Steps by name. Each takes the side of the images and the base size of scaling, in pixels."""
 
 
 def augmented(names: Sequence[str], image_size: int, base_size: int) -> v2.Transform:
-    """What the training part goes through: the steps of :data:`STEPS` by name, then the common."""
+    """The transform of the training part: the named :data:`STEPS`, then resize and normalise."""
     resize = v2.Resize((image_size, image_size), antialias=True)
     steps = [STEPS[name](image_size, base_size) for name in names]
     return v2.Compose([v2.ToImage(), v2.RGB(), *steps, resize, *_common()])
 
 
 def plain(image_size: int) -> v2.Transform:
-    """What the held-out part goes through: the shorter side resized, the centre cut out."""
+    """The transform of the held-out part: resize the shorter side, crop the centre, normalise."""
     steps = [v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size)]
     return v2.Compose([v2.ToImage(), v2.RGB(), *steps, *_common()])
 
@@ -55,7 +55,7 @@ def _common() -> list[v2.Transform]:
 
 
 class Transformed(Samples):
-    """A data set behind a transform."""
+    """A data set whose samples pass through a transform."""
 
     def __init__(self, inner: Samples, transform: Callable[..., Any]) -> None:
         self.inner, self.transform = inner, transform

@@ -1,4 +1,4 @@
-"""The handwritten digits that ship inside scikit-learn, enlarged to the size a model wants.
+"""The handwritten digits that ship with scikit-learn, enlarged to the size of a model's input.
 
 1797 images of 8 × 8 pixels, 10 classes. Source: E. Alpaydin, C. Kaynak, "Optical Recognition of
 Handwritten Digits", UCI Machine Learning Repository, 1998, as in ``sklearn.datasets.load_digits``.
@@ -16,11 +16,11 @@ from torchvision import tv_tensors
 from benchmarks.data.samples import Samples
 
 HELD_OUT = 0.2
-"""Share of each class that is held out for the accuracy."""
+"""The share of each class that is held out to measure the accuracy."""
 
 
 class Digits(Samples):
-    """Digits in three equal channels, ``image_size`` pixels square."""
+    """Digits with three equal channels, ``image_size`` × ``image_size`` pixels."""
 
     def __init__(self, train: bool, image_size: int) -> None:
         images, labels = _load(image_size)
@@ -47,7 +47,7 @@ def _load(image_size: int) -> tuple[Tensor, Tensor]:
 
 @cache
 def _split(labels: tuple[int, ...], train: bool) -> Tensor:
-    """Positions of one part; the same on every machine, every class in the same share."""
+    """Positions of one part: the same on every machine, with the same share of every class."""
     from sklearn.model_selection import train_test_split
 
     parts = train_test_split(

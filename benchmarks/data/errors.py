@@ -1,4 +1,4 @@
-"""What goes wrong with data, in words a person can act on."""
+"""Errors about missing data."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pytest_energy.errors import EnergyError
 
 @dataclass
 class DataMissingError(EnergyError):
-    """A folder of ``--energy-data`` lacks what a data set needs."""
+    """The folder of ``--energy-data`` lacks files of a data set."""
 
     dataset: str
     root: Path
     missing: tuple[str, ...]
     """Paths below ``root`` that are not there."""
     layout: str
-    """What must lie where, and where it comes from."""
+    """The expected layout, and the source of the files."""
 
     def __str__(self) -> str:
-        listed = ", ".join(self.missing)
+        paths = ", ".join(self.missing)
         return (
-            f"{self.dataset}: not below --energy-data {self.root}: {listed}. {self.layout} "
+            f"{self.dataset}: missing below --energy-data {self.root}: {paths}. {self.layout} "
             "Nothing is downloaded; leave --energy-data out to run on generated data."
         )

@@ -1,4 +1,4 @@
-"""Batches on the device, and how long training waited for them."""
+"""Batches on the device, with the time that training waited for them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from benchmarks.data.samples import Samples
 
 
 class Batches:
-    """The batches of an epoch, each moved to ``device``; the waiting is timed.
+    """The batches of an epoch, each moved to ``device``. The waiting is timed.
 
     Args:
         dataset: Samples of image and target.
-        batch_size: Samples a batch; an incomplete last one is dropped in training.
-        device: Where the batches are needed.
-        train: Shuffled anew each epoch, from a seed.
-        limit: Batches an epoch; ``None`` for as many as the data gives.
-        workers: Processes that load; 0 loads in this one.
-        seed: Of the shuffling.
+        batch_size: Samples a batch. In training an incomplete last batch is dropped.
+        device: Where the batches go.
+        train: Whether to shuffle the samples anew for each epoch.
+        limit: Batches an epoch; ``None``: all that the data gives.
+        workers: Processes that load data; 0: this process loads it.
+        seed: The seed of the shuffling.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class Batches:
     ) -> None:
         self.device = device
         self.waited_s = 0.0
-        """Seconds that the iterations so far have waited for the next batch."""
-        wanted = None if limit is None else limit * batch_size
+        """Seconds that all iterations so far have waited for batches."""
+        num_samples = None if limit is None else limit * batch_size
         generator = torch.Generator().manual_seed(seed)
         sampler = (
-            RandomSampler(dataset, num_samples=wanted, generator=generator)
+            RandomSampler(dataset, num_samples=num_samples, generator=generator)
             if train
             else SequentialSampler(dataset)
         )
@@ -60,8 +60,8 @@ class Batches:
         )
 
     def __len__(self) -> int:
-        whole = len(self.loader)
-        return whole if self.limit is None else min(whole, self.limit)
+        batches = len(self.loader)
+        return batches if self.limit is None else min(batches, self.limit)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         batches = iter(self.loader)
@@ -78,7 +78,7 @@ class Batches:
 
 
 def collate(samples: list[tuple[Any, Any]]) -> tuple[Any, Any]:
-    """Stack images and targets; targets that are dictionaries (boxes) stay a list."""
+    """Stack images and targets. Targets that are dictionaries (boxes) stay a list."""
     images, targets = zip(*samples, strict=True)
     if isinstance(targets[0], dict):
         return torch.stack(images), list(targets)
@@ -86,7 +86,7 @@ def collate(samples: list[tuple[Any, Any]]) -> tuple[Any, Any]:
 
 
 def move(part: Any, device: str) -> Any:
-    """Tensors, or a list of dictionaries of them, on ``device``."""
+    """Move a tensor, or a list of dictionaries of tensors, to ``device``."""
     if isinstance(part, list):
         return [{name: move(value, device) for name, value in item.items()} for item in part]
     return part.to(device, non_blocking=True)

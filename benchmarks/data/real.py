@@ -1,4 +1,4 @@
-"""Real data sets below ``--energy-data``: what must lie where, and torchvision's reader of each."""
+"""Real data sets in the folder ``--energy-data``: their layout, and torchvision's readers."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from benchmarks.data.errors import DataMissingError
 from benchmarks.data.samples import Samples
 
 STUFF_OFFSET = 92
-"""COCO's number of the first stuff category; the last, 183, is everything that is no stuff."""
+"""COCO's number of the first stuff category. The last, 183, is everything that is no stuff."""
 IGNORED = 255
-"""The class number of pixels that count neither in the loss nor in the metric."""
+"""The class number of pixels that neither the loss nor the metric counts."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set lies and who reads it."""
+    """The files of a data set, and its reader."""
 
     needs: tuple[str, ...]
     """Paths below the root that must exist."""
     layout: str
+    """How to get the files and where to put them, for the error message."""
     read: Callable[[Path, bool], Samples]
-    """From the root folder, and whether the training part is meant."""
+    """Takes the root folder, and ``True`` for the training part."""
 
 
 def open_real(dataset: str, root: Path, train: bool) -> Samples:
     """Open one part of ``dataset``, a key of :data:`SOURCES`, below ``root``.
 
     Raises:
-        DataMissingError: Something that it needs is not there; nothing is downloaded.
+        DataMissingError: Files are missing; nothing is downloaded.
     """
     source = SOURCES[dataset]
     missing = tuple(name for name in source.needs if not (root / name).exists())
@@ -46,7 +47,7 @@ def open_real(dataset: str, root: Path, train: bool) -> Samples:
 
 
 def _wrapped(dataset: Any) -> Samples:
-    """Images and masks as tensors that torchvision's transforms v2 change together."""
+    """Make images and masks tensors that torchvision's transforms v2 change together."""
     wrapped: Samples = datasets.wrap_dataset_for_transforms_v2(dataset)
     return wrapped
 
@@ -68,14 +69,15 @@ def _imagenet(root: Path, train: bool) -> Samples:
 
 
 def _folders(dataset: str, folder: str, held_out: str) -> Callable[[Path, bool], Samples]:
-    """A reader of a folder a class; both parts must have the same classes."""
+    """A reader of one folder a class. Both parts must have the same classes."""
 
     def read(root: Path, train: bool) -> Samples:
         parts = [root / folder / part for part in ("train", held_out)]
         classes = [{path.name for path in part.iterdir() if path.is_dir()} for part in parts]
         if classes[0] != classes[1]:
-            lacking = sorted(classes[0] - classes[1]) or sorted(classes[1] - classes[0])
-            missing = tuple(f"class {label} in both parts of {folder}" for label in lacking[:3])
+            # numbering is by sorted name: a class missing in one part would shift the labels
+            unpaired = sorted(classes[0] - classes[1]) or sorted(classes[1] - classes[0])
+            missing = tuple(f"class {label} in both parts of {folder}" for label in unpaired[:3])
             raise DataMissingError(dataset, root, missing, SOURCES[dataset].layout)
         return _wrapped(datasets.ImageFolder(parts[0] if train else parts[1]))
 
@@ -83,14 +85,14 @@ def _folders(dataset: str, folder: str, held_out: str) -> Callable[[Path, bool],
 
 
 class Cityscapes(Samples):
-    """Cityscapes' fine annotations with the 19 classes that are trained and evaluated."""
+    """Cityscapes' fine annotations, reduced to the 19 classes of training and evaluation."""
 
     def __init__(self, root: Path, train: bool) -> None:
         split = "train" if train else "val"
         self.inner = _wrapped(
             datasets.Cityscapes(root / "cityscapes", split, target_type="semantic")
         )
-        # Classes that are not evaluated carry the number 255, the licence plate -1.
+        # Classes that are not evaluated have the train_id 255; the last, the licence plate, has -1.
         numbers = [entry.train_id for entry in datasets.Cityscapes.classes[:-1]]
         self.train_ids = torch.tensor(numbers, dtype=torch.long)
 
@@ -103,7 +105,7 @@ class Cityscapes(Samples):
 
 
 class CocoStuff(Samples):
-    """COCO's stuff annotations as maps: 91 kinds of stuff and one class for everything else."""
+    """COCO's stuff annotations as masks: 91 kinds of stuff, and one class for everything else."""
 
     def __init__(self, root: Path, train: bool) -> None:
         part = "train2017" if train else "val2017"
@@ -124,7 +126,7 @@ class CocoStuff(Samples):
 
 
 class Xview(Samples):
-    """Images with a text file each: class, centre and size of a box a line, relative (YOLO)."""
+    """Images, each with a YOLO text file: one box a line, as class, relative centre and size."""
 
     def __init__(self, root: Path, train: bool) -> None:
         part = "train" if train else "val"
@@ -144,7 +146,7 @@ class Xview(Samples):
 
 
 def _boxes(path: Path, size: tuple[int, ...]) -> dict[str, Tensor]:
-    """Boxes in pixels (xyxy); an image without a file has none."""
+    """Boxes in pixels (xyxy). An image without a file has no boxes."""
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     table = torch.tensor([[float(word) for word in line.split()] for line in lines]).reshape(-1, 5)
     height, width = size

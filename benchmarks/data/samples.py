@@ -1,4 +1,4 @@
-"""What all data sets here are: numbered samples of an image and its target."""
+"""The base class of all data sets: numbered pairs of an image and its target."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch.utils.data import Dataset
 
 
 class Samples(Dataset[Any]):
-    """A data set that knows its length, which torch's own type does not promise."""
+    """A data set with a length, which torch's own type does not promise."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many samples."""
+        """The number of samples."""

@@ -1,8 +1,8 @@
 """Generated images of discs, rectangles and triangles, with exact masks and boxes.
 
-Each image is made from its number alone, so that every machine sees the same data and nothing has
-to lie on a disk. The shapes are not hard to tell apart: the data is there to make training and its
-metrics run for real, not to rank models.
+Each image is made from its number alone. So every machine sees the same data, and no files are
+needed. The shapes are easy to tell apart: the data makes training and its metrics run for real, and
+is not meant to rank models.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torchvision import tv_tensors
 from benchmarks.data.samples import Samples
 
 COUNT = {True: 2048, False: 256}
-"""Images of the training part and of the held-out one."""
+"""Images of the training part (``True``) and of the held-out part (``False``)."""
 SHAPES_AN_IMAGE = 3
 KINDS = 3
 """Disc, rectangle, triangle."""
@@ -27,8 +27,8 @@ class Shapes(Samples):
 
     Args:
         task: ``segmentation``: the target is a mask, 0 for the background, 1 to 3 for the shapes.
-            ``detection``: ``boxes`` around what is visible of each shape, and ``labels`` 0 to 2.
-        train: The training part; the held-out one has other images.
+            ``detection``: ``boxes`` around the visible part of each shape, and ``labels`` 0 to 2.
+        train: Whether to make the training part. The held-out part has other images.
         image_size: Side in pixels.
     """
 
@@ -70,7 +70,7 @@ def draw(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _inside(kind: int, size: int, generator: torch.Generator) -> Tensor:
-    """Which pixels a shape of random place and size covers."""
+    """The pixels that a shape of random place and size covers, as a mask."""
     inside: Tensor
     row, column, radius = torch.rand(3, generator=generator).tolist()
     radius = size * (0.12 + 0.13 * radius)
@@ -86,7 +86,7 @@ def _inside(kind: int, size: int, generator: torch.Generator) -> Tensor:
 
 
 def boxes_of(owners: Tensor, kinds: Tensor) -> dict[str, Tensor]:
-    """The tight box around what is visible of each shape; a hidden shape has none."""
+    """The tight box around the visible part of each shape. A hidden shape has no box."""
     boxes, labels = [], []
     for number, kind in enumerate(kinds.tolist(), start=1):
         rows, columns = torch.nonzero(owners == number, as_tuple=True)

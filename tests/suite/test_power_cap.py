@@ -80,7 +80,7 @@ def test_the_limit_comes_back_when_the_body_fails(
 
 @pytest.mark.parametrize(
     ("cap_w", "permitted", "why"),
-    [(50, True, "can be 100 to 300 W, not 50 W"), (150, False, "needs root")],
+    [(50, True, "accepts a limit of 100 to 300 W, not 50 W"), (150, False, "needs root")],
 )
 def test_a_cap_that_cannot_be_set_is_refused(
     cap_w: float, permitted: bool, why: str, monkeypatch: pytest.MonkeyPatch
