@@ -1,8 +1,8 @@
 """The tables of published energy studies, filled from a run's results.
 
-Each module ``paper_x.py`` declares the tables of one study: rows and columns say by workload facts
-which benchmarks fill them, so a test may be called anything. The study's own figures come from the
-CSV files in ``papers/`` and stand in columns of their own.
+Each module ``paper_x.py`` declares the tables of one study. Rows and columns select benchmarks by
+the facts of their workload, so the names of tests do not matter. The study's own figures come from
+the CSV files in ``papers/`` and have columns of their own.
 """
 
 from __future__ import annotations

@@ -51,17 +51,21 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="RESULTS",
-        help="results.json; of several files, repeated benchmarks show their median",
+        help="results.json; a benchmark that is in several files shows its median",
     )
-    parser.add_argument("--paper", choices=PAPERS, required=True, help="whose tables")
+    parser.add_argument(
+        "--paper", choices=PAPERS, required=True, help="the paper whose tables are printed"
+    )
     parser.add_argument("--format", choices=("markdown", "csv"), default="markdown")
     parser.add_argument(
         "--hourly-intensity",
         type=Path,
         metavar="FILE",
-        help="CSV of hour (0 to 23) and g_per_kwh: adds training at low-carbon hours to paper e",
+        help="CSV of hour (0 to 23) and g_per_kwh; adds training at low-carbon hours to paper e",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="instead of standard output")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write to this file instead of standard output"
+    )
     return parser
 
 

@@ -1,6 +1,6 @@
-"""A table as a declaration: which benchmarks fill a row, which figure fills a column.
+"""A table as a declaration: which benchmarks fill a row, and which figure fills a column.
 
-A cell without a figure says why. Where several benchmarks fill one cell (repeated runs), it shows
+A cell without a figure says why. If several benchmarks fill one cell (repeated runs), it shows
 their median.
 """
 
@@ -33,28 +33,28 @@ class Figure:
 
 
 RANDOM: Final = "random"
-"""What a benchmark of inference ran on: paper C's protocol, and so no departure from a data set."""
+"""The data of inference benchmarks. Paper C's protocol has it, so it is no other data set."""
 Read = Callable[[Result], Figure]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of ours, and the paper's columns beside it."""
+    """One figure of ours, with the paper's columns beside it."""
 
     heading: str
     read: Read
     where: Where = field(default_factory=dict)
-    """Workload facts that a benchmark must have, beyond those of the row."""
+    """Workload facts that a benchmark must have, besides those of the row."""
     paper: Mapping[str, str] = field(default_factory=dict)
-    """Heading of a paper's column, and its name in the CSV file."""
+    """The paper's columns: from the heading to the name in the CSV file."""
     better: Better | None = None
-    """Which direction is good; ``None`` where the column is not a contest."""
+    """Which direction is better; ``None`` if neither is."""
     form: str = ".4g"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: the benchmarks that fill it, the paper's own line."""
+    """One line of a table: the benchmarks that fill it, and the paper's own line."""
 
     label: str
     where: Where
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows at one place."""
+    """The text at one place of a table, and its marks."""
 
     text: str
     as_good: bool = False
@@ -75,13 +75,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A filled table, ready to be rendered."""
+    """A filled table, ready to render."""
 
     title: str
     headings: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
-    """Departures from the paper, and what else a reader must know."""
+    """Departures from the paper, and other things that a reader must know."""
 
 
 def metric(name: str, factor: float = 1.0) -> Read:
@@ -91,8 +91,9 @@ def metric(name: str, factor: float = 1.0) -> Read:
         quantity = result.metrics.get(name)
         if quantity is None:
             return Figure(missing=why_missing(result))
-        known = quantity.uncertainty
-        return Figure(quantity.value * factor, None if known is None else known * factor)
+        uncertainty = quantity.uncertainty
+        scaled = None if uncertainty is None else uncertainty * factor
+        return Figure(quantity.value * factor, scaled)
 
     return read
 
@@ -150,13 +151,13 @@ def fill(
     """Fill a table.
 
     Args:
-        title: What stands above it.
-        corner: Heading of the row labels.
-        rows: Its lines, in the paper's order.
-        columns: Its columns, in the paper's order.
+        title: The title above the table.
+        corner: The heading of the row labels.
+        rows: The lines, in the paper's order.
+        columns: The columns, in the paper's order.
         results: The benchmarks of a run.
-        notes: Departures that always hold; those that the results show are added.
-        baseline: Label of the row that others are compared with, where there is one.
+        notes: Departures that always hold. Those that the results show are added.
+        baseline: The label of the row that others are compared with, if there is one.
     """
     filled = [_fill_column(column, rows, results, baseline) for column in columns]
     lines = [
@@ -175,18 +176,18 @@ def _fill_column(
         row.label: figure_of(matching(results, {**row.where, **column.where}), column.read)
         for row in rows
     }
-    yardstick = figures[baseline] if baseline is not None else None
+    reference = figures[baseline] if baseline is not None else None
     best = _best(figures.values(), column.better)
     cells = []
     for row in rows:
         figure = figures[row.label]
         ours = Cell(
             figure.missing if figure.value is None else format(figure.value, column.form),
-            as_good=row.label != baseline and is_as_good(figure, yardstick, column.better),
+            as_good=row.label != baseline and is_as_good(figure, reference, column.better),
             best=figure.value is not None and figure.value == best,
         )
-        theirs = (Cell(row.paper.get(name, "") or "–") for name in column.paper.values())
-        cells.append((ours, *theirs))
+        printed = (Cell(row.paper.get(name, "") or "–") for name in column.paper.values())
+        cells.append((ours, *printed))
     return cells
 
 
@@ -201,26 +202,26 @@ def is_as_good(figure: Figure, baseline: Figure | None, better: Better | None) -
 
 def _best(figures: Iterable[Figure], better: Better | None) -> float | None:
     values = [figure.value for figure in figures if figure.value is not None]
-    if better is None or len(set(values)) < 2:  # nothing to be the best of
+    if better is None or len(set(values)) < 2:  # a single value, or equal ones: none stands out
         return None
     return max(values) if better == "higher" else min(values)
 
 
 def departures(results: Sequence[Result]) -> tuple[str, ...]:
-    """What the results themselves say about how they depart from the paper."""
+    """Departures from the paper that the results themselves show."""
     notes = []
     small = [r.workload for r in results if r.workload.get("scale") == "small"]
     if any(result.status == "estimated" for result in results):
-        notes.append("Joules are estimates of a model of the hardware, not measurements.")
+        notes.append("Joules are estimates from a model of the hardware, not measurements.")
     if small:
         notes.append(
             "Small scale: images, batches and epochs are far below the paper's, so joules, times "
-            "and scores show that the benchmark runs and nothing more. "
+            "and scores only show that the benchmark runs. "
             "Parameters, MACs and FLOPs are those of the paper's input."
         )
     twins = {(str(w["small_model"]), str(w.get("model"))) for w in small if "small_model" in w}
     notes += [
-        f"To a target, {ran} was trained in place of {named}." for ran, named in sorted(twins)
+        f"To reach a target, {ran} was trained in place of {named}." for ran, named in sorted(twins)
     ]
     pairs = {(str(r.workload.get("dataset")), str(r.workload.get("data"))) for r in results}
     if any(ran == RANDOM for _, ran in pairs):
@@ -233,12 +234,12 @@ def departures(results: Sequence[Result]) -> tuple[str, ...]:
     cut = sorted(filter(None, map(_cut_short, results)))
     if cut:
         parts = ", ".join(dict.fromkeys(f"{run:g} of {all_:g}" for all_, run in cut))
-        notes.append(f"Scores are those after a part of the paper's epochs: {parts}.")
+        notes.append(f"Scores were taken after a part of the paper's epochs: {parts}.")
     return tuple(notes)
 
 
 def _cut_short(result: Result) -> tuple[float, float] | None:
-    """Epochs of the full schedule, and of the training that was scored, where those were fewer."""
+    """Epochs of the full schedule and of the scored training, if that had fewer; else ``None``."""
     run, epochs = result.metrics.get("epochs_run"), result.workload.get("epochs")
     if run is None or not isinstance(epochs, int | float) or run.value >= epochs:
         return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.tables.layout import Column, Row, Table, fact, fill, metric, paper_rows
+from pytest_energy.carbon import JOULES_PER_KWH
 from pytest_energy.model.result import Result
 
 MODELS = {"ResNet-50": "resnet50", "ConvNeXt-T": "convnext_tiny"}
-JOULES_PER_KWH = 3.6e6
 
 COLUMNS = (
     Column("parameters", metric("params"), paper={"paper: parameters": "parameters"}, form=",.0f"),
@@ -36,7 +36,7 @@ COLUMNS = (
     ),
 )
 NOTES = (
-    "The paper sums watts read every 10 s and calls the sum kWh; its recomputed column multiplies "
+    "The paper sums watts read every 10 s and calls the sum kWh. The recomputed column multiplies "
     "each reading by its 10 s.",
     "Keras counts convolution biases and moving statistics as parameters, PyTorch does not.",
 )

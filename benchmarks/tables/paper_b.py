@@ -18,6 +18,7 @@ from benchmarks.tables.layout import (
     paper_rows,
 )
 from benchmarks.tables.ranks import Association, agreement, architecture_effect, data_effect
+from pytest_energy.carbon import JOULES_PER_KWH
 from pytest_energy.model.result import Result
 
 MODELS = {"VGG16": "vgg16_transfer", "VGG19": "vgg19_transfer", "ResNet50": "resnet50_transfer"}
@@ -25,11 +26,10 @@ DATASETS = {"CIFAR10": "cifar10", "MNIST": "mnist"}
 LOCATIONS = ("Oregon", "S.Carolina", "Taipei")
 TRAINING = {"paper": "b", "kind": "training", "technique": "baseline"}
 BATCH = 32
-JOULES_PER_KWH = 3.6e6
 WATTMETER = "wattmeter_energy_j"
-"""Metric under which an imported wattmeter log keeps its joules of the benchmark."""
+"""The metric that holds a benchmark's joules from an imported wattmeter log."""
 
-MEDIAN_NOTE = "Each training ran three times; shown is the median of the runs that are there."
+MEDIAN_NOTE = "Each training ran three times; the median of the runs at hand is shown."
 
 
 def tables(results: Sequence[Result]) -> tuple[Table, ...]:
@@ -51,8 +51,8 @@ def tables(results: Sequence[Result]) -> tuple[Table, ...]:
             results,
             (
                 MEDIAN_NOTE,
-                "Score is accuracy / energy in kWh; the paper's printed Score is in places not "
-                "that of its own row.",
+                "Score is accuracy / energy in kWh. In places, the paper's printed Score does not "
+                "follow from its own row.",
             ),
         ),
         fill(
@@ -63,7 +63,7 @@ def tables(results: Sequence[Result]) -> tuple[Table, ...]:
             results,
             (
                 MEDIAN_NOTE,
-                "kWh of the full schedule; channels that no meter covers are missing, as is the "
+                "kWh of the full schedule. Channels that no meter covers are missing. So is the "
                 f"wattmeter, unless a training records its joules as {WATTMETER}.",
             ),
         ),
@@ -81,7 +81,7 @@ def _row(architecture: str, data: str, paper: Mapping[str, str]) -> Row:
 
 
 def _score_rows() -> list[Row]:
-    """Table 6 with its three locations, which share one measurement of ours, side by side."""
+    """The rows of Table 6. Its three locations stand side by side and share one figure of ours."""
     sides: dict[tuple[str, str], dict[str, str]] = {}
     for line in paper_rows("b_table6_scores.csv"):
         side = sides.setdefault((line["architecture"], line["data"]), {})
@@ -90,21 +90,21 @@ def _score_rows() -> list[Row]:
 
 
 def _channel(*channels: str) -> Read:
-    """Joules of channels in kWh, scaled from the measured epochs to the full schedule."""
+    """Read the energy of channels in kWh, scaled from the measured epochs to the full schedule."""
 
     def read(result: Result) -> Figure:
         whole, epoch = result.metrics.get("total_energy_j"), result.metrics.get("energy_j")
-        found = [
+        channel_joules = [
             joules
             for measured in result.rounds
             for name, joules in measured.channels.items()
             if name.rstrip("0123456789") in channels
         ]
-        if whole is None or epoch is None or not epoch.value or not found:
+        if whole is None or epoch is None or not epoch.value or not channel_joules:
             return Figure(missing=f"not measured (no {'/'.join(channels)} channel)")
         epochs_measured = sum(measured.passes for measured in result.rounds)
         scale = whole.value / epoch.value / epochs_measured
-        return Figure(sum(found) * scale / JOULES_PER_KWH)
+        return Figure(sum(channel_joules) * scale / JOULES_PER_KWH)
 
     return read
 
@@ -159,7 +159,7 @@ INSTRUMENTS = (
 
 
 def _tests(results: Sequence[Result]) -> Table:
-    """The paper's three questions, asked of every single run and not of medians."""
+    """The paper's three tests, over every single run and not over medians."""
     runs = matching(results, TRAINING)
     energies = [
         (str(run.workload["model"]), str(run.workload.get("dataset")), energy.value)
@@ -182,6 +182,7 @@ def _tests(results: Sequence[Result]) -> Table:
     return Table("Paper B: statistical tests", headings, rows, departures(runs))
 
 
-def _tested(question: str, found: Association) -> tuple[Cell, ...]:
-    shown = (f"{found.statistic:.3f}", f"{found.p:.3g}") if found.tested else (found.refusal, "–")
-    return tuple(Cell(text) for text in (question, found.test, *shown, str(found.count)))
+def _tested(question: str, answer: Association) -> tuple[Cell, ...]:
+    figures = (f"{answer.statistic:.3f}", f"{answer.p:.3g}")
+    shown = figures if answer.tested else (answer.refusal, "–")
+    return tuple(Cell(text) for text in (question, answer.test, *shown, str(answer.count)))

@@ -38,7 +38,7 @@ METHODS = {
     "GE- θ^-": "ge_theta_minus",
     "CoordConv": "coordconv",
 }
-"""The technique of each row."""
+"""From a row's label to its technique."""
 MODELS = {"segmentation": "bisenet_resnet18", "classification": "resnet50_cifar"}
 DATASETS = {
     "segmentation": {"Cityscapes": "cityscapes", "COCO-Stuff": "coco_stuff"},
@@ -47,19 +47,17 @@ DATASETS = {
 IMAGES_A_WEEK = frames_a_week(frames_per_second=30, hours_per_day=24)
 
 CO2_NOTE = (
-    f"CO₂ is that of a week of video at 30 frames a second, day and night: {VIDEO_METHOD}; "
-    "the paper's is 4.39 kg a week per ms in every row: it follows "
-    "time × 250 W and not its joules."
-    " Grams are known only of a run that was told where: --energy-country or"
-    " --energy-carbon-intensity."
+    f"CO₂ is that of a week of video at 30 frames a second, day and night: {VIDEO_METHOD}. "
+    "The paper's CO₂ is 4.39 kg a week per ms in every row: it follows time × 250 W, not the "
+    "paper's joules. Grams need --energy-country or --energy-carbon-intensity."
 )
-TRAINING_NOTE = "Training energy is that of the epochs measured, scaled to the full schedule."
+TRAINING_NOTE = "Training energy is that of the measured epochs, scaled to the full schedule."
 SEGMENTATION_NOTE = (
     "The paper's variant of BiSeNet is unpublished; ours follows its text. "
     "Its COCO-Stuff energies imply 475 to 583 W on a card of 250 W."
 )
 CLASSIFICATION_NOTE = (
-    "FLOPs are multiply-adds here, as in the paper; the paper prints a tenth of the parameters "
+    "FLOPs are multiply-adds here, as in the paper. The paper prints a tenth of the parameters "
     "(2.37 M for 23.7 M)."
 )
 
@@ -154,5 +152,5 @@ def _column(
     label: str, dataset: str, heading: str, read: Read, name: str, better: Better
 ) -> Column:
     heading = f"{label} {heading}"
-    theirs = {f"{heading} (paper)": f"{dataset}_{name}"}
-    return Column(heading, read, {"dataset": dataset}, theirs, better)
+    paper = {f"{heading} (paper)": f"{dataset}_{name}"}
+    return Column(heading, read, {"dataset": dataset}, paper, better)

@@ -1,4 +1,4 @@
-"""Edelman, Samsi, McDonald et al. 2023: what the knobs cost. Its results are statements."""
+"""Edelman, Samsi, McDonald et al. 2023: the energy of knobs. Its results are statements."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CAPS_W = (250, 200, 150, 100)
 
 
 def _score(name: str, task: str) -> Read:
-    """Read the score of a task, which other tasks do not have."""
+    """Read a score that only benchmarks of ``task`` have."""
     read = metric(name)
 
     def of_task(result: Result) -> Figure:
@@ -47,13 +47,13 @@ COLUMNS = (
     Column("mAP", _score("map", "detection"), {"kind": "training"}),
 )
 YOLO_NOTE = (
-    "YOLOv5 is ultralytics' yolov5*.yaml with its anchor-free head: other parameters than the "
-    "paper's anchor-based release."
+    "YOLOv5 is ultralytics' yolov5*.yaml with its anchor-free head. Its parameters differ from "
+    "those of the paper's anchor-based release."
 )
 
 
 def tables(results: Sequence[Result]) -> tuple[Table, ...]:
-    """The statements, and the figures behind them."""
+    """The table of statements, and the table of models."""
     where = {"paper": "d", "technique": "baseline", "sweep": None}
     models = {f"ResNet-{depth}": f"resnet{depth}" for depth in RESNETS}
     models |= {f"YOLOv5{size}": f"yolov5{size}" for size in YOLOS}
@@ -87,7 +87,7 @@ def _energy(results: Sequence[Result], where: Where) -> Figure:
 
 
 def _change(before: Figure, after: Figure) -> str:
-    """The relative change in percent, or why it is not known."""
+    """The relative change in percent, or why there is none."""
     if before.value is None or after.value is None:
         return before.missing or after.missing
     return f"{after.value / before.value - 1:+.0%}" if before.value else "not measured"
@@ -111,9 +111,9 @@ def _below_resnet50(results: Sequence[Result]) -> str:
 
 
 def _capped(results: Sequence[Result]) -> str:
-    free = _energy(results, _sweep("power_cap_w", 250))
+    uncapped = _energy(results, _sweep("power_cap_w", 250))
     capped = (_energy(results, _sweep("power_cap_w", cap)) for cap in (150, 100))
-    return " (150 W), ".join(_change(free, figure) for figure in capped) + " (100 W)"
+    return " (150 W), ".join(_change(uncapped, figure) for figure in capped) + " (100 W)"
 
 
 def _target(batch: int) -> Where:
@@ -122,9 +122,9 @@ def _target(batch: int) -> Where:
 
 def _batch_to_target(results: Sequence[Result]) -> str:
     read = metric("energy_j")
-    to_target = {b: figure_of(matching(results, _target(b)), read) for b in (64, 256, 512)}
-    against = [_change(to_target[other], to_target[256]) for other in (64, 512)]
-    return f"{against[0]} (64), {against[1]} (512)"
+    energies = {b: figure_of(matching(results, _target(b)), read) for b in (64, 256, 512)}
+    changes = [_change(energies[other], energies[256]) for other in (64, 512)]
+    return f"{changes[0]} (64), {changes[1]} (512)"
 
 
 def _points(results: Sequence[Result]) -> str:
@@ -144,4 +144,4 @@ ANSWERS: tuple[Answer, ...] = (
     _batch_to_target,
     _points,
 )
-"""One a line of ``d_statements.csv``."""
+"""One answer for each line of ``d_statements.csv``."""

@@ -1,4 +1,4 @@
-"""Jha 2025: ResNet-18 against EfficientNet-B0 on CIFAR-100, and what it would try next."""
+"""Jha 2025: ResNet-18 against EfficientNet-B0 on CIFAR-100, and its proposals."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from statistics import fmean
 
 from benchmarks.tables.hours import best_begin, mean_from
 from benchmarks.tables.layout import Column, Figure, Read, Row, Table, fill, metric, paper_rows
-from pytest_energy.carbon import co2_g, given_intensity
+from pytest_energy.carbon import JOULES_PER_KWH, co2_g, given_intensity
 from pytest_energy.model.result import Result
 
 MODELS = {"ResNet-18": "resnet18_cifar", "EfficientNet-B0": "efficientnet_b0"}
 CO2_NOTE = (
-    "CO₂ is that of measured joules. Grams are known only of a run that was told where: "
-    "--energy-country or --energy-carbon-intensity."
+    "CO₂ is that of measured joules. Grams need --energy-country or --energy-carbon-intensity."
 )
 NEXT = {"mixed precision": "amp", "pruning": "pruning", "quantisation": "quantisation"}
 
 
 def tables(results: Sequence[Result]) -> tuple[Table, ...]:
-    """The comparison of training, and the proposals as inference of ResNet-18."""
+    """The comparison of the two trainings, and the proposals as inference of ResNet-18."""
     inference = [
         Row(
             f"{model}, {label}",
@@ -47,20 +46,20 @@ def low_carbon(results: Sequence[Result], hours: Sequence[float]) -> Table:
     """
 
     def at_best(figure: Callable[[float, int], float]) -> Read:
-        """A figure from the hours that a training lasts, and the hour it best begins at."""
+        """Read ``figure`` of a training's duration in hours and of its best start hour."""
 
         def read(result: Result) -> Figure:
-            lasting = _minutes(result)
-            if not lasting.value:
-                return lasting
-            duration_h = lasting.value / 60
+            minutes = _minutes(result)
+            if not minutes.value:
+                return minutes
+            duration_h = minutes.value / 60
             return Figure(figure(duration_h, best_begin(duration_h, hours)))
 
         return read
 
     mean = fmean(hours)
     columns = (
-        Column("energy kWh", metric("total_energy_j", 1 / 3.6e6)),
+        Column("energy kWh", metric("total_energy_j", 1 / JOULES_PER_KWH)),
         Column("hours", _hours),
         Column("CO₂ kg at any hour", _co2_kg(lambda _: Figure(mean))),
         Column("best begun at", at_best(lambda _, begin: begin), form=".0f"),
@@ -72,12 +71,12 @@ def low_carbon(results: Sequence[Result], hours: Sequence[float]) -> Table:
 
 
 HOURS = (
-    "Training at low-carbon hours is the training above at another time: --hourly-intensity FILE "
-    "adds its table."
+    "Training at low-carbon hours is the training above at another time: its table needs "
+    "--hourly-intensity FILE."
 )
 EVEN = (
-    "Measured joules, spread evenly over the full schedule, times the carbon intensity given for "
-    "each hour of a day; at any hour is the mean of the day."
+    "Measured joules, spread evenly over the full schedule, times the given carbon intensity of "
+    "each hour of a day. CO₂ at any hour uses the mean of the day."
 )
 
 
@@ -98,7 +97,7 @@ def _trainings() -> list[Row]:
 
 
 def _co2_kg(intensity: Read) -> Read:
-    """CO₂ of the full schedule at an intensity in g/kWh."""
+    """Read the CO₂ of the full schedule at an intensity in g/kWh."""
 
     def read(result: Result) -> Figure:
         energy, grams = metric("total_energy_j")(result), intensity(result)
@@ -122,7 +121,7 @@ def _minutes(result: Result) -> Figure:
 
 
 def _total_co2_kg(result: Result) -> Figure:
-    """CO₂ of the full schedule: that of an epoch, by the ratio of total to epoch energy."""
+    """CO₂ of the full schedule: that of an epoch times the ratio of total to epoch energy."""
     co2, epoch = metric("co2_g", 1e-3)(result), metric("energy_j")(result)
     total = metric("total_energy_j")(result)
     if co2.value is None or not epoch.value or total.value is None:
@@ -140,7 +139,7 @@ TRAINING = (
     Column("minutes", _minutes, paper={"paper: minutes": "training_minutes"}, better="lower"),
     Column("CO₂ kg", _total_co2_kg, paper={"paper: CO₂ kg": "co2_kg"}, better="lower"),
     Column("power W", metric("power_w")),
-    Column("energy kWh", metric("total_energy_j", 1 / 3.6e6), better="lower"),
+    Column("energy kWh", metric("total_energy_j", 1 / JOULES_PER_KWH), better="lower"),
 )
 INFERENCE = (
     Column("params M", metric("params", 1e-6), better="lower"),

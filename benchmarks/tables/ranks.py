@@ -1,7 +1,7 @@
-"""The statistical tests of paper B, and when there are too few values for them.
+"""The statistical tests of paper B, and whether there are enough values for them.
 
-A test is refused where even a perfect ordering of so many values could not reach
-:data:`SIGNIFICANCE`: its smallest possible p is that of one arrangement among all.
+A test is refused if even a perfect ordering of the values could not reach :data:`SIGNIFICANCE`. Its
+smallest possible p is that of one arrangement among all.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True)
 class Association:
-    """What a test found, or why it was refused."""
+    """The result of a test, or why it was refused."""
 
     test: str
     count: int
-    """How many values it was asked about."""
+    """The number of values."""
     statistic: float = math.nan
     p: float = math.nan
     refusal: str = ""
 
     @property
     def tested(self) -> bool:
-        """Whether the test was made."""
+        """Whether the test was not refused."""
         return not self.refusal
 
 
@@ -37,9 +37,9 @@ def architecture_effect(values: Sequence[tuple[str, float]]) -> Association:
     if len(groups) < 2:
         return Association(test, count, refusal=_too_few(count, "fewer than two groups"))
     sizes = sorted(len(group) for group in groups)
-    # Orderings of the groups by rank give the same H where the groups are of equal size.
-    alike = math.prod(math.factorial(sizes.count(size)) for size in set(sizes))
-    smallest_p = alike / _arrangements(sizes)
+    # Exchanging groups of equal size does not change H, so several orderings are perfect ones.
+    perfect_orderings = math.prod(math.factorial(sizes.count(size)) for size in set(sizes))
+    smallest_p = perfect_orderings / _arrangements(sizes)
     if smallest_p > SIGNIFICANCE:
         return Association(test, count, refusal=_too_few(count, smallest_p))
     if len({value for _, value in values}) == 1:
@@ -51,7 +51,10 @@ def architecture_effect(values: Sequence[tuple[str, float]]) -> Association:
 
 
 def data_effect(values: Sequence[tuple[str, float]]) -> Association:
-    """Point-biserial correlation of a two-valued label with a value; the later label counts 1."""
+    """Point-biserial correlation of a two-valued label with a value.
+
+    The label that sorts last counts as 1, the other as 0.
+    """
     groups = _groups(values)
     test, count = "point-biserial r", len(values)
     if len(groups) != 2:
@@ -81,17 +84,17 @@ def agreement(pairs: Sequence[tuple[float, float]]) -> Association:
         return Association(test, count, refusal="all values of an instrument are equal")
     from scipy.stats import spearmanr
 
-    found = spearmanr(first, second)
-    return Association(test, count, float(found.statistic), float(found.pvalue))
+    statistic, p = spearmanr(first, second)
+    return Association(test, count, float(statistic), float(p))
 
 
 def _groups(values: Sequence[tuple[str, float]]) -> list[list[float]]:
     labels = sorted({label for label, _ in values})
-    return [[value for label, value in values if label == wanted] for wanted in labels]
+    return [[value for label, value in values if label == group] for group in labels]
 
 
 def _arrangements(sizes: Sequence[int]) -> int:
-    """In how many ways values fall into groups of these sizes."""
+    """The number of ways to part values into groups of these sizes."""
     return math.factorial(sum(sizes)) // math.prod(math.factorial(size) for size in sizes)
 
 

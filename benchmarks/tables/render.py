@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from benchmarks.tables.layout import Cell, Table
 
-BOLD = "**Bold**: as good as or better than the baseline."
+BOLD = "**Bold**: as good as the baseline or better."
 STAR = "★: best of the column."
 
 
 def render_markdown(tables: Sequence[Table]) -> str:
-    """The tables one after the other as GitHub-flavoured Markdown, each with its notes."""
+    """The tables as GitHub-flavoured Markdown, each with its notes."""
     return "\n".join(_markdown(table) for table in tables)
 
 
@@ -21,8 +21,8 @@ def _markdown(table: Table) -> str:
     lines = [f"## {table.title}", "", _line(table.headings), _line(["---"] * len(table.headings))]
     lines += [_line([_marked(cell) for cell in row]) for row in table.rows]
     cells = [cell for row in table.rows for cell in row]
-    marks = ((BOLD, any(c.as_good for c in cells)), (STAR, any(c.best for c in cells)))
-    if used := [legend for legend, shown in marks if shown]:
+    legends = ((BOLD, any(c.as_good for c in cells)), (STAR, any(c.best for c in cells)))
+    if used := [legend for legend, needed in legends if needed]:
         lines += ["", " ".join(used)]
     if table.notes:
         lines += ["", *(f"- {note}" for note in table.notes)]
@@ -40,10 +40,10 @@ def _marked(cell: Cell) -> str:
 
 
 def render_csv(tables: Sequence[Table]) -> str:
-    """The tables as CSV: title, headings, rows, an empty line between two of them.
+    """The tables as CSV: title, headings and rows, with an empty line between two tables.
 
-    What Markdown shows by bold and star stands in a column of its own, ``marks``: the headings of
-    the cells that are ``as-good`` and ``best``. Notes are left to Markdown.
+    The column ``marks`` replaces Markdown's bold and star: it lists the headings of the cells that
+    are ``as-good`` or ``best``. The notes are in the Markdown only.
     """
     return "\n".join(_csv(table) for table in tables)
 
