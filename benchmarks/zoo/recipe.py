@@ -1,7 +1,7 @@
-"""A recipe: a model and all that decides how it runs and how it learns.
+"""A recipe: a model, and everything that decides how it runs and how it learns.
 
-A technique takes a recipe and returns a changed copy (the model in it may be changed in place), so
-techniques compose, and whoever runs a recipe knows none of them. The loop of an epoch reads::
+A technique takes a recipe and returns a changed copy (it may change the model in place). So
+techniques compose, and the code that runs a recipe knows no technique. The training loop is::
 
     optimizer, scheduler = recipe.start(steps_per_epoch)
     scaler = torch.amp.GradScaler(recipe.device, enabled=recipe.scale_gradients)
@@ -37,23 +37,23 @@ Shape = tuple[int, int, int]
 """Channels, height, width of one image."""
 
 VOID: Final = 255
-"""The class index of what no loss and no metric counts."""
+"""The class index of pixels that neither the loss nor a metric counts."""
 
 
 class NotApplicableError(Exception):
-    """A model or technique cannot be had here; the text says why and what a user can do."""
+    """A model or technique cannot run here. The message says why, and what a user can do."""
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """How long a training is, for whoever plans the learning rate."""
+    """The length of a training, for planning the learning rate."""
 
     epochs: int
     steps_per_epoch: int
 
     @property
     def steps(self) -> int:
-        """Optimiser steps in all."""
+        """All optimiser steps of the training."""
         return self.epochs * self.steps_per_epoch
 
 
@@ -61,15 +61,15 @@ Loss = Callable[[Any, Any], Tensor]
 """(logits, target) → the mean loss, a scalar."""
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeScheduler = Callable[[Optimizer, Horizon], LRScheduler]
-"""The scheduler is stepped after every optimiser step, whatever its unit in the paper."""
+"""The scheduler is stepped after every optimiser step, even if the paper plans by epochs."""
 Batch = Callable[[Tensor, Any, float], tuple[Tensor, Any]]
-"""(images, target, progress in [0, 1)) → what the model and its loss get.
+"""(images, target, progress in [0, 1)) → the input of the model and of its loss.
 
-The target that comes out is for the loss of the same recipe alone."""
+Only the loss of the same recipe understands the returned target."""
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean cross-entropy over everything that is not :data:`VOID`."""
+    """Mean cross-entropy over all targets that are not :data:`VOID`."""
     return F.cross_entropy(logits, target, ignore_index=VOID)
 
 
@@ -90,32 +90,32 @@ def unchanged(images: Tensor, target: Any, _: float) -> tuple[Tensor, Any]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model, how it runs, and how it learns; ``dataclasses.replace`` makes a changed one."""
+    """A model, how it runs, and how it learns. ``dataclasses.replace`` makes a changed recipe."""
 
     task: Task
     model: nn.Module
-    """On ``device`` already."""
+    """It is on ``device`` already."""
     input_shape: Shape
     classes: int
     device: str = "cpu"
     data: str = "random"
     """Name of the data set, for techniques whose settings depend on it."""
     stage: Stage = "inference"
-    """What the recipe is for; what a technique does may depend on it."""
+    """The use of the recipe. A technique may act differently for each."""
     epochs: int = 1
-    """Of the full schedule, not of what is measured."""
+    """Epochs of the full schedule, not the measured ones."""
     loss: Loss = cross_entropy
     optimizer: MakeOptimizer = sgd
     scheduler: MakeScheduler = constant
     batch: Batch = unchanged
     even_epochs: bool = True
-    """Whether every epoch costs the same, so that a few measured ones stand for all."""
+    """Whether every epoch costs the same, so that a few measured epochs stand for all."""
     dtype: torch.dtype = torch.float32
-    """Of the images that the model is given."""
+    """The type of the images that the model takes."""
     memory_format: torch.memory_format = torch.contiguous_format
-    """Of the images that the model is given."""
+    """The memory format of the images that the model takes."""
     scale_gradients: bool = False
-    """Whether gradients would underflow without a ``torch.amp.GradScaler``."""
+    """Whether gradients would underflow without ``torch.amp.GradScaler``."""
 
     def start(self, steps_per_epoch: int) -> tuple[Optimizer, LRScheduler]:
         """Make the optimiser of the trainable parameters, and its scheduler."""
@@ -128,7 +128,7 @@ class Recipe:
         return images.to(dtype=self.dtype, memory_format=self.memory_format)
 
     def example(self, batch_size: int = 1) -> Tensor:
-        """Make a batch of random images as the model takes them, on the device.
+        """Make a batch of random images on the device, in the type and format of the model's input.
 
         Returns:
             Values in [0, 1), (``batch_size``, 3, H, W), from torch's global generator.
@@ -136,6 +136,6 @@ class Recipe:
         return self.prepare(torch.rand(batch_size, *self.input_shape, device=self.device))
 
     def training_loss(self, output: Any, target: Any) -> Tensor:
-        """Sum the loss over a list of outputs: a model may have auxiliary heads as it trains."""
+        """Sum the loss over all outputs: in training a model may have auxiliary heads."""
         outputs = output if isinstance(output, list) else [output]
         return torch.stack([self.loss(logits, target) for logits in outputs]).sum()

@@ -1,15 +1,15 @@
-"""Find the models and techniques: one file each, no list to keep.
+"""Find the models and techniques. Each has a file of its own, so there is no list to maintain.
 
-A file of ``models/`` is a family: a docstring with a line ``Source: …``, a table ``VARIANTS``
-(name → :class:`Variant`), and ``build(input_shape, classes, **options) -> nn.Module``; where the
-output is not logits, also ``make_loss(model) -> loss``.
+A file of ``models/`` is a family. It has a docstring with a line ``Source: …``, a table
+``VARIANTS`` (name → :class:`Variant`), and ``build(input_shape, classes, **options) -> nn.Module``.
+If the model's output is not logits, it also has ``make_loss(model) -> loss``.
 
-A file of ``techniques/`` is a technique: a docstring that says what it changes and has a line
-``Source: …``; ``TASKS`` and ``STAGES``, tuples of what it is for; ``apply(recipe) -> recipe``. Its
-name is the id in tests and baselines.
+A file of ``techniques/`` is a technique. It has a docstring that says what it changes, with a line
+``Source: …``; the tuples ``TASKS`` and ``STAGES``, which say what it is for; and
+``apply(recipe) -> recipe``. The file's name is the id in tests and baselines.
 
-Optional libraries are imported inside ``build`` and ``apply``, which raise
-:class:`~benchmarks.zoo.recipe.NotApplicableError` where one is missing.
+Optional libraries are imported inside ``build`` and ``apply``. They raise
+:class:`~benchmarks.zoo.recipe.NotApplicableError` if a library is missing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ZOO: Final = Path(__file__).parent
 
 
 class ZooError(Exception):
-    """Files of a zoo that are not as the registry needs them, each with what it lacks."""
+    """Files of the zoo that do not have the form above, each with its fault."""
 
 
 @dataclass(frozen=True)
@@ -40,34 +40,34 @@ class Variant:
 
     task: Task
     input_shape: Shape
-    """The natural one: what the papers or the library state the model's figures for."""
+    """The shape for which the papers or the library state the model's figures."""
     classes: int
     papers: str = ""
-    """Letters of the papers that measure it, such as ``AD``."""
+    """The letters of the papers that measure it, such as ``AD``."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What ``build`` gets besides shape and classes."""
+    """The arguments of ``build`` besides shape and classes."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A variant, and how to build it."""
+    """A variant with the functions that build it."""
 
     name: str
     family: str
     variant: Variant
     make: Callable[..., nn.Module]
     make_loss: Callable[[nn.Module], Loss]
-    """The loss that fits what a built model puts out while it trains."""
+    """Makes the loss for a built model's output in training."""
 
     def build(self, input_shape: Shape | None = None, classes: int | None = None) -> nn.Module:
         """Build it with random weights, on the CPU or on torch's default device.
 
         Args:
-            input_shape: Of one image; the natural one unless told otherwise.
-            classes: How many; the natural number unless told otherwise.
+            input_shape: The shape of one image; by default the variant's own.
+            classes: The number of classes; by default the variant's own.
 
         Raises:
-            NotApplicableError: It needs what is not installed.
+            NotApplicableError: It needs a library that is not installed.
         """
         return self.make(
             input_shape or self.variant.input_shape,
@@ -78,19 +78,19 @@ class Model:
 
 @dataclass(frozen=True)
 class Technique:
-    """What a file of ``techniques/`` says of itself."""
+    """A file of ``techniques/``."""
 
     name: str
     description: str
-    """The docstring."""
+    """The file's docstring."""
     tasks: tuple[Task, ...]
     stages: tuple[Stage, ...]
-    """``("training",)`` where the trained model runs as the baseline does."""
+    """``("training",)`` if the trained model runs as the baseline does."""
     apply: Callable[[Recipe], Recipe]
-    """Raises NotApplicableError where it cannot be had."""
+    """Raises NotApplicableError if the technique cannot run here."""
 
     def suits(self, task: Task, stage: Stage) -> bool:
-        """Whether it is meant for this task and stage."""
+        """Whether the technique is for this task and stage."""
         return task in self.tasks and stage in self.stages
 
 
@@ -98,7 +98,7 @@ def find_models(zoo: Path = ZOO) -> dict[str, Model]:
     """All variants of all families in ``zoo/models``, by name, families in sorted order.
 
     Raises:
-        ZooError: Files are not as they should be, or two families have a variant of one name.
+        ZooError: Files do not have the registry's form, or two families share a variant's name.
     """
     modules = _load(zoo / "models", _faults_of_family)
     models = [
@@ -106,19 +106,19 @@ def find_models(zoo: Path = ZOO) -> dict[str, Model]:
         for family, module in modules.items()
         for name, variant in module.VARIANTS.items()
     ]
-    found = {model.name: model for model in models}
-    if len(found) < len(models):
+    by_name = {model.name: model for model in models}
+    if len(by_name) < len(models):
         names = [model.name for model in models]
         twice = sorted({name for name in names if names.count(name) > 1})
         raise ZooError(f"{zoo}: more than one family has the variants {', '.join(twice)}")
-    return found
+    return by_name
 
 
 def find_techniques(zoo: Path = ZOO) -> dict[str, Technique]:
     """All techniques in ``zoo/techniques``, by name, sorted.
 
     Raises:
-        ZooError: Files are not as they should be.
+        ZooError: Files do not have the registry's form.
     """
     modules = _load(zoo / "techniques", _faults_of_technique)
     return {
@@ -132,7 +132,7 @@ def _logits_loss(_: nn.Module) -> Loss:
 
 
 def _load(folder: Path, faults_of: Callable[[ModuleType], Iterator[str]]) -> dict[str, ModuleType]:
-    """Import every file of ``folder``; raise once for all that is wrong with them."""
+    """Import every file of ``folder``, and raise one error with all their faults."""
     paths = sorted(path for path in folder.glob("*.py") if path.stem != "__init__")
     modules = {path.stem: _import(path) for path in paths}
     faults = [
@@ -146,14 +146,14 @@ def _load(folder: Path, faults_of: Callable[[ModuleType], Iterator[str]]) -> dic
 
 
 def _import(path: Path) -> ModuleType:
-    """Import a file: our own as the package's module, any other from where it lies."""
+    """Import a file: this zoo's as a module of the package, any other by its path."""
     if path.parent.parent == ZOO:
         return import_module(f"benchmarks.zoo.{path.parent.name}.{path.stem}")
     spec = spec_from_file_location(f"zoo_at_{path.with_suffix('')}", path)
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look up the types of their fields
+    sys.modules[spec.name] = module  # dataclasses look up the types of their fields there
     spec.loader.exec_module(module)
     return module
 

@@ -1,4 +1,4 @@
-"""Change the layers of a built model: what several techniques do."""
+"""Change the layers of a built model, for several techniques."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 def exchange(
-    recipe: Recipe, wanted: Callable[[str, nn.Module], bool], make: Callable[..., nn.Module]
+    recipe: Recipe, selects: Callable[[str, nn.Module], bool], make: Callable[..., nn.Module]
 ) -> None:
-    """Put ``make(layer)`` in the place of every layer that is wanted, on the recipe's device.
+    """Replace every layer that ``selects`` accepts by ``make(layer)``, on the recipe's device.
 
     Args:
-        recipe: Its model is changed in place.
-        wanted: Told the dotted name of a layer and the layer.
-        make: Given the old layer, makes the new one, which may hold it.
+        recipe: The recipe whose model is changed in place.
+        selects: Takes the dotted name of a layer and the layer.
+        make: Takes the old layer and makes the new one, which may contain the old one.
 
     Raises:
-        NotApplicableError: No layer is wanted: the technique would change nothing.
+        NotApplicableError: No layer is selected, so the technique would change nothing.
     """
-    layers = [(name, layer) for name, layer in recipe.model.named_modules() if wanted(name, layer)]
+    layers = [(name, layer) for name, layer in recipe.model.named_modules() if selects(name, layer)]
     if not layers:
         raise NotApplicableError(
             f"{type(recipe.model).__name__} has no layer that this technique changes; "
-            "it is meant for the models built on torchvision's ResNet"
+            "it is for the models built on torchvision's ResNet"
         )
     for name, layer in layers:
         recipe.model.set_submodule(name, make(layer).to(recipe.device))
@@ -45,13 +45,13 @@ def resnet_of(recipe: Recipe) -> nn.Module:
     """Find the ResNet: the model itself or its backbone.
 
     Raises:
-        NotApplicableError: There is none.
+        NotApplicableError: The model contains no ResNet.
     """
     for layer in recipe.model.modules():
         if isinstance(layer, ResNet):
             return cast("nn.Module", layer)
     raise NotApplicableError(
-        f"{type(recipe.model).__name__} has no ResNet, whose stages this technique changes"
+        f"{type(recipe.model).__name__} has no ResNet; this technique changes the stages of one"
     )
 
 
@@ -59,7 +59,7 @@ def blocks_of(recipe: Recipe) -> Iterator[Block]:
     """All residual blocks of the ResNet.
 
     Raises:
-        NotApplicableError: There is no ResNet.
+        NotApplicableError: The model contains no ResNet.
     """
     return (
         layer for layer in resnet_of(recipe).modules() if isinstance(layer, BasicBlock | Bottleneck)
@@ -67,13 +67,13 @@ def blocks_of(recipe: Recipe) -> Iterator[Block]:
 
 
 def output_shapes(recipe: Recipe, layers: list[nn.Module]) -> list[torch.Size]:
-    """Shapes (1, C, h, w) of what ``layers`` put out for one image of the recipe's size."""
+    """The shapes (1, C, h, w) of the outputs of ``layers`` for one image of the recipe's size."""
     shapes: dict[nn.Module, torch.Size] = {}
 
-    def note(layer: nn.Module, _: object, output: Tensor) -> None:
+    def record(layer: nn.Module, _: object, output: Tensor) -> None:
         shapes[layer] = output.shape
 
-    hooks = [layer.register_forward_hook(note) for layer in layers]
+    hooks = [layer.register_forward_hook(record) for layer in layers]
     training = recipe.model.training
     try:
         with torch.no_grad():

@@ -1,1 +1,1 @@
-"""One family of models a file; see :mod:`benchmarks.zoo.registry` for what a file holds."""
+"""One file for each family of models; :mod:`benchmarks.zoo.registry` gives the form of a file."""

@@ -1,16 +1,16 @@
 """BiSeNet with a ResNet-18 backbone: segmentation on two paths.
 
-The *spatial path* keeps detail at 1/8 of the image with three strided convolutions. The *context
-path* sees far: a backbone down to 1/32, whose last two stages are refined by attention and by the
-mean of the whole map. The *feature fusion module* joins both. While it trains, two auxiliary
-heads look at the context path.
+The *spatial path* keeps detail at 1/8 of the image's side with three strided convolutions. The
+*context path* has a large field of view: a backbone down to 1/32, with attention and the mean of
+the whole map on its last two stages. The *feature fusion module* joins both. In training, two
+auxiliary heads read the context path.
 
-Letters: B images of height H and width W; K classes; strides (1/8, …) are of the image's side.
+Letters: B images of height H and width W; K classes; 1/8, 1/16, … are parts of the image's side.
 
-The paper's own variant is not published. This one follows the text and the authors' released
-design (64 channels in the main head, 256 in the auxiliary ones, fusion attention without a
-bottleneck), and has paper C's 14.01 M parameters and 25.93 GFLOPs at 512×512: the parameters with
-both auxiliary heads and with the backbone's classifier, which no pass runs.
+Paper C's own variant is not published. This one follows the paper's text and the design that
+BiSeNet's authors released: 64 channels in the main head, 256 in the auxiliary ones, and fusion
+attention without a bottleneck. It has paper C's 14.01 M parameters and 25.93 GFLOPs at 512×512. The
+parameters include both auxiliary heads and the backbone's classifier, which no pass runs.
 
 Source: Yu et al. 2018, *BiSeNet*, https://arxiv.org/abs/1808.00897; the backbone is torchvision's.
 """
@@ -26,7 +26,7 @@ from benchmarks.zoo.recipe import Shape
 from benchmarks.zoo.registry import Variant
 
 WIDTH = 128
-"""Channels of either path where they meet."""
+"""Channels of each path at the fusion."""
 
 
 def _variant(*, two_paths: bool) -> Variant:
@@ -40,7 +40,7 @@ VARIANTS = {
 
 
 class ConvBnRelu(nn.Sequential):
-    """Convolution that keeps the size but for its stride, batch normalisation, ReLU."""
+    """Convolution (padded, so that only the stride changes the size), batch normalisation, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__(
@@ -63,7 +63,7 @@ class SpatialPath(nn.Sequential):
 
 
 class AttentionRefinement(nn.Module):
-    """Section 3.2, Figure 2(b): weigh the channels by what the whole map says of them."""
+    """Section 3.2, Figure 2(b): weigh each channel by a mean over the whole map."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -83,9 +83,9 @@ class AttentionRefinement(nn.Module):
 
 
 class ContextPath(nn.Module):
-    """Section 3.2: backbone, global mean at its tail, refinement on the way up.
+    """Section 3.2: backbone, global mean at its end, refinement on the way up.
 
-    (B, 3, H, W) → (B, 128, H/8, W/8) for the fusion and (B, 128, H/16, W/16) on the way to it.
+    (B, 3, H, W) → (B, 128, H/8, W/8) for the fusion, and (B, 128, H/16, W/16) before it.
     """
 
     def __init__(self, backbone: torchvision.models.ResNet) -> None:
@@ -116,7 +116,7 @@ class ContextPath(nn.Module):
 
 
 class FeatureFusion(nn.Module):
-    """Section 3.3, Figure 2(c): join the paths, then weigh the channels of what came out."""
+    """Section 3.3, Figure 2(c): join the paths, then weigh the channels of the joined map."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Head(nn.Sequential):
 
 
 class BiSeNet(nn.Module):
-    """Section 3.4, Figure 2(a): the whole network; without spatial path, the one-branch form."""
+    """Section 3.4, Figure 2(a): the whole network. Its one-branch form has no spatial path."""
 
     def __init__(self, channels: int, classes: int, *, two_paths: bool) -> None:
         super().__init__()
@@ -158,18 +158,18 @@ class BiSeNet(nn.Module):
         self.auxiliary = nn.ModuleList(Head(WIDTH, 256, classes) for _ in range(2))
 
     def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        """(B, 3, H, W) → logits (B, K, H, W); in training, with those of both auxiliary heads."""
+        """(B, 3, H, W) → logits (B, K, H, W). In training, also those of both auxiliary heads."""
         at8, at16 = self.context(images)
         fused = self.fusion(at8) if self.spatial is None else self.fusion(self.spatial(images), at8)
         logits = resize(self.head(fused), images)
         if not self.training:
             return logits
-        extra = zip(self.auxiliary, (at8, at16), strict=True)
-        return [logits, *(resize(head(maps), images) for head, maps in extra)]
+        heads = zip(self.auxiliary, (at8, at16), strict=True)
+        return [logits, *(resize(head(maps), images) for head, maps in heads)]
 
 
 def resize(maps: Tensor, like: Tensor) -> Tensor:
-    """Bring ``maps`` to the height and width of ``like``, bilinear."""
+    """Resize ``maps`` to the height and width of ``like`` by bilinear interpolation."""
     return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 

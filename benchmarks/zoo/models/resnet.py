@@ -1,7 +1,7 @@
-"""Residual networks, with ImageNet's stem and with the one for images of 32 or 64 pixels.
+"""Residual networks with ImageNet's stem, or with a small stem for images of 32 or 64 pixels.
 
-The small stem is paper C's: a 3×3 convolution of stride 1 and no pooling after it, so that the
-first stage sees the image in its full size.
+The small stem is paper C's: a 3×3 convolution of stride 1 without pooling. So the first stage works
+at the full size of the image.
 
 Source: He et al. 2016, https://arxiv.org/abs/1512.03385, as torchvision builds it. Random weights.
 """

@@ -1,9 +1,9 @@
-"""Paper B's transfer learning: a frozen convolutional base under a trained head 4096-4096-10.
+"""Paper B's transfer learning: a frozen convolutional base below a trained head 4096-4096-10.
 
-The base keeps all its maps, without a pooling of its own before the head: (B, 3, H, W) →
-(B, C, H/32, W/32) → flatten → 4096 → 4096 → classes. H and W are 32 (CIFAR-10) or 48 (MNIST).
-Its weights are random: the paper's ImageNet weights are not shipped and nothing is downloaded.
-Energy, parameters and FLOPs do not depend on them; the accuracy does.
+The base has no pooling before the head: (B, 3, H, W) → (B, C, H/32, W/32) → flatten → 4096 →
+4096 → classes. H and W are 32 (CIFAR-10) or 48 (MNIST). The weights of the base are random, because
+the paper's ImageNet weights are not shipped and nothing is downloaded. Energy, parameters and FLOPs
+do not depend on the weights; the accuracy does.
 
 Source: Xu et al. 2023, https://arxiv.org/abs/2302.00967, section 3; the bases are torchvision's.
 """
@@ -20,6 +20,7 @@ from benchmarks.zoo.recipe import Shape
 from benchmarks.zoo.registry import Variant
 
 WIDTH = 4096
+"""Units of the hidden layers of the head."""
 
 
 VARIANTS = {
@@ -29,7 +30,7 @@ VARIANTS = {
 
 
 class Transfer(nn.Module):
-    """A frozen base and a head that learns."""
+    """A frozen base and a trained head."""
 
     def __init__(self, base: nn.Module, features: int, classes: int) -> None:
         super().__init__()
@@ -44,13 +45,13 @@ class Transfer(nn.Module):
         )
 
     def train(self, mode: bool = True) -> Transfer:
-        """Let the head alone change its mode: a frozen normalisation keeps its statistics."""
+        """Change the mode of the head only: the frozen normalisation keeps its statistics."""
         super().train(mode)
         self.base.eval()
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, classes); no gradient is kept for the base."""
+        """(B, 3, H, W) → (B, classes), without gradients for the base."""
         with torch.no_grad():
             maps = self.base(images)
         logits: Tensor = self.head(maps)
@@ -58,19 +59,19 @@ class Transfer(nn.Module):
 
 
 def build(input_shape: Shape, classes: int, *, base: str) -> nn.Module:
-    """Build a base without its classifier, and the head that fits its maps."""
-    place = torch.get_default_device()
-    with torch.device("meta"):  # VGG's classifier, which goes, would take seconds to fill
-        whole = torchvision.models.get_model(base, weights=None)
-    maps = nn.Sequential(*list(whole.children())[:-2])  # less pooling and classifier
-    maps.to_empty(device=place).apply(_fill)
+    """Build a base without its classifier, and a head for the size of its maps."""
+    device = torch.get_default_device()
+    with torch.device("meta"):  # filling VGG's classifier, which is dropped, takes seconds
+        network = torchvision.models.get_model(base, weights=None)
+    maps = nn.Sequential(*list(network.children())[:-2])  # without pooling and classifier
+    maps.to_empty(device=device).apply(_fill)
     with torch.no_grad():
         features = math.prod(maps.eval()(torch.zeros(1, *input_shape)).shape)
     return Transfer(maps, features, classes)
 
 
 def _fill(layer: nn.Module) -> None:
-    """Give a layer the random weights that its own kind starts from."""
+    """Initialise a layer as its class does."""
     reset = getattr(layer, "reset_parameters", None)
     if reset is not None:
         reset()

@@ -1,13 +1,13 @@
 """YOLOv5 in five sizes: a one-stage detector.
 
-It comes from the ``ultralytics`` package (AGPL-3.0, the extra ``detection``), whose YOLOv5 has the
-anchor-free head of its later models: 2.65 M parameters for n, where the original of 2020 has
-1.9 M. Random weights. Its look for a network, its telemetry and its self-installing are turned off
-before it is imported, and its settings file is kept out of the home folder.
+It comes from the ``ultralytics`` package (AGPL-3.0, the extra ``detection``). Its YOLOv5 has the
+anchor-free head of its later models: size n has 2.65 M parameters, the original of 2020 has 1.9 M.
+The weights are random. Before the import, its network check, its telemetry and its installing of
+packages are turned off, and its settings file is moved out of the home folder.
 
 Shapes: images (B, 3, H, W), H and W multiples of 32; targets a list of B dictionaries of ``boxes``
-(N, 4), corners x, y, x, y in pixels, and ``labels`` (N,). In training it puts out a dictionary of
-raw maps; in evaluation, first a tensor (B, 4 + classes, boxes) of centre, size and class scores.
+(N, 4), corners x, y, x, y in pixels, and ``labels`` (N,). In training the output is a dictionary of
+raw maps. In evaluation it starts with a tensor (B, 4 + classes, boxes): centre, size, class scores.
 
 Source: https://docs.ultralytics.com/models/yolov5, ``yolov5n.yaml`` and the like, version 8.
 """
@@ -41,7 +41,7 @@ VARIANTS = {
 
 
 def build(input_shape: Shape, classes: int, *, size: str) -> nn.Module:
-    """Build a YOLOv5 with random weights, on the CPU whatever torch's default device is.
+    """Build a YOLOv5 with random weights, always on the CPU.
 
     Raises:
         NotApplicableError: ultralytics is not installed.
@@ -56,7 +56,7 @@ def build(input_shape: Shape, classes: int, *, size: str) -> nn.Module:
         ) from error
 
     class Detector(DetectionModel):  # type: ignore[misc] # ships no types
-        """Can be counted on torch's meta device, on which the head could not read its strides."""
+        """Keeps its strides when it moves to torch's meta device, which has no values."""
 
         def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
             strides = self.model[-1].stride
@@ -65,11 +65,11 @@ def build(input_shape: Shape, classes: int, *, size: str) -> nn.Module:
                 self.model[-1].stride = strides
             return moved
 
-    with torch.device("cpu"):  # values are read as it is built
+    with torch.device("cpu"):  # building reads values, which the meta device lacks
         model: nn.Module = Detector(
             f"yolov5{size}.yaml", ch=input_shape[0], nc=classes, verbose=False
         )
-    model.args = get_cfg()  # the weights of its losses
+    model.args = get_cfg()  # its loss reads its weights from here
     return model
 
 
@@ -77,9 +77,9 @@ def make_loss(model: nn.Module) -> Loss:
     """Ultralytics' own loss: of boxes, classes and edges, summed over the batch.
 
     Args:
-        model: As ``build`` made it, on its device already.
+        model: A model from ``build``, on its device already.
     """
-    criterion = model.init_criterion()  # type: ignore[operator] # a method of its own
+    criterion = model.init_criterion()  # type: ignore[operator] # a method of Detector
 
     def loss(maps: dict[str, Any], target: list[dict[str, Tensor]]) -> Tensor:
         height, width = (int(8 * side) for side in maps["feats"][0].shape[-2:])
@@ -91,13 +91,13 @@ def make_loss(model: nn.Module) -> Loss:
 
 
 def _as_ultralytics(target: list[dict[str, Tensor]], height: int, width: int) -> dict[str, Tensor]:
-    """One flat list of boxes: number of the image, class, centre and size relative to the image."""
+    """One flat list of boxes: image number, class, centre and size relative to the image."""
     from torchvision.ops import box_convert
 
-    boxes = torch.cat([one["boxes"] for one in target]).as_subclass(Tensor)
-    labels = torch.cat([one["labels"] for one in target])
+    boxes = torch.cat([image["boxes"] for image in target]).as_subclass(Tensor)
+    labels = torch.cat([image["labels"] for image in target])
     scale = boxes.new_tensor([width, height, width, height])
-    counts = torch.tensor([len(one["labels"]) for one in target], device=boxes.device)
+    counts = torch.tensor([len(image["labels"]) for image in target], device=boxes.device)
     return {
         "batch_idx": torch.arange(len(target), device=boxes.device).repeat_interleave(counts),
         "cls": labels[:, None],
@@ -106,7 +106,7 @@ def _as_ultralytics(target: list[dict[str, Tensor]], height: int, width: int) ->
 
 
 def _stay_offline() -> None:
-    """Set what ultralytics reads once, when it is imported."""
+    """Set the environment variables that ultralytics reads when it is imported."""
     os.environ["YOLO_OFFLINE"] = "true"
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_VERBOSE"] = "false"

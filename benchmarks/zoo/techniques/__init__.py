@@ -1,1 +1,1 @@
-"""One technique a file; see :mod:`benchmarks.zoo.registry` for what a file holds."""
+"""One file for each technique; :mod:`benchmarks.zoo.registry` gives the form of a file."""

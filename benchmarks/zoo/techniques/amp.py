@@ -29,17 +29,17 @@ class Autocast(nn.Module):
         self.device_type = device_type
 
     def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        """Shapes are the model's own."""
+        """Give the model's outputs as float32, in their own shapes."""
         with torch.autocast(self.device_type):
             output: Any = self.model(images)
         return [maps.float() for maps in output] if isinstance(output, list) else output.float()
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Wrap the model; scale gradients where the type is float16."""
+    """Wrap the model, and scale gradients if the type is float16."""
     device_type = torch.device(recipe.device).type
     if not torch.amp.is_autocast_available(device_type):
-        return recipe  # torch's meta device, on which nothing is computed
+        return recipe  # torch's meta device, which computes nothing
     return replace(
         recipe,
         model=Autocast(recipe.model, device_type),

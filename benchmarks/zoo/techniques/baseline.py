@@ -1,4 +1,4 @@
-"""Nothing is changed: what every other technique is compared with.
+"""Change nothing: every other technique is compared with this one.
 
 Source: Badar et al. 2021 (paper C), row "Baseline".
 """
@@ -12,5 +12,5 @@ STAGES = ("inference", "training")
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Give the recipe back."""
+    """Return the recipe."""
     return recipe

@@ -1,8 +1,9 @@
 """Inference in bfloat16: weights, maps and images.
 
-It has 8 bits of fraction instead of 24, the range of float32. Shapes stay; logits are bfloat16 too.
+It has 8 bits of precision instead of 24, and the range of float32. Shapes do not change. Logits are
+bfloat16 too.
 
-Source: ``torch.nn.Module.to``; what users of trained networks do by default today.
+Source: ``torch.nn.Module.to``; the usual type of trained networks in use today.
 """
 
 from __future__ import annotations

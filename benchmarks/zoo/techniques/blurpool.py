@@ -1,8 +1,9 @@
 """BlurPool: blur with a 5×5 binomial filter before every down-sampling, against aliasing.
 
-A convolution of stride 2 becomes one of stride 1 and a blur of stride 2; a pooling likewise. The
-first convolution of an image (7×7) keeps its stride, as in Zhang's own networks: at full size it
-would cost more than the whole rest. Maps: (B, C, h, w) → (B, C, ⌈h/2⌉, ⌈w/2⌉), as without blur.
+A convolution of stride 2 becomes one of stride 1 with a blur of stride 2 behind it. A pooling is
+changed in the same way. The first convolution of an image (7×7) keeps its stride, as in Zhang's own
+networks: at full size it would cost more than all other layers together.
+Maps: (B, C, h, w) → (B, C, ⌈h/2⌉, ⌈w/2⌉), as without blur.
 
 Source: Zhang 2019, https://arxiv.org/abs/1904.11486, section 3.2; ``timm.layers.BlurPool2d``.
 """
@@ -17,10 +18,11 @@ from benchmarks.zoo.surgery import exchange
 TASKS = ("classification", "segmentation")
 STAGES = ("inference", "training")
 FILTER = 5
+"""Pixels on a side of the filter."""
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Blur wherever the model halves its maps, but for the first convolution of the image."""
+    """Blur wherever the model halves its maps, except at the first convolution of the image."""
     channels = recipe.input_shape[0]
 
     def halves(_: str, layer: nn.Module) -> bool:
@@ -33,7 +35,7 @@ def apply(recipe: Recipe) -> Recipe:
 
 
 def blurred(layer: nn.Conv2d | nn.MaxPool2d) -> nn.Module:
-    """Take the stride out of ``layer`` and put it into a blur behind it."""
+    """Move the stride of ``layer`` into a blur behind it."""
     from timm.layers.blur_pool import BlurPool2d
 
     channels = layer.out_channels if isinstance(layer, nn.Conv2d) else None  # any number

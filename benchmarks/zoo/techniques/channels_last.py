@@ -1,6 +1,6 @@
-"""Channels last: maps lie in memory as (B, H, W, C), which 16-bit convolutions prefer.
+"""Channels last: maps lie in memory as (B, H, W, C), which suits 16-bit convolutions.
 
-Shapes stay (B, C, H, W); only the strides change.
+Shapes stay (B, C, H, W). Only the strides change.
 
 Source: https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html.
 """

@@ -1,6 +1,6 @@
 """Compile: torch traces the model and generates fused code for it.
 
-The first pass compiles, which takes from seconds to minutes and belongs to the warm-up.
+The first pass compiles. This takes seconds to minutes, and belongs to the warm-up.
 
 Source: Ansel et al. 2024, https://doi.org/10.1145/3620665.3640366; ``torch.compile``.
 """

@@ -1,8 +1,8 @@
-"""CoordConv: tell the first convolution where it is.
+"""CoordConv: give the first convolution the coordinates of each pixel.
 
-Three channels are added to what it sees: x and y from -1 to 1 and the distance from the centre,
-(B, 3, H, W) → (B, 6, H, W). Every convolution that takes the image is changed: the stem's, and in
-BiSeNet the spatial path's too.
+Three channels are added to its input: x and y from -1 to 1 and the distance from the centre,
+(B, 3, H, W) → (B, 6, H, W). Every convolution that takes the image is changed: that of the stem,
+and in BiSeNet also that of the spatial path.
 
 Source: Liu et al. 2018, https://arxiv.org/abs/1807.03247, section 3.
 """
@@ -18,32 +18,33 @@ from benchmarks.zoo.surgery import exchange
 TASKS = ("classification", "segmentation")
 STAGES = ("inference", "training")
 EXTRA = 3
+"""Added channels."""
 
 
 class CoordConv2d(nn.Module):
-    """A convolution like ``conv``, newly initialised, that also sees coordinates."""
+    """A newly initialised convolution like ``conv`` that also takes coordinates."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
             conv.in_channels + EXTRA,
             conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type] # two numbers, typed as any number of them
+            conv.kernel_size,  # type: ignore[arg-type] # two numbers, typed as a longer tuple
             conv.stride,  # type: ignore[arg-type]
             conv.padding,  # type: ignore[arg-type]
             bias=conv.bias is not None,
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) → what ``conv`` makes of (B, C + 3, H, W)."""
+        """(B, C, H, W) → (B, C + 3, H, W) → the output of ``conv``."""
         batch, _, height, width = images.shape
-        where = coordinates(height, width, images).expand(batch, -1, -1, -1)
-        maps: Tensor = self.conv(torch.cat((images, where), dim=1))
+        positions = coordinates(height, width, images).expand(batch, -1, -1, -1)
+        maps: Tensor = self.conv(torch.cat((images, positions), dim=1))
         return maps
 
 
 def coordinates(height: int, width: int, like: Tensor) -> Tensor:
-    """x, y and the distance from the centre: (1, 3, ``height``, ``width``), type as ``like``."""
+    """x, y and the distance from the centre: (1, 3, ``height``, ``width``), typed as ``like``."""
     y = torch.linspace(-1, 1, height, dtype=like.dtype, device=like.device)
     x = torch.linspace(-1, 1, width, dtype=like.dtype, device=like.device)
     y, x = torch.meshgrid(y, x, indexing="ij")
@@ -51,7 +52,7 @@ def coordinates(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Exchange every convolution that takes the image itself."""
+    """Replace every convolution that takes the image."""
     channels = recipe.input_shape[0]
 
     def takes_image(_: str, layer: nn.Module) -> bool:

@@ -1,7 +1,9 @@
 """Cyclic learning rate: up and down in triangles, each half as high as the one before.
 
-Source: Smith 2017, https://arxiv.org/abs/1506.01186 ("triangular2"); ``torch.optim`` ``CyclicLR``;
-ranges and steps are paper C's. It gives no range for classification: Cityscapes' is taken.
+Ranges and steps are paper C's. The paper gives no range for classification, so this uses that of
+Cityscapes.
+
+Source: Smith 2017, https://arxiv.org/abs/1506.01186 ("triangular2"); ``torch.optim`` ``CyclicLR``.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ STAGES = ("training",)
 
 @dataclass(frozen=True)
 class Cycle:
-    """One row of what the paper gives."""
+    """The paper's settings for one data set."""
 
     base: float
     highest: float
     epochs_up: int
-    """From the base to the top."""
+    """Epochs from the base to the top."""
 
 
 CITYSCAPES = Cycle(1e-4, 0.01, 50)
@@ -43,7 +45,7 @@ def apply(recipe: Recipe) -> Recipe:
             max_lr=cycle.highest,
             step_size_up=cycle.epochs_up * horizon.steps_per_epoch,
             mode="triangular2",
-            cycle_momentum=False,  # the paper varies the rate alone
+            cycle_momentum=False,  # the paper varies the rate only
         )
 
     return replace(recipe, scheduler=scheduler)

@@ -1,6 +1,7 @@
 """Dice: cross-entropy plus γ times the soft Dice loss, γ = 1.
 
-1 - 2 Σ p·y / (Σ p + Σ y), a class over the batch, mean over the classes that occur.
+The Dice loss of a class over the batch is 1 - 2 Σ p·y / (Σ p + Σ y), and 0 for a class that does
+not occur. It is averaged over all classes.
 Logits (B, K, H, W), target (B, H, W).
 
 Source: Milletari et al. 2016, https://arxiv.org/abs/1606.04797, section 3;
@@ -22,13 +23,13 @@ GAMMA = 1.0
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Add the Dice loss to the recipe's own."""
+    """Add the Dice loss to the recipe's loss."""
     from segmentation_models_pytorch.losses import DiceLoss
 
-    own = recipe.loss
+    previous = recipe.loss
     dice = DiceLoss(mode="multiclass", ignore_index=VOID)
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
-        return own(logits, target) + GAMMA * cast("Tensor", dice(logits, target))
+        return previous(logits, target) + GAMMA * cast("Tensor", dice(logits, target))
 
     return replace(recipe, loss=loss)

@@ -1,9 +1,9 @@
 """Inference in float16: weights, maps and images.
 
-It has 11 bits of fraction instead of 24, and a range up to 65504. Shapes stay; logits are
+It has 11 bits of precision instead of 24, and a range up to 65504. Shapes do not change. Logits are
 float16 too.
 
-Source: ``torch.nn.Module.to``; what users of trained networks do by default today.
+Source: ``torch.nn.Module.to``; the usual type of trained networks in use today.
 """
 
 from __future__ import annotations

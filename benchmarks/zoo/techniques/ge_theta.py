@@ -1,11 +1,11 @@
 """GE-θ: gather-excite with parameters, over the whole map.
 
-After each stage, a depthwise convolution as large as the map gathers one number a channel; it is
-normalised, and its sigmoid scales the channel: (B, C, h, w) → (B, C, 1, 1) → (B, C, h, w). A model
-so built takes images of the recipe's size only.
+After each stage, a depthwise convolution as large as the map gathers one number for each channel.
+The number is normalised, and its sigmoid scales the channel: (B, C, h, w) → (B, C, 1, 1) →
+(B, C, h, w). The changed model takes images of the recipe's size only.
 
-Source: Hu et al. 2018, https://arxiv.org/abs/1810.12348, section 3.2 (global extent); own layer, as
-``timm.layers.GatherExcite`` of timm 1.0.31 raises TypeError with parameters.
+Source: Hu et al. 2018, https://arxiv.org/abs/1810.12348, section 3.2 (global extent). The layer is
+written here, because ``GatherExcite`` of timm 1.0.31 raises TypeError with parameters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STAGES = ("inference", "training")
 
 
 class GatherExcite(nn.Module):
-    """Scale each channel of (B, C, height, width) by what its whole map gathers."""
+    """Scale each channel of (B, C, height, width) by a number gathered from its whole map."""
 
     def __init__(self, channels: int, height: int, width: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class GatherExcite(nn.Module):
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Put one behind each of the ResNet's four stages."""
+    """Put a gather-excite layer behind each of the ResNet's four stages."""
     resnet = resnet_of(recipe)
     stages = [resnet.get_submodule(name) for name in RESNET_STAGES]
     for name, stage, shape in zip(

@@ -19,12 +19,12 @@ STAGES = ("inference", "training")
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Put one behind each of the ResNet's four stages."""
+    """Put a gather-excite layer behind each of the ResNet's four stages."""
     from timm.layers.gather_excite import GatherExcite
 
     resnet = resnet_of(recipe)
     for name in RESNET_STAGES:
-        # without parameters it takes any number of channels
+        # without parameters the layer takes any number of channels
         excite = GatherExcite(channels=1, extra_params=False, extent=0, use_mlp=False)
         setattr(resnet, name, nn.Sequential(resnet.get_submodule(name), excite))
     return recipe

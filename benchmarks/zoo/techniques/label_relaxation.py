@@ -1,4 +1,4 @@
-"""Label relaxation: at a boundary, any class of the neighbourhood is right.
+"""Label relaxation: at a boundary, every class of the neighbourhood counts as right.
 
 The loss of a pixel is -log Σ_c P(c) over the classes c within 3×3 pixels of it. Away from
 boundaries there is one such class, and the loss is cross-entropy.
@@ -28,17 +28,17 @@ def apply(recipe: Recipe) -> Recipe:
 
 
 def relaxed_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean over all pixels that are not void; a void pixel relaxes none."""
+    """Mean over all pixels that are not void. A void pixel allows no class."""
     log_p = logits.log_softmax(dim=1)
     allowed = classes_nearby(target, classes=logits.shape[1])
     loss = -log_p.masked_fill(~allowed, -torch.inf).logsumexp(dim=1)
     counted = target != VOID
-    # Where void has only void around it, nothing is allowed: its infinity must not reach the sum.
+    # A void pixel amid void pixels allows no class. Its infinite loss must not reach the sum.
     return loss.where(counted, 0).sum() / counted.sum()
 
 
 def classes_nearby(target: Tensor, classes: int) -> Tensor:
-    """Which classes lie in the window around each pixel: (B, H, W) → bool (B, K, H, W)."""
+    """The classes in the window around each pixel: (B, H, W) → bool (B, K, H, W)."""
     present = F.one_hot(target.where(target != VOID, classes), classes + 1)[..., :classes]
     maps = present.movedim(-1, 1).float()
     return F.max_pool2d(maps, WINDOW, stride=1, padding=WINDOW // 2) > 0

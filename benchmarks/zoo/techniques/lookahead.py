@@ -1,9 +1,10 @@
-"""LookAhead: slow weights follow the fast ones by α of the way, every k steps.
+"""LookAhead: every k steps, slow weights move towards the fast ones by a share α.
 
-φ ← φ + α (θ - φ), then θ ← φ, with α = 0.5 and k = 5 around the baseline's own optimiser.
+φ ← φ + α (θ - φ), then θ ← φ, with α = 0.5 and k = 5. θ are the weights of the baseline's own
+optimiser, φ the slow ones.
 
 Source: Zhang et al. 2019, https://arxiv.org/abs/1907.08610, algorithm 1; ``timm.optim.Lookahead``,
-whose slow weights begin as the weights of step k, not of step 0.
+whose slow weights start as the weights of step k, not of step 0.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def apply(recipe: Recipe) -> Recipe:
     from timm.optim.lookahead import Lookahead
 
     inner = recipe.optimizer
-    wrap = cast("Callable[..., Optimizer]", Lookahead)  # it is not annotated
+    wrap = cast("Callable[..., Optimizer]", Lookahead)  # timm does not annotate it
 
     def optimizer(parameters: Iterable[nn.Parameter]) -> Optimizer:
         return wrap(inner(parameters), alpha=ALPHA, k=K)

@@ -1,6 +1,6 @@
-"""One branch: BiSeNet without its spatial path, so that the context path alone is fused.
+"""One branch: BiSeNet without its spatial path. The fusion takes the context path only.
 
-(B, 3, H, W) → (B, K, H, W) as before; the fusion takes 128 channels instead of 256.
+(B, 3, H, W) → (B, K, H, W) as before. The fusion takes 128 channels instead of 256.
 
 Source: Badar et al. 2021 (paper C), row "One-Branch".
 """
@@ -15,10 +15,10 @@ STAGES = ("inference", "training")
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Take the spatial path out.
+    """Remove the spatial path.
 
     Raises:
-        NotApplicableError: The model is no BiSeNet.
+        NotApplicableError: The model is not a BiSeNet.
     """
     model = recipe.model
     if not isinstance(model, BiSeNet):

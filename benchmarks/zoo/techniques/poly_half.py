@@ -1,6 +1,6 @@
-"""Half the epochs, the learning rate falling by a power of the time that is left.
+"""Half the epochs, with a learning rate that falls by a power of the remaining time.
 
-(1 - step / steps)^0.9 over the halved schedule, so that the rate still ends at zero.
+The factor is (1 - step / steps)^0.9 over the halved schedule, so the rate still ends at zero.
 
 Source: Badar et al. 2021 (paper C), row "Poly LR 1/2 Epochs"; ``torch.optim`` ``PolynomialLR``.
 """
@@ -20,7 +20,7 @@ POWER = 0.9
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Halve the epochs, an odd one rounded up, and plan the rate over what remains."""
+    """Halve the epochs, rounded up, and plan the rate over that half."""
     return replace(recipe, epochs=(recipe.epochs + 1) // 2, scheduler=_poly)
 
 

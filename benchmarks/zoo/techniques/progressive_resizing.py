@@ -1,8 +1,8 @@
 """Progressive resizing: learn on small images first.
 
 Sides start at 1/8 and double after each quarter of the training (250 of 1000 epochs, 15 of 60):
-(B, 3, H, W) → (B, 3, sH, sW), s = 1/8, 1/4, 1/2, 1. Images are averaged, masks take the nearest
-pixel. Epochs cost different amounts, so a few of them do not stand for all.
+(B, 3, H, W) → (B, 3, sH, sW), s = 1/8, 1/4, 1/2, 1. Pixels of images are averaged, those of masks
+are picked. Epochs differ in cost, so a few of them do not stand for all.
 
 Source: Badar et al. 2021 (paper C), row "Prog. Resize"; the idea is fast.ai's, 2018.
 """
@@ -19,11 +19,11 @@ from benchmarks.zoo.recipe import Recipe
 TASKS = ("segmentation",)
 STAGES = ("training",)
 DIVISORS = (8, 4, 2, 1)
-"""Of the sides, by quarter of the training."""
+"""Divisors of the sides, one for each quarter of the training."""
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Shrink every batch as far as the progress says, after what is done to it already."""
+    """Shrink every batch by its progress, after the recipe's own changes to the batch."""
     before = recipe.batch
 
     def batch(images: Tensor, target: Tensor, progress: float) -> tuple[Tensor, Tensor]:
@@ -34,7 +34,7 @@ def apply(recipe: Recipe) -> Recipe:
 
 
 def shrink(images: Tensor, masks: Tensor, divisor: int) -> tuple[Tensor, Tensor]:
-    """Divide the sides of images (B, 3, H, W) and masks (B, H, W), at least to one pixel."""
+    """Divide the sides of images (B, 3, H, W) and masks (B, H, W), down to one pixel at least."""
     if divisor == 1:
         return images, masks
     size = [max(1, side // divisor) for side in images.shape[-2:]]

@@ -1,8 +1,8 @@
-"""Pruning: half of the filters inside every residual block are cut out.
+"""Pruning: remove half of the filters inside every residual block.
 
-Those with the smallest L1 norm go, with the input channels that read them. The kernels that remain
-are smaller ones, so parameters and operations really fall; zeroed single weights would cost dense
-kernels as much as before. Blocks put out what they did: (B, C, h, w).
+The filters with the smallest L1 norm are removed, and so are the input channels that read them. The
+remaining kernels are smaller, so parameters and operations fall. Single weights set to zero would
+cost dense kernels as much as before. The shape of a block's output stays: (B, C, h, w).
 
 Source: Li et al. 2017, https://arxiv.org/abs/1608.08710, section 3.3 and Figure 4.
 """
@@ -16,7 +16,8 @@ from benchmarks.zoo.surgery import Block, blocks_of
 
 TASKS = ("classification", "segmentation")
 STAGES = ("inference", "training")
-KEPT = 0.5
+SHARE = 0.5
+"""The share of the filters that stays."""
 
 
 def apply(recipe: Recipe) -> Recipe:
@@ -27,30 +28,31 @@ def apply(recipe: Recipe) -> Recipe:
 
 
 def prune(block: Block) -> None:
-    """Cut the filters of all but the last convolution of a block, in place."""
+    """Remove filters from all but the last convolution of a block, in place."""
     convs = [layer for name, layer in block.named_children() if name.startswith("conv")]
     norms = [layer for name, layer in block.named_children() if name.startswith("bn")]
     for conv, norm, reader in zip(convs[:-1], norms[:-1], convs[1:], strict=True):
-        kept = strongest(conv.weight)
-        conv.weight, conv.out_channels = _cut(conv.weight, kept, 0), len(kept)
-        reader.weight, reader.in_channels = _cut(reader.weight, kept, 1), len(kept)
-        _cut_norm(norm, kept)
+        filters = strongest(conv.weight)
+        conv.weight, conv.out_channels = _select(conv.weight, filters, 0), len(filters)
+        reader.weight, reader.in_channels = _select(reader.weight, filters, 1), len(filters)
+        _select_channels(norm, filters)
 
 
 def strongest(weight: Tensor) -> Tensor:
-    """Indices, ascending, of the filters of (F, C, k, k) that are kept."""
+    """The indices of the filters of (F, C, k, k) that stay, ascending."""
     norms = weight.detach().abs().sum((1, 2, 3))
-    return norms.topk(max(1, int(len(norms) * KEPT))).indices.sort().values
+    return norms.topk(max(1, int(len(norms) * SHARE))).indices.sort().values
 
 
-def _cut_norm(norm: nn.BatchNorm2d, kept: Tensor) -> None:
-    norm.weight, norm.bias = _cut(norm.weight, kept, 0), _cut(norm.bias, kept, 0)
+def _select_channels(norm: nn.BatchNorm2d, channels: Tensor) -> None:
+    norm.weight = _select(norm.weight, channels, 0)
+    norm.bias = _select(norm.bias, channels, 0)
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    norm.running_mean = norm.running_mean.index_select(0, kept)
-    norm.running_var = norm.running_var.index_select(0, kept)
-    norm.num_features = len(kept)
+    norm.running_mean = norm.running_mean.index_select(0, channels)
+    norm.running_var = norm.running_var.index_select(0, channels)
+    norm.num_features = len(channels)
 
 
-def _cut(parameter: nn.Parameter, kept: Tensor, axis: int) -> nn.Parameter:
-    return nn.Parameter(parameter.detach().index_select(axis, kept))
+def _select(parameter: nn.Parameter, indices: Tensor, axis: int) -> nn.Parameter:
+    return nn.Parameter(parameter.detach().index_select(axis, indices))

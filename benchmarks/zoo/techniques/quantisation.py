@@ -1,10 +1,10 @@
 """Quantisation: weights and maps in 8-bit integers, after training (static, per tensor of maps).
 
-The model is traced, observed on random images of the recipe's size to set the ranges of its maps,
-and converted to integer kernels. Those exist for the CPU only. Shapes stay.
+The model is traced and runs on random images of the recipe's size, which set the ranges of its
+maps. Then it is converted to integer kernels, which exist for the CPU only. Shapes do not change.
 
 Source: Jacob et al. 2018, https://arxiv.org/abs/1712.05877; torch's FX graph mode, which torch
-means to move to the package ``torchao`` some day.
+plans to move to the package ``torchao``.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ def apply(recipe: Recipe) -> Recipe:
     """Convert a copy of the model in evaluation mode.
 
     Raises:
-        NotApplicableError: The device is no CPU, or this torch has no int8 kernels for it.
+        NotApplicableError: The device is not a CPU, or this torch has no int8 kernels for it.
     """
     if torch.device(recipe.device).type != "cpu":
         raise NotApplicableError(
-            f"torch's int8 kernels run on the CPU, not on {recipe.device}, whose meter would tell "
-            "of an idle card: run this row alone with CUDA_VISIBLE_DEVICES= --energy-meter=rapl "
-            "--energy-scale=full (and the float32 row beside it); on a GPU, try bf16 or fp16"
+            f"torch's int8 kernels run on the CPU, not on {recipe.device}, whose meter would "
+            "measure an idle card: run only this row and its float32 row, with "
+            "CUDA_VISIBLE_DEVICES= --energy-meter=rapl --energy-scale=full; on a GPU, try bf16 or "
+            "fp16"
         )
     if torch.backends.quantized.engine not in ("x86", "onednn", "fbgemm", "qnnpack"):
         raise NotApplicableError("this build of torch has no int8 kernels for this CPU")
-    with _deprecated():
+    with _ignore_move_warnings():
         return replace(recipe, model=quantised(recipe))
 
 
 def quantised(recipe: Recipe) -> nn.Module:
-    """Observe, convert, and run once: kernels pack their weights in the first pass."""
+    """Observe the model, convert it, and run it once: kernels pack their weights in that pass."""
     from torch.ao.quantization import get_default_qconfig_mapping
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
@@ -58,8 +59,8 @@ def quantised(recipe: Recipe) -> nn.Module:
 
 
 @contextmanager
-def _deprecated() -> Iterator[None]:
-    """Let torch announce the move in peace: it is the only way without another package."""
+def _ignore_move_warnings() -> Iterator[None]:
+    """Ignore torch's warnings of the move: the alternative needs another package."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", UserWarning)

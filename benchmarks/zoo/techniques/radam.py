@@ -1,8 +1,8 @@
-"""RAdam: Adam whose first steps are rectified, while its variance is still uncertain.
+"""RAdam: Adam with rectified first steps, in which its variance is still uncertain.
 
-It takes the place of the baseline's optimiser, with torch's own learning rate of 0.001: the paper
-gives none, and SGD's would be far too high for it. The baseline's schedule scales that rate; its
-weight decay does not carry over, as torch's RAdam has none unless told.
+It replaces the baseline's optimiser and has torch's default learning rate of 0.001. Paper C gives
+no rate, and SGD's would be far too high. The baseline's schedule scales that rate. The baseline's
+weight decay is not used: torch's RAdam has none by default.
 
 Source: Liu et al. 2020, https://arxiv.org/abs/1908.03265; ``torch.optim.RAdam``.
 """

@@ -1,7 +1,7 @@
 """Random gradient: each step's learning rate is multiplied by a number drawn from U(0, 1).
 
-The schedule goes on as planned underneath: the factor holds for one step and is taken back after
-it. Draws come from a generator of their own, seeded as the run is, so no other randomness moves.
+The schedule does not change: the factor holds for one step only. The draws have a generator of
+their own with the seed of the run, so they do not change any other random numbers.
 
 Source: Wei 2018, https://arxiv.org/abs/1808.04293, as paper C uses it.
 """
@@ -22,14 +22,14 @@ STAGES = ("training",)
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Let the recipe's optimiser draw a factor a step."""
+    """Let the recipe's optimiser draw a factor for each step."""
     return replace(recipe, optimizer=randomised(recipe.optimizer))
 
 
 def randomised(make: MakeOptimizer) -> MakeOptimizer:
-    """Make what ``make`` makes, with hooks around its step."""
+    """A function that makes the same optimiser with hooks around its step."""
 
-    def made(parameters: Iterable[nn.Parameter]) -> Optimizer:
+    def make_randomised(parameters: Iterable[nn.Parameter]) -> Optimizer:
         optimizer = make(parameters)
         generator = torch.Generator().manual_seed(torch.initial_seed())
         planned: list[float] = []
@@ -40,12 +40,12 @@ def randomised(make: MakeOptimizer) -> MakeOptimizer:
             for group in optimizer.param_groups:
                 group["lr"] *= factor
 
-        def take_back(*_: object) -> None:
+        def restore(*_: object) -> None:
             for group, rate in zip(optimizer.param_groups, planned, strict=True):
                 group["lr"] = rate
 
         optimizer.register_step_pre_hook(draw)
-        optimizer.register_step_post_hook(take_back)
+        optimizer.register_step_post_hook(restore)
         return optimizer
 
-    return made
+    return make_randomised

@@ -1,8 +1,9 @@
-"""Spatial bottleneck: convolve to a quarter of the positions, and back by a transposed one.
+"""Spatial bottleneck: convolve to a quarter of the positions, and back.
 
-In every residual block that keeps its size, the first convolution gets the stride k = 2 and the
-3×3 one after it becomes transposed with the stride k: both work at (h/k, w/k), so they cost 1/k²,
-with the same parameters. (B, C, h, w) → (B, C, h, w). Blocks whose maps have an odd side are left.
+This changes every residual block that keeps its size. The first convolution gets the stride k = 2,
+and the 3×3 convolution after it becomes a transposed one of stride k. Both work at (h/k, w/k), so
+they cost 1/k² with the same parameters. (B, C, h, w) → (B, C, h, w). Blocks whose maps have an odd
+side do not change.
 
 Source: Peng et al. 2018, https://arxiv.org/abs/1809.02601 ("the combination of two layers").
 """
@@ -19,10 +20,11 @@ from benchmarks.zoo.surgery import Block, blocks_of, output_shapes
 TASKS = ("classification", "segmentation")
 STAGES = ("inference", "training")
 K = 2
+"""The stride."""
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Change all blocks of stride 1 whose maps can be halved."""
+    """Change all blocks of stride 1 whose maps have even sides."""
     blocks = [block for block in blocks_of(recipe) if block.stride == 1]
     shapes = output_shapes(recipe, cast("list[nn.Module]", blocks))
     for block, shape in zip(blocks, shapes, strict=True):
@@ -33,7 +35,7 @@ def apply(recipe: Recipe) -> Recipe:
 
 
 def squeeze(block: Block) -> None:
-    """Put stride and transposed convolution into one block, in place."""
+    """Set the stride and the transposed convolution of one block, in place."""
     reduce, restore = block.conv1, block.conv2
     reduce.stride = (K, K)
     block.conv2 = nn.ConvTranspose2d(

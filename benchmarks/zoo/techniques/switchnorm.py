@@ -1,9 +1,10 @@
-"""Switchable normalisation: learn how much to trust each of three statistics.
+"""Switchable normalisation: learn the weights of three statistics.
 
-Mean and variance are blended from those of instance (over h, w), layer (over C, h, w) and batch
-(over B, h, w), with weights that a softmax makes of three parameters each:
-x̂ = (x - Σ w_k μ_k) / √(Σ w'_k σ²_k + ε), then scale and shift a channel. Six parameters more a
-layer than batch normalisation. The segmentation backbone keeps batch normalisation, as in paper C.
+Mean and variance are weighted sums of those of instance (over h, w), layer (over C, h, w) and batch
+(over B, h, w). A softmax of three parameters each gives the weights:
+x̂ = (x - Σ w_k μ_k) / √(Σ w'_k σ²_k + ε), then each channel is scaled and shifted. A layer has six
+parameters more than batch normalisation. The segmentation backbone keeps batch normalisation, as in
+paper C.
 
 Source: Luo et al. 2019, https://arxiv.org/abs/1806.10779, equations (2) to (5).
 """
@@ -22,7 +23,7 @@ BACKBONE = "context.backbone."
 
 
 class SwitchNorm2d(nn.Module):
-    """Normalise (B, C, h, w) by blended statistics; evaluation uses running ones for the batch.
+    """Normalise (B, C, h, w) by weighted statistics. Evaluation uses the batch's running ones.
 
     Args:
         channels: C.
@@ -44,7 +45,7 @@ class SwitchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(1, channels, 1, 1))
 
     def shares(self) -> tuple[Tensor, Tensor]:
-        """Weights of the instance's, layer's and batch's mean and variance; each sum to one."""
+        """The weights of instance, layer and batch: for the mean, and for the variance."""
         return self.mean_logits.softmax(0), self.var_logits.softmax(0)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ class SwitchNorm2d(nn.Module):
         return scaled * self.weight + self.bias
 
     def _of_batch(self, mean: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
-        """Statistics over the batch: of this one in training, the running ones otherwise."""
+        """Statistics over the batch: in training of this batch, in evaluation the running ones."""
         if not self.training:
             return self.running_mean, self.running_var
         batch_mean = mean.mean(0, keepdim=True)
@@ -75,10 +76,10 @@ class SwitchNorm2d(nn.Module):
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Replace batch normalisation everywhere but in a segmentation's backbone."""
+    """Replace batch normalisation everywhere except in the backbone of a segmentation."""
 
-    def wanted(name: str, layer: nn.Module) -> bool:
+    def selects(name: str, layer: nn.Module) -> bool:
         return isinstance(layer, nn.BatchNorm2d) and not name.startswith(BACKBONE)
 
-    exchange(recipe, wanted, lambda layer: SwitchNorm2d(layer.num_features, layer.eps))
+    exchange(recipe, selects, lambda layer: SwitchNorm2d(layer.num_features, layer.eps))
     return recipe
