@@ -74,7 +74,8 @@ class Schedule:
     def with_batch(self, batch_size: int) -> Schedule:
         """Change the batch size, and the learning rate in proportion.
 
-        The small twin's batch is a 32nd of it. Source of the proportion: Goyal et al. 2017, https://arxiv.org/abs/1706.02677.
+        The small twin's batch is a 32nd of it.
+        Source of the proportion: Goyal et al. 2017, https://arxiv.org/abs/1706.02677.
         """
         return replace(
             self,

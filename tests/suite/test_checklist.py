@@ -1,4 +1,4 @@
-"""The suite has every row of the papers: the checklist against what is collected."""
+"""The suite has every row of the papers: the checklist against pytest's collection."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def expand(pattern: str) -> list[str]:
-    """Every text that a pattern with nested {a,b} stands for."""
+    """All texts that a pattern with nested {a,b} stands for."""
     innermost = re.search(r"\{([^{}]*)\}", pattern)
     if innermost is None:
         return [pattern]
     before, after = pattern[: innermost.start()], pattern[innermost.end() :]
     choices = innermost.group(1).split(",")
     texts = (text for choice in choices for text in expand(before + choice + after))
-    return list(dict.fromkeys(texts))  # a choice without the inner braces comes up once for each
+    return list(dict.fromkeys(texts))  # a choice beside inner braces repeats for each of theirs
 
 
 def listed() -> dict[str, list[str]]:
@@ -34,7 +34,7 @@ def listed() -> dict[str, list[str]]:
 
 
 class Collector:
-    """A plugin that keeps which markers each collected test has, by the test's name."""
+    """A plugin that collects the markers of each test, by the test's name."""
 
     def __init__(self) -> None:
         self.markers: dict[str, set[str]] = {}
@@ -46,7 +46,7 @@ class Collector:
 
 @pytest.fixture(scope="module")
 def collected() -> dict[str, set[str]]:
-    """What pytest collects in ``benchmarks/``."""
+    """The markers of every test that pytest collects in ``benchmarks/``."""
     collector = Collector()
     pytest.main(["--collect-only", "-qq", str(ROOT / "benchmarks")], plugins=[collector])
     return collector.markers
@@ -66,7 +66,7 @@ def test_every_row_has_its_benchmarks(collected: dict[str, set[str]]) -> None:
 
 @pytest.mark.slow
 def test_every_benchmark_belongs_to_one_row(collected: dict[str, set[str]]) -> None:
-    """Nothing is collected that the checklist does not know, or knows twice."""
+    """Pytest collects no benchmark that the checklist lacks or has twice."""
     counts = Counter(name for names in listed().values() for name in names)
     assert {name for name, count in counts.items() if count > 1} == set()
     assert collected.keys() == counts.keys()
@@ -75,7 +75,7 @@ def test_every_benchmark_belongs_to_one_row(collected: dict[str, set[str]]) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", ["a", "b", "c", "d", "e"])
 def test_a_papers_marker_selects_its_rows(collected: dict[str, set[str]], paper: str) -> None:
-    """-m paper_x selects what the checklist has under that letter."""
+    """-m paper_x selects the benchmarks that the checklist has under that letter."""
     rows = (names for row, names in listed().items() if row.startswith(f"{paper}: "))
     selected = {name for name, markers in collected.items() if f"paper_{paper}" in markers}
     assert selected == {name for names in rows for name in names}
@@ -83,7 +83,7 @@ def test_a_papers_marker_selects_its_rows(collected: dict[str, set[str]], paper:
 
 @pytest.mark.slow
 def test_the_marker_of_sweeps_selects_every_knob(collected: dict[str, set[str]]) -> None:
-    """-m sweep selects all of paper D, depth included, and the sweeps that no paper has."""
+    """-m sweep selects all of paper D, including depth, and the sweeps that no paper has."""
     swept = (
         names
         for row, names in listed().items()

@@ -1,4 +1,4 @@
-"""The committed facts are those of the benchmarks: none is missing, left over or out of date."""
+"""The committed facts match the benchmarks: none is missing, left over or out of date."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rows() -> dict[str, Row]:
         "test_sweeps.py::test_power_cap": cap_rows(),
     }
     return {
-        f"benchmarks/{place}[{row.id}]": row for place, found in places.items() for row in found
+        f"benchmarks/{place}[{row.id}]": row for place, listed in places.items() for row in listed
     }
 
 
@@ -37,20 +37,20 @@ def committed() -> dict[str, Mapping[str, Any]]:
 
 
 def test_every_benchmark_has_its_facts_and_none_is_left_over() -> None:
-    """Rows to a target accuracy are the only ones without; theirs are their training's."""
+    """Only rows to a target accuracy have no facts: those of their training row hold for them."""
     assert sorted(committed()) == sorted(rows())
 
 
 @pytest.mark.slow
 def test_the_committed_facts_are_those_that_are_counted() -> None:
-    """A file is what the row's model counts, of the input that it states."""
+    """Each file has the counts of its row's model on the input that it states."""
     files, changed = committed(), []
     for place, row in rows().items():
         try:
             counted = {name: quantity.value for name, quantity in facts_of(row).items()}
         except NotApplicableError:  # ultralytics is optional
             continue
-        kept = {name: quantity["value"] for name, quantity in files[place]["metrics"].items()}
-        if kept != counted:
+        recorded = {name: quantity["value"] for name, quantity in files[place]["metrics"].items()}
+        if recorded != counted:
             changed.append(place)
     assert changed == []

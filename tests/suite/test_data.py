@@ -1,4 +1,4 @@
-"""The data of the suite: generated, and real ones that lie elsewhere or not at all."""
+"""The data of the suite: stand-ins, and real data that is there or missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.data.shapes import Shapes, boxes_of
 
 @pytest.mark.parametrize("dataset", sorted(KINDS))
 def test_without_a_folder_every_data_set_has_a_stand_in_that_says_what_it_is(dataset: str) -> None:
-    """Digits stand in for classification, shapes for the rest; the name tells."""
+    """Digits stand in for classification, shapes for other tasks; the name says which."""
     data = open_data(dataset, None, 32)
     assert data.name == ("digits" if KINDS[dataset].task == "classification" else "shapes")
     image, _ = data.train[0]
@@ -42,7 +42,7 @@ def test_a_folder_without_the_data_is_refused_with_what_must_lie_where(
 
 
 def test_the_digits_parts_do_not_overlap_and_hold_every_class() -> None:
-    """1797 digits are split once for all; each part has ten classes."""
+    """The split of the 1797 digits is fixed, and each part has ten classes."""
     train, held_out = Digits(True, 8), Digits(False, 8)
     assert len(train) + len(held_out) == 1797
     assert set(held_out.labels.tolist()) == set(range(10)) == set(train.labels.tolist())
@@ -52,7 +52,7 @@ def test_the_digits_parts_do_not_overlap_and_hold_every_class() -> None:
 
 
 def test_shapes_are_the_same_wherever_they_are_made() -> None:
-    """An image depends on its number alone, not on global random state."""
+    """An image depends only on its number, not on global random state."""
     first = Shapes("segmentation", True, 48)[5]
     torch.manual_seed(99)
     second = Shapes("segmentation", True, 48)[5]
@@ -67,15 +67,15 @@ def test_the_parts_of_the_shapes_differ() -> None:
 
 
 def test_boxes_fit_what_is_visible() -> None:
-    """A box is tight, a shape that another one hides has none."""
+    """A box is tight, and a hidden shape has no box."""
     owners = torch.zeros(10, 10, dtype=torch.long)
     owners[2:5, 3:9] = 3
-    found = boxes_of(owners, torch.tensor([0, 1, 2]))
-    assert found["boxes"].tolist() == [[3.0, 2.0, 9.0, 5.0]]
-    assert found["labels"].tolist() == [2]
+    target = boxes_of(owners, torch.tensor([0, 1, 2]))
+    assert target["boxes"].tolist() == [[3.0, 2.0, 9.0, 5.0]]
+    assert target["labels"].tolist() == [2]
 
 
-def test_boxes_and_masks_tell_of_the_same_shapes() -> None:
+def test_boxes_and_masks_show_the_same_shapes() -> None:
     """Every pixel of a shape in the mask lies in a box of the same kind."""
     _, mask = Shapes("segmentation", True, 64)[7]
     _, target = Shapes("detection", True, 64)[7]
@@ -88,7 +88,7 @@ def test_boxes_and_masks_tell_of_the_same_shapes() -> None:
 
 
 def test_random_scaling_changes_image_and_mask_together() -> None:
-    """After scaling, cropping and flipping, the mask still lies on its shapes."""
+    """Scaling, cropping and flipping give image and mask one size, and add no class."""
     transform = augmented(("scale_crop", "flip"), 32, 64)
     image, mask = Transformed(Shapes("segmentation", True, 64), transform)[3]
     assert image.shape == (3, 32, 32)
@@ -98,7 +98,7 @@ def test_random_scaling_changes_image_and_mask_together() -> None:
 
 
 def test_the_held_out_part_is_not_augmented() -> None:
-    """Two looks at the same held-out sample are equal."""
+    """Reading a held-out sample twice gives equal images."""
     held_out = Transformed(Digits(False, 16), plain(16))
     assert torch.equal(held_out[0][0], held_out[0][0])
 
@@ -109,7 +109,7 @@ def _image(path: Path, size: tuple[int, int] = (40, 30), value: int = 0) -> None
 
 
 def test_cityscapes_masks_hold_the_19_trained_classes(tmp_path: Path) -> None:
-    """Road (7) becomes 0, what is not evaluated becomes the ignored number."""
+    """Road (7) becomes 0. A class that is not evaluated becomes the ignored number."""
     for part in ("train", "val"):
         _image(tmp_path / f"cityscapes/leftImg8bit/{part}/ulm/ulm_0_0_leftImg8bit.png")
         labels = np.full((30, 40), 7, np.uint8)
@@ -123,7 +123,7 @@ def test_cityscapes_masks_hold_the_19_trained_classes(tmp_path: Path) -> None:
 
 
 def test_folders_a_class_are_read(tmp_path: Path) -> None:
-    """Birds are an ImageFolder tree; classes are numbered by name."""
+    """The birds are an ImageFolder tree. Classes are numbered by name."""
     for part in ("train", "valid"):
         _image(tmp_path / f"birds/{part}/albatross/1.png")
         _image(tmp_path / f"birds/{part}/wren/1.png")
@@ -133,7 +133,7 @@ def test_folders_a_class_are_read(tmp_path: Path) -> None:
 
 
 def test_an_unsorted_validation_part_is_refused(tmp_path: Path) -> None:
-    """Tiny-ImageNet as it is packed, all of val in one folder, would give wrong labels."""
+    """Tiny-ImageNet as packed has all of val in one folder, which would give wrong labels."""
     _image(tmp_path / "tiny-imagenet-200/train/n01/1.png")
     _image(tmp_path / "tiny-imagenet-200/val/images/1.png")
     with pytest.raises(DataMissingError, match="class n01 in both parts"):
@@ -141,7 +141,7 @@ def test_an_unsorted_validation_part_is_refused(tmp_path: Path) -> None:
 
 
 def test_boxes_of_text_files_are_read_in_pixels(tmp_path: Path) -> None:
-    """A centred box of half the image becomes its corners; no file means no boxes."""
+    """A centred box of half the image's sides becomes its corners. No file means no boxes."""
     for part in ("train", "val"):
         _image(tmp_path / f"xview/images/{part}/1.png", (40, 20))
         (tmp_path / f"xview/labels/{part}").mkdir(parents=True)

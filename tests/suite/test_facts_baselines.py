@@ -1,4 +1,4 @@
-"""Facts that were counted on the paper's input hold at every scale."""
+"""Facts counted on the paper's input hold at every scale."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def counted(flops: float, **workload: object) -> Measurement:
 def test_only_facts_of_a_stated_input_survive_another_scale(
     stated: list[int] | None, outcome: Outcome, tmp_path: Path
 ) -> None:
-    """Facts accepted at full scale gate a small run, where the input they count is stated."""
-    said = {"facts_input_shape": stated} if stated else {}
-    full = counted(8e9, **said, scale="full", input_shape=[3, 224, 224], batch_size=1, data="x")
-    small = counted(8e9, **said, scale="small", input_shape=[3, 32, 32], batch_size=4, data="y")
+    """Facts from full scale gate a small run only if they state their input."""
+    shape = {"facts_input_shape": stated} if stated else {}
+    full = counted(8e9, **shape, scale="full", input_shape=[3, 224, 224], batch_size=1, data="x")
+    small = counted(8e9, **shape, scale="small", input_shape=[3, 32, 32], batch_size=4, data="y")
     store = BaselineStore(tmp_path)
     store.save(full, HERE, "none", None)
     verdict = judge(small, None, store.load_facts(small.id), HERE, {})
@@ -45,7 +45,7 @@ def test_only_facts_of_a_stated_input_survive_another_scale(
 
 
 def test_another_model_is_another_workload(tmp_path: Path) -> None:
-    """What is counted still has to be the same."""
+    """Facts of another technique are not compared, although their input is the same."""
     store = BaselineStore(tmp_path)
     store.save(counted(8e9, facts_input_shape=[3, 8, 8], technique="a"), HERE, "none", None)
     other = counted(8e9, facts_input_shape=[3, 8, 8], technique="b")

@@ -1,4 +1,4 @@
-"""The papers' own sizes, a step of each kind: what a GPU runs, on a CPU."""
+"""One step of each kind at the papers' own sizes: the work of a GPU, on a CPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEGMENTATION = ("c", "bisenet_resnet18", "cityscapes")
 
 
 def row_of(stage: str, paper: str, model: str, dataset: str) -> Row:
-    """A baseline's row."""
+    """The row of a baseline."""
     return Row(paper, stage, model, dataset)  # type: ignore[arg-type] # a stage
 
 
@@ -28,21 +28,23 @@ def test_a_pass_takes_the_papers_image(
     where: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The inputs are single images of the paper's size."""
-    seen = []
-    monkeypatch.setattr(torch, "rand", lambda *shape, **_: seen.append(shape) or torch.zeros(shape))
+    shapes = []
+    monkeypatch.setattr(
+        torch, "rand", lambda *shape, **_: shapes.append(shape) or torch.zeros(shape)
+    )
     energy = Energy()
     energy.scale = "full"
     row = row_of("inference", *where)
     with one_thread():
         run_inference(energy, row)
     side = scheduled(row, "full").image_size
-    assert set(seen) == {(1, 3, side, side)}
+    assert set(shapes) == {(1, 3, side, side)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", [CLASSIFICATION, SEGMENTATION])
 def test_a_step_of_the_papers_schedule_changes_the_weights(where: tuple[str, str, str]) -> None:
-    """Image size, augmentation, optimiser and decay are the paper's; two images make the batch."""
+    """Image size, augmentation, optimiser and decay are the paper's. A batch has two images."""
     row = row_of("training", *where)
     schedule = replace(
         scheduled(row, "full"), batch_size=2, batches=1, held_out_batches=1, workers=0
@@ -57,7 +59,7 @@ def test_a_step_of_the_papers_schedule_changes_the_weights(where: tuple[str, str
 
 
 def test_a_sweep_sets_what_its_row_says() -> None:
-    """Batches and image sizes of the full scale are those in the ids."""
+    """At full scale, batches and image sizes are those in the ids."""
     for row in sweep_rows("training"):
         if "batch" in row.knobs:
             assert scheduled(row, "full").batch_size == row.knobs["batch"]

@@ -1,4 +1,4 @@
-"""A power cap lasts as long as its block, whatever happens inside."""
+"""A power cap lasts exactly as long as its block."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from benchmarks.zoo.recipe import NotApplicableError
 
 
 class NVMLError(Exception):
-    """What NVML's bindings raise."""
+    """The error of NVML's bindings."""
 
 
 class Nvml(ModuleType):
-    """A card of 100 to 300 W, set to 250 W, that keeps what was set; in milliwatts."""
+    """A card of 100 to 300 W, set to 250 W. It records every limit that is set, in milliwatts."""
 
     NVMLError = NVMLError
 
@@ -51,14 +51,14 @@ class Nvml(ModuleType):
 
 
 def install(nvml: Nvml, monkeypatch: pytest.MonkeyPatch) -> Nvml:
-    """Let ``import pynvml`` find it, and torch's first device be its card."""
+    """Make ``import pynvml`` find ``nvml``, with its card as torch's first device."""
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setattr(module, "uuid_of", lambda device: "GPU-0")
     return nvml
 
 
 def test_the_cap_is_set_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The card is capped inside the block, and as before after it."""
+    """The card is capped inside the block and has its previous limit after it."""
     nvml = install(Nvml(), monkeypatch)
     with power_cap(150, "cuda:0"):
         assert nvml.limit_mw == 150_000
@@ -70,7 +70,7 @@ def test_the_cap_is_set_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_limit_comes_back_when_the_body_fails(
     raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A benchmark that fails, or is interrupted, leaves no cap behind."""
+    """A benchmark that fails or is interrupted leaves no cap behind."""
     nvml = install(Nvml(), monkeypatch)
     with pytest.raises(raised), power_cap(150, "cuda:0"):
         raise raised
@@ -85,7 +85,7 @@ def test_the_limit_comes_back_when_the_body_fails(
 def test_a_cap_that_cannot_be_set_is_refused(
     cap_w: float, permitted: bool, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Out of range, or without permission: the reason is told, and the card is as it was."""
+    """Out of range or without permission: the error gives the reason, and the limit stays."""
     nvml = install(Nvml(permitted), monkeypatch)
     with pytest.raises(NotApplicableError, match=why), power_cap(cap_w, "cuda:0"):
         pytest.fail("the body ran without its cap")

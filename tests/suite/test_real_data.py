@@ -1,4 +1,4 @@
-"""Every reader of real data, on small made-up trees laid out as the real ones are."""
+"""Every reader of real data, on small made-up trees with the layout of the real ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def image(path: Path, value: int, side: int = 8) -> None:
 
 
 def pickled(path: Path, content: object) -> str:
-    """Pickle to a file and give its MD5, which torchvision compares."""
+    """Pickle to a file and return its MD5, which torchvision checks."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(content))
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
@@ -50,7 +50,7 @@ def test_cifars_pickles_are_read(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each file adds its images; red is the first third of a row, as CIFAR packs it."""
+    """Each file adds its images. Red is the first third of a row, as CIFAR packs it."""
     folder = tmp_path / reader.base_folder
     red = np.zeros((1, 3072), np.uint8)
     red[:, :1024] = 200
@@ -68,7 +68,7 @@ def test_cifars_pickles_are_read(
 
 
 def test_mnists_idx_files_are_read(tmp_path: Path) -> None:
-    """Magic number, sizes, then bytes; both parts have files of their own."""
+    """A file is a magic number, sizes, then bytes. Each part has its own files."""
     raw = tmp_path / "MNIST/raw"
     raw.mkdir(parents=True)
     for part, count in (("train", 3), ("t10k", 2)):
@@ -83,7 +83,7 @@ def test_mnists_idx_files_are_read(tmp_path: Path) -> None:
 
 
 def test_a_sorted_tiny_imagenet_is_read(tmp_path: Path) -> None:
-    """A folder a class in both parts, numbered by name."""
+    """Both parts have one folder for each class, numbered by name."""
     for part in ("train", "val"):
         image(tmp_path / f"tiny-imagenet-200/{part}/n01/images/1.png", 1)
         image(tmp_path / f"tiny-imagenet-200/{part}/n02/images/1.png", 2)
@@ -92,7 +92,7 @@ def test_a_sorted_tiny_imagenet_is_read(tmp_path: Path) -> None:
 
 
 def test_imagenets_folders_are_read(tmp_path: Path) -> None:
-    """A folder a WordNet id, and the meta file that names the classes."""
+    """There is one folder for each WordNet id, and a meta file that names the classes."""
     for part in ("train", "val"):
         image(tmp_path / f"imagenet/{part}/n01440764/1.png", 1)
         image(tmp_path / f"imagenet/{part}/n01443537/1.png", 2)
@@ -104,7 +104,7 @@ def test_imagenets_folders_are_read(tmp_path: Path) -> None:
 
 
 def test_cocos_stuff_becomes_a_map(tmp_path: Path) -> None:
-    """Category 92 is class 0, 183 the last one; what nobody annotated is ignored."""
+    """Category 92 is class 0, 183 is the last one. Pixels without annotation are ignored."""
     pytest.importorskip("pycocotools", reason="needs pip install 'pytest-energy[detection]'")
     left, right = [0, 0, 4, 0, 4, 8, 0, 8], [4, 0, 7, 0, 7, 8, 4, 8]
     boxes = [{"category_id": 92, "segmentation": [left]}]

@@ -1,4 +1,4 @@
-"""What the report draws of the suite's own rows."""
+"""The report's figures of the suite's own rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pytest_energy.report.html.results_table import build_table
 
 
 def results(scale: str) -> list[Result]:
-    """Every row of the suite as a result, with the facts that a run would give it."""
+    """Every row of the suite as a result, with the facts of a real run."""
     inference = [*inference_rows(), *sweep_rows("inference")]
     training = [*training_rows(), *sweep_rows("training"), *cap_rows()]
     return [
@@ -36,10 +36,10 @@ def results(scale: str) -> list[Result]:
 
 
 def made(kind: Kind, rows: Iterable[Row], scale: str) -> Iterator[Result]:
-    """Results of one kind, of one joule each."""
+    """Results of one kind, each of one joule."""
     for row in rows:
         schedule = scheduled(row, scale)
-        ran = {
+        run_facts = {
             "input_shape": [3, schedule.image_size, schedule.image_size],
             "batch_size": inference_batch(row, scale)
             if kind == "inference"
@@ -51,7 +51,7 @@ def made(kind: Kind, rows: Iterable[Row], scale: str) -> Iterator[Result]:
         yield Result(
             id=f"{kind}[{row.id}]",
             kind=kind,
-            workload=row.workload | ran,
+            workload=row.workload | run_facts,
             status="measured",
             metrics={"energy_j": Quantity(value=1.0, unit="J")},
             verdict=Verdict(outcome="new"),
@@ -61,8 +61,8 @@ def made(kind: Kind, rows: Iterable[Row], scale: str) -> Iterator[Result]:
 @cache
 def table_rows(scale: str) -> tuple[TableRow, ...]:
     """The rows of the report's table."""
-    found = results(scale)
-    return build_table(found, {one.id: one.id for one in found}).rows
+    suite = results(scale)
+    return build_table(suite, {result.id: result.id for result in suite}).rows
 
 
 @cache
@@ -73,7 +73,7 @@ def sweeps(scale: str) -> dict[tuple[str, str], Sweep]:
 
 @pytest.mark.parametrize("scale", ["small", "full"])
 def test_the_suites_knobs_are_its_sweeps(scale: str) -> None:
-    """Each knob is one figure; repetitions and data sets are no knobs."""
+    """Each knob has one figure. Repetitions and data sets are not knobs."""
     assert set(sweeps(scale)) == {
         ("inference", "technique"),
         ("inference", "depth"),
@@ -88,14 +88,14 @@ def test_the_suites_knobs_are_its_sweeps(scale: str) -> None:
 
 
 def test_passes_of_larger_batches_are_divided_by_their_images() -> None:
-    """At one joule a pass a batch of 128 images takes 1/128 of a joule an item."""
+    """At one joule a pass, a batch of 128 images takes 1/128 of a joule for each image."""
     sweep = sweeps("full")["inference", "batch"]
     assert sweep.about == "energy an item"
     assert "0.00781 × reference" in sweep.series[0].stops[-1].text
 
 
 def test_every_series_of_techniques_has_the_baseline_as_its_reference() -> None:
-    """Techniques that another paper proposes stand beside the same model's baseline."""
+    """Techniques of another paper are in the series of the same model's baseline."""
     sweep = sweeps("full")["inference", "technique"]
     assert all("baseline" in series.stops[0].text for series in sweep.series)
     assert sorted(series.mark.name for series in sweep.series) == [
@@ -108,14 +108,14 @@ def test_every_series_of_techniques_has_the_baseline_as_its_reference() -> None:
 
 
 def test_series_that_begin_elsewhere_are_each_relative_to_their_own_first_value() -> None:
-    """YOLOv5 is trained from batch 32 on, ResNet-50 from 64 on: no one value is 1 for both."""
+    """YOLOv5 starts at batch 32 and ResNet-50 at 64, so no batch can be 1 for both."""
     sweep = sweeps("full")["training", "batch"]
     assert sweep.y.name == "Energy, first batch of each = 1"
     assert all("1 × reference" in series.stops[0].text for series in sweep.series)
 
 
 def test_names_of_techniques_have_room() -> None:
-    """Many long words are slanted, on a figure that is the higher for it; a few are not."""
+    """Many long words are slanted, and their figure is higher. A few words are not."""
     drawn = sweeps("full")
     assert drawn["training", "technique"].room > 0
     assert drawn["training", "precision"].room == 0

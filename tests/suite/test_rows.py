@@ -1,4 +1,4 @@
-"""Rows come from the zoo: a file dropped there is benchmarks."""
+"""Rows come from the zoo: a new file there becomes benchmarks."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def with_made_up(folder: Path) -> Path:
     return zoo
 
 
-def test_a_dropped_in_technique_is_benchmarks(tmp_path: Path) -> None:
-    """One new file adds its rows on every model and data that techniques are tried on."""
+def test_a_new_technique_becomes_benchmarks(tmp_path: Path) -> None:
+    """One new file adds a row for every model and data set on which techniques are tried."""
     zoo = with_made_up(tmp_path)
     added = [row.id for row in training_rows(zoo) if row not in training_rows()]
     assert sorted(added) == [
@@ -44,18 +44,18 @@ def test_a_dropped_in_technique_is_benchmarks(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_dropped_in_technique_is_collected(pytester: pytest.Pytester) -> None:
-    """The benchmarks of a file that was added to a copy of the suite are found by pytest."""
+def test_a_new_technique_is_collected(pytester: pytest.Pytester) -> None:
+    """Pytest finds the benchmarks of a technique that is added to a copy of the suite."""
     suite = shutil.copytree(
         ZOO.parent, pytester.path / "benchmarks", ignore=shutil.ignore_patterns("__pycache__")
     )
     (suite / "zoo/techniques/made_up.py").write_text(MADE_UP)
-    found = pytester.runpytest_subprocess("benchmarks", "--collect-only", "-q", "-k", "made_up")
-    found.stdout.fnmatch_lines(
+    result = pytester.runpytest_subprocess("benchmarks", "--collect-only", "-q", "-k", "made_up")
+    result.stdout.fnmatch_lines(
         ["benchmarks/test_training.py::test_training[[]resnet50_cifar-made_up-cifar100[]]", "4/*"]
     )
 
 
 def test_a_training_technique_adds_no_inference(tmp_path: Path) -> None:
-    """What only changes training runs as the baseline does, and is not measured again."""
+    """A model that was only trained otherwise runs as the baseline does, so it has no row."""
     assert inference_rows(with_made_up(tmp_path)) == inference_rows()

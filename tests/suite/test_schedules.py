@@ -33,7 +33,7 @@ def test_a_row_without_a_schedule_is_named() -> None:
 
 
 def test_paper_c_trains_as_it_says() -> None:
-    """The figures of the paper's text, as the suite's description gives them."""
+    """The schedules have the figures of the paper's text."""
     cityscapes = schedule_of("c", "bisenet_resnet18", "cityscapes")
     assert (cityscapes.epochs, cityscapes.batch_size, cityscapes.learning_rate) == (1000, 16, 0.025)
     stuff = schedule_of("c", "bisenet_resnet18", "coco_stuff")
@@ -66,7 +66,7 @@ def test_what_is_assumed_is_a_field(schedule: Schedule) -> None:
     ids=lambda row: row.id,
 )
 def test_mixed_precision_trains_as_float32_does(row: Row, scale: str) -> None:
-    """Image size, batch and steps are those of the row it is compared with."""
+    """Image size, batch and steps are those of the float32 row."""
     assert scheduled(row, scale) == scheduled(replace(row, technique="baseline"), scale)
 
 
@@ -80,22 +80,22 @@ STATED = {
     "e": {"epochs"},
 }
 STATED |= {"coco_stuff": STATED["cityscapes"], "tiny_imagenet": STATED["cifar100"]}
-"""What a paper says of its training, by paper or, for paper C, by data."""
+"""The fields that a paper states of its training, by paper or, for paper C, by data set."""
 
 
 @pytest.mark.parametrize(("place", "schedule"), SCHEDULES.items(), ids=map(str, SCHEDULES))
 def test_what_a_paper_leaves_open_is_assumed(place: tuple[str, str], schedule: Schedule) -> None:
-    """A field that is set is either the paper's own or named as an assumption, never both."""
+    """A field that is set is either stated by the paper or listed as an assumption, never both."""
     paper, trained = place
     plain = Schedule(0, 0, 0, "sgd", 0.0)
-    told = ("optimiser", "momentum", "weight_decay", "decay", "augmentation", "base_size")
+    optional = ("optimiser", "momentum", "weight_decay", "decay", "augmentation", "base_size")
     settings = {"epochs", "batch_size", "image_size", "optimiser", "learning_rate"}
-    settings |= {name for name in told if getattr(schedule, name) != getattr(plain, name)}
+    settings |= {name for name in optional if getattr(schedule, name) != getattr(plain, name)}
     assert settings - STATED[trained if paper == "c" else paper] == set(schedule.assumed)
 
 
 def test_the_poly_rate_falls_by_the_papers_power() -> None:
-    """Half-way through, 0.025 has fallen to 0.025 × 0.5 ** 0.9."""
+    """After half of the steps, 0.025 has fallen to 0.025 × 0.5 ** 0.9."""
     schedule = schedule_of("c", "bisenet_resnet18", "cityscapes")
     optimizer = optimiser_of(schedule)([torch.nn.Parameter(torch.zeros(1))])
     scheduler = scheduler_of(schedule)(optimizer, Horizon(5, 2))
@@ -118,7 +118,7 @@ def test_the_poly_rate_ends_at_zero() -> None:
 
 
 def test_facts_are_of_the_papers_input_whatever_the_scale() -> None:
-    """ResNet-18 for 100 classes at 32 × 32: parameters and MACs do not know of the small twin."""
+    """ResNet-18 has the parameters and MACs of 100 classes at 32 × 32, not of the small twin."""
     facts = facts_of(CIFAR_ROW)
     assert facts["params"].value == pytest.approx(11.22e6, rel=0.01)
     assert facts["macs"].value == pytest.approx(0.556e9, rel=0.02)
@@ -130,7 +130,7 @@ def test_facts_are_of_the_papers_input_whatever_the_scale() -> None:
     ids=["classification", "loaded by a process", "segmentation"],
 )
 def test_two_trainings_of_one_seed_are_equal(row: Row, workers: int) -> None:
-    """Two runs on a machine give the same weights and accuracy, whoever loads the data."""
+    """Two runs on a machine give the same weights and accuracy, however the data is loaded."""
     with one_thread():
         first, again = (trained_once(row, workers) for _ in range(2))
     assert torch.equal(first[0], again[0])
@@ -140,8 +140,8 @@ def test_two_trainings_of_one_seed_are_equal(row: Row, workers: int) -> None:
 def trained_once(row: Row, workers: int) -> tuple[torch.Tensor, dict[str, float]]:
     """The weights after an epoch of the small twin, and their scores."""
     training = Training(row, replace(scheduled(row, "small"), workers=workers), "cpu")
-    told = training.one_epoch()
-    assert 0 <= told["data_wait_share"] <= 1
+    measured = training.one_epoch()
+    assert 0 <= measured["data_wait_share"] <= 1
     weights = torch.cat([p.detach().flatten() for p in training.recipe.model.parameters()])
     return weights, training.evaluate()
 
@@ -158,15 +158,15 @@ def trained_once(row: Row, workers: int) -> tuple[torch.Tensor, dict[str, float]
 def test_no_training_outlasts_the_papers(row: Row, run: int) -> None:
     """The warm-up and the measured epochs of the full scale are at most the full schedule's."""
     full = scheduled(row, "full")
-    here = replace(scheduled(row, "small"), measured_epochs=full.measured_epochs)
-    assert 1 + Training(row, here, "cpu").measured_epochs == run
+    schedule = replace(scheduled(row, "small"), measured_epochs=full.measured_epochs)
+    assert 1 + Training(row, schedule, "cpu").measured_epochs == run
 
 
 def test_uneven_epochs_stand_evenly_for_the_whole_schedule() -> None:
-    """Progressive resizing measures epochs from all of its sizes, not the first ones only."""
+    """Progressive resizing measures epochs of all its sizes, not of the first ones only."""
     row = Row("c", "training", "bisenet_resnet18", "cityscapes", "progressive_resizing")
     training = Training(row, scheduled(row, "small"), "cpu", measured_epochs=4)
-    seen = []
+    progress = []
     for training.epochs_run in range(5):
-        seen.append(training.progress)
-    assert seen == [0.125, 0.125, 0.375, 0.625, 0.875]
+        progress.append(training.progress)
+    assert progress == [0.125, 0.125, 0.375, 0.625, 0.875]

@@ -1,4 +1,4 @@
-"""Tables of the papers from made-up results."""
+"""The tables of the papers, from made-up results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def result(
     metrics: Mapping[str, float | tuple[float, float]],
     **more: Any,
 ) -> Result:
-    """A result as a run keeps it; a metric may be a pair of value and uncertainty."""
+    """A result of a run. A metric may be a pair of value and uncertainty."""
     pairs = {name: m if isinstance(m, tuple) else (m, None) for name, m in metrics.items()}
     return Result(
         id=f"test::{kind}[{'-'.join(map(str, workload.values()))}]",
@@ -47,7 +47,7 @@ def result(
 
 
 def inference_c(technique: str, **metrics: float | tuple[float, float]) -> Result:
-    """A row of paper C's Table 4, CIFAR-100 side."""
+    """A row of the CIFAR-100 side of paper C's Table 4."""
     return result(
         "inference",
         {
@@ -102,13 +102,13 @@ def test_paper_c_keeps_the_rows_of_each_table() -> None:
 
 
 def test_every_method_of_paper_c_has_a_technique() -> None:
-    """No row of a paper's table is left out of the mapping from labels to techniques."""
+    """The mapping from labels to techniques has every row of the paper's tables."""
     files = ("c_table1_segmentation_training.csv", "c_table2_classification_training.csv")
     assert {row["method"] for file in files for row in paper_rows(file)} == set(METHODS)
 
 
 def test_as_good_as_the_baseline_is_bold_and_the_best_is_starred() -> None:
-    """Less energy than the baseline is bold, the least of the column is starred."""
+    """Less energy than the baseline is bold. The least energy of the column is starred."""
     results = [
         inference_c("baseline", energy_j=1.0),
         inference_c("blurpool", energy_j=1.2),
@@ -133,13 +133,13 @@ def test_a_difference_inside_the_uncertainty_is_as_good() -> None:
 
 
 def test_the_papers_figure_stands_beside_ours() -> None:
-    """Each figure of ours has the paper's own in the next column."""
+    """The next column has the paper's own figure."""
     table = tables_of("c", [inference_c("baseline", energy_j=1.0)])[3]
     assert cell(table, "Baseline", "CIFAR-100 energy J (paper)").text == "0.98"
 
 
 def test_a_missing_cell_says_why_and_is_never_zero() -> None:
-    """Not run, unmeasured and invalid are three different texts."""
+    """Not run, not measured and invalid are three different texts."""
     unmeasured = inference_c("baseline", params=2.0).model_copy(
         update={
             "status": "unmeasured",
@@ -166,58 +166,58 @@ def test_co2_is_that_of_a_week_of_video_from_joules() -> None:
 
 
 def test_a_week_of_co2_names_its_method() -> None:
-    """It says what it was worked out from, the PUE among it."""
+    """The notes name the method, including the PUE."""
     assert VIDEO_METHOD in " ".join(tables_of("c", [])[3].notes)
 
 
 def test_equal_figures_have_no_best() -> None:
-    """Where all of a column are equal, none is starred."""
+    """If all figures of a column are equal, none is starred."""
     results = [inference_c(name, energy_j=1.0) for name in ("baseline", "blurpool")]
     table = tables_of("c", results)[3]
     assert cell(table, "BlurPool", "CIFAR-100 energy J") == Cell("1", as_good=True, best=False)
 
 
-def test_random_images_are_no_other_data_set() -> None:
-    """Paper C's inference is that of random images: said, but as no departure."""
-    one = inference_c("baseline", energy_j=1.0)
-    changed = one.model_copy(update={"workload": {**one.workload, "data": "random"}})
+def test_random_images_are_not_another_data_set() -> None:
+    """Paper C ran inference on random images: a note says so, and not as a departure."""
+    measured = inference_c("baseline", energy_j=1.0)
+    changed = measured.model_copy(update={"workload": {**measured.workload, "data": "random"}})
     notes = " ".join(tables_of("c", [changed])[3].notes)
     assert "Inference ran on random images." in notes
     assert "not on cifar100" not in notes
 
 
 def test_a_smaller_model_in_its_place_is_stated() -> None:
-    """A small run to a target trains another model than the row says; the table tells which."""
+    """At small scale a run to a target trains another model, and the table says which."""
     workload = {"paper": "d", "model": "resnet50", "sweep": "target", "batch": 64}
     small = {**workload, "small_model": "resnet18", "scale": "small"}
-    told = [
+    notes = [
         " ".join(tables_of("d", [result("call", facts, {"energy_j": 1.0})])[0].notes)
         for facts in (small, {**small, "scale": "full"})
     ]
-    assert "resnet18 was trained in place of resnet50" in told[0]
-    assert "resnet18" not in told[1]
+    assert "resnet18 was trained in place of resnet50" in notes[0]
+    assert "resnet18" not in notes[1]
 
 
 def test_a_score_of_another_task_is_not_called_missing() -> None:
     """A classifier has no mean average precision."""
     workload = {"paper": "d", "model": "resnet50", "technique": "baseline"}
-    one = result("training", {**workload, "task": "classification"}, {"accuracy": 0.5})
-    table = tables_of("d", [one])[1]
+    classifier = result("training", {**workload, "task": "classification"}, {"accuracy": 0.5})
+    table = tables_of("d", [classifier])[1]
     assert cell(table, "ResNet-50", "mAP").text == "–"
     assert cell(table, "ResNet-50", "accuracy").text == "0.5"
 
 
 def test_empty_co2_says_which_option_fills_it() -> None:
-    """Papers C and E have a column of it."""
+    """Papers C and E have a column of CO₂."""
     for table in (tables_of("c", [])[3], tables_of("e", [])[0]):
         assert "--energy-carbon-intensity" in " ".join(table.notes)
 
 
 def test_departures_are_stated() -> None:
     """Other data than the paper's, small scale and estimates are each noted."""
-    one = inference_c("baseline", energy_j=1.0)
-    workload = {**one.workload, "data": "digits", "scale": "small"}
-    changed = one.model_copy(update={"workload": workload, "status": "estimated"})
+    measured = inference_c("baseline", energy_j=1.0)
+    workload = {**measured.workload, "data": "digits", "scale": "small"}
+    changed = measured.model_copy(update={"workload": workload, "status": "estimated"})
     notes = " ".join(tables_of("c", [changed])[3].notes)
     assert "digits, not on cifar100" in notes
     assert "Small scale" in notes
@@ -225,11 +225,11 @@ def test_departures_are_stated() -> None:
 
 
 @pytest.mark.parametrize(("run", "noted"), [(11.0, True), (20.0, False)])
-def test_scores_of_a_part_of_the_epochs_are_said_to_be(run: float, noted: bool) -> None:
-    """Accuracy after 11 of 20 epochs stands beside the paper's with a note, at any scale."""
+def test_scores_after_a_part_of_the_epochs_have_a_note(run: float, noted: bool) -> None:
+    """Accuracy after 11 of 20 epochs has a note, at any scale."""
     facts = {"paper": "e", "technique": "baseline", "model": "resnet18_cifar", "epochs": 20}
-    one = result("training", facts, {"accuracy": 0.5, "epochs_run": run})
-    assert any("11 of 20" in note for note in tables_of("e", [one])[0].notes) == noted
+    training = result("training", facts, {"accuracy": 0.5, "epochs_run": run})
+    assert any("11 of 20" in note for note in tables_of("e", [training])[0].notes) == noted
 
 
 def test_repeated_runs_show_their_median() -> None:
@@ -245,12 +245,12 @@ def test_repeated_runs_show_their_median() -> None:
 
 
 def test_the_profilers_channels_are_scaled_to_the_full_schedule() -> None:
-    """Two measured epochs of 1 kJ on the GPU, of a schedule of ten, are 10 kJ."""
+    """Two measured epochs of 1 kJ on the GPU become 10 kJ of a schedule of ten."""
     rounds = [
         Round(start=0, duration_s=1, passes=1, energy_j=1500, channels={"gpu0": 1000, "cpu": 500})
     ] * 2
-    one = training_b("vgg16_transfer", "mnist", 15000)
-    table = tables_of("b", [one.model_copy(update={"rounds": rounds})])[2]
+    training = training_b("vgg16_transfer", "mnist", 15000)
+    table = tables_of("b", [training.model_copy(update={"rounds": rounds})])[2]
     assert float(cell(table, "VGG16, MNIST", "GPU").text) == pytest.approx(10e3 / 3.6e6, rel=1e-3)
     assert "no ram/dram channel" in cell(table, "VGG16, MNIST", "RAM").text
 
@@ -271,7 +271,7 @@ def test_paper_d_answers_its_statements_by_ratios() -> None:
 
 
 def hours_file(folder: Path, hours: Mapping[int, float]) -> Path:
-    """A file of a day's carbon intensities."""
+    """A file with the carbon intensities of ``hours``."""
     path = folder / "hours.csv"
     lines = (f"{hour},{grams}" for hour, grams in hours.items())
     path.write_text("\n".join(("hour,g_per_kwh", *lines)))
@@ -282,8 +282,8 @@ def test_training_at_low_carbon_hours_is_the_same_joules_at_another_time(tmp_pat
     """2 kWh in 90 minutes from 3 o'clock: an hour at 100 and half an hour at 250 g/kWh, 0.3 kg."""
     hours = dict.fromkeys(range(24), 400.0) | {3: 100.0, 4: 250.0}
     facts = {"paper": "e", "technique": "baseline", "model": "resnet18_cifar", "epochs": 20}
-    one = result("training", facts, {"total_energy_j": 7.2e6, "latency_s": 270.0})
-    table = low_carbon([one], read_hours(hours_file(tmp_path, hours)))
+    training = result("training", facts, {"total_energy_j": 7.2e6, "latency_s": 270.0})
+    table = low_carbon([training], read_hours(hours_file(tmp_path, hours)))
     assert cell(table, "ResNet-18", "best begun at").text == "3"
     assert cell(table, "ResNet-18", "CO₂ kg then").text == "0.3"
     mean_g = sum(hours.values()) / 24
@@ -293,32 +293,32 @@ def test_training_at_low_carbon_hours_is_the_same_joules_at_another_time(tmp_pat
 
 @given(st.lists(st.floats(0, 1000), min_size=24, max_size=24), st.floats(0.01, 500))
 def test_the_best_hours_are_no_worse_than_any(hours: list[float], duration_h: float) -> None:
-    """Whatever the day, the begin that is chosen emits no more than the mean over all begins."""
+    """On any day the chosen start emits least, and the mean over all starts is the day's."""
     means = [mean_from(begin, duration_h, hours) for begin in range(24)]
     assert mean_from(best_begin(duration_h, hours), duration_h, hours) == min(means)
     assert fmean(means) == pytest.approx(fmean(hours))
 
 
 def test_hours_that_are_missing_or_no_numbers_are_named(tmp_path: Path) -> None:
-    """A file with a negative hour and without the last one is refused for both."""
+    """A file with a negative intensity and without the last hour is refused for both faults."""
     path = hours_file(tmp_path, {hour: -1.0 if hour == 5 else 1.0 for hour in range(23)})
     with pytest.raises(FileFormatError, match=r"23 lines, not 24; hour 5: .*; hour 23: "):
         read_hours(path)
 
 
-def test_groups_that_differ_are_told_apart() -> None:
+def test_groups_that_differ_are_significant() -> None:
     """Three architectures of three runs each, in perfect order, differ significantly."""
     values = [
         (name, base + run) for base, name in ((0, "a"), (10, "b"), (20, "c")) for run in (0, 1, 2)
     ]
-    found = architecture_effect([(name, float(value)) for name, value in values])
-    assert found.tested
-    assert found.p < 0.05
-    assert found.statistic == pytest.approx(7.2)
+    effect = architecture_effect([(name, float(value)) for name, value in values])
+    assert effect.tested
+    assert effect.p < 0.05
+    assert effect.statistic == pytest.approx(7.2)
 
 
 def test_the_point_biserial_sign_follows_the_later_label() -> None:
-    """MNIST costing more than CIFAR-10 correlates positively."""
+    """The correlation is positive if MNIST costs more than CIFAR-10."""
     values = [("cifar10", 1.0), ("cifar10", 2.0), ("cifar10", 3.0), ("cifar10", 4.0)]
     values += [("mnist", 8.0), ("mnist", 9.0), ("mnist", 10.0), ("mnist", 11.0)]
     assert data_effect(values).statistic > 0.9
@@ -338,8 +338,8 @@ def test_instruments_that_agree_in_rank_have_spearman_one() -> None:
         agreement([(1.0, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 5.0)]),
     ],
 )
-def test_too_few_values_are_said_to_be_too_few(refused: Any) -> None:
-    """A test that could not reach significance even in perfect order is not made."""
+def test_too_few_values_are_refused(refused: Any) -> None:
+    """A test is refused if even a perfect order could not reach significance."""
     assert not refused.tested
     assert "too few" in refused.refusal
 
@@ -367,7 +367,7 @@ def results_file(tmp_path: Path) -> Path:
 def test_the_command_prints_markdown(
     results_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bold and star show in the printed table, with a legend."""
+    """The printed table has bold, star and a legend."""
     assert main([str(results_file), "--paper", "c"]) == 0
     printed = capsys.readouterr().out
     assert "| **0.8** ★ |" in printed
@@ -376,7 +376,7 @@ def test_the_command_prints_markdown(
 
 
 def test_the_command_prints_csv(results_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """CSV has plain figures, and the marks in a column of their own."""
+    """CSV has plain figures, and a column of marks."""
     assert main([str(results_file), "--paper", "c", "--format", "csv"]) == 0
     lines = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     row = [line for line in lines if line and line[0] == "GE- θ"][-1]
@@ -385,7 +385,7 @@ def test_the_command_prints_csv(results_file: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_command_writes_a_file(results_file: Path, tmp_path: Path) -> None:
-    """--output leaves standard output alone."""
+    """--output writes the tables to the file."""
     output = tmp_path / "tables.md"
     assert main([str(results_file), "--paper", "a", "--output", str(output)]) == 0
     assert output.read_text("utf-8").startswith("## Paper A")
@@ -396,10 +396,10 @@ def test_the_command_adds_low_carbon_hours_to_paper_e(
 ) -> None:
     """--hourly-intensity adds a table to paper E, and is refused for another paper."""
     hours = str(hours_file(tmp_path, dict.fromkeys(range(24), 300.0)))
-    asked = [str(results_file), "--hourly-intensity", hours, "--paper"]
-    assert main([*asked, "e"]) == 0
+    arguments = [str(results_file), "--hourly-intensity", hours, "--paper"]
+    assert main([*arguments, "e"]) == 0
     assert "## Paper E: training at low-carbon hours" in capsys.readouterr().out
-    assert main([*asked, "c"]) == 2
+    assert main([*arguments, "c"]) == 2
 
 
 def test_a_file_that_is_no_results_file_is_refused(

@@ -1,4 +1,4 @@
-"""Training until an accuracy is there."""
+"""Training until an accuracy is reached."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scripted:
 @pytest.mark.slow
 @pytest.mark.parametrize("row", target_rows(), ids=lambda row: row.id)
 def test_the_small_twin_reaches_its_target_with_room(row: Row) -> None:
-    """At every batch size the digits are learnt in half of the epochs allowed."""
+    """At every batch size the digits are learnt in at most half of the allowed epochs."""
     with one_thread():
         reached = run_to_target(Energy(), row)
     assert reached.accuracy >= TARGETS["small"].accuracy
@@ -39,14 +39,14 @@ def test_the_small_twin_reaches_its_target_with_room(row: Row) -> None:
 
 
 def test_training_stops_at_the_target() -> None:
-    """The epoch that reaches it is the last one."""
+    """The epoch that reaches the target is the last one."""
     training = Scripted(0.1, 0.3, 0.5, 0.9)
-    reached = train_until(training, TARGETS["small"])  # type: ignore[arg-type] # acts like one
+    reached = train_until(training, TARGETS["small"])  # type: ignore[arg-type] # acts like a Training
     assert (reached.accuracy, reached.epochs) == (0.5, 3)
 
 
 def test_a_missed_target_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Joules of a training that gave up are never those of reaching the target."""
+    """The joules of a training that stopped early are never reported as those of the target."""
     monkeypatch.setattr(module, "Training", lambda *args: Scripted(0.1, 0.25))
     with pytest.raises(TargetMissedError) as missed:
         run_to_target(Energy(), target_rows()[0])
@@ -57,10 +57,10 @@ def test_a_missed_target_is_an_error_that_says_what_to_do(monkeypatch: pytest.Mo
 
 def test_full_scale_trains_the_papers_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """ResNet-50 with the paper's schedule, until 70 %."""
-    asked = []
+    trained = []
 
     def training(row: Row, schedule: object, *_: object) -> Scripted:
-        asked.append((row, schedule))
+        trained.append((row, schedule))
         return Scripted(0.5, 0.71)
 
     monkeypatch.setattr(module, "Training", training)
@@ -68,11 +68,11 @@ def test_full_scale_trains_the_papers_model(monkeypatch: pytest.MonkeyPatch) -> 
     energy.scale = "full"
     row = target_rows()[0]
     assert run_to_target(energy, row).epochs == 2
-    assert asked == [(row, module.scheduled(row, "full"))]
+    assert trained == [(row, module.scheduled(row, "full"))]
 
 
 def test_real_data_needs_full_scale(tmp_path: Path) -> None:
-    """A hundred small photographs of a thousand classes would never get there."""
+    """A hundred small photographs of a thousand classes would never reach the target."""
     energy = Energy()
     energy.data_dir = tmp_path
     with pytest.raises(NotApplicableError, match="--energy-scale=full"):

@@ -1,4 +1,4 @@
-"""Models as small as these gain nothing from threads, and on a busy machine lose by them."""
+"""Tests of the zoo compute in one thread: more make small models slower on a busy machine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from benchmarks.determinism import one_thread
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Compute in the test's own thread."""
+    """Compute in one thread."""
     with one_thread():
         yield

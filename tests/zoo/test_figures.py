@@ -16,7 +16,7 @@ MODELS = find_models()
 
 @cache
 def facts(name: str, side: int, classes: int | None = None, batch: int = 1) -> dict[str, float]:
-    """Facts counted without weights or images, on the meta device."""
+    """Facts counted on the meta device, without weights or images."""
     with torch.device("meta"):
         model = MODELS[name].build((3, side, side), classes)
         counted, reasons = model_facts(model, torch.rand(batch, 3, side, side))
@@ -24,8 +24,8 @@ def facts(name: str, side: int, classes: int | None = None, batch: int = 1) -> d
     return {metric: quantity.value for metric, quantity in counted.items()}
 
 
-# Model, side, classes, batch: what is printed where, in millions. ResNet-50 of paper B is compared
-# with its value in PyTorch: Keras counts other things (docs/suite.md).
+# Model, side, classes, batch, metric, and the printed figure in millions. ResNet-50 of paper B is
+# compared with its value in PyTorch, because Keras counts other things (docs/suite.md).
 PRINTED = [
     ("resnet50", 224, 400, 1, "params", 24.33),  # A, without Keras's biases and statistics
     ("convnext_tiny", 224, 400, 1, "params", 28.127728),  # A
@@ -71,7 +71,7 @@ TOLERANCE = {"params": 0.01, "trainable_params": 0.01, "macs": 0.02, "flops": 0.
 def test_a_figure_is_the_printed_one(
     name: str, side: int, classes: int, batch: int, metric: str, millions: float
 ) -> None:
-    """Parameters are within 1 % of what is printed, operations within 2 %."""
+    """Parameters are within 1 % of the printed figure, operations within 2 %."""
     counted = facts(name, side, classes, batch)[metric]
     assert counted == pytest.approx(millions * 1e6, rel=TOLERANCE[metric])
 
@@ -90,7 +90,7 @@ def test_a_figure_is_the_printed_one(
 def test_yolov5_has_the_figures_of_its_documentation(
     name: str, millions: float, gflops: float
 ) -> None:
-    """At 640×640 with 80 classes, as ultralytics documents them and as it counts them itself."""
+    """At 640×640 with 80 classes the figures match ultralytics' documentation and its counter."""
     try:
         model = MODELS[name].build()
     except NotApplicableError as missing:
@@ -105,7 +105,7 @@ def test_yolov5_has_the_figures_of_its_documentation(
 
 
 def test_yolov5_is_counted_without_memory() -> None:
-    """On torch's meta device, as the suite counts every model, its figures are the same."""
+    """On torch's meta device, where the suite counts all models, the figures are the same."""
     try:
         model = MODELS["yolov5n"].build()
     except NotApplicableError as missing:

@@ -1,4 +1,4 @@
-"""Each technique that changes a model, or how it runs, does what it says."""
+"""Each technique that changes a model or its execution does what its docstring says."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CHANGES = (
 @pytest.mark.parametrize("technique", CHANGES)
 @pytest.mark.parametrize("make", [resnet, bisenet])
 def test_a_changed_model_keeps_its_shapes_and_learns(make: object, technique: str) -> None:
-    """Output shapes are the baseline's, and every parameter that is used gets a gradient."""
+    """Output shapes are the baseline's, and every used parameter gets a gradient."""
     recipe = make()  # type: ignore[operator]
     images = recipe.example(2)
     expected = recipe.model(images).shape
@@ -68,7 +68,7 @@ def shift_error(model: nn.Module, images: Tensor) -> float:
 
 
 def test_blurpool_is_more_shift_consistent_with_the_same_weights() -> None:
-    """Moving an image by a pixel changes the answer less than without blur."""
+    """A shift of the image by one pixel changes the output less than without blur."""
     recipe = resnet()
     images = recipe.example(8)
     plain = copy.deepcopy(recipe.model)
@@ -79,7 +79,7 @@ def test_blurpool_is_more_shift_consistent_with_the_same_weights() -> None:
 
 
 def test_switchnorm_weights_sum_to_one_wherever_they_are() -> None:
-    """Three shares of the mean and three of the variance, positive, in sum one."""
+    """The weights of the mean are positive and sum to one, and so do those of the variance."""
     layer = SwitchNorm2d(4)
     nn.init.normal_(layer.mean_logits)
     nn.init.normal_(layer.var_logits)
@@ -99,7 +99,7 @@ def test_switchnorm_weights_sum_to_one_wherever_they_are() -> None:
 def test_switchnorm_switched_to_one_statistic_is_that_normalisation(
     chosen: int, library: nn.Module
 ) -> None:
-    """With all weight on instance, layer or batch, it equals torch's own layer."""
+    """With all weight on instance, layer or batch, the output equals that of torch's own layer."""
     layer = SwitchNorm2d(4)
     logits = torch.full((3,), -100.0)
     logits[chosen] = 100.0
@@ -111,11 +111,11 @@ def test_switchnorm_switched_to_one_statistic_is_that_normalisation(
 
 
 def test_switchnorm_leaves_a_segmentation_backbone_alone() -> None:
-    """The backbone keeps batch normalisation, all else is switched."""
+    """The backbone keeps batch normalisation. All other normalisations are replaced."""
     model = TECHNIQUES["switchnorm"].apply(bisenet()).model
-    kept = [name for name, layer in model.named_modules() if isinstance(layer, nn.BatchNorm2d)]
-    assert kept
-    assert all(name.startswith("context.backbone.") for name in kept)
+    backbone = [name for name, layer in model.named_modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert backbone
+    assert all(name.startswith("context.backbone.") for name in backbone)
     assert any(isinstance(layer, SwitchNorm2d) for layer in model.modules())
 
 
@@ -131,7 +131,7 @@ def test_gather_excite_only_weakens_a_channel() -> None:
 
 
 def test_coordinates_are_x_y_and_the_distance_from_the_centre() -> None:
-    """Corners are at ±1 and √2 away; the centre is at zero."""
+    """Corners are at ±1 and at the distance √2. The centre is at zero."""
     x, y, distance = coordinates(3, 5, torch.empty(0))[0]
     assert x[0].tolist() == [-1, -0.5, 0, 0.5, 1]
     assert y[:, 0].tolist() == [-1, 0, 1]
@@ -139,8 +139,8 @@ def test_coordinates_are_x_y_and_the_distance_from_the_centre() -> None:
     assert distance[0, 0].item() == pytest.approx(2**0.5)
 
 
-def test_coordconv_tells_where_something_is() -> None:
-    """A constant image gives different maps at different places, which a convolution cannot."""
+def test_coordconv_depends_on_the_place() -> None:
+    """A constant image gives different values at different places, unlike with a convolution."""
     recipe = TECHNIQUES["coordconv"].apply(resnet())
     with torch.no_grad():
         maps = recipe.model.conv1(torch.ones(1, 3, 8, 8))[..., 1:-1, 1:-1]
@@ -157,7 +157,7 @@ def test_a_spatial_bottleneck_works_at_half_the_size() -> None:
 
 
 def test_one_branch_has_no_spatial_path() -> None:
-    """The context path alone reaches the head."""
+    """Only the context path reaches the head."""
     model = TECHNIQUES["one_branch"].apply(bisenet()).model
     assert isinstance(model, BiSeNet)
     assert model.spatial is None
@@ -165,13 +165,13 @@ def test_one_branch_has_no_spatial_path() -> None:
 
 
 def test_pruning_keeps_the_strongest_filters() -> None:
-    """The half with the larger L1 norms stays, in its order."""
+    """The half with the larger L1 norms stays, in the same order."""
     weight = torch.tensor([1.0, -4.0, 2.0, 3.0]).reshape(4, 1, 1, 1)
     assert strongest(weight).tolist() == [1, 3]
 
 
 def test_pruning_silent_filters_changes_nothing() -> None:
-    """Filters whose output never passes the ReLU can be cut without a trace."""
+    """Removing filters whose output is always zero does not change the model's output."""
     recipe = resnet()
     with torch.no_grad():
         for stage in ("layer1", "layer2", "layer3", "layer4"):
@@ -185,7 +185,7 @@ def test_pruning_silent_filters_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("technique", "worst"), [("amp", 0.05), ("bf16", 0.05), ("fp16", 0.01)])
 def test_sixteen_bits_give_nearly_the_same_answer(technique: str, worst: float) -> None:
-    """Logits are off by rounding only."""
+    """Logits differ by rounding only."""
     recipe = resnet()
     images = recipe.example(2)
     with torch.no_grad():
@@ -197,7 +197,7 @@ def test_sixteen_bits_give_nearly_the_same_answer(technique: str, worst: float) 
 
 
 def test_channels_last_changes_strides_and_nothing_else() -> None:
-    """Images and weights lie in the other order, and the answer is the same."""
+    """Images and weights have the other memory order, and the output is the same."""
     recipe = resnet()
     images = recipe.example(2)
     with torch.no_grad():
@@ -211,7 +211,7 @@ def test_channels_last_changes_strides_and_nothing_else() -> None:
 
 @pytest.mark.slow
 def test_quantised_weights_are_integers_and_the_answer_is_near() -> None:
-    """Weights are int8, and logits are within a tenth of the float ones."""
+    """Weights are int8, and logits are within a tenth of the float logits."""
     recipe = resnet()
     images = recipe.example(4)
     with torch.no_grad():
@@ -225,14 +225,14 @@ def test_quantised_weights_are_integers_and_the_answer_is_near() -> None:
 
 
 def test_quantisation_says_why_it_is_not_for_a_gpu() -> None:
-    """The reason names the device, how the CPU is measured, and what to try on the device."""
+    """The reason names the device, the way to measure the CPU, and alternatives on the device."""
     recipe = Recipe("classification", nn.Identity(), SHAPE, 10, device="cuda:0")
     with pytest.raises(NotApplicableError, match=r"not on cuda:0.*CUDA_VISIBLE_DEVICES= .*bf16"):
         TECHNIQUES["quantisation"].apply(recipe)
 
 
 def test_compile_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a C++ compiler the reason names one."""
+    """Without a C++ compiler the reason names compilers to install."""
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(NotApplicableError, match="install g"):
@@ -241,7 +241,7 @@ def test_compile_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_a_compiled_model_answers_as_before() -> None:
-    """Fused code gives the eager logits, up to the order of sums."""
+    """Compiled code gives the eager logits, up to the order of sums."""
     recipe = resnet()
     images = recipe.example(2)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Models put out what their docstrings say, in both modes."""
+"""Models have the outputs that their docstrings give, in both modes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODELS = find_models()
 
 
 @pytest.mark.parametrize("name", ["resnet18_cifar", "efficientnet_b0", "vgg16_transfer"])
-def test_a_classifier_puts_out_a_score_a_class(name: str) -> None:
+def test_a_classifier_scores_every_class(name: str) -> None:
     """(B, 3, H, W) → (B, K)."""
     with torch.device("meta"):
         model = MODELS[name].build((3, 32, 32), 7)
@@ -22,8 +22,8 @@ def test_a_classifier_puts_out_a_score_a_class(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["bisenet_resnet18", "bisenet_resnet18_onebranch"])
 @pytest.mark.parametrize("side", [8, 64, 72])
-def test_a_segmentation_puts_out_a_score_a_pixel(name: str, side: int) -> None:
-    """Logits have the image's size whatever it is; auxiliary ones come in training only."""
+def test_a_segmentation_scores_every_pixel(name: str, side: int) -> None:
+    """Logits have the size of the image. Auxiliary logits exist in training only."""
     with torch.device("meta"):
         model = MODELS[name].build((3, side, side), 5)
         images = torch.rand(2, 3, side, side)
@@ -32,7 +32,7 @@ def test_a_segmentation_puts_out_a_score_a_pixel(name: str, side: int) -> None:
 
 
 def test_a_frozen_base_learns_nothing() -> None:
-    """A step of training changes the head, and neither weights nor statistics of the base."""
+    """A training step changes the head, but neither weights nor statistics of the base."""
     model = MODELS["resnet50_transfer"].build((3, 32, 32), 3)
     assert isinstance(model, Transfer)
     recipe = Recipe("classification", model.train(), (3, 32, 32), 3)
@@ -48,13 +48,15 @@ def test_a_frozen_base_learns_nothing() -> None:
 
 
 def test_the_loss_counts_every_output_of_a_segmentation() -> None:
-    """In training, the auxiliary heads learn too."""
+    """In training, the auxiliary heads get gradients too."""
     model = MODELS["bisenet_resnet18"].build((3, 32, 32), 4).train()
     recipe = Recipe("segmentation", model, (3, 32, 32), 4)
     output = model(recipe.example(2))
     target = torch.randint(4, (2, 32, 32))
     total = recipe.training_loss(output, target)
-    assert total.item() == pytest.approx(sum(recipe.loss(one, target).item() for one in output))
+    assert total.item() == pytest.approx(
+        sum(recipe.loss(logits, target).item() for logits in output)
+    )
     total.backward()
     assert all(p.grad is not None for p in model.auxiliary.parameters())
 

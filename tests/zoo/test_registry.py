@@ -1,4 +1,4 @@
-"""The zoo is a registry made of files: what lies there is found, what is wrong there is told."""
+"""The zoo is a registry made of files: it finds its files and reports their faults."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def drop(folder: Path, name: str, text: str) -> None:
     (folder / name).write_text(text)
 
 
-def test_every_file_of_the_zoo_is_whole() -> None:
-    """Every file has docstring, source, tasks, and `build` or `apply`: else this would raise."""
+def test_every_file_of_the_zoo_is_found() -> None:
+    """Every file has the registry's form. A file without it would raise an error here."""
     families = {model.family for model in find_models().values()}
     assert families == {path.stem for path in (ZOO / "models").glob("[!_]*.py")}
     assert set(find_techniques()) == {path.stem for path in (ZOO / "techniques").glob("[!_]*.py")}
 
 
-def test_a_dropped_in_technique_is_found_and_applied(tmp_path: Path) -> None:
-    """One new file is a technique, with no other edit."""
+def test_a_new_technique_is_found_and_applied(tmp_path: Path) -> None:
+    """One new file is a technique, without another edit."""
     drop(tmp_path / "techniques", "twice.py", TECHNIQUE)
     (technique,) = find_techniques(tmp_path).values()
     assert technique.name == "twice"
@@ -56,19 +56,19 @@ def test_techniques_come_in_sorted_order(tmp_path: Path) -> None:
     assert list(find_techniques(tmp_path)) == ["a", "b", "c"]
 
 
-def test_all_that_files_lack_is_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_of_files_are_in_one_error(tmp_path: Path) -> None:
     """Each fault names the file and what is missing or wrong in it."""
     drop(tmp_path / "techniques", "empty.py", "")
     drop(tmp_path / "techniques", "odd.py", TECHNIQUE.replace('"classification"', '"chess"'))
     with pytest.raises(ZooError) as caught:
         find_techniques(tmp_path)
-    told = str(caught.value)
-    assert "empty.py: no docstring with a line `Source: …`" in told
-    assert "empty.py: no function `apply`" in told
-    assert "odd.py: `TASKS` is ('chess',)" in told
+    message = str(caught.value)
+    assert "empty.py: no docstring with a line `Source: …`" in message
+    assert "empty.py: no function `apply`" in message
+    assert "odd.py: `TASKS` is ('chess',)" in message
 
 
-def test_a_family_without_table_or_build_is_told(tmp_path: Path) -> None:
+def test_a_family_without_table_or_build_is_refused(tmp_path: Path) -> None:
     """A model file needs both."""
     drop(tmp_path / "models", "plain.py", '"""Plain.\n\nSource: made up.\n"""\n')
     with pytest.raises(ZooError, match=r"no function `build`.*no table `VARIANTS`"):
@@ -76,7 +76,7 @@ def test_a_family_without_table_or_build_is_told(tmp_path: Path) -> None:
 
 
 def test_two_variants_of_one_name_are_refused(tmp_path: Path) -> None:
-    """A name is a baseline's, so it must be one model's."""
+    """A name is part of a baseline's name, so it must belong to one model."""
     text = (
         '"""Plain.\n\nSource: made up.\n"""\n'
         "from benchmarks.zoo.registry import Variant\n"

@@ -1,4 +1,4 @@
-"""Techniques change parameters and operations as paper C's Tables 3 and 4 say."""
+"""Techniques change parameters and operations as in paper C's Tables 3 and 4."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLACES = {"resnet50_cifar": (32, 100), "bisenet_resnet18": (512, 19)}
 
 @cache
 def facts(model: str, technique: str) -> dict[str, float]:
-    """Counted without weights or images, on the meta device."""
+    """Facts counted on the meta device, without weights or images."""
     side, classes = PLACES[model]
     task = MODELS[model].variant.task
     shape = (3, side, side)
@@ -29,8 +29,8 @@ def facts(model: str, technique: str) -> dict[str, float]:
     return {metric: quantity.value for metric, quantity in counted.items()}
 
 
-# Technique, parameters in millions, operations in milliards, how far ours may be from either.
-# What exceeds 2 % is explained in docs/suite.md, row by row.
+# Technique, parameters in millions, operations in billions, and the tolerance of each.
+# docs/suite.md explains each difference above 2 %.
 TABLE_3 = [  # FLOPs at 512×512
     ("baseline", 14.01, 25.93, 0.01, 0.02),
     ("one_branch", 13.88, 22.85, 0.01, 0.02),
@@ -56,38 +56,38 @@ ROWS = [("bisenet_resnet18", "flops", *row) for row in TABLE_3] + [
 
 
 @pytest.mark.parametrize(
-    ("model", "metric", "technique", "millions", "milliards", "params_rel", "ops_rel"), ROWS
+    ("model", "metric", "technique", "millions", "billions", "params_rel", "ops_rel"), ROWS
 )
 def test_a_technique_has_about_the_printed_figures(
     model: str,
     metric: str,
     technique: str,
     millions: float,
-    milliards: float,
+    billions: float,
     params_rel: float,
     ops_rel: float,
 ) -> None:
-    """Within the tolerance of the row, which is 1 and 2 % unless the docs say why."""
+    """Both are within the tolerance of the row. docs/suite.md explains those above 1 and 2 %."""
     counted = facts(model, technique)
     assert counted["params"] == pytest.approx(millions * 1e6, rel=params_rel)
-    assert counted[metric] == pytest.approx(milliards * 1e9, rel=ops_rel)
+    assert counted[metric] == pytest.approx(billions * 1e9, rel=ops_rel)
 
 
 MOVED = [row for row in ROWS if row[2] in ("blurpool", "spatial_bottleneck", "one_branch")]
 
 
 @pytest.mark.parametrize(("model", "metric", "technique", "_", "printed", "__", "___"), MOVED)
-def test_a_technique_moves_operations_by_about_what_the_paper_says(
+def test_a_technique_changes_operations_about_as_printed(
     model: str, metric: str, technique: str, _: float, printed: float, __: float, ___: float
 ) -> None:
-    """The change against the baseline has the printed sign, and its size within a third."""
+    """The change against the baseline is within a third of the printed change."""
     baseline = facts(model, "baseline")[metric]
     ours = facts(model, technique)[metric] - baseline
     assert ours == pytest.approx(printed * 1e9 - baseline, rel=1 / 3)
 
 
 def test_coordinates_cost_two_wide_convolutions() -> None:
-    """BiSeNet: twice the printed rise, as both convolutions of 7×7 at 256² get three channels."""
+    """BiSeNet has twice the printed rise: both 7×7 convolutions at 256² get three channels."""
     added = (
         facts("bisenet_resnet18", "coordconv")["flops"]
         - facts("bisenet_resnet18", "baseline")["flops"]
@@ -97,7 +97,7 @@ def test_coordinates_cost_two_wide_convolutions() -> None:
 
 
 def test_gather_excite_adds_a_quarter_of_the_printed_parameters() -> None:
-    """BiSeNet: the paper's kernels are those of maps of twice the side."""
+    """For BiSeNet, the paper's kernels are for maps of twice the side."""
     added = (
         facts("bisenet_resnet18", "ge_theta")["params"]
         - facts("bisenet_resnet18", "baseline")["params"]
@@ -128,7 +128,7 @@ def test_switchable_normalisation_adds_six_parameters_a_layer() -> None:
 
 @pytest.mark.parametrize("model", PLACES)
 def test_pruning_makes_the_model_smaller_and_cheaper(model: str) -> None:
-    """Cut filters are gone, not zeroed."""
+    """Filters are removed, not set to zero."""
     pruned, whole = facts(model, "pruning"), facts(model, "baseline")
     assert pruned["params"] < 0.7 * whole["params"]
     assert pruned["macs"] < 0.7 * whole["macs"]

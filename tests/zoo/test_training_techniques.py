@@ -1,4 +1,4 @@
-"""Each technique of training does what it says."""
+"""Each technique of training does what its docstring says."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def steps(recipe: Recipe, count: int, steps_per_epoch: int = 1) -> tuple[list[fl
     (weight,) = recipe.model.parameters()
     rates, weights = [], []
 
-    def note(*_: object) -> None:
+    def record(*_: object) -> None:
         rates.append(optimizer.param_groups[0]["lr"])
 
-    optimizer.register_step_pre_hook(note)
+    optimizer.register_step_pre_hook(record)
     for _ in range(count):
         weight.grad = torch.ones_like(weight)
         optimizer.step()
@@ -53,7 +53,7 @@ def steps(recipe: Recipe, count: int, steps_per_epoch: int = 1) -> tuple[list[fl
 
 
 def test_random_gradient_draws_uniform_factors() -> None:
-    """The factors of a thousand steps are uniform on (0, 1), and the planned rate is kept."""
+    """The factors of a thousand steps are uniform on (0, 1), and the planned rate comes back."""
     from scipy.stats import kstest
 
     recipe = TECHNIQUES["random_gradient"].apply(recipe_of())
@@ -66,8 +66,8 @@ def test_random_gradient_draws_uniform_factors() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.1
 
 
-def test_random_gradient_moves_no_other_randomness() -> None:
-    """Its draws leave torch's global generator alone, and repeat with the seed."""
+def test_random_gradient_changes_no_other_random_numbers() -> None:
+    """Its draws do not touch torch's global generator, and repeat with the seed."""
     recipe = TECHNIQUES["random_gradient"].apply(recipe_of())
     before = torch.get_rng_state()
     first, _ = steps(recipe, 5)
@@ -76,7 +76,7 @@ def test_random_gradient_moves_no_other_randomness() -> None:
 
 
 def test_poly_half_ends_at_half_with_a_rate_of_zero() -> None:
-    """Half the epochs are left, and the rate falls to nothing over just those."""
+    """Half of the epochs remain, and the rate falls to zero over them."""
     recipe = TECHNIQUES["poly_half"].apply(recipe_of(epochs=10))
     assert recipe.epochs == 5
     rates, _ = steps(recipe, 5 * 7 + 1, steps_per_epoch=7)
@@ -97,7 +97,7 @@ def test_poly_half_ends_at_half_with_a_rate_of_zero() -> None:
 def test_a_cycle_peaks_where_the_paper_says(
     task: Task, data: str, base: float, highest: float, epochs_up: int
 ) -> None:
-    """The rate climbs for so many epochs, and the second peak is half as high above the base."""
+    """The rate rises for the given epochs. The second peak is half as high above the base."""
     recipe = TECHNIQUES["cyclic_lr"].apply(recipe_of(task, data=data))
     rates, _ = steps(recipe, 4 * epochs_up * 2 + 1, steps_per_epoch=2)
     assert rates[0] == pytest.approx(base)
@@ -107,7 +107,7 @@ def test_a_cycle_peaks_where_the_paper_says(
 
 
 def test_progressive_resizing_visits_the_sizes() -> None:
-    """Sides of an eighth, a quarter, a half and the whole, a quarter of the epochs each."""
+    """Sides are an eighth, a quarter, a half and the whole, each for a quarter of the epochs."""
     recipe = TECHNIQUES["progressive_resizing"].apply(recipe_of("segmentation"))
     images, masks = torch.rand(2, 3, 64, 64), torch.full((2, 64, 64), VOID)
     sides = []
@@ -122,7 +122,7 @@ def test_progressive_resizing_visits_the_sizes() -> None:
 
 
 def test_mixup_blends_images_and_losses_by_one_share() -> None:
-    """For cross-entropy it is the loss against torchvision's blended labels."""
+    """For cross-entropy, the result is the loss against torchvision's blended labels."""
     recipe = TECHNIQUES["mixup"].apply(recipe_of())
     images, labels = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
     mixed, blend = recipe.batch(images, labels, 0.0)
@@ -151,7 +151,7 @@ def test_radam_is_torchs_under_the_recipes_schedule() -> None:
 
 
 def test_lookahead_moves_its_slow_weights_by_alpha() -> None:
-    """Five fast steps of -0.1 from slow weights bring the model half of their way."""
+    """Five fast steps of -0.1 from slow weights move the model by half of their sum."""
     recipe = TECHNIQUES["lookahead"].apply(recipe_of())
     _, weights = steps(recipe, 10)
     slow = weights[4]  # where timm's slow weights begin
@@ -162,17 +162,17 @@ def test_lookahead_moves_its_slow_weights_by_alpha() -> None:
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**31), st.integers(2, 5))
 def test_label_relaxation_is_cross_entropy_away_from_boundaries(seed: int, classes: int) -> None:
-    """On a mask of one class the two losses agree; elsewhere relaxing never costs more."""
+    """On a mask of one class the losses agree. On others the relaxed loss is never higher."""
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(2, classes, 6, 6, generator=generator)
-    one = torch.full((2, 6, 6), int(torch.randint(classes, (), generator=generator)))
-    torch.testing.assert_close(relaxed_cross_entropy(logits, one), cross_entropy(logits, one))
-    many = torch.randint(classes, (2, 6, 6), generator=generator)
-    assert relaxed_cross_entropy(logits, many) <= cross_entropy(logits, many) + 1e-6
+    flat = torch.full((2, 6, 6), int(torch.randint(classes, (), generator=generator)))
+    torch.testing.assert_close(relaxed_cross_entropy(logits, flat), cross_entropy(logits, flat))
+    mixed = torch.randint(classes, (2, 6, 6), generator=generator)
+    assert relaxed_cross_entropy(logits, mixed) <= cross_entropy(logits, mixed) + 1e-6
 
 
 def test_label_relaxation_accepts_either_class_at_a_boundary() -> None:
-    """Of two halves, the two columns that meet may be of either class, and void counts nothing."""
+    """The two columns at the boundary may be of either class, and void pixels do not count."""
     target = torch.tensor([[[0, 0, 0, 1, 1, VOID, VOID, VOID]] * 3])
     swapped = torch.tensor([[[0, 0, 1, 0, 1, 0, 0, 0]] * 3])
     logits = (100.0 * F.one_hot(swapped, 2)).movedim(-1, 1).requires_grad_()
@@ -184,7 +184,7 @@ def test_label_relaxation_accepts_either_class_at_a_boundary() -> None:
 
 
 def test_dice_adds_one_minus_the_overlap() -> None:
-    """Nothing for a perfect mask; for a uniform guess, 1 - 2·overlap by hand; void is left out."""
+    """The term is 0 for a perfect mask and has the value by hand for a guess, without void."""
     pytest.importorskip("segmentation_models_pytorch")
     loss = TECHNIQUES["dice"].apply(recipe_of("segmentation")).loss
     target = torch.tensor([[[0, 0, 0, VOID]] * 4])
@@ -199,7 +199,7 @@ def test_dice_adds_one_minus_the_overlap() -> None:
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3, 4)])
 def test_focal_loss_weighs_what_is_right_already_less(shape: tuple[int, ...]) -> None:
-    """Each class's binary cross-entropy times (1 - p)², summed, a mean over what is not void."""
+    """It is each class's binary cross-entropy times (1 - p)², summed; its mean leaves out void."""
     target = torch.randint(3, shape)
     logits = torch.randn(shape[0], 3, *shape[1:])
     one_hot = F.one_hot(target, 3).movedim(-1, 1).float()
