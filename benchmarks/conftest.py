@@ -48,6 +48,7 @@ def pytest_energy_workload(item: pytest.Item) -> Mapping[str, object] | None:
     if not isinstance(row, Row):
         return None
     real = item.config.getoption("energy_data") or item.config.getini("energy_data")
+    # Paper C measures inference on random images, so real data does not change it.
     ran_on = "random" if row.stage == "inference" else name_of(row.dataset, bool(real))
     facts = {**row.workload, "data": ran_on, "facts_input_shape": list(facts_shape(row))}
     return facts | ({"small_model": SMALL_MODEL} if row.knobs.get("sweep") == "target" else {})

@@ -55,7 +55,7 @@ class Row:
     dataset: str
     technique: str = BASELINE
     knobs: Mapping[str, Scalar] = field(default_factory=dict)
-    """What a sweep sets, by name."""
+    """The settings of a sweep, by name."""
 
     @property
     def task(self) -> str:

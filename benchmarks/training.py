@@ -54,6 +54,7 @@ class Training:
         self._seen = self._batches(Transformed(self.data.train, unchanged), train=False)
         self._seen.limit = len(self._held_out)  # both parts are scored on as many images
         self.optimizer, self.scheduler = self.recipe.start(len(self.batches))
+        # A disabled scaler passes everything through, so one loop serves every precision.
         self.scaler = torch.amp.GradScaler(device, enabled=self.recipe.scale_gradients)
         self.epochs_run = 0
 
@@ -88,6 +89,7 @@ class Training:
     def progress(self) -> float:
         """The place of the next epoch in the full schedule, in [0, 1)."""
         if self.recipe.even_epochs:
+            # With the warm-up, --energy-epochs may exceed the schedule; 1 is not in the range.
             return min(self.epochs_run / self.recipe.epochs, 1 - 1e-9)
         # The first epoch is the warm-up. Each measured one stands for an equal part.
         part = min(max(self.epochs_run - 1, 0), self.measured_epochs - 1)

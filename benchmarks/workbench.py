@@ -53,6 +53,7 @@ def recipe_for(row: Row, schedule: Schedule, device: str) -> Recipe:
     side = schedule.image_size
     shape, classes = (3, side, side), KINDS[row.dataset].classes
     source = cached_models()[row.model]
+    # Drawn on the CPU, the random weights of a seed are the same for every device.
     with torch.device("meta" if device == "meta" else "cpu"):
         model = source.build(shape, classes).to(device)
     recipe = Recipe(
@@ -74,6 +75,7 @@ def recipe_for(row: Row, schedule: Schedule, device: str) -> Recipe:
     return recipe
 
 
+# The files of the zoo do not change within a run, and every row asks for them.
 cached_models = cache(find_models)
 cached_techniques = cache(find_techniques)
 

@@ -17,6 +17,7 @@ from benchmarks.data.samples import Samples
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """The channel statistics of ImageNet, for which the papers' models were designed."""
+# Padding must count neither in the loss nor in the metric.
 FILL = {tv_tensors.Mask: IGNORED, "others": 0}
 
 STEPS: dict[str, Callable[[int, int], v2.Transform]] = {
@@ -41,6 +42,7 @@ def augmented(names: Sequence[str], image_size: int, base_size: int) -> v2.Trans
     """The transform of the training part: the named :data:`STEPS`, then resize and normalise."""
     resize = v2.Resize((image_size, image_size), antialias=True)
     steps = [STEPS[name](image_size, base_size) for name in names]
+    # RGB comes first because MNIST is grey and every model takes three channels.
     return v2.Compose([v2.ToImage(), v2.RGB(), *steps, resize, *_common()])
 
 

@@ -40,6 +40,7 @@ def _load(image_size: int) -> tuple[Tensor, Tensor]:
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
+    # Source pixels are 0 to 16.
     small = torch.from_numpy(pixels).float().reshape(-1, 1, 8, 8) * (255 / 16)
     large = F.interpolate(small, size=image_size, mode="bilinear", align_corners=False)
     return large.round().to(torch.uint8), torch.from_numpy(labels)

@@ -51,12 +51,12 @@ class Batches:
             dataset,
             batch_size=batch_size,
             sampler=sampler,
-            drop_last=train,
+            drop_last=train,  # a smaller last batch would make one step cheaper than the others
             num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=device.startswith("cuda"),
+            persistent_workers=workers > 0,  # else each epoch pays for starting them
+            pin_memory=device.startswith("cuda"),  # copies from pinned memory need not block
             collate_fn=collate,
-            generator=generator,
+            generator=generator,  # also seeds the workers, and with them the augmentation
         )
 
     def __len__(self) -> int:

@@ -41,6 +41,7 @@ class Shapes(Samples):
     def __getitem__(self, index: int) -> tuple[tv_tensors.Image, Any]:
         if not 0 <= index < len(self):
             raise IndexError(index)
+        # No seed is in both parts, so no image is.
         seed = index if self.train else COUNT[True] + index
         image, owners, kinds = draw(self.image_size, torch.Generator().manual_seed(seed))
         if self.task == "segmentation":
@@ -65,7 +66,7 @@ def draw(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]
         inside = _inside(kind, size, generator)
         colour = 0.4 + 0.6 * torch.rand(3, 1, generator=generator)
         image[:, inside] = colour + 0.1 * (noise[:, inside] - 0.5)
-        owners[inside] = number
+        owners[inside] = number  # a later shape covers the earlier ones
     return (image.clamp(0, 1) * 255).to(torch.uint8), owners, kinds
 
 

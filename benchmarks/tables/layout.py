@@ -165,6 +165,7 @@ def fill(
         for index, row in enumerate(rows)
     ]
     headings = [heading for column in columns for heading in (column.heading, *column.paper)]
+    # Only benchmarks that fill a row count: a run may hold those of other papers.
     used = [result for row in rows for result in matching(results, row.where)]
     return Table(title, (corner, *headings), tuple(lines), (*notes, *departures(used)))
 

@@ -98,7 +98,7 @@ def _channel(*channels: str) -> Read:
             joules
             for measured in result.rounds
             for name, joules in measured.channels.items()
-            if name.rstrip("0123456789") in channels
+            if name.rstrip("0123456789") in channels  # gpu0, gpu1, … are one column
         ]
         if whole is None or epoch is None or not epoch.value or not channel_joules:
             return Figure(missing=f"not measured (no {'/'.join(channels)} channel)")

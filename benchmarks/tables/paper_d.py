@@ -23,6 +23,7 @@ from pytest_energy.model.result import Result
 
 RESNETS = (18, 34, 50, 101, 152)
 YOLOS = ("n", "s", "m", "l", "x")
+# ``None``: the fact must be absent, so that no row of a sweep joins the plain rows.
 TRAINING = {"paper": "d", "kind": "training", "technique": "baseline", "sweep": None}
 CAPS_W = (250, 200, 150, 100)
 

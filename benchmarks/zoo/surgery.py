@@ -76,7 +76,7 @@ def output_shapes(recipe: Recipe, layers: list[nn.Module]) -> list[torch.Size]:
     hooks = [layer.register_forward_hook(record) for layer in layers]
     training = recipe.model.training
     try:
-        with torch.no_grad():
+        with torch.no_grad():  # in evaluation mode, so that no statistics change
             recipe.model.eval()(torch.zeros(1, *recipe.input_shape, device=recipe.device))
     finally:
         recipe.model.train(training)

@@ -51,7 +51,7 @@ def test_the_digits_parts_do_not_overlap_and_hold_every_class() -> None:
     assert shared <= 2  # two pairs of equal drawings at most
 
 
-def test_shapes_are_the_same_wherever_they_are_made() -> None:
+def test_shapes_are_the_same_on_every_machine() -> None:
     """An image depends only on its number, not on global random state."""
     first = Shapes("segmentation", True, 48)[5]
     torch.manual_seed(99)

@@ -122,6 +122,6 @@ def test_names_of_techniques_have_room() -> None:
 
 
 @pytest.mark.parametrize("kinds", [{"inference"}, {"training"}, {"inference", "training", "call"}])
-def test_dots_of_trade_offs_are_told_apart_by_paper(kinds: set[str]) -> None:
+def test_trade_offs_are_grouped_by_paper(kinds: set[str]) -> None:
     """With more techniques and models than colours, the papers are the groups."""
     assert grouping([row for row in table_rows("full") if row.result.kind in kinds]) == "paper"

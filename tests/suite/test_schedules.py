@@ -117,7 +117,7 @@ def test_the_poly_rate_ends_at_zero() -> None:
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0)
 
 
-def test_facts_are_of_the_papers_input_whatever_the_scale() -> None:
+def test_facts_are_of_the_papers_input_at_every_scale() -> None:
     """ResNet-18 has the parameters and MACs of 100 classes at 32 × 32, not of the small twin."""
     facts = facts_of(CIFAR_ROW)
     assert facts["params"].value == pytest.approx(11.22e6, rel=0.01)

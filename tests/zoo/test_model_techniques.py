@@ -78,7 +78,7 @@ def test_blurpool_is_more_shift_consistent_with_the_same_weights() -> None:
     assert shift_error(blurred, images) < shift_error(plain, images)
 
 
-def test_switchnorm_weights_sum_to_one_wherever_they_are() -> None:
+def test_switchnorm_weights_always_sum_to_one() -> None:
     """The weights of the mean are positive and sum to one, and so do those of the variance."""
     layer = SwitchNorm2d(4)
     nn.init.normal_(layer.mean_logits)

@@ -82,6 +82,7 @@ def make_loss(model: nn.Module) -> Loss:
     criterion = model.init_criterion()  # type: ignore[operator] # a method of Detector
 
     def loss(maps: dict[str, Any], target: list[dict[str, Tensor]]) -> Tensor:
+        # The first of the raw maps has 1/8 of the image's sides.
         height, width = (int(8 * side) for side in maps["feats"][0].shape[-2:])
         terms, _ = criterion(maps, _as_ultralytics(target, height, width))
         total: Tensor = terms.sum()

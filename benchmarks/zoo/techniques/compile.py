@@ -30,6 +30,7 @@ def apply(recipe: Recipe) -> Recipe:
     Raises:
         NotApplicableError: There is no C++ compiler, or Python's headers are missing.
     """
+    # torch itself would fail the benchmark at its first pass instead of skipping the row.
     if not any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), *COMPILERS)):
         raise NotApplicableError("torch.compile needs a C++ compiler: install g++ or clang")
     header = Path(sysconfig.get_path("include")) / "Python.h"

@@ -29,6 +29,7 @@ def apply(recipe: Recipe) -> Recipe:
 
 def prune(block: Block) -> None:
     """Remove filters from all but the last convolution of a block, in place."""
+    # torchvision names the layers of a block conv1, bn1, conv2, …, and its shortcut otherwise.
     convs = [layer for name, layer in block.named_children() if name.startswith("conv")]
     norms = [layer for name, layer in block.named_children() if name.startswith("bn")]
     for conv, norm, reader in zip(convs[:-1], norms[:-1], convs[1:], strict=True):

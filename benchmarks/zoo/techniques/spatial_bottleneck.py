@@ -44,6 +44,6 @@ def squeeze(block: Block) -> None:
         kernel_size=3,
         stride=K,
         padding=1,
-        output_padding=K - 1,
+        output_padding=K - 1,  # without it the side would be one pixel short
         bias=False,
     )

@@ -60,6 +60,7 @@ class SwitchNorm2d(nn.Module):
             + by_var[1] * (layer_square - layer_mean.square())
             + by_var[2] * batch_var
         )
+        # E[x²] - E[x]² may round to just below zero.
         scaled: Tensor = (maps - mu) * (var.clamp_min(0) + self.eps).rsqrt()
         return scaled * self.weight + self.bias
 
