@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(text)
             sys.stdout.flush()  # a closed pipe must raise here, inside `try`
     except BrokenPipeError:
-        sys.stderr.close()  # the reader, such as `head`, has gone: nobody can read a message
+        # The reader, for example `head`, has closed the pipe. Python would complain about that on
+        # stderr while it shuts down.
+        sys.stderr.close()
         return 2
     except (EnergyError, OSError) as error:
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)

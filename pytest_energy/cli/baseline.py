@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path("baselines")
 """The default folder of baselines."""
-EXPRESSION: Final = "select tests as pytest's -k does, for example 'resnet50 and not blurpool'"
+EXPRESSION: Final = "select tests as pytest's -k does, for example 'decode and not large'"
 NO_TESTS: Final = 5
 """pytest's exit status when it collects no tests."""
 
