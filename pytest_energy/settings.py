@@ -1,68 +1,80 @@
-"""The options: what each is called, what it may be, and the frozen values of a session.
+"""The options: their names, the values that they accept, and the frozen settings of a session.
 
-Every option ``--energy-NAME`` has an ini twin ``energy_NAME``. This module is imported at every
-start of pytest, also where the plugin is not used, and therefore imports nothing heavy.
+Every option ``--energy-NAME`` has an ini twin ``energy_NAME``. pytest imports this module at every
+start, even without ``--energy``. Therefore it imports nothing heavy.
 """
 
+# ruff: noqa: RUF009 - `_option` returns a dataclass field, never a shared default
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pytest_energy.errors import UsageError
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
 
-Scale = Literal["small", "full"]
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Scale = Literal["full", "small"]
+"""The size of the workloads in force."""
+ScaleChoice = Literal["auto", Scale]
+"""The values of ``--energy-scale``."""
+MeasuringProtocol = Literal["adaptive", "fixed"]
+"""The values of ``--energy-protocol``."""
+Update = Literal["new", "improved", "all", "none"]
+"""The values of ``--energy-update``."""
+Annotations = Literal["auto", "on", "off"]
+"""The values of ``--energy-annotations``."""
+
 ENOUGH_RUNS = 8
-"""A baseline of so many accepted runs knows how much runs scatter."""
+"""From this number of accepted runs on, a baseline knows how much runs vary."""
 
 
-def _positive_int(text: str) -> int:
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or value < 0:
+        raise ValueError
+    return value
+
+
+def _positive_number(text: str) -> float:
+    value = _number(text)
+    if value == 0:
+        raise ValueError
+    return value
+
+
+def _at_least_one(text: str) -> float:
+    value = _number(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise ValueError
     return value
 
 
-def _positive_float(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError
-    return value
-
-
-def _not_negative(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError
-    return value
-
-
-def _at_least_one(text: str) -> float:
-    value = float(text)
-    if not 1 <= value < float("inf"):
-        raise ValueError
-    return value
-
-
 def _fraction(text: str) -> float:
-    value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    if not 0 <= value < float("inf"):
-        raise ValueError
-    return value
+    return _number(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
 
 
 def _tolerances(text: str) -> dict[str, float]:
-    """``0.05`` is the energy's; others by name: ``0.03,latency_s=10%``."""
-    found = dict(TOLERANCES)
+    """Read ``0.03,latency_s=10%``: a fraction without a name is the tolerance of the energy."""
+    tolerances = dict(TOLERANCES)
     for item in _names(text):
-        metric, named, fraction = item.rpartition("=")
-        if named and not metric.strip():
+        metric, equals, fraction = item.rpartition("=")
+        if equals and not metric.strip():
             raise ValueError
-        found[metric.strip() or ENERGY] = _fraction(fraction.strip())
-    return found
+        tolerances[metric.strip() or ENERGY] = _fraction(fraction.strip())
+    return tolerances
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -73,10 +85,10 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 ESTIMATED = "estimated"
-"""Not an outcome: says that the rise of an estimate fails like that of a measured figure."""
+"""Not an outcome: with it, a regressed estimate fails a test as a regressed measurement does."""
 UNDECIDED = ("inconclusive", "new", "incomparable", "invalid", "unmeasured")
 FAILING = ("regressed", *UNDECIDED, ESTIMATED)
-"""What ``--energy-fail-on`` takes; strict mode is all of it."""
+"""The values of ``--energy-fail-on``; strict mode sets all of them."""
 
 
 def _outcomes(text: str) -> tuple[str, ...]:
@@ -86,8 +98,6 @@ def _outcomes(text: str) -> tuple[str, ...]:
     return names
 
 
-A_FILE = "a file"
-"""What options expect that name something to be written."""
 CHECKS_WITH_LIMITS = (
     "clocks-changed",
     "contended",
@@ -97,24 +107,15 @@ CHECKS_WITH_LIMITS = (
     "temperature-drift",
     "throttled",
 )
-"""The reasons that have a limit, by code; the meter keeps the limits where none is given."""
+"""The codes of the validity checks that have a limit; the meters define the default limits."""
 
 
 def _validity_limits(text: str) -> dict[str, float]:
     pairs = [pair.partition("=") for pair in _names(text)]
-    limits = {code.strip(): _not_negative(value) for code, _, value in pairs}
+    limits = {code.strip(): _number(value) for code, _, value in pairs}
     if not limits.keys() <= set(CHECKS_WITH_LIMITS):
         raise ValueError
     return limits
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError
-        return text
-
-    return parse
 
 
 def _flag(text: str) -> bool:
@@ -126,22 +127,71 @@ def _flag(text: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Format(Generic[T_co]):
+    """What the text of an option may be."""
+
+    parse: Callable[[str], T_co]
+    """Reads the text; raises ``ValueError`` if it does not accept it."""
+    expected: str
+    """The accepted texts in words, for errors."""
+
+    def read(self, text: str, spelling: str) -> T_co:
+        """Parse ``text``.
+
+        Args:
+            text: What the user wrote.
+            spelling: Where the user wrote it, for errors.
+
+        Raises:
+            UsageError: The text is not accepted.
+        """
+        try:
+            return self.parse(text)
+        except ValueError:
+            raise UsageError(f"{spelling}={text}: expected {self.expected}") from None
+
+
+def _choice(choices: tuple[T, ...], hint: str = "") -> Format[T]:
+    """Accept the texts of a ``Literal``, whose arguments are ``choices``."""
+    named = {str(choice): choice for choice in choices}
+
+    def parse(text: str) -> T:
+        if text not in named:
+            raise ValueError
+        return named[text]
+
+    *others, last = named
+    return Format(parse, f"{', '.join(others)} or {last}{hint}")
+
+
+TEXT = Format(str, "a text")
+FLAG = Format(_flag, "true or false")
+COUNT = Format(_count, "a whole number of at least 1")
+SECONDS = Format(_positive_number, "a number of seconds above 0")
+FRACTION = Format(_fraction, "a fraction of at least 0, such as 0.05 or 5%")
+FOLDER = Format(Path, "a folder")
+OUTPUT_FILE = Format(Path, "a file")
+
+
+@dataclass(frozen=True)
 class Option:
     """One option of the command line and its ini twin."""
 
-    name: str
-    """As in ``--energy-NAME`` and ``energy_NAME``, with dashes."""
-    parse: Callable[[str], Any]
-    """From text; raises ``ValueError`` for what it does not take."""
-    expected: str
-    """What the text should be, for help and errors."""
+    attribute: str
+    """The field of :class:`Settings`."""
+    format: Format[object]
     help: str
-    metavar: str | None = None
+    metavar: str | None
     """``None`` for a flag."""
-    const: str | None = None
-    """The value of a bare ``--energy-NAME`` that may also be given a value."""
-    repeats: bool = False
-    """Whether it may be given again and again, which is as good as a list with commas."""
+    const: str | None
+    """The value of a bare ``--energy-NAME``, if the option may stand without a value."""
+    repeats: bool
+    """Whether the option may be repeated, which equals one list with commas."""
+
+    @property
+    def name(self) -> str:
+        """The name as in ``--energy-NAME``."""
+        return self.attribute.replace("_", "-")
 
     @property
     def flag(self) -> str:
@@ -154,273 +204,227 @@ class Option:
         return f"energy_{self.attribute}"
 
     @property
-    def attribute(self) -> str:
-        """The field of :class:`Settings`."""
-        return self.name.replace("-", "_")
-
-    def read(self, text: str, spelling: str) -> Any:
-        """Parse ``text``.
-
-        Raises:
-            UsageError: It is not what was expected; names ``spelling`` and the text.
-        """
-        try:
-            return self.parse(text)
-        except ValueError:
-            raise UsageError(f"{spelling}={text}: expected {self.expected}") from None
+    def expected(self) -> str:
+        """The accepted texts in words, for errors."""
+        return self.format.expected
 
 
-OPTIONS = (
-    Option(
-        "meter",
-        str,
-        "auto or the name of a meter",
-        "where joules come from: auto (NVML, else what else measures here, else CodeCarbon's"
-        " estimate), nvml, rapl, codecarbon, sums such as nvml+rapl [auto]",
-        "NAME",
-    ),
-    Option(
-        "devices",
-        _names,
-        "device indices or UUIDs separated by commas",
-        "GPUs to run on and to measure, by nvidia-smi's index or by UUID [all visible ones]",
-        "LIST",
-    ),
-    Option(
-        "passes",
-        _positive_int,
-        "a whole number of at least 1",
-        "passes a round of inference [10000; 20 at small scale]",
-        "N",
-    ),
-    Option(
-        "rounds",
-        _positive_int,
-        "a whole number of at least 1",
-        "rounds of inference, each one energy window [3]",
-        "N",
-    ),
-    Option(
-        "epochs",
-        _positive_int,
-        "a whole number of at least 1",
-        "measured training epochs after one of warm-up [what the test says; 1 at small scale]",
-        "N",
-    ),
-    Option(
-        "max-time",
-        _positive_float,
-        "a number of seconds above 0",
-        "bound on the measuring of each benchmark, in seconds: cuts passes, epochs or rounds"
-        " [none; 10 for inference and calls at small scale]",
-        "SECONDS",
-    ),
-    Option(
-        "scale",
-        _choice("auto", "full", "small"),
-        "auto, full or small",
-        "full workloads, or small ones that end soon on a CPU [auto: full where a GPU is]",
-        "SCALE",
-    ),
-    Option(
-        "tolerance",
-        _tolerances,
-        "a fraction of at least 0 such as 0.05, or 5%; METRIC=FRACTION, separated by commas, for"
-        " other metrics than the energy",
-        "relative change that is still accepted: of the energy, and of other metrics by name, such"
-        " as 0.05,latency_s=0.1; may be given several times [0.05]",
-        "[METRIC=]FRACTION",
-        repeats=True,
-    ),
-    Option(
-        "strict",
-        _flag,
-        "true or false",
-        "fail also on results that are inconclusive, incomparable, invalid, unmeasured or new",
-    ),
-    Option(
-        "fail-on",
-        _outcomes,
-        f"outcomes separated by commas, out of {', '.join(FAILING)}",
-        "outcomes that fail a test; with estimated, the rise of an estimate does, too [regressed]",
-        "LIST",
-    ),
-    Option(
-        "protocol",
-        _choice("adaptive", "fixed"),
-        "adaptive or fixed",
-        "adaptive: short rounds, and again after the others until the verdict is decided; fixed:"
-        " 3 rounds of 10000 passes [adaptive]",
-        "NAME",
-    ),
-    Option(
-        "retry-time",
-        _positive_float,
-        "a number of seconds above 0",
-        "how long undecided benchmarks may be measured again, all together [600]",
-        "SECONDS",
-    ),
-    Option(
-        "retry-energy",
-        _positive_float,
-        "a number of joules above 0",
-        "how many joules that may take [not bounded]",
-        "JOULES",
-    ),
-    Option(
-        "validity-limit",
-        _validity_limits,
-        f"CODE=NUMBER, separated by commas, with CODE out of {', '.join(CHECKS_WITH_LIMITS)}",
-        "limit of a validity check, such as throttled=0.02; may be given several times"
-        " [the meter's]",
-        "CODE=VALUE",
-        repeats=True,
-    ),
-    Option(
-        "wait-idle",
-        _not_negative,
-        "a number of seconds of at least 0",
-        "how long to wait for a GPU that others use before it is refused [60]",
-        "SECONDS",
-    ),
-    Option("baselines", Path, "a folder", "folder of the baselines [baselines]", "DIR"),
-    Option(
-        "update",
-        _choice("new", "improved", "all", "none"),
-        "new, improved, all or none; before a path write --energy-update=all",
-        "accept results as baselines: all measured ones, or only new or improved ones",
-        "WHICH",
-        const="all",
-    ),
-    Option(
-        "baseline-runs",
-        _positive_int,
-        "a whole number above 0",
-        "measure what becomes a baseline again after the others, until the baseline has so many"
-        f" runs (10 at most; training: once) [{ENOUGH_RUNS}]",
-        "N",
-    ),
-    Option("json", Path, A_FILE, "results [.energy/results.json]", "FILE"),
-    Option("html", Path, A_FILE, "report [.energy/report.html]", "FILE"),
-    Option("markdown", Path, A_FILE, "summary in Markdown [not written]", "FILE"),
-    Option(
-        "annotations",
-        _choice("auto", "on", "off"),
-        "auto, on or off",
-        "print GitHub's annotation commands [auto: in GitHub Actions]",
-        "WHEN",
-    ),
-    Option(
-        "code-quality",
-        Path,
-        A_FILE,
-        "code quality report for GitLab [.energy/gl-code-quality-report.json in GitLab CI]",
-        "FILE",
-    ),
-    Option(
-        "openmetrics",
-        Path,
-        A_FILE,
-        "OpenMetrics text [.energy/metrics.txt in GitLab CI]",
-        "FILE",
-    ),
-    Option(
-        "github-benchmark",
-        Path,
-        A_FILE,
-        "JSON for github-action-benchmark, tool customSmallerIsBetter [not written]",
-        "FILE",
-    ),
-    Option(
-        "country",
-        str,
-        "an ISO 3166 code of three letters such as DEU",
-        "country whose carbon intensity turns joules into CO2",
-        "CODE",
-    ),
-    Option(
-        "carbon-intensity",
-        _positive_float,
-        "a number of g/kWh above 0",
-        "carbon intensity that turns joules into CO2, in g/kWh; wins over the country",
-        "G_PER_KWH",
-    ),
-    Option(
-        "pue",
-        _at_least_one,
-        "a number of at least 1",
-        "power usage effectiveness of the data centre, a factor on CO2 and never on joules [1]",
-        "FACTOR",
-    ),
-    # Not in a suite's conftest.py: pytest reads `--energy-data DIR` without a path before it loads
-    # that file, takes DIR for the tests' folder and never loads it. `pytest .` fails likewise.
-    Option("data", Path, "a folder", "root folder of real data sets", "DIR"),
-)
+def _option(
+    default: T,
+    format: Format[T],
+    help: str,
+    metavar: str | None = None,
+    const: str | None = None,
+    *,
+    repeats: bool = False,
+) -> T:
+    """Define a field of :class:`Settings` together with its option.
 
-
-_FRACTION = Option("tolerance", _fraction, "a fraction of at least 0 such as 0.05, or 5%", "")
-"""What the marker takes for one metric."""
+    The declared result is the type of the field, as for :func:`dataclasses.field`. A type checker
+    then proves that the option's format returns what the field declares.
+    """
+    return field(
+        default_factory=lambda: default,  # a factory, since dataclasses refuse a dict as default
+        metadata={
+            "format": format,
+            "help": help,
+            "metavar": metavar,
+            "const": const,
+            "repeats": repeats,
+        },
+    )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of a session, as they are in force."""
+    """The options of a session: their values in force, their formats and their help."""
 
-    meter: str = "auto"
-    devices: tuple[str, ...] | None = None
-    passes: int | None = None
-    rounds: int | None = None
-    epochs: int | None = None
-    max_time: float | None = None
-    scale: str = "auto"
-    tolerance: Mapping[str, float] = field(default_factory=lambda: TOLERANCES)
+    meter: str = _option(
+        "auto",
+        TEXT,
+        "energy source: auto tries NVML, then RAPL, then an estimate; or nvml, rapl, codecarbon, or"
+        " a sum such as nvml+rapl [auto]",
+        "NAME",
+    )
+    devices: tuple[str, ...] | None = _option(
+        None,
+        Format(_names, "device indices or UUIDs separated by commas"),
+        "GPUs to use and to measure: nvidia-smi indices or UUIDs [all visible GPUs]",
+        "LIST",
+    )
+    passes: int | None = _option(
+        None, COUNT, "passes per inference round [10000; 20 at small scale]", "N"
+    )
+    rounds: int | None = _option(
+        None, COUNT, "rounds per inference benchmark; each is one energy window [3]", "N"
+    )
+    epochs: int | None = _option(
+        None,
+        COUNT,
+        "training epochs to measure, after one warm-up epoch [set by the test; 1 at small scale]",
+        "N",
+    )
+    max_time: float | None = _option(
+        None,
+        SECONDS,
+        "time limit per benchmark in seconds; passes, epochs or rounds are cut to meet it"
+        " [no limit; 10 for inference and calls at small scale]",
+        "SECONDS",
+    )
+    scale: ScaleChoice = _option(
+        "auto",
+        _choice(get_args(ScaleChoice)),
+        "full workloads, or small ones that finish soon on a CPU; auto: full if a GPU is measured"
+        " [auto]",
+        "SCALE",
+    )
+    tolerance: Mapping[str, float] = _option(
+        TOLERANCES,
+        Format(
+            _tolerances,
+            f"{FRACTION.expected}, for the energy; METRIC=FRACTION for other metrics; separated by"
+            " commas",
+        ),
+        "accepted relative change of the energy, and of other metrics by name, such as"
+        " 0.05,latency_s=0.1; may be repeated [0.05]",
+        "[METRIC=]FRACTION",
+        repeats=True,
+    )
     """By metric."""
-    strict: bool = False
-    fail_on: tuple[str, ...] = ("regressed",)
-    protocol: str = "adaptive"
-    retry_time: float = 600.0
+    strict: bool = _option(
+        False,
+        FLAG,
+        "also fail on inconclusive, incomparable, invalid, unmeasured or new results, and on"
+        " regressed estimates",
+    )
+    fail_on: tuple[str, ...] = _option(
+        ("regressed",),
+        Format(_outcomes, f"outcomes separated by commas, out of {', '.join(FAILING)}"),
+        "outcomes that fail a test; estimated adds regressed estimates [regressed]",
+        "LIST",
+    )
+    protocol: MeasuringProtocol = _option(
+        "adaptive",
+        _choice(get_args(MeasuringProtocol)),
+        "adaptive: short rounds, repeated after the other tests until the verdict is decided;"
+        " fixed: 3 rounds of 10000 passes [adaptive]",
+        "NAME",
+    )
+    retry_time: float = _option(
+        600.0, SECONDS, "total seconds for re-measuring undecided benchmarks [600]", "SECONDS"
+    )
     """Seconds."""
-    retry_energy: float | None = None
+    retry_energy: float | None = _option(
+        None,
+        Format(_positive_number, "a number of joules above 0"),
+        "total joules for re-measuring undecided benchmarks [no limit]",
+        "JOULES",
+    )
     """Joules."""
-    validity_limit: Mapping[str, float] = field(default_factory=dict)
-    """Limits of the validity checks by reason code, where not the default."""
-    wait_idle: float = 60.0
+    validity_limit: Mapping[str, float] = _option(
+        {},
+        Format(
+            _validity_limits,
+            f"CODE=NUMBER, separated by commas, with CODE out of {', '.join(CHECKS_WITH_LIMITS)}",
+        ),
+        "limit of a validity check, such as throttled=0.02; may be repeated [the meter's limits]",
+        "CODE=VALUE",
+        repeats=True,
+    )
+    """The limits that replace a default, by the code of the check."""
+    wait_idle: float = _option(
+        60.0,
+        Format(_number, "a number of seconds of at least 0"),
+        "seconds to wait until no other process uses the GPU, before measuring is refused [60]",
+        "SECONDS",
+    )
     """Seconds."""
-    baselines: Path = Path("baselines")
-    update: str = "none"
-    baseline_runs: int = ENOUGH_RUNS
-    """Runs that a recorded baseline is made of."""
-    json: Path = Path(".energy/results.json")
-    html: Path = Path(".energy/report.html")
-    markdown: Path | None = None
-    annotations: str = "auto"
-    code_quality: Path | None = None
-    openmetrics: Path | None = None
-    github_benchmark: Path | None = None
-    country: str | None = None
-    carbon_intensity: float | None = None
-    pue: float = 1.0
-    data: Path | None = None
+    baselines: Path = _option(
+        Path("baselines"), FOLDER, "folder of the baselines [baselines]", "DIR"
+    )
+    update: Update = _option(
+        "none",
+        _choice(get_args(Update), "; before a path write --energy-update=all"),
+        "results to accept as baselines: all measured ones, or only new or improved ones [none;"
+        " all without a value]",
+        "WHICH",
+        const="all",
+    )
+    baseline_runs: int = _option(
+        ENOUGH_RUNS,
+        COUNT,
+        f"runs per new baseline (at most 10; training: one) [{ENOUGH_RUNS}]",
+        "N",
+    )
+    json: Path = _option(
+        Path(".energy/results.json"), OUTPUT_FILE, "results [.energy/results.json]", "FILE"
+    )
+    html: Path = _option(
+        Path(".energy/report.html"), OUTPUT_FILE, "report [.energy/report.html]", "FILE"
+    )
+    markdown: Path | None = _option(None, OUTPUT_FILE, "summary in Markdown [not written]", "FILE")
+    annotations: Annotations = _option(
+        "auto",
+        _choice(get_args(Annotations)),
+        "print GitHub annotation commands; auto: in GitHub Actions only [auto]",
+        "WHEN",
+    )
+    code_quality: Path | None = _option(
+        None,
+        OUTPUT_FILE,
+        "code quality report for GitLab [.energy/gl-code-quality-report.json in GitLab CI]",
+        "FILE",
+    )
+    openmetrics: Path | None = _option(
+        None, OUTPUT_FILE, "OpenMetrics text [.energy/metrics.txt in GitLab CI]", "FILE"
+    )
+    github_benchmark: Path | None = _option(
+        None,
+        OUTPUT_FILE,
+        "JSON for github-action-benchmark, tool customSmallerIsBetter [not written]",
+        "FILE",
+    )
+    country: str | None = _option(
+        None,
+        Format(str, "an ISO 3166 code of three letters such as DEU"),
+        "country whose carbon intensity converts joules to CO2",
+        "CODE",
+    )
+    carbon_intensity: float | None = _option(
+        None,
+        Format(_positive_number, "a number of g/kWh above 0"),
+        "carbon intensity in g/kWh that converts joules to CO2; overrides the country",
+        "G_PER_KWH",
+    )
+    pue: float = _option(
+        1.0,
+        Format(_at_least_one, "a number of at least 1"),
+        "power usage effectiveness of the data centre; multiplies the CO2, never the joules [1]",
+        "FACTOR",
+    )
+    # Not in a suite's conftest.py: pytest reads `--energy-data DIR` without a path before it loads
+    # that file, takes DIR for the tests' folder and never loads it. `pytest .` fails likewise.
+    data: Path | None = _option(None, FOLDER, "root folder of real data sets", "DIR")
 
     @property
     def failing(self) -> frozenset[str]:
-        """The outcomes that fail a test, ``estimated`` among them where estimates count."""
+        """The outcomes that fail a test; ``estimated`` if regressed estimates fail as well."""
         return frozenset(FAILING if self.strict else self.fail_on)
 
     def under(self, root: Path) -> Settings:
-        """The same settings with relative paths taken from ``root``.
+        """Return the same settings with relative paths resolved against ``root``.
 
         Raises:
-            UsageError: Two files to be written are one.
+            UsageError: Two options write the same file.
         """
         paths: dict[str, Any] = {
             name: root / value for name, value in vars(self).items() if isinstance(value, Path)
         }
-        written: dict[Path, Option] = {}
+        writers: dict[Path, Option] = {}
         for option in OPTIONS:
-            if option.expected == A_FILE and option.attribute in paths:
+            if option.format is OUTPUT_FILE and option.attribute in paths:
                 path = paths[option.attribute]
-                other = written.setdefault(path.resolve(), option)
+                other = writers.setdefault(path.resolve(), option)
                 if other is not option:
                     raise UsageError(
                         f"{option.flag} and {other.flag} both write {path}; name two files"
@@ -428,16 +432,23 @@ class Settings:
         return replace(self, **paths)
 
 
+OPTIONS = tuple(Option(item.name, **item.metadata) for item in fields(Settings))
+
+
 def load_settings(values: Mapping[Option, tuple[str, str]]) -> Settings:
-    """Parse what was given.
+    """Parse the options that the user set; the others keep their defaults.
 
     Args:
-        values: For each option that was given, its spelling there and its text.
+        values: By option: its spelling where the user set it, and its text.
 
     Raises:
-        UsageError: One of them cannot be used.
+        UsageError: A text is not accepted.
     """
-    parsed = {option.attribute: option.read(text, how) for option, (how, text) in values.items()}
+    # Any: the definition of each field by `_option` has proved that its format fits its type.
+    parsed: dict[str, Any] = {
+        option.attribute: option.format.read(text, spelling)
+        for option, (spelling, text) in values.items()
+    }
     return Settings(**parsed)
 
 
@@ -446,9 +457,9 @@ class MarkerSettings:
     """The keywords of ``@pytest.mark.energy(...)``."""
 
     tolerance: float | None = None
-    """Relative change of the energy that is still accepted."""
+    """Accepted relative change of the energy."""
     tolerances: Mapping[str, float] = field(default_factory=dict)
-    """The same by metric."""
+    """Accepted relative changes by metric."""
     rounds: int | None = None
     passes: int | None = None
     epochs: int | None = None
@@ -456,7 +467,7 @@ class MarkerSettings:
     """Seconds."""
 
 
-def read_marker(keywords: Mapping[str, Any], where: str) -> MarkerSettings:
+def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
     """Check the keywords of a marker.
 
     Args:
@@ -464,7 +475,7 @@ def read_marker(keywords: Mapping[str, Any], where: str) -> MarkerSettings:
         where: The test's id, for errors.
 
     Raises:
-        UsageError: A keyword is unknown, or its value cannot be used.
+        UsageError: A keyword is unknown, or its value is not accepted.
     """
     known = [item.name for item in fields(MarkerSettings)]
     unknown = sorted(set(keywords) - set(known))
@@ -476,14 +487,20 @@ def read_marker(keywords: Mapping[str, Any], where: str) -> MarkerSettings:
     tolerances = keywords.get("tolerances", {})
     if not isinstance(tolerances, Mapping):
         raise UsageError(f"{where}: tolerances={tolerances!r}: expected metric names and fractions")
-    options = {option.attribute: option for option in OPTIONS} | {"tolerance": _FRACTION}
-    checked = {
-        name: options[name].read(str(value), f"{where}: @pytest.mark.energy: {name}")
-        for name, value in keywords.items()
-        if name != "tolerances"
-    }
-    by_metric = {
-        metric: _FRACTION.read(str(value), f"{where}: tolerances[{metric!r}]")
-        for metric, value in tolerances.items()
-    }
-    return MarkerSettings(**checked, tolerances=by_metric)
+
+    def read(name: str, format: Format[T]) -> T | None:
+        if name not in keywords:
+            return None
+        return format.read(str(keywords[name]), f"{where}: @pytest.mark.energy: {name}")
+
+    return MarkerSettings(
+        tolerance=read("tolerance", FRACTION),
+        tolerances={
+            metric: FRACTION.read(str(value), f"{where}: tolerances[{metric!r}]")
+            for metric, value in tolerances.items()
+        },
+        rounds=read("rounds", COUNT),
+        passes=read("passes", COUNT),
+        epochs=read("epochs", COUNT),
+        max_time=read("max_time", SECONDS),
+    )

@@ -14,8 +14,9 @@ from pytest_energy.model.environment import slug as slug_of
 from pytest_energy.model.measurement import Measurement, ReasonCode
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run, Verdict
+from pytest_energy.settings import Update
 
-ACCEPTED: Final[Mapping[str, frozenset[Outcome]]] = {
+ACCEPTED: Final[Mapping[Update, frozenset[Outcome]]] = {
     "none": frozenset(),
     "new": frozenset({Outcome.NEW}),
     "improved": frozenset({Outcome.NEW, Outcome.IMPROVED}),
@@ -36,7 +37,7 @@ class Acceptance:
     """Benchmarks that cannot be a baseline, each with why."""
 
 
-def is_accepted(update: str, verdict: Verdict, measured: Measurement, *, has_own: bool) -> bool:
+def is_accepted(update: Update, verdict: Verdict, measured: Measurement, *, has_own: bool) -> bool:
     """Whether ``--energy-update`` makes a result the baseline.
 
     Never that of a failed test, nor one without anything that a baseline keeps.
@@ -72,7 +73,7 @@ def machine_of(result: Result, run: Run) -> str:
     return slug_of(result.measured_in(run.environment).identity)
 
 
-def wanted(run: Run, store: BaselineStore, update: str = "all") -> list[Result]:
+def wanted(run: Run, store: BaselineStore, update: Update = "all") -> list[Result]:
     """The results of a run that are to be accepted.
 
     Args:
