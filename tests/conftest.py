@@ -1,4 +1,4 @@
-"""What all tests share: the simulated machine, by the way that users take, and pytest in pytest."""
+"""What all tests share: the simulated machine, loaded as users load it, and pytest in pytest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_energy.plugin.gpu_locks import LOCKS
+from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
 
 pytest_plugins = ["pytester", "pytest_energy.testing"]
 
@@ -19,14 +19,14 @@ SURROUNDINGS = (
     "GITHUB_STEP_SUMMARY",
     "GITLAB_CI",
 )
-"""What changes what pytest and we print or measure: pytest itself prints more where ``CI`` is."""
+"""Variables that change what pytest or this plugin prints or measures."""
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Sessions inside tests know nothing of CI, and wait for none outside them."""
+    """Isolate the sessions inside tests from the CI system and from the locks of other sessions."""
     with pytest.MonkeyPatch.context() as patch:
         for name in SURROUNDINGS:
             patch.delenv(name, raising=False)
-        patch.setenv(LOCKS, str(tmp_path_factory.mktemp("locks")))
+        patch.setenv(LOCK_FOLDER_VARIABLE, str(tmp_path_factory.mktemp("locks")))
         yield

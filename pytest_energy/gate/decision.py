@@ -22,7 +22,7 @@ from pytest_energy.model.measurement import Environment, Measurement
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Verdict
-from pytest_energy.settings import ENOUGH_RUNS, ESTIMATED
+from pytest_energy.settings import ENOUGH_RUNS, ESTIMATED, Update
 
 RevisitReason = Literal["suspect", "recording"]
 """Why a benchmark is measured again: its verdict is open, or its baseline needs more runs."""
@@ -53,7 +53,7 @@ class Policy:
     """Accepted relative change by metric; a metric that has one gates."""
     failing: frozenset[str] = frozenset({Outcome.REGRESSED.value})
     """Outcomes that fail a test; ``estimated`` among them lets the rise of an estimate fail."""
-    update: str = "none"
+    update: Update = "none"
     """Which results become baselines: the value of ``--energy-update``."""
     schedule: Schedule = ADAPTIVE
     family: int = 1

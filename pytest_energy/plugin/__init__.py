@@ -1,3 +1,3 @@
-"""All code that talks to pytest; :mod:`pytest_energy.plugin.entry` holds the hooks."""
+"""All code that uses pytest, apart from :mod:`pytest_energy.testing`."""
 
-pytest_plugins = ["pytest_energy.plugin.entry"]  # so that ``-p pytest_energy.plugin`` loads them
+pytest_plugins = ["pytest_energy.plugin.entry"]  # ``-p pytest_energy.plugin`` works, too

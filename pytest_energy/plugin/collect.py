@@ -1,7 +1,7 @@
-"""What pytest collects, told to another process: ``pytest -p pytest_energy.plugin.collect``.
+"""Write what pytest collects into a file, for another process.
 
-The tests, also those that are deselected later; and the files that were read to find them, apart
-from those that skipped themselves.
+Load it with ``pytest -p pytest_energy.plugin.collect``. It records the tests, also those that are
+deselected later, and the files that were read to find them, except those that skipped themselves.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Listen, where there is somebody to tell."""
+    """Record the collection, if there is a file to write."""
     if file := config.getoption("collected"):
-        config.pluginmanager.register(Listener(config, Path(file)), "energy-collecting")
+        config.pluginmanager.register(CollectionRecorder(config, Path(file)), "energy-collection")
 
 
-class Listener:
-    """Notes the tests and the files, and writes them at the end."""
+class CollectionRecorder:
+    """Records the tests and the files, and writes them at the end."""
 
     def __init__(self, config: pytest.Config, output: Path) -> None:
         self._config = config
@@ -35,36 +35,37 @@ class Listener:
         self._skipped: set[str] = set()
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Note a test, before anything deselects it."""
+        """Record a test before anything deselects it."""
         self._tests.add(item.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note a file that was read, or skipped itself."""
+        """Record a file that was read or that skipped itself."""
         if (self._config.rootpath / report.nodeid).is_file():
             (self._skipped if report.skipped else self._files).add(report.nodeid)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note the tests as they are called in the end, should a plugin have renamed them."""
+        """Record the final ids as well, since a plugin may have renamed tests."""
         self._tests |= {item.nodeid for item in session.items}
 
     def pytest_sessionfinish(self) -> None:
-        """Write."""
-        told = {
+        """Write the file."""
+        collected = {
             "root": str(self._config.rootpath),
-            "asked": self._asked(),
+            "asked": self._arguments(),
             "files": sorted(self._files),
             "skipped": sorted(self._skipped),
             "tests": sorted(self._tests),
         }
-        self._output.write_text(json.dumps(told), "utf-8")
+        self._output.write_text(json.dumps(collected), "utf-8")
 
-    def _asked(self) -> list[str]:
-        """The arguments, spelt as ids are: from the root directory; none where none were given."""
+    def _arguments(self) -> list[str]:
+        """Return the command line's arguments as ids, which start at the root directory."""
         if self._config.args_source is not pytest.Config.ArgsSource.ARGS:
-            return []
-        return [self._spelt_as_id(argument) for argument in self._config.args]
+            return []  # the arguments come from ``testpaths`` or are the current folder
+        return [self._as_id(argument) for argument in self._config.args]
 
-    def _spelt_as_id(self, argument: str) -> str:
+    def _as_id(self, argument: str) -> str:
         path, separator, inside = argument.partition("::")
-        there = self._config.invocation_params.dir / path
-        return Path(os.path.relpath(there, self._config.rootpath)).as_posix() + separator + inside
+        absolute = self._config.invocation_params.dir / path
+        relative = Path(os.path.relpath(absolute, self._config.rootpath))
+        return relative.as_posix() + separator + inside

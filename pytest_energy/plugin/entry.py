@@ -1,6 +1,7 @@
 """The pytest plugin: options, marker, fixture and hooks.
 
-Bodies here choose; they do not compute. What is heavy is imported where ``--energy`` was given.
+The functions here only decide what to register. Heavy modules are imported inside functions, so
+that a session without ``--energy`` starts fast.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
 
 MARKER = (
-    "energy(tolerance, tolerances, rounds, passes, epochs, max_time): how this test's energy is"
-    " measured and how much it may change"
+    "energy(tolerance, tolerances, rounds, passes, epochs, max_time): how to measure the energy of"
+    " this test, and how much it may change"
 )
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Add ``--energy``, and each option with its ini twin."""
+    """Add ``--energy``, and every other option with its ini twin."""
     from pytest_energy.plugin import hookspec
 
     pluginmanager.add_hookspecs(hookspec)
@@ -34,90 +35,101 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption(
         "--energy",
         action="store_true",
-        help="measure the energy of tests that use the energy fixture, and gate on it",
+        help="measure the energy of tests that use the energy fixture, and fail on regressions",
     )
     for option in OPTIONS:
         _add_option(group, option)
-        parser.addini(option.ini, f"as {option.flag}: {option.help}", default=None)
+        parser.addini(option.ini, f"same as {option.flag}: {option.help}", default=None)
 
 
 def _add_option(group: pytest.OptionGroup, option: Option) -> None:
-    kind: dict[str, Any] = {"metavar": option.metavar}
+    arguments: dict[str, Any] = {"metavar": option.metavar}
     if option.metavar is None:
-        kind = {"action": "store_const", "const": "true"}
+        arguments = {"action": "store_const", "const": "true"}
     elif option.const is not None:
-        kind |= {"nargs": "?", "const": option.const}
+        arguments |= {"nargs": "?", "const": option.const}
     elif option.repeats:
-        kind |= {"action": "append"}
-    group.addoption(option.flag, dest=option.ini, help=option.help, **kind)
+        arguments |= {"action": "append"}
+    group.addoption(option.flag, dest=option.ini, help=option.help, **arguments)
 
 
-@pytest.hookimpl(trylast=True)  # live progress asks for the terminal reporter: that comes before
+@pytest.hookimpl(trylast=True)  # live progress needs the terminal reporter to be registered
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; with ``--energy``, check the options and register what measures."""
+    """Register the marker; with ``--energy``, check the options and register the hooks."""
     config.addinivalue_line("markers", MARKER)
     if not config.getoption("energy"):
         return
     try:
-        _register(config, load_settings(_given(config)).under(config.rootpath))
+        _register(config, load_settings(_user_values(config)).under(config.rootpath))
     except EnergyError as error:
         raise pytest.UsageError(str(error)) from None
 
 
 def _register(config: pytest.Config, settings: Settings) -> None:
-    """Register who measures and who reports: one process does both, or xdist's share it."""
+    """Register what measures and what reports: one process does both, or xdist's share the work."""
     from pytest_energy.measuring.torchrun import ranks_of
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
     from pytest_energy.plugin.reporter import Reporter
-    from pytest_energy.plugin.xdist import Controller, become_worker, is_controller, take_place
+    from pytest_energy.plugin.xdist import (
+        Controller,
+        is_controller,
+        start_worker,
+        torchrun_settings,
+    )
 
-    told = getattr(config, "workerinput", None)
-    if told is not None:
-        worker = become_worker(settings, told)
+    worker_input = getattr(config, "workerinput", None)
+    if worker_input is not None:
+        worker = start_worker(settings, worker_input)
         measuring = EnergyPlugin(
             config,
             worker.settings,
             worker.report,
-            worker.claim,
+            worker.reservation,
             progress=worker.progress,
             announce=worker.announce,
         )
-        config.pluginmanager.register(measuring, "energy-running")
-        config.pluginmanager.register(worker.refusal, "energy-refusal")
+        config.pluginmanager.register(measuring, "energy-measuring")
+        config.pluginmanager.register(worker.errors, "energy-errors")
         return
     reporter = Reporter(config, settings)
-    config.pluginmanager.register(reporter, "energy-reporting")
+    config.pluginmanager.register(reporter, "energy-reporter")
     if is_controller(config):
         config.pluginmanager.register(Controller(config, settings, reporter), "energy-controller")
     else:
         show_only(settings.devices)
         ranks = ranks_of(os.environ)
-        settings = take_place(settings, ranks) if ranks else settings
+        settings = torchrun_settings(settings, ranks) if ranks else settings
         measuring = EnergyPlugin(config, settings, reporter.report, ranks=ranks)
-        config.pluginmanager.register(measuring, "energy-running")
+        config.pluginmanager.register(measuring, "energy-measuring")
 
 
-def _given(config: pytest.Config) -> dict[Option, tuple[str, str]]:
-    """The options that were given, the command line before the ini file."""
-    given = {}
+def _user_values(config: pytest.Config) -> dict[Option, tuple[str, str]]:
+    """The options that the user set; the command line takes precedence over the ini file.
+
+    Returns:
+        By option: its spelling where the user set it, and its text.
+    """
+    values = {}
     for option in OPTIONS:
         text, spelling = config.getoption(option.ini), option.flag
         if text is None:
             text, spelling = config.getini(option.ini), option.ini
         if text is not None:
-            given[option] = (spelling, ",".join(text) if isinstance(text, list) else text)
-    return given
+            values[option] = (spelling, ",".join(text) if isinstance(text, list) else text)
+    return values
 
 
 @pytest.fixture
 def energy(request: pytest.FixtureRequest) -> Energy:
-    """Measure the energy of what the test runs (with --energy; else run it once, plainly)."""
-    running: EnergyPlugin | None = request.config.pluginmanager.get_plugin("energy-running")
-    return running.fixture(request) if running else Energy(_data_dir(request.config))
+    """Measure the energy of what the test runs; without --energy only run it once."""
+    measuring: EnergyPlugin | None = request.config.pluginmanager.get_plugin("energy-measuring")
+    return measuring.fixture(request) if measuring else Energy(_data_dir(request.config))
 
 
 def _data_dir(config: pytest.Config) -> Path | None:
-    """The one option that a test without ``--energy`` reads, too."""
-    data = {option: given for option, given in _given(config).items() if option.name == "data"}
+    """The value of the only option that also applies without ``--energy``."""
+    # The others stay unread: without --energy a wrong one must not stop the session.
+    values = _user_values(config).items()
+    data = {option: value for option, value in values if option.attribute == "data"}
     return load_settings(data).under(config.rootpath).data

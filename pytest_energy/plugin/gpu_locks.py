@@ -1,14 +1,15 @@
-"""Devices for workers: each takes one for itself, and windows never share one.
+"""Locks on devices: each worker reserves a GPU, and energy windows on one device never overlap.
 
-Two kinds of lock, both held by the operating system for a process, so that a worker that was
-killed holds none:
+There are two kinds of lock. The operating system releases both when their process ends, so a
+killed worker leaves none behind.
 
-- a *claim* on a GPU is held for a worker's whole life and says whose it is;
-- a *turn* is held while a benchmark runs. Where there are more workers than GPUs, or several
-  sessions on one machine, they wait for one another around each benchmark.
+- A *reservation* of a GPU lasts as long as its worker.
+- A *device lock* lasts as long as one benchmark. If there are more workers than GPUs, or several
+  sessions on one machine, each benchmark waits until its devices are free.
 
-Processors take turns as one device: what several workers run there at a time, no meter tells
-apart. The locks are those of one user; what others do on a GPU is seen by its processes.
+All processors share one device lock, because no meter can tell apart what several workers run on
+them at the same time. The locks work between the processes of one user; the processes of other
+users on a GPU are detected by the meter.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ from pytest_energy.errors import UsageError
 from pytest_energy.meters.base import Meter
 
 PROCESSORS = "processors"
-"""The board under which the processors of this machine take turns."""
-LOCKS = "PYTEST_ENERGY_LOCKS"
-"""Environment variable: a folder of locks for sessions that share no device with others, such as
-those on simulated machines, or one that several users share who take turns."""
-NAME_LENGTH = len("GPU-12345678")
-"""So much of a UUID tells GPUs apart."""
+"""The name of the lock that all processors of this machine share."""
+LOCK_FOLDER_VARIABLE = "PYTEST_ENERGY_LOCKS"
+"""Environment variable that names another folder for the locks: one of its own for sessions that
+share no device with others, such as those on simulated machines, or one for several users who
+share devices."""
+SHORT_UUID_LENGTH = len("GPU-12345678")
+"""This many characters of a UUID distinguish the GPUs of a machine."""
 POLL_S = 0.2
-"""How often a waiting worker looks: seldom, for looking is work on the machine that is measured."""
+"""How often a waiting worker tries again: seldom, since a try is work on the measured machine."""
 
 
 @dataclass(frozen=True)
@@ -41,76 +43,82 @@ class Gpu:
     """A GPU or MIG instance."""
 
     uuid: str
-    """As ``CUDA_VISIBLE_DEVICES`` takes it."""
+    """As ``CUDA_VISIBLE_DEVICES`` accepts it."""
     board: str
-    """Its name in the environment's context, which does not give the UUID away."""
+    """A hash of the UUID, as in the context of the environment, which must not reveal the UUID."""
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A worker's GPU."""
+class Reservation:
+    """The GPU of one worker."""
 
     gpu: Gpu
     lock: FileLock | None
-    """Held as long as this value lives; ``None`` where the GPU is another worker's as well."""
+    """Held while this value lives; ``None`` if other workers use the GPU as well."""
 
 
-def claim_gpu(gpus: Sequence[Gpu], worker: int, folder: Path) -> Claim:
-    """Take one of ``gpus``: one that no other worker has, else one to share.
+def reserve_gpu(gpus: Sequence[Gpu], worker: int, folder: Path) -> Reservation:
+    """Reserve a GPU that no other worker has reserved; if there is none, share one.
 
     Args:
         gpus: At least one.
-        worker: The worker's number, from 0: workers that start together then get the GPUs in
-            their order.
-        folder: Where the locks are; see :func:`lock_folder`.
+        worker: The number of the worker, from 0. Workers that start together get the GPUs in order.
+        folder: The folder of the locks, see :func:`lock_folder`.
 
     Raises:
-        UsageError: There can be no locks in that folder.
+        UsageError: The folder cannot hold locks.
     """
     start = worker % len(gpus)
     for gpu in (*gpus[start:], *gpus[:start]):
-        lock = _lock(folder, gpu.board, "claim")
+        lock = _lock(folder, gpu.board, "reservation")
         try:
             lock.acquire(blocking=False)
         except Timeout:
             continue
         except OSError as error:
             raise _unusable(folder, error) from None
-        return Claim(gpu, lock)
-    return Claim(gpus[start], None)
+        return Reservation(gpu, lock)
+    return Reservation(gpus[start], None)
 
 
 @contextmanager
-def turn(boards: Iterable[str], folder: Path) -> Iterator[None]:
-    """A stretch in which nobody else with these locks uses the boards; waits for it.
+def device_lock(names: Iterable[str], folder: Path) -> Iterator[None]:
+    """Wait until no other process holds the locks with these names, then hold them.
+
+    Args:
+        names: See :func:`lock_names`.
+        folder: The folder of the locks, see :func:`lock_folder`.
 
     Raises:
-        UsageError: There can be no locks in that folder.
+        UsageError: The folder cannot hold locks.
     """
     with ExitStack() as stack:
         try:
-            for board in sorted(boards):  # one order for all, or two could wait for ever
-                stack.enter_context(_lock(folder, board, "turn"))
+            # Every process takes the locks in the same order. Otherwise two processes could each
+            # hold a lock that the other one waits for, and neither would go on.
+            for name in sorted(names):
+                stack.enter_context(_lock(folder, name, "device"))
         except OSError as error:
             raise _unusable(folder, error) from None
         yield
 
 
-def boards_of(meter: Meter | None) -> tuple[str, ...]:
-    """What has to itself whoever measures with ``meter``; without one nothing is disturbed."""
+def lock_names(meter: Meter | None) -> tuple[str, ...]:
+    """Return the names of the locks that a measurement with ``meter`` must hold."""
     if meter is None:
         return ()
-    told = meter.environment.context.get("board")
-    gpus = [str(board) for board in told] if isinstance(told, list) else []
+    boards = meter.environment.context.get("board")
+    gpus = [str(board) for board in boards] if isinstance(boards, list) else []
     only_gpus = gpus and all(channel.startswith("gpu") for channel in meter.channels)
     return tuple(gpus) if only_gpus else (*gpus, PROCESSORS)
 
 
-def visible_gpus(named: Sequence[str] | None) -> tuple[Gpu, ...]:
-    """The GPUs that this process may measure; none where NVML does not say.
+def visible_gpus(selected: Sequence[str] | None) -> tuple[Gpu, ...]:
+    """Return the GPUs that this process may measure; none if NVML cannot list them.
 
     Args:
-        named: As the user names them; ``None`` for what ``CUDA_VISIBLE_DEVICES`` shows.
+        selected: The GPUs of ``--energy-devices``; ``None`` for those that
+            ``CUDA_VISIBLE_DEVICES`` shows.
     """
     from pytest_energy.meters.base import MeterUnavailableError
     from pytest_energy.meters.nvml import devices as selection
@@ -122,58 +130,66 @@ def visible_gpus(named: Sequence[str] | None) -> tuple[Gpu, ...]:
     except MeterUnavailableError:
         return ()
     try:
-        devices = selection.select_devices(named)
+        devices = selection.select_devices(selected)
     except (MeterUnavailableError, UsageError, library.SensorError):
-        return ()  # whoever opens the meter is told why
+        return ()  # opening the meter meets the same error and reports it
     finally:
         library.stop()
     return tuple(Gpu(device.candidate.uuid, identity.board_hash(device)) for device in devices)
 
 
-def show_only(named: Sequence[str] | None) -> None:
-    """Let CUDA show to this process, and to those it starts, just the GPUs that the user names.
+def show_only(selected: Sequence[str] | None) -> None:
+    """Make CUDA show only the selected GPUs to this process and to those that it starts.
+
+    Args:
+        selected: The GPUs of ``--energy-devices``; ``None`` changes nothing.
 
     Raises:
-        UsageError: CUDA is in use in this process already, and shows others.
+        UsageError: This process has already initialized CUDA with other GPUs.
     """
     from pytest_energy.meters.nvml.processes import uses_cuda
 
-    gpus = visible_gpus(named) if named else ()
+    gpus = visible_gpus(selected) if selected else ()
     if not gpus:
-        return  # none are named; or, whoever opens the meter is told why there are none
+        return  # none are selected, or opening the meter reports why none can be used
     shown = ",".join(gpu.uuid for gpu in gpus)
+    # CUDA reads the variable once, when a process initializes it.
     if uses_cuda() and set(gpus) != set(visible_gpus(None)):
         raise UsageError(
-            f"--energy-devices={','.join(named or ())}: CUDA is in use in this process already and"
-            " shows other GPUs, on which the models would run; let no conftest or plugin use CUDA"
-            f" before the tests, or start pytest with CUDA_VISIBLE_DEVICES={shown}"
+            f"--energy-devices={','.join(selected or ())}: this process has already initialized"
+            " CUDA with other GPUs, and the models would run on those; keep conftest files and"
+            " plugins from using CUDA before the tests, or start pytest with"
+            f" CUDA_VISIBLE_DEVICES={shown}"
         )
     os.environ["CUDA_VISIBLE_DEVICES"] = shown
 
 
-def names_of(boards: object, named: Sequence[str] | None) -> tuple[str, ...]:
-    """What ``--energy-devices`` takes for each of the boards, in their order.
+def device_names(boards: object, selected: Sequence[str] | None) -> tuple[str, ...]:
+    """Return a name for each board that ``--energy-devices`` accepts, in the order of the boards.
 
     Args:
-        boards: The environment's context has them where GPUs are measured.
-        named: As for :func:`visible_gpus`.
+        boards: The boards in the context of the environment, if GPUs are measured.
+        selected: As for :func:`visible_gpus`.
 
     Returns:
-        The beginning of each one's UUID; nothing where one of them is not known.
+        The beginning of each UUID; nothing if one of the boards is unknown.
     """
-    short = {gpu.board: gpu.uuid[:NAME_LENGTH] for gpu in visible_gpus(named)} if boards else {}
-    found = [short.get(str(board)) for board in boards] if isinstance(boards, list) else []
-    return tuple(name for name in found if name) if all(found) else ()
+    if not isinstance(boards, list) or not boards:
+        return ()
+    uuids = {gpu.board: gpu.uuid[:SHORT_UUID_LENGTH] for gpu in visible_gpus(selected)}
+    if not set(map(str, boards)) <= uuids.keys():
+        return ()
+    return tuple(uuids[str(board)] for board in boards)
 
 
 def lock_folder() -> Path:
-    """The folder of the locks: that of this machine's user, unless :data:`LOCKS` names another.
+    """Return the folder of the locks; by default that of the current user on this machine.
 
     Raises:
-        UsageError: It is not there and cannot be made.
+        UsageError: The folder does not exist and cannot be created.
     """
-    given = os.environ.get(LOCKS)
-    folder = Path(given or Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}")
+    default = Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}"
+    folder = Path(os.environ.get(LOCK_FOLDER_VARIABLE) or default)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -183,10 +199,10 @@ def lock_folder() -> Path:
 
 def _unusable(folder: Path, error: OSError) -> UsageError:
     return UsageError(
-        f"{folder}: no folder for the locks by which sessions take turns"
-        f" ({error.strerror or error}); name another one by {LOCKS}"
+        f"{folder}: cannot be the folder of the locks on measured devices"
+        f" ({error.strerror or error}); name another folder in {LOCK_FOLDER_VARIABLE}"
     )
 
 
-def _lock(folder: Path, board: str, kind: str) -> FileLock:
-    return FileLock(folder / f"{board}.{kind}", poll_interval=POLL_S)
+def _lock(folder: Path, name: str, kind: str) -> FileLock:
+    return FileLock(folder / f"{name}.{kind}", poll_interval=POLL_S)

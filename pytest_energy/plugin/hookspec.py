@@ -1,4 +1,4 @@
-"""Hooks by which a ``conftest.py`` takes part; none of them is called without ``--energy``."""
+"""The hooks that a ``conftest.py`` or plugin may implement; without ``--energy`` none is called."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @pytest.hookspec
 def pytest_energy_workload(item: pytest.Item) -> Mapping[str, Any] | None:
-    """Return facts to add to the workload of every benchmark in ``item``.
+    """Return facts to add to the workload of every benchmark in ``item``, as plain JSON values.
 
-    They are plain JSON values. Benchmarks with another workload are not compared.
+    Benchmarks with different workloads are not compared.
     """
 
 
@@ -23,12 +23,12 @@ def pytest_energy_workload(item: pytest.Item) -> Mapping[str, Any] | None:
 def pytest_energy_identity(
     config: pytest.Config, identity: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
-    """Return facts to add to the machine's identity, or to replace in it.
+    """Return facts to add to the identity of the machine, or to replace in it.
 
-    Results of machines with another identity are not compared.
+    Results of machines with different identities are not compared.
     """
 
 
 @pytest.hookspec
 def pytest_energy_result(config: pytest.Config, result: Result) -> None:
-    """See each finished benchmark with its verdict."""
+    """Receive each finished benchmark with its verdict."""

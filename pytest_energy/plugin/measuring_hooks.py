@@ -1,8 +1,8 @@
-"""The hooks of a session with ``--energy``."""
+"""The hooks of a process that measures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -15,11 +15,21 @@ from pytest_energy.measuring.protocol import Progress
 from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.model.measurement import Facts, Measurement, Reason, ReasonCode
 from pytest_energy.model.result import Result, Run
-from pytest_energy.plugin import benchmark_bridge as latency
-from pytest_energy.plugin.gpu_locks import Claim, boards_of, lock_folder, names_of, turn
-from pytest_energy.plugin.progress import Sent, on_terminal
+from pytest_energy.plugin.benchmark_bridge import (
+    install_replay_timer,
+    needs_replay_timer,
+    publish_latencies,
+)
+from pytest_energy.plugin.gpu_locks import (
+    Reservation,
+    device_lock,
+    device_names,
+    lock_folder,
+    lock_names,
+)
+from pytest_energy.plugin.progress import WorkerProgress, terminal_progress
 from pytest_energy.plugin.reporter import ran_all
-from pytest_energy.plugin.rerun import AGAIN, Revisits
+from pytest_energy.plugin.rerun import RERUN_REASON, Reruns
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import conclude
@@ -30,61 +40,72 @@ from pytest_energy.settings import MarkerSettings, Settings, read_marker
 FIXTURE = pytest.StashKey[MeasuringEnergy]()
 MARKER = pytest.StashKey[MarkerSettings]()
 NAMED: Final = 5
-"""How many tests a warning names."""
+"""How many tests with a too small tolerance the header names."""
+PREFERRED = ("GPU meter", "CPU counter")
+"""What each meter that ``auto`` prefers to an estimate would be, in the order of its attempts."""
 
 
 class EnergyPlugin:
-    """Opens the session when something is to be measured, and gates each test at its end."""
+    """Opens the session if a test measures, and gates each test at its end.
+
+    Args:
+        config: The configuration of pytest.
+        settings: The options in force.
+        report: Takes the run at the end, and why its results could not be saved.
+        reservation: The GPU of a worker.
+        ranks: The rank of this process, if torchrun started several.
+        progress: Sends the progress of a worker; by default it is shown on the terminal.
+        announce: Sends the header lines of a worker, whose terminal nobody sees.
+    """
 
     def __init__(
         self,
         config: pytest.Config,
         settings: Settings,
         report: Callable[[Run, str | None], None],
-        claim: Claim | None = None,
+        reservation: Reservation | None = None,
         ranks: Ranks | None = None,
-        progress: Sent | None = None,
+        progress: WorkerProgress | None = None,
         announce: Callable[[list[str]], None] | None = None,
     ) -> None:
         self._config = config
         self._settings = settings
         self._session: EnergySession | None = None
         self._report = report
-        self._claim = claim  # a worker's GPU is its own as long as this lives
+        self._reservation = reservation  # holds the lock of the worker's GPU while it lives
         self._ranks = ranks
-        self._progress = progress or on_terminal(config)
-        self._announce = announce  # a worker's terminal is seen by nobody
-        config.pluginmanager.register(Revisits(_uses_energy), "energy-revisits")
+        self._progress = progress or terminal_progress(config)
+        self._announce = announce
+        config.pluginmanager.register(Reruns(_uses_energy), "energy-reruns")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
-        """Let pytest-benchmark select our tests, and lend them a clock.
-
-        The clock comes by a marker, and so only when ``-k`` and ``-m`` have selected, too.
-        """
-        lent = [item for item in items if _uses_energy(item) and latency.lacks_clock(item)]
+        """Let pytest-benchmark select the tests that measure, and install its replay timer."""
+        timed = [item for item in items if _uses_energy(item) and needs_replay_timer(item)]
         if config.getoption("benchmark_only", None) or config.getoption("benchmark_skip", None):
-            for item in lent:
-                # a list of its own: pytest gives one to all cases of a parametrized test
-                named = [*item.fixturenames, "benchmark"]  # type: ignore[attr-defined]
-                item.fixturenames = named  # type: ignore[attr-defined]
+            for item in timed:
+                # A new list, since the cases of a parametrized test share one.
+                names = [*item.fixturenames, "benchmark"]  # type: ignore[attr-defined]
+                item.fixturenames = names  # type: ignore[attr-defined]
         yield
-        for item in lent:
-            latency.prepare(item)
+        # The timer comes with a marker, which must not exist while ``-m`` and ``-k`` select.
+        for item in timed:
+            install_replay_timer(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Check all markers, read the baselines and open the meter, before anything runs."""
+        """Check all markers, read the baselines and open the meter, before any test runs."""
         measuring = [item for item in session.items if _uses_energy(item)]
         for item in measuring:
             item.stash[MARKER] = _read_marker(item)
         if self._config.option.collectonly or not measuring:
             return
-        boards = [self._claim.gpu.board] if self._claim else []
+        boards = [self._reservation.gpu.board] if self._reservation else []
         try:
-            with turn(boards, lock_folder()):  # idle power is measured
+            # Opening the meter measures the idle power, so no other worker may use the GPU.
+            with device_lock(boards, lock_folder()):
                 markers = {item.nodeid: item.stash[MARKER] for item in measuring}
                 self._session = EnergySession.open(
                     self._settings,
@@ -96,19 +117,21 @@ class EnergyPlugin:
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
         if self._announce:
-            self._announce(self.pytest_report_collectionfinish(measuring))
+            self._announce(self.pytest_report_collectionfinish())
 
-    def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> list[str]:
-        """Say what measures, or why nothing does, and which tolerances ask for too much."""
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Return the header: what measures, or why nothing does, and too small tolerances."""
         if self._session is None:
             return []
         return [*_header(self._session), *_warnings(self._session)]
 
     def fixture(self, request: pytest.FixtureRequest) -> MeasuringEnergy:
-        """The ``energy`` fixture of one test."""
+        """Return the ``energy`` fixture of one test."""
         item = request.node
         if self._session is None or MARKER not in item.stash:
-            raise pytest.UsageError(f"{item.nodeid}: name energy among the test's arguments")
+            raise pytest.UsageError(
+                f"{item.nodeid}: the test must request the energy fixture among its own arguments"
+            )
         file, line, _ = item.location
         workload: Facts = self._ranks.workload if self._ranks else {}
         for facts in self._config.hook.pytest_energy_workload(item=item):
@@ -125,22 +148,23 @@ class EnergyPlugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Run a test that measures, its fixtures included, when nobody else uses its devices."""
+        """Hold the locks on the devices while a test that measures and its fixtures run."""
         if self._session is None or not _uses_energy(item):
             return (yield)
         with ExitStack() as stack:
             try:
-                stack.enter_context(turn(boards_of(self._session.meter), lock_folder()))
+                names = lock_names(self._session.meter)
+                stack.enter_context(device_lock(names, lock_folder()))
             except EnergyError as error:
                 raise pytest.UsageError(str(error)) from None
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
-        """Gate the test when its body has ended."""
+        """Gate the test after its body."""
         try:
             returned = yield
-        except pytest.skip.Exception:
+        except pytest.skip.Exception:  # a test that skips itself leaves no result
             raise
         except (Exception, pytest.fail.Exception):
             self._conclude(pyfuncitem, failed=True)
@@ -161,7 +185,7 @@ class EnergyPlugin:
         energy = item.stash.get(FIXTURE, None)
         if energy is None or self._session is None:
             return []
-        del item.stash[FIXTURE]  # a rerun of the same item makes a new one
+        del item.stash[FIXTURE]  # a rerun of the test makes a new fixture
         finished = energy.finish()
         if not failed:
             energy.check_used()
@@ -178,9 +202,9 @@ class EnergyPlugin:
         ]
         again = self._session.record.revisits
         reasons = {again[result.id] for result in results if result.id in again and not failed}
-        item.stash[AGAIN] = max(reasons, default=None)  # a suspect before a recording
-        if item.stash[AGAIN]:
-            return []  # nothing is said of it before it was measured again
+        item.stash[RERUN_REASON] = max(reasons, default=None)  # a suspect before a recording
+        if item.stash[RERUN_REASON]:
+            return []  # only the last run is reported
         for result in results:
             item.user_properties.extend(properties(result))
             self._config.hook.pytest_energy_result(config=self._config, result=result)
@@ -193,8 +217,10 @@ class EnergyPlugin:
             self._progress.update(benchmark, now.round, now.rounds, now.passes, now.energy_j)
 
     def _amend_identity(self, identity: Facts) -> Facts:
-        told = self._config.hook.pytest_energy_identity(config=self._config, identity=identity)
-        for facts in told:
+        amendments = self._config.hook.pytest_energy_identity(
+            config=self._config, identity=identity
+        )
+        for facts in amendments:
             identity = {**identity, **(facts or {})}
         return identity
 
@@ -205,13 +231,13 @@ class EnergyPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Save the results and write the reports."""
-        if self._session is not None:
-            if self._reports:
-                complete = ran_all(session, exitstatus)
-                run = self._session.close(complete=complete)
-                self._report(run, self._session.record.unsaved)
-            elif self._session.meter:
-                self._session.meter.close()
+        if self._session is None:
+            return
+        if self._reports:
+            run = self._session.close(complete=ran_all(session, exitstatus))
+            self._report(run, self._session.record.unsaved)
+        elif self._session.meter:
+            self._session.meter.close()
 
 
 def _uses_energy(item: pytest.Item) -> bool:
@@ -219,7 +245,7 @@ def _uses_energy(item: pytest.Item) -> bool:
 
 
 def _read_marker(item: pytest.Item) -> MarkerSettings:
-    """The keywords of all energy markers of a test, the closest one first."""
+    """Merge the keywords of all energy markers of a test; the closest marker takes precedence."""
     keywords: dict[str, Any] = {}
     for marker in item.iter_markers("energy"):
         if marker.args:
@@ -232,13 +258,13 @@ def _read_marker(item: pytest.Item) -> MarkerSettings:
 
 
 def _test_failed(measured: Measurement) -> Measurement:
-    message = "the test failed after this was measured"
+    message = "the test failed after this measurement"
     reason = Reason(code=ReasonCode.TEST_FAILED, message=message, fatal=False)
     return measured.model_copy(update={"reasons": [*measured.reasons, reason]})
 
 
 def _publish_latency(item: pytest.Function, results: list[Result]) -> None:
-    """Show the test's latencies in pytest-benchmark's table: those of its first benchmark."""
+    """Report the latencies of the first benchmark of a test to pytest-benchmark."""
     extra: Mapping[str, Any] = {
         result.id: {
             "status": result.status,
@@ -246,12 +272,12 @@ def _publish_latency(item: pytest.Function, results: list[Result]) -> None:
         }
         for result in results
     }
-    rounds = [measured.duration_s / measured.passes for measured in results[0].rounds]
-    latency.publish(item._request, rounds, {"energy": extra})
+    latencies_s = [measured.duration_s / measured.passes for measured in results[0].rounds]
+    publish_latencies(item._request, latencies_s, {"energy": extra})
 
 
 def _warnings(session: EnergySession) -> list[str]:
-    """Which tolerances are too tight; the first few by name."""
+    """Return the lines on tolerances that are too small for their baselines."""
     sentences = too_tight(session.selected, session.schedule)
     lines = [f"energy: {sentence}" for sentence in sentences[:NAMED]]
     if more := len(sentences) - len(lines):
@@ -261,22 +287,23 @@ def _warnings(session: EnergySession) -> list[str]:
 
 def _header(session: EnergySession) -> list[str]:
     if session.meter is None:
-        told = session.unmeasured.message if session.unmeasured else "no meter"
-        return [f"energy: nothing measures joules here ({told})"]
+        why = session.unmeasured.message if session.unmeasured else "no meter"
+        return [f"energy: joules are not measured here ({why})"]
     info = session.meter.info
     how = "estimated" if info.estimated else "measured"
     device = session.environment.identity.get("device", "unknown device")
-    asked = session.settings.devices
-    names = names_of(session.environment.context.get("board"), asked)
-    which = f" ({', '.join(names)})" if names else ""
+    selected = session.settings.devices
+    names = device_names(session.environment.context.get("board"), selected)
+    listed = f" ({', '.join(names)})" if names else ""
     lines = [
-        f"energy: {how} by {info.name} ({info.source}) on {device}{which};"
+        f"energy: {how} by {info.name} ({info.source}) on {device}{listed};"
         f" channels {', '.join(session.meter.channels)}; scale {session.scale}"
     ]
-    if len(names) > 1 and asked is None:
+    if len(names) > 1 and selected is None:
         lines.append(
-            f"energy: the joules of these {len(names)} GPUs are added up, used or idle;"
+            f"energy: the joules of all {len(names)} GPUs are added, those of idle GPUs included;"
             f" --energy-devices={names[0]} measures one"
         )
-    lines += [f"energy: passed over: {reason.message}" for reason in session.passed_over]
+    missing = zip(PREFERRED, session.passed_over, strict=False)
+    lines += [f"energy: no {meter}: {reason.message}" for meter, reason in missing]
     return lines

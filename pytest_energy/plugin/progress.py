@@ -1,9 +1,9 @@
-"""Live progress on the last line of a terminal, gone without a trace when it is done.
+"""Live progress on the last line of a terminal; it leaves no trace when it ends.
 
-It is written only between rounds, never between the edges of a window: writing costs energy too,
-and the terminal may be drawn by the very machine that is measured. The cursor is saved before and
-restored after the text (DECSC, EL, DECRC of ECMA-48 and the VT100), so that pytest's own line goes
-on where it stopped.
+Progress is written between rounds only, never inside an energy window: writing costs energy, too,
+and the measured machine may also draw the terminal. The cursor is saved before the text and
+restored after it (DECSC, EL and DECRC of ECMA-48 and the VT100), so pytest's own line continues
+where it stopped.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ DRAW = "\0337{}\033[K\0338"
 
 
 @dataclass
-class Progress:
-    """Shows how far a benchmark is; :meth:`clear` before anything else writes to that line."""
+class ProgressLine:
+    """Shows how far a benchmark is. Call :meth:`clear` before anything else writes to that line."""
 
     write: Callable[[str], object]
     columns_left: Callable[[], int]
@@ -39,14 +39,14 @@ class Progress:
     def update(
         self, benchmark: str, round: int, rounds: int | None, passes: int, joules: float | None
     ) -> None:
-        """Show one state, unless the last one is younger than :data:`SHORTEST_INTERVAL_S`.
+        """Show the state of a benchmark, unless the last one is too recent to be replaced.
 
         Args:
-            benchmark: Its test's node id.
+            benchmark: The node id of its test.
             round: The round that begins now, from 1; 0 is the warm-up.
-            rounds: How many rounds there will be, where that is known.
-            passes: Passes of each round.
-            joules: Joules measured so far, where any were.
+            rounds: The number of rounds, if it is known.
+            passes: Passes per round.
+            joules: Joules measured so far; ``None`` if none were.
         """
         now = self.clock()
         if now < self._next_s:
@@ -55,12 +55,12 @@ class Progress:
         self.show(describe(benchmark, round, rounds, passes, joules))
 
     def show(self, text: str) -> None:
-        """Show a text in place of what is shown."""
+        """Replace the shown text."""
         self.write(DRAW.format(cut(" " + text, self.columns_left())))
         self._shown = True
 
     def clear(self) -> None:
-        """Take away what is shown."""
+        """Remove the shown text."""
         if self._shown:
             self.write(DRAW.format(""))
         self._shown = False
@@ -68,85 +68,89 @@ class Progress:
 
 
 @dataclass
-class Sent:
-    """Progress that a worker sends, since nobody sees its own terminal."""
+class WorkerProgress:
+    """Sends the progress of a worker to the controller, since a worker has no terminal."""
 
     send: Callable[[str | None], object]
+    """Sends a state; ``None`` if nothing is measured."""
 
     def update(
         self, benchmark: str, round: int, rounds: int | None, passes: int, joules: float | None
     ) -> None:
-        """Tell of a round that begins: as :meth:`Progress.update`, but of every one."""
-        self.send(brief(benchmark, round, rounds))
+        """Send the state of a benchmark; see :meth:`ProgressLine.update`."""
+        self.send(describe_briefly(benchmark, round, rounds))
 
     def clear(self) -> None:
-        """Tell that nothing is measured any more."""
+        """Send that nothing is measured any more."""
         self.send(None)
 
 
-class Together:
-    """What several workers are at, on one line; told by other threads than the one that writes."""
+class WorkersProgress:
+    """Shows the states of all workers on one line."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, line: ProgressLine) -> None:
+        self._line = line
+        # The states arrive in a thread of execnet, while pytest writes in the main thread.
         self._lock = threading.RLock()
-        self._running: dict[str, str] = {}
+        self._states: dict[str, str] = {}
 
-    def tell(self, worker: str, state: str | None) -> None:
-        """A worker is at something, or at nothing any more."""
+    def set_state(self, worker: str, state: str | None) -> None:
+        """Show the state of a worker; ``None`` if it measures nothing."""
         with self._lock:
-            self._running.pop(worker, None)
+            self._states.pop(worker, None)
             if state is not None:
-                self._running[worker] = state
+                self._states[worker] = state
             self._show()
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """A stretch in which others write to the terminal."""
+    def hidden(self) -> Iterator[None]:
+        """Hide the line while something else writes to the terminal."""
         with self._lock:
-            self._progress.clear()
+            self._line.clear()
             yield
             self._show()
 
     def _show(self) -> None:
-        if self._running:
-            states = sorted(self._running.items())
-            self._progress.show(" · ".join(f"{worker} {state}" for worker, state in states))
+        if self._states:
+            states = sorted(self._states.items())
+            self._line.show(" · ".join(f"{worker} {state}" for worker, state in states))
         else:
-            self._progress.clear()
+            self._line.clear()
 
 
-def brief(benchmark: str, round: int, rounds: int | None) -> str:
-    """A state in few words: the test's name and its round."""
+def describe_briefly(benchmark: str, round: int, rounds: int | None) -> str:
+    """Describe a state in few words: the name of the test and its round."""
     name = benchmark.rpartition("/")[2].partition("::")[2] or benchmark
-    return f"{name} {round}" + (f"/{rounds}" if rounds else "") if round else f"{name} warm-up"
+    return f"{name} {_counted(round, rounds)}" if round else f"{name} warm-up"
 
 
 def describe(
     benchmark: str, round: int, rounds: int | None, passes: int, joules: float | None
 ) -> str:
-    """A state in words, what matters most first, because the end may be cut off."""
-    parts = [f"round {round}" + (f"/{rounds}" if rounds else "") if round else "warm-up"]
-    if round:
-        parts[0] += f" of {passes:,} passes"
+    """Describe a state, the most important part first, because the end may be cut off."""
+    parts = [f"round {_counted(round, rounds)} of {passes:,} passes" if round else "warm-up"]
     if joules is not None:
         parts.append(energy(joules))
     return " · ".join([*parts, benchmark])
 
 
+def _counted(round: int, rounds: int | None) -> str:
+    return f"{round}/{rounds}" if rounds else f"{round}"
+
+
 def cut(text: str, columns: int) -> str:
-    """``text`` within ``columns`` cells, control characters taken out."""
+    """Shorten ``text`` to ``columns`` cells, and remove control characters."""
     text = "".join(character for character in text if character.isprintable())
     if len(text) <= columns:
         return text
     return text[: columns - 1] + "…" if columns > 1 else ""
 
 
-def on_terminal(config: pytest.Config) -> Progress | None:
-    """Progress for this session, or ``None`` where nobody would see it as it is meant.
+def terminal_progress(config: pytest.Config) -> ProgressLine | None:
+    """Return the progress line of this session; ``None`` if it could not be shown properly.
 
-    That is: output into a pipe or file, a terminal that knows no cursor, ``-q``, no terminal
-    reporter, or an xdist worker, whose output nobody sees.
+    It is not shown in a pipe or file, on a terminal without a movable cursor, with ``-q``, without
+    the terminal reporter, and in an xdist worker, whose output nobody sees.
     """
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     in_worker = hasattr(config, "workerinput")
@@ -160,10 +164,10 @@ def on_terminal(config: pytest.Config) -> Progress | None:
         with _uncaptured(config):
             terminal.write_raw(text, flush=True)
 
-    return Progress(write, lambda: terminal.fullwidth - terminal.width_of_current_line - 1)
+    return ProgressLine(write, lambda: terminal.fullwidth - terminal.width_of_current_line - 1)
 
 
 def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
-    """A stretch in which output reaches the terminal although a test's output is captured."""
+    """Let output reach the terminal while pytest captures the output of a test."""
     manager = config.pluginmanager.get_plugin("capturemanager")
     return manager.global_and_fixture_disabled() if manager else nullcontext()

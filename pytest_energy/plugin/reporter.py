@@ -1,4 +1,4 @@
-"""The end of a session: the files that it leaves, and the last lines of its log."""
+"""Report a run at the end of a session: its files, and the last lines of the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_energy.report.outputs import write_outputs
 from pytest_energy.report.text.terminal import summary_lines
 from pytest_energy.settings import Settings
 
-CUT_SHORT = (
+EARLY_EXITS = (
     pytest.ExitCode.INTERRUPTED,
     pytest.ExitCode.INTERNAL_ERROR,
     pytest.ExitCode.USAGE_ERROR,
@@ -23,12 +23,12 @@ CUT_SHORT = (
 
 
 def ran_all(session: pytest.Session, exitstatus: int) -> bool:
-    """Whether a session came to its end: nobody interrupted it, and ``-x`` did not stop it."""
-    return exitstatus not in CUT_SHORT and not (session.shouldstop or session.shouldfail)
+    """Whether a session ran to its end, without an interruption and without a stop by ``-x``."""
+    return exitstatus not in EARLY_EXITS and not (session.shouldstop or session.shouldfail)
 
 
 class Reporter:
-    """Reports one run: its files when it is known, its lines when pytest comes to its summary."""
+    """Writes the files of one run as soon as it ends, and its lines in pytest's summary."""
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._settings = for_this_ci(settings, os.environ)
@@ -36,47 +36,44 @@ class Reporter:
         self._started_in = config.invocation_params.dir
         self._run: Run | None = None
         self._written: list[Path] = []
-        self._failed: list[str] = []
+        self._errors: list[str] = []
 
     def report(self, run: Run, unsaved: str | None = None) -> None:
-        """Write the files of a run, for the CI system as well.
+        """Write the files of a run, those for the CI system included.
 
         Args:
-            run: What happened; its results are saved already.
-            unsaved: Why they are not, where that failed.
+            run: The run; its results are already saved.
+            unsaved: Why its results could not be saved; ``None`` if they are.
         """
         self._run = run
-        written, failed = write_outputs(run, self._settings, self._folder)
+        written, errors = write_outputs(run, self._settings, self._folder)
         self._written = written if unsaved else [self._settings.json, *written]
-        self._failed = [unsaved, *failed] if unsaved else failed
+        self._errors = [unsaved, *errors] if unsaved else errors
         if run.benchmarks:
-            self._failed += add_job_summary(run, os.environ)
+            self._errors += add_job_summary(run, os.environ)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter
     ) -> Generator[None, None, None]:
-        """Ours comes last, below pytest's list of failures: the end of a log is read first."""
+        """Write the summary below pytest's list of failures: people read a log's end first."""
         yield
-        self._write(terminalreporter)
+        if self._run is not None and self._run.benchmarks:
+            self._write(self._run, terminalreporter)
 
-    def _write(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The annotations, the table, what needs attention, and where the report is."""
-        if self._run is None or not self._run.benchmarks:
-            return
+    def _write(self, run: Run, terminal: pytest.TerminalReporter) -> None:
         if self._settings.annotations == "on":
-            for command in render_annotations(self._run, self._folder):
-                terminalreporter.write_line(command)
-        terminalreporter.section("energy")
-        for accepted in self._run.run.accepted:
-            terminalreporter.write_line(f"energy: accepted {accepted}")
-        for text, style in summary_lines(self._run, terminalreporter._tw.fullwidth):
-            terminalreporter.write_line(text, **({style: True} if style else {}))
+            for command in render_annotations(run, self._folder):
+                terminal.write_line(command)
+        terminal.section("energy")
+        for accepted in run.run.accepted:
+            terminal.write_line(f"energy: accepted {accepted}")
+        for text, style in summary_lines(run, terminal._tw.fullwidth):
+            terminal.write_line(text, **({style: True} if style else {}))
         for path in self._written:
-            terminalreporter.write_line(f"energy: wrote {_relative(path, self._started_in)}")
-        for line in self._failed:
-            terminalreporter.write_line(f"energy: {line}", red=True)
-
-
-def _relative(path: Path, folder: Path) -> Path:
-    return path.relative_to(folder) if path.is_relative_to(folder) else path
+            shown = path
+            if path.is_relative_to(self._started_in):
+                shown = path.relative_to(self._started_in)
+            terminal.write_line(f"energy: wrote {shown}")
+        for error in self._errors:
+            terminal.write_line(f"energy: {error}", red=True)

@@ -1,8 +1,8 @@
-"""Tests that are run again, after the others, before anything is said of them.
+"""Run tests again after the others, and report only the last run.
 
-A test that asks for it is put at the end of the session's list; a worker of pytest-xdist, whose
-list is the controller's, runs it again at once. Until then its only report is one of an outcome of
-its own, which no other plugin counts as passed, failed or skipped.
+The test to run again goes to the end of the session's list. A pytest-xdist worker runs it again at
+once, because its list belongs to the controller. Until the last run a test is only reported with
+the outcome ``suspect`` or ``recording``, which no plugin counts as passed, failed or skipped.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from _pytest.runner import runtestprotocol
 
 from pytest_energy.gate.decision import RevisitReason
 
-AGAIN = pytest.StashKey[RevisitReason | None]()
-"""Why the run of a test that has just ended asks for another one; ``None``: it does not."""
+RERUN_REASON = pytest.StashKey[RevisitReason | None]()
+"""Why the test that has just run must run again; ``None`` if it need not."""
 LETTERS: Final[Mapping[str, str]] = {"suspect": "?", "recording": "r"}
+"""What the terminal shows for a run that is not the last one, by its reason."""
 
 
-class Revisits:
-    """Runs tests, and runs some of them again.
+class Reruns:
+    """Run the tests that measure, some of them several times.
 
     Args:
-        measures: Whether a test measures, and may therefore ask for another run.
+        measures: Whether a test measures, and may therefore need another run.
     """
 
     def __init__(self, measures: Callable[[pytest.Item], bool]) -> None:
@@ -34,16 +35,16 @@ class Revisits:
     def pytest_runtest_protocol(
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> bool | None:
-        """Run a test; hold its reports back until no further run is wanted."""
+        """Run a test; withhold its reports while another run is needed."""
         if not self._measures(item):
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         reports = _run(item, nextitem)
-        while item.stash[AGAIN] and hasattr(item.config, "workerinput"):
+        while item.stash[RERUN_REASON] and hasattr(item.config, "workerinput"):
             reports = _run(item, nextitem)
-        if why := item.stash[AGAIN]:
+        if reason := item.stash[RERUN_REASON]:
             item.session.items.append(item)
-            reports = [_held_back(report, why) for report in reports if report.when == "call"]
+            reports = [_withheld(report, reason) for report in reports if report.when == "call"]
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -51,20 +52,20 @@ class Revisits:
 
     @pytest.hookimpl
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """What is run again is shown as that, and counted as nothing else."""
+        """Show that a test will run again."""
         letter = LETTERS.get(report.outcome)
         if letter is None:
             return None
-        return report.outcome, letter, f"{report.outcome.upper()} (measured again at the end)"
+        return report.outcome, letter, f"{report.outcome.upper()} (will be measured again)"
 
 
 def _run(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
-    item.stash[AGAIN] = None
-    item.user_properties.clear()
+    item.stash[RERUN_REASON] = None
+    item.user_properties.clear()  # the run before may have left its joules here
     return runtestprotocol(item, log=False, nextitem=nextitem)
 
 
-def _held_back(report: pytest.TestReport, why: RevisitReason) -> pytest.TestReport:
-    report.outcome = why  # type: ignore[assignment]
+def _withheld(report: pytest.TestReport, reason: RevisitReason) -> pytest.TestReport:
+    report.outcome = reason  # type: ignore[assignment] # pytest types only its own outcomes
     report.longrepr = None
     return report

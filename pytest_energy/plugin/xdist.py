@@ -1,8 +1,8 @@
-"""Sessions with pytest-xdist: workers measure, each on a GPU of its own; the controller reports.
+"""Sessions with pytest-xdist or torchrun: which process measures what, and which one reports.
 
-A worker keeps its results in a file of its own, in a folder that the controller names, and writes
-it after each benchmark. The controller puts the files together when the workers have ended, also
-where one was killed. Where the controller itself is killed the folder stays, and
+With pytest-xdist each worker measures on its own GPU. It writes its results into its own file after
+each benchmark, in a folder that the controller names. The controller merges the files when the
+workers have ended, even if one was killed. If the controller itself is killed the folder stays, and
 ``pytest-energy merge`` reads it.
 """
 
@@ -27,101 +27,99 @@ from pytest_energy.model.files import check_file, not_written
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.result import Run
 from pytest_energy.model.workers_merge import merge_workers, read_spool, worker_file
-from pytest_energy.plugin.gpu_locks import Claim, claim_gpu, lock_folder, visible_gpus
-from pytest_energy.plugin.progress import Sent, Together, on_terminal
+from pytest_energy.plugin.gpu_locks import Reservation, lock_folder, reserve_gpu, visible_gpus
+from pytest_energy.plugin.progress import WorkerProgress, WorkersProgress, terminal_progress
 from pytest_energy.plugin.reporter import Reporter, ran_all
 from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
 from pytest_energy.settings import Settings
 
 SPOOL = "energy_spool"
-"""The key under which the controller tells its workers where to leave their results."""
+"""The key of the workers' input for the folder of their results."""
 CHANNEL = "energy_channel"
-"""The key of execnet's channel on which a worker tells its board, what it is at, or why it ends."""
+"""The key of the workers' input for the execnet channel on which a worker sends messages."""
 
 
 def is_controller(config: pytest.Config) -> bool:
-    """Whether the tests of this session run in other processes."""
+    """Whether other processes run the tests of this session."""
     distributed = config.getoption("dist", "no") != "no" and not config.option.collectonly
     return distributed and not hasattr(config, "workerinput")
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What a session in a worker has instead of the whole machine and the results file."""
+    """What the session in a worker uses instead of the whole machine and the terminal."""
 
     settings: Settings
-    claim: Claim | None
-    """``None`` where NVML shows no GPU."""
-    progress: Sent
+    reservation: Reservation | None
+    """``None`` if NVML shows no GPU."""
+    progress: WorkerProgress
     announce: Callable[[list[str]], None]
-    """Tells the controller what pytest would have told on a terminal after collection."""
+    """Sends the lines that pytest would print after collection."""
     report: Callable[[Run, str | None], None]
-    """Tells the controller of results that are not where it looks for them."""
-    refusal: Refusal
+    """Sends why the results of the worker could not be saved."""
+    errors: WorkerErrors
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Tells why a worker refuses to measure: xdist tells the controller only that it ended."""
+class WorkerErrors:
+    """Sends the error that ends a worker, since xdist only says that the worker has ended."""
 
     send: Callable[[Mapping[str, str]], None]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_finish(self) -> Generator[None, None, None]:
-        """Hand on what is wrong with a meter, a baseline or a marker."""
+        """Send an error of a meter, a baseline or a marker."""
         try:
             yield
         except pytest.UsageError as error:
-            self.send({"refused": str(error)})
+            self.send({"error": str(error)})
             raise
 
 
-def become_worker(settings: Settings, told: Mapping[str, Any]) -> Worker:
-    """Take a GPU, let CUDA show only that one to this process, and write into the spool.
+def start_worker(settings: Settings, worker_input: Mapping[str, Any]) -> Worker:
+    """Reserve a GPU, and make CUDA show only that GPU to this process.
 
     Args:
-        settings: Those of the session.
-        told: What the controller gave to this worker (xdist's ``workerinput``).
+        settings: The settings of the session.
+        worker_input: What the controller passed to this worker (xdist's ``workerinput``).
     """
-    name = str(told["workerid"])
-    settings = replace(settings, json=worker_file(Path(told[SPOOL]), name))
-    send = told[CHANNEL].send
-    progress = Sent(lambda state: send({"state": state}))
-
-    def announce(lines: list[str]) -> None:
-        send({"announced": "\n".join(lines)})
-
-    def report(run: Run, unsaved: str | None) -> None:
-        send({"unsaved": unsaved})
-
-    gpus = visible_gpus(settings.devices)
-    if not gpus:
-        return Worker(settings, None, progress, announce, report, Refusal(send))
-    claim = claim_gpu(gpus, _number(name), lock_folder())
-    os.environ["CUDA_VISIBLE_DEVICES"] = claim.gpu.uuid
-    send({"board": claim.gpu.board})
-    settings = replace(settings, devices=(claim.gpu.uuid,))
-    return Worker(settings, claim, progress, announce, report, Refusal(send))
+    name = str(worker_input["workerid"])
+    settings = replace(settings, json=worker_file(Path(worker_input[SPOOL]), name))
+    send = worker_input[CHANNEL].send
+    reservation = None
+    if gpus := visible_gpus(settings.devices):
+        reservation = reserve_gpu(gpus, _number(name), lock_folder())
+        os.environ["CUDA_VISIBLE_DEVICES"] = reservation.gpu.uuid
+        send({"board": reservation.gpu.board})
+        settings = replace(settings, devices=(reservation.gpu.uuid,))
+    return Worker(
+        settings,
+        reservation,
+        progress=WorkerProgress(lambda state: send({"state": state})),
+        announce=lambda lines: send({"announced": "\n".join(lines)}),
+        report=lambda run, unsaved: send({"unsaved": unsaved}),
+        errors=WorkerErrors(send),
+    )
 
 
 def _number(worker: str) -> int:
-    found = re.search(r"\d+$", worker)
-    return int(found[0]) if found else 0
+    digits = re.search(r"\d+$", worker)
+    return int(digits[0]) if digits else 0
 
 
-def take_place(settings: Settings, ranks: Ranks) -> Settings:
-    """The settings of one of several processes that torchrun started.
+def torchrun_settings(settings: Settings, ranks: Ranks) -> Settings:
+    """Return the settings of one of several processes that torchrun started.
 
-    All of them take the same scale, which a process without a meter could not tell; the one that
-    measures takes the GPUs of its host's processes.
+    The process that measures uses the GPUs of all processes on its host.
 
     Raises:
-        UsageError: It does not see all of them.
+        UsageError: The process that measures does not see all of these GPUs.
     """
     gpus = visible_gpus(settings.devices)
-    # One process cannot decide for the others how much is run, nor to run it again.
+    # One process can neither shorten the rounds of the others nor repeat them.
     settings = replace(settings, protocol="fixed")
     if settings.scale == "auto":
+        # All processes must agree, and those without a meter do not know what is measured.
         settings = replace(settings, scale="full" if gpus else "small")
     if not gpus or not ranks.measures:
         return settings
@@ -129,10 +127,10 @@ def take_place(settings: Settings, ranks: Ranks) -> Settings:
 
 
 class Controller:
-    """Tells workers where to leave their results, gives them tests, and makes one run of it all.
+    """Gives the workers a folder for their results, assigns tests to them, and merges the results.
 
     Raises:
-        UsageError: The results cannot be written, or there can be no locks.
+        UsageError: The results cannot be written, or the folder of the locks cannot be used.
     """
 
     def __init__(self, config: pytest.Config, settings: Settings, reporter: Reporter) -> None:
@@ -144,92 +142,90 @@ class Controller:
         self._killed: list[str] = []
         self._workers = 0
         self._boards: dict[str, str] = {}
-        self._refused: dict[str, str] = {}
+        self._errors: dict[str, str] = {}
         self._announced: dict[str, str] = {}
         self._unsaved: list[str] = []
         self._config = config
-        terminal = on_terminal(config)
-        self._progress = Together(terminal) if terminal else None
+        line = terminal_progress(config)
+        self._progress = WorkersProgress(line) if line else None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker where to leave its results, and listen to it."""
+        """Pass the folder of the results to a worker, and receive its messages."""
         self._workers += 1
         channel = node.gateway.newchannel()
-        channel.setcallback(partial(self._hear, node.gateway.id))
+        channel.setcallback(partial(self._receive, node.gateway.id))
         node.workerinput |= {SPOOL: str(self._folder), CHANNEL: channel}
 
-    def _hear(self, worker: str, told: dict[str, str | None]) -> None:
-        """Take in what a worker tells; in a thread that receives what all of them send."""
-        if board := told.get("board"):
+    def _receive(self, worker: str, message: dict[str, str | None]) -> None:
+        """Take a message of a worker; execnet calls this in its receiving thread."""
+        if board := message.get("board"):
             self._boards[worker] = board
-        if refused := told.get("refused"):
-            self._refused[worker] = refused
-        if announced := told.get("announced"):
+        if error := message.get("error"):
+            self._errors[worker] = error
+        if announced := message.get("announced"):
             self._announced[worker] = announced
-        if unsaved := told.get("unsaved"):
+        if unsaved := message.get("unsaved"):
             self._unsaved.append(unsaved)
-        if self._progress and "state" in told:
-            self._progress.tell(worker, told["state"])
+        if self._progress and "state" in message:
+            self._progress.set_state(worker, message["state"])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> CardScheduling | None:
-        """Give tests to workers by their cards, unless another way was asked for."""
+        """Assign tests to workers by their cards, unless the user chose another ``--dist``."""
         if config.getoption("dist") != "load":
             return None
-        wanted = boards_of_baselines(BaselineStore(self._settings.baselines))
-        return CardScheduling(self._workers, wanted, self._boards)
+        preferred = boards_of_baselines(BaselineStore(self._settings.baselines))
+        return CardScheduling(self._workers, preferred, self._boards)
 
     @pytest.hookimpl(optionalhook=True, wrapper=True, tryfirst=True)
     def pytest_testnodedown(self, node: Any, error: object) -> Generator[None, None, None]:
-        """Remember a worker that did not end by itself; end as one that refused to measure."""
-        if refused := self._refused.get(node.gateway.id):
-            raise pytest.UsageError(refused)
+        """End with the error of a worker that cannot measure; note a worker that was killed."""
+        if own_error := self._errors.get(node.gateway.id):
+            raise pytest.UsageError(own_error)
         if error:
             self._killed.append(node.gateway.id)
         if self._progress:
-            self._progress.tell(node.gateway.id, None)
-        with self._aside():
+            self._progress.set_state(node.gateway.id, None)
+        with self._progress_hidden():
             yield
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logstart(self) -> Generator[None, None, None]:
-        """Make room for what pytest writes; before it, say what workers have told."""
-        with self._aside():
+        """Hide the progress while pytest writes; first print the header lines of the workers."""
+        with self._progress_hidden():
             self._write_announced()
             yield
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self) -> Generator[None, None, None]:
-        """Make room for what pytest writes."""
-        with self._aside():
+        """Hide the progress while pytest writes."""
+        with self._progress_hidden():
             yield
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logfinish(self) -> Generator[None, None, None]:
-        """Make room for what pytest writes."""
-        with self._aside():
+        """Hide the progress while pytest writes."""
+        with self._progress_hidden():
             yield
 
     def _write_announced(self) -> None:
-        """What each worker tells of its meter and of tolerances; what several tell, once."""
-        told = [
-            line for one in sorted(self._announced) for line in self._announced[one].split("\n")
-        ]
+        """Print the header lines of the workers; equal lines of several workers once."""
+        texts = [text for _, text in sorted(self._announced.items())]
         self._announced.clear()
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        if terminal is None or not told or self._config.option.verbose < 0:
+        if terminal is None or not texts or self._config.option.verbose < 0:
             return
         terminal.ensure_newline()
-        for line in dict.fromkeys(told):
+        for line in dict.fromkeys("\n".join(texts).split("\n")):
             terminal.write_line(line)
 
-    def _aside(self) -> AbstractContextManager[None]:
-        return self._progress.aside() if self._progress else nullcontext()
+    def _progress_hidden(self) -> AbstractContextManager[None]:
+        return self._progress.hidden() if self._progress else nullcontext()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Put the workers' results together, and report them as one run."""
+        """Merge the results of the workers, and report them as one run."""
         runs = read_spool(self._folder) if self._folder.exists() else {}
         if not runs:
             return
@@ -239,8 +235,8 @@ class Controller:
         try:
             save_run(run, self._settings.json)
         except OSError as error:
-            told = not_written(self._settings.json, error)
-            self._unsaved.append(f"{told}; the workers' results stay in {self._folder}")
+            why = not_written(self._settings.json, error)
+            self._unsaved.append(f"{why}; the results of the workers stay in {self._folder}")
         self._reporter.report(run, "; ".join(self._unsaved) or None)
         if not self._unsaved:
             shutil.rmtree(self._folder)

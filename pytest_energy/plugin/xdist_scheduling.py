@@ -1,8 +1,8 @@
-"""Which worker of pytest-xdist runs which test: whichever is free, on the card it was kept from.
+"""Assign each test to a pytest-xdist worker, preferably on the board of the test's baseline.
 
-Sensors of one model differ from board to board by more than a gate tolerates, so that a benchmark
-is told from its baseline only on the board of that baseline. And benchmarks are long: a worker gets
-the test that it runs and the one that it needs to know of, no more, or others would wait in vain.
+Sensors of one GPU model differ between boards by more than the gate tolerates. So a benchmark can
+be compared closely only on the board of its baseline. Benchmarks also take long: a worker holds
+only the test that it runs and the next one, so that no worker is idle while tests wait elsewhere.
 """
 
 from __future__ import annotations
@@ -17,103 +17,110 @@ from pytest_energy.errors import EnergyError
 from pytest_energy.gate.baseline_store import BaselineStore
 
 AHEAD = 2
-"""Tests that a worker has: xdist runs one only when the next is known, or that there is none."""
+"""Tests that a worker holds: xdist runs a test only when it knows the next one, or the end."""
 
 
 def boards_of_baselines(store: BaselineStore) -> dict[str, frozenset[str]]:
-    """The boards that each test's baselines come from, by its id; those of several cards not."""
-    found: dict[str, set[str]] = {}
+    """Return the boards of each test's baselines by the test's id.
+
+    Baselines of several GPUs are left out, since a worker has one GPU.
+    """
     try:
-        kept = [kept for slug in store.slugs() for kept in store.load_all(slug)]
+        baselines = [baseline for slug in store.slugs() for baseline in store.load_all(slug)]
     except EnergyError:
-        return {}  # the workers read them as well, and stop with the reason
-    for one in kept:
-        match one.context.get("board"):
+        return {}  # the workers read the baselines as well, and end with this error
+    boards: dict[str, set[str]] = {}
+    for baseline in baselines:
+        match baseline.context.get("board"):
             case [str(board)]:
-                test_id = one.id.rpartition("::")[0] if one.kind == "window" else one.id
-                found.setdefault(test_id, set()).add(board)
-    return {test_id: frozenset(boards) for test_id, boards in found.items()}
+                window = baseline.kind == "window"
+                test_id = baseline.id.rpartition("::")[0] if window else baseline.id
+                boards.setdefault(test_id, set()).add(board)
+    return {test_id: frozenset(names) for test_id, names in boards.items()}
 
 
 @dataclass
 class CardScheduling:
-    """Gives tests to workers one by one; what it has to offer is xdist's ``Scheduling``."""
+    """Assigns tests to workers one by one; implements xdist's ``Scheduling`` protocol."""
 
     workers: int
-    """How many there are in the beginning."""
-    wanted: Mapping[str, frozenset[str]]
-    """The boards of a test's baselines; a test without any runs anywhere."""
-    board: Mapping[str, str]
-    """Each worker's board by its name, as far as they have told."""
+    """The number of workers at the start."""
+    preferred: Mapping[str, frozenset[str]]
+    """The boards of each test's baselines; a test without baselines runs anywhere."""
+    boards: Mapping[str, str]
+    """The board of each worker that has sent one, by the name of the worker."""
     _collected: dict[Any, list[str]] = field(default_factory=dict)
-    _given: dict[Any, list[str]] = field(default_factory=dict)
-    """What a worker has and has not finished, the one that it runs first."""
+    _assigned: dict[Any, list[str]] = field(default_factory=dict)
+    """The unfinished tests of each worker; the first one is running."""
     _waiting: list[str] | None = None
-    """What nobody has been given; ``None`` before all workers have collected."""
+    """The tests without a worker; ``None`` until all workers have collected."""
 
     @property
     def nodes(self) -> list[Any]:
-        """The workers that are there."""
-        return list(self._given)
+        """The workers that are running."""
+        return list(self._assigned)
 
     @property
     def collection_is_completed(self) -> bool:
-        """Whether all workers have told their tests."""
+        """Whether all workers have sent their tests."""
         return len(self._collected) >= self.workers
 
     @property
     def has_pending(self) -> bool:
-        """Whether a test has not been finished."""
-        return bool(self._waiting) or any(self._given.values())
+        """Whether a test is unfinished."""
+        return bool(self._waiting) or any(self._assigned.values())
 
     @property
     def tests_finished(self) -> bool:
-        """Whether nobody needs to be told of a further test."""
-        settled = self.collection_is_completed and not self._waiting
-        return settled and all(len(given) < AHEAD for given in self._given.values())
+        """Whether every test is assigned, and every worker runs its last one or none."""
+        assigned = self.collection_is_completed and not self._waiting
+        return assigned and all(len(tests) < AHEAD for tests in self._assigned.values())
 
     def add_node(self, node: Any) -> None:
-        """A worker is ready."""
-        self._given[node] = []
+        """Add a worker that is ready."""
+        self._assigned[node] = []
 
     def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
-        """A worker has told its tests."""
+        """Take the tests that a worker has collected."""
         self._collected[node] = list(collection)
 
     def schedule(self) -> None:
-        """Give every worker what it needs.
+        """Assign the first tests to every worker.
 
         Raises:
-            pytest.UsageError: Two workers have not collected the same tests.
+            pytest.UsageError: Two workers collected different tests.
         """
         if self._waiting is None:
             self._waiting = self._agreed()
-            for node in self._preferred():  # one for each, before anybody gets a second one
+            for node in self._by_preference():  # every worker gets one before any gets a second
                 self._give(node, 1)
         for node in self.nodes:
             self._give(node, AHEAD)
 
     def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
-        """A worker has finished a test."""
-        self._given[node].remove(self._collected[node][item_index])
+        """Take a test from the worker that finished it, and assign another one."""
+        self._assigned[node].remove(self._collected[node][item_index])
         self._give(node, AHEAD)
 
     def mark_test_pending(self, item: str) -> None:
-        """A test is to be run once more."""
+        """Put a test back that must run once more."""
         self._return([item])
 
     def remove_node(self, node: Any) -> str | None:
-        """A worker has ended; returns the test that it was running, if it was.
+        """Remove a worker that has ended, and put its waiting tests back.
+
+        Returns:
+            The test that the worker was running, if any.
 
         Raises:
-            KeyError: It was not known.
+            KeyError: The worker is unknown.
         """
-        given = self._given.pop(node)
-        self._return(given[1:])
-        return given[0] if given else None
+        tests = self._assigned.pop(node)
+        self._return(tests[1:])
+        return tests[0] if tests else None
 
     def remove_pending_tests_from_node(self, node: Any, indices: Sequence[int]) -> None:
-        """Workers are never asked to give tests back."""
+        """Not needed: this scheduling never takes a test back from a running worker."""
         raise NotImplementedError
 
     def _agreed(self) -> list[str]:
@@ -126,27 +133,29 @@ class CardScheduling:
                 )
         return list(tests)
 
-    def _preferred(self) -> list[Any]:
-        """The workers, those first whose board somebody wants: there may be fewer tests."""
-        wanted = set().union(*(self.wanted.get(test_id, ()) for test_id in self._waiting or ()))
-        return sorted(self.nodes, key=lambda node: self._board(node) not in wanted)
+    def _by_preference(self) -> list[Any]:
+        """Return the workers; those on preferred boards first, as there may be too few tests."""
+        waiting = self._waiting or ()
+        boards = set().union(*(self.preferred.get(test_id, ()) for test_id in waiting))
+        return sorted(self.nodes, key=lambda node: self._board(node) not in boards)
 
     def _give(self, node: Any, number: int) -> None:
-        """Let a worker have so many tests; one for which there are no more may end."""
-        while not node.shutting_down and len(self._given[node]) < number:
-            test_id = next((one for one in self._waiting or () if self._suits(one, node)), None)
+        """Fill a worker up to ``number`` tests; if too few suit it, let it end."""
+        while not node.shutting_down and len(self._assigned[node]) < number:
+            test_id = next((test for test in self._waiting or () if self._suits(test, node)), None)
             if test_id is None:
                 node.shutdown()
                 return
             assert self._waiting
             self._waiting.remove(test_id)
-            self._given[node].append(test_id)
+            self._assigned[node].append(test_id)
             node.send_runtest_some([self._collected[node].index(test_id)])
 
     def _suits(self, test_id: str, node: Any) -> bool:
-        """Whether no other worker that is there has a better board for a test."""
-        wanted = self.wanted.get(test_id, frozenset()) & {self._board(one) for one in self.nodes}
-        return not wanted or self._board(node) in wanted
+        """Whether a worker has a preferred board of a test, or no running worker has one."""
+        available = {self._board(other) for other in self.nodes}
+        boards = self.preferred.get(test_id, frozenset()) & available
+        return not boards or self._board(node) in boards
 
     def _return(self, tests: Sequence[str]) -> None:
         self._waiting = [*tests, *(self._waiting or ())]
@@ -155,4 +164,4 @@ class CardScheduling:
                 self._give(node, AHEAD)
 
     def _board(self, node: Any) -> str | None:
-        return self.board.get(node.gateway.id)
+        return self.boards.get(node.gateway.id)

@@ -1,4 +1,4 @@
-"""Live progress: seen on a terminal, and nowhere else."""
+"""Live progress: shown on a terminal, and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import sys
 import pyte
 import pytest
 
-from pytest_energy.plugin.progress import Progress, Sent, Together, cut
+from pytest_energy.plugin.progress import ProgressLine, WorkerProgress, WorkersProgress, cut
 from tests.terminals import run_in_terminal
 
 ID = "benchmarks/test_inference.py::test_inference[resnet50]"
 
 
 class Screen:
-    """A terminal of 40 columns that starts behind what pytest has written."""
+    """A terminal of 40 columns; its cursor is behind what pytest has written."""
 
     def __init__(self, before="tests/test_x.py "):
         self.screen = pyte.Screen(40, 3)
@@ -32,7 +32,7 @@ class Screen:
         self.stream.feed(text)
 
     def progress(self):
-        return Progress(self.write, lambda: 40 - len(self.before) - 1, lambda: self.time_s)
+        return ProgressLine(self.write, lambda: 40 - len(self.before) - 1, lambda: self.time_s)
 
     @property
     def line(self):
@@ -44,14 +44,14 @@ class Screen:
 
 
 def test_update_shows_round_and_joules():
-    """The line tells round, passes, joules so far and benchmark, as far as there is room."""
+    """The line shows round, passes, joules so far and benchmark, as far as they fit."""
     screen = Screen(before="")
     screen.progress().update("t.py::t", 2, 3, 100, 123.4)
     assert screen.line == " round 2/3 of 100 passes · 123 J · t.p…"
 
 
 def test_cursor_stays_where_pytest_left_it():
-    """What pytest writes next goes on where it had stopped, on the same line."""
+    """Pytest continues on the same line, where it stopped."""
     screen = Screen()
     screen.progress().update(ID, 1, 3, 10_000, None)
     assert screen.cursor == (len(screen.before), 0)
@@ -59,7 +59,7 @@ def test_cursor_stays_where_pytest_left_it():
 
 
 def test_clear_leaves_no_trace():
-    """Afterwards the line reads as if nothing had been there."""
+    """Afterwards the line is as before."""
     screen = Screen()
     progress = screen.progress()
     progress.update(ID, 1, 3, 10_000, 12.0)
@@ -68,7 +68,7 @@ def test_clear_leaves_no_trace():
 
 
 def test_clear_without_anything_shown_writes_nothing():
-    """Nothing is written where nothing was shown."""
+    """An empty line is not cleared."""
     screen = Screen()
     screen.progress().clear()
     assert screen.written == []
@@ -85,7 +85,7 @@ def test_at_most_four_updates_a_second():
 
 
 def test_narrow_terminal_is_not_overrun():
-    """Where no column is left, nothing is shown beyond the edge."""
+    """If no column is left, nothing is shown beyond the edge."""
     screen = Screen(before="x" * 39)
     screen.progress().update(ID, 1, 3, 10_000, 12.0)
     assert screen.line == "x" * 39
@@ -97,33 +97,33 @@ def test_control_characters_are_left_out():
 
 
 def test_workers_share_the_line():
-    """Each worker has its part of the line, and leaves it when it has nothing to do."""
+    """The line shows each worker that measures, and no other."""
     screen = Screen(before="")
-    together = Together(screen.progress())
-    together.tell("gw1", "test_b warm-up")
-    together.tell("gw0", "test_a 1/3")
+    workers = WorkersProgress(screen.progress())
+    workers.set_state("gw1", "test_b warm-up")
+    workers.set_state("gw0", "test_a 1/3")
     assert screen.line == " gw0 test_a 1/3 · gw1 test_b warm-up"
-    together.tell("gw0", None)
+    workers.set_state("gw0", None)
     assert screen.line == " gw1 test_b warm-up"
-    together.tell("gw1", None)
+    workers.set_state("gw1", None)
     assert screen.line == ""
 
 
 def test_others_write_without_the_line():
-    """While pytest writes, the line is away; then it is behind what was written."""
+    """While pytest writes, the line is hidden; then it follows what pytest wrote."""
     screen = Screen(before="")
-    together = Together(screen.progress())
-    together.tell("gw0", "test_a 1/3")
-    with together.aside():
+    workers = WorkersProgress(screen.progress())
+    workers.set_state("gw0", "test_a 1/3")
+    with workers.hidden():
         assert screen.line == ""
         screen.write("\n")
     assert [line.strip() for line in screen.screen.display] == ["", "gw0 test_a 1/3", ""]
 
 
 def test_workers_send_the_name_and_the_round():
-    """What a worker sends is short, for others are on the same line."""
+    """A worker sends a short state, because other workers share the line."""
     sent = []
-    progress = Sent(sent.append)
+    progress = WorkerProgress(sent.append)
     progress.update(ID, 0, 3, 10, None)
     progress.update(ID, 2, 3, 10, 1.0)
     progress.update(ID, 2, None, 10, 1.0)
@@ -134,10 +134,10 @@ def test_workers_send_the_name_and_the_round():
 
 SHOW = """
 import pytest
-from pytest_energy.plugin.progress import on_terminal
+from pytest_energy.plugin.progress import terminal_progress
 
 def test_something(request):
-    progress = on_terminal(request.config)
+    progress = terminal_progress(request.config)
     print("captured")
     if progress is not None:
         progress.update("id", 1, 3, 10, 2.0)
@@ -146,7 +146,7 @@ def test_something(request):
 
 
 def command(folder, *arguments):
-    """A pytest that loads no plugin but what it is told, which takes less time."""
+    """Return a pytest command that loads no plugin automatically, which saves time."""
     (folder / "test_show.py").write_text(SHOW)
     return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
 
@@ -178,7 +178,7 @@ def test_no_progress_where_it_would_not_be_seen(tmp_path, arguments, environment
 
 
 def test_no_progress_in_a_file(tmp_path):
-    """Where output goes into a file or a pipe no escape sequence is written."""
+    """Output into a file or a pipe contains no escape sequence."""
     done = subprocess.run(
         command(tmp_path),
         cwd=tmp_path,

@@ -163,7 +163,7 @@ def test_auto_says_why_nothing_measures(project: Project) -> None:
     assert benchmark["status"] == "unmeasured"
     assert "energy_j" not in benchmark["metrics"]
     assert benchmark["metrics"]["latency_s"]["value"] > 0
-    result.stdout.fnmatch_lines(["energy: nothing measures joules here (no card in this*"])
+    result.stdout.fnmatch_lines(["energy: joules are not measured here (no card in this*"])
 
 
 def test_latency_goes_to_pytest_benchmark(project: Project) -> None:
@@ -355,7 +355,9 @@ def test_locks_that_cannot_be_held_are_told_before_measuring(
     monkeypatch.setenv("PYTEST_ENERGY_LOCKS", "file")
     result = project.run(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: file: no folder for the locks*PYTEST_ENERGY_LOCKS"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: file: cannot be the folder of the locks*PYTEST_ENERGY_LOCKS"]
+    )
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
