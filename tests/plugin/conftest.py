@@ -1,4 +1,4 @@
-"""A project with a meter of its own, whose joules a test's workload sets exactly."""
+"""A project with a scripted meter, whose joules the workload of a test sets exactly."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 import scipy.special  # noqa: F401 - see Project.run
 
 import pytest_energy.plugin.measuring_hooks
-import pytest_energy.report.html.render  # noqa: F401
+import pytest_energy.report.html.render  # noqa: F401 - as above
+from pytest_energy.meters import registry
 from tests.plugin.scripted import install, script
 
 QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
-"""Leave out what such a session does not use, but would import."""
+"""Plugins that such a session would load but does not use."""
 MEASURING = ("--energy", "--energy-meter=scripted", "--energy-passes=20", *QUICK)
 
 
@@ -26,7 +27,7 @@ class Project:
         install(pytester.path)
 
     def script(self, **changes: Any) -> None:
-        """Say what the meter is like from now on."""
+        """Change the meter."""
         script(self.pytester.path, **changes)
 
     def write(self, body: str) -> None:
@@ -36,13 +37,13 @@ class Project:
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest with ``--energy`` on the scripted meter, inside this process.
 
-        What such a session imports is imported above: pytester forgets a session's modules when
-        it has ended, and extension modules cannot be loaded again.
+        This module imports the extension modules of such a session: pytester forgets the modules
+        that a session imports, and extension modules cannot be loaded twice.
         """
         return self.pytester.runpytest_inprocess(*MEASURING, *arguments)
 
     def run_apart(self, *arguments: str) -> pytest.RunResult:
-        """The same in a process of its own, which may die, or import torch."""
+        """Run the same in another process, which may die or import torch."""
         return self.pytester.runpytest_subprocess(*MEASURING, *arguments)
 
     def results(self) -> dict[str, Any]:
@@ -72,5 +73,9 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Proje
 
 @pytest.fixture
 def only_scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ``auto`` try nothing that this machine may have."""
-    monkeypatch.setattr("pytest_energy.meters.registry.AUTO", ("scripted",))
+    """Let ``auto`` try no meter of this machine.
+
+    The module is imported above, so that pytester does not forget it after a session: otherwise
+    the next session would import it anew, without this change.
+    """
+    monkeypatch.setattr(registry, "AUTO", ("scripted",))
