@@ -1,4 +1,4 @@
-"""The errors of pytest-energy: one base, and subclasses that carry what went wrong as data."""
+"""The errors of pytest-energy: a base class, and subclasses for those who handle them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from pathlib import Path
 
 
 class EnergyError(Exception):
-    """Anything pytest-energy refuses to do; its text is meant for the person at the terminal."""
+    """The base of all errors; the text is written for the person at the terminal."""
 
 
 class UsageError(EnergyError):
-    """An option, marker or argument that cannot be used; raised before anything is measured."""
+    """An option, marker or argument that is not accepted."""
 
 
 class MeterError(EnergyError):
-    """A meter cannot be opened, or cannot go on; the text names the cause and the remedy."""
+    """A meter cannot be opened or cannot continue; the text names the cause and the remedy."""
 
 
 @dataclass
 class FileFormatError(EnergyError):
-    """A file that cannot be read as what it should be, with every fault found in it."""
+    """A file whose content is not as expected, with all faults found in it."""
 
     path: Path
     """The file."""
     expected: str
-    """What the file should have been, for example ``a baseline``."""
+    """What the file should be, for example ``a baseline``."""
     faults: tuple[str, ...]
-    """One line a fault: the place in the file, then what is wrong there."""
+    """One line per fault: the place in the file, and what is wrong there."""
 
     def __str__(self) -> str:
         listed = "; ".join(self.faults)

@@ -1,8 +1,8 @@
-"""What a test calls: the ``energy`` fixture.
+"""The ``energy`` fixture, as tests use it.
 
-:class:`Energy` itself is the fixture without ``--energy``: it runs each body once, as a plain
-test, and measures nothing. :class:`~pytest_energy.session.measuring_energy.MeasuringEnergy`
-measures.
+:class:`Energy` itself is the fixture without ``--energy``: it runs each benchmark once and measures
+nothing. With ``--energy`` the fixture is a
+:class:`~pytest_energy.session.measuring_energy.MeasuringEnergy`.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Evaluation = float | Mapping[str, float]
-"""An accuracy between 0 and 1, or several metrics by name, ``accuracy`` among them."""
+"""An accuracy between 0 and 1, or several metrics by name, including ``accuracy``."""
 Workload = Mapping[str, Any]
-"""Facts that say what is run: plain JSON values by name."""
+"""Facts about what runs: plain JSON values by name."""
 
 
 class Energy:
-    """Energy of what a test runs, in joules; in this class, of nothing.
+    """Measures the energy of what a test runs; this class itself measures nothing.
 
-    A test uses one of :meth:`inference`, :meth:`training`, a plain call or :meth:`pedantic`, once;
-    or :meth:`window` any number of times, each name a benchmark of its own. What it measures ends
-    with its body: a fixture's teardown is refused.
+    A test uses :meth:`inference`, :meth:`training`, a plain call or :meth:`pedantic` once. Or it
+    uses :meth:`window` any number of times; each name is a separate benchmark. Measuring in a
+    fixture's teardown, after the body of the test, is refused.
     """
 
     enabled: bool = False
-    """Whether anything is measured: True with ``--energy``."""
+    """Whether the fixture measures: True with ``--energy``."""
     scale: Scale = "small"
-    """``small`` on machines without a GPU, unless ``--energy-scale`` says otherwise."""
+    """``small`` on machines without a GPU, unless ``--energy-scale`` is set."""
     measurement: Measurement | None = None
-    """The measurement finished last; ``None`` before, and always without ``--energy``."""
+    """The last measurement; ``None`` before the first one, and always without ``--energy``."""
 
     def __init__(self, data_dir: Path | None = None) -> None:
         self.data_dir = data_dir
@@ -49,7 +49,7 @@ class Energy:
 
     @property
     def device(self) -> str:
-        """The torch device to put models on: ``cuda:0`` where torch can use it, else ``cpu``."""
+        """The torch device for models: ``cuda:0`` if torch can use it, else ``cpu``."""
         from pytest_energy.measuring.forward_passes import default_device
 
         return default_device()
@@ -66,24 +66,24 @@ class Energy:
         facts: bool | Mapping[str, Quantity] = True,
         workload: Workload | None = None,
     ) -> None:
-        """Measure forward passes: joules and seconds a pass.
+        """Measure forward passes: joules and seconds per pass.
 
         Args:
-            model: An ``nn.Module``, which is put on :attr:`device` and switched to ``eval()``, or
+            model: An ``nn.Module``, which is moved to :attr:`device` and switched to ``eval()``, or
                 any callable.
             input_shape: Shape of one sample, without the batch axis, such as ``(3, 224, 224)``.
-            batch_size: Samples a pass.
+            batch_size: Samples per pass.
             make_input: Makes one batch on :attr:`device`; by default seeded random numbers.
-            passes: Passes a round; the command line and the marker win. By default 10,000, or 20
-                at small scale.
-            rounds: Windows to measure; likewise. By default 3.
-            facts: Whether to count parameters, MACs and FLOPs, or their values where the test
-                knows them.
+            passes: Passes per round; the marker and the command line take precedence. By default
+                10,000, or 20 at small scale.
+            rounds: Windows to measure, with the same precedence. By default 3.
+            facts: Whether to count parameters, MACs and FLOPs; or their values, if the test knows
+                them.
             workload: Facts to add, such as ``{"model": "small", "cache": True}``.
 
         Raises:
-            UsageError: torch is missing, a number is too small, or the test has measured a
-                benchmark already.
+            UsageError: torch is missing, a number is too small, or the test has already measured a
+                benchmark.
         """
         from pytest_energy.measuring.forward_passes import prepare
 
@@ -103,23 +103,25 @@ class Energy:
         facts: bool | Mapping[str, Quantity] = True,
         workload: Workload | None = None,
     ) -> None:
-        """Measure training: joules an epoch, after one epoch of warm-up.
+        """Measure training: joules per epoch, after one epoch of warm-up.
 
         Args:
-            train_one_epoch: Runs one epoch. A mapping that it returns is recorded as metrics (the
-                mean over the measured epochs), such as ``{"data_wait_share": 0.1}``.
-            epochs: Epochs to measure, each a window; the command line and the marker win.
-            scale_to: Epochs of the full schedule; gives ``total_energy_j``.
-            evaluate: Called after the last epoch, outside every window: an accuracy between 0 and
-                1, or metrics by name. Score is ``miou``, else ``map``, else ``accuracy`` / kWh.
+            train_one_epoch: Runs one epoch. If it returns a mapping, such as
+                ``{"data_wait_share": 0.1}``, the means over the measured epochs become metrics.
+            epochs: Epochs to measure, each in one window; the marker and the command line take
+                precedence.
+            scale_to: Epochs of the full schedule, for ``total_energy_j``.
+            evaluate: Called after the last epoch, outside every window. Returns an accuracy between
+                0 and 1, or metrics by name. Score is ``miou``, else ``map``, else ``accuracy``, per
+                kWh.
             model: For parameters, MACs and FLOPs.
             input_shape: Shape of one sample, for MACs and FLOPs.
-            batch_size: Samples a step, recorded.
+            batch_size: Samples per step, for the record.
             facts: As for :meth:`inference`.
             workload: Facts to add.
 
         Raises:
-            UsageError: A number is too small, or the test has measured a benchmark already.
+            UsageError: A number is too small, or the test has already measured a benchmark.
         """
         check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
         train_one_epoch()
@@ -127,10 +129,10 @@ class Energy:
             evaluate()
 
     def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Measure a call, as ``benchmark(function, *args)`` does: joules and seconds a call.
+        """Measure a call, as ``benchmark(function, *args)`` does: joules and seconds per call.
 
         Returns:
-            What ``function`` returned, the last time it was called.
+            What the last call of ``function`` returned.
         """
         return function(*args, **kwargs)
 
@@ -147,20 +149,20 @@ class Energy:
         """Measure a call with full control, as ``benchmark.pedantic`` does.
 
         Args:
-            target: What to call.
+            target: The function to call.
             args: Its positional arguments.
             kwargs: Its keyword arguments.
-            setup: Called before each round, outside the window; may return ``(args, kwargs)``,
-                and then no ``args`` or ``kwargs`` may be given, nor more than one iteration.
+            setup: Called before each round, outside the window. It needs ``iterations=1``. It may
+                return ``(args, kwargs)``, but only if this call passes neither.
             rounds: Windows.
-            iterations: Calls a window.
-            warmup_rounds: Rounds before the first one measured.
+            iterations: Calls per window.
+            warmup_rounds: Rounds before the first measured one.
 
         Returns:
-            What ``target`` returned, the last time it was called.
+            What the last call of ``target`` returned.
 
         Raises:
-            UsageError: A number is too small, or the arguments contradict one another.
+            UsageError: A number is too small, or two arguments exclude each other.
         """
         checked = check_pedantic(args, kwargs, setup, rounds, iterations, warmup_rounds)
         arguments, keywords = checked()
@@ -170,30 +172,31 @@ class Energy:
     def window(self, name: str) -> Iterator[None]:
         """Measure the body of a ``with`` statement as a benchmark called ``name``.
 
-        Entered again under the same name, it adds a round; once ``--energy-max-time`` is used up,
-        the body is run without being measured.
+        Each further use of the same name adds a round. After ``--energy-max-time`` the body runs
+        without being measured.
 
         Raises:
-            UsageError: It is inside another measurement, or after one that is no window; or
-                ``name`` cannot be a part of the benchmark's id.
+            UsageError: Another measurement is running, a benchmark other than a window was
+                measured before, or ``name`` cannot be part of a benchmark's id.
         """
         check_name(name)
         yield
 
     def record(self, **metrics: float) -> None:
-        """Add metrics of one's own, such as ``accuracy=0.87``, to the benchmark of this test.
+        """Add your own metrics, such as ``accuracy=0.87``, to the benchmark of this test.
+
+        A test that records metrics but measures nothing fails at its end.
 
         Raises:
-            UsageError: One is no finite number, or is measured. A test that records and measures
-                nothing fails at its end.
+            UsageError: A value is not a finite number, or a name is that of a measured metric.
         """
 
 
 def check_counts(method: str, least: int = 1, **counts: object) -> None:
-    """Check arguments that count something; ``None`` stands for one that was not given.
+    """Check arguments that are counts; ``None`` means that the caller did not pass one.
 
     Raises:
-        UsageError: One is not a whole number of at least ``least``.
+        UsageError: A value is not a whole number of at least ``least``.
     """
     for name, value in counts.items():
         if value is None or (isinstance(value, SupportsIndex) and index(value) >= least):
@@ -204,16 +207,17 @@ def check_counts(method: str, least: int = 1, **counts: object) -> None:
 
 
 def check_name(name: str) -> None:
-    """Check the name of a window, which ends the id of its benchmark.
+    """Check the name of a window, which becomes the end of its benchmark's id.
 
     Raises:
-        UsageError: It is empty, has several lines, or holds ``::``, which separates an id's parts.
+        UsageError: It is empty, has several lines, or has ``::``, which separates an id's parts.
     """
     if not name.strip() or name.splitlines() != [name] or "::" in name:
         raise UsageError(f"energy.window({name!r}): expected a name of one line without '::'")
 
 
 Arguments = Callable[[], tuple[Sequence[Any], Mapping[str, Any]]]
+"""Returns the positional and keyword arguments of one round."""
 
 
 def check_pedantic(
@@ -227,22 +231,24 @@ def check_pedantic(
     """Check the arguments of :meth:`Energy.pedantic`.
 
     Returns:
-        A function that gives a round's arguments, calling ``setup`` where there is one.
+        A function that returns the arguments of a round, after calling ``setup`` if there is one.
 
     Raises:
-        UsageError: A number is too small, or they contradict one another.
+        UsageError: A number is too small, or two arguments exclude each other.
     """
     check_counts("pedantic", rounds=rounds, iterations=iterations)
     check_counts("pedantic", 0, warmup_rounds=warmup_rounds)
     if setup is not None and iterations > 1:
-        raise UsageError("energy.pedantic: setup goes with iterations=1 only")
+        raise UsageError("energy.pedantic: setup needs iterations=1")
 
     def arguments() -> tuple[Sequence[Any], Mapping[str, Any]]:
-        made = setup() if setup is not None else None
-        if made is None:
+        from_setup = setup() if setup is not None else None
+        if from_setup is None:
             return args, kwargs or {}
         if args or kwargs:
-            raise UsageError("energy.pedantic: args and kwargs given, and setup returns them too")
-        return made
+            raise UsageError(
+                "energy.pedantic: pass args and kwargs, or return them from setup, but not both"
+            )
+        return from_setup
 
     return arguments

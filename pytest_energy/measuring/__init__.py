@@ -1,1 +1,1 @@
-"""Run the work in windows and turn rounds into a measurement."""
+"""Run work inside energy windows, and turn the rounds into a measurement."""

@@ -1,11 +1,11 @@
-"""From finished rounds to a measurement: its status, its reasons, its metrics."""
+"""Turn finished rounds into a measurement with a status, reasons and metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pytest_energy.carbon import Intensity, co2_g
+from pytest_energy.carbon import JOULES_PER_KWH, Intensity, co2_g
 from pytest_energy.measuring.protocol import Finished
 from pytest_energy.model.measurement import (
     Facts,
@@ -19,39 +19,38 @@ from pytest_energy.model.measurement import (
 )
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C, summarize, temperature_drift
 
-JOULES_PER_KWH = 3.6e6
 SCORES = {"miou": "miou/kWh", "map": "map/kWh", "accuracy": "1/kWh"}
-"""What a Score is of, and its unit: a task's own score before an accuracy beside it."""
+"""The metrics that a Score can be made of, and its unit; the most specific metric first."""
 PER = {"inference": "pass", "training": "epoch", "call": "call", "window": "window"}
-"""What a round's passes are called in units, by kind."""
+"""What the unit of a metric calls one pass, by the kind of the benchmark."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a benchmark is written."""
+    """Where the source of a benchmark is."""
 
     id: str
     file: str | None = None
     line: int | None = None
 
     def window(self, name: str) -> Place:
-        """The place of a named window in the same test."""
+        """Return the place of a named window in the same test."""
         return Place(f"{self.id}::{name}", self.file, self.line)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the joules of a session come from, or why none do."""
+    """Where the joules of a session come from, or why there are none."""
 
     meter: MeterInfo | None = None
     idle_power_w: Mapping[str, Quantity] | None = None
     unmeasured: Reason | None = None
     intensity: Intensity | None = None
-    """Turns joules into CO₂, where the user said which electricity it is."""
+    """Converts joules to CO₂; ``None`` if the user named neither a country nor an intensity."""
     pue: float = 1.0
-    """Of the data centre; in the CO₂ alone."""
+    """Power usage effectiveness of the data centre; multiplies the CO₂ only."""
     temperature_limit_c: float = TEMPERATURE_LIMIT_C
-    """Rounds that end further apart are remarked on."""
+    """A larger difference between the rounds' final temperatures is noted."""
 
 
 def assemble(
@@ -63,22 +62,22 @@ def assemble(
     extra: Mapping[str, Quantity],
     reasons: Iterable[Reason] = (),
 ) -> Measurement:
-    """Put a measurement together.
+    """Assemble a measurement.
 
     Args:
-        place: Which benchmark.
-        kind: What its rounds are made of.
-        workload: What was run.
+        place: The place of the benchmark.
+        kind: What its passes are.
+        workload: What it ran.
         finished: Its rounds.
         source: Where their joules come from.
-        extra: Metrics that are not measured by rounds, such as parameters and FLOPs.
-        reasons: Remarks beside those of the rounds.
+        extra: Metrics that the rounds do not contain, such as parameters and FLOPs.
+        reasons: Remarks that the rounds do not contain.
     """
     remarks = [*_distinct(finished, source), *reasons]
     status = status_of(finished, source, remarks)
     metrics = summarize(finished.rounds, source.idle_power_w, PER[kind])
     if status in ("invalid", "unmeasured"):
-        # Joules that must not be compared stay visible in the rounds alone.
+        # Joules that must not be compared stay visible, but only in the rounds.
         metrics = {"latency_s": metrics["latency_s"]}
     elif source.intensity is not None:
         grams_a_joule = co2_g(1.0, source.intensity, source.pue)
@@ -99,7 +98,7 @@ def assemble(
 
 
 def status_of(finished: Finished, source: Source, reasons: Iterable[Reason]) -> Status:
-    """What the joules are worth: ``unmeasured`` without a meter, ``invalid`` for fatal reasons."""
+    """Return ``unmeasured`` without a meter, ``invalid`` with a fatal reason, or what was done."""
     if source.meter is None:
         return "unmeasured"
     incomplete = any(measured.energy_j is None for measured in finished.rounds)
@@ -109,14 +108,18 @@ def status_of(finished: Finished, source: Source, reasons: Iterable[Reason]) -> 
 
 
 def _distinct(finished: Finished, source: Source) -> list[Reason]:
-    """Each remark once, in the order of appearance; of one code and weight, the first message."""
-    told = [*((source.unmeasured,) if source.unmeasured else ()), *finished.reasons]
-    told += [reason for measured in finished.rounds for reason in measured.reasons]
-    told += temperature_drift(finished.rounds, source.temperature_limit_c)
-    if source.meter and not told and any(r.energy_j is None for r in finished.rounds):
-        told.append(Reason(code=ReasonCode.METER_FAILED, message="the meter gave no reading"))
+    """Return each remark once, in order.
+
+    Remarks with the same code and weight count as one, and the first message stays. Notes differ
+    by their message.
+    """
+    remarks = [*((source.unmeasured,) if source.unmeasured else ()), *finished.reasons]
+    remarks += [reason for measured in finished.rounds for reason in measured.reasons]
+    remarks += temperature_drift(finished.rounds, source.temperature_limit_c)
+    if source.meter and not remarks and any(r.energy_j is None for r in finished.rounds):
+        remarks.append(Reason(code=ReasonCode.METER_FAILED, message="the meter gave no reading"))
     first: dict[tuple[ReasonCode, bool, str], Reason] = {}
-    for reason in told:
+    for reason in remarks:
         text = reason.message if reason.code is ReasonCode.NOTE else ""
         first.setdefault((reason.code, reason.fatal, text), reason)
     return list(first.values())
@@ -125,18 +128,18 @@ def _distinct(finished: Finished, source: Source) -> list[Reason]:
 def training_metrics(
     measured: Measurement, epochs_run: int, scale_to: int | None, evaluated: Mapping[str, float]
 ) -> dict[str, Quantity]:
-    """What training has beside the joules of an epoch.
+    """Return the metrics of training that its rounds do not contain.
 
     Args:
-        measured: With ``energy_j`` in joules an epoch, where it is known.
-        epochs_run: Epochs behind the evaluation, the warm-up included.
+        measured: The measurement; its ``energy_j``, if known, is in joules per epoch.
+        epochs_run: Epochs before the evaluation, the warm-up included.
         scale_to: Epochs of the full schedule.
-        evaluated: What the evaluation gave.
+        evaluated: The metrics of the evaluation.
 
     Returns:
-        The evaluation; ``total_energy_j``, joules scaled to the full schedule; and
-        ``score_per_kwh``, the first of ``SCORES`` / kWh of the epochs that led to it, the warm-up
-        counted with the mean of the measured ones; its unit says which.
+        The evaluation; ``total_energy_j``, the joules of the full schedule; and
+        ``score_per_kwh``, the first metric of ``SCORES`` per kWh of all epochs before the
+        evaluation. The warm-up epoch counts with the mean of the measured epochs.
     """
     metrics = {name: Quantity(value=value, unit="1") for name, value in evaluated.items()}
     energy = measured.energy
@@ -152,12 +155,12 @@ def training_metrics(
 
 
 def scaled(quantity: Quantity, factor: float, unit: str) -> Quantity:
-    """``quantity`` times an exact factor, in another unit."""
-    known = quantity.uncertainty
+    """Multiply ``quantity`` by an exact factor, and give it another unit."""
+    uncertainty = quantity.uncertainty
     return Quantity(
         value=quantity.value * factor,
         unit=unit,
-        uncertainty=None if known is None else known * factor,
+        uncertainty=None if uncertainty is None else uncertainty * factor,
         degrees_of_freedom=quantity.degrees_of_freedom,
         budget={cause: term * factor for cause, term in quantity.budget.items()},
     )

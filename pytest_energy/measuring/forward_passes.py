@@ -1,4 +1,4 @@
-"""A model and its input on a device, ready to run n passes (torch, imported inside)."""
+"""Put a model and its inputs on a device, ready to run passes; torch is imported when needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from pytest_energy.errors import UsageError
 
 POOL = 8
-"""How many different samples the passes go round: one alone would stay in the caches."""
+"""The number of different samples: a single one would stay in the caches of the device."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Passes:
     inputs: tuple[Any, ...]
 
     def __call__(self, passes: int) -> None:
-        """Run ``passes`` forward passes; returns before an asynchronous device has done them."""
+        """Launch ``passes`` forward passes; an asynchronous device may still be running them."""
         torch = import_torch()
         with torch.inference_mode():
             for batch in islice(cycle(self.inputs), passes):
@@ -30,10 +30,10 @@ class Passes:
 
 
 def import_torch() -> ModuleType:
-    """The torch module.
+    """Return the torch module.
 
     Raises:
-        UsageError: It is not installed; names the extra that brings it.
+        UsageError: torch is not installed.
     """
     try:
         import torch
@@ -43,7 +43,7 @@ def import_torch() -> ModuleType:
 
 
 def default_device() -> str:
-    """``cuda:0`` where torch can use it, else ``cpu``."""
+    """Return ``cuda:0`` if torch can use it, else ``cpu``."""
     return "cuda:0" if import_torch().cuda.is_available() else "cpu"
 
 
@@ -54,14 +54,14 @@ def prepare(
     device: str,
     make_input: Callable[[], Any] | None,
 ) -> Passes:
-    """Put a model into inference mode on ``device``, with a pool of inputs beside it.
+    """Prepare the inference of a model on ``device``, with a pool of inputs.
 
     Args:
-        model: An ``nn.Module``, moved and switched to ``eval()``, or any callable, left alone.
+        model: An ``nn.Module``, which is moved and switched to ``eval()``, or any callable.
         input_shape: Shape of one sample, without the batch axis.
-        batch_size: Samples a pass.
+        batch_size: Samples per pass.
         device: A torch device.
-        make_input: Makes one batch on its device; by default :func:`random_input`.
+        make_input: Makes one batch on the device; by default :func:`random_input`.
     """
     torch = import_torch()
     if isinstance(model, torch.nn.Module):
@@ -73,9 +73,9 @@ def prepare(
 def random_input(
     model: object, input_shape: Sequence[int], batch_size: int, device: str
 ) -> Callable[[], Any]:
-    """Makes batches of seeded uniform random numbers between 0 and 1.
+    """Return a function that makes batches of seeded uniform random numbers between 0 and 1.
 
-    Each has the shape ``(batch_size, *input_shape)`` and the type of the model's parameters.
+    A batch has the shape ``(batch_size, *input_shape)`` and the type of the model's parameters.
     """
     torch = import_torch()
     dtype = _parameter_type(model)
@@ -89,7 +89,7 @@ def random_input(
 
 
 def device_of(model: object, default: str) -> str:
-    """The device of the model's first parameter, or ``default`` where it has none."""
+    """Return the device of the model's first parameter; ``default`` without parameters."""
     torch = import_torch()
     parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()
     return next((str(item.device) for item in parameters), default)

@@ -1,8 +1,8 @@
-"""Facts of a model that hold on any machine: parameters, MACs, FLOPs; and its peak memory.
+"""Count what is the same on every machine: parameters, MACs and FLOPs. Also read peak memory.
 
-Operations are counted by :mod:`torch.utils.flop_counter`: convolutions, matrix products and
-attention, 2 FLOPs a multiply-add. What is element-wise (activations, normalisation, pooling,
-interpolation) counts as nothing, as is usual in published figures.
+:mod:`torch.utils.flop_counter` counts convolutions, matrix products and attention, with 2 FLOPs per
+multiply-add. Element-wise operations (activations, normalisation, pooling, interpolation) count as
+zero, as is usual in published figures.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ def model_facts(
 ) -> tuple[dict[str, Quantity], tuple[Reason, ...]]:
     """Count the parameters of ``model`` and the operations of one pass over ``example_input``.
 
-    The pass runs in evaluation mode, without gradients, not compiled. Modes and random generators
-    are afterwards as they were.
+    The pass runs in evaluation mode, without gradients and uncompiled. Afterwards modes and random
+    generators are restored.
 
     Args:
-        model: Called as ``model(example_input)``. What is not a ``torch.nn.Module`` has no facts.
-        example_input: One batch, on the device of the model, or ``None`` to count
-            parameters alone. The operations are those of the whole batch in this very shape.
+        model: Called as ``model(example_input)``. Without ``torch.nn.Module`` there are no facts.
+        example_input: One batch on the device of the model; ``None`` counts parameters only. The
+            operations are those of the whole batch in this shape.
 
     Returns:
-        Exact quantities: ``params``, ``trainable_params`` (unit ``parameters``; a shared one
-        counts once), ``macs`` (``MAC``) and ``flops`` (``FLOP``, twice the MACs). What cannot be
-        counted is absent, and a reason that is not fatal says why; nothing is raised for what a
-        model does.
+        Exact quantities: ``params`` and ``trainable_params`` (unit ``parameters``; a shared
+        parameter counts once), ``macs`` (``MAC``) and ``flops`` (``FLOP``, twice the MACs). If
+        something cannot be counted it is absent, and a reason that is not fatal says why. No error
+        of the model is raised.
     """
     metrics: dict[str, Quantity] = {}
     if not _is_module(model):
         return metrics, ()
-    module = cast("nn.Module", getattr(model, "_orig_mod", model))  # what torch.compile wrapped
+    module = cast("nn.Module", getattr(model, "_orig_mod", model))  # unwrap torch.compile
     try:
         _refuse_packed(module)
         metrics |= _count_parameters(module)
         if example_input is not None:
             metrics |= _count_operations(module, example_input)
-    except Exception as error:  # a model is foreign code: whatever it raises is told, not lost
+    except Exception as error:  # a model may raise anything; the reason reports it
         message = f"model facts not counted: {type(error).__name__}: {error}"
         return metrics, (Reason(code=ReasonCode.NOTE, message=message, fatal=False),)
     return metrics, ()
 
 
 def peak_memory_bytes(device: str) -> Quantity | None:
-    """Most bytes that tensors held on ``device`` at once since :func:`reset_peak_memory`.
+    """Return the most bytes that tensors held on ``device`` since :func:`reset_peak_memory`.
 
     Args:
         device: A torch device such as ``cuda:0``.
 
     Returns:
         The peak, without the driver's context and the allocator's reserve; ``None`` on a device
-        whose allocator keeps no account, such as the CPU.
+        whose allocator does not count, such as the CPU.
     """
     import torch
 
@@ -69,7 +69,7 @@ def peak_memory_bytes(device: str) -> Quantity | None:
 
 
 def reset_peak_memory(device: str) -> None:
-    """Begin a new account for :func:`peak_memory_bytes`, on a device that keeps one."""
+    """Restart the count of :func:`peak_memory_bytes`, if the device has one."""
     import torch
 
     if torch.device(device).type == "cuda":
@@ -77,20 +77,22 @@ def reset_peak_memory(device: str) -> None:
 
 
 def _is_module(model: object) -> bool:
-    """Tell torch's modules by name, so that nothing imports torch for what is not one."""
+    """Whether a model is a torch module, found by class name so that torch is not imported."""
     names = {(kind.__module__, kind.__name__) for kind in type(model).__mro__}
     return ("torch.nn.modules.module", "Module") in names
 
 
 def _refuse_packed(module: nn.Module) -> None:
-    """Refuse quantised layers: their weights are no parameters, their operators have no formula.
+    """Refuse quantised layers: their weights are not parameters, their operators have no formula.
 
     Raises:
-        TypeError: There is such a layer, so that every count would be too low.
+        TypeError: There is such a layer; every count would be too low.
     """
     for name, layer in module.named_modules():
         if type(layer).__module__.startswith("torch.ao.nn."):
-            raise TypeError(f"{name} is quantised, which hides it; count the model before that")
+            raise TypeError(
+                f"{name} is quantised and cannot be counted; count the model before that"
+            )
 
 
 def _count_parameters(module: nn.Module) -> dict[str, Quantity]:
@@ -115,9 +117,9 @@ def _count_operations(module: nn.Module, example_input: Any) -> dict[str, Quanti
 
 @contextmanager
 def _undisturbed(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, no gradients, nothing compiled; everything is given back afterwards.
+    """Switch to evaluation mode without gradients and compilation; restore everything afterwards.
 
-    Not inference mode: a tensor that a model caches under it could never again be trained with.
+    Inference mode would not do: training could never use a tensor that a model caches in it.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""How much to run: warm-up, passes a round, rounds, and when to stop.
+"""Decide how much to run: the warm-up, the passes per round, the rounds, and when to stop.
 
-Knows neither models nor meters: ``work(n)`` runs n passes, ``measure(work, n)`` runs them inside
-one window.
+This module knows neither models nor meters: ``work(n)`` runs n passes, and ``measure(work, n)``
+runs them inside one window.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Protocol
 from pytest_energy.model.measurement import Reason, ReasonCode, Round, Trace
 
 Work = Callable[[int], object]
-"""Runs so many passes one after the other; need not synchronise the device."""
+"""Runs a number of passes one after the other; need not wait for the device."""
 Synchronize = Callable[[], object]
-"""Returns when the device has done all that was queued."""
+"""Returns when the device has finished all queued work."""
 
 
 class MeasuredWindow(Protocol):
-    """What one window gives."""
+    """The result of one window."""
 
     @property
     def round(self) -> Round:
@@ -29,12 +29,12 @@ class MeasuredWindow(Protocol):
 
     @property
     def traces(self) -> tuple[Trace, ...]:
-        """Power against time, a trace a channel."""
+        """Power over time, one trace per channel."""
         ...
 
 
 Measure = Callable[[Work, int], MeasuredWindow]
-"""Runs so many passes inside one window."""
+"""Runs a number of passes inside one window."""
 
 
 @dataclass(frozen=True)
@@ -42,30 +42,30 @@ class Plan:
     """How much of a benchmark to run."""
 
     passes: int
-    """Passes a round."""
+    """Passes per round."""
     rounds: int
     warmup_s: float = 0.0
-    """Warm up with passes, at least one, for this long or until a batch is as long as a round."""
+    """The warm-up runs passes until this time is over or one batch has as many as a round."""
     max_time_s: float | None = None
-    """Bound on all rounds together: passes a round are cut, or rounds where a round's passes are
-    fixed; one of each is run in any case."""
+    """Time limit for all rounds together. To meet it, passes per round are cut, or rounds if the
+    passes per round are fixed; at least one of each is run."""
     shortest_window_s: float = 0.0
-    """What the meter can resolve; more passes are run where the asked ones end before."""
+    """The shortest window that the meter can resolve; a shorter round gets more passes."""
     lengthen: bool = True
-    """Whether the passes of a round may be changed; an epoch is neither stretched nor cut."""
+    """Whether the passes per round may change; the single pass of training, an epoch, may not."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What is known in the middle of a benchmark, for whoever watches."""
+    """The state of a running benchmark."""
 
     round: int
     """The round that begins, from 1; 0 during the warm-up."""
     rounds: int
     passes: int
-    """Passes of each round."""
+    """Passes per round."""
     energy_j: float | None
-    """Joules of the rounds so far; ``None`` where no round has given any."""
+    """Joules of the rounds so far; ``None`` if there are none."""
 
 
 @dataclass(frozen=True)
@@ -98,23 +98,24 @@ def run_rounds(
 ) -> Finished:
     """Warm up, then measure round after round.
 
-    Where the first window ends too early, because the warm-up was slower than the passes after it,
-    it is measured once more with as many passes as it takes, and the short one is dropped.
+    The first window may end too early, if the passes of the warm-up were slower than those after
+    it. Then it is measured again with enough passes, and the short window is dropped.
 
     Args:
         work: Runs passes.
-        plan: How much of it.
+        plan: How much to run.
         measure: Runs passes inside a window.
         synchronize: Waits for the passes of the warm-up.
-        watch: Told before the warm-up and before each round, outside every window.
-        clock: Tells how long the warm-up takes, in seconds.
+        watch: Called before the warm-up and before each round, outside every window.
+        clock: Measures the warm-up, in seconds.
     """
     watch(Progress(0, plan.rounds, plan.passes, None))
     latency_s = warm_up(work, plan, synchronize, clock)
-    passes = passes_a_round(plan, latency_s)
+    passes = passes_per_round(plan, latency_s)
     record = _Record()
-    bound_s = None if plan.lengthen else plan.max_time_s
-    while len(record.rounds) < plan.rounds and another_fits(record.rounds, bound_s):
+    # Passes that may change are cut instead of rounds, before the first round.
+    limit_s = None if plan.lengthen else plan.max_time_s
+    while len(record.rounds) < plan.rounds and another_fits(record.rounds, limit_s):
         watch(Progress(len(record.rounds) + 1, plan.rounds, passes, record.energy_j()))
         window = measure(work, passes)
         if not record.rounds and (enough := enough_passes(plan, window.round)) > passes:
@@ -124,35 +125,33 @@ def run_rounds(
         record.traces.extend(window.traces)
         if _lost(window.round):
             break
-    cut = (*_fewer_passes(plan, passes), *fewer_rounds(plan.rounds, record.rounds, bound_s))
+    cut = (*_fewer_passes(plan, passes), *fewer_rounds(plan.rounds, record.rounds, limit_s))
     return Finished(tuple(record.rounds), tuple(record.traces), cut)
 
 
 def warm_up(work: Work, plan: Plan, synchronize: Synchronize, clock: Callable[[], float]) -> float:
-    """Run passes, twice as many each time, until ``plan.warmup_s`` is over.
-
-    Each batch is waited for: what is only queued says nothing about how long it takes.
+    """Run batches of passes, each twice as large as the last, until ``plan.warmup_s`` is over.
 
     Returns:
-        Seconds a pass, of the last and longest batch of passes.
+        Seconds per pass in the last batch, which is the largest.
     """
     passes = 1
     begin = clock()
     while True:
         before = clock()
         work(passes)
-        synchronize()
+        synchronize()  # queueing passes takes less time than running them
         after = clock()
         if after - begin >= plan.warmup_s or passes >= plan.passes:
             return (after - before) / passes
         passes = min(passes * 2, plan.passes)
 
 
-def passes_a_round(plan: Plan, latency_s: float) -> int:
-    """The asked passes; more where the window would be too short, fewer where time is bounded."""
+def passes_per_round(plan: Plan, latency_s: float) -> int:
+    """Return the planned passes; more to fill the shortest window, fewer to meet a time limit."""
     passes = plan.passes
     if plan.lengthen and latency_s > 0:
-        # A tenth more than the shortest window, since the warm-up's latency is only an estimate.
+        # A tenth longer than the shortest window, since the latency of the warm-up is an estimate.
         passes = max(passes, -int(-1.1 * plan.shortest_window_s // latency_s))
     if plan.max_time_s is not None and plan.lengthen and latency_s > 0:
         passes = min(passes, int(plan.max_time_s / plan.rounds / latency_s))
@@ -160,17 +159,14 @@ def passes_a_round(plan: Plan, latency_s: float) -> int:
 
 
 def enough_passes(plan: Plan, measured: Round) -> int:
-    """The passes that a window takes by a measured one; as many as it had if it was long enough."""
+    """Return how many passes make a window long enough, judged by a measured round."""
     if measured.duration_s >= plan.shortest_window_s or _lost(measured):
         return measured.passes
-    return passes_a_round(plan, measured.duration_s / measured.passes)
+    return passes_per_round(plan, measured.duration_s / measured.passes)
 
 
 def another_fits(done: Sequence[Round], max_time_s: float | None) -> bool:
-    """Whether one more round, as long as the mean of those so far, ends in time.
-
-    The first one always does.
-    """
+    """Whether one more round of mean length would end in time; the first round always does."""
     if max_time_s is None or not done:
         return True
     spent_s = sum(measured.duration_s for measured in done)
@@ -178,20 +174,21 @@ def another_fits(done: Sequence[Round], max_time_s: float | None) -> bool:
 
 
 def fewer_rounds(asked: int, done: Sequence[Round], max_time_s: float | None) -> tuple[Reason, ...]:
-    """The remark that rounds were left out to end in time; nothing where none were."""
+    """Return a remark if rounds were left out to meet the time limit."""
     if max_time_s is None or len(done) >= asked or another_fits(done, max_time_s):
         return ()
     return _cut(f"{len(done)} of {asked} rounds", max_time_s)
 
 
 def _fewer_passes(plan: Plan, passes: int) -> tuple[Reason, ...]:
+    """Return a remark if passes were left out to meet the time limit."""
     if plan.max_time_s is None or passes >= plan.passes:
         return ()
-    return _cut(f"{passes} of {plan.passes} passes a round", plan.max_time_s)
+    return _cut(f"{passes} of {plan.passes} passes per round", plan.max_time_s)
 
 
-def _cut(what: str, max_time_s: float) -> tuple[Reason, ...]:
-    message = f"ran {what}, to stay within {max_time_s:g} s (--energy-max-time)"
+def _cut(ran: str, max_time_s: float) -> tuple[Reason, ...]:
+    message = f"ran {ran}, to stay within {max_time_s:g} s (--energy-max-time)"
     return (Reason(code=ReasonCode.TIME_LIMIT, message=message, fatal=False),)
 
 

@@ -1,8 +1,8 @@
-"""One benchmark in several processes, started by torchrun: who measures what.
+"""One benchmark in several processes that torchrun started: which process measures what.
 
-On each host the process of local rank 0 measures all the GPUs that the host's processes use, and
-the others run the same passes and measure nothing: each device is counted once. After each round
-all processes have the sum of all hosts, so that all decide alike how to go on. Rank 0 alone
+On each host the process with local rank 0 measures all GPUs that the processes of the host use. The
+other processes run the same passes without measuring, so each device is counted once. After each
+round all processes receive the sum of all hosts, and so decide alike how to go on. Only rank 0
 compares, writes and reports.
 """
 
@@ -20,12 +20,12 @@ from pytest_energy.model.measurement import Facts, Round
 from pytest_energy.uncertainty.gum import combine, expand
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-"""What torchrun tells each process, in the order of the fields of :class:`Ranks`."""
+"""The variables that torchrun sets, in the order of the fields of :class:`Ranks`."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's place among those that run a benchmark together."""
+    """The rank of this process among those that run a benchmark together."""
 
     rank: int
     world_size: int
@@ -34,7 +34,7 @@ class Ranks:
 
     @property
     def measures(self) -> bool:
-        """Whether this process measures its host's devices."""
+        """Whether this process measures the devices of its host."""
         return self.local_rank == 0
 
     @property
@@ -44,31 +44,31 @@ class Ranks:
 
     @property
     def hosts(self) -> int:
-        """How many hosts there are, each with as many processes."""
+        """The number of hosts; all hosts have the same number of processes."""
         return self.world_size // self.local_world_size
 
     @property
     def workload(self) -> Facts:
-        """What makes a benchmark another one than in a single process."""
+        """Facts for the workload: results of other numbers of processes are not comparable."""
         return {"processes": self.world_size, "hosts": self.hosts}
 
     def devices(self, visible: Sequence[str]) -> tuple[str, ...]:
-        """Those of the visible GPUs that this host's processes use, one each.
+        """Return the visible GPUs that the processes of this host use, one per process.
 
         Raises:
-            UsageError: Fewer are visible than there are processes.
+            UsageError: There are more processes than visible GPUs.
         """
         if len(visible) < self.local_world_size:
             raise UsageError(
-                f"{self.local_world_size} processes run on this host, and the one that measures"
-                f" sees {len(visible)} GPU(s): let all of them see all of their GPUs"
-                " (one CUDA_VISIBLE_DEVICES for all, the local rank as index)"
+                f"{self.local_world_size} processes run on this host, but the process that"
+                f" measures sees {len(visible)} GPU(s); give all processes the same"
+                " CUDA_VISIBLE_DEVICES, and use the local rank as device index"
             )
         return tuple(visible[: self.local_world_size])
 
 
 def ranks_of(environ: Mapping[str, str]) -> Ranks | None:
-    """The place that torchrun gave to this process; ``None`` where it runs alone."""
+    """Return the rank that torchrun gave to this process; ``None`` if the process runs alone."""
     if not all(environ.get(name, "").isdigit() for name in VARIABLES):
         return None
     ranks = Ranks(*(int(environ[name]) for name in VARIABLES))
@@ -76,17 +76,19 @@ def ranks_of(environ: Mapping[str, str]) -> Ranks | None:
 
 
 def in_step_plan(plan: Plan) -> Plan:
-    """``plan`` without what each process would decide by its own clock.
+    """Remove from ``plan`` what each process would decide by its own clock.
 
-    The time limit stays: it cuts rounds by how long those so far took, on which all agree.
+    The time limit stays: it depends on the duration of the finished rounds, which all processes
+    share.
     """
     return replace(plan, warmup_s=0.0, lengthen=False)
 
 
 def in_step(work: Work, synchronize: Callable[[], None]) -> Work:
-    """``work`` that no process begins before all are there, or leaves before all are done.
+    """Let all processes begin ``work`` together and leave it together.
 
-    Both waits lie inside the window: the devices of all processes are then busy inside it only.
+    Both waits lie inside the window. So every device works only inside the window of the process
+    that measures it.
     """
 
     def aligned(passes: int) -> None:
@@ -100,48 +102,49 @@ def in_step(work: Work, synchronize: Callable[[], None]) -> Work:
 
 
 def process_group() -> Any:
-    """``torch.distributed``, over which the processes speak.
+    """Return ``torch.distributed``, which connects the processes.
 
     Raises:
-        UsageError: The test has not set it up.
+        UsageError: The test has not initialized it.
     """
     torch = sys.modules.get("torch")
     if torch is None or not torch.distributed.is_initialized():
         raise UsageError(
-            "torchrun started several processes, and they cannot speak to one another:"
+            "torchrun started several processes that are not connected;"
             " call torch.distributed.init_process_group() before measuring"
         )
     return torch.distributed
 
 
 def agree(window: Window, ranks: Ranks) -> Window:
-    """The sum of what all hosts measured in this round, the same in every process."""
+    """Return the sum of what all hosts measured in this round; every process gets the same."""
     group = process_group()
-    told: list[Round | None] = [None] * ranks.world_size
-    group.all_gather_object(told, window.round if ranks.measures else None)
-    hosts = [measured for measured in told if measured is not None]
+    gathered: list[Round | None] = [None] * ranks.world_size
+    group.all_gather_object(gathered, window.round if ranks.measures else None)
+    hosts = [measured for measured in gathered if measured is not None]
     return replace(window, round=sum_hosts(hosts))
 
 
 def sum_hosts(hosts: Sequence[Round]) -> Round:
-    """One round out of those of several hosts, whose uncertainties are independent.
+    """Add up the same round of several hosts, whose uncertainties are independent.
 
     Args:
-        hosts: The same round as each host saw it, rank 0's first; at least one.
+        hosts: The round of each host, that of rank 0 first; at least one.
     """
     if len(hosts) == 1:
         return hosts[0]
-    energies = [measured.energy_j for measured in hosts]
-    known = [energy_j for energy_j in energies if energy_j is not None]
-    whole = len(known) == len(hosts)
+    energies = [measured.energy_j for measured in hosts if measured.energy_j is not None]
+    complete = len(energies) == len(hosts)
     causes = dict.fromkeys(cause for measured in hosts for cause in measured.budget)
-    budget = {cause: combine(one.budget.get(cause, 0.0) for one in hosts) for cause in causes}
+    budget = {
+        cause: combine(measured.budget.get(cause, 0.0) for measured in hosts) for cause in causes
+    }
     return Round(
         start=min(measured.start for measured in hosts),
         duration_s=max(measured.duration_s for measured in hosts),
         passes=hosts[0].passes,
-        energy_j=sum(known) if whole else None,
-        uncertainty_j=expand(combine(budget.values())) if whole else None,
+        energy_j=sum(energies) if complete else None,
+        uncertainty_j=expand(combine(budget.values())) if complete else None,
         budget=budget,
         channels=_by_host([measured.channels for measured in hosts]),
         conditions=_by_host([measured.conditions for measured in hosts]),
@@ -152,6 +155,6 @@ def sum_hosts(hosts: Sequence[Round]) -> Round:
 def _by_host(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {
         f"host{number}.{name}": value
-        for number, told in enumerate(values)
-        for name, value in told.items()
+        for number, host in enumerate(values)
+        for name, value in host.items()
     }

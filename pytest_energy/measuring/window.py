@@ -1,4 +1,4 @@
-"""One round: synchronise, begin on a tick, run the passes, synchronise, end on a tick."""
+"""Measure one round: synchronise, begin on a tick, run the passes, synchronise, end on a tick."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pytest_energy.uncertainty.gum import combine, expand
 
 @dataclass(frozen=True)
 class Window:
-    """A finished round, with what does not fit into it."""
+    """A finished round and its traces."""
 
     round: Round
     traces: tuple[Trace, ...] = ()
-    """Power against time, one a channel; empty where the meter keeps none."""
+    """Power over time, one trace per channel; empty if the meter records none."""
 
 
 @dataclass
 class OpenWindow:
-    """A window whose passes are running; :attr:`window` is there once they have ended."""
+    """A window whose passes are running; it has a :attr:`window` when they have ended."""
 
     finished: Window | None = None
 
@@ -33,7 +33,7 @@ class OpenWindow:
         """The finished round.
 
         Raises:
-            RuntimeError: The passes have not ended, or have ended in an exception.
+            RuntimeError: The passes are still running, or have raised an exception.
         """
         if self.finished is None:
             raise RuntimeError("the window has not been closed")
@@ -48,13 +48,13 @@ def open_window(
 ) -> Iterator[OpenWindow]:
     """Measure the body of a ``with`` statement as one window.
 
-    Nothing but the body and one synchronisation happens between the edges. Where the body raises,
-    the window is closed and what it raised goes on.
+    Only the body and one synchronisation happen between the edges. If the body raises an exception,
+    the window is closed and the exception continues.
 
     Args:
-        meter: Where joules come from; ``None`` measures the duration alone.
-        passes: How many passes the body runs.
-        synchronize: Returns when the device has done all that was queued.
+        meter: The source of joules; ``None`` measures only the duration.
+        passes: The number of passes that the body runs.
+        synchronize: Returns when the device has finished all queued work.
     """
     opened = OpenWindow()
     synchronize()
@@ -69,7 +69,8 @@ def open_window(
         raise
     duration_s = time.perf_counter() - began
     if meter is None or edge is None:
-        opened.finished = Window(_round(start, duration_s, passes))
+        measured = Round(start=start, duration_s=duration_s, passes=passes, energy_j=None)
+        opened.finished = Window(measured)
     else:
         reading = meter.end(edge)
         measured = _measured(meter, reading, start, duration_s, passes)
@@ -89,10 +90,10 @@ def measure_round(
 
 
 def synchronizer() -> Callable[[], None]:
-    """What makes this process wait for its GPUs: torch's, where CUDA is in use here, else nothing.
+    """Return a function that waits for the GPUs of this process, if it uses CUDA through torch.
 
-    Torch is asked only where it is imported already: a process that has not imported it has no
-    work of its queued. CUDA may come into use later, so that the question is put at each call.
+    A process that has not imported torch has queued no work of torch. It may do so later, so each
+    call checks again.
     """
     return _synchronize
 
@@ -101,27 +102,24 @@ def _synchronize() -> None:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return
-    # Synchronising makes a context, which takes memory and power, on a device without one.
+    # On a device without a context, synchronising would create one, which takes memory and power.
     has_context = getattr(torch._C, "_cuda_hasPrimaryContext", lambda index: True)
     for index in range(torch.cuda.device_count()):
         if has_context(index):
             torch.cuda.synchronize(index)
 
 
-def _round(start: float, duration_s: float, passes: int) -> Round:
-    return Round(start=start, duration_s=duration_s, passes=passes, energy_j=None)
-
-
 def _measured(
     meter: Meter, reading: Reading, start: float, duration_s: float, passes: int
 ) -> Round:
-    whole = set(reading.channels) == set(meter.channels)  # a sum without a lost device is no sum
+    # A sum without a lost device would look like a saving.
+    complete = set(reading.channels) == set(meter.channels)
     return Round(
         start=start,
         duration_s=duration_s,
         passes=passes,
-        energy_j=sum(reading.channels.values()) if whole else None,
-        uncertainty_j=expand(combine(reading.budget.values())) if whole else None,
+        energy_j=sum(reading.channels.values()) if complete else None,
+        uncertainty_j=expand(combine(reading.budget.values())) if complete else None,
         budget=dict(reading.budget),
         channels=dict(reading.channels),
         conditions=dict(reading.conditions),

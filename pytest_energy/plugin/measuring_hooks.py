@@ -182,29 +182,24 @@ class EnergyPlugin:
         return returned
 
     def _conclude(self, item: pytest.Function, *, failed: bool) -> list[Result]:
+        """Return the results of a test; none if it will run again."""
         energy = item.stash.get(FIXTURE, None)
         if energy is None or self._session is None:
             return []
         del item.stash[FIXTURE]  # a rerun of the test makes a new fixture
-        finished = energy.finish()
+        measurements = energy.finish()
         if not failed:
             energy.check_used()
         if not self._reports:
             return []
-        awaited = self._session.record.revisits.keys() & {measured.id for measured in finished}
-        results = [
-            conclude(
-                _test_failed(measured) if failed else measured, self._session, item.stash[MARKER]
-            )
-            if not awaited or measured.id in awaited
-            else self._session.record.results[measured.id]  # settled before; only others came again
-            for measured in finished
-        ]
-        again = self._session.record.revisits
-        reasons = {again[result.id] for result in results if result.id in again and not failed}
-        item.stash[RERUN_REASON] = max(reasons, default=None)  # a suspect before a recording
-        if item.stash[RERUN_REASON]:
-            return []  # only the last run is reported
+        if failed:
+            measurements = [_test_failed(measured) for measured in measurements]
+        results = _decide(measurements, self._session, item.stash[MARKER])
+        revisits = self._session.record.revisits
+        reasons = {revisits[result.id] for result in results if result.id in revisits}
+        if reasons and not failed:
+            item.stash[RERUN_REASON] = "suspect" if "suspect" in reasons else "recording"
+            return []
         for result in results:
             item.user_properties.extend(properties(result))
             self._config.hook.pytest_energy_result(config=self._config, result=result)
@@ -255,6 +250,19 @@ def _read_marker(item: pytest.Item) -> MarkerSettings:
         return read_marker(keywords, item.nodeid)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _decide(
+    measurements: list[Measurement], session: EnergySession, marker: MarkerSettings
+) -> list[Result]:
+    """Decide on each benchmark of a test, unless an earlier run of the test has settled it."""
+    awaited = session.record.revisits.keys() & {measured.id for measured in measurements}
+    return [
+        conclude(measured, session, marker)
+        if not awaited or measured.id in awaited
+        else session.record.results[measured.id]
+        for measured in measurements
+    ]
 
 
 def _test_failed(measured: Measurement) -> Measurement:

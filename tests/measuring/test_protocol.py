@@ -12,7 +12,7 @@ from pytest_energy.measuring.protocol import (
     Plan,
     Progress,
     Work,
-    passes_a_round,
+    passes_per_round,
     run_rounds,
 )
 from pytest_energy.measuring.window import Window
@@ -79,7 +79,7 @@ def test_a_time_limit_takes_passes_off_and_says_so() -> None:
     assert [done.passes for done in finished.rounds] == [50, 50]
     assert finished.reasons[0].code is ReasonCode.TIME_LIMIT
     assert not finished.reasons[0].fatal
-    assert "ran 50 of 1000 passes a round" in finished.reasons[0].message
+    assert "ran 50 of 1000 passes per round" in finished.reasons[0].message
 
 
 @dataclass
@@ -172,7 +172,7 @@ def test_a_window_is_lengthened_to_what_the_meter_resolves(
     passes: int, latency_s: float, shortest_s: float
 ) -> None:
     """Without a time limit, never fewer passes than asked, and never a window too short."""
-    chosen = passes_a_round(Plan(passes, 3, shortest_window_s=shortest_s), latency_s)
+    chosen = passes_per_round(Plan(passes, 3, shortest_window_s=shortest_s), latency_s)
     assert chosen >= passes
     assert chosen * latency_s >= shortest_s
 
@@ -182,7 +182,7 @@ def test_a_time_limit_is_kept(
     passes: int, latency_s: float, max_time_s: float, rounds: int
 ) -> None:
     """All rounds together fit into the limit, unless one pass a round does not."""
-    chosen = passes_a_round(Plan(passes, rounds, max_time_s=max_time_s), latency_s)
+    chosen = passes_per_round(Plan(passes, rounds, max_time_s=max_time_s), latency_s)
     assert chosen >= 1
     assert chosen == 1 or chosen * rounds * latency_s <= max_time_s * 1.000001
 
@@ -203,4 +203,4 @@ def test_a_time_limit_takes_rounds_off_where_passes_are_fixed(
 def test_an_epoch_is_neither_stretched_nor_cut() -> None:
     """An epoch is one pass, whatever the meter or the clock would like."""
     plan = Plan(1, 3, max_time_s=0.1, shortest_window_s=50, lengthen=False)
-    assert passes_a_round(plan, 1.0) == 1
+    assert passes_per_round(plan, 1.0) == 1
