@@ -13,45 +13,6 @@ def test_it(energy):
 """
 
 
-def test_without_the_option_the_body_runs_once(pytester: pytest.Pytester) -> None:
-    """A test that uses the fixture is a plain test, needs no GPU, and says nothing of energy."""
-    pytester.makepyfile(
-        """
-        calls = []
-
-        def test_it(energy):
-            assert not energy.enabled
-            assert energy(lambda x: calls.append(x) or x, 42) == 42
-            energy.pedantic(calls.append, args=(1,), rounds=5, iterations=7)
-            energy.training(lambda: calls.append("epoch"), evaluate=lambda: calls.append("eval"))
-            with energy.window("inside"):
-                calls.append("window")
-            energy.record(accuracy=0.5)
-            assert energy.measurement is None
-            assert calls == [42, 1, "epoch", "eval", "window"]
-        """
-    )
-    result = pytester.runpytest_inprocess(*QUICK)
-    result.assert_outcomes(passed=1)
-    result.stdout.no_fnmatch_line("*energy:*")
-    assert not (pytester.path / ".energy").exists()
-
-
-@pytest.mark.parametrize("measured", [True, False])
-def test_real_data_is_found_with_and_without_measuring(project: Project, measured: bool) -> None:
-    """The folder of --energy-data is the test's, by its path from the root folder."""
-    project.write(
-        f"""
-def test_it(energy, request):
-    assert energy.enabled is {measured}
-    assert energy.data_dir == request.config.rootpath / "sets"
-"""
-    )
-    project.pytester.makeini("[pytest]\nenergy_data = sets\n")
-    arguments = ("--energy", "--energy-meter=scripted") if measured else ()
-    project.pytester.runpytest_inprocess(*QUICK, *arguments).assert_outcomes(passed=1)
-
-
 def test_a_call_is_measured(project: Project) -> None:
     """Warm-up, rounds and passes are run; joules are per call; the value is returned."""
     project.write(CALL)
@@ -316,27 +277,6 @@ def test_it(energy):
     assert benchmark["status"] == "measured"
     assert [reason["code"] for reason in benchmark["reasons"]] == ["test-failed"]
     assert not project.path("baselines").exists()
-
-
-def test_conftest_hooks_take_part(project: Project) -> None:
-    """Hooks add workload facts and identity, and see each result."""
-    project.pytester.makeconftest(
-        """
-        def pytest_energy_workload(item):
-            return {"data": "cifar10"}
-
-        def pytest_energy_identity(config, identity):
-            return {"rack": "B"}
-
-        def pytest_energy_result(config, result):
-            print("seen", result.id, result.verdict.outcome)
-        """
-    )
-    project.write(CALL)
-    result = project.run("-s")
-    result.stdout.fnmatch_lines(["*seen test_it.py::test_it new*"])
-    assert project.benchmark()["workload"]["data"] == "cifar10"
-    assert project.results()["environment"]["identity"]["rack"] == "B"
 
 
 @pytest.mark.parametrize(

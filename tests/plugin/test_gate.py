@@ -32,36 +32,6 @@ def test_a_first_run_passes_and_says_what_to_do(project: Project) -> None:
     assert not project.path("baselines").exists()
 
 
-def test_a_baseline_is_recorded_in_several_visits(project: Project) -> None:
-    """All benchmarks are visited in turn until each baseline knows how much its runs scatter."""
-    project.write(CALL + CALL.replace("test_it", "test_other"))
-    result = project.run("--energy-update=new", "--energy-baseline-runs=3", "-v")
-    assert result.ret == 0
-    told = [line for line in result.outlines if "::test_" in line and "%" in line]
-    assert ["RECORDING" in line for line in told] == [True] * 4 + [False] * 2
-    assert ["test_other" in line for line in told] == [False, True] * 3
-    result.stdout.fnmatch_lines(["*2 passed, 4 recording*"])
-    assert recorded_runs(project) == [3, 3]
-    assert project.run("--energy-update", "--energy-baseline-runs=3").ret == 0
-    assert recorded_runs(project) == [4, 4]
-
-
-def test_fixed_protocol_and_training_are_recorded_in_one_visit(project: Project) -> None:
-    """Neither is measured anew to learn of its scatter."""
-    project.write(CALL)
-    assert project.run("--energy-update", "--energy-protocol=fixed").ret == 0
-    assert recorded_runs(project) == [1]
-    project.write("def test_train(energy):\n    energy.training(lambda: work(0.01), epochs=2)\n")
-    assert project.run("--energy-update").ret == 0
-    assert sorted(recorded_runs(project)) == [1, 1]
-
-
-def recorded_runs(project: Project) -> list[int]:
-    """How many accepted runs each baseline has."""
-    files = sorted(project.path("baselines").rglob("*.json"))
-    return [len(json.loads(path.read_text())["accepted"]) for path in files]
-
-
 def test_an_unchanged_run_passes(kept: Project) -> None:
     """The same joules are unchanged."""
     assert kept.run().ret == 0

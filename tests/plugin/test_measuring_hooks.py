@@ -1,9 +1,8 @@
-"""A session from its start to its end: options, errors, interruption, other plugins."""
+"""A session from start to end: errors before measuring, interruption, what it costs."""
 
 from __future__ import annotations
 
 import errno
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,26 +17,6 @@ CALL = """
 def test_it(energy, n):
     energy(work, 0.01)
 """
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--energy-tolerance=abc"], "--energy-tolerance=abc: expected a fraction"),
-        (["--energy-passes=0"], "--energy-passes=0: expected a whole number of at least 1"),
-        (["--energy-meter=sundial"], "no meter 'sundial'"),
-    ],
-)
-def test_a_bad_option_stops_the_session(
-    project: Project, arguments: list[str], message: str
-) -> None:
-    """One line on the error stream, exit status 4, and no test has run."""
-    project.write(CALL)
-    result = project.run(*arguments)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {message}*"])
-    assert "Traceback" not in result.stderr.str() + result.stdout.str()
-    assert not project.path(".energy").exists()
 
 
 def test_an_unknown_marker_keyword_stops_the_session(project: Project) -> None:
@@ -166,126 +145,11 @@ def test_auto_says_why_nothing_measures(project: Project) -> None:
     result.stdout.fnmatch_lines(["energy: joules are not measured here (no card in this*"])
 
 
-def test_latency_goes_to_pytest_benchmark(project: Project) -> None:
-    """Its table, its JSON and its comparison work, with the joules as extra information."""
-    project.write(CALL)
-    result = project.run("--benchmark-json=b.json", "--benchmark-autosave", "--energy-rounds=4")
-    result.stdout.fnmatch_lines(["*Name (time in *", "test_it*"])
-    recorded = json.loads(project.path("b.json").read_text())["benchmarks"]
-    assert [item["stats"]["rounds"] for item in recorded] == [4, 4, 4]
-    ours = project.benchmark("test_it[1]")
-    assert recorded[0]["stats"]["mean"] == pytest.approx(ours["metrics"]["latency_s"]["value"])
-    extra = recorded[0]["extra_info"]["energy"]["test_it.py::test_it[1]"]
-    assert extra["energy_j"] == pytest.approx(1.0)
-    compared = project.run("--benchmark-compare", "--benchmark-compare-fail=mean:1000000%")
-    assert compared.ret == 0
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--benchmark-disable"], ["-p", "no:benchmark"], ["-n", "2"]]
-)
-def test_measuring_goes_on_without_pytest_benchmark(project: Project, arguments: list[str]) -> None:
-    """It is disabled, absent, or switches itself off under xdist: joules are measured."""
-    project.write(CALL)
-    result = project.run(*arguments)
-    result.assert_outcomes(passed=3)
-    assert [item["status"] for item in project.results()["benchmarks"]] == ["measured"] * 3
-    assert "not used at all" not in result.stdout.str()
-
-
-def test_benchmark_only_keeps_energy_tests(project: Project) -> None:
-    """An energy test is a benchmark to pytest-benchmark's selection, too."""
-    project.write(CALL + "\ndef test_other(): pass\n")
-    result = project.run("--benchmark-only", "--benchmark-json=b.json")
-    result.assert_outcomes(passed=3, skipped=1)
-    recorded = json.loads(project.path("b.json").read_text())["benchmarks"]
-    assert [item["stats"]["rounds"] for item in recorded] == [3, 3, 3]
-    project.run("--benchmark-skip").assert_outcomes(passed=1, skipped=3)
-
-
-@pytest.mark.parametrize("measured", [True, False])
-@pytest.mark.parametrize(
-    ("arguments", "selected"),
-    [
-        (["-k", "mark"], ["test_marketing", "test_own"]),
-        (["-k", "bench"], ["test_bench", "test_own"]),
-        (["-m", "benchmark"], ["test_own"]),
-        (["-m", "not benchmark"], ["test_marketing", "test_bench"]),
-    ],
-)
-def test_measuring_changes_nothing_about_what_is_selected(
-    project: Project, arguments: list[str], selected: list[str], measured: bool
-) -> None:
-    """A test has the names and marks that its author gave it, with and without --energy."""
-    project.write(
-        """
-def test_marketing(energy):
-    energy(work, 0.01)
-
-def test_bench(energy):
-    energy(work, 0.01)
-
-@pytest.mark.benchmark(group="own")
-def test_own(energy):
-    energy(work, 0.01)
-"""
-    )
-    run = project.run if measured else project.pytester.runpytest_inprocess
-    result = run("-v", *arguments)
-    result.assert_outcomes(passed=len(selected), deselected=3 - len(selected))
-    result.stdout.fnmatch_lines([f"*::{name} PASSED*" for name in selected])
-
-
-def test_a_benchmark_marker_of_ones_own_still_groups(project: Project) -> None:
-    """The clock goes in beside what the marker says."""
-    project.write("@pytest.mark.benchmark(group='own')" + CALL)
-    project.run("--benchmark-json=b.json").assert_outcomes(passed=3)
-    recorded = json.loads(project.path("b.json").read_text())["benchmarks"]
-    assert [item["group"] for item in recorded] == ["own"] * 3
-
-
-def test_both_fixtures_may_be_used(project: Project) -> None:
-    """The test's own use of the benchmark fixture stays its own."""
-    project.write(
-        "def test_it(energy, benchmark):\n    benchmark(lambda: 1)\n    energy(work, 0.01)\n"
-    )
-    project.run().assert_outcomes(passed=1)
-    assert project.benchmark()["status"] == "measured"
-
-
-def test_reports_are_written_and_named(project: Project) -> None:
-    """HTML always, Markdown where asked for; the terminal says where."""
-    project.write(CALL)
-    result = project.run("--energy-markdown=out/summary.md")
-    result.stdout.fnmatch_lines(["*.energy/report.html*"])
-    assert "test_it" in project.path(".energy/report.html").read_text()
-    assert "test_it" in project.path("out/summary.md").read_text()
-
-
 def test_junit_properties_carry_the_joules(project: Project) -> None:
     """CI systems that read JUnit files get them, too."""
     project.write(CALL)
     project.run("--junitxml=junit.xml")
     assert "energy_j" in project.path("junit.xml").read_text()
-
-
-def test_help_names_every_option(project: Project) -> None:
-    """The options and their ini twins are in pytest's own help."""
-    from pytest_energy.settings import OPTIONS
-
-    text = project.pytester.runpytest_subprocess("--help").stdout.str()
-    for option in OPTIONS:
-        assert option.flag in text
-        assert option.ini in text
-
-
-def test_an_output_that_cannot_be_written_takes_no_other_along(project: Project) -> None:
-    """The line names the file; the others are written."""
-    project.write(CALL)
-    project.path("taken").mkdir()
-    result = project.run("--energy-html=taken", "--energy-markdown=summary.md")
-    result.stdout.fnmatch_lines(["*could not write *taken: *directory*"])
-    assert project.path("summary.md").exists()
 
 
 @pytest.mark.parametrize(
@@ -359,21 +223,6 @@ def test_locks_that_cannot_be_held_are_told_before_measuring(
         ["ERROR: file: cannot be the folder of the locks*PYTEST_ENERGY_LOCKS"]
     )
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
-
-
-def test_results_that_can_no_longer_be_written_cost_nothing_else(project: Project) -> None:
-    """A path that is lost while measuring is a line of the summary, as for any other output."""
-    project.write("""
-from pathlib import Path
-
-def test_it(energy):
-    energy(work, 0.01)
-    Path(".energy").touch()
-""")
-    result = project.run("--energy-html=report.html")
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*wrote report.html*", "*could not write *results.json: *"])
-    result.stdout.no_fnmatch_line("*wrote *results.json*")
 
 
 def test_a_terminal_shows_live_progress(project: Project) -> None:

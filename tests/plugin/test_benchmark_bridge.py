@@ -1,0 +1,102 @@
+"""The energy fixture beside pytest-benchmark: latencies, selection, markers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.plugin.conftest import Project
+
+CALL = """
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_it(energy, n):
+    energy(work, 0.01)
+"""
+
+
+def test_latency_goes_to_pytest_benchmark(project: Project) -> None:
+    """Its table, its JSON and its comparison work, with the joules as extra information."""
+    project.write(CALL)
+    result = project.run("--benchmark-json=b.json", "--benchmark-autosave", "--energy-rounds=4")
+    result.stdout.fnmatch_lines(["*Name (time in *", "test_it*"])
+    recorded = json.loads(project.path("b.json").read_text())["benchmarks"]
+    assert [item["stats"]["rounds"] for item in recorded] == [4, 4, 4]
+    ours = project.benchmark("test_it[1]")
+    assert recorded[0]["stats"]["mean"] == pytest.approx(ours["metrics"]["latency_s"]["value"])
+    extra = recorded[0]["extra_info"]["energy"]["test_it.py::test_it[1]"]
+    assert extra["energy_j"] == pytest.approx(1.0)
+    compared = project.run("--benchmark-compare", "--benchmark-compare-fail=mean:1000000%")
+    assert compared.ret == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--benchmark-disable"], ["-p", "no:benchmark"], ["-n", "2"]]
+)
+def test_measuring_goes_on_without_pytest_benchmark(project: Project, arguments: list[str]) -> None:
+    """It is disabled, absent, or switches itself off under xdist: joules are measured."""
+    project.write(CALL)
+    result = project.run(*arguments)
+    result.assert_outcomes(passed=3)
+    assert [item["status"] for item in project.results()["benchmarks"]] == ["measured"] * 3
+    assert "not used at all" not in result.stdout.str()
+
+
+def test_benchmark_only_keeps_energy_tests(project: Project) -> None:
+    """An energy test is a benchmark to pytest-benchmark's selection, too."""
+    project.write(CALL + "\ndef test_other(): pass\n")
+    result = project.run("--benchmark-only", "--benchmark-json=b.json")
+    result.assert_outcomes(passed=3, skipped=1)
+    recorded = json.loads(project.path("b.json").read_text())["benchmarks"]
+    assert [item["stats"]["rounds"] for item in recorded] == [3, 3, 3]
+    project.run("--benchmark-skip").assert_outcomes(passed=1, skipped=3)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize(
+    ("arguments", "selected"),
+    [
+        (["-k", "mark"], ["test_marketing", "test_own"]),
+        (["-k", "bench"], ["test_bench", "test_own"]),
+        (["-m", "benchmark"], ["test_own"]),
+        (["-m", "not benchmark"], ["test_marketing", "test_bench"]),
+    ],
+)
+def test_measuring_changes_nothing_about_what_is_selected(
+    project: Project, arguments: list[str], selected: list[str], measured: bool
+) -> None:
+    """A test has the names and marks that its author gave it, with and without --energy."""
+    project.write(
+        """
+def test_marketing(energy):
+    energy(work, 0.01)
+
+def test_bench(energy):
+    energy(work, 0.01)
+
+@pytest.mark.benchmark(group="own")
+def test_own(energy):
+    energy(work, 0.01)
+"""
+    )
+    run = project.run if measured else project.pytester.runpytest_inprocess
+    result = run("-v", *arguments)
+    result.assert_outcomes(passed=len(selected), deselected=3 - len(selected))
+    result.stdout.fnmatch_lines([f"*::{name} PASSED*" for name in selected])
+
+
+def test_a_benchmark_marker_of_ones_own_still_groups(project: Project) -> None:
+    """The clock goes in beside what the marker says."""
+    project.write("@pytest.mark.benchmark(group='own')" + CALL)
+    project.run("--benchmark-json=b.json").assert_outcomes(passed=3)
+    recorded = json.loads(project.path("b.json").read_text())["benchmarks"]
+    assert [item["group"] for item in recorded] == ["own"] * 3
+
+
+def test_both_fixtures_may_be_used(project: Project) -> None:
+    """The test's own use of the benchmark fixture stays its own."""
+    project.write(
+        "def test_it(energy, benchmark):\n    benchmark(lambda: 1)\n    energy(work, 0.01)\n"
+    )
+    project.run().assert_outcomes(passed=1)
+    assert project.benchmark()["status"] == "measured"

@@ -1,0 +1,82 @@
+"""The options and the fixture of pytest, with and without ``--energy``."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.conftest import QUICK, Project
+
+CALL = """
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_it(energy, n):
+    energy(work, 0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--energy-tolerance=abc"], "--energy-tolerance=abc: expected a fraction"),
+        (["--energy-passes=0"], "--energy-passes=0: expected a whole number of at least 1"),
+        (["--energy-meter=sundial"], "no meter 'sundial'"),
+    ],
+)
+def test_a_bad_option_stops_the_session(
+    project: Project, arguments: list[str], message: str
+) -> None:
+    """One line on the error stream, exit status 4, and no test has run."""
+    project.write(CALL)
+    result = project.run(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}*"])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+    assert not project.path(".energy").exists()
+
+
+def test_help_names_every_option(project: Project) -> None:
+    """The options and their ini twins are in pytest's own help."""
+    from pytest_energy.settings import OPTIONS
+
+    text = project.pytester.runpytest_subprocess("--help").stdout.str()
+    for option in OPTIONS:
+        assert option.flag in text
+        assert option.ini in text
+
+
+def test_without_the_option_the_body_runs_once(pytester: pytest.Pytester) -> None:
+    """A test that uses the fixture is a plain test, needs no GPU, and says nothing of energy."""
+    pytester.makepyfile(
+        """
+        calls = []
+
+        def test_it(energy):
+            assert not energy.enabled
+            assert energy(lambda x: calls.append(x) or x, 42) == 42
+            energy.pedantic(calls.append, args=(1,), rounds=5, iterations=7)
+            energy.training(lambda: calls.append("epoch"), evaluate=lambda: calls.append("eval"))
+            with energy.window("inside"):
+                calls.append("window")
+            energy.record(accuracy=0.5)
+            assert energy.measurement is None
+            assert calls == [42, 1, "epoch", "eval", "window"]
+        """
+    )
+    result = pytester.runpytest_inprocess(*QUICK)
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*energy:*")
+    assert not (pytester.path / ".energy").exists()
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_real_data_is_found_with_and_without_measuring(project: Project, measured: bool) -> None:
+    """The folder of --energy-data is the test's, by its path from the root folder."""
+    project.write(
+        f"""
+def test_it(energy, request):
+    assert energy.enabled is {measured}
+    assert energy.data_dir == request.config.rootpath / "sets"
+"""
+    )
+    project.pytester.makeini("[pytest]\nenergy_data = sets\n")
+    arguments = ("--energy", "--energy-meter=scripted") if measured else ()
+    project.pytester.runpytest_inprocess(*QUICK, *arguments).assert_outcomes(passed=1)

@@ -1,0 +1,44 @@
+"""The files and lines at the end of a session."""
+
+from __future__ import annotations
+
+from tests.plugin.conftest import Project
+
+CALL = """
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_it(energy, n):
+    energy(work, 0.01)
+"""
+
+
+def test_reports_are_written_and_named(project: Project) -> None:
+    """HTML always, Markdown where asked for; the terminal says where."""
+    project.write(CALL)
+    result = project.run("--energy-markdown=out/summary.md")
+    result.stdout.fnmatch_lines(["*.energy/report.html*"])
+    assert "test_it" in project.path(".energy/report.html").read_text()
+    assert "test_it" in project.path("out/summary.md").read_text()
+
+
+def test_an_output_that_cannot_be_written_takes_no_other_along(project: Project) -> None:
+    """The line names the file; the others are written."""
+    project.write(CALL)
+    project.path("taken").mkdir()
+    result = project.run("--energy-html=taken", "--energy-markdown=summary.md")
+    result.stdout.fnmatch_lines(["*could not write *taken: *directory*"])
+    assert project.path("summary.md").exists()
+
+
+def test_results_that_can_no_longer_be_written_cost_nothing_else(project: Project) -> None:
+    """A path that is lost while measuring is a line of the summary, as for any other output."""
+    project.write("""
+from pathlib import Path
+
+def test_it(energy):
+    energy(work, 0.01)
+    Path(".energy").touch()
+""")
+    result = project.run("--energy-html=report.html")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*wrote report.html*", "*could not write *results.json: *"])
+    result.stdout.no_fnmatch_line("*wrote *results.json*")
