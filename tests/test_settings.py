@@ -1,4 +1,4 @@
-"""Options and marker keywords: what they take, and how they refuse."""
+"""Options and marker keywords: what they accept, and how they refuse the rest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BY_NAME = {option.name: option for option in OPTIONS}
 
 
 def load(**texts: str) -> Settings:
-    """The settings that these options of the command line give."""
+    """Return the settings for these options of the command line."""
     options = {BY_NAME[name.replace("_", "-")]: text for name, text in texts.items()}
     return load_settings({option: (option.flag, text) for option, text in options.items()})
 
@@ -53,7 +53,7 @@ def test_an_option_is_read(name: str, text: str, value: object) -> None:
 
 @pytest.mark.parametrize("name", ["html", "markdown", "code_quality", "openmetrics"])
 def test_two_outputs_are_two_files(tmp_path: Path, name: str) -> None:
-    """Neither overwrites the other, however the path is written."""
+    """One output never overwrites another, however the path is spelled."""
     option = f"--energy-{name.replace('_', '-')}"
     taken = f"{tmp_path}/other/../.energy/results.json"
     with pytest.raises(UsageError, match=rf"^{option} and --energy-json both write "):
@@ -95,7 +95,7 @@ def test_a_bad_value_is_refused_by_name(name: str, text: str) -> None:
 
 
 def test_an_unknown_limit_is_refused_with_the_known_ones() -> None:
-    """A slip in a reason code says which codes there are."""
+    """The error for a misspelt code lists the known codes."""
     with pytest.raises(
         UsageError, match=r"^--energy-validity-limit=throtled=1: .*out of .*throttled"
     ):
@@ -103,7 +103,7 @@ def test_an_unknown_limit_is_refused_with_the_known_ones() -> None:
 
 
 def test_all_limits_of_the_checks_can_be_set() -> None:
-    """What the option takes are the limits of the meter's checks, and that of the temperature."""
+    """The option accepts the limits of the meter's checks, and the limit of the temperature."""
     from pytest_energy.meters.nvml.validity import DEFAULTS
 
     checked = {code.value for code in DEFAULTS}
@@ -124,7 +124,7 @@ def test_paths_are_taken_from_the_root_folder() -> None:
 
 
 def test_a_marker_is_read() -> None:
-    """Keywords become settings, tolerances by metric among them."""
+    """Keywords become settings, including tolerances by metric."""
     marker = read_marker({"tolerance": 0.03, "rounds": 5, "tolerances": {"latency_s": 0.2}}, "t")
     assert marker == MarkerSettings(tolerance=0.03, rounds=5, tolerances={"latency_s": 0.2})
 

@@ -1,4 +1,4 @@
-"""Facts of a model: exact counts, nothing disturbed, nothing invented."""
+"""Facts of a model: the counts are exact, and the model stays as it was."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def small_net() -> nn.Module:
 
 
 def test_counts_by_hand() -> None:
-    """Parameters and MACs are those one counts on paper, FLOPs twice the MACs, all exact."""
+    """Parameters and MACs equal those counted by hand, FLOPs are twice the MACs, all exact."""
     facts, reasons = model_facts(small_net(), torch.rand(1, 3, 8, 8))
     assert reasons == ()
     assert {name: quantity.value for name, quantity in facts.items()} == {
@@ -52,7 +52,7 @@ def test_operations_are_those_of_the_whole_batch(batch: int, inputs: int, output
 
 
 def test_frozen_parameters_are_counted_but_not_trainable() -> None:
-    """A frozen base leaves its head as the trainable part."""
+    """With a frozen base only the head is trainable."""
     model = small_net()
     model[0].requires_grad_(False)
     facts, _ = model_facts(model, torch.rand(1, 3, 8, 8))
@@ -60,7 +60,7 @@ def test_frozen_parameters_are_counted_but_not_trainable() -> None:
 
 
 def test_a_shared_parameter_counts_once() -> None:
-    """Tied weights are one set of parameters, and two products."""
+    """Tied weights count once as parameters and twice as products."""
     tied = nn.Linear(4, 4, bias=False)
     facts, _ = model_facts(nn.Sequential(tied, tied), torch.rand(1, 4))
     assert (facts["params"].value, facts["macs"].value) == (16, 32)
@@ -89,7 +89,7 @@ def test_counting_disturbs_nothing() -> None:
 
 
 def test_a_model_is_still_trainable_after_counting() -> None:
-    """A tensor that a model keeps from the counted pass can be trained with."""
+    """Training can use a tensor that the model cached during the count."""
 
     class Caching(nn.Linear):
         grid: torch.Tensor | None = None
@@ -105,7 +105,7 @@ def test_a_model_is_still_trainable_after_counting() -> None:
 
 
 def test_a_failing_model_keeps_its_parameters_and_tells_why() -> None:
-    """A pass that fails costs the operations only, and modes are given back."""
+    """If the pass fails only the operations are missing, and modes are restored."""
     model = small_net().train()
     facts, (reason,) = model_facts(model, torch.rand(1, 5, 8, 8))
     assert set(facts) == {"params", "trainable_params"}
@@ -115,7 +115,7 @@ def test_a_failing_model_keeps_its_parameters_and_tells_why() -> None:
 
 
 def test_a_model_without_known_operators_has_no_operations_rather_than_zero() -> None:
-    """Nothing counted is absent with a reason, not zero FLOPs."""
+    """If nothing is counted, FLOPs are absent with a reason, and never zero."""
     facts, (reason,) = model_facts(nn.ReLU(), torch.rand(1, 4))
     assert facts["params"].value == 0
     assert "flops" not in facts
@@ -123,7 +123,7 @@ def test_a_model_without_known_operators_has_no_operations_rather_than_zero() ->
 
 
 def test_an_uninitialised_lazy_model_is_told_not_counted() -> None:
-    """A lazy layer without shape has no facts yet, and stays lazy."""
+    """A lazy layer without a shape has no facts yet, and stays lazy."""
     model = nn.LazyLinear(3)
     facts, (reason,) = model_facts(model, torch.rand(1, 4))
     assert facts == {}
@@ -133,7 +133,7 @@ def test_an_uninitialised_lazy_model_is_told_not_counted() -> None:
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")  # deprecated, in use
 def test_a_quantised_layer_is_refused_by_name() -> None:
-    """Packed weights would count as no parameters at all; the layer is named instead."""
+    """Packed weights would count as zero parameters; the reason names the layer instead."""
     model = nn.Sequential(nn.ReLU(), torch.ao.nn.quantized.Linear(4, 4))
     facts, (reason,) = model_facts(model, torch.rand(1, 4))
     assert facts == {}
@@ -142,7 +142,7 @@ def test_a_quantised_layer_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("compiled", ["wrapped", "in place"])
 def test_a_compiled_model_is_counted_without_compiling_it(compiled: str) -> None:
-    """Compiling changes how operations run, not how many there are; nothing compiles here."""
+    """Compiling changes how operations run, not their number; counting compiles nothing."""
 
     def refuse(*_: object) -> None:
         raise AssertionError("compiled")
@@ -157,7 +157,7 @@ def test_a_compiled_model_is_counted_without_compiling_it(compiled: str) -> None
 
 
 def test_what_is_no_module_has_no_facts_and_needs_no_torch() -> None:
-    """A plain function has no facts, and asking for them does not import torch."""
+    """A plain function has no facts, and counting does not import torch."""
     code = (
         "import sys; from pytest_energy.measuring.model_facts import model_facts;"
         "assert model_facts(print, 'text') == ({}, ()); assert 'torch' not in sys.modules"
@@ -166,6 +166,6 @@ def test_what_is_no_module_has_no_facts_and_needs_no_torch() -> None:
 
 
 def test_peak_memory_is_absent_on_the_cpu() -> None:
-    """The CPU's allocator keeps no account: no figure, rather than zero."""
+    """The allocator of the CPU does not count, so there is no figure instead of zero."""
     reset_peak_memory("cpu")
     assert peak_memory_bytes("cpu") is None

@@ -1,4 +1,4 @@
-"""How much is run: warm-up, passes, rounds."""
+"""How much runs: warm-up, passes, rounds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pytest_energy.model.measurement import Reason, ReasonCode, Round
 
 @dataclass
 class Passes:
-    """Counts the passes that were run, in the order of the calls."""
+    """Records the passes of each call."""
 
     calls: list[int] = field(default_factory=list)
 
@@ -30,13 +30,13 @@ class Passes:
 
 
 def measure(work: Work, passes: int) -> Window:
-    """A window that says 2 J a pass."""
+    """A window with 2 J per pass."""
     work(passes)
     return Window(Round(start=0, duration_s=1, passes=passes, energy_j=2.0 * passes))
 
 
 def test_passes_are_warmed_up_and_then_measured_round_by_round() -> None:
-    """One energy window a round, after at least one pass of warm-up."""
+    """Each round is one energy window, after at least one pass of warm-up."""
     passes = Passes()
     finished = run_rounds(passes, Plan(passes=10_000, rounds=3), measure)
     assert passes.calls == [1, 10_000, 10_000, 10_000]
@@ -45,7 +45,7 @@ def test_passes_are_warmed_up_and_then_measured_round_by_round() -> None:
 
 
 def test_whoever_watches_is_told_before_each_round() -> None:
-    """Progress says the round, its passes, and the joules of the rounds before."""
+    """Progress has the round, its passes, and the joules of the rounds before."""
     seen: list[Progress] = []
     run_rounds(Passes(), Plan(passes=5, rounds=2), measure, watch=seen.append)
     assert seen == [
@@ -56,7 +56,7 @@ def test_whoever_watches_is_told_before_each_round() -> None:
 
 
 def test_a_lost_device_ends_the_rounds() -> None:
-    """Nothing is run for a device that does not answer any more; what was measured stays."""
+    """After a device is lost nothing more runs; what was measured stays."""
     lost = Reason(code=ReasonCode.DEVICE_LOST, message="gpu0 fell off the bus")
 
     def measure_lost(work: Work, passes: int) -> Window:
@@ -67,7 +67,7 @@ def test_a_lost_device_ends_the_rounds() -> None:
 
 
 def test_a_time_limit_takes_passes_off_and_says_so() -> None:
-    """The result says how many passes it really ran, and which option asked for that."""
+    """The result says how many passes ran, and which option caused it."""
 
     def slow(passes: int) -> None:
         clock.advance(passes * 0.01)
@@ -84,7 +84,7 @@ def test_a_time_limit_takes_passes_off_and_says_so() -> None:
 
 @dataclass
 class Clock:
-    """A clock that only the test moves."""
+    """A clock that the test moves."""
 
     seconds: float = 0.0
 
@@ -96,7 +96,7 @@ class Clock:
 
 
 def test_the_warm_up_doubles_until_its_time_is_over() -> None:
-    """The last batch, the longest, tells the latency to plan with."""
+    """The last and largest batch gives the latency for the plan."""
     clock = Clock()
     calls: list[int] = []
 
@@ -110,12 +110,12 @@ def test_the_warm_up_doubles_until_its_time_is_over() -> None:
 
 @dataclass
 class Queue:
-    """A device that is handed passes, and computes only while somebody waits for it."""
+    """A device that queues passes, and runs them only while the host waits."""
 
     clock: Clock
     pass_s: float
     first_s: float = 0.0
-    """What the first pass takes more than the others."""
+    """The extra time of the first pass."""
     queued: int = 0
     calls: list[int] = field(default_factory=list)
 
@@ -141,7 +141,7 @@ class Queue:
 
 
 def test_the_warm_up_waits_for_what_it_launched() -> None:
-    """A queue that takes all passes at once is not taken for speed: the time limit is kept."""
+    """Fast queueing does not count as fast running: the time limit is met."""
     clock = Clock()
     finished = Queue(clock, pass_s=0.05).run(Plan(10_000, rounds=2, warmup_s=1, max_time_s=10))
     assert sum(done.duration_s for done in finished.rounds) <= 10 * 1.000001
@@ -158,7 +158,7 @@ def test_a_window_too_short_is_measured_again_with_more_passes() -> None:
 
 
 def test_passes_that_must_not_change_are_not_measured_again() -> None:
-    """An epoch too short for the meter stays as short as it is."""
+    """An epoch that is too short for the meter stays unchanged."""
     queue = Queue(Clock(), pass_s=0.01)
     queue.run(Plan(1, rounds=2, shortest_window_s=0.1, lengthen=False))
     assert queue.calls == [1, 1, 1]
@@ -171,7 +171,7 @@ latencies = st.floats(1e-6, 10)
 def test_a_window_is_lengthened_to_what_the_meter_resolves(
     passes: int, latency_s: float, shortest_s: float
 ) -> None:
-    """Without a time limit, never fewer passes than asked, and never a window too short."""
+    """Without a time limit there are enough passes for the plan and for the meter."""
     chosen = passes_per_round(Plan(passes, 3, shortest_window_s=shortest_s), latency_s)
     assert chosen >= passes
     assert chosen * latency_s >= shortest_s
@@ -181,7 +181,7 @@ def test_a_window_is_lengthened_to_what_the_meter_resolves(
 def test_a_time_limit_is_kept(
     passes: int, latency_s: float, max_time_s: float, rounds: int
 ) -> None:
-    """All rounds together fit into the limit, unless one pass a round does not."""
+    """All rounds together meet the limit, unless even one pass per round does not."""
     chosen = passes_per_round(Plan(passes, rounds, max_time_s=max_time_s), latency_s)
     assert chosen >= 1
     assert chosen == 1 or chosen * rounds * latency_s <= max_time_s * 1.000001
@@ -191,7 +191,7 @@ def test_a_time_limit_is_kept(
 def test_a_time_limit_takes_rounds_off_where_passes_are_fixed(
     rounds: int, max_time_s: float
 ) -> None:
-    """Epochs of a second each are as many as fit, at least one; the result says what was cut."""
+    """As many epochs run as fit, at least one; the result says what was cut."""
     plan = Plan(passes=1, rounds=rounds, max_time_s=max_time_s, lengthen=False)
     finished = run_rounds(Passes(), plan, measure)
     assert len(finished.rounds) == max(1, min(rounds, int(max_time_s)))
@@ -201,6 +201,6 @@ def test_a_time_limit_takes_rounds_off_where_passes_are_fixed(
 
 
 def test_an_epoch_is_neither_stretched_nor_cut() -> None:
-    """An epoch is one pass, whatever the meter or the clock would like."""
+    """An epoch is one pass, whatever the meter or the time limit requires."""
     plan = Plan(1, 3, max_time_s=0.1, shortest_window_s=50, lengthen=False)
     assert passes_per_round(plan, 1.0) == 1

@@ -1,4 +1,4 @@
-"""One benchmark in several processes: who measures what, and what it comes to."""
+"""One benchmark in several processes: which one measures, and the sum of all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE
 
 
 def measured(energy_j, **fields):
-    """A host's round."""
+    """Return the round of a host."""
     values = {
         "start": 10.0,
         "duration_s": 2.0,
@@ -56,7 +56,7 @@ def test_only_devices_in_use_are_measured():
 
 
 def test_device_that_nobody_would_measure_is_refused():
-    """Where the measuring process sees fewer GPUs than there are processes, it says so."""
+    """The error says that the measuring process sees fewer GPUs than there are processes."""
     with pytest.raises(UsageError, match=r"2 processes .* sees 1 GPU"):
         Ranks(0, 2, 0, 2).devices(["a"])
 
@@ -78,7 +78,7 @@ def test_hosts_add_up(energies):
 
 
 def test_host_without_joules_leaves_no_sum():
-    """Where one host could not be read the sum is unknown, and its reason stays."""
+    """If one host has no reading the sum is unknown, and the reason stays."""
     lost = Reason(code=ReasonCode.DEVICE_LOST, message="gpu0 is lost")
     total = sum_hosts([measured(1.0), measured(None, reasons=[lost])])
     assert total.energy_j is None
@@ -93,7 +93,7 @@ def test_sum_lasts_as_long_as_the_slowest():
 
 
 def test_plan_leaves_nothing_to_the_clocks():
-    """All processes run as many passes, whatever each one's clock says."""
+    """All processes run equally many passes, whatever their clocks say."""
     plan = in_step_plan(Plan(passes=7, rounds=2, warmup_s=1.0, max_time_s=5.0))
     assert plan == Plan(passes=7, rounds=2, warmup_s=0.0, max_time_s=5.0, lengthen=False)
 

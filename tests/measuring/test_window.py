@@ -1,4 +1,4 @@
-"""One round: what is measured, in what order, and what happens when the work fails."""
+"""One round: what is measured, in what order, and what happens if the work fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Re
 
 @dataclass
 class ScriptedMeter:
-    """A meter that notes what is asked of it, and reads what it was told to."""
+    """A meter that records its calls and returns a scripted reading."""
 
     reading: Reading
     calls: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ def test_work_runs_between_the_edges_with_the_device_synchronised() -> None:
 
 
 def test_round_takes_joules_and_budget() -> None:
-    """What the meter read arrives in the round, expanded to 95 %."""
+    """The reading of the meter is in the round, with its uncertainty expanded to 95 %."""
     meter = ScriptedMeter(
         Reading(1.0, {"gpu0": 2.0, "gpu1": 3.0}, {"edges": 0.3, "resolution": 0.4})
     )
@@ -60,7 +60,7 @@ def test_round_takes_joules_and_budget() -> None:
 
 
 def test_missing_channel_makes_no_sum() -> None:
-    """A sum over the devices that are left is never passed off as the sum of all."""
+    """The sum over the remaining devices is never reported as the sum over all."""
     lost = Reason(code=ReasonCode.DEVICE_LOST, message="gpu1 fell off the bus")
     meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}, reasons=(lost,)), channels=("gpu0", "gpu1"))
     window = measure_round(meter, lambda n: None, 1, lambda: None)
@@ -79,7 +79,7 @@ def test_without_a_meter_there_is_a_duration_and_no_energy() -> None:
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_window_is_closed_when_the_work_raises(error: type[BaseException]) -> None:
-    """Whatever the work raises goes on, and the meter's window is closed before."""
+    """The exception of the work continues, after the meter has closed its window."""
     meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}))
 
     def fail(passes: int) -> None:
@@ -105,7 +105,7 @@ def test_synchronizer_waits_for_every_device_in_use(
     internals: dict[str, object],
     waits: list[int],
 ) -> None:
-    """Devices with a context of this process are waited for; an idle one is left alone."""
+    """Only devices on which this process has a context are synchronised."""
     waited: list[int] = []
     cuda = SimpleNamespace(
         is_initialized=lambda: initialized, device_count=lambda: 3, synchronize=waited.append
@@ -117,14 +117,14 @@ def test_synchronizer_waits_for_every_device_in_use(
 
 
 def test_synchronizer_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process without torch is not made to import it."""
+    """A process without torch does not import it."""
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     synchronizer()()
     assert "torch" not in sys.modules
 
 
 def test_an_exception_in_the_body_leaves_no_round() -> None:
-    """The window is closed, and whoever asks for its round is told that there is none."""
+    """The window is closed, and reading its round is an error."""
     meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}))
     with pytest.raises(ZeroDivisionError), open_window(meter, 1, lambda: None) as opened:
         _ = 1 / 0

@@ -1,4 +1,4 @@
-"""A meter that tests script: its joules, its card and its faults."""
+"""A meter with scripted joules, card and faults."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def open_meter(request):
 
 
 def install(folder: Path) -> None:
-    """Put the meter into a folder, as a distribution that is installed there."""
+    """Install the meter into a folder, as a distribution."""
     info = folder / "scripted_meter-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scripted-meter\nVersion: 1.0\n")
@@ -71,7 +71,7 @@ def install(folder: Path) -> None:
 
 
 def script(folder: Path, **changes: Any) -> None:
-    """Say what the meter in a folder is like from now on."""
+    """Change the meter in a folder."""
     default = {
         "power_w": 100.0,
         "device": "Scripted Card",

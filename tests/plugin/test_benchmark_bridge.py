@@ -16,7 +16,7 @@ def test_it(energy, n):
 
 
 def test_latency_goes_to_pytest_benchmark(project: Project) -> None:
-    """Its table, its JSON and its comparison work, with the joules as extra information."""
+    """The table, JSON and comparison of pytest-benchmark work; the joules are extra information."""
     project.write(CALL)
     result = project.run("--benchmark-json=b.json", "--benchmark-autosave", "--energy-rounds=4")
     result.stdout.fnmatch_lines(["*Name (time in *", "test_it*"])
@@ -34,7 +34,7 @@ def test_latency_goes_to_pytest_benchmark(project: Project) -> None:
     "arguments", [["--benchmark-disable"], ["-p", "no:benchmark"], ["-n", "2"]]
 )
 def test_measuring_goes_on_without_pytest_benchmark(project: Project, arguments: list[str]) -> None:
-    """It is disabled, absent, or switches itself off under xdist: joules are measured."""
+    """Joules are measured, whether it is disabled, absent, or off under xdist."""
     project.write(CALL)
     result = project.run(*arguments)
     result.assert_outcomes(passed=3)
@@ -43,7 +43,7 @@ def test_measuring_goes_on_without_pytest_benchmark(project: Project, arguments:
 
 
 def test_benchmark_only_keeps_energy_tests(project: Project) -> None:
-    """An energy test is a benchmark to pytest-benchmark's selection, too."""
+    """Its selection treats an energy test as a benchmark."""
     project.write(CALL + "\ndef test_other(): pass\n")
     result = project.run("--benchmark-only", "--benchmark-json=b.json")
     result.assert_outcomes(passed=3, skipped=1)
@@ -65,7 +65,7 @@ def test_benchmark_only_keeps_energy_tests(project: Project) -> None:
 def test_measuring_changes_nothing_about_what_is_selected(
     project: Project, arguments: list[str], selected: list[str], measured: bool
 ) -> None:
-    """A test has the names and marks that its author gave it, with and without --energy."""
+    """A test keeps the names and markers of its author, with and without --energy."""
     project.write(
         """
 def test_marketing(energy):
@@ -86,7 +86,7 @@ def test_own(energy):
 
 
 def test_a_benchmark_marker_of_ones_own_still_groups(project: Project) -> None:
-    """The clock goes in beside what the marker says."""
+    """The replay timer is added to the options of the marker."""
     project.write("@pytest.mark.benchmark(group='own')" + CALL)
     project.run("--benchmark-json=b.json").assert_outcomes(passed=3)
     recorded = json.loads(project.path("b.json").read_text())["benchmarks"]
@@ -94,7 +94,7 @@ def test_a_benchmark_marker_of_ones_own_still_groups(project: Project) -> None:
 
 
 def test_both_fixtures_may_be_used(project: Project) -> None:
-    """The test's own use of the benchmark fixture stays its own."""
+    """The test's own use of the benchmark fixture is unchanged."""
     project.write(
         "def test_it(energy, benchmark):\n    benchmark(lambda: 1)\n    energy(work, 0.01)\n"
     )

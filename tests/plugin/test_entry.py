@@ -24,7 +24,7 @@ def test_it(energy, n):
 def test_a_bad_option_stops_the_session(
     project: Project, arguments: list[str], message: str
 ) -> None:
-    """One line on the error stream, exit status 4, and no test has run."""
+    """The error is one line on the error stream, the exit status is 4, and no test has run."""
     project.write(CALL)
     result = project.run(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -34,7 +34,7 @@ def test_a_bad_option_stops_the_session(
 
 
 def test_help_names_every_option(project: Project) -> None:
-    """The options and their ini twins are in pytest's own help."""
+    """The help of pytest lists the options and their ini twins."""
     from pytest_energy.settings import OPTIONS
 
     text = project.pytester.runpytest_subprocess("--help").stdout.str()
@@ -44,7 +44,7 @@ def test_help_names_every_option(project: Project) -> None:
 
 
 def test_without_the_option_the_body_runs_once(pytester: pytest.Pytester) -> None:
-    """A test that uses the fixture is a plain test, needs no GPU, and says nothing of energy."""
+    """A test that uses the fixture is then a plain test, without a GPU or output about energy."""
     pytester.makepyfile(
         """
         calls = []
@@ -69,7 +69,7 @@ def test_without_the_option_the_body_runs_once(pytester: pytest.Pytester) -> Non
 
 @pytest.mark.parametrize("measured", [True, False])
 def test_real_data_is_found_with_and_without_measuring(project: Project, measured: bool) -> None:
-    """The folder of --energy-data is the test's, by its path from the root folder."""
+    """The test gets the folder of --energy-data, resolved against the root folder."""
     project.write(
         f"""
 def test_it(energy, request):

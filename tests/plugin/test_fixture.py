@@ -1,4 +1,4 @@
-"""What a test may call, and what is kept of it."""
+"""What a test may call on the energy fixture, and what the results contain."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_it(energy):
 def test_the_score_is_that_of_the_task(
     project: Project, evaluated: dict[str, float], score: float, unit: str
 ) -> None:
-    """Segmentation and detection have a Score by what their papers print, and its unit says so."""
+    """Segmentation and detection have a Score by their own metric, named in its unit."""
     project.write(
         f"""
 def test_it(energy):
@@ -117,7 +117,7 @@ def test_it(energy):
 
 
 def test_a_model_is_measured_with_its_facts(project: Project) -> None:
-    """Parameters, MACs and FLOPs of the stated input come with the joules a pass."""
+    """Parameters, MACs and FLOPs of the stated input accompany the joules per pass."""
     project.write(
         """
 def test_it(energy):
@@ -190,7 +190,7 @@ def test_it(energy):
 def test_a_number_that_is_too_small_is_refused(
     project: Project, call: str, told: str, measured: bool
 ) -> None:
-    """Before anything is run, with and without --energy: argument, value, what was expected."""
+    """The error names argument, value and what was expected, with and without --energy."""
     project.write(
         f"""
 def test_it(energy):
@@ -242,7 +242,7 @@ def test_it(energy):
 def test_the_time_limit_bounds_epochs_rounds_and_windows(
     project: Project, body: str, name: str, rounds: int, told: str | None
 ) -> None:
-    """One is measured in any case, and the result says how many were left out."""
+    """At least one is measured, and the result says how many were left out."""
     project.write(
         f"""
 import time
@@ -303,7 +303,7 @@ def test_it(energy):
 def test_facts_that_cannot_be_kept_are_refused_before_measuring(
     project: Project, call: str, told: str
 ) -> None:
-    """The key, its value and what was expected; nothing has been run by then."""
+    """The error names the key, its value and what was expected; nothing has run."""
     project.write(
         f"""
 def run(*batch):
@@ -331,7 +331,7 @@ def test_it(energy):
 def test_a_metric_that_is_no_finite_number_is_refused_when_it_is_recorded(
     project: Project, call: str, told: str
 ) -> None:
-    """By its name and value; the windows measured before it stay."""
+    """The error names metric and value; windows measured before stay."""
     project.write(
         f"""
 def test_it(energy):
@@ -358,7 +358,7 @@ def test_it(energy):
 def test_training_that_tells_no_finite_number_fails_by_the_metrics_name(
     project: Project, epoch: str, evaluated: str, told: str
 ) -> None:
-    """The epochs' joules stay, as those of a test that failed."""
+    """The joules of the epochs stay, as those of a failed test."""
     project.write(
         f"""
 def train():
@@ -376,7 +376,7 @@ def test_it(energy):
 
 
 def test_an_exception_inside_a_window_is_the_users_own(project: Project) -> None:
-    """Windows that were finished before it stay; the one that it ended is not made up."""
+    """Windows that ended before the exception stay; the interrupted one has no result."""
     project.write(
         """
 def test_it(energy):
@@ -413,7 +413,7 @@ def test_it(energy):
 def test_one_measurement_inside_another_is_refused(
     project: Project, outer: str, inner: str, told: str
 ) -> None:
-    """The outer one would contain what the inner one waits for; nothing is made up of either."""
+    """The outer one would contain the waiting of the inner one; neither has a result."""
     project.write(f"def test_it(energy):\n    def inner():\n        {inner}\n    {outer}")
     result = project.run()
     result.assert_outcomes(failed=1)
@@ -422,7 +422,7 @@ def test_one_measurement_inside_another_is_refused(
 
 
 def test_a_measurement_may_follow_one_that_raised(project: Project) -> None:
-    """As where a batch does not fit into memory and a smaller one is tried."""
+    """A test may try a smaller batch after one that did not fit into memory."""
     project.write(
         """
 def test_it(energy):
@@ -436,7 +436,7 @@ def test_it(energy):
 
 
 def test_failing_by_call_keeps_the_measurement(project: Project) -> None:
-    """pytest.fail() in the body is a failed test like any other."""
+    """A test that calls pytest.fail() is a failed test like any other."""
     project.write("def test_it(energy):\n    energy(work, 0.01)\n    pytest.fail('too slow')")
     project.run().assert_outcomes(failed=1)
     assert [reason["code"] for reason in project.benchmark()["reasons"]] == ["test-failed"]
@@ -458,7 +458,7 @@ def test_a_measured_metric_cannot_be_recorded(project: Project) -> None:
     ],
 )
 def test_teardown_is_too_late_to_measure_or_record(project: Project, late: str) -> None:
-    """The test has had its verdict: the error says so, and the verdict stays."""
+    """The test already has its verdict: the error says so, and the verdict stays."""
     project.write(
         f"""
 @pytest.fixture
@@ -479,7 +479,7 @@ def test_it(energy, served):
 
 
 def test_metrics_without_a_benchmark_are_refused(project: Project) -> None:
-    """They would be dropped without a word."""
+    """Otherwise they would disappear silently."""
     project.write("def test_it(energy):\n    energy.record(tokens=512)")
     result = project.run()
     result.assert_outcomes(failed=1)

@@ -1,4 +1,4 @@
-"""What the gate does with a second run: the life of one benchmark from new to accepted."""
+"""What the gate does with later runs of one benchmark, from new to accepted."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def test_it(energy):
 
 @pytest.fixture
 def kept(project: Project) -> Project:
-    """A project with an accepted baseline of 1 J a call."""
+    """A project with an accepted baseline of 1 J per call."""
     project.write(CALL)
     project.run("--energy-update").assert_outcomes(passed=1)
     return project
 
 
 def test_a_first_run_passes_and_says_what_to_do(project: Project) -> None:
-    """Without a baseline the outcome is new, nothing fails, and the command to accept is told."""
+    """Without a baseline the outcome is new, nothing fails, and the output has the next command."""
     project.write(CALL)
     result = project.run()
     assert result.ret == 0
@@ -33,13 +33,13 @@ def test_a_first_run_passes_and_says_what_to_do(project: Project) -> None:
 
 
 def test_an_unchanged_run_passes(kept: Project) -> None:
-    """The same joules are unchanged."""
+    """The same joules again are unchanged."""
     assert kept.run().ret == 0
     assert kept.benchmark()["verdict"]["outcome"] == "unchanged"
 
 
 def test_ten_percent_more_fails_and_is_explained(kept: Project) -> None:
-    """The failure says before and after, change against tolerance, cause, and what to do."""
+    """The failure has before and after, change and tolerance, the cause, and what to do."""
     kept.script(power_w=110.0)
     result = kept.run()
     assert result.ret == 1
@@ -61,20 +61,20 @@ def test_an_accepted_regression_is_the_new_baseline(kept: Project) -> None:
 
 
 def test_less_energy_is_an_improvement(kept: Project) -> None:
-    """Ten percent less passes and is called improved."""
+    """A decrease of ten percent passes as improved."""
     kept.script(power_w=90.0)
     assert kept.run().ret == 0
     assert kept.benchmark()["verdict"]["outcome"] == "improved"
 
 
 def test_a_wider_tolerance_accepts(kept: Project) -> None:
-    """The tolerance of the option is the one that is applied."""
+    """The tolerance of the option applies."""
     kept.script(power_w=110.0)
     assert kept.run("--energy-tolerance=0.2").ret == 0
 
 
 def test_the_ini_file_sets_the_tolerance(kept: Project) -> None:
-    """Every option has an ini twin, and the command line wins over it."""
+    """Every option has an ini twin; the command line takes precedence."""
     kept.pytester.makeini("[pytest]\nenergy_tolerance = 20%\n")
     kept.script(power_w=110.0)
     assert kept.run().ret == 0
@@ -82,14 +82,14 @@ def test_the_ini_file_sets_the_tolerance(kept: Project) -> None:
 
 
 def test_the_marker_sets_the_tolerance(kept: Project) -> None:
-    """The marker wins over the command line."""
+    """The marker takes precedence over the command line."""
     kept.write("@pytest.mark.energy(tolerance=0.2)\n" + CALL.lstrip())
     kept.script(power_w=110.0)
     assert kept.run("--energy-tolerance=0.01").ret == 0
 
 
 def test_another_device_is_incomparable(kept: Project) -> None:
-    """Joules of unlike hardware are not compared, and the difference is named."""
+    """Joules of different hardware are not compared, and the output names the difference."""
     kept.script(device="Another Card", power_w=500.0)
     result = kept.run()
     assert result.ret == 0
@@ -102,14 +102,14 @@ def test_another_device_is_incomparable(kept: Project) -> None:
 
 
 def test_another_workload_is_incomparable(kept: Project) -> None:
-    """A stale baseline cannot gate: the workload that it was made with is another one."""
+    """A baseline of another workload cannot gate."""
     kept.pytester.makeconftest("def pytest_energy_workload(item): return {'data': 'mnist'}")
     assert kept.run().ret == 0
     assert kept.benchmark()["verdict"]["outcome"] == "incomparable"
 
 
 def test_an_estimate_that_rises_does_not_fail(project: Project) -> None:
-    """An estimate meets its like; its rise is told, and fails in strict mode only."""
+    """Estimates are compared with estimates; a rise is reported and fails in strict mode only."""
     project.write(CALL)
     project.script(estimated=True)
     project.run("--energy-update").assert_outcomes(passed=1)
@@ -120,7 +120,7 @@ def test_an_estimate_that_rises_does_not_fail(project: Project) -> None:
 
 
 def test_strict_mode_fails_without_a_baseline(project: Project) -> None:
-    """Strict means that every benchmark was compared and found good."""
+    """In strict mode every benchmark must be compared and pass."""
     project.write(CALL)
     assert project.run("--energy-strict").ret == 1
 
@@ -134,7 +134,7 @@ def test_strict_mode_fails_without_a_baseline(project: Project) -> None:
     ],
 )
 def test_a_faulty_measurement_is_invalid(kept: Project, fault: str, outcome: str) -> None:
-    """It ends in its typed outcome, is not accepted, and no joule of it is compared."""
+    """The result has the right outcome, is not accepted, and none of its joules are compared."""
     kept.script(faults=[fault], power_w=300.0)
     before = sorted(kept.path("baselines").rglob("*.json"))
     result = kept.run("--energy-update")
@@ -152,7 +152,7 @@ def test_a_faulty_measurement_is_invalid(kept: Project, fault: str, outcome: str
 
 
 def test_accepting_prints_what_was_written(project: Project) -> None:
-    """The files that changed are named, so that they can be committed."""
+    """The output names the changed files, so that they can be committed."""
     project.write(CALL)
     result = project.run("--energy-update")
     (written,) = project.path("baselines").rglob("*.json")
@@ -165,7 +165,7 @@ def test_accepting_prints_what_was_written(project: Project) -> None:
 
 @pytest.mark.usefixtures("only_scripted")
 def test_facts_gate_where_nothing_measures_joules(project: Project) -> None:
-    """More FLOPs than the baseline fail the test on a machine without any meter."""
+    """More FLOPs than in the baseline fail the test on a machine without a meter."""
     project.script(unavailable="no card in this machine")
     model = """
 def test_it(energy):

@@ -11,7 +11,7 @@ def test_it(energy):
 
 
 def test_conftest_hooks_take_part(project: Project) -> None:
-    """Hooks add workload facts and identity, and see each result."""
+    """Hooks add facts to workload and identity, and receive each result."""
     project.pytester.makeconftest(
         """
         def pytest_energy_workload(item):

@@ -72,7 +72,7 @@ def _with_a_broken_baseline(project: Project) -> None:
 def test_what_a_worker_refuses_is_told_as_without_workers(
     project: Project, broken: Callable[[Project], None], message: str
 ) -> None:
-    """The cause and its remedy, once, and exit status 4."""
+    """The cause and its remedy are printed once, and the exit status is 4."""
     broken(project)
     project.write(CALL)
     result = project.run_apart("-n1")
@@ -82,7 +82,7 @@ def test_what_a_worker_refuses_is_told_as_without_workers(
 
 
 def test_a_killed_run_keeps_what_was_finished(project: Project) -> None:
-    """The results are on disk after each benchmark, whole, and say that the run did not end."""
+    """After each benchmark the results are complete on disk; they say that the run did not end."""
     project.write(
         CALL
         + """
@@ -98,14 +98,14 @@ def test_killed(energy):
 
 
 def test_a_skipped_test_leaves_nothing(project: Project) -> None:
-    """Also where it is skipped after it has measured."""
+    """A test may also skip itself after measuring."""
     project.write("def test_it(energy):\n    energy(work, 1)\n    pytest.skip('enough')")
     project.run().assert_outcomes(skipped=1)
     assert project.results()["benchmarks"] == []
 
 
 def test_what_the_session_itself_spent_is_in_the_results(project: Project) -> None:
-    """All joules between its first and its last moment, warm-up and setup included."""
+    """These are all joules from its start to its end, warm-up and setup included."""
     project.write("def test_it(energy):\n    work(3)\n    energy(work, 0.01)\n")
     project.run("--energy-passes=1", "--energy-rounds=1")
     run = project.results()["run"]
@@ -114,7 +114,7 @@ def test_what_the_session_itself_spent_is_in_the_results(project: Project) -> No
 
 
 def test_pue_is_in_the_co2_and_not_in_the_joules(project: Project) -> None:
-    """It multiplies the grams and is kept in a field of its own."""
+    """The PUE multiplies the grams and has its own field."""
     project.write("def test_it(energy): energy(work, 0.01)")
     project.run("--energy-carbon-intensity=360", "--energy-pue=1.5")
     metrics = project.benchmark()["metrics"]
@@ -124,7 +124,7 @@ def test_pue_is_in_the_co2_and_not_in_the_joules(project: Project) -> None:
 
 
 def test_nothing_is_opened_without_an_energy_test(project: Project) -> None:
-    """--energy in a project without energy tests changes nothing."""
+    """In a project without energy tests --energy changes nothing."""
     project.write("def test_it(): pass")
     result = project.run()
     result.assert_outcomes(passed=1)
@@ -133,7 +133,7 @@ def test_nothing_is_opened_without_an_energy_test(project: Project) -> None:
 
 @pytest.mark.usefixtures("only_scripted")
 def test_auto_says_why_nothing_measures(project: Project) -> None:
-    """Without any meter the test runs, its joules are unmeasured, the reason is told."""
+    """Without any meter the test runs, its joules are unmeasured, and the header says why."""
     project.script(unavailable="no card in this machine")
     project.write(CALL)
     result = project.run("--energy-meter=auto")
@@ -146,7 +146,7 @@ def test_auto_says_why_nothing_measures(project: Project) -> None:
 
 
 def test_junit_properties_carry_the_joules(project: Project) -> None:
-    """CI systems that read JUnit files get them, too."""
+    """CI systems that read JUnit files see the joules, too."""
     project.write(CALL)
     project.run("--junitxml=junit.xml")
     assert "energy_j" in project.path("junit.xml").read_text()
@@ -164,7 +164,7 @@ def test_junit_properties_carry_the_joules(project: Project) -> None:
 def test_results_that_cannot_be_written_are_told_before_measuring(
     project: Project, taken: str, arguments: tuple[str, ...]
 ) -> None:
-    """One error names the option; nothing has run."""
+    """One error names the option, and nothing has run."""
     project.write(CALL)
     project.path("folder").mkdir()
     project.path("file").touch()
@@ -181,7 +181,7 @@ def test_results_that_cannot_be_written_are_told_before_measuring(
 def test_baselines_that_cannot_be_used_are_told_before_measuring(
     project: Project, taken: str, arguments: tuple[str, ...]
 ) -> None:
-    """A file in the folder's place is not taken for a folder without baselines."""
+    """A file in place of the folder is not treated as an empty folder."""
     project.write(CALL)
     project.path("file").touch()
     result = project.run(f"--energy-baselines={taken}", *arguments)
@@ -193,7 +193,7 @@ def test_baselines_that_cannot_be_used_are_told_before_measuring(
 def test_a_baseline_that_can_no_longer_be_written_costs_no_measurement(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The test fails in one sentence; its result is kept, and not as accepted."""
+    """The test fails with one sentence; its result stays, but is not accepted."""
 
     def full(path: Path, text: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -226,14 +226,14 @@ def test_locks_that_cannot_be_held_are_told_before_measuring(
 
 
 def test_a_terminal_shows_live_progress(project: Project) -> None:
-    """On a terminal each round is told while it runs."""
+    """On a terminal each round is shown while it runs."""
     project.write(CALL)
     written = run_in_terminal([sys.executable, "-m", "pytest", *MEASURING], project.path("."))
     assert "\0337 warm-up · test_it.py::test_it[1]\033[K\0338" in written
 
 
 def test_an_interrupted_run_keeps_what_was_finished(project: Project) -> None:
-    """After Ctrl-C the finished benchmarks are reported, and the run says that it did not end."""
+    """After Ctrl-C the finished benchmarks are reported, and the run is marked as incomplete."""
     project.write(
         CALL
         + """
@@ -258,7 +258,7 @@ def test_stopped(energy):
 def test_a_run_that_stops_at_the_first_failure_is_incomplete(
     project: Project, workers: list[str]
 ) -> None:
-    """With -x what was not run is not there, and the run says so."""
+    """With -x the results lack the tests that did not run, and the run is marked as incomplete."""
     project.write(CALL + "    assert n != 2\n")
     project.run("-x", *workers)
     results = project.results()

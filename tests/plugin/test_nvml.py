@@ -1,4 +1,4 @@
-"""The whole plugin on a simulated card: from its true joules to the exit status."""
+"""The whole plugin on a simulated card, from true joules to the exit status."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Card:
 
     @property
     def folder(self) -> Path:
-        """Where it runs."""
+        """The folder of the project."""
         return self._pytester.path
 
     def benchmark(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def machine() -> Iterator[SimulatedNvml]:
 
 
 def test_joules_agree_with_the_truth_within_a_tick(card: Card, machine: SimulatedNvml) -> None:
-    """What is reported is what was drawn, to the joules of one tick at that power."""
+    """The reported joules are those drawn, within the joules of one tick at that power."""
     card.run(machine).assert_outcomes(passed=1)
     benchmark = card.benchmark()
     metrics = benchmark["metrics"]
@@ -107,7 +107,7 @@ def test_joules_agree_with_the_truth_within_a_tick(card: Card, machine: Simulate
 
 
 def test_ten_percent_more_power_fails_until_it_is_accepted(card: Card) -> None:
-    """The life of a regression, with its exit status at each step."""
+    """Each step of a regression has its exit status."""
     with SimulatedNvml("hopper", virtual_clock=True) as machine:  # nothing can hold a window up
 
         def run(*arguments: str, power_w: float = 300.0) -> pytest.RunResult:
@@ -135,7 +135,7 @@ def test_ten_percent_more_power_fails_until_it_is_accepted(card: Card) -> None:
 def test_a_fault_in_the_middle_is_told(
     card: Card, machine: SimulatedNvml, in_the_middle: str, reason: str
 ) -> None:
-    """No traceback of ours, no zero, no negative joule; strict mode fails."""
+    """There is no traceback, no zero and no negative joule; strict mode fails."""
     card.write(f"lambda: work({in_the_middle})")
     result = card.run(machine)
     assert result.ret == 0
@@ -150,7 +150,7 @@ def test_a_fault_in_the_middle_is_told(
 
 
 def test_limits_of_the_checks_are_options(card: Card, machine: SimulatedNvml) -> None:
-    """A limit that was set is in force and in the results, and two of them may be set in turn."""
+    """A limit applies and is in the results; the option may be repeated."""
     limits = (
         "--energy-validity-limit=implausible-power=0.2",
         "--energy-validity-limit=contended=3",
@@ -175,7 +175,7 @@ def test_limits_of_the_checks_are_options(card: Card, machine: SimulatedNvml) ->
 def test_cards_named_wrongly_are_a_usage_error(
     card: Card, machine: SimulatedNvml, workers: tuple[str, ...], named: str, told: str
 ) -> None:
-    """They are refused before anything runs, with the option, and never passed over for a CPU."""
+    """They are refused by option before anything runs; a CPU meter never replaces them."""
     option = f"--energy-devices={named.format(machine.uuid())}"
     refused = card.run(machine, option, *workers, apart=True)
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
@@ -183,7 +183,7 @@ def test_cards_named_wrongly_are_a_usage_error(
 
 
 def test_a_busy_gpu_is_waited_for_as_long_as_told(card: Card, machine: SimulatedNvml) -> None:
-    """The option says how long, and the refusal says it, too."""
+    """The refusal names the time that the option sets."""
     machine.add_process(4_000_000)
     refused = card.run(machine, "--energy-meter=nvml", "--energy-wait-idle=0.1")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
@@ -193,7 +193,7 @@ def test_a_busy_gpu_is_waited_for_as_long_as_told(card: Card, machine: Simulated
 def test_nothing_is_estimated_in_place_of_a_gpu_that_others_use(
     card: Card, machine: SimulatedNvml
 ) -> None:
-    """Without a meter's name, too: it is inconclusive, says why, and only strict mode fails."""
+    """With auto, too, the result is inconclusive and says why; only strict mode fails."""
     machine.add_process(4_000_000)
     done = card.run(machine, "--energy-wait-idle=0.1", apart=True)
     assert done.ret == 0
@@ -213,7 +213,7 @@ def test_nothing_is_estimated_in_place_of_a_gpu_that_others_use(
 def test_without_nvml_the_session_goes_on_or_says_why(
     card: Card, machine: SimulatedNvml, code: int
 ) -> None:
-    """Auto falls back and says why; nvml asked for by name is an error, before any test."""
+    """With auto the session uses another meter and says why; with nvml it ends before any test."""
     machine.fail("nvmlInit", code)
     refused = card.run(machine, "--energy-meter=nvml")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
@@ -227,7 +227,7 @@ def test_without_nvml_the_session_goes_on_or_says_why(
 
 
 def test_without_the_library_the_remedy_is_told(card: Card) -> None:
-    """A machine without an NVIDIA driver is told apart from a broken one."""
+    """A machine without an NVIDIA driver is distinguished from a broken one."""
     with SimulatedNvml(library=False) as machine:
         refused = card.run(machine, "--energy-meter=nvml")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
@@ -246,7 +246,7 @@ def test_it(energy):
 def test_several_gpus_that_nobody_named_are_said_to_be_added_up(
     card: Card, pytester: pytest.Pytester
 ) -> None:
-    """The header names them, says that all count, and which option measures one."""
+    """The header names the GPUs, says that all are added, and which option measures one."""
     with SimulatedNvml("turing", "turing") as machine:
         pytester.makepyfile(test_it=SEES.format(shown=None))
         result = card.run(machine)
@@ -262,7 +262,7 @@ def test_several_gpus_that_nobody_named_are_said_to_be_added_up(
 
 
 def test_a_gpu_that_is_named_is_run_on_and_measured(card: Card, pytester: pytest.Pytester) -> None:
-    """It is the only one that CUDA shows to the test, and its joules alone are counted."""
+    """CUDA shows the test this GPU only, and only its joules count."""
     with SimulatedNvml("turing", "turing") as machine:
         pytester.makepyfile(test_it=SEES.format(shown=machine.uuid(1)))
         result = card.run(machine, "--energy-devices=1", apart=True)

@@ -1,4 +1,4 @@
-"""What a user may choose: which outcomes fail, how often is looked, tolerances from a table."""
+"""What users choose: outcomes that fail, the protocol, tolerances from a table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_it(energy, name):
 
 
 class Folder:
-    """A project with a scripted meter, kept between the sessions of a module."""
+    """A project with a scripted meter, shared by the tests of a module."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,7 +40,7 @@ class Folder:
     def run(
         self, *arguments: str, factors: dict[str, float] | None = None, **changes: Any
     ) -> subprocess.CompletedProcess[str]:
-        """One session; ``factors`` multiply the joules of benchmarks, ``changes`` the meter."""
+        """Run a session; ``factors`` multiply joules, ``changes`` change the meter."""
         script(self.path, **changes)
         (self.path / "factors.json").write_text(json.dumps(factors or {}))
         command = [sys.executable, "-m", "pytest", "--energy", "--energy-meter=scripted"]
@@ -54,14 +54,14 @@ class Folder:
         )
 
     def outcomes(self) -> dict[str, str]:
-        """The outcome of each benchmark of the last session, by the name of its test."""
+        """Return the outcome of each benchmark of the last session, by the name of its test."""
         run = json.loads((self.path / ".energy" / "results.json").read_text())
         return {
             one["id"].partition("::")[2]: one["verdict"]["outcome"] for one in run["benchmarks"]
         }
 
     def remember_runs(self, count: int) -> None:
-        """Let every baseline have accepted so many runs like its first, with a scatter of 0.3 %."""
+        """Give every baseline ``count`` accepted runs like its first, with a variation of 0.3 %."""
         for path in (self.path / "baselines").glob("scripted-card/*/*.json"):
             kept = json.loads(path.read_text())
             first = kept["accepted"][0]
@@ -90,7 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 def test_a_suspect_is_measured_again_after_the_others(folder: Folder) -> None:
-    """Its first run is no failure yet; its second comes last, and only that one counts."""
+    """The first run is not a failure; the second one comes last, and only it counts."""
     done = folder.run("-v", "--junitxml=junit.xml", factors={"up": 1.08})
     lines = [line for line in done.stdout.splitlines() if "test_suite.py::" in line]
     suspect = next(index for index, line in enumerate(lines) if "[up] SUSPECT" in line)
@@ -103,14 +103,14 @@ def test_a_suspect_is_measured_again_after_the_others(folder: Folder) -> None:
 
 
 def test_policies_fail_what_could_not_be_measured(folder: Folder) -> None:
-    """--energy-fail-on=invalid fails it, under a headline of its own."""
+    """With --energy-fail-on=invalid the test fails, with its own headline."""
     done = folder.run("-k", "same", "--energy-fail-on=regressed,invalid", faults=["counter-reset"])
     assert done.returncode == 1
     assert "could not measure test_suite.py::test_it[same]: invalid" in done.stdout
     assert "counter-reset" in done.stdout
 
 
-def test_the_papers_protocol_looks_once(folder: Folder) -> None:
+def test_the_fixed_protocol_measures_once(folder: Folder) -> None:
     """With --energy-protocol=fixed nothing is measured again."""
     done = folder.run("-k", "up", "--energy-protocol=fixed", factors={"up": 1.08})
     assert done.returncode == 1
@@ -118,7 +118,7 @@ def test_the_papers_protocol_looks_once(folder: Folder) -> None:
 
 
 def test_tolerances_come_from_a_table(folder: Folder) -> None:
-    """pyproject.toml widens the tolerance of one benchmark; a fault in it stops the session."""
+    """A table in pyproject.toml sets tolerances; a fault in it stops the session."""
     table = folder.path / "pyproject.toml"
     try:
         table.write_text('[tool.pytest-energy.tolerances]\n"*[[]up]" = 0.2\n"*[up]" = 0.2\n')
@@ -134,6 +134,6 @@ def test_tolerances_come_from_a_table(folder: Folder) -> None:
 
 
 def test_a_tolerance_that_cannot_be_seen_is_warned_of(folder: Folder) -> None:
-    """At collection, with what can be seen there."""
+    """The header names the tolerance and what the baseline can detect."""
     done = folder.run("-k", "same", "--energy-tolerance=0.1%")
     assert "energy: test_suite.py::test_it[same]: 0.1 % is too tight: with" in done.stdout

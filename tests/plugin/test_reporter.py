@@ -12,7 +12,7 @@ def test_it(energy, n):
 
 
 def test_reports_are_written_and_named(project: Project) -> None:
-    """HTML always, Markdown where asked for; the terminal says where."""
+    """The HTML report is always written, Markdown on request; the terminal names both."""
     project.write(CALL)
     result = project.run("--energy-markdown=out/summary.md")
     result.stdout.fnmatch_lines(["*.energy/report.html*"])
@@ -21,7 +21,7 @@ def test_reports_are_written_and_named(project: Project) -> None:
 
 
 def test_an_output_that_cannot_be_written_takes_no_other_along(project: Project) -> None:
-    """The line names the file; the others are written."""
+    """One line names the file; the other outputs are written."""
     project.write(CALL)
     project.path("taken").mkdir()
     result = project.run("--energy-html=taken", "--energy-markdown=summary.md")
@@ -30,7 +30,7 @@ def test_an_output_that_cannot_be_written_takes_no_other_along(project: Project)
 
 
 def test_results_that_can_no_longer_be_written_cost_nothing_else(project: Project) -> None:
-    """A path that is lost while measuring is a line of the summary, as for any other output."""
+    """If the path is lost while measuring, the summary says so, as for any other output."""
     project.write("""
 from pathlib import Path
 

@@ -13,7 +13,7 @@ def test_it(energy):
 
 
 def test_a_baseline_is_recorded_in_several_visits(project: Project) -> None:
-    """All benchmarks are visited in turn until each baseline knows how much its runs scatter."""
+    """All benchmarks are measured in rotation until each baseline has enough runs."""
     project.write(CALL + CALL.replace("test_it", "test_other"))
     result = project.run("--energy-update=new", "--energy-baseline-runs=3", "-v")
     assert result.ret == 0
@@ -27,7 +27,7 @@ def test_a_baseline_is_recorded_in_several_visits(project: Project) -> None:
 
 
 def test_fixed_protocol_and_training_are_recorded_in_one_visit(project: Project) -> None:
-    """Neither is measured anew to learn of its scatter."""
+    """Neither is measured again for its variation between runs."""
     project.write(CALL)
     assert project.run("--energy-update", "--energy-protocol=fixed").ret == 0
     assert recorded_runs(project) == [1]
@@ -37,6 +37,6 @@ def test_fixed_protocol_and_training_are_recorded_in_one_visit(project: Project)
 
 
 def recorded_runs(project: Project) -> list[int]:
-    """How many accepted runs each baseline has."""
+    """Return the number of accepted runs of each baseline."""
     files = sorted(project.path("baselines").rglob("*.json"))
     return [len(json.loads(path.read_text())["accepted"]) for path in files]

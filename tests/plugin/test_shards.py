@@ -1,4 +1,4 @@
-"""The documented matrix of shards: its scripts, run as they stand."""
+"""The documented matrix of shards: its scripts, run unchanged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Shards:
             )
 
     def measure(self, shard: dict[str, str], *arguments: str) -> int:
-        """Run the script of a shard's job, and keep what it left as its artifact."""
+        """Run the script of a shard's job, and keep its output as its artifact."""
         (script,) = [one for one in scripts(JOBS["joules"]) if "pytest" in one and "pip" not in one]
         options = ("--energy-meter=scripted", "--energy-passes=20", *QUICK, *arguments)
         done = self._bash(script, TESTS=shard["tests"], PYTEST_ADDOPTS=" ".join(options))
@@ -65,7 +65,7 @@ class Shards:
 
 
 def test_two_shards_become_one_report(project: Project) -> None:
-    """A shard fails by itself; the last job merges both and reports both."""
+    """A shard fails by itself; the last job merges and reports both."""
     shards = Shards(project)
     good, worse = SHARDS
     for shard in SHARDS:
@@ -89,7 +89,7 @@ def test_two_shards_become_one_report(project: Project) -> None:
 
 
 def test_a_benchmark_in_two_shards_is_a_conflict(project: Project) -> None:
-    """It is named with its files, the job fails, and nothing is written."""
+    """The output names it with its files, the job fails, and nothing is written."""
     shards = Shards(project)
     first, second = SHARDS
     assert shards.measure(first) == 0

@@ -1,4 +1,4 @@
-"""Which worker gets which test, with workers made of nothing but their names."""
+"""Which worker gets which test, with simulated workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BOARDS = {"gw0": "a", "gw1": "b", "gw2": "c"}
 
 
 class Worker:
-    """Runs what it is given as soon as it knows what comes next, as xdist's workers do."""
+    """Runs a test as soon as it knows the next one, as xdist's workers do."""
 
     def __init__(self, name, tests):
         self.gateway = SimpleNamespace(id=name)
@@ -39,7 +39,7 @@ class Worker:
 
 
 def start(tests, wanted=None, names=("gw0", "gw1", "gw2")):
-    """A session that begins: its scheduling and its workers."""
+    """Start a session; return its scheduling and its workers."""
     wanted = {test: frozenset(boards) for test, boards in (wanted or {}).items()}
     scheduling = CardScheduling(len(names), wanted, BOARDS)
     workers = [Worker(name, tests) for name in names]
@@ -53,7 +53,7 @@ def start(tests, wanted=None, names=("gw0", "gw1", "gw2")):
 
 
 def finish(scheduling, workers):
-    """Run to the end, each worker a test in turn; what each of them ran."""
+    """Run to the end, one test per worker in rotation; return what each worker ran."""
     while ready := [worker for worker in workers if worker.may_run()]:
         for worker in ready:
             worker.run_one(scheduling)
@@ -65,25 +65,25 @@ def finish(scheduling, workers):
 
 
 def everything(ran):
-    """What all workers ran."""
+    """Return what all workers ran."""
     return [test for tests in ran.values() for test in tests]
 
 
 def names(count):
-    """So many tests."""
+    """Return ``count`` test ids."""
     return [f"t.py::test_{number}" for number in range(count)]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 30])
 def test_every_test_runs_once_and_nobody_has_two_more_than_others(count):
-    """Without baselines, tests are dealt out evenly."""
+    """Without baselines the workers run equally many tests."""
     ran = finish(*start(names(count)))
     assert sorted(everything(ran)) == sorted(names(count))
     assert max(map(len, ran.values())) - min(map(len, ran.values())) <= 1
 
 
 def test_tests_come_back_to_the_boards_of_their_baselines():
-    """Those with a baseline run on its board, and the others where there is room."""
+    """Tests with a baseline run on its board, the others anywhere."""
     wanted = {f"t.py::test_{number}": {"c" if number % 2 else "a"} for number in range(8)}
     ran = finish(*start(names(9), wanted))
     for test, (board,) in wanted.items():
@@ -92,19 +92,19 @@ def test_tests_come_back_to_the_boards_of_their_baselines():
 
 
 def test_a_single_test_runs_on_its_board():
-    """Also where the other workers have nothing to do."""
+    """It does so even if the other workers have nothing to do."""
     assert finish(*start(names(1), {"t.py::test_0": {"c"}}))["gw2"] == names(1)
 
 
 def test_a_board_that_is_not_there_binds_nobody():
-    """A baseline of another machine's board leaves its test to whoever is free."""
+    """A test whose baseline is from another machine runs on any worker."""
     ran = finish(*start(names(3), {"t.py::test_0": {"z"}, "t.py::test_1": {"z"}}))
     assert [len(tests) for tests in ran.values()] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("again", [False, True])
 def test_what_a_crashed_worker_had_goes_to_others(again):
-    """The test that it ran is told and not run again, unless a plugin asks; what waited is run."""
+    """Its running test is returned and runs again only on request; its waiting tests run."""
     scheduling, (first, second) = start(names(4), names=("gw0", "gw1"))
     assert scheduling.remove_node(first) == "t.py::test_0"
     if again:
@@ -118,7 +118,7 @@ def test_what_a_crashed_worker_had_goes_to_others(again):
 
 
 def test_workers_must_agree_on_the_tests():
-    """Otherwise the session stops and says which tests are not everybody's."""
+    """Otherwise the session stops and names the tests that differ."""
     scheduling = CardScheduling(2, {}, {})
     for name, tests in (("gw0", names(1)), ("gw1", names(2))):
         worker = Worker(name, tests)
@@ -129,7 +129,7 @@ def test_workers_must_agree_on_the_tests():
 
 
 def test_boards_are_read_from_the_baselines(tmp_path):
-    """A test is wanted where its baseline, or that of a window in it, was measured."""
+    """A test prefers the board of its baseline, or of the baseline of a window in it."""
     store = store_with(tmp_path)
     environment = H200.model_copy(update={"context": {"board": ["a"]}})
     both = H200.model_copy(update={"context": {"board": ["a", "b"]}})

@@ -16,7 +16,7 @@ from pytest_energy.simulation.machine import Machine
 
 
 def work(power_w, seconds=1.0):
-    """Draw a power on the card that this process may see."""
+    """Draw a power on the card that this process sees."""
     machine = Machine.attached()
     cards = [machine.uuid(card) for card in range(machine.device_count)]
     with machine.load(power_w, cards.index(os.environ.get("CUDA_VISIBLE_DEVICES", cards[0]))):
@@ -30,7 +30,7 @@ def measured_work(energy):
 '''
 
 PLUGINS = ("-p", "xdist", "-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin.entry")
-"""What the runs load, and nothing else, which takes time."""
+"""The only plugins of the runs, since loading others takes time."""
 
 
 class Project:
@@ -47,22 +47,22 @@ class Project:
         )
 
     def run(self, *arguments: str) -> pytest.RunResult:
-        """Run pytest with ``--energy`` in a process of its own."""
+        """Run pytest with ``--energy`` in another process."""
         return self.pytester.runpytest_subprocess("--energy", *PLUGINS, *arguments)
 
     def results(self) -> dict[str, Any]:
-        """The results of the last run."""
+        """Return the results of the last run."""
         text = (self.pytester.path / ".energy" / "results.json").read_text("utf-8")
         found: dict[str, Any] = json.loads(text)
         return found
 
     def baselines(self) -> list[str]:
-        """The baseline files, from their folder."""
+        """Return the baseline files, relative to their folder."""
         folder = self.pytester.path / "baselines"
         return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.json"))
 
     def names(self) -> list[str]:
-        """The names of the benchmarks in the results."""
+        """Return the names of the benchmarks in the results."""
         return [item["id"].partition("::")[2] for item in self.results()["benchmarks"]]
 
 

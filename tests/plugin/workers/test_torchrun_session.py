@@ -1,4 +1,4 @@
-"""Training in several processes: every card is counted once."""
+"""Training in several processes counts every card once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_it(energy):
 
 @pytest.mark.parametrize("nvml_sim", [("turing", "turing")], indirect=True)
 def test_two_processes_on_one_host_count_each_card_once(project):
-    """Two processes on two cards: one result, the joules of both cards, one report."""
+    """Two processes on two cards give one result with the joules of both, and one report."""
     project.write(BODY)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Several workers: a card for each, nothing lost, nothing counted twice."""
+"""Several workers: each has its card, and every result counts exactly once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_rounds(energy, power_w):
 
 @pytest.mark.parametrize("nvml_sim", [(CARD, CARD, CARD)], indirect=True)
 def test_three_workers_measure_on_three_cards(project):
-    """With ``-n 3`` each worker has a card of its own, and every benchmark its own joules."""
+    """With ``-n 3`` each worker has its own card, and every benchmark its own joules."""
     project.write(FOUR)
     done = project.run("-n3")
     done.assert_outcomes(passed=4)
@@ -50,7 +50,7 @@ def test_three_workers_measure_on_three_cards(project):
 
 @pytest.mark.parametrize("nvml_sim", [(CARD,)], indirect=True)
 def test_workers_take_turns_on_one_card(project):
-    """Two workers on one card never have a window at the same time."""
+    """The windows of two workers on one card never overlap."""
     project.write(FOUR)
     project.run("-n2").assert_outcomes(passed=4)
     rounds = [one for item in project.results()["benchmarks"] for one in item["rounds"]]
@@ -72,7 +72,7 @@ STATE = r"test_rounds\[\d0\] (warm-up|\d/2)"
 )
 @pytest.mark.parametrize("nvml_sim", [(CARD, CARD)], indirect=True)
 def test_terminal_shows_what_runs_where(project, arguments, line):
-    """The last line tells each worker's test and round, and is gone in the end."""
+    """The last line shows each worker's test and round, and disappears at the end."""
     project.write("from conftest import work" + IN_ROUNDS)
     command = [sys.executable, "-m", "pytest", "--energy", "--energy-scale=small", *PLUGINS]
     written = run_in_terminal([*command, *arguments], project.pytester.path)
@@ -86,7 +86,7 @@ def test_terminal_shows_what_runs_where(project, arguments, line):
 
 @pytest.mark.parametrize("nvml_sim", [(CARD, CARD)], indirect=True)
 def test_accepted_baselines_are_named(project):
-    """What workers accepted is listed once, by the controller, and in the results."""
+    """The controller and the results list each accepted baseline once."""
     project.write(FOUR)
     done = project.run("-n2", "--energy-update=new", "--energy-baseline-runs=1")
     listed = [line for line in done.outlines if line.startswith("energy: accepted ")]
