@@ -16,6 +16,7 @@ from pytest_energy.fixture import Energy
 from pytest_energy.settings import OPTIONS, Option, Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
@@ -71,37 +72,41 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
     from pytest_energy.plugin.reporter import Reporter
-    from pytest_energy.plugin.xdist import (
-        Controller,
-        is_controller,
-        start_worker,
-        torchrun_settings,
-    )
+    from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
     worker_input = getattr(config, "workerinput", None)
     if worker_input is not None:
-        worker = start_worker(settings, worker_input)
-        measuring = EnergyPlugin(
-            config,
-            worker.settings,
-            worker.report,
-            worker.reservation,
-            progress=worker.progress,
-            announce=worker.announce,
-        )
-        config.pluginmanager.register(measuring, "energy-measuring")
-        config.pluginmanager.register(worker.errors, "energy-errors")
+        _register_worker(config, settings, worker_input)
         return
     reporter = Reporter(config, settings)
     config.pluginmanager.register(reporter, "energy-reporter")
     if is_controller(config):
         config.pluginmanager.register(Controller(config, settings, reporter), "energy-controller")
-    else:
-        show_only(settings.devices)
-        ranks = ranks_of(os.environ)
-        settings = torchrun_settings(settings, ranks) if ranks else settings
-        measuring = EnergyPlugin(config, settings, reporter.report, ranks=ranks)
-        config.pluginmanager.register(measuring, "energy-measuring")
+        return
+    show_only(settings.devices)
+    ranks = ranks_of(os.environ)
+    settings = torchrun_settings(settings, ranks) if ranks else settings
+    measuring = EnergyPlugin(config, settings, reporter.report, ranks=ranks)
+    config.pluginmanager.register(measuring, "energy-measuring")
+
+
+def _register_worker(
+    config: pytest.Config, settings: Settings, worker_input: Mapping[str, Any]
+) -> None:
+    from pytest_energy.plugin.measuring_hooks import EnergyPlugin
+    from pytest_energy.plugin.xdist import start_worker
+
+    worker = start_worker(settings, worker_input)
+    measuring = EnergyPlugin(
+        config,
+        worker.settings,
+        worker.report,
+        worker.reservation,
+        progress=worker.progress,
+        announce=worker.announce,
+    )
+    config.pluginmanager.register(measuring, "energy-measuring")
+    config.pluginmanager.register(worker.errors, "energy-errors")
 
 
 def _user_values(config: pytest.Config) -> dict[Option, tuple[str, str]]:
