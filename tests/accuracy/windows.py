@@ -24,7 +24,8 @@ from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml.collector import RingCollector
 from pytest_energy.meters.nvml.counter_source import CounterSource
 from pytest_energy.meters.nvml.devices import select_devices
-from pytest_energy.meters.nvml.meter import IDLE_S, Instruments, NvmlMeter
+from pytest_energy.meters.nvml.meter import Instruments, NvmlMeter
+from pytest_energy.meters.nvml.opening import IDLE_S
 from pytest_energy.meters.nvml.power_sensor import power_sensor
 from pytest_energy.meters.nvml.power_source import PowerSource
 from pytest_energy.meters.nvml.sensors import counter_of

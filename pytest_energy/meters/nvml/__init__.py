@@ -18,6 +18,6 @@ def open_meter(request: MeterRequest) -> Meter:
         MeterUnavailableError: No library, driver, permission, device or sensor, or a device that
             others use; with the reason and the remedy.
     """
-    from pytest_energy.meters.nvml.meter import open_nvml  # pynvml is loaded where it is used
+    from pytest_energy.meters.nvml.opening import open_nvml  # pynvml is loaded where it is used
 
     return open_nvml(request)

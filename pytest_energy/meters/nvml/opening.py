@@ -1,0 +1,98 @@
+"""Open the meter of NVIDIA GPUs: find the devices, wait until they are free, open their sensors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
+from pytest_energy.meters.nvml import driver as library
+from pytest_energy.meters.nvml import validity
+from pytest_energy.meters.nvml.collector import Collector, HelperCollector, Samples
+from pytest_energy.meters.nvml.counter_source import CounterSource
+from pytest_energy.meters.nvml.devices import Device, select_devices
+from pytest_energy.meters.nvml.driver import SensorError
+from pytest_energy.meters.nvml.meter import Instruments, NvmlMeter
+from pytest_energy.meters.nvml.power_sensor import PowerSensor, power_sensor
+from pytest_energy.meters.nvml.power_source import PowerSource
+from pytest_energy.meters.nvml.processes import wait_until_alone
+from pytest_energy.meters.nvml.sensors import counter_of, processes_on
+from pytest_energy.model.measurement import ReasonCode
+
+IDLE_S = 0.5
+"""How long the idle power is sampled where there is no counter."""
+
+
+def open_nvml(request: MeterRequest) -> NvmlMeter:
+    """Open the meter on the devices that the request names, or that CUDA shows.
+
+    Raises:
+        MeterUnavailableError: It cannot measure here; with the reason and the remedy.
+    """
+    library.start()
+    with ExitStack() as undo:
+        undo.callback(library.stop)
+        try:
+            devices = select_devices(request.devices)
+            most = validity.limits(request.thresholds)[ReasonCode.CONTENDED]
+            _wait_for(devices, request.wait_idle_s, most)
+            instruments = _instruments(devices, request.traces, undo)
+            meter = NvmlMeter(devices, instruments, request.thresholds, undo)
+        except SensorError as error:
+            raise MeterUnavailableError(error.reason.code, error.reason.message) from None
+        undo.pop_all()
+    return meter
+
+
+def _wait_for(devices: Sequence[Device], limit_s: float, most: float) -> None:
+    def listed() -> list[frozenset[int]]:
+        return [processes_on(device) or frozenset() for device in devices]
+
+    if foreign := wait_until_alone(listed, limit_s, most):
+        raise MeterUnavailableError(
+            ReasonCode.CONTENDED,
+            f"NVML: after waiting {limit_s:g} s, processes of others are still on the GPU: "
+            f"{', '.join(str(pid) for pid in sorted(foreign))}; end them, or measure other devices",
+        )
+
+
+def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> Instruments:
+    counters = {d.channel: read for d in devices if (read := counter_of(d)) is not None}
+    sensors = {
+        d.channel: s for d in devices if (s := _sensor(d, d.channel in counters)) is not None
+    }
+    uncounted = {c: sensor for c, sensor in sensors.items() if c not in counters}
+    if missing := [d for d in devices if d.channel not in counters | uncounted]:
+        raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(missing))
+    wanted = [d for d in devices if d.channel in (sensors if traces else uncounted)]
+    collector = HelperCollector(wanted) if wanted else None
+    if collector is not None:
+        undo.callback(collector.close)
+    power = PowerSource(uncounted, _idle_samples(collector)) if collector and uncounted else None
+    counter = CounterSource(counters) if counters else None
+    return Instruments(counter, power, sensors, collector, tuple(d.channel for d in wanted))
+
+
+def _sensor(device: Device, counted: bool) -> PowerSensor | None:
+    """How a device's power samples are had; beside a counter, a sensor that fails is missing."""
+    try:
+        return power_sensor(device.handle)
+    except SensorError as error:
+        if counted and error.reason.code is not ReasonCode.DEVICE_LOST:
+            return None
+        raise
+
+
+def _no_sensor(devices: Sequence[Device]) -> str:
+    named = ", ".join(f"{device.channel} ({device.candidate.name})" for device in devices)
+    text = f"NVML: neither an energy counter nor a power sensor on {named}"
+    if any(device.candidate.place for device in devices):
+        return f"{text}: a MIG instance has none; measure the whole GPU by its UUID (GPU-…)"
+    return f"{text}: virtual GPUs often have none; measure on the host, or with another meter"
+
+
+def _idle_samples(collector: Collector) -> Samples:
+    collector.begin()
+    time.sleep(IDLE_S)
+    return collector.end()
