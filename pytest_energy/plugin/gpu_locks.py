@@ -121,9 +121,8 @@ def visible_gpus(selected: Sequence[str] | None) -> tuple[Gpu, ...]:
             ``CUDA_VISIBLE_DEVICES`` shows.
     """
     from pytest_energy.meters.base import MeterUnavailableError
-    from pytest_energy.meters.nvml import devices as selection
     from pytest_energy.meters.nvml import driver as library
-    from pytest_energy.meters.nvml import identity
+    from pytest_energy.meters.nvml.devices import identity, selection
 
     try:
         library.start()
@@ -147,7 +146,7 @@ def show_only(selected: Sequence[str] | None) -> None:
     Raises:
         UsageError: This process has already initialized CUDA with other GPUs.
     """
-    from pytest_energy.meters.nvml.processes import uses_cuda
+    from pytest_energy.meters.nvml.devices.processes import uses_cuda
 
     gpus = visible_gpus(selected) if selected else ()
     if not gpus:

@@ -25,9 +25,8 @@ from datetime import UTC, datetime
 from pytest_energy.measuring.window import measure_round, synchronizer
 from pytest_energy.meters.base import Meter, MeterRequest
 from pytest_energy.meters.nvml import driver as library
-from pytest_energy.meters.nvml.devices import Device, select_devices
-from pytest_energy.meters.nvml.power_sensor import read_power, read_ring
-from pytest_energy.meters.nvml.sensors import (
+from pytest_energy.meters.nvml.devices.selection import Device, select_devices
+from pytest_energy.meters.nvml.devices.sensors import (
     ENERGY,
     POWER_AVERAGE,
     POWER_INSTANT,
@@ -35,6 +34,7 @@ from pytest_energy.meters.nvml.sensors import (
     counter_of,
     take_fields,
 )
+from pytest_energy.meters.nvml.sources.power_sensor import read_power, read_ring
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 

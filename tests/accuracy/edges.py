@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from windows import open_session_meter
 
 from pytest_energy.measuring.window import measure_round
-from pytest_energy.meters.nvml.devices import select_devices
+from pytest_energy.meters.nvml.devices.selection import select_devices
+from pytest_energy.meters.nvml.devices.sensors import counter_of
 from pytest_energy.meters.nvml.meter import NvmlMeter
-from pytest_energy.meters.nvml.sensors import counter_of
-from pytest_energy.meters.nvml.ticks import Tick, Ticker, calibrate, next_ticks, pause_until
+from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, calibrate, next_ticks, pause_until
 from pytest_energy.testing import Machine
 
 IDLE, RUNNING = "idle", "running"

@@ -21,14 +21,14 @@ from pathlib import Path
 
 from pytest_energy.measuring.window import measure_round
 from pytest_energy.meters.nvml import driver as library
-from pytest_energy.meters.nvml.collector import RingCollector
-from pytest_energy.meters.nvml.counter_source import CounterSource
-from pytest_energy.meters.nvml.devices import select_devices
+from pytest_energy.meters.nvml.devices.selection import select_devices
+from pytest_energy.meters.nvml.devices.sensors import counter_of
 from pytest_energy.meters.nvml.meter import Instruments, NvmlMeter
 from pytest_energy.meters.nvml.opening import IDLE_S
-from pytest_energy.meters.nvml.power_sensor import power_sensor
-from pytest_energy.meters.nvml.power_source import PowerSource
-from pytest_energy.meters.nvml.sensors import counter_of
+from pytest_energy.meters.nvml.sources.collector import RingCollector
+from pytest_energy.meters.nvml.sources.counter_source import CounterSource
+from pytest_energy.meters.nvml.sources.power_sensor import power_sensor
+from pytest_energy.meters.nvml.sources.power_source import PowerSource
 from pytest_energy.model.measurement import Round
 from pytest_energy.testing import PROFILES, Machine, Profile, SimulatedNvml
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_energy.meters.nvml.power_sensor import RING, PowerSensor
-from pytest_energy.meters.nvml.sensors import Fields, Snapshot
+from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
+from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor
 
 
 def missing(

@@ -12,20 +12,33 @@ from typing import TypeVar
 from pytest_energy.meters.base import Edge, Reading
 from pytest_energy.meters.nvml import validity
 from pytest_energy.meters.nvml.capabilities import missing
-from pytest_energy.meters.nvml.collector import Collector, Samples
-from pytest_energy.meters.nvml.counter_source import CounterSource, Joules, Opening, with_unseen
-from pytest_energy.meters.nvml.devices import Device
-from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.identity import describe
-from pytest_energy.meters.nvml.phases import Phases
-from pytest_energy.meters.nvml.power_sensor import PowerSensor
-from pytest_energy.meters.nvml.power_source import LONGEST_GAP_PERIODS, PowerSource, largest_miss
-from pytest_energy.meters.nvml.sample_energy import longest_gap_s, make_trace, sampled_energy
-from pytest_energy.meters.nvml.sensors import (
+from pytest_energy.meters.nvml.devices.identity import describe
+from pytest_energy.meters.nvml.devices.selection import Device
+from pytest_energy.meters.nvml.devices.sensors import (
     Fields,
     Snapshot,
     take_fields,
     take_snapshot,
+)
+from pytest_energy.meters.nvml.driver import SensorError
+from pytest_energy.meters.nvml.sources.collector import Collector, Samples
+from pytest_energy.meters.nvml.sources.counter_source import (
+    CounterSource,
+    Joules,
+    Opening,
+    with_unseen,
+)
+from pytest_energy.meters.nvml.sources.phases import Phases
+from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor
+from pytest_energy.meters.nvml.sources.power_source import (
+    LONGEST_GAP_PERIODS,
+    PowerSource,
+    largest_miss,
+)
+from pytest_energy.meters.nvml.sources.sample_energy import (
+    longest_gap_s,
+    make_trace,
+    sampled_energy,
 )
 from pytest_energy.model.measurement import (
     Environment,

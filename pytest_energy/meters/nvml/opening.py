@@ -9,15 +9,15 @@ from contextlib import ExitStack
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml import validity
-from pytest_energy.meters.nvml.collector import Collector, HelperCollector, Samples
-from pytest_energy.meters.nvml.counter_source import CounterSource
-from pytest_energy.meters.nvml.devices import Device, select_devices
+from pytest_energy.meters.nvml.devices.processes import wait_until_alone
+from pytest_energy.meters.nvml.devices.selection import Device, select_devices
+from pytest_energy.meters.nvml.devices.sensors import counter_of, processes_on
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.meter import Instruments, NvmlMeter
-from pytest_energy.meters.nvml.power_sensor import PowerSensor, power_sensor
-from pytest_energy.meters.nvml.power_source import PowerSource
-from pytest_energy.meters.nvml.processes import wait_until_alone
-from pytest_energy.meters.nvml.sensors import counter_of, processes_on
+from pytest_energy.meters.nvml.sources.collector import Collector, HelperCollector, Samples
+from pytest_energy.meters.nvml.sources.counter_source import CounterSource
+from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, power_sensor
+from pytest_energy.meters.nvml.sources.power_source import PowerSource
 from pytest_energy.model.measurement import ReasonCode
 
 IDLE_S = 0.5

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pytest_energy.meters.nvml.devices.processes import others
+from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.driver import FieldValue
-from pytest_energy.meters.nvml.processes import others
-from pytest_energy.meters.nvml.sensors import Fields, Snapshot
 from pytest_energy.model.measurement import Reason, ReasonCode
 
 DEFAULTS: Mapping[ReasonCode, float] = {

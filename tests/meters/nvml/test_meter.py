@@ -15,7 +15,7 @@ import pynvml
 import pytest
 
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
-from pytest_energy.meters.nvml.sensors import POWER_AVERAGE, POWER_INSTANT, THROTTLES
+from pytest_energy.meters.nvml.devices.sensors import POWER_AVERAGE, POWER_INSTANT, THROTTLES
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import PROFILES, SimulatedNvml

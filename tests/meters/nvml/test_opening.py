@@ -9,7 +9,7 @@ import pynvml
 import pytest
 
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
-from pytest_energy.meters.nvml.sensors import POWER_AVERAGE, POWER_INSTANT
+from pytest_energy.meters.nvml.devices.sensors import POWER_AVERAGE, POWER_INSTANT
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import SimulatedNvml

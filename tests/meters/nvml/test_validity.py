@@ -8,8 +8,8 @@ import pynvml
 import pytest
 
 from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.driver import FieldValue
-from pytest_energy.meters.nvml.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.validity import Evidence, conditions
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import SimulatedNvml

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
-from pytest_energy.meters.nvml.devices import Device
+from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.driver import (
     FieldValue,
     Handle,

@@ -15,6 +15,7 @@ from statistics import median
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
+from pytest_energy.meters.nvml.devices.sensors import POWER_INSTANT
 from pytest_energy.meters.nvml.driver import (
     ABSENT,
     LOST,
@@ -25,7 +26,6 @@ from pytest_energy.meters.nvml.driver import (
     number,
     read_fields,
 )
-from pytest_energy.meters.nvml.sensors import POWER_INSTANT
 
 RING = "driver-ring"
 ASKED = "helper-process"

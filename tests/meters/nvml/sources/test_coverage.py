@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.meters.nvml.coverage import LEAST_ENDS, LastTick, Sight, last_tick
-from pytest_energy.meters.nvml.ticks import Tick
+from pytest_energy.meters.nvml.sources.coverage import LEAST_ENDS, LastTick, Sight, last_tick
+from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.testing import PROFILES, SimulatedNvml
 
 PERIOD_S, IDLE_W, LOAD_W = 0.1, 50.0, 350.0
@@ -94,12 +94,12 @@ WINDOWS = """
 import json, random, time
 from contextlib import ExitStack
 from pytest_energy.meters.nvml import driver as library
-from pytest_energy.meters.nvml.collector import RingCollector
-from pytest_energy.meters.nvml.counter_source import CounterSource
+from pytest_energy.meters.nvml.sources.collector import RingCollector
+from pytest_energy.meters.nvml.sources.counter_source import CounterSource
 from pytest_energy.meters.nvml.meter import Instruments, NvmlMeter
-from pytest_energy.meters.nvml.power_sensor import power_sensor
-from pytest_energy.meters.nvml.devices import select_devices
-from pytest_energy.meters.nvml.sensors import counter_of
+from pytest_energy.meters.nvml.sources.power_sensor import power_sensor
+from pytest_energy.meters.nvml.devices.selection import select_devices
+from pytest_energy.meters.nvml.devices.sensors import counter_of
 from pytest_energy.testing import Machine
 
 machine, rng = Machine.attached(), random.Random(1)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pytest_energy.meters.helper_process import Companion, CompanionLostError
-from pytest_energy.meters.nvml.devices import Device
+from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.power_sensor import PowerSensor, Sample
+from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
 from pytest_energy.model.measurement import ReasonCode
 
 Samples = Mapping[str, Sequence[Sample]]
@@ -66,7 +66,7 @@ class HelperCollector:
             SensorError: It did not start.
         """
         named = {device.channel: device.candidate.uuid for device in devices}
-        self._helper = Companion("pytest_energy.meters.nvml.helper", [json.dumps(named)])
+        self._helper = Companion("pytest_energy.meters.nvml.sources.helper", [json.dumps(named)])
         self._collecting = False
         self._ask("ready")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from pytest_energy.meters.nvml.processes import others
+from pytest_energy.meters.nvml.devices.processes import others
 
 
 @pytest.fixture
@@ -23,7 +23,9 @@ def sibling():
 
 def ask(pid, **environment):
     """What a child of this process says of ``pid``."""
-    code = f"from pytest_energy.meters.nvml.processes import others; print(*others([{pid}]))"
+    code = (
+        f"from pytest_energy.meters.nvml.devices.processes import others; print(*others([{pid}]))"
+    )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()

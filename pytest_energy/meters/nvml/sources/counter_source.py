@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from pytest_energy.meters.nvml.coverage import Sight, last_tick
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.ticks import Tick, Ticker, calibrate, next_ticks
+from pytest_energy.meters.nvml.sources.coverage import Sight, last_tick
+from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, calibrate, next_ticks
 from pytest_energy.model.measurement import UNSEEN, Quantity, ReasonCode
 from pytest_energy.uncertainty.gum import combine, expand, standard_error, uniform
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
-from pytest_energy.meters.nvml.devices import Device
+from pytest_energy.meters.nvml.devices.selection import Device
+from pytest_energy.meters.nvml.devices.sensors import Snapshot
 from pytest_energy.meters.nvml.driver import ask
-from pytest_energy.meters.nvml.sensors import Snapshot
 from pytest_energy.model.measurement import Environment, Facts, Scalar
 
 

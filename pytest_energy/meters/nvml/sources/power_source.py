@@ -15,10 +15,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from pytest_energy.meters.nvml.collector import Samples
-from pytest_energy.meters.nvml.counter_source import Joules, with_unseen
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.power_sensor import PowerSensor, Sample
+from pytest_energy.meters.nvml.sources.collector import Samples
+from pytest_energy.meters.nvml.sources.counter_source import Joules, with_unseen
+from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
 from pytest_energy.model.measurement import Quantity, ReasonCode
 from pytest_energy.model.traces import integrate
 from pytest_energy.uncertainty.gum import combine, standard_error, uniform

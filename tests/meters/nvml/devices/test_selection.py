@@ -10,7 +10,7 @@ import pytest
 from pytest_energy.errors import UsageError
 from pytest_energy.meters.base import MeterUnavailableError
 from pytest_energy.meters.nvml import driver as library
-from pytest_energy.meters.nvml.devices import select_devices
+from pytest_energy.meters.nvml.devices.selection import select_devices
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import SimulatedNvml
 

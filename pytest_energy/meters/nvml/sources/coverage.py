@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pytest_energy.meters.nvml.ticks import Tick
+from pytest_energy.meters.nvml.sources.ticks import Tick
 
 AGREED = 0.05
 """What is counted of the last tick may be off by this share of a tick."""

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_energy.meters.nvml.counter_source import (
+from pytest_energy.meters.nvml.driver import SensorError
+from pytest_energy.meters.nvml.sources.counter_source import (
     Opening,
     Power,
     idle_power,
     mean_power,
     window_joules,
 )
-from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.ticks import Tick, Ticker, calibrate, next_ticks
+from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, calibrate, next_ticks
 
 
 @dataclass

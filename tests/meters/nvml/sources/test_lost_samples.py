@@ -68,7 +68,7 @@ def helper_pid() -> int:
     (helper,) = [
         int(pid)
         for pid in children
-        if b"pytest_energy.meters.nvml.helper" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"pytest_energy.meters.nvml.sources.helper" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     return helper
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from pytest_energy.meters.nvml.power_sensor import PowerSensor, Sample
-from pytest_energy.meters.nvml.power_source import LONGEST_GAP_PERIODS
+from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
+from pytest_energy.meters.nvml.sources.power_source import LONGEST_GAP_PERIODS
 from pytest_energy.model.measurement import Trace
 from pytest_energy.model.traces import encode, integrate, reduce_samples
 

@@ -1,6 +1,6 @@
 """The process that collects power samples beside the measured one: see ``collector``.
 
-Started as ``python -m pytest_energy.meters.nvml.helper PARENT '{"gpu0": "GPU-…"}'``. How it
+Started as ``python -m pytest_energy.meters.nvml.sources.helper PARENT '{"gpu0": "GPU-…"}'``. How it
 is asked and when it ends: see :mod:`pytest_energy.meters.helper_process`.
 """
 
@@ -18,7 +18,7 @@ import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings witho
 from pytest_energy.meters.helper_process import Question, Questions
 from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.power_sensor import PowerSensor, Sample, power_sensor
+from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample, power_sensor
 
 BEFORE_S = 1.0
 """Samples so much older than the beginning are handed over, too: they show the power before it."""
