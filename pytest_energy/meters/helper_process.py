@@ -26,11 +26,11 @@ PARENT_S = 5.0
 """How often a companion looks whether who started it lives."""
 
 
-class CompanionLostError(Exception):
+class HelperLostError(Exception):
     """A companion does not answer any more; the text says why, and goes after its name."""
 
 
-class Companion:
+class HelperProcess:
     """The asking end. The companion does nothing but what it is asked, and ends with this process.
 
     Processes that this one forks share the pipes: neither asking nor closing relies on their end.
@@ -52,7 +52,7 @@ class Companion:
         """What it answers.
 
         Raises:
-            CompanionLostError: It has ended, or was silent for :data:`ANSWER_S` and was ended.
+            HelperLostError: It has ended, or was silent for :data:`ANSWER_S` and was ended.
         """
         assert self._process.stdin is not None
         mark = str(time.monotonic_ns())
@@ -79,7 +79,7 @@ class Companion:
         while (end := self._unread.find(b"\n")) < 0:
             if not select.select([self._process.stdout], [], [], ANSWER_S)[0]:
                 self.close()
-                raise CompanionLostError(f"did not answer for {ANSWER_S:g} s, and was ended")
+                raise HelperLostError(f"did not answer for {ANSWER_S:g} s, and was ended")
             read = self._process.stdout.read(1 << 20)
             if not read:
                 raise self._gone()
@@ -88,8 +88,8 @@ class Companion:
         del self._unread[: end + 1]
         return line
 
-    def _gone(self) -> CompanionLostError:
-        return CompanionLostError(f"has ended (exit status {self._process.poll()})")
+    def _gone(self) -> HelperLostError:
+        return HelperLostError(f"has ended (exit status {self._process.poll()})")
 
 
 @dataclass(frozen=True)

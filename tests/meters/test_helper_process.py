@@ -15,18 +15,18 @@ from types import FrameType
 import pytest
 
 from pytest_energy.meters import helper_process as companion
-from pytest_energy.meters.helper_process import Companion, CompanionLostError
+from pytest_energy.meters.helper_process import HelperLostError, HelperProcess
 from pytest_energy.meters.rapl.turnover import TurnCounter
 
 COUNTER = "pytest_energy.meters.rapl.turnover"
 
 
 @pytest.fixture
-def answering(tmp_path: Path) -> Iterator[tuple[Path, Companion]]:
+def answering(tmp_path: Path) -> Iterator[tuple[Path, HelperProcess]]:
     """A counter that stands at 0, and a companion that looks at it when asked."""
     path = tmp_path / "energy_uj"
     path.write_text("0")
-    with closing(Companion(COUNTER, ["3600", str(path), "99"])) as asked:
+    with closing(HelperProcess(COUNTER, ["3600", str(path), "99"])) as asked:
         assert asked.ask("totals") == [0]
         yield path, asked
 
@@ -47,7 +47,7 @@ def forked() -> Iterator[None]:
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_closing_waits_for_no_other_process(
-    answering: tuple[Path, Companion], stopped: bool
+    answering: tuple[Path, HelperProcess], stopped: bool
 ) -> None:
     """A forked process has the companion's input open, too: it must not keep pytest from ending."""
     _, asked = answering
@@ -62,21 +62,21 @@ def test_closing_waits_for_no_other_process(
 
 
 def test_silence_ends_it(
-    answering: tuple[Path, Companion], monkeypatch: pytest.MonkeyPatch
+    answering: tuple[Path, HelperProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that does not answer is not waited for, then or later."""
     monkeypatch.setattr(companion, "ANSWER_S", 0.2)
     _, asked = answering
     asked._process.send_signal(signal.SIGSTOP)
-    with pytest.raises(CompanionLostError, match=r"did not answer for 0\.2 s"):
+    with pytest.raises(HelperLostError, match=r"did not answer for 0\.2 s"):
         asked.ask("totals")
     assert asked._process.poll() == -signal.SIGKILL
-    with pytest.raises(CompanionLostError, match="has ended"):
+    with pytest.raises(HelperLostError, match="has ended"):
         asked.ask("totals")
 
 
 def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(
-    answering: tuple[Path, Companion],
+    answering: tuple[Path, HelperProcess],
 ) -> None:
     """A signal's handler that raises, as that of pytest-timeout, may interrupt who asks."""
     path, asked = answering

@@ -108,7 +108,7 @@ def stop() -> None:
             raise SensorError(ReasonCode.METER_FAILED, f"NVML: shutdown: {error}") from None
 
 
-def ask(function: Callable[..., T], *arguments: Any) -> T | None:
+def query(function: Callable[..., T], *arguments: Any) -> T | None:
     """What ``function`` of the bindings answers, or ``None`` where the driver does not tell it.
 
     Drivers fail in many ways where they do not offer something: that of WSL2 answers "Unknown
@@ -118,14 +118,14 @@ def ask(function: Callable[..., T], *arguments: Any) -> T | None:
         SensorError: The device is lost.
     """
     try:
-        return insist(function, *arguments)
+        return require(function, *arguments)
     except SensorError as error:
         if error.reason.code is ReasonCode.DEVICE_LOST:
             raise
         return None
 
 
-def insist(function: Callable[..., T], *arguments: Any) -> T | None:
+def require(function: Callable[..., T], *arguments: Any) -> T | None:
     """The same of what a measurement stands on: ``None`` only where it is said to be absent.
 
     Raises:
@@ -152,7 +152,7 @@ def read_fields(handle: Handle, fields: Iterable[int]) -> dict[int, FieldValue]:
         SensorError: The device is lost.
     """
     read = {}
-    for answer in ask(pynvml.nvmlDeviceGetFieldValues, handle, list(fields)) or ():
+    for answer in query(pynvml.nvmlDeviceGetFieldValues, handle, list(fields)) or ():
         if answer.nvmlReturn == pynvml.NVML_SUCCESS:
             read[answer.fieldId] = _field_value(answer)
         elif answer.nvmlReturn in LOST:
@@ -160,13 +160,13 @@ def read_fields(handle: Handle, fields: Iterable[int]) -> dict[int, FieldValue]:
     return read
 
 
-def insist_on_field(handle: Handle, field: int) -> FieldValue | None:
+def require_field(handle: Handle, field: int) -> FieldValue | None:
     """Read a field that a measurement stands on: ``None`` only where it is said to be absent.
 
     Raises:
         SensorError: The device is lost, or the call or the field failed in another way.
     """
-    for answer in insist(pynvml.nvmlDeviceGetFieldValues, handle, [field]) or ():
+    for answer in require(pynvml.nvmlDeviceGetFieldValues, handle, [field]) or ():
         if answer.nvmlReturn == pynvml.NVML_SUCCESS:
             return _field_value(answer)
         if answer.nvmlReturn not in ABSENT:

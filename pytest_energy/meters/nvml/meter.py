@@ -25,7 +25,7 @@ from pytest_energy.meters.nvml.sources.collector import Collector, Samples
 from pytest_energy.meters.nvml.sources.counter_source import (
     CounterSource,
     Joules,
-    Opening,
+    OpeningTick,
     with_unseen,
 )
 from pytest_energy.meters.nvml.sources.phases import Phases
@@ -89,7 +89,7 @@ class _Opened:
     """What a window began with."""
 
     shown: _Shown
-    ticks: Mapping[str, Opening | SensorError]
+    ticks: Mapping[str, OpeningTick | SensorError]
     collecting: SensorError | None
     """Why no power samples are collected, where they should be."""
     waited_s: float
@@ -246,21 +246,21 @@ class NvmlMeter:
     ) -> Joules | SensorError:
         """Counted joules, with their doubt where the device's power sensor looks away.
 
-        Whether its counter looks away with it is not published for any card. Until enough windows
-        have told (:mod:`.sight`), the power samples do, of which two things tell something: how
-        much they vary, and how far their joules are from the counter's. Where the counter did not
-        turn out to see all, it may have missed as much as any such sensor.
+        Whether the counter is part-time as well is not published for any card. Until enough windows
+        have shown it (:mod:`.sources.coverage`), two facts of the power samples are used: how much
+        they vary, and how far their joules are from the counter's. A counter that then is not
+        shown to cover the full time may have missed as much as any such sensor.
         """
         sensor, counter = self._instruments.sensors.get(channel), self._instruments.counter
-        if isinstance(joules, SensorError) or sensor is None or not sensor.looks_away:
+        if isinstance(joules, SensorError) or sensor is None or not sensor.part_time:
             return joules
         assert counter is not None
-        sees_all = counter.sees_all(channel)
+        full_time = counter.full_time(channel)
         inside = [w for time_s, w in samples.get(channel, ()) if 0 < time_s - start <= duration_s]
-        if sees_all or len(inside) < 2:
+        if full_time or len(inside) < 2:
             return joules
         apart_j = statistics.fmean(inside) * duration_s - joules.energy_j
-        missed_j = 0.0 if sees_all is None else largest_miss(joules.energy_j)
+        missed_j = 0.0 if full_time is None else largest_miss(joules.energy_j)
         seen_j = standard_error(inside) * duration_s
         return with_unseen(joules, combine((seen_j, apart_j, missed_j)))
 
@@ -313,7 +313,7 @@ class NvmlMeter:
                         duration_s,
                         energy_j,
                         sampled_j,
-                        sampled_whole=sensor is not None and not sensor.looks_away,
+                        sampled_whole=sensor is not None and not sensor.part_time,
                     )
                 )
         return known

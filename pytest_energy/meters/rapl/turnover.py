@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_energy.meters.helper_process import Companion, CompanionLostError, Questions
+from pytest_energy.meters.helper_process import HelperLostError, HelperProcess, Questions
 
 
 class TurnCounter:
@@ -26,14 +26,14 @@ class TurnCounter:
             period_s: How often to look at them: at least once a turn.
         """
         told = [argument for path, range_uj in counters for argument in (str(path), str(range_uj))]
-        self._helper = Companion(__name__, [str(period_s), *told])
+        self._helper = HelperProcess(__name__, [str(period_s), *told])
         self.totals_uj()
 
     def totals_uj(self) -> list[int] | None:
         """What each counter has gone on since the start; ``None`` where the helper has ended."""
         try:
             totals: list[int] = self._helper.ask("totals")
-        except CompanionLostError:
+        except HelperLostError:
             return None
         return totals
 

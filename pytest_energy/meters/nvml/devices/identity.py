@@ -9,7 +9,7 @@ import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings witho
 
 from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.devices.sensors import Snapshot
-from pytest_energy.meters.nvml.driver import ask
+from pytest_energy.meters.nvml.driver import query
 from pytest_energy.model.measurement import Environment, Facts, Scalar
 
 
@@ -43,7 +43,7 @@ def mig_profile(device: Device) -> str | None:
 def _context(devices: Sequence[Device], snapshots: Sequence[Snapshot]) -> Facts:
     return {
         "board": [board_hash(device) for device in devices],
-        "driver": ask(pynvml.nvmlSystemGetDriverVersion),
+        "driver": query(pynvml.nvmlSystemGetDriverVersion),
         "cuda_driver": _cuda_version(),
         "ecc": _each(devices, lambda d: _ecc(d)),
         "applications_clock_mhz": _common([s.applications_clock_mhz for s in snapshots]),
@@ -67,14 +67,14 @@ def _known(facts: Facts) -> Facts:
 
 
 def _ecc(device: Device) -> bool | None:
-    modes = ask(pynvml.nvmlDeviceGetEccMode, device.candidate.board)
+    modes = query(pynvml.nvmlDeviceGetEccMode, device.candidate.board)
     return None if modes is None else bool(modes[0])
 
 
 def _max_clock(device: Device, kind: int) -> int | None:
-    return ask(pynvml.nvmlDeviceGetMaxClockInfo, device.candidate.board, kind)
+    return query(pynvml.nvmlDeviceGetMaxClockInfo, device.candidate.board, kind)
 
 
 def _cuda_version() -> str | None:
-    version = ask(pynvml.nvmlSystemGetCudaDriverVersion)
+    version = query(pynvml.nvmlSystemGetCudaDriverVersion)
     return None if version is None else f"{version // 1000}.{version % 1000 // 10}"

@@ -14,7 +14,7 @@ import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings witho
 
 from pytest_energy.errors import UsageError
 from pytest_energy.meters.base import MeterUnavailableError
-from pytest_energy.meters.nvml.driver import Handle, SensorError, ask, insist
+from pytest_energy.meters.nvml.driver import Handle, SensorError, query, require
 from pytest_energy.model.measurement import Reason, ReasonCode
 
 
@@ -51,7 +51,7 @@ class Unusable:
 
 
 @dataclass(frozen=True)
-class Found:
+class Inventory:
     """The GPUs that NVML counts."""
 
     candidates: tuple[Candidate, ...]
@@ -91,31 +91,31 @@ def select_devices(named: Sequence[str] | None) -> tuple[Device, ...]:
         UsageError: One named does not exist, is closed to this user, or is named twice: its joules
             would be added to themselves.
     """
-    found = _find()
+    inventory = _find()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        chosen = [_named(name, found) for name in named]
+        chosen = [_named(name, inventory) for name in named]
         _refuse_repeats(named, chosen)
     elif visible is not None:
-        chosen = _visible(visible, found)
+        chosen = _visible(visible, inventory)
     else:
-        chosen = _shown_by_default(found.candidates)
+        chosen = _shown_by_default(inventory.candidates)
     if not chosen:
-        raise _nothing_shown(visible, found)
+        raise _nothing_shown(visible, inventory)
     return tuple(Device(f"gpu{i}", candidate) for i, candidate in enumerate(chosen))
 
 
-def _find() -> Found:
+def _find() -> Inventory:
     candidates: list[Candidate] = []
     unusable: list[Unusable] = []
-    for index in range(insist(pynvml.nvmlDeviceGetCount) or 0):
+    for index in range(require(pynvml.nvmlDeviceGetCount) or 0):
         try:
             candidates += _card(index)
         except SensorError as error:
             why = error.reason.message.removeprefix("NVML: ")
             message = f"GPU {index} cannot be used: {why}"
             unusable.append(Unusable(index, Reason(code=error.reason.code, message=message)))
-    return Found(tuple(candidates), tuple(unusable))
+    return Inventory(tuple(candidates), tuple(unusable))
 
 
 def _card(index: int) -> list[Candidate]:
@@ -124,7 +124,7 @@ def _card(index: int) -> list[Candidate]:
     Raises:
         SensorError: It cannot be used. NVML counts also those that this user may not open.
     """
-    handle = insist(pynvml.nvmlDeviceGetHandleByIndex, index)
+    handle = require(pynvml.nvmlDeviceGetHandleByIndex, index)
     if handle is None:
         raise SensorError(
             ReasonCode.NO_PERMISSION,
@@ -135,16 +135,16 @@ def _card(index: int) -> list[Candidate]:
 
 
 def _instances(board: Handle, index: int) -> list[Candidate]:
-    mode = ask(pynvml.nvmlDeviceGetMigMode, board)
+    mode = query(pynvml.nvmlDeviceGetMigMode, board)
     if not mode or mode[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
         return []
     found = []
-    for number in range(insist(pynvml.nvmlDeviceGetMaxMigDeviceCount, board) or 0):
-        handle = insist(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, board, number)
+    for number in range(require(pynvml.nvmlDeviceGetMaxMigDeviceCount, board) or 0):
+        handle = require(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, board, number)
         if handle is not None:
             place = (
-                insist(pynvml.nvmlDeviceGetGpuInstanceId, handle) or 0,
-                insist(pynvml.nvmlDeviceGetComputeInstanceId, handle) or 0,
+                require(pynvml.nvmlDeviceGetGpuInstanceId, handle) or 0,
+                require(pynvml.nvmlDeviceGetComputeInstanceId, handle) or 0,
             )
             found.append(_candidate(handle, board, index, place, False))
     return found
@@ -153,8 +153,8 @@ def _instances(board: Handle, index: int) -> list[Candidate]:
 def _candidate(
     handle: Handle, board: Handle, index: int, place: tuple[int, int] | None, sliced: bool
 ) -> Candidate:
-    name = insist(pynvml.nvmlDeviceGetName, handle) or insist(pynvml.nvmlDeviceGetName, board)
-    uuid = insist(pynvml.nvmlDeviceGetUUID, handle) or ""
+    name = require(pynvml.nvmlDeviceGetName, handle) or require(pynvml.nvmlDeviceGetName, board)
+    uuid = require(pynvml.nvmlDeviceGetUUID, handle) or ""
     return Candidate(handle, board, index, str(name or "unknown GPU"), uuid, place, sliced)
 
 
@@ -164,21 +164,21 @@ def _shown_by_default(candidates: Sequence[Candidate]) -> list[Candidate]:
     return whole or [c for c in candidates if c.place is not None][:1]
 
 
-def _visible(text: str, found: Found) -> list[Candidate]:
+def _visible(text: str, inventory: Inventory) -> list[Candidate]:
     """What ``CUDA_VISIBLE_DEVICES`` shows: everything before the first name that is wrong."""
     names = [name.strip() for name in text.split(",")]
     if any(name.isdigit() for name in names):
-        _refuse_another_order(found.candidates)
+        _refuse_another_order(inventory.candidates)
     chosen: list[Candidate] = []
     for name in names:
-        matching = _shown(name, found)
+        matching = _shown(name, inventory)
         if len(matching) != 1 or matching[0] in chosen:
             break
         chosen += matching
     return chosen
 
 
-def _shown(name: str, found: Found) -> list[Candidate]:
+def _shown(name: str, inventory: Inventory) -> list[Candidate]:
     """What one name in ``CUDA_VISIBLE_DEVICES`` may mean.
 
     An index counts the GPUs that CUDA can open: those that this process may not open, hidden by
@@ -189,17 +189,17 @@ def _shown(name: str, found: Found) -> list[Candidate]:
         MeterUnavailableError: There is a lost or broken GPU at the index or before it.
     """
     if not name.isdigit():
-        return _matching(name, found.candidates)
-    broken = {card.index: card.reason for card in found.unusable if not card.closed}
-    counted = sorted({candidate.index for candidate in found.candidates} | broken.keys())
+        return _matching(name, inventory.candidates)
+    broken = {card.index: card.reason for card in inventory.unusable if not card.closed}
+    counted = sorted({candidate.index for candidate in inventory.candidates} | broken.keys())
     up_to = counted[: int(name) + 1]
     if reasons := [broken[index] for index in up_to if index in broken]:
         raise MeterUnavailableError(
             reasons[0].code,
             f"NVML: CUDA_VISIBLE_DEVICES has the index {name}, and it is not known whether CUDA "
-            f"counts a GPU that cannot be used; name the GPUs by UUID ({found})",
+            f"counts a GPU that cannot be used; name the GPUs by UUID ({inventory})",
         )
-    return _matching(str(up_to[-1]), found.candidates) if int(name) < len(counted) else []
+    return _matching(str(up_to[-1]), inventory.candidates) if int(name) < len(counted) else []
 
 
 def _refuse_another_order(candidates: Sequence[Candidate]) -> None:
@@ -214,15 +214,15 @@ def _refuse_another_order(candidates: Sequence[Candidate]) -> None:
         )
 
 
-def _named(name: str, found: Found) -> Candidate:
-    matching = _matching(name, found.candidates)
+def _named(name: str, inventory: Inventory) -> Candidate:
+    matching = _matching(name, inventory.candidates)
     if len(matching) == 1:
         return matching[0]
     what = f"{len(matching)} devices begin with" if matching else "no usable device is called"
-    meant = [] if matching else _meant(name, found.unusable)
+    meant = [] if matching else _meant(name, inventory.unusable)
     if any(not card.closed for card in meant):
-        raise MeterUnavailableError(_fault(meant), f"NVML: {what} {name!r}; {found}")
-    raise UsageError(f"--energy-devices={name}: {what} {name!r}; {found}")
+        raise MeterUnavailableError(_fault(meant), f"NVML: {what} {name!r}; {inventory}")
+    raise UsageError(f"--energy-devices={name}: {what} {name!r}; {inventory}")
 
 
 def _meant(name: str, unusable: Sequence[Unusable]) -> list[Unusable]:
@@ -271,11 +271,11 @@ def _label(candidate: Candidate) -> str:
     return f"{candidate.index} ({candidate.name}, {candidate.uuid})"
 
 
-def _nothing_shown(visible: str | None, found: Found) -> MeterUnavailableError:
-    if not found.candidates:
-        told = "; ".join(card.reason.message for card in found.unusable)
+def _nothing_shown(visible: str | None, inventory: Inventory) -> MeterUnavailableError:
+    if not inventory.candidates:
+        told = "; ".join(card.reason.message for card in inventory.unusable)
         none = "the driver is there, but no GPU; check the power and seat of the card"
-        return MeterUnavailableError(_fault(found.unusable), f"NVML: {told or none}")
-    meant = _meant((visible or "").split(",")[0].strip(), found.unusable)
-    text = f"NVML: CUDA_VISIBLE_DEVICES={visible!r} shows no GPU; {found}"
+        return MeterUnavailableError(_fault(inventory.unusable), f"NVML: {told or none}")
+    meant = _meant((visible or "").split(",")[0].strip(), inventory.unusable)
+    text = f"NVML: CUDA_VISIBLE_DEVICES={visible!r} shows no GPU; {inventory}"
     return MeterUnavailableError(_fault(meant), text)

@@ -12,10 +12,10 @@ from pytest_energy.meters.nvml.driver import (
     FieldValue,
     Handle,
     SensorError,
-    ask,
-    insist,
-    insist_on_field,
+    query,
     read_fields,
+    require,
+    require_field,
 )
 from pytest_energy.model.measurement import ReasonCode
 
@@ -79,22 +79,22 @@ def counter_of(device: Device) -> Callable[[], float] | None:
         SensorError: The device is lost, or fails in another way.
     """
     handle = device.handle
-    if insist_on_field(handle, ENERGY) is not None:
+    if require_field(handle, ENERGY) is not None:
         return lambda: _field_j(handle)
-    if insist(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle) is not None:
+    if require(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle) is not None:
         return lambda: _call_j(handle)
     return None
 
 
 def _field_j(handle: Handle) -> float:
-    energy_mj = insist_on_field(handle, ENERGY)
+    energy_mj = require_field(handle, ENERGY)
     if energy_mj is None:
         raise _withdrawn()
     return energy_mj.value * 1e-3
 
 
 def _call_j(handle: Handle) -> float:
-    energy_mj = insist(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+    energy_mj = require(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
     if energy_mj is None:
         raise _withdrawn()
     return float(energy_mj) * 1e-3
@@ -133,20 +133,20 @@ def take_snapshot(device: Device) -> Snapshot:
     """
     board = device.candidate.board
     return Snapshot(
-        temperature_c=ask(pynvml.nvmlDeviceGetTemperature, board, pynvml.NVML_TEMPERATURE_GPU),
-        clock_mhz=ask(pynvml.nvmlDeviceGetClockInfo, board, pynvml.NVML_CLOCK_SM),
-        applications_clock_mhz=ask(
+        temperature_c=query(pynvml.nvmlDeviceGetTemperature, board, pynvml.NVML_TEMPERATURE_GPU),
+        clock_mhz=query(pynvml.nvmlDeviceGetClockInfo, board, pynvml.NVML_CLOCK_SM),
+        applications_clock_mhz=query(
             pynvml.nvmlDeviceGetApplicationsClock, board, pynvml.NVML_CLOCK_SM
         ),
-        power_limit_w=_watts(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, board)),
+        power_limit_w=_watts(query(pynvml.nvmlDeviceGetEnforcedPowerLimit, board)),
         processes=processes_on(device),
     )
 
 
 def processes_on(device: Device) -> frozenset[int] | None:
     """The processes on a device; ``None`` where the driver does not tell which compute on it."""
-    computing = ask(pynvml.nvmlDeviceGetComputeRunningProcesses, device.handle)
-    drawing = ask(pynvml.nvmlDeviceGetGraphicsRunningProcesses, device.handle)
+    computing = query(pynvml.nvmlDeviceGetComputeRunningProcesses, device.handle)
+    drawing = query(pynvml.nvmlDeviceGetGraphicsRunningProcesses, device.handle)
     if computing is None:
         return None
     return frozenset(int(process.pid) for process in (*computing, *(drawing or ())))
@@ -154,7 +154,7 @@ def processes_on(device: Device) -> frozenset[int] | None:
 
 def _old_throttles(board: Handle) -> dict[str, FieldValue]:
     spent = {
-        cause: ask(pynvml.nvmlDeviceGetViolationStatus, board, policy)
+        cause: query(pynvml.nvmlDeviceGetViolationStatus, board, policy)
         for policy, cause in _OLD_THROTTLES.items()
     }
     return {

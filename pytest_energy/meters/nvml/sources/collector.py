@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from pytest_energy.meters.helper_process import Companion, CompanionLostError
+from pytest_energy.meters.helper_process import HelperLostError, HelperProcess
 from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
@@ -66,7 +66,9 @@ class HelperCollector:
             SensorError: It did not start.
         """
         named = {device.channel: device.candidate.uuid for device in devices}
-        self._helper = Companion("pytest_energy.meters.nvml.sources.helper", [json.dumps(named)])
+        self._helper = HelperProcess(
+            "pytest_energy.meters.nvml.sources.helper", [json.dumps(named)]
+        )
         self._collecting = False
         self._ask("ready")
 
@@ -93,7 +95,7 @@ class HelperCollector:
     def _ask(self, question: str) -> dict[str, list[Sample]]:
         try:
             answer: dict[str, list[Sample]] = self._helper.ask(question)
-        except CompanionLostError as lost:
+        except HelperLostError as lost:
             message = f"the process that collects power samples {lost}"
             raise SensorError(ReasonCode.METER_FAILED, message) from None
         return answer

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.coverage import Sight, last_tick
+from pytest_energy.meters.nvml.sources.coverage import Coverage, last_tick
 from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, calibrate, next_ticks
 from pytest_energy.model.measurement import UNSEEN, Quantity, ReasonCode
 from pytest_energy.uncertainty.gum import combine, expand, standard_error, uniform
@@ -52,7 +52,7 @@ class Power:
 
 
 @dataclass(frozen=True)
-class Opening:
+class OpeningTick:
     """The tick before a window, and the power in the gap between."""
 
     tick: Tick
@@ -80,7 +80,7 @@ class CounterSource:
         self._long = False
         self._rested = False
         """Whether the power after a window has been seen: it is not that before the first one."""
-        self._sights = {channel: Sight() for channel in readers}
+        self._coverage = {channel: Coverage() for channel in readers}
 
     @property
     def shortest_window_s(self) -> float:
@@ -98,7 +98,7 @@ class CounterSource:
             raise SensorError(ReasonCode.COUNTER_RESET, f"{reset[0]}: the counter was reset")
         return sum(spent_j.values())
 
-    def begin(self) -> dict[str, Opening | SensorError]:
+    def begin(self) -> dict[str, OpeningTick | SensorError]:
         """Wait for a tick of each counter, and for one more before it, which tells the power.
 
         The latter not where the window before was long: such a one is likely to follow.
@@ -107,12 +107,12 @@ class CounterSource:
         ticks = next_ticks(self._tickers)
         powers = self._rest(earlier, ticks)
         return {
-            channel: Opening(tick, powers[channel]) if isinstance(tick, Tick) else tick
+            channel: OpeningTick(tick, powers[channel]) if isinstance(tick, Tick) else tick
             for channel, tick in ticks.items()
         }
 
     def end(
-        self, opening: Mapping[str, Opening | SensorError], started_s: float, ended_s: float
+        self, opening: Mapping[str, OpeningTick | SensorError], started_s: float, ended_s: float
     ) -> dict[str, Joules | SensorError]:
         """Wait for the ticks that close the window; the joules of each channel within it.
 
@@ -133,14 +133,14 @@ class CounterSource:
             tick, joules = closing[ticker.name], counted[ticker.name]
             if isinstance(tick, Tick) and isinstance(joules, Joules) and ticker.period_s:
                 power_w = joules.energy_j / (ended_s - started_s)
-                self._sights[ticker.name].learn(
+                self._coverage[ticker.name].learn(
                     last_tick(tick, ticker.period_s, ended_s, power_w, joules.rest_w)
                 )
         return counted
 
-    def sees_all(self, channel: str) -> bool | None:
+    def full_time(self, channel: str) -> bool | None:
         """Whether a counter sees all of the time; ``None`` where too few windows have told."""
-        return self._sights[channel].sees_all
+        return self._coverage[channel].full_time
 
     def _rest(
         self,
@@ -167,7 +167,7 @@ class CounterSource:
 
 
 def _joules(
-    opening: Opening | SensorError,
+    opening: OpeningTick | SensorError,
     closing: Tick | SensorError,
     started_s: float,
     ended_s: float,
@@ -187,7 +187,7 @@ def _joules(
 
 
 def window_joules(
-    opening: Opening, closing: Tick, started_s: float, ended_s: float, after: Power
+    opening: OpeningTick, closing: Tick, started_s: float, ended_s: float, after: Power
 ) -> Joules:
     """The joules between two moments that lie between two ticks.
 

@@ -63,7 +63,7 @@ def last_tick(
     return LastTick(loaded, above_j / load_j)
 
 
-class Sight:
+class Coverage:
     """What the windows of a session have told of one counter."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Sight:
         self._shown = False
 
     @property
-    def sees_all(self) -> bool | None:
+    def full_time(self) -> bool | None:
         """Whether this was shown; ``None`` before enough windows have told."""
         if self._shown or self._ends >= LEAST_ENDS:
             return self._shown

@@ -20,11 +20,11 @@ from pytest_energy.meters.nvml.driver import (
     ABSENT,
     LOST,
     Handle,
-    ask,
     failure,
-    insist,
     number,
+    query,
     read_fields,
+    require,
 )
 
 RING = "driver-ring"
@@ -69,7 +69,7 @@ class PowerSensor:
     """The part of each period at which the sensor does not look."""
 
     @property
-    def looks_away(self) -> bool:
+    def part_time(self) -> bool:
         """Whether a pulsing load may deceive the sensor, however long it is watched."""
         return self.unseen_s >= self.period_s / 10
 
@@ -84,21 +84,21 @@ def power_sensor(handle: Handle) -> PowerSensor | None:
     if kept:
         period_s = median(b[0] - a[0] for a, b in pairwise(kept))
         span_s = max(kept[-1][0] - kept[0][0], RING_SAMPLES * period_s)
-        unseen_s = max(0.0, period_s - looks(handle, period_s)[1])
+        unseen_s = max(0.0, period_s - sensor_timing(handle, period_s)[1])
         return PowerSensor(
             RING, lambda since: read_ring(handle, since) or [], span_s / 4, period_s, unseen_s
         )
     if read_power(handle) is not None:
-        every_s, long_s = looks(handle, UNKNOWN_PERIOD_S)
+        every_s, long_s = sensor_timing(handle, UNKNOWN_PERIOD_S)
         # an answer is up to a period old; asking more often would tell the same value again
         unseen_s = max(0.0, every_s - long_s) + every_s
         return PowerSensor(ASKED, lambda since: _asked(handle), every_s, every_s, unseen_s)
     return None
 
 
-def looks(handle: Handle, otherwise_s: float) -> tuple[float, float]:
+def sensor_timing(handle: Handle, otherwise_s: float) -> tuple[float, float]:
     """How often the power sensor looks and how long; of an unknown one as if for a moment only."""
-    capability = ask(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
+    capability = query(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
     return SENSORS_S.get(tuple(capability or ()), (otherwise_s, 0.0))
 
 
@@ -145,7 +145,7 @@ def read_power(handle: Handle) -> float | None:
     fields = read_fields(handle, (POWER_INSTANT,))
     if POWER_INSTANT in fields:
         return fields[POWER_INSTANT].value * 1e-3
-    power_mw = insist(pynvml.nvmlDeviceGetPowerUsage, handle)
+    power_mw = require(pynvml.nvmlDeviceGetPowerUsage, handle)
     return None if power_mw is None else power_mw * 1e-3
 
 

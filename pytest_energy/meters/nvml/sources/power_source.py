@@ -94,7 +94,7 @@ class PowerSource:
             )
         after_w = [power_w for _, power_w in after]
         used = sampled_joules(kept, after_w, started, ended, sensor.unseen_s)
-        if not sensor.looks_away:
+        if not sensor.part_time:
             return used
         return with_unseen(used, largest_miss(used.energy_j))
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.meters.nvml.sources.coverage import LEAST_ENDS, LastTick, Sight, last_tick
+from pytest_energy.meters.nvml.sources.coverage import LEAST_ENDS, Coverage, LastTick, last_tick
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.testing import PROFILES, SimulatedNvml
 
@@ -50,12 +50,12 @@ def test_an_end_close_to_a_tick_tells_nothing(loaded: float) -> None:
 
 def test_too_few_ends_leave_it_open() -> None:
     """One window less than needed decides nothing."""
-    sight = Sight()
+    coverage = Coverage()
     for _ in range(LEAST_ENDS - 1):
-        sight.learn(LastTick(0.5, 0.5))
-    assert sight.sees_all is None
-    sight.learn(LastTick(0.5, 0.5))
-    assert sight.sees_all is True
+        coverage.learn(LastTick(0.5, 0.5))
+    assert coverage.full_time is None
+    coverage.learn(LastTick(0.5, 0.5))
+    assert coverage.full_time is True
 
 
 @pytest.mark.parametrize("seen", [0.1, 0.25, 0.5])
@@ -63,17 +63,17 @@ def test_a_counter_that_looks_away_is_seldom_taken_for_one_that_does_not(seen: f
     """Windows end anywhere, the counter looks at the end of each tick: below 1 % in 50 windows."""
     rng, wrong = random.Random(7), 0
     for _ in range(1000):
-        sight, first = Sight(), rng.uniform(0.0, 1.0 - seen)
+        coverage, first = Coverage(), rng.uniform(0.0, 1.0 - seen)
         for _ in range(50):
             loaded = rng.uniform(0.2, 0.8)
-            sight.learn(LastTick(loaded, min(max((loaded - first) / seen, 0.0), 1.0)))
-        wrong += sight.sees_all is True
+            coverage.learn(LastTick(loaded, min(max((loaded - first) / seen, 0.0), 1.0)))
+        wrong += coverage.full_time is True
     assert wrong < 10
 
 
-@pytest.mark.parametrize(("counter_window_s", "sees_all"), [(None, True), (0.025, False)])
+@pytest.mark.parametrize(("counter_window_s", "full_time"), [(None, True), (0.025, False)])
 def test_windows_tell_a_whole_counter_from_one_that_looks_away(
-    counter_window_s: float | None, sees_all: bool
+    counter_window_s: float | None, full_time: bool
 ) -> None:
     """On cards whose power sensor looks away, the ends of a few windows settle it."""
     profile = replace(PROFILES["hopper"], counter_window_s=counter_window_s)
@@ -87,7 +87,7 @@ def test_windows_tell_a_whole_counter_from_one_that_looks_away(
         )
     first, last = json.loads(told.stdout)
     assert first == [None, True]
-    assert last == [sees_all, not sees_all]
+    assert last == [full_time, not full_time]
 
 
 WINDOWS = """
@@ -116,6 +116,6 @@ for _ in range(30):
     with machine.load(400.0):
         time.sleep(rng.uniform(0.5, 0.7))
     reading = meter.end(edge)
-    told.append([counter.sees_all("gpu0"), "unseen" in reading.budget])
+    told.append([counter.full_time("gpu0"), "unseen" in reading.budget])
 print(json.dumps([told[0], told[-1]]))
 """

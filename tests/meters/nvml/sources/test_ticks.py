@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.counter_source import (
-    Opening,
+    OpeningTick,
     Power,
     idle_power,
     mean_power,
@@ -158,7 +158,7 @@ def test_what_lies_outside_the_window_is_taken_off(
     end_s = before_s + during_s + after_s
     counted_j = before_w * before_s + load_w * during_s + after_w * after_s
     joules = window_joules(
-        Opening(Tick(0.0, 1e-3, 5.0), Power(before_w, 0.0)),
+        OpeningTick(Tick(0.0, 1e-3, 5.0), Power(before_w, 0.0)),
         Tick(end_s, 1e-3, 5.0 + counted_j),
         before_s,
         before_s + during_s,
