@@ -30,6 +30,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
+from pytest_energy.model.conditions import Condition
 from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 from pytest_energy.uncertainty.gum import combine, uniform
 
@@ -131,7 +132,9 @@ class CodeCarbonMeter:
             duration_s=duration_s,
             channels={name: power_w * duration_s for name, power_w in powers_w.items()},
             budget=self._budget(duration_s),
-            conditions={f"{name}.power_w": power_w for name, power_w in powers_w.items()},
+            conditions={
+                str(Condition(name, "power_w")): power_w for name, power_w in powers_w.items()
+            },
             reasons=(*self._doubts(), *self._length(duration_s)),
         )
 

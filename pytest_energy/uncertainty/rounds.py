@@ -26,6 +26,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from pytest_energy.model.conditions import TEMPERATURE, Condition
 from pytest_energy.model.measurement import UNSEEN, Quantity, Reason, ReasonCode, Round
 from pytest_energy.uncertainty.gum import (
     COVERAGE,
@@ -106,9 +107,10 @@ def temperature_drift(
     """
     ended_c: dict[str, list[float]] = {}
     for measured in rounds:
-        for name, value in measured.conditions.items():
-            if name.endswith(".temperature_c"):
-                ended_c.setdefault(name.removesuffix(".temperature_c"), []).append(value)
+        for key, value in measured.conditions.items():
+            condition = Condition.parse(key)
+            if condition.name == TEMPERATURE:
+                ended_c.setdefault(condition.channel, []).append(value)
     return [
         Reason(
             code=ReasonCode.TEMPERATURE_DRIFT,

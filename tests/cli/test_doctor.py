@@ -89,7 +89,7 @@ def test_a_driver_without_a_list_of_processes_gets_a_remark(
     with SimulatedNvml("turing") as machine:
         machine.fail("nvmlDeviceGetComputeRunningProcesses", pynvml.NVML_ERROR_NO_PERMISSION)
         assert main(["doctor"]) == 0
-    assert "remark: gpu0: the driver does not tell which processes" in capsys.readouterr().out
+    assert "remark: gpu0: the driver does not list the processes" in capsys.readouterr().out
 
 
 def test_readings_that_a_driver_does_not_expose_are_listed(

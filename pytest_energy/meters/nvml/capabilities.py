@@ -1,4 +1,4 @@
-"""What a driver does not tell of a device, and what nobody notices for want of it."""
+"""Readings that the driver does not expose, and the checks that are disabled as a result."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor
 
 
-def missing(
+def missing_readings(
     opened: Snapshot, fields: Fields, *, counted: bool, sensor: PowerSensor | None
 ) -> Iterator[str]:
-    """What is missing of a device, each with what follows from it.
+    """The missing readings of a device, each with the consequence.
 
     Args:
-        opened: Its state.
-        fields: What it said in one batch.
-        counted: Whether it counts joules.
-        sensor: How its power samples are had; ``None`` where they are not.
+        opened: The device's state when the meter was opened.
+        fields: Its fields then.
+        counted: Whether it has an energy counter.
+        sensor: Its power sensor; ``None`` if it has none.
     """
     if not counted:
         yield "energy counter: joules come from power samples, with a wider interval"
     if sensor is None:
-        yield "power sensor: no power traces, and nothing to check the counter by"
+        yield "power sensor: no power traces, and no check of the counter"
     elif sensor.source != RING:
-        yield "driver's ring of power samples: a helper process asks for the power instead"
+        yield "driver's ring of power samples: a helper process polls the power instead"
     if fields.power_w is None:
         yield "power fields 185 and 186: the power may be a mean over up to a second"
     if not fields.throttled_s and not fields.violated_s:

@@ -1,4 +1,4 @@
-"""NVML through its bindings: what is missing is ``None``, what fails is told with its remedy."""
+"""Calls of NVML through its Python bindings; a missing reading is ``None``, never zero."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ABSENT = frozenset(
         pynvml.NVML_ERROR_DEPRECATED,
     }
 )
-"""Codes by which a driver says that it does not offer something, to anybody or to this user."""
+"""Codes for a reading that the driver does not offer, at all or to this user."""
 
 LOST = frozenset(
     {
@@ -36,12 +36,12 @@ LOST = frozenset(
         pynvml.NVML_ERROR_GPU_NOT_FOUND,
     }
 )
-"""Codes by which a driver says that a device is gone until somebody resets it."""
+"""Codes for a device that is gone until it is reset."""
 
 _REFUSALS = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
         ReasonCode.NO_METER,
-        "libnvidia-ml.so.1 was not found; install the NVIDIA driver, or, in a container, start it "
+        "libnvidia-ml.so.1 was not found; install the NVIDIA driver; a container must be started "
         "with its GPUs (docker run --gpus all)",
     ),
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: (
@@ -54,17 +54,17 @@ _REFUSALS = {
     ),
     pynvml.NVML_ERROR_NO_PERMISSION: (
         ReasonCode.NO_PERMISSION,
-        "this user may not talk to the driver; give it access to /dev/nvidiactl and /dev/nvidia*",
+        "this user may not use the driver; grant access to /dev/nvidiactl and /dev/nvidia*",
     ),
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
         ReasonCode.METER_FAILED,
-        "the library and the kernel driver are of different versions; reload the driver or reboot",
+        "the library and the kernel driver have different versions; reload the driver or reboot",
     ),
 }
 
 
 class SensorError(Exception):
-    """A sensor did not answer, or not as a sensor may; carries the reason for the results."""
+    """A sensor did not answer, or gave an impossible answer; has the reason for the results."""
 
     def __init__(self, code: ReasonCode, message: str) -> None:
         super().__init__(message)
@@ -73,14 +73,14 @@ class SensorError(Exception):
 
 @dataclass(frozen=True)
 class FieldValue:
-    """One field's answer."""
+    """The value of one field."""
 
     value: float
     stamp_s: float
-    """The driver's time stamp, in seconds since the epoch; 0 where it gives none."""
+    """The driver's time stamp in seconds since the epoch; 0 if the driver gives none."""
 
     def times(self, factor: float) -> FieldValue:
-        """The same answer in another unit."""
+        """The same value in another unit."""
         return FieldValue(self.value * factor, self.stamp_s)
 
 
@@ -88,7 +88,7 @@ def start() -> None:
     """Load the library and connect to the driver.
 
     Raises:
-        MeterUnavailableError: Either failed; with the remedy.
+        MeterUnavailableError: One of the two failed; with the remedy.
     """
     try:
         pynvml.nvmlInit()
@@ -100,7 +100,7 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Disconnect from the driver; one that is gone already is left alone."""
+    """Disconnect from the driver; a device or a connection that is already gone is no error."""
     try:
         pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
@@ -109,10 +109,11 @@ def stop() -> None:
 
 
 def query(function: Callable[..., T], *arguments: Any) -> T | None:
-    """What ``function`` of the bindings answers, or ``None`` where the driver does not tell it.
+    """Call a function of the bindings; ``None`` if the driver does not offer the reading.
 
-    Drivers fail in many ways where they do not offer something: that of WSL2 answers "Unknown
-    Error" to calls that it does not know.
+    Every failure but a lost device counts as a missing reading, because drivers report missing
+    readings in many ways: the driver of WSL2 answers "Unknown Error" to calls that it does not
+    know.
 
     Raises:
         SensorError: The device is lost.
@@ -126,7 +127,7 @@ def query(function: Callable[..., T], *arguments: Any) -> T | None:
 
 
 def require(function: Callable[..., T], *arguments: Any) -> T | None:
-    """The same of what a measurement stands on: ``None`` only where it is said to be absent.
+    """Call a function that a measurement depends on; ``None`` only for the codes in ``ABSENT``.
 
     Raises:
         SensorError: The device is lost, or the call failed in another way.
@@ -140,28 +141,28 @@ def require(function: Callable[..., T], *arguments: Any) -> T | None:
 
 
 def failure(code: int, what: str) -> SensorError:
-    """The error for NVML's return ``code`` of a call or field."""
+    """The error for the return ``code`` of a call or a field."""
     reason = ReasonCode.DEVICE_LOST if code in LOST else ReasonCode.METER_FAILED
     return SensorError(reason, f"NVML: {what}: {pynvml.NVMLError(code)} ({code})")
 
 
 def read_fields(handle: Handle, fields: Iterable[int]) -> dict[int, FieldValue]:
-    """Read many fields in one call; those that the driver does not tell are left out.
+    """Read many fields in one call; fields that the driver does not offer are left out.
 
     Raises:
         SensorError: The device is lost.
     """
-    read = {}
+    values = {}
     for answer in query(pynvml.nvmlDeviceGetFieldValues, handle, list(fields)) or ():
         if answer.nvmlReturn == pynvml.NVML_SUCCESS:
-            read[answer.fieldId] = _field_value(answer)
+            values[answer.fieldId] = _field_value(answer)
         elif answer.nvmlReturn in LOST:
             raise failure(answer.nvmlReturn, f"field {answer.fieldId}")
-    return read
+    return values
 
 
 def require_field(handle: Handle, field: int) -> FieldValue | None:
-    """Read a field that a measurement stands on: ``None`` only where it is said to be absent.
+    """Read a field that a measurement depends on; ``None`` only for the codes in ``ABSENT``.
 
     Raises:
         SensorError: The device is lost, or the call or the field failed in another way.
@@ -175,7 +176,7 @@ def require_field(handle: Handle, field: int) -> FieldValue | None:
 
 
 def _field_value(answer: Any) -> FieldValue:
-    return FieldValue(number(answer.value, answer.valueType), answer.timestamp * 1e-6)
+    return FieldValue(number(answer.value, answer.valueType), answer.timestamp * 1e-6)  # stamps: µs
 
 
 _MEMBERS = {
@@ -190,5 +191,5 @@ _MEMBERS = {
 
 
 def number(value: Any, kind: int) -> float:
-    """The member of NVML's union of values that ``kind`` (``nvmlValueType_t``) names."""
+    """The member of NVML's union ``value`` that ``kind`` (``nvmlValueType_t``) selects."""
     return float(getattr(value, _MEMBERS[kind]))

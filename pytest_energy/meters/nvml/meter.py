@@ -1,17 +1,17 @@
-"""The meter of NVIDIA GPUs: devices, sources and checks put together."""
+"""The meter of NVIDIA GPUs: reads devices and sources at both edges of a window."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pytest_energy.meters.base import Edge, Reading
 from pytest_energy.meters.nvml import validity
-from pytest_energy.meters.nvml.capabilities import missing
+from pytest_energy.meters.nvml.capabilities import missing_readings
 from pytest_energy.meters.nvml.devices.identity import describe
 from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.devices.sensors import (
@@ -40,6 +40,8 @@ from pytest_energy.meters.nvml.sources.sample_energy import (
     make_trace,
     sampled_energy,
 )
+from pytest_energy.meters.nvml.span import Span
+from pytest_energy.model.conditions import Condition
 from pytest_energy.model.measurement import (
     Environment,
     MeterInfo,
@@ -55,45 +57,57 @@ T = TypeVar("T")
 
 GAIN_LIMIT = 0.05
 """Boards of one model read within ±5 % of the truth. Source: arXiv 2312.02741, section 5."""
+EDGES = "edges"
+"""The channel of the conditions that say what the search for both edges cost."""
 
 
 @dataclass(frozen=True)
 class Instruments:
-    """What the devices are measured with; each channel has one source."""
+    """The sources of joules and of power samples; each channel has one source of joules."""
 
     counter: CounterSource | None
     power: PowerSource | None
     sensors: Mapping[str, PowerSensor]
-    """How power samples are had, by channel, where they are."""
+    """The power sensors by channel, also beside a counter."""
     collector: Collector | None
-    """What collects them; ``None`` where nobody wants them."""
+    """Collects power samples; ``None`` if neither traces nor joules need them."""
     collected: tuple[str, ...] = ()
-    """The channels whose samples it collects."""
+    """The channels whose samples are collected."""
 
     @property
     def sources(self) -> tuple[CounterSource | PowerSource, ...]:
-        """Those in use."""
+        """The sources of joules that are in use."""
         return tuple(source for source in (self.counter, self.power) if source is not None)
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """What the devices showed at an edge, by channel."""
+class _DeviceReadings:
+    """State and fields of the devices at one edge, by channel."""
 
     state: Mapping[str, Snapshot | SensorError]
     fields: Mapping[str, Fields | SensorError]
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """What a window began with."""
+class _WindowStart:
+    """What was read when a window began."""
 
-    shown: _Shown
+    readings: _DeviceReadings
     ticks: Mapping[str, OpeningTick | SensorError]
     collecting: SensorError | None
-    """Why no power samples are collected, where they should be."""
+    """Why no power samples are collected, if they should be."""
     waited_s: float
     """For how long the measured program had to wait."""
+
+
+@dataclass(frozen=True)
+class _Consumption:
+    """Joules and power samples of a window, by channel."""
+
+    joules: Mapping[str, Joules | SensorError]
+    samples: Samples
+    remarks: tuple[Reason, ...]
+    """What was wrong with the power samples."""
 
 
 class NvmlMeter:
@@ -106,13 +120,13 @@ class NvmlMeter:
         thresholds: Mapping[str, float],
         close: ExitStack,
     ) -> None:
-        """Put a meter together from what is open already.
+        """Build the meter from devices and instruments that are already open.
 
         Args:
-            devices: What is measured.
-            instruments: What it is measured with.
-            thresholds: Limits of the validity checks by reason code, where not the default.
-            close: Closes all that is open.
+            devices: The devices to measure.
+            instruments: Their sources of joules and samples.
+            thresholds: Limits of the validity checks by reason code, if not the defaults.
+            close: Closes everything that is open.
         """
         self._devices = devices
         self._instruments = instruments
@@ -120,8 +134,8 @@ class NvmlMeter:
         self._phases = Phases()
         sources = instruments.sources
         self._period_s = max(source.period_s for source in sources)
-        self._opened = {device.channel: take_snapshot(device) for device in devices}
-        self.environment: Environment = describe(devices, list(self._opened.values()))
+        self._reference = {device.channel: take_snapshot(device) for device in devices}
+        self.environment: Environment = describe(devices, list(self._reference.values()))
         self.channels = tuple(device.channel for device in devices)
         self.idle_power_w: Mapping[str, Quantity] = {
             channel: power for source in sources for channel, power in source.idle_power_w.items()
@@ -140,15 +154,15 @@ class NvmlMeter:
         counted = counter.channels if counter else ()
         fields = {device.channel: take_fields(device) for device in self._devices}
         return [
-            f"{channel}: {what}"
-            for channel, state in self._opened.items()
-            for what in missing(
+            f"{channel}: {reading}"
+            for channel, state in self._reference.items()
+            for reading in missing_readings(
                 state, fields[channel], counted=channel in counted, sensor=sensors.get(channel)
             )
         ]
 
     def spent_j(self) -> float | None:
-        """By the counters; ``None`` where a device has none, or does not answer any more."""
+        """The counters' joules; ``None`` if a device has no counter or no longer answers."""
         counter = self._instruments.counter
         if counter is None or counter.channels != self.channels:
             return None
@@ -158,93 +172,86 @@ class NvmlMeter:
             return None
 
     def begin(self) -> Edge:
-        """Read the devices' state, wait for a tick and some more, and read their fields.
+        """Read the devices' state, wait for a tick and a part of the next, and read their fields.
 
-        Starting at another phase of the tick in each round keeps a sensor that looks only part of
-        the time from seeing the same part of the load again and again.
+        Each round starts at another phase of the tick. Otherwise a part-time sensor could sample
+        the same part of a periodic load in all rounds.
         """
-        asked_s, instruments = time.perf_counter(), self._instruments
-        before = self._each(take_snapshot)
+        called_s, instruments = time.perf_counter(), self._instruments
+        # The slow calls come first: between the tick and the window there is one batch only.
+        state = self._each(take_snapshot)
         collecting = _failure_of(instruments.collector.begin) if instruments.collector else None
         if instruments.power is not None:
             time.sleep(instruments.power.settling_s)
         ticks = instruments.counter.begin() if instruments.counter else {}
         time.sleep(self._phases.next() * self._period_s)
-        shown, begun_s = _Shown(before, self._each(take_fields)), time.perf_counter()
-        state = _Opened(shown, ticks, collecting, begun_s - asked_s)
-        return Edge(start=time.time(), time_s=begun_s, state=state)
+        readings, began_s = _DeviceReadings(state, self._each(take_fields)), time.perf_counter()
+        start = _WindowStart(readings, ticks, collecting, began_s - called_s)
+        return Edge(start=time.time(), time_s=began_s, state=start)
 
     def end(self, edge: Edge) -> Reading:
-        """Read fields and state at once, wait for the closing tick, and judge what was seen."""
+        """Read fields and state at once, wait for the closing tick, and judge the window."""
         ended_s = time.perf_counter()
-        opened = edge.state
-        assert isinstance(opened, _Opened)
+        start = edge.state
+        assert isinstance(start, _WindowStart)
         fields = self._each(take_fields)
-        shown = _Shown(self._each(take_snapshot), fields)
-        duration_s = ended_s - edge.time_s
-        used, samples, remarks = self._joules(edge, opened, ended_s)
-        traces = self._traces(samples, edge.start, edge.start + duration_s)
-        evidence = self._evidence(opened.shown, shown, used, samples, edge.start, duration_s)
-        before = opened.shown
-        stages = (before.state, before.fields, shown.fields, shown.state, used)
-        reasons = [*_failures(*stages), *self._length(duration_s), *remarks]
-        reasons += [r for known in evidence for r in validity.judge(known, self._limits)]
-        read = {channel: j for channel, j in used.items() if isinstance(j, Joules)}
-        edges_s = opened.waited_s + time.perf_counter() - ended_s
+        before, after = start.readings, _DeviceReadings(self._each(take_snapshot), fields)
+        window = Span(edge.start, ended_s - edge.time_s)
+        used = self._consumption(start, Span(edge.time_s, window.duration_s), window)
+        evidence = list(self._evidence(before, after, used, window))
+        stages = (before.state, before.fields, after.fields, after.state, used.joules)
+        reasons = [*_failures(*stages), *self._length(window.duration_s), *used.remarks]
+        reasons += [r for device in evidence for r in validity.judge(device, self._limits)]
+        joules = {channel: j for channel, j in used.joules.items() if isinstance(j, Joules)}
+        traces = self._traces(used.samples, window)
+        edges_s = start.waited_s + time.perf_counter() - ended_s
         return Reading(
-            duration_s=duration_s,
-            channels={channel: j.energy_j for channel, j in read.items() if j.energy_j >= 0},
-            budget=_budget(read),
-            conditions={**_conditions(evidence), **_edge_costs(read, edges_s)},
+            duration_s=window.duration_s,
+            channels={channel: j.energy_j for channel, j in joules.items() if j.energy_j >= 0},
+            budget=_budget(joules),
+            conditions={**_conditions(evidence), **_edge_costs(joules, edges_s)},
             reasons=tuple(reasons),
             traces=traces,
         )
 
-    def _joules(
-        self, edge: Edge, opened: _Opened, ended_s: float
-    ) -> tuple[dict[str, Joules | SensorError], Samples, list[Reason]]:
-        """The joules by channel, the power samples, and what was wrong with the samples alone."""
-        instruments = self._instruments
-        used: dict[str, Joules | SensorError] = {}
-        if instruments.counter is not None:
-            used |= instruments.counter.end(opened.ticks, edge.time_s, ended_s)
-        samples, failure = self._collected(opened.collecting)
-        used = {
-            c: self._doubted(c, j, samples, edge.start, ended_s - edge.time_s)
-            for c, j in used.items()
-        }
-        if instruments.power is not None:
-            ended = edge.start + ended_s - edge.time_s
-            used |= instruments.power.joules(samples, edge.start, ended)
-        if failure is None:
-            return used, samples, self._gaps(samples, edge.start, ended_s - edge.time_s)
-        fatal = instruments.power is not None
-        message = f"no power samples: {failure}"
-        return used, samples, [Reason(code=ReasonCode.DATA_GAP, message=message, fatal=fatal)]
+    def _consumption(self, start: _WindowStart, counted: Span, window: Span) -> _Consumption:
+        """The joules by channel, and the power samples.
 
-    def _gaps(self, samples: Samples, start: float, duration_s: float) -> list[Reason]:
-        """Remarks on samples that are missing; where joules come from them, that is fatal anyway.
-
-        The process that collects them goes on where the driver refuses them, or the session would
-        end for the sake of a trace.
+        Args:
+            start: What was read when the window began.
+            counted: The window by ``time.perf_counter``, as the counters are timed.
+            window: The window in seconds since the epoch, as samples are stamped.
         """
-        gaps = []
+        counter, power = self._instruments.counter, self._instruments.power
+        # The counter goes first: it must find the tick that follows the window.
+        joules = counter.end(start.ticks, counted) if counter is not None else {}
+        samples, failure = self._collected(start.collecting)
+        joules = {c: self._with_doubt(c, j, samples, window) for c, j in joules.items()}
+        if power is not None:
+            joules |= power.joules(samples, window)
+        if failure is None:
+            return _Consumption(joules, samples, tuple(self._gaps(samples, window)))
+        message = f"no power samples: {failure}"
+        fatal = power is not None
+        remark = Reason(code=ReasonCode.DATA_GAP, message=message, fatal=fatal)
+        return _Consumption(joules, samples, (remark,))
+
+    def _gaps(self, samples: Samples, window: Span) -> Iterator[Reason]:
+        """Remarks on gaps in the samples; never fatal, since the power source judges its own.
+
+        The helper process continues when the driver refuses samples: a trace is not worth ending
+        the session.
+        """
         for channel in self._instruments.collected:
-            gap_s = longest_gap_s(samples.get(channel, ()), start, duration_s)
+            gap_s = longest_gap_s(samples.get(channel, ()), window)
             if gap_s > LONGEST_GAP_PERIODS * self._instruments.sensors[channel].period_s:
                 message = f"{channel}: no power samples for {gap_s:.3g} s of the window"
-                gaps.append(Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False))
-        return gaps
+                yield Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False)
 
-    def _doubted(
-        self,
-        channel: str,
-        joules: Joules | SensorError,
-        samples: Samples,
-        start: float,
-        duration_s: float,
+    def _with_doubt(
+        self, channel: str, joules: Joules | SensorError, samples: Samples, window: Span
     ) -> Joules | SensorError:
-        """Counted joules, with their doubt where the device's power sensor looks away.
+        """Counted joules, with an uncertainty ``unseen`` if the power sensor is part-time.
 
         Whether the counter is part-time as well is not published for any card. Until enough windows
         have shown it (:mod:`.sources.coverage`), two facts of the power samples are used: how much
@@ -256,13 +263,17 @@ class NvmlMeter:
             return joules
         assert counter is not None
         full_time = counter.full_time(channel)
-        inside = [w for time_s, w in samples.get(channel, ()) if 0 < time_s - start <= duration_s]
-        if full_time or len(inside) < 2:
+        inside_w = [
+            power_w
+            for time_s, power_w in samples.get(channel, ())
+            if 0 < time_s - window.start_s <= window.duration_s
+        ]
+        if full_time or len(inside_w) < 2:
             return joules
-        apart_j = statistics.fmean(inside) * duration_s - joules.energy_j
+        apart_j = statistics.fmean(inside_w) * window.duration_s - joules.energy_j
         missed_j = 0.0 if full_time is None else largest_miss(joules.energy_j)
-        seen_j = standard_error(inside) * duration_s
-        return with_unseen(joules, combine((seen_j, apart_j, missed_j)))
+        scatter_j = standard_error(inside_w) * window.duration_s
+        return with_unseen(joules, combine((scatter_j, apart_j, missed_j)))
 
     def _collected(self, failure: SensorError | None) -> tuple[Samples, SensorError | None]:
         collector, power = self._instruments.collector, self._instruments.power
@@ -275,51 +286,40 @@ class NvmlMeter:
         except SensorError as error:
             return {}, error
 
-    def _traces(self, samples: Samples, start: float, end: float) -> tuple[Trace, ...]:
+    def _traces(self, samples: Samples, window: Span) -> tuple[Trace, ...]:
         return tuple(
-            make_trace(channel, self._instruments.sensors[channel].source, seen, start, end)
+            make_trace(channel, self._instruments.sensors[channel].source, seen, window)
             for channel, seen in samples.items()
-            if any(start < time_s <= end for time_s, _ in seen)
+            if any(window.start_s < time_s <= window.end_s for time_s, _ in seen)
         )
 
     def _evidence(
-        self,
-        before: _Shown,
-        after: _Shown,
-        used: Mapping[str, Joules | SensorError],
-        samples: Samples,
-        start: float,
-        duration_s: float,
-    ) -> list[validity.Evidence]:
-        """What is known of the devices that answered at both edges."""
-        known = []
-        for channel, joules in used.items():
+        self, before: _DeviceReadings, after: _DeviceReadings, used: _Consumption, window: Span
+    ) -> Iterator[validity.Evidence]:
+        """The evidence on each device that answered at both edges."""
+        for channel, joules in used.joules.items():
             opened, closed = before.state[channel], after.state[channel]
             first, last = before.fields[channel], after.fields[channel]
             if isinstance(opened, SensorError) or isinstance(closed, SensorError):
                 continue
-            if isinstance(first, Fields) and isinstance(last, Fields):
-                energy_j = joules.energy_j if isinstance(joules, Joules) else None
-                sensor = self._instruments.sensors.get(channel)
-                sampled_j = sampled_energy(sensor, samples.get(channel, ()), start, duration_s)
-                known.append(
-                    validity.Evidence(
-                        channel,
-                        self._opened[channel],
-                        opened,
-                        closed,
-                        first,
-                        last,
-                        duration_s,
-                        energy_j,
-                        sampled_j,
-                        sampled_whole=sensor is not None and not sensor.part_time,
-                    )
-                )
-        return known
+            if isinstance(first, SensorError) or isinstance(last, SensorError):
+                continue
+            sensor = self._instruments.sensors.get(channel)
+            yield validity.Evidence(
+                channel=channel,
+                reference=self._reference[channel],
+                before=opened,
+                after=closed,
+                fields_before=first,
+                fields_after=last,
+                duration_s=window.duration_s,
+                energy_j=joules.energy_j if isinstance(joules, Joules) else None,
+                sampled_energy_j=sampled_energy(sensor, used.samples.get(channel, ()), window),
+                sampled_full_time=sensor is not None and not sensor.part_time,
+            )
 
     def close(self) -> None:
-        """End the helper and disconnect from the driver."""
+        """End the helper process and disconnect from the driver."""
         self._close.close()
 
     def _each(self, take: Callable[[Device], T]) -> dict[str, T | SensorError]:
@@ -329,9 +329,9 @@ class NvmlMeter:
         if duration_s >= self.shortest_window_s:
             return []
         message = (
-            f"the window of {duration_s:.4g} s is shorter than the sensor can resolve: it takes "
-            f"{self.shortest_window_s:.4g} s; run {self.shortest_window_s / duration_s:.1f} × as "
-            "many passes or more"
+            f"the window of {duration_s:.4g} s is shorter than the sensor can resolve: at least "
+            f"{self.shortest_window_s:.4g} s are needed; run at least "
+            f"{self.shortest_window_s / duration_s:.1f} × as many passes"
         )
         return [Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message)]
 
@@ -352,7 +352,7 @@ def _failure_of(action: Callable[[], None]) -> SensorError | None:
 
 
 def _failures(*stages: Mapping[str, object]) -> list[Reason]:
-    """The first failure of each channel, and joules that cannot be."""
+    """The first failure of each channel; negative joules count as one."""
     failed: dict[str, Reason] = {}
     for stage in stages:
         for channel, answer in stage.items():
@@ -360,7 +360,7 @@ def _failures(*stages: Mapping[str, object]) -> list[Reason]:
                 message = f"{channel}: {answer.reason.message.removeprefix(f'{channel}: ')}"
                 reason = answer.reason.model_copy(update={"message": message})
             elif isinstance(answer, Joules) and answer.energy_j < 0:
-                message = f"{channel}: {answer.energy_j:.4g} J in the window, which cannot be"
+                message = f"{channel}: negative energy in the window, {answer.energy_j:.4g} J"
                 reason = Reason(code=ReasonCode.NEGATIVE_ENERGY, message=message)
             else:
                 continue
@@ -368,24 +368,27 @@ def _failures(*stages: Mapping[str, object]) -> list[Reason]:
     return list(failed.values())
 
 
-def _budget(read: Mapping[str, Joules]) -> dict[str, float]:
-    """Standard uncertainties of the sum over channels, which err independently."""
-    causes = {cause for joules in read.values() for cause in joules.budget}
+def _budget(joules: Mapping[str, Joules]) -> dict[str, float]:
+    """Standard uncertainties of the sum over channels, whose errors are independent (GUM 5.1.2)."""
+    causes = {cause for used in joules.values() for cause in used.budget}
     return {
-        cause: sum(joules.budget.get(cause, 0.0) ** 2 for joules in read.values()) ** 0.5
+        cause: combine(used.budget.get(cause, 0.0) for used in joules.values())
         for cause in sorted(causes)
     }
 
 
-def _edge_costs(read: Mapping[str, Joules], edges_s: float) -> dict[str, float]:
-    """What finding both edges added around the window, at the power of the device at rest."""
-    rest_w = sum(joules.rest_w for joules in read.values())
-    return {"edges.duration_s": edges_s, "edges.energy_j": rest_w * edges_s} if read else {}
+def _edge_costs(joules: Mapping[str, Joules], edges_s: float) -> dict[str, float]:
+    """What the search for both edges added around the window, at the power of the idle device."""
+    if not joules:
+        return {}
+    rest_w = sum(used.rest_w for used in joules.values())
+    costs = {"duration_s": edges_s, "energy_j": rest_w * edges_s}
+    return {str(Condition(EDGES, name)): value for name, value in costs.items()}
 
 
 def _conditions(evidence: Sequence[validity.Evidence]) -> dict[str, float]:
     return {
-        f"{known.channel}.{name}": value
-        for known in evidence
-        for name, value in validity.conditions(known).items()
+        str(Condition(device.channel, name)): value
+        for device in evidence
+        for name, value in validity.conditions(device).items()
     }

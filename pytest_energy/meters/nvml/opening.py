@@ -1,4 +1,4 @@
-"""Open the meter of NVIDIA GPUs: find the devices, wait until they are free, open their sensors."""
+"""Open the meter of NVIDIA GPUs: select devices, wait until they are free, open their sensors."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pytest_energy.meters.nvml.sources.power_source import PowerSource
 from pytest_energy.model.measurement import ReasonCode
 
 IDLE_S = 0.5
-"""How long the idle power is sampled where there is no counter."""
+"""For how long the idle power is sampled if a device has no counter."""
 
 
 def open_nvml(request: MeterRequest) -> NvmlMeter:
-    """Open the meter on the devices that the request names, or that CUDA shows.
+    """Open the meter on the devices that the request names, or else on all that CUDA shows.
 
     Raises:
-        MeterUnavailableError: It cannot measure here; with the reason and the remedy.
+        MeterUnavailableError: The meter cannot measure here; with the reason and the remedy.
     """
     library.start()
     with ExitStack() as undo:
@@ -36,7 +36,7 @@ def open_nvml(request: MeterRequest) -> NvmlMeter:
         try:
             devices = select_devices(request.devices)
             most = validity.limits(request.thresholds)[ReasonCode.CONTENDED]
-            _wait_for(devices, request.wait_idle_s, most)
+            _wait_until_alone(devices, request.wait_idle_s, most)
             instruments = _instruments(devices, request.traces, undo)
             meter = NvmlMeter(devices, instruments, request.thresholds, undo)
         except SensorError as error:
@@ -45,26 +45,33 @@ def open_nvml(request: MeterRequest) -> NvmlMeter:
     return meter
 
 
-def _wait_for(devices: Sequence[Device], limit_s: float, most: float) -> None:
+def _wait_until_alone(devices: Sequence[Device], limit_s: float, most: float) -> None:
     def listed() -> list[frozenset[int]]:
         return [processes_on(device) or frozenset() for device in devices]
 
     if foreign := wait_until_alone(listed, limit_s, most):
         raise MeterUnavailableError(
             ReasonCode.CONTENDED,
-            f"NVML: after waiting {limit_s:g} s, processes of others are still on the GPU: "
-            f"{', '.join(str(pid) for pid in sorted(foreign))}; end them, or measure other devices",
+            f"NVML: after {limit_s:g} s, other processes still use the GPU: "
+            f"{', '.join(f'PID {pid}' for pid in sorted(foreign))}; end them, or choose other "
+            "devices with --energy-devices",
         )
 
 
 def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> Instruments:
+    """Open the sources of the devices; ``undo`` closes them.
+
+    Raises:
+        MeterUnavailableError: A device has neither an energy counter nor a power sensor.
+        SensorError: A device is lost, or a sensor fails.
+    """
     counters = {d.channel: read for d in devices if (read := counter_of(d)) is not None}
     sensors = {
         d.channel: s for d in devices if (s := _sensor(d, d.channel in counters)) is not None
     }
     uncounted = {c: sensor for c, sensor in sensors.items() if c not in counters}
-    if missing := [d for d in devices if d.channel not in counters | uncounted]:
-        raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(missing))
+    if blind := [d for d in devices if d.channel not in counters | uncounted]:
+        raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(blind))
     wanted = [d for d in devices if d.channel in (sensors if traces else uncounted)]
     collector = HelperCollector(wanted) if wanted else None
     if collector is not None:
@@ -75,7 +82,7 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
 
 
 def _sensor(device: Device, counted: bool) -> PowerSensor | None:
-    """How a device's power samples are had; beside a counter, a sensor that fails is missing."""
+    """The power sensor. On devices with an energy counter, a failing one counts as absent."""
     try:
         return power_sensor(device.handle)
     except SensorError as error:
@@ -85,11 +92,11 @@ def _sensor(device: Device, counted: bool) -> PowerSensor | None:
 
 
 def _no_sensor(devices: Sequence[Device]) -> str:
-    named = ", ".join(f"{device.channel} ({device.candidate.name})" for device in devices)
-    text = f"NVML: neither an energy counter nor a power sensor on {named}"
+    labels = ", ".join(f"{device.channel} ({device.candidate.name})" for device in devices)
+    text = f"NVML: no energy counter and no power sensor on {labels}"
     if any(device.candidate.place for device in devices):
-        return f"{text}: a MIG instance has none; measure the whole GPU by its UUID (GPU-…)"
-    return f"{text}: virtual GPUs often have none; measure on the host, or with another meter"
+        return f"{text}: a MIG instance has neither; measure the whole GPU by its UUID (GPU-…)"
+    return f"{text}: many virtual GPUs have neither; measure on the host, or with another meter"
 
 
 def _idle_samples(collector: Collector) -> Samples:

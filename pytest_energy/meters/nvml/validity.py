@@ -1,4 +1,4 @@
-"""Whether a window may be believed: what its two edges showed, against limits that can be set."""
+"""Whether a window is valid: the readings at its two edges, against limits that users can set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pytest_energy.meters.nvml.devices.processes import others
 from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.driver import FieldValue
+from pytest_energy.model.conditions import CLOCK, TEMPERATURE, THROTTLED
 from pytest_energy.model.measurement import Reason, ReasonCode
 
 DEFAULTS: Mapping[ReasonCode, float] = {
@@ -18,38 +19,36 @@ DEFAULTS: Mapping[ReasonCode, float] = {
     ReasonCode.SENSOR_DISAGREEMENT: 0.15,
     ReasonCode.IMPLAUSIBLE_POWER: 1.1,
 }
-"""Processes of others; share of time; relative changes; relative difference; multiple of the
-power limit: the most that still counts as valid."""
+"""The largest value that is still valid: a number of other processes, a share of the time, relative
+changes, a relative difference, and a multiple of the power limit."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one device over one window."""
+    """The readings of one device over one window."""
 
     channel: str
-    opened: Snapshot
-    """When the meter was opened: what the identity was taken from."""
+    reference: Snapshot
+    """The state when the meter was opened; the identity in the results is taken from it."""
     before: Snapshot
     after: Snapshot
-    first: Fields
-    """At the opening edge."""
-    last: Fields
-    """At the closing edge."""
+    fields_before: Fields
+    fields_after: Fields
     duration_s: float
     energy_j: float | None
-    power_energy_j: float | None = None
-    """The window's joules by its power samples, where there were enough of them."""
-    sampled_whole: bool = False
-    """Whether these samples see the whole time; else a pulsing load may deceive them."""
+    sampled_energy_j: float | None = None
+    """The window's joules from its power samples, if there were enough of them."""
+    sampled_full_time: bool = False
+    """Whether these samples cover the full time; otherwise a periodic load may deceive them."""
 
 
 def limits(chosen: Mapping[str, float]) -> dict[ReasonCode, float]:
-    """The limits in force: the defaults, but for those that were chosen by reason code."""
+    """The limits in force: those that were chosen by reason code, and defaults for the others."""
     return {code: chosen.get(code.value, default) for code, default in DEFAULTS.items()}
 
 
 def judge(evidence: Evidence, limit: Mapping[ReasonCode, float]) -> list[Reason]:
-    """Everything that is wrong with the window, or worth a remark."""
+    """The reasons against the window, fatal ones and remarks."""
     return [
         Reason(code=code, message=f"{evidence.channel}: {message}", fatal=fatal)
         for code, message, fatal in _remarks(evidence, limit)
@@ -70,17 +69,17 @@ def _remarks(evidence: Evidence, limit: Mapping[ReasonCode, float]) -> Iterator[
 def _contention(evidence: Evidence, most: float) -> Iterator[Remark]:
     before, after = evidence.before.processes, evidence.after.processes
     if before is None or after is None:
-        message = "the driver does not tell which processes use the device: others go unnoticed"
+        message = "the driver does not list the processes on the device: others go unnoticed"
         yield ReasonCode.PROCESSES_UNKNOWN, message, False
     foreign = sorted(others((before or frozenset()) | (after or frozenset())))
     if len(foreign) > most:
-        listed = ", ".join(str(pid) for pid in foreign)
-        yield ReasonCode.CONTENDED, f"processes of others on the device: {listed}", True
+        pids = ", ".join(f"PID {pid}" for pid in foreign)
+        yield ReasonCode.CONTENDED, f"{pids} also used the device", True
 
 
 def throttled_shares(evidence: Evidence) -> dict[str, float]:
-    """The share of the window in which the device was held back, by cause."""
-    earlier, later = evidence.first, evidence.last
+    """The share of the window in which the device was throttled, by cause."""
+    earlier, later = evidence.fields_before, evidence.fields_after
     kinds = (
         (earlier.throttled_s, later.throttled_s),
         (earlier.violated_s, later.violated_s),
@@ -94,42 +93,42 @@ def throttled_shares(evidence: Evidence) -> dict[str, float]:
 
 
 def _between_s(first: FieldValue, last: FieldValue, duration_s: float) -> float:
-    """The time between two answers: by the driver, unless it gives none or its clock stepped."""
+    """The time between two fields, by the driver's stamps if they are there and plausible."""
     stamped_s = last.stamp_s - first.stamp_s
     return stamped_s if abs(stamped_s - duration_s) < duration_s / 2 else duration_s
 
 
 def conditions(evidence: Evidence) -> dict[str, float]:
-    """What the edges showed, for the results.
+    """The conditions at the edges, by name, for the results.
 
-    Besides the state, ``opening_power_w``, which is high where the device was not at rest, and what
-    the counter says by itself at the edges, with the driver's time between both answers:
-    ``counted_j`` and ``counted_s``. The window's joules are better, and not far from these.
+    Besides the state these are ``opening_power_w``, which is high if the device was not idle, and
+    ``counted_j`` and ``counted_s``: the counter's difference between the edges, and the driver's
+    time between the two readings. The window's own joules are more exact, and close to these.
     """
-    first, last = evidence.first, evidence.last
-    told = {
-        "temperature_c": evidence.after.temperature_c,
-        "clock_mhz": evidence.after.clock_mhz,
-        **{f"throttled.{cause}": share for cause, share in throttled_shares(evidence).items()},
+    first, last = evidence.fields_before, evidence.fields_after
+    values = {
+        TEMPERATURE: evidence.after.temperature_c,
+        CLOCK: evidence.after.clock_mhz,
+        **{f"{THROTTLED}.{cause}": share for cause, share in throttled_shares(evidence).items()},
         "opening_power_w": first.power_w.value if first.power_w else None,
     }
     if first.counted_j and last.counted_j:
-        told["counted_j"] = last.counted_j.value - first.counted_j.value
-        told["counted_s"] = last.counted_j.stamp_s - first.counted_j.stamp_s
-    return {name: value for name, value in told.items() if value is not None}
+        values["counted_j"] = last.counted_j.value - first.counted_j.value
+        values["counted_s"] = last.counted_j.stamp_s - first.counted_j.stamp_s
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _throttling(evidence: Evidence, most: float) -> Iterator[Remark]:
-    """Heat and power brakes spoil a window; running at the power limit is what a GPU does."""
+    """Heat and power brakes are fatal; running at the power limit is normal for a GPU."""
     for cause, share in sorted(throttled_shares(evidence).items()):
         if share > most:
-            message = f"held back by {cause} for {share:.1%} of the window (limit {most:.1%})"
+            message = f"throttled by {cause} for {share:.1%} of the window (limit {most:.1%})"
             yield ReasonCode.THROTTLED, message, cause != "power-cap"
 
 
 def _changes(evidence: Evidence, limit: Mapping[ReasonCode, float]) -> Iterator[Remark]:
-    """What differs from the identity and the context that the results are kept under."""
-    seen = (evidence.opened, evidence.before, evidence.after)
+    """Changes of what the results' identity and context say of the device."""
+    seen = (evidence.reference, evidence.before, evidence.after)
     pairs = (
         (ReasonCode.POWER_LIMIT_CHANGED, "power limit", "W", [s.power_limit_w for s in seen]),
         (
@@ -143,7 +142,7 @@ def _changes(evidence: Evidence, limit: Mapping[ReasonCode, float]) -> Iterator[
         known = [value for value in values if value is not None]
         if any(abs(value - known[0]) > limit[code] * known[0] for value in known):
             listed = " → ".join(f"{value:g}" for value in known)
-            message = f"{what} changed since the meter was opened, at the edges: {listed} {unit}"
+            message = f"the {what} changed since the meter was opened: {listed} {unit}"
             yield code, message, True
 
 
@@ -153,18 +152,18 @@ def _implausibility(evidence: Evidence, most: float) -> Iterator[Remark]:
         return
     power_w = evidence.energy_j / evidence.duration_s
     if power_w > most * limit_w:
-        message = f"mean power {power_w:.4g} W, more than {most:g} × the limit of {limit_w:g} W"
+        message = f"mean power {power_w:.4g} W, above {most:g} × the limit of {limit_w:g} W"
         yield ReasonCode.IMPLAUSIBLE_POWER, message, True
 
 
 def _disagreement(evidence: Evidence, most: float) -> Iterator[Remark]:
-    counted, sampled = evidence.energy_j, evidence.power_energy_j
+    counted, sampled = evidence.energy_j, evidence.sampled_energy_j
     if counted is None or not sampled:
         return
     difference = counted / sampled - 1
     if abs(difference) > most:
         message = (
-            f"counter says {counted:.4g} J, power samples {sampled:.4g} J: "
+            f"{counted:.4g} J by the counter, {sampled:.4g} J by the power samples: "
             f"{difference:+.1%} (limit ±{most:.0%})"
         )
-        yield ReasonCode.SENSOR_DISAGREEMENT, message, evidence.sampled_whole
+        yield ReasonCode.SENSOR_DISAGREEMENT, message, evidence.sampled_full_time

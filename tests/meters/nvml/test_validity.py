@@ -19,7 +19,16 @@ STATE = Snapshot(60.0, 1980.0, None, 700.0, frozenset())
 
 def seen(first: Fields, last: Fields) -> Evidence:
     """A window of two seconds between two batches."""
-    return Evidence("gpu0", STATE, STATE, STATE, first, last, duration_s=2.0, energy_j=400.0)
+    return Evidence(
+        channel="gpu0",
+        reference=STATE,
+        before=STATE,
+        after=STATE,
+        fields_before=first,
+        fields_after=last,
+        duration_s=2.0,
+        energy_j=400.0,
+    )
 
 
 def throttled(value_s: float, stamp_s: float) -> Fields:

@@ -1,4 +1,4 @@
-"""What the measured devices are: facts that must agree, and facts that may explain."""
+"""Facts of the measured devices: the identity, which must agree, and the context."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pytest_energy.model.measurement import Environment, Facts, Scalar
 
 
 def describe(devices: Sequence[Device], snapshots: Sequence[Snapshot]) -> Environment:
-    """Identity and context of the devices; what the driver does not tell is left out.
+    """Identity and context of the devices, without facts that the driver does not offer.
 
     Args:
-        devices: What is measured.
-        snapshots: The state of each of them.
+        devices: The measured devices.
+        snapshots: The state of each device.
     """
     identity: Facts = {
         "device": _common([device.candidate.name for device in devices]),
@@ -31,12 +31,12 @@ def describe(devices: Sequence[Device], snapshots: Sequence[Snapshot]) -> Enviro
 
 
 def board_hash(device: Device) -> str:
-    """A short hash that tells boards apart and does not give away their UUIDs."""
+    """A short hash that distinguishes boards without revealing their UUIDs."""
     return hashlib.sha256(device.candidate.uuid.encode()).hexdigest()[:12]
 
 
 def mig_profile(device: Device) -> str | None:
-    """The profile of a MIG instance, such as ``1g.10gb``, which its name ends in."""
+    """The profile of a MIG instance, such as ``1g.10gb``: the end of its name."""
     return device.candidate.name.rpartition("MIG ")[2] if device.candidate.place else None
 
 
@@ -58,7 +58,7 @@ def _each(devices: Sequence[Device], read: Callable[[Device], Scalar]) -> Scalar
 
 
 def _common(values: Sequence[Scalar]) -> Scalar | list[Scalar]:
-    """One value where all devices agree, else one for each."""
+    """One value if all devices agree, else a list with the value of each device."""
     return values[0] if len(set(values)) == 1 else list(values)
 
 

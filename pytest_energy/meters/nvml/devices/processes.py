@@ -1,4 +1,4 @@
-"""Which processes on a device are ours, and which are others'."""
+"""Which processes on a device belong to this session, and which do not."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from pathlib import Path
 
 PROC = Path("/proc")
 WORKER_VARIABLES = frozenset({"PYTEST_XDIST_WORKER", "LOCAL_RANK"})
-"""Environment variables of a process that works beside its siblings."""
+"""Environment variables of a worker process, whose siblings belong to the same session."""
 
 
 def others(listed: Iterable[int], proc: Path = PROC) -> frozenset[int]:
-    """Those of the listed processes that are not of this process tree.
+    """The listed processes that do not belong to this session.
 
-    Ours are this process, those it descends from, and its descendants; in a worker of pytest-xdist
-    or torchrun also its siblings, which take turns with it or work for it. In a PID namespace of
-    its own (a container) NVML's numbers mean nothing to us: where this process or a child of it has
-    CUDA's driver library loaded, by whatever framework, but none of ours is listed under its own
-    number, one number that nobody here has is taken for ours. Only one: a child that was forked has
-    the library, too, and not the device.
+    These belong to it: this process, its ancestors and its descendants, and in a worker of
+    pytest-xdist or torchrun also its siblings, which wait for it or work for it.
+
+    In a container with its own PID namespace, NVML's PIDs are those of the host, unknown here.
+    There, one unknown PID counts as ours if this process or a child has CUDA's driver library
+    loaded and no PID of ours is listed. Only one, because a forked child has the library loaded as
+    well, but does not use the device.
     """
-    numbers = frozenset(listed)
+    pids = frozenset(listed)
     parents = _parents(proc)
-    foreign = frozenset(n for n in numbers if not _is_ours(n, parents))
-    unknown = sorted(n for n in foreign if n not in parents)
-    if unknown and foreign == numbers and _has_cuda(parents, proc):
+    foreign = frozenset(pid for pid in pids if not _is_ours(pid, parents))
+    unknown = sorted(pid for pid in foreign if pid not in parents)
+    if unknown and foreign == pids and _has_cuda(parents, proc):
         return foreign - {unknown[0]}
     return foreign
 
@@ -38,16 +39,16 @@ def wait_until_alone(
     most: float = 0,
     pause_s: float = 1.0,
 ) -> frozenset[int]:
-    """Wait until others have left the devices, or there are few enough of them on each.
+    """Wait until no device has more than ``most`` processes of others.
 
     Args:
-        listed: Gives the processes on each device.
-        limit_s: How long to wait at most.
-        most: So many processes of others may stay on a device.
-        pause_s: How long to wait between two looks.
+        listed: Returns the processes on each device.
+        limit_s: The longest time to wait.
+        most: The number of other processes that is allowed on a device.
+        pause_s: The time between two checks.
 
     Returns:
-        Those of others on the devices that still have more.
+        The other processes on the devices that still have more than ``most``.
     """
     deadline_s = time.monotonic() + limit_s
     while foreign := _crowd(listed(), most):
@@ -59,9 +60,9 @@ def wait_until_alone(
 
 
 def _crowd(listed: Iterable[frozenset[int]], most: float) -> frozenset[int]:
-    """The processes of others on those devices that have more than ``most``."""
-    found = (others(numbers) for numbers in listed)
-    return frozenset().union(*(foreign for foreign in found if len(foreign) > most))
+    """The other processes on the devices that have more than ``most`` of them."""
+    by_device = (others(pids) for pids in listed)
+    return frozenset().union(*(foreign for foreign in by_device if len(foreign) > most))
 
 
 def _is_ours(pid: int, parents: dict[int, int]) -> bool:
@@ -71,7 +72,7 @@ def _is_ours(pid: int, parents: dict[int, int]) -> bool:
 
 
 def _line(pid: int, parents: dict[int, int]) -> list[int]:
-    """A process and those it descends from, up to but without the first of all."""
+    """A process and its ancestors, without process 1."""
     line: list[int] = []
     while pid > 1 and pid not in line:
         line.append(pid)
@@ -90,24 +91,26 @@ def _parents(proc: Path) -> dict[int, int]:
 def _parent(folder: Path) -> int | None:
     try:
         text = (folder / "stat").read_text("utf-8", "replace")
-    except OSError:  # it ended while we looked
+    except OSError:  # it has just ended
         return None
-    return int(text.rpartition(")")[2].split()[1])  # the name in brackets may hold anything
+    # The name in brackets may contain spaces and brackets; the parent's PID is the second field
+    # after it (proc_pid_stat(5)).
+    return int(text.rpartition(")")[2].split()[1])
 
 
 def _has_cuda(parents: dict[int, int], proc: Path) -> bool:
-    """Whether this process or one it has started has CUDA's driver library loaded."""
-    return any(_maps_cuda(proc / str(n)) for n in parents if os.getpid() in _line(n, parents))
+    """Whether this process or a descendant has CUDA's driver library loaded."""
+    return any(_maps_cuda(proc / str(pid)) for pid in parents if os.getpid() in _line(pid, parents))
 
 
 def _maps_cuda(folder: Path) -> bool:
     try:
         return "/libcuda.so" in (folder / "maps").read_text("utf-8", "replace")
-    except OSError:  # it ended while we looked, or is another user's
+    except OSError:  # it has just ended, or belongs to another user
         return False
 
 
 def uses_cuda() -> bool:
-    """Whether torch has begun to use GPUs in this process."""
+    """Whether torch has initialised CUDA in this process."""
     torch = sys.modules.get("torch")
     return torch is not None and bool(torch.cuda.is_initialized())

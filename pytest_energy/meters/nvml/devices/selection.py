@@ -1,4 +1,4 @@
-"""Which devices are meant: all, those that CUDA shows, or those that the user names.
+"""Select the devices to measure: all, those that CUDA shows, or those that the user names.
 
 Source: CUDA C++ Programming Guide, "CUDA Environment Variables"; MIG User Guide, "CUDA Device
 Enumeration".
@@ -24,29 +24,29 @@ class Candidate:
 
     handle: Handle
     board: Handle
-    """The GPU itself, where this is a MIG instance; else the same as ``handle``."""
+    """The whole GPU of a MIG instance; otherwise the same as ``handle``."""
     index: int
-    """The GPU's index in NVML's order (by PCI bus)."""
+    """The GPU's index in NVML's order, which is by PCI bus."""
     name: str
     uuid: str
     """``GPU-…`` or ``MIG-…``."""
     place: tuple[int, int] | None = None
-    """GPU instance and compute instance, for a MIG instance."""
+    """GPU instance and compute instance of a MIG instance."""
     sliced: bool = False
-    """A GPU in MIG mode, on which CUDA sees only the instances."""
+    """Whether this is a GPU in MIG mode: CUDA sees only its instances."""
 
 
 @dataclass(frozen=True)
 class Unusable:
-    """A GPU that NVML counts, and that this process cannot use."""
+    """A GPU that NVML counts but this process cannot use."""
 
     index: int
-    """In NVML's order."""
+    """The GPU's index in NVML's order."""
     reason: Reason
 
     @property
     def closed(self) -> bool:
-        """Whether this process may not open it, as in a container that was given other GPUs."""
+        """Whether this process may not open it, as in a container with other GPUs."""
         return self.reason.code is ReasonCode.NO_PERMISSION
 
 
@@ -56,7 +56,7 @@ class Inventory:
 
     candidates: tuple[Candidate, ...]
     unusable: tuple[Unusable, ...]
-    """Their names and UUIDs are not known."""
+    """GPUs whose names and UUIDs are unknown."""
 
     def __str__(self) -> str:
         shown = ", ".join(_label(candidate) for candidate in self.candidates) or "none"
@@ -67,29 +67,29 @@ class Inventory:
 
 @dataclass(frozen=True)
 class Device:
-    """A device that is measured."""
+    """A device to measure."""
 
     channel: str
-    """``gpu0``, ``gpu1``, … in the order in which the devices were named."""
+    """``gpu0``, ``gpu1``, … in the order of the selection."""
     candidate: Candidate
 
     @property
     def handle(self) -> Handle:
-        """What the bindings call it."""
+        """The handle that the bindings take."""
         return self.candidate.handle
 
 
 def select_devices(named: Sequence[str] | None) -> tuple[Device, ...]:
-    """The devices to measure; a GPU that cannot be used does not keep others from it.
+    """The devices to measure; a GPU that cannot be used does not prevent measuring others.
 
     Args:
-        named: As the user names them: NVML's indices, UUIDs or unique beginnings of UUIDs, MIG
-            names. ``None``: what CUDA shows to this process.
+        named: The user's names: NVML's indices, UUIDs or unique beginnings of UUIDs, MIG names.
+            ``None``: the devices that CUDA shows to this process.
 
     Raises:
-        MeterUnavailableError: There is none, or one named is lost or broken.
-        UsageError: One named does not exist, is closed to this user, or is named twice: its joules
-            would be added to themselves.
+        MeterUnavailableError: There is no device, or a named device is lost or broken.
+        UsageError: A named device does not exist, may not be opened by this user, or is named
+            twice, so that its joules would be counted twice.
     """
     inventory = _find()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -112,8 +112,8 @@ def _find() -> Inventory:
         try:
             candidates += _card(index)
         except SensorError as error:
-            why = error.reason.message.removeprefix("NVML: ")
-            message = f"GPU {index} cannot be used: {why}"
+            cause = error.reason.message.removeprefix("NVML: ")
+            message = f"GPU {index} cannot be used: {cause}"
             unusable.append(Unusable(index, Reason(code=error.reason.code, message=message)))
     return Inventory(tuple(candidates), tuple(unusable))
 
@@ -122,13 +122,13 @@ def _card(index: int) -> list[Candidate]:
     """A GPU and its MIG instances.
 
     Raises:
-        SensorError: It cannot be used. NVML counts also those that this user may not open.
+        SensorError: The GPU cannot be used. NVML also counts GPUs that this user may not open.
     """
     handle = require(pynvml.nvmlDeviceGetHandleByIndex, index)
     if handle is None:
         raise SensorError(
             ReasonCode.NO_PERMISSION,
-            f"this user may not open it; give it access to /dev/nvidia{index}",
+            f"this user may not open it; grant access to /dev/nvidia{index}",
         )
     instances = _instances(handle, index)
     return [_candidate(handle, handle, index, None, bool(instances)), *instances]
@@ -138,7 +138,7 @@ def _instances(board: Handle, index: int) -> list[Candidate]:
     mode = query(pynvml.nvmlDeviceGetMigMode, board)
     if not mode or mode[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
         return []
-    found = []
+    instances = []
     for number in range(require(pynvml.nvmlDeviceGetMaxMigDeviceCount, board) or 0):
         handle = require(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, board, number)
         if handle is not None:
@@ -146,8 +146,8 @@ def _instances(board: Handle, index: int) -> list[Candidate]:
                 require(pynvml.nvmlDeviceGetGpuInstanceId, handle) or 0,
                 require(pynvml.nvmlDeviceGetComputeInstanceId, handle) or 0,
             )
-            found.append(_candidate(handle, board, index, place, False))
-    return found
+            instances.append(_candidate(handle, board, index, place, False))
+    return instances
 
 
 def _candidate(
@@ -159,13 +159,13 @@ def _candidate(
 
 
 def _shown_by_default(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Whole GPUs; where all are in MIG mode, the first instance, as CUDA has it."""
+    """All whole GPUs; if all GPUs are in MIG mode, the first instance, as in CUDA."""
     whole = [c for c in candidates if c.place is None and not c.sliced]
     return whole or [c for c in candidates if c.place is not None][:1]
 
 
 def _visible(text: str, inventory: Inventory) -> list[Candidate]:
-    """What ``CUDA_VISIBLE_DEVICES`` shows: everything before the first name that is wrong."""
+    """What ``CUDA_VISIBLE_DEVICES`` shows: like CUDA, all names before the first invalid one."""
     names = [name.strip() for name in text.split(",")]
     if any(name.isdigit() for name in names):
         _refuse_another_order(inventory.candidates)
@@ -179,14 +179,14 @@ def _visible(text: str, inventory: Inventory) -> list[Candidate]:
 
 
 def _shown(name: str, inventory: Inventory) -> list[Candidate]:
-    """What one name in ``CUDA_VISIBLE_DEVICES`` may mean.
+    """The devices that one name in ``CUDA_VISIBLE_DEVICES`` matches.
 
-    An index counts the GPUs that CUDA can open: those that this process may not open, hidden by
-    the cgroup of a container or a batch job, NVML counts and CUDA does not. Whether CUDA counts
-    one that is lost or broken is not published: an index from there on is refused, not guessed.
+    An index counts the GPUs that CUDA can open. GPUs that the cgroup of a container or a batch job
+    hides are counted by NVML, but not by CUDA. It is not published whether CUDA counts a lost or
+    broken GPU, so an index of such a GPU or a later one is refused.
 
     Raises:
-        MeterUnavailableError: There is a lost or broken GPU at the index or before it.
+        MeterUnavailableError: A GPU at the index or before it is lost or broken.
     """
     if not name.isdigit():
         return _matching(name, inventory.candidates)
@@ -196,20 +196,20 @@ def _shown(name: str, inventory: Inventory) -> list[Candidate]:
     if reasons := [broken[index] for index in up_to if index in broken]:
         raise MeterUnavailableError(
             reasons[0].code,
-            f"NVML: CUDA_VISIBLE_DEVICES has the index {name}, and it is not known whether CUDA "
-            f"counts a GPU that cannot be used; name the GPUs by UUID ({inventory})",
+            f"NVML: CUDA_VISIBLE_DEVICES has the index {name}, but a GPU at or before it cannot be "
+            f"used, and CUDA may or may not count it; name the GPUs by UUID ({inventory})",
         )
     return _matching(str(up_to[-1]), inventory.candidates) if int(name) < len(counted) else []
 
 
 def _refuse_another_order(candidates: Sequence[Candidate]) -> None:
-    """CUDA counts the fastest first, NVML by PCI bus: of unlike GPUs an index is ambiguous."""
+    """Refuse indices of unlike GPUs: CUDA counts the fastest first, NVML by PCI bus."""
     models = {candidate.name for candidate in candidates if candidate.place is None}
     if len(models) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
         raise MeterUnavailableError(
             ReasonCode.UNSUPPORTED,
-            f"NVML: CUDA_VISIBLE_DEVICES has indices, and the GPUs differ "
-            f"({', '.join(sorted(models))}), so that CUDA counts them in another order; "
+            f"NVML: CUDA_VISIBLE_DEVICES has indices, but the GPUs differ "
+            f"({', '.join(sorted(models))}) and CUDA may count them in another order; "
             "set CUDA_DEVICE_ORDER=PCI_BUS_ID or name the GPUs by UUID",
         )
 
@@ -218,7 +218,7 @@ def _named(name: str, inventory: Inventory) -> Candidate:
     matching = _matching(name, inventory.candidates)
     if len(matching) == 1:
         return matching[0]
-    what = f"{len(matching)} devices begin with" if matching else "no usable device is called"
+    what = f"{len(matching)} devices match" if matching else "no usable device matches"
     meant = [] if matching else _meant(name, inventory.unusable)
     if any(not card.closed for card in meant):
         raise MeterUnavailableError(_fault(meant), f"NVML: {what} {name!r}; {inventory}")
@@ -226,26 +226,26 @@ def _named(name: str, inventory: Inventory) -> Candidate:
 
 
 def _meant(name: str, unusable: Sequence[Unusable]) -> list[Unusable]:
-    """Those GPUs that a name may mean to which no other answers: a UUID may be that of any."""
+    """The unusable GPUs that an unmatched name may mean; a UUID may belong to any of them."""
     if name.isdigit():
         return [card for card in unusable if card.index == int(name)]
     return list(unusable) if name.startswith(("GPU-", "MIG-")) else []
 
 
 def _fault(meant: Sequence[Unusable]) -> ReasonCode:
-    """Why the GPUs that may be meant cannot be used: one that is lost or broken comes first."""
+    """Why the meant GPUs cannot be used; a lost or broken GPU takes precedence."""
     codes = [card.reason.code for card in sorted(meant, key=lambda card: card.closed)]
     return codes[0] if codes else ReasonCode.NO_METER
 
 
 def _refuse_repeats(named: Sequence[str], chosen: Sequence[Candidate]) -> None:
-    """A card has several names: its index, its UUID and the beginnings of that."""
+    """Refuse two names of one GPU, such as its index and its UUID."""
     for place, candidate in enumerate(chosen):
         if candidate in chosen[:place]:
             first = named[chosen.index(candidate)]
             raise UsageError(
                 f"--energy-devices={','.join(named)}: {first!r} and {named[place]!r} are the same"
-                f" device, {_label(candidate)}; name it once"
+                f" device, {_label(candidate)}; name it only once"
             )
 
 
@@ -253,7 +253,8 @@ def _matching(name: str, candidates: Sequence[Candidate]) -> list[Candidate]:
     if name.isdigit():
         whole = [c for c in candidates if c.index == int(name) and c.place is None and not c.sliced]
         return whole or [c for c in candidates if c.index == int(name) and c.place][:1]
-    if name.startswith("MIG-GPU-"):  # MIG-GPU-<uuid>/<gpu instance>/<compute instance>
+    # Drivers before 470 name instances MIG-GPU-<uuid>/<gpu instance>/<compute instance>.
+    if name.startswith("MIG-GPU-"):
         return [c for c in candidates if c.place and _old_name(c, candidates) == name]
     if not name.startswith(("GPU-", "MIG-")):
         return []
@@ -273,9 +274,9 @@ def _label(candidate: Candidate) -> str:
 
 def _nothing_shown(visible: str | None, inventory: Inventory) -> MeterUnavailableError:
     if not inventory.candidates:
-        told = "; ".join(card.reason.message for card in inventory.unusable)
-        none = "the driver is there, but no GPU; check the power and seat of the card"
-        return MeterUnavailableError(_fault(inventory.unusable), f"NVML: {told or none}")
+        faults = "; ".join(card.reason.message for card in inventory.unusable)
+        none = "the driver finds no GPU; check the power and the seat of the card"
+        return MeterUnavailableError(_fault(inventory.unusable), f"NVML: {faults or none}")
     meant = _meant((visible or "").split(",")[0].strip(), inventory.unusable)
     text = f"NVML: CUDA_VISIBLE_DEVICES={visible!r} shows no GPU; {inventory}"
     return MeterUnavailableError(_fault(meant), text)

@@ -1,4 +1,4 @@
-"""What a device's sensors say: its counter of joules, and the state it is in at an edge."""
+"""Readings of a device: its energy counter, and its state and fields at an edge."""
 
 from __future__ import annotations
 
@@ -29,51 +29,53 @@ THROTTLES = {
     pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN: "hardware-thermal",
     pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN: "power-brake",
 }
-"""Fields that count the nanoseconds during which a device was held back, by cause."""
+"""Fields that count the nanoseconds during which a device was throttled, by cause."""
 _OLD_THROTTLES = {
     pynvml.NVML_PERF_POLICY_POWER: "power-cap",
     pynvml.NVML_PERF_POLICY_THERMAL: "thermal",
 }
-"""The same of drivers before 2024, by another call."""
+"""The same for drivers before 2024, which offer it by another call."""
 
 
 @dataclass(frozen=True)
 class Fields:
-    """What a device says in one batch, each with the driver's own time stamp.
+    """The readings of one batch, each with the driver's own time stamp.
 
-    ``None`` or absent is what the driver does not tell.
+    A reading that the driver does not offer is ``None`` or absent.
     """
 
     counted_j: FieldValue | None
-    """Joules by the counter, which may have ticked a while ago."""
+    """Joules by the counter at its last tick."""
     power_w: FieldValue | None
-    """By the sensor's instantaneous value, where there is one, else its mean."""
+    """The sensor's instantaneous value, or its mean if there is no instantaneous one."""
     throttled_s: Mapping[str, FieldValue]
-    """Seconds for which the device has been held back since the driver was loaded, by cause."""
+    """Seconds for which the device was throttled since the driver was loaded, by cause."""
     violated_s: Mapping[str, FieldValue] = field(default_factory=dict)
-    """The same by the counters of older drivers, asked where there are no others; they count from
-    elsewhere, so that one kind says nothing beside the other."""
+    """The same by the counters of older drivers, read only if there are no newer ones.
+
+    The two kinds start at different moments and must not be subtracted from one another."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A device's state; ``None`` is what the driver does not tell."""
+    """A device's state; ``None`` for what the driver does not offer."""
 
     temperature_c: float | None
     clock_mhz: float | None
-    """Of the multiprocessors, now."""
+    """The present clock of the multiprocessors."""
     applications_clock_mhz: float | None
-    """Of the multiprocessors, as set by an administrator."""
+    """The clock of the multiprocessors that an administrator has set."""
     power_limit_w: float | None
-    """As enforced now."""
+    """The limit that is enforced now."""
     processes: frozenset[int] | None
     """The processes that have a context on the device; see :func:`processes_on`."""
 
 
 def counter_of(device: Device) -> Callable[[], float] | None:
-    """A function that reads the device's joules, or ``None`` where it does not count them.
+    """A function that reads the device's energy counter in joules; ``None`` if it has none.
 
-    Whether it does is asked, not inferred: MIG instances and many virtual GPUs do not.
+    The driver is asked, because the model does not decide: MIG instances and many virtual GPUs of
+    models with a counter have none.
 
     Raises:
         SensorError: The device is lost, or fails in another way.
@@ -102,23 +104,23 @@ def _call_j(handle: Handle) -> float:
 
 def _withdrawn() -> SensorError:
     return SensorError(
-        ReasonCode.METER_FAILED, "NVML: the energy counter is no longer offered by the driver"
+        ReasonCode.METER_FAILED, "NVML: the driver no longer offers the energy counter"
     )
 
 
 def take_fields(device: Device) -> Fields:
-    """Read what changes from moment to moment, in one call.
+    """Read the quickly changing values in one call.
 
     Raises:
         SensorError: The device is lost.
     """
-    read = read_fields(device.handle, (ENERGY, POWER_INSTANT, POWER_AVERAGE, *THROTTLES))
-    milliwatts = read.get(POWER_INSTANT, read.get(POWER_AVERAGE))
+    values = read_fields(device.handle, (ENERGY, POWER_INSTANT, POWER_AVERAGE, *THROTTLES))
+    milliwatts = values.get(POWER_INSTANT, values.get(POWER_AVERAGE))
     throttled = {
-        cause: read[field].times(1e-9) for field, cause in THROTTLES.items() if field in read
+        cause: values[field].times(1e-9) for field, cause in THROTTLES.items() if field in values
     }
     return Fields(
-        counted_j=read[ENERGY].times(1e-3) if ENERGY in read else None,
+        counted_j=values[ENERGY].times(1e-3) if ENERGY in values else None,
         power_w=milliwatts.times(1e-3) if milliwatts else None,
         throttled_s=throttled,
         violated_s={} if throttled else _old_throttles(device.candidate.board),
@@ -126,7 +128,7 @@ def take_fields(device: Device) -> Fields:
 
 
 def take_snapshot(device: Device) -> Snapshot:
-    """Read a device's state, one by one.
+    """Read a device's state, one call for each value.
 
     Raises:
         SensorError: The device is lost.
@@ -144,7 +146,7 @@ def take_snapshot(device: Device) -> Snapshot:
 
 
 def processes_on(device: Device) -> frozenset[int] | None:
-    """The processes on a device; ``None`` where the driver does not tell which compute on it."""
+    """The processes on a device; ``None`` if the driver does not list the compute processes."""
     computing = query(pynvml.nvmlDeviceGetComputeRunningProcesses, device.handle)
     drawing = query(pynvml.nvmlDeviceGetGraphicsRunningProcesses, device.handle)
     if computing is None:
@@ -153,14 +155,14 @@ def processes_on(device: Device) -> frozenset[int] | None:
 
 
 def _old_throttles(board: Handle) -> dict[str, FieldValue]:
-    spent = {
+    statuses = {
         cause: query(pynvml.nvmlDeviceGetViolationStatus, board, policy)
         for policy, cause in _OLD_THROTTLES.items()
     }
     return {
-        cause: FieldValue(s.violationTime * 1e-9, s.referenceTime * 1e-6)
-        for cause, s in spent.items()
-        if s is not None
+        cause: FieldValue(status.violationTime * 1e-9, status.referenceTime * 1e-6)
+        for cause, status in statuses.items()
+        if status is not None
     }
 
 

@@ -1,4 +1,4 @@
-"""Collecting power samples over a window, in this process or beside it."""
+"""Collect power samples over a window, in this process or in a helper process."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
 from pytest_energy.model.measurement import ReasonCode
 
 Samples = Mapping[str, Sequence[Sample]]
-"""By channel, oldest first."""
+"""Power samples by channel, oldest first."""
 
 
 class Collector(Protocol):
-    """Something that has the samples of a window when it is over."""
+    """Has the samples of a window after its end."""
 
     def begin(self) -> None:
-        """Keep the samples from shortly before now on."""
+        """Collect samples from shortly before now on."""
         ...
 
     def end(self) -> Samples:
-        """The samples up to now.
+        """Return the samples up to now.
 
         Raises:
-            SensorError: They were not collected.
+            SensorError: The samples were not collected.
         """
         ...
 
@@ -37,33 +37,33 @@ class Collector(Protocol):
 
 
 class RingCollector:
-    """Reads the driver's rings once a window is over: good for windows shorter than the rings."""
+    """Reads the driver's rings after a window; for windows that are shorter than the rings."""
 
     def __init__(self, sensors: Mapping[str, PowerSensor]) -> None:
         self._sensors = sensors
 
     def begin(self) -> None:
-        """Nothing: the driver keeps the samples."""
+        """Do nothing: the driver keeps the samples."""
 
     def end(self) -> Samples:
-        """All that the rings hold."""
+        """Return everything that the rings hold."""
         return {channel: sensor.read(0.0) for channel, sensor in self._sensors.items()}
 
     def close(self) -> None:
-        """Nothing to stop."""
+        """Do nothing: there is nothing to stop."""
 
 
 class HelperCollector:
-    """A process beside the measured one that reads as often as it must, and sleeps otherwise.
+    """Collects the samples in a helper process, which sleeps between its reads.
 
-    It is started once, with the meter, and collects nothing outside windows.
+    The process is started once, with the meter, and collects nothing outside windows.
     """
 
     def __init__(self, devices: Sequence[Device]) -> None:
-        """Start it and wait until it is ready.
+        """Start the process and wait until it is ready.
 
         Raises:
-            SensorError: It did not start.
+            SensorError: The process did not start.
         """
         named = {device.channel: device.candidate.uuid for device in devices}
         self._helper = HelperProcess(
@@ -73,14 +73,14 @@ class HelperCollector:
         self._ask("ready")
 
     def begin(self) -> None:
-        """Have it keep samples; those of a window that was never ended are dropped."""
+        """Start collecting; samples of a window that was never ended are dropped."""
         self._ask("begin")
         self._collecting = True
 
     def end(self) -> Samples:
-        """Have it stop, and hand over what it kept."""
+        """Stop collecting, and return the samples."""
         if not self._collecting:
-            message = "a window that began later took them: one has to end before the next begins"
+            message = "a later window took them; end each window before the next one begins"
             raise SensorError(ReasonCode.METER_FAILED, message)
         self._collecting = False
         return {
@@ -89,7 +89,7 @@ class HelperCollector:
         }
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._helper.close()
 
     def _ask(self, question: str) -> dict[str, list[Sample]]:

@@ -1,11 +1,11 @@
-"""Joules by energy counters: differences between ticks, less what lies outside the window.
+"""Joules from energy counters: the difference between two ticks, less the gaps beside the window.
 
-The device is idle at both edges, since it is synchronised before each: a window begins after a tick
-and ends before one, and what the counter counted in the gaps between is idle energy. It is taken
-off at the power that the counter shows over one whole tick before the window and one after it,
-where the device is as warm and its clocks as high as in the gaps. Edges under a running load would
-save these waits, but know the joules of a pass only by assuming that all passes are alike; a window
-with idle edges measures what it holds, be it ten thousand passes or an epoch.
+The device is synchronised before each edge, so it is idle there. A window begins after one tick and
+ends before another, and the counter counts idle energy in the two gaps. That energy is subtracted
+at the power of one whole tick before the window and one after it, because there the device has the
+temperature and the clocks of the gaps. Edges under a running load would save these waits, but then
+the joules of a pass are known only by assuming that all passes are alike. A window with idle edges
+measures exactly what it contains, ten thousand passes or one epoch.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ from itertools import pairwise
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.coverage import Coverage, last_tick
 from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, calibrate, next_ticks
+from pytest_energy.meters.nvml.span import Span
 from pytest_energy.model.measurement import UNSEEN, Quantity, ReasonCode
 from pytest_energy.uncertainty.gum import combine, expand, standard_error, uniform
 
 RESOLUTION_J = 1e-3
 """Counters count whole millijoules."""
 LONG_WINDOW_TICKS = 50
-"""From this length on the gaps weigh so little that the power known from before does for them."""
+"""In longer windows the gaps weigh so little that the power of earlier gaps is exact enough."""
 
 
 @dataclass(frozen=True)
 class Joules:
-    """What one channel used in a window."""
+    """The joules that one channel used in a window."""
 
     energy_j: float
     budget: Mapping[str, float] = field(default_factory=dict)
     """Standard uncertainties by cause, in joules."""
     rest_w: float = 0.0
-    """Power around the window, where the edges were looked for."""
+    """Power of the idle device around the window, while the edges were searched."""
 
 
 def with_unseen(joules: Joules, unseen_j: float) -> Joules:
-    """``joules`` with the standard uncertainty of what happened while the sensor looked away."""
+    """Return ``joules`` with the standard uncertainty of what a part-time sensor did not sample."""
     return replace(joules, budget={**joules.budget, UNSEEN: unseen_j})
 
 
@@ -53,19 +54,22 @@ class Power:
 
 @dataclass(frozen=True)
 class OpeningTick:
-    """The tick before a window, and the power in the gap between."""
+    """The tick before a window, and the power in the gap between the two."""
 
     tick: Tick
     power: Power
 
 
 class CounterSource:
-    """The energy counters of some devices."""
+    """The energy counters of one or several devices."""
 
     name = "counter"
 
     def __init__(self, readers: Mapping[str, Callable[[], float]]) -> None:
-        """Time the counters and measure the idle power, by channel.
+        """Measure the counters' periods and the idle power.
+
+        Args:
+            readers: For each channel, a function that reads its counter in joules.
 
         Raises:
             SensorError: A counter does not answer or does not move.
@@ -79,7 +83,7 @@ class CounterSource:
         self._rest_power: dict[str, Power] = {}
         self._long = False
         self._rested = False
-        """Whether the power after a window has been seen: it is not that before the first one."""
+        """Whether the power after a window is known: it differs from that before the first one."""
         self._coverage = {channel: Coverage() for channel in readers}
 
     @property
@@ -88,20 +92,20 @@ class CounterSource:
         return self.period_s
 
     def spent_j(self) -> float:
-        """What the counters have counted since they were opened.
+        """The joules that the counters have counted since they were opened.
 
         Raises:
-            SensorError: One does not answer, or was reset.
+            SensorError: A counter does not answer, or was reset.
         """
         spent_j = {t.name: t.read_j() - self._opened_j[t.name] for t in self._tickers}
         if reset := [channel for channel, joules in spent_j.items() if joules < 0]:
-            raise SensorError(ReasonCode.COUNTER_RESET, f"{reset[0]}: the counter was reset")
+            raise SensorError(ReasonCode.COUNTER_RESET, f"{reset[0]}: the energy counter was reset")
         return sum(spent_j.values())
 
     def begin(self) -> dict[str, OpeningTick | SensorError]:
-        """Wait for a tick of each counter, and for one more before it, which tells the power.
+        """Wait for two ticks of each counter: the power before the window lies between them.
 
-        The latter not where the window before was long: such a one is likely to follow.
+        After a long window, one tick is enough: the next window is probably long as well.
         """
         earlier = {} if self._long else next_ticks(self._tickers)
         ticks = next_ticks(self._tickers)
@@ -112,34 +116,31 @@ class CounterSource:
         }
 
     def end(
-        self, opening: Mapping[str, OpeningTick | SensorError], started_s: float, ended_s: float
+        self, opening: Mapping[str, OpeningTick | SensorError], window: Span
     ) -> dict[str, Joules | SensorError]:
-        """Wait for the ticks that close the window; the joules of each channel within it.
+        """Wait for the ticks that close the window; return the joules of each channel within it.
 
         Args:
             opening: What :meth:`begin` returned.
-            started_s: When the window began, by ``time.perf_counter``.
-            ended_s: When it ended.
+            window: The window by ``time.perf_counter``.
         """
         closing = next_ticks(self._tickers)
-        self._long = ended_s - started_s >= LONG_WINDOW_TICKS * self.period_s
+        self._long = window.duration_s >= LONG_WINDOW_TICKS * self.period_s
         known = self._long and self._rested
         powers = self._rest(closing, {} if known else next_ticks(self._tickers))
         self._rested = True
-        counted = {
-            c: _joules(opening[c], closing[c], started_s, ended_s, powers[c]) for c in powers
-        }
+        counted = {c: _joules(opening[c], closing[c], window, powers[c]) for c in powers}
         for ticker in self._tickers:
             tick, joules = closing[ticker.name], counted[ticker.name]
             if isinstance(tick, Tick) and isinstance(joules, Joules) and ticker.period_s:
-                power_w = joules.energy_j / (ended_s - started_s)
+                power_w = joules.energy_j / window.duration_s
                 self._coverage[ticker.name].learn(
-                    last_tick(tick, ticker.period_s, ended_s, power_w, joules.rest_w)
+                    last_tick(tick, ticker.period_s, window.end_s, power_w, joules.rest_w)
                 )
         return counted
 
     def full_time(self, channel: str) -> bool | None:
-        """Whether a counter sees all of the time; ``None`` where too few windows have told."""
+        """Whether a counter covers the full time; ``None`` before enough windows have shown it."""
         return self._coverage[channel].full_time
 
     def _rest(
@@ -147,30 +148,28 @@ class CounterSource:
         earlier: Mapping[str, Tick | SensorError],
         later: Mapping[str, Tick | SensorError],
     ) -> dict[str, Power]:
-        """The power of each channel between two ticks; where they were not seen, what is known."""
+        """The power of each channel between two ticks; without ticks, the power as last seen."""
         powers = {channel: self._remembered(channel) for channel in self.channels}
         for ticker in self._tickers:
             first, second = earlier.get(ticker.name), later.get(ticker.name)
             if isinstance(first, Tick) and isinstance(second, Tick):
                 power = mean_power(first, second, ticker.period_s, ticker.drift)
-                if power.value_w >= 0:  # else the counter was reset between them
+                if power.value_w >= 0:  # negative: the counter was reset between the ticks
                     powers[ticker.name] = self._rest_power[ticker.name] = power
         return powers
 
     def _remembered(self, channel: str) -> Power:
-        """The power at rest as last seen, which is less certain the more it differs from idle."""
+        """The last power at rest; the more it differs from idle power, the less certain it is."""
         idle = self.idle_power_w[channel]
         last = self._rest_power.get(channel, Power(idle.value, 0.0))
         apart_w = uniform(2 * abs(last.value_w - idle.value))
-        known_w = (last.uncertainty_w, *idle.budget.values(), apart_w)
-        return Power(last.value_w, combine(known_w))
+        return Power(last.value_w, combine((last.uncertainty_w, *idle.budget.values(), apart_w)))
 
 
 def _joules(
     opening: OpeningTick | SensorError,
     closing: Tick | SensorError,
-    started_s: float,
-    ended_s: float,
+    window: Span,
     after: Power,
 ) -> Joules | SensorError:
     if isinstance(opening, SensorError):
@@ -183,34 +182,34 @@ def _joules(
             f"the energy counter went back from {opening.tick.energy_j:.3f} J to "
             f"{closing.energy_j:.3f} J during the window; was the driver reloaded?",
         )
-    return window_joules(opening, closing, started_s, ended_s, after)
+    return window_joules(opening, closing, window, after)
 
 
-def window_joules(
-    opening: OpeningTick, closing: Tick, started_s: float, ended_s: float, after: Power
-) -> Joules:
-    """The joules between two moments that lie between two ticks.
+def window_joules(opening: OpeningTick, closing: Tick, window: Span, after: Power) -> Joules:
+    """The joules of a window that lies between two ticks.
 
-    The budget has the resolution of both readings, and as ``edges`` what is not known of the gaps:
-    when exactly the counter ticked, and the power meanwhile. Where that was another one before the
-    window than after it, it changes while the device rests, and is known no better than that.
+    The budget has two terms: ``resolution`` of both readings, and ``edges``, the uncertainty of the
+    gaps: of the moments of the ticks, and of the power in the gaps. If the power before the window
+    differs from that after it, it changes while the device is idle, and the difference counts as
+    uncertainty.
 
     Args:
-        opening: The tick before the window, with the power until it began.
-        closing: The tick after it.
-        started_s: When the window began, by ``time.perf_counter``.
-        ended_s: When it ended.
-        after: The power from then to ``closing``.
+        opening: The tick before the window, with the power in the gap after it.
+        closing: The tick after the window.
+        window: The window by ``time.perf_counter``.
+        after: The power from the window's end to ``closing``.
     """
     before = opening.power
-    before_s, after_s = started_s - opening.tick.time_s, closing.time_s - ended_s
+    before_s, after_s = window.start_s - opening.tick.time_s, closing.time_s - window.end_s
     apart_w = abs(after.value_w - before.value_w)
+    # Twice the standard uncertainty: a smaller difference may be chance, not a change.
     chance_w = 2 * combine((before.uncertainty_w, after.uncertainty_w))
     changes_w = uniform(2 * max(apart_w - chance_w, 0.0))
     edges_j = combine(
         (
             before.value_w * uniform(opening.tick.width_s),
             after.value_w * uniform(closing.width_s),
+            # added linearly: both powers come from one counter and its period
             before.uncertainty_w * before_s + after.uncertainty_w * after_s,
             changes_w * before_s,
             changes_w * after_s,
@@ -230,10 +229,10 @@ def mean_power(
     """The mean power between two ticks.
 
     Args:
-        earlier: A tick.
-        later: A later one.
-        period_s: The counter's period. Where both ticks may lie on it, it tells the time between
-            them better than the reads around them do.
+        earlier: The first tick.
+        later: The second tick.
+        period_s: The counter's period. If both ticks fit it, the time between them is taken from
+            the period, which is more exact than the reads around the ticks.
         drift: Standard uncertainty of the period, as a share of it.
     """
     time_s = later.time_s - earlier.time_s
@@ -249,7 +248,7 @@ def mean_power(
 
 
 def idle_power(ticks: Sequence[Tick]) -> Quantity:
-    """The mean power over all ticks, with the scatter from tick to tick."""
+    """The mean power over all ticks; its uncertainty includes the scatter from tick to tick."""
     whole = mean_power(ticks[0], ticks[-1])
     each_w = [mean_power(a, b).value_w for a, b in pairwise(ticks)]
     budget = {"resolution": whole.uncertainty_w, "scatter": standard_error(each_w)}

@@ -1,12 +1,12 @@
-"""Whether a counter sees all of the time: what the last tick of each window tells.
+"""Whether a counter covers the full time: judged by the last tick of each window.
 
-A window ends somewhere in a tick of its counter, and the device idles from then on. A counter that
-sees all of the time counts of this tick what the load used in its first part: a third of what it
-uses in a whole tick where the window ended after a third. One that looks for a part of each tick
-only, and takes it for the whole, counts all or nothing, but where the window ends while it looks.
-Windows end at any moment of the tick, so that few of them are enough to tell the one from the
-other, unless the load's own power varies from tick to tick: then the end of a window tells nothing
-and is like one of a counter that looks away.
+A window ends somewhere within a tick of its counter, and the device is idle from then on. A counter
+that covers the full time counts in this tick what the load used in its first part: if the window
+ended after a third of the tick, a third of the energy of a whole tick. A part-time counter samples
+only a part of each tick and takes it for the whole. It counts all or nothing, unless the window
+ends while it samples. Windows end at random moments of the tick, so a few of them are enough to
+distinguish the two. If the load's own power varies from tick to tick, the ends show nothing, and
+the counter looks like a part-time one.
 """
 
 from __future__ import annotations
@@ -17,42 +17,43 @@ from dataclasses import dataclass
 from pytest_energy.meters.nvml.sources.ticks import Tick
 
 AGREED = 0.05
-"""What is counted of the last tick may be off by this share of a tick."""
+"""The counted share of the last tick may be off by this share of a tick."""
 TELLING = (0.2, 0.8)
-"""Windows that end nearer to a tick are no test: a counter that looks away could agree."""
+"""A window that ends nearer to a tick is no test: a part-time counter could agree."""
 CHANCE = 0.2
-"""Of windows that agree though the counter looks away: looking at a part w of the tick it agrees if
-the window ends within 2 × 0.05 × w / (1 − w) of a tick, in 0.6 that tell. That is a sixth of them
-where it looks at half of the time, and a twentieth where it looks at a quarter."""
+"""Upper bound of the chance that a part-time counter agrees at one window's end.
+
+A counter that samples the share w of a tick agrees if the window ends within 2 × 0.05 × w / (1 − w)
+of a tick, out of the 0.6 that are a test: one end in six for w = 1/2, one in twenty for w = 1/4."""
 ENOUGH = 1e-3
-"""So seldom does a counter that looks away agree as often by chance."""
+"""A part-time counter agrees as often as this by chance alone."""
 LEAST_ENDS = 5
-"""From so many windows on, agreement can be that improbable: 0.2⁵ < 0.001."""
+"""The fewest windows whose agreement is improbable enough: 0.2⁵ < 0.001."""
 CLEAR_J = 0.1
-"""A load whose tick has less energy than this is lost in the counter's millijoules."""
+"""With less energy in a tick, the counter's millijoules hide the load."""
 
 
 @dataclass(frozen=True)
 class LastTick:
-    """What a counter counted of the tick in which a window ended."""
+    """The tick in which a window ended: how much of it was loaded, and how much was counted."""
 
     loaded: float
     """Share of the tick until the window ended."""
     counted: float
-    """The tick's joules above idling, as a share of what a tick under the window's load has."""
+    """The tick's joules above idle, as a share of a whole tick's under the window's load."""
 
 
 def last_tick(
     closing: Tick, period_s: float, ended_s: float, power_w: float, gap_w: float
 ) -> LastTick | None:
-    """What the tick that closed a window tells; ``None`` where that is nothing.
+    """The evidence of the tick that closed a window; ``None`` if it is no test.
 
     Args:
         closing: The tick; the search for it began after the window's end.
-        period_s: The counter's.
+        period_s: The counter's period.
         ended_s: When the window ended, by ``time.perf_counter``.
         power_w: The window's mean power.
-        gap_w: The power that the device idles at after it.
+        gap_w: The idle power after the window.
     """
     ticks = max(1, math.ceil((closing.time_s - closing.sought_s) / period_s))
     loaded = (ended_s - (closing.time_s - ticks * period_s)) / period_s
@@ -64,7 +65,7 @@ def last_tick(
 
 
 class Coverage:
-    """What the windows of a session have told of one counter."""
+    """What the windows of a session have shown about one counter."""
 
     def __init__(self) -> None:
         self._ends = self._agreed = 0
@@ -72,23 +73,19 @@ class Coverage:
 
     @property
     def full_time(self) -> bool | None:
-        """Whether this was shown; ``None`` before enough windows have told."""
+        """Whether the counter covers the full time; ``None`` before there are enough windows."""
         if self._shown or self._ends >= LEAST_ENDS:
             return self._shown
         return None
 
     def learn(self, last: LastTick | None) -> None:
-        """Take the end of one more window into account, if it tells something."""
+        """Take the end of one more window into account, if it is a test."""
         if last is None:
             return
         self._ends += 1
         self._agreed += abs(last.counted - last.loaded) <= AGREED
-        self._shown |= _at_least(self._agreed, self._ends, CHANCE) <= ENOUGH
+        # scipy.stats would cost seconds here, after the first window; scipy.special has been loaded
+        # since the idle power was measured. bdtrc(k, n, p) is the probability of more than k hits.
+        from scipy.special import bdtrc
 
-
-def _at_least(hits: int, trials: int, chance: float) -> float:
-    """Probability of so many hits or more."""
-    return sum(
-        math.comb(trials, k) * chance**k * (1 - chance) ** (trials - k)
-        for k in range(hits, trials + 1)
-    )
+        self._shown |= bool(bdtrc(self._agreed - 1, self._ends, CHANCE) <= ENOUGH)

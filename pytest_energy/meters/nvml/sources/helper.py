@@ -1,7 +1,7 @@
-"""The process that collects power samples beside the measured one: see ``collector``.
+"""The helper process that collects power samples, started by ``collector``.
 
-Started as ``python -m pytest_energy.meters.nvml.sources.helper PARENT '{"gpu0": "GPU-…"}'``. How it
-is asked and when it ends: see :mod:`pytest_energy.meters.helper_process`.
+Its command is ``python -m pytest_energy.meters.nvml.sources.helper PARENT '{"gpu0": "GPU-…"}'``.
+:mod:`pytest_energy.meters.helper_process` says how it is asked and when it ends.
 """
 
 from __future__ import annotations
@@ -21,38 +21,39 @@ from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample, power_sensor
 
 BEFORE_S = 1.0
-"""Samples so much older than the beginning are handed over, too: they show the power before it."""
+"""Samples from this long before a window are included: they show the power before it."""
 
 
-def main(questions: Questions, named: Mapping[str, str]) -> None:
-    """Serve until nobody asks any more.
+def main(questions: Questions, uuids: Mapping[str, str]) -> None:
+    """Answer questions until the measured process has ended.
 
     Args:
-        questions: What is asked: to ``begin``, to ``end``, or whether it is ``ready``.
-        named: The devices' UUIDs by channel.
+        questions: One of ``begin``, ``end`` and ``ready`` each.
+        uuids: The devices' UUIDs by channel.
 
     Raises:
-        EOFError: Nobody asks any more.
+        EOFError: The measured process has ended.
     """
     library.start()
-    found = {c: power_sensor(pynvml.nvmlDeviceGetHandleByUUID(uuid)) for c, uuid in named.items()}
+    handles = {channel: pynvml.nvmlDeviceGetHandleByUUID(uuid) for channel, uuid in uuids.items()}
+    found = {channel: power_sensor(handle) for channel, handle in handles.items()}
     sensors = {channel: sensor for channel, sensor in found.items() if sensor is not None}
     while True:
-        kept: dict[str, list[Sample]] = {}
+        samples: dict[str, list[Sample]] = {}
         question = questions.next()
         while question is not None and question.text == "begin":
             since = time.time() - BEFORE_S
-            kept = {channel: _read(sensor, since) for channel, sensor in sensors.items()}
+            samples = {channel: _read(sensor, since) for channel, sensor in sensors.items()}
             question.answer({})
-            question = _collect(sensors, kept, questions)
+            question = _collect(sensors, samples, questions)
         if question is not None:
-            question.answer(kept)
+            question.answer(samples)
 
 
 def _collect(
-    sensors: Mapping[str, PowerSensor], kept: dict[str, list[Sample]], questions: Questions
+    sensors: Mapping[str, PowerSensor], samples: dict[str, list[Sample]], questions: Questions
 ) -> Question:
-    """Add new samples, of each sensor as often as it needs, until the next question."""
+    """Add new samples until the next question; each sensor is read as often as it needs."""
     due_s = {channel: time.monotonic() + sensor.pause_s for channel, sensor in sensors.items()}
     question = None
     while question is None:
@@ -60,8 +61,8 @@ def _collect(
         for channel, sensor in sensors.items():
             now_s = time.monotonic()
             if question is not None or now_s >= due_s[channel]:
-                since = kept[channel][-1][0] if kept[channel] else 0.0
-                kept[channel] += _read(sensor, since)
+                since = samples[channel][-1][0] if samples[channel] else 0.0
+                samples[channel] += _read(sensor, since)
                 due_s[channel] = now_s + sensor.pause_s
     return question
 
@@ -70,7 +71,7 @@ def _read(sensor: PowerSensor, since: float) -> list[Sample]:
     try:
         return sensor.read(since)
     except SensorError:
-        return []  # the measured process finds the gap and reports it
+        return []  # the measured process reports the gap
 
 
 if __name__ == "__main__":

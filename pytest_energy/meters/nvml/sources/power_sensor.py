@@ -1,8 +1,7 @@
-"""Power samples of a device: from the driver's ring where it keeps one, else by asking.
+"""Power samples of a device: from the driver's ring buffer, or by polling the power.
 
-The driver keeps the last hundred or so power samples with their time stamps. Reading that ring now
-and then gives all samples with a few calls, where asking for the power finds each one only by
-asking more often than it changes.
+Most drivers keep about the last hundred power samples with their time stamps. A few reads of that
+ring give all samples. Polling the power must be more frequent than its updates to find each one.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ from pytest_energy.meters.nvml.driver import (
 )
 
 RING = "driver-ring"
-ASKED = "helper-process"
+POLLED = "helper-process"
 RING_SAMPLES = 100
-"""Rings hold at least so many. Seen: about 120."""
+"""The fewest samples that a ring holds. Observed: about 120."""
 UNKNOWN_PERIOD_S = 0.1
-"""Of a power sensor that is not in the table: that of all of them since Turing."""
+"""Period of a sensor that is not in the table: that of all known sensors since Turing."""
 SENSORS_S = {
     (6, 0): (0.02, 0.01),
     (6, 1): (0.02, 0.01),
@@ -43,73 +42,74 @@ SENSORS_S = {
     (8, 9): (0.1, 0.1),
     (9, 0): (0.1, 0.025),
 }
-"""How often the power sensor of a compute capability looks, and how long, in seconds.
+"""Period and averaging window of the power sensor in seconds, by compute capability.
 
 Source: arXiv 2312.02741, table 2."""
 
+# A ring without newer samples answers with one of these codes; a missing ring with others.
 _NONE_NEWER = {pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_DATA}
 
 Sample = tuple[float, float]
-"""Seconds since the epoch, and watts."""
+"""Time in seconds since the epoch, and power in watts."""
 
 
 @dataclass(frozen=True)
 class PowerSensor:
-    """How a device's power samples are had."""
+    """The way to read a device's power samples."""
 
     source: str
-    """:data:`RING` or :data:`ASKED`."""
+    """:data:`RING` or :data:`POLLED`."""
     read: Callable[[float], list[Sample]]
-    """All samples that are known and newer than a moment, oldest first."""
+    """Returns the known samples that are newer than a moment, oldest first."""
     pause_s: float
-    """Read at least so often to miss nothing."""
+    """The longest pause between two reads that misses no sample."""
     period_s: float
     """Between samples."""
     unseen_s: float = 0.0
-    """The part of each period at which the sensor does not look."""
+    """The part of each period that the sensor does not average."""
 
     @property
     def part_time(self) -> bool:
-        """Whether a pulsing load may deceive the sensor, however long it is watched."""
+        """Whether a periodic load may deceive the sensor in windows of any length."""
         return self.unseen_s >= self.period_s / 10
 
 
 def power_sensor(handle: Handle) -> PowerSensor | None:
-    """The best way to a device's power samples; ``None`` where it has no power sensor.
+    """The best way to read a device's power samples; ``None`` if it has no power sensor.
 
     Raises:
         SensorError: The device is lost, or fails in another way.
     """
-    kept = _filled_ring(handle)
-    if kept:
-        period_s = median(b[0] - a[0] for a, b in pairwise(kept))
-        span_s = max(kept[-1][0] - kept[0][0], RING_SAMPLES * period_s)
+    samples = _filled_ring(handle)
+    if samples:
+        period_s = median(later[0] - earlier[0] for earlier, later in pairwise(samples))
+        span_s = max(samples[-1][0] - samples[0][0], RING_SAMPLES * period_s)
         unseen_s = max(0.0, period_s - sensor_timing(handle, period_s)[1])
         return PowerSensor(
             RING, lambda since: read_ring(handle, since) or [], span_s / 4, period_s, unseen_s
         )
     if read_power(handle) is not None:
-        every_s, long_s = sensor_timing(handle, UNKNOWN_PERIOD_S)
-        # an answer is up to a period old; asking more often would tell the same value again
-        unseen_s = max(0.0, every_s - long_s) + every_s
-        return PowerSensor(ASKED, lambda since: _asked(handle), every_s, every_s, unseen_s)
+        period_s, averaged_s = sensor_timing(handle, UNKNOWN_PERIOD_S)
+        # an answer is up to one period old; faster polling would read the same value again
+        unseen_s = max(0.0, period_s - averaged_s) + period_s
+        return PowerSensor(POLLED, lambda since: _polled(handle), period_s, period_s, unseen_s)
     return None
 
 
-def sensor_timing(handle: Handle, otherwise_s: float) -> tuple[float, float]:
-    """How often the power sensor looks and how long; of an unknown one as if for a moment only."""
+def sensor_timing(handle: Handle, default_s: float) -> tuple[float, float]:
+    """Period and averaging window of the power sensor; an unknown one averages nothing."""
     capability = query(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
-    return SENSORS_S.get(tuple(capability or ()), (otherwise_s, 0.0))
+    return SENSORS_S.get(tuple(capability or ()), (default_s, 0.0))
 
 
 def _filled_ring(handle: Handle) -> list[Sample]:
-    """What is in the driver's ring; right after the driver was loaded that takes a moment."""
+    """The samples in the driver's ring; a driver that was just loaded needs a moment to fill it."""
     for _ in range(10):
-        kept = read_ring(handle, 0.0)
-        if kept is None:
+        samples = read_ring(handle, 0.0)
+        if samples is None:
             return []
-        if len(kept) > 2:
-            return kept
+        if len(samples) > 2:
+            return samples
         time.sleep(0.1)
     return []
 
@@ -118,7 +118,7 @@ def read_ring(handle: Handle, since: float) -> list[Sample] | None:
     """The samples in the driver's ring that are newer than ``since`` (seconds since the epoch).
 
     Returns:
-        Oldest first; none where the driver fails to tell them; ``None`` where it keeps no ring.
+        Oldest first; empty if the driver fails to return them; ``None`` if it keeps no ring.
 
     Raises:
         SensorError: The device is lost.
@@ -137,7 +137,7 @@ def read_ring(handle: Handle, since: float) -> list[Sample] | None:
 
 
 def read_power(handle: Handle) -> float | None:
-    """The power in watts: instantaneous where the driver tells it, else as ``nvidia-smi`` has it.
+    """The power in watts: the instantaneous power, or the one that ``nvidia-smi`` shows.
 
     Raises:
         SensorError: The device is lost, or fails in another way.
@@ -149,6 +149,6 @@ def read_power(handle: Handle) -> float | None:
     return None if power_mw is None else power_mw * 1e-3
 
 
-def _asked(handle: Handle) -> list[Sample]:
+def _polled(handle: Handle) -> list[Sample]:
     power_w = read_power(handle)
     return [] if power_w is None else [(time.time(), power_w)]

@@ -1,8 +1,8 @@
-"""When a counter moves: its period is measured once, its edges are found with few reads.
+"""When a counter moves: its period is measured once, and its ticks are found with few reads.
 
-A counter of joules stands still between its ticks. A reading is exact only at a tick, so that a
-window has to know when the ticks around it were. Reading all the time would find them, but keeps
-the processor busy and, on some boards, makes the counter fall short: a search therefore sleeps
+A counter of joules stands still between its ticks. A reading is exact only at a tick, so a window
+needs the moments of the ticks around it. Reading all the time would find them, but it keeps the
+processor busy and makes the counters of some boards count too little. A search therefore sleeps
 until shortly before the tick that the period predicts.
 """
 
@@ -20,13 +20,13 @@ from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.uncertainty.gum import combine, uniform
 
 STUCK_S = 2.0
-"""A counter that has not moved for so long is taken for broken: slower ones are not known."""
+"""A counter that has not moved for this long is broken: no slower counter is known."""
 FIRST_TICKS = 4
-"""The shortest time between these is the period, even where the process is held up meanwhile."""
+"""The shortest time between these is the period, even if the process is delayed meanwhile."""
 CALIBRATION_TICKS = 8
 CALIBRATION_S = 0.5
 SURE = 8
-"""The number of ticks passed is sure while twice the drift is less than this part of one."""
+"""The number of elapsed ticks is certain while twice the drift is below 1/8 of a tick."""
 FINEST_READ_S = 0.0005
 """The shortest pause between two reads."""
 
@@ -40,11 +40,11 @@ class Tick:
     width_s: float
     """The time between these reads."""
     energy_j: float
-    """What the counter says from then on."""
+    """The counter's value from then on."""
     sought_s: float = math.nan
     """When the search for it began."""
     sought_j: float = math.nan
-    """What the counter said then."""
+    """The counter's value then."""
 
 
 class Ticker:
@@ -54,21 +54,21 @@ class Ticker:
         self.name = name
         self.read_j = read_j
         self.period_s: float | None = None
-        """``None`` until it was measured."""
+        """``None`` until it has been measured."""
         self.drift = 0.0
         """Standard uncertainty of the period, as a share of it."""
         self.last: Tick | None = None
         self._first: Tick | None = None
-        """The first of the ticks between which their number is known."""
+        """The earliest tick since which the number of ticks is known."""
         self.due_s = 0.0
-        """When the next read is due, while a search is on."""
+        """When the next read is due, during a search."""
         self._before_s = self._value_j = self._expected_s = self._guard_s = self._deadline_s = 0.0
         self._sought = (0.0, 0.0)
         self._dither = random.Random()
-        """Reads at the same moment of each tick would err the same way in all windows."""
+        """Random: reads at the same moment of each tick have the same error in all windows."""
 
     def arm(self) -> None:
-        """Begin to look for the next tick."""
+        """Begin the search for the next tick."""
         self._look()
         self._sought = (self._before_s, self._value_j)
         self._deadline_s = self._before_s + max(STUCK_S, 3 * (self.period_s or 0.0))
@@ -77,10 +77,10 @@ class Ticker:
         self.due_s = max(self._expected_s - early_s, self._before_s)
 
     def poll(self) -> Tick | None:
-        """Read once; the tick, if the counter has moved since the read before.
+        """Read once; return the tick if the counter has moved since the previous read.
 
         Raises:
-            SensorError: It does not answer, or has not moved for :data:`STUCK_S`.
+            SensorError: The counter does not answer, or has not moved for :data:`STUCK_S`.
         """
         before_s, value_j = self._before_s, self._value_j
         after_s = self._look()
@@ -89,7 +89,8 @@ class Ticker:
             return None
         width_s = after_s - before_s
         if width_s > self._widest_s() and after_s < self._deadline_s - STUCK_S / 2:
-            self._guard_s = math.inf  # it came early, or we were held up: look out for the next
+            # It came early, or this process was delayed: wait for a tick that is known better.
+            self._guard_s = math.inf
             self.due_s = self._before_s + self._pause_s()
             return None
         self.last = Tick((before_s + after_s) / 2, width_s, self._value_j, *self._sought)
@@ -97,11 +98,11 @@ class Ticker:
         return self.last
 
     def time_by(self, first: Tick, last: Tick, period_s: float) -> None:
-        """Take the period for known, as measured between two ticks."""
+        """Set the period, as measured between two ticks."""
         self._first, self.period_s, self.drift = first, period_s, _drift(first, last)
 
     def _sharpen(self, tick: Tick) -> None:
-        """Measure the period over all of the session: its error is common to all windows."""
+        """Measure the period over the whole session: its error is common to all windows."""
         if self._first is None or self.period_s is None:
             return
         span_s = tick.time_s - self._first.time_s
@@ -111,13 +112,13 @@ class Ticker:
             self.time_by(self._first, tick, span_s / round(span_s / self.period_s))
 
     def _look(self) -> float:
-        """Read; keep the value and the time just before, and return the time just after."""
+        """Read; store the value and the time just before, and return the time just after."""
         self._before_s = time.perf_counter()
         self._value_j = self.read_j()
         return time.perf_counter()
 
     def _predict(self) -> None:
-        """Set when the next tick is expected, and by how much that may be wrong."""
+        """Set when the next tick is expected, and how far off that may be."""
         self._expected_s, self._guard_s = self._before_s, math.inf
         if self.period_s is None or self.last is None:
             return
@@ -127,7 +128,8 @@ class Ticker:
         if guard_s < self.period_s / 4:
             self._guard_s = guard_s
             self._expected_s = self.last.time_s + ahead * self.period_s
-            if self._expected_s - guard_s < self._before_s:  # too near to be sure to see it move
+            # too near: the counter may move before the first read
+            if self._expected_s - guard_s < self._before_s:
                 self._expected_s += self.period_s
 
     def _wait_on(self, now_s: float) -> None:
@@ -139,11 +141,11 @@ class Ticker:
         self.due_s = now_s + self._pause_s()
 
     def _widest_s(self) -> float:
-        """A tick known no better than this is worth waiting for the next one."""
+        """If a tick is known less exactly than this, it is better to wait for the next one."""
         return math.inf if self.period_s is None else max(2e-3, self.period_s / 20)
 
     def _pause_s(self) -> float:
-        """Between reads: a few to a guard, a hundred to a period that cannot be predicted."""
+        """Time between reads: 1/8 of the guard, or 1/100 of a period that cannot be predicted."""
         if math.isinf(self._guard_s):
             return max(FINEST_READ_S, (self.period_s or 0.1) / 100)
         return max(FINEST_READ_S, self._guard_s / 8)
@@ -156,14 +158,14 @@ def _drift(first: Tick, last: Tick) -> float:
 
 
 def next_ticks(tickers: Sequence[Ticker]) -> dict[str, Tick | SensorError]:
-    """Wait until each counter has moved once: its tick by name, or why it was not seen."""
-    found: dict[str, Tick | SensorError] = {}
+    """Wait until each counter has moved once; return its tick, or why there is none, by name."""
+    ticks: dict[str, Tick | SensorError] = {}
     for ticker in tickers:
         try:
             ticker.arm()
         except SensorError as error:
-            found[ticker.name] = error
-    pending = [ticker for ticker in tickers if ticker.name not in found]
+            ticks[ticker.name] = error
+    pending = [ticker for ticker in tickers if ticker.name not in ticks]
     while pending:
         first = min(pending, key=lambda ticker: ticker.due_s)
         pause_until(first.due_s)
@@ -172,28 +174,28 @@ def next_ticks(tickers: Sequence[Ticker]) -> dict[str, Tick | SensorError]:
         except SensorError as error:
             tick = error
         if tick is not None:
-            found[first.name] = tick
+            ticks[first.name] = tick
             pending.remove(first)
-    return found
+    return ticks
 
 
 def pause_until(moment_s: float) -> None:
-    """Sleep until a moment of ``time.perf_counter``; return at once where it has passed."""
+    """Sleep until a moment of ``time.perf_counter``; return at once if it has passed."""
     left_s = moment_s - time.perf_counter()
     if left_s > 0:
         time.sleep(left_s)
 
 
 def calibrate(tickers: Sequence[Ticker]) -> dict[str, list[Tick]]:
-    """Measure each counter's period; the ticks seen, by name.
+    """Measure each counter's period; return the ticks seen, by name.
 
-    Takes at least :data:`CALIBRATION_TICKS` periods and :data:`CALIBRATION_S`.
+    This takes at least :data:`CALIBRATION_TICKS` periods and :data:`CALIBRATION_S`.
 
     Raises:
         SensorError: A counter does not answer or does not move.
     """
     seen: dict[str, list[Tick]] = {ticker.name: [] for ticker in tickers}
-    for ticker in tickers:  # one by one at first: while one is slow, another may tick unseen
+    for ticker in tickers:  # one by one at first: a slow read of one could hide another's tick
         first = [_sure(next_ticks([ticker])[ticker.name]) for _ in range(FIRST_TICKS)]
         seen[ticker.name] += first
         _refine(ticker, first)
@@ -211,16 +213,17 @@ def _sure(tick: Tick | SensorError) -> Tick:
 
 
 def _observe(tickers: Sequence[Ticker], seen: Mapping[str, list[Tick]]) -> None:
-    found = next_ticks(tickers)
+    ticks = next_ticks(tickers)
     for ticker in tickers:
-        seen[ticker.name].append(_sure(found[ticker.name]))
+        seen[ticker.name].append(_sure(ticks[ticker.name]))
         _refine(ticker, seen[ticker.name])
 
 
 def _refine(ticker: Ticker, ticks: Sequence[Tick]) -> None:
-    """The mean period over all ticks seen; where ticks passed unseen, it tells how many."""
+    """Set the mean period over all ticks seen; it also gives the number of missed ticks."""
     intervals_s = [later.time_s - earlier.time_s for earlier, later in pairwise(ticks)]
     period_s, total_s = min(intervals_s), math.fsum(intervals_s)
-    for _ in range(3):  # the shortest interval is the period within the width of two reads
+    # The shortest interval is the period to within two reads; each pass counts missed ticks better.
+    for _ in range(3):
         period_s = total_s / sum(max(1, round(length_s / period_s)) for length_s in intervals_s)
     ticker.time_by(ticks[0], ticks[-1], period_s)

@@ -44,7 +44,7 @@ def test_the_last_tick_is_read_above_idling(loaded: float, counted: float, ticks
 
 @pytest.mark.parametrize("loaded", [0.02, 0.98])
 def test_an_end_close_to_a_tick_tells_nothing(loaded: float) -> None:
-    """A counter that looks away could agree there."""
+    """A part-time counter could agree there."""
     assert closing(loaded, loaded) is None
 
 

@@ -159,5 +159,5 @@ def test_samples_of_a_window_inside_another_are_its_own() -> None:
         following = window(machine, meter)
     assert inner.traces
     assert [reason.code for reason in told.reasons] == [GAP]
-    assert "a window that began later took them" in told.reasons[0].message
+    assert "a later window took them" in told.reasons[0].message
     assert following.traces

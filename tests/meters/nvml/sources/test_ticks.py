@@ -19,6 +19,7 @@ from pytest_energy.meters.nvml.sources.counter_source import (
     window_joules,
 )
 from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, calibrate, next_ticks
+from pytest_energy.meters.nvml.span import Span
 
 
 @dataclass
@@ -160,8 +161,7 @@ def test_what_lies_outside_the_window_is_taken_off(
     joules = window_joules(
         OpeningTick(Tick(0.0, 1e-3, 5.0), Power(before_w, 0.0)),
         Tick(end_s, 1e-3, 5.0 + counted_j),
-        before_s,
-        before_s + during_s,
+        Span(before_s, during_s),
         Power(after_w, 0.0),
     )
     assert joules.energy_j == pytest.approx(load_w * during_s)
