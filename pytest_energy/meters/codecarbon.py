@@ -71,6 +71,7 @@ class CodeCarbonMeter:
         self._ram_gib = ram_gib
         self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
         self._opened = self.begin()
+        self._spent_j = 0.0
 
     @property
     def info(self) -> MeterInfo:
@@ -113,9 +114,12 @@ class CodeCarbonMeter:
         return {}
 
     def spent_j(self) -> float | None:
-        """Joules of a window that was opened with the meter and is still open."""
+        """Joules since the meter was opened: the sum over the times between the calls of this."""
         reading = self.end(self._opened)
-        return sum(reading.channels.values()) if reading.valid else None
+        # CodeCarbon gives the load since its last reading only, so a window cannot be ended twice.
+        self._opened = self.begin()
+        self._spent_j += sum(reading.channels.values())
+        return self._spent_j
 
     def begin(self) -> Edge:
         """Open a window: the kernel's count of busy time is read here."""
