@@ -1,11 +1,14 @@
-"""Test your own energy budgets on a CPU: simulated GPUs whose true energy is known.
+"""For tests of your own: simulated GPUs whose true energy is known, and a contract for meters.
 
 Name this module in a ``conftest.py``::
 
     pytest_plugins = ["pytest_energy.testing"]
 
-and a test that asks for ``nvml_sim`` runs on a machine with one simulated H100, as do the processes
-it starts. Needs Linux and a C compiler; where there is none, the test fails and says so.
+Then a test that takes the fixture ``nvml_sim`` runs on a machine with one simulated H100, and so do
+the processes that it starts. The simulation needs Linux and a C compiler; without a compiler the
+test fails and says so.
+
+:func:`~pytest_energy.meters.contract.meter_contract` checks a meter of a third party.
 """
 
 from __future__ import annotations
@@ -15,23 +18,33 @@ from contextlib import ExitStack
 
 import pytest
 
+from pytest_energy.meters.contract import BrokenContractError, meter_contract
 from pytest_energy.simulation.build import SimulationError
 from pytest_energy.simulation.machine import Machine
 from pytest_energy.simulation.nvml import SimulatedNvml
 from pytest_energy.simulation.profiles import PROFILES, MigProfile, Profile
 
-__all__ = ["PROFILES", "Machine", "MigProfile", "Profile", "SimulatedNvml", "SimulationError"]
+__all__ = [
+    "PROFILES",
+    "BrokenContractError",
+    "Machine",
+    "MigProfile",
+    "Profile",
+    "SimulatedNvml",
+    "SimulationError",
+    "meter_contract",
+]
 
 
 @pytest.fixture
 def nvml_sim(request: pytest.FixtureRequest) -> Iterator[SimulatedNvml]:
-    """A machine with one simulated H100, or with the card that ``indirect`` parametrization names.
+    """A machine with one simulated H100, or with the cards of an ``indirect`` parametrization.
 
-    ``@pytest.mark.parametrize("nvml_sim", ["ada"], indirect=True)`` takes another card; a profile
-    of one's own and a tuple of several are good, too.
+    ``@pytest.mark.parametrize("nvml_sim", ["ada"], indirect=True)`` takes another card. A parameter
+    is a name in ``PROFILES``, a ``Profile``, or a tuple of these for several cards.
     """
-    wanted = getattr(request, "param", ())
-    profiles = wanted if isinstance(wanted, tuple) else (wanted,)
+    cards = getattr(request, "param", ())
+    profiles = cards if isinstance(cards, tuple) else (cards,)
     with ExitStack() as stack:
         try:
             machine = stack.enter_context(SimulatedNvml(*profiles))
