@@ -1,1 +1,1 @@
-"""Where joules come from: one module a meter, found by name through entry points."""
+"""The meters, which measure joules; each is found by its name through entry points."""

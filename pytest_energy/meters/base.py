@@ -1,7 +1,8 @@
-"""What a meter is.
+"""The interface of a meter.
 
-A meter is opened once a session, outside every window. Between the two edges of a window it adds
-no thread and no work to the measured process.
+A meter is opened once in a session, outside all windows. Between the two edges of a window it adds
+no thread and no work to the measured process, since both would use energy that is measured.
+:mod:`pytest_energy.meters.contract` checks a meter against this interface.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ from pytest_energy.model.measurement import (
 
 @dataclass(frozen=True)
 class MeterRequest:
-    """What the session asks of a meter."""
+    """The session's request to a meter that is about to be opened."""
 
     devices: tuple[str, ...] | None = None
-    """Devices as the user names them (indices, UUIDs, MIG names); ``None``: all visible ones."""
+    """The user's names of devices (indices, UUIDs, MIG names); ``None``: all visible devices."""
     country: str | None = None
-    """ISO 3166-1 alpha-3 code, for meters that need one."""
+    """ISO 3166-1 alpha-3 code of the country, for meters that need it."""
     traces: bool = True
     """Whether power traces are wanted."""
     thresholds: Mapping[str, float] = field(default_factory=dict)
-    """Limits of the validity checks by reason code, where not the default."""
+    """Limits of the validity checks by reason code; other limits have their defaults."""
     wait_idle_s: float = 60.0
-    """How long a device that others use may keep the session waiting before it refuses."""
+    """How long to wait for a device that others use before the meter refuses to open."""
 
 
 class MeterUnavailableError(MeterError):
-    """A meter cannot measure here; carries the reason that goes into the results."""
+    """The meter cannot measure here; ``reason`` goes into the results."""
 
     def __init__(self, code: ReasonCode, message: str) -> None:
         super().__init__(message)
@@ -47,55 +48,56 @@ class MeterUnavailableError(MeterError):
 
 @dataclass(frozen=True)
 class Edge:
-    """The beginning of a window: what the meter read there."""
+    """The beginning of a window, with the meter's readings."""
 
     start: float
     """Seconds since the epoch (UTC) when ``begin`` returned."""
     time_s: float
     """``time.perf_counter()`` when ``begin`` returned."""
     state: object
-    """The meter's own; nobody else looks into it."""
+    """Private data of the meter."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a meter says of a window: from the return of ``begin`` to the call of ``end``.
+    """The result of a window, from the return of ``begin`` to the call of ``end``.
 
-    Where a sensor ticks, its ticks lie a little outside the window; the meter itself takes off
-    what was used there, and counts the uncertainty of that in the budget.
+    The ticks of a counter lie a little outside the window. The meter subtracts the energy used
+    between them and the window, and includes the uncertainty of that in the budget.
     """
 
     duration_s: float
-    """From the return of ``begin`` to the call of ``end``."""
+    """Seconds from the return of ``begin`` to the call of ``end``."""
     channels: Mapping[str, float]
-    """Joules of the window by channel; a channel that could not be read is absent."""
+    """Joules by channel; a channel that could not be read is absent and has a fatal reason."""
     budget: Mapping[str, float] = field(default_factory=dict)
-    """Standard uncertainties of the sum, in joules, by cause."""
+    """Standard uncertainties of the sum over all channels, in joules, by cause."""
     conditions: Mapping[str, float] = field(default_factory=dict)
+    """Other readings; a key is the text of a :class:`~pytest_energy.model.conditions.Condition`."""
     reasons: tuple[Reason, ...] = ()
     traces: tuple[Trace, ...] = ()
 
     @property
     def valid(self) -> bool:
-        """Whether the joules may be used: some channel was read and nothing fatal happened."""
+        """Whether the joules may be used: a channel was read, and no reason is fatal."""
         return bool(self.channels) and not any(reason.fatal for reason in self.reasons)
 
 
 class Meter(Protocol):
     """A source of joules that is already open.
 
-    No method raises for what a sensor does (lost, reset, contended): such an outcome is a
+    No method raises if a sensor is lost, reset or contended. Such an event is a
     :class:`~pytest_energy.model.measurement.Reason` in the :class:`Reading`.
     """
 
     @property
     def info(self) -> MeterInfo:
-        """Name, source, kind of truth, tick."""
+        """Name, source, tick, and whether the joules are estimated."""
         ...
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of what is summed: ``gpu0``, ``cpu``, ``dram`` and the like."""
+        """The names of the parts that are summed, such as ``gpu0``, ``cpu`` and ``dram``."""
         ...
 
     @property
@@ -105,33 +107,33 @@ class Meter(Protocol):
 
     @property
     def shortest_window_s(self) -> float:
-        """Below this length a window is ``window-too-short``."""
+        """A shorter window has the reason ``window-too-short``."""
         ...
 
     @property
     def idle_power_w(self) -> Mapping[str, Quantity]:
-        """Idle power by channel, measured when the meter was opened; empty where not known."""
+        """Idle power by channel, measured when the meter was opened; empty if it is unknown."""
         ...
 
     def spent_j(self) -> float | None:
-        """Gross joules of all channels since the meter was opened; ``None`` where not known.
+        """Gross joules of all channels since the meter was opened; ``None`` if unknown.
 
-        Read at once, without waiting for a tick: it says what a whole session cost.
+        It is read at once, without waiting for a tick: it gives the cost of a whole session.
         """
         ...
 
     def begin(self) -> Edge:
-        """Open a window: find a tick of the counter, where there is one, and return."""
+        """Open a window; if the counter ticks, wait for a tick first."""
         ...
 
     def end(self, edge: Edge) -> Reading:
-        """Close the window that ``edge`` opened; the device is synchronised already.
+        """Close the window that ``edge`` opened; the device is already synchronised.
 
-        The window ends when this is called, whatever the meter does afterwards. It is also called
-        where the passes raised, and must then give back what ``begin`` took.
+        The window ends when this is called, also if the meter then waits for a tick. It is also
+        called if the passes raised an exception; it must release whatever ``begin`` acquired.
         """
         ...
 
     def close(self) -> None:
-        """Give back what was opened; safe to call twice."""
+        """Release everything that was opened; safe to call twice."""
         ...

@@ -1,20 +1,20 @@
-"""CodeCarbon's model of CPU and RAM: joules that are estimated, for machines that measure none.
+"""CodeCarbon's model of CPU and RAM: estimated joules for machines that cannot measure.
 
-Only CodeCarbon's hardware objects are used. Its tracker, and with it the scheduler threads, the
-look-up of the country, the cloud probes and the telemetry, is never made: nothing here opens a
-connection or starts a thread. The CPU's load is what the kernel counted between the two edges, so
-that nothing runs inside a window.
+Only CodeCarbon's hardware objects are used. Its tracker is never created, and so neither are its
+scheduler threads, its country look-up, its cloud probes and its telemetry: nothing here opens a
+connection or starts a thread. The CPU's load is the kernel's count between the two edges, so
+nothing runs inside a window.
 
 The models (CodeCarbon 3.3, ``external/hardware.py`` and ``external/ram.py``):
 
-* CPU: ``TDP · (0.1 + 0.9 · load³)``, the load being that of the whole machine;
-* RAM: a constant 5 W (1.5 W on ARM) for each memory module that such a machine is likely to have.
+* CPU: ``TDP · (0.1 + 0.9 · load³)``, with the load of the whole machine;
+* RAM: a constant 5 W (1.5 W on ARM) for each memory module that such a machine probably has.
 
-Neither was fitted to the machine at hand. The type B uncertainty says so: the CPU's power is known
-only to lie between a tenth of the TDP and the TDP (uniform, GUM 4.3.7), the RAM's between nothing
-and twice its estimate, sooner in the middle (triangular, GUM 4.3.9). Like the gain of a sensor it
-is the same in all windows of one machine, and ``gain`` is what its term is called; what differs
-from window to window is ``resolution``.
+Neither model was fitted to the machine at hand, so the type B uncertainty is large. The CPU's power
+is assumed to lie between a tenth of the TDP and the TDP (uniform, GUM 4.3.7), the RAM's between 0
+and twice its estimate (triangular, GUM 4.3.9). Like the gain of a sensor, this error is the same in
+all windows of one machine, so its term is called ``gain``. The term ``resolution`` differs from
+window to window.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ if TYPE_CHECKING:
     from codecarbon.external.hardware import CPU
 
 FLOOR: Final = 0.1
-"""Share of the TDP that the model gives to a CPU without load."""
+"""Share of the TDP that the model gives an idle CPU."""
 STEEPEST: Final = 3 * (1 - FLOOR)
-"""Largest slope of the modelled power, in TDP per unit of load: the cubic's, at full load."""
+"""Largest slope of the modelled power, in TDP per unit of load: at full load."""
 TICKS_A_WINDOW: Final = 10
-"""Kernel ticks in the shortest window: its load is known to about 10 %, better than the model."""
+"""Kernel ticks in the shortest window: its load is known to 10 %, better than the model."""
 
 REMEDY: Final = "install CodeCarbon with: pip install 'pytest-energy[carbon]'"
 
 
 @dataclass(frozen=True)
 class Processor:
-    """The CPU as CodeCarbon sees it, and the power it is taken to draw at full load."""
+    """The CPU as CodeCarbon describes it, with its assumed power at full load."""
 
     model: str
     tdp_w: float
-    """Of all sockets together."""
+    """The TDP of all sockets together."""
     sockets: int
     threads: int
     doubts: tuple[str, ...] = ()
-    """Why the TDP is a guess; empty where CodeCarbon's table lists the CPU."""
+    """Why the TDP is a guess; empty if CodeCarbon's table lists the CPU."""
 
 
 class CodeCarbonMeter:
@@ -75,7 +75,7 @@ class CodeCarbonMeter:
 
     @property
     def info(self) -> MeterInfo:
-        """An estimate, with what it assumes."""
+        """An estimate, with its assumptions."""
         return MeterInfo(
             name="codecarbon",
             source="model",
@@ -90,7 +90,7 @@ class CodeCarbonMeter:
 
     @property
     def environment(self) -> Environment:
-        """The processor and the memory; CodeCarbon's version may explain a drift."""
+        """The processor and the memory, with CodeCarbon's version, which may explain a drift."""
         identity = {
             "device": self._processor.model,
             "device_count": self._processor.sockets,
@@ -105,12 +105,12 @@ class CodeCarbonMeter:
 
     @property
     def shortest_window_s(self) -> float:
-        """So long that the kernel's count of busy time resolves the load."""
+        """Long enough for the kernel's count of busy time to resolve the load."""
         return TICKS_A_WINDOW * self._tick_s
 
     @property
     def idle_power_w(self) -> Mapping[str, Quantity]:
-        """Empty: a model's idle power is not measured."""
+        """Empty: a model does not measure idle power."""
         return {}
 
     def spent_j(self) -> float | None:
@@ -122,13 +122,13 @@ class CodeCarbonMeter:
         return self._spent_j
 
     def begin(self) -> Edge:
-        """Open a window: the kernel's count of busy time is read here."""
+        """Open a window by reading the kernel's count of busy time."""
         cpu = _load_model(self._processor)
         cpu.start()
         return Edge(start=time.time(), time_s=time.perf_counter(), state=cpu)
 
     def end(self, edge: Edge) -> Reading:
-        """Close the window: modelled power at the load of the window, times its length."""
+        """Close the window: its joules are the modelled power at its load, times its duration."""
         duration_s = time.perf_counter() - edge.time_s
         cpu = cast("CPU", edge.state)
         powers_w = {"cpu": float(cpu.total_power().W), "ram": self._ram_power_w}
@@ -143,7 +143,7 @@ class CodeCarbonMeter:
         )
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is open."""
 
     def _budget(self, duration_s: float) -> dict[str, float]:
         tdp_w = self._processor.tdp_w
@@ -161,20 +161,20 @@ class CodeCarbonMeter:
             yield Reason(code=ReasonCode.NOTE, message=doubt, fatal=False)
 
     def _length(self, duration_s: float) -> Iterator[Reason]:
-        """A remark and no more: beside the model's own uncertainty the load's is small."""
+        """A remark only: the load's uncertainty is small beside that of the model."""
         if duration_s < self.shortest_window_s:
             message = (
-                f"in a window of {duration_s:.4g} s the CPU's load is hardly resolved:"
-                f" it takes {self.shortest_window_s:.4g} s"
+                f"the CPU's load is hardly resolved in a window of {duration_s:.4g} s;"
+                f" make it at least {self.shortest_window_s:.4g} s long"
             )
             yield Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message, fatal=False)
 
 
 def open_meter(request: MeterRequest) -> CodeCarbonMeter:
-    """Open the estimate for this machine, whatever devices ``request`` names: it knows no GPU.
+    """Open the estimate for this machine; the devices in ``request`` are GPUs and do not matter.
 
     Raises:
-        MeterUnavailableError: CodeCarbon is not installed or cannot tell what it needs.
+        MeterUnavailableError: CodeCarbon is not installed or cannot describe the machine.
     """
     try:
         import codecarbon.external.hardware  # noqa: F401  # needs psutil, rapidfuzz and more
@@ -183,45 +183,45 @@ def open_meter(request: MeterRequest) -> CodeCarbonMeter:
         raise MeterUnavailableError(ReasonCode.NO_METER, message) from None
     try:
         processor, memory = find_processor(), find_memory()
-    except OSError as error:  # in a SLURM job CodeCarbon runs scontrol, there or not
-        message = f"no estimate of CPU and RAM energy: CodeCarbon fails: {error}"
+    except OSError as error:  # in a SLURM job CodeCarbon runs scontrol, installed or not
+        message = f"no estimate of CPU and RAM energy: CodeCarbon failed: {error}"
         raise MeterUnavailableError(ReasonCode.METER_FAILED, message) from None
     return CodeCarbonMeter(processor, *memory)
 
 
 def find_processor() -> Processor:
-    """Ask CodeCarbon for CPU and TDP, and keep what it says about its own guesses.
+    """The CPU and its TDP from CodeCarbon, with its warnings about its own guesses.
 
-    A CPU that its table lacks is given 4 W a thread, one whose name cannot be read 85 W;
-    ``doubts`` then says so.
+    CodeCarbon assumes 4 W a thread for a CPU that is not in its table, and 85 W for a CPU whose
+    name cannot be read; ``doubts`` then says so.
     """
     from codecarbon.core.cpu import TDP
     from codecarbon.core.util import count_cpus, count_physical_cpus
     from codecarbon.external.hardware import POWER_CONSTANT
 
-    with _warnings_kept() as doubts:
+    with _collected_warnings() as doubts:
         sockets, threads = count_physical_cpus(), count_cpus()
-    with _warnings_kept() as guesses:
-        found = TDP()
+    with _collected_warnings() as guesses:
+        cpu = TDP()
     if not guesses:
-        return Processor(found.model, float(found.tdp * sockets), sockets, threads, tuple(doubts))
-    tdp_w = float(found.tdp or POWER_CONSTANT)  # the guess by threads covers all sockets already
-    guess = f"the TDP of CPU {found.model!r} is not known to CodeCarbon: {tdp_w:g} W assumed"
-    return Processor(found.model, tdp_w, sockets, threads, (guess, *doubts))
+        return Processor(cpu.model, float(cpu.tdp * sockets), sockets, threads, tuple(doubts))
+    tdp_w = float(cpu.tdp or POWER_CONSTANT)  # the guess by threads covers all sockets already
+    guess = f"CodeCarbon does not know the TDP of CPU {cpu.model!r}: {tdp_w:g} W assumed"
+    return Processor(cpu.model, tdp_w, sockets, threads, (guess, *doubts))
 
 
 def find_memory() -> tuple[float, float]:
     """Modelled power in watts and size in GiB of the machine's memory.
 
     Raises:
-        MeterUnavailableError: CodeCarbon cannot tell the size.
+        MeterUnavailableError: CodeCarbon cannot find out the size.
     """
     from codecarbon.external.ram import RAM
 
-    with _warnings_kept() as faults:
+    with _collected_warnings() as faults:
         ram = RAM(tracking_mode="machine")
         power_w = float(ram.total_power().W)
-    if power_w <= 0:  # its answer where it failed
+    if power_w <= 0:  # CodeCarbon's answer after a failure
         message = f"no estimate of RAM energy: {'; '.join(faults)}"
         raise MeterUnavailableError(ReasonCode.METER_FAILED, message)
     return power_w, float(ram.machine_memory_GB)
@@ -230,27 +230,27 @@ def find_memory() -> tuple[float, float]:
 def _load_model(processor: Processor) -> CPU:
     from codecarbon.external.hardware import CPU, MODE_CPU_LOAD
 
-    # an object of its own for each window: it keeps the counts of its last reading
-    tdp: Any = processor.tdp_w  # annotated int there, and yet a float in CodeCarbon's own table
+    # One object for each window, because it stores the counts of its last reading.
+    tdp: Any = processor.tdp_w  # annotated as int, but a float in CodeCarbon's own table
     return CPU("", MODE_CPU_LOAD, processor.model, tdp, tracking_mode="machine")
 
 
 @contextmanager
-def _warnings_kept() -> Iterator[list[str]]:
+def _collected_warnings() -> Iterator[list[str]]:
     """Collect CodeCarbon's warnings instead of letting its logger write to the terminal."""
     logger = logging.getLogger("codecarbon")
     before = logger.handlers, logger.level, logger.propagate
-    kept = _Keeper()
-    logger.handlers, logger.propagate = [kept], False
+    collector = _Collector()
+    logger.handlers, logger.propagate = [collector], False
     logger.setLevel(logging.WARNING)
     try:
-        yield kept.messages
+        yield collector.messages
     finally:
         logger.handlers, logger.propagate = before[0], before[2]
         logger.setLevel(before[1])
 
 
-class _Keeper(logging.Handler):
+class _Collector(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.messages: list[str] = []

@@ -1,4 +1,4 @@
-"""Several meters read as one: ``nvml+rapl`` gives gpu0, cpu, dram and their sum."""
+"""Several meters as one: ``nvml+rapl`` has the channels gpu0, cpu and dram, and their sum."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pytest_energy.model.measurement import Environment, Facts, MeterInfo, Quant
 from pytest_energy.uncertainty.gum import combine
 
 MERGED = ("meter", "meter_source")
-"""Facts of the identity that the sum has instead of its parts."""
+"""Facts of the identity that describe the sum, not its parts."""
 
 
 class CombinedMeter:
     """The sum of meters that measure different parts of a machine.
 
-    The meter with the longest tick begins first and ends last: it may wait for its counter, and
-    what the others read meanwhile is not of the passes.
+    The meter with the longest tick begins first and ends last, because it may wait for its counter;
+    the windows of the others must not include that time.
 
     Raises:
-        UsageError: Two of them measure a channel of the same name, which would count twice.
+        UsageError: Two meters have a channel of the same name, which would be counted twice.
     """
 
     def __init__(self, meters: Sequence[Meter]) -> None:
@@ -32,11 +32,14 @@ class CombinedMeter:
         self._outside_in = sorted(meters, key=lambda meter: -(meter.info.tick_s or 0))
         twice = sorted({name for name in self.channels if self.channels.count(name) > 1})
         if twice:
-            raise UsageError(f"meter {self.info.name!r} would count {', '.join(twice)} twice")
+            raise UsageError(
+                f"meter {self.info.name!r} would count {', '.join(twice)} twice; name only one"
+                " meter that measures it"
+            )
 
     @property
     def info(self) -> MeterInfo:
-        """Names and sources joined by plus; an estimate where any part is one."""
+        """Names and sources joined by plus; an estimate if any part is an estimate."""
         infos = [meter.info for meter in self._meters]
         return MeterInfo(
             name="+".join(info.name for info in infos),
@@ -50,12 +53,12 @@ class CombinedMeter:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """All channels, in the order in which the meters were named."""
+        """All channels, in the order of the meters."""
         return tuple(channel for meter in self._meters for channel in meter.channels)
 
     @property
     def environment(self) -> Environment:
-        """The first meter's facts; another's of the same name are told with the meter's name."""
+        """The facts of all meters; a repeated name gets the name of the later meter as a prefix."""
         identity: Facts = {"meter": self.info.name, "meter_source": self.info.source}
         context: Facts = {}
         for meter in self._meters:
@@ -67,38 +70,38 @@ class CombinedMeter:
 
     @property
     def shortest_window_s(self) -> float:
-        """What the slowest part needs."""
+        """The shortest window of the slowest meter."""
         return max(meter.shortest_window_s for meter in self._meters)
 
     @property
     def idle_power_w(self) -> Mapping[str, Quantity]:
-        """Of all channels whose idle power is known."""
+        """The idle power of all channels for which it is known."""
         return functools.reduce(operator.or_, (dict(meter.idle_power_w) for meter in self._meters))
 
     def spent_j(self) -> float | None:
-        """Of all of them together; ``None`` where one does not know."""
+        """The joules of all meters together; ``None`` if one of them is unknown."""
         known = [spent for meter in self._meters if (spent := meter.spent_j()) is not None]
         return sum(known) if len(known) == len(self._meters) else None
 
     def begin(self) -> Edge:
-        """Open a window on each meter; the time is that of the last, just before the passes."""
+        """Open a window on each meter; the edge has the time of the last one, before the passes."""
         edges = [meter.begin() for meter in self._outside_in]
         return Edge(start=edges[-1].start, time_s=edges[-1].time_s, state=edges)
 
     def end(self, edge: Edge) -> Reading:
-        """Close each meter's window; what one of them could not read has its fatal reason."""
+        """Close the window of each meter, in the reverse order."""
         edges = cast("list[Edge]", edge.state)
         pairs = zip(reversed(self._outside_in), reversed(edges), strict=True)
         return add_readings([meter.end(its_edge) for meter, its_edge in pairs])
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all meters."""
         for meter in self._meters:
             meter.close()
 
 
 def add_readings(readings: Sequence[Reading]) -> Reading:
-    """The sum of what several meters read of the same passes.
+    """The sum of the readings of several meters over the same passes.
 
     Uncertainties of one cause in different meters are uncorrelated (GUM 5.1.2).
     """
@@ -108,9 +111,11 @@ def add_readings(readings: Sequence[Reading]) -> Reading:
             terms[cause].append(uncertainty_j)
     return Reading(
         duration_s=max(reading.duration_s for reading in readings),
-        channels=functools.reduce(operator.or_, (dict(one.channels) for one in readings)),
+        channels=functools.reduce(operator.or_, (dict(reading.channels) for reading in readings)),
         budget={cause: combine(values) for cause, values in terms.items()},
-        conditions=functools.reduce(operator.or_, (dict(one.conditions) for one in readings)),
+        conditions=functools.reduce(
+            operator.or_, (dict(reading.conditions) for reading in readings)
+        ),
         reasons=tuple(reason for reading in readings for reason in reading.reasons),
         traces=tuple(trace for reading in readings for trace in reading.traces),
     )

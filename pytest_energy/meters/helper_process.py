@@ -1,7 +1,7 @@
-"""A process beside the measured one that is asked and answers, a line each: both its ends.
+"""A helper process beside the measured one, and the protocol between the two.
 
-Each question carries a mark that its answer repeats. So an answer that nobody waited for, because
-a signal interrupted who had asked, is never taken for that to a later question.
+Questions and answers are lines of text. Each question has a mark that its answer repeats. If a
+signal interrupts the wait for an answer, that answer is not taken for the one to a later question.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from dataclasses import dataclass
 from typing import Any
 
 ANSWER_S = 20.0
-"""Silence that no answer takes: the samples of a day are written within some seconds."""
+"""Longer than any answer takes: the samples of a day are written within seconds."""
 END_S = 5.0
-"""A process that the kernel cannot end so soon waits for a broken driver, and is left to it."""
+"""A process that has not ended by then waits for a broken driver; it is abandoned."""
 PARENT_S = 5.0
-"""How often a companion looks whether who started it lives."""
+"""How often a helper checks that its parent process is alive."""
 
 
 class HelperLostError(Exception):
-    """A companion does not answer any more; the text says why, and goes after its name."""
+    """The helper no longer answers; the text says why, as a predicate after the helper's name."""
 
 
 class HelperProcess:
-    """The asking end. The companion does nothing but what it is asked, and ends with this process.
+    """The asking end, in the measured process; the helper ends when this process ends.
 
-    Processes that this one forks share the pipes: neither asking nor closing relies on their end.
+    Forked children of this process share the pipes. Therefore neither asking nor closing waits for
+    the end of a pipe.
     """
 
     def __init__(self, module: str, arguments: Sequence[str]) -> None:
-        """Start ``python -m module``, whose :class:`Questions` take the first argument."""
+        """Start ``python -m module``; its first argument is for :class:`Questions`."""
         self._unread = bytearray()
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(os.getpid()), *arguments],
@@ -45,20 +46,20 @@ class HelperProcess:
             stdout=subprocess.PIPE,
             bufsize=0,
             env={**os.environ, "PYTHONSAFEPATH": "1"},
-            start_new_session=True,  # Ctrl-C is the parent's to handle
+            start_new_session=True,  # Ctrl-C must reach the parent only, which then ends the helper
         )
 
     def ask(self, question: str) -> Any:
-        """What it answers.
+        """Ask a question and return the answer.
 
         Raises:
-            HelperLostError: It has ended, or was silent for :data:`ANSWER_S` and was ended.
+            HelperLostError: The helper has ended, or did not answer for :data:`ANSWER_S`.
         """
         assert self._process.stdin is not None
         mark = str(time.monotonic_ns())
         try:
             self._process.stdin.write(f"{mark} {question}\n".encode())
-        except (BrokenPipeError, ValueError):  # it has ended, or was closed
+        except (BrokenPipeError, ValueError):  # the helper has ended, or was closed
             raise self._gone() from None
         while True:
             answered, _, answer = self._line().partition(b" ")
@@ -66,7 +67,7 @@ class HelperProcess:
                 return json.loads(answer)
 
     def close(self) -> None:
-        """End it; safe to call twice."""
+        """End the helper; safe to call twice."""
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_S)
@@ -80,10 +81,10 @@ class HelperProcess:
             if not select.select([self._process.stdout], [], [], ANSWER_S)[0]:
                 self.close()
                 raise HelperLostError(f"did not answer for {ANSWER_S:g} s, and was ended")
-            read = self._process.stdout.read(1 << 20)
-            if not read:
+            received = self._process.stdout.read(1 << 20)
+            if not received:
                 raise self._gone()
-            self._unread += read
+            self._unread += received
         line = bytes(self._unread[:end])
         del self._unread[: end + 1]
         return line
@@ -94,40 +95,41 @@ class HelperProcess:
 
 @dataclass(frozen=True)
 class Question:
-    """One that waits for its answer."""
+    """A question that waits for its answer."""
 
     text: str
     mark: str
 
     def answer(self, value: object) -> None:
-        """Answer with plain JSON values."""
+        """Answer with values that JSON can express."""
         print(self.mark, json.dumps(value), flush=True)
 
 
 class Questions:
-    """The answering end: standard input, as long as there is somebody to ask."""
+    """The answering end, in the helper: questions come from standard input."""
 
     def __init__(self, parent: str) -> None:
-        """Take questions from the process of that id."""
+        """Take questions from the parent process with this PID."""
         self._parent = int(parent)
         self._unread = b""
 
     def next(self, pause_s: float = math.inf) -> Question | None:
-        """The next question; ``None`` where there is none for ``pause_s``.
+        """The next question; ``None`` if there is none within ``pause_s``.
 
         Raises:
-            EOFError: Nobody is left to ask: the input or the parent has ended.
+            EOFError: The input or the parent process has ended.
         """
         until_s = time.monotonic() + pause_s
         while b"\n" not in self._unread:
             left_s = max(0.0, until_s - time.monotonic())
-            told, _, _ = select.select([0], [], [], min(left_s, PARENT_S))
-            read = os.read(0, 4096) if told else b""
-            if (told and not read) or os.getppid() != self._parent:
+            ready, _, _ = select.select([0], [], [], min(left_s, PARENT_S))
+            received = os.read(0, 4096) if ready else b""
+            # A forked child keeps the pipe open after the parent's end: its PID is checked, too.
+            if (ready and not received) or os.getppid() != self._parent:
                 raise EOFError
-            if not told and left_s <= PARENT_S:
+            if not ready and left_s <= PARENT_S:
                 return None
-            self._unread += read
+            self._unread += received
         line, _, self._unread = self._unread.partition(b"\n")
         mark, _, text = line.decode().partition(" ")
         return Question(text, mark)

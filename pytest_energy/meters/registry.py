@@ -1,8 +1,8 @@
-"""How a meter is found by its name.
+"""Find a meter by its name.
 
-Third parties add a meter through the entry-point group ``pytest_energy.meters``: the entry point
-names a callable ``open_meter(request: MeterRequest) -> Meter`` that raises
-:class:`~pytest_energy.errors.MeterError` with cause and remedy where it cannot measure.
+Third parties add a meter through the entry-point group ``pytest_energy.meters``. The entry point
+names a callable ``open_meter(request: MeterRequest) -> Meter``. If the meter cannot measure here,
+the callable raises a :class:`MeterUnavailableError` with cause and remedy.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from pytest_energy.model.measurement import Reason, ReasonCode
 
 GROUP = "pytest_energy.meters"
 AUTO = ("nvml", "rapl", "codecarbon")
-"""What ``auto`` tries, in this order: measured before estimated."""
+"""The meters that ``auto`` tries, in this order: measured joules before estimated ones."""
 
 MISSING = frozenset({ReasonCode.NO_METER, ReasonCode.UNSUPPORTED, ReasonCode.NO_PERMISSION})
-"""Refusals after which ``auto`` tries the next meter. One that is there, but in use by others, lost
-or broken, has no substitute: what another measured would be taken for its joules."""
+"""Refusals after which ``auto`` tries the next meter.
+
+A device that exists but is in use by others, lost or broken has no substitute: the joules of
+another meter would be taken for its joules."""
 
 OpenMeter = Callable[[MeterRequest], Meter]
 
@@ -41,13 +43,13 @@ def open_meter(
 
     Args:
         name: ``auto``, a meter's name, or names joined by plus.
-        request: What is asked of it.
-        passed_over: Told why ``auto`` could not take a meter that it would rather have had.
+        request: The request to the meter.
+        passed_over: Called with the reason for each meter that ``auto`` could not open.
 
     Raises:
-        UsageError: No installed meter has that name, or a sum would count something twice.
-        MeterUnavailableError: It cannot measure here; for ``auto``, one that is there cannot, or
-            there is none, and the text tells each one's reason.
+        UsageError: No installed meter has that name, or a sum would count a channel twice.
+        MeterUnavailableError: The meter cannot measure here. For ``auto``: a device exists but
+            cannot be measured, or no meter is available; the text has the reason of each meter.
     """
     if name == "auto":
         return _open_first(AUTO, request, passed_over)
@@ -55,7 +57,7 @@ def open_meter(
         return _open_sum(name.split("+"), request)
     points = {point.name: point for point in entry_points(group=GROUP)}
     if name not in points:
-        raise UsageError(f"no meter {name!r}; installed are auto, {', '.join(sorted(points))}")
+        raise UsageError(f"no meter {name!r}; choose one of auto, {', '.join(sorted(points))}")
     opener: OpenMeter = points[name].load()
     return opener(request)
 
@@ -72,12 +74,12 @@ def _open_first(
                 raise
             refusals.append(error.reason)
             passed_over(error.reason)
-    told = "; ".join(reason.message for reason in refusals)
-    raise MeterUnavailableError(refusals[0].code, told)
+    reasons = "; ".join(reason.message for reason in refusals)
+    raise MeterUnavailableError(refusals[0].code, reasons)
 
 
 def _open_sum(names: Sequence[str], request: MeterRequest) -> Meter:
-    with ExitStack() as opened:
+    with ExitStack() as opened:  # closes the first meters if a later one cannot be opened
         meters: list[Meter] = []
         for name in names:
             meters.append(open_meter(name, request))

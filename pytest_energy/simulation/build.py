@@ -1,4 +1,4 @@
-"""Compile the simulated NVML with the system's compiler, once for each state of its sources."""
+"""Compile the simulated NVML with the system's compiler, once for each version of its sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_energy.errors import EnergyError
 
 SOURCES = Path(__file__).parent / "nvml_sim"
 _FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-s", "-Wl,-Bsymbolic")
-# -Bsymbolic: the clock and the library share a source, and must not share its functions
+# -Bsymbolic: the clock and the library are built from one source; each must use its own copy
 _TARGETS = {
     "libnvidia-ml.so.1": ("nvml.c", "state.c", "sensors.c"),
     "libnvml_sim_clock.so": ("clock.c", "state.c"),
@@ -25,12 +25,12 @@ _TARGETS = {
 
 
 class SimulationError(EnergyError):
-    """The simulated machine cannot be built, or was asked for what it cannot do."""
+    """The simulated machine cannot be built, or it cannot do what was asked."""
 
 
 @dataclass(frozen=True)
 class Libraries:
-    """What was compiled, in its folder."""
+    """The compiled libraries in their folder."""
 
     folder: Path
 
@@ -47,10 +47,10 @@ class Libraries:
 
 @cache
 def build_libraries() -> Libraries:
-    """Compile, or find what an earlier process compiled from the same sources.
+    """Compile the libraries, or find those that an earlier process compiled from these sources.
 
     Raises:
-        SimulationError: There is no C compiler, or it failed; the text says what to do.
+        SimulationError: There is no C compiler, or it failed; the text has the remedy.
     """
     compiler = _find_compiler()
     folder = _cache_folder() / f"nvml-sim-{_digest(compiler)}"
@@ -61,32 +61,32 @@ def build_libraries() -> Libraries:
 
 
 def _find_compiler() -> tuple[str, ...]:
-    """The command that compiles; ``CC`` may have arguments, as in ``ccache gcc``."""
-    wanted = os.environ.get("CC")
-    for command in (wanted,) if wanted else ("cc", "gcc", "clang"):
+    """The compiler's command; ``CC`` may have arguments, as in ``ccache gcc``."""
+    chosen = os.environ.get("CC")
+    for command in (chosen,) if chosen else ("cc", "gcc", "clang"):
         name, *arguments = shlex.split(command)
-        found = shutil.which(name)
-        if found:
-            return (found, *arguments)
+        path = shutil.which(name)
+        if path:
+            return (path, *arguments)
+    missing = f"{chosen} (from CC) is not" if chosen else "none of cc, gcc, clang is"
     raise SimulationError(
-        f"the simulated NVML needs a C compiler, and {wanted or 'none of cc, gcc, clang'} "
-        f"{'(from CC) ' if wanted else ''}is not on the path; install one "
+        f"the simulated NVML needs a C compiler, but {missing} on the path; install one "
         "(Debian, Ubuntu: apt-get install gcc libc6-dev) or name one in CC"
     )
 
 
 def _cache_folder() -> Path:
-    """A folder of this user's alone, since what lies there is loaded into processes.
+    """A folder that only this user can write, because processes load what lies there.
 
-    Beside other temporary files and not in the home: tests like to have homes of their own.
+    It lies beside other temporary files and not in the home, because tests often set another HOME.
     """
     folder = Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o022:
         raise SimulationError(
-            f"{folder} belongs to others or can be written by them: remove it, or name another "
-            "folder for temporary files in TMPDIR"
+            f"other users own or can write {folder}; remove it, or name another folder for "
+            "temporary files in TMPDIR"
         )
     return folder
 
@@ -99,15 +99,15 @@ def _digest(compiler: tuple[str, ...]) -> str:
 
 
 def _compile(compiler: tuple[str, ...], sources: list[Path], target: Path) -> None:
-    """Compile beside the target and rename, so that workers may build at once."""
+    """Compile beside the target and rename, so that several workers may build at the same time."""
     target.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent.parent) as scratch:
-        made = Path(scratch) / target.name
-        command = [*compiler, *_FLAGS, *map(str, sources), "-o", str(made), "-lm", "-lpthread"]
+        library = Path(scratch) / target.name
+        command = [*compiler, *_FLAGS, *map(str, sources), "-o", str(library), "-lm", "-lpthread"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise SimulationError(
                 f"{shlex.join(compiler)} cannot compile the simulated NVML "
                 f"(exit status {result.returncode}): {result.stderr.strip() or 'no message'}"
             )
-        made.replace(target)
+        library.replace(target)

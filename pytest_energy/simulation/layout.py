@@ -1,4 +1,4 @@
-"""The shared memory of the simulated machine, field by field as ``nvml_sim/state.h`` has it."""
+"""The shared memory of the simulated machine, field by field as in ``nvml_sim/state.h``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Text = c_char * 96
 
 
 class Segment(Structure):
-    """A stretch of the power script."""
+    """A section of the power script."""
 
     _fields_ = (
         ("start_ns", c_int64),
@@ -42,7 +42,7 @@ class Process(Structure):
 
 
 class Throttle(Structure):
-    """A time in which a device is held back."""
+    """A time during which a device is throttled."""
 
     _fields_ = (
         ("from_ns", c_int64),
@@ -53,7 +53,7 @@ class Throttle(Structure):
 
 
 class Device(Structure):
-    """A device: what it is, how its sensors look, what happens to it."""
+    """A device: its properties, its sensors and the events that concern it."""
 
     _fields_ = (
         ("name", _Text),
@@ -116,7 +116,7 @@ class Device(Structure):
 
 
 class Fault(Structure):
-    """A function that fails when it should."""
+    """A function that is to fail, and when."""
 
     _fields_ = (
         ("function", _Text),
@@ -133,13 +133,13 @@ class Fault(Structure):
 
 
 class Function(Structure):
-    """How often a function was called."""
+    """The number of calls of a function."""
 
     _fields_ = (("name", _Text), ("calls", c_int64))
 
 
 class State(Structure):
-    """The machine, but for the lock, which only the library touches."""
+    """The machine without its lock, which only the library uses."""
 
     _fields_ = (
         ("layout", c_int32),

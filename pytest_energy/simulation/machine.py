@@ -1,7 +1,7 @@
-"""The simulated machine: load its devices, let things go wrong, ask for the truth.
+"""The simulated machine: set the load of its devices, inject faults, read the true energy.
 
-All times are seconds of ``time.perf_counter()``, which on Linux is the machine's monotonic clock
-and so the same in every process.
+All times are seconds of ``time.perf_counter()``. On Linux this is the monotonic clock, which is the
+same in every process.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pytest_energy.simulation.build import SimulationError
 
 STATE_VARIABLE = "PYTEST_ENERGY_NVML_SIM"
 CONTROL = "control.so"
-"""The library's name beside the state, for those who drive the machine."""
+"""The name of the library beside the state, for processes that drive the machine."""
 _GPU_IS_LOST = 15
 _REFUSALS = {-1: "it lies in the past or before the last change", -2: "its script is full"}
 
 
 class Machine:
-    """A simulated machine that exists, driven from any process that can map its state."""
+    """A simulated machine that exists; any process that can map its state can drive it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,20 +37,23 @@ class Machine:
 
     @classmethod
     def attached(cls) -> Machine:
-        """The machine that this process was started on; its maker ends it.
+        """The machine on which this process was started; the process that created it ends it.
 
         Raises:
-            SimulationError: This process was not started on one.
+            SimulationError: This process was not started on a simulated machine.
         """
         path = os.environ.get(STATE_VARIABLE)
         if not path:
-            raise SimulationError(f"no simulated machine: {STATE_VARIABLE} is not set")
+            raise SimulationError(
+                f"no simulated machine: {STATE_VARIABLE} is not set; start this process inside the"
+                " 'with' block of a SimulatedNvml"
+            )
         return Machine(Path(path))
 
     # ---- time ----
 
     def now_s(self) -> float:
-        """The machine's time: real, or virtual where it has a virtual clock."""
+        """The machine's time: real, or virtual if it has a virtual clock."""
         return int(self._control.nvml_sim_now_ns(self._address)) * 1e-9
 
     def advance(self, duration_s: float) -> None:
@@ -60,14 +63,17 @@ class Machine:
             SimulationError: The machine runs on the real clock.
         """
         if not self._state.virtual_clock:
-            raise SimulationError("the machine runs on the real clock: only sleeping lets it pass")
+            raise SimulationError(
+                "the machine runs on the real clock; sleep instead, or create it with"
+                " virtual_clock=True"
+            )
         with self._locked():
             self._state.virtual_ns += ns(duration_s)
 
     # ---- power, and the truth ----
 
     def set_power(self, power_w: float, device: int = 0, at_s: float | None = None) -> float:
-        """Draw ``power_w`` from now on, or from ``at_s`` on; returns the time of the change."""
+        """Draw ``power_w`` from now on or from ``at_s`` on; return the time of the change."""
         return self._append(layout.Segment(high_w=power_w), device, at_s)
 
     def set_pulses(
@@ -80,9 +86,10 @@ class Machine:
         device: int = 0,
         at_s: float | None = None,
     ) -> float:
-        """Draw a square wave: ``high_w`` for the first ``duty`` of each period, else ``low_w``.
+        """Draw a square wave; return the time of the change.
 
-        ``phase_s`` is how far into a period it begins. Returns the time of the change.
+        The wave is ``high_w`` for the first ``duty`` of each period, and ``low_w`` for the rest of
+        it. It begins ``phase_s`` after the start of a period.
         """
         if period_s <= 0 or not 0 <= duty <= 1 or phase_s < 0:
             raise SimulationError(
@@ -96,7 +103,7 @@ class Machine:
 
     @contextmanager
     def load(self, power_w: float, device: int = 0) -> Iterator[None]:
-        """Draw ``power_w`` while the block runs, as a compute process; then as before."""
+        """Draw ``power_w`` as a compute process while the block runs, then the earlier power."""
         with self._restoring(device), self.process(os.getpid(), device):
             self.set_power(power_w, device)
             yield
@@ -117,23 +124,25 @@ class Machine:
             yield
 
     def true_energy_j(self, start_s: float, end_s: float, device: int = 0) -> float:
-        """Joules that the device really drew between two times: the exact integral."""
+        """The true joules of the device between two times: the exact integral of its power."""
         self._check_device(device)
         return float(self._control.nvml_sim_energy_j(self._address, device, ns(start_s), ns(end_s)))
 
     # ---- what happens to a device ----
 
     def configure(self, device: int = 0, **values: Any) -> None:
-        """Change what a device is or how it senses, now: fields of ``layout.Device`` by name.
+        """Change properties or sensors of a device now: fields of ``layout.Device`` by name.
 
-        For example ``configure(temperature_c=80, power_limit_mw=350_000, gain=1.02)``; texts as
-        ``str``, clocks as four numbers.
+        For example ``configure(temperature_c=80, power_limit_mw=350_000, gain=1.02)``. Texts are
+        ``str``, clocks are four numbers.
         """
         self._check_device(device)
         target = self._state.devices[device]
         unknown = sorted(values.keys() - {field[0] for field in layout.Device._fields_})
         if unknown:
-            raise SimulationError(f"a simulated device has no {', '.join(unknown)}")
+            raise SimulationError(
+                f"a simulated device has no {', '.join(unknown)}; see layout.Device for its fields"
+            )
         with self._locked():
             for name, value in values.items():
                 assign(target, name, value)
@@ -153,15 +162,15 @@ class Machine:
         """Make a function of NVML fail.
 
         Args:
-            function: Its name without a version, ``nvmlInit`` say; ``*``: every function that
+            function: The name without a version, such as ``nvmlInit``; ``*``: every function that
                 concerns a device.
-            code: What it returns, ``pynvml.NVML_ERROR_…``.
-            device: Only on this one.
-            field: Only the return code of this field of ``nvmlDeviceGetFieldValues``.
-            at_s: Not before this time.
-            until_s: Not from this time on.
-            after_calls: So many calls that would fail succeed first.
-            times: So many fail then; ``None``: all.
+            code: The return code, ``pynvml.NVML_ERROR_…``.
+            device: The device for which it fails; ``None``: all.
+            field: Only this field of ``nvmlDeviceGetFieldValues`` has the return code.
+            at_s: The failure begins at this time.
+            until_s: The failure ends at this time.
+            after_calls: The number of calls that still succeed.
+            times: The number of calls that then fail; ``None``: all.
         """
         fault = layout.Fault(
             function=function.encode(),
@@ -177,16 +186,16 @@ class Machine:
             self._state.fault_count = _put(self._state.faults, self._state.fault_count, fault)
 
     def recover(self) -> None:
-        """Let no function fail any more."""
+        """End all failures."""
         with self._locked():
             self._state.fault_count = 0
 
     def lose(self, device: int = 0, at_s: float | None = None, after_calls: int = 0) -> None:
-        """The device falls off the bus: every call that concerns it says so."""
+        """Lose the device: every call that concerns it fails with GPU_IS_LOST."""
         self.fail("*", _GPU_IS_LOST, device=device, at_s=at_s, after_calls=after_calls)
 
     def reset_counter(self, device: int = 0, at_s: float | None = None) -> None:
-        """The energy counter starts again from zero, as when the driver is loaded anew."""
+        """Restart the energy counter from zero, as when the driver is reloaded."""
         moment_s = self.now_s() if at_s is None else at_s
         self.configure(device, counter_reset_ns=ns(moment_s))
 
@@ -198,9 +207,9 @@ class Machine:
         at_s: float | None = None,
         until_s: float | None = None,
     ) -> None:
-        """Hold the device back for ``share`` of the time, for ``nvmlClocksEventReason…`` reasons.
+        """Throttle the device for ``share`` of the time, for ``nvmlClocksEventReason…`` reasons.
 
-        It changes what NVML tells, not the power drawn.
+        This changes the answers of NVML, not the power.
         """
         self._check_device(device)
         target = self._state.devices[device]
@@ -212,7 +221,7 @@ class Machine:
             target.throttle_count = _put(target.throttles, target.throttle_count, throttle)
 
     def stop_throttling(self, device: int = 0) -> None:
-        """End all throttling of the device; the time counted so far stays."""
+        """End all throttling of the device; the throttled time counted so far remains."""
         self._check_device(device)
         target = self._state.devices[device]
         now_ns = ns(self.now_s())
@@ -230,7 +239,7 @@ class Machine:
         at_s: float | None = None,
         until_s: float | None = None,
     ) -> None:
-        """A process is on the device, from now or ``at_s`` on, until ``until_s``."""
+        """Put a process on the device, from now or ``at_s`` until ``until_s``."""
         self._occupy(
             device,
             layout.Process(
@@ -244,7 +253,7 @@ class Machine:
 
     @contextmanager
     def process(self, pid: int, device: int = 0) -> Iterator[None]:
-        """A compute process is on the device while the block runs."""
+        """Put a compute process on the device while the block runs."""
         entry = self._occupy(device, layout.Process(until_ns=layout.FOREVER, pid=pid))
         try:
             yield
@@ -256,16 +265,16 @@ class Machine:
 
     @property
     def device_count(self) -> int:
-        """Devices, MIG instances among them: each follows its card."""
+        """The number of devices, including MIG instances, which follow their card."""
         return int(self._state.device_count)
 
     def uuid(self, device: int = 0) -> str:
-        """The device's UUID, as NVML tells it."""
+        """The device's UUID in NVML."""
         self._check_device(device)
         return str(self._state.devices[device].uuid.decode())
 
     def calls(self, function: str) -> int:
-        """How often a function, named without its version, was called on this machine."""
+        """The number of calls of a function on this machine; its name has no version."""
         functions = self._state.functions[: self._state.function_count]
         return sum(
             entry.calls for entry in functions if _versionless(entry.name.decode()) == function
@@ -282,7 +291,7 @@ class Machine:
         return float(start_ns) * 1e-9
 
     def _occupy(self, device: int, process: layout.Process) -> layout.Process:
-        """Put a process on a device, in the place of one that has ended or behind all others."""
+        """Put a process on a device, in the slot of an ended process or in a new one."""
         self._check_device(device)
         target = self._state.devices[device]
         now_ns = ns(self.now_s())
@@ -295,7 +304,7 @@ class Machine:
 
     @contextmanager
     def _restoring(self, device: int) -> Iterator[None]:
-        """Go on afterwards with what was drawn before; a square wave goes on in its phase."""
+        """Restore the earlier power after the block; a square wave continues in its phase."""
         self._check_device(device)
         target = self._state.devices[device]
         before = target.segments[target.segment_count - 1]
@@ -303,8 +312,8 @@ class Machine:
             yield
         finally:
             segment = layout.Segment.from_buffer_copy(before)
-            with_phase_ns = ns(self.now_s()) - before.start_ns + before.phase_ns
-            segment.phase_ns = with_phase_ns % before.period_ns if before.period_ns else 0
+            elapsed_ns = ns(self.now_s()) - before.start_ns + before.phase_ns
+            segment.phase_ns = elapsed_ns % before.period_ns if before.period_ns else 0
             self._append(segment, device, None)
 
     @contextmanager
@@ -323,12 +332,12 @@ class Machine:
 
 
 def ns(time_s: float) -> int:
-    """Nanoseconds, as the state has them."""
+    """Nanoseconds, the unit of times in the state."""
     return round(time_s * 1e9)
 
 
 def assign(target: ctypes.Structure, name: str, value: Any) -> None:
-    """Set a field of a structure: text as text, a group of numbers as a group."""
+    """Set a field of a structure; a text or a group of numbers is converted."""
     if isinstance(value, str):
         value = value.encode()
     if isinstance(getattr(target, name), ctypes.Array) and not isinstance(value, bytes):
@@ -338,7 +347,7 @@ def assign(target: ctypes.Structure, name: str, value: Any) -> None:
 
 
 def _load_control(library: Path) -> ctypes.CDLL:
-    """The library's functions for us, with their types."""
+    """The library's control functions, with their types."""
     control = ctypes.CDLL(str(library))
     for name in ("state_size", "lock_offset", "now_ns", "append"):
         getattr(control, f"nvml_sim_{name}").restype = ctypes.c_int64
@@ -355,7 +364,7 @@ def _until_ns(time_s: float | None) -> int:
 
 
 def _put(entries: Any, place: int, entry: ctypes.Structure) -> int:
-    """Write into a fixed array of the state; returns how many entries it has then."""
+    """Write into a fixed array of the state; return its number of entries."""
     if place == len(entries):
         raise SimulationError(f"a simulated machine has room for {place} of {type(entry).__name__}")
     entries[place] = entry

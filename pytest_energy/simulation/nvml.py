@@ -1,4 +1,4 @@
-"""Make a simulated machine, and let this process and its children run on it."""
+"""Create a simulated machine for this process and its children."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytest_energy.simulation.profiles import PROFILES, MigProfile, Profile
 _LIBRARY = "libnvidia-ml.so.1"
 _CLOCK = "clock.so"
 _BOARDS = uuid.UUID("6f1f0b1c-6f0e-4b52-9f0e-3d1c6a0f5f43")
-_SCRIPT_BEGINS_BEFORE_S = 3600.0  # idle until the machine was made: averages look back
+_SCRIPT_BEGINS_BEFORE_S = 3600.0  # idle before the machine is created: averages look back
 _VIRTUAL_START_S = 100_000.0
 _NVIDIA_SMI = """#!/bin/sh
 [ "$1" = --help ] && echo 'simulated: there is nothing but this help' && exit 0
@@ -32,10 +32,10 @@ exit 2
 
 
 class SimulatedNvml(Machine):
-    """A machine with simulated GPUs, alive while the ``with`` block lasts.
+    """A machine with simulated GPUs, which exists during the ``with`` block.
 
-    Inside the block the real bindings (``pynvml``) of this process, and every child process that
-    inherits ``os.environ``, find this machine and no other. A child process drives it, too, by
+    Inside the block, the real bindings (``pynvml``) of this process use this machine, and so does
+    every child process that inherits ``os.environ``. A child process can also drive it, by
     :meth:`~pytest_energy.simulation.machine.Machine.attached`.
     """
 
@@ -51,14 +51,15 @@ class SimulatedNvml(Machine):
         """Describe the machine.
 
         Args:
-            profiles: A card each, by its name in ``PROFILES`` or as a ``Profile``; none: one
+            profiles: One for each card, a name in ``PROFILES`` or a ``Profile``; none: one
                 ``hopper``.
-            virtual_clock: Child processes (single-threaded ones) run on a virtual clock: they
-                sleep in no time, and reading a clock or calling NVML takes a fixed virtual time.
-            library: ``False``: no ``libnvidia-ml.so.1`` is to be found.
-            call_cost_s: Virtual time that a call of NVML takes.
-            clock_read_cost_s: Virtual time that reading a clock takes.
-            driver_version: What the driver says of itself.
+            virtual_clock: Child processes, which must have one thread, run on a virtual clock:
+                sleeping takes no real time, and reading a clock or calling NVML takes a fixed
+                virtual time.
+            library: Whether ``libnvidia-ml.so.1`` can be found.
+            call_cost_s: Virtual time of a call of NVML.
+            clock_read_cost_s: Virtual time of reading a clock.
+            driver_version: The driver's version.
 
         Raises:
             SimulationError: No profile has that name.
@@ -98,10 +99,10 @@ class SimulatedNvml(Machine):
         self._leave.close()
 
     def environment(self) -> dict[str, str]:
-        """The variables that put a child process on this machine; to be added to its others.
+        """The variables to add to a child process's environment so that it uses this machine.
 
-        Inside the ``with`` block ``os.environ`` has them already, but for the virtual clock's
-        ``LD_PRELOAD``, which only the processes that are to run on it should get.
+        Inside the ``with`` block ``os.environ`` already has them, except ``LD_PRELOAD``. That is
+        for processes that are to run on the virtual clock, and this process is not.
         """
         folder = self._path.parent
         variables = {
@@ -126,7 +127,9 @@ class SimulatedNvml(Machine):
     def _add(self, values: Mapping[str, Any], idle_w: float) -> int:
         index = self.device_count
         if index == layout.MAX_DEVICES:
-            raise SimulationError(f"a simulated machine has room for {index} devices")
+            raise SimulationError(
+                f"a simulated machine has at most {index} devices, instances included"
+            )
         for name, value in values.items():
             assign(self._state.devices[index], name, value)
         self._state.device_count = index + 1
@@ -134,12 +137,12 @@ class SimulatedNvml(Machine):
         return index
 
 
-def _profile(wanted: Profile | str) -> Profile:
-    if isinstance(wanted, Profile):
-        return wanted
-    if wanted not in PROFILES:
-        raise SimulationError(f"no simulated card {wanted!r}; there are {', '.join(PROFILES)}")
-    return PROFILES[wanted]
+def _profile(card: Profile | str) -> Profile:
+    if isinstance(card, Profile):
+        return card
+    if card not in PROFILES:
+        raise SimulationError(f"no simulated card {card!r}; choose one of {', '.join(PROFILES)}")
+    return PROFILES[card]
 
 
 def _card(profile: Profile, bus: int) -> dict[str, Any]:
@@ -195,7 +198,7 @@ def _sensors(profile: Profile) -> dict[str, Any]:
 
 
 def _instance(card: int, place: int, instance: MigProfile) -> dict[str, Any]:
-    """What is different in a MIG instance: no counter, no power, no samples, no limit."""
+    """The fields that differ in a MIG instance: no counter, no power, no samples, no limit."""
     return {
         "parent": card,
         "mig_mode": -1,
@@ -221,15 +224,15 @@ def _create_state(path: Path) -> Path:
     os.truncate(path, control.nvml_sim_state_size())
     failed = control.nvml_sim_create(str(path).encode())
     if failed:
-        raise SimulationError(f"{path}: no simulated machine can be made: {os.strerror(failed)}")
+        raise SimulationError(f"cannot create a simulated machine in {path}: {os.strerror(failed)}")
     return path
 
 
 def _furnish(folder: Path, *, with_library: bool) -> Path:
-    """Put into the machine's folder what its processes load; returns the NVML to be found.
+    """Put the files that processes load into the machine's folder; return the path of NVML.
 
-    That is a copy, since a library that is loaded has one machine. Where none is to be found lies
-    an empty file: the loader refuses it and looks no further.
+    NVML is a copy, because a loaded library belongs to one machine. If no NVML is to be found, the
+    file is empty: the loader refuses it and does not search further.
     """
     libraries = build_libraries()
     (folder / CONTROL).symlink_to(libraries.nvml)
@@ -245,7 +248,7 @@ def _furnish(folder: Path, *, with_library: bool) -> Path:
 
 
 def _write_program(path: Path) -> None:
-    """Tools such as CodeCarbon ask NVML only where there is an ``nvidia-smi``."""
+    """Tools such as CodeCarbon use NVML only if there is an ``nvidia-smi``."""
     path.write_text(_NVIDIA_SMI, encoding="utf-8")
     path.chmod(0o755)
 
@@ -273,8 +276,8 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 def _bindings(library: Path) -> Iterator[None]:
     """Let ``pynvml`` of this process load ``library``.
 
-    The loader reads its path once, when a process starts, so the name is resolved here in its
-    stead; the bindings are untouched otherwise, and load again afterwards.
+    The loader reads its search path only when a process starts, so the name is resolved here. The
+    bindings are otherwise unchanged, and load the real library again after the block.
     """
     import pynvml  # type: ignore[import-untyped]
 

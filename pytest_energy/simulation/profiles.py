@@ -1,9 +1,10 @@
 """Cards and their sensors.
 
-Update periods and windows: Yang, Adámek, Armour, "Part-time Power Measurements", SC'24
-(arXiv 2312.02741), for drivers newer than 530. The counter's ticks are about 100 ms on data-centre
-cards, 106 ms on an RTX 4090, 10 ms on a GTX 1650. Limits, clocks and memory are the cards'
-published figures; idle power is typical. Vary a profile with :func:`dataclasses.replace`.
+Source of update periods and averaging windows: Yang, Adámek, Armour, "Part-time Power
+Measurements", SC'24 (arXiv 2312.02741), for drivers newer than 530. The counter's tick is about
+100 ms on data-centre cards, 106 ms on an RTX 4090 and 10 ms on a GTX 1650. Limits, clocks and
+memory are the cards' published figures; the idle power is typical. Change a profile with
+:func:`dataclasses.replace`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class MigProfile:
-    """An instance of a card in MIG mode; it has no energy counter and no power sensor."""
+    """An instance of a card in MIG mode, without energy counter and power sensor."""
 
     name: str = "1g.5gb"
     memory_bytes: int = 5 * 2**30
@@ -21,7 +22,7 @@ class MigProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """A card; its times are in seconds, and ``None`` means that it does not have the quantity."""
+    """A card; times are in seconds, and ``None`` means that the card lacks the quantity."""
 
     name: str
     architecture: int
@@ -33,40 +34,40 @@ class Profile:
     cores: int
     memory_bytes: int
     max_clock_mhz: tuple[int, int, int, int]
-    """Graphics, SM, memory, video."""
+    """Clocks of graphics, SM, memory and video."""
     counter_tick_s: float | None
     power_update_s: float
     instant_window_s: float
-    """Seen by the instantaneous power, by the samples and by nothing else."""
+    """Averaging window of the instantaneous power and of the samples only."""
     usage_window_s: float
-    """What ``nvmlDeviceGetPowerUsage`` averages over."""
+    """Averaging window of ``nvmlDeviceGetPowerUsage``."""
     average_window_s: float | None = None
-    """What field 185 averages over."""
+    """Averaging window of field 185."""
     counter_phase_s: float = 0.0
-    """When, in its period, the counter ticks."""
+    """The phase of the counter's ticks within their period."""
     counter_window_s: float | None = None
-    """The end of each tick that the counter sees and takes for all of it; ``None``: all is seen."""
+    """The end of each tick that a part-time counter samples; ``None``: the full time."""
     power_phase_s: float = 0.0
     sample_period_s: float | None = None
-    """Between entries of the driver's ring; ``None``: as the power is updated."""
+    """Time between entries of the driver's ring; ``None``: the power's update period."""
     sample_count: int = 120
-    """Entries of the driver's ring; 0: it has none."""
+    """Entries of the driver's ring; 0: there is no ring."""
     throttle_counters: bool = True
     gain: float = 1.0
-    """What the board's sensor says, over what is true: differs from board to board."""
+    """The board's sensor reading divided by the true value; differs from board to board."""
     module_extra_w: float | None = None
-    """What the whole module draws above the GPU; ``None``: no module scope."""
+    """Power of the whole module without the GPU; ``None``: no module scope."""
     memory_share: float | None = None
     """The memory's share of the GPU's power; ``None``: no memory scope."""
     ecc: bool | None = True
     temperature_c: int = 35
     brand: int = 14
     mig: tuple[MigProfile, ...] | None = None
-    """Instances of a card in MIG mode; empty: MIG is off; ``None``: the card cannot."""
+    """Instances of a card in MIG mode; empty: MIG is off; ``None``: the card has no MIG."""
     serial: str = "1320021000000"
     part_number: str = "900-21001-0000-000"
     seed: int = 0
-    """Which board of its kind: another seed has another UUID."""
+    """Selects a board of the model: another seed gives another UUID."""
 
 
 PASCAL = Profile(
@@ -84,7 +85,7 @@ PASCAL = Profile(
     instant_window_s=0.010,
     usage_window_s=0.010,
 )
-"""Before Volta: no energy counter."""
+"""Older than Volta, so without an energy counter."""
 
 VOLTA = Profile(
     name="Tesla V100-SXM2-16GB",
@@ -185,12 +186,12 @@ GRACE_HOPPER = replace(
 )
 
 GA100_PART_TIME = replace(GA100, counter_window_s=0.025)
-"""An A100 whose energy counter, too, sees a quarter of the time only."""
+"""An A100 whose energy counter, like its power sensor, samples a quarter of the time only."""
 
 HOPPER_PART_TIME = replace(HOPPER, counter_window_s=0.025)
 
 MIG = replace(GA100, mig=(MigProfile(), MigProfile("2g.10gb", 10 * 2**30)))
-"""An A100 cut into two instances."""
+"""An A100 in two MIG instances."""
 
 PROFILES: dict[str, Profile] = {
     "pascal": PASCAL,

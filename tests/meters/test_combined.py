@@ -212,7 +212,7 @@ def test_a_part_that_nobody_has_is_named(installed, name):
     """An unknown part of a sum is a usage error that lists what is installed."""
     installed(nvml=lambda request: nvml())
 
-    with pytest.raises(UsageError, match="installed are auto, nvml"):
+    with pytest.raises(UsageError, match="choose one of auto, nvml"):
         open_meter(name, MeterRequest())
 
 

@@ -219,7 +219,7 @@ def test_nothing_is_left_behind():
 
 def test_wrong_use_is_told():
     """A card, device, field, clock or machine that is not there, and a changed past, are named."""
-    with pytest.raises(SimulationError, match="no simulated card 'h100'; there are pascal, volta"):
+    with pytest.raises(SimulationError, match="no simulated card 'h100'; choose one of pascal, volta"):
         SimulatedNvml("h100")
     with SimulatedNvml() as machine:
         with pytest.raises(SimulationError, match="no simulated device 1: there are 1"):
@@ -254,7 +254,7 @@ def test_a_cache_that_others_may_write_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / f"pytest-energy-{os.getuid()}").mkdir()
     (tmp_path / f"pytest-energy-{os.getuid()}").chmod(0o777)
-    with pytest.raises(SimulationError, match=r"can be written by them.*TMPDIR"):
+    with pytest.raises(SimulationError, match=r"other users own or can write .*TMPDIR"):
         build.build_libraries()
 
 

@@ -2,15 +2,15 @@
 
 A zone's counter (``energy_uj``) is updated about every millisecond (Intel, *Software Developer's
 Manual*, volume 3B, "Package RAPL Domain"; confirmed by Khan et al., "RAPL in Action", ACM TOMPECS
-3(2), 2018) and begins anew at ``max_energy_range_uj``. The period is measured at opening. Windows
-are not aligned to it: what lies between an edge and the counter's last update is unknown within one
-period, which is what the term ``resolution`` says.
+3(2), 2018) and starts again at 0 after ``max_energy_range_uj``. The update period is measured when
+the meter is opened. Windows are not aligned to it: the energy between an edge and the last update
+is unknown within one period, which is the term ``resolution``.
 
-A window that could hide a whole turn of a counter is resolved by a helper process that looks at the
-counters some times a turn (:mod:`pytest_energy.meters.rapl.turnover`).
+A window may be so long that a counter wraps around more than once. For such windows a helper
+process reads the counters several times a wrap (:mod:`pytest_energy.meters.rapl.turnover`).
 
-Packages are the channel ``cpu``, memory is ``dram``. The parts of a package (``core``, ``uncore``)
-are inside it, and ``psys`` holds the packages: it is read only where it is all there is.
+Packages are the channel ``cpu``, memory is ``dram``. A package contains its parts (``core``,
+``uncore``), and ``psys`` contains the packages, so ``psys`` is read only if there is nothing else.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from pytest_energy.uncertainty.rounds import mean_of
 
 ROOT: Final = Path("/sys/class/powercap")
 CHANNELS: Final = {"package": "cpu", "dram": "dram", "psys": "psys"}
-"""Channel by the beginning of a zone's name; other zones are parts of these."""
+"""Channel by the beginning of a zone's name; all other zones are parts of these."""
 
 TICK_S: Final = 1e-3
-"""Update period where the counter stands still while it is watched; source: above."""
+"""Update period if the counter stands still while it is watched; source: above."""
 TICKS_A_WINDOW: Final = 100
-"""Updates in the shortest window: what its edges leave open is below 1 % of it."""
+"""Updates in the shortest window: the uncertainty of its edges is below 1 % of it."""
 MARGIN: Final = 2.0
-"""Windows are asked to be so many times the shortest: they are planned by a guess of latency."""
+"""Windows are planned longer than the shortest by this factor: their latency is a guess."""
 HIGHEST_POWER_W: Final = 600.0
-"""No zone draws more: the processors rated highest in 2025 have 500 W (AMD EPYC 9965)."""
+"""No zone draws more: the highest rated power in 2025 is 500 W (AMD EPYC 9965)."""
 LOOKS_A_TURN: Final = 4
-"""How often the helper process looks at the counters in the shortest turn that they can make."""
+"""How often the helper process reads the counters in the shortest possible wrap."""
 IDLE_WINDOWS: Final = 4
 IDLE_WINDOW_S: Final = 0.25
 WATCH_S: Final = 0.05
-"""How long the counter is watched for its update period."""
+"""How long the counter is watched to measure its update period."""
 
 
 @dataclass(frozen=True)
@@ -59,42 +59,42 @@ class Zone:
     name: str
     channel: str
     range_uj: int
-    """Largest value of the counter; after it comes 0."""
+    """Largest value of the counter; the next value is 0."""
 
     def read_uj(self) -> int:
-        """The counter, in microjoules.
+        """The counter's value in microjoules.
 
         Raises:
-            OSError: It cannot be read.
-            ValueError: It is not a number.
+            OSError: The file cannot be read.
+            ValueError: The file contains no number.
         """
         return int((self.path / "energy_uj").read_text("ascii"))
 
     @property
     def shortest_turn_s(self) -> float:
-        """A longer window could hide a whole turn of the counter."""
+        """In a longer window the counter could wrap around completely."""
         return self.range_uj / 1e6 / HIGHEST_POWER_W
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What the counters say at an edge."""
+    """The counters' values at an edge."""
 
     by_zone: Mapping[str, int | Reason]
-    """Microjoules, or why there are none, by the zone's name."""
+    """Microjoules, or why they are missing, by the zone's name."""
     totals_uj: Mapping[str, int] | None
-    """With all turns, from the helper process; ``None`` where it cannot tell."""
+    """Microjoules with all wraps, from the helper process; ``None`` if it has ended."""
 
 
 def spent_uj(start_uj: int, end_uj: int, range_uj: int) -> int:
-    """Microjoules between two readings of a counter that turned over at most once."""
+    """Microjoules between two readings of a counter that wrapped around at most once."""
     return (end_uj - start_uj) % (range_uj + 1)
 
 
 class RaplMeter:
     """The zones of one machine; windows may overlap.
 
-    Opening takes about a second: the counter's period and the idle power are measured.
+    Opening takes about a second, to measure the counter's period and the idle power.
     """
 
     def __init__(self, zones: Iterable[Zone]) -> None:
@@ -108,7 +108,7 @@ class RaplMeter:
 
     @property
     def info(self) -> MeterInfo:
-        """A counter, with the zones it sums."""
+        """A counter, with the zones that it sums."""
         return MeterInfo(
             name="rapl",
             source="counter",
@@ -118,7 +118,7 @@ class RaplMeter:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """``cpu``, ``dram``: what this machine has of them."""
+        """``cpu`` and ``dram``, as far as this machine has them."""
         return tuple(dict.fromkeys(zone.channel for zone in self._zones))
 
     @property
@@ -137,27 +137,27 @@ class RaplMeter:
 
     @property
     def shortest_window_s(self) -> float:
-        """So many updates of the counter that its edges do not matter, with a margin."""
+        """Long enough for the updates at its edges not to matter, with a margin."""
         return MARGIN * TICKS_A_WINDOW * self._period_s
 
     @property
     def idle_power_w(self) -> Mapping[str, Quantity]:
-        """Idle power by channel, from when the meter was opened."""
+        """Idle power by channel, measured when the meter was opened."""
         return self._idle_power_w
 
     def spent_j(self) -> float | None:
-        """Joules of a window that was opened with the meter and is still open."""
+        """Joules of a window that began when the meter was opened."""
         reading = self.end(self._opened)
         return sum(reading.channels.values()) if reading.valid else None
 
     def begin(self) -> Edge:
-        """Open a window: the counters are read here."""
+        """Open a window by reading the counters."""
         start, time_s = time.time(), time.perf_counter()
-        totals_uj = self._totals()  # first, so that it costs nothing inside the window
+        totals_uj = self._totals()  # before the counters: its energy is not counted in the window
         return Edge(start=start, time_s=time_s, state=Counts(self._read(), totals_uj))
 
     def end(self, edge: Edge) -> Reading:
-        """Close the window: what each counter went on, its turns taken into account."""
+        """Close the window: the difference of each counter, with its wraps."""
         before, after = cast(Counts, edge.state), Counts(self._read(), self._totals())
         duration_s = time.perf_counter() - edge.time_s
         spent = {zone: self._spent(zone, before, after, duration_s) for zone in self._zones}
@@ -185,8 +185,9 @@ class RaplMeter:
         if duration_s >= needed_s:
             return ()
         message = (
-            f"the window of {duration_s:.4g} s holds too few updates of RAPL's counters: it takes"
-            f" {needed_s:.4g} s; run {needed_s / duration_s:.1f} × as many passes or more"
+            f"the window of {duration_s:.4g} s has too few updates of RAPL's counters: at least"
+            f" {needed_s:.4g} s are needed; run at least {needed_s / duration_s:.1f} × as many"
+            " passes"
         )
         return (Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message),)
 
@@ -212,8 +213,8 @@ class RaplMeter:
             turns = _whole_turns(zone, before, after, spent)
             if turns is None:
                 return _reset(
-                    f"{zone.name}: the counter may have turned over more than once in"
-                    f" {duration_s:.0f} s, and the helper process that counts its turns has ended;"
+                    f"{zone.name}: the counter may have wrapped around more than once in"
+                    f" {duration_s:.0f} s, and the helper process that counts its wraps has ended;"
                     f" keep windows below {zone.shortest_turn_s:.0f} s"
                 )
             spent += turns * (zone.range_uj + 1)
@@ -222,7 +223,7 @@ class RaplMeter:
         return spent / 1e6
 
     def _summed(self, joules: Mapping[Zone, float]) -> dict[str, float]:
-        """Joules by channel; a channel that lacks one of its zones is left out, never smaller."""
+        """Joules by channel; a channel with an unread zone is left out, never too small."""
         lost = {zone.channel for zone in self._zones if zone not in joules}
         return {
             channel: sum(value for zone, value in joules.items() if zone.channel == channel)
@@ -231,7 +232,7 @@ class RaplMeter:
         }
 
     def _resolution_j(self, joules: Iterable[float], duration_s: float) -> float:
-        # either edge of each zone lies anywhere between two updates
+        # each edge of each zone lies anywhere between two updates (uniform, GUM 4.3.7)
         return combine(
             uniform(value / duration_s * self._period_s) for value in joules for _edge in range(2)
         )
@@ -239,9 +240,9 @@ class RaplMeter:
     def _measure_idle(self) -> dict[str, Quantity]:
         readings = [self._idle_window() for _ in range(IDLE_WINDOWS)]
         return {
-            channel: mean_of([one.channels[channel] / one.duration_s for one in readings], "W")
+            channel: mean_of([r.channels[channel] / r.duration_s for r in readings], "W")
             for channel in self.channels
-            if all(channel in one.channels for one in readings)
+            if all(channel in reading.channels for reading in readings)
         }
 
     def _idle_window(self) -> Reading:
@@ -251,16 +252,16 @@ class RaplMeter:
 
 
 def open_meter(request: MeterRequest, root: Path = ROOT) -> RaplMeter:
-    """Open all zones below ``root``, whatever devices ``request`` names: RAPL knows no GPU.
+    """Open all zones below ``root``; the devices in ``request`` are GPUs and do not matter.
 
     Raises:
-        MeterUnavailableError: The machine has no such zone, or it may not be read.
+        MeterUnavailableError: The machine has no zone, or a zone cannot be read.
     """
     zones = find_zones(root)
     if not zones:
         message = (
-            f"no RAPL: no package or DRAM zone in {root}; a virtual machine has none,"
-            " elsewhere try: sudo modprobe intel_rapl_msr"
+            f"no RAPL: no package or DRAM zone in {root}; virtual machines have none,"
+            " on other machines try: sudo modprobe intel_rapl_msr"
         )
         raise MeterUnavailableError(ReasonCode.NO_METER, message)
     for zone in zones:
@@ -271,9 +272,9 @@ def open_meter(request: MeterRequest, root: Path = ROOT) -> RaplMeter:
 
 
 def find_zones(root: Path = ROOT) -> tuple[Zone, ...]:
-    """The zones that make up the machine without counting anything twice, sorted.
+    """The zones that cover the machine and count nothing twice, sorted.
 
-    ``intel-rapl-mmio`` is left out: it is another way to the same packages.
+    ``intel-rapl-mmio`` is left out: it is another interface to the same packages.
     """
     folders = sorted(root.glob("intel-rapl:*")) if root.is_dir() else []
     zones = [zone for folder in folders if (zone := _zone(folder))]
@@ -282,7 +283,7 @@ def find_zones(root: Path = ROOT) -> tuple[Zone, ...]:
 
 
 def measured_tick_s(zone: Zone) -> float | None:
-    """The median time between two updates of a counter; ``None`` where it stands still."""
+    """The median time between two updates of a counter; ``None`` if it stands still."""
     updates: list[float] = []
     last, until = _count(zone), time.perf_counter() + WATCH_S
     while (now := time.perf_counter()) < until:
@@ -299,13 +300,14 @@ def _zone(folder: Path) -> Zone | None:
     channel = CHANNELS.get(kind.group() if kind else "")
     if channel is None:
         return None
-    label = name if channel != "dram" else f"{name} ({folder.name})"  # each socket's has that name
+    # The memory zones of all sockets have the same name.
+    label = name if channel != "dram" else f"{name} ({folder.name})"
     try:
         range_uj = int((folder / "max_energy_range_uj").read_text("ascii"))
         if range_uj <= 0:
-            raise ValueError(f"it says {range_uj} µJ")
+            raise ValueError(f"its max_energy_range_uj is {range_uj} µJ")
     except (OSError, ValueError) as error:
-        message = f"RAPL zone {label} does not tell where its counter ends: {error}"
+        message = f"the range of the counter of RAPL zone {label} is unknown: {error}"
         raise MeterUnavailableError(ReasonCode.METER_FAILED, message) from None
     return Zone(folder, label, channel, range_uj)
 
@@ -315,7 +317,7 @@ def _count(zone: Zone) -> int | Reason:
         return zone.read_uj()
     except PermissionError:
         message = (
-            f"RAPL may not be read: {zone.path}/energy_uj; allow it until the next boot with:"
+            f"no permission to read RAPL: {zone.path}/energy_uj; allow it until the next boot with:"
             f" sudo chmod a+r {zone.path.parent}/intel-rapl:*/energy_uj"
         )
         return Reason(code=ReasonCode.NO_PERMISSION, message=message)
@@ -324,7 +326,7 @@ def _count(zone: Zone) -> int | Reason:
 
 
 def _whole_turns(zone: Zone, before: Counts, after: Counts, spent: int) -> int | None:
-    """Whole turns that ``spent`` lacks; ``None`` where nobody counted them."""
+    """The whole wraps that ``spent`` lacks; ``None`` if they were not counted."""
     if before.totals_uj is None or after.totals_uj is None:
         return None
     total = after.totals_uj[zone.name] - before.totals_uj[zone.name]

@@ -1,8 +1,8 @@
-"""A helper process that counts how often energy counters turn over.
+"""A helper process that counts how often energy counters wrap around.
 
-RAPL's counters hold some minutes of a busy processor: from the edges of a longer window alone one
-cannot tell how often they began anew. The helper looks at them so seldom that it costs nothing, and
-so often that no turn escapes it.
+RAPL's counters wrap around after some minutes of a busy processor. The readings at the edges of a
+longer window do not show how often they did. The helper reads the counters so rarely that its
+energy does not matter, and often enough to see each wrap.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from pytest_energy.meters.helper_process import HelperLostError, HelperProcess, 
 
 
 class TurnCounter:
-    """Microjoules of counters since it was started, turns included."""
+    """Microjoules of counters since the helper was started, with all wraps."""
 
     def __init__(self, counters: Sequence[tuple[Path, int]], period_s: float) -> None:
-        """Start the helper and wait until it has looked for the first time.
+        """Start the helper and wait for its first reading.
 
         Args:
-            counters: File and largest value of each counter; after that value comes 0.
-            period_s: How often to look at them: at least once a turn.
+            counters: File and largest value of each counter; the next value is 0.
+            period_s: Time between two readings; at most the shortest possible wrap.
         """
-        told = [argument for path, range_uj in counters for argument in (str(path), str(range_uj))]
-        self._helper = HelperProcess(__name__, [str(period_s), *told])
+        arguments = [text for path, range_uj in counters for text in (str(path), str(range_uj))]
+        self._helper = HelperProcess(__name__, [str(period_s), *arguments])
         self.totals_uj()
 
     def totals_uj(self) -> list[int] | None:
-        """What each counter has gone on since the start; ``None`` where the helper has ended."""
+        """Microjoules of each counter since the start; ``None`` if the helper has ended."""
         try:
             totals: list[int] = self._helper.ask("totals")
         except HelperLostError:
@@ -43,10 +43,10 @@ class TurnCounter:
 
 
 def serve(questions: Questions, period_s: float, counters: Sequence[tuple[Path, int]]) -> None:
-    """Look at the counters each ``period_s`` and whenever asked.
+    """Read the counters every ``period_s`` and at each question.
 
     Raises:
-        EOFError: Nobody asks any more.
+        EOFError: The measured process has ended.
     """
     last = [_read_uj(path) for path, _ in counters]
     totals = [0] * len(counters)
@@ -66,6 +66,7 @@ def _read_uj(path: Path) -> int:
 
 if __name__ == "__main__":
     _, parent, period, *rest = sys.argv
-    told = [(Path(path), int(top)) for path, top in zip(*[iter(rest)] * 2, strict=True)]
-    with suppress(EOFError, OSError, ValueError):  # nobody asks, or the meter finds the same fault
-        serve(Questions(parent), float(period), told)
+    counters = [(Path(path), int(top)) for path, top in zip(*[iter(rest)] * 2, strict=True)]
+    # The measured process has ended, or it finds the same fault when it reads the counters.
+    with suppress(EOFError, OSError, ValueError):
+        serve(Questions(parent), float(period), counters)

@@ -191,7 +191,7 @@ def test_a_window_of_few_updates_is_too_short(powercap):
 
     (reason,) = reading.reasons
     assert reason.code is ReasonCode.WINDOW_TOO_SHORT
-    assert "it takes 0.1 s; run 2.0 × as many passes" in reason.message
+    assert "at least 0.1 s are needed; run at least 2.0 × as many passes" in reason.message
     assert not reading.valid
     assert window(powercap, meter, meter.shortest_window_s).valid
 
