@@ -39,7 +39,7 @@ from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 
 Load = Callable[[float], None]
-"""Loads the card for about so many seconds, and returns when it has done so."""
+"""Loads the card for about the given number of seconds."""
 SQUARES_S = (0.05, 0.1, 0.13, 0.2)
 STAMP_PAUSE_S = 0.005
 READ_PAUSES_S = (0.0005, 0.01, 0.1, 1.0)
@@ -94,7 +94,7 @@ def _answers(
 
 
 Windowed = Callable[[Callable[[], None]], float]
-"""Runs something as a window and tells its mean power in watts."""
+"""Runs something as a window and returns its mean power in watts."""
 
 
 def meter_window(meter: Meter) -> Windowed:
@@ -103,8 +103,8 @@ def meter_window(meter: Meter) -> Windowed:
     def measure(work: Callable[[], None]) -> float:
         measured = measure_round(meter, lambda n: work(), 1, synchronizer()).round
         if measured.energy_j is None:
-            told = "; ".join(reason.message for reason in measured.reasons)
-            raise library.SensorError(ReasonCode.METER_FAILED, told)
+            reasons = "; ".join(reason.message for reason in measured.reasons)
+            raise library.SensorError(ReasonCode.METER_FAILED, reasons)
         return measured.energy_j / measured.duration_s
 
     return measure
@@ -153,7 +153,7 @@ def fast_reading(measure: Windowed, load: Load, seconds: float) -> dict[str, flo
 
 
 def read_on(pause_s: float) -> None:
-    """Read the counter again and again, until ended."""
+    """Read the counter repeatedly until the process is ended."""
     library.start()
     read_j = counter_of(select_devices(None)[0])
     while read_j is not None:

@@ -18,13 +18,13 @@ PROCESSOR = Processor(model="Example 9000", tdp_w=100.0, sockets=1, threads=4)
 
 @pytest.fixture
 def meter():
-    """A meter of a made-up machine."""
+    """A meter of an invented machine."""
     return CodeCarbonMeter(PROCESSOR, ram_power_w=20.0, ram_gib=31.6)
 
 
 @pytest.fixture
 def kernel_counts(monkeypatch):
-    """Set what the kernel has counted so far: ``kernel_counts(busy=…, idle=…)`` in seconds."""
+    """Set the kernel's counts: ``kernel_counts(busy=…, idle=…)`` in seconds."""
     import psutil
 
     def install(*, busy: float, idle: float) -> None:
@@ -37,7 +37,7 @@ def kernel_counts(monkeypatch):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands still until told."""
+    """A clock that stands still until the test moves it."""
     now = {"s": 1000.0}
     monkeypatch.setattr(estimate.time, "perf_counter", lambda: now["s"])
     return now
@@ -66,7 +66,7 @@ def test_energy_is_modelled_power_times_time(meter, kernel_counts, clock, busy, 
 
 
 def test_an_empty_window_is_not_zero(meter, kernel_counts, clock):
-    """Where the kernel's counts have not moved, the model's floor is taken, with a remark."""
+    """If the kernel's counts have not moved, the model's floor is used, with a remark."""
     kernel_counts(busy=5.0, idle=5.0)
     edge = meter.begin()
     clock["s"] += 0.001
@@ -78,7 +78,7 @@ def test_an_empty_window_is_not_zero(meter, kernel_counts, clock):
 
 
 def test_windows_may_overlap(meter, kernel_counts, clock):
-    """A window inside another does not disturb the load that the outer one sees."""
+    """A window inside another does not change the load of the outer one."""
     kernel_counts(busy=0.0, idle=0.0)
     outer = meter.begin()
     kernel_counts(busy=8.0, idle=0.0)
@@ -92,7 +92,7 @@ def test_windows_may_overlap(meter, kernel_counts, clock):
 
 
 def test_uncertainty_is_that_of_a_model(meter, kernel_counts, clock):
-    """The gain spans what the hardware could draw; the resolution does not grow with time."""
+    """The gain covers what the hardware could draw; the resolution does not grow with time."""
     kernel_counts(busy=0.0, idle=0.0)
     edges = [meter.begin(), meter.begin()]
     clock["s"] += 1.0
@@ -118,14 +118,14 @@ def test_estimates_say_so(meter):
 
 @pytest.fixture
 def cpu_name(monkeypatch):
-    """Let the machine's CPU have the name given."""
+    """Give the machine's CPU this name."""
     from codecarbon.core import cpu
 
     return lambda name: monkeypatch.setattr(cpu, "detect_cpu_model", lambda: name)
 
 
 def test_a_known_cpu_has_its_own_tdp(cpu_name):
-    """A CPU of CodeCarbon's table is given the table's TDP for each socket, without remarks."""
+    """A CPU in CodeCarbon's table has the table's TDP for each socket, without remarks."""
     cpu_name("Intel(R) Xeon(R) Platinum 8370C CPU @ 2.80GHz")
 
     processor = estimate.find_processor()
@@ -135,8 +135,8 @@ def test_a_known_cpu_has_its_own_tdp(cpu_name):
 
 
 @pytest.mark.parametrize("name", ["Acme Thinker 1", None])
-def test_an_unknown_cpu_is_told(cpu_name, kernel_counts, name):
-    """A TDP that is a guess is named as one in every reading, without making it invalid."""
+def test_an_unknown_cpu_is_reported(cpu_name, kernel_counts, name):
+    """A guessed TDP is a remark in every reading and does not make it invalid."""
     cpu_name(name)
     meter = CodeCarbonMeter(estimate.find_processor(), ram_power_w=20.0, ram_gib=16)
 
@@ -178,7 +178,7 @@ def test_no_connection_and_no_thread():
 
 
 def test_the_loggers_of_codecarbon_are_left_as_they_were():
-    """Opening the meter leaves no handler of ours behind."""
+    """Opening the meter leaves no log handler behind."""
     logger = logging.getLogger("codecarbon")
     before = list(logger.handlers), logger.level, logger.propagate
 
@@ -188,7 +188,7 @@ def test_the_loggers_of_codecarbon_are_left_as_they_were():
 
 
 def test_a_real_window_has_joules():
-    """On this very machine a window gives positive joules below what the model can reach."""
+    """On this machine, a window has positive joules below the maximum of the model."""
     meter = open_meter("codecarbon", MeterRequest())
     edge = meter.begin()
     while time.perf_counter() - edge.time_s < meter.shortest_window_s:
@@ -202,8 +202,8 @@ def test_a_real_window_has_joules():
     assert reading.channels["ram"] == details["ram_power_w"] * reading.duration_s
 
 
-def test_without_codecarbon_the_remedy_is_told(monkeypatch):
-    """Where CodeCarbon is not installed the meter says what to install."""
+def test_without_codecarbon_the_remedy_is_given(monkeypatch):
+    """If CodeCarbon is not installed, the message says what to install."""
     monkeypatch.setitem(sys.modules, "codecarbon.external.hardware", None)
 
     with pytest.raises(MeterUnavailableError, match=r"pip install 'pytest-energy\[carbon\]'"):
@@ -211,7 +211,7 @@ def test_without_codecarbon_the_remedy_is_told(monkeypatch):
 
 
 def test_a_ram_model_that_fails_is_no_zero(monkeypatch):
-    """CodeCarbon answers 0 W where it cannot size the memory: the meter then refuses to open."""
+    """If CodeCarbon cannot find the size of the memory, it answers 0 W, and the meter refuses."""
     import psutil
 
     def fail():
@@ -224,8 +224,8 @@ def test_a_ram_model_that_fails_is_no_zero(monkeypatch):
     assert caught.value.reason.code is ReasonCode.METER_FAILED
 
 
-def test_a_failing_helper_of_codecarbon_is_told(monkeypatch):
-    """In a SLURM job without scontrol, in a container say, the meter says what is missing."""
+def test_a_failing_helper_of_codecarbon_is_reported(monkeypatch):
+    """In a SLURM job without scontrol, as in a container, the message names what is missing."""
     from codecarbon.core import util
 
     monkeypatch.setattr(util, "SLURM_JOB_ID", "1")

@@ -1,4 +1,4 @@
-"""Meters read as one."""
+"""Several meters as one."""
 
 import time
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ LOST = Reason(code=ReasonCode.DEVICE_LOST, message="gpu1 is lost")
 
 @dataclass
 class Part:
-    """A meter that says what it is told to, and keeps what was asked of it."""
+    """A meter with fixed readings that records its calls."""
 
     name: str
     joules: dict[str, float]
@@ -106,7 +106,7 @@ def test_channels_stand_side_by_side():
 
 @pytest.mark.parametrize("order", [("nvml", "rapl"), ("rapl", "nvml")])
 def test_the_slow_counter_is_outside(order):
-    """However they are named, what waits for its tick begins first and ends last."""
+    """In any order of names, the meter that waits for its tick begins first and ends last."""
     calls = []
     parts = {"nvml": nvml(calls=calls), "rapl": rapl(calls=calls)}
     combined = CombinedMeter([parts[name] for name in order])
@@ -127,7 +127,7 @@ def test_the_slow_counter_is_outside(order):
 
 
 def test_a_part_that_fails_makes_the_sum_invalid():
-    """A lost GPU is told and invalidates the sum: it is never just smaller."""
+    """A lost GPU is reported and makes the sum invalid: the sum is never just smaller."""
     combined = CombinedMeter([nvml(missing=("gpu1",), reasons=(LOST,)), rapl()])
 
     reading = combined.end(combined.begin())
@@ -138,7 +138,7 @@ def test_a_part_that_fails_makes_the_sum_invalid():
 
 
 def test_names_sources_and_identity_are_merged():
-    """The first meter names the device; what the second says under the same name is kept apart."""
+    """The first meter names the device; facts of the second with the same name get a prefix."""
     combined = CombinedMeter([nvml(), rapl(source="model", estimated=True)])
 
     assert combined.info == MeterInfo(
@@ -168,7 +168,7 @@ def test_nothing_is_counted_twice():
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Let just the openers given be installed as meters."""
+    """Install only these openers as meters."""
 
     @dataclass
     class Point:
@@ -186,19 +186,19 @@ def installed(monkeypatch):
 
 
 def refuse(request):
-    """An opener that cannot."""
+    """An opener that refuses."""
     raise MeterUnavailableError(ReasonCode.NO_PERMISSION, "RAPL may not be read")
 
 
 def test_a_plus_opens_the_sum(installed):
-    """The name nvml+rapl opens both and reads them as one."""
+    """The name nvml+rapl opens both meters as one."""
     installed(nvml=lambda request: nvml(), rapl=lambda request: rapl())
 
     assert open_meter("nvml+rapl", MeterRequest()).channels == ("gpu0", "gpu1", "cpu", "dram")
 
 
 def test_a_part_that_does_not_open_closes_the_others(installed):
-    """A sum that cannot be had whole is an error, and leaves nothing open."""
+    """If one part of a sum cannot be opened, that is an error, and the others are closed."""
     part = nvml()
     installed(nvml=lambda request: part, rapl=refuse)
 
@@ -209,7 +209,7 @@ def test_a_part_that_does_not_open_closes_the_others(installed):
 
 @pytest.mark.parametrize("name", ["nvml+", "+", "nvml+nonsense"])
 def test_a_part_that_nobody_has_is_named(installed, name):
-    """An unknown part of a sum is a usage error that lists what is installed."""
+    """An unknown part of a sum is a usage error that lists the installed meters."""
     installed(nvml=lambda request: nvml())
 
     with pytest.raises(UsageError, match="choose one of auto, nvml"):
@@ -225,7 +225,7 @@ def test_a_part_that_nobody_has_is_named(installed, name):
     ],
 )
 def test_auto_takes_measured_before_estimated(installed, working, chosen):
-    """The order is NVML, RAPL, the estimate: the first that opens."""
+    """The first of NVML, RAPL and the estimate that opens is used."""
     meters = {
         name: (lambda request, name=name: Part(name, {"cpu": 1.0})) if name in working else refuse
         for name in ("codecarbon", "rapl", "nvml")
@@ -237,7 +237,7 @@ def test_auto_takes_measured_before_estimated(installed, working, chosen):
 
 @pytest.fixture
 def machine(nvml_sim, tmp_path):
-    """Two simulated GPUs beside a made-up package, whose counter only the test moves."""
+    """Two simulated GPUs and an invented package, whose counter only the test moves."""
     zone = tmp_path / "intel-rapl:0"
     zone.mkdir()
     (zone / "name").write_text("package-0\n")
@@ -276,7 +276,7 @@ def test_gpus_and_a_processor_together(machine):
 
 @pytest.mark.parametrize("nvml_sim", [("ada", "ada")], indirect=True)
 def test_a_gpu_lost_in_the_middle_spoils_the_sum(machine):
-    """One of two GPUs lost: the others have their joules, the sum has none."""
+    """If one of two GPUs is lost, the other channels have their joules, and the sum has none."""
     sim, _, combined = machine
 
     edge = combined.begin()

@@ -1,4 +1,4 @@
-"""What goes wrong when a test asks for it."""
+"""Faults that a test injects."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def handles(machine):
 
 
 def read(handle):
-    """Ask for the energy, the function that most of these faults are about."""
+    """Read the energy, by the function that most of these faults concern."""
     return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
 
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_a_function_fails_with_the_code_asked_for(machine, handles, code):
-    """Every error of NVML can be had from a function, on one device; the other goes on."""
+    """A function can fail with any error of NVML on one device; the other still works."""
     machine.fail("nvmlDeviceGetTotalEnergyConsumption", code, device=1)
     with pytest.raises(pynvml.NVMLError) as caught:
         read(handles[1])
@@ -54,7 +54,7 @@ def test_a_function_fails_with_the_code_asked_for(machine, handles, code):
 
 
 def test_the_version_of_a_function_does_not_matter(machine, handles):
-    """A fault of `nvmlDeviceGetComputeRunningProcesses` holds for all its versions."""
+    """A fault of `nvmlDeviceGetComputeRunningProcesses` applies to all its versions."""
     machine.fail("nvmlDeviceGetComputeRunningProcesses", pynvml.NVML_ERROR_NO_PERMISSION)
     for function in (
         pynvml.nvmlDeviceGetComputeRunningProcesses_v2,
@@ -79,7 +79,7 @@ def test_a_fault_after_some_calls_lasts_for_some(machine, handles):
 
 
 def test_a_fault_has_its_time(machine, handles):
-    """A fault from one time until another is not there before and after."""
+    """A fault between two times is absent before and after."""
     now_s = machine.now_s()
     code = pynvml.NVML_ERROR_UNKNOWN
     machine.fail("nvmlDeviceGetTotalEnergyConsumption", code, at_s=now_s + 1.0, until_s=now_s + 2.0)
@@ -92,14 +92,14 @@ def test_a_fault_has_its_time(machine, handles):
 
 
 def test_one_field_fails_alone(machine, handles):
-    """The batch succeeds, and the return code of the field that was asked to fail is its own."""
+    """The batch succeeds, and only the failing field has the return code."""
     machine.fail("nvmlDeviceGetFieldValues", pynvml.NVML_ERROR_NO_PERMISSION, field=186)
     energy, instant = pynvml.nvmlDeviceGetFieldValues(handles[0], [83, 186])
     assert (energy.nvmlReturn, instant.nvmlReturn) == (0, pynvml.NVML_ERROR_NO_PERMISSION)
 
 
 def test_a_lost_device_is_lost_to_every_function(machine, handles):
-    """From its time on it answers nothing, cannot be found again, and takes no other with it."""
+    """From then on it does not answer and cannot be found; other devices are unaffected."""
     machine.lose(device=0, at_s=machine.now_s() + 1.0)
     assert read(handles[0]) > 0
     machine.advance(1.0)
@@ -116,7 +116,7 @@ def test_a_lost_device_is_lost_to_every_function(machine, handles):
 
 @pytest.mark.parametrize("profile", ["hopper", "hopper-part-time"])
 def test_a_counter_that_is_reset_starts_again(profile):
-    """After the reset it counts from zero, while the truth knows no reset."""
+    """After the reset the counter starts at zero; the true energy is unaffected."""
     with SimulatedNvml(profile, virtual_clock=True, call_cost_s=0.0) as machine:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByIndex(0)
@@ -150,7 +150,7 @@ def test_other_processes_come_and_go(machine, handles):
 
 
 def test_who_loads_a_device_is_on_it_as_long(machine, handles):
-    """Nested loads show this process once; afterwards it is gone and power as it was."""
+    """Nested loads show this process once; afterwards it is gone and the power is restored."""
     with machine.load(300.0), machine.load(400.0):
         [process] = pynvml.nvmlDeviceGetComputeRunningProcesses(handles[0])
         assert process.pid == os.getpid()
@@ -160,7 +160,7 @@ def test_who_loads_a_device_is_on_it_as_long(machine, handles):
 
 
 def test_init_can_fail():
-    """`nvmlInit` returns what it was asked to, and works again after the fault."""
+    """`nvmlInit` returns the injected code, and works again after the fault."""
     with SimulatedNvml() as machine:
         machine.fail("nvmlInit", pynvml.NVML_ERROR_DRIVER_NOT_LOADED, times=1)
         with pytest.raises(pynvml.NVMLError_DriverNotLoaded):
@@ -170,7 +170,7 @@ def test_init_can_fail():
 
 
 def test_the_library_can_be_missing():
-    """Neither this process nor a child finds it, whatever else is on the machine."""
+    """Neither this process nor a child finds it, even if the machine has a real one."""
     with SimulatedNvml(library=False):
         with pytest.raises(pynvml.NVMLError_LibraryNotFound):
             pynvml.nvmlInit()
@@ -191,7 +191,7 @@ def test_calls_before_init_and_after_shutdown_are_refused(machine):
 
 
 def test_functions_that_are_not_simulated_are_not_supported(machine, handles):
-    """They are there, and say so: a tool that asks does not crash."""
+    """They exist and answer "not supported": a tool that calls them does not crash."""
     for ask in (
         pynvml.nvmlDeviceGetFanSpeed,
         pynvml.nvmlDeviceGetSupportedMemoryClocks,
@@ -202,7 +202,7 @@ def test_functions_that_are_not_simulated_are_not_supported(machine, handles):
 
 
 def test_calls_are_counted(machine, handles):
-    """So that a test can prove how seldom a meter asks."""
+    """A test can prove how rarely a meter reads."""
     before = machine.calls("nvmlDeviceGetTotalEnergyConsumption")
     for _ in range(5):
         read(handles[0])
@@ -210,16 +210,16 @@ def test_calls_are_counted(machine, handles):
 
 
 def test_nothing_is_left_behind():
-    """After the machine its variables are gone, and the bindings load as they did before."""
+    """After the block, its variables are gone, and the bindings load the real library."""
     before = dict(os.environ), pynvml.CDLL, pynvml.nvmlLib
     with SimulatedNvml():
         pynvml.nvmlInit()
     assert (dict(os.environ), pynvml.CDLL, pynvml.nvmlLib) == before
 
 
-def test_wrong_use_is_told():
-    """A card, device, field, clock or machine that is not there, and a changed past, are named."""
-    with pytest.raises(SimulationError, match="no simulated card 'h100'; choose one of pascal, volta"):
+def test_wrong_use_is_reported():
+    """A missing card, device, field, clock or machine is named, and so is a changed past."""
+    with pytest.raises(SimulationError, match="no simulated card 'h100'; choose one of pascal, "):
         SimulatedNvml("h100")
     with SimulatedNvml() as machine:
         with pytest.raises(SimulationError, match="no simulated device 1: there are 1"):
@@ -236,8 +236,8 @@ def test_wrong_use_is_told():
         Machine.attached()
 
 
-def test_without_a_compiler_the_remedy_is_told(monkeypatch, tmp_path):
-    """The message names what was looked for and how to install it."""
+def test_without_a_compiler_the_remedy_is_given(monkeypatch, tmp_path):
+    """The message names the compilers and how to install one."""
     build.build_libraries.cache_clear()
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -249,7 +249,7 @@ def test_without_a_compiler_the_remedy_is_told(monkeypatch, tmp_path):
 
 
 def test_a_cache_that_others_may_write_is_refused(monkeypatch, tmp_path):
-    """What lies there is loaded into processes, so it must be this user's alone."""
+    """Processes load what lies there, so only this user may write it."""
     build.build_libraries.cache_clear()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / f"pytest-energy-{os.getuid()}").mkdir()
@@ -259,7 +259,7 @@ def test_a_cache_that_others_may_write_is_refused(monkeypatch, tmp_path):
 
 
 def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
-    """Its status and its own words are in the message, and nothing half-made is kept."""
+    """The message has the compiler's status and output, and no partial file is kept."""
     compiler = tmp_path / "cc"
     compiler.write_text("#!/bin/sh\necho 'no headers here' >&2\nexit 3\n")
     compiler.chmod(0o755)

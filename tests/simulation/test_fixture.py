@@ -1,4 +1,4 @@
-"""The fixture, as a project that uses it has it."""
+"""The fixture in a project that uses it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def project(pytester):
-    """A project that names the module in its conftest, as the docs tell it to."""
+    """A project that names the module in its conftest, as in the docs."""
     pytester.makeconftest('pytest_plugins = ["pytest_energy.testing"]')
     return pytester
 
 
 def run(project, *arguments):
-    """A session of its own inside this one."""
+    """A separate session inside this one."""
     return project.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
 
 
@@ -31,13 +31,13 @@ def documented_example():
 
 
 def test_the_example_of_the_docs_passes(project):
-    """It is run as it stands there."""
+    """The example is run unchanged."""
     project.makepyfile(documented_example())
     run(project).assert_outcomes(passed=1)
 
 
 def test_cards_are_chosen_by_parametrization(project):
-    """By name, by profile, or several at once."""
+    """By name, by profile, or several cards."""
     project.makepyfile("""
         from dataclasses import replace
         import pynvml, pytest
@@ -61,7 +61,7 @@ def test_cards_are_chosen_by_parametrization(project):
 
 
 def test_without_a_compiler_a_test_fails_in_one_line(project, monkeypatch):
-    """It is no skip, which would leave a budget unchecked, and no traceback."""
+    """The test fails: a skip would leave a budget unchecked. There is no traceback."""
     build.build_libraries.cache_clear()
     monkeypatch.setenv("CC", "no-such-compiler")
     project.makepyfile("def test_budget(nvml_sim): pass")
@@ -72,7 +72,7 @@ def test_without_a_compiler_a_test_fails_in_one_line(project, monkeypatch):
 
 
 def test_the_sources_compile_without_a_warning():
-    """Also by the stricter of what compilers say."""
+    """Without warnings, also with stricter compiler options."""
     sources = sorted(map(str, build.SOURCES.glob("*.c")))
     flags = ["-Werror", "-Wshadow", "-Wpointer-arith", "-Wwrite-strings", "-fsyntax-only"]
     command = ["cc", "-std=c11", "-Wall", "-Wextra", *flags, *sources]

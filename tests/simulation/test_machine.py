@@ -20,7 +20,7 @@ TICK_S = {name: profile.counter_tick_s for name, profile in PROFILES.items()}
 
 
 def run_on(machine: SimulatedNvml, script: str) -> dict:
-    """What a child process on the machine prints as JSON; it has `handle` and `machine`."""
+    """The JSON that a child process on the machine prints; it has `handle` and `machine`."""
     prelude = textwrap.dedent("""
         import json, time, pynvml
         from pytest_energy.simulation.machine import Machine
@@ -49,7 +49,7 @@ def handle(nvml_sim):
 
 
 def test_truth_is_power_times_time():
-    """The truth is the script's integral, computed by hand for constant power and for pulses."""
+    """The true energy equals the integral computed by hand, for constant power and for pulses."""
     with SimulatedNvml(virtual_clock=True) as machine:
         start_s = machine.set_power(300.0)
         machine.advance(2.0)
@@ -64,9 +64,9 @@ def test_truth_is_power_times_time():
 
 @pytest.mark.parametrize("profile", [name for name, tick_s in TICK_S.items() if tick_s])
 def test_counter_agrees_with_truth_within_a_tick(profile):
-    """A window's counter difference is the truth, but for what a tick at each edge may hold."""
+    """A window's counter difference is the true energy, to within a tick at each edge."""
     with SimulatedNvml(profile, virtual_clock=True) as machine:
-        told = run_on(
+        values = run_on(
             machine,
             """
             def windows():
@@ -83,23 +83,23 @@ def test_counter_agrees_with_truth_within_a_tick(profile):
             print(json.dumps([*constant, *pulsed]))
             """,
         )
-    for measured_j, true_j in told:
+    for measured_j, true_j in values:
         assert true_j > 0
         assert measured_j == pytest.approx(true_j, abs=300.0 * TICK_S[profile] + 2e-3)
 
 
 def test_child_process_sees_the_same_device(nvml_sim, handle):
-    """A child, without any setting of its own, reads the parent's board, counter and load."""
+    """A child without own settings reads the parent's board, counter and load."""
     nvml_sim.configure(counter_tick_ns=3_600_000_000_000)  # no tick between the two readings
     here = pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    told = run_on(
+    values = run_on(
         nvml_sim, "print(json.dumps([pynvml.nvmlDeviceGetUUID(handle), energy_j() * 1e3]))"
     )
-    assert told == [pynvml.nvmlDeviceGetUUID(handle), here]
+    assert values == [pynvml.nvmlDeviceGetUUID(handle), here]
 
 
 def test_a_process_that_dies_in_the_middle_holds_nobody_up(nvml_sim, handle):
-    """Killed with the machine's lock in its hands, it leaves a machine that goes on."""
+    """If a process is killed while it holds the machine's lock, the machine still works."""
     script = """
         import os
         machine._control.nvml_sim_lock(machine._address)
@@ -127,7 +127,7 @@ def test_a_process_that_dies_in_the_middle_holds_nobody_up(nvml_sim, handle):
 )
 @settings(max_examples=50, deadline=None)
 def test_energy_adds_up_and_the_counter_follows(changes, cut):
-    """Joules of two parts are those of the whole, and at a tick the counter has them all."""
+    """The joules of two parts are those of the whole, and at a tick the counter has them all."""
     with SimulatedNvml(virtual_clock=True, call_cost_s=0.0) as machine:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByIndex(0)
@@ -152,7 +152,7 @@ def test_a_virtual_minute_takes_no_time():
     """A child on the virtual clock sleeps an hour, and all its clocks agree on it."""
     with SimulatedNvml(virtual_clock=True) as machine:
         begun_s = time.monotonic()
-        told = run_on(
+        values = run_on(
             machine,
             """
             clocks = (time.monotonic, time.perf_counter, time.time)
@@ -162,4 +162,4 @@ def test_a_virtual_minute_takes_no_time():
             """,
         )
         assert time.monotonic() - begun_s < 600.0
-    assert told == pytest.approx([3600.0] * 3, abs=1e-3)
+    assert values == pytest.approx([3600.0] * 3, abs=1e-3)

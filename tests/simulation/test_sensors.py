@@ -1,4 +1,4 @@
-"""What the simulated sensors say, against what must be said by arithmetic."""
+"""The readings of the simulated sensors, compared with arithmetic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENERGY, AVERAGE, INSTANT = 83, 185, 186
 
 @pytest.fixture
 def start():
-    """Make a machine on a virtual clock that stands still but for `advance`."""
+    """Create a machine on a virtual clock that only `advance` moves."""
     machines = []
 
     def make(*profiles):
@@ -51,13 +51,13 @@ def energy_j(handle):
 
 
 def usage_w(handle):
-    """What `nvidia-smi` shows as power."""
+    """The power that `nvidia-smi` shows."""
     return pynvml.nvmlDeviceGetPowerUsage(handle) / 1e3
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_card_says_what_it_is(start, name):
-    """Name, architecture, limit and UUID are those of the profile; two boards are two."""
+    """Name, architecture, limit and UUID are those of the profile; two boards have two UUIDs."""
     profile = PROFILES[name]
     _, handle = start(profile, replace(profile, seed=7))
     assert pynvml.nvmlDeviceGetName(handle) == profile.name
@@ -71,7 +71,7 @@ def test_a_card_says_what_it_is(start, name):
 
 
 def test_a_board_is_found_by_index_uuid_and_bus(start):
-    """Each way to name a device leads to it, and a name of none says not found."""
+    """Each name of a device leads to it, and an unknown name gives "not found"."""
     start("ada", "ada")
     second = pynvml.nvmlDeviceGetHandleByIndex(1)
     uuid = pynvml.nvmlDeviceGetUUID(second)
@@ -88,7 +88,7 @@ def test_a_board_is_found_by_index_uuid_and_bus(start):
 
 
 def test_the_counter_moves_on_ticks_only(start):
-    """Between ticks it stands; at a tick it holds all energy up to there."""
+    """Between ticks it stands still; at a tick it has all energy up to there."""
     machine, handle = start(HOPPER)
     before_j = energy_j(handle)
     machine.set_power(400.0)
@@ -99,7 +99,7 @@ def test_the_counter_moves_on_ticks_only(start):
 
 
 def test_the_counter_ticks_in_its_phase(start):
-    """A phase of 30 ms puts the ticks 30 ms behind the full tenths of a second."""
+    """With a phase of 30 ms, the ticks are 30 ms after each full tenth of a second."""
     machine, handle = start(replace(HOPPER, counter_phase_s=0.03))
     before_j = energy_j(handle)
     machine.advance(0.029)
@@ -109,7 +109,7 @@ def test_the_counter_ticks_in_its_phase(start):
 
 
 def test_a_part_time_counter_takes_its_window_for_the_whole(start):
-    """A square wave that is high whenever the counter looks is counted as high throughout."""
+    """A square wave that is high whenever the counter samples is counted as always high."""
     machine, handle = start(replace(GA100, counter_window_s=0.025))
     before_j = energy_j(handle)
     begun_s = machine.set_pulses(300.0, 100.0, period_s=0.1, duty=0.25, phase_s=0.025)
@@ -130,7 +130,7 @@ def test_a_part_time_counter_takes_its_window_for_the_whole(start):
     ids=["volta", "ga100", "ada", "hopper"],
 )
 def test_power_is_the_mean_of_its_window(start, profile, instant_w, usage_w_expected, average_w):
-    """Instant power, `nvmlDeviceGetPowerUsage` and field 185 each look back their own time."""
+    """Instant power, `nvmlDeviceGetPowerUsage` and field 185 each have their own window."""
     machine, handle = start(profile)
     machine.advance(0.05)
     machine.set_power(200.0)
@@ -145,7 +145,7 @@ def test_power_is_the_mean_of_its_window(start, profile, instant_w, usage_w_expe
 
 
 def test_power_changes_on_updates_only(start):
-    """Between two updates the sensor repeats itself, and its time stamp says so."""
+    """Between two updates the sensor repeats its value and its time stamp."""
     machine, handle = start(GA100)
     before = field(handle, INSTANT)
     machine.set_power(350.0)
@@ -158,7 +158,7 @@ def test_power_changes_on_updates_only(start):
 
 
 def test_a_board_s_gain_is_in_all_it_says(start):
-    """Counter, power and samples of a board that says 5 % too much do so alike."""
+    """On a board that reads 5 % too high, counter, power and samples are all 5 % too high."""
     machine, handle = start(replace(HOPPER, gain=1.05))
     before_j = energy_j(handle)
     machine.set_power(200.0)
@@ -170,7 +170,7 @@ def test_a_board_s_gain_is_in_all_it_says(start):
 
 
 def test_the_ring_keeps_the_latest_samples(start):
-    """120 entries, a sensor update apart, oldest first, and only those newer than asked for."""
+    """120 entries, one for each sensor update, oldest first, and only those newer than a time."""
     machine, handle = start(HOPPER)
     machine.advance(60.0)
     machine.set_power(500.0)
@@ -188,7 +188,7 @@ def test_the_ring_keeps_the_latest_samples(start):
 
 
 def test_fields_answer_one_by_one(start):
-    """In one batch a field that is not there says so, and the others have values of their type."""
+    """In one batch, a missing field has its code, and the others have values of their type."""
     _, handle = start(PASCAL)
     energy, instant, unknown = pynvml.nvmlDeviceGetFieldValues(handle, [ENERGY, INSTANT, 9999])
     assert energy.nvmlReturn == unknown.nvmlReturn == pynvml.NVML_ERROR_NOT_SUPPORTED
@@ -199,7 +199,7 @@ def test_fields_answer_one_by_one(start):
 
 
 def test_scopes_are_the_gpu_the_module_and_the_memory(start):
-    """A Grace Hopper's module draws more than its GPU, the memory is a part of it; Ada has none."""
+    """A Grace Hopper's module draws more than its GPU, and its memory less; Ada has neither."""
     machine, handle = start(GRACE_HOPPER, ADA)
     machine.set_power(400.0)
     machine.advance(1.0)
@@ -222,7 +222,7 @@ def test_scopes_are_the_gpu_the_module_and_the_memory(start):
     ],
 )
 def test_throttled_time_is_counted_by_reason(start, reason, number):
-    """A quarter of two seconds throttled is half a second more on the reason's counter."""
+    """A quarter of two seconds throttled adds half a second to the counter of the reason."""
     machine, handle = start(HOPPER)
     machine.throttle(reason, share=0.25)
     assert pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle) == reason
@@ -236,7 +236,7 @@ def test_throttled_time_is_counted_by_reason(start, reason, number):
 
 
 def test_violation_status_is_the_same_time(start):
-    """The older interface tells the throttled time of a policy in nanoseconds, too."""
+    """The older interface also gives the throttled time of a policy in nanoseconds."""
     machine, handle = start(HOPPER)
     machine.throttle(pynvml.nvmlClocksEventReasonSwPowerCap)
     machine.advance(1.5)
@@ -245,7 +245,7 @@ def test_violation_status_is_the_same_time(start):
 
 
 def test_mig_instances_have_no_sensor_of_their_own(start):
-    """The card counts its energy; its instances are devices that do not."""
+    """The card counts its energy; its instances are devices without a counter."""
     start("mig")
     card = pynvml.nvmlDeviceGetHandleByIndex(0)
     assert pynvml.nvmlDeviceGetCount() == 1
@@ -265,7 +265,7 @@ def test_mig_instances_have_no_sensor_of_their_own(start):
 
 
 def test_what_a_device_is_can_change(start):
-    """Temperature, clocks and limit are what the test makes them."""
+    """Temperature, clocks and limit have the values that the test sets."""
     machine, handle = start(HOPPER)
     machine.configure(temperature_c=83, clock_mhz=(900, 900, 2619, 800), power_limit_mw=350_000)
     assert pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU) == 83

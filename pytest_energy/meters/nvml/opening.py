@@ -52,7 +52,7 @@ def _wait_until_alone(devices: Sequence[Device], limit_s: float, most: float) ->
     if foreign := wait_until_alone(listed, limit_s, most):
         raise MeterUnavailableError(
             ReasonCode.CONTENDED,
-            f"NVML: after {limit_s:g} s, other processes still use the GPU: "
+            f"NVML: after waiting {limit_s:g} s, other processes still use the GPU: "
             f"{', '.join(f'PID {pid}' for pid in sorted(foreign))}; end them, or choose other "
             "devices with --energy-devices",
         )

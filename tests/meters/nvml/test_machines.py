@@ -18,7 +18,7 @@ NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 
 
 def test_devices_are_measured_together() -> None:
-    """Two cards out of step: each has its channel, and each channel its joules."""
+    """Two cards whose counters tick at different times: each channel has the joules of its card."""
     with SimulatedNvml("turing", "ada") as machine:
         meter = open_meter("nvml", NO_TRACES)
         edge = meter.begin()
@@ -29,12 +29,13 @@ def test_devices_are_measured_together() -> None:
         end_s = edge.time_s + reading.duration_s
         for device, channel in enumerate(meter.channels):
             true_j = machine.true_energy_j(edge.time_s, end_s, device)
-            stated_j = expand(combine(reading.budget.values()))  # of the sum: none is worse
+            # the uncertainty of the sum, so at least that of each channel
+            stated_j = expand(combine(reading.budget.values()))
             assert reading.channels[channel] == pytest.approx(true_j, abs=2 * stated_j)
 
 
 def test_a_card_without_counter_is_measured_by_its_power() -> None:
-    """Before Volta there is no counter: power samples are integrated, with a wider interval."""
+    """Cards older than Volta have no counter: power samples are summed, with a wider interval."""
     with SimulatedNvml("pascal") as machine:
         meter = open_meter("nvml", MeterRequest())
         edge = meter.begin()
@@ -52,7 +53,7 @@ def test_a_card_without_counter_is_measured_by_its_power() -> None:
 
 @pytest.mark.parametrize(("card", "doubted"), [("hopper", True), ("ada", False)])
 def test_a_counter_is_doubted_where_the_power_sensor_looks_away(card: str, doubted: bool) -> None:
-    """If the counter sees no more than the sensor, a pulsing load leaves its joules uncertain."""
+    """If the counter covers no more time than the sensor, a periodic load makes it uncertain."""
     with SimulatedNvml(card) as machine:
         meter = open_meter("nvml", MeterRequest())
         edge = meter.begin()
@@ -69,7 +70,7 @@ def test_a_counter_is_doubted_where_the_power_sensor_looks_away(card: str, doubt
     ("card", "source"), [("hopper", "driver-ring"), ("ringless", "helper-process")]
 )
 def test_traces_come_from_the_ring_or_from_a_helper(card: str, source: str) -> None:
-    """The trace of a window has about its joules, and says where its samples came from."""
+    """The trace of a window has about the same joules, and names the source of its samples."""
     with SimulatedNvml("hopper") as machine:
         if card == "ringless":
             machine.configure(sample_count=0)
@@ -86,7 +87,7 @@ def test_traces_come_from_the_ring_or_from_a_helper(card: str, source: str) -> N
 
 
 def test_a_sensor_is_asked_no_more_often_than_it_changes() -> None:
-    """Each by its own period, 20 ms for Pascal and 100 ms for Ada, where there is no ring."""
+    """Without a ring, each sensor is polled with its period: Pascal 20 ms, Ada 100 ms."""
     with SimulatedNvml("pascal", "ada") as machine:
         for device in (0, 1):
             machine.configure(device, sample_count=0)
@@ -103,7 +104,7 @@ def test_a_sensor_is_asked_no_more_often_than_it_changes() -> None:
 
 
 def test_one_lost_device_leaves_the_other_its_joules() -> None:
-    """The channel of a lost device is absent, never zero; the other's is there."""
+    """The channel of a lost device is absent, never zero; the other channel is there."""
     with SimulatedNvml("turing", "turing") as machine:
         meter = open_meter("nvml", NO_TRACES)
         edge = meter.begin()

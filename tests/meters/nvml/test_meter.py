@@ -1,4 +1,4 @@
-"""The meter of NVIDIA GPUs on simulated ones, whose true energy is known."""
+"""The meter of NVIDIA GPUs on simulated GPUs, whose true energy is known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WINDOW_S = 0.05
 
 @pytest.fixture(scope="module")
 def quick() -> Iterator[tuple[SimulatedNvml, Meter]]:
-    """A card whose counter ticks each 10 ms, and a meter that is open on it."""
+    """A card whose counter ticks every 10 ms, and an open meter on it."""
     with SimulatedNvml("turing") as machine:
         meter = open_meter("nvml", NO_TRACES)
         yield machine, meter
@@ -37,7 +37,7 @@ def quick() -> Iterator[tuple[SimulatedNvml, Meter]]:
 def run_window(
     machine: SimulatedNvml, meter: Meter, inside: Callable[[], object] = lambda: None
 ) -> tuple[Reading, float]:
-    """Measure a loaded window; the reading and the true joules."""
+    """Measure a loaded window; return the reading and the true joules."""
     edge = meter.begin()
     inside()
     with machine.load(60.0):
@@ -54,7 +54,7 @@ def fatal_codes(reading: Reading) -> set[ReasonCode]:
 # ---- joules ----
 
 
-ON_A_CLOCK_OF_ITS_OWN = """
+ON_VIRTUAL_CLOCK = """
 import json, time
 from pytest_energy.meters.base import MeterRequest
 from pytest_energy.meters.registry import open_meter
@@ -73,23 +73,23 @@ for _ in range(20):
 
 
 def test_short_windows_are_right_to_two_percent() -> None:
-    """So they are although the counter ticks five times only in each, where nothing interferes."""
+    """Without interference, five ticks of the counter in each window are enough."""
     with SimulatedNvml("turing", virtual_clock=True) as machine:
-        told = run_on(machine, ON_A_CLOCK_OF_ITS_OWN)
-    windows = [json.loads(line) for line in told.splitlines()]
+        output = run_on(machine, ON_VIRTUAL_CLOCK)
+    windows = [json.loads(line) for line in output.splitlines()]
     assert len(windows) == 20
     for measured_j, true_j in windows:
         assert measured_j == pytest.approx(true_j, rel=0.02)
 
 
 def assert_true(reading: Reading, true_j: float) -> None:
-    """The truth is within twice what the reading states, which grows where we were held up."""
+    """The truth is within twice the stated uncertainty, which grows if the process was delayed."""
     stated_j = expand(combine(reading.budget.values()))
     assert reading.channels["gpu0"] == pytest.approx(true_j, abs=2 * stated_j)
 
 
 def test_joules_agree_with_the_truth(quick: tuple[SimulatedNvml, Meter]) -> None:
-    """A window in real time is as right as it says, on a busy machine, too."""
+    """A window in real time is as exact as stated, also on a busy machine."""
     reading, true_j = run_window(*quick)
     assert reading.valid
     assert_true(reading, true_j)
@@ -103,14 +103,14 @@ def test_each_gap_is_taken_off_at_its_own_power(length_s: float) -> None:
     Where long windows follow each other, the power before them is remembered, and less certain.
     """
     with SimulatedNvml("turing", virtual_clock=True) as machine:
-        told = json.loads(run_on(machine, AT_REST_OTHERWISE % length_s))
-    for number, (measured_j, true_j, edges_j) in enumerate(told):
+        windows = json.loads(run_on(machine, OTHER_POWER_AT_REST % length_s))
+    for number, (measured_j, true_j, edges_j) in enumerate(windows):
         asked = length_s < 0.5 or number == 0
         assert measured_j == pytest.approx(true_j, abs=0.02 if asked else 2 * edges_j)
         assert edges_j > 0.02
 
 
-AT_REST_OTHERWISE = """
+OTHER_POWER_AT_REST = """
 import json, time
 from pytest_energy.meters.base import MeterRequest
 from pytest_energy.meters.registry import open_meter
@@ -133,7 +133,7 @@ print(json.dumps(seen))
 
 
 def run_on(machine: SimulatedNvml, program: str) -> str:
-    """What a program prints on a simulated machine."""
+    """The output of a program on a simulated machine."""
     return subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, **machine.environment()},
@@ -143,8 +143,8 @@ def run_on(machine: SimulatedNvml, program: str) -> str:
     ).stdout
 
 
-def test_what_the_meter_is_and_found_is_told(quick: tuple[SimulatedNvml, Meter]) -> None:
-    """Source, tick, idle power, identity and context are there; the board's UUID is hashed."""
+def test_the_meter_describes_itself_and_the_device(quick: tuple[SimulatedNvml, Meter]) -> None:
+    """It has source, tick, idle power, identity and context; the board's UUID is hashed."""
     machine, meter = quick
     assert meter.info.source == "counter"
     assert meter.info.tick_s == pytest.approx(0.010, rel=0.02)
@@ -157,7 +157,7 @@ def test_what_the_meter_is_and_found_is_told(quick: tuple[SimulatedNvml, Meter])
 
 
 def test_measuring_starts_no_thread(quick: tuple[SimulatedNvml, Meter]) -> None:
-    """The measured process has as many threads within a window as outside."""
+    """The measured process has the same number of threads inside and outside a window."""
     before = threading.active_count()
     seen = []
     run_window(*quick, lambda: seen.append(threading.active_count()))
@@ -165,7 +165,7 @@ def test_measuring_starts_no_thread(quick: tuple[SimulatedNvml, Meter]) -> None:
 
 
 def test_edges_are_found_with_few_reads(quick: tuple[SimulatedNvml, Meter]) -> None:
-    """Begin and end of a window read the counter a few dozen times, not thousands."""
+    """Both edges of a window read the counter a few dozen times, not thousands of times."""
     machine, meter = quick
     before = machine.calls("nvmlDeviceGetFieldValues")
     run_window(machine, meter)
@@ -173,13 +173,13 @@ def test_edges_are_found_with_few_reads(quick: tuple[SimulatedNvml, Meter]) -> N
 
 
 def test_a_window_too_short_tells_what_it_would_take(quick: tuple[SimulatedNvml, Meter]) -> None:
-    """A window shorter than a tick is invalid, and says how many more passes it takes."""
+    """A window shorter than a tick is invalid, and says how many passes are needed."""
     _, meter = quick
     reading = meter.end(meter.begin())
     assert ReasonCode.WINDOW_TOO_SHORT in fatal_codes(reading)
-    told = next(r.message for r in reading.reasons if r.code is ReasonCode.WINDOW_TOO_SHORT)
-    assert "are needed" in told
-    assert "as many passes" in told
+    message = next(r.message for r in reading.reasons if r.code is ReasonCode.WINDOW_TOO_SHORT)
+    assert "are needed" in message
+    assert "as many passes" in message
 
 
 # ---- faults × moments ----
@@ -191,7 +191,7 @@ def lose(machine: SimulatedNvml, after_calls: int) -> None:
 
 
 def break_down(machine: SimulatedNvml, after_calls: int) -> None:
-    """Fields fail for a reason that nobody knows."""
+    """Fields fail with an unknown error."""
     machine.fail("nvmlDeviceGetFieldValues", pynvml.NVML_ERROR_UNKNOWN, after_calls=after_calls)
 
 
@@ -214,7 +214,7 @@ def forbid(machine: SimulatedNvml, after_calls: int) -> None:
 
 
 def reset(machine: SimulatedNvml, after_calls: int) -> None:
-    """The counter starts again from zero."""
+    """The counter restarts from zero."""
     machine.reset_counter()
 
 
@@ -224,7 +224,7 @@ def intrude(machine: SimulatedNvml, after_calls: int) -> None:
 
 
 def overheat(machine: SimulatedNvml, after_calls: int) -> None:
-    """The device is held back by heat."""
+    """The device is throttled by heat."""
     machine.throttle(pynvml.nvmlClocksEventReasonHwThermalSlowdown)
 
 
@@ -234,12 +234,12 @@ def cap(machine: SimulatedNvml, after_calls: int) -> None:
 
 
 def reclock(machine: SimulatedNvml, after_calls: int) -> None:
-    """Somebody sets another applications clock."""
+    """Somebody changes the applications clock."""
     machine.configure(max_clock_mhz=[1000] * 4)
 
 
 def hide_processes(machine: SimulatedNvml, after_calls: int) -> None:
-    """The driver no longer tells which processes compute."""
+    """The driver no longer lists the compute processes."""
     machine.fail(
         "nvmlDeviceGetComputeRunningProcesses",
         pynvml.NVML_ERROR_NO_PERMISSION,
@@ -253,12 +253,12 @@ def hide_temperature(machine: SimulatedNvml, after_calls: int) -> None:
 
 
 def fail_temperature(machine: SimulatedNvml, after_calls: int) -> None:
-    """The temperature fails for a reason that nobody knows."""
+    """The temperature fails with an unknown error."""
     machine.fail(TEMPERATURE, pynvml.NVML_ERROR_UNKNOWN, after_calls=after_calls)
 
 
 def fail_clock(machine: SimulatedNvml, after_calls: int) -> None:
-    """The clock fails for a reason that nobody knows."""
+    """The clock fails with an unknown error."""
     machine.fail("nvmlDeviceGetClockInfo", pynvml.NVML_ERROR_UNKNOWN, after_calls=after_calls)
 
 
@@ -266,7 +266,7 @@ TEMPERATURE = "nvmlDeviceGetTemperature"
 
 
 def fail_all_but_energy(machine: SimulatedNvml, after_calls: int) -> None:
-    """Everything but the energy fails for a reason that nobody knows."""
+    """Everything except the energy fails with an unknown error."""
     for function in STATES:
         machine.fail(function, pynvml.NVML_ERROR_UNKNOWN, after_calls=after_calls)
     for field in (POWER_AVERAGE, POWER_INSTANT, *THROTTLES):
@@ -301,7 +301,7 @@ def mend(machine: SimulatedNvml) -> None:
 LOST, FAILED = ReasonCode.DEVICE_LOST, ReasonCode.METER_FAILED
 MOMENTS = ("before", "opening", "inside", "closing", "after")
 FAULTS: dict[Callable[[SimulatedNvml, int], None], tuple[ReasonCode | None, ...]] = {
-    # what is said of the window when it happens before, at the opening edge, inside, …
+    # the reason if the fault comes before the window, at its opening edge, inside it, …
     lose: (LOST, LOST, LOST, LOST, None),
     break_down: (FAILED, FAILED, FAILED, FAILED, None),
     withdraw: (FAILED, FAILED, FAILED, FAILED, None),
@@ -362,10 +362,10 @@ def test_every_fault_at_every_moment_has_its_outcome_and_the_session_goes_on(
         pynvml.NVML_ERROR_NOT_READY,
     ],
 )
-def test_processes_that_are_not_told_are_not_taken_for_none(
+def test_unlisted_processes_are_not_taken_for_none(
     quick: tuple[SimulatedNvml, Meter], code: int
 ) -> None:
-    """Others would go unnoticed: the window is valid, with the remark that nobody can tell."""
+    """The window is valid, with a remark that other processes would go unnoticed."""
     machine, meter = quick
     machine.fail("nvmlDeviceGetComputeRunningProcesses", code)
     machine.add_process(4_000_000)
@@ -385,10 +385,10 @@ def test_more_power_than_the_limit_is_not_believed(quick: tuple[SimulatedNvml, M
 
 
 @pytest.mark.parametrize(("capability", "fatal"), [((7, 5), True), ((9, 0), False)])
-def test_counter_and_power_samples_that_differ_are_told(
+def test_a_difference_of_counter_and_samples_is_reported(
     capability: tuple[int, int], fatal: bool
 ) -> None:
-    """A counter that sees the troughs of a load only; fatal where the samples see the whole."""
+    """The counter samples only the troughs of a load; fatal if the samples cover the full time."""
     sensed_s = 0.05
     card = replace(
         PROFILES["turing"],
@@ -413,8 +413,10 @@ def test_counter_and_power_samples_that_differ_are_told(
     assert "by the counter" in reason.message
 
 
-def test_running_at_the_power_limit_is_told_and_valid(quick: tuple[SimulatedNvml, Meter]) -> None:
-    """A GPU at its power limit does what it should: a remark, no refusal."""
+def test_running_at_the_power_limit_is_a_remark_and_valid(
+    quick: tuple[SimulatedNvml, Meter],
+) -> None:
+    """A GPU at its power limit works as intended: a remark, not a fatal reason."""
     machine, meter = quick
     machine.throttle(pynvml.nvmlClocksEventReasonSwPowerCap)
     reading, _ = run_window(machine, meter)

@@ -1,4 +1,4 @@
-"""Opening the meter: what is refused and why, and what is waited for."""
+"""Opening the meter: refusals with their reasons, and waiting for a free device."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def refusal(request: MeterRequest = NO_TRACES) -> tuple[ReasonCode, str]:
         (pynvml.NVML_ERROR_UNKNOWN, ReasonCode.METER_FAILED, "nvidia-smi"),
     ],
 )
-def test_a_driver_that_does_not_start_is_told_with_its_remedy(
+def test_a_driver_that_does_not_start_is_reported_with_its_remedy(
     code: int, reason: ReasonCode, remedy: str
 ) -> None:
-    """Each way in which nvmlInit fails has its reason and what to do."""
+    """Each failure of nvmlInit has its reason and its remedy."""
     with SimulatedNvml() as machine:
         machine.fail("nvmlInit", code)
         assert refusal()[0] is reason
         assert remedy in refusal()[1]
 
 
-def test_a_missing_library_is_told_with_its_remedy() -> None:
-    """No NVML at all: install a driver, or show the container its GPUs."""
+def test_a_missing_library_is_reported_with_its_remedy() -> None:
+    """Without NVML: install a driver, or give the container its GPUs."""
     with SimulatedNvml(library=False):
         code, text = refusal()
     assert code is ReasonCode.NO_METER
@@ -52,7 +52,7 @@ def test_a_missing_library_is_told_with_its_remedy() -> None:
 
 
 def test_neither_counter_nor_power_is_unsupported() -> None:
-    """A MIG instance has no sensor: the refusal says to measure the whole GPU."""
+    """A MIG instance has no sensor: the message says to measure the whole GPU."""
     with SimulatedNvml("mig"):
         code, text = refusal()
     assert code is ReasonCode.UNSUPPORTED
@@ -60,7 +60,7 @@ def test_neither_counter_nor_power_is_unsupported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("functions", "told"),
+    ("functions", "expected"),
     [
         (("nvmlDeviceGetComputeRunningProcesses",), ["lists of processes"]),  # as WSL2 does
         (("nvmlDeviceGetTemperature",), ["temperature"]),
@@ -73,30 +73,30 @@ def test_neither_counter_nor_power_is_unsupported() -> None:
     ids=lambda value: value[-1] if isinstance(value, tuple) else "",
 )
 def test_what_a_driver_fails_to_tell_is_missing(
-    functions: tuple[str, ...], told: list[str]
+    functions: tuple[str, ...], expected: list[str]
 ) -> None:
-    """All but the energy may fail, in whatever way: the meter opens, and says what is missing."""
+    """If everything except the energy fails, the meter opens and lists what is missing."""
     with SimulatedNvml("turing") as machine:
         fail_power_fields(machine)
         before = missing()
         for function in functions:
             machine.fail(function, pynvml.NVML_ERROR_UNKNOWN)
-        assert [what for what in missing() if what not in before] == told
+        assert [what for what in missing() if what not in before] == expected
 
 
 def fail_power_fields(machine: SimulatedNvml) -> None:
-    """Power is told by a call of its own only."""
+    """Power is available by its own call only."""
     for field in (POWER_AVERAGE, POWER_INSTANT):
         machine.fail("nvmlDeviceGetFieldValues", pynvml.NVML_ERROR_UNKNOWN, field=field)
 
 
 def missing() -> list[str]:
-    """What the meter says that the driver does not tell."""
+    """The readings that the meter lists as missing."""
     meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
     meter.close()
-    told = meter.info.details["missing"]
-    assert isinstance(told, list)
-    return [str(what).removeprefix("gpu0: ").partition(":")[0] for what in told]
+    readings = meter.info.details["missing"]
+    assert isinstance(readings, list)
+    return [str(what).removeprefix("gpu0: ").partition(":")[0] for what in readings]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def missing() -> list[str]:
     ids=["counter", "power without a counter", "device"],
 )
 def test_what_joules_stand_on_must_not_fail(card: str, functions: tuple[str, ...]) -> None:
-    """The refusal has the driver's words, and is not taken for a device that counts nothing."""
+    """The refusal has the driver's error; the device is not taken for one without a counter."""
     with SimulatedNvml(card) as machine:
         fail_power_fields(machine)
         for function in functions:
@@ -120,14 +120,14 @@ def test_what_joules_stand_on_must_not_fail(card: str, functions: tuple[str, ...
 
 
 def test_a_busy_device_is_waited_for() -> None:
-    """Another process that ends in time is waited for."""
+    """The meter waits for another process that ends in time."""
     with SimulatedNvml("turing") as machine:
         machine.add_process(4_000_000, until_s=machine.now_s() + 0.3)
         open_meter("nvml", MeterRequest(traces=False, wait_idle_s=30)).close()
 
 
 def test_a_device_that_stays_busy_is_refused() -> None:
-    """Another process that does not end makes the session refuse, and is named."""
+    """The meter refuses and names a process that does not end."""
     with SimulatedNvml("turing") as machine:
         machine.add_process(4_000_000)
         code, text = refusal()
@@ -139,7 +139,7 @@ def test_a_device_that_stays_busy_is_refused() -> None:
 def test_so_many_others_as_the_limit_permits_are_not_waited_for(
     present: tuple[int, int], opens: bool
 ) -> None:
-    """The limit is in force from the opening on, and for each device by itself."""
+    """The limit applies when the meter is opened, and to each device separately."""
     request = replace(NO_TRACES, thresholds={"contended": 1})
     with SimulatedNvml("turing", "turing") as machine:
         for device, count in enumerate(present):

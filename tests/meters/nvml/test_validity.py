@@ -1,4 +1,4 @@
-"""What the batches of fields at the edges of a window say of it."""
+"""Conditions and reasons from the fields at the edges of a window."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def seen(first: Fields, last: Fields) -> Evidence:
 
 
 def throttled(value_s: float, stamp_s: float) -> Fields:
-    """Held back for so long, by a driver that says when."""
+    """Throttled for some seconds, with a time stamp of the driver."""
     return Fields(None, None, {"thermal": FieldValue(value_s, stamp_s)})
 
 
@@ -49,20 +49,20 @@ def throttled(value_s: float, stamp_s: float) -> Fields:
 def test_throttled_share_is_of_the_time_between_the_drivers_readings(
     stamps_s: tuple[float, float], span_s: float
 ) -> None:
-    """Where its stamps cannot be, it is of the window."""
+    """If the stamps are implausible, the share is that of the window."""
     first, last = (throttled(value, at) for value, at in zip((5.0, 5.5), stamps_s, strict=True))
     assert conditions(seen(first, last))["throttled.thermal"] == pytest.approx(0.5 / span_s)
 
 
 def test_what_the_driver_does_not_tell_is_left_out() -> None:
-    """Nothing is taken for zero."""
+    """A missing reading is never zero."""
     nothing = Fields(None, None, {})
     assert conditions(seen(nothing, nothing)) == {"temperature_c": 60.0, "clock_mhz": 1980.0}
 
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_old_and_new_throttle_counters_are_not_compared(swapped: bool) -> None:
-    """They count from different moments: where each edge tells another one, nothing is known."""
+    """They start at different moments: if the edges have different ones, the share is unknown."""
     new = throttled(5.0, 1000.0)
     old = Fields(None, None, {}, {"thermal": FieldValue(90.0, 1002.0)})
     edges = (old, new) if swapped else (new, old)
@@ -70,17 +70,17 @@ def test_old_and_new_throttle_counters_are_not_compared(swapped: bool) -> None:
     assert conditions(seen(old, old))["throttled.thermal"] == 0
 
 
-def test_a_window_keeps_what_its_edges_told(nvml_sim: SimulatedNvml) -> None:
-    """The power before it, and what the counter counts between two of its ticks."""
+def test_a_window_has_the_conditions_of_its_edges(nvml_sim: SimulatedNvml) -> None:
+    """The power before the window, and the energy between two ticks of the counter."""
     meter = open_meter("nvml", MeterRequest(traces=False))
     nvml_sim.throttle(pynvml.nvmlClocksEventReasonSwPowerCap, share=0.5)
     edge = meter.begin()
     with nvml_sim.load(400.0):
         time.sleep(0.3)
-    told = meter.end(edge).conditions
+    seen_at_edges = meter.end(edge).conditions
     meter.close()
-    assert told["gpu0.opening_power_w"] == pytest.approx(70.0, abs=0.01)
-    assert told["gpu0.counted_s"] / meter.info.tick_s == pytest.approx(
-        round(told["gpu0.counted_s"] / meter.info.tick_s), abs=0.02
+    assert seen_at_edges["gpu0.opening_power_w"] == pytest.approx(70.0, abs=0.01)
+    assert seen_at_edges["gpu0.counted_s"] / meter.info.tick_s == pytest.approx(
+        round(seen_at_edges["gpu0.counted_s"] / meter.info.tick_s), abs=0.02
     )
-    assert told["gpu0.throttled.power-cap"] == pytest.approx(0.5, abs=0.01)
+    assert seen_at_edges["gpu0.throttled.power-cap"] == pytest.approx(0.5, abs=0.01)

@@ -1,4 +1,4 @@
-"""RAPL on a made-up powercap tree whose true power is known."""
+"""RAPL on an invented powercap tree whose true power is known."""
 
 import itertools
 import random
@@ -22,7 +22,7 @@ TICK_S = 1e-3
 
 @dataclass
 class Powercap:
-    """A powercap tree and the time that its counters go by; each look at the clock takes 20 µs."""
+    """A powercap tree and the clock of its counters; each reading of the clock takes 20 µs."""
 
     root: Path
     now_s: float = 1000.0
@@ -41,7 +41,7 @@ class Powercap:
         self._write(folder)
 
     def advance(self, seconds):
-        """Let time pass: each counter goes on at its zone's power and shows it tick by tick."""
+        """Let time pass: each counter advances with its zone's power, tick by tick."""
         before, self.now_s = self.now_s, self.now_s + seconds
         for folder, power_w in self.powers_w.items():
             self.exact_uj[folder] += power_w * seconds * 1e6
@@ -60,7 +60,7 @@ class Powercap:
 
 @pytest.fixture
 def powercap(tmp_path, monkeypatch):
-    """A tree without zones yet, by whose time the meter goes."""
+    """A tree without zones; its clock replaces that of the meter."""
     tree = Powercap(tmp_path / "powercap")
     tree.root.mkdir()
     monkeypatch.setattr(rapl.time, "perf_counter", tree.perf_counter)
@@ -71,14 +71,14 @@ def powercap(tmp_path, monkeypatch):
 
 
 def opened(powercap):
-    """The meter of the tree, which is closed with it."""
+    """The meter of the tree; both are closed together."""
     meter = open_meter(MeterRequest(), powercap.root)
     powercap.opened.append(meter)
     return meter
 
 
 def window(powercap, meter, seconds):
-    """What the meter reads of a window in which ``seconds`` pass."""
+    """The reading of a window in which ``seconds`` pass."""
     edge = meter.begin()
     powercap.advance(seconds)
     return meter.end(edge)
@@ -86,7 +86,7 @@ def window(powercap, meter, seconds):
 
 @given(start=st.integers(0, RANGE_UJ), spent=st.integers(0, RANGE_UJ), range_uj=st.just(RANGE_UJ))
 def test_a_turn_over_loses_nothing(start, spent, range_uj):
-    """Wherever the counter starts, what it went on is found, also past its range."""
+    """From any start, the difference of the counter is right, also past its range."""
     end = (start + spent) % (range_uj + 1)
 
     assert spent_uj(start, end, range_uj) == spent
@@ -94,7 +94,7 @@ def test_a_turn_over_loses_nothing(start, spent, range_uj):
 
 @given(st.lists(st.integers(0, RANGE_UJ // 8), min_size=1, max_size=8), st.integers(0, RANGE_UJ))
 def test_windows_in_a_row_add_up(parts, start):
-    """The joules of windows that follow each other are those of the whole."""
+    """The joules of successive windows add up to those of the whole."""
     edges = [count % (RANGE_UJ + 1) for count in itertools.accumulate(parts, initial=start)]
     pieces = sum(spent_uj(*pair, RANGE_UJ) for pair in itertools.pairwise(edges))
 
@@ -102,7 +102,7 @@ def test_windows_in_a_row_add_up(parts, start):
 
 
 def test_packages_and_memory_are_summed_by_channel(powercap):
-    """Two sockets with memory: cpu and dram, each of them the sum of both sockets."""
+    """Two sockets with memory: the channels cpu and dram are sums over both sockets."""
     powercap.add("intel-rapl:0", "package-0", power_w=100)
     powercap.add("intel-rapl:0:0", "core", power_w=70)
     powercap.add("intel-rapl:0:1", "dram", power_w=10)
@@ -122,7 +122,7 @@ def test_packages_and_memory_are_summed_by_channel(powercap):
 
 
 def test_the_period_of_the_counter_is_measured(powercap):
-    """The tick in the results is the one seen, and the shortest window follows it."""
+    """The tick in the results is the measured one, and the shortest window depends on it."""
     powercap.add("intel-rapl:0", "package-0", power_w=100)
 
     meter = opened(powercap)
@@ -132,7 +132,7 @@ def test_the_period_of_the_counter_is_measured(powercap):
 
 
 def test_a_counter_that_stands_still_has_no_measured_period(powercap):
-    """Without an update to see, the period is not invented: the results have none."""
+    """Without an update during the watch, the results have no period."""
     powercap.add("intel-rapl:0", "package-0", power_w=0)
 
     meter = opened(powercap)
@@ -142,7 +142,7 @@ def test_a_counter_that_stands_still_has_no_measured_period(powercap):
 
 
 def test_the_stated_uncertainty_holds_the_truth(powercap):
-    """In at least 93 of 100 windows of any phase the 95 % interval holds the true joules."""
+    """In at least 93 of 100 windows at any phase, the 95 % interval contains the true joules."""
     powercap.add("intel-rapl:0", "package-0", power_w=100)
     meter = opened(powercap)
     phases = random.Random(1)
@@ -159,7 +159,7 @@ def test_the_stated_uncertainty_holds_the_truth(powercap):
 
 
 def test_idle_power_is_measured_at_opening(powercap):
-    """Each channel's idle power is what it drew while the meter was opened."""
+    """Each channel's idle power is its power while the meter was opened."""
     powercap.add("intel-rapl:0", "package-0", power_w=30)
     powercap.add("intel-rapl:0:0", "dram", power_w=4)
 
@@ -171,7 +171,7 @@ def test_idle_power_is_measured_at_opening(powercap):
 
 
 def test_a_window_over_the_turn_over_is_right(powercap):
-    """A counter that begins anew inside a window gives the same joules as any other."""
+    """A counter that wraps around inside a window gives the same joules as any other."""
     powercap.add("intel-rapl:0", "package-0", power_w=100, count_uj=RANGE_UJ - 200_000_000)
     meter = opened(powercap)
     before = int((powercap.root / "intel-rapl:0" / "energy_uj").read_text())
@@ -183,7 +183,7 @@ def test_a_window_over_the_turn_over_is_right(powercap):
 
 
 def test_a_window_of_few_updates_is_too_short(powercap):
-    """Below a hundred updates there are no valid joules, and the length it takes is told."""
+    """With fewer than a hundred updates there are no valid joules; the message has the length."""
     powercap.add("intel-rapl:0", "package-0", power_w=100)
     meter = opened(powercap)
 
@@ -198,7 +198,7 @@ def test_a_window_of_few_updates_is_too_short(powercap):
 
 @pytest.mark.parametrize("turns", [0.5, 3.5, 7])
 def test_a_window_of_many_turns_is_right(powercap, turns):
-    """While the helper process looks on, a window may be as long as it likes."""
+    """While the helper process runs, a window may have any length."""
     powercap.add("intel-rapl:0", "package-0", power_w=100, range_uj=60_000_000_000)
     powercap.add("intel-rapl:0:0", "dram", power_w=10, range_uj=60_000_000_000)
     meter = opened(powercap)
@@ -214,7 +214,7 @@ def test_a_window_of_many_turns_is_right(powercap, turns):
 
 
 def test_a_window_that_could_hide_a_whole_turn_is_invalid(powercap):
-    """Without the helper process there are no joules past one turn, and the limit is told."""
+    """Without the helper process there are no joules past one wrap; the message has the limit."""
     powercap.add("intel-rapl:0", "package-0", power_w=100, range_uj=60_000_000_000)
     meter = opened(powercap)
     meter.close()
@@ -231,7 +231,7 @@ def test_a_window_that_could_hide_a_whole_turn_is_invalid(powercap):
 
 
 def test_a_counter_that_falls_is_invalid(powercap):
-    """A counter set back, after a suspend say, is a reset: no joules, and none negative."""
+    """A counter that went back, as after a suspend, is a reset: no joules, never negative ones."""
     powercap.add("intel-rapl:0", "package-0", power_w=100, count_uj=RANGE_UJ // 2)
     meter = opened(powercap)
     edge = meter.begin()
@@ -246,7 +246,7 @@ def test_a_counter_that_falls_is_invalid(powercap):
 
 @pytest.mark.parametrize("moment", ["begin", "end"])
 def test_a_zone_that_is_lost_takes_its_channel_with_it(powercap, moment):
-    """With one of two sockets unreadable, there is no cpu channel: never half of it."""
+    """If one of two sockets is unreadable, the cpu channel is absent, never half as large."""
     powercap.add("intel-rapl:0", "package-0", power_w=100)
     powercap.add("intel-rapl:1", "package-1", power_w=100)
     powercap.add("intel-rapl:0:0", "dram", power_w=10)
@@ -271,7 +271,7 @@ def test_a_zone_that_is_lost_takes_its_channel_with_it(powercap, moment):
 
 
 def test_the_platform_is_read_only_where_it_is_alone(powercap):
-    """The zone psys holds the packages: beside them it would count twice."""
+    """The zone psys contains the packages; with both, their joules would count twice."""
     powercap.add("intel-rapl:1", "psys", power_w=200)
     assert opened(powercap).channels == ("psys",)
 
@@ -280,7 +280,7 @@ def test_the_platform_is_read_only_where_it_is_alone(powercap):
 
 
 def test_the_second_way_to_a_package_is_left_out(powercap):
-    """intel-rapl-mmio shows the same package again and is not counted."""
+    """intel-rapl-mmio is another interface to the same package and is not counted."""
     powercap.add("intel-rapl:0", "package-0", power_w=100)
     powercap.add("intel-rapl-mmio:0", "package-0", power_w=100)
 
@@ -289,7 +289,7 @@ def test_the_second_way_to_a_package_is_left_out(powercap):
 
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_machine_without_rapl_says_so(powercap, exists):
-    """Without zones the error says what is missing and what may help."""
+    """Without zones, the error names what is missing and a remedy."""
     if not exists:
         shutil.rmtree(powercap.root)
 
@@ -299,7 +299,7 @@ def test_a_machine_without_rapl_says_so(powercap, exists):
 
 
 def test_a_counter_that_may_not_be_read_names_the_remedy(powercap, monkeypatch):
-    """Where only root may read, the error holds the command that allows it."""
+    """If only root may read, the error has the command that allows it."""
     powercap.add("intel-rapl:0", "package-0", power_w=100)
 
     def refuse(zone):
@@ -319,7 +319,7 @@ def test_a_counter_that_may_not_be_read_names_the_remedy(powercap, monkeypatch):
     [("energy_uj", "many"), ("max_energy_range_uj", ""), ("max_energy_range_uj", "0")],
 )
 def test_a_damaged_zone_is_named(powercap, file, content):
-    """What is no number is refused with the zone's name, not taken for zero."""
+    """A counter that is no number is refused with the zone's name, never taken for zero."""
     powercap.add("intel-rapl:0", "package-0", power_w=0)
     (powercap.root / "intel-rapl:0" / file).write_text(content)
 

@@ -1,4 +1,4 @@
-"""The helper process that counts the turns of counters."""
+"""The helper process that counts the wraps of counters."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from pytest_energy.meters.rapl.turnover import TurnCounter, serve
 
 @pytest.fixture
 def counter(tmp_path):
-    """A counter file that begins at 90 and turns over after 99, and its helper."""
+    """A counter file that begins at 90 and wraps after 99, and its helper."""
     path = tmp_path / "energy_uj"
     path.write_text("90")
     helper = TurnCounter([(path, 99)], period_s=3600)
@@ -18,7 +18,7 @@ def counter(tmp_path):
 
 
 def test_turns_are_added_up(counter):
-    """Each look adds what the counter went on, past its end too."""
+    """Each reading adds the difference, also past the end of the range."""
     path, helper = counter
     totals = []
     for value in (95, 5, 4, 4, 90):
@@ -29,7 +29,7 @@ def test_turns_are_added_up(counter):
 
 
 def test_it_looks_by_itself(tmp_path, capsys):
-    """Without being asked it looks each period: a turn between two questions is not lost."""
+    """It reads every period without being asked: a wrap between two questions is not lost."""
     path = tmp_path / "energy_uj"
     path.write_text("0")
 
@@ -50,7 +50,7 @@ def test_it_looks_by_itself(tmp_path, capsys):
 
 
 def test_a_helper_that_has_ended_says_nothing(counter):
-    """After an error or a close there are no totals, rather than wrong ones."""
+    """After an error or a close there are no totals, instead of wrong ones."""
     path, helper = counter
     path.unlink()
 

@@ -245,7 +245,7 @@ def _refuse_repeats(named: Sequence[str], chosen: Sequence[Candidate]) -> None:
             first = named[chosen.index(candidate)]
             raise UsageError(
                 f"--energy-devices={','.join(named)}: {first!r} and {named[place]!r} are the same"
-                f" device, {_label(candidate)}; name it only once"
+                f" device, {_label(candidate)}; name it once"
             )
 
 

@@ -17,7 +17,7 @@ from pytest_energy.testing import SimulatedNvml
 
 @pytest.fixture(scope="module")
 def three() -> Iterator[SimulatedNvml]:
-    """Two alike cards, and one of which all is cut into instances."""
+    """Two equal cards, and one that is divided into MIG instances."""
     with SimulatedNvml("hopper", "hopper", "mig") as machine:
         yield machine
 
@@ -34,7 +34,7 @@ def chosen(named: tuple[str, ...] | None = None) -> list[str]:
 def test_without_a_choice_all_whole_cards_are_measured(
     three: SimulatedNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What CUDA shows by default: cards in MIG mode are not among them while others are there."""
+    """The default of CUDA: no cards in MIG mode if there are others."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert chosen() == [three.uuid(0), three.uuid(1)]
 
@@ -55,7 +55,7 @@ def test_without_a_choice_all_whole_cards_are_measured(
 def test_cuda_visible_devices_is_respected(
     three: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, visible: str, devices: list[int]
 ) -> None:
-    """Indices, UUIDs, unique beginnings of UUIDs and MIG names are read as CUDA reads them."""
+    """Indices, UUIDs, unique beginnings of UUIDs and MIG names mean the same as in CUDA."""
     uuids = [three.uuid(i) for i in range(three.device_count)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible.format(*uuids))
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
@@ -66,7 +66,7 @@ def test_cuda_visible_devices_is_respected(
 def test_showing_no_device_measures_none(
     three: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, visible: str
 ) -> None:
-    """Nothing visible, nothing measured: and the refusal shows what there is."""
+    """If no device is visible, the meter refuses and lists the devices that exist."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     if visible == "0,0":
@@ -80,26 +80,26 @@ def test_showing_no_device_measures_none(
 def test_indices_of_unlike_cards_are_ambiguous(
     three: SimulatedNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CUDA counts the fastest first, NVML by bus: an index is refused, not guessed."""
+    """CUDA counts the fastest first, NVML by bus: an ambiguous index is refused."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     assert "CUDA_DEVICE_ORDER=PCI_BUS_ID" in refusal()[1]
 
 
 def test_devices_named_by_the_user_are_measured(three: SimulatedNvml) -> None:
-    """An option names devices as nvidia-smi does, among them a card in MIG mode as a whole."""
+    """The option names devices as nvidia-smi does, including a whole card in MIG mode."""
     assert chosen((three.uuid(2), "1")) == [three.uuid(2), three.uuid(1)]
 
 
 def test_a_device_that_is_not_there_is_named(three: SimulatedNvml) -> None:
-    """The refusal says what was asked for and what there is."""
+    """The message has the name and the devices that exist."""
     with pytest.raises(UsageError, match=f"^--energy-devices=9: .*'9'.*{three.uuid(1)}"):
         chosen(("9",))
 
 
 @pytest.mark.parametrize("again", ["0", "{0}", "{0:.12}"])
 def test_a_device_named_twice_is_refused(three: SimulatedNvml, again: str) -> None:
-    """By whichever of its names: else its joules would count twice."""
+    """With any two of its names; otherwise its joules would count twice."""
     again = again.format(three.uuid(0))
     with pytest.raises(UsageError) as caught:
         chosen(("0", "1", again))
@@ -118,8 +118,8 @@ CODES = {
 
 
 @pytest.fixture
-def spoilt(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedNvml]:
-    """Three alike cards, for the first of which something is to be wrong."""
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedNvml]:
+    """Three equal cards; the tests break the first one."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with SimulatedNvml("turing", "turing", "turing") as machine:
         yield machine
@@ -128,11 +128,11 @@ def spoilt(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedNvml]:
 @pytest.mark.parametrize("function", ["nvmlDeviceGetHandleByIndex", "nvmlDeviceGetUUID", "*"])
 @pytest.mark.parametrize("fault", [LOST, BROKEN])
 def test_a_spoilt_card_leaves_the_others_usable(
-    spoilt: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, function: str, fault: int
+    broken: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, function: str, fault: int
 ) -> None:
-    """Whichever call tells, the others can be named, shown, or found."""
-    spoilt.fail(function, fault, device=0)
-    others = [spoilt.uuid(1), spoilt.uuid(2)]
+    """Whichever call fails, the other cards can be named, shown, or found."""
+    broken.fail(function, fault, device=0)
+    others = [broken.uuid(1), broken.uuid(2)]
     assert chosen(("1", others[1])) == others
     assert chosen() == others
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", others[1])
@@ -142,22 +142,22 @@ def test_a_spoilt_card_leaves_the_others_usable(
 @pytest.mark.parametrize("fault", CODES)
 @pytest.mark.parametrize("name", ["0", "{0}"])
 def test_a_spoilt_card_that_is_named_is_refused(
-    spoilt: SimulatedNvml, name: str, fault: int
+    broken: SimulatedNvml, name: str, fault: int
 ) -> None:
-    """With what is wrong with it, and with what there is instead; a UUID may be that card's."""
-    spoilt.fail("nvmlDeviceGetHandleByIndex", fault, device=0)
+    """The message has its fault and the usable devices; a UUID may be that of the broken card."""
+    broken.fail("nvmlDeviceGetHandleByIndex", fault, device=0)
     with pytest.raises(UsageError if fault == CLOSED else MeterUnavailableError) as caught:
-        chosen((name.format(spoilt.uuid(0)),))
+        chosen((name.format(broken.uuid(0)),))
     if isinstance(caught.value, MeterUnavailableError):
         assert caught.value.reason.code is CODES[fault]
     assert "GPU 0 cannot be used" in str(caught.value)
-    assert spoilt.uuid(1) in str(caught.value)
+    assert broken.uuid(1) in str(caught.value)
 
 
-def test_where_all_cards_are_spoilt_each_is_told(spoilt: SimulatedNvml) -> None:
-    """One that is lost has no substitute, though others are only closed to this user."""
+def test_if_all_cards_are_broken_each_is_reported(broken: SimulatedNvml) -> None:
+    """A lost card takes precedence over cards that this user may not open."""
     for device, fault in enumerate((CLOSED, LOST, CLOSED)):
-        spoilt.fail("nvmlDeviceGetHandleByIndex", fault, device=device)
+        broken.fail("nvmlDeviceGetHandleByIndex", fault, device=device)
     code, text = refusal()
     assert code is ReasonCode.DEVICE_LOST
     assert all(f"GPU {device} cannot be used" in text for device in range(3))
@@ -165,22 +165,22 @@ def test_where_all_cards_are_spoilt_each_is_told(spoilt: SimulatedNvml) -> None:
 
 @pytest.mark.parametrize(("visible", "devices"), [("0", [1]), ("1,0", [2, 1]), ("0,2", [1])])
 def test_cuda_does_not_count_cards_that_are_closed_to_it(
-    spoilt: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, visible: str, devices: list[int]
+    broken: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, visible: str, devices: list[int]
 ) -> None:
-    """In a batch job's cgroup CUDA's first card is the first that the job may open."""
-    spoilt.fail("nvmlDeviceGetHandleByIndex", CLOSED, device=0)
+    """In a batch job's cgroup, CUDA's first card is the first one that the job may open."""
+    broken.fail("nvmlDeviceGetHandleByIndex", CLOSED, device=0)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert chosen() == [spoilt.uuid(device) for device in devices]
+    assert chosen() == [broken.uuid(device) for device in devices]
 
 
 @pytest.mark.parametrize("fault", [LOST, BROKEN])
 def test_an_index_from_a_broken_card_on_is_ambiguous(
-    spoilt: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, fault: int
+    broken: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, fault: int
 ) -> None:
-    """Whether CUDA counts it is not published: what comes before it is measured, no more."""
-    spoilt.fail("nvmlDeviceGetHandleByIndex", fault, device=1)
+    """It is not published whether CUDA counts it: only indices before it are accepted."""
+    broken.fail("nvmlDeviceGetHandleByIndex", fault, device=1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert chosen() == [spoilt.uuid(0)]
+    assert chosen() == [broken.uuid(0)]
     for visible in ("1", "2", "0,2"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         code, text = refusal()

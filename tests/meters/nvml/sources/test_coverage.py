@@ -1,4 +1,4 @@
-"""What the ends of windows tell of a counter."""
+"""Whether a counter covers the full time, judged by the ends of windows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def closing(loaded: float, counted: float, ticks: int = 1) -> LastTick | None:
 
 @given(st.floats(0.21, 0.79), st.floats(0.0, 1.0), st.integers(1, 3))
 def test_the_last_tick_is_read_above_idling(loaded: float, counted: float, ticks: int) -> None:
-    """Whether the next tick closes the window or a later one, idling is taken off."""
+    """Idle energy is subtracted, whether the next tick or a later one closes the window."""
     last = closing(loaded, counted, ticks)
     assert last is not None
     assert last.loaded == pytest.approx(loaded, abs=1e-6)
@@ -59,8 +59,8 @@ def test_too_few_ends_leave_it_open() -> None:
 
 
 @pytest.mark.parametrize("seen", [0.1, 0.25, 0.5])
-def test_a_counter_that_looks_away_is_seldom_taken_for_one_that_does_not(seen: float) -> None:
-    """Windows end anywhere, the counter looks at the end of each tick: below 1 % in 50 windows."""
+def test_a_part_time_counter_is_rarely_taken_for_a_full_time_one(seen: float) -> None:
+    """The counter samples the end of each tick, windows end at random: below 1 % in 50 windows."""
     rng, wrong = random.Random(7), 0
     for _ in range(1000):
         coverage, first = Coverage(), rng.uniform(0.0, 1.0 - seen)
@@ -72,20 +72,20 @@ def test_a_counter_that_looks_away_is_seldom_taken_for_one_that_does_not(seen: f
 
 
 @pytest.mark.parametrize(("counter_window_s", "full_time"), [(None, True), (0.025, False)])
-def test_windows_tell_a_whole_counter_from_one_that_looks_away(
+def test_windows_distinguish_full_time_and_part_time_counters(
     counter_window_s: float | None, full_time: bool
 ) -> None:
-    """On cards whose power sensor looks away, the ends of a few windows settle it."""
+    """On cards with a part-time power sensor, the ends of a few windows decide."""
     profile = replace(PROFILES["hopper"], counter_window_s=counter_window_s)
     with SimulatedNvml(profile, virtual_clock=True) as machine:
-        told = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", WINDOWS],
             env={**os.environ, **machine.environment()},
             stdout=subprocess.PIPE,
             text=True,
             check=True,
         )
-    first, last = json.loads(told.stdout)
+    first, last = json.loads(process.stdout)
     assert first == [None, True]
     assert last == [full_time, not full_time]
 
@@ -110,12 +110,12 @@ sensors = {"gpu0": power_sensor(devices[0].handle)}
 counter = CounterSource({"gpu0": counter_of(devices[0])})
 instruments = Instruments(counter, None, sensors, RingCollector(sensors))
 meter = NvmlMeter(devices, instruments, {}, ExitStack())
-told = []
+seen = []
 for _ in range(30):
     edge = meter.begin()
     with machine.load(400.0):
         time.sleep(rng.uniform(0.5, 0.7))
     reading = meter.end(edge)
-    told.append([counter.full_time("gpu0"), "unseen" in reading.budget])
-print(json.dumps([told[0], told[-1]]))
+    seen.append([counter.full_time("gpu0"), "unseen" in reading.budget])
+print(json.dumps([seen[0], seen[-1]]))
 """

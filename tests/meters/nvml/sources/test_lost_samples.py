@@ -28,7 +28,7 @@ GAP = ReasonCode.DATA_GAP
 
 @contextmanager
 def opened(card: object) -> Iterator[tuple[SimulatedNvml, Meter]]:
-    """A machine with one such card, and a meter with traces on it."""
+    """A machine with this card, and an open meter with traces."""
     with SimulatedNvml(card) as machine:  # type: ignore[arg-type]
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
         yield machine, meter
@@ -47,23 +47,23 @@ def window(
 
 
 def refuse(machine: SimulatedNvml, after_calls: int) -> None:
-    """The driver's ring fails for a reason that nobody knows."""
+    """The driver's ring fails with an unknown error."""
     calls = 2 * after_calls  # the bindings ask for the number first, then for the samples
     machine.fail("nvmlDeviceGetSamples", pynvml.NVML_ERROR_UNKNOWN, after_calls=calls)
 
 
 def kill(machine: SimulatedNvml, after_calls: int) -> None:
-    """The process beside this one dies."""
+    """The helper process dies."""
     os.kill(helper_pid(), signal.SIGKILL)
 
 
 def stop(machine: SimulatedNvml, after_calls: int) -> None:
-    """The process beside this one does not answer any more."""
+    """The helper process no longer answers."""
     os.kill(helper_pid(), signal.SIGSTOP)
 
 
 def helper_pid() -> int:
-    """The process beside this one."""
+    """The helper process."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()
     (helper,) = [
         int(pid)
@@ -75,7 +75,7 @@ def helper_pid() -> int:
 
 MOMENTS = ("before", "opening", "inside", "closing", "after")
 FAULTS: dict[Callable[[SimulatedNvml, int], None], tuple[ReasonCode | None, ...]] = {
-    # the remark when it happens before, at the opening edge, inside, …
+    # the remark if the fault comes before the window, at its opening edge, inside it, …
     refuse: (GAP, GAP, GAP, None, None),  # the ring is read once at the closing edge
     kill: (GAP, GAP, GAP, GAP, None),
     stop: (GAP, GAP, GAP, GAP, None),
@@ -92,7 +92,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_counted_joules_outlive_their_trace(
     fault: Callable[[SimulatedNvml, int], None], moment: str
 ) -> None:
-    """At every moment: the joules stay valid, the gap is remarked on, and the session goes on."""
+    """At any moment: the joules stay valid, the gap is a remark, and the session continues."""
     with opened(COUNTED) as (machine, meter):
         at_edge = int(moment in ("opening", "closing"))
         if moment == "before" or (moment == "opening" and fault is refuse):
@@ -116,7 +116,7 @@ def test_counted_joules_outlive_their_trace(
 
 
 def test_samples_that_end_early_in_a_long_window_leave_joules_and_trace() -> None:
-    """An epoch of 75 minutes, whose last sample stands for more time than a bucket can have."""
+    """An epoch of 75 minutes, whose last sample covers more time than a bucket can hold."""
     with opened(COUNTED) as (machine, meter):
         edge = meter.begin()
         with machine.load(60.0):
@@ -132,7 +132,7 @@ def test_samples_that_end_early_in_a_long_window_leave_joules_and_trace() -> Non
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_sampled_joules_do_not(fault: Callable[[SimulatedNvml, int], None]) -> None:
-    """Without a counter there are no joules without samples, and never a zero."""
+    """Without counter and samples, the joules are missing, never zero."""
     with opened(SAMPLED) as (machine, meter):
         reading = window(machine, meter, lambda: fault(machine, 0))
     assert GAP in {reason.code for reason in reading.reasons if reason.fatal}
@@ -141,7 +141,7 @@ def test_sampled_joules_do_not(fault: Callable[[SimulatedNvml, int], None]) -> N
 
 @pytest.mark.parametrize("card", [COUNTED, SAMPLED], ids=["counted", "sampled"])
 def test_samples_outlive_a_window_that_was_interrupted(card: Profile) -> None:
-    """A window that began and was never ended takes nothing from those after it."""
+    """A window that was never ended takes no samples from later ones."""
     with opened(card) as (machine, meter):
         for _ in range(2):
             meter.begin()
@@ -152,12 +152,12 @@ def test_samples_outlive_a_window_that_was_interrupted(card: Profile) -> None:
 
 
 def test_samples_of_a_window_inside_another_are_its_own() -> None:
-    """The outer one is told why it has none, and the next has all of its own."""
+    """The outer window has a reason for its missing samples; the next one has all of its own."""
     with opened(COUNTED) as (machine, meter):
         outer = meter.begin()
-        inner, told = window(machine, meter), meter.end(outer)
+        inner, reading = window(machine, meter), meter.end(outer)
         following = window(machine, meter)
     assert inner.traces
-    assert [reason.code for reason in told.reasons] == [GAP]
-    assert "a later window took them" in told.reasons[0].message
+    assert [reason.code for reason in reading.reasons] == [GAP]
+    assert "a later window took them" in reading.reasons[0].message
     assert following.traces

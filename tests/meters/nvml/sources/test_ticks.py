@@ -1,4 +1,4 @@
-"""Finding the ticks of a counter with few reads."""
+"""Find the ticks of a counter with few reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pytest_energy.meters.nvml.span import Span
 
 @dataclass
 class Machine:
-    """A clock that moves only when it is slept on or read, and counters that tick on it."""
+    """A clock that advances only when it is read or slept on, and counters that tick on it."""
 
     now_s: float = 100.0
     reads: list[float] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine whose clock is the process's."""
+    """A machine whose clock replaces that of the process."""
     machine = Machine()
     monkeypatch.setattr(time, "perf_counter", machine.perf_counter)
     monkeypatch.setattr(time, "sleep", machine.sleep)
@@ -55,7 +55,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def phase_error(tick: Tick, period_s: float, phase_s: float) -> float:
-    """How far a tick that was found is from the true one nearest to it."""
+    """The distance of a tick from the nearest true one."""
     beside = (tick.time_s - phase_s) % period_s
     return min(beside, period_s - beside)
 
@@ -63,7 +63,7 @@ def phase_error(tick: Tick, period_s: float, phase_s: float) -> float:
 @pytest.mark.parametrize("period_s", [0.01, 0.02, 0.1, 0.106])
 @pytest.mark.parametrize("phase_s", [0.0, 0.003, 0.0099])
 def test_period_is_measured(machine: Machine, period_s: float, phase_s: float) -> None:
-    """Whatever the period, calibration finds it to half a percent, and ticks within their width."""
+    """Calibration finds any period to half a percent, and ticks within their width."""
     ticker = Ticker("gpu0", machine.counter(period_s, phase_s))
     ticks = calibrate([ticker])["gpu0"]
     assert ticker.period_s == pytest.approx(period_s, rel=0.005)
@@ -84,7 +84,7 @@ def test_a_known_period_saves_reads(machine: Machine) -> None:
 
 
 def test_the_period_is_known_better_the_longer_a_session_lasts(machine: Machine) -> None:
-    """Its error is common to all windows, and no number of them would average it out."""
+    """Its error is common to all windows, so averaging over windows does not reduce it."""
     ticker = Ticker("gpu0", machine.counter(0.1, 0.04))
     calibrate([ticker])
     at_first = ticker.drift
@@ -96,7 +96,7 @@ def test_the_period_is_known_better_the_longer_a_session_lasts(machine: Machine)
 
 
 def test_a_long_pause_leaves_the_period_as_it_was(machine: Machine) -> None:
-    """After it nobody knows how many ticks have passed: a shorter time since tells no better."""
+    """After a long pause the number of ticks is unknown, so the period is not refined by it."""
     ticker = Ticker("gpu0", machine.counter(0.1, 0.04))
     calibrate([ticker])
     before_s, drift = ticker.period_s, ticker.drift
@@ -112,7 +112,7 @@ def test_a_long_pause_leaves_the_period_as_it_was(machine: Machine) -> None:
 
 
 def test_counters_of_several_devices_are_found_within_one_period(machine: Machine) -> None:
-    """Counters out of step do not wait for one another."""
+    """Counters that tick at different times do not wait for one another."""
     tickers = [
         Ticker(f"gpu{i}", machine.counter(period_s, phase_s))
         for i, (period_s, phase_s) in enumerate([(0.1, 0.0), (0.1, 0.07), (0.01, 0.002)])
@@ -125,13 +125,13 @@ def test_counters_of_several_devices_are_found_within_one_period(machine: Machin
 
 
 def test_counter_that_stands_still_is_an_error_and_no_zero(machine: Machine) -> None:
-    """A counter that does not move is told as such, after a limited wait."""
+    """A counter that does not move is reported after a limited wait."""
     with pytest.raises(SensorError, match="has not moved"):
         calibrate([Ticker("gpu0", lambda: 1.0)])
 
 
 def test_a_failing_device_does_not_hide_the_others(machine: Machine) -> None:
-    """One counter's failure is its own answer; the other's tick is found all the same."""
+    """One counter's failure does not prevent finding the tick of the other."""
     good, bad = Ticker("gpu0", machine.counter(0.1, 0.0)), Ticker("gpu1", lambda: 1.0)
     found = next_ticks([good, bad])
     assert isinstance(found["gpu0"], Tick)
@@ -155,7 +155,7 @@ def test_what_lies_outside_the_window_is_taken_off(
     during_s: float,
     after_s: float,
 ) -> None:
-    """With the power of the gaps known, the window's joules come out exactly."""
+    """If the power of the gaps is known, the window's joules are exact."""
     end_s = before_s + during_s + after_s
     counted_j = before_w * before_s + load_w * during_s + after_w * after_s
     joules = window_joules(
@@ -170,7 +170,7 @@ def test_what_lies_outside_the_window_is_taken_off(
 
 
 def test_idle_power_is_the_mean_over_the_ticks() -> None:
-    """Idle power is joules over seconds, and scatters as its ticks do."""
+    """Idle power is joules by seconds, with the scatter of its ticks."""
     quiet = [Tick(0.1 * i, 0.0, 6.0 * i) for i in range(6)]
     assert mean_power(quiet[0], quiet[1]).value_w == pytest.approx(60.0)
     quantity = idle_power(quiet)
