@@ -16,7 +16,7 @@ import pytest
 
 from pytest_energy.meters import helper_process
 from pytest_energy.meters.helper_process import HelperLostError, HelperProcess
-from pytest_energy.meters.rapl.turnover import TurnCounter
+from pytest_energy.meters.rapl.turnover import WrapCounter
 
 COUNTER = "pytest_energy.meters.rapl.turnover"
 
@@ -103,9 +103,9 @@ def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from pytest_energy.meters.rapl.turnover import TurnCounter
+from pytest_energy.meters.rapl.turnover import WrapCounter
 
-counter = TurnCounter([(Path(sys.argv[1]), 99)], 3600.0)
+counter = WrapCounter([(Path(sys.argv[1]), 99)], 3600.0)
 child = 0
 if sys.argv[2] == "forks":
     child = os.fork()
@@ -142,7 +142,7 @@ def test_totals_of_one_that_is_silent_are_not_known(
     """The wrap counter returns None and does not wait."""
     path = tmp_path / "energy_uj"
     path.write_text("0")
-    with closing(TurnCounter([(path, 99)], 3600.0)) as counter:
+    with closing(WrapCounter([(path, 99)], 3600.0)) as counter:
         assert counter.totals_uj() == [0]
         monkeypatch.setattr(helper_process, "ANSWER_S", 0.2)
         counter._helper._process.send_signal(signal.SIGSTOP)

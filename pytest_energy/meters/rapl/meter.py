@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
-from pytest_energy.meters.rapl.turnover import TurnCounter
+from pytest_energy.meters.rapl.turnover import WrapCounter
 from pytest_energy.model.environment import cpu_model
 from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 from pytest_energy.uncertainty.gum import combine, uniform
@@ -43,7 +43,7 @@ MARGIN: Final = 2.0
 """Windows are planned longer than the shortest by this factor: their latency is a guess."""
 HIGHEST_POWER_W: Final = 600.0
 """No zone draws more: the highest rated power in 2025 is 500 W (AMD EPYC 9965)."""
-LOOKS_A_TURN: Final = 4
+READS_A_WRAP: Final = 4
 """How often the helper process reads the counters in the shortest possible wrap."""
 IDLE_WINDOWS: Final = 4
 IDLE_WINDOW_S: Final = 0.25
@@ -71,7 +71,7 @@ class Zone:
         return int((self.path / "energy_uj").read_text("ascii"))
 
     @property
-    def shortest_turn_s(self) -> float:
+    def shortest_wrap_s(self) -> float:
         """In a longer window the counter could wrap around completely."""
         return self.range_uj / 1e6 / HIGHEST_POWER_W
 
@@ -100,8 +100,8 @@ class RaplMeter:
     def __init__(self, zones: Iterable[Zone]) -> None:
         self._zones = tuple(zones)
         counters = [(zone.path / "energy_uj", zone.range_uj) for zone in self._zones]
-        period_s = min(zone.shortest_turn_s for zone in self._zones) / LOOKS_A_TURN
-        self._turns = TurnCounter(counters, period_s)
+        period_s = min(zone.shortest_wrap_s for zone in self._zones) / READS_A_WRAP
+        self._wraps = WrapCounter(counters, period_s)
         self._tick_s = measured_tick_s(self._zones[0])
         self._opened = self.begin()
         self._idle_power_w = self._measure_idle()
@@ -174,7 +174,7 @@ class RaplMeter:
 
     def close(self) -> None:
         """End the helper process."""
-        self._turns.close()
+        self._wraps.close()
 
     @property
     def _period_s(self) -> float:
@@ -195,7 +195,7 @@ class RaplMeter:
         return {zone.name: _count(zone) for zone in self._zones}
 
     def _totals(self) -> dict[str, int] | None:
-        totals_uj = self._turns.totals_uj()
+        totals_uj = self._wraps.totals_uj()
         if totals_uj is None:
             return None
         return {zone.name: total for zone, total in zip(self._zones, totals_uj, strict=True)}
@@ -209,15 +209,15 @@ class RaplMeter:
         if isinstance(end, Reason):
             return end
         spent = spent_uj(start, end, zone.range_uj)
-        if duration_s > zone.shortest_turn_s:
-            turns = _whole_turns(zone, before, after, spent)
-            if turns is None:
+        if duration_s > zone.shortest_wrap_s:
+            wraps = _whole_wraps(zone, before, after, spent)
+            if wraps is None:
                 return _reset(
                     f"{zone.name}: the counter may have wrapped around more than once in"
                     f" {duration_s:.0f} s, and the helper process that counts its wraps has ended;"
-                    f" keep windows below {zone.shortest_turn_s:.0f} s"
+                    f" keep windows below {zone.shortest_wrap_s:.0f} s"
                 )
-            spent += turns * (zone.range_uj + 1)
+            spent += wraps * (zone.range_uj + 1)
         if spent / 1e6 > HIGHEST_POWER_W * (duration_s + 2 * self._period_s):
             return _reset(f"{zone.name}: the counter fell from {start} to {end} µJ")
         return spent / 1e6
@@ -325,7 +325,7 @@ def _count(zone: Zone) -> int | Reason:
         return Reason(code=ReasonCode.METER_FAILED, message=f"{zone.name}: {error}")
 
 
-def _whole_turns(zone: Zone, before: Counts, after: Counts, spent: int) -> int | None:
+def _whole_wraps(zone: Zone, before: Counts, after: Counts, spent: int) -> int | None:
     """The whole wraps that ``spent`` lacks; ``None`` if they were not counted."""
     if before.totals_uj is None or after.totals_uj is None:
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from pytest_energy.meters.helper_process import HelperLostError, HelperProcess, Questions
 
 
-class TurnCounter:
+class WrapCounter:
     """Microjoules of counters since the helper was started, with all wraps."""
 
     def __init__(self, counters: Sequence[tuple[Path, int]], period_s: float) -> None:

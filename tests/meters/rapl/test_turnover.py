@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_energy.meters.helper_process import Question
-from pytest_energy.meters.rapl.turnover import TurnCounter, serve
+from pytest_energy.meters.rapl.turnover import WrapCounter, serve
 
 
 @pytest.fixture
@@ -11,7 +11,7 @@ def counter(tmp_path):
     """A counter file that begins at 90 and wraps after 99, and its helper."""
     path = tmp_path / "energy_uj"
     path.write_text("90")
-    helper = TurnCounter([(path, 99)], period_s=3600)
+    helper = WrapCounter([(path, 99)], period_s=3600)
     assert helper.totals_uj() == [0]  # it has looked
     yield path, helper
     helper.close()
