@@ -1,4 +1,4 @@
-"""The action and the workflows in the docs: they parse, are pinned, and name what exists."""
+"""The action, the project's workflow and those in the docs: they parse, are pinned and true."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from pytest_energy.settings import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 DOCS = (ROOT / "docs" / "ci.md").read_text("utf-8")
+OWN = ("action.yml", ".github/workflows/tests.yml")
 PINNED = re.compile(r"@[0-9a-f]{40}$")
 
 
 def documents():
-    """Each YAML block of the docs by the file name in its first line, and the action."""
+    """Each YAML block of the docs by the file name in its first line, and the project's own."""
     blocks = re.findall(r"```yaml\n# (\S+)\n(.*?)```", DOCS, re.DOTALL)
-    return {**dict(blocks), "action.yml": (ROOT / "action.yml").read_text("utf-8")}
+    own = {name: (ROOT / name).read_text("utf-8") for name in OWN}
+    return {**dict(blocks), **own}
 
 
 def every(value, key):
@@ -49,7 +51,7 @@ def document(request):
 
 def test_docs_have_every_workflow_they_promise():
     """Every YAML block of the docs has a file name, and is found by these tests."""
-    assert len(documents()) == 1 + DOCS.count("```yaml")
+    assert len(documents()) == len(OWN) + DOCS.count("```yaml")
 
 
 def test_shell_scripts_parse(document):
@@ -119,7 +121,21 @@ def test_inputs_of_the_action_are_used():
         assert f"inputs.{name}" in text
 
 
-def test_documented_options_exist():
-    """Each option that the docs name is one that pytest knows."""
-    known = {"--energy", *(option.flag for option in OPTIONS)}
-    assert set(re.findall(r"--energy[a-z-]*", DOCS)) <= known
+def test_own_workflow_runs_what_ci_runs():
+    """The project's workflow starts the one script that lints and tests."""
+    workflow = yaml.safe_load(documents()[".github/workflows/tests.yml"])
+    assert ".ci/run" in scripts(workflow)
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+@pytest.mark.parametrize("form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")))
+def test_issue_forms_are_complete(form):
+    """Each issue form has a name and a description, and asks each question under its own id."""
+    parsed = yaml.safe_load(form.read_text("utf-8"))
+    assert {"name", "description", "body"} <= parsed.keys()
+    ids = [question["id"] for question in parsed["body"]]
+    assert len(ids) == len(set(ids))
+    assert all(question["attributes"]["label"] for question in parsed["body"])
+    assert any("pytest-energy doctor" in label for label in every(parsed, "label")) or (
+        form.stem == "feature_request"
+    )

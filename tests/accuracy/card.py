@@ -1,13 +1,12 @@
-"""Ask a real NVIDIA card how its sensors behave, in one call of about four minutes.
+"""Test how the sensors of a real NVIDIA card behave, in one call of about four minutes.
 
     python tests/accuracy/card.py > card.json
 
-needs an idle GPU, torch with CUDA to load it, and this package. Each answer is for the file
-``docs/sensors.md``, with card, driver and date, which the output names: the counter's tick; whether
-fast reading makes it fall short; whether it follows a part of the time only; counter against
-integrated power, idle and loaded; which fields answer; whether the driver stamps the counter with
-its ticks; the scatter of 5 s windows between rounds.
-``--seconds`` shortens each part.
+needs an idle GPU, torch with CUDA to load it, and this package. The output names the card, the
+driver and the date. Its answers belong into ``docs/sensors.md``: the counter's tick; whether fast
+reading makes it fall short; whether it sees only a part of the time; counter against integrated
+power, idle and loaded; which fields the driver supports; whether the driver stamps the counter with
+its ticks; the scatter of 5 s windows between rounds. ``--seconds`` shortens each part.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 
 Load = Callable[[float], None]
-"""Loads the card for about the given number of seconds."""
+"""Loads the card for about this many seconds, then returns."""
 SQUARES_S = (0.05, 0.1, 0.13, 0.2)
 STAMP_PAUSE_S = 0.005
 READ_PAUSES_S = (0.0005, 0.01, 0.1, 1.0)
@@ -48,10 +47,12 @@ READ_PAUSES_S = (0.0005, 0.01, 0.1, 1.0)
 def main() -> None:
     """Print the answers as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each window")
-    parser.add_argument("--rounds", type=int, default=10, help="of the scatter")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each window")
     parser.add_argument(
-        "--read", type=float, metavar="PAUSE", help="only read the counter, for ever"
+        "--rounds", type=int, default=10, help="windows from which the scatter is taken"
+    )
+    parser.add_argument(
+        "--read", type=float, metavar="PAUSE", help="only read the counter, without end"
     )
     chosen = parser.parse_args()
     if chosen.read is not None:
@@ -61,12 +62,12 @@ def main() -> None:
 
 
 def answers(load: Load, seconds: float, rounds: int) -> dict[str, object]:
-    """Everything asked, of the first visible device.
+    """All answers, for the first visible device.
 
     Args:
         load: Loads the device.
         seconds: The length of each window.
-        rounds: How many windows the scatter is taken from.
+        rounds: Number of windows from which the scatter is taken.
     """
     with closing(open_meter("nvml", MeterRequest())) as meter:
         return _answers(meter, select_devices(None)[0], load, seconds, rounds)
@@ -98,7 +99,7 @@ Windowed = Callable[[Callable[[], None]], float]
 
 
 def meter_window(meter: Meter) -> Windowed:
-    """Mean power of a window, by the meter."""
+    """Return a function that measures the mean power of a window by the meter."""
 
     def measure(work: Callable[[], None]) -> float:
         measured = measure_round(meter, lambda n: work(), 1, synchronizer()).round
@@ -111,7 +112,7 @@ def meter_window(meter: Meter) -> Windowed:
 
 
 def which_fields(device: Device) -> dict[str, bool]:
-    """Which of the fields that matter the driver answers, and whether it keeps samples."""
+    """Which of the relevant fields the driver supports, and whether it keeps samples."""
     wanted = {"energy 83": ENERGY, "average 185": POWER_AVERAGE, "instant 186": POWER_INSTANT}
     wanted |= {f"{cause} {field}": field for field, cause in THROTTLES.items()}
     found = library.read_fields(device.handle, wanted.values())
@@ -123,8 +124,8 @@ def which_fields(device: Device) -> dict[str, bool]:
 def counter_stamps(device: Device, seconds: float) -> dict[str, float]:
     """How the driver's time stamp of the counter behaves while it is read every 5 ms.
 
-    As many stamps as values, and an age of up to a tick: stamps tell the ticks. As many stamps as
-    reads: they tell when it was asked.
+    If there are as many stamps as values, and ages of up to a tick, the stamps are those of the
+    ticks. If there are as many stamps as reads, they are those of the requests.
     """
     ended_s = time.perf_counter() + seconds
     seen = []
@@ -142,7 +143,7 @@ def counter_stamps(device: Device, seconds: float) -> dict[str, float]:
 
 
 def fast_reading(measure: Windowed, load: Load, seconds: float) -> dict[str, float]:
-    """Mean power of the same load, by the meter, while another process reads the counter, too."""
+    """Mean power of the same load by the meter, while another process also reads the counter."""
     powers_w = {}
     for pause_s in READ_PAUSES_S:
         command = [sys.executable, __file__, "--read", str(pause_s)]
@@ -153,7 +154,7 @@ def fast_reading(measure: Windowed, load: Load, seconds: float) -> dict[str, flo
 
 
 def read_on(pause_s: float) -> None:
-    """Read the counter repeatedly until the process is ended."""
+    """Read the counter again and again, until the process is ended."""
     library.start()
     read_j = counter_of(select_devices(None)[0])
     while read_j is not None:
@@ -162,10 +163,11 @@ def read_on(pause_s: float) -> None:
 
 
 def square_waves(measure: Windowed, load: Load, seconds: float) -> dict[str, list[float]]:
-    """Mean power of square waves, five windows a period.
+    """Mean power of square waves, five windows per period.
 
-    A counter that sees all of the time says about the same in each; one that looks away scatters
-    with the phase at periods of 50, 100 and 200 ms, and less at 130 ms.
+    A counter that sees all of the time gives about the same power in each window. The power of a
+    counter that looks away scatters with the phase at periods of 50, 100 and 200 ms, and less at
+    130 ms.
     """
 
     def square(period_s: float) -> None:
@@ -184,7 +186,7 @@ def square_waves(measure: Windowed, load: Load, seconds: float) -> dict[str, lis
 def counter_and_power(
     measure: Windowed, device: Device, load: Load, seconds: float
 ) -> dict[str, list[float | None]]:
-    """Mean power by the meter, and the mean of the power samples, idle and loaded."""
+    """Mean power by the meter and by the power samples, idle and loaded."""
 
     def both(work: Callable[[], None]) -> list[float | None]:
         began = time.time()

@@ -1,8 +1,8 @@
-"""Joules a pass by windows with idle edges, as ours are, and by edges under a running load.
+"""Measure joules per pass with idle edges, as our windows do, and with edges under load.
 
-Run as a program, on a machine with a virtual clock, it measures loads both ways and prints a line
-of JSON for each. Edges under a running load are ticks that pass while the load goes on: the mean
-power between two of them, times the time that a pass takes.
+Run as a program on a machine with a virtual clock, it measures loads both ways and prints one line
+of JSON for each. Edges under load are ticks that occur while the load continues: the energy of a
+pass is the mean power between two of them, multiplied by the duration of a pass.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from pytest_energy.testing import Machine
 
 IDLE, RUNNING = "idle", "running"
 PASSES_S = (0.001, 0.03, 0.13, 0.5)
-"""How long a pass takes, in seconds."""
+"""Durations of a pass, in seconds."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One load, measured one way."""
+    """One load, measured in one of the two ways."""
 
     way: str
     pass_s: float
     length_s: float
     error: float
-    """Of the joules a pass, as a share of the true ones."""
+    """Error of the joules per pass, as a share of the true joules."""
     added: float
-    """The load's and the edges' joules beyond those of ``length_s``, as a share of them."""
+    """Joules used beyond those of ``length_s``, as a share of them."""
 
 
 @dataclass(frozen=True)
 class Passes:
-    """A load of equal passes; power is high for their first part, and low for the rest."""
+    """A load of equal passes: power is high in the first part of a pass and low in the rest."""
 
     machine: Machine
     pass_s: float
@@ -50,7 +50,7 @@ class Passes:
     duty: float
 
     def run(self, seconds: float) -> float:
-        """Run for some time; when that began."""
+        """Run for some time; return when it began."""
         began_s = time.perf_counter()
         low_w = 0.3 * self.high_w
         with self.machine.pulsed_load(self.high_w, low_w, self.pass_s, self.duty):
@@ -95,7 +95,7 @@ def _tick(ticker: Ticker) -> Tick:
 
 def _main(lengths_s: list[float], loads: int, seed: int) -> None:
     machine, rng = Machine.attached(), random.Random(seed)
-    time.sleep(5.0)  # the driver's ring fills
+    time.sleep(5.0)  # until the driver's ring is full
     meter = open_session_meter()
     read_j = counter_of(select_devices(None)[0])
     assert read_j is not None

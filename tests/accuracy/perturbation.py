@@ -1,14 +1,15 @@
-"""How much slower a loop of passes runs while it is measured.
+"""Measure how much slower a loop of passes runs while it is measured.
 
-Run as a program it prints as JSON for each way of measuring the relative slow-down with its 95 %
-interval, and the processor time that others than the loop's thread used meanwhile, as a share of
-the loop's.
+Run as a program, it prints JSON. For each way of measuring, the JSON has the relative slow-down
+with its 95 % interval, and the processor time used outside the loop's thread, as a share of the
+loop's own.
 
-During a window nothing of ours runs but the helper process, and of the polling method its thread.
-So the loop runs on and on inside one window, on one core, while these are held and let go in turns
-(held, free, free, held, and in the next block the other way round: a machine that drifts slows both
-alike). Loops that each have a window of their own could not be told apart as well: between them is
-the wait for a tick, and processors run many percent faster after a rest.
+Inside a window our only activity is the helper process, and the polling method's only activity is
+its thread. The loop therefore runs continuously inside one window, on one core, while the helper or
+the thread is held and released in turns: held, free, free, held, and in the next block the other
+way round, so that a drift of the machine affects both alike. Loops with separate windows would
+compare less well: the wait for a tick lies between them, and processors run many percent faster
+after a rest.
 """
 
 from __future__ import annotations
@@ -35,24 +36,24 @@ from pytest_energy.meters.registry import open_meter
 PASS_S = 0.001
 LONG_PASSES = 10_000
 ORDERS = ((False, True, True, False), (True, False, False, True))
-"""In which loops of a block the way of measuring is let go."""
+"""Whether the way of measuring is free in each loop of a block, for even and odd blocks."""
 
 
 class Way(Protocol):
-    """A way of measuring that can be held."""
+    """A way of measuring that can be held and released."""
 
     def run(self, body: Callable[[], None]) -> None:
         """Measure ``body``."""
 
     def hold(self) -> None:
-        """Keep it from using the processor."""
+        """Stop it from using the processor."""
 
     def free(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
 
 
 class Ours:
-    """A window with its trace, collected by the helper process."""
+    """A window with its trace, which the helper process collects."""
 
     def __init__(self) -> None:
         self.meter = open_meter("nvml", MeterRequest())
@@ -77,7 +78,7 @@ class Ours:
 
 
 class Polling(PollingThread):
-    """The polling thread, which waits while it is held."""
+    """The polling thread. It waits while it is held."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +92,7 @@ class Polling(PollingThread):
         self.stop()
 
     def hold(self) -> None:
-        """Let the next poll wait."""
+        """Make the next poll wait."""
         self._let_go.clear()
 
     def free(self) -> None:
@@ -99,13 +100,13 @@ class Polling(PollingThread):
         self._let_go.set()
 
     def ask(self) -> None:
-        """Poll once, if let."""
+        """Poll once, as soon as it is free."""
         self._let_go.wait()
         super().ask()
 
 
 def _steps_a_pass() -> int:
-    """So many steps of the loop below take about a millisecond."""
+    """Number of steps of the loop below that take about a millisecond."""
     steps = 1000
     while True:
         began_s = time.perf_counter()
@@ -126,15 +127,15 @@ def _run_pass(steps: int) -> int:
 def _main(blocks: int, passes: int) -> None:
     steps = _steps_a_pass()
     ways: dict[str, Way] = {"pytest-energy": Ours(), "polling thread": Polling()}
-    told = {
+    shares = {
         name: (*_slow_down(way, steps, blocks, passes), _beside(way, steps))
         for name, way in ways.items()
     }
-    print(json.dumps(told))
+    print(json.dumps(shares))
 
 
 def _slow_down(way: Way, steps: int, blocks: int, passes: int) -> tuple[float, float, float]:
-    """The median over blocks, and its 95 % interval."""
+    """The median slow-down over all blocks, and its 95 % interval."""
     slower: list[float] = []
 
     def alternate() -> None:
@@ -155,7 +156,7 @@ def _slow_down(way: Way, steps: int, blocks: int, passes: int) -> tuple[float, f
 
 
 def _beside(way: Way, steps: int) -> float:
-    """Processor time beside a loop that is long, since the helper sleeps for seconds."""
+    """Processor time used beside a long loop; it is long because the helper sleeps for seconds."""
     shares = []
 
     def loop() -> None:
@@ -171,9 +172,9 @@ def _beside(way: Way, steps: int) -> float:
 
 @contextmanager
 def _on_one_core() -> Iterator[None]:
-    """Keep this thread where it is: to be moved costs it more than what is looked for here.
+    """Keep this thread on one core, because a move costs more than the effect measured here.
 
-    The helper process was started before, and goes where it likes.
+    The helper process was started before and may use any core.
     """
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(allowed)})
@@ -182,18 +183,18 @@ def _on_one_core() -> Iterator[None]:
 
 
 def _started() -> list[int]:
-    """The processes that this one has started."""
+    """The child processes of this process."""
     return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
 
 
 def _beside_s() -> float:
-    """Processor time of this process' other threads, and of the processes that it started."""
+    """Processor time of this process' other threads and of its child processes, in seconds."""
     run_ns = [int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in _started()]
     return time.process_time() - time.thread_time() + sum(run_ns) * 1e-9
 
 
 def _median(shares: list[float]) -> tuple[float, float, float]:
-    """The median and its 95 % interval, by ranks: outliers of a busy machine do not move them."""
+    """The median and its 95 % interval by ranks, which outliers of a busy machine do not move."""
     ranked, count = sorted(shares), len(shares)
     reach = 0.98 * math.sqrt(count)  # a rank's standard deviation is √n / 2
     low, high = math.floor(count / 2 - reach), math.ceil(count / 2 + reach) - 1

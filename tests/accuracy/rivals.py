@@ -1,7 +1,7 @@
-"""The same windows measured at once: by us, by two other tools, and by a polling thread.
+"""Measure the same windows with our meter, two other tools and a polling thread.
 
-Run as a program it measures with all of them on the machine that it was started on, in real time,
-one opened inside the other with ours innermost, and prints a line of JSON for each tool and window.
+Run as a program, it measures with all of them at the same time, in real time. The windows are
+opened one inside the other, ours innermost. It prints one line of JSON per tool and window.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class Compared:
     tool: str
     length_s: float
     error: float
-    """As a share of the passes' true joules, without its sign."""
+    """Absolute error, as a share of the passes' true joules."""
 
 
 class Tool(Protocol):
-    """Something that measures between two calls."""
+    """A tool that measures between two calls."""
 
     def start(self) -> None:
         """Open a window."""
 
     def stop(self) -> float:
-        """Close it; its joules."""
+        """Close it and return its joules."""
 
 
 class PollingThread:
-    """The method of many papers: a thread asks for the power each 10 ms; mean power × time."""
+    """The method of many papers: a thread reads the power every 10 ms; energy is mean × time."""
 
     def __init__(self) -> None:
         pynvml.nvmlInit()
@@ -63,7 +63,7 @@ class PollingThread:
         self._thread.start()
 
     def stop(self) -> float:
-        """End it; mean power × time."""
+        """End it and return mean power × time."""
         duration_s = time.perf_counter() - self._began_s
         self._done.set()
         self._thread.join()
@@ -75,12 +75,12 @@ class PollingThread:
             time.sleep(POLL_S)
 
     def ask(self) -> None:
-        """Ask once."""
+        """Read the power once."""
         self._powers_w.append(pynvml.nvmlDeviceGetPowerUsage(self._handle) * 1e-3)
 
 
 class Zeus:
-    """Zeus' monitor."""
+    """The monitor of Zeus."""
 
     def __init__(self) -> None:
         from zeus.monitor import ZeusMonitor
@@ -97,7 +97,7 @@ class Zeus:
 
 
 class CodeCarbon:
-    """CodeCarbon's offline tracker, made anew for each window, as it must be."""
+    """CodeCarbon's offline tracker. It cannot be reused, so each window has a new one."""
 
     def start(self) -> None:
         """Make and start a tracker."""
@@ -119,7 +119,7 @@ RIVALS: dict[str, Callable[[], Tool]] = {
     "Zeus": Zeus,
     "polling thread": PollingThread,
 }
-"""From the outermost to the innermost: who takes long to start is opened first."""
+"""From the outermost to the innermost: a tool that starts slowly is opened first."""
 
 
 def _main(lengths_s: list[float], windows: int, seed: int) -> None:
@@ -137,7 +137,7 @@ def _main(lengths_s: list[float], windows: int, seed: int) -> None:
 def _measure(
     machine: Machine, meter: Meter, rivals: Mapping[str, Tool], power_w: float, length_s: float
 ) -> dict[str, float]:
-    """Each tool's error in one window, as a share of the passes' true joules."""
+    """Measure one window; return each tool's error as a share of the passes' true joules."""
     passes: list[Span] = []
 
     def work(_: int) -> None:
@@ -168,7 +168,7 @@ def _measure(
 
 
 Span = tuple[float, float]
-"""From and to, by ``time.perf_counter``."""
+"""Start and end, in seconds of ``time.perf_counter``."""
 
 
 if __name__ == "__main__":

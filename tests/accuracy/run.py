@@ -2,7 +2,7 @@
 
     uv run --group accuracy python tests/accuracy/run.py
 
-takes about a quarter of an hour and a C compiler, and needs no GPU. ``--only error`` (or ``edges``,
+takes about a quarter of an hour. It needs a C compiler and no GPU. ``--only error`` (or ``edges``,
 ``rivals``, ``perturbation``, ``traces``) prints one study and writes no page. ``--sessions``,
 ``--measurements``, ``--windows``, ``--loads`` and ``--blocks`` set how much is measured.
 """
@@ -41,12 +41,18 @@ AIMED = (0.93, 0.99)
 def main() -> None:
     """Run all studies and write the page, or print one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sessions", type=int, default=32, help="of the error study, a card")
-    parser.add_argument("--measurements", type=int, default=32, help="of three rounds, a session")
-    parser.add_argument("--windows", type=int, default=8, help="a length, beside other tools")
-    parser.add_argument("--loads", type=int, default=60, help="of the study of edges, a length")
-    parser.add_argument("--blocks", type=int, default=1000, help="of the perturbation study")
-    parser.add_argument("--only", choices=STUDIES, help="print this study alone")
+    parser.add_argument(
+        "--sessions", type=int, default=32, help="sessions per card in the error study"
+    )
+    parser.add_argument(
+        "--measurements", type=int, default=32, help="measurements of three rounds per session"
+    )
+    parser.add_argument(
+        "--windows", type=int, default=8, help="windows per length beside other tools"
+    )
+    parser.add_argument("--loads", type=int, default=60, help="loads per length in the edge study")
+    parser.add_argument("--blocks", type=int, default=1000, help="blocks in the perturbation study")
+    parser.add_argument("--only", choices=STUDIES, help="print only this study")
     parser.add_argument("--output", type=Path, default=TARGET)
     chosen = parser.parse_args()
     if chosen.only:
@@ -62,14 +68,15 @@ def main() -> None:
 INTRODUCTION = """\
 # Accuracy
 
-What the GPU meter claims, measured against simulated cards whose true energy is known. This page is
-written by `tests/accuracy/run.py` (`uv run --group accuracy python tests/accuracy/run.py`; needs a
-C compiler and no GPU). Simulated sensors tick, average and look away as published studies found
-real ones to do; how a real card's counter behaves is a question that `tests/accuracy/card.py` asks
-(see [sensors](sensors.md)).
+This page shows how exact the GPU meter is. The meter is measured against simulated cards whose true
+energy is known. `tests/accuracy/run.py` writes the page
+(`uv run --group accuracy python tests/accuracy/run.py`; it needs a C compiler and no GPU). The
+simulated sensors tick, average and look away as published studies found real sensors to do.
+`tests/accuracy/card.py` tests how the counter of a real card behaves (see [sensors](sensors.md)).
 
-Each measurement has {rounds} rounds of the same load. Loads take turns between constant power and
-square waves with periods of {periods} ms, of random power, duty and phase.
+Each measurement has {rounds} rounds of the same load. The loads alternate between constant power
+and square waves with periods of {periods} ms. Power, duty
+cycle and phase are random.
 """
 
 
@@ -83,8 +90,8 @@ def _accuracy(chosen: argparse.Namespace) -> Iterable[str]:
         sessions=chosen.sessions, results=chosen.sessions * chosen.measurements
     )
     yield (
-        "| card | sees | window | rounds | error, 95 % | bias | result's interval holds | "
-        "one round's holds | zeros |"
+        "| card | sees | window | rounds | error, 95 % | bias | result's interval right | "
+        "one round's right | zeros |"
     )
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     outside = []
@@ -99,33 +106,33 @@ def _accuracy(chosen: argparse.Namespace) -> Iterable[str]:
                 if not AIMED[0] <= held(rounds) <= AIMED[1]:
                     outside.append(f"{what} of {name} at {length_s:g} s ({held(rounds):.1%})")
     aimed = " to ".join(f"{share:.0%}" for share in AIMED)
-    yield f"\nOutside the {aimed} aimed at: {', '.join(outside) or 'none'}.\n"
+    yield f"\nOutside the target of {aimed}: {', '.join(outside) or 'none'}.\n"
 
 
 ERROR_AND_INTERVAL = """\
-Error of a round's joules (95th percentile, and the mean as bias), and how often the
-stated 95 % intervals hold the truth: that of a measurement of three rounds, which is
-the `uncertainty` of `energy_j` in the results and what verdicts are made of, and that
-of each round alone (`uncertainty_j`). Part-time: the sensor sees 25 of every 100 ms
-(Pascal's: 10 of 20 ms). When in their periods the sensors look is drawn anew for each
-of {sessions} sessions a card. {results} results a line: a figure of 95.5 % is known to
-about ±1.3 %.
+The table shows the error of a round's joules (95th percentile, and the mean as bias) and how
+often the stated 95 % intervals contain the truth. There are two intervals. The result's interval
+belongs to a measurement of three rounds: it is the `uncertainty` of `energy_j` in the results,
+and verdicts are made from it. The other belongs to one round alone (`uncertainty_j`). `part` means
+that the sensor sees 25 of every 100 ms (Pascal's: 10 of 20 ms). In each of {sessions} sessions per
+card, the sensors look at other moments within their periods. Each line has {results} results: a
+figure of 95.5 % is known to about ±1.3 %.
 
-A result's interval is Student's on its rounds' scatter, which is right in 95 % whatever
-made them scatter, and never narrower than one standard uncertainty of the edges, for
-rounds that are alike by luck. The latter adds about one percent where nothing but the
-sensor makes them scatter. Rounds of sensors that look away do not err as a normal
-distribution does: a load in step with the sensor is seen high or low, and three rounds
-may all see it high.
+A result's interval is Student's t interval of the scatter of its rounds. It is right in 95 % of
+cases, whatever caused the scatter. It is never narrower than one standard uncertainty of the edges,
+because rounds can be equal by chance. That minimum adds about one percent if only the sensor causes
+the scatter. The errors of sensors that look away are not normally distributed: a load in step with
+the sensor is seen too high or too low, and all three rounds may see it too high.
 
-A round's own interval is 1.96 standard uncertainties of its edges. The moments of its
-two ticks are even distributions, for the sum of which 1.90 would do: 97 % rather than
-95 %. What a sensor did not see, a window alone cannot tell. On cards whose power sensor
-looks away there is the term `unseen`: the largest error published for such sensors, and
-how far power samples and counter are apart. Nobody has published whether counters look
-away, too. The meter learns it from how much of its last tick each window's counter
-counts; where it sees all, some five windows show it, and the term is gone. A program
-whose power varies from tick to tick may never show it; its single windows keep the term.
+A round's own interval is 1.96 standard uncertainties of its edges. The moments of its two ticks are
+uniformly distributed, and 1.90 would be enough for their sum. The interval therefore contains the
+truth in 97 % of rounds instead of 95 %. A single window cannot tell what a sensor did not see. For
+cards whose power sensor looks away, the budget has the term `unseen`: the largest error published
+for such sensors, and the difference between power samples and counter. It is not published whether
+counters look away, too. The meter learns it from the part of its last tick that each window's
+counter counts. If the counter sees all of the time, about five windows show it, and the term
+disappears. A program whose power varies from tick to tick may never show it; its single windows
+keep the term.
 """
 
 
@@ -147,7 +154,7 @@ def _error(one: Observed) -> float:
 
 
 def _held_by_rounds(rounds: Sequence[Observed]) -> float:
-    """The share of rounds whose own interval holds their true joules."""
+    """The share of rounds whose own interval contains their true joules."""
     return statistics.fmean(
         abs((one.round.energy_j or 0.0) - one.true_j) <= (one.round.uncertainty_j or 0.0)
         for one in rounds
@@ -155,7 +162,7 @@ def _held_by_rounds(rounds: Sequence[Observed]) -> float:
 
 
 def _held_by_results(rounds: Sequence[Observed]) -> float:
-    """The share of measurements whose interval holds the mean of their rounds' true joules."""
+    """The share of measurements whose interval contains the mean of their rounds' true joules."""
     measurements: dict[int, list[Observed]] = {}
     for one in rounds:
         measurements.setdefault(one.measurement, []).append(one)
@@ -172,7 +179,7 @@ def _edges(chosen: argparse.Namespace) -> Iterable[str]:
     seen = [Seen(**json.loads(line)) for line in _on_hopper("edges.py", job, virtual_clock=True)]
     yield "## Idle edges, or edges under load\n"
     yield EDGES.format(loads=chosen.loads)
-    yield "| a pass takes | window | idle: error | joules added | in load: error | joules added |"
+    yield "| pass | window | idle: error | added joules | under load: error | added joules |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for pass_s in PASSES_S:
         for length_s in LENGTHS_S:
@@ -184,12 +191,12 @@ def _edges(chosen: argparse.Namespace) -> Iterable[str]:
 
 
 EDGES = """\
-A window can begin and end while the device rests, as ours do: what was used between
-the ticks and the passes is taken off at the power then. Or the load goes on while the
-ticks are awaited, and a pass is the mean power between two ticks times what a pass takes.
-Both on the simulated H100 (tick 100 ms), {loads} loads a line, passes whose power changes
-within: error of the joules a pass (95th percentile), and the mean joules beyond those of
-the window's length, as a share of them.
+A window can begin and end while the device is idle, as ours do. The energy used between the ticks
+and the passes is then subtracted at the idle power. Or the load continues until the next tick; the
+energy of a pass is then the mean power between two ticks, multiplied by the duration of a pass.
+Both were measured on the simulated H100 (tick 100 ms), with {loads} loads per line and passes whose
+power changes within a pass. The table shows the error of the joules per pass (95th percentile), and
+the mean joules used beyond those of the window's length, as a share of them.
 """
 
 
@@ -205,36 +212,49 @@ def _edge_cost() -> Iterable[str]:
     added_s = statistics.fmean(one.round.conditions["edges.duration_s"] for one in seen)
     added_j = statistics.fmean(one.round.conditions["edges.energy_j"] for one in seen)
     energy_j = statistics.fmean(one.true_j for one in seen)
-    yield (
-        f"Around a window of 10 s on the simulated H100 (tick 100 ms), reading the device's state\n"
-        f"and waiting for ticks adds {added_s:.3f} s ({added_s / EDGE_LENGTH_S:.2%}) and\n"
-        f"{added_j:.1f} J ({added_j / energy_j:.2%}) on average over {len(seen)} windows;\n"
-        "none of it is in the result.\n"
+    yield EDGE_COST.format(
+        added_s=added_s,
+        share_s=added_s / EDGE_LENGTH_S,
+        added_j=added_j,
+        share_j=added_j / energy_j,
+        windows=len(seen),
     )
+
+
+EDGE_COST = """\
+For a window of 10 s on the simulated H100 (tick 100 ms), reading the device's state and waiting for
+ticks adds {added_s:.3f} s ({share_s:.2%}) and {added_j:.1f} J ({share_j:.2%}) on average over
+{windows} windows. None of it is in the result.
+"""
 
 
 def _comparison(chosen: argparse.Namespace) -> Iterable[str]:
     job = {"lengths_s": RIVAL_LENGTHS_S, "windows": chosen.windows, "seed": 3}
     seen = [Compared(**json.loads(line)) for line in _on_hopper("rivals.py", job)]
     yield "## Beside other tools\n"
-    yield (
-        "All tools measure the same windows at once, one opened inside the other, ours innermost:\n"
-        f"constant power on the simulated H100, in real time, {chosen.windows} windows a length.\n"
-        "Mean absolute error of the joules, as a share of the passes' true ones, and how many\n"
-        "times ours it is. Opening and closing\n"
-        "take time, so that the tools' spans differ: ours is judged by the true joules of the\n"
-        "passes alone; another tool by these, by those from the return of its start to the call\n"
-        "of its stop, or by those from the call of its start to the return of its stop, window by\n"
-        "window whichever suits it best. The polling thread asks `nvmlDeviceGetPowerUsage` each\n"
-        "10 ms, as many papers do; on this card that is an average over one second. Versions:\n"
-        f"{_versions()}.\n"
-    )
+    yield COMPARISON.format(windows=chosen.windows, versions=_versions())
     yield "| tool | " + " | ".join(f"{length_s:g} s" for length_s in RIVAL_LENGTHS_S) + " |"
     yield "| --- |" + " --- |" * len(RIVAL_LENGTHS_S)
     for tool in (OURS, *RIVALS):
         cells = [_against_ours(seen, tool, length_s) for length_s in RIVAL_LENGTHS_S]
         yield f"| {tool} | " + " | ".join(cells) + " |"
     yield ""
+
+
+COMPARISON = """\
+All tools measure the same windows at the same time, one opened inside the other, and ours is the
+innermost. The load is a constant power on the simulated H100, in real time, with {windows} windows
+per length. The table shows the mean absolute error of the joules as a share of the passes' true
+joules, and its ratio to our error.
+
+Opening and closing take time, so the tools measure different spans. Our error is taken against the
+true joules of the passes alone. For another tool, three true energies are tried for each window:
+that of the passes, that from the return of its start to the call of its stop, and that from the
+call of its start to the return of its stop. The one that gives the smallest error counts.
+
+The polling thread reads `nvmlDeviceGetPowerUsage` every 10 ms, as many papers do. On this card that
+value is an average over one second. Versions: {versions}.
+"""
 
 
 def _against_ours(seen: Sequence[Compared], tool: str, length_s: float) -> str:
@@ -258,31 +278,33 @@ def _perturbation(chosen: argparse.Namespace) -> Iterable[str]:
     load_before = os.getloadavg()[0]
     job = {"blocks": chosen.blocks, "passes": PERTURBED_PASSES}
     (line,) = _on_hopper("perturbation.py", job)
-    told: dict[str, tuple[float, float, float, float]] = json.loads(line)
+    shares: dict[str, tuple[float, float, float, float]] = json.loads(line)
     yield "## Perturbation\n"
     yield PERTURBATION.format(
         passes=PERTURBED_PASSES, blocks=chosen.blocks, cores=os.cpu_count(), load=load_before
     )
     yield "| method | slower by the clock | processor time |"
     yield "| --- | --- | --- |"
-    for name, (share, low, high, beside) in told.items():
+    for name, (share, low, high, beside) in shares.items():
         what = f"{name}, with its trace" if name == OURS else name
         yield f"| {what} | {share:+.2%} ({low:+.2%} to {high:+.2%}) | {_small(beside)} |"
-    yield f"\n{_judged(*told[OURS][1:])}\n"
+    yield f"\n{_judged(*shares[OURS][1:])}\n"
 
 
 PERTURBATION = """\
-How much slower passes of 1 ms of Python run while they are measured. Within a window
-nothing of ours runs but the helper process that collects the trace, and of the polling
-method its thread. A loop on one core goes on and on inside one window, while these are
-stopped and let go in turns of {passes} passes (stopped, free, free, stopped, and in every
-other block the other way round): the median slow-down of {blocks} blocks, with its 95 %
-interval. Loops with windows of their own do not tell as much: a processor runs many
-percent faster after the wait for a tick. The machine had {cores} cores and a load of
-{load:.1f} when this began. Beside it the processor time that the method used during
-10,000 passes, as a share of theirs: what it would cost on the loop's own core. The
-helper works every few seconds only, which few blocks see: what it does then is in the
-processor time, what its presence costs in the slow-down.
+The table shows how much slower passes of 1 ms of Python run while they are measured. Inside a
+window, our only activity is the helper process that collects the trace. The polling method's only
+activity is its thread.
+
+A loop runs continuously on one core inside one window, while the helper process or the thread is
+stopped and released in turns of {passes} passes (stopped, released, released, stopped; in every
+other block the other way round). The slow-down is the median over {blocks} blocks, with its 95 %
+interval. Loops with separate windows would show less: a processor runs many percent faster after
+the wait for a tick. The machine had {cores} cores and a load of {load:.1f} when the study began.
+
+The processor time is what the method used during 10,000 passes, as a share of their own time: its
+cost on the loop's own core. The helper works only every few seconds, so few blocks contain its
+work. The cost of that work is in the processor time, and the cost of its presence in the slow-down.
 """
 
 
@@ -291,19 +313,19 @@ def _small(share: float) -> str:
 
 
 def _judged(low: float, high: float, beside: float) -> str:
-    """What the slow-down's interval and the processor time together show of the limit."""
+    """Compare the sum of slow-down and processor time with the limit."""
     if high + beside <= SLOWER_LIMIT:
-        return f"Both together: ours is shown to stay below {SLOWER_LIMIT:.1%}."
+        return f"The sum of both stays below {SLOWER_LIMIT:.1%} for pytest-energy."
     if low + beside > SLOWER_LIMIT:
-        return f"Both together: ours is above {SLOWER_LIMIT:.1%}."
+        return f"The sum of both is above {SLOWER_LIMIT:.1%} for pytest-energy."
     return (
-        f"It is **not shown** here that ours stays below {SLOWER_LIMIT:.1%}: the machine's own\n"
-        "noise was larger than that. Run the command on a quiet machine."
+        f"This run does **not** show that the sum of both stays below {SLOWER_LIMIT:.1%}: the\n"
+        "machine's own noise was larger. Run the command on a quiet machine."
     )
 
 
 def _on_hopper(program: str, job: dict[str, object], *, virtual_clock: bool = False) -> list[str]:
-    """The lines of JSON that a program prints on a machine with a simulated H100."""
+    """Run a program on a machine with a simulated H100, and return its lines of JSON."""
     with SimulatedNvml("hopper", virtual_clock=virtual_clock) as machine:
         result = subprocess.run(
             [sys.executable, str(HERE / program), json.dumps(job)],
@@ -321,10 +343,12 @@ def _trace_size(chosen: argparse.Namespace) -> Iterable[str]:
     powers_w = [rng.gauss(300.0, 40.0) for _ in times_s]
     trace = encode(reduce_samples(times_s, powers_w, 0.0, 600.0), "gpu0", "driver-ring", 6000)
     yield "## Traces\n"
-    yield (
-        f"Ten minutes of noisy power at ten samples a second are kept in {trace.buckets} buckets\n"
-        f"and {len(trace.model_dump_json()) / 1e3:.1f} kB of results.json."
-    )
+    yield TRACES.format(buckets=trace.buckets, size_kb=len(trace.model_dump_json()) / 1e3)
+
+
+TRACES = """\
+A trace of ten minutes of noisy power at ten samples a second has {buckets} buckets and takes
+{size_kb:.1f} kB of results.json."""
 
 
 STUDIES: dict[str, Callable[[argparse.Namespace], Iterable[str]]] = {
@@ -334,7 +358,7 @@ STUDIES: dict[str, Callable[[argparse.Namespace], Iterable[str]]] = {
     "perturbation": _perturbation,
     "traces": _trace_size,
 }
-"""In the page's order."""
+"""In the order of the page."""
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measure many windows whose true energy is known, on a machine with a virtual clock.
 
-Run as a program it is the child process that lives on that clock: it measures, and prints a line of
-JSON for each window. :func:`measure_windows` starts it.
+:func:`measure_windows` starts this file as a child process that runs on the virtual clock. The
+child measures and prints one line of JSON per window.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from pytest_energy.model.measurement import Round
 from pytest_energy.testing import PROFILES, Machine, Profile, SimulatedNvml
 
 LOADS_S = (0.0, 0.001, 0.002, 0.02, 0.05, 0.1, 0.13, 0.2)
-"""Periods of the loads that take turns, in seconds; 0: constant."""
+"""Periods of the alternating loads, in seconds; 0 is a constant load."""
 ROUNDS = 3
 RING_S = 16.0
-"""The ring is longer than the longest window: no second process shares the virtual clock."""
+"""The ring is longer than the longest window: the virtual clock allows no helper process."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """One round: what was measured, and the truth."""
+    """One round: the measurement and the truth."""
 
     measurement: int
-    """Rounds of one measurement share this number, and their load."""
+    """Rounds of one measurement share this number and their load."""
     length_s: float
     period_s: float
     true_j: float
@@ -53,7 +53,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Load:
-    """Constant or pulsed power; its phase is that of the program, the same in each round."""
+    """Constant or pulsed power. The phase belongs to the program: it is the same in each round."""
 
     period_s: float
     high_w: float
@@ -64,13 +64,13 @@ class Load:
 def measure_sessions(
     profile: Profile, lengths_s: Sequence[float], sessions: int, measurements: int
 ) -> list[Observed]:
-    """Measure in several sessions, each on a card whose sensors look at other moments.
+    """Measure in several sessions; in each, the card's sensors look at other moments.
 
     Args:
         profile: The card.
-        lengths_s: The windows' lengths.
-        sessions: How many; as many at a time as there are processors.
-        measurements: Loads a session; each is measured for three rounds of each length.
+        lengths_s: The lengths of the windows.
+        sessions: Number of sessions; they run in parallel, one per processor.
+        measurements: Loads per session; each is measured for three rounds of each length.
     """
 
     def measure(seed: int) -> list[Observed]:
@@ -99,7 +99,7 @@ def measure_windows(
 
 
 def vary(profile: Profile, rng: random.Random) -> Profile:
-    """The same card with its sensors' phases at random."""
+    """The same card with random phases of its sensors."""
     return replace(
         profile,
         counter_phase_s=rng.uniform(0, profile.counter_tick_s or 0.0),
@@ -115,7 +115,7 @@ def _parse(line: str) -> Observed:
 
 def _main(lengths_s: list[float], measurements: int, seed: int) -> None:
     machine, rng = Machine.attached(), random.Random(seed)
-    time.sleep(5.0)  # the driver's ring fills
+    time.sleep(5.0)  # until the driver's ring is full
     meter = open_session_meter()
     for number in range(measurements):
         load = _draw_load(meter, LOADS_S[number % len(LOADS_S)], rng)
@@ -136,7 +136,7 @@ def _draw_load(meter: NvmlMeter, period_s: float, rng: random.Random) -> Load:
 
 
 def open_session_meter() -> NvmlMeter:
-    """As ``open_meter`` does, but for the helper process."""
+    """Open the meter as ``open_meter`` does, but without a helper process."""
     library.start()
     devices = select_devices(None)
     counters = {d.channel: read for d in devices if (read := counter_of(d)) is not None}
@@ -155,7 +155,7 @@ def open_session_meter() -> NvmlMeter:
 def _observe(
     machine: Machine, meter: NvmlMeter, length_s: float, load: Load
 ) -> tuple[float, Round]:
-    """The true and the measured joules of one round."""
+    """Measure one round; return its true joules and its measurement."""
     moments_s = []
 
     def work(passes: int) -> None:
@@ -176,7 +176,7 @@ def _running(machine: Machine, load: Load) -> AbstractContextManager[None]:
 
 
 def profiles() -> Iterator[tuple[str, Profile]]:
-    """The simulated cards that measure joules, by name."""
+    """The simulated cards that can measure joules, by name."""
     yield from ((name, p) for name, p in PROFILES.items() if name != "mig")
 
 

@@ -1,7 +1,7 @@
-"""How much sooner a suite ends on three cards than on one: simulated cards, workers of xdist.
+"""Compare a suite's time on one simulated card with its time on three, with xdist workers.
 
-The benchmarks wait for their card, as those of a GPU do, so that processors limit nothing. Run it
-from the repository: ``python -m tests.performance.devices``; it takes about three minutes.
+The benchmarks wait for their card, as GPU benchmarks do, so processors are not the limit. Run it
+from the repository: ``python -m tests.performance.devices``. It takes about three minutes.
 """
 
 from __future__ import annotations
@@ -41,35 +41,40 @@ def test_it(energy, number):
 
 
 def main() -> None:
-    """Print the seconds of both sessions and their ratio."""
+    """Print the duration of both sessions and their ratio."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--benchmarks", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=3.0, help="a round; there are three")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=3.0,
+        help="seconds per round; each benchmark has three rounds",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, SimulatedNvml(CARD, CARD, CARD) as machine:
         suite = SUITE.format(benchmarks=arguments.benchmarks, seconds=arguments.seconds)
         (Path(folder) / "test_suite.py").write_text(suite, "utf-8")
         cards = [machine.uuid(card) for card in range(3)]
         alone, three = session(Path(folder), cards[:1]), session(Path(folder), cards)
-    print(f"{arguments.benchmarks} benchmarks of {3 * arguments.seconds:g} s of measuring each")
-    for name, one, other in zip(Times._fields, alone, three, strict=True):
-        ratio = f"{one / other:.2f} times sooner"
-        print(f"{name}: {one:.1f} s on one card, {other:.1f} s on three: {ratio}")
+    print(f"{arguments.benchmarks} benchmarks, each measured for {3 * arguments.seconds:g} s")
+    for name, alone_s, three_s in zip(Times._fields, alone, three, strict=True):
+        ratio = f"{alone_s / three_s:.2f} times faster"
+        print(f"{name}: {alone_s:.1f} s on one card, {three_s:.1f} s on three: {ratio}")
 
 
 class Times(NamedTuple):
-    """Seconds of a session."""
+    """Durations of a session, in seconds."""
 
     whole: float
-    """With pytest's start and ours, and the reports."""
+    """Everything, including the start of pytest and of the plugin, and the reports."""
     measuring: float
-    """From the beginning of the first window to the end of the last."""
+    """From the start of the first window to the end of the last."""
 
 
 def session(folder: Path, cards: list[str]) -> Times:
-    """Run the suite, a worker a card."""
+    """Run the suite with one worker per card."""
     workers = f"-n{len(cards) if len(cards) > 1 else 0}"
     started_s = time.perf_counter()
     subprocess.run(
@@ -81,9 +86,9 @@ def session(folder: Path, cards: list[str]) -> Times:
     )
     whole_s = time.perf_counter() - started_s
     run = load_run(folder / ".energy" / "results.json")
-    rounds = [one for result in run.benchmarks for one in result.rounds]
-    ended = max(one.start + one.duration_s for one in rounds)
-    return Times(whole_s, ended - min(one.start for one in rounds))
+    rounds = [measured for result in run.benchmarks for measured in result.rounds]
+    ended = max(measured.start + measured.duration_s for measured in rounds)
+    return Times(whole_s, ended - min(measured.start for measured in rounds))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""How large the report is and how fast: 200 benchmarks with traces of 100,000 samples.
+"""Measure the size and speed of the report: 200 benchmarks with traces of 100,000 samples.
 
-Run by hand, beside a Plotly page of the same numbers; needs Chromium::
+Run it by hand; it needs Chromium. A Plotly page of the same numbers is measured for comparison::
 
     uv run --group performance python tests/performance/report_size.py
 
-Written: seconds from a run in memory to the file, in a process that has rendered nothing before.
-Drawn: seconds from the start of the navigation until the whole file is parsed, its script is done
-and the charts on the screen are painted (the first frame after ``load``); the median of several
-loads in a browser that is already open. Charts further down are painted when one scrolls there.
-In brackets the seconds that the processor spent, for the browser those of the page's main thread:
-other programs disturb them less.
+"written" is the time from a run in memory to the file, in a process that has rendered nothing
+before. "drawn" is the time from the start of the navigation until the whole file is parsed, its
+script has ended and the visible charts are painted (the first frame after ``load``). It is the
+median of several loads in an open browser. Charts further down are painted when the reader scrolls.
+
+The value in brackets is processor time; for the browser, that of the page's main thread. Other
+programs disturb it less than wall-clock time.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ PAINTED = """() => new Promise((resolve) => requestAnimationFrame(() => setTimeo
 
 
 def build_run() -> Run:
-    """Two hundred benchmarks; four traces made of all samples, each packed fifty times."""
+    """Build 200 benchmarks. Four distinct traces have all samples; each is packed fifty times."""
     run = example_run(batch_sizes=(1, 2, 4, 8, 16))
     return traced_run(
         run.model_copy(update={"benchmarks": run.benchmarks[:BENCHMARKS]}), SAMPLES, DISTINCT
@@ -48,16 +49,16 @@ def build_run() -> Run:
 
 
 def render_plotly(run: Run) -> str:
-    """The same changes, table and traces as a Plotly page, one trace shown and the rest hidden."""
+    """Render the same changes, table and traces with Plotly; only the first trace is visible."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=2, cols=1)
-    energies = [one.verdict.metrics[0] for one in run.benchmarks]
+    energies = [result.verdict.metrics[0] for result in run.benchmarks]
     figure.add_scatter(
-        x=[one.change for one in energies],
-        y=[one.id for one in run.benchmarks],
-        error_x={"array": [(one.high or 0) - (one.change or 0) for one in energies]},
+        x=[energy.change for energy in energies],
+        y=[result.id for result in run.benchmarks],
+        error_x={"array": [(energy.high or 0) - (energy.change or 0) for energy in energies]},
         mode="markers",
         row=1,
         col=1,
@@ -79,32 +80,35 @@ def render_plotly(run: Run) -> str:
 
 
 def drawn(browser: Browser, path: Path) -> str:
-    """Medians of several loads in one tab: a new window would load the browser's own pages."""
+    """Return medians of several loads.
+
+    All loads share one tab, because a new window would load the browser's own pages.
+    """
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    told = page.context.new_cdp_session(page)
-    told.send("Performance.enable", {"timeDomain": "threadTicks"})
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
     times, spent = [], []
     page.wait_for_timeout(SETTLED_MS)
     for _ in range(LOADS):
         page.goto("about:blank")
-        before_s = main_thread_s(told)
+        before_s = main_thread_s(devtools)
         page.goto(path.as_uri(), wait_until="load")
         times.append(page.evaluate(PAINTED))
-        spent.append(main_thread_s(told) - before_s)
+        spent.append(main_thread_s(devtools) - before_s)
     page.close()
     return f"{statistics.median(times):.2f} s ({statistics.median(spent):.2f})"
 
 
-def main_thread_s(told: CDPSession) -> float:
-    """Processor seconds that the main thread has spent on tasks."""
-    metrics = told.send("Performance.getMetrics")["metrics"]
-    return next(float(one["value"]) for one in metrics if one["name"] == "TaskDuration")
+def main_thread_s(devtools: CDPSession) -> float:
+    """Processor seconds that the page's main thread has spent on tasks."""
+    metrics = devtools.send("Performance.getMetrics")["metrics"]
+    return next(float(metric["value"]) for metric in metrics if metric["name"] == "TaskDuration")
 
 
 def measure(
     name: str, render: Callable[[Run], str], run: Run, browser: Browser, folder: Path
 ) -> None:
-    """Print one line."""
+    """Measure one page and print its line."""
     began, spent = time.perf_counter(), time.process_time()
     path = folder / f"{name}.html"
     path.write_text(render(run), "utf-8")

@@ -1,8 +1,8 @@
-"""What the plugin adds to the start of pytest where it is not used.
+"""Measure how much the plugin adds to the start of pytest if it is not used.
 
-Run by hand: ``python tests/performance/startup.py``. Starts pytest in an empty folder with and
-without the plugin, in turn, and prints the medians, their difference and the heavy modules that
-were imported.
+Run it by hand: ``python tests/performance/startup.py``. It starts pytest in an empty folder,
+alternately with and without the plugin. It prints the medians, their difference and the heavy
+modules that were imported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
 
 
 def start(folder: str, *arguments: str) -> float:
-    """Seconds that pytest takes to find no test."""
+    """Time that pytest takes to find no test, in seconds."""
     begin = time.perf_counter()
     command = [sys.executable, "-m", "pytest", "-q", *arguments]
     subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False)
@@ -32,14 +32,14 @@ def start(folder: str, *arguments: str) -> float:
 
 
 def imported(folder: str) -> list[str]:
-    """The heavy modules that a session without ``--energy`` has imported at its end."""
+    """Heavy modules that a session without ``--energy`` imports."""
     command = [sys.executable, "-c", ASK]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return [str(name) for name in json.loads(done.stdout.splitlines()[-1])]
 
 
 def main() -> None:
-    """Print the figures."""
+    """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
         pairs = [(start(folder), start(folder, "-p", "no:energy")) for _ in range(PAIRS)]
         heavy = imported(folder)

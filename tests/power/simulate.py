@@ -1,15 +1,15 @@
 """Simulate suites of benchmarks whose true change is known, and let the gate judge them.
 
-Run ``python -m tests.power.simulate``; it prints the table of ``docs/gate.md`` and, with
-``--write``, puts it there. Every verdict comes from the gate's own functions
+``python -m tests.power.simulate`` prints the table of ``docs/gate.md``; with ``--write`` it also
+writes the table into that page. The gate's own functions make every verdict
 (:mod:`pytest_energy.uncertainty.change`, :mod:`pytest_energy.gate.schedule`,
-:mod:`pytest_energy.gate.verdict`); only joules are made up here.
+:mod:`pytest_energy.gate.classify`). Only the joules are made up.
 
-The model of a run: the joules of round ``j`` of visit ``i`` are the true ones, times ``1 + b_i``
+The model of a run: the joules of round ``j`` of visit ``i`` are the true joules, times ``1 + b_i``
 (between runs), times ``1 + e_ij`` (between rounds), times the error of a window that begins and
-ends up to ``EDGE_S`` beside a tick of the counter. ``b`` and ``e`` are normal and share the
-variance of the run-to-run scatter; how they share it is varied, since more rounds average ``e``
-alone.
+ends up to ``EDGE_S`` away from a tick of the counter. ``b`` and ``e`` are normal and share the
+variance of the run-to-run variation. The shares are varied, because more rounds average out only
+``e``.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ BENCHMARKS = 50
 TOLERANCE = 0.05
 SEED = 20260101
 PASS_S = 0.005
-"""A pass of ResNet-50 takes about so long on one GPU."""
+"""A pass of ResNet-50 takes about this long on one GPU."""
 LONG_S, SHORT_S, WARM_UP_S = 10_000 * PASS_S, 1_000 * PASS_S, 2.0
-"""A round of the fixed protocol, a round of the adaptive one, the warm-up of each visit."""
+"""A round of the fixed protocol, a round of the adaptive protocol, the warm-up of each visit."""
 FIXED_S = WARM_UP_S + 3 * LONG_S
 EDGE_S = 0.002
 DOCUMENT = Path(__file__).parents[2] / "docs" / "gate.md"
@@ -48,48 +48,48 @@ Joules = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scene:
-    """What is true of a simulated benchmark."""
+    """The true properties of a simulated benchmark."""
 
     scatter: float
-    """Standard deviation from run to run, relative."""
+    """Relative standard deviation from run to run."""
     between: float
-    """Share of its variance that is between visits, not between rounds."""
+    """Share of the variance that is between visits; the rest is between rounds."""
     accepted: int
-    """Runs in the baseline."""
+    """Number of runs in the baseline."""
     change: float = 0.0
     """The true relative change."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of many benchmarks."""
+    """The outcomes and the cost of many benchmarks."""
 
     outcomes: tuple[Outcome, ...]
     visits: float
-    """Mean number."""
+    """Mean number of visits."""
     seconds: float
-    """Mean time measured, which joules are proportional to."""
+    """Mean measuring time; joules are proportional to it."""
     naive: float
-    """Share that pytest-benchmark's ``mean:5%`` fails, on the fixed protocol's rounds."""
+    """Share that pytest-benchmark's ``mean:5%`` fails, with the fixed protocol's rounds."""
 
     def share(self, outcome: Outcome) -> float:
-        """The share of benchmarks that ended so."""
+        """The share of benchmarks with this outcome."""
         return self.outcomes.count(outcome) / len(self.outcomes)
 
 
 def draw(
     scene: Scene, shape: tuple[int, int, int], window_s: float, rng: np.random.Generator
 ) -> Joules:
-    """Joules a pass of the shape (benchmarks, visits, rounds) for a true value of one."""
+    """Draw joules per pass, of shape (benchmarks, visits, rounds), for a true value of one."""
     visits = rng.normal(0, scene.scatter * math.sqrt(scene.between), shape[:2])
     rounds = rng.normal(0, scene.scatter * math.sqrt(1 - scene.between), shape)
     edges = rng.uniform(0, EDGE_S, (2, *shape))
-    seen: Joules = (1 + visits[..., None]) * (1 + rounds) * (1 + (edges[0] - edges[1]) / window_s)
-    return seen
+    joules: Joules = (1 + visits[..., None]) * (1 + rounds)
+    return joules * (1 + (edges[0] - edges[1]) / window_s)
 
 
 def estimates(joules: Joules) -> list[list[Estimate]]:
-    """Mean and standard error of the rounds of each visit of each benchmark."""
+    """Mean and standard error of the rounds, for each visit of each benchmark."""
     rounds = joules.shape[-1]
     means = joules.mean(axis=-1).tolist()
     errors = (joules.std(axis=-1, ddof=1) / math.sqrt(rounds)).tolist()
@@ -100,7 +100,7 @@ def estimates(joules: Joules) -> list[list[Estimate]]:
 
 
 def pooled(visits: Sequence[Estimate]) -> Estimate:
-    """The mean over visits, as :func:`pytest_energy.gate.pooling.pool` takes it."""
+    """The mean over visits, computed as in :func:`pytest_energy.gate.pooling.pool`."""
     count = len(visits)
     return Estimate(
         math.fsum(visit.value for visit in visits) / count,
@@ -112,7 +112,7 @@ def pooled(visits: Sequence[Estimate]) -> Estimate:
 def gate(
     old: Sequence[Estimate], new: Sequence[Estimate], schedule: Schedule
 ) -> tuple[Outcome, int]:
-    """The final outcome, and how many visits it took."""
+    """The final outcome, and the number of visits it took."""
     for visit in range(1, schedule.visits + 1):
         scatter = learn_scatter([old, new[:visit]])
         change = relative_change(pooled(new[:visit]), old, scatter, visit)
@@ -123,7 +123,7 @@ def gate(
 
 
 def simulate(scene: Scene, benchmarks: int, rng: np.random.Generator) -> Tally:
-    """Judge so many benchmarks by the gate, and by ``mean:5%`` on the fixed protocol."""
+    """Judge benchmarks by the gate, and by ``mean:5%`` with the fixed protocol."""
     schedule = ADAPTIVE
     old = draw(scene, (benchmarks, scene.accepted, schedule.rounds), SHORT_S, rng)
     first = draw(scene, (benchmarks, 1, schedule.rounds), SHORT_S, rng)
@@ -131,8 +131,8 @@ def simulate(scene: Scene, benchmarks: int, rng: np.random.Generator) -> Tally:
     grown = 1 + scene.change
     visits = zip(estimates(first * grown), estimates(later * grown), strict=True)
     ended = [
-        gate(kept, [*one, *others], schedule)
-        for kept, (one, others) in zip(estimates(old), visits, strict=True)
+        gate(baseline, [*first_visit, *others], schedule)
+        for baseline, (first_visit, others) in zip(estimates(old), visits, strict=True)
     ]
     counts = np.array([count for _, count in ended])
     seconds = WARM_UP_S + schedule.rounds * SHORT_S
@@ -143,21 +143,21 @@ def simulate(scene: Scene, benchmarks: int, rng: np.random.Generator) -> Tally:
 
 
 def of_suites(share: float) -> float:
-    """Share of suites with at least one of so many benchmarks."""
+    """Share of suites with at least one such benchmark, if ``share`` of all benchmarks are such."""
     return 1 - (1 - share) ** BENCHMARKS
 
 
 def false_suites(tally: Tally) -> float:
-    """Share of simulated suites in which at least one benchmark is called regressed."""
+    """Share of simulated suites with at least one benchmark called regressed."""
     alarms = np.array([outcome is Outcome.REGRESSED for outcome in tally.outcomes])
     return float(alarms.reshape(-1, BENCHMARKS).any(axis=1).mean())
 
 
 HEADER = (
-    "| scatter | between runs | accepted runs | false alarms a suite | unchanged, of those"
-    " without change | +5 % called unchanged | +5 % called regressed | +10 % found | visits"
-    " | joules, of the fixed protocol"
-    " | `mean:5%`: false alarms a suite | `mean:5%`: +10 % found |\n"
+    "| variation | between runs | accepted runs | suites failed falsely"
+    " | no change: unchanged | +5 %: unchanged | +5 %: regressed | +10 %: regressed"
+    " | visits | joules, relative to the fixed protocol"
+    " | `mean:5%`: suites failed falsely | `mean:5%`: +10 % found |\n"
     "|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
@@ -168,11 +168,11 @@ SCENES = tuple(
     for scatter in (0.005, 0.01, 0.02)
     for between in (0.5, 1.0)
 )
-"""As recorded, as kept at most, and recorded with ``--energy-baseline-runs=1``."""
+"""A new baseline, a full one, and one recorded with ``--energy-baseline-runs=1``."""
 
 
 def rows(suites: int, seed: int = SEED) -> Iterator[str]:
-    """The table, row by row, on all cores."""
+    """Yield the table row by row, computed on all cores."""
     yield HEADER
     with ProcessPoolExecutor() as pool:
         seeds = [(seed, number) for number in range(len(SCENES))]
@@ -180,7 +180,7 @@ def rows(suites: int, seed: int = SEED) -> Iterator[str]:
 
 
 def row(scene: Scene, suites: int, seed: tuple[int, int]) -> str:
-    """One line of the table: a suite without change, and benchmarks with one."""
+    """One line of the table: suites without a change, and benchmarks with one."""
     rng = np.random.default_rng(seed)
     calm = simulate(scene, suites * BENCHMARKS, rng)
     at_5, at_10 = (
@@ -205,16 +205,18 @@ def row(scene: Scene, suites: int, seed: tuple[int, int]) -> str:
 
 
 def main() -> None:
-    """Print the table, and write it into the documentation where asked to."""
+    """Print the table; with ``--write``, also write it into the documentation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suites", type=int, default=SUITES)
-    parser.add_argument("--write", action="store_true", help=f"put it into {DOCUMENT.name}")
-    asked = parser.parse_args()
+    parser.add_argument(
+        "--write", action="store_true", help=f"write the table into {DOCUMENT.name}"
+    )
+    options = parser.parse_args()
     table = []
-    for line in rows(asked.suites):
+    for line in rows(options.suites):
         print(line, flush=True)
         table.append(line)
-    if asked.write:
+    if options.write:
         before, _, rest = DOCUMENT.read_text("utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         text = "\n".join([BEGIN, *table, END])
