@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -234,3 +236,29 @@ def test_the_package_names_no_paper() -> None:
 def test_names_are_found_in_their_usual_spellings(text: str, named: bool) -> None:
     """A dash, a capital or a suffix hides no name; a longer word is another word."""
     assert bool(text_naming(spellings("resnet50"), text, re.IGNORECASE)) == named
+
+
+def test_no_folder_is_crowded() -> None:
+    """A stranger can take in a folder at a glance: at most 16 modules, its own page included."""
+    counts = Counter(path.parent for path in PACKAGE.rglob("*.py"))
+    crowded = {str(folder): count for folder, count in counts.items() if count > 16}
+    assert crowded == {}
+
+
+def test_functions_are_short() -> None:
+    """Half of all functions have at most eight lines; what is longer is a straight recipe."""
+    lengths = [
+        node.body[-1].end_lineno - node.lineno + 1
+        for tree in SOURCES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.body[-1].end_lineno
+    ]
+    assert median(lengths) <= 8
+
+
+def test_a_conclusion_passes_three_folders() -> None:
+    """The session asks the gate, and both speak of the model's data: nothing else takes part."""
+    rooms = {"session", "gate", "model"}
+    for module in ("session.conclude", "gate.decision"):
+        folders = {room_of(needed) for needed in NEEDS[module] if "." in needed}
+        assert folders <= rooms
