@@ -1,0 +1,166 @@
+"""The change between two revisions that were measured in alternation: functions of numbers.
+
+In each *block* a fresh pair of processes measures base and head in turn, so that whatever the
+machine does to both (temperature, clocks, driver) cancels in the difference of their logarithms.
+The blocks of one benchmark are few, so its variance is moderated by those of the whole suite:
+Student's t with a variance shrunk towards the suite's. Source: Smyth, *Statistical Applications in
+Genetics and Molecular Biology* 3 (2004), sections 3 and 6.2.
+
+The suite is looked at after fixed numbers of blocks. Looks and benchmarks share the permitted error
+by Bonferroni's inequality, so that a suite in which nothing changed fails in at most
+:data:`SUITE_ERROR` of its runs.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.uncertainty.gum import t_quantile
+
+LOOKS: Final = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
+"""Numbers of blocks after which the suite is looked at."""
+FEWEST_TO_FAIL: Final = 4
+"""Blocks before a change may be called one: with a shared variance and fewer blocks, heavy tails
+and unequal scatter give more false alarms than permitted."""
+MOST_PRIOR_FREEDOM: Final = 8.0
+"""Bound on the degrees of freedom that the suite's variance counts for, for the same reason."""
+FEWEST_FOR_PRIOR: Final = 3
+"""Benchmarks that it takes to learn a suite's variance."""
+SUITE_ERROR: Final = 0.01
+"""Chance that a suite without any change fails, at most."""
+
+
+@dataclass(frozen=True)
+class PairLook:
+    """What is known of one benchmark after some blocks."""
+
+    outcome: Outcome | None
+    """``None``: undecided, measure on."""
+    change: float
+    """Of head against base, relative (0.09 is +9 %)."""
+    low: float
+    """Lower end of the 95 % interval of ``change``."""
+    high: float
+    """Upper end of the 95 % interval of ``change``."""
+    blocks: int
+    standard: float
+    """Standard uncertainty of the mean difference of logarithms."""
+    degrees_of_freedom: float
+
+
+@dataclass(frozen=True)
+class SuiteVariance:
+    """The variance of a single block that the suite's benchmarks have in common."""
+
+    variance: float = 0.0
+    """Of the difference of logarithms."""
+    degrees_of_freedom: float = 0.0
+    """How many it counts for beside a benchmark's own; zero where nothing is known."""
+
+    def moderated(self, own: float, degrees_of_freedom: int) -> tuple[float, float]:
+        """A benchmark's variance with the suite's, and its degrees of freedom (Smyth, 3)."""
+        total = self.degrees_of_freedom + degrees_of_freedom
+        weighted = self.degrees_of_freedom * self.variance + degrees_of_freedom * own
+        return weighted / total, total
+
+
+def look(
+    differences: Mapping[str, Sequence[float]],
+    tolerances: Mapping[str, float],
+    family: int | None = None,
+    most_blocks: int = LOOKS[-1],
+) -> dict[str, PairLook]:
+    """Judge every benchmark by its blocks.
+
+    Args:
+        differences: The logarithm of head / base of each block, by benchmark; two blocks or more.
+        tolerances: The relative change that is accepted, by benchmark.
+        family: How many benchmarks share the permitted error; all of these by default.
+        most_blocks: After so many blocks an undecided benchmark is inconclusive.
+    """
+    suite = fit_suite_variance(differences.values())
+    share = SUITE_ERROR / max(family or len(differences), 1)
+    return {
+        name: _look(blocks, tolerances[name], suite, share, most_blocks)
+        for name, blocks in differences.items()
+    }
+
+
+def _look(
+    blocks: Sequence[float],
+    tolerance: float,
+    suite: SuiteVariance,
+    error: float,
+    most_blocks: int,
+) -> PairLook:
+    count = len(blocks)
+    mean = statistics.fmean(blocks)
+    variance, freedom = suite.moderated(statistics.variance(blocks), count - 1)
+    standard = math.sqrt(variance / count)
+    half = t_quantile(freedom) * standard
+    low, high = math.expm1(mean - half), math.expm1(mean + half)
+    looks = [blocks for blocks in LOOKS if blocks <= most_blocks]
+    outcome: Outcome | None = None
+    if count in looks:
+        spent = error * error_share(count, looks)
+        change = math.expm1(mean)
+        # A rise must be proven, and be estimated beyond the tolerance. To ask that the whole
+        # interval lies beyond it finds fewer true rises at the same rate of false alarms.
+        proven = spent > 0 and abs(mean) > t_quantile(freedom, 1 - spent) * standard
+        if proven and abs(change) > tolerance:
+            outcome = Outcome.REGRESSED if change > 0 else Outcome.IMPROVED
+        elif -tolerance <= low and high <= tolerance:
+            outcome = Outcome.UNCHANGED
+    if outcome is None and count >= most_blocks:
+        outcome = Outcome.INCONCLUSIVE
+    return PairLook(outcome, math.expm1(mean), low, high, count, standard, freedom)
+
+
+def error_share(blocks: int, looks: Sequence[int] = LOOKS) -> float:
+    """The part of the permitted error that the look after so many blocks may spend.
+
+    In proportion to the blocks since the look before; nothing before :data:`FEWEST_TO_FAIL`.
+    """
+    failing = [count for count in looks if count >= FEWEST_TO_FAIL]
+    if blocks not in failing:
+        return 0.0
+    before = [count for count in failing if count < blocks]
+    return (blocks - (before[-1] if before else 0)) / failing[-1]
+
+
+def fit_suite_variance(suite: Iterable[Sequence[float]]) -> SuiteVariance:
+    """Learn what the benchmarks' variances have in common, from their logarithms' moments.
+
+    Source: Smyth 2004, section 6.2. A benchmark whose blocks agree to the last digit tells nothing
+    and is left out.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import digamma, polygamma
+
+    spread = [
+        (statistics.variance(blocks), len(blocks) - 1)
+        for blocks in suite
+        if len(blocks) > 1 and statistics.variance(blocks) > 0
+    ]
+    if len(spread) < FEWEST_FOR_PRIOR:
+        return SuiteVariance()
+    logs = [
+        math.log(variance) - float(digamma(freedom / 2)) + math.log(freedom / 2)
+        for variance, freedom in spread
+    ]
+    excess = statistics.variance(logs) - statistics.fmean(
+        float(polygamma(1, freedom / 2)) for _, freedom in spread
+    )
+    if excess <= float(polygamma(1, MOST_PRIOR_FREEDOM / 2)):
+        freedom = MOST_PRIOR_FREEDOM
+    else:
+        freedom = 2 * brentq(
+            lambda half: float(polygamma(1, half)) - excess, 1e-4, MOST_PRIOR_FREEDOM / 2
+        )
+    location = statistics.fmean(logs) + float(digamma(freedom / 2)) - math.log(freedom / 2)
+    return SuiteVariance(math.exp(location), freedom)

@@ -1,0 +1,131 @@
+"""Two revisions in alternation: from blocks to outcomes."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.uncertainty.pairs import (
+    LOOKS,
+    MOST_PRIOR_FREEDOM,
+    PairLook,
+    error_share,
+    fit_suite_variance,
+    look,
+)
+
+CALM = [0.001, -0.002, 0.0015, -0.0005]
+
+
+def look_at(blocks: list[float], tolerance: float = 0.05, most_blocks: int = 24) -> PairLook:
+    """One benchmark beside others that scatter alike."""
+    suite = {f"other{number}": [value * (1 + number / 9) for value in CALM] for number in range(5)}
+    tolerances = dict.fromkeys([*suite, "it"], tolerance)
+    return look({**suite, "it": blocks}, tolerances, most_blocks=most_blocks)["it"]
+
+
+def test_no_change_is_decided_after_two_blocks() -> None:
+    """The interval lies inside the tolerance."""
+    found = look_at([0.001, -0.001])
+    assert (found.outcome, found.blocks) == (Outcome.UNCHANGED, 2)
+    assert found.low < found.change < found.high
+
+
+def test_a_rise_is_not_called_one_before_four_blocks() -> None:
+    """Until then it is measured on; then the change is regressed."""
+    blocks = [math.log(1.1) + value for value in CALM]
+    assert [look_at(blocks[:count]).outcome for count in (2, 3, 4)] == [
+        None,
+        None,
+        Outcome.REGRESSED,
+    ]
+
+
+def test_a_fall_is_improved() -> None:
+    """The same the other way."""
+    assert look_at([math.log(0.9) + value for value in CALM]).outcome is Outcome.IMPROVED
+
+
+def test_a_proven_rise_inside_the_tolerance_is_unchanged() -> None:
+    """+3 % with a tolerance of 5 % is accepted, however sure it is."""
+    assert look_at([math.log(1.03) + value for value in CALM]).outcome is Outcome.UNCHANGED
+
+
+def test_what_stays_open_is_inconclusive_at_the_end() -> None:
+    """Not before: until then there are blocks left."""
+    blocks = [0.05, -0.06, 0.09, -0.02]
+    assert look_at(blocks).outcome is None
+    assert look_at(blocks, most_blocks=4).outcome is Outcome.INCONCLUSIVE
+
+
+def test_between_looks_nothing_is_decided() -> None:
+    """Looking more often than planned would spend error that nobody counted."""
+    assert look_at([0.0005, -0.001] * 3 + [0.0]).outcome is None
+
+
+@given(st.integers(2, 24))
+def test_the_looks_spend_the_permitted_error_once(most_blocks: int) -> None:
+    """Over all looks together no more than all of it."""
+    looks = [count for count in LOOKS if count <= most_blocks]
+    spent = math.fsum(error_share(count, looks) for count in looks)
+    assert spent == pytest.approx(1.0 if most_blocks >= 4 else 0.0)
+
+
+@given(st.lists(st.lists(st.floats(-0.1, 0.1), min_size=2, max_size=6), max_size=8))
+def test_the_suite_counts_for_at_most_eight(suite: list[list[float]]) -> None:
+    """However alike the benchmarks are; a variance is never negative."""
+    fitted = fit_suite_variance(suite)
+    assert 0 <= fitted.degrees_of_freedom <= MOST_PRIOR_FREEDOM
+    assert fitted.variance >= 0
+
+
+def test_the_suite_s_variance_is_learnt() -> None:
+    """Benchmarks that scatter alike give their common variance, and it counts for much."""
+    rng = np.random.default_rng(3)
+    fitted = fit_suite_variance(rng.normal(0, 0.01, (200, 4)).tolist())
+    assert math.sqrt(fitted.variance) == pytest.approx(0.01, rel=0.1)
+    assert fitted.degrees_of_freedom == MOST_PRIOR_FREEDOM
+    unequal = [row * 10 ** rng.uniform(-1, 1) for row in rng.normal(0, 0.01, (200, 4))]
+    assert fit_suite_variance([row.tolist() for row in unequal]).degrees_of_freedom < 3
+
+
+def test_a_lonely_benchmark_stands_by_itself() -> None:
+    """Without a suite it is Student's t."""
+    blocks = [0.01, 0.03, 0.02]
+    found = look({"it": blocks}, {"it": 0.05})["it"]
+    assert found.degrees_of_freedom == 2
+    assert found.standard == pytest.approx(statistics.stdev(blocks) / math.sqrt(3))
+
+
+def simulate(scatter: float, change: float, rng: np.random.Generator) -> Counter[Outcome | None]:
+    """The outcomes of a suite of 50 whose benchmarks all changed by as much."""
+    blocks = rng.normal(math.log1p(change), scatter * math.sqrt(2), (50, LOOKS[-1])).tolist()
+    outcomes: dict[str, Outcome | None] = {}
+    seen: dict[str, list[float]] = {}
+    for count in LOOKS:
+        for number, row in enumerate(blocks):
+            if str(number) not in outcomes:
+                seen[str(number)] = row[:count]
+        looks = look(seen, dict.fromkeys(seen, 0.05), family=50)
+        outcomes |= {
+            name: found.outcome
+            for name, found in looks.items()
+            if name not in outcomes and found.outcome is not None
+        }
+    return Counter(outcomes.values())
+
+
+def test_suites_without_change_do_not_fail_and_rises_are_found() -> None:
+    """Twenty suites of 50 at 2 % scatter: no false alarm, each +10 % found, nothing left open."""
+    rng = np.random.default_rng(4)
+    calm = sum((simulate(0.02, 0.0, rng) for _ in range(20)), Counter())
+    assert calm == {Outcome.UNCHANGED: 1000}
+    risen = sum((simulate(0.02, 0.10, rng) for _ in range(4)), Counter())
+    assert risen == {Outcome.REGRESSED: 200}
