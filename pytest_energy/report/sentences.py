@@ -7,7 +7,7 @@ import shlex
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Result
-from pytest_energy.report import numbers as format
+from pytest_energy.report import numbers
 from pytest_energy.report.summary import JOULELESS, deciding_metric
 
 
@@ -22,12 +22,12 @@ def comparison(result: Result, verdict: MetricVerdict) -> str:
     """``Energy 0.900 → 0.980 ± 0.004 J/pass, +8.9 % [+7.0, +10.8] (95 % sure), tolerance 5 %``."""
     quantity = result.metrics.get(verdict.metric)
     uncertainty = quantity.uncertainty if quantity else None
-    text = f"{metric(verdict.metric).label} {format.before_after(verdict, uncertainty)}"
+    text = f"{metric(verdict.metric).label} {numbers.before_after(verdict, uncertainty)}"
     if verdict.change is not None:
         sure = "" if verdict.low == verdict.high else " (95 % sure)"
-        text += f", {format.change(verdict)}{sure}"
+        text += f", {numbers.change(verdict)}{sure}"
     if verdict.tolerance is not None:
-        text += f", tolerance {format.tolerance(verdict.tolerance)}"
+        text += f", tolerance {numbers.tolerance(verdict.tolerance)}"
     return text
 
 
@@ -52,7 +52,7 @@ def difference(found: Difference) -> str:
     """``torch 2.9 → 2.10``; ``power limit 400 → 700 W``."""
     words = found.name.removeprefix("context.").removeprefix("identity.").split("_")
     unit = f" {UNITS[words.pop()]}" if len(words) > 1 and words[-1] in UNITS else ""
-    before, after = format.fact(found.before), format.fact(found.after)
+    before, after = numbers.fact(found.before), numbers.fact(found.after)
     return f"{' '.join(words)} {before} → {after}{unit}"
 
 

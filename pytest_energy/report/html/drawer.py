@@ -9,7 +9,7 @@ from pytest_energy.model.measurement import Quantity, Round
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run
-from pytest_energy.report import numbers as fmt
+from pytest_energy.report import numbers
 from pytest_energy.report.html.charts.history import Course, build_history
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
 from pytest_energy.report.html.results_table import Row
@@ -66,7 +66,8 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         power=tuple(build_power(result, run)),
         history=build_history(result, run, older),
         workload=" · ".join(
-            f"{name.replace('_', ' ')} {fmt.fact(value)}" for name, value in result.workload.items()
+            f"{name.replace('_', ' ')} {numbers.fact(value)}"
+            for name, value in result.workload.items()
         ),
         rerun=rerun,
         accept=f"{rerun} --energy-update",
@@ -76,8 +77,8 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
 def _compared(verdict: MetricVerdict, result: Result) -> Compared:
     quantity = result.metrics.get(verdict.metric)
     uncertainty = quantity.uncertainty if quantity else None
-    change, allowed = fmt.change(verdict), fmt.tolerance(verdict.tolerance)
-    cells = (fmt.before_after(verdict, uncertainty), change, allowed)
+    change, allowed = numbers.change(verdict), numbers.tolerance(verdict.tolerance)
+    cells = (numbers.before_after(verdict, uncertainty), change, allowed)
     return Compared(metric(verdict.metric).label, verdict.outcome, cells)
 
 
@@ -90,7 +91,7 @@ def _rounds(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:
     remarks = [_remarks(done) for done in rounds] if any(d.reasons for d in rounds) else []
     head = ("Round", "Passes", "Duration", "Energy", "A pass", *map(said, telling))
     body = [
-        (str(index), *_joules(done), *(fmt.fact(done.conditions.get(name)) for name in telling))
+        (str(index), *_joules(done), *(numbers.fact(done.conditions.get(name)) for name in telling))
         for index, done in enumerate(rounds, 1)
     ]
     if not remarks:
@@ -100,15 +101,15 @@ def _rounds(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:
 
 
 def _joules(done: Round) -> tuple[str, ...]:
-    joules, a_pass = fmt.MISSING, fmt.MISSING
+    joules, a_pass = numbers.MISSING, numbers.MISSING
     if done.energy_j is not None:
-        joules = fmt.measured(done.energy_j, done.uncertainty_j, "J")
-        a_pass = fmt.energy(done.energy_j / done.passes) if done.passes else fmt.MISSING
-    return fmt.count(done.passes), fmt.seconds(done.duration_s), joules, a_pass
+        joules = numbers.measured(done.energy_j, done.uncertainty_j, "J")
+        a_pass = numbers.energy(done.energy_j / done.passes) if done.passes else numbers.MISSING
+    return numbers.count(done.passes), numbers.seconds(done.duration_s), joules, a_pass
 
 
 def _remarks(done: Round) -> str:
-    return "; ".join(reason.message for reason in done.reasons) or fmt.MISSING
+    return "; ".join(reason.message for reason in done.reasons) or numbers.MISSING
 
 
 def _budget(energy: Quantity | None) -> str:
@@ -121,8 +122,8 @@ def _budget(energy: Quantity | None) -> str:
     variance = sum(term**2 for term in energy.budget.values())
     terms = sorted(energy.budget.items(), key=lambda item: item[1], reverse=True)
     return " · ".join(
-        f"{cause} {fmt.percent(term**2 / variance, 0, sign=False)} ({told})"
+        f"{cause} {numbers.percent(term**2 / variance, 0, sign=False)} ({told})"
         for cause, term in terms
-        for told in [fmt.energy(term, energy.unit)]
+        for told in [numbers.energy(term, energy.unit)]
         if variance > 0
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
-from pytest_energy.report import numbers as fmt
+from pytest_energy.report import numbers
 from pytest_energy.report.comparison import Reference, compare, headline_against, newest
 from pytest_energy.report.html.charts.distributions import Distributions, build_distributions
 from pytest_energy.report.html.charts.forest import Forest, build_forests
@@ -67,7 +67,7 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         headline=headline_against(measured, run, reference) if reference else headline(run),
         subtitle=_subtitle(run),
         counts=counts(run),
-        spent=fmt.watt_hours(run.run.energy_j),
+        spent=numbers.watt_hours(run.run.energy_j),
         spent_co2=_spent_co2(run),
         worst=worst(run),
         best=best(run),
@@ -99,7 +99,7 @@ def _subtitle(run: Run) -> tuple[str, ...]:
     )
     device = run.environment.identity.get("device")
     date = run.created.replace("T", " ").removesuffix("Z") + " UTC"
-    found = (run.run.branch, commit, None if device is None else fmt.fact(device), date)
+    found = (run.run.branch, commit, None if device is None else numbers.fact(device), date)
     return tuple(part for part in found if part)
 
 
@@ -109,4 +109,4 @@ def _spent_co2(run: Run) -> str | None:
     if run.run.energy_j is None or not isinstance(intensity, int | float):
         return None
     factor = pue if isinstance(pue, int | float) else 1
-    return f"{fmt.mass(run.run.energy_j / JOULES_PER_KWH * intensity * factor)} CO₂"
+    return f"{numbers.mass(run.run.energy_j / JOULES_PER_KWH * intensity * factor)} CO₂"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.metrics import Better
 from pytest_energy.model.result import MetricVerdict, Result
-from pytest_energy.report import numbers as fmt
+from pytest_energy.report import numbers
 from pytest_energy.report.derived_metrics import direction, present, values
 from pytest_energy.report.html.training import trained
 from pytest_energy.report.summary import energy_verdict
@@ -107,29 +107,29 @@ def _row(key: str, name: str, result: Result, training: dict[str, Quantity]) -> 
 
 
 def _metric_cell(quantity: Quantity) -> Cell:
-    return Cell(fmt.quantity(quantity), quantity.value, quantity.uncertainty)
+    return Cell(numbers.quantity(quantity), quantity.value, quantity.uncertainty)
 
 
 def _comparison_cells(verdict: MetricVerdict | None) -> dict[str, Cell]:
     if verdict is None:
         return {}
     baseline = verdict.baseline
-    text = fmt.MISSING if baseline is None else fmt.measured(baseline, None, verdict.unit)
+    text = numbers.MISSING if baseline is None else numbers.measured(baseline, None, verdict.unit)
     return {
         "baseline": Cell(text, baseline),
-        "change": Cell(fmt.change(verdict), verdict.change),
-        "tolerance": Cell(fmt.tolerance(verdict.tolerance), verdict.tolerance),
+        "change": Cell(numbers.change(verdict), verdict.change),
+        "tolerance": Cell(numbers.tolerance(verdict.tolerance), verdict.tolerance),
     }
 
 
 def _protocol_cells(result: Result) -> dict[str, Cell]:
     passes = sorted({one.passes for one in result.rounds})
-    text = " or ".join(fmt.count(number) for number in passes)
-    rounds = f"{len(result.rounds)} × {text}" if passes else fmt.MISSING
+    text = " or ".join(numbers.count(number) for number in passes)
+    rounds = f"{len(result.rounds)} × {text}" if passes else numbers.MISSING
     reasons = "; ".join(f"{reason.code}: {reason.message}" for reason in result.reasons)
     return {
         "rounds": Cell(rounds, len(result.rounds)),
-        "reasons": Cell(reasons or fmt.MISSING, reasons or None),
+        "reasons": Cell(reasons or numbers.MISSING, reasons or None),
     }
 
 
@@ -177,10 +177,10 @@ def _mark(
 def _best(group: Iterable[Row], name: str, way: Better) -> float | None:
     """The best value, or ``None`` where all are the same and none stands out."""
     found = [row.cells[name].value for row in group if name in row.cells]
-    numbers = {value for value in found if isinstance(value, float | int)}
-    if len(numbers) < 2:
+    known = {value for value in found if isinstance(value, float | int)}
+    if len(known) < 2:
         return None
-    return min(numbers) if way == "less" else max(numbers)
+    return min(known) if way == "less" else max(known)
 
 
 def _as_good(cell: Cell, held: Cell, way: Better) -> bool:
@@ -222,7 +222,7 @@ def _plain_row(row: Row) -> Plain:
         "status": result.status,
         "outcome": result.verdict.outcome.value,
         "unit": result.energy.unit if result.energy else None,
-        "workload": {name: fmt.fact(value) for name, value in result.workload.items()},
+        "workload": {name: numbers.fact(value) for name, value in result.workload.items()},
     }
     for name, cell in row.cells.items():
         plain[name] = _short(cell.value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from pytest_energy.model.metrics import metric
-from pytest_energy.report import numbers as fmt
+from pytest_energy.report import numbers
 from pytest_energy.report.html.content_security import inert_json
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters.update(px=_pixels, cells=_cells, inert=inert_json)
-    jinja.globals.update(fmt=fmt, metric=metric)
+    jinja.globals.update(numbers=numbers, metric=metric)
     return jinja
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_energy.model.result import MetricVerdict, Result
-from pytest_energy.report import numbers as format
+from pytest_energy.report import numbers
 
 
 @dataclass(frozen=True)
@@ -26,30 +26,30 @@ def metric_verdict(result: Result, metric: str = "energy_j") -> MetricVerdict | 
 
 
 def _with_uncertainty(metric: str) -> Callable[[Result], str]:
-    return lambda result: format.quantity(result.metrics.get(metric))
+    return lambda result: numbers.quantity(result.metrics.get(metric))
 
 
 def _rounded(metric: str) -> Callable[[Result], str]:
     def cell(result: Result) -> str:
         quantity = result.metrics.get(metric)
-        return format.quantity(quantity and quantity.model_copy(update={"uncertainty": None}))
+        return numbers.quantity(quantity and quantity.model_copy(update={"uncertainty": None}))
 
     return cell
 
 
 def _interval(result: Result) -> str:
     verdict = metric_verdict(result)
-    return format.change(verdict) if verdict else format.MISSING
+    return numbers.change(verdict) if verdict else numbers.MISSING
 
 
 def _change(result: Result) -> str:
     verdict = metric_verdict(result)
-    return format.percent(verdict.change if verdict else None)
+    return numbers.percent(verdict.change if verdict else None)
 
 
 def _outcome(result: Result) -> str:
     outcome = result.verdict.outcome
-    return f"{format.outcome_symbol(outcome)} {outcome}"
+    return f"{numbers.outcome_symbol(outcome)} {outcome}"
 
 
 WIDE = (
@@ -78,5 +78,5 @@ def filled(columns: Sequence[Column], results: Sequence[Result]) -> tuple[Column
     return tuple(
         column
         for column in columns
-        if any(column.cell(result) != format.MISSING for result in results)
+        if any(column.cell(result) != numbers.MISSING for result in results)
     )

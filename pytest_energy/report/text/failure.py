@@ -9,7 +9,7 @@ from pytest_energy.model.conditions import conditions
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result
-from pytest_energy.report import numbers as format
+from pytest_energy.report import numbers
 from pytest_energy.report.sentences import difference, rerun_command, test_id
 
 COULD_NOT = (Outcome.INVALID, Outcome.UNMEASURED)
@@ -67,11 +67,11 @@ def _metric(found: MetricVerdict, result: Result) -> str:
     if found.change is None or found.baseline is None or found.value is None:
         return f"{label}: {found.outcome}"
     quantity = result.metrics.get(found.metric)
-    before = format.measured(found.baseline, found.baseline_uncertainty, found.unit)
-    after = format.measured(found.value, quantity.uncertainty if quantity else None, found.unit)
+    before = numbers.measured(found.baseline, found.baseline_uncertainty, found.unit)
+    after = numbers.measured(found.value, quantity.uncertainty if quantity else None, found.unit)
     sure = "" if found.low == found.high else " (at least 95 % sure)"
-    allowed = format.tolerance(found.tolerance)
-    return f"{label}: {before} → {after}: {format.change(found)}{sure}, tolerance {allowed}"
+    allowed = numbers.tolerance(found.tolerance)
+    return f"{label}: {before} → {after}: {numbers.change(found)}{sure}, tolerance {allowed}"
 
 
 def _conditions(result: Result) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
-from pytest_energy.report import numbers as format
+from pytest_energy.report import numbers
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.sentences import remarks, rerun_command, sentence, severity
 from pytest_energy.report.summary import counts, headline
@@ -104,19 +104,19 @@ def _head(run: Run) -> str:
 
 def _counts(run: Run) -> str:
     return " · ".join(
-        f"{format.outcome_symbol(outcome)} {number} {outcome}"
+        f"{numbers.outcome_symbol(outcome)} {number} {outcome}"
         for outcome, number in counts(run).items()
     )
 
 
 def _where(run: Run) -> str:
     info = run.run
-    parts = [escape(format.fact(run.environment.identity.get("device")))]
+    parts = [escape(numbers.fact(run.environment.identity.get("device")))]
     if info.commit:
         parts.append(code(info.commit[:12]) + (" with uncommitted changes" if info.dirty else ""))
     if info.energy_j is not None:
-        parts.append(f"this run itself spent {format.watt_hours(info.energy_j)}")
-    parts.append(f"in {format.seconds(info.duration_s)}")
+        parts.append(f"this run itself spent {numbers.watt_hours(info.energy_j)}")
+    parts.append(f"in {numbers.seconds(info.duration_s)}")
     return " · ".join(parts)
 
 
@@ -143,7 +143,7 @@ def _section(
         parts.append(_explanations(results, names))
     if outcome in NEXT_STEP:
         parts.append(NEXT_STEP[outcome] + "\n")
-    title = f"{format.outcome_symbol(outcome)} {title.capitalize()}"
+    title = f"{numbers.outcome_symbol(outcome)} {title.capitalize()}"
     if outcome in FOLDED:
         return "\n".join([f"<details><summary>{title}</summary>\n", *parts, "</details>\n"])
     return "\n".join([f"### {title}\n", *parts])
@@ -172,7 +172,7 @@ def _explanations(results: Sequence[Result], names: Mapping[str, str]) -> str:
 
 def _environment(run: Run) -> Section:
     facts = {**run.environment.identity, **run.environment.context}
-    rows = [f"| {escape(name)} | {escape(format.fact(value))} |" for name, value in facts.items()]
+    rows = [f"| {escape(name)} | {escape(numbers.fact(value))} |" for name, value in facts.items()]
     table = "\n".join(["| fact | value |", "| --- | --- |", *rows])
     text = f"<details><summary>Environment</summary>\n\n{table}\n\n</details>\n"
     return Section("environment", text)
