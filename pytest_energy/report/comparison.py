@@ -17,9 +17,6 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.summary import Headline, counts, headline, joules_compared
 
-OPEN = frozenset({Outcome.NEW, Outcome.UNMEASURED})
-"""Outcomes of benchmarks of which no baseline could be told."""
-
 
 @dataclass(frozen=True)
 class Reference:
@@ -41,9 +38,12 @@ def newest(references: Sequence[Reference]) -> Reference | None:
 def compare(run: Run, reference: Reference) -> Run:
     """``run`` with verdicts against ``reference`` where a benchmark has none of its own."""
     older = {result.id: result for result in reference.run.benchmarks}
-    open_ = [one for one in run.benchmarks if one.verdict.outcome in OPEN and one.id in older]
-    judged = {one.id: _judged(one, older[one.id], run, reference) for one in open_}
-    results = [judged.get(one.id, one) for one in run.benchmarks]
+    results = [
+        result
+        if result.verdict.outcome.traits.has_baseline or result.id not in older
+        else _judged(result, older[result.id], run, reference)
+        for result in run.benchmarks
+    ]
     return run.model_copy(update={"benchmarks": results})
 
 
@@ -53,10 +53,10 @@ def headline_against(before: Run, after: Run, reference: Reference) -> Headline:
     found = counts(after)
     if gate.failed or joules_compared(before) or found == counts(before):
         return gate
-    symbol = "▲" if Outcome.REGRESSED in found else "="
+    worst = Outcome.REGRESSED if Outcome.REGRESSED in found else Outcome.UNCHANGED
     told = ", ".join(f"{number} {outcome}" for outcome, number in found.items())
     text = f"{told}. Nobody accepted that file as a baseline, so nothing fails by it."
-    return Headline(symbol, f"Compared with {reference}", text, failed=False)
+    return Headline(worst.traits.symbol, f"Compared with {reference}", text, failed=False)
 
 
 def _judged(result: Result, older: Result, run: Run, reference: Reference) -> Result:

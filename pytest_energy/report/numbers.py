@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Final
 
 from pytest_energy.model.measurement import Quantity, Scalar
-from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict
 
 MISSING: Final = "–"
@@ -26,22 +25,6 @@ _UNITLESS: Final = frozenset({"", "1", "parameters"})
 _DIGITS_UNKNOWN: Final = 4
 """Significant digits of a value whose uncertainty nobody assessed."""
 _DIGITS_MOST: Final = 6
-
-_SYMBOLS: Final = {
-    Outcome.REGRESSED: "▲",
-    Outcome.IMPROVED: "▼",
-    Outcome.UNCHANGED: "=",
-    Outcome.INCONCLUSIVE: "?",
-    Outcome.NEW: "+",
-    Outcome.INCOMPARABLE: "≠",
-    Outcome.INVALID: "✗",
-    Outcome.UNMEASURED: "∅",
-}
-
-
-def outcome_symbol(outcome: Outcome) -> str:
-    """One character an outcome, so that no state is told by colour alone."""
-    return _SYMBOLS[outcome]
 
 
 def quantity(value: Quantity | None) -> str:

@@ -8,7 +8,7 @@ from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Result
 from pytest_energy.report import numbers
-from pytest_energy.report.summary import JOULELESS, deciding_metric
+from pytest_energy.report.summary import deciding_metric
 
 
 def severity(result: Result) -> tuple[bool, float]:
@@ -38,7 +38,7 @@ def sentence(result: Result) -> str:
     if verdict.outcome is Outcome.INCOMPARABLE and verdict.differences:
         return "; ".join(difference(one) for one in verdict.differences)
     spoilt = result.status == "invalid"  # a device that others used is inconclusive, too
-    if verdict.outcome not in JOULELESS and decisive is not None and not spoilt:
+    if verdict.outcome.traits.has_joules and decisive is not None and not spoilt:
         return comparison(result, decisive)
     told = [reason.message for reason in result.reasons if reason.fatal] or verdict.notes
     return "; ".join(dict.fromkeys(told)) or verdict.outcome.value

@@ -14,7 +14,6 @@ from pytest_energy.report.numbers import MISSING, percent, tolerance
 ENERGY = ("energy_j", "net_energy_j", "total_energy_j")
 PASSED = "Gate passed"
 NOTHING_COMPARED = "Nothing compared"
-JOULELESS = frozenset({Outcome.INVALID, Outcome.UNMEASURED})
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.sentences import remarks, sentence, severity
-from pytest_energy.report.summary import JOULELESS
 
 MOST = 10
 """Annotations of a kind that GitHub shows a step."""
-WARNED = JOULELESS | {Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.INCOMPARABLE}
-"""Outcomes worth a warning where they do not fail the test."""
 
 
 def render_annotations(run: Run, folder: str = "") -> list[str]:
@@ -31,7 +27,7 @@ def render_annotations(run: Run, folder: str = "") -> list[str]:
     warned = [
         result
         for result in run.benchmarks
-        if result.verdict.outcome in WARNED and not result.verdict.fails
+        if result.verdict.outcome.traits.warns and not result.verdict.fails
     ]
     return _commands("error", failed, folder) + _commands("warning", warned, folder)
 

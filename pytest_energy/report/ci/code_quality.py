@@ -12,7 +12,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pytest_energy.model.result import Result, Run
-from pytest_energy.report.ci.annotations import WARNED
 from pytest_energy.report.sentences import sentence
 
 
@@ -26,7 +25,7 @@ def render_code_quality(run: Run, folder: str = "") -> str:
     entries = [
         _entry(result, PurePosixPath(folder, result.file))
         for result in run.benchmarks
-        if result.file and (result.verdict.fails or result.verdict.outcome in WARNED)
+        if result.file and (result.verdict.fails or result.verdict.outcome.traits.warns)
     ]
     return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
 

@@ -49,7 +49,7 @@ def _change(result: Result) -> str:
 
 def _outcome(result: Result) -> str:
     outcome = result.verdict.outcome
-    return f"{numbers.outcome_symbol(outcome)} {outcome}"
+    return f"{outcome.traits.symbol} {outcome}"
 
 
 WIDE = (

@@ -12,8 +12,6 @@ from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers
 from pytest_energy.report.sentences import difference, rerun_command, test_id
 
-COULD_NOT = (Outcome.INVALID, Outcome.UNMEASURED)
-
 
 def explain(result: Result) -> str:
     """What a person needs to know of a benchmark that fails its test, and what to type next."""
@@ -22,7 +20,7 @@ def explain(result: Result) -> str:
 
 def _headline(result: Result) -> str:
     outcome = result.verdict.outcome
-    if outcome in COULD_NOT:
+    if not outcome.traits.has_joules:
         return f"could not measure {result.id}: {outcome}"
     if outcome is Outcome.NEW:
         return f"{result.id}: no baseline"
@@ -58,7 +56,7 @@ def _lines(result: Result) -> Iterator[str]:
         yield f"while measuring: {told}"
     yield from verdict.notes
     yield f"measure again:  {rerun_command(result)}"
-    if verdict.outcome not in COULD_NOT:
+    if verdict.outcome.traits.has_joules:
         yield f"accept it:      pytest {shlex.quote(test_id(result))} --energy --energy-update"
 
 

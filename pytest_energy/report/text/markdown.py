@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.outcomes import SEVERITY, Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.labels import short_names
@@ -20,29 +20,10 @@ from pytest_energy.report.text.columns import WIDE, Column, filled
 
 STEP_SUMMARY_BYTES = 1_048_576
 """What GitHub takes as the summary of one step."""
-BY_IMPORTANCE = (
-    Outcome.REGRESSED,
-    Outcome.INVALID,
-    Outcome.INCONCLUSIVE,
-    Outcome.INCOMPARABLE,
-    Outcome.IMPROVED,
-    Outcome.NEW,
-    Outcome.UNMEASURED,
-    Outcome.UNCHANGED,
-)
-EXPLAINED = frozenset(
-    {Outcome.REGRESSED, Outcome.INVALID, Outcome.INCOMPARABLE, Outcome.UNMEASURED}
-)
-"""Outcomes whose reasons are told beneath the table."""
-FOLDED = frozenset({Outcome.NEW, Outcome.UNMEASURED, Outcome.UNCHANGED})
-"""Outcomes that nobody need look at: their tables are there to be opened."""
+BY_IMPORTANCE = tuple(sorted(SEVERITY, key=lambda outcome: outcome.traits.folded))
+"""The worst first, and folded tables after all others."""
 EXPLANATIONS = 20
 """How many benchmarks of an outcome are explained; beyond that nobody reads on."""
-NEXT_STEP = {
-    Outcome.NEW: "Accept them as baselines with `--energy-update=new`, then commit the files.",
-    Outcome.INCONCLUSIVE: "How many runs would decide: `pytest-energy sensitivity`.",
-    Outcome.REGRESSED: "Accept a rise that is meant to be with `--energy-update`.",
-}
 
 
 @dataclass(frozen=True)
@@ -104,8 +85,7 @@ def _head(run: Run) -> str:
 
 def _counts(run: Run) -> str:
     return " · ".join(
-        f"{numbers.outcome_symbol(outcome)} {number} {outcome}"
-        for outcome, number in counts(run).items()
+        f"{outcome.traits.symbol} {number} {outcome}" for outcome, number in counts(run).items()
     )
 
 
@@ -139,12 +119,12 @@ def _section(
     names: Mapping[str, str],
 ) -> str:
     parts = [_table(results, columns, names)]
-    if outcome in EXPLAINED:
+    if outcome.traits.explained:
         parts.append(_explanations(results, names))
-    if outcome in NEXT_STEP:
-        parts.append(NEXT_STEP[outcome] + "\n")
-    title = f"{numbers.outcome_symbol(outcome)} {title.capitalize()}"
-    if outcome in FOLDED:
+    if outcome.traits.next_step:
+        parts.append(outcome.traits.next_step + "\n")
+    title = f"{outcome.traits.symbol} {title.capitalize()}"
+    if outcome.traits.folded:
         return "\n".join([f"<details><summary>{title}</summary>\n", *parts, "</details>\n"])
     return "\n".join([f"### {title}\n", *parts])
 

@@ -20,7 +20,7 @@ from pytest_energy.report.numbers import MINUS
 WIDTH, MARGIN = 280, 14
 LARGEST = 1.0
 """Changes beyond ±100 % are cut at the edge, which an arrow tells."""
-_ORDER = (Outcome.REGRESSED, Outcome.IMPROVED, Outcome.INCONCLUSIVE)
+_ORDER = tuple(outcome for outcome in Outcome if outcome is not Outcome.UNCHANGED)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Forest:
     label: str
     axis: Axis
     moved: tuple[ForestRow, ...]
-    """Regressed, improved and inconclusive, in this order, largest change first."""
+    """All but the unchanged, in the order of outcomes, largest change first."""
     still: tuple[ForestRow, ...]
 
     @property
