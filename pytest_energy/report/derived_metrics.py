@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pytest_energy.model.measurement import Quantity
-from pytest_energy.model.metrics import _BY_NAME, CATALOGUE, Better, Metric, metric
+from pytest_energy.model.metrics import CATALOGUE, Better, Metric, in_catalogue, metric
 from pytest_energy.model.result import Result
 
 GIGA: Final = 1e9
@@ -19,7 +19,7 @@ def present(results: Iterable[Result]) -> tuple[Metric, ...]:
     """Metrics that some result has, catalogue first, then others by name."""
     names = {name for result in results for name in values(result)}
     known = [entry for entry in CATALOGUE if entry.name in names]
-    return (*known, *(metric(name) for name in sorted(names - _BY_NAME.keys())))
+    return (*known, *(metric(name) for name in sorted(names) if not in_catalogue(name)))
 
 
 def values(result: Result) -> dict[str, Quantity]:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from pytest_energy.carbon import JOULES_PER_KWH
 from pytest_energy.model.measurement import Quantity, Scalar
 from pytest_energy.model.result import MetricVerdict
 
 MISSING: Final = "–"
 MINUS: Final = "−"
-JOULES_PER_WATT_HOUR: Final = 3600.0
 
 _PREFIXES: Final = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 _PREFIXABLE: Final = frozenset({"J", "W", "Wh", "Hz", "g", "s", "B", "FLOP", "MAC"})
@@ -56,7 +56,7 @@ def energy(joules: float | None, unit: str = "J") -> str:
 
 def watt_hours(joules: float | None) -> str:
     """Joules as the electricity bill says them: ``1.42 kWh``."""
-    return MISSING if joules is None else energy(joules / JOULES_PER_WATT_HOUR, "Wh")
+    return MISSING if joules is None else energy(joules / (JOULES_PER_KWH / 1000), "Wh")
 
 
 def mass(grams: float | None) -> str:

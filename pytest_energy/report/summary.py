@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.metrics import metric
+from pytest_energy.model.metrics import ENERGIES, metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run
 from pytest_energy.report.numbers import MISSING, percent, tolerance
 
-ENERGY = ("energy_j", "net_energy_j", "total_energy_j")
 PASSED = "Gate passed"
 NOTHING_COMPARED = "Nothing compared"
 
@@ -65,7 +64,7 @@ def _failure(failing: Sequence[Result], run: Run) -> str:
     total = len(run.benchmarks)
     regressed = [result for result in failing if result.verdict.outcome is Outcome.REGRESSED]
     deciding = [one for one in map(deciding_metric, regressed) if one]
-    if len(deciding) == len(failing) and all(one.metric in ENERGY for one in deciding):
+    if len(deciding) == len(failing) and all(one.metric in ENERGIES for one in deciding):
         uses = "uses" if len(failing) == 1 else "use"
         return (
             f"{_of(len(failing), total)} {uses} more energy than the baseline {_beyond(deciding)}."
@@ -91,7 +90,9 @@ def _success(run: Run) -> tuple[str, str]:
             NOTHING_COMPARED,
             f"of {_plural(total)} none could be compared ({_listed(found)}).",
         )
-    judged = [v for result in run.benchmarks for v in result.verdict.metrics if v.metric in ENERGY]
+    judged = [
+        v for result in run.benchmarks for v in result.verdict.metrics if v.metric in ENERGIES
+    ]
     regressed = found.get(Outcome.REGRESSED, 0)
     if regressed:
         text = f"{_of(regressed, total)} regressed, which the policy in force lets pass"
@@ -143,14 +144,14 @@ def deciding_metric(result: Result) -> MetricVerdict | None:
     outcome = result.verdict.outcome
     gated = [one for one in result.verdict.metrics if one.tolerance is not None]
     having = [one for one in gated if one.outcome is outcome]
-    energies = [one for one in having if one.metric in ENERGY]
+    energies = [one for one in having if one.metric in ENERGIES]
     return next(iter(energies), None) or max(having, key=_size, default=None)
 
 
 def energy_verdict(result: Result) -> MetricVerdict | None:
     """The verdict on joules: a pass, or of the full schedule where that is what there is."""
     found = {verdict.metric: verdict for verdict in result.verdict.metrics}
-    return next((found[name] for name in ENERGY if name in found), None)
+    return next((found[name] for name in ENERGIES if name in found), None)
 
 
 def _size(verdict: MetricVerdict) -> float:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from pytest_energy.model.outcomes import SEVERITY, TRAITS, Outcome
+from tests.model.changed_package import output_of
 
-ROOT = Path(__file__).parents[2]
 MEMBER = '    UNMEASURED = "unmeasured"\n'
 NEW_MEMBER = MEMBER + '    PAUSED = "paused"\n'
 TABLE = "TRAITS: Final = (\n"
@@ -52,29 +45,11 @@ print(json.dumps({
 """
 
 
-def output_of(folder: Path, script: str, *replacements: tuple[str, str]) -> dict[str, object]:
-    """What ``script`` prints with a copy of the package whose outcomes module was changed."""
-    shutil.copytree(ROOT / "pytest_energy", folder / "pytest_energy")
-    shutil.copytree(ROOT / "templates", folder / "templates")
-    module = folder / "pytest_energy" / "model" / "outcomes.py"
-    text = module.read_text("utf-8")
-    for before, after in replacements:
-        assert text.count(before) == 1
-        text = text.replace(before, after)
-    module.write_text(text, "utf-8")
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
-    return found
-
-
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """All outputs for a benchmark with the outcome ``paused``."""
     folder = tmp_path_factory.mktemp("paused")
-    return output_of(folder, SHOW, (MEMBER, NEW_MEMBER), (TABLE, NEW_ROW))
+    return output_of(folder, "outcomes.py", SHOW, (MEMBER, NEW_MEMBER), (TABLE, NEW_ROW))
 
 
 def test_every_outcome_has_one_row() -> None:
