@@ -41,14 +41,16 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from pytest_energy.model.measurement import Trace
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
 MOST_BUCKETS = 2000
 _HEADER = struct.Struct("<II")
 _UNITS = 1000
@@ -139,15 +141,18 @@ def encode(envelope: Envelope, channel: str, source: str, samples: int) -> Trace
         source: Where the samples came from, for example ``driver-ring``.
         samples: How many samples the envelope was made of.
     """
+    import numpy as np
+
     buckets = [part for bucket in envelope.buckets for part in _packable(bucket)]
-    highest_mw = 1e3 * max((bucket.highest_w for bucket in buckets), default=0.0)
-    unit_mw = max(1, math.ceil(highest_mw / _UNITS))
+    rows = [(b.duration_s, b.energy_j, b.lowest_w, b.highest_w) for b in buckets]
+    durations_s, energies_j, lowest_w, highest_w = np.array(rows).reshape(-1, 4).T
+    unit_mw = max(1, math.ceil(1e3 * highest_w.max(initial=0.0) / _UNITS))
     content = (
         _HEADER.pack(len(buckets), unit_mw)
-        + _planes(4, _differences([b.duration_s * 1e6 for b in buckets]))
-        + _planes(4, _differences([b.energy_j * 1e3 for b in buckets]))
-        + _planes(2, [math.floor(b.lowest_w * 1e3 / unit_mw) for b in buckets])
-        + _planes(2, [math.ceil(b.highest_w * 1e3 / unit_mw) for b in buckets])
+        + _planes(4, _differences(durations_s * 1e6))
+        + _planes(4, _differences(energies_j * 1e3))
+        + _planes(2, np.floor(lowest_w * 1e3 / unit_mw))
+        + _planes(2, np.ceil(highest_w * 1e3 / unit_mw))
     )
     return Trace(
         channel=channel,
@@ -165,9 +170,9 @@ def decode(trace: Trace) -> Envelope:
     Raises:
         ValueError: The data are not of that layout.
     """
-    found = decode_columns(trace)
-    columns = (found.duration_s, found.energy_j, found.lowest_w, found.highest_w)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    columns = decode_columns(trace)
+    values = (columns.duration_s, columns.energy_j, columns.lowest_w, columns.highest_w)
+    rows = zip(*(column.tolist() for column in values), strict=True)
     return Envelope(trace.start, tuple(Bucket(*row) for row in rows))
 
 
@@ -187,6 +192,8 @@ def decode_columns(trace: Trace) -> Columns:
     Raises:
         ValueError: The data are not of that layout.
     """
+    import numpy as np
+
     try:
         content = zlib.decompress(base64.b64decode(trace.data, validate=True))
         count, unit_mw = _HEADER.unpack_from(content)
@@ -206,6 +213,8 @@ def decode_columns(trace: Trace) -> Columns:
 
 def _numbers(planes: NDArray[np.uint8]) -> Floats:
     """The numbers of a column from its byte planes, lowest bytes first."""
+    import numpy as np
+
     weights = 256.0 ** np.arange(len(planes))
     numbers: Floats = weights @ planes
     return numbers
@@ -247,17 +256,21 @@ def _packable(bucket: Bucket) -> list[Bucket]:
     return [replace(bucket, duration_s=duration_s, energy_j=energy_j)] * count
 
 
-def _differences(values: Sequence[float]) -> list[int]:
+def _differences(values: Floats) -> Floats:
     """Whole numbers whose sums are the rounded sums of ``values``."""
-    sums = [0, *(round(total) for total in accumulate(values))]
-    return [later - earlier for earlier, later in pairwise(sums)]
+    import numpy as np
+
+    return np.diff(np.rint(np.cumsum(values)), prepend=0.0)
 
 
-def _planes(width: int, numbers: Sequence[int]) -> bytes:
-    """A column of unsigned numbers of ``width`` bytes, lowest bytes first.
+def _planes(width: int, column: Floats) -> bytes:
+    """A column of unsigned whole numbers of ``width`` bytes, lowest bytes first.
 
     Raises:
         OverflowError: A number does not fit.
     """
-    rows = [number.to_bytes(width, "little") for number in numbers]
-    return b"".join(bytes(row[plane] for row in rows) for plane in range(width))
+    import numpy as np
+
+    if column.size and not 0 <= column.min() <= column.max() < 256**width:
+        raise OverflowError(f"{column.min():g} to {column.max():g} do not fit in {width} bytes")
+    return column.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T.tobytes()

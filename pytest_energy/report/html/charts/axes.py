@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_energy.model.traces import Floats
 from pytest_energy.report.numbers import tick
+
+if TYPE_CHECKING:
+    from pytest_energy.model.traces import Floats
 
 _STEPS = (1, 2, 5, 10)
 
