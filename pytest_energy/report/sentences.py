@@ -24,11 +24,16 @@ def comparison(result: Result, verdict: MetricVerdict) -> str:
     uncertainty = quantity.uncertainty if quantity else None
     text = f"{metric(verdict.metric).label} {numbers.before_after(verdict, uncertainty)}"
     if verdict.change is not None:
-        sure = "" if verdict.low == verdict.high else " (95 % sure)"
-        text += f", {numbers.change(verdict)}{sure}"
+        text += f", {change(verdict)}"
     if verdict.tolerance is not None:
         text += f", tolerance {numbers.tolerance(verdict.tolerance)}"
     return text
+
+
+def change(verdict: MetricVerdict) -> str:
+    """``+8.9 % [+7.0, +10.8] (95 % sure)``; exact metrics have no interval."""
+    text = numbers.change(verdict)
+    return text if verdict.low == verdict.high else f"{text} (95 % sure)"
 
 
 def sentence(result: Result) -> str:

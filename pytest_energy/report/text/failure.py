@@ -10,7 +10,7 @@ from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers
-from pytest_energy.report.sentences import difference, rerun_command, test_id
+from pytest_energy.report.sentences import change, difference, rerun_command, test_id
 
 
 def explain(result: Result) -> str:
@@ -67,9 +67,8 @@ def _metric(found: MetricVerdict, result: Result) -> str:
     quantity = result.metrics.get(found.metric)
     before = numbers.measured(found.baseline, found.baseline_uncertainty, found.unit)
     after = numbers.measured(found.value, quantity.uncertainty if quantity else None, found.unit)
-    sure = "" if found.low == found.high else " (at least 95 % sure)"
     allowed = numbers.tolerance(found.tolerance)
-    return f"{label}: {before} → {after}: {numbers.change(found)}{sure}, tolerance {allowed}"
+    return f"{label}: {before} → {after}: {change(found)}, tolerance {allowed}"
 
 
 def _conditions(result: Result) -> str:
@@ -78,6 +77,6 @@ def _conditions(result: Result) -> str:
     told = []
     for name, value in conditions(result.rounds).items():
         now, then = f"{value:.4g}", f"{before.get(name, value):.4g}"
-        change = now if now == then else f"{then} → {now}"
-        told.append(f"{name.replace('.', ' ')} {change}")
+        values = now if now == then else f"{then} → {now}"
+        told.append(f"{name.replace('.', ' ')} {values}")
     return ", ".join(told)
