@@ -5,7 +5,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const { columns, names, rows: lists } = JSON.parse(one("#data").textContent);
+  const { columns, names, rows: lists, frames } = JSON.parse(one("#data").textContent);
   const rows = lists.map((values) => {
     const named = values.map((value, index) => [names[index], value]);
     return Object.fromEntries(named.filter(([, value]) => value !== null));
@@ -200,7 +200,9 @@
   }
 
   function drawScatter() {
-    const [x, y] = [chosenAxis("x", 66, 826), chosenAxis("y", 390, 14)];
+    const { left, right, top, bottom, height } = frames.explorer;
+    const middle = (top + bottom) / 2;
+    const [x, y] = [chosenAxis("x", left, right), chosenAxis("y", bottom, top)];
     const valueOf = (row, name) => row[name] ?? known.training[row.key]?.[name];
     const points = rows
       .filter((row) => row.kind === state.kind)
@@ -209,10 +211,10 @@
     const front = pareto(points, x.better, y.better).map((point) => [x.at(point.x), y.at(point.y)]);
     one("#point").textContent = points.length ? "" : "No benchmark has both metrics.";
     one("#scatter").replaceChildren(
-      ...ticksAcross(x, 14, 390),
-      ...ticksUp(y, 66, 826),
-      label(x.name, { x: 446, y: 430, "font-size": 12 }),
-      label(y.name, { x: 14, y: 202, "font-size": 12, transform: "rotate(-90 14 202)" }),
+      ...ticksAcross(x, top, bottom),
+      ...ticksUp(y, left, right),
+      label(x.name, { x: (left + right) / 2, y: height - 10, "font-size": 12 }),
+      label(y.name, { x: 14, y: middle, "font-size": 12, transform: `rotate(-90 14 ${middle})` }),
       make("path", { class: "front", fill: "none", "stroke-dasharray": "5 4", d: front.length > 1 ? outline(front) : "" }),
       ...drawPoints(points, x, y),
     );
@@ -322,7 +324,8 @@
 
   // Traces: buckets of duration and joules, so that the joules of a span of buckets are exact.
 
-  const LEFT = 58, RIGHT = 708, TOP = 16, BOTTOM = 190, WIDTH = 720, FINEST = 900;
+  const { left: LEFT, right: RIGHT, top: TOP, bottom: BOTTOM, width: WIDTH } = frames.power;
+  const FINEST = 900;
 
   /** Unpack the layout that traces.py documents. */
   async function unpack(text) {

@@ -9,8 +9,9 @@ from markupsafe import Markup
 from pytest_energy.model.result import Run
 from pytest_energy.report.comparison import Reference
 from pytest_energy.report.html import templating
+from pytest_energy.report.html.charts.geometry import FOR_SCRIPT
 from pytest_energy.report.html.charts.scatter import build_explorer
-from pytest_energy.report.html.content_security import content_security_policy, inert_json
+from pytest_energy.report.html.content_security import content_security_policy
 from pytest_energy.report.html.page import build_page
 from pytest_energy.report.html.results_table import export
 
@@ -35,5 +36,5 @@ def render_html(run: Run, older: Sequence[Reference] = ()) -> str:
         policy=content_security_policy(script, style),
         style=Markup(style),
         script=Markup(script),
-        data=inert_json(export(page.table)),
+        data={**export(page.table), "frames": FOR_SCRIPT},
     )

@@ -13,7 +13,8 @@ from markupsafe import Markup, escape
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.report import numbers
-from pytest_energy.report.html.content_security import inert_json
+from pytest_energy.report.html.charts import geometry
+from pytest_energy.report.html.content_security import JSON_OPTIONS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -53,8 +54,9 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters.update(px=_pixels, cells=_cells, coded=_coded, inert=inert_json)
-    jinja.globals.update(numbers=numbers, metric=metric, outcomes=tuple(Outcome))
+    jinja.filters.update(px=_pixels, cells=_cells, coded=_coded)
+    jinja.policies["json.dumps_kwargs"] = JSON_OPTIONS
+    jinja.globals.update(numbers=numbers, metric=metric, outcomes=tuple(Outcome), frames=geometry)
     return jinja
 
 

@@ -13,14 +13,13 @@ import numpy as np
 
 from pytest_energy.model.result import Result
 from pytest_energy.report.html.charts.axes import Axis, fit, path
+from pytest_energy.report.html.charts.geometry import GROUP_WIDTH, GROUPS, ROW
 from pytest_energy.report.html.charts.marks import Mark, marks
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.numbers import MINUS
 
 ENOUGH = 10
 """Values from which on a density is drawn."""
-WIDTH, MARGIN, STRIP = 280, 14, 26
-GROUP_WIDTH, GROUP_HEIGHT, GROUP_LEFT, GROUP_BOTTOM, GROUP_TOP = 92, 280, 62, 40, 14
 MOST_GROUPS = 12
 
 
@@ -72,7 +71,7 @@ class Grouped:
     @property
     def width(self) -> float:
         """Pixels that all groups take."""
-        return GROUP_LEFT + GROUP_WIDTH * len(self.groups) + MARGIN
+        return GROUPS.width + GROUP_WIDTH * len(self.groups)
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,9 @@ def build_distributions(rows: Sequence[Row]) -> Distributions | None:
         return None
     relative = [_around_mean(found) for _, found in known]
     reach = max(0.001, *(abs(one) for found in relative for one in found)) * 1.1
-    axis = Axis(-reach, reach, MARGIN, WIDTH - MARGIN, write=_per_cent)
+    axis = Axis(-reach, reach, ROW.left, ROW.right, write=_per_cent)
     strips = tuple(
-        Strip(row, shape(found, axis, STRIP / 2, STRIP / 2 - 2), len(found), _spread(found))
+        Strip(row, shape(found, axis, ROW.middle, ROW.middle - 2), len(found), _spread(found))
         for (row, _), found in zip(known, relative, strict=True)
     )
     facts = ("model", "technique", "dataset", "data", "batch_size")
@@ -148,9 +147,9 @@ def _grouped(fact: str, kind: str, unit: str, known: Known) -> Grouped | None:
     values = [value for pool in pools.values() for value in pool]
     log = min(values) > 0 and max(values) > 20 * min(values)
     name = f"Energy ({unit})"
-    axis = fit(values, GROUP_HEIGHT - GROUP_BOTTOM, GROUP_TOP, log=log, zero=True, name=name)
+    axis = fit(values, GROUPS.bottom, GROUPS.top, log=log, zero=True, name=name)
     groups = [
-        _group(mark, pools[name], GROUP_LEFT + GROUP_WIDTH * (index + 0.5), axis)
+        _group(mark, pools[name], GROUPS.left + GROUP_WIDTH * (index + 0.5), axis)
         for index, (name, mark) in enumerate(marks(pools).items())
     ]
     left_out = len(told) - len(pools)

@@ -14,10 +14,10 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict
 from pytest_energy.report.derived_metrics import present
 from pytest_energy.report.html.charts.axes import Axis
+from pytest_energy.report.html.charts.geometry import ROW
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.numbers import MINUS
 
-WIDTH, MARGIN = 280, 14
 LARGEST = 1.0
 """Changes beyond ±100 % are cut at the edge, which an arrow tells."""
 _ORDER = tuple(outcome for outcome in Outcome if outcome is not Outcome.UNCHANGED)
@@ -84,7 +84,7 @@ def _axis(verdicts: Sequence[MetricVerdict]) -> Axis:
     reach = [abs(bound) for one in verdicts for bound in _bounds(one)]
     reach += [one.tolerance or 0.0 for one in verdicts]
     largest = min(LARGEST, max(*reach, 0.01) * 1.08)
-    return Axis(-largest, largest, MARGIN, WIDTH - MARGIN, write=_per_cent)
+    return Axis(-largest, largest, ROW.left, ROW.right, write=_per_cent)
 
 
 def _per_cent(fraction: float) -> str:

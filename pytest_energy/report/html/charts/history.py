@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pytest_energy.model.measurement import Facts, Quantity
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.html.charts.axes import Axis, fit, path
+from pytest_energy.report.html.charts.geometry import HISTORY
 from pytest_energy.report.numbers import measured, quantity
 from pytest_energy.report.summary import energy_verdict
 
-WIDTH, HEIGHT = 720, 150
 FEWEST = 3
 """Points of a history: baseline and this run alone are told by the table."""
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 26
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def build_history(result: Result, run: Run, older: Sequence[Run]) -> Course | No
     if len(points) < FEWEST:
         return None
     bounds = [value + side for value, half, _, _ in points for side in (-half, half)]
-    y = fit(bounds, HEIGHT - BOTTOM, TOP, name=name, about=3)
+    y = fit(bounds, HISTORY.bottom, HISTORY.top, name=name, about=3)
     x = _places(len(points))
     dots = [
         Dot(at, y.at(value), text, y.at(value - half), y.at(value + half))
@@ -106,8 +105,8 @@ def _short(commit: str | None) -> str:
 
 
 def _places(number: int) -> list[float]:
-    step = (WIDTH - LEFT - RIGHT) / max(1, number)
-    return [LEFT + step * (index + 0.5) for index in range(number)]
+    step = HISTORY.span / max(1, number)
+    return [HISTORY.left + step * (index + 0.5) for index in range(number)]
 
 
 def _course(

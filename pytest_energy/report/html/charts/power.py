@@ -11,18 +11,21 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from pytest_energy.model.measurement import Round, Trace
 from pytest_energy.model.result import Result, Run
-from pytest_energy.model.traces import Columns, Floats, decode_columns
+from pytest_energy.model.traces import Columns, decode_columns
 from pytest_energy.report.html.charts.axes import Axis, fit, path, steps
 from pytest_energy.report.html.charts.conditions import LANE, Lane, Span, build_lanes, devices
+from pytest_energy.report.html.charts.geometry import POWER
 from pytest_energy.report.numbers import count, energy, percent
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 720, 58, 12, 16, 190
+if TYPE_CHECKING:
+    from pytest_energy.model.traces import Floats
+
 FOOT = 40
 """What the time axis takes below the last lane."""
 DRAWN: Final = 40
@@ -116,7 +119,7 @@ def _traced(trace: Trace, result: Result, run: Run) -> Power | Unreadable:
         return Unreadable(trace.channel, "the trace is empty")
     edges_s = np.concatenate(([0.0], np.cumsum(columns.duration_s)))
     spans_s = [_span(one, trace.start) for one in result.rounds]
-    time = Axis(0.0, float(edges_s[-1]) or 1.0, LEFT, WIDTH - RIGHT)
+    time = Axis(0.0, float(edges_s[-1]) or 1.0, POWER.left, POWER.right)
     power = _power_axis(float(columns.highest_w.max()), trace.channel, run)
     band, mean = _curves(columns, edges_s, time, power)
     agreement = _agreement(trace.channel, result.rounds, spans_s, edges_s, columns)
@@ -138,7 +141,7 @@ def _untraced(channel: str, result: Result, run: Run) -> Power:
         for (begin, end), one in zip(spans_s, result.rounds, strict=True)
         if channel in one.channels and one.duration_s > 0
     ]
-    time = Axis(0.0, max(end for _, end in spans_s) or 1.0, LEFT, WIDTH - RIGHT)
+    time = Axis(0.0, max(end for _, end in spans_s) or 1.0, POWER.left, POWER.right)
     power = _power_axis(max((mean_w for *_, mean_w in known), default=1.0), channel, run)
     mean = steps((time.at(begin), time.at(end), power.at(watts)) for begin, end, watts in known)
     curve = _Curve("", mean, "mean of each round; no trace was kept")
@@ -156,8 +159,8 @@ def _chart(
     agreement: float | None = None,
 ) -> Power:
     time, power = axes
-    lanes = build_lanes(channel, result.rounds, spans_s, time, BOTTOM)
-    floor = BOTTOM + LANE * len(lanes)
+    lanes = build_lanes(channel, result.rounds, spans_s, time, POWER.bottom)
+    floor = POWER.bottom + LANE * len(lanes)
     idle_w = run.run.idle_power_w.get(channel)
     idle = None if idle_w is None else power.clipped(idle_w)
     limit = _limit_level(_limit(channel, run), power)
@@ -193,24 +196,24 @@ def _texts(
     lanes: Sequence[Lane],
     floor: float,
 ) -> Iterator[Words]:
-    yield Words(LEFT, TOP - 3, "watts", "end")
-    yield Words((LEFT + WIDTH - RIGHT) / 2, floor + 33, "seconds", "middle")
+    yield Words(POWER.left, POWER.top - 3, "watts", "end")
+    yield Words(POWER.centre, floor + 33, "seconds", "middle")
     if idle is not None:
-        yield Words(WIDTH - RIGHT - 4, idle - 4, f"idle {idle_w:.4g} W", "end")
+        yield Words(POWER.right - 4, idle - 4, f"idle {idle_w:.4g} W", "end")
     if limit:
-        yield Words(WIDTH - RIGHT - 4, limit.at + 12, limit.text, "end")
+        yield Words(POWER.right - 4, limit.at + 12, limit.text, "end")
     for lane in lanes:
-        yield Words(LEFT, lane.title_at, lane.title)
+        yield Words(POWER.left, lane.title_at, lane.title)
 
 
 def _shade(begin: float, end: float, floor: float) -> str:
-    return f"M{begin:.0f} {TOP}H{end:.0f}V{floor}H{begin:.0f}Z"
+    return f"M{begin:.0f} {POWER.top}H{end:.0f}V{floor}H{begin:.0f}Z"
 
 
 def _power_axis(highest_w: float, channel: str, run: Run) -> Axis:
     limit_w = _limit(channel, run)
     reach = [highest_w, limit_w] if limit_w and highest_w > NEAR_LIMIT * limit_w else [highest_w]
-    return fit([0.0, *reach], BOTTOM, TOP, zero=True, about=4)
+    return fit([0.0, *reach], POWER.bottom, POWER.top, zero=True, about=4)
 
 
 def _limit(channel: str, run: Run) -> float | None:
@@ -226,7 +229,7 @@ def _limit_level(limit_w: float | None, power: Axis) -> Level | None:
     if limit_w is None:
         return None
     if limit_w > power.high:
-        return Level(TOP, f"limit {limit_w:.4g} W, above", drawn=False)
+        return Level(POWER.top, f"limit {limit_w:.4g} W, above", drawn=False)
     return Level(power.at(limit_w), f"limit {limit_w:.4g} W")
 
 

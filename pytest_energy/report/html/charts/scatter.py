@@ -10,13 +10,10 @@ from pytest_energy.model.measurement import Kind, Quantity
 from pytest_energy.model.metrics import CATALOGUE, SCORES, Better, metric
 from pytest_energy.report.derived_metrics import direction
 from pytest_energy.report.html.charts.axes import Axis, fit, path
+from pytest_energy.report.html.charts.geometry import SCATTER
 from pytest_energy.report.html.charts.marks import COLOURS, SHAPES, Mark, marks
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.numbers import quantity, tick
-
-WIDTH, HEIGHT = 560, 360
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
-
 
 KINDS: Final[tuple[Kind, ...]] = ("inference", "training", "call", "window")
 """Joules a pass and joules an epoch do not mix: a figure is of one kind of benchmark."""
@@ -95,8 +92,8 @@ def _scatter(preset: Preset, kind: Kind, rows: Sequence[Row]) -> Scatter | None:
     ]
     if len({(x.value, y.value) for _, x, y in pairs}) < 2:
         return None
-    x_axis = _axis(preset.x, [x for _, x, _ in pairs], LEFT, WIDTH - RIGHT)
-    y_axis = _axis(preset.y, [y for _, _, y in pairs], HEIGHT - BOTTOM, TOP)
+    x_axis = _axis(preset.x, [x for _, x, _ in pairs], SCATTER.left, SCATTER.right)
+    y_axis = _axis(preset.y, [y for _, _, y in pairs], SCATTER.bottom, SCATTER.top)
     group = grouping([row for row, _, _ in pairs])
     legend = marks(_group(row, group) for row, _, _ in pairs)
     points = tuple(

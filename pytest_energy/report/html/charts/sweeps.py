@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 from pytest_energy.model.measurement import Facts
 from pytest_energy.report.html.charts.axes import Axis, fit, path
+from pytest_energy.report.html.charts.geometry import SWEEP
 from pytest_energy.report.html.charts.marks import Mark, marks
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.labels import said
 from pytest_energy.report.numbers import quantity, tick
 
-WIDTH, HEIGHT = 560, 300
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
 REFERENCES = ("baseline", "float32", "fp32", "none")
 """Words that name the reference of a sweep over words."""
 MOST_SERIES, WIDEST_BAR, LETTER = 8, 60, 6
@@ -84,7 +83,7 @@ class Sweep:
     @property
     def bar(self) -> float:
         """Pixels that a bar is wide, where values are words."""
-        room = (WIDTH - LEFT - RIGHT) / len(self.labels) / len(self.series)
+        room = SWEEP.span / len(self.labels) / len(self.series)
         return min(0.8 * room, WIDEST_BAR)
 
     @property
@@ -94,7 +93,7 @@ class Sweep:
         Those that stand in two lines may be twice as wide as a value's place; others are slanted.
         """
         longest = LETTER * max(len(label.text) for label in self.labels)
-        fits = longest <= 2 * (WIDTH - LEFT - RIGHT) / len(self.labels)
+        fits = longest <= 2 * SWEEP.span / len(self.labels)
         return 0 if fits else round(longest * math.sin(math.radians(SLANT)))
 
     def offset(self, series: Series) -> float:
@@ -184,8 +183,8 @@ def _draw(
 ) -> Sweep:
     numeric = all(_is_number(value) for group in groups for value in group)
     order = _ordered({value for group in groups for value in group}, numeric)
-    centre = (WIDTH - LEFT - RIGHT) / len(order)
-    places = {value: LEFT + centre * (index + 0.5) for index, value in enumerate(order)}
+    centre = SWEEP.span / len(order)
+    places = {value: SWEEP.left + centre * (index + 0.5) for index, value in enumerate(order)}
     candidates = order[::-1] if name in _HIGHEST_IS_REFERENCE else order
     an_item = kind != "training" and any(map(_batches_differ, groups))
     ratios = [_relative(group, candidates, an_item) for group in groups]
@@ -195,7 +194,7 @@ def _draw(
     shared = len(references) == 1
     base = f"{said(name)} {_label(references.pop())}" if shared else f"first {said(name)} of each"
     title = f"{about.capitalize()}, {base} = 1"
-    y = fit(heights, HEIGHT - BOTTOM, TOP, zero=True, name=title)
+    y = fit(heights, SWEEP.bottom, SWEEP.top, zero=True, name=title)
     legend = marks(titles)
     series = [
         _series(legend[title], group, relative, places, y, numeric)
