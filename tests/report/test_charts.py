@@ -179,7 +179,7 @@ def test_sweeps_are_found_and_relative_to_their_first_value() -> None:
     batch = sweep_over("batch size", run)
     assert [label.text for label in batch.labels] == ["1", "8"]
     assert all(series.line for series in batch.series)
-    assert all(series.stops[0].y == pytest.approx(batch.one) for series in batch.series)
+    assert all(series.stops[0].y == pytest.approx(batch.reference) for series in batch.series)
     energies = [run.benchmarks[index].metrics["energy_j"].value for index in (0, 1)]
     ratio = energies[1] / 8 / energies[0]
     assert f"{ratio:.3g} × reference" in batch.series[0].stops[1].text
@@ -220,7 +220,7 @@ def test_power_caps_are_relative_to_the_highest() -> None:
     ]
     sweep = build_sweeps(rows_of(run_of(results)))[0]
     assert (sweep.fact, sweep.y.name) == ("power cap (W)", "Energy, power cap (W) 250 = 1")
-    assert sweep.series[0].stops[1].y == pytest.approx(sweep.one)
+    assert sweep.series[0].stops[1].y == pytest.approx(sweep.reference)
 
 
 def test_training_over_batch_sizes_is_an_epoch_not_an_item() -> None:

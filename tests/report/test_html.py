@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -159,3 +161,12 @@ def test_command_names_a_file_that_is_no_result(
     assert main(["report", str(path), "-o", str(tmp_path / "page.html")]) == 2
     assert "not a results file" in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()
+
+
+def test_reading_counts_the_gain_where_the_gate_does() -> None:
+    """± is without the gain of a sensor; the change has it between two boards only."""
+    page = render_html(example_run(MODELS[:1], ("baseline",)))
+    reading = " ".join(re.sub(r"<[^>]+>", " ", page.partition('id="reading"')[2]).split())
+    assert "The gain of a GPU's sensor is not in it" in html.unescape(reading)
+    assert "own board the sensor's gain cancels and is not counted" in html.unescape(reading)
+    assert "the interval includes it: up to ± 5 % for each sensor" in reading

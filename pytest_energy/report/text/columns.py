@@ -1,4 +1,4 @@
-"""The columns of the table that people read in a terminal and in Markdown, one row a benchmark."""
+"""The columns of the table in the terminal and in Markdown; each row is a benchmark."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Column:
     title: str
     cell: Callable[[Result], str]
     rank: int
-    """Where not all have room, those of the highest rank go first."""
+    """Where the width is too small, columns with the highest rank are dropped first."""
     numeric: bool = True
 
 
 def metric_verdict(result: Result, metric: str = "energy_j") -> MetricVerdict | None:
-    """What the gate says of one metric, where it was judged."""
-    return next((one for one in result.verdict.metrics if one.metric == metric), None)
+    """The verdict on one metric, if it was judged."""
+    return next((v for v in result.verdict.metrics if v.metric == metric), None)
 
 
 def _with_uncertainty(metric: str) -> Callable[[Result], str]:
@@ -60,7 +60,7 @@ WIDE = (
     Column("FLOPs", _with_uncertainty("flops"), 4),
     Column("params", _with_uncertainty("params"), 5),
 )
-"""With every uncertainty, for a page that scrolls."""
+"""With every uncertainty, for pages that scroll."""
 NARROW = (
     Column("energy", _with_uncertainty("energy_j"), 0),
     Column("change", _change, 1),
@@ -74,7 +74,7 @@ NARROW = (
 
 
 def filled(columns: Sequence[Column], results: Sequence[Result]) -> tuple[Column, ...]:
-    """Those of ``columns`` in which some result has something to show."""
+    """The columns in which at least one result has a value."""
     return tuple(
         column
         for column in columns

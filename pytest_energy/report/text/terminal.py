@@ -1,6 +1,6 @@
-"""The end of a run in a terminal: a table, then what needs attention, the worst of it last.
+"""The end of a run in a terminal: a table, then what needs attention, with the worst last.
 
-The last lines of a log are what a person sees first.
+People see the last lines of a log first.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from pytest_energy.gate.policy import gated
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import TRAITS, Outcome
 from pytest_energy.model.result import Result, Run
@@ -25,28 +26,28 @@ from pytest_energy.report.summary import deciding_metric, headline
 from pytest_energy.report.text.columns import NARROW, Column, filled
 
 WORST = 3
-"""How many regressions are told in full: with more the section would not fit into 20 lines."""
+"""At most so many regressions are shown in full, so that the section fits into 20 lines."""
 NAMED = 5
-"""How many benchmarks are named that share one remark."""
+"""At most so many benchmarks with the same remark are named."""
 NARROWEST_NAME = 20
-"""Columns that the name of a benchmark keeps when others give way."""
+"""The smallest width of the column of names, in characters."""
 GAP = "  "
 WITH_A_FUNCTION = (Outcome.INCONCLUSIVE, Outcome.NEW, Outcome.REGRESSED)
-"""Outcomes whose section says more than who and why."""
+"""Outcomes whose section says more than benchmark and reason."""
 
 Names = Mapping[str, str]
-"""What the table calls each benchmark, by its id."""
+"""The short name of each benchmark, by id."""
 
 
 class Line(NamedTuple):
-    """A line and the style of pytest's terminal writer that it takes; empty for none."""
+    """A line and its style in pytest's terminal writer; empty for none."""
 
     text: str
     style: str = ""
 
 
 def summary_lines(run: Run, width: int) -> list[Line]:
-    """The table and the sections of a run, lines of the table cut to ``width`` columns."""
+    """The table and the sections of a run; lines of the table have at most ``width`` characters."""
     if not run.benchmarks:
         return []
     names = short_names([result.id for result in run.benchmarks])
@@ -72,11 +73,10 @@ def _that_fit(
     columns: tuple[Column, ...], results: Sequence[Result], names: Names, width: int
 ) -> tuple[Column, ...]:
     room = width - min(max(map(len, names.values())), max(NARROWEST_NAME, width // 3))
-    kept = columns
-    while len(kept) > 1 and sum(_width(column, results) for column in kept) > room:
-        last = max(kept, key=lambda column: column.rank)
-        kept = tuple(column for column in kept if column is not last)
-    return kept
+    while len(columns) > 1 and sum(_width(column, results) for column in columns) > room:
+        last = max(columns, key=lambda column: column.rank)
+        columns = tuple(column for column in columns if column is not last)
+    return columns
 
 
 def _width(column: Column, results: Sequence[Result]) -> int:
@@ -94,7 +94,7 @@ def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -
 
 
 def shorten(text: str, width: int) -> str:
-    """``text`` in ``width`` columns; both ends of a test's name tell it apart, so both stay."""
+    """``text`` in ``width`` characters, cut in the middle: both ends of a name identify a test."""
     if len(text) <= width:
         return text
     head = (width - 1) // 2
@@ -115,7 +115,7 @@ def _verdict(run: Run) -> Line:
 
 
 def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:
-    """The sections that need no function of their own: who, and the reason."""
+    """The sections that show only the benchmarks and their reasons."""
     titles = dict.fromkeys(
         (traits.section, traits.terminal_style)
         for traits in TRAITS
@@ -174,13 +174,13 @@ def _regression(result: Result) -> Iterator[Line]:
     decisive = deciding_metric(result)
     yield Line(f"  {result.id}", "bold")
     if decisive is not None:
-        others = [
-            metric(one.metric).label
-            for one in result.verdict.metrics
-            if one.outcome is Outcome.REGRESSED and one.tolerance is not None and one != decisive
-        ]
-        as_well = f"; as well: {', '.join(others)}" if others else ""
-        yield Line(f"    {comparison(result, decisive)}{as_well}", "red")
+        others = ", ".join(
+            metric(verdict.metric).label
+            for verdict in gated(result.verdict)
+            if verdict.outcome is Outcome.REGRESSED and verdict != decisive
+        )
+        also = f"; also: {others}" if others else ""
+        yield Line(f"    {comparison(result, decisive)}{also}", "red")
     if cause := likely_cause(result):
         yield Line(f"    {cause}")
 

@@ -72,7 +72,7 @@ def test_regression_is_the_last_section(make_run, make_result):
         f"  → measure it again: pytest '{id}' --energy",
         "  → intended? Rerun with --energy-update",
         "",
-        "✗ Gate failed: 1 of 2 benchmarks uses more energy than the baseline beyond 5 %.",
+        "✗ Gate failed: 1 of 2 benchmarks exceeds its baseline by more than 5 %.",
     ]
 
 
@@ -124,7 +124,7 @@ def test_all_that_regressed_is_named(make_run, make_result):
     latency = regressed[0].model_copy(update={"metric": "latency_s"})
     verdict = Verdict(outcome=Outcome.REGRESSED, fails=True, metrics=[*regressed, latency])
     lines = texts(make_run(make_result(Outcome.REGRESSED, verdict=verdict)))
-    assert row_of(lines, "(95 % sure)").endswith("tolerance 5 %; as well: Latency")
+    assert row_of(lines, "(95 % sure)").endswith("tolerance 5 %; also: Latency")
 
 
 def test_one_cause_for_many_benchmarks_is_told_once(make_run, make_result):
