@@ -1,7 +1,7 @@
-"""Numbers as people read them: rounded to what their uncertainty supports, with SI prefixes.
+"""Readable numbers: rounded to the digits that the uncertainty supports, with SI prefixes.
 
-One module for the page, the Markdown, the terminal and the failure messages, so that a figure
-reads the same everywhere. What is missing reads :data:`MISSING`, never zero.
+The page, Markdown, the terminal and failure messages share this module, so that a number looks the
+same everywhere. A missing value is shown as :data:`MISSING`, never as zero.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ MINUS: Final = "−"
 _PREFIXES: Final = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 _PREFIXABLE: Final = frozenset({"J", "W", "Wh", "Hz", "g", "s", "B", "FLOP", "MAC"})
 _UNITLESS: Final = frozenset({"", "1", "parameters"})
-"""Units that say nothing which the metric's name does not."""
+"""Units that repeat the metric's name."""
 _DIGITS_UNKNOWN: Final = 4
-"""Significant digits of a value whose uncertainty nobody assessed."""
+"""Significant digits of a value without uncertainty."""
 _DIGITS_MOST: Final = 6
 
 
@@ -38,9 +38,9 @@ def quantity(value: Quantity | None) -> str:
 
 @lru_cache(maxsize=8192)
 def measured(value: float, uncertainty: float | None, unit: str) -> str:
-    """``value`` with its 95 % half-width, both in ``unit``, behind the prefix that fits.
+    """``value`` with its 95 % half-width, both in ``unit`` with a common prefix.
 
-    A page tells many figures several times, so texts are kept.
+    The texts are cached, because a page shows many numbers several times.
     """
     largest = max(abs(value), uncertainty or 0.0)
     exponent = _exponent(largest, unit)
@@ -50,12 +50,12 @@ def measured(value: float, uncertainty: float | None, unit: str) -> str:
 
 
 def energy(joules: float | None, unit: str = "J") -> str:
-    """Joules of which no uncertainty is told: ``12.3 kJ``."""
+    """Joules without uncertainty: ``12.3 kJ``."""
     return MISSING if joules is None else _rounded(joules, unit, digits=3)
 
 
 def watt_hours(joules: float | None) -> str:
-    """Joules as the electricity bill says them: ``1.42 kWh``."""
+    """Joules as on an electricity bill: ``1.42 kWh``."""
     return MISSING if joules is None else energy(joules / (JOULES_PER_KWH / 1000), "Wh")
 
 
@@ -108,19 +108,19 @@ def percent(fraction: float | None, places: int = 1, sign: bool = True) -> str:
 
 
 def tick(value: float) -> str:
-    """A round number at an axis: ``25M``, ``0.5``, ``2m``; the axis' name tells the unit."""
+    """A round number at an axis: ``25M``, ``0.5``, ``2m``; the unit is in the axis' title."""
     exponent = _exponent(value, "J")
     number = f"{value / 10.0**exponent:.10g}".replace("-", MINUS)  # all digits: few where round
     return f"{number}{_PREFIXES[exponent]}"
 
 
 def tolerance(fraction: float | None) -> str:
-    """A tolerance without digits that nobody typed: ``5 %``, ``2.5 %``."""
+    """A tolerance without needless digits: ``5 %``, ``2.5 %``."""
     return MISSING if fraction is None else f"{fraction * 100:.4g} %"
 
 
 def before_after(verdict: MetricVerdict, uncertainty: float | None = None) -> str:
-    """``0.900 → 0.980 ± 0.004 J/pass``: both numbers behind one prefix."""
+    """``0.900 → 0.980 ± 0.004 J/pass``: both numbers with the same prefix."""
     if verdict.value is None:
         return MISSING
     if verdict.baseline is None:
@@ -179,9 +179,9 @@ def _with_uncertainty(value: float, uncertainty: float | None) -> str:
 
 
 def _places(uncertainty: float) -> int:
-    """Decimals that ``uncertainty`` supports: two digits of it if it begins with 1 or 2, else one.
+    """The decimals for two digits of an uncertainty that begins with 1 or 2, otherwise for one.
 
-    One digit of an uncertainty near 1 would round it by up to half of itself.
+    Rounding an uncertainty near 1 to one digit could change it by half.
     """
     if uncertainty <= 0:
         return 1

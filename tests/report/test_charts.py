@@ -293,7 +293,7 @@ def test_without_a_trace_power_is_a_step_a_round() -> None:
     """Conditions and mean power of the rounds are drawn although no trace was kept."""
     chart = powers(example_run(MODELS[:1], ("baseline",)))[0]
     assert isinstance(chart, Power)
-    assert (chart.told, chart.band, chart.agreement) == (None, "", None)
+    assert (chart.data, chart.band, chart.agreement) == (None, "", None)
     assert chart.mean.count("M") == 3
     assert "no trace" in chart.about
 
@@ -432,7 +432,7 @@ def test_benchmarks_that_nobody_knows_to_be_alone_are_told() -> None:
     reason = Reason(code=ReasonCode.PROCESSES_UNKNOWN, message="gpu0: not told", fatal=False)
     results = [run.benchmarks[0].model_copy(update={"reasons": [reason]}), run.benchmarks[1]]
     findings = {one.name: one.value for one in build_page(run_of(results)).findings}
-    assert findings["Contended"] == "0 of 2, not known of 1"
+    assert findings["Contended"] == "0 of 2, unknown for 1"
 
 
 def test_implied_power_above_the_limit_is_counted_by_its_reason() -> None:

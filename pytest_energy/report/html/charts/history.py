@@ -1,4 +1,4 @@
-"""How the energy of one benchmark moved: accepted baselines, older runs, this run."""
+"""The energy of one benchmark over time: accepted baselines, older runs, this run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_energy.report.numbers import measured, quantity
 from pytest_energy.report.summary import energy_verdict
 
 FEWEST = 3
-"""Points of a history: baseline and this run alone are told by the table."""
+"""The fewest points of a history; the table already shows baseline and this run."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Course:
-    """Values one after the other."""
+    """Values in the order of time."""
 
     title: str
     y: Axis
@@ -40,7 +40,7 @@ class Course:
 
 
 def build_history(result: Result, run: Run, older: Sequence[Run]) -> Course | None:
-    """Energy of the accepted baselines and older runs up to this one; ``None`` without any."""
+    """Energy of accepted baselines, older runs and this run; ``None`` for too few points."""
     name, points = _points(result, run, older)
     if len(points) < FEWEST:
         return None
@@ -74,8 +74,9 @@ def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_
         for past in result.verdict.history
         if metric in past.values
     ]
-    runs = sorted(older, key=lambda one: one.created)
-    earlier = [point for one in runs if (point := _earlier(one, result, run, metric))]
+    runs = sorted(older, key=lambda earlier_run: earlier_run.created)
+    points = (_earlier(earlier_run, result, run, metric) for earlier_run in runs)
+    earlier = [point for point in points if point]
     if not (accepted or earlier) and verdict and verdict.baseline is not None:
         text = f"baseline: {measured(verdict.baseline, None, now.unit)}"
         accepted = [(verdict.baseline, 0.0, text, "baseline")]
@@ -84,7 +85,7 @@ def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_
 
 def _earlier(older: Run, result: Result, run: Run, metric: str) -> _Point | None:
     """The point of an older run, if it measured the same workload on the same machine."""
-    before = next((one for one in older.benchmarks if one.id == result.id), None)
+    before = next((other for other in older.benchmarks if other.id == result.id), None)
     if before is None or metric not in before.metrics or before.workload != result.workload:
         return None
     same = _machine(before, older) == _machine(result, run)
@@ -95,9 +96,9 @@ def _machine(result: Result, run: Run) -> Facts:
     return result.measured_in(run.environment).identity
 
 
-def _point(run: Run, found: Quantity) -> _Point:
-    text = f"{run.created}: {quantity(found)}"
-    return found.value, found.uncertainty or 0.0, text, _short(run.run.commit)
+def _point(run: Run, energy: Quantity) -> _Point:
+    text = f"{run.created}: {quantity(energy)}"
+    return energy.value, energy.uncertainty or 0.0, text, _short(run.run.commit)
 
 
 def _short(commit: str | None) -> str:

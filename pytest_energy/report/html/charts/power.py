@@ -1,8 +1,7 @@
 """Power, temperature and clocks of one device over the time of one benchmark.
 
-Where the meter kept a trace, power is a band from lowest to highest with the mean in it; where it
-did not, the mean of each round. Below, on the same axis, what the rounds' ends showed of the
-device.
+With a trace, power is a band from lowest to highest with the mean in it; without one, the mean of
+each round. Below, on the same time axis, are temperature and clock at the end of each round.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ if TYPE_CHECKING:
     from pytest_energy.model.traces import Floats
 
 FOOT = 40
-"""What the time axis takes below the last lane."""
+"""Pixels for the time axis, below the last lane."""
 DRAWN: Final = 40
-"""Points that a page without script shows; the script draws all buckets from the packed data."""
+"""Points of a page without script; the script draws all buckets from the packed data."""
 NEAR_LIMIT: Final = 0.5
-"""The axis reaches to the power limit where the peak is at least this share of it."""
+"""The axis includes the power limit if the peak is at least this share of it."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """A horizontal line, or only its words where it lies beyond the axis."""
+    """A horizontal line, or only its text if it lies outside the axis."""
 
     at: float
     text: str
@@ -45,7 +44,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Words:
-    """Text at a place."""
+    """Text at a position."""
 
     x: float
     y: float
@@ -55,7 +54,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Power:
-    """One device's time."""
+    """The power of one device over time."""
 
     channel: str
     about: str
@@ -71,23 +70,23 @@ class Power:
     limit: Level | None
     lanes: tuple[Lane, ...]
     texts: tuple[Words, ...]
-    """All that stands in the drawing but the numbers at the axes."""
+    """All text in the drawing except the numbers at the axes."""
     floor: float
     """Pixel of the time axis."""
-    told: dict[str, object] | None
-    """What the script needs to draw and to zoom; ``None`` without a trace."""
+    data: dict[str, object] | None
+    """Values for the script to draw and to zoom; ``None`` without a trace."""
     agreement: float | None
-    """Joules of the trace in the rounds over those of the counter, minus 1."""
+    """Joules of the trace in the rounds divided by those of the counter, minus 1."""
 
     @property
     def height(self) -> float:
-        """Of the whole drawing."""
+        """The height of the whole drawing."""
         return self.floor + FOOT
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A trace that is not what it should be."""
+    """A trace that cannot be decoded."""
 
     channel: str
     message: str
@@ -103,9 +102,9 @@ class _Curve:
 
 
 def build_power(result: Result, run: Run) -> list[Power | Unreadable]:
-    """Every trace, and every other device of which temperature or clock are known."""
+    """A chart for each trace, and for each other device with a known temperature or clock."""
     traced = [_traced(trace, result, run) for trace in result.trace or ()]
-    drawn = {one.channel for one in traced if isinstance(one, Power)}
+    drawn = {chart.channel for chart in traced if isinstance(chart, Power)}
     others = [name for name in devices(result) if name not in drawn]
     return [*traced, *(_untraced(name, result, run) for name in others)]
 
@@ -118,7 +117,7 @@ def _traced(trace: Trace, result: Result, run: Run) -> Power | Unreadable:
     if not len(columns.duration_s):
         return Unreadable(trace.channel, "the trace is empty")
     edges_s = np.concatenate(([0.0], np.cumsum(columns.duration_s)))
-    spans_s = [_span(one, trace.start) for one in result.rounds]
+    spans_s = [_span(done, trace.start) for done in result.rounds]
     time = Axis(0.0, float(edges_s[-1]) or 1.0, POWER.left, POWER.right)
     power = _power_axis(float(columns.highest_w.max()), trace.channel, run)
     band, mean = _curves(columns, edges_s, time, power)
@@ -128,23 +127,24 @@ def _traced(trace: Trace, result: Result, run: Run) -> Power | Unreadable:
 
 
 def _about(trace: Trace, energy_j: float, agreement: float | None) -> str:
-    told = f"{count(trace.samples)} samples, {energy(energy_j)} in all"
-    against = "" if agreement is None else f"; trace against counter {percent(agreement, 2)}"
-    return told + against
+    text = f"{count(trace.samples)} samples, {energy(energy_j)} in total"
+    if agreement is None:
+        return text
+    return f"{text}; trace against counter {percent(agreement, 2)}"
 
 
 def _untraced(channel: str, result: Result, run: Run) -> Power:
-    """Without a trace: the mean power of each round."""
-    spans_s = [_span(one, result.rounds[0].start) for one in result.rounds]
+    """A device without a trace: the mean power of each round."""
+    spans_s = [_span(done, result.rounds[0].start) for done in result.rounds]
     known = [
-        (begin, end, one.channels[channel] / one.duration_s)
-        for (begin, end), one in zip(spans_s, result.rounds, strict=True)
-        if channel in one.channels and one.duration_s > 0
+        (begin, end, done.channels[channel] / done.duration_s)
+        for (begin, end), done in zip(spans_s, result.rounds, strict=True)
+        if channel in done.channels and done.duration_s > 0
     ]
     time = Axis(0.0, max(end for _, end in spans_s) or 1.0, POWER.left, POWER.right)
     power = _power_axis(max((mean_w for *_, mean_w in known), default=1.0), channel, run)
     mean = steps((time.at(begin), time.at(end), power.at(watts)) for begin, end, watts in known)
-    curve = _Curve("", mean, "mean of each round; no trace was kept")
+    curve = _Curve("", mean, "mean of each round; no trace was recorded")
     return _chart(channel, result, run, (time, power), spans_s, curve)
 
 
@@ -155,7 +155,7 @@ def _chart(
     axes: tuple[Axis, Axis],
     spans_s: Sequence[Span],
     curve: _Curve,
-    data: str | None = None,
+    packed: str | None = None,
     agreement: float | None = None,
 ) -> Power:
     time, power = axes
@@ -164,8 +164,8 @@ def _chart(
     idle_w = run.run.idle_power_w.get(channel)
     idle = None if idle_w is None else power.clipped(idle_w)
     limit = _limit_level(_limit(channel, run), power)
-    told: dict[str, object] = {
-        "data": data,
+    data: dict[str, object] = {
+        "data": packed,
         "rounds": [(round(begin, 4), round(end, 4)) for begin, end in spans_s],
         "high": round(power.high, 4),
         "lanes": [lane.levels for lane in lanes],
@@ -184,7 +184,7 @@ def _chart(
         lanes=lanes,
         texts=tuple(_texts(idle_w, idle, limit, lanes, floor)),
         floor=floor,
-        told=told if data else None,
+        data=data if packed else None,
         agreement=agreement,
     )
 
@@ -217,12 +217,14 @@ def _power_axis(highest_w: float, channel: str, run: Run) -> Axis:
 
 
 def _limit(channel: str, run: Run) -> float | None:
-    """The power limit of a channel: of all devices, or of the one that its number names."""
-    found = run.environment.identity.get("power_limit_w")
+    """The power limit of a channel: the one of all devices, or of the device with its number."""
+    limit_w = run.environment.identity.get("power_limit_w")
     index = re.search(r"\d+$", channel)
-    if isinstance(found, list) and index and int(index[0]) < len(found):
-        found = found[int(index[0])]
-    return float(found) if isinstance(found, int | float) and channel.startswith("gpu") else None
+    if isinstance(limit_w, list) and index and int(index[0]) < len(limit_w):
+        limit_w = limit_w[int(index[0])]
+    if not isinstance(limit_w, int | float) or not channel.startswith("gpu"):
+        return None
+    return float(limit_w)
 
 
 def _limit_level(limit_w: float | None, power: Axis) -> Level | None:
@@ -239,7 +241,7 @@ def _span(done: Round, start: float) -> Span:
 
 
 def _curves(columns: Columns, edges_s: Floats, time: Axis, power: Axis) -> tuple[str, str]:
-    """Band and mean through few points, each of as many buckets."""
+    """Band and mean through few points; each point summarizes equally many buckets."""
     size = math.ceil(len(columns.duration_s) / DRAWN)
     starts = np.arange(0, len(columns.duration_s), size)
     duration_s = np.add.reduceat(columns.duration_s, starts)
@@ -264,7 +266,7 @@ def _agreement(
     edges_s: Floats,
     columns: Columns,
 ) -> float | None:
-    """Trace against counter over the rounds that lie inside the trace."""
+    """Trace against counter, over the rounds within the trace."""
     inside = [
         (span, done.channels[channel])
         for done, span in zip(rounds, spans_s, strict=True)
