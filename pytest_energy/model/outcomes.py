@@ -141,7 +141,7 @@ TRAITS: Final = (
     Traits(
         Outcome.UNCHANGED,
         symbol="=",
-        meaning="The whole interval lies within the tolerance, so the energy is the same.",
+        meaning="The whole interval lies within the tolerance: a larger change is ruled out.",
         fails="never",
         warns=False,
         decided=True,

@@ -167,6 +167,6 @@ def test_reading_counts_the_gain_where_the_gate_does() -> None:
     """± is without the gain of a sensor; the change has it between two boards only."""
     page = render_html(example_run(MODELS[:1], ("baseline",)))
     reading = " ".join(re.sub(r"<[^>]+>", " ", page.partition('id="reading"')[2]).split())
-    assert "The gain of a GPU's sensor is not in it" in html.unescape(reading)
+    assert "It does not include the gain of a GPU's sensor" in html.unescape(reading)
     assert "own board the sensor's gain cancels and is not counted" in html.unescape(reading)
     assert "the interval includes it: up to ± 5 % for each sensor" in reading
