@@ -53,7 +53,7 @@ class Traits:
     has_joules: bool = True
     """Whether a benchmark with this outcome has energy that can be used."""
     has_baseline: bool = True
-    """Whether there was a baseline, or nobody could look for one."""
+    """Whether a baseline may exist; otherwise the page compares with an older file."""
     section: str = ""
     """The title of its section in the terminal; empty where only the table shows it."""
     explained: bool = False

@@ -173,7 +173,7 @@ def _with_uncertainty(value: float, uncertainty: float | None) -> str:
     most = _DIGITS_MOST - 1 - math.floor(math.log10(size))
     places = min(_places(uncertainty), most)
     rounded = round(uncertainty, places)
-    if rounded == 0:  # the digits end before the uncertainty begins
+    if rounded == 0:  # all shown digits are larger than the uncertainty
         return _fixed(value, places)
     return f"{_fixed(value, places)} ± {_fixed(rounded, places)}"
 
@@ -195,7 +195,7 @@ def _fixed(value: float, places: int) -> str:
 
 
 def _significant(value: float, digits: int) -> str:
-    """``digits`` significant digits, trailing zeros kept; plain notation where it is short."""
+    """``digits`` significant digits with trailing zeros; plain notation if it is short."""
     if value == 0:
         return "0"
     magnitude = math.floor(math.log10(float(f"{abs(value):.{digits - 1}e}")))

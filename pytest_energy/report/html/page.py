@@ -49,7 +49,7 @@ class Page:
     sweeps: list[Sweep]
     surroundings: list[FactRow]
     compared: bool
-    """Whether another environment is known that this one can be compared with."""
+    """Whether there is another environment to compare with."""
     board_gain: float
     """How far the sensors of one model differ, relative to the truth."""
     findings: list[Finding]

@@ -145,7 +145,7 @@ def _marked(rows: Iterable[Row], ways: dict[str, Better]) -> list[Row]:
 
 
 def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
-    """Mark a group that has exactly one reference; with two, neither would serve for all."""
+    """Mark the cells of a group with exactly one reference; two would contradict each other."""
     references = [row for row in group if row.result.workload.get("technique") == REFERENCE]
     if len(references) != 1 or len(group) < 2:
         return group

@@ -58,7 +58,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Grouped:
-    """Groups beside one another."""
+    """Groups side by side."""
 
     fact: str
     kind: str
@@ -107,7 +107,7 @@ def _around_mean(values: Sequence[float]) -> list[float]:
 
 
 def _spread(relative: Sequence[float]) -> float:
-    """Standard deviation. The one of the statistics module is exact, and fifty times slower."""
+    """Standard deviation; numpy is fifty times faster than the exact statistics module."""
     return float(np.std(relative, ddof=1))
 
 
