@@ -383,7 +383,7 @@ def test_the_failure_text_tells_what_why_and_what_to_do() -> None:
     text = explain(Result.of(now, verdict))
     assert text.splitlines() == [
         "t.py::test_a: energy regressed",
-        "  Energy: 1.000 ± 0.023 J/pass → 1.1200 ± 0.0022 J/pass: +12 % [+8, +16] (at least 95 %"
+        "  Energy: 1.000 ± 0.023 J/pass → 1.1200 ± 0.0022 J/pass: +12 % [+8, +16] (95 %"
         " sure), tolerance 5 %",
         "  likely cause: power +12.0 % × time +0.0 %",
         "  changed since the baseline: torch 2.9 → 2.10",
