@@ -1,8 +1,8 @@
-"""Joules to CO₂: an intensity that is given or looked up, and arithmetic.
+"""From joules to CO₂, by a carbon intensity that the user gives or CodeCarbon's data has.
 
-Nothing here asks the network. The intensity of a country is the yearly mean that CodeCarbon ships
-in its package; its year is kept. The power usage effectiveness (PUE) of a data centre is a factor
-of its own and never inside joules.
+Nothing here uses the network. A country's intensity is the yearly mean that CodeCarbon ships in its
+package, together with its year. The power usage effectiveness (PUE) of a data centre is a separate
+factor; joules never include it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ VIDEO_METHOD: Final = (
 
 @dataclass(frozen=True)
 class Intensity:
-    """How much CO₂ equivalent a kilowatt hour of electricity stands for."""
+    """The CO₂ equivalent of a kilowatt hour of electricity."""
 
     g_per_kwh: float
     source: str
     year: int | None = None
-    """The year the figure is of; ``None`` where that is not known."""
+    """The year of the figure; ``None`` if it is unknown."""
 
 
 def given_intensity(g_per_kwh: float) -> Intensity:
@@ -46,25 +46,25 @@ def given_intensity(g_per_kwh: float) -> Intensity:
         UsageError: It is negative or no number.
     """
     if not math.isfinite(g_per_kwh) or g_per_kwh < 0:
-        raise UsageError(f"carbon intensity {g_per_kwh!r} g/kWh: 0 or more is expected")
+        raise UsageError(f"carbon intensity {g_per_kwh!r} g/kWh: expected 0 or more")
     return Intensity(float(g_per_kwh), "given")
 
 
 def country_intensity(country: str) -> Intensity:
-    """The mean intensity of a country's electricity, from the data that CodeCarbon ships.
+    """The mean carbon intensity of a country's electricity, from CodeCarbon's data.
 
     Args:
         country: ISO 3166-1 alpha-3 code (``DEU``) or English name, in any case.
 
     Raises:
-        UsageError: No such country is in the data; near matches are listed.
-        EnergyError: CodeCarbon, or its data, is not there.
+        UsageError: The data has no such country; the message lists similar names.
+        EnergyError: CodeCarbon or its data is missing.
     """
     mixes = _country_mixes()
     mix = mixes.get(country.upper()) or _by_name(mixes).get(country.casefold())
     if mix is None:
         raise UsageError(_unknown(country, mixes))
-    if not mix["carbon_intensity"]:  # over its life no plant is free of CO₂: 0 stands for missing
+    if not mix["carbon_intensity"]:  # no plant is free of CO₂ over its life, so 0 means missing
         raise UsageError(
             f"CodeCarbon's data has no carbon intensity for {mix['country_name']}; give it in g/kWh"
         )
@@ -76,10 +76,10 @@ def co2_g(energy_j: float, intensity: Intensity, pue: float = 1.0) -> float:
     """Grams of CO₂ equivalent for ``energy_j`` at the device.
 
     Raises:
-        UsageError: ``pue`` is below 1, which no data centre reaches.
+        UsageError: ``pue`` is below 1, which is impossible.
     """
     if not pue >= 1:
-        raise UsageError(f"PUE {pue!r}: 1 or more is expected")
+        raise UsageError(f"PUE {pue!r}: expected 1 or more")
     return energy_j / JOULES_PER_KWH * pue * intensity.g_per_kwh
 
 
@@ -90,28 +90,28 @@ def weekly_co2_kg(
     intensity: Intensity,
     pue: float = 1.0,
 ) -> float:
-    """Kilograms of CO₂ equivalent of a week of video, one pass a frame.
+    """Kilograms of CO₂ equivalent of a week of video with one pass a frame.
 
-    It follows the measured joules (:data:`VIDEO_METHOD`), not latency times rated power.
+    It uses the measured joules (:data:`VIDEO_METHOD`), not latency times rated power.
 
     Raises:
-        UsageError: ``pue`` is below 1, a day longer than 24 hours, or a rate negative.
+        UsageError: ``pue`` is below 1, the day has more than 24 hours, or the rate is negative.
     """
     if not 0 <= hours_per_day <= 24:
-        raise UsageError(f"{hours_per_day!r} hours a day: 0 to 24 are expected")
+        raise UsageError(f"{hours_per_day!r} hours a day: expected 0 to 24")
     if not (math.isfinite(frames_per_second) and frames_per_second >= 0):
-        raise UsageError(f"{frames_per_second!r} frames a second: 0 or more are expected")
+        raise UsageError(f"{frames_per_second!r} frames a second: expected 0 or more")
     frames = frames_a_week(frames_per_second, hours_per_day)
     return co2_g(energy_per_pass_j * frames, intensity, pue) / 1000
 
 
 def frames_a_week(frames_per_second: float, hours_per_day: float) -> float:
-    """The factor of :data:`VIDEO_METHOD` that turns a frame into a week."""
+    """The number of frames in a week of :data:`VIDEO_METHOD`."""
     return frames_per_second * 3600 * hours_per_day * 7
 
 
 def carbon_facts(intensity: Intensity, pue: float = 1.0) -> dict[str, Any]:
-    """What a result keeps, so that its CO₂ can be understood and worked out anew."""
+    """The facts in a result from which its CO₂ can be understood and recomputed."""
     return {
         "intensity_g_per_kwh": intensity.g_per_kwh,
         "source": intensity.source,
@@ -122,7 +122,7 @@ def carbon_facts(intensity: Intensity, pue: float = 1.0) -> dict[str, Any]:
 
 
 def _country_mixes() -> Mapping[str, Mapping[str, Any]]:
-    """The energy mixes by alpha-3 code, read without importing CodeCarbon."""
+    """The energy mixes by alpha-3 code; CodeCarbon itself is not imported."""
     package = find_spec("codecarbon")
     if package is None or not package.submodule_search_locations:
         raise EnergyError(f"carbon intensity by country needs CodeCarbon's data: {REMEDY}")
@@ -146,6 +146,6 @@ def _unknown(country: str, mixes: Mapping[str, Mapping[str, Any]]) -> str:
         *(names[name] for name in difflib.get_close_matches(country.casefold(), names)),
         *(mixes[code] for code in difflib.get_close_matches(country.upper(), mixes)),
     ]
-    told = ", ".join(f"{mix['iso_code']} ({mix['country_name']})" for mix in near)
-    expected = "an ISO 3166-1 alpha-3 code such as DEU is expected"
-    return f"no country {country!r}: {f'did you mean {told}?' if told else expected}"
+    names_near = ", ".join(f"{mix['iso_code']} ({mix['country_name']})" for mix in near)
+    expected = "expected an ISO 3166-1 alpha-3 code such as DEU"
+    return f"no country {country!r}: {f'did you mean {names_near}?' if near else expected}"

@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pytest_energy.errors import UsageError
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
+from pytest_energy.model.outcomes import FAILING_BY_DEFAULT, FAILING_IN_STRICT_MODE
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -86,8 +87,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 ESTIMATED = "estimated"
 """Not an outcome: with it, a regressed estimate fails a test as a regressed measurement does."""
-UNDECIDED = ("inconclusive", "new", "incomparable", "invalid", "unmeasured")
-FAILING = ("regressed", *UNDECIDED, ESTIMATED)
+FAILING = (*(outcome.value for outcome in FAILING_IN_STRICT_MODE), ESTIMATED)
 """The values of ``--energy-fail-on``; strict mode sets all of them."""
 
 
@@ -298,7 +298,7 @@ class Settings:
         " regressed estimates",
     )
     fail_on: tuple[str, ...] = _option(
-        ("regressed",),
+        tuple(outcome.value for outcome in FAILING_BY_DEFAULT),
         Format(_outcomes, f"outcomes separated by commas, out of {', '.join(FAILING)}"),
         "outcomes that fail a test; estimated adds regressed estimates [regressed]",
         "LIST",

@@ -1,11 +1,11 @@
 "use strict";
-// Without this script the page is whole and readable; with it one sorts, filters, picks axes,
-// zooms traces and downloads. Text from the data enters the page as textContent or attribute only.
+// The page is complete without this script. The script sorts, filters, draws any metric against any
+// other, zooms traces and downloads. Text from the data enters only as textContent or attribute.
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const { columns, names, rows: lists } = JSON.parse(one("#data").textContent);
+  const { columns, names, rows: lists, frames } = JSON.parse(one("#data").textContent);
   const rows = lists.map((values) => {
     const named = values.map((value, index) => [names[index], value]);
     return Object.fromEntries(named.filter(([, value]) => value !== null));
@@ -19,14 +19,14 @@
     return element;
   }
 
-  // State: what the address tells, and what goes back there.
+  // State: read from the address and written back to it.
 
   const state = { q: "", outcome: "", sort: "", cols: "", open: "", kind: "", x: "", y: "", log: "", group: "" };
 
   function readAddress() {
     if (!location.hash.includes("=")) return;
-    const told = new URLSearchParams(location.hash.slice(1));
-    for (const key of Object.keys(state)) state[key] = told.get(key) ?? "";
+    const parameters = new URLSearchParams(location.hash.slice(1));
+    for (const key of Object.keys(state)) state[key] = parameters.get(key) ?? "";
   }
 
   function remember(part) {
@@ -58,7 +58,7 @@
     return sign * (typeof left === "number" ? left - right : left.localeCompare(right, undefined, { numeric: true }));
   }
 
-  /** Numbers of the rows, in the order asked for. */
+  /** The indices of the rows in the chosen order. */
   function sorted() {
     const [name, way] = state.sort.split(":");
     const order = rows.map((_, index) => index);
@@ -97,23 +97,23 @@
     return [...items].join();
   }
 
-  /** Up, then down, then as it was. */
+  /** First ascending, then descending, then unsorted. */
   function nextSort(column) {
     const [name, way] = state.sort.split(":");
     if (name !== column) return `${column}:up`;
     return way === "up" ? `${column}:down` : "";
   }
 
-  /** Spreadsheets run cells that begin like a formula; a quote in front keeps them text. */
+  /** Spreadsheets run cells that begin like a formula; a leading quote makes them text. */
   function csvCell(value = "") {
     if (typeof value === "number") return String(value);
     const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
     return `"${text.replaceAll('"', '""')}"`;
   }
 
-  function csv(found) {
-    const told = names.filter((name) => name !== "workload");
-    return [told, ...found.map((row) => told.map((name) => row[name]))].map((cells) => `${cells.map(csvCell).join()}\r\n`).join("");
+  function csv(exported) {
+    const header = names.filter((name) => name !== "workload");
+    return [header, ...exported.map((row) => header.map((name) => row[name]))].map((cells) => `${cells.map(csvCell).join()}\r\n`).join("");
   }
 
   function download(name, type, text) {
@@ -155,7 +155,7 @@
     };
   }
 
-  /** About six round numbers, each with how it is written. */
+  /** About six round numbers and their texts. */
   function roundTicks(low, high) {
     const rough = (high - low) / 6;
     const magnitude = 10 ** Math.floor(Math.log10(rough));
@@ -180,13 +180,13 @@
     return [grid(y.ticks.map(([value]) => `M${left} ${y.at(value)}H${right}`)), ...texts];
   }
 
-  // Trade-offs: any metric against any.
+  // Trade-offs: any metric against any other.
 
   const explorer = one("#explorer");
   const known = explorer && JSON.parse(one("script", explorer).textContent);
   const metricOf = (way) => known.axes[state.kind]?.[state[way]];
 
-  /** Points than which none is as good in both and better in one, ordered by x. */
+  /** The Pareto front, ordered by x: no other point is as good in both and better in one. */
   function pareto(points, xWay, yWay) {
     if (!xWay || !yWay) return [];
     const [xSign, ySign] = [xWay, yWay].map((way) => (way === "less" ? 1 : -1));
@@ -200,7 +200,9 @@
   }
 
   function drawScatter() {
-    const [x, y] = [chosenAxis("x", 66, 826), chosenAxis("y", 390, 14)];
+    const { left, right, top, bottom, height } = frames.explorer;
+    const middle = (top + bottom) / 2;
+    const [x, y] = [chosenAxis("x", left, right), chosenAxis("y", bottom, top)];
     const valueOf = (row, name) => row[name] ?? known.training[row.key]?.[name];
     const points = rows
       .filter((row) => row.kind === state.kind)
@@ -209,16 +211,16 @@
     const front = pareto(points, x.better, y.better).map((point) => [x.at(point.x), y.at(point.y)]);
     one("#point").textContent = points.length ? "" : "No benchmark has both metrics.";
     one("#scatter").replaceChildren(
-      ...ticksAcross(x, 14, 390),
-      ...ticksUp(y, 66, 826),
-      label(x.name, { x: 446, y: 430, "font-size": 12 }),
-      label(y.name, { x: 14, y: 202, "font-size": 12, transform: "rotate(-90 14 202)" }),
+      ...ticksAcross(x, top, bottom),
+      ...ticksUp(y, left, right),
+      label(x.name, { x: (left + right) / 2, y: height - 10, "font-size": 12 }),
+      label(y.name, { x: 14, y: middle, "font-size": 12, transform: `rotate(-90 14 ${middle})` }),
       make("path", { class: "front", fill: "none", "stroke-dasharray": "5 4", d: front.length > 1 ? outline(front) : "" }),
       ...drawPoints(points, x, y),
     );
   }
 
-  /** The axis that is asked for; an empty one where no benchmark of the kind has that metric. */
+  /** The chosen axis, or an empty one if no benchmark of the kind has that metric. */
   function chosenAxis(way, begin, end) {
     const { label: name, better, scales } = metricOf(way) ?? { label: "", scales: [{ low: 0, high: 1, ticks: [] }] };
     const log = one(`#${way}log`).checked && scales.length > 1;
@@ -241,10 +243,10 @@
     return points.map((point, index) => {
       const place = { x: x.at(point.x), y: y.at(point.y), role: "link", tabindex: index ? -1 : 0 };
       const mark = make("use", { ...style(groups.indexOf(groupOf(point.row))), ...place });
-      const told = `${point.row.name}: ${x.name} ${brief(point.x)}, ${y.name} ${brief(point.y)}`;
-      mark.append(make("title", {}, told));
+      const description = `${point.row.name}: ${x.name} ${brief(point.x)}, ${y.name} ${brief(point.y)}`;
+      mark.append(make("title", {}, description));
       mark.addEventListener("click", () => openDrawer(point.row.key));
-      for (const event of ["pointerenter", "focus"]) mark.addEventListener(event, () => { one("#point").textContent = told; });
+      for (const event of ["pointerenter", "focus"]) mark.addEventListener(event, () => { one("#point").textContent = description; });
       mark.addEventListener("keydown", (event) => {
         const next = { ArrowLeft: mark.previousElementSibling, ArrowRight: mark.nextElementSibling, Enter: mark }[event.key];
         if (!next?.matches("use")) return;
@@ -283,7 +285,7 @@
     for (const way of ["x", "y"]) one(`#${way}log`).addEventListener("change", () => redrawn({ log: logs() }));
   }
 
-  // Drawers: the panel of a benchmark, shown as a dialog beside the page.
+  // Drawers: the panel of a benchmark, shown as a dialog at the side of the page.
 
   const dialog = one("#drawer");
   const KEY = /^b\d+$/;
@@ -322,9 +324,10 @@
 
   // Traces: buckets of duration and joules, so that the joules of a span of buckets are exact.
 
-  const LEFT = 58, RIGHT = 708, TOP = 16, BOTTOM = 190, WIDTH = 720, FINEST = 900;
+  const { left: LEFT, right: RIGHT, top: TOP, bottom: BOTTOM, width: WIDTH } = frames.power;
+  const FINEST = 900;
 
-  /** Unpack the layout that traces.py documents. */
+  /** Unpack the layout that model/traces.py documents. */
   async function unpack(text) {
     const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -355,10 +358,10 @@
   }
 
   async function startTrace(figure) {
-    const told = one("script", figure);
-    if (!told || figure.dataset.started || typeof DecompressionStream === "undefined") return;
+    const data = one("script", figure);
+    if (!data || figure.dataset.started || typeof DecompressionStream === "undefined") return;
     figure.dataset.started = "yes";
-    const known = JSON.parse(told.textContent);
+    const known = JSON.parse(data.textContent);
     const trace = await unpack(known.data);
     figure.append(one("#zoom").content.cloneNode(true));
     const view = { figure, trace, known, first: 0, last: trace.count, y: axis(0, known.high, BOTTOM, TOP) };
@@ -371,7 +374,7 @@
     return { ...axis(begin, end, LEFT, RIGHT), ticks: roundTicks(begin, end) };
   }
 
-  /** Band and mean as steps, of at most so many buckets as there are pixels. */
+  /** Band and mean as steps, with at most as many buckets as there are pixels. */
   function curves({ trace, first, last, y }, x) {
     const [upper, lower, mean] = [[], [], []];
     const size = Math.max(1, Math.ceil((last - first) / FINEST));
@@ -416,7 +419,7 @@
     drawTrace(view);
   }
 
-  /** How far the first and the last bucket move, in widths of the span. */
+  /** How far the first and the last bucket move, as a share of the span. */
   const MOVES = { in: [0.25, -0.25], out: [-0.5, 0.5], left: [-0.25, -0.25], right: [0.25, 0.25], all: [-Infinity, Infinity] };
   const KEYS = { "+": "in", "=": "in", "-": "out", ArrowLeft: "left", ArrowRight: "right", 0: "all" };
 

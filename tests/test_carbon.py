@@ -124,7 +124,7 @@ def test_an_unknown_country_lists_near_matches(country, near):
 
 def test_a_country_like_no_other_is_told_what_is_expected():
     """Without a near match the form that is expected is named."""
-    with pytest.raises(UsageError, match="alpha-3 code such as DEU is expected"):
+    with pytest.raises(UsageError, match="expected an ISO 3166-1 alpha-3 code such as DEU"):
         country_intensity("1234567")
 
 

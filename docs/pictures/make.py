@@ -1,4 +1,4 @@
-"""Make the README's pictures from made-up runs; the pictures say that nothing was measured."""
+"""Make the README's pictures from invented data, and say so in each picture."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pytest_energy.model.result import Run
 from pytest_energy.report.html.render import render_html
 
 HERE = Path(__file__).parent
-NOTE = "Example: these data are made up; nothing here was measured."
+NOTE = "Example with invented data: nothing here was measured."
 
 
 def build_run() -> Run:
-    """A run worth a picture."""
+    """A run with every kind of chart in the pictures."""
     run = example_run(MODELS[2:], ("baseline", "blurpool", "bf16"), rounds=4)
     return traced_run(run_of(run.benchmarks, notes=[NOTE]), samples=4000, distinct=2)
 

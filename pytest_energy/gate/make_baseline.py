@@ -17,6 +17,7 @@ from pytest_energy.model.measurement import (
     Quantity,
     Round,
 )
+from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result
 from pytest_energy.model.workload import facts_workload, workload_hash
@@ -28,10 +29,6 @@ KEPT_RUNS: Final = 10
 
 
 WITH_JOULES: Final = ("measured", "estimated")
-
-
-NOT_KEPT: Final = frozenset({"co2_g"})
-"""Joules times a figure of the grid, which is nothing that a commit could change."""
 
 
 def facts_of(result: Measurement) -> Baseline | None:
@@ -54,7 +51,7 @@ def extended(
     measured = {
         name: found
         for name, found in result.metrics.items()
-        if not found.exact and name not in NOT_KEPT
+        if not found.exact and metric(name).in_baselines
     }
     machine = result.measured_in(environment)
     return _baseline(

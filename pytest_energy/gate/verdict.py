@@ -25,7 +25,8 @@ from pytest_energy.gate.classify import (
 from pytest_energy.gate.make_baseline import meter_facts
 from pytest_energy.gate.pooling import visit_level, visits_of
 from pytest_energy.model.measurement import Environment, Facts, Measurement, Quantity, ReasonCode
-from pytest_energy.model.metrics import ENERGY, OF_THE_SENSOR, higher_is_better
+from pytest_energy.model.metrics import ENERGY, higher_is_better
+from pytest_energy.model.metrics import metric as metric_named
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Past, Verdict
 from pytest_energy.model.workload import facts_workload, workload_hash
@@ -248,12 +249,12 @@ class _Comparison:
         gain = BOARD_GAIN * math.sqrt(2 / 3) if self._other_board() else 0.0
         seen = visit_level(self.measured, metric)
         scatter = learn_scatter([*kept.levels(metric), seen], self._prior(metric))
-        extra = gain if metric in OF_THE_SENSOR else 0.0
+        extra = gain if metric_named(metric).depends_on_gain else 0.0
         return relative_change(estimate_of(quantity), old, scatter, visits, extra)
 
     def _prior(self, metric: str) -> Prior:
         certain = self.measured.metrics[metric].uncertainty is None
-        return OWN if certain and metric not in OF_THE_SENSOR | {"latency_s"} else PRIOR
+        return OWN if certain and not metric_named(metric).from_rounds else PRIOR
 
     def _level(self, metric: str, old: Sequence[Estimate]) -> dict[str, float]:
         """The baseline's value and its uncertainty, scatter between runs included."""

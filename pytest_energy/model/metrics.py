@@ -1,79 +1,166 @@
-"""What each metric is: name, unit, direction, default tolerance, and how it is shown."""
+"""Everything about a metric: name, unit, direction, tolerance, and who may give it.
+
+A new metric needs a row of :data:`CATALOGUE`. A metric that only a test knows needs none: it is
+shown by its name, and the name's suffix decides whether higher is better.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-ENERGY = "energy_j"
-
-
-TOLERANCES: Mapping[str, float] = {ENERGY: 0.05}
-"""Relative changes that are accepted where nobody says otherwise, by metric."""
-
+ENERGY: Final = "energy_j"
 
 Better = Literal["less", "more"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric as a column, an axis or a chart."""
+    """One row a metric: how it is measured, gated and shown."""
 
     name: str
     """The key in ``Measurement.metrics``."""
     label: str
     better: Better | None = None
-    """``None``: neither, or nobody said."""
+    """``None`` if neither direction is better."""
     about: str = ""
+    unit: str | None = None
+    """``None`` where the unit depends on the benchmark, for example ``J/pass`` or ``J/epoch``."""
+    role: Literal["energy", "score"] | None = None
+    """``energy``: joules that may decide a verdict. ``score``: how good a model's answers are."""
+    tolerance: float | None = None
+    """The relative change that is accepted by default; without one the metric does not gate."""
+    depends_on_gain: bool = False
+    """Whether a wrong gain of the sensor makes it wrong by the same share."""
+    from_rounds: bool = False
+    """Whether each round gives a value, so that its scatter is known within one run."""
+    recordable: bool = True
+    """Whether a test may record it; what is measured cannot be recorded, too."""
+    in_baselines: bool = True
     shown: bool = True
-    """Whether the table shows it before anybody chooses columns."""
+    """Whether the page's table shows it before anybody chooses columns."""
 
 
 CATALOGUE: Final = (
-    Metric("energy_j", "Energy", "less", "gross joules a pass, epoch or call"),
-    Metric("net_energy_j", "Net energy", "less", "idle power taken off", shown=False),
+    Metric(
+        ENERGY,
+        "Energy",
+        "less",
+        "gross joules a pass, epoch or call",
+        role="energy",
+        tolerance=0.05,
+        depends_on_gain=True,
+        from_rounds=True,
+        recordable=False,
+    ),
+    Metric(
+        "net_energy_j",
+        "Net energy",
+        "less",
+        "without idle power",
+        role="energy",
+        depends_on_gain=True,
+        from_rounds=True,
+        recordable=False,
+        shown=False,
+    ),
     Metric("training_energy_j", "Training energy", "less", "of the same model, technique and data"),
-    Metric("total_energy_j", "Full schedule", "less", "joules scaled to all epochs"),
-    Metric("latency_s", "Latency", "less", "seconds a pass, epoch or call"),
+    Metric(
+        "total_energy_j",
+        "Full schedule",
+        "less",
+        "joules scaled to all epochs",
+        unit="J",
+        role="energy",
+        depends_on_gain=True,
+        from_rounds=True,
+        recordable=False,
+    ),
+    Metric(
+        "latency_s",
+        "Latency",
+        "less",
+        "seconds a pass, epoch or call",
+        unit="s",
+        from_rounds=True,
+        recordable=False,
+    ),
     Metric("throughput_hz", "Throughput", "more", "items a second", shown=False),
-    Metric("power_w", "Mean power", None, "watts over the passes"),
-    Metric("params", "Parameters", "less"),
-    Metric("trainable_params", "Trainable", "less", "trainable parameters", shown=False),
-    Metric("macs", "MACs", "less", "multiply-adds of the stated input"),
-    Metric("flops", "FLOPs", "less", "2 × MACs, of the stated input"),
-    Metric("pass_flops", "FLOPs a pass", "less", "of the whole batch as it ran", shown=False),
-    Metric("j_per_gflop", "J/GFLOP", "less", "energy a pass / FLOPs a pass"),
-    Metric("peak_memory_bytes", "Peak memory", "less", shown=False),
-    Metric("accuracy", "Accuracy", "more"),
-    Metric("miou", "mIoU", "more", "mean intersection over union"),
-    Metric("map", "mAP", "more", "mean average precision"),
-    Metric("score_per_kwh", "Score", "more", "accuracy, mIoU or mAP / energy in kWh"),
-    Metric("co2_g", "CO₂", "less", "see Method for the factor"),
+    Metric(
+        "power_w",
+        "Mean power",
+        about="watts over the passes",
+        unit="W",
+        depends_on_gain=True,
+        from_rounds=True,
+        recordable=False,
+    ),
+    Metric("params", "Parameters", "less", unit="parameters"),
+    Metric(
+        "trainable_params",
+        "Trainable",
+        "less",
+        "trainable parameters",
+        unit="parameters",
+        shown=False,
+    ),
+    Metric("macs", "MACs", "less", "multiply-adds of the stated input", unit="MAC"),
+    Metric("flops", "FLOPs", "less", "2 × MACs, of the stated input", unit="FLOP"),
+    Metric(
+        "pass_flops",
+        "FLOPs a pass",
+        "less",
+        "of the whole batch as it ran",
+        unit="FLOP",
+        shown=False,
+    ),
+    Metric("j_per_gflop", "J/GFLOP", "less", "energy a pass / FLOPs a pass", unit="J/GFLOP"),
+    Metric("peak_memory_bytes", "Peak memory", "less", unit="B", shown=False),
+    Metric("accuracy", "Accuracy", "more", role="score"),
+    Metric("miou", "mIoU", "more", "mean intersection over union", role="score"),
+    Metric("map", "mAP", "more", "mean average precision", role="score"),
+    Metric(
+        "score_per_kwh",
+        "Score",
+        "more",
+        "accuracy, mIoU or mAP / energy in kWh",
+        depends_on_gain=True,
+        from_rounds=True,
+    ),
+    Metric(
+        "co2_g",
+        "CO₂",
+        "less",
+        "see Method for the factor",
+        recordable=False,
+        # Joules times a figure of the grid: no commit can change that figure.
+        in_baselines=False,
+    ),
 )
+"""In the order of the page's columns."""
+
+_BY_NAME: Final = {row.name: row for row in CATALOGUE}
+
+TOLERANCES: Final = {row.name: row.tolerance for row in CATALOGUE if row.tolerance is not None}
+"""The default tolerance of each metric that gates."""
+ENERGIES: Final = tuple(row.name for row in CATALOGUE if row.role == "energy")
+SCORES: Final = tuple(row.name for row in CATALOGUE if row.role == "score")
+
+_SUFFIXES_OF_MORE: Final = (*SCORES, "_hz", "_per_kwh", "_score", "f1", "auc")
 
 
-SCORES: Final = ("accuracy", "miou", "map")
-"""Metrics of how good a model's answers are."""
-
-
-_BY_NAME: Final = {metric.name: metric for metric in CATALOGUE}
+def in_catalogue(name: str) -> bool:
+    """Whether the catalogue has the metric; otherwise only a test knows it."""
+    return name in _BY_NAME
 
 
 def metric(name: str) -> Metric:
-    """The entry called ``name``, or one made up for a metric of somebody's own."""
+    """The metric's row, or a plain one for a metric that is not in the catalogue."""
     return _BY_NAME.get(name) or Metric(name, name.replace("_", " "))
 
 
-OF_THE_SENSOR: Final = frozenset(
-    {"energy_j", "net_energy_j", "total_energy_j", "power_w", "score_per_kwh"}
-)
-"""Metrics that a sensor's gain falsifies."""
-
-
-_MORE_IS_BETTER: Final = ("accuracy", "_hz", "_per_kwh", "_score", "miou", "map", "f1", "auc")
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether more of a metric is good, by its name: accuracy, throughput, score."""
-    return metric.endswith(_MORE_IS_BETTER)
+def higher_is_better(name: str) -> bool:
+    """Whether a rise of the metric is an improvement; otherwise a rise is a regression."""
+    if in_catalogue(name):
+        return metric(name).better == "more"
+    return name.endswith(_SUFFIXES_OF_MORE)

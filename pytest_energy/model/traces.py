@@ -1,10 +1,9 @@
 """Power against time: integrate samples, and reduce them without losing a joule.
 
-A power sensor's sample tells the mean power since the sample before it, so that a sample stands for
-the time up to it: the power is a staircase, and its integral is exact. Thinning such a trace loses
-joules. An :class:`Envelope` keeps for each bucket of samples its duration, its joules, and the
-lowest and highest power in it: joules, and so the mean power, of any range of buckets stay exact to
-a millijoule, and no peak is lost from a drawing.
+A sample of a power sensor is the mean power since the previous sample. So the power is a staircase,
+and its integral is exact; leaving samples out would lose joules. An :class:`Envelope` has the
+duration, the joules, and the lowest and highest power of each bucket of samples. The joules and the
+mean power of any range of buckets stay exact to a millijoule, and a drawing shows every peak.
 
 Layout of ``Trace.data``: base64 of a zlib stream (RFC 1950; ``DecompressionStream("deflate")`` in a
 browser) of, for n buckets:
@@ -21,15 +20,15 @@ offset type      content
 ====== ========= ===========================================================
 
 All numbers are unsigned and little-endian. A column "n of k" is split into byte planes, which
-deflate better: first the lowest byte of each of its n numbers, then the second of each, and so on,
-k × n bytes in all. Number i of a column at offset o is the sum over j < k of
+compress better: first the lowest byte of each of its n numbers, then the second of each, and so on,
+k × n bytes in total. Number i of a column at offset o is the sum over j < k of
 ``byte[o + j·n + i] × 256ʲ``.
 
-The first bucket begins at ``Trace.start``, each other one where the one before it ends. The mean
-power of a bucket in watts is energy / duration × 1000. Durations and energies are differences of
-rounded running sums, so that rounding does not add up. A bucket with more microseconds (71 minutes)
-or millijoules than a column holds is packed as several equal ones. u is a thousandth of the highest
-power.
+The first bucket begins at ``Trace.start``, every other bucket at the end of the previous one. The
+mean power of a bucket in watts is energy / duration × 1000. Durations and energies are differences
+of rounded running sums, so that rounding errors do not add up. If a bucket has more microseconds
+(71 minutes) or millijoules than a column can hold, it is packed as several equal ones. u is a
+thousandth of the highest power.
 """
 
 from __future__ import annotations
@@ -41,24 +40,26 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from pytest_energy.model.measurement import Trace
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
 MOST_BUCKETS = 2000
 _HEADER = struct.Struct("<II")
 _UNITS = 1000
 _LARGEST = 2**32 - 2
-"""Of a column of 4 bytes: one less than it holds, for the rounding of sums."""
+"""For a column of 4 bytes: one less than the maximum, because sums are rounded."""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A stretch of a trace."""
+    """A part of a trace."""
 
     duration_s: float
     energy_j: float
@@ -67,16 +68,16 @@ class Bucket:
 
     @property
     def mean_w(self) -> float:
-        """Time-weighted mean power; that of the peaks where the bucket has no duration."""
+        """Time-weighted mean power; the highest power if the bucket has no duration."""
         return self.energy_j / self.duration_s if self.duration_s > 0 else self.highest_w
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """A reduced trace: buckets that follow one another without gaps."""
+    """A reduced trace: consecutive buckets without gaps."""
 
     start: float
-    """Seconds since the epoch of the first bucket's beginning."""
+    """When the first bucket begins, in seconds since the epoch."""
     buckets: tuple[Bucket, ...]
 
     @property
@@ -88,13 +89,13 @@ class Envelope:
 def integrate(
     times_s: Sequence[float], powers_w: Sequence[float], start_s: float, end_s: float
 ) -> float:
-    """Joules between two moments by samples of power, each standing for the time up to it.
+    """Joules between two times. Each sample is the power of the time before it.
 
-    The last sample stands for the time after it, too.
+    The last sample is also the power of the time after it.
 
     Args:
         times_s: When the samples were taken, increasing.
-        powers_w: What they say.
+        powers_w: Their values.
         start_s: The beginning, on the samples' clock.
         end_s: The end.
 
@@ -112,14 +113,14 @@ def reduce_samples(
     end_s: float,
     most_buckets: int = MOST_BUCKETS,
 ) -> Envelope:
-    """The envelope of the samples between two moments; its joules are those of :func:`integrate`.
+    """The envelope of the samples between two times; its joules are those of :func:`integrate`.
 
     Args:
         times_s: When the samples were taken, in seconds since the epoch, increasing.
-        powers_w: What they say.
+        powers_w: Their values.
         start_s: The beginning, in seconds since the epoch.
         end_s: The end.
-        most_buckets: At most so many buckets, of equally many samples each.
+        most_buckets: The largest number of buckets; each has equally many samples.
 
     Raises:
         ValueError: There is no sample.
@@ -134,20 +135,23 @@ def encode(envelope: Envelope, channel: str, source: str, samples: int) -> Trace
     """Pack an envelope for ``results.json``.
 
     Args:
-        envelope: What to pack.
-        channel: Whose power it is.
-        source: Where the samples came from, for example ``driver-ring``.
-        samples: How many samples the envelope was made of.
+        envelope: The envelope.
+        channel: The channel of the power.
+        source: The source of the samples, for example ``driver-ring``.
+        samples: The number of samples in the envelope.
     """
+    import numpy as np
+
     buckets = [part for bucket in envelope.buckets for part in _packable(bucket)]
-    highest_mw = 1e3 * max((bucket.highest_w for bucket in buckets), default=0.0)
-    unit_mw = max(1, math.ceil(highest_mw / _UNITS))
+    rows = [(b.duration_s, b.energy_j, b.lowest_w, b.highest_w) for b in buckets]
+    durations_s, energies_j, lowest_w, highest_w = np.array(rows).reshape(-1, 4).T
+    unit_mw = max(1, math.ceil(1e3 * highest_w.max(initial=0.0) / _UNITS))
     content = (
         _HEADER.pack(len(buckets), unit_mw)
-        + _planes(4, _differences([b.duration_s * 1e6 for b in buckets]))
-        + _planes(4, _differences([b.energy_j * 1e3 for b in buckets]))
-        + _planes(2, [math.floor(b.lowest_w * 1e3 / unit_mw) for b in buckets])
-        + _planes(2, [math.ceil(b.highest_w * 1e3 / unit_mw) for b in buckets])
+        + _planes(4, _differences(durations_s * 1e6))
+        + _planes(4, _differences(energies_j * 1e3))
+        + _planes(2, np.floor(lowest_w * 1e3 / unit_mw))
+        + _planes(2, np.ceil(highest_w * 1e3 / unit_mw))
     )
     return Trace(
         channel=channel,
@@ -160,20 +164,20 @@ def encode(envelope: Envelope, channel: str, source: str, samples: int) -> Trace
 
 
 def decode(trace: Trace) -> Envelope:
-    """Unpack what :func:`encode` packed.
+    """Unpack the data of :func:`encode`.
 
     Raises:
-        ValueError: The data are not of that layout.
+        ValueError: The data do not have that layout.
     """
-    found = decode_columns(trace)
-    columns = (found.duration_s, found.energy_j, found.lowest_w, found.highest_w)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    columns = decode_columns(trace)
+    values = (columns.duration_s, columns.energy_j, columns.lowest_w, columns.highest_w)
+    rows = zip(*(column.tolist() for column in values), strict=True)
     return Envelope(trace.start, tuple(Bucket(*row) for row in rows))
 
 
 @dataclass(frozen=True)
 class Columns:
-    """An envelope as arrays, one value a bucket: for drawing and summing many at once."""
+    """An envelope as arrays with one value a bucket, for fast drawing and summing."""
 
     duration_s: Floats
     energy_j: Floats
@@ -182,11 +186,13 @@ class Columns:
 
 
 def decode_columns(trace: Trace) -> Columns:
-    """Unpack what :func:`encode` packed, without making a value of each bucket.
+    """Unpack the data of :func:`encode` into arrays.
 
     Raises:
-        ValueError: The data are not of that layout.
+        ValueError: The data do not have that layout.
     """
+    import numpy as np
+
     try:
         content = zlib.decompress(base64.b64decode(trace.data, validate=True))
         count, unit_mw = _HEADER.unpack_from(content)
@@ -205,14 +211,16 @@ def decode_columns(trace: Trace) -> Columns:
 
 
 def _numbers(planes: NDArray[np.uint8]) -> Floats:
-    """The numbers of a column from its byte planes, lowest bytes first."""
+    """The numbers of a column, from its byte planes with the lowest bytes first."""
+    import numpy as np
+
     weights = 256.0 ** np.arange(len(planes))
     numbers: Floats = weights @ planes
     return numbers
 
 
 Step = tuple[float, float]
-"""A duration in seconds, and the power in watts that holds for it."""
+"""A duration in seconds, and its power in watts."""
 
 
 def _steps(
@@ -240,24 +248,28 @@ def _bucket(steps: Sequence[Step]) -> Bucket:
 
 
 def _packable(bucket: Bucket) -> list[Bucket]:
-    """The bucket in as many equal parts as it takes for their numbers to fit in."""
+    """The bucket, divided into equal parts if its numbers do not fit into the columns."""
     largest = max(bucket.duration_s * 1e6, bucket.energy_j * 1e3)
     count = max(1, math.ceil(largest / _LARGEST))
     duration_s, energy_j = bucket.duration_s / count, bucket.energy_j / count
     return [replace(bucket, duration_s=duration_s, energy_j=energy_j)] * count
 
 
-def _differences(values: Sequence[float]) -> list[int]:
+def _differences(values: Floats) -> Floats:
     """Whole numbers whose sums are the rounded sums of ``values``."""
-    sums = [0, *(round(total) for total in accumulate(values))]
-    return [later - earlier for earlier, later in pairwise(sums)]
+    import numpy as np
+
+    return np.diff(np.rint(np.cumsum(values)), prepend=0.0)
 
 
-def _planes(width: int, numbers: Sequence[int]) -> bytes:
-    """A column of unsigned numbers of ``width`` bytes, lowest bytes first.
+def _planes(width: int, column: Floats) -> bytes:
+    """A column of unsigned whole numbers of ``width`` bytes, lowest bytes first.
 
     Raises:
         OverflowError: A number does not fit.
     """
-    rows = [number.to_bytes(width, "little") for number in numbers]
-    return b"".join(bytes(row[plane] for row in rows) for plane in range(width))
+    import numpy as np
+
+    if column.size and not 0 <= column.min() <= column.max() < 256**width:
+        raise OverflowError(f"{column.min():g} to {column.max():g} do not fit in {width} bytes")
+    return column.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T.tobytes()

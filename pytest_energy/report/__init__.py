@@ -1,1 +1,1 @@
-"""One run, told to people: HTML, Markdown, terminal lines, JUnit properties."""
+"""The outputs of a run: HTML, Markdown, terminal, failure texts, CI formats."""

@@ -1,7 +1,6 @@
-"""A run held against an older results file, where no committed baseline spoke.
+"""A run compared with an older results file, for benchmarks without a committed baseline.
 
-The verdicts are the gate's own; nothing fails by them, for nobody accepted what they are held
-against.
+The gate judges them as usual, but nothing fails: nobody accepted the older results.
 """
 
 from __future__ import annotations
@@ -17,13 +16,10 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.summary import Headline, counts, headline, joules_compared
 
-OPEN = frozenset({Outcome.NEW, Outcome.UNMEASURED})
-"""Outcomes of benchmarks of which no baseline could be told."""
-
 
 @dataclass(frozen=True)
 class Reference:
-    """An older run, and how its file is called."""
+    """An older run and the name of its file."""
 
     name: str
     run: Run
@@ -34,53 +30,54 @@ class Reference:
 
 
 def newest(references: Sequence[Reference]) -> Reference | None:
-    """The one that was made last."""
-    return max(references, key=lambda one: one.run.created, default=None)
+    """The latest run."""
+    return max(references, key=lambda reference: reference.run.created, default=None)
 
 
 def compare(run: Run, reference: Reference) -> Run:
-    """``run`` with verdicts against ``reference`` where a benchmark has none of its own."""
+    """``run``, with verdicts against ``reference`` for benchmarks without a baseline."""
     older = {result.id: result for result in reference.run.benchmarks}
-    open_ = [one for one in run.benchmarks if one.verdict.outcome in OPEN and one.id in older]
-    judged = {one.id: _judged(one, older[one.id], run, reference) for one in open_}
-    results = [judged.get(one.id, one) for one in run.benchmarks]
+    results = [
+        result
+        if result.verdict.outcome.traits.has_baseline or result.id not in older
+        else _judged(result, older[result.id], run, reference)
+        for result in run.benchmarks
+    ]
     return run.model_copy(update={"benchmarks": results})
 
 
 def headline_against(before: Run, after: Run, reference: Reference) -> Headline:
-    """The verdict on a run: the gate's if it gave one, else what the comparison comes to."""
+    """The gate's verdict on a run, or a summary of the comparison if the gate compared nothing."""
     gate = headline(before)
-    found = counts(after)
-    if gate.failed or joules_compared(before) or found == counts(before):
+    by_outcome = counts(after)
+    if gate.failed or joules_compared(before) or by_outcome == counts(before):
         return gate
-    symbol = "▲" if Outcome.REGRESSED in found else "="
-    told = ", ".join(f"{number} {outcome}" for outcome, number in found.items())
-    text = f"{told}. Nobody accepted that file as a baseline, so nothing fails by it."
-    return Headline(symbol, f"Compared with {reference}", text, failed=False)
+    worst = Outcome.REGRESSED if Outcome.REGRESSED in by_outcome else Outcome.UNCHANGED
+    listed = ", ".join(f"{number} {outcome}" for outcome, number in by_outcome.items())
+    text = f"{listed}. That file is no accepted baseline, so no test fails."
+    return Headline(worst.traits.symbol, f"Compared with {reference}", text, failed=False)
 
 
 def _judged(result: Result, older: Result, run: Run, reference: Reference) -> Result:
-    kept, facts = _as_baselines(older, reference.run)
-    if kept is None and facts is None:
+    baseline, facts = _as_baselines(older, reference.run)
+    if baseline is None and facts is None:
         return result
-    verdict = judge(result, kept, facts, run.environment, tolerances_in_force(result, run))
-    notes = [f"compared with {reference}, which nobody accepted as a baseline", *verdict.notes]
+    verdict = judge(result, baseline, facts, run.environment, tolerances_in_force(result, run))
+    notes = [f"compared with {reference}, which is no accepted baseline", *verdict.notes]
     return result.model_copy(
         update={"verdict": verdict.model_copy(update={"notes": notes, "history": []})}
     )
 
 
 def tolerances_in_force(result: Result, run: Run) -> dict[str, float]:
-    """Those that the gate used, or the run's, or the usual one."""
-    told = {
-        one.metric: one.tolerance for one in result.verdict.metrics if one.tolerance is not None
-    }
-    usual = run.run.settings.get("tolerance")
-    return {**TOLERANCES, **({ENERGY: usual} if isinstance(usual, float) else {}), **told}
+    """The tolerances that the gate used, else those of the run's settings, else the defaults."""
+    used = {v.metric: v.tolerance for v in result.verdict.metrics if v.tolerance is not None}
+    chosen = run.run.settings.get("tolerance")
+    return {**TOLERANCES, **({ENERGY: chosen} if isinstance(chosen, float) else {}), **used}
 
 
 def _as_baselines(older: Result, run: Run) -> tuple[Baseline | None, Baseline | None]:
-    """What the older result says of its machine, if it measured anything, and of any."""
-    measured = older.status in ("measured", "estimated")
-    kept = extended(None, older, run.environment, run.run.commit) if measured else None
-    return kept, facts_of(older)
+    """The older result as a baseline of its machine and as a baseline of exact metrics."""
+    if older.status not in ("measured", "estimated"):
+        return None, facts_of(older)
+    return extended(None, older, run.environment, run.run.commit), facts_of(older)

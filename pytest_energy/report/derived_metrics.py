@@ -1,7 +1,4 @@
-"""The metrics that the report knows: what they are called, and which way is better.
-
-A metric of somebody's own needs no entry here; it is shown by its name.
-"""
+"""The metrics of a run, and those that follow from them: FLOPs a pass, joules a GFLOP."""
 
 from __future__ import annotations
 
@@ -9,21 +6,21 @@ from collections.abc import Iterable
 from typing import Final
 
 from pytest_energy.model.measurement import Quantity
-from pytest_energy.model.metrics import _BY_NAME, CATALOGUE, Better, Metric, metric
+from pytest_energy.model.metrics import CATALOGUE, Better, Metric, in_catalogue, metric
 from pytest_energy.model.result import Result
 
 GIGA: Final = 1e9
 
 
 def present(results: Iterable[Result]) -> tuple[Metric, ...]:
-    """Metrics that some result has, catalogue first, then others by name."""
+    """The metrics of the results: those of the catalogue first, then others by name."""
     names = {name for result in results for name in values(result)}
-    known = [entry for entry in CATALOGUE if entry.name in names]
-    return (*known, *(metric(name) for name in sorted(names - _BY_NAME.keys())))
+    known = [row for row in CATALOGUE if row.name in names]
+    return (*known, *(metric(name) for name in sorted(names) if not in_catalogue(name)))
 
 
 def values(result: Result) -> dict[str, Quantity]:
-    """The metrics of a result, with those that follow from others."""
+    """The metrics of a result and those that follow from them."""
     flops = _flops_a_pass(result)
     if flops is None:
         return dict(result.metrics)
@@ -31,10 +28,10 @@ def values(result: Result) -> dict[str, Quantity]:
 
 
 def _flops_a_pass(result: Result) -> Quantity | None:
-    """FLOPs of what ran, or ``None`` where they were counted on an input of another shape.
+    """FLOPs of one inference pass, or ``None`` if they were counted on an input of another shape.
 
-    Only of inference: a training epoch runs the stated input an unstated number of times. Where
-    the workload has ``facts_input_shape``, they were counted on one sample, else on the batch.
+    An epoch of training has none: it runs the stated input an unknown number of times. FLOPs were
+    counted on one sample if the workload has ``facts_input_shape``, otherwise on the batch.
     """
     flops, workload = result.metrics.get("flops"), result.workload
     if result.kind != "inference" or flops is None or flops.value <= 0:
@@ -59,9 +56,8 @@ def _joules_per_gflop(result: Result, flops: Quantity) -> dict[str, Quantity]:
 
 
 def direction(name: str, results: Iterable[Result]) -> Better | None:
-    """Which way ``name`` is better, asking the verdicts where the catalogue does not know."""
-    known = metric(name).better
-    if known:
-        return known
-    told = [v for result in results for v in result.verdict.metrics if v.metric == name]
-    return "more" if any(verdict.higher_is_better for verdict in told) else None
+    """Which direction is better, by the catalogue or else by the verdicts."""
+    if better := metric(name).better:
+        return better
+    verdicts = [v for result in results for v in result.verdict.metrics if v.metric == name]
+    return "more" if any(verdict.higher_is_better for verdict in verdicts) else None

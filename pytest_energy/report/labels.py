@@ -1,4 +1,4 @@
-"""Names as people read them: test ids shortened, facts with their units."""
+"""Readable names: shortened test ids, and facts with their units."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ _BOUNDARY = re.compile(r"(?<=/)|(?<=::)")
 _UNITS = {"_c": " (°C)", "_mhz": " (MHz)", "_w": " (W)", "_s": " (s)", "_j": " (J)"}
 
 
-def said(name: str) -> str:
+def humanized(name: str) -> str:
     """``gpu0 temperature (°C)`` for ``gpu0.temperature_c``."""
     unit = next((unit for unit in _UNITS if name.endswith(unit)), "")
     return name.removesuffix(unit).replace(".", " ").replace("_", " ") + _UNITS.get(unit, "")
 
 
 def short_names(ids: Sequence[str]) -> dict[str, str]:
-    """Each id without the folders and modules that are not needed to tell them apart.
+    """Each id without folders and modules, as long as the names differ.
 
-    The test's own name stays, also where there is one id only; what is in brackets is never cut.
+    The test's own name always stays, and text in brackets is never cut.
     """
-    tests = [one.partition("::")[2] or one for one in ids]
-    split = [_parts(one) for one in (tests if len(set(tests)) == len(set(ids)) else ids)]
+    tests = [test_id.partition("::")[2] or test_id for test_id in ids]
+    unique = len(set(tests)) == len(set(ids))
+    split = [_parts(name) for name in (tests if unique else ids)]
     shared = _shared(split)
-    return {one: "".join(parts[shared:]) for one, parts in zip(ids, split, strict=True)}
+    return {test_id: "".join(parts[shared:]) for test_id, parts in zip(ids, split, strict=True)}
 
 
 def _parts(test_id: str) -> list[str]:
@@ -33,6 +34,7 @@ def _parts(test_id: str) -> list[str]:
 
 
 def _shared(split: Sequence[Sequence[str]]) -> int:
+    """The number of leading parts that all ids have in common."""
     shared = 0
     shortest = min((len(parts) - 1 for parts in split), default=0)
     while shared < shortest and len({parts[shared] for parts in split}) == 1:

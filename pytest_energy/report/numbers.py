@@ -1,7 +1,7 @@
-"""Numbers as people read them: rounded to what their uncertainty supports, with SI prefixes.
+"""Readable numbers: rounded to the digits that the uncertainty supports, with SI prefixes.
 
-One module for the page, the Markdown, the terminal and the failure messages, so that a figure
-reads the same everywhere. What is missing reads :data:`MISSING`, never zero.
+The page, Markdown, the terminal and failure messages share this module, so that a number looks the
+same everywhere. A missing value is shown as :data:`MISSING`, never as zero.
 """
 
 from __future__ import annotations
@@ -11,37 +11,20 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from pytest_energy.carbon import JOULES_PER_KWH
 from pytest_energy.model.measurement import Quantity, Scalar
-from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict
 
 MISSING: Final = "–"
 MINUS: Final = "−"
-JOULES_PER_WATT_HOUR: Final = 3600.0
 
 _PREFIXES: Final = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 _PREFIXABLE: Final = frozenset({"J", "W", "Wh", "Hz", "g", "s", "B", "FLOP", "MAC"})
 _UNITLESS: Final = frozenset({"", "1", "parameters"})
-"""Units that say nothing which the metric's name does not."""
+"""Units that repeat the metric's name."""
 _DIGITS_UNKNOWN: Final = 4
-"""Significant digits of a value whose uncertainty nobody assessed."""
+"""Significant digits of a value without uncertainty."""
 _DIGITS_MOST: Final = 6
-
-_SYMBOLS: Final = {
-    Outcome.REGRESSED: "▲",
-    Outcome.IMPROVED: "▼",
-    Outcome.UNCHANGED: "=",
-    Outcome.INCONCLUSIVE: "?",
-    Outcome.NEW: "+",
-    Outcome.INCOMPARABLE: "≠",
-    Outcome.INVALID: "✗",
-    Outcome.UNMEASURED: "∅",
-}
-
-
-def outcome_symbol(outcome: Outcome) -> str:
-    """One character an outcome, so that no state is told by colour alone."""
-    return _SYMBOLS[outcome]
 
 
 def quantity(value: Quantity | None) -> str:
@@ -55,9 +38,9 @@ def quantity(value: Quantity | None) -> str:
 
 @lru_cache(maxsize=8192)
 def measured(value: float, uncertainty: float | None, unit: str) -> str:
-    """``value`` with its 95 % half-width, both in ``unit``, behind the prefix that fits.
+    """``value`` with its 95 % half-width, both in ``unit`` with a common prefix.
 
-    A page tells many figures several times, so texts are kept.
+    The texts are cached, because a page shows many numbers several times.
     """
     largest = max(abs(value), uncertainty or 0.0)
     exponent = _exponent(largest, unit)
@@ -67,13 +50,13 @@ def measured(value: float, uncertainty: float | None, unit: str) -> str:
 
 
 def energy(joules: float | None, unit: str = "J") -> str:
-    """Joules of which no uncertainty is told: ``12.3 kJ``."""
+    """Joules without uncertainty: ``12.3 kJ``."""
     return MISSING if joules is None else _rounded(joules, unit, digits=3)
 
 
 def watt_hours(joules: float | None) -> str:
-    """Joules as the electricity bill says them: ``1.42 kWh``."""
-    return MISSING if joules is None else energy(joules / JOULES_PER_WATT_HOUR, "Wh")
+    """Joules as on an electricity bill: ``1.42 kWh``."""
+    return MISSING if joules is None else energy(joules / (JOULES_PER_KWH / 1000), "Wh")
 
 
 def mass(grams: float | None) -> str:
@@ -125,19 +108,19 @@ def percent(fraction: float | None, places: int = 1, sign: bool = True) -> str:
 
 
 def tick(value: float) -> str:
-    """A round number at an axis: ``25M``, ``0.5``, ``2m``; the axis' name tells the unit."""
+    """A round number at an axis: ``25M``, ``0.5``, ``2m``; the unit is in the axis' title."""
     exponent = _exponent(value, "J")
     number = f"{value / 10.0**exponent:.10g}".replace("-", MINUS)  # all digits: few where round
     return f"{number}{_PREFIXES[exponent]}"
 
 
 def tolerance(fraction: float | None) -> str:
-    """A tolerance without digits that nobody typed: ``5 %``, ``2.5 %``."""
+    """A tolerance without needless digits: ``5 %``, ``2.5 %``."""
     return MISSING if fraction is None else f"{fraction * 100:.4g} %"
 
 
 def before_after(verdict: MetricVerdict, uncertainty: float | None = None) -> str:
-    """``0.900 → 0.980 ± 0.004 J/pass``: both numbers behind one prefix."""
+    """``0.900 → 0.980 ± 0.004 J/pass``: both numbers with the same prefix."""
     if verdict.value is None:
         return MISSING
     if verdict.baseline is None:
@@ -190,15 +173,15 @@ def _with_uncertainty(value: float, uncertainty: float | None) -> str:
     most = _DIGITS_MOST - 1 - math.floor(math.log10(size))
     places = min(_places(uncertainty), most)
     rounded = round(uncertainty, places)
-    if rounded == 0:  # the digits end before the uncertainty begins
+    if rounded == 0:  # all shown digits are larger than the uncertainty
         return _fixed(value, places)
     return f"{_fixed(value, places)} ± {_fixed(rounded, places)}"
 
 
 def _places(uncertainty: float) -> int:
-    """Decimals that ``uncertainty`` supports: two digits of it if it begins with 1 or 2, else one.
+    """The decimals for two digits of an uncertainty that begins with 1 or 2, otherwise for one.
 
-    One digit of an uncertainty near 1 would round it by up to half of itself.
+    Rounding an uncertainty near 1 to one digit could change it by half.
     """
     if uncertainty <= 0:
         return 1
@@ -212,7 +195,7 @@ def _fixed(value: float, places: int) -> str:
 
 
 def _significant(value: float, digits: int) -> str:
-    """``digits`` significant digits, trailing zeros kept; plain notation where it is short."""
+    """``digits`` significant digits with trailing zeros; plain notation if it is short."""
     if value == 0:
         return "0"
     magnitude = math.floor(math.log10(float(f"{abs(value):.{digits - 1}e}")))

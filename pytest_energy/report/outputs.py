@@ -1,4 +1,4 @@
-"""The files that a session leaves: HTML always, others where they were asked for."""
+"""The files that a session writes: HTML always, others on request."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 def write_outputs(
     run: Run, settings: Settings, folder: str = "", older: Sequence[Reference] = ()
 ) -> tuple[list[Path], list[str]]:
-    """Write all outputs of ``run`` but the results themselves.
+    """Write all outputs of ``run`` except the results.
 
     Args:
-        run: What happened.
-        settings: Where to.
-        folder: The tests' root folder, seen from the root of the repository.
-        older: Runs that the HTML report is to tell of as well.
+        run: The run.
+        settings: The paths.
+        folder: The tests' root folder, relative to the root of the repository.
+        older: Earlier runs for the history in the HTML report.
 
     Returns:
-        The paths of what was written; and a line for each file that could not be, so that one bad
-        path takes no other output along.
+        The paths of the written files, and an error message for each other file. One bad path
+        does not prevent the other outputs.
     """
     from pytest_energy.report.ci.code_quality import render_code_quality
     from pytest_energy.report.ci.github_benchmark import render_github_benchmark

@@ -1,4 +1,4 @@
-"""What the gate says of one benchmark, in sentences that terminal, Markdown and CI share."""
+"""Sentences on one benchmark's verdict, for the terminal, Markdown and CI."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import shlex
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Result
-from pytest_energy.report import numbers as format
-from pytest_energy.report.summary import JOULELESS, deciding_metric
+from pytest_energy.report import numbers
+from pytest_energy.report.summary import deciding_metric
 
 
 def severity(result: Result) -> tuple[bool, float]:
-    """A key to sort by, worst last: what fails the test, then how far it is beyond tolerance."""
+    """A sort key, worst last: failures, then the distance beyond the tolerance."""
     decisive = deciding_metric(result)
     beyond = abs(decisive.change or 0.0) - (decisive.tolerance or 0.0) if decisive else 0.0
     return result.verdict.fails, beyond
@@ -22,43 +22,49 @@ def comparison(result: Result, verdict: MetricVerdict) -> str:
     """``Energy 0.900 → 0.980 ± 0.004 J/pass, +8.9 % [+7.0, +10.8] (95 % sure), tolerance 5 %``."""
     quantity = result.metrics.get(verdict.metric)
     uncertainty = quantity.uncertainty if quantity else None
-    text = f"{metric(verdict.metric).label} {format.before_after(verdict, uncertainty)}"
+    text = f"{metric(verdict.metric).label} {numbers.before_after(verdict, uncertainty)}"
     if verdict.change is not None:
-        sure = "" if verdict.low == verdict.high else " (95 % sure)"
-        text += f", {format.change(verdict)}{sure}"
+        text += f", {change(verdict)}"
     if verdict.tolerance is not None:
-        text += f", tolerance {format.tolerance(verdict.tolerance)}"
+        text += f", tolerance {numbers.tolerance(verdict.tolerance)}"
     return text
 
 
+def change(verdict: MetricVerdict) -> str:
+    """``+8.9 % [+7.0, +10.8] (95 % sure)``; exact metrics have no interval."""
+    text = numbers.change(verdict)
+    return text if verdict.low == verdict.high else f"{text} (95 % sure)"
+
+
 def sentence(result: Result) -> str:
-    """What became of a benchmark: the deciding metric, or why there is none."""
+    """The verdict: the deciding metric, or the reason why there is none."""
     verdict = result.verdict
     decisive = deciding_metric(result)
     if verdict.outcome is Outcome.INCOMPARABLE and verdict.differences:
-        return "; ".join(difference(one) for one in verdict.differences)
-    spoilt = result.status == "invalid"  # a device that others used is inconclusive, too
-    if verdict.outcome not in JOULELESS and decisive is not None and not spoilt:
+        return "; ".join(map(difference, verdict.differences))
+    # Where others used the device, the outcome is inconclusive and the status invalid.
+    valid = verdict.outcome.traits.has_joules and result.status != "invalid"
+    if valid and decisive is not None:
         return comparison(result, decisive)
-    told = [reason.message for reason in result.reasons if reason.fatal] or verdict.notes
-    return "; ".join(dict.fromkeys(told)) or verdict.outcome.value
+    reasons = [reason.message for reason in result.reasons if reason.fatal] or verdict.notes
+    return "; ".join(dict.fromkeys(reasons)) or verdict.outcome.value
 
 
 UNITS = {"w": "W", "mhz": "MHz", "c": "°C", "bytes": "B"}
-"""How the last words of facts' names are written as units."""
+"""The units at the end of facts' names."""
 
 
-def difference(found: Difference) -> str:
+def difference(change: Difference) -> str:
     """``torch 2.9 → 2.10``; ``power limit 400 → 700 W``."""
-    words = found.name.removeprefix("context.").removeprefix("identity.").split("_")
+    words = change.name.removeprefix("context.").removeprefix("identity.").split("_")
     unit = f" {UNITS[words.pop()]}" if len(words) > 1 and words[-1] in UNITS else ""
-    before, after = format.fact(found.before), format.fact(found.after)
+    before, after = numbers.fact(change.before), numbers.fact(change.after)
     return f"{' '.join(words)} {before} → {after}{unit}"
 
 
 def remarks(result: Result) -> list[str]:
-    """Why it is likely so, and what else is different from the baseline's machine."""
-    return [told for told in (likely_cause(result), changed(result)) if told]
+    """The likely cause, and what changed since the baseline."""
+    return [remark for remark in (likely_cause(result), changed(result)) if remark]
 
 
 def likely_cause(result: Result) -> str | None:
@@ -68,16 +74,16 @@ def likely_cause(result: Result) -> str | None:
 
 def changed(result: Result) -> str | None:
     """``changed since the baseline: torch 2.9 → 2.10``."""
-    told = ", ".join(difference(one) for one in result.verdict.context)
-    return f"changed since the baseline: {told}" if told else None
+    differences = ", ".join(map(difference, result.verdict.context))
+    return f"changed since the baseline: {differences}" if differences else None
 
 
 def rerun_command(*results: Result) -> str:
-    """The command that measures these benchmarks alone once more."""
+    """The command that measures only these benchmarks."""
     ids = dict.fromkeys(shlex.quote(test_id(result)) for result in results)
     return f"pytest {' '.join(ids)} --energy"
 
 
 def test_id(result: Result) -> str:
-    """The node id that pytest takes: without the name of a window within the test."""
+    """The test's node id, without the name of a window in it."""
     return result.id.rpartition("::")[0] if result.kind == "window" else result.id

@@ -1,20 +1,18 @@
-"""What a run comes to, in words: the verdict sentence, the counts, the worst and the best."""
+"""A run in words: the verdict in one sentence, the counts, the largest rises and falls."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.metrics import metric
+from pytest_energy.model.metrics import ENERGIES, metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run
 from pytest_energy.report.numbers import MISSING, percent, tolerance
 
-ENERGY = ("energy_j", "net_energy_j", "total_energy_j")
 PASSED = "Gate passed"
 NOTHING_COMPARED = "Nothing compared"
-JOULELESS = frozenset({Outcome.INVALID, Outcome.UNMEASURED})
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class Standout:
-    """A benchmark that changed for the worse or the better, and why."""
+    """A benchmark that became worse or better, and why."""
 
     result: Result
     verdict: MetricVerdict
@@ -41,9 +39,9 @@ class Standout:
 
 
 def counts(run: Run) -> dict[Outcome, int]:
-    """How many benchmarks ended how; outcomes in their order, absent ones left out."""
-    found = Counter(result.verdict.outcome for result in run.benchmarks)
-    return {outcome: found[outcome] for outcome in Outcome if found[outcome]}
+    """The number of benchmarks by outcome, without outcomes that no benchmark has."""
+    numbers = Counter(result.verdict.outcome for result in run.benchmarks)
+    return {outcome: numbers[outcome] for outcome in Outcome if numbers[outcome]}
 
 
 def headline(run: Run) -> Headline:
@@ -51,9 +49,9 @@ def headline(run: Run) -> Headline:
     if not run.benchmarks:
         return Headline("∅", "Nothing measured", "the run holds no benchmarks.", failed=False)
     failing = [result for result in run.benchmarks if result.verdict.fails]
-    ending = "" if run.run.complete else " The run did not finish; this is what was done."
+    ending = "" if run.run.complete else " The run did not finish; later benchmarks are missing."
     if accepted := sum(result.verdict.accepted for result in run.benchmarks):
-        ending = f" Accepted as baseline: {_plural(accepted)}.{ending}"
+        ending = f" Accepted as baseline: {_benchmarks(accepted)}.{ending}"
     if failing:
         return Headline("✗", "Gate failed", _failure(failing, run) + ending, failed=True)
     title, text = _success(run)
@@ -63,95 +61,125 @@ def headline(run: Run) -> Headline:
 
 
 def _failure(failing: Sequence[Result], run: Run) -> str:
-    total = len(run.benchmarks)
+    share = f"{len(failing)} of {_benchmarks(len(run.benchmarks))}"
     regressed = [result for result in failing if result.verdict.outcome is Outcome.REGRESSED]
-    deciding = [one for one in map(deciding_metric, regressed) if one]
-    if len(deciding) == len(failing) and all(one.metric in ENERGY for one in deciding):
-        uses = "uses" if len(failing) == 1 else "use"
-        return (
-            f"{_of(len(failing), total)} {uses} more energy than the baseline {_beyond(deciding)}."
-        )
-    return f"{_of(len(failing), total)} failed ({_kinds(failing)})."
+    verdicts = [verdict for verdict in map(deciding_metric, regressed) if verdict]
+    if len(verdicts) < len(failing) or any(v.metric not in ENERGIES for v in verdicts):
+        return f"{share} failed ({_kinds(failing)})."
+    exceeds = "exceeds its baseline" if len(failing) == 1 else "exceed their baselines"
+    return f"{share} {exceeds} by more than {_limit(verdicts)}."
 
 
 def _kinds(failing: Iterable[Result]) -> str:
-    found: Counter[str] = Counter()
+    """``2 Energy regressed, 1 invalid``."""
+    numbers: Counter[str] = Counter()
     for result in failing:
-        worst = deciding_metric(result)
-        regressed = result.verdict.outcome is Outcome.REGRESSED and worst
-        what = f"{metric(worst.metric).label} " if regressed and worst else ""
-        found[f"{what}{result.verdict.outcome}"] += 1
-    return ", ".join(f"{number} {what}" for what, number in found.items())
+        decisive = deciding_metric(result)
+        regressed = result.verdict.outcome is Outcome.REGRESSED and decisive
+        label = f"{metric(decisive.metric).label} " if regressed and decisive else ""
+        numbers[f"{label}{result.verdict.outcome}"] += 1
+    return _listed(numbers)
 
 
 def _success(run: Run) -> tuple[str, str]:
-    found, total = counts(run), len(run.benchmarks)
-    by_joules, compared = joules_compared(run), sum(map(_was_compared, run.benchmarks))
+    """Title and text where nothing fails."""
+    by_outcome, total = counts(run), len(run.benchmarks)
+    compared = sum(map(_was_compared, run.benchmarks))
     if not compared:
-        return (
-            NOTHING_COMPARED,
-            f"of {_plural(total)} none could be compared ({_listed(found)}).",
-        )
-    judged = [v for result in run.benchmarks for v in result.verdict.metrics if v.metric in ENERGY]
-    regressed = found.get(Outcome.REGRESSED, 0)
-    if regressed:
-        text = f"{_of(regressed, total)} regressed, which the policy in force lets pass"
-    elif by_joules:
-        text = f"none of {_plural(by_joules)} compared uses more energy {_beyond(judged)}"
+        text = f"none of {_benchmarks(total)} could be compared ({_listed(by_outcome)})."
+        return NOTHING_COMPARED, text
+    others = Counter({o: n for o, n in by_outcome.items() if not o.traits.decided})
+    if regressed := by_outcome.get(Outcome.REGRESSED, 0):
+        text = f"{regressed} of {_benchmarks(total)} regressed, which the policy allows"
+    elif joules_compared(run):
+        text = _energies(run)
+        others[Outcome.INCONCLUSIVE] -= len(_undecided(run))
     else:
-        text = f"{_plural(compared)} compared by exact facts, no joules"
-    others = {outcome: number for outcome, number in found.items() if outcome not in _FINE}
-    return PASSED, f"{text} ({_listed(others)})." if others else f"{text}."
+        text = f"exact metrics match in {_benchmarks(compared)}; no joules were compared"
+        if Outcome.IMPROVED in by_outcome:
+            text = f"{_benchmarks(compared)} compared by exact metrics; no joules were compared"
+    listed = _listed(+others)  # unary plus drops counts of zero
+    return PASSED, f"{text} ({listed})." if listed else f"{text}."
 
 
-_FINE = frozenset({Outcome.UNCHANGED, Outcome.IMPROVED, Outcome.REGRESSED})
+def _energies(run: Run) -> str:
+    """How the energies compare with their baselines, where none of them regressed.
+
+    Within the tolerance are those whose whole interval is; undecided ones are counted apart.
+    """
+    verdicts = _compared_energies(run)
+    limit, total = _limit(verdicts), len(verdicts)
+    within = sum(verdict.outcome is Outcome.UNCHANGED for verdict in verdicts)
+    improved = sum(verdict.outcome is Outcome.IMPROVED for verdict in verdicts)
+    undecided = total - within - improved
+    compared = " compared" if total < len(run.benchmarks) else ""
+    if within == total:
+        return f"{_all(total)}{compared} {'is' if total == 1 else 'are'} within {limit}"
+    if improved == total:
+        return f"{_all(total)}{compared} improved by more than {limit}"
+    are = "is" if within == 1 or total == 1 else "are"
+    parts = [f"{within} of {_benchmarks(total)}{compared} {are} within {limit}"]
+    parts += [f"{improved} improved"] if improved else []
+    parts += [f"{undecided} {'is' if undecided == 1 else 'are'} undecided"] if undecided else []
+    return ", ".join(parts)
+
+
+def _compared_energies(run: Run) -> list[MetricVerdict]:
+    verdicts = map(energy_verdict, run.benchmarks)
+    return [verdict for verdict in verdicts if verdict and verdict.change is not None]
+
+
+def _undecided(run: Run) -> list[Result]:
+    """The inconclusive benchmarks whose energy was compared and not decided."""
+    inconclusive = [r for r in run.benchmarks if r.verdict.outcome is Outcome.INCONCLUSIVE]
+    verdicts = [(result, energy_verdict(result)) for result in inconclusive]
+    return [r for r, v in verdicts if v and v.change is not None and not v.outcome.traits.decided]
 
 
 def joules_compared(run: Run) -> int:
-    """Of how many benchmarks the joules were held against a baseline."""
-    found = map(energy_verdict, run.benchmarks)
-    return sum(verdict is not None and verdict.change is not None for verdict in found)
+    """The number of benchmarks whose joules were compared with a baseline."""
+    return len(_compared_energies(run))
 
 
 def _was_compared(result: Result) -> bool:
-    """By its joules, or by counted facts, which a benchmark that is new here may have, too."""
-    gated = (one for one in result.verdict.metrics if one.tolerance is not None)
-    return any(one.change is not None or one.outcome in _FINE for one in gated)
+    """By joules or by exact metrics; a benchmark without baseline may have the latter, too."""
+    gated = (verdict for verdict in result.verdict.metrics if verdict.tolerance is not None)
+    return any(verdict.change is not None or verdict.outcome.traits.decided for verdict in gated)
 
 
-def _of(number: int, total: int) -> str:
-    return f"{number} of {_plural(total)}"
-
-
-def _plural(number: int) -> str:
+def _benchmarks(number: int) -> str:
     return f"{number} benchmark{'' if number == 1 else 's'}"
 
 
-def _beyond(verdicts: Iterable[MetricVerdict]) -> str:
+def _all(number: int) -> str:
+    return {1: "the benchmark", 2: "both benchmarks"}.get(number, f"all {number} benchmarks")
+
+
+def _limit(verdicts: Iterable[MetricVerdict]) -> str:
+    """``5 %``, or words where the benchmarks have several tolerances."""
     limits = {verdict.tolerance for verdict in verdicts if verdict.tolerance is not None}
-    return f"beyond {tolerance(limits.pop())}" if len(limits) == 1 else "beyond the tolerance"
+    return tolerance(limits.pop()) if len(limits) == 1 else "the tolerance"
 
 
-def _listed(found: dict[Outcome, int]) -> str:
-    return ", ".join(f"{number} {outcome}" for outcome, number in found.items())
+def _listed(numbers: Mapping[Outcome, int] | Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in numbers.items())
 
 
 def deciding_metric(result: Result) -> MetricVerdict | None:
-    """The metric behind the outcome: of those with it the first energy, else the largest change.
+    """The metric behind the outcome: an energy with this outcome, else the largest change.
 
-    Metrics without a tolerance are told, and decide nothing.
+    Metrics without a tolerance are reported, and decide nothing.
     """
-    outcome = result.verdict.outcome
-    gated = [one for one in result.verdict.metrics if one.tolerance is not None]
-    having = [one for one in gated if one.outcome is outcome]
-    energies = [one for one in having if one.metric in ENERGY]
-    return next(iter(energies), None) or max(having, key=_size, default=None)
+    gated = [verdict for verdict in result.verdict.metrics if verdict.tolerance is not None]
+    decisive = [verdict for verdict in gated if verdict.outcome is result.verdict.outcome]
+    energies = [verdict for verdict in decisive if verdict.metric in ENERGIES]
+    return next(iter(energies), None) or max(decisive, key=_size, default=None)
 
 
 def energy_verdict(result: Result) -> MetricVerdict | None:
-    """The verdict on joules: a pass, or of the full schedule where that is what there is."""
-    found = {verdict.metric: verdict for verdict in result.verdict.metrics}
-    return next((found[name] for name in ENERGY if name in found), None)
+    """The verdict on the joules of a pass, or of the full schedule where only that is known."""
+    verdicts = {verdict.metric: verdict for verdict in result.verdict.metrics}
+    return next((verdicts[name] for name in ENERGIES if name in verdicts), None)
 
 
 def _size(verdict: MetricVerdict) -> float:
@@ -169,17 +197,18 @@ def best(run: Run, most: int = 5) -> list[Standout]:
 
 
 def _standouts(run: Run, outcome: Outcome, most: int) -> list[Standout]:
-    pairs = [(r, deciding_metric(r)) for r in run.benchmarks if r.verdict.outcome is outcome]
-    found = [Standout(result, verdict, cause(result)) for result, verdict in pairs if verdict]
-    return sorted(found, key=lambda one: _size(one.verdict), reverse=True)[:most]
+    results = [result for result in run.benchmarks if result.verdict.outcome is outcome]
+    pairs = [(result, deciding_metric(result)) for result in results]
+    standouts = [Standout(result, verdict, cause(result)) for result, verdict in pairs if verdict]
+    return sorted(standouts, key=lambda standout: _size(standout.verdict), reverse=True)[:most]
 
 
 def cause(result: Result) -> str:
-    """The likely cause of a change in energy: what the gate says, else power × time."""
+    """The likely cause of a change in energy: the gate's, or power × time."""
     if result.verdict.cause:
         return result.verdict.cause
-    found = {verdict.metric: verdict.change for verdict in result.verdict.metrics}
-    power, time = found.get("power_w"), found.get("latency_s")
+    changes = {verdict.metric: verdict.change for verdict in result.verdict.metrics}
+    power, time = changes.get("power_w"), changes.get("latency_s")
     if power is None and time is None:
         return MISSING
     return f"mean power {percent(power)} × time {percent(time)}"

@@ -12,11 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pytest_energy.errors import UsageError
 from pytest_energy.fixture import Evaluation
 from pytest_energy.model.measurement import Facts, Quantity
-
-MEASURED = frozenset(
-    {"energy_j", "net_energy_j", "total_energy_j", "latency_s", "power_w", "co2_g"}
-)
-"""Metrics that a test cannot record."""
+from pytest_energy.model.metrics import metric
 
 FACTS = TypeAdapter(Facts, config=ConfigDict(allow_inf_nan=False))
 QUANTITIES = TypeAdapter(dict[str, Quantity])
@@ -29,7 +25,7 @@ def own_metrics(values: Mapping[str, object], where: str) -> dict[str, float]:
         UsageError: One is no finite number, or has the name of a metric that only a measurement
             may give.
     """
-    if taken := sorted(MEASURED & values.keys()):
+    if taken := sorted(name for name in values if not metric(name).recordable):
         raise UsageError(f"{where}: {taken[0]!r} is measured; give the metric another name")
     return {name: _finite(name, value, where) for name, value in values.items()}
 

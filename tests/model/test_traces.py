@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 import random
+import subprocess
+import sys
+import zlib
 
 import pytest
 from hypothesis import example, given
@@ -135,3 +140,42 @@ def test_damaged_data_are_an_error(data: str) -> None:
     trace = Trace(channel="gpu0", source="driver-ring", start=0, samples=1, buckets=1, data=data)
     with pytest.raises(ValueError, match="trace of gpu0"):
         decode(trace)
+
+
+def unpacked(trace: Trace) -> bytes:
+    """The packed bytes; a compressor may write the same bytes in several ways."""
+    return zlib.decompress(base64.b64decode(trace.data))
+
+
+def test_packing_of_a_small_trace_stays_the_same() -> None:
+    """The bytes are those that were stored before numpy packed them."""
+    envelope = reduce_samples([0.5, 1.0, 1.75], [100.0, 350.5, 70.25], 0.0, 2.0)
+    assert unpacked(encode(envelope, "gpu0", "driver-ring", 3)).hex() == (
+        "040000005f0100002020b090a1a171d007070b03000000005092d09ac3accd4400020000000000001ce6c8c801"
+        "0300001de7c9c901030000"
+    )
+
+
+def test_packing_of_a_long_trace_stays_the_same() -> None:
+    """Thousands of samples in reduced buckets, down to the last byte."""
+    times_s = [0.02 * index for index in range(1, 5001)]
+    powers_w = [60 + (index * 7919 % 641) + 0.125 * (index % 8) for index in range(5000)]
+    trace = encode(reduce_samples(times_s, powers_w, 0.0, 100.01, 1700), "gpu0", "ring", 5000)
+    assert trace.buckets == 1667
+    assert hashlib.sha256(unpacked(trace)).hexdigest() == (
+        "f29c0b1484c562b1837ee1dca328b21a3fef62d5b577e151b4cb9e2d2ddea884"
+    )
+
+
+@pytest.mark.parametrize("power_w", [-1.0, math.inf])
+def test_a_power_that_does_not_fit_is_an_error(power_w: float) -> None:
+    """No number is packed as another one."""
+    envelope = Envelope(0.0, (Bucket(1.0, 1.0, power_w, power_w),))
+    with pytest.raises(OverflowError):
+        encode(envelope, "gpu0", "driver-ring", 1)
+
+
+def test_the_plugin_starts_without_numpy() -> None:
+    """Every start of pytest imports the plugin; numpy is slow to import."""
+    script = "import sys, pytest_energy.plugin.entry; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0

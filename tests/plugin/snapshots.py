@@ -12,9 +12,10 @@ import pytest
 FOLDER = Path(__file__).parent / "snapshots"
 RENEW = "RENEW_SNAPSHOTS"
 FIGURE = re.compile(
-    r"(?P<wording>(?:tolerance|beyond) \d+ %|95 % sure)|(?<![\w.])[+−]?\d+(?:[.,]\d+)*(?!\w)"
+    r"(?P<wording>(?:tolerance|within|more than) \d+ %|95 % sure)"
+    r"|(?<![\w.])[+−]?\d+(?:[.,]\d+)*(?!\w)"
 )
-"""A number, which may be another one in the next run, but for those that were asked for."""
+"""A number that may differ in the next run; tolerances are options and stay."""
 BENCHMARK_TABLE = re.compile(r"^-+ benchmark.*?(?=^=)", re.MULTILINE | re.DOTALL)
 """What pytest-benchmark prints."""
 WORKER = re.compile(r"gw\d+(\] linux -- .*)?")

@@ -218,7 +218,7 @@ def test_the_last_lines_tell_a_first_time_reader(suite: Suite, selected: str, co
         r"^    Energy .+ → .+ J/call, \+8(\.\d)? % \[\+.+\] \(95 % sure\), tolerance 5 %$",
         r"^    likely cause: power \+\d.* % × time .+ %$",
         r"^  → measure (it|them) again: pytest .*test_suite\.py::test_it.* --energy$",
-        r"^  → meant to be so\? accept (it|them): the same with --energy-update$",
+        r"^  → intended\? Rerun with --energy-update$",
         rf"^✗ Gate failed: {count} of {count} benchmark",
     ]
     assert [line for line in told if not re.search(line, tail, re.MULTILINE)] == [], tail

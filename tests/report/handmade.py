@@ -30,6 +30,8 @@ def result(
     outcome: Outcome = Outcome.UNCHANGED,
     id: str = "benchmarks/test_inference.py::test_inference[resnet50]",
     change: float | None = None,
+    low: float | None = None,
+    high: float | None = None,
     **fields: Any,
 ) -> Result:
     """A result with ``outcome``, its energy changed by ``change`` from 1 J a pass."""
@@ -44,8 +46,9 @@ def result(
         }
     judged = MetricVerdict(
         metric="energy_j", outcome=outcome, baseline=1.0, value=energy, unit="J/pass",
-        change=change, low=None if change is None else change - 0.02,
-        high=None if change is None else change + 0.02, tolerance=0.05,
+        change=change, tolerance=0.05,
+        low=change - 0.02 if low is None and change is not None else low,
+        high=change + 0.02 if high is None and change is not None else high,
     )  # fmt: skip
     values: dict[str, Any] = {
         "id": id,

@@ -467,3 +467,18 @@ def test_two_hundred_benchmarks_with_long_traces(show: Show) -> None:
     assert energies(shown) == sorted(energies(shown))
     open_trace(shown)
     assert shown.faultless()
+
+
+@pytest.mark.parametrize("section", ["changes", "distributions"])
+def test_the_axis_of_a_table_stands_above_its_drawings(
+    show: Callable[..., Shown], section: str
+) -> None:
+    """Zero in the table's head is exactly above the zero lines of its rows."""
+    shown = show(example_run(MODELS[:2], rounds=4))
+    table = shown.page.locator(f"#{section} table.forest").last
+    table.evaluate("table => table.closest('details').open = true")
+    table.scroll_into_view_if_needed()
+    middles = table.locator("svg").evaluate_all(
+        "drawings => drawings.map(svg => svg.getBoundingClientRect().x)"
+    )
+    assert len(set(middles)) == 1

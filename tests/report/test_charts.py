@@ -179,7 +179,7 @@ def test_sweeps_are_found_and_relative_to_their_first_value() -> None:
     batch = sweep_over("batch size", run)
     assert [label.text for label in batch.labels] == ["1", "8"]
     assert all(series.line for series in batch.series)
-    assert all(series.stops[0].y == pytest.approx(batch.one) for series in batch.series)
+    assert all(series.stops[0].y == pytest.approx(batch.reference) for series in batch.series)
     energies = [run.benchmarks[index].metrics["energy_j"].value for index in (0, 1)]
     ratio = energies[1] / 8 / energies[0]
     assert f"{ratio:.3g} × reference" in batch.series[0].stops[1].text
@@ -220,7 +220,7 @@ def test_power_caps_are_relative_to_the_highest() -> None:
     ]
     sweep = build_sweeps(rows_of(run_of(results)))[0]
     assert (sweep.fact, sweep.y.name) == ("power cap (W)", "Energy, power cap (W) 250 = 1")
-    assert sweep.series[0].stops[1].y == pytest.approx(sweep.one)
+    assert sweep.series[0].stops[1].y == pytest.approx(sweep.reference)
 
 
 def test_training_over_batch_sizes_is_an_epoch_not_an_item() -> None:
@@ -293,7 +293,7 @@ def test_without_a_trace_power_is_a_step_a_round() -> None:
     """Conditions and mean power of the rounds are drawn although no trace was kept."""
     chart = powers(example_run(MODELS[:1], ("baseline",)))[0]
     assert isinstance(chart, Power)
-    assert (chart.told, chart.band, chart.agreement) == (None, "", None)
+    assert (chart.data, chart.band, chart.agreement) == (None, "", None)
     assert chart.mean.count("M") == 3
     assert "no trace" in chart.about
 
@@ -432,7 +432,7 @@ def test_benchmarks_that_nobody_knows_to_be_alone_are_told() -> None:
     reason = Reason(code=ReasonCode.PROCESSES_UNKNOWN, message="gpu0: not told", fatal=False)
     results = [run.benchmarks[0].model_copy(update={"reasons": [reason]}), run.benchmarks[1]]
     findings = {one.name: one.value for one in build_page(run_of(results)).findings}
-    assert findings["Contended"] == "0 of 2, not known of 1"
+    assert findings["Contended"] == "0 of 2, unknown for 1"
 
 
 def test_implied_power_above_the_limit_is_counted_by_its_reason() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,8 +13,8 @@ import pytest
 from pytest_energy.cli import main
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.result import Run
-from pytest_energy.report.html.content_security import inert_json
 from pytest_energy.report.html.render import render_html
+from pytest_energy.report.html.templating import environment
 
 from .examples import (
     HOSTILE,
@@ -68,6 +70,11 @@ RUNS = {
 }
 
 
+def as_json(value: object) -> str:
+    """The value as templates write it."""
+    return environment().from_string("{{ value | tojson }}").render(value=value)
+
+
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 def test_page_is_well_formed_and_asks_for_nothing(run: Run) -> None:
     """Every element closes, ids are unique, links lead somewhere, no address is outside."""
@@ -93,7 +100,7 @@ def test_hostile_text_stays_text() -> None:
 
 def test_data_block_is_json_that_ends_no_element() -> None:
     """What the script reads is what was put in, and holds no angle bracket."""
-    text = str(inert_json({"id": HOSTILE}))
+    text = as_json({"id": HOSTILE})
     assert not set("<>&") & set(text)
     assert json.loads(text) == {"id": HOSTILE}
 
@@ -101,7 +108,7 @@ def test_data_block_is_json_that_ends_no_element() -> None:
 def test_data_block_refuses_numbers_that_json_does_not_know() -> None:
     """Not a number is an error here, not a broken page there."""
     with pytest.raises(ValueError, match="Out of range float"):
-        inert_json({"x": float("nan")})
+        as_json({"x": float("nan")})
 
 
 def test_verdict_table_and_environment_are_told() -> None:
@@ -154,3 +161,12 @@ def test_command_names_a_file_that_is_no_result(
     assert main(["report", str(path), "-o", str(tmp_path / "page.html")]) == 2
     assert "not a results file" in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()
+
+
+def test_reading_counts_the_gain_where_the_gate_does() -> None:
+    """± is without the gain of a sensor; the change has it between two boards only."""
+    page = render_html(example_run(MODELS[:1], ("baseline",)))
+    reading = " ".join(re.sub(r"<[^>]+>", " ", page.partition('id="reading"')[2]).split())
+    assert "It does not include the gain of a GPU's sensor" in html.unescape(reading)
+    assert "own board the sensor's gain cancels and is not counted" in html.unescape(reading)
+    assert "the interval includes it: up to ± 5 % for each sensor" in reading

@@ -149,4 +149,4 @@ def test_before_and_after_share_a_prefix() -> None:
 
 def test_every_outcome_has_a_mark_of_its_own() -> None:
     """No state is told by colour alone."""
-    assert len({fmt.outcome_symbol(outcome) for outcome in Outcome}) == len(Outcome)
+    assert len({outcome.traits.symbol for outcome in Outcome}) == len(Outcome)

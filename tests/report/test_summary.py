@@ -6,10 +6,15 @@ import pytest
 
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run, Verdict
+from pytest_energy.report.html.render import render_html
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.summary import best, cause, counts, headline, worst
+from pytest_energy.report.text.markdown import escape, render_markdown
+from pytest_energy.report.text.terminal import summary_lines
 
 from .examples import MODELS, empty_run, example_run, run_of, unmeasured_run
+from .handmade import result
+from .handmade import run as run_by_hand
 
 
 def with_outcome(result: Result, outcome: Outcome, *, fails: bool) -> Result:
@@ -31,24 +36,53 @@ def new_with_facts() -> Run:
     return run_of([first.model_copy(update={"verdict": verdict})])
 
 
+def undecided() -> Result:
+    """Energy rose by 6 % [+3, +9] where 5 % are accepted."""
+    return result(Outcome.INCONCLUSIVE, id="a.py::test_b", low=0.03, high=0.09, change=0.06)
+
+
+@pytest.mark.parametrize(
+    ("results", "sentence"),
+    [
+        ([undecided()], "0 of 1 benchmark is within 5 %, 1 is undecided."),
+        ([undecided(), result()], "1 of 2 benchmarks is within 5 %, 1 is undecided."),
+        (
+            [undecided(), result(), result(Outcome.IMPROVED), result(Outcome.NEW)],
+            "1 of 3 benchmarks compared is within 5 %, 1 improved, 1 is undecided (1 new).",
+        ),
+        ([result()], "the benchmark is within 5 %."),
+        ([result()] * 3, "all 3 benchmarks are within 5 %."),
+        ([result(), result(Outcome.NEW)], "the benchmark compared is within 5 % (1 new)."),
+        ([result(Outcome.IMPROVED)], "the benchmark improved by more than 5 %."),
+    ],
+)
+def test_passing_claims_no_more_than_was_decided(results: list[Result], sentence: str) -> None:
+    """An interval that crosses the tolerance is counted as undecided, not as within."""
+    run = run_by_hand(*results)
+    assert str(headline(run)) == f"Gate passed: {sentence}"
+    assert summary_lines(run, 100)[-1].text == f"✓ Gate passed: {sentence}"
+    assert f"Gate passed: {escape(sentence)}" in render_markdown(run).splitlines()[0]
+    assert f"<strong>Gate passed:</strong> {sentence}" in render_html(run)
+
+
 @pytest.mark.parametrize(
     ("run", "sentence"),
     [
         (
             example_run(MODELS[:2]),
-            "Gate failed: 1 of 12 benchmarks uses more energy than the baseline beyond 5 %.",
+            "Gate failed: 1 of 12 benchmarks exceeds its baseline by more than 5 %.",
         ),
         (
             example_run(MODELS[:1], ("baseline", "blurpool")),
-            "Gate passed: none of 2 benchmarks compared uses more energy beyond 5 %.",
+            "Gate passed: both benchmarks are within 5 %.",
         ),
         (
             example_run(MODELS[:1], ("baseline", "blurpool"), baseline=False),
-            "Nothing compared: of 2 benchmarks none could be compared (2 new).",
+            "Nothing compared: none of 2 benchmarks could be compared (2 new).",
         ),
         (
             new_with_facts(),
-            "Gate passed: 1 benchmark compared by exact facts, no joules (1 new).",
+            "Gate passed: exact metrics match in 1 benchmark; no joules were compared (1 new).",
         ),
         (strict_run(), "Gate failed: 1 of 2 benchmarks failed (1 inconclusive)."),
         (empty_run(), "Nothing measured: the run holds no benchmarks."),
@@ -63,7 +97,7 @@ def test_nothing_is_called_measured_that_was_not() -> None:
     """Without a meter nothing passes: the sentence says so, and its mark is not a tick."""
     verdict = headline(unmeasured_run())
     assert str(verdict) == (
-        "Nothing compared: of 2 benchmarks none could be compared (2 unmeasured)."
+        "Nothing compared: none of 2 benchmarks could be compared (2 unmeasured)."
     )
     assert verdict.symbol == "∅"
 

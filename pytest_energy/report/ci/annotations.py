@@ -1,7 +1,7 @@
 """GitHub annotations: workflow commands that mark the test's file and line.
 
-A step shows at most ten annotations of a kind, so only the worst get one; the last place tells how
-many are left out.
+GitHub shows at most ten annotations of a kind for a step. Only the worst benchmarks get one, and
+the last annotation counts the others.
 """
 
 from __future__ import annotations
@@ -9,29 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.sentences import remarks, sentence, severity
-from pytest_energy.report.summary import JOULELESS
 
 MOST = 10
-"""Annotations of a kind that GitHub shows a step."""
-WARNED = JOULELESS | {Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.INCOMPARABLE}
-"""Outcomes worth a warning where they do not fail the test."""
+"""The number of annotations of a kind that GitHub shows for a step."""
 
 
 def render_annotations(run: Run, folder: str = "") -> list[str]:
-    """Workflow commands for standard output, each a line of its own.
+    """Workflow commands for standard output, one a line.
 
     Args:
-        run: What happened.
-        folder: The tests' root folder, seen from the root of the repository.
+        run: The run.
+        folder: The tests' root folder, relative to the root of the repository.
     """
     failed = [result for result in run.benchmarks if result.verdict.fails]
     warned = [
         result
         for result in run.benchmarks
-        if result.verdict.outcome in WARNED and not result.verdict.fails
+        if result.verdict.outcome.traits.warns and not result.verdict.fails
     ]
     return _commands("error", failed, folder) + _commands("warning", warned, folder)
 
@@ -53,8 +49,8 @@ def _command(kind: str, result: Result, folder: str) -> str:
         properties = {"file": str(PurePosixPath(folder, result.file)), **properties}
         if result.line is not None:
             properties["line"] = str(result.line)
-    told = ",".join(f"{name}={_property(text)}" for name, text in properties.items())
-    return f"::{kind} {told}::{_data(chr(10).join([sentence(result), *remarks(result)]))}"
+    listed = ",".join(f"{name}={_property(text)}" for name, text in properties.items())
+    return f"::{kind} {listed}::{_data(chr(10).join([sentence(result), *remarks(result)]))}"
 
 
 def _data(text: str) -> str:
@@ -63,5 +59,5 @@ def _data(text: str) -> str:
 
 
 def _property(text: str) -> str:
-    """Escape the value of a property, in which ``:`` and ``,`` have a meaning too."""
+    """Escape the value of a property, where ``:`` and ``,`` have a meaning, too."""
     return _data(text).replace(":", "%3A").replace(",", "%2C")

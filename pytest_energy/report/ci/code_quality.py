@@ -1,7 +1,7 @@
-"""A run as a GitLab code quality report: a mark at the test's line in the merge request.
+"""A run as a GitLab code quality report, which marks the test's line in a merge request.
 
-Declared in a job as ``artifacts: reports: codequality``; a list of objects with ``description``,
-``check_name``, ``fingerprint``, ``severity`` and ``location``.
+A job declares it as ``artifacts: reports: codequality``. It is a list of objects with
+``description``, ``check_name``, ``fingerprint``, ``severity`` and ``location``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pytest_energy.model.result import Result, Run
-from pytest_energy.report.ci.annotations import WARNED
 from pytest_energy.report.sentences import sentence
 
 
@@ -20,13 +19,13 @@ def render_code_quality(run: Run, folder: str = "") -> str:
     """JSON with one entry for each benchmark that fails or is worth a warning.
 
     Args:
-        run: What happened; a result whose file is not known has no place to be shown at.
-        folder: The tests' root folder, seen from the root of the repository.
+        run: The run; results without a file are left out, because GitLab needs a place.
+        folder: The tests' root folder, relative to the root of the repository.
     """
     entries = [
         _entry(result, PurePosixPath(folder, result.file))
         for result in run.benchmarks
-        if result.file and (result.verdict.fails or result.verdict.outcome in WARNED)
+        if result.file and (result.verdict.fails or result.verdict.outcome.traits.warns)
     ]
     return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
 

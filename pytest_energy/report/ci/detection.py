@@ -1,4 +1,4 @@
-"""CI systems: which one this is, and what a run leaves for it beside its files."""
+"""Which CI system this is, and the outputs that it gets by default."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pytest_energy.settings import Settings
 
 
 def for_this_ci(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """The settings with what the CI system wants by default; what was asked for stays.
+    """The settings with the CI system's defaults; options that the user gave stay.
 
     Args:
-        settings: As given.
+        settings: The user's settings.
         environ: The environment of the process.
     """
     annotations = settings.annotations
@@ -32,10 +32,10 @@ def for_this_ci(settings: Settings, environ: Mapping[str, str]) -> Settings:
 
 
 def add_job_summary(run: Run, environ: Mapping[str, str]) -> list[str]:
-    """Add the run to GitHub's job summary, where there is one, within what is left of its limit.
+    """Add the run to GitHub's job summary, if there is one, within the rest of its size limit.
 
     Returns:
-        A line where that could not be done.
+        An error message if the summary cannot be written.
     """
     from pytest_energy.report.text.markdown import STEP_SUMMARY_BYTES, render_markdown
 
@@ -43,16 +43,16 @@ def add_job_summary(run: Run, environ: Mapping[str, str]) -> list[str]:
         return []
     path = Path(environ["GITHUB_STEP_SUMMARY"])
     try:
-        taken = path.stat().st_size if path.exists() else 0
+        written = path.stat().st_size if path.exists() else 0
         with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(render_markdown(run, STEP_SUMMARY_BYTES - taken - 1) + "\n")
+            file.write(render_markdown(run, STEP_SUMMARY_BYTES - written - 1) + "\n")
     except OSError as error:
         return [f"could not add to GITHUB_STEP_SUMMARY={path}: {error.strerror or error}"]
     return []
 
 
 def repository_folder(root: Path, environ: Mapping[str, str]) -> str:
-    """The tests' root folder, seen from the root of the CI system's checkout."""
+    """The tests' root folder, relative to the root of the CI system's checkout."""
     checkout = environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR")
     if not checkout or not root.resolve().is_relative_to(Path(checkout).resolve()):
         return ""

@@ -1,7 +1,7 @@
-"""A run as input of ``benchmark-action/github-action-benchmark``, which draws it over commits.
+"""A run as input for ``benchmark-action/github-action-benchmark``, which draws it over commits.
 
-Its tool is ``customSmallerIsBetter``: a list of objects with ``name``, ``unit``, ``value``, and
-optionally ``range`` and ``extra``, both text that is shown as it stands.
+The format is that of its tool ``customSmallerIsBetter``: a list of objects with ``name``, ``unit``,
+``value``, and optionally the texts ``range`` and ``extra``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.result import Result, Run
 
 SMALLER_IS_BETTER = ("energy_j", "total_energy_j", "latency_s", "peak_memory_bytes", "flops")
-"""The metrics that fit a chart on which less is better."""
+"""The metrics for a chart where less is better."""
 
 
 def render_github_benchmark(run: Run) -> str:
-    """JSON with one entry a benchmark and metric; what was not measured has none."""
+    """JSON with one entry for each measured metric of each benchmark."""
     entries = [
         _entry(result, metric, result.metrics[metric])
         for result in run.benchmarks

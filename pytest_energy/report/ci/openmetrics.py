@@ -1,7 +1,7 @@
 """A run as OpenMetrics text: for Prometheus, and for GitLab's metrics reports.
 
-Source: OpenMetrics 1.0.0, sections "Text format" and "Overall structure". A family that has no
-sample is left out, and so is every figure that was not measured.
+Source: OpenMetrics 1.0.0, sections "Text format" and "Overall structure". Families without a
+sample are left out, as are values that were not measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Family:
-    """A metric family; its unit, where it has one, ends its name, as the format demands."""
+    """A metric family. The format demands that its name ends with its unit."""
 
     name: str
     help: str
@@ -26,36 +26,46 @@ class Family:
 
     @property
     def full_name(self) -> str:
-        """With prefix and unit."""
+        """The name with prefix and unit."""
         return "_".join(part for part in ("pytest_energy", self.name, self.unit) if part)
 
 
 FAMILIES = {
-    "energy_j": Family("energy", "Energy a pass, epoch or call, as kind says.", "joules"),
-    "net_energy_j": Family("net_energy", "Energy less the idle energy.", "joules"),
+    "energy_j": Family(
+        "energy", "Energy a pass, epoch or call; the label kind says which.", "joules"
+    ),
+    "net_energy_j": Family("net_energy", "Energy without the idle energy.", "joules"),
     "total_energy_j": Family("total_energy", "Energy of the full training schedule.", "joules"),
-    "latency_s": Family("latency", "Time a pass, epoch or call, as kind says.", "seconds"),
+    "latency_s": Family(
+        "latency", "Time a pass, epoch or call; the label kind says which.", "seconds"
+    ),
     "throughput_hz": Family("throughput", "Passes, epochs or calls a second.", "hertz"),
     "power_w": Family("power", "Mean power.", "watts"),
     "params": Family("params", "Parameters of the model."),
     "trainable_params": Family("trainable_params", "Trainable parameters of the model."),
     "macs": Family("macs", "Multiply-accumulate operations a pass."),
-    "flops": Family("flops", "Floating-point operations a pass, 2 a multiply-accumulate."),
+    "flops": Family(
+        "flops", "Floating-point operations a pass; a multiply-accumulate counts as 2."
+    ),
     "peak_memory_bytes": Family("peak_memory", "Peak memory.", "bytes"),
     "co2_g": Family("co2", "Emissions of carbon dioxide equivalent.", "grams"),
     "accuracy": Family("accuracy", "Accuracy of the model.", "ratio"),
 }
-"""The metrics with a family of their own."""
-OTHER = Family("metric", "Metrics recorded by tests; the labels say which, and its unit.")
-OUTCOME = Family("outcome", "What the gate says of a benchmark.", type="stateset")
-CHANGE = Family("change", "Relative change against the baseline, 0.05 is +5 %.", "ratio")
-RUN_ENERGY = Family("run_energy", "Energy that the session itself spent.", "joules")
+"""The metrics that have their own family."""
+OTHER = Family("metric", "Metrics recorded by tests; the labels give name and unit.")
+OUTCOME = Family("outcome", "The gate's verdict on a benchmark.", type="stateset")
+CHANGE = Family("change", "Relative change against the baseline; 0.05 is +5 %.", "ratio")
+RUN_ENERGY = Family("run_energy", "Energy of the session.", "joules")
 RUN_DURATION = Family("run_duration", "Duration of the session.", "seconds")
-MACHINE = Family("machine", "What makes joules comparable: the machine's identity.", type="info")
+MACHINE = Family(
+    "machine",
+    "The machine's identity; joules are comparable only where it is the same.",
+    type="info",
+)
 
 
 def render_openmetrics(run: Run) -> str:
-    """The whole exposition, ``# EOF`` included."""
+    """The whole exposition, including ``# EOF``."""
     families = [*_of_run(run), *_of_metrics(run), *_of_verdicts(run)]
     return "".join(f"{line}\n" for family in families for line in family) + "# EOF\n"
 
@@ -76,14 +86,14 @@ def _of_metrics(run: Run) -> Iterator[list[str]]:
         holders = [result for result in run.benchmarks if metric in result.metrics]
         yield _family(
             family,
-            [_sample(family, _labels(one), one.metrics[metric].value) for one in holders],
+            [_sample(family, _labels(r), r.metrics[metric].value) for r in holders],
         )
         half_width = f"95 % half-width: {family.help}"
         uncertain = Family(f"{family.name}_uncertainty", half_width, family.unit)
-        known = [(one, one.metrics[metric].uncertainty) for one in holders]
+        known = [(result, result.metrics[metric].uncertainty) for result in holders]
         yield _family(
             uncertain,
-            [_sample(uncertain, _labels(one), value) for one, value in known if value is not None],
+            [_sample(uncertain, _labels(r), value) for r, value in known if value is not None],
         )
     yield _family(OTHER, list(_recorded(run)))
 
@@ -105,10 +115,10 @@ def _of_verdicts(run: Run) -> Iterator[list[str]]:
     ]
     yield _family(CHANGE, changes)
     states = [
-        _sample(OUTCOME, {**_labels(result), OUTCOME.full_name: outcome}, result_has)
+        _sample(OUTCOME, {**_labels(result), OUTCOME.full_name: outcome}, holds)
         for result in run.benchmarks
         for outcome in Outcome
-        for result_has in [int(result.verdict.outcome is outcome)]
+        for holds in [int(result.verdict.outcome is outcome)]
     ]
     yield _family(OUTCOME, states)
 

@@ -1,4 +1,4 @@
-"""Everything about one benchmark that the table has no room for."""
+"""The details of one benchmark, which do not fit into the table."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pytest_energy.model.measurement import Quantity, Round
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run
-from pytest_energy.report import numbers as fmt
+from pytest_energy.report import numbers
 from pytest_energy.report.html.charts.history import Course, build_history
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
 from pytest_energy.report.html.results_table import Row
-from pytest_energy.report.labels import said
+from pytest_energy.report.labels import humanized
 from pytest_energy.report.sentences import rerun_command
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One metric beside its baseline, as text."""
+    """One metric and its baseline as text."""
 
     label: str
     outcome: Outcome
@@ -36,9 +36,9 @@ class Drawer:
     result: Result
     metrics: tuple[Compared, ...]
     rounds: tuple[tuple[str, ...], ...]
-    """Names of columns, then the cells of each round."""
+    """The names of the columns, then the cells of each round."""
     budget: str
-    """What makes up the uncertainty, largest first."""
+    """The terms of the uncertainty, largest first."""
     power: tuple[Power | Unreadable, ...]
     history: Course | None
     workload: str
@@ -47,9 +47,9 @@ class Drawer:
 
     @property
     def agreements(self) -> list[float]:
-        """How far each trace's joules lie from the counter's, relative."""
-        known = [one.agreement for one in self.power if isinstance(one, Power)]
-        return [agreement for agreement in known if agreement is not None]
+        """The relative difference between each trace's joules and the counter's."""
+        agreements = [chart.agreement for chart in self.power if isinstance(chart, Power)]
+        return [agreement for agreement in agreements if agreement is not None]
 
 
 def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
@@ -66,7 +66,8 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         power=tuple(build_power(result, run)),
         history=build_history(result, run, older),
         workload=" · ".join(
-            f"{name.replace('_', ' ')} {fmt.fact(value)}" for name, value in result.workload.items()
+            f"{name.replace('_', ' ')} {numbers.fact(value)}"
+            for name, value in result.workload.items()
         ),
         rerun=rerun,
         accept=f"{rerun} --energy-update",
@@ -76,53 +77,52 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
 def _compared(verdict: MetricVerdict, result: Result) -> Compared:
     quantity = result.metrics.get(verdict.metric)
     uncertainty = quantity.uncertainty if quantity else None
-    change, allowed = fmt.change(verdict), fmt.tolerance(verdict.tolerance)
-    cells = (fmt.before_after(verdict, uncertainty), change, allowed)
+    change, allowed = numbers.change(verdict), numbers.tolerance(verdict.tolerance)
+    cells = (numbers.before_after(verdict, uncertainty), change, allowed)
     return Compared(metric(verdict.metric).label, verdict.outcome, cells)
 
 
 def _rounds(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:
-    """The rounds as a table, without columns that say nothing."""
+    """The rounds as a table, without columns of zeros or missing values."""
     if not rounds:
         return ()
-    names = dict.fromkeys(name for done in rounds for name in done.conditions)
-    telling = [name for name in names if any(done.conditions.get(name) for done in rounds)]
-    remarks = [_remarks(done) for done in rounds] if any(d.reasons for d in rounds) else []
-    head = ("Round", "Passes", "Duration", "Energy", "A pass", *map(said, telling))
-    body = [
-        (str(index), *_joules(done), *(fmt.fact(done.conditions.get(name)) for name in telling))
-        for index, done in enumerate(rounds, 1)
-    ]
-    if not remarks:
-        return (head, *body)
-    told = [(*cells, remark) for cells, remark in zip(body, remarks, strict=True)]
-    return ((*head, "Remarks"), *told)
+    names = dict.fromkeys(name for measured in rounds for name in measured.conditions)
+    shown = [name for name in names if any(r.conditions.get(name) for r in rounds)]
+    remarked = any(measured.reasons for measured in rounds)
+    head = ("Round", "Passes", "Duration", "Energy", "A pass", *map(humanized, shown))
+    lines = [(*head, "Remarks") if remarked else head]
+    for index, measured in enumerate(rounds, 1):
+        conditions = (numbers.fact(measured.conditions.get(name)) for name in shown)
+        cells = (str(index), *_joules(measured), *conditions)
+        lines.append((*cells, _remarks(measured)) if remarked else cells)
+    return tuple(lines)
 
 
-def _joules(done: Round) -> tuple[str, ...]:
-    joules, a_pass = fmt.MISSING, fmt.MISSING
-    if done.energy_j is not None:
-        joules = fmt.measured(done.energy_j, done.uncertainty_j, "J")
-        a_pass = fmt.energy(done.energy_j / done.passes) if done.passes else fmt.MISSING
-    return fmt.count(done.passes), fmt.seconds(done.duration_s), joules, a_pass
+def _joules(measured: Round) -> tuple[str, ...]:
+    energy, a_pass = numbers.MISSING, numbers.MISSING
+    if measured.energy_j is not None:
+        energy = numbers.measured(measured.energy_j, measured.uncertainty_j, "J")
+        if measured.passes:
+            a_pass = numbers.energy(measured.energy_j / measured.passes)
+    return numbers.count(measured.passes), numbers.seconds(measured.duration_s), energy, a_pass
 
 
-def _remarks(done: Round) -> str:
-    return "; ".join(reason.message for reason in done.reasons) or fmt.MISSING
+def _remarks(measured: Round) -> str:
+    return "; ".join(reason.message for reason in measured.reasons) or numbers.MISSING
 
 
 def _budget(energy: Quantity | None) -> str:
     """``scatter 63 % (465 µJ/pass) · gain 34 % (341 µJ/pass)``.
 
-    Shares are of the variance: standard uncertainties add as squares (GUM 5.1.2).
+    The shares are of the variance, because standard uncertainties add as squares (GUM 5.1.2).
     """
     if energy is None:
         return ""
     variance = sum(term**2 for term in energy.budget.values())
     terms = sorted(energy.budget.items(), key=lambda item: item[1], reverse=True)
     return " · ".join(
-        f"{cause} {fmt.percent(term**2 / variance, 0, sign=False)} ({told})"
+        f"{cause} {numbers.percent(term**2 / variance, 0, sign=False)}"
+        f" ({numbers.energy(term, energy.unit)})"
         for cause, term in terms
-        for told in [fmt.energy(term, energy.unit)]
         if variance > 0
     )

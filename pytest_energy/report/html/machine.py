@@ -1,4 +1,4 @@
-"""The machine beside the baseline's: differences first, identity and context told apart."""
+"""The facts of the machine beside the baseline's, with the differences first."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class FactRow:
     """One fact of the machine, now and in the baseline."""
 
     part: str
-    """``identity`` (must agree) or ``context`` (may explain)."""
+    """``identity``, which must agree, or ``context``, which may explain a change."""
     name: str
     now: str
     before: str | None
-    """``None`` where no baseline tells of another value."""
+    """``None`` if no baseline has another value."""
     differs: bool
 
 
 def build_surroundings(run: Run, older: Sequence[Run] = ()) -> list[FactRow]:
-    """Facts of the machine; those that differ from a baseline or the newest older run first."""
-    before = _told_by_verdicts(run)
-    reference = max(older, key=lambda one: one.created, default=None)
+    """The facts of the machine, first those that differ from a baseline or the latest older run."""
+    before = _by_verdicts(run)
+    reference = max(older, key=lambda earlier: earlier.created, default=None)
     rows = [
         row
         for part in ("identity", "context")
@@ -41,26 +41,26 @@ def build_surroundings(run: Run, older: Sequence[Run] = ()) -> list[FactRow]:
     return sorted(rows, key=lambda row: not row.differs)
 
 
-def _rows(part: str, now: Facts, told: dict[str, set[str]], older: Facts) -> Iterable[FactRow]:
-    for name in dict.fromkeys((*now, *told, *older)):
+def _rows(part: str, now: Facts, before: dict[str, set[str]], older: Facts) -> Iterable[FactRow]:
+    for name in dict.fromkeys((*now, *before, *older)):
         value = fact(now.get(name))
-        others = told.get(name, set()) | ({fact(older.get(name))} if older else set())
-        before = " or ".join(sorted(others)) or None
-        yield FactRow(part, name.replace("_", " "), value, before, bool(others - {value}))
+        others = before.get(name, set()) | ({fact(older.get(name))} if older else set())
+        text = " or ".join(sorted(others)) or None
+        yield FactRow(part, name.replace("_", " "), value, text, bool(others - {value}))
 
 
-def _told_by_verdicts(run: Run) -> dict[str, dict[str, set[str]]]:
-    """What the baselines' machines were, as far as it was not as now."""
-    told: dict[str, dict[str, set[str]]] = {
+def _by_verdicts(run: Run) -> dict[str, dict[str, set[str]]]:
+    """The facts of the baselines' machines that differ from the present ones."""
+    before: dict[str, dict[str, set[str]]] = {
         "identity": defaultdict(set),
         "context": defaultdict(set),
     }
     for result in run.benchmarks:
         for difference in (*result.verdict.differences, *result.verdict.context):
             part, name = _place(difference)
-            if part in told:
-                told[part][name].add(fact(difference.before))
-    return told
+            if part in before:
+                before[part][name].add(fact(difference.before))
+    return before
 
 
 def _place(difference: Difference) -> tuple[str, str]:

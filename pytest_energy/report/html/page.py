@@ -1,13 +1,15 @@
-"""The page as values: everything that the templates show, and nothing that they must compute."""
+"""The page as values: everything that the templates show, computed beforehand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_energy.carbon import JOULES_PER_KWH
+from pytest_energy.gate.verdict import BOARD_GAIN
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
-from pytest_energy.report import numbers as fmt
+from pytest_energy.report import numbers
 from pytest_energy.report.comparison import Reference, compare, headline_against, newest
 from pytest_energy.report.html.charts.distributions import Distributions, build_distributions
 from pytest_energy.report.html.charts.forest import Forest, build_forests
@@ -20,8 +22,6 @@ from pytest_energy.report.html.results_table import Table, build_table
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.summary import Headline, Standout, best, counts, headline, worst
 
-JOULES_PER_KWH = 3.6e6
-
 
 @dataclass(frozen=True)
 class Page:
@@ -30,10 +30,10 @@ class Page:
     run: Run
     headline: Headline
     subtitle: tuple[str, ...]
-    """Commit, branch, device, date: what there is of them."""
+    """Branch, commit, device and date, as far as they are known."""
     counts: dict[Outcome, int]
     spent: str
-    """What the session itself took."""
+    """Energy of the session itself."""
     spent_co2: str | None
     worst: list[Standout]
     best: list[Standout]
@@ -49,16 +49,18 @@ class Page:
     sweeps: list[Sweep]
     surroundings: list[FactRow]
     compared: bool
-    """Whether there is anything that its environment is held against."""
+    """Whether there is another environment to compare with."""
+    board_gain: float
+    """How far the sensors of one model differ, relative to the truth."""
     findings: list[Finding]
     remarks: list[Remark]
 
 
 def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
-    """Everything that the page shows of a run, with ``older`` ones as its history."""
+    """Everything that the page shows of a run; ``older`` runs are its history."""
+    runs = [reference.run for reference in older]
     reference = newest(older)
     run = compare(measured, reference) if reference else measured
-    runs = [one.run for one in older]
     names = short_names([result.id for result in run.benchmarks])
     table = build_table(run.benchmarks, names)
     drawers = [build_drawer(row, run, runs) for row in table.rows]
@@ -67,7 +69,7 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         headline=headline_against(measured, run, reference) if reference else headline(run),
         subtitle=_subtitle(run),
         counts=counts(run),
-        spent=fmt.watt_hours(run.run.energy_j),
+        spent=numbers.watt_hours(run.run.energy_j),
         spent_co2=_spent_co2(run),
         worst=worst(run),
         best=best(run),
@@ -81,16 +83,17 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         sweeps=build_sweeps(table.rows),
         surroundings=build_surroundings(run, runs),
         compared=bool(older) or any(_has_baseline(result) for result in run.benchmarks),
+        board_gain=BOARD_GAIN,
         findings=build_findings(run, drawers),
         remarks=build_remarks(run),
     )
 
 
 def _has_baseline(result: Result) -> bool:
-    """Of its machine: what is exact is held against facts that tell nothing of one."""
+    """Whether a baseline of a machine was compared; exact metrics do not count."""
     exact = {name for name, quantity in result.metrics.items() if quantity.exact}
-    noisy = (one for one in result.verdict.metrics if one.metric not in exact)
-    return bool(result.verdict.differences) or any(one.baseline is not None for one in noisy)
+    noisy = (verdict for verdict in result.verdict.metrics if verdict.metric not in exact)
+    return bool(result.verdict.differences) or any(v.baseline is not None for v in noisy)
 
 
 def _subtitle(run: Run) -> tuple[str, ...]:
@@ -99,14 +102,14 @@ def _subtitle(run: Run) -> tuple[str, ...]:
     )
     device = run.environment.identity.get("device")
     date = run.created.replace("T", " ").removesuffix("Z") + " UTC"
-    found = (run.run.branch, commit, None if device is None else fmt.fact(device), date)
-    return tuple(part for part in found if part)
+    parts = (run.run.branch, commit, None if device is None else numbers.fact(device), date)
+    return tuple(part for part in parts if part)
 
 
 def _spent_co2(run: Run) -> str | None:
-    """CO₂ of the session, where its joules and the carbon intensity are known."""
+    """CO₂ of the session; ``None`` unless its joules and the carbon intensity are known."""
     intensity, pue = (run.run.carbon.get(name) for name in ("intensity_g_per_kwh", "pue"))
     if run.run.energy_j is None or not isinstance(intensity, int | float):
         return None
     factor = pue if isinstance(pue, int | float) else 1
-    return f"{fmt.mass(run.run.energy_j / JOULES_PER_KWH * intensity * factor)} CO₂"
+    return f"{numbers.mass(run.run.energy_j / JOULES_PER_KWH * intensity * factor)} CO₂"

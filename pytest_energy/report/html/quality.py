@@ -1,4 +1,4 @@
-"""How well was measured: counter against trace, throttling, contention, and what went wrong."""
+"""The quality of the measurement: counter against trace, throttling, contention, remarks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Remark:
-    """A reason code, how often it was given, and by which benchmark first."""
+    """A reason code, how many benchmarks have it, and the first message."""
 
     code: ReasonCode
     count: int
@@ -33,40 +33,37 @@ class Remark:
 
 
 def build_findings(run: Run, drawers: Sequence[Drawer]) -> list[Finding]:
-    """What tells how far the joules may be trusted."""
+    """Evidence of how far the joules can be trusted."""
     return [
         Finding("Tick of the counter", seconds(run.run.meter.tick_s if run.run.meter else None),
-                "how often the sensor's counter moves, as measured in this session"),
+                "interval between updates of the sensor's counter, measured in this session"),
         Finding("Trace against counter", _agreement(drawers),
-                "median difference of two ways to the same joules; a larger one is a warning"),
+                "median difference between two measurements of the same joules; should be small"),
         Finding("Uncertainty of energy", _uncertainty(run.benchmarks),
-                "median and largest, relative, 95 %"),
+                "relative half-width at 95 %: median and largest"),
         Finding("Throttled", _with(run.benchmarks, ReasonCode.THROTTLED),
-                "benchmarks that the card slowed down"),
+                "benchmarks during which the card slowed down"),
         Finding("Contended", _contended(run.benchmarks),
-                "benchmarks that shared the device"),
+                "benchmarks during which others used the device"),
         Finding("Mean power above the limit", _with(run.benchmarks, ReasonCode.IMPLAUSIBLE_POWER),
-                "benchmarks whose joules imply more than the card may draw"),
+                "benchmarks whose joules imply more power than the card can draw"),
     ]  # fmt: skip
 
 
 def _agreement(drawers: Sequence[Drawer]) -> str:
-    found = [one for drawer in drawers for one in drawer.agreements]
-    if not found:
+    agreements = [agreement for drawer in drawers for agreement in drawer.agreements]
+    if not agreements:
         return MISSING
-    largest = max(found, key=abs)
-    return f"{percent(statistics.median(found), 2)} (largest {percent(largest, 2)})"
+    largest = max(agreements, key=abs)
+    return f"{percent(statistics.median(agreements), 2)} (largest {percent(largest, 2)})"
 
 
 def _uncertainty(results: Sequence[Result]) -> str:
-    found = [
-        one.energy.uncertainty / one.energy.value
-        for one in results
-        if one.energy and one.energy.uncertainty and one.energy.value > 0
-    ]
-    if not found:
+    energies = [result.energy for result in results if result.energy]
+    relative = [e.uncertainty / e.value for e in energies if e.uncertainty and e.value > 0]
+    if not relative:
         return MISSING
-    middle, largest = statistics.median(found), max(found)
+    middle, largest = statistics.median(relative), max(relative)
     return f"± {percent(middle, 2, sign=False)} (largest ± {percent(largest, 2, sign=False)})"
 
 
@@ -81,25 +78,25 @@ def _number(results: Sequence[Result], code: ReasonCode) -> int:
 
 
 def _contended(results: Sequence[Result]) -> str:
-    told = _with(results, ReasonCode.CONTENDED)
+    contended = _with(results, ReasonCode.CONTENDED)
     unknown = _number(results, ReasonCode.PROCESSES_UNKNOWN)
-    return f"{told}, not known of {unknown}" if unknown else told
+    return f"{contended}, unknown for {unknown}" if unknown else contended
 
 
 def build_remarks(run: Run) -> list[Remark]:
     """Reason codes of all benchmarks, the most frequent first."""
-    given = [
+    pairs = [
         (reason, result)
         for result in run.benchmarks
         for reason in {reason.code: reason for reason in result.reasons}.values()
     ]
-    counted = Counter(reason.code for reason, _ in given)
+    counted = Counter(reason.code for reason, _ in pairs)
     return [
         Remark(
             code,
             number,
-            sum(reason.fatal for reason, _ in given if reason.code is code),
-            next(reason.message for reason, _ in given if reason.code is code),
+            sum(reason.fatal for reason, _ in pairs if reason.code is code),
+            next(reason.message for reason, _ in pairs if reason.code is code),
         )
         for code, number in counted.most_common()
     ]

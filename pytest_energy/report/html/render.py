@@ -8,11 +8,12 @@ from markupsafe import Markup
 
 from pytest_energy.model.result import Run
 from pytest_energy.report.comparison import Reference
+from pytest_energy.report.html import templating
+from pytest_energy.report.html.charts.geometry import FOR_SCRIPT
 from pytest_energy.report.html.charts.scatter import build_explorer
-from pytest_energy.report.html.content_security import content_security_policy, inert_json
+from pytest_energy.report.html.content_security import content_security_policy
 from pytest_energy.report.html.page import build_page
 from pytest_energy.report.html.results_table import export
-from pytest_energy.report.html.templating import environment, source
 
 
 def render_html(run: Run, older: Sequence[Reference] = ()) -> str:
@@ -20,21 +21,20 @@ def render_html(run: Run, older: Sequence[Reference] = ()) -> str:
 
     Args:
         run: What to report.
-        older: Earlier runs, for the history of each benchmark; the newest of them is what
-            benchmarks without a baseline are compared with.
+        older: Earlier runs for the history of each benchmark. Benchmarks without a baseline are
+            compared with the newest of them.
     """
     page = build_page(run, older)
-    style, script = source("report.css").strip(), source("report.js").strip()
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            page=page,
-            run=page.run,
-            explorer=build_explorer(page.table.rows),
-            policy=content_security_policy(script, style),
-            style=Markup(style),
-            script=Markup(script),
-            data=inert_json(export(page.table)),
-        )
+    jinja = templating.environment()
+    # The policy names their hashes, so both must enter the page exactly as they are hashed.
+    style = jinja.get_template("report.css.j2").render().strip()
+    script = templating.script()
+    return jinja.get_template("report.html.j2").render(
+        page=page,
+        run=page.run,
+        explorer=build_explorer(page.table.rows),
+        policy=content_security_policy(script, style),
+        style=Markup(style),
+        script=Markup(script),
+        data={**export(page.table), "frames": FOR_SCRIPT},
     )

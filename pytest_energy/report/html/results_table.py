@@ -1,4 +1,4 @@
-"""The table of all results: columns, rows, and what is better than the reference."""
+"""The table of all results: columns, rows, and marks for what is better than the reference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.metrics import Better
 from pytest_energy.model.result import MetricVerdict, Result
-from pytest_energy.report import numbers as fmt
+from pytest_energy.report import numbers
 from pytest_energy.report.derived_metrics import direction, present, values
 from pytest_energy.report.html.training import trained
 from pytest_energy.report.summary import energy_verdict
@@ -32,15 +32,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what people read, and what sorting and downloads use."""
+    """One cell: the text, and the value for sorting and downloads."""
 
     text: str
     value: float | str | None = None
     uncertainty: float | None = None
     better: bool = False
-    """As good as the reference or better, within the uncertainties of both."""
+    """At least as good as the reference, within the uncertainties of both."""
     best: bool = False
-    """Best of the benchmarks that it may be held against."""
+    """The best of the benchmarks that are comparable with it."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ class Row:
     name: str
     result: Result
     metrics: dict[str, Quantity]
-    """Those of the result, and those that follow from them."""
+    """The metrics of the result, and those that follow from them."""
     cells: dict[str, Cell]
     training: dict[str, Quantity] = field(default_factory=dict)
-    """Of an inference benchmark: what training the same model found."""
+    """For an inference benchmark: the metrics of training the same model."""
 
     def known(self) -> dict[str, Quantity]:
-        """Everything that may be an axis."""
+        """Every metric that may be an axis."""
         return {**self.training, **self.metrics}
 
     def line(self, columns: Sequence[Column]) -> list[Cell | None]:
-        """The cells under ``columns``; ``None`` where it has none."""
+        """The cells under ``columns``; ``None`` for missing ones."""
         return [self.cells.get(column.name) for column in columns]
 
 
@@ -85,9 +85,9 @@ _AFTER = (
 
 
 def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
-    """The table of ``results``, which are shown under ``names``."""
+    """The table of ``results``; ``names`` are their short names by id."""
     shown = present(results)
-    metrics = [Column(one.name, one.label, one.about, one.shown) for one in shown]
+    metrics = [Column(row.name, row.label, row.about, row.shown) for row in shown]
     energy = [column for column in metrics if column.name == "energy_j"]
     others = [column for column in metrics if column.name != "energy_j"]
     training = trained(results)
@@ -95,7 +95,7 @@ def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
         _row(f"b{index}", names[result.id], result, training.get(result.id, {}))
         for index, result in enumerate(results)
     ]
-    ways = {one.name: way for one in shown if (way := direction(one.name, results))}
+    ways = {row.name: way for row in shown if (way := direction(row.name, results))}
     return Table((*energy, *_BEFORE, *others, *_AFTER), tuple(_marked(rows, ways)))
 
 
@@ -107,34 +107,34 @@ def _row(key: str, name: str, result: Result, training: dict[str, Quantity]) -> 
 
 
 def _metric_cell(quantity: Quantity) -> Cell:
-    return Cell(fmt.quantity(quantity), quantity.value, quantity.uncertainty)
+    return Cell(numbers.quantity(quantity), quantity.value, quantity.uncertainty)
 
 
 def _comparison_cells(verdict: MetricVerdict | None) -> dict[str, Cell]:
     if verdict is None:
         return {}
     baseline = verdict.baseline
-    text = fmt.MISSING if baseline is None else fmt.measured(baseline, None, verdict.unit)
+    text = numbers.MISSING if baseline is None else numbers.measured(baseline, None, verdict.unit)
     return {
         "baseline": Cell(text, baseline),
-        "change": Cell(fmt.change(verdict), verdict.change),
-        "tolerance": Cell(fmt.tolerance(verdict.tolerance), verdict.tolerance),
+        "change": Cell(numbers.change(verdict), verdict.change),
+        "tolerance": Cell(numbers.tolerance(verdict.tolerance), verdict.tolerance),
     }
 
 
 def _protocol_cells(result: Result) -> dict[str, Cell]:
-    passes = sorted({one.passes for one in result.rounds})
-    text = " or ".join(fmt.count(number) for number in passes)
-    rounds = f"{len(result.rounds)} × {text}" if passes else fmt.MISSING
+    passes = sorted({measured.passes for measured in result.rounds})
+    text = " or ".join(numbers.count(number) for number in passes)
+    rounds = f"{len(result.rounds)} × {text}" if passes else numbers.MISSING
     reasons = "; ".join(f"{reason.code}: {reason.message}" for reason in result.reasons)
     return {
         "rounds": Cell(rounds, len(result.rounds)),
-        "reasons": Cell(reasons or fmt.MISSING, reasons or None),
+        "reasons": Cell(reasons or numbers.MISSING, reasons or None),
     }
 
 
 def _marked(rows: Iterable[Row], ways: dict[str, Better]) -> list[Row]:
-    """Rows with what is better than the reference, and best of its group, marked."""
+    """The rows, with marks for better than the reference and best of the group."""
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
         workload = row.result.workload
@@ -145,7 +145,7 @@ def _marked(rows: Iterable[Row], ways: dict[str, Better]) -> list[Row]:
 
 
 def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
-    """Nothing is marked where two references differ in some further fact: neither is for all."""
+    """Mark the cells of a group with exactly one reference; two would contradict each other."""
     references = [row for row in group if row.result.workload.get("technique") == REFERENCE]
     if len(references) != 1 or len(group) < 2:
         return group
@@ -167,28 +167,28 @@ def _mark(
     ways: dict[str, Better],
     best: dict[str, float | None],
 ) -> Cell:
-    held = reference.cells.get(name)
-    if name not in ways or held is None or not _number(cell.value) or not _number(held.value):
+    other = reference.cells.get(name)
+    if name not in ways or other is None or not _number(cell.value) or not _number(other.value):
         return cell
-    better = row is not reference and _as_good(cell, held, ways[name])
+    better = row is not reference and _as_good(cell, other, ways[name])
     return replace(cell, better=better, best=cell.value == best[name])
 
 
 def _best(group: Iterable[Row], name: str, way: Better) -> float | None:
-    """The best value, or ``None`` where all are the same and none stands out."""
-    found = [row.cells[name].value for row in group if name in row.cells]
-    numbers = {value for value in found if isinstance(value, float | int)}
-    if len(numbers) < 2:
+    """The best value, or ``None`` if all values are the same."""
+    values = [row.cells[name].value for row in group if name in row.cells]
+    known = {value for value in values if isinstance(value, float | int)}
+    if len(known) < 2:
         return None
-    return min(numbers) if way == "less" else max(numbers)
+    return min(known) if way == "less" else max(known)
 
 
-def _as_good(cell: Cell, held: Cell, way: Better) -> bool:
-    """As good or better, within the uncertainties of both."""
+def _as_good(cell: Cell, other: Cell, way: Better) -> bool:
+    """Whether ``cell`` is at least as good as ``other``, within the uncertainties of both."""
     assert isinstance(cell.value, float | int)
-    assert isinstance(held.value, float | int)
-    gain = cell.value - held.value if way == "more" else held.value - cell.value
-    return no_loss(gain, cell.uncertainty, held.uncertainty)
+    assert isinstance(other.value, float | int)
+    gain = cell.value - other.value if way == "more" else other.value - cell.value
+    return no_loss(gain, cell.uncertainty, other.uncertainty)
 
 
 def _number(value: float | str | None) -> bool:
@@ -199,14 +199,14 @@ Plain = dict[str, object]
 
 
 def export(table: Table) -> Plain:
-    """Columns and rows as plain values, for the script: downloads, sorting, charts.
+    """Columns and rows as plain values for the script's downloads, sorting and charts.
 
-    Each row is a list of values under the same names, which are then said once.
+    Each row is a list of values, so that the names are written only once.
     """
     rows = [_plain_row(row) for row in table.rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
     return {
-        "columns": [{"name": one.name, "shown": one.shown} for one in table.columns],
+        "columns": [{"name": column.name, "shown": column.shown} for column in table.columns],
         "names": names,
         "rows": [[row.get(name) for name in names] for row in rows],
     }
@@ -222,7 +222,7 @@ def _plain_row(row: Row) -> Plain:
         "status": result.status,
         "outcome": result.verdict.outcome.value,
         "unit": result.energy.unit if result.energy else None,
-        "workload": {name: fmt.fact(value) for name, value in result.workload.items()},
+        "workload": {name: numbers.fact(value) for name, value in result.workload.items()},
     }
     for name, cell in row.cells.items():
         plain[name] = _short(cell.value)
@@ -232,5 +232,5 @@ def _plain_row(row: Row) -> Plain:
 
 
 def _short(value: float | str | None) -> float | str | None:
-    """Ten digits are beyond what any meter knows and half of what a float prints."""
+    """Ten digits: more than any meter knows, and half of what a float prints."""
     return float(f"{value:.10g}") if isinstance(value, float) else value

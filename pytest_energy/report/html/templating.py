@@ -1,4 +1,4 @@
-"""Where templates are: inside the installed package, or beside it in the repository."""
+"""Jinja2 with the page's templates."""
 
 from __future__ import annotations
 
@@ -11,57 +11,70 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from pytest_energy.model.metrics import metric
-from pytest_energy.report import numbers as fmt
-from pytest_energy.report.html.content_security import inert_json
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.report import numbers
+from pytest_energy.report.html.charts import geometry
+from pytest_energy.report.html.content_security import JSON_OPTIONS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_PACKAGE = Path(__file__).parents[2]
-FOLDERS = (_PACKAGE / "templates", _PACKAGE.parent / "templates")
+
+@cache
+def templates_folder() -> Path:
+    """``templates/`` inside the package, as in a wheel, or beside it, as in a checkout.
+
+    Raises:
+        FileNotFoundError: It is in neither place.
+    """
+    package = Path(__file__).parents[2]
+    for parent in (package, package.parent):
+        if (folder := parent / "templates").is_dir():
+            return folder
+    raise FileNotFoundError(f"no templates/ in {package} or beside it; reinstall pytest-energy")
 
 
 @cache
 def environment() -> Environment:
-    """Jinja2 that escapes everything and refuses what is not defined."""
+    """Jinja2 that escapes everything and refuses undefined names."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from jinja2.ext import Extension
 
     class Unindented(Extension):
-        """Drops the indentation of templates: it would be a twentieth of a large page."""
+        """Drops the indentation of templates, which is a twentieth of a large page."""
 
         def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
             return re.sub(r"\n\s+", "\n", source)
 
     jinja = Environment(
         extensions=[Unindented],
-        loader=FileSystemLoader(FOLDERS),
+        loader=FileSystemLoader(templates_folder()),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters.update(px=_pixels, cells=_cells, inert=inert_json)
-    jinja.globals.update(fmt=fmt, metric=metric)
+    jinja.filters.update(px=_pixels, cells=_cells, coded=_coded)
+    jinja.policies["json.dumps_kwargs"] = JSON_OPTIONS
+    jinja.globals.update(numbers=numbers, metric=metric, outcomes=tuple(Outcome), frames=geometry)
     return jinja
 
 
 def _pixels(value: float) -> str:
-    """A coordinate to a tenth of a pixel, no digit more: a page holds tens of thousands."""
+    """A coordinate to a tenth of a pixel; a page holds tens of thousands of them."""
     return f"{value:.1f}".removesuffix(".0")
 
 
 def _cells(texts: Iterable[str]) -> Markup:
-    """A row's cells at once: a page holds thousands, and a loop in a template is slow."""
+    """All cells of a row. A page holds thousands, and a loop in a template is slow."""
     return Markup("".join(f"<td>{escape(text)}</td>" for text in texts))
 
 
-def source(name: str) -> str:
-    """The text of a file among the templates, such as the style or the script.
+def _coded(text: str) -> Markup:
+    """Text whose parts in backticks are code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
-    Raises:
-        jinja2.TemplateNotFound: No folder has it.
-    """
-    jinja = environment()
-    assert jinja.loader is not None
-    return jinja.loader.get_source(jinja, name)[0]
+
+def script() -> str:
+    """The page's script. It is no template, so that its braces stay what they are."""
+    return (templates_folder() / "report.js").read_text("utf-8").strip()

@@ -1,7 +1,7 @@
-"""What training tells of a model whose inference was measured: its scores and its joules.
+"""Scores and joules of training, for the inference benchmarks of the same model.
 
-Accuracy comes from training benchmarks; latency, parameters and CO₂ of use come from inference
-ones. They belong together where model, technique, data set and scale are the same.
+Training benchmarks give the accuracy; inference benchmarks give latency, parameters and the CO₂ of
+use. They belong together if model, technique, data set and scale are the same.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ Key = tuple[str, ...]
 
 
 def trained(results: Sequence[Result]) -> dict[str, dict[str, Quantity]]:
-    """By id of each inference benchmark, what was found where its model was trained.
+    """The metrics of training, by the id of each inference benchmark.
 
-    Repeated trainings are averaged. Of several kinds of them (a sweep over batch sizes, say) the
+    Repeated trainings are averaged. If there are several kinds, as in a sweep over batch sizes, the
     plainest count: those whose workload sets the fewest facts.
     """
     trainings: dict[Key, list[Result]] = defaultdict(list)
     for result in results:
         if result.kind == "training" and (key := _key(result)):
             trainings[key].append(result)
-    found = {key: _told(_plainest(group)) for key, group in trainings.items()}
-    inference = ((one.id, _key(one)) for one in results if one.kind == "inference")
-    return {test_id: found[key] for test_id, key in inference if key in found}
+    metrics = {key: _means(_plainest(group)) for key, group in trainings.items()}
+    inference = [result for result in results if result.kind == "inference"]
+    return {result.id: metrics[_key(result)] for result in inference if _key(result) in metrics}
 
 
 def _key(result: Result) -> Key:
-    """What must agree; empty where the model is not told."""
+    """The facts that must agree; empty if the workload does not name its model."""
     facts = result.workload
     if "model" not in facts:
         return ()
@@ -46,17 +46,18 @@ def _plainest(group: Sequence[Result]) -> list[Result]:
     return [result for result in group if len(result.workload) == fewest]
 
 
-def _told(group: Iterable[Result]) -> dict[str, Quantity]:
-    found: dict[str, list[Quantity]] = defaultdict(list)
+def _means(group: Iterable[Result]) -> dict[str, Quantity]:
+    values: dict[str, list[Quantity]] = defaultdict(list)
     for result in group:
         for name in (*SCORES, "total_energy_j"):
             if name in result.metrics:
-                found[name].append(result.metrics[name])
-    return {_NAMES.get(name, name): _mean(known) for name, known in found.items()}
+                values[name].append(result.metrics[name])
+    return {_NAMES.get(name, name): _mean(quantities) for name, quantities in values.items()}
 
 
 _NAMES = {"total_energy_j": "training_energy_j"}
 
 
-def _mean(known: Sequence[Quantity]) -> Quantity:
-    return Quantity(value=statistics.fmean(one.value for one in known), unit=known[0].unit)
+def _mean(quantities: Sequence[Quantity]) -> Quantity:
+    mean = statistics.fmean(quantity.value for quantity in quantities)
+    return Quantity(value=mean, unit=quantities[0].unit)

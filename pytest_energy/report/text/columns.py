@@ -1,4 +1,4 @@
-"""The columns of the table that people read in a terminal and in Markdown, one row a benchmark."""
+"""The columns of the table in the terminal and in Markdown; each row is a benchmark."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_energy.model.result import MetricVerdict, Result
-from pytest_energy.report import numbers as format
+from pytest_energy.report import numbers
 
 
 @dataclass(frozen=True)
@@ -16,40 +16,40 @@ class Column:
     title: str
     cell: Callable[[Result], str]
     rank: int
-    """Where not all have room, those of the highest rank go first."""
+    """Where the width is too small, columns with the highest rank are dropped first."""
     numeric: bool = True
 
 
 def metric_verdict(result: Result, metric: str = "energy_j") -> MetricVerdict | None:
-    """What the gate says of one metric, where it was judged."""
-    return next((one for one in result.verdict.metrics if one.metric == metric), None)
+    """The verdict on one metric, if it was judged."""
+    return next((v for v in result.verdict.metrics if v.metric == metric), None)
 
 
 def _with_uncertainty(metric: str) -> Callable[[Result], str]:
-    return lambda result: format.quantity(result.metrics.get(metric))
+    return lambda result: numbers.quantity(result.metrics.get(metric))
 
 
 def _rounded(metric: str) -> Callable[[Result], str]:
     def cell(result: Result) -> str:
         quantity = result.metrics.get(metric)
-        return format.quantity(quantity and quantity.model_copy(update={"uncertainty": None}))
+        return numbers.quantity(quantity and quantity.model_copy(update={"uncertainty": None}))
 
     return cell
 
 
 def _interval(result: Result) -> str:
     verdict = metric_verdict(result)
-    return format.change(verdict) if verdict else format.MISSING
+    return numbers.change(verdict) if verdict else numbers.MISSING
 
 
 def _change(result: Result) -> str:
     verdict = metric_verdict(result)
-    return format.percent(verdict.change if verdict else None)
+    return numbers.percent(verdict.change if verdict else None)
 
 
 def _outcome(result: Result) -> str:
     outcome = result.verdict.outcome
-    return f"{format.outcome_symbol(outcome)} {outcome}"
+    return f"{outcome.traits.symbol} {outcome}"
 
 
 WIDE = (
@@ -60,7 +60,7 @@ WIDE = (
     Column("FLOPs", _with_uncertainty("flops"), 4),
     Column("params", _with_uncertainty("params"), 5),
 )
-"""With every uncertainty, for a page that scrolls."""
+"""With every uncertainty, for pages that scroll."""
 NARROW = (
     Column("energy", _with_uncertainty("energy_j"), 0),
     Column("change", _change, 1),
@@ -74,9 +74,9 @@ NARROW = (
 
 
 def filled(columns: Sequence[Column], results: Sequence[Result]) -> tuple[Column, ...]:
-    """Those of ``columns`` in which some result has something to show."""
+    """The columns in which at least one result has a value."""
     return tuple(
         column
         for column in columns
-        if any(column.cell(result) != format.MISSING for result in results)
+        if any(column.cell(result) != numbers.MISSING for result in results)
     )

@@ -1,28 +1,25 @@
-"""The text of a failed test: what got worse, by how much, how sure, likely why, what to do."""
+"""The text of a failed test: what got worse, by how much, the likely cause, and what to do."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from pytest_energy.model.conditions import conditions
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result
-from pytest_energy.report import numbers as format
-from pytest_energy.report.sentences import difference, rerun_command, test_id
-
-COULD_NOT = (Outcome.INVALID, Outcome.UNMEASURED)
+from pytest_energy.report import numbers
+from pytest_energy.report.sentences import change, difference, remarks, rerun_command
 
 
 def explain(result: Result) -> str:
-    """What a person needs to know of a benchmark that fails its test, and what to type next."""
+    """The facts about a benchmark that fails its test, and the commands to go on with."""
     return "\n".join([_headline(result), *(f"  {line}" for line in _lines(result))])
 
 
 def _headline(result: Result) -> str:
     outcome = result.verdict.outcome
-    if outcome in COULD_NOT:
+    if not outcome.traits.has_joules:
         return f"could not measure {result.id}: {outcome}"
     if outcome is Outcome.NEW:
         return f"{result.id}: no baseline"
@@ -32,9 +29,9 @@ def _headline(result: Result) -> str:
 def _what(result: Result) -> str:
     """The gated metrics that the outcome comes from."""
     names = [
-        found.metric
-        for found in result.verdict.metrics
-        if found.tolerance is not None and found.outcome is result.verdict.outcome
+        verdict.metric
+        for verdict in result.verdict.metrics
+        if verdict.tolerance is not None and verdict.outcome is result.verdict.outcome
     ]
     labels = [metric(name).label for name in names]
     return ", ".join(label.lower() if label.istitle() else label for label in labels) or "energy"
@@ -42,44 +39,40 @@ def _what(result: Result) -> str:
 
 def _lines(result: Result) -> Iterator[str]:
     verdict = result.verdict
-    for found in verdict.metrics:
-        if found.tolerance is not None and found.outcome is not Outcome.UNCHANGED:
-            yield _metric(found, result)
+    for judged in verdict.metrics:
+        if judged.tolerance is not None and judged.outcome is not Outcome.UNCHANGED:
+            yield _metric(judged, result)
     for reason in result.reasons:
         yield f"{reason.code}: {reason.message}"
-    for one in verdict.differences:
-        yield f"not as in the baseline: {difference(one)}"
-    if verdict.cause:
-        yield f"likely cause: {verdict.cause}"
-    if verdict.context:
-        changed = ", ".join(difference(one) for one in verdict.context)
-        yield f"changed since the baseline: {changed}"
-    if told := _conditions(result):
-        yield f"while measuring: {told}"
+    for fact in verdict.differences:
+        yield f"not as in the baseline: {difference(fact)}"
+    yield from remarks(result)
+    if measured := _conditions(result):
+        yield f"while measuring: {measured}"
     yield from verdict.notes
     yield f"measure again:  {rerun_command(result)}"
-    if verdict.outcome not in COULD_NOT:
-        yield f"accept it:      pytest {shlex.quote(test_id(result))} --energy --energy-update"
+    if verdict.outcome.traits.has_joules:
+        yield f"accept it:      {rerun_command(result)} --energy-update"
 
 
-def _metric(found: MetricVerdict, result: Result) -> str:
-    label = metric(found.metric).label
-    if found.change is None or found.baseline is None or found.value is None:
-        return f"{label}: {found.outcome}"
-    quantity = result.metrics.get(found.metric)
-    before = format.measured(found.baseline, found.baseline_uncertainty, found.unit)
-    after = format.measured(found.value, quantity.uncertainty if quantity else None, found.unit)
-    sure = "" if found.low == found.high else " (at least 95 % sure)"
-    allowed = format.tolerance(found.tolerance)
-    return f"{label}: {before} → {after}: {format.change(found)}{sure}, tolerance {allowed}"
+def _metric(verdict: MetricVerdict, result: Result) -> str:
+    label = metric(verdict.metric).label
+    if verdict.change is None or verdict.baseline is None or verdict.value is None:
+        return f"{label}: {verdict.outcome}"
+    quantity = result.metrics.get(verdict.metric)
+    uncertainty = quantity.uncertainty if quantity else None
+    before = numbers.measured(verdict.baseline, verdict.baseline_uncertainty, verdict.unit)
+    after = numbers.measured(verdict.value, uncertainty, verdict.unit)
+    allowed = numbers.tolerance(verdict.tolerance)
+    return f"{label}: {before} → {after}: {change(verdict)}, tolerance {allowed}"
 
 
 def _conditions(result: Result) -> str:
-    """Medians over the rounds, the baseline's before: ``gpu0 temperature_c 61 → 64``."""
+    """Medians over the rounds, with the baseline's first: ``gpu0 temperature_c 61 → 64``."""
     before = result.verdict.history[-1].conditions if result.verdict.history else {}
-    told = []
+    texts = []
     for name, value in conditions(result.rounds).items():
         now, then = f"{value:.4g}", f"{before.get(name, value):.4g}"
-        change = now if now == then else f"{then} → {now}"
-        told.append(f"{name.replace('.', ' ')} {change}")
-    return ", ".join(told)
+        values = now if now == then else f"{then} → {now}"
+        texts.append(f"{name.replace('.', ' ')} {values}")
+    return ", ".join(texts)

@@ -1,7 +1,7 @@
 """A run as GitHub-flavoured Markdown: the summary of a CI job, or a comment.
 
-The text is made of sections. Where they do not all fit, whole ones are left out, the least
-important first, and the text says which: a table is never cut.
+The text consists of sections. If they do not all fit, whole sections are left out, the least
+important first, and the text names them. A table is never cut.
 """
 
 from __future__ import annotations
@@ -10,47 +10,28 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.outcomes import SEVERITY, Outcome
 from pytest_energy.model.result import Result, Run
-from pytest_energy.report import numbers as format
+from pytest_energy.report import numbers
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.sentences import remarks, rerun_command, sentence, severity
 from pytest_energy.report.summary import counts, headline
 from pytest_energy.report.text.columns import WIDE, Column, filled
 
 STEP_SUMMARY_BYTES = 1_048_576
-"""What GitHub takes as the summary of one step."""
-BY_IMPORTANCE = (
-    Outcome.REGRESSED,
-    Outcome.INVALID,
-    Outcome.INCONCLUSIVE,
-    Outcome.INCOMPARABLE,
-    Outcome.IMPROVED,
-    Outcome.NEW,
-    Outcome.UNMEASURED,
-    Outcome.UNCHANGED,
-)
-EXPLAINED = frozenset(
-    {Outcome.REGRESSED, Outcome.INVALID, Outcome.INCOMPARABLE, Outcome.UNMEASURED}
-)
-"""Outcomes whose reasons are told beneath the table."""
-FOLDED = frozenset({Outcome.NEW, Outcome.UNMEASURED, Outcome.UNCHANGED})
-"""Outcomes that nobody need look at: their tables are there to be opened."""
+"""GitHub's limit for the summary of one step."""
+BY_IMPORTANCE = tuple(sorted(SEVERITY, key=lambda outcome: outcome.traits.folded))
+"""The worst first, and folded tables after all others."""
 EXPLANATIONS = 20
-"""How many benchmarks of an outcome are explained; beyond that nobody reads on."""
-NEXT_STEP = {
-    Outcome.NEW: "Accept them as baselines with `--energy-update=new`, then commit the files.",
-    Outcome.INCONCLUSIVE: "How many runs would decide: `pytest-energy sensitivity`.",
-    Outcome.REGRESSED: "Accept a rise that is meant to be with `--energy-update`.",
-}
+"""At most so many benchmarks of an outcome are explained; nobody reads more."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the text that stays or goes as a whole."""
+    """A part of the text that is shown or left out as a whole."""
 
     name: str
-    """What the text calls it where it had to be left out."""
+    """Its name in the list of sections that were left out."""
     text: str
 
 
@@ -58,8 +39,8 @@ def render_markdown(run: Run, limit_bytes: int = STEP_SUMMARY_BYTES) -> str:
     """The summary of ``run``.
 
     Args:
-        run: What happened.
-        limit_bytes: The most that the text may take in UTF-8. The opening lines always stay.
+        run: The run.
+        limit_bytes: The largest size of the text in UTF-8. The opening lines always stay.
     """
     head = _head(run)
     sections = [*_by_outcome(run), _environment(run)]
@@ -70,19 +51,19 @@ def render_markdown(run: Run, limit_bytes: int = STEP_SUMMARY_BYTES) -> str:
 
 
 def _trimmed(head: str, sections: Sequence[Section], limit_bytes: int) -> str:
-    kept: list[Section] = []
+    included: list[Section] = []
     for section in sections:
-        without = [other for other in sections if other not in kept and other is not section]
-        if _size(_joined(head, [*kept, section], without)) <= limit_bytes:
-            kept.append(section)
-    return _joined(head, kept, [section for section in sections if section not in kept])
+        without = [other for other in sections if other not in included and other is not section]
+        if _size(_joined(head, [*included, section], without)) <= limit_bytes:
+            included.append(section)
+    return _joined(head, included, [section for section in sections if section not in included])
 
 
-def _joined(head: str, kept: Sequence[Section], left_out: Sequence[Section] = ()) -> str:
-    parts = [head, *(section.text for section in kept)]
+def _joined(head: str, included: Sequence[Section], left_out: Sequence[Section] = ()) -> str:
+    parts = [head, *(section.text for section in included)]
     if left_out:
         names = ", ".join(section.name for section in left_out)
-        parts.append(f"Left out for want of room: {names}. The report has everything.\n")
+        parts.append(f"Too long for this summary: {names}. The report has everything.\n")
     return "\n".join(parts)
 
 
@@ -104,19 +85,18 @@ def _head(run: Run) -> str:
 
 def _counts(run: Run) -> str:
     return " · ".join(
-        f"{format.outcome_symbol(outcome)} {number} {outcome}"
-        for outcome, number in counts(run).items()
+        f"{outcome.traits.symbol} {number} {outcome}" for outcome, number in counts(run).items()
     )
 
 
 def _where(run: Run) -> str:
     info = run.run
-    parts = [escape(format.fact(run.environment.identity.get("device")))]
+    parts = [escape(numbers.fact(run.environment.identity.get("device")))]
     if info.commit:
         parts.append(code(info.commit[:12]) + (" with uncommitted changes" if info.dirty else ""))
     if info.energy_j is not None:
-        parts.append(f"this run itself spent {format.watt_hours(info.energy_j)}")
-    parts.append(f"in {format.seconds(info.duration_s)}")
+        parts.append(f"this run used {numbers.watt_hours(info.energy_j)}")
+    parts.append(f"in {numbers.seconds(info.duration_s)}")
     return " · ".join(parts)
 
 
@@ -124,11 +104,11 @@ def _by_outcome(run: Run) -> Iterator[Section]:
     columns = filled(WIDE, run.benchmarks)
     names = short_names([result.id for result in run.benchmarks])
     for outcome in BY_IMPORTANCE:
-        found = [result for result in run.benchmarks if result.verdict.outcome is outcome]
-        if found:
-            found.sort(key=severity, reverse=True)
-            title = f"{outcome} ({len(found)})"
-            yield Section(title, _section(outcome, title, found, columns, names))
+        results = [result for result in run.benchmarks if result.verdict.outcome is outcome]
+        if results:
+            results.sort(key=severity, reverse=True)
+            title = f"{outcome} ({len(results)})"
+            yield Section(title, _section(outcome, title, results, columns, names))
 
 
 def _section(
@@ -139,12 +119,12 @@ def _section(
     names: Mapping[str, str],
 ) -> str:
     parts = [_table(results, columns, names)]
-    if outcome in EXPLAINED:
+    if outcome.traits.explained:
         parts.append(_explanations(results, names))
-    if outcome in NEXT_STEP:
-        parts.append(NEXT_STEP[outcome] + "\n")
-    title = f"{format.outcome_symbol(outcome)} {title.capitalize()}"
-    if outcome in FOLDED:
+    if outcome.traits.next_step:
+        parts.append(outcome.traits.next_step + "\n")
+    title = f"{outcome.traits.symbol} {title.capitalize()}"
+    if outcome.traits.folded:
         return "\n".join([f"<details><summary>{title}</summary>\n", *parts, "</details>\n"])
     return "\n".join([f"### {title}\n", *parts])
 
@@ -162,8 +142,8 @@ def _table(results: Sequence[Result], columns: Sequence[Column], names: Mapping[
 def _explanations(results: Sequence[Result], names: Mapping[str, str]) -> str:
     lines = []
     for result in results[:EXPLANATIONS]:
-        told = [sentence(result), *remarks(result)]
-        lines.append(f"- {code(names[result.id])}: {escape('; '.join(told))}")
+        sentences = [sentence(result), *remarks(result)]
+        lines.append(f"- {code(names[result.id])}: {escape('; '.join(sentences))}")
         lines.append(f"  - measure again: {code(rerun_command(result))}")
     if len(results) > EXPLANATIONS:
         lines.append(f"- and {len(results) - EXPLANATIONS} more: see the report")
@@ -172,14 +152,14 @@ def _explanations(results: Sequence[Result], names: Mapping[str, str]) -> str:
 
 def _environment(run: Run) -> Section:
     facts = {**run.environment.identity, **run.environment.context}
-    rows = [f"| {escape(name)} | {escape(format.fact(value))} |" for name, value in facts.items()]
+    rows = [f"| {escape(name)} | {escape(numbers.fact(value))} |" for name, value in facts.items()]
     table = "\n".join(["| fact | value |", "| --- | --- |", *rows])
     text = f"<details><summary>Environment</summary>\n\n{table}\n\n</details>\n"
     return Section("environment", text)
 
 
 def escape(text: str) -> str:
-    """``text`` that Markdown shows as it is, on one line, also in a table."""
+    """``text`` on one line, which Markdown shows unchanged, also in a table."""
     return re.sub(r"([\\`*_{}\[\]<>#|~&!])", r"\\\1", _one_line(text))
 
 

@@ -1,6 +1,6 @@
-"""The end of a run in a terminal: a table, then what needs attention, the worst of it last.
+"""The end of a run in a terminal: a table, then what needs attention, with the worst last.
 
-The last lines of a log are what a person sees first.
+People see the last lines of a log first.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from pytest_energy.gate.policy import gated
 from pytest_energy.model.metrics import metric
-from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.outcomes import TRAITS, Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.sentences import (
@@ -21,46 +22,37 @@ from pytest_energy.report.sentences import (
     sentence,
     severity,
 )
-from pytest_energy.report.summary import JOULELESS, deciding_metric, headline
+from pytest_energy.report.summary import deciding_metric, headline
 from pytest_energy.report.text.columns import NARROW, Column, filled
 
 WORST = 3
-"""How many regressions are told in full: with more the section would not fit into 20 lines."""
+"""At most so many regressions are shown in full, so that the section fits into 20 lines."""
 NAMED = 5
-"""How many benchmarks are named that share one remark."""
+"""At most so many benchmarks with the same remark are named."""
 NARROWEST_NAME = 20
-"""Columns that the name of a benchmark keeps when others give way."""
+"""The smallest width of the column of names, in characters."""
 GAP = "  "
+WITH_A_FUNCTION = (Outcome.INCONCLUSIVE, Outcome.NEW, Outcome.REGRESSED)
+"""Outcomes whose section says more than benchmark and reason."""
 
 Names = Mapping[str, str]
-"""What the table calls each benchmark, by its id."""
-
-STYLES = {
-    Outcome.REGRESSED: "red",
-    Outcome.IMPROVED: "green",
-    Outcome.INCONCLUSIVE: "yellow",
-    Outcome.INVALID: "yellow",
-    Outcome.UNMEASURED: "yellow",
-    Outcome.INCOMPARABLE: "yellow",
-    Outcome.NEW: "cyan",
-}
-"""What pytest's terminal writer calls the colour of an outcome; the symbol says it as well."""
+"""The short name of each benchmark, by id."""
 
 
 class Line(NamedTuple):
-    """A line and the style of pytest's terminal writer that it takes; empty for none."""
+    """A line and its style in pytest's terminal writer; empty for none."""
 
     text: str
     style: str = ""
 
 
 def summary_lines(run: Run, width: int) -> list[Line]:
-    """The table and the sections of a run, lines of the table cut to ``width`` columns."""
+    """The table and the sections of a run; lines of the table have at most ``width`` characters."""
     if not run.benchmarks:
         return []
     names = short_names([result.id for result in run.benchmarks])
     lines = [*_table(run.benchmarks, names, width), *_meter(run)]
-    for section in (_unmeasured, _incomparable, _inconclusive, _new, _regressed):
+    for section in (_with_reasons, _inconclusive, _new, _regressed):
         lines += section(run.benchmarks, names)
     return [*lines, Line(""), _verdict(run)]
 
@@ -74,18 +66,17 @@ def _table(results: Sequence[Result], names: Names, width: int) -> Iterator[Line
     numeric = [False, *(column.numeric for column in columns)]
     yield Line(_row(header, widths, numeric), "bold")
     for result, row in zip(results, rows, strict=True):
-        yield Line(_row(row, widths, numeric), STYLES.get(result.verdict.outcome, ""))
+        yield Line(_row(row, widths, numeric), result.verdict.outcome.traits.terminal_style)
 
 
 def _that_fit(
     columns: tuple[Column, ...], results: Sequence[Result], names: Names, width: int
 ) -> tuple[Column, ...]:
     room = width - min(max(map(len, names.values())), max(NARROWEST_NAME, width // 3))
-    kept = columns
-    while len(kept) > 1 and sum(_width(column, results) for column in kept) > room:
-        last = max(kept, key=lambda column: column.rank)
-        kept = tuple(column for column in kept if column is not last)
-    return kept
+    while len(columns) > 1 and sum(_width(column, results) for column in columns) > room:
+        last = max(columns, key=lambda column: column.rank)
+        columns = tuple(column for column in columns if column is not last)
+    return columns
 
 
 def _width(column: Column, results: Sequence[Result]) -> int:
@@ -103,7 +94,7 @@ def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -
 
 
 def shorten(text: str, width: int) -> str:
-    """``text`` in ``width`` columns; both ends of a test's name tell it apart, so both stay."""
+    """``text`` in ``width`` characters, cut in the middle: both ends of a name identify a test."""
     if len(text) <= width:
         return text
     head = (width - 1) // 2
@@ -123,63 +114,73 @@ def _verdict(run: Run) -> Line:
     return Line(f"{verdict.symbol} {verdict}", "red" if verdict.failed else "bold")
 
 
-def _unmeasured(results: Sequence[Result], names: Names) -> Iterator[Line]:
-    found = [result for result in results if result.verdict.outcome in JOULELESS]
-    yield from _grouped("could not measure", "yellow", found, names)
-
-
-def _incomparable(results: Sequence[Result], names: Names) -> Iterator[Line]:
-    found = _open(results, Outcome.INCOMPARABLE)
-    yield from _grouped("not comparable with their baselines", "yellow", found, names)
-    machines = [one for result in found for one in result.verdict.differences]
-    if any(one.name.startswith("identity.") for one in machines):
-        yield Line("  → a machine without baselines of its own gets them by --energy-update=new")
+def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:
+    """The sections that show only the benchmarks and their reasons."""
+    titles = dict.fromkeys(
+        (traits.section, traits.terminal_style)
+        for traits in TRAITS
+        if traits.section and traits.outcome not in WITH_A_FUNCTION
+    )
+    for title, style in titles:
+        section = [result for result in results if result.verdict.outcome.traits.section == title]
+        section = [result for result in section if _is_open(result)]
+        yield from _grouped(title, style, section, names)
+        differences = [
+            difference for result in section for difference in result.verdict.differences
+        ]
+        if any(difference.name.startswith("identity.") for difference in differences):
+            yield Line("  → new machine? Record its baselines with --energy-update=new")
 
 
 def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
-    found = _having(results, Outcome.INCONCLUSIVE)
-    spoilt = [result for result in found if result.status == "invalid"]
-    yield from _grouped("inconclusive: others used the device", "yellow", spoilt, names)
-    undecided = [result for result in found if result.status != "invalid"]
-    yield from _section("inconclusive: too uncertain to decide", "yellow", undecided)
+    traits = Outcome.INCONCLUSIVE.traits
+    inconclusive = _having(results, Outcome.INCONCLUSIVE)
+    shared = [result for result in inconclusive if result.status == "invalid"]
+    title = "inconclusive: others used the device"
+    yield from _grouped(title, traits.terminal_style, shared, names)
+    undecided = [result for result in inconclusive if result.status != "invalid"]
+    yield from _section(traits.section, traits.terminal_style, undecided)
     for result in undecided:
         yield Line(f"  {names[result.id]}: {sentence(result)}")
     if undecided:
-        yield Line("  → how many runs would decide: pytest-energy sensitivity")
+        yield Line("  → how many runs would decide? pytest-energy sensitivity")
 
 
 def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:
-    found = _open(results, Outcome.NEW)
-    yield from _section("new: no baseline yet", "cyan", found)
-    if found:
-        yield Line(f"  {_named(found, names)}")
-        yield Line("  → accept these results as baselines, then commit them: --energy-update=new")
+    traits = Outcome.NEW.traits
+    new = [result for result in _having(results, Outcome.NEW) if _is_open(result)]
+    yield from _section(traits.section, traits.terminal_style, new)
+    if new:
+        yield Line(f"  {_named(new, names)}")
+        yield Line("  → accept them as baselines with --energy-update=new, then commit the files")
 
 
 def _regressed(results: Sequence[Result], names: Names) -> Iterator[Line]:
-    found = sorted(_open(results, Outcome.REGRESSED), key=severity, reverse=True)
-    yield from _section("regressed", "red", found)
-    for result in found[:WORST]:
+    traits = Outcome.REGRESSED.traits
+    regressed = [result for result in _having(results, Outcome.REGRESSED) if _is_open(result)]
+    regressed.sort(key=severity, reverse=True)
+    yield from _section(traits.section, traits.terminal_style, regressed)
+    for result in regressed[:WORST]:
         yield from _regression(result)
-    if len(found) > WORST:
-        yield Line(f"  and {len(found) - WORST} more: see the table above and the report")
-    for told in dict.fromkeys(changed(result) for result in found[:WORST]):
-        if told:
-            yield Line(f"  {told}")
-    yield from _what_next(found)
+    if len(regressed) > WORST:
+        yield Line(f"  and {len(regressed) - WORST} more: see the table above and the report")
+    for remark in dict.fromkeys(changed(result) for result in regressed[:WORST]):
+        if remark:
+            yield Line(f"  {remark}")
+    yield from _what_next(regressed)
 
 
 def _regression(result: Result) -> Iterator[Line]:
     decisive = deciding_metric(result)
     yield Line(f"  {result.id}", "bold")
     if decisive is not None:
-        others = [
-            metric(one.metric).label
-            for one in result.verdict.metrics
-            if one.outcome is Outcome.REGRESSED and one.tolerance is not None and one != decisive
-        ]
-        as_well = f"; as well: {', '.join(others)}" if others else ""
-        yield Line(f"    {comparison(result, decisive)}{as_well}", "red")
+        others = ", ".join(
+            metric(verdict.metric).label
+            for verdict in gated(result.verdict)
+            if verdict.outcome is Outcome.REGRESSED and verdict != decisive
+        )
+        also = f"; also: {others}" if others else ""
+        yield Line(f"    {comparison(result, decisive)}{also}", "red")
     if cause := likely_cause(result):
         yield Line(f"    {cause}")
 
@@ -190,11 +191,11 @@ def _what_next(regressed: Sequence[Result]) -> Iterator[Line]:
     if len(regressed) > NAMED:
         command = rerun_command(regressed[0])
         yield Line(f"  → measure the first one again: {command}")
-        yield Line("  → meant to be so? accept it: the same with --energy-update")
+        yield Line("  → intended? Rerun with --energy-update")
         return
     it = "it" if len(regressed) == 1 else "them"
     yield Line(f"  → measure {it} again: {rerun_command(*regressed)}")
-    yield Line(f"  → meant to be so? accept {it}: the same with --energy-update")
+    yield Line("  → intended? Rerun with --energy-update")
 
 
 def _grouped(title: str, style: str, results: Sequence[Result], names: Names) -> Iterator[Line]:
@@ -213,14 +214,14 @@ def _section(title: str, style: str, results: Sequence[Result]) -> Iterator[Line
 
 
 def _named(results: Sequence[Result], names: Names) -> str:
-    told = [names[result.id] for result in results[:NAMED]]
-    more = len(results) - len(told)
-    return ", ".join(told) + (f" and {more} more" if more else "")
+    more = len(results[NAMED:])
+    named = ", ".join(names[result.id] for result in results[:NAMED])
+    return f"{named} and {more} more" if more else named
 
 
-def _open(results: Sequence[Result], outcome: Outcome) -> list[Result]:
-    """Those of an outcome that were not made the baseline: about the others nothing is to do."""
-    return [result for result in _having(results, outcome) if not result.verdict.accepted]
+def _is_open(result: Result) -> bool:
+    """Whether somebody still has to act: an accepted result became the baseline."""
+    return not (result.verdict.accepted and result.verdict.outcome.traits.has_joules)
 
 
 def _having(results: Iterable[Result], outcome: Outcome) -> list[Result]:

@@ -43,11 +43,11 @@ def test_opening_lines_tell_the_verdict(make_run, make_result):
     """The first lines say whether the gate failed, the counts, the device and the commit."""
     text = render_markdown(make_run(make_result(Outcome.REGRESSED), make_result(id="a.py::test_b")))
     assert text.splitlines()[:3] == [
-        "## ✗ Gate failed: 1 of 2 benchmarks uses more energy than the baseline beyond 5 %.",
+        "## ✗ Gate failed: 1 of 2 benchmarks exceeds its baseline by more than 5 %.",
         "",
         "▲ 1 regressed · = 1 unchanged",
     ]
-    assert "NVIDIA H200 · `0123456789ab` · this run itself spent 1.50 Wh · in 75.0 s" in text
+    assert "NVIDIA H200 · `0123456789ab` · this run used 1.50 Wh · in 75.0 s" in text
 
 
 def test_passing_run_says_so(make_run, make_result):
@@ -75,7 +75,7 @@ def test_text_stays_within_its_limit_by_whole_sections(make_run, make_result, li
     ]
     text = render_markdown(make_run(*results), limit)
     assert len(text.encode()) <= limit
-    left_out = re.findall(r"Left out for want of room: (.*)\. The report", text)[0]
+    left_out = re.findall(r"Too long for this summary: (.*)\. The report", text)[0]
     for outcome in Outcome:
         rows = text.count(f"| `test_{outcome}[")
         assert rows == (0 if f"{outcome} (200)" in left_out else 200)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pytest_energy.model.measurement import MeterInfo
-from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.outcomes import TRAITS, Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Verdict
-from pytest_energy.report.text.terminal import STYLES, WORST, shorten, summary_lines
+from pytest_energy.report.text.terminal import WORST, shorten, summary_lines
 
 
 def texts(run, width=120):
@@ -70,9 +70,9 @@ def test_regression_is_the_last_section(make_run, make_result):
         "    likely cause: power +9 %, time unchanged",
         "  changed since the baseline: torch 2.9.0 → 2.10.0",
         f"  → measure it again: pytest '{id}' --energy",
-        "  → meant to be so? accept it: the same with --energy-update",
+        "  → intended? Rerun with --energy-update",
         "",
-        "✗ Gate failed: 1 of 2 benchmarks uses more energy than the baseline beyond 5 %.",
+        "✗ Gate failed: 1 of 2 benchmarks exceeds its baseline by more than 5 %.",
     ]
 
 
@@ -101,7 +101,7 @@ def test_many_regressions_leave_the_worst_in_sight(make_run, make_result):
     assert lines[-5:-2] == [
         f"  and {10 - WORST} more: see the table above and the report",
         "  → measure the first one again: pytest a.py::test_15 --energy",
-        "  → meant to be so? accept it: the same with --energy-update",
+        "  → intended? Rerun with --energy-update",
     ]
 
 
@@ -114,7 +114,7 @@ def test_a_few_regressions_share_what_to_do(make_run, make_result):
     assert texts(make_run(*results))[-5:-2] == [
         "  changed since the baseline: torch 2.9 → 2.10",
         "  → measure them again: pytest a.py::test_a a.py::test_b --energy",
-        "  → meant to be so? accept them: the same with --energy-update",
+        "  → intended? Rerun with --energy-update",
     ]
 
 
@@ -124,7 +124,7 @@ def test_all_that_regressed_is_named(make_run, make_result):
     latency = regressed[0].model_copy(update={"metric": "latency_s"})
     verdict = Verdict(outcome=Outcome.REGRESSED, fails=True, metrics=[*regressed, latency])
     lines = texts(make_run(make_result(Outcome.REGRESSED, verdict=verdict)))
-    assert row_of(lines, "(95 % sure)").endswith("tolerance 5 %; as well: Latency")
+    assert row_of(lines, "(95 % sure)").endswith("tolerance 5 %; also: Latency")
 
 
 def test_one_cause_for_many_benchmarks_is_told_once(make_run, make_result):
@@ -184,5 +184,6 @@ def test_run_without_benchmarks_prints_nothing(make_run):
 def test_every_style_is_known_to_pytest(pytestconfig):
     """The terminal writer of pytest knows each style that is used."""
     writer = pytestconfig.get_terminal_writer()
-    for style in {*STYLES.values(), "bold"}:
+    styles = {traits.terminal_style for traits in TRAITS} - {""}
+    for style in {*styles, "bold"}:
         writer.markup("text", **{style: True})

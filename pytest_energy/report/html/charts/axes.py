@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_energy.model.traces import Floats
 from pytest_energy.report.numbers import tick
+
+if TYPE_CHECKING:
+    from pytest_energy.model.traces import Floats
 
 _STEPS = (1, 2, 5, 10)
 
@@ -26,7 +29,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear or logarithmic axis from ``begin`` to ``end`` pixels."""
+    """A linear or logarithmic axis from pixel ``begin`` to pixel ``end``."""
 
     low: float
     high: float
@@ -36,7 +39,7 @@ class Axis:
     name: str = ""
     write: Callable[[float], str] = tick
     about: int = 6
-    """About so many ticks."""
+    """The approximate number of ticks."""
 
     def at(self, value: float) -> float:
         """The pixel of ``value``, which may lie outside."""
@@ -50,12 +53,12 @@ class Axis:
         return (math.log10(ends[0]), math.log10(ends[1])) if self.log else ends
 
     def clipped(self, value: float) -> float:
-        """The pixel of ``value``, or the end of the axis that it lies beyond."""
+        """The pixel of ``value``, or the nearer end of the axis if it lies outside."""
         return self.at(min(max(value, self.low), self.high))
 
     @cached_property
     def ticks(self) -> list[Tick]:
-        """Ticks at round numbers, or the powers of ten."""
+        """Ticks at round numbers; on a logarithmic axis mostly powers of ten."""
         values = (
             _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high, self.about)
         )
@@ -73,17 +76,17 @@ def fit(
     about: int = 6,
     write: Callable[[float], str] = tick,
 ) -> Axis:
-    """An axis that holds all ``values`` with a little room.
+    """An axis that holds all ``values`` with a margin.
 
     Args:
-        values: What it must hold; positive ones for a logarithmic axis.
+        values: The values; they must be positive for a logarithmic axis.
         begin: Pixel of its low end.
         end: Pixel of its high end.
         log: Whether it is logarithmic.
-        zero: Whether a linear axis begins at zero, for lengths and areas that are compared.
-        name: What it is called.
-        about: About so many ticks.
-        write: How a number stands at the axis.
+        zero: Whether a linear axis begins at zero, as lengths and areas need for comparison.
+        name: Its title.
+        about: The approximate number of ticks.
+        write: Writes the number at a tick.
     """
     known = list(values) or [1.0]
     low, high = min(known), max(known)
@@ -98,7 +101,7 @@ def fit(
 def _ticks(low: float, high: float, about: int = 6) -> list[float]:
     rough = (high - low) / about
     magnitude = 10.0 ** math.floor(math.log10(rough))
-    step = next(one * magnitude for one in _STEPS if one * magnitude >= rough * 0.999)
+    step = next(step * magnitude for step in _STEPS if step * magnitude >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [index * step for index in range(first, last + 1)]
 
@@ -106,10 +109,10 @@ def _ticks(low: float, high: float, about: int = 6) -> list[float]:
 def _log_ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1,), (1, 3), (1, 2, 5)):
-        found = [f * 10.0**d for d in decades for f in factors if low <= f * 10.0**d <= high]
-        if len(found) >= 4:
-            return found[:: 1 + len(found) // 9]
-    return found if len(found) >= 2 else _ticks(low, high)
+        ticks = [f * 10.0**d for d in decades for f in factors if low <= f * 10.0**d <= high]
+        if len(ticks) >= 4:
+            return ticks[:: 1 + len(ticks) // 9]
+    return ticks if len(ticks) >= 2 else _ticks(low, high)
 
 
 def path(
@@ -117,8 +120,8 @@ def path(
 ) -> str:
     """SVG path data through ``points``, to ``places`` decimals of a pixel.
 
-    The first point is absolute and the others are steps, which take half the characters; each step
-    leads between rounded points, so that roundings do not add up.
+    The first point is absolute. The others are steps, which take half the characters; each step
+    joins rounded points, so that rounding errors do not add up.
     """
     unit = 10**places
     whole = np.rint(np.asarray(points) * unit).astype(int)
@@ -128,5 +131,5 @@ def path(
 
 
 def steps(levels: Iterable[tuple[float, float, float]]) -> str:
-    """SVG path data of level stretches: beginning, end and height of each, in whole pixels."""
+    """SVG path data of horizontal lines: begin, end and height of each, in whole pixels."""
     return "".join(f"M{begin:.0f} {at:.0f}H{end:.0f}" for begin, end, at in levels)

@@ -1,4 +1,4 @@
-"""Temperature and clocks of a device: a lane each, below its power and on the same time axis."""
+"""Temperature and clock of a device, each in a lane below its power, on the same time axis."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from pytest_energy.model.result import Result
 from pytest_energy.report.html.charts.axes import Axis, steps
 
 LANE, TITLE = 46, 20
-"""Pixels that a lane is high, and how many of them its title takes."""
+"""The height of a lane in pixels, and how much of it the title takes."""
 _SHOWN: Final = {"temperature_c": ("Temperature", "°C"), "clock_mhz": ("Clock", "MHz")}
 
 Span = tuple[float, float]
-"""Beginning and end of a round in seconds along the time axis."""
+"""Begin and end of a round in seconds along the time axis."""
 
 
 @dataclass(frozen=True)
 class Lane:
-    """A condition, a level step a round: what is known is its value at the round's end."""
+    """A condition as one horizontal step a round, at its value when the round ended."""
 
     title: str
-    """With the range, for a lane has no axis."""
+    """It contains the range, because a lane has no axis."""
     title_at: float
     line: str
     levels: tuple[float | None, ...]
-    """The pixel of each round's value, for the script; ``None`` where it is not known."""
+    """The pixel of each round's value, for the script; ``None`` if it is unknown."""
 
 
 def devices(result: Result) -> list[str]:
-    """The channels of which temperature or clock are known."""
-    names = (name.rpartition(".") for one in result.rounds for name in one.conditions)
+    """The channels with a known temperature or clock."""
+    names = (name.rpartition(".") for done in result.rounds for name in done.conditions)
     return list(dict.fromkeys(device for device, _, what in names if what in _SHOWN))
 
 
 def build_lanes(
     channel: str, rounds: Sequence[Round], spans_s: Sequence[Span], time: Axis, top: float
 ) -> tuple[Lane, ...]:
-    """The lanes of ``channel``, one below the other from pixel ``top`` on."""
+    """The lanes of ``channel``, one below the other, starting at pixel ``top``."""
     seen = {what: [r.conditions.get(f"{channel}.{what}") for r in rounds] for what in _SHOWN}
     known = [what for what in _SHOWN if any(value is not None for value in seen[what])]
     return tuple(
@@ -61,6 +61,6 @@ def _lane(
         for (begin, end), at in zip(spans_s, levels, strict=True)
         if at is not None
     )
-    told = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-    title = f"{name} at the end of each round: {told} {unit}"
+    extent = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    title = f"{name} at the end of each round: {extent} {unit}"
     return Lane(title, top + TITLE - 7, line, levels)

@@ -1,6 +1,6 @@
-"""How rounds scatter: violin and box from ten rounds on, plain dots below.
+"""How rounds scatter: violin and box for ten rounds or more, otherwise a dot for each round.
 
-Three dots make no density: a violin of them would be an invention.
+Three rounds do not define a density; a violin would pretend that they do.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import numpy as np
 
 from pytest_energy.model.result import Result
 from pytest_energy.report.html.charts.axes import Axis, fit, path
+from pytest_energy.report.html.charts.geometry import GROUP_WIDTH, GROUPS, ROW
 from pytest_energy.report.html.charts.marks import Mark, marks
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.numbers import MINUS
 
 ENOUGH = 10
-"""Values from which on a density is drawn."""
-WIDTH, MARGIN, STRIP = 280, 14, 26
-GROUP_WIDTH, GROUP_HEIGHT, GROUP_LEFT, GROUP_BOTTOM, GROUP_TOP = 92, 280, 62, 40, 14
+"""The smallest number of values for which a density is drawn."""
 MOST_GROUPS = 12
 
 
@@ -59,25 +58,25 @@ class Group:
 
 @dataclass(frozen=True)
 class Grouped:
-    """Groups beside one another."""
+    """Groups side by side."""
 
     fact: str
     kind: str
-    """Joules a pass and joules an epoch do not mix: groups are of one kind of benchmark."""
+    """All groups have the same kind: joules a pass and joules an epoch are not comparable."""
     axis: Axis
     groups: tuple[Group, ...]
     left_out: int
-    """Groups beyond :data:`MOST_GROUPS`, those of the fewest rounds."""
+    """The number of groups with the fewest rounds, beyond :data:`MOST_GROUPS`."""
 
     @property
     def width(self) -> float:
-        """Pixels that all groups take."""
-        return GROUP_LEFT + GROUP_WIDTH * len(self.groups) + MARGIN
+        """The width of all groups in pixels."""
+        return GROUPS.width + GROUP_WIDTH * len(self.groups)
 
 
 @dataclass(frozen=True)
 class Distributions:
-    """All of them."""
+    """The distributions of all benchmarks, and those by group."""
 
     axis: Axis
     strips: tuple[Strip, ...]
@@ -85,38 +84,38 @@ class Distributions:
 
 
 def build_distributions(rows: Sequence[Row]) -> Distributions | None:
-    """Distributions of the rounds, or ``None`` where no benchmark has two rounds."""
-    known = [(row, found) for row in rows if len(found := energies(row.result)) >= 2]
+    """Distributions of the rounds, or ``None`` if no benchmark has two rounds."""
+    known = [(row, values) for row in rows if len(values := energies(row.result)) >= 2]
     if not known:
         return None
-    relative = [_around_mean(found) for _, found in known]
-    reach = max(0.001, *(abs(one) for found in relative for one in found)) * 1.1
-    axis = Axis(-reach, reach, MARGIN, WIDTH - MARGIN, write=_per_cent)
+    relative = [_around_mean(values) for _, values in known]
+    reach = max(0.001, *(abs(value) for values in relative for value in values)) * 1.1
+    axis = Axis(-reach, reach, ROW.left, ROW.right, write=_per_cent)
     strips = tuple(
-        Strip(row, shape(found, axis, STRIP / 2, STRIP / 2 - 2), len(found), _spread(found))
-        for (row, _), found in zip(known, relative, strict=True)
+        Strip(row, shape(values, axis, ROW.middle, ROW.middle - 2), len(values), _spread(values))
+        for (row, _), values in zip(known, relative, strict=True)
     )
     facts = ("model", "technique", "dataset", "data", "batch_size")
     kinds = _by_kind(known).items()
     grouped = (_grouped(fact, *kind, of_kind) for fact in facts for kind, of_kind in kinds)
-    return Distributions(axis, strips, tuple(one for one in grouped if one))
+    return Distributions(axis, strips, tuple(chart for chart in grouped if chart))
 
 
-def _around_mean(found: Sequence[float]) -> list[float]:
-    mean = statistics.fmean(found)
-    return [one / mean - 1 for one in found]
+def _around_mean(values: Sequence[float]) -> list[float]:
+    mean = statistics.fmean(values)
+    return [value / mean - 1 for value in values]
 
 
 def _spread(relative: Sequence[float]) -> float:
-    """Standard deviation; the statistics module's is exact and fifty times slower."""
+    """Standard deviation; numpy is fifty times faster than the exact statistics module."""
     return float(np.std(relative, ddof=1))
 
 
 def energies(result: Result) -> list[float]:
-    """Joules a pass of each round that has them; none of a measurement that is invalid."""
+    """Joules a pass of each round with joules; empty for an invalid measurement."""
     if result.energy is None:
         return []
-    return [one.energy_j / one.passes for one in result.rounds if one.energy_j and one.passes]
+    return [done.energy_j / done.passes for done in result.rounds if done.energy_j and done.passes]
 
 
 def _per_cent(fraction: float) -> str:
@@ -128,32 +127,32 @@ Known = Sequence[tuple[Row, list[float]]]
 
 def _by_kind(known: Known) -> dict[tuple[str, str], Known]:
     """Rows and their rounds by kind of benchmark and unit."""
-    found: dict[tuple[str, str], list[tuple[Row, list[float]]]] = {}
+    by_kind: dict[tuple[str, str], list[tuple[Row, list[float]]]] = {}
     for row, rounds in known:
         assert row.result.energy is not None
-        found.setdefault((row.result.kind, row.result.energy.unit), []).append((row, rounds))
-    return dict(found)
+        by_kind.setdefault((row.result.kind, row.result.energy.unit), []).append((row, rounds))
+    return dict(by_kind)
 
 
 def _grouped(fact: str, kind: str, unit: str, known: Known) -> Grouped | None:
-    """The groups of most rounds by ``fact``; ``None`` where it tells fewer than two apart."""
-    told: dict[str, list[float]] = {}
-    for row, found in known:
+    """The groups with the most rounds; ``None`` if ``fact`` has fewer than two values."""
+    all_pools: dict[str, list[float]] = {}
+    for row, energies_j in known:
         if fact in row.result.workload:
-            told.setdefault(str(row.result.workload[fact]), []).extend(found)
-    if len(told) < 2:
+            all_pools.setdefault(str(row.result.workload[fact]), []).extend(energies_j)
+    if len(all_pools) < 2:
         return None
-    largest = sorted(told, key=lambda name: -len(told[name]))[:MOST_GROUPS]
-    pools = {name: pool for name, pool in told.items() if name in largest}
+    largest = sorted(all_pools, key=lambda name: -len(all_pools[name]))[:MOST_GROUPS]
+    pools = {name: pool for name, pool in all_pools.items() if name in largest}
     values = [value for pool in pools.values() for value in pool]
     log = min(values) > 0 and max(values) > 20 * min(values)
     name = f"Energy ({unit})"
-    axis = fit(values, GROUP_HEIGHT - GROUP_BOTTOM, GROUP_TOP, log=log, zero=True, name=name)
+    axis = fit(values, GROUPS.bottom, GROUPS.top, log=log, zero=True, name=name)
     groups = [
-        _group(mark, pools[name], GROUP_LEFT + GROUP_WIDTH * (index + 0.5), axis)
+        _group(mark, pools[name], GROUPS.left + GROUP_WIDTH * (index + 0.5), axis)
         for index, (name, mark) in enumerate(marks(pools).items())
     ]
-    left_out = len(told) - len(pools)
+    left_out = len(all_pools) - len(pools)
     return Grouped(fact.replace("_", " "), kind, axis, tuple(groups), left_out)
 
 
@@ -169,11 +168,11 @@ def shape(
     """Dots, or violin and box, of ``values`` around the line ``centre``.
 
     Args:
-        values: What is distributed, along ``axis``.
-        axis: Where values lie.
+        values: The values along ``axis``.
+        axis: The axis.
         centre: Pixel of the middle line, across the axis.
-        half: Pixels from there to where the density is highest.
-        upright: Whether the axis runs upwards, not to the right.
+        half: Pixels from the middle line to the highest density.
+        upright: Whether the axis points up instead of right.
     """
     at = [axis.clipped(value) for value in values]
     if len(at) < ENOUGH:
@@ -187,7 +186,7 @@ def shape(
 
 
 def _density(at: np.ndarray, points: int = 40) -> tuple[np.ndarray, np.ndarray]:
-    """Gaussian kernel density of pixels between the outermost ones, its highest scaled to 1.
+    """Gaussian kernel density of pixels between the outermost ones, scaled to a maximum of 1.
 
     The bandwidth is Silverman's (*Density Estimation*, 1986, eq. 3.31), at least a pixel.
     """

@@ -1,7 +1,7 @@
-"""Change against the baseline with its 95 % interval and the tolerance band, a row a benchmark.
+"""Change against the baseline with its 95 % interval and the tolerance band, one row a benchmark.
 
-Each row of a table holds its own small drawing on a common axis: such a plot breaks across printed
-pages, and its numbers are text beside it.
+Each row of the table has its own small drawing on a common axis. Therefore the plot can break
+across printed pages, and its numbers stand beside it as text.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict
 from pytest_energy.report.derived_metrics import present
 from pytest_energy.report.html.charts.axes import Axis
+from pytest_energy.report.html.charts.geometry import ROW
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.numbers import MINUS
 
-WIDTH, MARGIN = 280, 14
 LARGEST = 1.0
-"""Changes beyond ±100 % are cut at the edge, which an arrow tells."""
-_ORDER = (Outcome.REGRESSED, Outcome.IMPROVED, Outcome.INCONCLUSIVE)
+"""Changes beyond ±100 % are cut at the edge, where an arrow shows it."""
+_ORDER = tuple(outcome for outcome in Outcome if outcome is not Outcome.UNCHANGED)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ForestRow:
     band: tuple[float, float]
     """Pixels of minus and plus the tolerance."""
     beyond: str
-    """``<`` or ``>`` where the interval goes beyond the axis, else empty."""
+    """``<`` or ``>`` if the interval extends beyond the axis, otherwise empty."""
 
 
 @dataclass(frozen=True)
@@ -46,45 +46,45 @@ class Forest:
     label: str
     axis: Axis
     moved: tuple[ForestRow, ...]
-    """Regressed, improved and inconclusive, in this order, largest change first."""
+    """All but the unchanged, in the order of outcomes, largest change first."""
     still: tuple[ForestRow, ...]
 
     @property
     def count(self) -> int:
-        """How many benchmarks it shows."""
+        """The number of benchmarks."""
         return len(self.moved) + len(self.still)
 
 
 def build_forests(rows: Sequence[Row]) -> list[Forest]:
-    """One forest a metric that was compared by interval, energy first."""
+    """One forest for each metric that was compared, energy first."""
     compared: dict[str, list[tuple[Row, MetricVerdict]]] = {}
     for row in rows:
         for verdict in row.result.verdict.metrics:
             if verdict.change is not None:
                 compared.setdefault(verdict.metric, []).append((row, verdict))
-    known = [one.name for one in present([row.result for row in rows])]
+    known = [entry.name for entry in present([row.result for row in rows])]
     names = sorted(compared, key=lambda name: known.index(name) if name in known else len(known))
     return [_forest(name, compared[name]) for name in names if _varies(compared[name])]
 
 
 def _varies(pairs: Sequence[tuple[Row, MetricVerdict]]) -> bool:
-    """Whether there is something to see: exact metrics that did not change have no interval."""
+    """Whether there is anything to draw: unchanged exact metrics have no interval."""
     return any(verdict.low != verdict.high or verdict.change for _, verdict in pairs)
 
 
 def _forest(name: str, pairs: Sequence[tuple[Row, MetricVerdict]]) -> Forest:
     axis = _axis([verdict for _, verdict in pairs])
-    rows = sorted((_row(row, verdict, axis) for row, verdict in pairs), key=_importance)
-    moved = tuple(one for one in rows if one.verdict.outcome in _ORDER)
-    still = tuple(one for one in rows if one.verdict.outcome not in _ORDER)
+    rows = sorted((_row(*pair, axis) for pair in pairs), key=_importance)
+    moved = tuple(row for row in rows if row.verdict.outcome in _ORDER)
+    still = tuple(row for row in rows if row.verdict.outcome not in _ORDER)
     return Forest(name, metric(name).label, axis, moved, still)
 
 
 def _axis(verdicts: Sequence[MetricVerdict]) -> Axis:
-    reach = [abs(bound) for one in verdicts for bound in _bounds(one)]
-    reach += [one.tolerance or 0.0 for one in verdicts]
+    reach = [abs(bound) for verdict in verdicts for bound in _bounds(verdict)]
+    reach += [verdict.tolerance or 0.0 for verdict in verdicts]
     largest = min(LARGEST, max(*reach, 0.01) * 1.08)
-    return Axis(-largest, largest, MARGIN, WIDTH - MARGIN, write=_per_cent)
+    return Axis(-largest, largest, ROW.left, ROW.right, write=_per_cent)
 
 
 def _per_cent(fraction: float) -> str:

@@ -1,4 +1,4 @@
-"""How the energy of one benchmark moved: accepted baselines, older runs, this run."""
+"""The energy of one benchmark over time: accepted baselines, older runs, this run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pytest_energy.model.measurement import Facts, Quantity
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.html.charts.axes import Axis, fit, path
+from pytest_energy.report.html.charts.geometry import HISTORY
 from pytest_energy.report.numbers import measured, quantity
 from pytest_energy.report.summary import energy_verdict
 
-WIDTH, HEIGHT = 720, 150
 FEWEST = 3
-"""Points of a history: baseline and this run alone are told by the table."""
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 26
+"""The fewest points of a history; the table already shows baseline and this run."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Course:
-    """Values one after the other."""
+    """Values in the order of time."""
 
     title: str
     y: Axis
@@ -41,12 +40,12 @@ class Course:
 
 
 def build_history(result: Result, run: Run, older: Sequence[Run]) -> Course | None:
-    """Energy of the accepted baselines and older runs up to this one; ``None`` without any."""
+    """Energy of accepted baselines, older runs and this run; ``None`` for too few points."""
     name, points = _points(result, run, older)
     if len(points) < FEWEST:
         return None
     bounds = [value + side for value, half, _, _ in points for side in (-half, half)]
-    y = fit(bounds, HEIGHT - BOTTOM, TOP, name=name, about=3)
+    y = fit(bounds, HISTORY.bottom, HISTORY.top, name=name, about=3)
     x = _places(len(points))
     dots = [
         Dot(at, y.at(value), text, y.at(value - half), y.at(value + half))
@@ -75,8 +74,9 @@ def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_
         for past in result.verdict.history
         if metric in past.values
     ]
-    runs = sorted(older, key=lambda one: one.created)
-    earlier = [point for one in runs if (point := _earlier(one, result, run, metric))]
+    runs = sorted(older, key=lambda earlier_run: earlier_run.created)
+    points = (_earlier(earlier_run, result, run, metric) for earlier_run in runs)
+    earlier = [point for point in points if point]
     if not (accepted or earlier) and verdict and verdict.baseline is not None:
         text = f"baseline: {measured(verdict.baseline, None, now.unit)}"
         accepted = [(verdict.baseline, 0.0, text, "baseline")]
@@ -85,7 +85,7 @@ def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_
 
 def _earlier(older: Run, result: Result, run: Run, metric: str) -> _Point | None:
     """The point of an older run, if it measured the same workload on the same machine."""
-    before = next((one for one in older.benchmarks if one.id == result.id), None)
+    before = next((other for other in older.benchmarks if other.id == result.id), None)
     if before is None or metric not in before.metrics or before.workload != result.workload:
         return None
     same = _machine(before, older) == _machine(result, run)
@@ -96,9 +96,9 @@ def _machine(result: Result, run: Run) -> Facts:
     return result.measured_in(run.environment).identity
 
 
-def _point(run: Run, found: Quantity) -> _Point:
-    text = f"{run.created}: {quantity(found)}"
-    return found.value, found.uncertainty or 0.0, text, _short(run.run.commit)
+def _point(run: Run, energy: Quantity) -> _Point:
+    text = f"{run.created}: {quantity(energy)}"
+    return energy.value, energy.uncertainty or 0.0, text, _short(run.run.commit)
 
 
 def _short(commit: str | None) -> str:
@@ -106,8 +106,8 @@ def _short(commit: str | None) -> str:
 
 
 def _places(number: int) -> list[float]:
-    step = (WIDTH - LEFT - RIGHT) / max(1, number)
-    return [LEFT + step * (index + 0.5) for index in range(number)]
+    step = HISTORY.span / max(1, number)
+    return [HISTORY.left + step * (index + 0.5) for index in range(number)]
 
 
 def _course(

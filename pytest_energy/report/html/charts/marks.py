@@ -1,4 +1,4 @@
-"""Marks that tell groups apart by shape and by colour, so that neither is needed alone."""
+"""Marks that distinguish groups by shape and by colour, so that either is enough."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ SHAPES = (
 COLOURS = (
     "#0b62c4", "#c2410c", "#15803d", "#a21caf", "#b45309", "#0e7490", "#be123c", "#4d7c0f",
 )  # fmt: skip
-"""Each has a contrast of 3 : 1 and more on white; the style names lighter ones for dark pages."""
+"""Each has a contrast of at least 3 : 1 on white; dark pages use lighter ones from the style."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """How the members of a group are drawn; ``index`` also names the style's class."""
+    """How the members of a group are drawn; ``index`` also selects the style's class."""
 
     name: str
     index: int
 
     @property
     def shape(self) -> str:
-        """The id of the shape, which the page defines once."""
+        """The id of the shape in the page's definitions."""
         return f"s{self.index % len(SHAPES)}"
 
     @property
     def colour(self) -> str:
-        """For pages whose style is not applied."""
+        """The colour for viewers that ignore the style."""
         return COLOURS[self.index % len(COLOURS)]
 
     @property
     def style(self) -> str:
-        """The class whose colour follows the page's scheme."""
+        """The class whose colour follows the light or dark scheme."""
         return f"c{self.index % len(COLOURS)}"
 
 

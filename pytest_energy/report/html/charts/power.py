@@ -1,8 +1,7 @@
 """Power, temperature and clocks of one device over the time of one benchmark.
 
-Where the meter kept a trace, power is a band from lowest to highest with the mean in it; where it
-did not, the mean of each round. Below, on the same axis, what the rounds' ends showed of the
-device.
+With a trace, power is a band from lowest to highest with the mean in it; without one, the mean of
+each round. Below, on the same time axis, are temperature and clock at the end of each round.
 """
 
 from __future__ import annotations
@@ -11,29 +10,32 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from pytest_energy.model.measurement import Round, Trace
 from pytest_energy.model.result import Result, Run
-from pytest_energy.model.traces import Columns, Floats, decode_columns
+from pytest_energy.model.traces import Columns, decode_columns
 from pytest_energy.report.html.charts.axes import Axis, fit, path, steps
 from pytest_energy.report.html.charts.conditions import LANE, Lane, Span, build_lanes, devices
+from pytest_energy.report.html.charts.geometry import POWER
 from pytest_energy.report.numbers import count, energy, percent
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 720, 58, 12, 16, 190
+if TYPE_CHECKING:
+    from pytest_energy.model.traces import Floats
+
 FOOT = 40
-"""What the time axis takes below the last lane."""
+"""Pixels for the time axis, below the last lane."""
 DRAWN: Final = 40
-"""Points that a page without script shows; the script draws all buckets from the packed data."""
+"""Points of a page without script; the script draws all buckets from the packed data."""
 NEAR_LIMIT: Final = 0.5
-"""The axis reaches to the power limit where the peak is at least this share of it."""
+"""The axis includes the power limit if the peak is at least this share of it."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """A horizontal line, or only its words where it lies beyond the axis."""
+    """A horizontal line, or only its text if it lies outside the axis."""
 
     at: float
     text: str
@@ -42,7 +44,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Words:
-    """Text at a place."""
+    """Text at a position."""
 
     x: float
     y: float
@@ -52,7 +54,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Power:
-    """One device's time."""
+    """The power of one device over time."""
 
     channel: str
     about: str
@@ -68,23 +70,23 @@ class Power:
     limit: Level | None
     lanes: tuple[Lane, ...]
     texts: tuple[Words, ...]
-    """All that stands in the drawing but the numbers at the axes."""
+    """All text in the drawing except the numbers at the axes."""
     floor: float
     """Pixel of the time axis."""
-    told: dict[str, object] | None
-    """What the script needs to draw and to zoom; ``None`` without a trace."""
+    data: dict[str, object] | None
+    """Values for the script to draw and to zoom; ``None`` without a trace."""
     agreement: float | None
-    """Joules of the trace in the rounds over those of the counter, minus 1."""
+    """Joules of the trace in the rounds divided by those of the counter, minus 1."""
 
     @property
     def height(self) -> float:
-        """Of the whole drawing."""
+        """The height of the whole drawing."""
         return self.floor + FOOT
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A trace that is not what it should be."""
+    """A trace that cannot be decoded."""
 
     channel: str
     message: str
@@ -100,9 +102,9 @@ class _Curve:
 
 
 def build_power(result: Result, run: Run) -> list[Power | Unreadable]:
-    """Every trace, and every other device of which temperature or clock are known."""
+    """A chart for each trace, and for each other device with a known temperature or clock."""
     traced = [_traced(trace, result, run) for trace in result.trace or ()]
-    drawn = {one.channel for one in traced if isinstance(one, Power)}
+    drawn = {chart.channel for chart in traced if isinstance(chart, Power)}
     others = [name for name in devices(result) if name not in drawn]
     return [*traced, *(_untraced(name, result, run) for name in others)]
 
@@ -115,8 +117,8 @@ def _traced(trace: Trace, result: Result, run: Run) -> Power | Unreadable:
     if not len(columns.duration_s):
         return Unreadable(trace.channel, "the trace is empty")
     edges_s = np.concatenate(([0.0], np.cumsum(columns.duration_s)))
-    spans_s = [_span(one, trace.start) for one in result.rounds]
-    time = Axis(0.0, float(edges_s[-1]) or 1.0, LEFT, WIDTH - RIGHT)
+    spans_s = [_span(done, trace.start) for done in result.rounds]
+    time = Axis(0.0, float(edges_s[-1]) or 1.0, POWER.left, POWER.right)
     power = _power_axis(float(columns.highest_w.max()), trace.channel, run)
     band, mean = _curves(columns, edges_s, time, power)
     agreement = _agreement(trace.channel, result.rounds, spans_s, edges_s, columns)
@@ -125,23 +127,24 @@ def _traced(trace: Trace, result: Result, run: Run) -> Power | Unreadable:
 
 
 def _about(trace: Trace, energy_j: float, agreement: float | None) -> str:
-    told = f"{count(trace.samples)} samples, {energy(energy_j)} in all"
-    against = "" if agreement is None else f"; trace against counter {percent(agreement, 2)}"
-    return told + against
+    text = f"{count(trace.samples)} samples, {energy(energy_j)} in total"
+    if agreement is None:
+        return text
+    return f"{text}; trace against counter {percent(agreement, 2)}"
 
 
 def _untraced(channel: str, result: Result, run: Run) -> Power:
-    """Without a trace: the mean power of each round."""
-    spans_s = [_span(one, result.rounds[0].start) for one in result.rounds]
+    """A device without a trace: the mean power of each round."""
+    spans_s = [_span(done, result.rounds[0].start) for done in result.rounds]
     known = [
-        (begin, end, one.channels[channel] / one.duration_s)
-        for (begin, end), one in zip(spans_s, result.rounds, strict=True)
-        if channel in one.channels and one.duration_s > 0
+        (begin, end, done.channels[channel] / done.duration_s)
+        for (begin, end), done in zip(spans_s, result.rounds, strict=True)
+        if channel in done.channels and done.duration_s > 0
     ]
-    time = Axis(0.0, max(end for _, end in spans_s) or 1.0, LEFT, WIDTH - RIGHT)
+    time = Axis(0.0, max(end for _, end in spans_s) or 1.0, POWER.left, POWER.right)
     power = _power_axis(max((mean_w for *_, mean_w in known), default=1.0), channel, run)
     mean = steps((time.at(begin), time.at(end), power.at(watts)) for begin, end, watts in known)
-    curve = _Curve("", mean, "mean of each round; no trace was kept")
+    curve = _Curve("", mean, "mean of each round; no trace was recorded")
     return _chart(channel, result, run, (time, power), spans_s, curve)
 
 
@@ -152,17 +155,17 @@ def _chart(
     axes: tuple[Axis, Axis],
     spans_s: Sequence[Span],
     curve: _Curve,
-    data: str | None = None,
+    packed: str | None = None,
     agreement: float | None = None,
 ) -> Power:
     time, power = axes
-    lanes = build_lanes(channel, result.rounds, spans_s, time, BOTTOM)
-    floor = BOTTOM + LANE * len(lanes)
+    lanes = build_lanes(channel, result.rounds, spans_s, time, POWER.bottom)
+    floor = POWER.bottom + LANE * len(lanes)
     idle_w = run.run.idle_power_w.get(channel)
     idle = None if idle_w is None else power.clipped(idle_w)
     limit = _limit_level(_limit(channel, run), power)
-    told: dict[str, object] = {
-        "data": data,
+    data: dict[str, object] = {
+        "data": packed,
         "rounds": [(round(begin, 4), round(end, 4)) for begin, end in spans_s],
         "high": round(power.high, 4),
         "lanes": [lane.levels for lane in lanes],
@@ -181,7 +184,7 @@ def _chart(
         lanes=lanes,
         texts=tuple(_texts(idle_w, idle, limit, lanes, floor)),
         floor=floor,
-        told=told if data else None,
+        data=data if packed else None,
         agreement=agreement,
     )
 
@@ -193,40 +196,42 @@ def _texts(
     lanes: Sequence[Lane],
     floor: float,
 ) -> Iterator[Words]:
-    yield Words(LEFT, TOP - 3, "watts", "end")
-    yield Words((LEFT + WIDTH - RIGHT) / 2, floor + 33, "seconds", "middle")
+    yield Words(POWER.left, POWER.top - 3, "watts", "end")
+    yield Words(POWER.centre, floor + 33, "seconds", "middle")
     if idle is not None:
-        yield Words(WIDTH - RIGHT - 4, idle - 4, f"idle {idle_w:.4g} W", "end")
+        yield Words(POWER.right - 4, idle - 4, f"idle {idle_w:.4g} W", "end")
     if limit:
-        yield Words(WIDTH - RIGHT - 4, limit.at + 12, limit.text, "end")
+        yield Words(POWER.right - 4, limit.at + 12, limit.text, "end")
     for lane in lanes:
-        yield Words(LEFT, lane.title_at, lane.title)
+        yield Words(POWER.left, lane.title_at, lane.title)
 
 
 def _shade(begin: float, end: float, floor: float) -> str:
-    return f"M{begin:.0f} {TOP}H{end:.0f}V{floor}H{begin:.0f}Z"
+    return f"M{begin:.0f} {POWER.top}H{end:.0f}V{floor}H{begin:.0f}Z"
 
 
 def _power_axis(highest_w: float, channel: str, run: Run) -> Axis:
     limit_w = _limit(channel, run)
     reach = [highest_w, limit_w] if limit_w and highest_w > NEAR_LIMIT * limit_w else [highest_w]
-    return fit([0.0, *reach], BOTTOM, TOP, zero=True, about=4)
+    return fit([0.0, *reach], POWER.bottom, POWER.top, zero=True, about=4)
 
 
 def _limit(channel: str, run: Run) -> float | None:
-    """The power limit of a channel: of all devices, or of the one that its number names."""
-    found = run.environment.identity.get("power_limit_w")
+    """The power limit of a channel: the one of all devices, or of the device with its number."""
+    limit_w = run.environment.identity.get("power_limit_w")
     index = re.search(r"\d+$", channel)
-    if isinstance(found, list) and index and int(index[0]) < len(found):
-        found = found[int(index[0])]
-    return float(found) if isinstance(found, int | float) and channel.startswith("gpu") else None
+    if isinstance(limit_w, list) and index and int(index[0]) < len(limit_w):
+        limit_w = limit_w[int(index[0])]
+    if not isinstance(limit_w, int | float) or not channel.startswith("gpu"):
+        return None
+    return float(limit_w)
 
 
 def _limit_level(limit_w: float | None, power: Axis) -> Level | None:
     if limit_w is None:
         return None
     if limit_w > power.high:
-        return Level(TOP, f"limit {limit_w:.4g} W, above", drawn=False)
+        return Level(POWER.top, f"limit {limit_w:.4g} W, above", drawn=False)
     return Level(power.at(limit_w), f"limit {limit_w:.4g} W")
 
 
@@ -236,7 +241,7 @@ def _span(done: Round, start: float) -> Span:
 
 
 def _curves(columns: Columns, edges_s: Floats, time: Axis, power: Axis) -> tuple[str, str]:
-    """Band and mean through few points, each of as many buckets."""
+    """Band and mean through few points; each point summarizes equally many buckets."""
     size = math.ceil(len(columns.duration_s) / DRAWN)
     starts = np.arange(0, len(columns.duration_s), size)
     duration_s = np.add.reduceat(columns.duration_s, starts)
@@ -261,7 +266,7 @@ def _agreement(
     edges_s: Floats,
     columns: Columns,
 ) -> float | None:
-    """Trace against counter over the rounds that lie inside the trace."""
+    """Trace against counter, over the rounds within the trace."""
     inside = [
         (span, done.channels[channel])
         for done, span in zip(rounds, spans_s, strict=True)

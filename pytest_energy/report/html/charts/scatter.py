@@ -1,4 +1,4 @@
-"""One metric against another, with the benchmarks that none beats in both (the Pareto front)."""
+"""One metric against another, with the Pareto front: benchmarks that no other beats in both."""
 
 from __future__ import annotations
 
@@ -10,27 +10,24 @@ from pytest_energy.model.measurement import Kind, Quantity
 from pytest_energy.model.metrics import CATALOGUE, SCORES, Better, metric
 from pytest_energy.report.derived_metrics import direction
 from pytest_energy.report.html.charts.axes import Axis, fit, path
+from pytest_energy.report.html.charts.geometry import SCATTER
 from pytest_energy.report.html.charts.marks import COLOURS, SHAPES, Mark, marks
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.numbers import quantity, tick
 
-WIDTH, HEIGHT = 560, 360
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
-
-
 KINDS: Final[tuple[Kind, ...]] = ("inference", "training", "call", "window")
-"""Joules a pass and joules an epoch do not mix: a figure is of one kind of benchmark."""
+"""A figure shows one kind: joules a pass and joules an epoch are not comparable."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A figure that people know."""
+    """A well-known figure."""
 
     title: str
     x: str
     y: str
     kinds: tuple[Kind, ...] = KINDS
-    """Of the first of these that has two points it is drawn."""
+    """It is drawn for the first of these kinds that has two points."""
 
 
 PRESETS: Final = (
@@ -49,7 +46,7 @@ PRESETS: Final = (
         )
     ),
 )
-"""The figures drawn before the reader chooses axes, with three for each score that there is."""
+"""The figures drawn before the reader chooses axes, with three for each score."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +70,13 @@ class Scatter:
     y: Axis
     points: tuple[Point, ...]
     front: str
-    """SVG path data of the Pareto front; empty where no direction is better."""
+    """SVG path data of the Pareto front; empty if an axis has no better direction."""
     legend: tuple[Mark, ...]
 
 
 def build_scatters(rows: Sequence[Row]) -> list[Scatter]:
-    """The presets of which there are two benchmarks or more at different places."""
-    return [found for preset in PRESETS if (found := _first(preset, rows))]
+    """The presets with at least two benchmarks at different points."""
+    return [figure for preset in PRESETS if (figure := _first(preset, rows))]
 
 
 def _first(preset: Preset, rows: Sequence[Row]) -> Scatter | None:
@@ -95,8 +92,8 @@ def _scatter(preset: Preset, kind: Kind, rows: Sequence[Row]) -> Scatter | None:
     ]
     if len({(x.value, y.value) for _, x, y in pairs}) < 2:
         return None
-    x_axis = _axis(preset.x, [x for _, x, _ in pairs], LEFT, WIDTH - RIGHT)
-    y_axis = _axis(preset.y, [y for _, _, y in pairs], HEIGHT - BOTTOM, TOP)
+    x_axis = _axis(preset.x, [x for _, x, _ in pairs], SCATTER.left, SCATTER.right)
+    y_axis = _axis(preset.y, [y for _, _, y in pairs], SCATTER.bottom, SCATTER.top)
     group = grouping([row for row, _, _ in pairs])
     legend = marks(_group(row, group) for row, _, _ in pairs)
     points = tuple(
@@ -120,29 +117,29 @@ Plain = dict[str, object]
 
 @dataclass(frozen=True)
 class Explorer:
-    """What the script needs to draw any metric against any."""
+    """Values for the script, which draws any metric against any other."""
 
     group: str
-    """The fact that tells groups apart to begin with."""
+    """The fact that distinguishes groups at first."""
     kinds: tuple[str, ...]
     labels: tuple[tuple[str, str], ...]
-    """Metrics that may be an axis, and what they are called."""
+    """Metrics that may be an axis, and their labels."""
     facts: tuple[str, ...]
     shapes: tuple[str, ...]
     colours: int
-    told: Plain
+    data: Plain
     """Axes by kind and metric, and the values from training by row."""
 
 
 def build_explorer(rows: Sequence[Row]) -> Explorer:
-    """The settings with which the script begins."""
+    """The script's values and first settings."""
     kinds = tuple(kind for kind in KINDS if any(row.result.kind == kind for row in rows))
     axes: dict[str, Plain] = {
         kind: _axes([row for row in rows if row.result.kind == kind]) for kind in kinds
     }
     training = {row.key: {n: q.value for n, q in row.training.items()} for row in rows}
-    names = {name for found in axes.values() for name in found}
-    known = [one.name for one in CATALOGUE if one.name in names]
+    names = {name for of_kind in axes.values() for name in of_kind}
+    known = [entry.name for entry in CATALOGUE if entry.name in names]
     return Explorer(
         group=grouping(rows),
         kinds=tuple(axes),
@@ -150,62 +147,66 @@ def build_explorer(rows: Sequence[Row]) -> Explorer:
         facts=tuple(dict.fromkeys(["kind", *(n for row in rows for n in row.result.workload)])),
         shapes=SHAPES,
         colours=len(COLOURS),
-        told={"axes": axes, "training": {key: found for key, found in training.items() if found}},
+        data={"axes": axes, "training": {key: row for key, row in training.items() if row}},
     )
 
 
 def _axes(rows: Sequence[Row]) -> Plain:
     """An axis for every metric of these rows, as plain values."""
-    found: dict[str, list[Quantity]] = {}
+    by_name: dict[str, list[Quantity]] = {}
     for row in rows:
         for name, value in row.known().items():
-            found.setdefault(name, []).append(value)
+            by_name.setdefault(name, []).append(value)
     results = [row.result for row in rows]
     return {
         name: {
             "label": _label(name, known[0]),
             "better": direction(name, results),
-            "log": _is_log([one.value for one in known]),
-            "scales": _scales([one.value for one in known], known[0].unit),
+            "log": _is_log([quantity.value for quantity in known]),
+            "scales": _scales([quantity.value for quantity in known], known[0].unit),
         }
-        for name, known in found.items()
+        for name, known in by_name.items()
     }
 
 
-def _scales(numbers: Sequence[float], unit: str) -> list[Plain]:
-    """The linear scale, and where all are above zero the logarithmic one."""
-    kinds = [False, True] if min(numbers) > 0 else [False]
-    axes = [fit(numbers, 0, 1, log=log, write=_write(unit)) for log in kinds]
+def _scales(values: Sequence[float], unit: str) -> list[Plain]:
+    """The linear scale and, if all values are positive, the logarithmic one."""
+    kinds = [False, True] if min(values) > 0 else [False]
+    axes = [fit(values, 0, 1, log=log, write=_write(unit)) for log in kinds]
     return [
-        {"low": axis.low, "high": axis.high, "ticks": [(one.value, one.text) for one in axis.ticks]}
+        {
+            "low": axis.low,
+            "high": axis.high,
+            "ticks": [(mark.value, mark.text) for mark in axis.ticks],
+        }
         for axis in axes
     ]
 
 
 def _axis(name: str, known: Sequence[Quantity], begin: float, end: float) -> Axis:
-    numbers = [one.value for one in known]
+    values = [quantity.value for quantity in known]
     write, name = _write(known[0].unit), _label(name, known[0])
-    return fit(numbers, begin, end, log=_is_log(numbers), name=name, write=write)
+    return fit(values, begin, end, log=_is_log(values), name=name, write=write)
 
 
-def _is_log(numbers: Sequence[float]) -> bool:
-    """Whether they span more than a factor of eight."""
-    return min(numbers) > 0 and max(numbers) > 8 * min(numbers)
+def _is_log(values: Sequence[float]) -> bool:
+    """Whether the values span more than a factor of eight."""
+    return min(values) > 0 and max(values) > 8 * min(values)
 
 
 def _label(name: str, known: Quantity) -> str:
     label = metric(name).label
-    said = known.unit in ("", "1") or known.unit.lower() in label.lower()
-    return label if said else f"{label} ({known.unit})"
+    complete = known.unit in ("", "1") or known.unit.lower() in label.lower()
+    return label if complete else f"{label} ({known.unit})"
 
 
 def _write(unit: str) -> Callable[[float], str]:
-    """How numbers stand at an axis: without a unit there is nothing that a prefix could go to."""
+    """How numbers are written at an axis: without a unit they take no SI prefix."""
     return "{:.10g}".format if unit == "1" else tick
 
 
 def grouping(rows: Sequence[Row]) -> str:
-    """The fact of the workload that tells groups apart: 2 to 8 of them, technique before model."""
+    """The first fact that forms 2 to 8 groups; technique comes before model."""
     for name in ("technique", "model", "paper", "task", "dataset", "data", "batch_size"):
         if 2 <= len({_group(row, name) for row in rows}) <= 8:
             return name
@@ -219,15 +220,15 @@ def _group(row: Row, name: str) -> str:
 def pareto(
     points: Sequence[tuple[float, float]], x: Better | None, y: Better | None
 ) -> list[tuple[float, float]]:
-    """Points than which none is as good in both and better in one, ordered by x.
+    """The Pareto front, ordered by x: no other point is as good in both and better in one.
 
-    Where a direction is better for neither axis there is no front.
+    It is empty if an axis has no better direction.
     """
     if x is None or y is None:
         return []
     x_sign, y_sign = (1 if way == "less" else -1 for way in (x, y))
     front: list[tuple[float, float]] = []
-    for point in sorted(set(points), key=lambda one: (x_sign * one[0], y_sign * one[1])):
+    for point in sorted(set(points), key=lambda point: (x_sign * point[0], y_sign * point[1])):
         if not front or y_sign * point[1] < y_sign * front[-1][1]:
             front.append(point)
     return sorted(front)

@@ -1,6 +1,6 @@
-"""What a knob costs: energy and latency over batch size, depth, precision or power cap.
+"""Energy over batch size, depth, precision, power cap or another fact of the workload.
 
-A sweep is declared by the fact ``sweep``, or found: benchmarks whose workloads differ in one fact.
+The fact ``sweep`` declares a sweep; otherwise benchmarks that differ in one fact form one.
 """
 
 from __future__ import annotations
@@ -12,27 +12,26 @@ from dataclasses import dataclass
 
 from pytest_energy.model.measurement import Facts
 from pytest_energy.report.html.charts.axes import Axis, fit, path
+from pytest_energy.report.html.charts.geometry import SWEEP
 from pytest_energy.report.html.charts.marks import Mark, marks
 from pytest_energy.report.html.results_table import Row
-from pytest_energy.report.labels import said
+from pytest_energy.report.labels import humanized
 from pytest_energy.report.numbers import quantity, tick
 
-WIDTH, HEIGHT = 560, 300
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
 REFERENCES = ("baseline", "float32", "fp32", "none")
-"""Words that name the reference of a sweep over words."""
+"""Values that are the reference of a sweep over words."""
 MOST_SERIES, WIDEST_BAR, LETTER = 8, 60, 6
 _UNSWEPT = frozenset(
     {"model", "input_shape", "data", "dataset", "task", "run", "family", "macs", "flops", "params"}
 )
-_UNTOLD = frozenset({"paper"})
-"""Facts that change nothing of what runs, so they part no series."""
+_WITHOUT_EFFECT = frozenset({"paper"})
+"""Facts that do not change what runs, so that they separate no series."""
 SLANT = 45
-"""Degrees by which labels rise that have no room."""
+"""Degrees by which labels are slanted that do not fit side by side."""
 _SHARED = ("model", "depth", "dataset")
-"""What the benchmarks of a declared sweep must have in common, where they say it."""
+"""Facts that all benchmarks of a declared sweep share, if they have them."""
 _HIGHEST_IS_REFERENCE = frozenset({"power_cap_w", "power_limit_w"})
-"""Knobs that are off at their highest value."""
+"""Limits that have no effect at their highest value."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,12 @@ class Stop:
 
 @dataclass(frozen=True)
 class Series:
-    """Benchmarks that differ in the swept fact only."""
+    """Benchmarks that differ only in the swept fact."""
 
     mark: Mark
     stops: tuple[Stop, ...]
     line: str
-    """SVG path data; empty where the fact is a word and nothing lies between two of them."""
+    """SVG path data; empty for words, which have nothing between them."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,8 @@ class Sweep:
     y: Axis
     labels: tuple[Label, ...]
     series: tuple[Series, ...]
-    one: float
-    """Pixel of the reference."""
+    reference: float
+    """Pixel of the reference's energy, which is 1."""
 
     @property
     def legend(self) -> list[Mark]:
@@ -83,18 +82,18 @@ class Sweep:
 
     @property
     def bar(self) -> float:
-        """Pixels that a bar is wide, where values are words."""
-        room = (WIDTH - LEFT - RIGHT) / len(self.labels) / len(self.series)
+        """Width of a bar in pixels; bars show values that are words."""
+        room = SWEEP.span / len(self.labels) / len(self.series)
         return min(0.8 * room, WIDEST_BAR)
 
     @property
     def room(self) -> int:
-        """Pixels below the plain height that labels need; 0 where they fit beside one another.
+        """Additional height for slanted labels in pixels; 0 if the labels fit side by side.
 
-        Those that stand in two lines may be twice as wide as a value's place; others are slanted.
+        Labels alternate between two lines, so each may be twice as wide as the space of a value.
         """
         longest = LETTER * max(len(label.text) for label in self.labels)
-        fits = longest <= 2 * (WIDTH - LEFT - RIGHT) / len(self.labels)
+        fits = longest <= 2 * SWEEP.span / len(self.labels)
         return 0 if fits else round(longest * math.sin(math.radians(SLANT)))
 
     def offset(self, series: Series) -> float:
@@ -105,13 +104,13 @@ class Sweep:
 @dataclass(frozen=True)
 class _Group:
     facts: Facts
-    """Those that all of it share."""
+    """The facts that all its benchmarks share."""
     rows: dict[object, Row]
     """By value of the swept fact."""
 
 
 def build_sweeps(rows: Sequence[Row]) -> list[Sweep]:
-    """Every fact over which something was swept, energy relative to the reference."""
+    """A sweep of each fact that varies, with the energy relative to the reference."""
     known = [row for row in rows if row.result.energy and row.result.energy.value > 0]
     kinds = dict.fromkeys(row.result.kind for row in known)
     return [
@@ -123,21 +122,21 @@ def build_sweeps(rows: Sequence[Row]) -> list[Sweep]:
 
 
 def _groups(rows: Iterable[Row]) -> dict[str, list[_Group]]:
-    """By fact that may be swept, the rows that share all else."""
-    found: dict[str, dict[str, _Group]] = {}
+    """By swept fact, groups of rows that share all other facts."""
+    by_fact: dict[str, dict[str, _Group]] = {}
     for row in rows:
         for name, value, shared in _swept(_facts(row)):
-            groups = found.setdefault(name, {})
+            groups = by_fact.setdefault(name, {})
             group = groups.setdefault(repr(sorted(shared.items())), _Group(shared, {}))
             group.rows.setdefault(value, row)
-    return {name: list(groups.values()) for name, groups in found.items()}
+    return {name: list(groups.values()) for name, groups in by_fact.items()}
 
 
 def _swept(facts: Facts) -> Iterator[tuple[str, object, Facts]]:
-    """Facts that may be swept, the value here, and what must be the same elsewhere.
+    """Facts that may be swept, their values, and the facts that the others must share.
 
-    A workload may say in ``sweep`` which fact it varies; others may then follow it, such as the
-    technique that a precision needs.
+    A workload may declare in ``sweep`` which fact it varies. Other facts may then vary with it: a
+    precision may need a technique, for example.
     """
     declared = facts.get("sweep")
     if declared is not None:
@@ -151,8 +150,9 @@ def _swept(facts: Facts) -> Iterator[tuple[str, object, Facts]]:
 
 
 def _facts(row: Row) -> Facts:
-    """What ran, with family and depth split from a model's name: ``net50`` is ``net`` at 50."""
-    facts = {name: it for name, it in row.result.workload.items() if name not in _UNTOLD}
+    """The workload, with a name such as ``net50`` split into family ``net`` and depth 50."""
+    workload = row.result.workload
+    facts = {name: workload[name] for name in workload if name not in _WITHOUT_EFFECT}
     named = re.fullmatch(r"([a-z_]+?)_?(\d+)", str(facts.get("model", "")))
     if named and "depth" not in facts:
         return {**facts, "model": named[1], "depth": int(named[2])}
@@ -164,12 +164,12 @@ def _sweep(name: str, kind: str, groups: Iterable[_Group]) -> Sweep | None:
     if not swept:
         return None
     chosen = sorted(swept, key=lambda group: len(group.rows), reverse=True)[:MOST_SERIES]
-    titles = _series_names([_told_facts(group) for group in chosen])
+    titles = _series_names([_series_facts(group) for group in chosen])
     return _draw(name, kind, titles, [group.rows for group in chosen])
 
 
-def _told_facts(group: _Group) -> Facts:
-    """What the group shares, a model under its own name where depth is not swept."""
+def _series_facts(group: _Group) -> Facts:
+    """The shared facts, with the model's full name if depth is not swept."""
     if "depth" not in group.facts:
         return group.facts
     model = next(iter(group.rows.values())).result.workload["model"]
@@ -184,36 +184,38 @@ def _draw(
 ) -> Sweep:
     numeric = all(_is_number(value) for group in groups for value in group)
     order = _ordered({value for group in groups for value in group}, numeric)
-    centre = (WIDTH - LEFT - RIGHT) / len(order)
-    places = {value: LEFT + centre * (index + 0.5) for index, value in enumerate(order)}
+    centre = SWEEP.span / len(order)
+    places = {value: SWEEP.left + centre * (index + 0.5) for index, value in enumerate(order)}
     candidates = order[::-1] if name in _HIGHEST_IS_REFERENCE else order
     an_item = kind != "training" and any(map(_batches_differ, groups))
     ratios = [_relative(group, candidates, an_item) for group in groups]
     heights = [1.0, *(ratio for series in ratios for ratio in series.values())]
     about = "energy an item" if an_item else "energy"
     references = {_reference(group, candidates) for group in groups}
-    shared = len(references) == 1
-    base = f"{said(name)} {_label(references.pop())}" if shared else f"first {said(name)} of each"
+    fact = humanized(name)
+    base = f"first {fact} of each"
+    if len(references) == 1:
+        base = f"{fact} {_label(references.pop())}"
     title = f"{about.capitalize()}, {base} = 1"
-    y = fit(heights, HEIGHT - BOTTOM, TOP, zero=True, name=title)
+    y = fit(heights, SWEEP.bottom, SWEEP.top, zero=True, name=title)
     legend = marks(titles)
     series = [
         _series(legend[title], group, relative, places, y, numeric)
         for title, group, relative in zip(titles, groups, ratios, strict=True)
     ]
     labels = tuple(Label(places[value], _label(value)) for value in order)
-    return Sweep(said(name), kind, about, y, labels, tuple(series), y.at(1.0))
+    return Sweep(fact, kind, about, y, labels, tuple(series), y.at(1.0))
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _ordered(found: set[object], numeric: bool) -> list[object]:
-    """Numbers by size; words with the reference first."""
+def _ordered(values: set[object], numeric: bool) -> list[object]:
+    """Numbers in ascending order; words with the reference first."""
     if numeric:
-        return sorted(found, key=lambda value: float(str(value)))
-    return sorted(found, key=lambda value: (str(value) not in REFERENCES, str(value)))
+        return sorted(values, key=lambda value: float(str(value)))
+    return sorted(values, key=lambda value: (str(value) not in REFERENCES, str(value)))
 
 
 def _batches_differ(group: dict[object, Row]) -> bool:
@@ -223,7 +225,7 @@ def _batches_differ(group: dict[object, Row]) -> bool:
 def _relative(
     group: dict[object, Row], candidates: Sequence[object], an_item: bool
 ) -> dict[object, float]:
-    """Energy over that of the group's reference."""
+    """Energy divided by that of the group's reference."""
     base = _energy(group[_reference(group, candidates)], an_item)
     return {value: _energy(row, an_item) / base for value, row in group.items()}
 
@@ -234,7 +236,7 @@ def _reference(group: dict[object, Row], candidates: Sequence[object]) -> object
 
 
 def _energy(row: Row, an_item: bool) -> float:
-    """Joules, or joules an item where passes of larger batches do more."""
+    """Joules, or joules an item if the batches differ in size."""
     assert row.result.energy is not None
     size = row.result.workload.get("batch_size") if an_item else 1
     return row.result.energy.value / (size if isinstance(size, int | float) and size else 1)
@@ -245,23 +247,23 @@ def _label(value: object) -> str:
 
 
 def _series_names(groups: Sequence[Facts]) -> list[str]:
-    """What tells the groups apart: values in which they differ, shapes only where nothing else."""
+    """Names from the values in which the groups differ; shapes only if nothing else differs."""
     keys = dict.fromkeys(key for group in groups for key in group)
-    telling = [key for key in keys if len({repr(group.get(key)) for group in groups}) > 1]
+    differing = [key for key in keys if len({repr(group.get(key)) for group in groups}) > 1]
     brief: list[Facts] = [
         {k: v for k, v in group.items() if not isinstance(v, list)} for group in groups
     ]
-    names = _names(brief, telling)
-    return names if len(set(names)) == len(names) else _names(groups, telling)
+    names = _names(brief, differing)
+    return names if len(set(names)) == len(names) else _names(groups, differing)
 
 
-def _names(groups: Sequence[Facts], telling: Sequence[str]) -> list[str]:
-    words = ([_word(key, group[key]) for key in telling if key in group] for group in groups)
-    return [" ".join(dict.fromkeys(found)) for found in words]
+def _names(groups: Sequence[Facts], differing: Sequence[str]) -> list[str]:
+    words = ([_word(key, group[key]) for key in differing if key in group] for group in groups)
+    return [" ".join(dict.fromkeys(name)) for name in words]
 
 
 def _word(key: str, value: object) -> str:
-    return f"{said(key)} {_label(value)}" if _is_number(value) else str(value)
+    return f"{humanized(key)} {_label(value)}" if _is_number(value) else str(value)
 
 
 def _series(
@@ -273,12 +275,12 @@ def _series(
     numeric: bool,
 ) -> Series:
     stops = [
-        Stop(row, places[value], y.at(relative[value]), _told(row, value, relative[value]))
+        Stop(row, places[value], y.at(relative[value]), _text(row, value, relative[value]))
         for value, row in group.items()
     ]
     ordered = tuple(sorted(stops, key=lambda stop: stop.x))
     return Series(mark, ordered, path([(s.x, s.y) for s in ordered]) if numeric else "")
 
 
-def _told(row: Row, value: object, ratio: float) -> str:
+def _text(row: Row, value: object, ratio: float) -> str:
     return f"{row.name}: {_label(value)}, {ratio:.3g} × reference, {quantity(row.result.energy)}"
