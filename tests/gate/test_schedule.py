@@ -56,9 +56,9 @@ def test_the_rate_of_false_alarms_is_told() -> None:
     """For several figures; a single one needs no word."""
     assert family_note(1) == []
     assert family_note(50) == [
-        "50 figures are compared with baselines; where nothing has changed, at most 1% of such runs"
-        " fail, if runs scatter by no more than 2 %, or as much as eight accepted runs of each"
-        " baseline have shown"
+        "50 figures are compared with baselines. At most 1 in 100 unchanged runs fails. This holds"
+        " if runs vary by at most 2 %, or by no more than 8 accepted runs of each baseline have"
+        " shown."
     ]
 
 

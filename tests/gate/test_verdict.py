@@ -119,10 +119,7 @@ def test_a_wide_scatter_between_runs_widens_the_interval() -> None:
 def test_few_runs_are_said_to_be_few() -> None:
     """Where the scatter is assumed, the verdict says so and how many runs would do."""
     notes = judge(measured(), kept(1.0), None, HERE, TOLERANCES).notes
-    assert notes == [
-        "scatter between runs is partly assumed (1%): the baseline has 1 accepted run, 8 make it"
-        " known"
-    ]
+    assert notes == ["The baseline has 1 of 8 runs; a run-to-run variation of 1 % is assumed."]
     assert judge(measured(), ENOUGH, None, HERE, TOLERANCES).notes == []
 
 
@@ -387,8 +384,7 @@ def test_the_failure_text_tells_what_why_and_what_to_do() -> None:
         " sure), tolerance 5 %",
         "  likely cause: power +12.0 % × time +0.0 %",
         "  changed since the baseline: torch 2.9 → 2.10",
-        "  scatter between runs is partly assumed (1%): the baseline has 1 accepted run, 8 make it"
-        " known",
+        "  The baseline has 1 of 8 runs; a run-to-run variation of 1 % is assumed.",
         "  measure again:  pytest t.py::test_a --energy",
         "  accept it:      pytest t.py::test_a --energy --energy-update",
     ]
