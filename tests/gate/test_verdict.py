@@ -1,16 +1,11 @@
-"""Verdicts: two measurements to an outcome."""
+"""From a measurement and its baseline to a verdict."""
 
 from __future__ import annotations
 
-import math
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pytest_energy.gate.baseline import AcceptedRun, Baseline
-from pytest_energy.gate.classify import Rule, classify, mirrored
-from pytest_energy.gate.verdict import judge
+from pytest_energy.gate.verdict import judge, unconfirmed
 from pytest_energy.model.measurement import (
     Environment,
     Facts,
@@ -23,16 +18,21 @@ from pytest_energy.model.measurement import (
 )
 from pytest_energy.model.metrics import CATALOGUE
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Result, Verdict
+from pytest_energy.model.result import MetricVerdict, Result, Verdict
 from pytest_energy.model.workload import facts_workload, workload_hash
 from pytest_energy.report.text.failure import explain
-from pytest_energy.uncertainty.change import Change, Estimate, Prior, learn_scatter, relative_change
 
 WORKLOAD: Facts = {"model": "resnet50", "data": "random"}
+
+
 HERE = Environment(
     identity={"device": "NVIDIA H200", "power_limit_w": 700.0}, context={"torch": "2.10"}
 )
+
+
 NVML = MeterInfo(name="nvml", source="counter")
+
+
 TOLERANCES = {"energy_j": 0.05}
 
 
@@ -290,76 +290,6 @@ def test_another_board_widens_the_interval() -> None:
     assert "another board" in found.notes[0]
 
 
-changes = st.builds(
-    Change, st.floats(-1, 1), st.floats(0, 0.2), st.floats(1, 100) | st.just(math.inf)
-)
-
-
-@given(changes, st.floats(0, 0.5))
-def test_the_three_verdicts_exclude_each_other(change: Change, tolerance: float) -> None:
-    """Whatever is decided agrees with the point estimate; a change is beyond the tolerance."""
-    found = classify(change, tolerance)
-    if found is Outcome.REGRESSED:
-        assert change.relative > tolerance
-    elif found is Outcome.IMPROVED:
-        assert change.relative < -tolerance
-    elif found is Outcome.UNCHANGED:
-        assert -tolerance <= change.relative <= tolerance
-
-
-@given(changes, st.floats(0, 0.5))
-def test_before_and_after_swapped_never_regress_both(change: Change, tolerance: float) -> None:
-    """What regressed one way round has not regressed the other way round."""
-    swapped = Change(-change.log_ratio, change.standard, change.degrees_of_freedom)
-    assert (classify(change, tolerance), classify(swapped, tolerance)).count(Outcome.REGRESSED) < 2
-    assert mirrored(mirrored(classify(change, tolerance))) is classify(change, tolerance)
-
-
-@given(changes, st.floats(0, 0.5), st.floats(0, 0.5))
-def test_a_wider_tolerance_never_makes_it_worse(change: Change, one: float, other: float) -> None:
-    """What does not regress at a tolerance does not regress at a wider one."""
-    strict, lenient = sorted((one, other))
-    if classify(change, lenient) is Outcome.REGRESSED:
-        assert classify(change, strict) is Outcome.REGRESSED
-    if classify(change, strict) is Outcome.UNCHANGED:
-        assert classify(change, lenient) is Outcome.UNCHANGED
-
-
-@given(changes, st.floats(0, 0.5), st.floats(0.5, 0.999), st.floats(1e-6, 0.5))
-def test_to_be_surer_never_finds_more(
-    change: Change, tolerance: float, coverage: float, significance: float
-) -> None:
-    """A rule that asks for more certainty decides nothing that a laxer one leaves open."""
-    lax = classify(change, tolerance, Rule(coverage, significance))
-    sure = classify(change, tolerance, Rule((1 + coverage) / 2, significance / 2))
-    assert sure in (lax, Outcome.INCONCLUSIVE)
-
-
-runs = st.lists(
-    st.builds(Estimate, st.floats(0.9, 1.1), st.floats(0, 0.01)), min_size=1, max_size=9
-)
-
-
-@given(runs, st.floats(0.5, 2.0), st.floats(1e-6, 1e6))
-def test_units_do_not_matter(old: list[Estimate], new: float, factor: float) -> None:
-    """Joules or millijoules: the change and its interval are the same."""
-    scaled = [Estimate(run.value * factor, run.standard * factor) for run in old]
-    here = relative_change(Estimate(new), old, learn_scatter([old]))
-    there = relative_change(Estimate(new * factor), scaled, learn_scatter([scaled]))
-    assert there.interval() == pytest.approx(here.interval(), rel=1e-6, abs=1e-9)
-
-
-@given(st.lists(runs, max_size=4))
-def test_scatter_is_never_less_certain_with_more_runs(levels: list[list[Estimate]]) -> None:
-    """Every further run adds a degree of freedom, and without any the assumption holds."""
-    prior = Prior()
-    found = learn_scatter(levels, prior)
-    seen = sum(len(level) - 1 for level in levels)
-    assert found.degrees_of_freedom == prior.weight + seen
-    if not seen:
-        assert found.relative == pytest.approx(prior.relative)
-
-
 def test_the_failure_text_tells_what_why_and_what_to_do() -> None:
     """Metric, before and after, change with interval and tolerance, cause, context, commands."""
     power = {"value": 1.0, "unit": "W"}
@@ -414,3 +344,17 @@ def test_the_failure_text_names_what_regressed() -> None:
     now = measured(status="unmeasured", metrics={"flops": flops(112.0)})
     text = explain(Result.of(now, judge(now, None, facts, HERE, TOLERANCES)))
     assert text.startswith("t.py::test_a: FLOPs regressed\n")
+
+
+def lone_verdict(outcome: Outcome) -> Verdict:
+    """A verdict with one gated metric."""
+    metric = MetricVerdict(metric="energy_j", outcome=outcome, tolerance=0.05, low=0.06, high=0.1)
+    return Verdict(outcome=outcome, metrics=[metric])
+
+
+def test_a_rise_seen_once_is_inconclusive() -> None:
+    """Why it was not seen twice is told; what had not changed stays as it was."""
+    found = unconfirmed(lone_verdict(Outcome.REGRESSED), "process 7 used the GPU")
+    assert (found.outcome, found.notes) == (Outcome.INCONCLUSIVE, ["process 7 used the GPU"])
+    calm = lone_verdict(Outcome.UNCHANGED)
+    assert unconfirmed(calm, "process 7 used the GPU") == calm
