@@ -23,9 +23,8 @@ def fails_test(verdict: Verdict, measured: Measurement, failing: Collection[str]
         return verdict.outcome.value in failing
     return Outcome.REGRESSED.value in failing and any(
         metric.outcome is Outcome.REGRESSED
-        and metric.tolerance is not None
         and (ESTIMATED in failing or not _is_estimate(measured, metric.metric))
-        for metric in verdict.metrics
+        for metric in verdict.gated
     )
 
 

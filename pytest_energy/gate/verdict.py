@@ -226,14 +226,13 @@ class _Comparison:
         tolerance = self.tolerances.get(metric, self.tolerances.get(ENERGY, 0.0))
         if quantity.value <= 0:
             return self._judge_zero(metric, tolerance, runs)
+        has_two_gains = self._other_board and metric_named(metric).depends_on_gain
         change = relative_change(
             estimate_of(quantity),
             runs,
             self._scatter(metric, with_visits=True),
             visits=len(split_visits(self.measured)) or 1,
-            extra=GAIN_BETWEEN_BOARDS
-            if self._other_board and metric_named(metric).depends_on_gain
-            else 0.0,
+            extra=GAIN_BETWEEN_BOARDS if has_two_gains else 0.0,
         )
         low, high = change.interval(self.rule.coverage)
         return self._verdict(

@@ -79,6 +79,11 @@ class Verdict(Record):
     accepted: bool = False
     """Whether the session made this result the baseline."""
 
+    @property
+    def gated(self) -> list[MetricVerdict]:
+        """The metrics with a tolerance, which decide the outcome."""
+        return [metric for metric in self.metrics if metric.tolerance is not None]
+
 
 class Result(Measurement):
     """A measurement and the gate's verdict on it."""
