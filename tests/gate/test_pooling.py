@@ -56,4 +56,6 @@ def test_a_visit_without_joules_does_not_spoil_the_others() -> None:
     reason = Reason(code=ReasonCode.CONTENDED, message="process 7 used the GPU")
     pooled = pool([visit(1.0), visit(9.0, status="invalid", metrics={}, reasons=[reason])])
     assert (pooled.status, pooled.metrics["energy_j"].value) == ("measured", 1.0)
-    assert [(told.code, told.fatal) for told in pooled.reasons] == [(ReasonCode.CONTENDED, False)]
+    assert [(reason.code, reason.fatal) for reason in pooled.reasons] == [
+        (ReasonCode.CONTENDED, False)
+    ]

@@ -60,7 +60,7 @@ def measured(**fields: object) -> Measurement:
     return Measurement.model_validate(values)
 
 
-def kept(*energies_j: float, **fields: object) -> Baseline:
+def baseline_of(*energies_j: float, **fields: object) -> Baseline:
     """A baseline of runs that found these joules."""
     values = {
         "schema": "pytest-energy/baseline/1",
@@ -81,7 +81,7 @@ def kept(*energies_j: float, **fields: object) -> Baseline:
     return Baseline.model_validate(values)
 
 
-ENOUGH = kept(1.0, 1.004, 0.996, 1.002, 0.998, 1.001, 1.003, 0.999)
+ENOUGH = baseline_of(1.0, 1.004, 0.996, 1.002, 0.998, 1.001, 1.003, 0.999)
 
 
 def outcome(energy_j: float, baseline: Baseline | None = ENOUGH) -> Outcome:
@@ -112,13 +112,13 @@ def test_without_a_baseline_it_is_new() -> None:
 
 def test_a_wide_scatter_between_runs_widens_the_interval() -> None:
     """The same rise is undecided where accepted runs differed as much among themselves."""
-    noisy = kept(1.0, 1.08, 0.92, 1.06, 0.94)
+    noisy = baseline_of(1.0, 1.08, 0.92, 1.06, 0.94)
     assert outcome(1.10, noisy) is Outcome.INCONCLUSIVE
 
 
 def test_few_runs_are_said_to_be_few() -> None:
     """Where the scatter is assumed, the verdict says so and how many runs would do."""
-    notes = judge(measured(), kept(1.0), None, HERE, TOLERANCES).notes
+    notes = judge(measured(), baseline_of(1.0), None, HERE, TOLERANCES).notes
     assert notes == ["The baseline has 1 of 8 runs; a run-to-run variation of 1 % is assumed."]
     assert judge(measured(), ENOUGH, None, HERE, TOLERANCES).notes == []
 
@@ -140,7 +140,7 @@ def test_few_runs_are_said_to_be_few() -> None:
 )
 def test_what_cannot_be_compared_is_named(fields: dict[str, object], names: list[str]) -> None:
     """Another card, limit, data or kind of meter is incomparable, whatever the joules."""
-    found = judge(measured(), kept(0.5, **fields), None, HERE, TOLERANCES)
+    found = judge(measured(), baseline_of(0.5, **fields), None, HERE, TOLERANCES)
     assert found.outcome is Outcome.INCOMPARABLE
     assert [difference.name for difference in found.differences] == names
 
@@ -150,7 +150,7 @@ def test_more_flops_regress_on_any_machine(status: str) -> None:
     """A change of an exact metric counts without joules, and with the same joules as before."""
     metrics = {"flops": flops(112.0)} | ({"energy_j": joules(1)} if status == "measured" else {})
     counted_on = workload_hash(facts_workload(WORKLOAD))
-    facts = kept(metrics={"flops": flops(100.0)}, accepted=[], workload_hash=counted_on)
+    facts = baseline_of(metrics={"flops": flops(100.0)}, accepted=[], workload_hash=counted_on)
     found = judge(measured(status=status, metrics=metrics), ENOUGH, facts, HERE, TOLERANCES)
     assert found.outcome is Outcome.REGRESSED
     assert found.cause is not None
@@ -176,7 +176,9 @@ def test_more_flops_regress_on_any_machine(status: str) -> None:
 )
 def test_accuracy_gates_downwards(accuracy: float, tolerance: float, expected: Outcome) -> None:
     """Of accuracy less is worse, and none at all is the worst."""
-    before = kept(1.0, accepted=[AcceptedRun(values={"energy_j": 1.0, "accuracy": 0.9}, rounds=3)])
+    before = baseline_of(
+        1.0, accepted=[AcceptedRun(values={"energy_j": 1.0, "accuracy": 0.9}, rounds=3)]
+    )
     found = judge(
         measured(metrics={"energy_j": joules(1), "accuracy": Quantity(value=accuracy, unit="1")}),
         before,
@@ -192,7 +194,7 @@ def test_accuracy_gates_downwards(accuracy: float, tolerance: float, expected: O
 
 def test_a_loss_of_nothing_is_undecided() -> None:
     """Where less is better, a value of zero is rather a fault of the test than a gain."""
-    before = kept(1.0, accepted=[AcceptedRun(values={"energy_j": 1, "loss": 0.1}, rounds=3)])
+    before = baseline_of(1.0, accepted=[AcceptedRun(values={"energy_j": 1, "loss": 0.1}, rounds=3)])
     gone = measured(metrics={"energy_j": joules(1), "loss": Quantity(value=0, unit="1")})
     found = judge(gone, before, None, HERE, {**TOLERANCES, "loss": 0.1})
     assert found.outcome is Outcome.INCONCLUSIVE
@@ -200,7 +202,9 @@ def test_a_loss_of_nothing_is_undecided() -> None:
 
 def test_a_metric_without_tolerance_does_not_gate() -> None:
     """Latency that doubles is told, and decides nothing unless a tolerance asks for it."""
-    before = kept(1.0, accepted=[AcceptedRun(values={"energy_j": 1, "latency_s": 1}, rounds=3)])
+    before = baseline_of(
+        1.0, accepted=[AcceptedRun(values={"energy_j": 1, "latency_s": 1}, rounds=3)]
+    )
     slow = measured(metrics={"energy_j": joules(1), "latency_s": Quantity(value=2, unit="s")})
     assert judge(slow, before, None, HERE, TOLERANCES).outcome is Outcome.UNCHANGED
     gated = judge(slow, before, None, HERE, {**TOLERANCES, "latency_s": 0.1})
@@ -233,7 +237,7 @@ def test_a_gpu_that_others_use_is_inconclusive() -> None:
 )
 def test_what_comes_of_joules_is_as_uncertain_between_boards(metric: str) -> None:
     """The gain of a board falsifies power and Score as it does the energy."""
-    before = kept(accepted=[AcceptedRun(values={"energy_j": 1, metric: 1}, rounds=3)] * 8)
+    before = baseline_of(accepted=[AcceptedRun(values={"energy_j": 1, metric: 1}, rounds=3)] * 8)
     other = before.model_copy(update={"context": {"board": ["a"]}})
     now = measured(metrics={"energy_j": joules(1), metric: Quantity(value=1, unit="1")})
     here = HERE.model_copy(update={"context": {"board": ["b"]}})
@@ -247,7 +251,7 @@ def test_what_comes_of_joules_is_as_uncertain_between_boards(metric: str) -> Non
 def test_a_fact_that_is_counted_no_more_is_told() -> None:
     """The gate of the FLOPs does not go off in silence, whether or not joules are measured."""
     counted = {"flops": flops(8e9), "params": Quantity(value=1e6, unit="1", exact=True)}
-    facts = kept(
+    facts = baseline_of(
         metrics=counted, accepted=[], workload_hash=workload_hash(facts_workload(WORKLOAD))
     )
     for status in ("measured", "unmeasured"):
@@ -273,7 +277,7 @@ def test_an_own_metric_scatters_as_accepted_runs_did(
     before: list[float], now: float, expected: Outcome
 ) -> None:
     """An accuracy states no uncertainty: it counts as it is, until accepted runs differ."""
-    baseline = kept(metrics={"accuracy": Quantity(value=before[-1], unit="1")}).model_copy(
+    baseline = baseline_of(metrics={"accuracy": Quantity(value=before[-1], unit="1")}).model_copy(
         update={"accepted": [AcceptedRun(values={"accuracy": value}) for value in before]}
     )
     metrics = {"accuracy": Quantity(value=now, unit="1")}
@@ -284,7 +288,7 @@ def test_an_own_metric_scatters_as_accepted_runs_did(
 def test_another_board_widens_the_interval() -> None:
     """Two boards of one model read differently, so that a rise between them is undecided."""
     here = HERE.model_copy(update={"context": {"board": ["b"]}})
-    before = kept(*[1.0] * 8, context={"board": ["a"]})
+    before = baseline_of(*[1.0] * 8, context={"board": ["a"]})
     found = judge(measured(metrics={"energy_j": joules(1.1)}), before, None, here, TOLERANCES)
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "another board" in found.notes[0]
@@ -293,7 +297,7 @@ def test_another_board_widens_the_interval() -> None:
 def test_the_failure_text_tells_what_why_and_what_to_do() -> None:
     """Metric, before and after, change with interval and tolerance, cause, context, commands."""
     power = {"value": 1.0, "unit": "W"}
-    before = kept(
+    before = baseline_of(
         1.0,
         accepted=[
             AcceptedRun(values={"energy_j": 1.0, "power_w": 1.0, "latency_s": 1.0}, rounds=3)
@@ -323,7 +327,7 @@ def test_the_failure_text_tells_what_why_and_what_to_do() -> None:
 def test_the_failure_text_tells_clocks_and_temperatures_before_and_now() -> None:
     """Medians over the rounds, beside those of the newest accepted run; throttling, too."""
     old = {"gpu0.temperature_c": 61.0, "gpu0.clock_mhz": 1980.0}
-    before = kept(accepted=[AcceptedRun(values={"energy_j": 1.0}, rounds=3, conditions=old)])
+    before = baseline_of(accepted=[AcceptedRun(values={"energy_j": 1.0}, rounds=3, conditions=old)])
     now = {"gpu0.temperature_c": 83.0, "gpu0.clock_mhz": 1980.0, "gpu0.throttled.thermal": 0.2}
     rounds = [Round(start=0, duration_s=1, passes=1, energy_j=1.2, conditions=now)] * 3
     found = measured(metrics={"energy_j": joules(1.2)}, rounds=rounds)
@@ -336,7 +340,7 @@ def test_the_failure_text_tells_clocks_and_temperatures_before_and_now() -> None
 
 def test_the_failure_text_names_what_regressed() -> None:
     """Where only the FLOPs have risen, the headline says so."""
-    facts = kept(
+    facts = baseline_of(
         metrics={"flops": flops(100.0)},
         accepted=[],
         workload_hash=workload_hash(facts_workload(WORKLOAD)),
