@@ -200,7 +200,7 @@ def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
 def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.errors import UsageError
-    from pytest_energy.gate.acceptance import accept, wanted
+    from pytest_energy.gate.acceptance import accept, select_results
     from pytest_energy.model.json_files import load_run
     from pytest_energy.plugin.keyword_expression import matching_ids
 
@@ -210,7 +210,7 @@ def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
         raise UsageError(f"no result in {arguments.results} matches {arguments.expression!r}")
     matching = [result for result in run.benchmarks if result.id in ids]
     selected = run.model_copy(update={"benchmarks": matching})
-    acceptance = accept(run, wanted(selected, store, arguments.only), store)
+    acceptance = accept(run, select_results(selected, store, arguments.only), store)
     for path in acceptance.written:
         print(f"wrote {path}")
     if not acceptance.written:

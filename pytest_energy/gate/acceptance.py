@@ -1,4 +1,4 @@
-"""Accepting results of a finished run as baselines, and finding baselines that nothing needs."""
+"""Accept results of a finished run as baselines, and find baselines without a test."""
 
 from __future__ import annotations
 
@@ -24,68 +24,71 @@ ACCEPTED: Final[Mapping[Update, frozenset[Outcome]]] = {
 }
 """Outcomes that become the baseline, by the value of ``--energy-update``."""
 OF_ANOTHER_MACHINE: Final = ("identity.", "meter.")
-"""How the differences begin that do not concern what was run."""
+"""Prefixes of differences between machines, as opposed to workloads."""
 
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What accepting a run did."""
+    """The effect of accepting a run."""
 
     written: tuple[Path, ...]
-    """The files that changed."""
+    """The changed files."""
     refused: tuple[str, ...]
-    """Benchmarks that cannot be a baseline, each with why."""
+    """Benchmarks that cannot be a baseline, each with the reason."""
 
 
 def is_accepted(update: Update, verdict: Verdict, measured: Measurement, *, has_own: bool) -> bool:
     """Whether ``--energy-update`` makes a result the baseline.
 
-    Never that of a failed test, nor one without anything that a baseline keeps.
+    Results of failed tests are never accepted, nor results that hold nothing for a baseline.
 
     Args:
-        update: The option.
-        verdict: The gate's, on ``measured``.
-        measured: What would be the baseline.
-        has_own: Whether the machine that measured it has a baseline of it already.
+        update: The value of the option.
+        verdict: The verdict on ``measured``.
+        measured: The result that may become the baseline.
+        has_own: Whether the machine that measured it already has a baseline of it.
     """
-    wanted = outcome_of(verdict, has_own=has_own) in ACCEPTED[update]
-    return wanted and refusal(measured) is None and has_something_to_keep(measured)
+    selected = acceptance_outcome(verdict, has_own=has_own) in ACCEPTED[update]
+    return selected and refusal_reason(measured) is None and has_something_to_keep(measured)
 
 
-def outcome_of(verdict: Verdict, *, has_own: bool) -> Outcome:
-    """The outcome by which results are accepted: what only other machines have is new on this."""
-    elsewhere = all(one.name.startswith(OF_ANOTHER_MACHINE) for one in verdict.differences)
+def acceptance_outcome(verdict: Verdict, *, has_own: bool) -> Outcome:
+    """The outcome that decides on acceptance.
+
+    A benchmark that only other machines have measured is new on this one.
+    """
+    elsewhere = all(change.name.startswith(OF_ANOTHER_MACHINE) for change in verdict.differences)
     if verdict.outcome is Outcome.INCOMPARABLE and elsewhere and not has_own:
         return Outcome.NEW
     return verdict.outcome
 
 
-def refusal(measured: Measurement) -> str | None:
-    """Why a measurement cannot be a baseline; ``None`` where it can."""
-    failed = [one for one in measured.reasons if one.code is ReasonCode.TEST_FAILED]
-    fatal = [one for one in measured.reasons if one.fatal]
-    told = "; ".join(reason.message for reason in [*fatal, *failed])
-    return (told or "invalid") if measured.status == "invalid" or failed else None
+def refusal_reason(measured: Measurement) -> str | None:
+    """Why a measurement cannot be a baseline; ``None`` if it can."""
+    failed = [reason for reason in measured.reasons if reason.code is ReasonCode.TEST_FAILED]
+    fatal = [reason for reason in measured.reasons if reason.fatal]
+    messages = "; ".join(reason.message for reason in [*fatal, *failed])
+    return (messages or "invalid") if measured.status == "invalid" or failed else None
 
 
 def machine_of(result: Result, run: Run) -> str:
-    """The folder of the machine that a result was measured on."""
+    """The baseline folder of the machine on which a result was measured."""
     return slug_of(result.measured_in(run.environment).identity)
 
 
-def wanted(run: Run, store: BaselineStore, update: Update = "all") -> list[Result]:
-    """The results of a run that are to be accepted.
+def select_results(run: Run, store: BaselineStore, update: Update = "all") -> list[Result]:
+    """The results of a run that should be accepted.
 
     Args:
-        run: What was measured, perhaps elsewhere.
-        store: The baselines that there are.
+        run: A finished run, perhaps of another machine.
+        store: The present baselines.
         update: As for ``--energy-update``.
     """
     outcomes = ACCEPTED[update] | ({Outcome.INVALID} if update == "all" else set())
     return [
         result
         for result in run.benchmarks
-        if outcome_of(result.verdict, has_own=_has_own(result, run, store)) in outcomes
+        if acceptance_outcome(result.verdict, has_own=_has_own(result, run, store)) in outcomes
     ]
 
 
@@ -94,12 +97,12 @@ def _has_own(result: Result, run: Run, store: BaselineStore) -> bool:
 
 
 def accept(run: Run, results: Collection[Result], store: BaselineStore) -> Acceptance:
-    """Make results the baselines of the machines that measured them; invalid ones are refused."""
+    """Make results the baselines of the machines that measured them. Invalid ones are refused."""
     written: list[Path] = []
     refused: list[str] = []
     for result in results:
-        if why := refusal(result):
-            refused.append(f"{result.id}: {why}")
+        if reason := refusal_reason(result):
+            refused.append(f"{result.id}: {reason}")
             continue
         machine = machine_of(result, run)
         written += store.save(result, run.environment, machine, run.run.commit)
@@ -108,29 +111,29 @@ def accept(run: Run, results: Collection[Result], store: BaselineStore) -> Accep
 
 @dataclass(frozen=True)
 class Collected:
-    """What pytest collected."""
+    """The tests that pytest collected."""
 
     root: Path
-    """The directory that ids are relative to."""
+    """The folder that ids are relative to."""
     asked: Sequence[str]
-    """What ids had to begin with to be looked for; empty where all were."""
+    """The files, folders and ids on the command line; empty means all tests."""
     files: frozenset[str]
-    """The files that were read to find tests."""
+    """The test files that pytest read."""
     tests: frozenset[str]
-    """The ids of the tests in them."""
+    """The ids of the collected tests."""
 
     def was_asked_for(self, test_id: str) -> bool:
-        """Whether a test of this id, if there is one, is among those that were looked for."""
-        inside = tuple(f"{one}{mark}" for one in self.asked for mark in ("/", "::", "["))
+        """Whether the command line includes a test of this id, existing or not."""
+        inside = tuple(f"{asked}{mark}" for asked in self.asked for mark in ("/", "::", "["))
         everywhere = not self.asked or "." in self.asked
         return everywhere or test_id in self.asked or test_id.startswith(inside)
 
     def holds(self, test_id: str) -> bool:
-        """Whether it is the id of a test, or of a window of one: ``<test>::<window>``."""
-        return test_id in self.tests or any(test_id.startswith(f"{one}::") for one in self.tests)
+        """Whether the id is that of a test or of a window, ``<test>::<window>``."""
+        return test_id in self.tests or any(test_id.startswith(f"{test}::") for test in self.tests)
 
     def was_unread(self, test_id: str) -> bool:
-        """Whether the test's file is there, but skipped itself or was left out."""
+        """Whether the test's file exists, but was skipped or ignored."""
         file = test_id.partition("::")[0]
         return file not in self.files and (self.root / file).exists()
 
@@ -140,20 +143,20 @@ class Orphans:
     """Baselines of tests that were not collected."""
 
     gone: tuple[tuple[Path, Baseline], ...]
-    """Their tests no longer exist."""
+    """The test no longer exists."""
     unread: tuple[tuple[Path, Baseline], ...]
-    """Nobody knows: the file of their test was not read."""
+    """The test may exist: its file was not read."""
 
 
 def orphans(store: BaselineStore, collected: Collected) -> Orphans:
-    """Baselines, among those asked for, of tests that were not collected."""
+    """The baselines that the command line includes, but whose tests were not collected."""
     missing = [
-        (store.path(kept.id, slug), kept)
+        (store.path(baseline.id, slug), baseline)
         for slug in (*store.slugs(), FACTS)
-        for kept in store.load_all(slug)
-        if collected.was_asked_for(kept.id) and not collected.holds(kept.id)
+        for baseline in store.load_all(slug)
+        if collected.was_asked_for(baseline.id) and not collected.holds(baseline.id)
     ]
     return Orphans(
-        gone=tuple(one for one in missing if not collected.was_unread(one[1].id)),
-        unread=tuple(one for one in missing if collected.was_unread(one[1].id)),
+        gone=tuple(entry for entry in missing if not collected.was_unread(entry[1].id)),
+        unread=tuple(entry for entry in missing if collected.was_unread(entry[1].id)),
     )

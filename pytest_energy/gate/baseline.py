@@ -1,9 +1,10 @@
-"""Baselines: what was accepted, one small file a benchmark, made to be committed.
+"""Baselines: the accepted results, one small file per benchmark, made to be committed.
 
-``<folder>/<machine>/<module>/<test>.json`` holds the joules of one kind of machine,
-``<folder>/facts/…`` what holds on any (parameters, FLOPs). One key a line, sorted, numbers rounded
-to what their uncertainty supports, no host name and no clock time: an update is a short diff, and
-two branches that update different benchmarks do not conflict.
+``<folder>/<machine>/<module>/<test>.json`` holds the joules of one kind of machine.
+``<folder>/facts/…`` holds exact metrics (parameters, FLOPs), which are the same on any machine.
+Files have one key a line, sorted, and numbers rounded to their uncertainty. They have no host name
+and no clock time. So an update is a short diff, and two branches that update different benchmarks
+do not conflict.
 """
 
 from __future__ import annotations
@@ -13,45 +14,41 @@ from typing import Final, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeFloat
 
-from pytest_energy.model.measurement import (
-    Facts,
-    Kind,
-    MeterInfo,
-    Quantity,
-    Record,
-)
+from pytest_energy.model.measurement import Facts, Kind, MeterInfo, Quantity, Record
 from pytest_energy.uncertainty.change import Estimate
 from pytest_energy.uncertainty.gum import t_quantile
 
 BASELINE_SCHEMA: Final = "pytest-energy/baseline/1"
+MOST_RUNS: Final = 10
+"""Number of accepted runs that a file keeps; the oldest are dropped."""
 
 
 class AcceptedRun(Record):
-    """One run that was accepted: a visit to the benchmark."""
+    """One accepted run: a visit to the benchmark."""
 
     commit: str | None = None
-    """Of the tree that was measured."""
+    """Commit of the measured tree."""
     rounds: int = Field(1, ge=1)
     spent_j: float | None = Field(None, ge=0)
-    """Joules of all its rounds."""
+    """Joules of all rounds."""
     step: bool = False
-    """Accepted as a change: what was before it is another level."""
+    """Accepted as a change: earlier runs belong to another level."""
     values: dict[str, float] = Field(default_factory=dict)
     """By metric."""
     standard: dict[str, NonNegativeFloat] = Field(default_factory=dict)
-    """Standard uncertainty from within the run, without the sensor's gain, by metric."""
+    """Standard uncertainty within the run, without the sensor's gain, by metric."""
     conditions: dict[str, float] = Field(default_factory=dict)
-    """Under which it was measured: medians over its rounds."""
+    """Clocks, temperatures and throttling while measuring: medians over the rounds."""
 
 
 class Baseline(Record):
-    """What was accepted of one benchmark: on one kind of machine, or (facts) on any."""
+    """The accepted runs of one benchmark on one kind of machine, or its exact metrics."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     schema_name: Literal["pytest-energy/baseline/1"] = Field(BASELINE_SCHEMA, alias="schema")
     id: str
-    """The test's full id; the file's name is only made from it."""
+    """The test's full id. The file's name is derived from it, but may be shortened."""
     kind: Kind
     workload: Facts
     workload_hash: str
@@ -59,12 +56,12 @@ class Baseline(Record):
     context: Facts = Field(default_factory=dict)
     meter: MeterInfo | None = None
     metrics: dict[str, Quantity]
-    """As the newest accepted run found them."""
+    """Of the newest accepted run."""
     accepted: list[AcceptedRun] = Field(default_factory=list)
     """Recent accepted runs, newest last."""
 
     def levels(self, metric: str) -> list[list[Estimate]]:
-        """The accepted runs that know ``metric``, parted where a change was accepted."""
+        """The accepted runs with this metric, split where a change was accepted."""
         levels: list[list[Estimate]] = [[]]
         for run in self.accepted:
             if run.step and levels[-1]:
@@ -74,7 +71,7 @@ class Baseline(Record):
         return levels
 
     def level(self, metric: str) -> list[Estimate]:
-        """The runs since the last accepted change: what a new run is compared with."""
+        """The runs since the last accepted change, with which a new run is compared."""
         return self.levels(metric)[-1]
 
 
@@ -84,7 +81,7 @@ def _estimate(run: AcceptedRun, metric: str) -> Estimate:
 
 
 def standard_within(quantity: Quantity) -> float:
-    """Standard uncertainty of a run's value, without the gain that all runs on a board share."""
+    """Standard uncertainty of a run's value without the gain, which all runs on a board share."""
     if quantity.uncertainty is None:
         return 0.0
     total = quantity.uncertainty / t_quantile(freedom_of(quantity))
@@ -97,5 +94,5 @@ def freedom_of(quantity: Quantity) -> float:
 
 
 def estimate_of(quantity: Quantity) -> Estimate:
-    """A run's value and how sure it is from within the run."""
+    """A run's value with its uncertainty within the run."""
     return Estimate(quantity.value, standard_within(quantity), freedom_of(quantity))

@@ -23,17 +23,17 @@ class Version:
     """Of the commit, ISO 8601."""
     subject: str
     energy: Quantity | None
-    """``None`` where that version of the file has no joules or cannot be read."""
+    """``None`` if that version of the file has no joules or cannot be read."""
 
 
 def versions(path: Path) -> list[Version]:
     """The versions of a baseline file, oldest first.
 
-    Renames are not followed: baselines resemble one another, so that git takes a new one for a
-    copy of its neighbour. A file's name is its test's, whose history begins with it.
+    Renames are not followed: baselines are so similar that git takes a new one for a copy of
+    another. A renamed test begins a new history.
 
     Raises:
-        EnergyError: git is missing, or the file does not lie in a git work tree.
+        EnergyError: git is missing, or the file is not in a git work tree.
     """
     log = run_git(path.parent, "log", "--format=%H%x09%cs%x09%s", "--", path.name)
     commits = [line.split("\t", 2) for line in log.splitlines()]
@@ -43,16 +43,16 @@ def versions(path: Path) -> list[Version]:
     ]
 
 
-def drift(found: Sequence[Version]) -> float | None:
+def drift(history: Sequence[Version]) -> float | None:
     """The relative change from the oldest version that has joules to the newest."""
-    known = [version.energy.value for version in found if version.energy]
-    return known[-1] / known[0] - 1 if len(known) > 1 and known[0] else None
+    energies = [version.energy.value for version in history if version.energy]
+    return energies[-1] / energies[0] - 1 if len(energies) > 1 and energies[0] else None
 
 
 def _energy_at(path: Path, commit: str) -> Quantity | None:
     try:
         text = run_git(path.parent, "show", f"{commit}:./{path.name}")
-        found = parse_json(text, Baseline, path, "a baseline", BASELINE_SCHEMA)
+        baseline = parse_json(text, Baseline, path, "a baseline", BASELINE_SCHEMA)
     except (EnergyError, FileFormatError):  # deleted or moved there, or of an older schema
         return None
-    return found.metrics.get(ENERGY)
+    return baseline.metrics.get(ENERGY)

@@ -1,9 +1,9 @@
-"""Where a test's baseline lies: file names that are safe on every file system, and unique.
+"""The path of a test's baseline: unique, and valid on every file system.
 
-A plain name stays as it is and a parameter follows two dashes; whatever else there is becomes a
-dash, and a hash of the whole keeps it unique: ``test_decode[small]`` is ``test_decode--small``,
-``TestA::test_b`` is ``testa-test_b-5f3a0c9d12``. Capitals count as 'whatever else', since some
-file systems do not tell them apart.
+Plain names stay as they are, and a parameter follows two dashes: ``test_decode[small]`` becomes
+``test_decode--small``. In all other names, special characters become dashes, and a hash of the
+name keeps it unique: ``TestA::test_b`` becomes ``testa-test_b-5f3a0c9d12``. Capitals are
+special, since some file systems ignore case.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import PurePosixPath
 from typing import Final
 
 LONGEST: Final = 100
-"""Characters of a name; with suffixes it stays below the 143 that encrypted file systems allow."""
+"""Characters of a name. With suffixes it stays below eCryptfs' limit of 143 bytes."""
 RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
-"""Names that Windows keeps for devices."""
+"""Names that Windows reserves for devices."""
 _PLAIN: Final = re.compile(r"[a-z0-9_]+(\[[a-z0-9_]+([.-][a-z0-9_]+)*\])?")
 
 
 def baseline_path(test_id: str) -> PurePosixPath:
-    """Folder of the module and file of the test, below the folder of a machine."""
+    """The module's folder and the test's file, relative to the folder of a machine."""
     module, _, name = test_id.partition("::")
     return PurePosixPath(_module(module), f"{_file(name)}.json")
 

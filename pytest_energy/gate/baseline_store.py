@@ -10,58 +10,55 @@ from typing import Final
 from pytest_energy.errors import EnergyError, FileFormatError, UsageError
 from pytest_energy.gate.baseline import BASELINE_SCHEMA, Baseline
 from pytest_energy.gate.baseline_paths import baseline_path
-from pytest_energy.gate.make_baseline import WITH_JOULES, extended, facts_of
+from pytest_energy.gate.make_baseline import extend_baseline, facts_baseline
 from pytest_energy.model.files import write_atomically
 from pytest_energy.model.json_files import parse_json
-from pytest_energy.model.measurement import (
-    Environment,
-    Measurement,
-)
+from pytest_energy.model.measurement import Environment, Measurement
 
 FACTS: Final = "facts"
-"""The folder of what holds on any machine."""
+"""The folder of exact metrics, which hold on any machine."""
 
 
 class BaselineStore:
-    """The baselines in a folder; each file is read once, however often it is asked for."""
+    """The baselines in a folder. Each file is read at most once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._known: dict[Path, Baseline] = {}
+        self._cache: dict[Path, Baseline] = {}
 
     def path(self, test_id: str, slug: str) -> Path:
-        """Where the baseline of a test on a machine lies."""
+        """The path of a test's baseline on a machine."""
         return self.folder / slug / baseline_path(test_id)
 
     def load(self, test_id: str, slug: str) -> Baseline | None:
-        """The baseline of a test on machines of this name, if there is one.
+        """The baseline of a test on a machine; ``None`` if there is none.
 
         Raises:
-            FileFormatError: There is a file, but it is no baseline of that test.
+            FileFormatError: The file is not a baseline of that test.
         """
         path = self.path(test_id, slug)
         if not path.exists():
             return None
-        found = self._read(path)
-        if found.id != test_id:
-            fault = f"id: {found.id!r} found, {test_id!r} expected in a file of this name"
+        baseline = self._read(path)
+        if baseline.id != test_id:
+            fault = f"id: {baseline.id!r} found, {test_id!r} expected in a file of this name"
             raise FileFormatError(path, "a baseline", (fault,))
-        return found
+        return baseline
 
     def load_facts(self, test_id: str) -> Baseline | None:
-        """What was accepted of a test that holds on any machine."""
+        """The baseline of a test's exact metrics."""
         return self.load(test_id, FACTS)
 
     def find(self, test_id: str, slug: str) -> Baseline | None:
         """The baseline of this machine, else another machine's, so that the difference shows."""
         for name in (slug, *self.slugs_with(test_id)):
-            if kept := self.load(test_id, name):
-                return kept
+            if baseline := self.load(test_id, name):
+                return baseline
         return None
 
     def slugs(self) -> tuple[str, ...]:
         """The machines that have baselines, sorted."""
-        if not self._exists():
+        if not self._folder_exists():
             return ()
         names = sorted(path.name for path in self.folder.iterdir() if path.is_dir())
         return tuple(name for name in names if name != FACTS and not name.startswith("."))
@@ -76,34 +73,34 @@ class BaselineStore:
         Raises:
             FileFormatError: One of them cannot be read.
         """
-        found = (self._read(path) for path in self.paths() if path.parts[-3] == slug)
-        return sorted(found, key=lambda kept: kept.id)
+        baselines = (self._read(path) for path in self.paths() if path.parts[-3] == slug)
+        return sorted(baselines, key=lambda baseline: baseline.id)
 
     def paths(self) -> Iterator[Path]:
         """Every baseline file, sorted."""
-        if self._exists():
+        if self._folder_exists():
             yield from sorted(self.folder.glob("*/*/[!.]*.json"))
 
-    def _exists(self) -> bool:
-        """Whether there is a folder at all.
+    def _folder_exists(self) -> bool:
+        """Whether the folder exists.
 
         Raises:
-            UsageError: There is something else in its place.
+            UsageError: The path is not a folder.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(
-                f"{self.folder}: no folder; baselines lie in one, which --energy-baselines names"
-                " (pytest-energy: --baselines)"
+                f"{self.folder}: not a folder; name the folder of the baselines with"
+                " --energy-baselines (pytest-energy: --baselines)"
             )
         return self.folder.is_dir()
 
     def check(self) -> None:
-        """Read every file, so that a broken one is known before anything is measured.
+        """Read every file, so that a broken one is reported before anything is measured.
 
         Raises:
-            UsageError: The baselines' folder is none.
+            UsageError: The path of the baselines is not a folder.
             FileFormatError: One file cannot be read.
-            EnergyError: Several cannot; the text tells every fault of each.
+            EnergyError: Several files cannot be read. The message lists every fault of each.
         """
         broken: list[FileFormatError] = []
         for path in self.paths():
@@ -117,16 +114,16 @@ class BaselineStore:
             raise EnergyError("\n".join(str(error) for error in broken))
 
     def _check(self, path: Path) -> None:
-        found = self._read(path)
-        due = self.path(found.id, path.parts[-3])
-        if path != due:
-            fault = f"id: that of {found.id!r} belongs in {due}; move the file there, or remove it"
+        baseline = self._read(path)
+        expected = self.path(baseline.id, path.parts[-3])
+        if path != expected:
+            fault = f"id: {baseline.id!r} belongs in {expected}; move the file there, or remove it"
             raise FileFormatError(path, "a baseline", (fault,))
 
     def save(
         self, result: Measurement, environment: Environment, slug: str, commit: str | None
     ) -> list[Path]:
-        """Accept a result: its joules for machines of this name, its facts for any.
+        """Accept a result: its joules for this machine, its exact metrics for any.
 
         Returns:
             The files that changed.
@@ -136,33 +133,36 @@ class BaselineStore:
         """
         if result.status == "invalid":
             reasons = "; ".join(reason.message for reason in result.reasons) or "reason not known"
-            raise EnergyError(f"{result.id}: an invalid measurement is no baseline: {reasons}")
-        made = {FACTS: facts_of(result)}
-        if result.status in WITH_JOULES:
-            made[slug] = extended(self.load(result.id, slug), result, environment, commit)
-        written = [(self.path(result.id, name), kept) for name, kept in made.items() if kept]
-        return [path for path, kept in written if self._write(path, kept)]
+            raise EnergyError(
+                f"{result.id}: an invalid measurement cannot be a baseline: {reasons}"
+            )
+        baselines = {FACTS: facts_baseline(result)}
+        if result.has_joules:
+            older = self.load(result.id, slug)
+            baselines[slug] = extend_baseline(older, result, environment, commit)
+        by_path = {self.path(result.id, name): baseline for name, baseline in baselines.items()}
+        return [path for path, new in by_path.items() if new and self._write(path, new)]
 
     def _read(self, path: Path) -> Baseline:
-        if path not in self._known:
+        if path not in self._cache:
             try:
                 text = path.read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise FileFormatError(path, "a baseline", (str(error),)) from None
-            self._known[path] = parse_json(text, Baseline, path, "a baseline", BASELINE_SCHEMA)
-        return self._known[path]
+            self._cache[path] = parse_json(text, Baseline, path, "a baseline", BASELINE_SCHEMA)
+        return self._cache[path]
 
     def _write(self, path: Path, baseline: Baseline) -> bool:
-        """Write a file; one that says the same already is left alone."""
+        """Write a file, unless it already has this content."""
         if path.exists() and self._read(path) == baseline:
             return False
         write_atomically(path, dump_baseline(baseline))
-        self._known[path] = baseline
+        self._cache[path] = baseline
         return True
 
 
 def dump_baseline(baseline: Baseline) -> str:
-    """The text of a baseline file: one key a line, sorted, what says nothing left out."""
+    """The text of a baseline file: one key a line, sorted, without defaults."""
     data = baseline.model_dump(by_alias=True, exclude_defaults=True)
     whole = {"schema": BASELINE_SCHEMA, "workload": baseline.workload, **data}
     return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

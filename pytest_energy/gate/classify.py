@@ -19,17 +19,21 @@ class Rule:
     """How sure a verdict must be."""
 
     coverage: float = COVERAGE
-    """Of the interval that is held against the tolerance."""
+    """Coverage of the interval that is compared with the tolerance."""
     significance: float = 0.01
-    """At which 'nothing has changed' must be refused, too, before a change is called one."""
+    """Significance level at which 'no change' must be rejected before a change is reported."""
 
 
 ONE_LOOK: Final = Rule()
-"""The rule of a single look at a single benchmark."""
+"""The rule for a single look at a single benchmark."""
 
 
 def classify(change: Change, tolerance: float, rule: Rule = ONE_LOOK) -> Outcome:
-    """What a change is, of a metric of which less is better."""
+    """Classify the change of a noisy metric, if less of it is better.
+
+    A change must lie wholly beyond the tolerance, and must also be significant. The second test
+    matters where the tolerance is small: it bounds the rate of false alarms of a whole suite.
+    """
     low, high = change.interval(rule.coverage)
     if low > tolerance and change.differs(rule.significance):
         return Outcome.REGRESSED
@@ -40,29 +44,32 @@ def classify(change: Change, tolerance: float, rule: Rule = ONE_LOOK) -> Outcome
     return Outcome.INCONCLUSIVE
 
 
+def classify_exact(change: float, tolerance: float) -> Outcome:
+    """Classify the change of a value without uncertainty, if less of it is better."""
+    if change > tolerance:
+        return Outcome.REGRESSED
+    return Outcome.IMPROVED if change < -tolerance else Outcome.UNCHANGED
+
+
+def in_direction_of(metric: str, outcome: Outcome) -> Outcome:
+    """The outcome in the direction of this metric, given the one for 'less is better'."""
+    return mirrored(outcome) if higher_is_better(metric) else outcome
+
+
 def mirrored(outcome: Outcome) -> Outcome:
-    """The outcome where more is better."""
+    """The outcome if more is better, given the one for 'less is better'."""
     mirror = {Outcome.REGRESSED: Outcome.IMPROVED, Outcome.IMPROVED: Outcome.REGRESSED}
     return mirror.get(outcome, outcome)
 
 
-def worst(gated: Iterable[MetricVerdict]) -> Outcome:
-    """The first of :data:`SEVERITY` that one of the metrics has."""
-    found = {metric.outcome for metric in gated}
-    return next((outcome for outcome in SEVERITY if outcome in found), Outcome.UNCHANGED)
-
-
-def _directed(metric: str, outcome: Outcome) -> Outcome:
-    return mirrored(outcome) if higher_is_better(metric) else outcome
-
-
-def _ratio(after: float, before: float) -> float:
+def relative_difference(after: float, before: float) -> float:
+    """The change as a fraction of ``before``; infinite if only ``before`` is zero."""
     if after == before:
         return 0.0
     return after / before - 1 if before else math.copysign(math.inf, after)
 
 
-def _by_value(change: float, tolerance: float) -> Outcome:
-    if change > tolerance:
-        return Outcome.REGRESSED
-    return Outcome.IMPROVED if change < -tolerance else Outcome.UNCHANGED
+def worst(metrics: Iterable[MetricVerdict]) -> Outcome:
+    """The first outcome of :data:`SEVERITY` that a gated metric (one with a tolerance) has."""
+    outcomes = {metric.outcome for metric in metrics if metric.tolerance is not None}
+    return next((outcome for outcome in SEVERITY if outcome in outcomes), Outcome.UNCHANGED)

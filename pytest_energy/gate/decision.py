@@ -1,27 +1,27 @@
 """The decision on one benchmark: its verdict is settled, or it must be measured again.
 
-:func:`decide` is a pure function: it reads no file, saves nothing and changes nothing. Whoever
-calls it reads the baselines once and acts on the answer.
+:func:`decide` is a pure function: it reads no file, saves nothing and changes nothing. The caller
+reads the baselines and acts on the decision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pytest_energy.gate.acceptance import is_accepted
-from pytest_energy.gate.baseline import Baseline
+from pytest_energy.gate.baseline import MOST_RUNS, Baseline
 from pytest_energy.gate.classify import worst
-from pytest_energy.gate.make_baseline import KEPT_RUNS, extended
-from pytest_energy.gate.policy import fails_test, gated
-from pytest_energy.gate.pooling import VALID, pool
+from pytest_energy.gate.make_baseline import extend_baseline
+from pytest_energy.gate.policy import fails_test
+from pytest_energy.gate.pooling import pool
 from pytest_energy.gate.schedule import ADAPTIVE, Schedule
 from pytest_energy.gate.verdict import contended, judge, unconfirmed
 from pytest_energy.model.measurement import Environment, Measurement
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import MetricVerdict, Result, Verdict
+from pytest_energy.model.result import Result, Verdict
 from pytest_energy.settings import ENOUGH_RUNS, ESTIMATED, Update
 
 RevisitReason = Literal["suspect", "recording"]
@@ -30,14 +30,14 @@ RevisitReason = Literal["suspect", "recording"]
 
 @dataclass(frozen=True)
 class KnownBaselines:
-    """The baselines that concern one benchmark, as the session read them."""
+    """The baselines of one benchmark, as the session read them."""
 
     own: Baseline | None = None
-    """Of the machine that measures."""
+    """The baseline of the machine that measures."""
     elsewhere: Baseline | None = None
-    """Of another machine, where this one has none: the verdict then names the differences."""
+    """Another machine's, if this one has none: the verdict then names the differences."""
     facts: Baseline | None = None
-    """The exact metrics, which hold on any machine."""
+    """The baseline of the exact metrics, which hold on any machine."""
 
     @property
     def compared(self) -> Baseline | None:
@@ -47,37 +47,37 @@ class KnownBaselines:
 
 @dataclass(frozen=True)
 class Policy:
-    """What governs the decision on one benchmark, beside what was measured."""
+    """The settings that the decision on one benchmark depends on."""
 
     tolerances: Mapping[str, float] = field(default_factory=dict)
     """Accepted relative change by metric; a metric that has one gates."""
     failing: frozenset[str] = frozenset({Outcome.REGRESSED.value})
-    """Outcomes that fail a test; ``estimated`` among them lets the rise of an estimate fail."""
+    """Outcomes that fail a test. With ``estimated``, the rise of an estimate fails as well."""
     update: Update = "none"
     """Which results become baselines: the value of ``--energy-update``."""
     schedule: Schedule = ADAPTIVE
     family: int = 1
-    """Number of comparisons in the session: they share the chance of a false alarm."""
+    """Number of comparisons in the session, which share the chance of a false alarm."""
     baseline_runs: int = ENOUGH_RUNS
-    """Runs that a recorded baseline is made of."""
+    """Number of runs in a new baseline."""
     budget_left: bool = True
-    """Whether the session has time and joules left for visits that decide."""
+    """Whether the session has time and joules left for retries."""
     commit: str | None = None
-    """Commit of the measured tree; an accepted run is filed under it."""
+    """Commit of the measured tree; an accepted run is stored with it."""
 
 
 @dataclass(frozen=True)
 class Again:
-    """A further visit is needed before anything can be said."""
+    """Another visit is needed first."""
 
     reason: RevisitReason
     result: Result
-    """What is known so far; a change that was seen once counts as inconclusive."""
+    """The result so far. A change that was seen once is inconclusive."""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """The verdict stands."""
+    """The verdict is final."""
 
     result: Result
     accept: bool
@@ -93,10 +93,10 @@ def decide(
     """Judge a benchmark by all its visits.
 
     Args:
-        visits: In the order in which they were measured, at least one.
-        baselines: What was accepted before.
+        visits: In the order of measurement, at least one.
+        baselines: The accepted baselines.
         environment: The machine of the session.
-        policy: Tolerances, and what the user asked for.
+        policy: Tolerances and the user's settings.
     """
     measured = pool(visits)
     rule = policy.schedule.rule(len(visits), policy.family)
@@ -105,32 +105,29 @@ def decide(
     )
     has_own = baselines.own is not None
     last = visits[-1]
+    reason: RevisitReason | None
     if contended(last):
-        again = _retries_contended(visits, policy)
-    elif not _can_be_decided(last, policy):
-        again = None
+        # One retry: the others may have left the device by the end of the session.
+        reason = "suspect" if len(visits) == 1 and policy.schedule.visits > 1 else None
+    elif not _can_change_verdict(last, policy):
+        reason = None
     elif is_accepted(policy.update, verdict, last, has_own=has_own):
         too_few = _too_few_runs(Result.of(measured, verdict), baselines, environment, policy)
-        again = "recording" if too_few else None
+        reason = "recording" if too_few else None
     else:
-        again = _reopens(verdict, visits, policy)
-    if again:
-        open_verdict = unconfirmed(verdict, "seen once; to be measured again after the others")
-        return Again(again, Result.of(measured, open_verdict))
+        reason = "suspect" if _is_suspect(verdict, visits, policy) else None
+    if reason:
+        note = "Seen once; to be measured again after the other benchmarks."
+        return Again(reason, Result.of(measured, unconfirmed(verdict, note)))
 
-    verdict = _with_visit_notes(verdict, visits)
+    verdict = _finalize(verdict, visits)
     accept = is_accepted(policy.update, verdict, measured, has_own=has_own)
     fails = not accept and fails_test(verdict, measured, policy.failing)
     return Settled(Result.of(measured, verdict.model_copy(update={"fails": fails})), accept)
 
 
-def _retries_contended(visits: Sequence[Measurement], policy: Policy) -> RevisitReason | None:
-    """One retry: whoever used the device may have left by the end of the session."""
-    return "suspect" if len(visits) == 1 and policy.schedule.visits > 1 else None
-
-
-def _can_be_decided(last: Measurement, policy: Policy) -> bool:
-    """Whether a further visit could change a verdict; an estimate's only where it can fail."""
+def _can_change_verdict(last: Measurement, policy: Policy) -> bool:
+    """Whether another visit could change the verdict. An estimate counts only if it can fail."""
     if last.status == "estimated":
         return ESTIMATED in policy.failing
     return last.status == "measured"
@@ -139,50 +136,42 @@ def _can_be_decided(last: Measurement, policy: Policy) -> bool:
 def _too_few_runs(
     result: Result, baselines: KnownBaselines, environment: Environment, policy: Policy
 ) -> bool:
-    """Whether a baseline with this result would know the scatter between its runs too badly.
+    """Whether a baseline with this result has too few runs to show how much runs vary.
 
-    Training is recorded in one visit, since each further one would train from the beginning.
+    Training is recorded in one visit, since another visit would train from the beginning.
     """
     if result.kind == "training" or policy.schedule.visits == 1:
         return False
-    baseline = extended(baselines.own, result, environment, policy.commit)
-    return len(baseline.level(ENERGY)) < min(policy.baseline_runs, KEPT_RUNS)
+    baseline = extend_baseline(baselines.own, result, environment, policy.commit)
+    return len(baseline.level(ENERGY)) < min(policy.baseline_runs, MOST_RUNS)
 
 
-def _reopens(
-    verdict: Verdict, visits: Sequence[Measurement], policy: Policy
-) -> RevisitReason | None:
-    """Whether a further visit could settle what is open, and may be paid for."""
+def _is_suspect(verdict: Verdict, visits: Sequence[Measurement], policy: Policy) -> bool:
+    """Whether another visit could settle the verdict, and the budget allows it."""
     if verdict.outcome is Outcome.INCOMPARABLE:
-        return None
-    outcome = worst(_measured_metrics(verdict, visits[-1]))
-    if outcome is Outcome.REGRESSED and _valid(visits) == 1:
-        # A rise must be seen twice. The retry needs no budget: it is what keeps a first visit
-        # that went wrong from failing the test.
-        return "suspect" if len(visits) <= 2 and policy.schedule.visits > 1 else None
-    goes_on = policy.schedule.goes_on(outcome, len(visits)) and policy.budget_left
-    return "suspect" if goes_on else None
+        return False
+    # A second visit would count the same parameters and FLOPs: only noisy metrics can change.
+    exact = {name for name, quantity in visits[-1].metrics.items() if quantity.exact}
+    outcome = worst(metric for metric in verdict.metrics if metric.metric not in exact)
+    if outcome is Outcome.REGRESSED and _count_valid(visits) == 1:
+        # A rise must be seen twice. This retry needs no budget: without it, one disturbed visit
+        # would fail the test.
+        return len(visits) <= 2 and policy.schedule.visits > 1
+    return policy.schedule.goes_on(outcome, len(visits)) and policy.budget_left
 
 
-def _measured_metrics(verdict: Verdict, measured: Measurement) -> Iterable[MetricVerdict]:
-    exact = {name for name, quantity in measured.metrics.items() if quantity.exact}
-    return (metric for metric in gated(verdict) if metric.metric not in exact)
+def _count_valid(visits: Sequence[Measurement]) -> int:
+    return sum(visit.has_joules for visit in visits)
 
 
-def _valid(visits: Sequence[Measurement]) -> int:
-    return sum(visit.status in VALID for visit in visits)
-
-
-def _with_visit_notes(verdict: Verdict, visits: Sequence[Measurement]) -> Verdict:
-    """The final verdict; a rise that no second valid visit confirmed is inconclusive."""
+def _finalize(verdict: Verdict, visits: Sequence[Measurement]) -> Verdict:
+    """The final verdict. A change that no second valid visit confirmed is inconclusive."""
     if len(visits) == 1:
         return verdict
-    if _valid(visits) == 1:
-        spoilt = [visit for visit in visits if visit.status not in VALID]
+    if _count_valid(visits) == 1:
+        spoilt = [visit for visit in visits if not visit.has_joules]
         causes = dict.fromkeys(reason.message for visit in spoilt for reason in visit.reasons)
-        verdict = unconfirmed(
-            verdict, f"seen once; measured again without success: {'; '.join(causes)}"
-        )
+        verdict = unconfirmed(verdict, f"Seen once; the retry failed: {'; '.join(causes)}")
     rounds = sum(len(visit.rounds) for visit in visits)
-    note = f"measured again: {len(visits)} visits, {rounds} rounds together"
+    note = f"Measured again: {len(visits)} visits, {rounds} rounds in total."
     return verdict.model_copy(update={"notes": [note, *verdict.notes]})

@@ -1,8 +1,8 @@
-"""Which change a benchmark can see, from the scatter of its accepted runs, and at which cost.
+"""The smallest change that a benchmark can detect, from the variation of its accepted runs.
 
-A change is *detectable* where it would be told from no change with a probability of
-:data:`PROBABILITY`, by the interval of the look in question. Source: the power of a t test, its
-noncentral distribution replaced by a shifted one (Lachin, *Controlled Clinical Trials* 2 (1981)).
+A change is *detectable* if one look reports it with a probability of :data:`PROBABILITY`. Source:
+the power of a t test, with a shifted t distribution in place of the noncentral one (Lachin,
+*Controlled Clinical Trials* 2 (1981)).
 """
 
 from __future__ import annotations
@@ -24,66 +24,68 @@ PROBABILITY: Final = 0.95
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What one benchmark can see."""
+    """The changes that one benchmark can detect."""
 
     first: float
-    """Detectable change, relative, after one visit."""
+    """Detectable relative change after one visit."""
     last: float
-    """The same after as many visits as there may be."""
+    """Detectable relative change after all visits that the schedule allows."""
     rounds: int | None
-    """Rounds until the change asked for is detectable; ``None`` where all visits do not suffice."""
+    """Rounds until the requested change is detectable; ``None`` if all visits are too few."""
     energy_j: float | None
-    """What these rounds cost, by the accepted runs' median; ``None`` where not known."""
+    """Cost of these rounds, by the median of the accepted runs; ``None`` if unknown."""
 
 
 def sensitivity(
     baseline: Baseline, change: float, schedule: Schedule = ADAPTIVE, family: int = 1
 ) -> Sensitivity | None:
-    """What a benchmark can see.
+    """The changes that a benchmark can detect.
 
     Args:
         baseline: Its accepted runs.
-        change: The relative change that one wishes to see.
-        schedule: How often it may be measured.
-        family: How many comparisons the suite makes.
+        change: The relative change that should be detectable.
+        schedule: The number of visits, and their rounds.
+        family: Number of comparisons in the suite.
 
     Returns:
-        ``None`` where the baseline knows no joules.
+        ``None`` if the baseline has no joules.
     """
     if not baseline.level(ENERGY):
         return None
-    seen = [
+    changes = [
         detectable(baseline, visit, schedule, family) for visit in range(1, schedule.visits + 1)
     ]
-    enough = next((visit for visit, found in enumerate(seen, 1) if found <= change), None)
-    rounds = None if enough is None else sum(map(schedule.rounds_of, range(1, enough + 1)))
-    return Sensitivity(seen[0], min(seen), rounds, _cost_j(baseline, rounds))
+    visits = next((visit for visit, smallest in enumerate(changes, 1) if smallest <= change), None)
+    rounds = None if visits is None else schedule.rounds_until(visits)
+    return Sensitivity(changes[0], min(changes), rounds, _cost_j(baseline, rounds))
 
 
 def detectable(
     baseline: Baseline, visit: int, schedule: Schedule = ADAPTIVE, family: int = 1
 ) -> float:
-    """The smallest relative rise that is told from none after so many visits."""
-    old = baseline.level(ENERGY)
+    """The smallest relative rise that is detectable at the look after this visit."""
+    runs = baseline.level(ENERGY)
     rule = schedule.rule(visit, family)
-    planned = _planned(old, sum(map(schedule.rounds_of, range(1, visit + 1))))
-    found = relative_change(planned, old, learn_scatter(baseline.levels(ENERGY)), visit)
-    surest = max(1 - (1 - rule.coverage) / 2, 1 - rule.significance / 2)
+    planned = _planned(runs, schedule.rounds_until(visit))
+    change = relative_change(planned, runs, learn_scatter(baseline.levels(ENERGY)), visit)
+    # A reported change must be beyond the interval and significant: the stricter one decides.
+    strictest = max(1 - (1 - rule.coverage) / 2, 1 - rule.significance / 2)
     quantiles = (
-        t_quantile(found.degrees_of_freedom, probability) for probability in (surest, PROBABILITY)
+        t_quantile(change.degrees_of_freedom, probability)
+        for probability in (strictest, PROBABILITY)
     )
-    return math.expm1(found.standard * sum(quantiles))
+    return math.expm1(change.standard * sum(quantiles))
 
 
-def _planned(old: Sequence[Estimate], rounds: int) -> Estimate:
-    """What so many rounds are expected to find, from how the accepted runs' rounds scattered."""
-    known = [run for run in old if not math.isinf(run.degrees_of_freedom)]
+def _planned(runs: Sequence[Estimate], rounds: int) -> Estimate:
+    """The expected estimate from this many rounds, if they vary as in the accepted runs."""
+    repeated = [run for run in runs if not math.isinf(run.degrees_of_freedom)]
     variance = (
-        statistics.fmean(run.relative**2 * (run.degrees_of_freedom + 1) for run in known)
-        if known
+        statistics.fmean(run.relative**2 * (run.degrees_of_freedom + 1) for run in repeated)
+        if repeated
         else 0.0
     )
-    value = statistics.fmean(run.value for run in old)
+    value = statistics.fmean(run.value for run in runs)
     return Estimate(value, value * math.sqrt(variance / rounds), max(rounds - 1, 1))
 
 

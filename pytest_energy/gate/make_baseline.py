@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
 
-from pytest_energy.gate.baseline import BASELINE_SCHEMA, AcceptedRun, Baseline, standard_within
-from pytest_energy.gate.pooling import visits_of
+from pytest_energy.gate.baseline import (
+    BASELINE_SCHEMA,
+    MOST_RUNS,
+    AcceptedRun,
+    Baseline,
+    standard_within,
+)
+from pytest_energy.gate.pooling import split_visits
 from pytest_energy.model.conditions import conditions
 from pytest_energy.model.measurement import (
     Environment,
@@ -24,34 +29,28 @@ from pytest_energy.model.workload import facts_workload, workload_hash
 from pytest_energy.uncertainty.gum import significant
 from pytest_energy.uncertainty.rounds import summarize
 
-KEPT_RUNS: Final = 10
-"""How many accepted runs a file keeps; the oldest go."""
 
-
-WITH_JOULES: Final = ("measured", "estimated")
-
-
-def facts_of(result: Measurement) -> Baseline | None:
-    """What a result says of any machine, if it counted anything."""
+def facts_baseline(result: Measurement) -> Baseline | None:
+    """The baseline of a result's exact metrics, which hold on any machine; ``None`` without any."""
     exact = {name: quantity for name, quantity in result.metrics.items() if quantity.exact}
     workload = facts_workload(result.workload)
-    known = {"workload": workload, "workload_hash": workload_hash(workload)}
-    return _baseline(result, metrics=exact, **known) if exact else None
+    identified = {"workload": workload, "workload_hash": workload_hash(workload)}
+    return _baseline(result, metrics=exact, **identified) if exact else None
 
 
 def has_something_to_keep(result: Measurement) -> bool:
-    """Whether a baseline could be made of a result: it has joules, or counted anything."""
-    return result.status in WITH_JOULES or facts_of(result) is not None
+    """Whether a baseline can hold anything of a result: joules, or exact metrics."""
+    return result.has_joules or facts_baseline(result) is not None
 
 
-def extended(
+def extend_baseline(
     older: Baseline | None, result: Measurement, environment: Environment, commit: str | None
 ) -> Baseline:
-    """The baseline of a machine as it is once ``result`` has been accepted."""
+    """The machine's baseline after accepting ``result``."""
     measured = {
-        name: found
-        for name, found in result.metrics.items()
-        if not found.exact and metric(name).in_baselines
+        name: quantity
+        for name, quantity in result.metrics.items()
+        if not quantity.exact and metric(name).in_baselines
     }
     machine = result.measured_in(environment)
     return _baseline(
@@ -59,13 +58,13 @@ def extended(
         identity=machine.identity,
         context=machine.context,
         meter=result.meter and MeterInfo.model_validate(meter_facts(result.meter)),
-        metrics={name: rounded(quantity) for name, quantity in measured.items()},
+        metrics={name: round_to_uncertainty(quantity) for name, quantity in measured.items()},
         accepted=_history(result, measured, commit, older),
     )
 
 
 def meter_facts(meter: MeterInfo) -> Facts:
-    """What of a meter makes two results comparable."""
+    """The facts of a meter that must agree for a comparison."""
     return {"name": meter.name, "source": meter.source, "estimated": meter.estimated}
 
 
@@ -88,22 +87,19 @@ def _history(
 ) -> list[AcceptedRun]:
     before = list(older.accepted) if older and _continues(older, result) else []
     step = bool(before) and _is_step(result)
-    runs = [_accepted(commit, *visit) for visit in _by_visit(result, measured)]
-    if _plain(before[-len(runs) :]) == runs:
+    runs = [_accepted_run(commit, *visit) for visit in _by_visit(result, measured)]
+    newest = [run.model_copy(update={"step": False}) for run in before[-len(runs) :]]
+    if newest == runs:
         return before  # the same run, accepted twice, is no further evidence
     first = runs[0].model_copy(update={"step": step})
-    return [*before, first, *runs[1:]][-KEPT_RUNS:]
-
-
-def _plain(runs: Sequence[AcceptedRun]) -> list[AcceptedRun]:
-    return [run.model_copy(update={"step": False}) for run in runs]
+    return [*before, first, *runs[1:]][-MOST_RUNS:]
 
 
 def _continues(older: Baseline, result: Measurement) -> bool:
-    """Whether the older runs tell of the scatter of this workload by this kind of meter."""
+    """Whether the older runs show how runs of this workload vary with this kind of meter."""
     estimated = result.meter is not None and result.meter.estimated
-    same_truth = older.meter is None or older.meter.estimated == estimated
-    return same_truth and older.workload_hash == workload_hash(result.workload)
+    same_kind = older.meter is None or older.meter.estimated == estimated
+    return same_kind and older.workload_hash == workload_hash(result.workload)
 
 
 def _is_step(result: Measurement) -> bool:
@@ -114,42 +110,38 @@ def _is_step(result: Measurement) -> bool:
 def _by_visit(
     result: Measurement, measured: Mapping[str, Quantity]
 ) -> list[tuple[Sequence[Round], Mapping[str, Quantity]]]:
-    """Rounds and metrics of each visit; what rounds do not tell of is known of the last alone."""
-    visits = visits_of(result)
+    """Rounds and metrics of each visit. Metrics that rounds do not have go to the last visit."""
+    visits = split_visits(result)
     if len(visits) < 2:
         return [(result.rounds, measured)]
-    told = [_told(rounds, measured) for rounds in visits]
-    return list(zip(visits, [*told[:-1], {**measured, **told[-1]}], strict=True))
+    metrics = [
+        {name: quantity for name, quantity in summarize(rounds).items() if name in measured}
+        for rounds in visits
+    ]
+    return list(zip(visits, [*metrics[:-1], {**measured, **metrics[-1]}], strict=True))
 
 
-def _told(rounds: Sequence[Round], measured: Mapping[str, Quantity]) -> dict[str, Quantity]:
-    return {name: found for name, found in summarize(rounds).items() if name in measured}
-
-
-def _accepted(
+def _accepted_run(
     commit: str | None, rounds: Sequence[Round], measured: Mapping[str, Quantity]
 ) -> AcceptedRun:
-    within = {name: standard_within(found) for name, found in measured.items()}
+    within = {name: standard_within(quantity) for name, quantity in measured.items()}
+    spent = [round_.energy_j for round_ in rounds if round_.energy_j is not None]
     return AcceptedRun(
         commit=commit,
         rounds=max(len(rounds), 1),
-        spent_j=_spent_j(rounds),
-        values={name: rounded(found).value for name, found in measured.items()},
+        spent_j=significant(math.fsum(spent), 3) if spent else None,
+        values={name: round_to_uncertainty(quantity).value for name, quantity in measured.items()},
         standard={name: significant(value, 2) for name, value in within.items() if value},
         conditions={name: significant(value, 4) for name, value in conditions(rounds).items()},
     )
 
 
-def _spent_j(rounds: Sequence[Round]) -> float | None:
-    spent = [measured.energy_j for measured in rounds if measured.energy_j is not None]
-    return significant(math.fsum(spent), 3) if spent else None
+def round_to_uncertainty(quantity: Quantity) -> Quantity:
+    """Keep the digits that the uncertainty supports, and of the budget only the gain.
 
-
-def rounded(quantity: Quantity) -> Quantity:
-    """The quantity with the digits that its uncertainty supports, and its gain alone as budget.
-
-    The uncertainty keeps two significant digits (JCGM 100:2008, 7.2.6) and the value one digit
-    more, lest rounding add to the scatter between runs; six digits where it is not known.
+    The uncertainty keeps two significant digits (JCGM 100:2008, 7.2.6). The value keeps one digit
+    more, so that rounding does not add to the variation between runs. Without an uncertainty it
+    keeps six significant digits.
     """
     if quantity.exact:
         return quantity

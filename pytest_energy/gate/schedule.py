@@ -1,14 +1,14 @@
-"""When to stop measuring: as soon as the verdict is decided, within a budget.
+"""When to stop measuring: as soon as the verdict is clear, within a budget.
 
-Looking again and again finds a false alarm sooner or later, unless each look is held to a stricter
-rule. A *schedule* fixes beforehand how often it may be looked at, and spends the permitted error
-over these looks so that the sum over all of them stays within it, whatever they have in common
-(Bonferroni's inequality). Source: alpha spending, Lan and DeMets, *Biometrika* 70 (1983); the
-intervals are repeated confidence intervals, Jennison and Turnbull, *J. R. Stat. Soc. B* 51 (1989).
+Every further look at the data can raise a false alarm, so each look needs a stricter rule. A
+*schedule* fixes the number of looks beforehand and divides the permitted error among them. The sum
+over all looks then stays within it, however much the looks depend on one another (Bonferroni's
+inequality). Source: alpha spending, Lan and DeMets, *Biometrika* 70 (1983); the intervals are
+repeated confidence intervals, Jennison and Turnbull, *J. R. Stat. Soc. B* 51 (1989).
 
-Many benchmarks find a false alarm sooner or later, too. Before a change is called one, 'nothing has
-changed' must be refused at a significance that is shared by all benchmarks of the suite, so that a
-suite in which nothing changed fails in at most :data:`FAMILY_ERROR` of its runs.
+Every further benchmark can raise a false alarm, too. Before a change is reported, 'no change' must
+be rejected at a significance level that all benchmarks of the suite share. A suite in which nothing
+has changed therefore fails in at most :data:`FAMILY_ERROR` of its runs.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from typing import Final
 
 from pytest_energy.gate.classify import Rule
 from pytest_energy.model.outcomes import Outcome
+from pytest_energy.settings import ENOUGH_RUNS
 from pytest_energy.uncertainty.gum import COVERAGE
 
 FAMILY_ERROR: Final = 0.01
-"""Chance that a suite without any change fails, at most, however many benchmarks it has."""
+"""Highest probability that a suite without any change fails, however many benchmarks it has."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How often a benchmark is visited and looked at, fixed before the first look.
+    """The number of visits and looks, fixed before the first look.
 
-    A *visit* is a whole run of the test: set up, warmed up, measured in a few rounds. Further
-    visits come after the other benchmarks, when whatever disturbed the first has passed, so that
-    the scatter between runs is averaged, which more rounds of one visit do not do.
+    A *visit* is a whole run of the test: set-up, warm-up and a few measured rounds. Further visits
+    follow after the other benchmarks, when a disturbance of the first may have passed. They average
+    the variation between runs, which more rounds within one visit would not do.
     """
 
     rounds: int = 3
@@ -38,14 +39,14 @@ class Schedule:
     again: int = 2
     """Rounds of each further visit."""
     visits: int = 10
-    """How often a benchmark is measured at most; a regression needs two visits together."""
+    """Largest number of visits. A regression needs two."""
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """What each look, one a visit, spends of the permitted error: most at both ends.
+        """The share of the permitted error for each look, one per visit.
 
-        Most benchmarks have not changed and are done at the first look; those that are hard to
-        decide get the sharpest look when all that there will be is on the table.
+        The first and the last look have the largest shares. Most benchmarks have not changed and
+        are settled at the first look. The hard ones get the sharpest look when all data are there.
         """
         if self.visits == 1:
             return (1.0,)
@@ -56,18 +57,23 @@ class Schedule:
         """Rounds of a visit, counted from 1."""
         return self.rounds if visit == 1 else self.again
 
+    def rounds_until(self, visit: int) -> int:
+        """Rounds of all visits up to this one, counted from 1."""
+        return sum(self.rounds_of(number) for number in range(1, visit + 1))
+
     def rule(self, visit: int, family: int = 1) -> Rule:
         """How sure the look after a visit must be.
 
         Args:
             visit: Counted from 1.
-            family: How many comparisons the whole suite makes.
+            family: Number of comparisons in the whole suite.
         """
         share = self.shares[min(visit, self.visits) - 1]
+        # Only rises fail a suite: half of a two-sided significance level, so twice the error.
         return Rule(1 - (1 - COVERAGE) * share, 2 * FAMILY_ERROR * share / max(family, 1))
 
     def goes_on(self, outcome: Outcome, visit: int) -> bool:
-        """Whether a further visit is needed after one that ended like this."""
+        """Whether another visit is needed after a visit with this outcome."""
         if outcome is Outcome.REGRESSED:
             return visit == 1 and self.visits > 1
         return outcome is Outcome.INCONCLUSIVE and visit < self.visits
@@ -79,11 +85,11 @@ FIXED: Final = Schedule(rounds=3, visits=1)
 
 
 def family_note(family: int) -> list[str]:
-    """A sentence on false alarms, where several figures are compared."""
+    """The rate of false alarms, and its condition, if the session makes several comparisons."""
     if family < 2:
         return []
     return [
-        f"{family} figures are compared with baselines; where nothing has changed, at most"
-        f" {FAMILY_ERROR:.0%} of such runs fail, if runs scatter by no more than 2 %, or as much as"
-        " eight accepted runs of each baseline have shown"
+        f"{family} figures are compared with baselines. At most {round(100 * FAMILY_ERROR)} in 100"
+        " unchanged runs fails. This holds if runs vary by at most 2 %, or by no more than"
+        f" {ENOUGH_RUNS} accepted runs of each baseline have shown."
     ]

@@ -1,4 +1,4 @@
-"""The baselines of the selected tests: how many comparisons they make, how much they can detect."""
+"""The baselines of the selected tests: their comparisons, and the changes they can detect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Selected:
 
     baseline: Baseline
     tolerances: Mapping[str, float]
-    """In force for it, by metric."""
+    """By metric."""
 
 
 def select(
@@ -31,15 +31,15 @@ def select(
     """Choose the baselines of the tests that will run, and of their windows.
 
     Args:
-        baselines: All those of this machine.
-        markers: The tests that will run, by id.
-        default: The option's tolerances.
-        table: Those of ``pyproject.toml``.
+        baselines: All baselines of this machine.
+        markers: The markers of the tests that will run, by id.
+        default: The tolerances of the option.
+        table: The tolerances of ``pyproject.toml``.
     """
     selected = []
     for baseline in baselines:
-        window_of = baseline.id.rpartition("::")[0]
-        marker = markers.get(baseline.id) or markers.get(window_of)
+        test_of_window = baseline.id.rpartition("::")[0]
+        marker = markers.get(baseline.id) or markers.get(test_of_window)
         if marker is not None:
             tolerances = tolerances_of(baseline.id, default, table, marker)
             selected.append(Selected(baseline, tolerances))
@@ -47,13 +47,13 @@ def select(
 
 
 def count_comparisons(selected: Iterable[Selected]) -> int:
-    """How many metrics are compared with baselines, at least one."""
+    """Number of metrics that are compared with baselines, at least 1."""
     compared = (entry.tolerances.keys() & entry.baseline.metrics.keys() for entry in selected)
     return max(sum(map(len, compared)), 1)
 
 
 def too_tight(selected: Sequence[Selected], schedule: Schedule) -> list[str]:
-    """Sentences on tests whose tolerance is smaller than the change that their baseline detects."""
+    """A sentence for each test whose tolerance is smaller than its detectable change."""
     family = count_comparisons(selected)
     sentences = []
     for entry in selected:

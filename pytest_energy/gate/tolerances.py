@@ -1,4 +1,4 @@
-"""Tolerances by test, from ``pyproject.toml``.
+"""Tolerances per test, from ``pyproject.toml``.
 
 ::
 
@@ -6,9 +6,9 @@
     "*" = 0.05                                          # of the energy
     "*::test_inference[vit*" = { energy_j = 0.03, latency_s = 0.1, accuracy = 0.01 }
 
-In a pattern ``*`` and ``?`` stand for any characters; brackets are themselves, since the ids of
-parametrized tests are full of them. Where several patterns match, the last one that names a metric
-wins.
+In a pattern, ``*`` stands for any characters and ``?`` for any single one. Brackets have no special
+meaning, since the ids of parametrized tests contain them. If several patterns match, the last one
+that names a metric wins.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from pytest_energy.settings import MarkerSettings
 
 OURS: Final = "tool.pytest-energy"
 TABLE: Final = "tolerances"
-"""The one table of ours."""
+"""The only table below it."""
 
 
 @dataclass(frozen=True)
 class TolerancePattern:
-    """The tolerances of the tests whose ids match."""
+    """Tolerances for all tests whose ids match a pattern."""
 
     pattern: str
     tolerances: Mapping[str, float]
@@ -39,26 +39,27 @@ class TolerancePattern:
 
     def matches(self, test_id: str) -> bool:
         """Whether the pattern matches the whole id."""
-        wild = {"*": ".*", "?": "."}
-        expression = "".join(wild.get(letter, re.escape(letter)) for letter in self.pattern)
+        wildcards = {"*": ".*", "?": "."}
+        expression = "".join(
+            wildcards.get(character, re.escape(character)) for character in self.pattern
+        )
         return re.fullmatch(expression, test_id, re.DOTALL) is not None
 
 
 def load_tolerances(pyproject: Path) -> tuple[TolerancePattern, ...]:
-    """Read the table, in its order; empty where there is no file or no table.
+    """Read the table in its order; empty if there is no file or no table.
 
     Raises:
-        FileFormatError: Something in the table is no tolerance, or the table has another name, with
-            every fault.
+        FileFormatError: A value is not a tolerance, or a table is misspelt. Lists every fault.
     """
     if not pyproject.is_file():
         return ()
     try:
-        found: Any = tomllib.loads(pyproject.read_text("utf-8"))
+        document: Any = tomllib.loads(pyproject.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileFormatError(pyproject, "TOML", (str(error),)) from None
-    tool = _tables(found.get("tool"))
-    ours = _tables(tool.get("pytest-energy"))
+    tool = _as_table(document.get("tool"))
+    ours = _as_table(tool.get("pytest-energy"))
     table = ours.get(TABLE, {})
     faults = (*_misnamed(tool, ours), *_faults(table))
     if faults:
@@ -69,17 +70,17 @@ def load_tolerances(pyproject: Path) -> tuple[TolerancePattern, ...]:
     )
 
 
-def _tables(found: Any) -> dict[str, Any]:
-    return found if isinstance(found, dict) else {}
+def _as_table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _misnamed(tool: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
-    """What would be read as nothing, for want of the right name."""
+    """Misspelt tables, which would otherwise have no effect."""
     if "pytest_energy" in tool:
-        yield f"tool.pytest_energy: unknown; {OURS} is read"
+        yield f"tool.pytest_energy: unknown; use {OURS}"
     for name in ours:
         if name != TABLE:
-            yield f"{OURS}.{name}: unknown; known is {OURS}.{TABLE}, and options are ini options"
+            yield f"{OURS}.{name}: unknown; only {OURS}.{TABLE} is read; options are ini options"
 
 
 def _faults(table: Any) -> Iterator[str]:
@@ -105,13 +106,13 @@ def tolerances_of(
     table: Sequence[TolerancePattern],
     marker: MarkerSettings | None = None,
 ) -> dict[str, float]:
-    """The tolerance of each metric that has one.
+    """The tolerances of a benchmark, by metric.
 
     Args:
         test_id: The benchmark.
-        default: The option's.
-        table: That of ``pyproject.toml``; it wins over the option.
-        marker: The test's; it wins over both.
+        default: The tolerances of the option.
+        table: The table of ``pyproject.toml``, which wins over the option.
+        marker: The test's marker, which wins over both.
     """
     tolerances = dict(default)
     for entry in table:

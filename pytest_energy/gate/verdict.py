@@ -1,7 +1,7 @@
 """From a measurement and its baseline to a verdict; no files.
 
-A noisy metric is judged by the interval of its relative change, an exact one by its value. Which
-way is better is known by the metric's name.
+A noisy metric is judged by the interval of its relative change, an exact one by its value. The
+metric's name decides which direction is better.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
 from pytest_energy.gate.baseline import Baseline, estimate_of
 from pytest_energy.gate.classify import (
     ONE_LOOK,
     Rule,
-    _by_value,
-    _directed,
-    _ratio,
     classify,
+    classify_exact,
+    in_direction_of,
+    relative_difference,
     worst,
 )
 from pytest_energy.gate.make_baseline import meter_facts
-from pytest_energy.gate.pooling import visit_level, visits_of
+from pytest_energy.gate.pooling import split_visits, visit_estimates
 from pytest_energy.model.measurement import Environment, Facts, Measurement, Quantity, ReasonCode
 from pytest_energy.model.metrics import ENERGY, higher_is_better
 from pytest_energy.model.metrics import metric as metric_named
@@ -31,101 +32,86 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Past, Verdict
 from pytest_energy.model.workload import facts_workload, workload_hash
 from pytest_energy.settings import ENOUGH_RUNS
-from pytest_energy.uncertainty.change import Change, Estimate, Prior, learn_scatter, relative_change
+from pytest_energy.uncertainty.change import (
+    Estimate,
+    Prior,
+    Scatter,
+    learn_scatter,
+    relative_change,
+)
 from pytest_energy.uncertainty.gum import combine, expand
 
 PRIOR: Final = Prior()
-OWN: Final = Prior(0.0)
-"""For metrics that no round tells of, such as an accuracy: they scatter as accepted runs did."""
+NO_SCATTER: Final = Prior(0.0)
+"""For metrics that a test records itself, such as an accuracy."""
 BOARD_GAIN: Final = 0.05
 """Boards of one model read within plus or minus this share of the truth: arXiv 2312.02741."""
+GAIN_BETWEEN_BOARDS: Final = BOARD_GAIN * math.sqrt(2 / 3)
+"""Relative standard uncertainty of the ratio of two boards' readings."""
+# A value known only to lie within ±a has the standard uncertainty a / √3 (JCGM 100:2008, 4.3.7).
+# The ratio has two such gains, which are independent: √2 · a / √3.
 
 
 def judge(
     measured: Measurement,
-    kept: Baseline | None,
+    baseline: Baseline | None,
     facts: Baseline | None,
     environment: Environment,
     tolerances: Mapping[str, float],
     rule: Rule = ONE_LOOK,
 ) -> Verdict:
-    """Compare a measurement with what was accepted.
+    """Compare a measurement with its baseline.
 
     Args:
-        measured: What was measured now.
-        kept: The machine's baseline, or another machine's, which is then incomparable.
-        facts: The baseline of what holds on any machine.
-        environment: That of its run.
-        tolerances: The relative change that is accepted, by metric. The metrics named here gate,
-            and so do exact ones, at zero unless named; others are told without gating.
+        measured: The new measurement.
+        baseline: The machine's baseline. Another machine's makes the result incomparable.
+        facts: The baseline of the exact metrics, which hold on any machine.
+        environment: The environment of the new run.
+        tolerances: The accepted relative change, by metric. The metrics named here gate. Exact
+            metrics always gate, with a tolerance of zero unless named. Other metrics are reported.
         rule: How sure a verdict must be.
     """
     environment = measured.measured_in(environment)
-    differences = _differences(measured, kept, environment)
-    comparison = _Comparison(measured, kept, facts, environment, tolerances, rule, differences)
-    metrics = [comparison(name) for name in _names(measured, kept, facts, tolerances)]
+    comparison = _Comparison(measured, baseline, facts, environment, tolerances, rule)
+    metrics = [comparison.judge_metric(name) for name in comparison.metric_names()]
     return Verdict(
-        outcome=worst(metric for metric in metrics if metric.tolerance is not None),
+        outcome=worst(metrics),
         metrics=metrics,
-        differences=[*differences, *_uncounted(measured, facts)],
-        context=compare_facts(kept.context, environment.context, "context") if kept else [],
+        differences=[*comparison.differences, *comparison.facts_no_longer_counted()],
+        context=compare_facts(baseline.context, environment.context, "context") if baseline else [],
         cause=likely_cause(metrics),
         notes=comparison.notes(),
         history=[
-            Past(commit=one.commit, values=one.values, conditions=one.conditions)
-            for one in (kept.accepted if kept else ())
+            Past(commit=run.commit, values=run.values, conditions=run.conditions)
+            for run in (baseline.accepted if baseline else ())
         ],
     )
 
 
-def _names(
-    measured: Measurement,
-    kept: Baseline | None,
-    facts: Baseline | None,
-    tolerances: Mapping[str, float],
-) -> list[str]:
-    """The energy first, then what is measured, then what only a baseline has, each sorted."""
-    found = {name for name, quantity in measured.metrics.items() if not quantity.exact}
-    exact = measured.metrics.keys() - found
-    known = (kept.metrics.keys() & tolerances.keys()) if kept else set()
-    known |= facts.metrics.keys() if facts else set()
-    lost = known - measured.metrics.keys()
-    return [ENERGY, *sorted(found - {ENERGY}), *sorted(exact), *sorted(lost - {ENERGY})]
-
-
-def _uncounted(measured: Measurement, facts: Baseline | None) -> list[Difference]:
-    """Facts that were counted once and are no more: their gate must not go off in silence."""
-    if facts is None:
-        return []
-    return [
-        Difference(name=f"facts.{name}", before=before.value, after=None)
-        for name, before in sorted(facts.metrics.items())
-        if name not in measured.metrics
-    ]
-
-
 def contended(measured: Measurement) -> bool:
-    """Whether nothing but the use of the device by others kept its joules from being known."""
+    """Whether use of the device by others is the only reason that joules are missing."""
     fatal = {reason.code for reason in measured.reasons if reason.fatal}
-    return measured.status in ("invalid", "unmeasured") and fatal == {ReasonCode.CONTENDED}
+    return not measured.has_joules and fatal == {ReasonCode.CONTENDED}
 
 
 def unconfirmed(verdict: Verdict, why: str) -> Verdict:
-    """The verdict where a change was seen once and not, or not yet, a second time."""
+    """The verdict on a change that was seen once, but not a second time."""
     changed = (Outcome.REGRESSED, Outcome.IMPROVED)
     metrics = [
+        # An interval of no width belongs to an exact metric, which needs no confirmation.
         metric.model_copy(update={"outcome": Outcome.INCONCLUSIVE})
         if metric.outcome in changed and metric.low != metric.high
         else metric
         for metric in verdict.metrics
     ]
-    outcome = worst(metric for metric in metrics if metric.tolerance is not None)
     notes = [why, *verdict.notes] if metrics != verdict.metrics else verdict.notes
-    return verdict.model_copy(update={"metrics": metrics, "outcome": outcome, "notes": notes})
+    return verdict.model_copy(
+        update={"metrics": metrics, "outcome": worst(metrics), "notes": notes}
+    )
 
 
 def compare_facts(before: Facts, after: Facts, prefix: str) -> list[Difference]:
-    """What differs between two sets of facts, named ``prefix.name``, sorted."""
+    """The differences between two sets of facts, named ``prefix.name``, sorted."""
     return [
         Difference(name=f"{prefix}.{name}", before=before.get(name), after=after.get(name))
         for name in sorted({*before, *after})
@@ -133,180 +119,215 @@ def compare_facts(before: Facts, after: Facts, prefix: str) -> list[Difference]:
     ]
 
 
-def _differences(
-    measured: Measurement, kept: Baseline | None, environment: Environment
-) -> list[Difference]:
-    if kept is None:
-        return []
-    found = compare_facts(kept.identity, environment.identity, "identity")
-    found += compare_facts(kept.workload, measured.workload, "workload")
-    if kept.meter and measured.meter:
-        found += compare_facts(meter_facts(kept.meter), meter_facts(measured.meter), "meter")
-    return found
-
-
 @dataclass(frozen=True)
 class _Comparison:
-    """Judges one metric after the other, all against the same baselines."""
+    """One measurement beside its baselines; judges one metric at a time."""
 
     measured: Measurement
-    kept: Baseline | None
+    baseline: Baseline | None
     facts: Baseline | None
     environment: Environment
     tolerances: Mapping[str, float]
     rule: Rule
-    differences: Sequence[Difference]
 
-    def __call__(self, metric: str) -> MetricVerdict:
+    def metric_names(self) -> list[str]:
+        """Energy, then other noisy metrics, exact ones, and those that only a baseline has."""
+        metrics = self.measured.metrics
+        noisy = {name for name, quantity in metrics.items() if not quantity.exact}
+        before = self.facts.metrics.keys() if self.facts else set()
+        if self.baseline:
+            # Without a tolerance, a metric that is gone decides nothing and is not reported.
+            before |= self.baseline.metrics.keys() & self.tolerances.keys()
+        exact, missing = metrics.keys() - noisy, before - metrics.keys()
+        return [ENERGY, *sorted(noisy - {ENERGY}), *sorted(exact), *sorted(missing - {ENERGY})]
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """The reasons why joules cannot be compared with the baseline."""
+        baseline, measured = self.baseline, self.measured
+        if baseline is None:
+            return []
+        differences = compare_facts(baseline.identity, self.environment.identity, "identity")
+        differences += compare_facts(baseline.workload, measured.workload, "workload")
+        if baseline.meter and measured.meter:
+            before, after = meter_facts(baseline.meter), meter_facts(measured.meter)
+            differences += compare_facts(before, after, "meter")
+        return differences
+
+    def facts_no_longer_counted(self) -> list[Difference]:
+        """Exact metrics that only the baseline has. Their gate must not go off in silence."""
+        return [
+            Difference(name=f"facts.{name}", before=before.value, after=None)
+            for name, before in sorted(self.facts.metrics.items() if self.facts else ())
+            if name not in self.measured.metrics
+        ]
+
+    def judge_metric(self, metric: str) -> MetricVerdict:
         quantity = self.measured.metrics.get(metric)
         if quantity is None:
-            uncounted = self.facts is not None and metric in self.facts.metrics
-            return self._uncounted(metric) if uncounted else self._absent(metric)
-        if quantity.exact:
-            return self._exact(metric, quantity)
-        return self._noisy(metric, quantity)
+            return self._judge_missing(metric)
+        return (self._judge_exact if quantity.exact else self._judge_noisy)(metric, quantity)
 
-    def _absent(self, metric: str) -> MetricVerdict:
-        missing = {"invalid": Outcome.INVALID, "unmeasured": Outcome.UNMEASURED}
-        outcome = missing.get(self.measured.status, Outcome.UNMEASURED)
-        if contended(self.measured):
-            outcome = Outcome.INCONCLUSIVE
-        kept = self.kept.metrics.get(metric) if self.kept else None
+    def _judge_missing(self, metric: str) -> MetricVerdict:
+        counted = self.facts.metrics.get(metric) if self.facts else None
+        measured = self.baseline.metrics.get(metric) if self.baseline else None
+        before = counted or measured
+        if counted:
+            outcome = Outcome.INCOMPARABLE
+        elif contended(self.measured):
+            outcome = Outcome.INCONCLUSIVE  # nothing is known against the code
+        elif self.measured.status == "invalid":
+            outcome = Outcome.INVALID
+        else:
+            outcome = Outcome.UNMEASURED
         return self._verdict(
             metric,
             outcome,
-            tolerance=self.tolerances.get(metric, 0.0 if metric == ENERGY else None),
-            baseline=kept.value if kept else None,
-            unit=kept.unit if kept else "",
+            # Missing joules gate in any case: no energy must never look like a pass.
+            tolerance=self.tolerances.get(metric, 0.0 if counted or metric == ENERGY else None),
+            baseline=before.value if before else None,
+            unit=before.unit if before else "",
         )
 
-    def _uncounted(self, metric: str) -> MetricVerdict:
-        assert self.facts is not None
-        before = self.facts.metrics[metric]
-        return self._verdict(
-            metric,
-            Outcome.INCOMPARABLE,
-            baseline=before.value,
-            unit=before.unit,
-            tolerance=self.tolerances.get(metric, 0.0),
-        )
-
-    def _exact(self, metric: str, quantity: Quantity) -> MetricVerdict:
+    def _judge_exact(self, metric: str, quantity: Quantity) -> MetricVerdict:
+        """By value: two counts of the same model are equal, so any difference is a change."""
         tolerance = self.tolerances.get(metric, 0.0)
         before = self.facts.metrics.get(metric) if self.facts else None
-        common: dict[str, Any] = {
-            "value": quantity.value,
-            "unit": quantity.unit,
-            "tolerance": tolerance,
-        }
         if self.facts is None or before is None:
-            return self._verdict(metric, Outcome.NEW, **common)
+            return self._verdict(metric, Outcome.NEW, tolerance=tolerance)
         if self.facts.workload_hash != workload_hash(facts_workload(self.measured.workload)):
-            return self._verdict(metric, Outcome.INCOMPARABLE, **common)
-        change = _ratio(quantity.value, before.value)
-        outcome = _directed(metric, _by_value(change, tolerance))
-        known = {"baseline": before.value, "change": change, "low": change, "high": change}
-        return self._verdict(metric, outcome, **common, **(known if math.isfinite(change) else {}))
+            return self._verdict(metric, Outcome.INCOMPARABLE, tolerance=tolerance)
+        change = relative_difference(quantity.value, before.value)
+        outcome = in_direction_of(metric, classify_exact(change, tolerance))
+        if math.isinf(change):  # from nothing to something; JSON has no infinity
+            return self._verdict(metric, outcome, tolerance=tolerance)
+        return self._verdict(
+            metric,
+            outcome,
+            tolerance=tolerance,
+            baseline=before.value,
+            change=change,
+            low=change,
+            high=change,
+        )
 
-    def _noisy(self, metric: str, quantity: Quantity) -> MetricVerdict:
-        tolerance = self.tolerances.get(metric)
-        common: dict[str, Any] = {
-            "value": quantity.value,
-            "unit": quantity.unit,
-            "tolerance": tolerance,
-        }
-        if self.measured.status == "invalid":  # what spoilt the joules slowed the passes as well
+    def _judge_noisy(self, metric: str, quantity: Quantity) -> MetricVerdict:
+        """By the interval of the change."""
+        runs = self.baseline.level(metric) if self.baseline else []
+        if self.measured.status == "invalid":
+            # The same disturbance slowed the passes, so latency is no better than the joules.
             spoilt = Outcome.INCONCLUSIVE if contended(self.measured) else Outcome.INVALID
-            return self._verdict(metric, spoilt, **common)
+            return self._verdict(metric, spoilt)
         if self.differences:
-            return self._verdict(metric, Outcome.INCOMPARABLE, **common)
-        old = self.kept.level(metric) if self.kept else []
-        if self.kept is None or not old:
-            return self._verdict(metric, Outcome.NEW, **common)
-        allowed = self.tolerances.get(ENERGY, 0.0) if tolerance is None else tolerance
+            return self._verdict(metric, Outcome.INCOMPARABLE)
+        if not runs:
+            return self._verdict(metric, Outcome.NEW)
+        # A metric that does not gate is classified, for the report, by the tolerance of energy.
+        tolerance = self.tolerances.get(metric, self.tolerances.get(ENERGY, 0.0))
         if quantity.value <= 0:
-            return self._fallen(metric, allowed, old, common)
-        change = self._change(metric, quantity, old, self.kept)
-        outcome = _directed(metric, classify(change, allowed, self.rule))
+            return self._judge_zero(metric, tolerance, runs)
+        has_two_gains = self._other_board and metric_named(metric).depends_on_gain
+        change = relative_change(
+            estimate_of(quantity),
+            runs,
+            self._scatter(metric, with_visits=True),
+            visits=len(split_visits(self.measured)) or 1,
+            extra=GAIN_BETWEEN_BOARDS if has_two_gains else 0.0,
+        )
         low, high = change.interval(self.rule.coverage)
-        known = {"change": change.relative, "low": low, "high": high}
-        return self._verdict(metric, outcome, **common, **known, **self._level(metric, old))
+        return self._verdict(
+            metric,
+            in_direction_of(metric, classify(change, tolerance, self.rule)),
+            change=change.relative,
+            low=low,
+            high=high,
+            **self._baseline_value(metric, runs),
+        )
 
-    def _fallen(
-        self, metric: str, allowed: float, old: Sequence[Estimate], common: Mapping[str, Any]
-    ) -> MetricVerdict:
-        """A value of nothing has no logarithm: where more is better, all of it is lost."""
+    def _judge_zero(self, metric: str, tolerance: float, runs: Sequence[Estimate]) -> MetricVerdict:
+        """Zero has no logarithm, so no interval.
+
+        Where more is better, everything is lost. Where less is better, a zero is more likely a
+        fault of the test than a gain.
+        """
         if not higher_is_better(metric):
-            return self._verdict(metric, Outcome.INCONCLUSIVE, **common)
-        outcome = _directed(metric, _by_value(-1.0, allowed))
-        known = {"change": -1.0, "low": -1.0, "high": -1.0, **self._level(metric, old)}
-        return self._verdict(metric, outcome, **common, **known)
+            return self._verdict(metric, Outcome.INCONCLUSIVE)
+        outcome = in_direction_of(metric, classify_exact(-1.0, tolerance))
+        lost = {"change": -1.0, "low": -1.0, "high": -1.0}
+        return self._verdict(metric, outcome, **lost, **self._baseline_value(metric, runs))
 
-    def _change(
-        self, metric: str, quantity: Quantity, old: Sequence[Estimate], kept: Baseline
-    ) -> Change:
-        visits = len(visits_of(self.measured)) or 1
-        gain = BOARD_GAIN * math.sqrt(2 / 3) if self._other_board() else 0.0
-        seen = visit_level(self.measured, metric)
-        scatter = learn_scatter([*kept.levels(metric), seen], self._prior(metric))
-        extra = gain if metric_named(metric).depends_on_gain else 0.0
-        return relative_change(estimate_of(quantity), old, scatter, visits, extra)
+    def _scatter(self, metric: str, *, with_visits: bool) -> Scatter:
+        """The variation between runs, by the baseline and on request by the new visits as well."""
+        assert self.baseline is not None
+        levels = self.baseline.levels(metric)
+        if with_visits:
+            levels.append(visit_estimates(self.measured, metric))
+        # No round reports a test's own metric, so no uncertainty is known of it. A test that gives
+        # the same accuracy each time varies by nothing: an assumed 1 % would hide a real loss.
+        exact_so_far = self.measured.metrics[metric].uncertainty is None
+        own = exact_so_far and not metric_named(metric).from_rounds
+        return learn_scatter(levels, NO_SCATTER if own else PRIOR)
 
-    def _prior(self, metric: str) -> Prior:
-        certain = self.measured.metrics[metric].uncertainty is None
-        return OWN if certain and not metric_named(metric).from_rounds else PRIOR
-
-    def _level(self, metric: str, old: Sequence[Estimate]) -> dict[str, float]:
-        """The baseline's value and its uncertainty, scatter between runs included."""
-        assert self.kept is not None
-        scatter = learn_scatter(self.kept.levels(metric), self._prior(metric))
-        value = math.exp(statistics.fmean(math.log(run.value) for run in old))
-        within = combine(run.relative / len(old) for run in old)
-        standard = combine((scatter.relative / math.sqrt(len(old)), within))
+    def _baseline_value(self, metric: str, runs: Sequence[Estimate]) -> dict[str, float]:
+        """The baseline's value and its uncertainty, which includes the variation between runs."""
+        scatter = self._scatter(metric, with_visits=False)
+        # The geometric mean: the comparison works on logarithms, too.
+        value = math.exp(statistics.fmean(math.log(run.value) for run in runs))
+        within = combine(run.relative / len(runs) for run in runs)
+        standard = combine((scatter.relative / math.sqrt(len(runs)), within))
         half = expand(standard, scatter.degrees_of_freedom) * value
         return {"baseline": value, "baseline_uncertainty": half}
 
     def _verdict(
         self, metric: str, outcome: Outcome, **fields: float | str | None
     ) -> MetricVerdict:
-        values = {"higher_is_better": higher_is_better(metric), **fields}
-        return MetricVerdict.model_validate({"metric": metric, "outcome": outcome, **values})
+        quantity = self.measured.metrics.get(metric)
+        common = {
+            "metric": metric,
+            "outcome": outcome,
+            "value": quantity.value if quantity else None,
+            "unit": quantity.unit if quantity else "",
+            "tolerance": self.tolerances.get(metric),
+            "higher_is_better": higher_is_better(metric),
+        }
+        return MetricVerdict.model_validate({**common, **fields})
 
+    @property
     def _other_board(self) -> bool:
-        before = self.kept.context.get("board") if self.kept else None
+        before = self.baseline.context.get("board") if self.baseline else None
         after = self.environment.context.get("board")
         return before is not None and after is not None and before != after
 
     def notes(self) -> list[str]:
-        """What a reader should know of how sure the verdict is."""
-        if self.kept is None or self.differences:
+        """What limits the certainty of the verdict."""
+        if self.baseline is None or self.differences:
             return []
-        told = []
-        if (runs := len(self.kept.level(ENERGY))) < ENOUGH_RUNS:
-            told.append(
-                f"scatter between runs is partly assumed ({PRIOR.relative:.0%}): the baseline has"
-                f" {runs} accepted {'run' if runs == 1 else 'runs'}, {ENOUGH_RUNS} make it known"
+        notes = []
+        if (runs := len(self.baseline.level(ENERGY))) < ENOUGH_RUNS:
+            notes.append(
+                f"The baseline has {runs} of {ENOUGH_RUNS} runs; a run-to-run variation of"
+                f" {100 * PRIOR.relative:g} % is assumed."
             )
-        if self._other_board():
-            told.append(
-                f"measured on another board than the baseline: sensors of one model differ by up"
-                f" to ±{BOARD_GAIN:.0%}, which is counted in the interval"
+        if self._other_board:
+            notes.append(
+                "The baseline was measured on another board. Sensors of one model differ by up to"
+                f" ±{100 * BOARD_GAIN:g} %; the interval includes this."
             )
-        return told
+        return notes
 
 
 def likely_cause(metrics: Iterable[MetricVerdict]) -> str | None:
-    """Where a change of energy comes from: facts that changed, and power × time."""
-    by_name = {metric.metric: metric for metric in metrics if metric.change is not None}
-    told = [
-        f"{name} {_percent(found.change)}"
-        for name, found in by_name.items()
-        if found.change and found.low == found.high
+    """The likely cause of a change of energy: changed facts, and power × time."""
+    changes = {entry.metric: entry for entry in metrics if entry.change is not None}
+    causes = [
+        f"{name} {_percent(entry.change)}"
+        for name, entry in changes.items()
+        if entry.change and entry.low == entry.high  # no width: an exact metric
     ]
-    power, time = by_name.get("power_w"), by_name.get("latency_s")
-    if power and time and power.change is not None and time.change is not None:
-        told.append(f"power {_percent(power.change)} × time {_percent(time.change)}")
-    return "; ".join(told) or None
+    power, time = changes.get("power_w"), changes.get("latency_s")
+    if power and time:
+        causes.append(f"power {_percent(power.change)} × time {_percent(time.change)}")
+    return "; ".join(causes) or None
 
 
 def _percent(fraction: float | None) -> str:

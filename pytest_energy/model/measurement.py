@@ -1,11 +1,10 @@
-"""The data model: what was measured, how well, on what, and what the gate said of it.
+"""What was measured: quantities, rounds, traces, the meter and the machine.
 
-Values are immutable. ``results.json`` is a :class:`Run` written by :func:`save_run` and read by
-:func:`load_run`; its JSON Schema ships beside this module (``results.schema.json``).
+Values are immutable. :mod:`pytest_energy.model.result` adds the verdict and the run.
 
-Conventions: every ``uncertainty`` is expanded to 95 % coverage; every ``budget`` holds standard
-uncertainties (JCGM 100:2008, 2.3.1) in the unit of its quantity; a joule that is not known is
-``None`` or absent, never zero.
+Conventions: every ``uncertainty`` is expanded to 95 % coverage. Every ``budget`` holds standard
+uncertainties (JCGM 100:2008, 2.3.1) in the unit of its quantity. Unknown joules are ``None`` or
+absent, never zero.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Record(BaseModel):
 
 
 class ReasonCode(StrEnum):
-    """Why a measurement is not, or not quite, what was asked for."""
+    """Why a measurement is missing, invalid or remarkable."""
 
     NO_METER = "no-meter"
     UNSUPPORTED = "unsupported"
@@ -54,20 +53,20 @@ class ReasonCode(StrEnum):
 
 
 class Reason(Record):
-    """One remark on a measurement: a code for machines, a sentence for people."""
+    """A remark on a measurement: a code for programs, a sentence for people."""
 
     code: ReasonCode
     message: str
     fatal: bool = True
-    """Whether it makes the measurement invalid, or only worth a line in the report."""
+    """Whether it makes the measurement invalid. Other remarks only appear in the report."""
 
 
 UNSEEN = "unseen"
-"""The budget's term for what a load did while a sensor looked away."""
+"""The budget's term for energy that a sensor did not observe."""
 
 
 class Quantity(Record):
-    """A number with its unit and how well it is known."""
+    """A number with its unit and its uncertainty."""
 
     value: float
     unit: str
@@ -78,21 +77,21 @@ class Quantity(Record):
     budget: dict[str, float] = Field(default_factory=dict)
     """Standard uncertainty by cause, in ``unit``: ``scatter``, ``resolution``, ``gain``, …"""
     exact: bool = False
-    """Counted rather than measured (parameters, FLOPs): holds on any machine."""
+    """Counted rather than measured (parameters, FLOPs): the same on any machine."""
 
 
 class Round(Record):
     """One window over many passes, one epoch or one call."""
 
     start: float
-    """Seconds since the epoch (UTC), so that logs made elsewhere can be laid over it."""
+    """Seconds since the epoch (UTC), so that logs of other programs can be aligned with it."""
     visit: int = 1
-    """A suspect is visited again after the other benchmarks: which visit the round belongs to."""
+    """Number of the visit that the round belongs to, from 1."""
     duration_s: float
-    """From the first pass to the end of the last one, device synchronised."""
+    """From the first pass to the end of the last one, with the device synchronized."""
     passes: int
     energy_j: float | None
-    """Gross joules of the passes, all channels; ``None`` where they could not be read."""
+    """Gross joules of the passes over all channels; ``None`` if they could not be read."""
     uncertainty_j: float | None = None
     """Expanded type B uncertainty of ``energy_j``, known from this round alone."""
     budget: dict[str, float] = Field(default_factory=dict)
@@ -100,12 +99,12 @@ class Round(Record):
     channels: dict[str, float] = Field(default_factory=dict)
     """Joules by channel (``gpu0``, ``cpu``, ``dram``); they add up to ``energy_j``."""
     conditions: dict[str, float] = Field(default_factory=dict)
-    """What the edges showed: ``gpu0.temperature_c``, ``gpu0.throttled.thermal``, …"""
+    """Readings at the edges: ``gpu0.temperature_c``, ``gpu0.throttled.thermal``, …"""
     reasons: list[Reason] = Field(default_factory=list)
 
 
 class Trace(Record):
-    """Power against time of one channel, reduced without losing a joule.
+    """Power over time of one channel, reduced without losing a joule.
 
     ``data`` is base64 of a zlib stream: see :mod:`pytest_energy.model.traces` for its layout.
     """
@@ -116,13 +115,13 @@ class Trace(Record):
     start: float
     """Seconds since the epoch of the first bucket's beginning."""
     samples: int
-    """How many samples the envelope was made of."""
+    """Number of samples that the envelope was made of."""
     buckets: int
     data: str
 
 
 class MeterInfo(Record):
-    """Which meter spoke, and what kind of truth it speaks."""
+    """The meter, and the kind of its source."""
 
     name: str
     source: str
@@ -135,7 +134,7 @@ class MeterInfo(Record):
 
 
 class Measurement(Record):
-    """Everything known of one benchmark."""
+    """All that was measured of one benchmark."""
 
     id: str
     """The test's node id; a second window in one test appends ``::window-name``."""
@@ -148,34 +147,39 @@ class Measurement(Record):
     rounds: list[Round] = Field(default_factory=list)
     trace: list[Trace] | None = None
     identity: dict[str, Scalar | list[Scalar]] | None = None
-    """Where it differs from the run's: an xdist worker's device, a merged shard's machine."""
+    """If it differs from the run's: an xdist worker's device, a merged shard's machine."""
     context: dict[str, Scalar | list[Scalar]] | None = None
-    """Where it differs from the run's: the board, say, that this one was measured on."""
+    """If it differs from the run's, such as the board that this one was measured on."""
     file: str | None = None
     """Test file, relative to the root folder."""
     line: int | None = None
     """Line of the test function, from 1."""
 
     def measured_in(self, environment: Environment) -> Environment:
-        """The machine it was measured on: that of its run, unless it has facts of its own."""
+        """The machine that it was measured on: that of the run, unless it has its own facts."""
         return Environment(
             identity=environment.identity if self.identity is None else self.identity,
             context=environment.context if self.context is None else self.context,
         )
 
     @property
+    def has_joules(self) -> bool:
+        """Whether its joules are valid, be they measured or estimated."""
+        return self.status in ("measured", "estimated")
+
+    @property
     def energy(self) -> Quantity | None:
-        """Joules a pass, epoch or call, or ``None`` where nothing valid was measured."""
+        """Joules per pass, epoch or call; ``None`` if nothing valid was measured."""
         return self.metrics.get("energy_j")
 
     @property
     def passes(self) -> int:
-        """How many passes its rounds really ran."""
-        return sum(measured.passes for measured in self.rounds)
+        """Number of passes that its rounds ran."""
+        return sum(round_.passes for round_ in self.rounds)
 
 
 class Environment(Record):
-    """What the machine is: facts that must agree, and facts that may explain."""
+    """The machine: facts that must agree, and facts that may explain a change."""
 
     identity: Facts = Field(default_factory=dict)
     context: Facts = Field(default_factory=dict)

@@ -21,7 +21,7 @@ RESULTS_SCHEMA: Final = "pytest-energy/results/1"
 
 
 class Difference(Record):
-    """Something that is not as it was in the baseline."""
+    """A fact that differs from the baseline."""
 
     name: str
     """Dotted: ``identity.device``, ``workload.batch_size``, ``context.torch``."""
@@ -32,15 +32,15 @@ class Difference(Record):
 class MetricVerdict(Record):
     """One metric against its baseline.
 
-    ``change``, ``low`` and ``high`` are relative (0.09 is +9 %) and positive where the metric
-    grew, also for metrics of which more is better.
+    ``change``, ``low`` and ``high`` are relative (0.09 is +9 %) and positive if the metric grew,
+    whichever direction is better.
     """
 
     metric: str
     outcome: Outcome
     baseline: float | None = None
     baseline_uncertainty: float | None = None
-    """Half-width of the 95 % interval of ``baseline``, scatter between runs included."""
+    """Half-width of the 95 % interval of ``baseline``, including the variation between runs."""
     value: float | None = None
     unit: str = ""
     change: float | None = None
@@ -51,33 +51,38 @@ class MetricVerdict(Record):
 
 
 class Past(Record):
-    """An earlier run that was accepted as the baseline."""
+    """An accepted run of the baseline."""
 
     commit: str | None = None
     values: dict[str, float] = Field(default_factory=dict)
     """By metric."""
     conditions: dict[str, float] = Field(default_factory=dict)
-    """Clocks, temperatures and throttled shares: medians over its rounds."""
+    """Clocks, temperatures and throttled shares: medians over the rounds."""
 
 
 class Verdict(Record):
-    """What the gate says of a benchmark."""
+    """The gate's verdict on a benchmark."""
 
     outcome: Outcome
     metrics: list[MetricVerdict] = Field(default_factory=list)
     differences: list[Difference] = Field(default_factory=list)
-    """What makes it incomparable, where it is."""
+    """The reasons, if it is incomparable."""
     context: list[Difference] = Field(default_factory=list)
-    """What may explain a drift: versions, driver, clocks."""
+    """Differences that may explain a drift: versions, driver, clocks."""
     cause: str | None = None
-    """The likely cause of a change in words: power × time, facts that changed."""
+    """The likely cause of a change in words: power × time, changed facts."""
     notes: list[str] = Field(default_factory=list)
     history: list[Past] = Field(default_factory=list)
-    """Accepted runs that the baseline keeps, oldest first."""
+    """Accepted runs of the baseline, oldest first."""
     fails: bool = False
-    """Whether the policy in force turns it into a failed test."""
+    """Whether the policy turns it into a failed test."""
     accepted: bool = False
     """Whether the session made this result the baseline."""
+
+    @property
+    def gated(self) -> list[MetricVerdict]:
+        """The metrics with a tolerance, which decide the outcome."""
+        return [metric for metric in self.metrics if metric.tolerance is not None]
 
 
 class Result(Measurement):
@@ -87,16 +92,16 @@ class Result(Measurement):
 
     @classmethod
     def of(cls, measurement: Measurement, verdict: Verdict) -> Result:
-        """Put ``measurement`` and ``verdict`` together without copying deep values."""
+        """Combine ``measurement`` and ``verdict`` without a deep copy."""
         fields = {name: getattr(measurement, name) for name in Measurement.model_fields}
         return cls.model_construct(**fields, verdict=verdict)
 
 
 class RunInfo(Record):
-    """What the session was and what it cost."""
+    """The session: its energy, duration, commit, meter and settings."""
 
     energy_j: float | None = None
-    """Gross joules of the whole session by the meter in use; ``None`` where not known."""
+    """Gross joules of the whole session by its meter; ``None`` if unknown."""
     duration_s: float = 0.0
     commit: str | None = None
     branch: str | None = None
@@ -105,20 +110,20 @@ class RunInfo(Record):
     """Idle power by channel, measured in the session."""
     meter: MeterInfo | None = None
     unmeasured: Reason | None = None
-    """Why nothing measures joules here, where nothing does."""
+    """Why there is no meter, if there is none."""
     complete: bool = True
-    """False while the session runs, and for ever if it was killed."""
+    """False while the session runs, and forever if it was killed."""
     settings: Facts = Field(default_factory=dict)
     """The options in force: tolerance, rounds, passes, protocol, policy."""
     carbon: Facts = Field(default_factory=dict)
     """Intensity in g/kWh with its source and year, PUE, method."""
     notes: list[str] = Field(default_factory=list)
     accepted: list[str] = Field(default_factory=list)
-    """Baseline files that the session wrote; paths from the tests' root folder, if within it."""
+    """Baseline files that the session wrote, relative to the tests' root folder if within it."""
 
 
 class Run(Record):
-    """One session: environment, benchmarks and verdicts; the whole of ``results.json``."""
+    """One session: environment, benchmarks and verdicts; the content of ``results.json``."""
 
     model_config = ConfigDict(populate_by_name=True, title="pytest-energy results")
 

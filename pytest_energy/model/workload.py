@@ -1,4 +1,4 @@
-"""Which facts of a workload matter for a comparison, and the hash that identifies it."""
+"""The facts of a workload that exact metrics depend on, and the hash that identifies it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from typing import Final
 from pytest_energy.model.measurement import Facts
 
 HOW_IT_RAN: Final = frozenset({"data", "scale"})
-"""Facts of a run that leave exact metrics alone."""
-
-
+"""Facts that exact metrics do not depend on."""
 COUNTED_ON: Final = frozenset({"batch_size", "input_shape"})
-"""Facts of a run that matter only where exact metrics were counted on what was run."""
+"""Facts that matter only if exact metrics were counted on the input that was run."""
 
 
 def facts_workload(workload: Facts) -> Facts:
     """The part of a workload that its exact metrics (parameters, FLOPs) depend on.
 
-    They hold at every scale and on any data. A workload with ``facts_input_shape`` says that they
-    were counted on one sample of that shape, whatever was run; so they hold at every batch size and
-    shape as well.
+    Exact metrics are the same at every scale and on any data. With ``facts_input_shape`` in the
+    workload, they were counted on one sample of that shape instead of the input that was run. They
+    are then the same at every batch size and input shape as well.
     """
     apart = HOW_IT_RAN | COUNTED_ON if "facts_input_shape" in workload else HOW_IT_RAN
     return {name: value for name, value in workload.items() if name not in apart}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_energy.gate.baseline import Baseline
-from pytest_energy.gate.make_baseline import extended, facts_of
+from pytest_energy.gate.make_baseline import extend_baseline, facts_baseline
 from pytest_energy.gate.verdict import judge
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
 from pytest_energy.model.outcomes import Outcome
@@ -78,6 +78,6 @@ def tolerances_in_force(result: Result, run: Run) -> dict[str, float]:
 
 def _as_baselines(older: Result, run: Run) -> tuple[Baseline | None, Baseline | None]:
     """The older result as a baseline of its machine and as a baseline of exact metrics."""
-    if older.status not in ("measured", "estimated"):
-        return None, facts_of(older)
-    return extended(None, older, run.environment, run.run.commit), facts_of(older)
+    if not older.has_joules:
+        return None, facts_baseline(older)
+    return extend_baseline(None, older, run.environment, run.run.commit), facts_baseline(older)

@@ -143,8 +143,10 @@ def joules_compared(run: Run) -> int:
 
 def _was_compared(result: Result) -> bool:
     """By joules or by exact metrics; a benchmark without baseline may have the latter, too."""
-    gated = (verdict for verdict in result.verdict.metrics if verdict.tolerance is not None)
-    return any(verdict.change is not None or verdict.outcome.traits.decided for verdict in gated)
+    return any(
+        verdict.change is not None or verdict.outcome.traits.decided
+        for verdict in result.verdict.gated
+    )
 
 
 def _benchmarks(number: int) -> str:
@@ -170,7 +172,7 @@ def deciding_metric(result: Result) -> MetricVerdict | None:
 
     Metrics without a tolerance are reported, and decide nothing.
     """
-    gated = [verdict for verdict in result.verdict.metrics if verdict.tolerance is not None]
+    gated = result.verdict.gated
     decisive = [verdict for verdict in gated if verdict.outcome is result.verdict.outcome]
     energies = [verdict for verdict in decisive if verdict.metric in ENERGIES]
     return next(iter(energies), None) or max(decisive, key=_size, default=None)

@@ -1,4 +1,4 @@
-"""What follows a measurement: decide, then measure again, keep or accept."""
+"""The steps after a measurement: decide, then keep, measure again or accept."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from pytest_energy.settings import MarkerSettings
 
 
 def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettings) -> Result:
-    """Judge a benchmark by all its visits; accept it if asked to; save the result.
+    """Judge a benchmark by all its visits, save the result and accept it if requested.
 
-    Afterwards ``session.record.revisits`` holds the benchmark's id if it must be measured again
-    before anything can be said.
+    Afterwards ``session.record.revisits`` holds the benchmark's id if it must be measured again.
 
     Raises:
-        EnergyError: The baseline cannot be written; the result is saved all the same.
+        EnergyError: The baseline cannot be written. The result is saved nevertheless.
     """
     visits = session.record.add_visit(measured)
     baselines = session.known_baselines(measured.id)
@@ -33,7 +32,7 @@ def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettin
 
 
 def policy_of(measured: Measurement, session: EnergySession, marker: MarkerSettings) -> Policy:
-    """What governs the decision on one benchmark of the session."""
+    """The settings for the decision on one benchmark."""
     settings = session.settings
     return Policy(
         tolerances=tolerances_of(measured.id, settings.tolerance, session.tolerances, marker),

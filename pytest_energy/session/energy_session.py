@@ -1,4 +1,4 @@
-"""What one session shares: the open meter, the environment, the baselines, the record."""
+"""The state of one session: the open meter, the environment, the baselines, the record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pytest_energy.model.measurement import Environment, Facts, Reason, ReasonCo
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.result import Result, Run, RunInfo
 from pytest_energy.model.revision import Revision, read_revision
-from pytest_energy.session.notes import saved
+from pytest_energy.session.notes import savings_note
 from pytest_energy.session.run_record import RunRecord
 from pytest_energy.settings import MarkerSettings, Scale, Settings
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
@@ -33,7 +33,7 @@ from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
 
 @dataclass(frozen=True)
 class EnergySession:
-    """What a session was opened with; what it finds goes into :attr:`record`."""
+    """The set-up of a session, which never changes; its findings go into :attr:`record`."""
 
     settings: Settings
     root: Path
@@ -45,11 +45,11 @@ class EnergySession:
     store: BaselineStore
     revision: Revision
     passed_over: tuple[Reason, ...] = ()
-    """Why ``auto`` did not take the meters that it prefers."""
+    """Why ``auto`` did not choose the meters that it prefers."""
     intensity: Intensity | None = None
-    """Of the electricity, if the user said what to take."""
+    """Carbon intensity of the electricity, if the user chose one."""
     ranks: Ranks | None = None
-    """This process's place, where torchrun started several."""
+    """This process's rank, if torchrun started several."""
     tolerances: tuple[TolerancePattern, ...] = ()
     """The table of ``pyproject.toml``."""
     selected: tuple[Selected, ...] = ()
@@ -68,16 +68,15 @@ class EnergySession:
         """Read the baselines, then open the meter.
 
         Args:
-            settings: The options, with paths that do not depend on the working directory.
+            settings: The options, with absolute paths.
             root: The root folder of the tests.
-            markers: The tests that will run, by id.
-            amend_identity: Returns the identity to keep and compare.
-            ranks: This process's place, where torchrun started several.
+            markers: The markers of the tests that will run, by id.
+            amend_identity: Returns the identity that is stored and compared.
+            ranks: This process's rank, if torchrun started several.
 
         Raises:
             EnergyError: The results or the baselines cannot be written, a baseline cannot be read,
-                the carbon intensity is not known, or a meter that was asked for by its name cannot
-                measure here.
+                the carbon intensity is not known, or the requested meter cannot measure here.
         """
         if ranks is None or ranks.reports:
             check_file(settings.json, "--energy-json")
@@ -110,7 +109,7 @@ class EnergySession:
 
     @property
     def source(self) -> Source:
-        """Where joules come from here."""
+        """The source of joules."""
         if self.meter is None:
             return Source(unmeasured=self.unmeasured)
         return Source(
@@ -135,7 +134,7 @@ class EnergySession:
 
     @property
     def scale(self) -> Scale:
-        """``full`` where a GPU is measured, unless the option says otherwise."""
+        """The option's scale; for ``auto``, ``full`` if a GPU is measured."""
         if self.settings.scale != "auto":
             return "full" if self.settings.scale == "full" else "small"
         channels = self.meter.channels if self.meter else ()
@@ -143,17 +142,17 @@ class EnergySession:
 
     @property
     def schedule(self) -> Schedule:
-        """How often a benchmark may be measured and looked at."""
+        """The schedule of visits and looks."""
         return FIXED if self.settings.protocol == "fixed" else ADAPTIVE
 
     def known_baselines(self, test_id: str) -> KnownBaselines:
-        """The baselines that concern a benchmark."""
+        """The baselines of a benchmark."""
         own = self.store.load(test_id, self.slug)
         elsewhere = None if own else self.store.find(test_id, self.slug)
         return KnownBaselines(own, elsewhere, self.store.load_facts(test_id))
 
     def decides(self, test_id: str) -> bool:
-        """Whether rounds may be short: a baseline decides, or a first visit was long."""
+        """Whether rounds may be short: there is a baseline, or a visit before."""
         if self.schedule is FIXED:
             return False
         if self.record.visit_number(test_id) > 1:
@@ -161,10 +160,10 @@ class EnergySession:
         return self.settings.update != "all" and self.store.load(test_id, self.slug) is not None
 
     def may_measure_again(self) -> bool:
-        """Whether time and joules for further visits are left."""
-        rounds = [done for visit in self.record.further_visits() for done in visit.rounds]
-        spent_s = sum(done.duration_s for done in rounds)
-        spent_j = sum(done.energy_j or 0.0 for done in rounds)
+        """Whether time and joules are left for retries."""
+        rounds = [round_ for visit in self.record.further_visits() for round_ in visit.rounds]
+        spent_s = sum(round_.duration_s for round_ in rounds)
+        spent_j = sum(round_.energy_j or 0.0 for round_ in rounds)
         limit_j = self.settings.retry_energy
         return spent_s < self.settings.retry_time and (limit_j is None or spent_j < limit_j)
 
@@ -177,15 +176,15 @@ class EnergySession:
         try:
             written = self.store.save(result, self.environment, self.slug, self.revision.commit)
         except OSError as error:
-            why = error.strerror or error
+            reason = error.strerror or error
             raise EnergyError(
-                f"{result.id}: the baseline could not be written: {why}; its folder is that of"
+                f"{result.id}: cannot write the baseline: {reason}; its folder is"
                 f" --energy-baselines={self.store.folder}"
             ) from None
         self.record.note_accepted(written)
 
     def keep(self, result: Result) -> Result:
-        """Take in a result, in place of an earlier one of the same benchmark, and save the run.
+        """Store a result, replace an earlier one of the same benchmark, and save the run.
 
         Returns:
             The result.
@@ -196,18 +195,19 @@ class EnergySession:
 
     @property
     def run(self) -> Run:
-        """The run as far as it is known."""
+        """The run so far."""
         return self.record.closed or self._describe(complete=False, energy_j=None)
 
     def close(self, *, complete: bool = True) -> Run:
-        """Read what the whole session cost, save the run and close the meter.
+        """Read the energy of the whole session, save the run and close the meter.
 
         Args:
-            complete: Whether everything that was to be measured was.
+            complete: Whether all selected benchmarks were measured.
         """
         if self.record.closed is None:
-            whole = self.ranks is None or self.ranks.hosts == 1  # other hosts spent joules as well
-            energy_j = self.meter.spent_j() if self.meter and whole else None
+            # The meter does not see the joules of other hosts.
+            sees_all = self.ranks is None or self.ranks.hosts == 1
+            energy_j = self.meter.spent_j() if self.meter and sees_all else None
             self.record.close(self._describe(complete=complete, energy_j=energy_j))
             self._save(self.run)
             if self.meter:
@@ -215,7 +215,7 @@ class EnergySession:
         return self.run
 
     def _save(self, run: Run) -> None:
-        """Write the results; a disk that is full for a while costs none of them."""
+        """Write the results. A failure is only noted: the disk may have space at the next one."""
         try:
             save_run(run, self.settings.json)
         except OSError as error:
@@ -236,7 +236,7 @@ class EnergySession:
             unmeasured=self.unmeasured,
             complete=complete,
             notes=[
-                *saved(self.record.results.values(), self.record.fixed_passes),
+                *savings_note(self.record.results.values(), self.record.fixed_passes),
                 *family_note(self.family),
             ],
             settings={"scale": self.scale, **_in_force(self.settings)},
@@ -279,7 +279,7 @@ def _within(folder: Path, path: Path) -> Path:
 
 
 def _in_force(settings: Settings) -> Facts:
-    """The options that shaped the results; paths are left out, since they name the machine."""
+    """The options that affect results, without paths, which may reveal names."""
     plain: Facts = {
         name: value
         for name, value in vars(settings).items()

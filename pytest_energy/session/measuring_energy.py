@@ -1,8 +1,7 @@
-"""The ``energy`` fixture with ``--energy``: it measures, and hands over when the test has ended."""
+"""The ``energy`` fixture with ``--energy``: it measures, and returns the results at the end."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,13 @@ from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
 from pytest_energy.measuring.window import Window, measure_round, open_window, synchronizer
 from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason
 from pytest_energy.session.energy_session import EnergySession
+from pytest_energy.session.model_description import (
+    count_facts,
+    count_training_facts,
+    describe_model,
+    name_of,
+    peak_memory,
+)
 from pytest_energy.session.planning import Requested, plan_epochs, plan_passes
 from pytest_energy.session.user_values import check_facts, evaluation, mean_metrics, own_metrics
 from pytest_energy.settings import MarkerSettings
@@ -39,11 +45,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Watch = Callable[[str, Progress], None]
-"""Told the benchmark's id and how far it is."""
+"""Called with the benchmark's id and its progress."""
 
 
 class MeasuringEnergy(Energy):
-    """Measures what a test runs; :meth:`finish` gives what came of it."""
+    """Measures what a test runs; :meth:`finish` returns the measurements."""
 
     enabled = True
 
@@ -88,11 +94,11 @@ class MeasuringEnergy(Energy):
         check_facts("inference", facts, workload)
         self._claim()
         run = prepare(model, input_shape, batch_size, self.device, make_input)
-        counted, reasons = _facts(facts, model, run.inputs[0])
-        with self._peak_memory() as peak:
+        counted, reasons = count_facts(facts, model, run.inputs[0])
+        with peak_memory(self) as peak:
             finished = self._run(run, self._plan(passes, rounds))
         described = {
-            **_describe_model(model, input_shape, batch_size),
+            **describe_model(model, input_shape, batch_size),
             "data": "random" if make_input is None else "own",
             **(workload or {}),
         }
@@ -114,24 +120,26 @@ class MeasuringEnergy(Energy):
         check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
         check_facts("training", facts, workload)
         self._claim()
-        counted, reasons = self._training_facts(facts, model, input_shape)
-        told: list[Mapping[str, float]] = []
+        counted, reasons = count_training_facts(facts, model, input_shape, self)
+        epoch_metrics: list[Mapping[str, float]] = []
 
         def work(passes: int) -> None:
             returned = [train_one_epoch() for _ in range(passes)]
-            told.extend(item for item in returned if isinstance(item, Mapping))
+            epoch_metrics.extend(item for item in returned if isinstance(item, Mapping))
 
-        with self._peak_memory() as peak:
+        with peak_memory(self) as peak:
             finished = self._run(work, plan_epochs(self._requested, self.scale, epochs))
         described = {
-            **_describe_model(model, input_shape, batch_size),
+            **describe_model(model, input_shape, batch_size),
             "scale_to": scale_to,
             **(workload or {}),
         }
         self._add("training", described, finished, {**counted, **peak}, reasons)
         where = f"{self._place.id}: energy.training"
         evaluated = evaluation(evaluate, where)
-        self._extend(_plain(mean_metrics(told[-len(finished.rounds) :], where)))
+        # The warm-up trains one epoch as well; its metrics come first and are left out.
+        of_rounds = epoch_metrics[-len(finished.rounds) :]
+        self._extend(_as_quantities(mean_metrics(of_rounds, where)))
         self._extend(
             training_metrics(self._current(), 1 + len(finished.rounds), scale_to, evaluated)
         )
@@ -145,7 +153,7 @@ class MeasuringEnergy(Energy):
                 last[:] = [function(*args, **kwargs)]
 
         finished = self._run(work, self._plan())
-        self._add("call", {"function": _name(function)}, finished)
+        self._add("call", {"function": name_of(function)}, finished)
         return last[0]
 
     def pedantic(  # noqa: D102
@@ -175,7 +183,7 @@ class MeasuringEnergy(Energy):
                 call(*arguments())(iterations)
             while len(windows) < rounds and self._in_time(windows):
                 windows.append(self._measure(call(*arguments()), iterations))
-        self._add("call", {"function": _name(target)}, self._finished(windows, rounds))
+        self._add("call", {"function": name_of(target)}, self._finished(windows, rounds))
         return last[0]
 
     @contextmanager
@@ -186,8 +194,8 @@ class MeasuringEnergy(Energy):
             raise UsageError(f"{self._place.id}: energy.window() after another measurement")
         if self._busy:
             raise UsageError(
-                f"{self._place.window(name).id}: energy.window() inside another measurement, which"
-                " would contain its waiting for the sensor; measure one after the other"
+                f"{self._place.window(name).id}: energy.window() inside another measurement,"
+                " which would then include the wait for the sensor; measure one after the other"
             )
         if self._session.ranks is not None:
             raise UsageError(
@@ -211,7 +219,7 @@ class MeasuringEnergy(Energy):
             self._extend({})
 
     def finish(self) -> list[Measurement]:
-        """The measurements of the test, its windows as benchmarks of their own.
+        """Return the measurements of the test; each window is a benchmark of its own.
 
         Nothing can be measured or recorded afterwards.
         """
@@ -225,10 +233,10 @@ class MeasuringEnergy(Energy):
         return list(self._measurements.values())
 
     def check_used(self) -> None:
-        """Check that there is a benchmark to which the recorded metrics belong.
+        """Check that recorded metrics belong to a benchmark.
 
         Raises:
-            UsageError: There are metrics, but nothing was measured.
+            UsageError: There are recorded metrics, but nothing was measured.
         """
         if self._recorded and not self._measurements:
             raise UsageError(
@@ -252,7 +260,7 @@ class MeasuringEnergy(Energy):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let nothing else be measured in the body of a ``with`` statement."""
+        """Refuse other measurements in the body of the ``with`` statement."""
         self._busy = True
         try:
             yield
@@ -272,9 +280,9 @@ class MeasuringEnergy(Energy):
     def _measure(self, work: Work, passes: int) -> Window:
         ranks = self._session.ranks
         if ranks is not None:
-            together = in_step(work, self._synchronize)
-            alone = measure_round(self._session.meter, together, passes, self._synchronize)
-            return agree(alone, ranks)
+            synchronized = in_step(work, self._synchronize)
+            own = measure_round(self._session.meter, synchronized, passes, self._synchronize)
+            return agree(own, ranks)
         return measure_round(self._session.meter, work, passes, self._synchronize)
 
     def _plan(self, passes: int | None = None, rounds: int | None = None) -> Plan:
@@ -283,43 +291,15 @@ class MeasuringEnergy(Energy):
     def _in_time(self, windows: Sequence[Window]) -> bool:
         return another_fits([window.round for window in windows], self._requested.max_time_s)
 
-    def _finished(self, windows: Sequence[Window], asked: int) -> Finished:
+    def _finished(self, windows: Sequence[Window], requested: int) -> Finished:
         rounds = tuple(window.round for window in windows)
         traces = tuple(trace for window in windows for trace in window.traces)
-        return Finished(rounds, traces, fewer_rounds(asked, rounds, self._requested.max_time_s))
-
-    @contextmanager
-    def _peak_memory(self) -> Iterator[dict[str, Quantity]]:
-        """Afterwards holds the peak memory of the body, where torch keeps an account of it."""
-        found: dict[str, Quantity] = {}
-        if "torch" not in sys.modules:  # then nothing of torch's can be on any device
-            yield found
-            return
-        from pytest_energy.measuring.model_facts import peak_memory_bytes, reset_peak_memory
-
-        reset_peak_memory(self.device)
-        yield found
-        peak = peak_memory_bytes(self.device)
-        if peak is not None:
-            found["peak_memory_bytes"] = peak
-
-    def _training_facts(
-        self,
-        facts: bool | Mapping[str, Quantity],
-        model: object | None,
-        input_shape: Sequence[int] | None,
-    ) -> tuple[Mapping[str, Quantity], tuple[Reason, ...]]:
-        if facts is not True or model is None or input_shape is None:
-            return _facts(facts, model, None)
-        from pytest_energy.measuring.forward_passes import device_of, random_input
-
-        device = device_of(model, self.device)
-        return _facts(True, model, random_input(model, input_shape, 1, device)())
+        return Finished(rounds, traces, fewer_rounds(requested, rounds, self._requested.max_time_s))
 
     def _add(
         self,
         kind: Kind,
-        workload: Mapping[str, Any],
+        workload: Facts,
         finished: Finished,
         extra: Mapping[str, Quantity] | None = None,
         reasons: Sequence[Reason] = (),
@@ -327,7 +307,7 @@ class MeasuringEnergy(Energy):
     ) -> None:
         place = at or self._place
         described = {**workload, "scale": self.scale, **self._workload}
-        recorded = _plain(self._recorded) | dict(extra or {})
+        recorded = _as_quantities(self._recorded) | dict(extra or {})
         self._keep(
             assemble(place, kind, described, finished, self._session.source, recorded, reasons)
         )
@@ -336,7 +316,7 @@ class MeasuringEnergy(Energy):
         return self._measurements[self._place.id]
 
     def _extend(self, extra: Mapping[str, Quantity]) -> None:
-        metrics = {**self._current().metrics, **extra, **_plain(self._recorded)}
+        metrics = {**self._current().metrics, **extra, **_as_quantities(self._recorded)}
         self._keep(self._current().model_copy(update={"metrics": metrics}))
 
     def _keep(self, measured: Measurement) -> None:
@@ -344,31 +324,5 @@ class MeasuringEnergy(Energy):
         self.measurement = measured
 
 
-def _facts(
-    facts: bool | Mapping[str, Quantity], model: object | None, example: Any
-) -> tuple[Mapping[str, Quantity], tuple[Reason, ...]]:
-    from pytest_energy.measuring.model_facts import model_facts
-
-    if isinstance(facts, Mapping):
-        return facts, ()
-    return model_facts(model, example) if facts else ({}, ())
-
-
-def _describe_model(
-    model: object | None, input_shape: Sequence[int] | None, batch_size: int | None
-) -> Facts:
-    known: Facts = {
-        "model": _name(model) if model is not None else None,
-        "technique": "baseline",
-        "input_shape": list(input_shape) if input_shape is not None else None,
-        "batch_size": batch_size,
-    }
-    return {name: value for name, value in known.items() if value is not None}
-
-
-def _name(thing: object) -> str:
-    return str(getattr(thing, "__qualname__", type(thing).__name__))
-
-
-def _plain(values: Mapping[str, float]) -> dict[str, Quantity]:
+def _as_quantities(values: Mapping[str, float]) -> dict[str, Quantity]:
     return {name: Quantity(value=value, unit="1") for name, value in values.items()}

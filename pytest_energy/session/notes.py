@@ -1,4 +1,4 @@
-"""What adaptive rounds saved, against the fixed protocol."""
+"""Joules that adaptive rounds saved compared with the fixed protocol."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterable, Mapping
 from pytest_energy.model.result import Result
 
 
-def saved(results: Iterable[Result], planned: Mapping[str, int]) -> list[str]:
-    """A sentence on it, where anything was planned otherwise.
+def savings_note(results: Iterable[Result], fixed_passes: Mapping[str, int]) -> list[str]:
+    """The saved passes and joules; empty if no benchmark ran adaptive rounds.
 
     Args:
-        results: Of the session.
-        planned: Passes of the fixed protocol, by benchmark.
+        results: The results of the session.
+        fixed_passes: Passes of the fixed protocol, by benchmark.
     """
     compared = [
-        (result.energy.value, result.passes, planned[result.id])
+        (result.energy.value, result.passes, fixed_passes[result.id])
         for result in results
-        if result.id in planned and result.energy is not None
+        if result.id in fixed_passes and result.energy is not None
     ]
     if not compared:
         return []
     ran = sum(passes for _, passes, _ in compared)
-    fixed = sum(wanted for _, _, wanted in compared)
-    difference_j = sum(energy_j * (wanted - passes) for energy_j, passes, wanted in compared)
-    how = "saved" if difference_j >= 0 else "spent beyond it"
+    fixed = sum(passes for _, _, passes in compared)
+    difference_j = sum(energy_j * (planned - passes) for energy_j, passes, planned in compared)
+    verb = "saved" if difference_j >= 0 else "cost another"
     return [
-        f"adaptive rounds ran {ran} of the fixed protocol's {fixed} passes:"
-        f" {abs(difference_j):.3g} J {how} (--energy-protocol=fixed runs them all)"
+        f"Adaptive rounds {verb} {abs(difference_j):.3g} J: they ran {ran} passes, and"
+        f" --energy-protocol=fixed would run {fixed}."
     ]

@@ -1,4 +1,4 @@
-"""How much of a benchmark to run: what the user asked for, the scale, and the schedule."""
+"""How much of a benchmark to run, by the user's request, the scale and the schedule."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ SCALES: Final[Mapping[Scale, Plan]] = {
     "full": Plan(passes=10_000, rounds=3, warmup_s=2.0),
     "small": Plan(passes=20, rounds=3, warmup_s=0.1, max_time_s=10.0),
 }
-"""What runs by default."""
+"""The default plan of each scale."""
 
 SHORTER: Final = 10
-"""An adaptive round has this part of the passes of a fixed one."""
+"""A round of the fixed protocol has this many times the passes of an adaptive one."""
 SHORT_ROUND_S: Final = 2.0
-"""The shortest adaptive round: shorter windows are noisy on a GPU, whatever the sensor resolves."""
+"""The shortest adaptive round: on a GPU, shorter windows are noisy whatever the sensor."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Requested:
-    """What marker and command line ask for; ``None`` where neither does."""
+    """The request of the marker or the command line; ``None`` if neither has one."""
 
     passes: int | None
     rounds: int | None
@@ -58,11 +58,11 @@ def plan_passes(
     """Plan inference or a call.
 
     Args:
-        session: For scale, meter and schedule.
+        session: Provides scale, meter and schedule.
         test_id: The benchmark.
-        requested: By marker and command line; wins over the test.
-        passes: A round, as the test asks.
-        rounds: As the test asks.
+        requested: The request of the marker or the command line, which wins over the test.
+        passes: Passes per round that the test requests.
+        rounds: Rounds that the test requests.
     """
     default = SCALES[session.scale]
     passes = requested.passes or passes
@@ -86,6 +86,6 @@ def plan_passes(
 
 
 def plan_epochs(requested: Requested, scale: Scale, epochs: int) -> Plan:
-    """Plan training: each epoch is a round, neither stretched nor cut."""
+    """Plan training. Each epoch is a round, neither lengthened nor shortened."""
     measured = requested.epochs or (1 if scale == "small" else epochs)
     return Plan(1, measured, max_time_s=requested.max_time_s, lengthen=False)

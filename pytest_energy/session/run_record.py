@@ -1,4 +1,4 @@
-"""What a session finds: visits, results, accepted baselines. The one thing in it that changes."""
+"""The findings of a session: visits, results, accepted baselines. Its only mutable part."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pytest_energy.model.result import Result, Run
 
 @dataclass
 class RunRecord:
-    """Everything that a session learns while it runs; written through its methods only."""
+    """All findings of a running session; written through its methods only."""
 
     created: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-    """UTC, as ``results.json`` has it."""
+    """UTC, in the format of ``results.json``."""
     _opened_s: float = field(default_factory=time.perf_counter)
     _results: dict[str, Result] = field(default_factory=dict)
     _visits: dict[str, list[Measurement]] = field(default_factory=dict)
@@ -31,11 +31,11 @@ class RunRecord:
 
     @property
     def results(self) -> Mapping[str, Result]:
-        """By id, in the order in which they were first known."""
+        """By id, in the order of their first appearance."""
         return MappingProxyType(self._results)
 
     def keep(self, result: Result) -> None:
-        """Take in a result, in place of an earlier one of the same benchmark."""
+        """Store a result, and replace an earlier one of the same benchmark."""
         self._results[result.id] = result
 
     @property
@@ -48,9 +48,9 @@ class RunRecord:
         self._revisits[test_id] = reason
 
     def add_visit(self, measured: Measurement) -> tuple[Measurement, ...]:
-        """All visits that belong together, this one last; it is no longer waited for.
+        """Store a visit and return all visits that belong together, this one last.
 
-        A benchmark for which no revisit was asked (a test that another plugin repeats) begins
+        Without a request for a revisit (another plugin may repeat a test), the benchmark begins
         anew, so that nothing is counted twice.
         """
         if measured.id not in self._revisits:
@@ -69,11 +69,11 @@ class RunRecord:
 
     @property
     def fixed_passes(self) -> Mapping[str, int]:
-        """Passes that the fixed protocol would have run, for benchmarks that ran others."""
+        """Passes of the fixed protocol, for benchmarks that ran adaptive rounds."""
         return MappingProxyType(self._fixed_passes)
 
     def note_fixed_passes(self, test_id: str, passes: int) -> None:
-        """Note how many passes the fixed protocol would have run."""
+        """Note the number of passes of the fixed protocol."""
         self._fixed_passes[test_id] = passes
 
     @property
@@ -87,7 +87,7 @@ class RunRecord:
 
     @property
     def unsaved(self) -> str | None:
-        """Why the results on disk are not the newest ones; ``None`` if they are."""
+        """Why the results on disk are out of date; ``None`` if they are not."""
         return self._unsaved
 
     def note_saving(self, failure: str | None) -> None:

@@ -1,14 +1,14 @@
 """The relative change between two sets of runs, with an interval: functions of numbers.
 
-A run's value differs from the next run's for two reasons. *Within* a run, its rounds scatter and
-the sensor has a resolution: that much is known of each run by itself. *Between* runs, temperature,
-placement and clocks differ: that is learnt from the accepted runs of a baseline, and assumed
-(:class:`Prior`) before there are enough of them.
+Runs differ for two reasons. *Within* a run, its rounds vary and the sensor has a resolution. Each
+run shows this by itself. *Between* runs, temperature, placement and clocks differ. This variation
+is estimated from the accepted runs of a baseline; while they are few, part of it is assumed
+(:class:`Prior`).
 
-Everything is done on logarithms, so that a doubling and a halving are equally far from no change.
+All calculations use logarithms, so that a doubling and a halving are equally large changes.
 
 Sources: random effects by moments, DerSimonian and Laird, *Controlled Clinical Trials* 7 (1986);
-the assumed scatter counted as so many observations, Smyth, *Statistical Applications in Genetics
+the prior as additional observations, Smyth, *Statistical Applications in Genetics
 and Molecular Biology* 3 (2004), eq. 3.2; effective degrees of freedom, JCGM 100:2008, G.4.1.
 """
 
@@ -29,12 +29,12 @@ from pytest_energy.uncertainty.gum import (
 
 @dataclass(frozen=True)
 class Estimate:
-    """The value that one run found."""
+    """The value of one run."""
 
     value: float
     """Above zero."""
     standard: float = 0.0
-    """Standard uncertainty from within the run, in the unit of ``value``."""
+    """Standard uncertainty within the run, in the unit of ``value``."""
     degrees_of_freedom: float = math.inf
 
     @property
@@ -45,28 +45,28 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Prior:
-    """What is assumed of the scatter between runs before it has been seen."""
+    """The assumed variation between runs, before there are runs to estimate it from."""
 
     relative: float = 0.01
     """Standard deviation between runs, as a fraction."""
     weight: float = 8.0
-    """How many observations the assumption counts for."""
+    """Number of observations that the assumption counts as."""
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """The scatter between runs, as far as it is known."""
+    """The variation between runs, as far as it is known."""
 
     relative: float
-    """Standard deviation between runs, as a fraction; what rounds within a run explain is off."""
+    """Standard deviation between runs, as a fraction, without the variation within runs."""
     degrees_of_freedom: float
     runs: int
-    """How many accepted runs told of it."""
+    """Number of accepted runs that it was estimated from."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A relative change (0.09 is +9 %) and what is known of its uncertainty."""
+    """A relative change (0.09 is +9 %) with its uncertainty."""
 
     log_ratio: float
     standard: float
@@ -79,12 +79,12 @@ class Change:
         return math.expm1(self.log_ratio)
 
     def interval(self, coverage: float = COVERAGE) -> tuple[float, float]:
-        """Lower and upper end of the relative change."""
+        """Lower and upper end of the interval of the relative change."""
         half = self._half((1 + coverage) / 2)
         return math.expm1(self.log_ratio - half), math.expm1(self.log_ratio + half)
 
     def differs(self, significance: float) -> bool:
-        """Whether 'nothing has changed' is refused at this two-sided significance."""
+        """Whether 'no change' is rejected at this two-sided significance level."""
         return abs(self.log_ratio) > self._half(1 - significance / 2)
 
     def _half(self, probability: float) -> float:
@@ -94,21 +94,23 @@ class Change:
 
 
 def learn_scatter(levels: Iterable[Sequence[Estimate]], prior: Prior = Prior()) -> Scatter:
-    """The scatter between runs from accepted ones.
+    """Estimate the variation between runs.
 
     Args:
-        levels: Runs between which nothing is known to have changed, level by level.
-        prior: What is assumed, and how much it counts.
+        levels: Accepted runs, level by level. Within a level there was no known change.
+        prior: The assumption, with its weight.
     """
-    known = [level for level in levels if len(level) > 1]
-    freedom = sum(len(level) - 1 for level in known)
+    repeated = [level for level in levels if len(level) > 1]
+    freedom = sum(len(level) - 1 for level in repeated)
     squares = sum(
         (len(level) - 1) * statistics.variance([math.log(run.value) for run in level])
-        for level in known
+        for level in repeated
     )
-    within = sum((len(level) - 1) * _mean_square(level) for level in known)
+    within = sum((len(level) - 1) * _mean_square(level) for level in repeated)
+    # Runs vary by what differs between them and by what varies within each. The second part is
+    # subtracted (DerSimonian and Laird's moment estimate), since a change counts it by itself.
     variance = (prior.weight * prior.relative**2 + squares - within) / (prior.weight + freedom)
-    runs = sum(len(level) for level in known)
+    runs = sum(len(level) for level in repeated)
     return Scatter(math.sqrt(max(variance, 0.0)), prior.weight + freedom, runs)
 
 
@@ -116,17 +118,18 @@ def _mean_square(runs: Sequence[Estimate]) -> float:
     return statistics.fmean(run.relative**2 for run in runs)
 
 
-def steadied(new: Estimate, old: Sequence[Estimate]) -> Estimate:
-    """``new`` with the scatter of its few rounds held against that of the older runs' rounds.
+def pool_round_variance(new: Estimate, old: Sequence[Estimate]) -> Estimate:
+    """``new`` with an uncertainty from its own rounds and those of the older runs.
 
-    Rounds of both are pooled for their degrees of freedom; a run whose own rounds scatter more
-    than that keeps its own scatter, so that a noisy day never looks calmer than it was.
+    Few rounds estimate their variance badly, so the rounds of all runs are pooled. If the new
+    rounds vary more than the pool, their own variance counts, so that a noisy day never looks
+    calmer than it was.
     """
-    rounds = [run for run in (new, *old) if not math.isinf(run.degrees_of_freedom)]
-    freedom = sum(run.degrees_of_freedom for run in rounds)
-    if new not in rounds or freedom == new.degrees_of_freedom:
+    repeated = [run for run in (new, *old) if not math.isinf(run.degrees_of_freedom)]
+    freedom = sum(run.degrees_of_freedom for run in repeated)
+    if new not in repeated or freedom == new.degrees_of_freedom:
         return new
-    squares = sum(run.degrees_of_freedom * _round_variance(run) for run in rounds)
+    squares = sum(run.degrees_of_freedom * _round_variance(run) for run in repeated)
     variance = max(squares / freedom, _round_variance(new))
     standard = new.value * math.sqrt(variance / (new.degrees_of_freedom + 1))
     return Estimate(new.value, standard, freedom)
@@ -144,16 +147,16 @@ def relative_change(
     visits: int = 1,
     extra: float = 0.0,
 ) -> Change:
-    """From the mean of ``old`` to ``new``.
+    """The change from the mean of ``old`` to ``new``.
 
     Args:
         new: The mean over all visits to the benchmark.
-        old: One estimate an accepted run.
-        scatter: The scatter between runs; divided by how many runs each side is the mean of.
-        visits: How many visits ``new`` is the mean of.
-        extra: A further relative standard uncertainty of the ratio (two boards' gains, say).
+        old: One estimate per accepted run.
+        scatter: The variation between single runs.
+        visits: Number of visits that ``new`` is the mean of.
+        extra: Another relative standard uncertainty of the ratio, such as two boards' gains.
     """
-    within = steadied(new, old)
+    within = pool_round_variance(new, old)
     between = scatter.relative * math.sqrt(1 / visits + 1 / len(old))
     terms = [
         (between, scatter.degrees_of_freedom),

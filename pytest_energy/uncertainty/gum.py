@@ -11,15 +11,15 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 COVERAGE = 0.95
-"""Probability that an expanded uncertainty is meant to cover."""
+"""Coverage probability of expanded uncertainties."""
 
 
 @lru_cache(maxsize=1024)
 def t_quantile(degrees_of_freedom: float, probability: float = (1 + COVERAGE) / 2) -> float:
-    """Quantile of Student's t; the normal one for infinite ``degrees_of_freedom``."""
+    """Quantile of Student's t distribution; of the normal one for infinite degrees of freedom."""
     if math.isinf(degrees_of_freedom):
         return statistics.NormalDist().inv_cdf(probability)
-    from scipy.special import stdtrit
+    from scipy.special import stdtrit  # slow to import, and not needed without rounds
 
     return float(stdtrit(degrees_of_freedom, probability))
 
@@ -37,8 +37,8 @@ def combine(terms: Iterable[float]) -> float:
 
 
 def no_loss(gain: float, *uncertainties: float | None) -> bool:
-    """Whether ``gain``, a difference of two values, is no loss beyond their uncertainties."""
-    return gain >= -combine(one or 0.0 for one in uncertainties)
+    """Whether a difference of two values is not below zero by more than their uncertainties."""
+    return gain >= -combine(uncertainty or 0.0 for uncertainty in uncertainties)
 
 
 def effective_degrees_of_freedom(
@@ -50,7 +50,7 @@ def effective_degrees_of_freedom(
         terms: Pairs of a standard uncertainty and its degrees of freedom, which may be infinite.
 
     Returns:
-        The effective degrees of freedom of the combination; infinite where no finite term counts.
+        The effective degrees of freedom of the combination; infinite without a finite term.
     """
     pairs = list(terms)
     weight = sum(u**4 / nu for u, nu in pairs if u > 0 and not math.isinf(nu))
@@ -70,5 +70,5 @@ def uniform(full_width: float) -> float:
 
 
 def significant(value: float, digits: int) -> float:
-    """Round to so many significant digits."""
+    """Round to a number of significant digits."""
     return float(f"{value:.{digits}g}")

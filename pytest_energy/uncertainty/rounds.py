@@ -1,23 +1,24 @@
-"""From rounds to results: joules, seconds and watts a pass, each with its budget.
+"""From rounds to results: joules and seconds per pass and watts, each with its budget.
 
 Source: JCGM 100:2008, *Guide to the expression of uncertainty in measurement* (GUM).
 
-A round brings type B terms: what its meter says of resolution and edges. The rounds together bring
-a type A term: their scatter. Resolution and edges make rounds scatter, too: the scatter contains
-them already, and to add them would count them twice (GUM 4.3.10). Student's interval on the scatter
-(GUM 4.2.3, G.3.2) is right in 95 % of measurements, whatever share of it comes from the meter. It
-is never narrower than one type B standard uncertainty of the mean, since rounds that are alike by
-luck, or because they err alike, say nothing of their meter. Where the meter makes all of the
-scatter, this raises the coverage to 96 % of three rounds and 97 % of two. The wider of Student's
-and of the type B *interval* would hold the truth in 98.7 % there: safe, but not what is stated.
+Each round has type B terms: the resolution and the edges that its meter states. The rounds together
+have a type A term: their scatter. Resolution and edges also make rounds scatter. The scatter
+therefore contains them already, and adding them would count them twice (GUM 4.3.10). Student's
+interval of the scatter (GUM 4.2.3, G.3.2) is right in 95 % of measurements, whatever share of the
+scatter comes from the meter. It is never narrower than one type B standard uncertainty of the mean:
+rounds may agree by chance, or because they share an error, and then show nothing of their meter. If
+the meter causes all of the scatter, this raises the coverage to 96 % for three rounds and 97 % for
+two. The wider of Student's and the type B *interval* would hold the truth in 98.7 % of such cases:
+safe, but not the stated 95 %.
 
-What a sensor missed while it looked away is estimated for a round alone only: rounds begin at
-different phases of the sensor, so that their scatter shows it, and takes the place of that term.
-Terms that all rounds share are added in quadrature, with the effective degrees of freedom of the
-sum (GUM G.4.1).
+The term for power that a sensor did not observe is used for a single round only. Several rounds
+begin at different phases of the sensor, so that their scatter shows this error and replaces the
+term. Terms that all rounds share are added in quadrature, with the effective degrees of freedom of
+the sum (GUM G.4.1).
 
-The sensor's gain is no term here: it is the same in all windows of one board, cancels where a board
-is compared with itself, and enters by :func:`with_gain` where boards differ.
+The sensor's gain is not a term here. It is the same in all windows of one board and cancels when a
+board is compared with itself. :func:`with_gain` adds it when boards differ.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ from pytest_energy.uncertainty.gum import (
 
 SCATTER = "scatter"
 TEMPERATURE_LIMIT_C = 10.0
-"""Rounds that end further apart are remarked on."""
+"""Largest difference between the end temperatures of rounds without a remark."""
 SHARED = frozenset({"idle", "gain"})
-"""Terms that are the same in all rounds of a session: more rounds do not make them smaller."""
+"""Terms that are the same in all rounds of a session, so that more rounds do not reduce them."""
 
 
 def mean_of(values: Sequence[float], unit: str) -> Quantity:
-    """The mean of repeated observations with the interval of their scatter (Student t, GUM G.3).
+    """The mean of repeated observations with Student's interval (GUM G.3).
 
-    One value alone has no interval.
+    A single value has no interval.
     """
     value = statistics.fmean(values)
     if len(values) < 2:
@@ -58,7 +59,7 @@ def mean_of(values: Sequence[float], unit: str) -> Quantity:
         unit=unit,
         uncertainty=expand(scatter, freedom),
         degrees_of_freedom=freedom,
-        budget={"scatter": scatter},
+        budget={SCATTER: scatter},
     )
 
 
@@ -67,19 +68,19 @@ def summarize(
     idle_power_w: Mapping[str, Quantity] | None = None,
     per: str = "pass",
 ) -> dict[str, Quantity]:
-    """What the rounds say of one pass.
+    """Summarize the rounds as metrics of one pass.
 
     Args:
         rounds: At least one round.
-        idle_power_w: Idle power by channel, where it was measured.
-        per: What a pass is called in the unit: ``pass``, ``epoch``, ``call``.
+        idle_power_w: Idle power by channel, if it was measured.
+        per: The name of a pass in the unit: ``pass``, ``epoch``, ``call``.
 
     Returns:
-        ``latency_s`` always; ``energy_j`` and ``power_w`` where every round has its joules;
-        ``net_energy_j`` where the idle power of every channel is known, too.
+        ``latency_s`` always; ``energy_j`` and ``power_w`` if every round has joules;
+        ``net_energy_j`` if the idle power of every channel is also known.
     """
     metrics = {"latency_s": _mean(rounds, lambda r: (r.duration_s / r.passes, {}), "s")}
-    if any(measured.energy_j is None for measured in rounds):
+    if any(round_.energy_j is None for round_ in rounds):
         return metrics
     metrics["energy_j"] = _mean(rounds, _energy, f"J/{per}")
     metrics["power_w"] = _mean(rounds, _power, "W")
@@ -90,7 +91,7 @@ def summarize(
 
 
 def dominant(quantity: Quantity) -> str | None:
-    """The name of the largest term of the budget: what to improve first; ``None`` for no budget."""
+    """The name of the budget's largest term, to improve first; ``None`` without a budget."""
     return max(quantity.budget, key=quantity.budget.__getitem__, default=None)
 
 
@@ -99,42 +100,44 @@ def temperature_drift(
 ) -> list[Reason]:
     """A remark for each channel whose rounds ended at temperatures too far apart.
 
-    Leakage grows with temperature: such rounds do not scatter, they drift.
+    Leakage current grows with temperature, so the energy of such rounds drifts.
 
     Args:
         rounds: The rounds of one measurement.
-        limit_c: The most by which they may differ.
+        limit_c: The largest permitted difference.
     """
     ended_c: dict[str, list[float]] = {}
-    for measured in rounds:
-        for key, value in measured.conditions.items():
+    for round_ in rounds:
+        for key, value in round_.conditions.items():
             condition = Condition.parse(key)
             if condition.name == TEMPERATURE:
                 ended_c.setdefault(condition.channel, []).append(value)
     return [
         Reason(
             code=ReasonCode.TEMPERATURE_DRIFT,
-            message=f"{channel}: rounds ended between {min(seen):g} and {max(seen):g} °C "
+            message=f"{channel}: rounds ended between {min(ends_c):g} and {max(ends_c):g} °C "
             f"(limit {limit_c:g} °C apart); warm up longer",
             fatal=False,
         )
-        for channel, seen in ended_c.items()
-        if max(seen) - min(seen) > limit_c
+        for channel, ends_c in ended_c.items()
+        if max(ends_c) - min(ends_c) > limit_c
     ]
 
 
 def with_gain(quantity: Quantity, relative_limit: float) -> Quantity:
-    """``quantity`` as another board would have to see it: with the sensor's gain in its budget.
+    """``quantity`` for a comparison between boards: with the sensor's gain in its budget.
 
     Args:
         quantity: Measured on one board.
-        relative_limit: Boards of a model lie within plus or minus this share, evenly.
+        relative_limit: Boards of a model read within plus or minus this share, evenly distributed.
     """
     gain = abs(quantity.value) * relative_limit / math.sqrt(3)
-    known = quantity.uncertainty or 0.0
+    within = quantity.uncertainty or 0.0
     terms = {**quantity.budget, "gain": gain}
+    # 95 % of an even distribution over ±a lie within ±0.95 a, and a is √3 times its standard
+    # uncertainty.
     return quantity.model_copy(
-        update={"budget": terms, "uncertainty": combine((known, COVERAGE * math.sqrt(3) * gain))}
+        update={"budget": terms, "uncertainty": combine((within, COVERAGE * math.sqrt(3) * gain))}
     )
 
 
@@ -142,31 +145,31 @@ Observed = Callable[[Round], tuple[float, Mapping[str, float]]]
 """A round's value of a metric and its type B standard uncertainties by cause."""
 
 
-def _energy(measured: Round) -> tuple[float, Mapping[str, float]]:
-    return _joules(measured) / measured.passes, _scaled(measured.budget, 1 / measured.passes)
+def _energy(round_: Round) -> tuple[float, Mapping[str, float]]:
+    return _joules(round_) / round_.passes, _scaled(round_.budget, 1 / round_.passes)
 
 
-def _power(measured: Round) -> tuple[float, Mapping[str, float]]:
-    share = 1 / measured.duration_s
-    return _joules(measured) * share, _scaled(measured.budget, share)
+def _power(round_: Round) -> tuple[float, Mapping[str, float]]:
+    share = 1 / round_.duration_s
+    return _joules(round_) * share, _scaled(round_.budget, share)
 
 
 def _net(idle: Sequence[Quantity]) -> Observed:
     idle_w = sum(quantity.value for quantity in idle)
     idle_u = combine(combine(quantity.budget.values()) for quantity in idle)
 
-    def observe(measured: Round) -> tuple[float, Mapping[str, float]]:
-        gross, budget = _energy(measured)
-        latency_s = measured.duration_s / measured.passes
+    def observe(round_: Round) -> tuple[float, Mapping[str, float]]:
+        gross, budget = _energy(round_)
+        latency_s = round_.duration_s / round_.passes
         return gross - idle_w * latency_s, {**budget, "idle": idle_u * latency_s}
 
     return observe
 
 
-def _joules(measured: Round) -> float:
-    if measured.energy_j is None:
+def _joules(round_: Round) -> float:
+    if round_.energy_j is None:
         raise ValueError("a round without joules has no energy")
-    return measured.energy_j
+    return round_.energy_j
 
 
 def _scaled(budget: Mapping[str, float], factor: float) -> dict[str, float]:
@@ -174,7 +177,7 @@ def _scaled(budget: Mapping[str, float], factor: float) -> dict[str, float]:
 
 
 def _mean(rounds: Sequence[Round], observe: Observed, unit: str) -> Quantity:
-    values, budgets = zip(*(observe(measured) for measured in rounds), strict=True)
+    values, budgets = zip(*(observe(round_) for round_ in rounds), strict=True)
     terms = {cause: _pooled(cause, budgets) for budget in budgets for cause in budget}
     if len(values) > 1:
         terms[SCATTER] = standard_error(values)
@@ -193,7 +196,7 @@ def _mean(rounds: Sequence[Round], observe: Observed, unit: str) -> Quantity:
 
 
 def _pooled(cause: str, budgets: Sequence[Mapping[str, float]]) -> float:
-    """A term of the mean of all rounds: independent between them, or shared by all."""
+    """A term of the mean of all rounds; independent terms average out, shared ones do not."""
     terms = [budget.get(cause, 0.0) for budget in budgets]
     if cause in SHARED:
         return statistics.fmean(terms)

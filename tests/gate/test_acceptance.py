@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_energy.gate.acceptance import is_accepted, wanted
+from pytest_energy.gate.acceptance import is_accepted, select_results
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, Verdict
@@ -43,5 +43,5 @@ def test_a_run_made_elsewhere_is_chosen_by_the_same_rule(tmp_path) -> None:
     """``baseline accept --only new`` takes a second machine's results, but only once."""
     verdict = Verdict(outcome=Outcome.INCOMPARABLE, differences=[OTHER_CARD])
     one = result().model_copy(update={"verdict": verdict})
-    assert wanted(run_of(one), store_with(tmp_path / "empty"), "new") == [one]
-    assert wanted(run_of(one), store_with(tmp_path / "full", 1.0), "new") == []
+    assert select_results(run_of(one), store_with(tmp_path / "empty"), "new") == [one]
+    assert select_results(run_of(one), store_with(tmp_path / "full", 1.0), "new") == []

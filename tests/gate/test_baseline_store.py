@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.errors import EnergyError, FileFormatError
-from pytest_energy.gate.baseline_paths import baseline_path
 from pytest_energy.gate.baseline_store import BaselineStore, dump_baseline
 from pytest_energy.model.measurement import (
     Environment,
@@ -28,6 +26,8 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Verdict
 
 HERE = Environment(identity={"device": "NVIDIA H200"}, context={"driver": "570"})
+
+
 TEST = "benchmarks/test_inference.py::test_inference[resnet50]"
 
 
@@ -65,11 +65,15 @@ def test_what_is_saved_is_loaded(store: BaselineStore) -> None:
         "facts/benchmarks.test_inference/test_inference--resnet50.json",
         "nvidia-h200/benchmarks.test_inference/test_inference--resnet50.json",
     ]
-    kept, facts = store.load(TEST, "nvidia-h200"), store.load_facts(TEST)
-    assert kept is not None
+    baseline, facts = store.load(TEST, "nvidia-h200"), store.load_facts(TEST)
+    assert baseline is not None
     assert facts is not None
-    assert (kept.id, kept.identity, set(kept.metrics)) == (TEST, HERE.identity, {"energy_j"})
-    assert [run.value for run in kept.level("energy_j")] == [0.98123]
+    assert (baseline.id, baseline.identity, set(baseline.metrics)) == (
+        TEST,
+        HERE.identity,
+        {"energy_j"},
+    )
+    assert [run.value for run in baseline.level("energy_j")] == [0.98123]
     assert (facts.identity, set(facts.metrics)) == ({}, {"flops"})
 
 
@@ -82,11 +86,11 @@ def test_each_visit_is_an_accepted_run(store: BaselineStore) -> None:
     ]
     metrics = {**measurement().metrics, "accuracy": Quantity(value=0.9, unit="1")}
     store.save(measurement(metrics=metrics, rounds=rounds), HERE, "nvidia-h200", "abc123")
-    kept = store.load(TEST, "nvidia-h200")
-    assert kept is not None
-    assert [run.value for run in kept.level("energy_j")] == pytest.approx([0.99, 1.0, 1.01])
-    assert [run.value for run in kept.level("accuracy")] == [0.9]
-    assert [run.rounds for run in kept.accepted] == [2, 2, 2]
+    baseline = store.load(TEST, "nvidia-h200")
+    assert baseline is not None
+    assert [run.value for run in baseline.level("energy_j")] == pytest.approx([0.99, 1.0, 1.01])
+    assert [run.value for run in baseline.level("accuracy")] == [0.9]
+    assert [run.rounds for run in baseline.accepted] == [2, 2, 2]
 
 
 def test_visits_that_are_accepted_twice_count_once(store: BaselineStore) -> None:
@@ -97,17 +101,17 @@ def test_visits_that_are_accepted_twice_count_once(store: BaselineStore) -> None
     ]
     for _ in range(2):
         store.save(measurement(rounds=rounds), HERE, "nvidia-h200", "abc123")
-    kept = store.load(TEST, "nvidia-h200")
-    assert kept is not None
-    assert len(kept.accepted) == 2
+    baseline = store.load(TEST, "nvidia-h200")
+    assert baseline is not None
+    assert len(baseline.accepted) == 2
 
 
 def test_numbers_keep_the_digits_their_uncertainty_supports(store: BaselineStore) -> None:
     """The uncertainty keeps two digits, the value one place more."""
     store.save(measurement(), HERE, "nvidia-h200", None)
-    kept = store.load(TEST, "nvidia-h200")
-    assert kept is not None
-    assert (kept.metrics["energy_j"].value, kept.metrics["energy_j"].uncertainty) == (
+    baseline = store.load(TEST, "nvidia-h200")
+    assert baseline is not None
+    assert (baseline.metrics["energy_j"].value, baseline.metrics["energy_j"].uncertainty) == (
         0.98123,
         0.0041,
     )
@@ -141,22 +145,22 @@ def test_the_history_is_bounded(store: BaselineStore) -> None:
     """Of many accepted runs the newest ten are kept."""
     for step in range(13):
         store.save(measurement(1 + step / 100), HERE, "x", f"c{step}")
-    kept = store.load(TEST, "x")
-    assert kept is not None
-    assert [run.commit for run in kept.accepted] == [f"c{step}" for step in range(3, 13)]
+    baseline = store.load(TEST, "x")
+    assert baseline is not None
+    assert [run.commit for run in baseline.accepted] == [f"c{step}" for step in range(3, 13)]
 
 
 def test_an_accepted_change_begins_a_level(store: BaselineStore) -> None:
     """After a regression was accepted, a new run is compared with runs after it alone."""
     store.save(measurement(1.0), HERE, "x", "a")
     store.save(Result.of(measurement(1.2), Verdict(outcome=Outcome.REGRESSED)), HERE, "x", "b")
-    kept = store.load(TEST, "x")
-    assert kept is not None
-    assert [[run.value for run in level] for level in kept.levels("energy_j")] == [[1.0], [1.2]]
+    baseline = store.load(TEST, "x")
+    assert baseline is not None
+    assert [[run.value for run in level] for level in baseline.levels("energy_j")] == [[1.0], [1.2]]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", "not JSON"),
         ('{"schema": "pytest-energy/baseline/9"}', "this version reads"),
@@ -164,12 +168,12 @@ def test_an_accepted_change_begins_a_level(store: BaselineStore) -> None:
         ("[]", "not a baseline"),
     ],
 )
-def test_a_broken_file_is_named(store: BaselineStore, text: str, told: str) -> None:
+def test_a_broken_file_is_named(store: BaselineStore, text: str, message: str) -> None:
     """Reading tells the file and what is wrong in it."""
     path = store.path(TEST, "x")
     path.parent.mkdir(parents=True)
     path.write_text(text, "utf-8")
-    with pytest.raises(FileFormatError, match=told) as caught:
+    with pytest.raises(FileFormatError, match=message) as caught:
         store.check()
     assert str(path) in str(caught.value)
 
@@ -206,40 +210,6 @@ def test_other_machines_are_known(store: BaselineStore) -> None:
     assert found.identity == HERE.identity
 
 
-names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
-plain = st.from_regex(r"test_[a-z0-9_]{0,9}(\[[a-zA-Z0-9_.-]{0,12}\])?", fullmatch=True)
-ids = st.builds(
-    "{}::{}".format, st.sampled_from(["a.py", "b/a.py", "b.a.py", "A.py"]), names | plain
-)
-
-
-@given(st.lists(ids, unique=True, max_size=30))
-def test_file_names_are_unique_and_safe(test_ids: list[str]) -> None:
-    """Different tests have different files, also where capitals are not told apart."""
-    paths = [str(baseline_path(test_id)) for test_id in test_ids]
-    assert len({path.casefold() for path in paths}) == len(set(test_ids))
-    for path in paths:
-        assert all(len(part) < 128 for part in path.split("/"))
-        assert path.isascii()
-        assert path.count("/") == 1
-        assert not set(path) & set('<>:"\\|?*[] ')
-
-
-@pytest.mark.parametrize(
-    ("test_id", "pattern"),
-    [
-        ("a.py::test_b", r"a/test_b\.json"),
-        ("x/a.py::test_b[c-1.5]", r"x\.a/test_b--c-1\.5\.json"),
-        ("a.py::nul", r"a/nul-[0-9a-f]{10}\.json"),
-        ("a.py::TestX::test_b", r"a/testx-test_b-[0-9a-f]{10}\.json"),
-        ("a.py::test_b[ä ö]", r"a/test_b-[0-9a-f]{10}\.json"),
-    ],
-)
-def test_plain_names_stay_readable(test_id: str, pattern: str) -> None:
-    """What is safe keeps its name; a hash follows what is not, and what Windows reserves."""
-    assert re.fullmatch(pattern, str(baseline_path(test_id)))
-
-
 @pytest.mark.parametrize(
     ("where", "name", "number"),
     [
@@ -256,9 +226,11 @@ def test_a_number_out_of_range_is_a_fault(
     """It is told as any other fault of the file, before anything is computed with it."""
     store.save(measurement(), HERE, "nvidia-h200", "abc123")
     path = store.path(TEST, "nvidia-h200")
-    kept = json.loads(path.read_text("utf-8"))
-    (kept["accepted"][0] if where == "accepted" else kept["metrics"]["energy_j"])[name] = number
-    path.write_text(json.dumps(kept), "utf-8")
+    baseline = json.loads(path.read_text("utf-8"))
+    (baseline["accepted"][0] if where == "accepted" else baseline["metrics"]["energy_j"])[name] = (
+        number
+    )
+    path.write_text(json.dumps(baseline), "utf-8")
     with pytest.raises(FileFormatError, match=rf"{where}\..*{name}.*: input should be greater"):
         BaselineStore(store.folder).check()
 
@@ -272,10 +244,10 @@ def test_a_baseline_survives_the_round_trip(value: float, uncertainty: float, ro
     with TemporaryDirectory() as folder:
         store = BaselineStore(Path(folder))
         store.save(measurement(metrics={"energy_j": quantity}), HERE, "x", "c")
-        kept = store.load(TEST, "x")
-        assert kept is not None
-        assert dump_baseline(kept) == store.path(TEST, "x").read_text("utf-8")
-        assert kept.metrics["energy_j"].value == pytest.approx(
+        baseline = store.load(TEST, "x")
+        assert baseline is not None
+        assert dump_baseline(baseline) == store.path(TEST, "x").read_text("utf-8")
+        assert baseline.metrics["energy_j"].value == pytest.approx(
             value, abs=uncertainty / 10, rel=1e-5
         )
 
@@ -310,7 +282,7 @@ def test_branches_that_update_different_benchmarks_merge(tmp_path: Path) -> None
     _git(tmp_path, "merge", "-q", "--no-edit", "left")
     values = []
     for test_id in both:
-        kept = store.load(test_id, "card")
-        assert kept is not None
-        values.append(kept.metrics["energy_j"].value)
+        baseline = store.load(test_id, "card")
+        assert baseline is not None
+        values.append(baseline.metrics["energy_j"].value)
     assert values == [0.5, 2.0]

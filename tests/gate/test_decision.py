@@ -54,7 +54,7 @@ def test_a_rise_is_called_one_only_when_it_was_seen_twice(tmp_path: Path) -> Non
     second = decide([measurement(1.2), measurement(1.2)], known, H200, policy)
     assert isinstance(second, Settled)
     assert (outcome_of(second), second.result.verdict.fails) == (Outcome.REGRESSED, True)
-    assert second.result.verdict.notes[0] == "measured again: 2 visits, 6 rounds together"
+    assert second.result.verdict.notes[0] == "Measured again: 2 visits, 6 rounds in total."
 
 
 def test_the_second_look_at_a_rise_needs_no_budget(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_rise_that_cannot_be_measured_again_is_inconclusive(tmp_path: Path) ->
     assert isinstance(decision, Settled)
     assert outcome_of(decision) is Outcome.INCONCLUSIVE
     notes = decision.result.verdict.notes
-    assert "seen once; measured again without success: process 7 used the GPU" in notes
+    assert "Seen once; the retry failed: process 7 used the GPU" in notes
 
 
 def test_a_contended_device_is_tried_once_more(tmp_path: Path) -> None:

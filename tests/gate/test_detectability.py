@@ -16,9 +16,9 @@ NOISY = (1.0, 1.05, 0.96, 1.04, 0.95)
 
 def test_more_visits_see_smaller_changes(tmp_path: Path) -> None:
     """The last look of a schedule sees less than half of what the first one needs."""
-    kept = store_with(tmp_path, *STEADY).load(TEST, "nvidia-h200")
-    assert kept is not None
-    assert detectable(kept, 8) < detectable(kept, 1)
+    baseline = store_with(tmp_path, *STEADY).load(TEST, "nvidia-h200")
+    assert baseline is not None
+    assert detectable(baseline, 8) < detectable(baseline, 1)
 
 
 def test_scatter_hides_changes(tmp_path: Path) -> None:

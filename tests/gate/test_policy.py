@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pytest_energy.gate.policy import fails_test
-from pytest_energy.gate.verdict import unconfirmed
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Verdict
@@ -13,6 +12,8 @@ from pytest_energy.settings import FAILING, Settings, load_settings
 from tests.gate_data import measurement
 
 DEFAULT = Settings().failing
+
+
 STRICT = Settings(strict=True).failing
 
 
@@ -68,11 +69,3 @@ def test_the_option_takes_known_outcomes_only() -> None:
     assert load_settings(given).failing == {"regressed", "invalid"}
     with pytest.raises(UsageError, match=r"--energy-fail-on=worse: .*" + ", ".join(FAILING)):
         load_settings({option: ("--energy-fail-on", "worse")})
-
-
-def test_a_rise_seen_once_is_inconclusive() -> None:
-    """Why it was not seen twice is told; what had not changed stays as it was."""
-    found = unconfirmed(verdict(Outcome.REGRESSED), "process 7 used the GPU")
-    assert (found.outcome, found.notes) == (Outcome.INCONCLUSIVE, ["process 7 used the GPU"])
-    calm = verdict(Outcome.UNCHANGED)
-    assert unconfirmed(calm, "process 7 used the GPU") == calm

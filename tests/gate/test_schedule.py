@@ -7,16 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.gate.pooling import pool
 from pytest_energy.gate.schedule import ADAPTIVE, FAMILY_ERROR, FIXED, Schedule, family_note
-from pytest_energy.model.measurement import (
-    Measurement,
-    MeterInfo,
-    Quantity,
-    Reason,
-    ReasonCode,
-    Round,
-)
 from pytest_energy.model.outcomes import Outcome
 from tests.power.simulate import Scene, false_suites, simulate
 
@@ -56,9 +47,9 @@ def test_the_rate_of_false_alarms_is_told() -> None:
     """For several figures; a single one needs no word."""
     assert family_note(1) == []
     assert family_note(50) == [
-        "50 figures are compared with baselines; where nothing has changed, at most 1% of such runs"
-        " fail, if runs scatter by no more than 2 %, or as much as eight accepted runs of each"
-        " baseline have shown"
+        "50 figures are compared with baselines. At most 1 in 100 unchanged runs fails. This holds"
+        " if runs vary by at most 2 %, or by no more than 8 accepted runs of each baseline have"
+        " shown."
     ]
 
 
@@ -87,47 +78,3 @@ def test_looking_again_does_not_find_what_is_not_there() -> None:
     tally = simulate(Scene(0.01, 1.0, 10, 0.05), 1_000, np.random.default_rng(9))
     assert tally.share(Outcome.REGRESSED) < 0.025
     assert tally.share(Outcome.UNCHANGED) < 0.025
-
-
-def visit(energy_j: float, uncertainty: float = 0.02, **fields: object) -> Measurement:
-    """What one visit found."""
-    values = {
-        "id": "t.py::test_a",
-        "kind": "inference",
-        "workload": {},
-        "status": "measured",
-        "meter": MeterInfo(name="nvml", source="counter"),
-        "metrics": {
-            "energy_j": Quantity(
-                value=energy_j, unit="J/pass", uncertainty=uncertainty, degrees_of_freedom=2
-            ),
-            "params": Quantity(value=7, unit="1", exact=True),
-        },
-        "rounds": [Round(start=0, duration_s=1, passes=10, energy_j=10 * energy_j)] * 3,
-        **fields,
-    }
-    return Measurement.model_validate(values)
-
-
-def test_a_single_visit_stays_as_it_is() -> None:
-    """Pooling one visit changes nothing."""
-    assert pool([visit(1.0)]) == visit(1.0)
-
-
-def test_visits_are_averaged() -> None:
-    """Two visits give their mean, a smaller uncertainty and all rounds, each with its visit."""
-    pooled = pool([visit(1.0), visit(1.2)])
-    energy = pooled.metrics["energy_j"]
-    assert energy.value == pytest.approx(1.1)
-    assert energy.uncertainty is not None
-    assert energy.uncertainty < 0.02
-    assert [measured.visit for measured in pooled.rounds] == [1, 1, 1, 2, 2, 2]
-    assert pooled.metrics["params"].value == 7
-
-
-def test_a_visit_without_joules_does_not_spoil_the_others() -> None:
-    """An invalid visit is left out; why it was is still told."""
-    reason = Reason(code=ReasonCode.CONTENDED, message="process 7 used the GPU")
-    pooled = pool([visit(1.0), visit(9.0, status="invalid", metrics={}, reasons=[reason])])
-    assert (pooled.status, pooled.metrics["energy_j"].value) == ("measured", 1.0)
-    assert [(told.code, told.fatal) for told in pooled.reasons] == [(ReasonCode.CONTENDED, False)]

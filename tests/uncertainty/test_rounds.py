@@ -177,9 +177,9 @@ def test_rounds_that_warm_up_are_remarked_on(last_c: float, remarks: int) -> Non
         one_round(10.0).model_copy(update={"conditions": {"gpu0.temperature_c": ended_c}})
         for ended_c in (40.0, last_c)
     ]
-    told = temperature_drift(rounds)
-    assert [reason.code for reason in told] == [ReasonCode.TEMPERATURE_DRIFT] * remarks
-    assert not any(reason.fatal for reason in told)
+    reasons = temperature_drift(rounds)
+    assert [reason.code for reason in reasons] == [ReasonCode.TEMPERATURE_DRIFT] * remarks
+    assert not any(reason.fatal for reason in reasons)
 
 
 def test_the_mean_of_one_value_has_no_interval() -> None:

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pytest_energy.gate.policy import gated
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import TRAITS, Outcome
 from pytest_energy.model.result import Result, Run
@@ -176,7 +175,7 @@ def _regression(result: Result) -> Iterator[Line]:
     if decisive is not None:
         others = ", ".join(
             metric(verdict.metric).label
-            for verdict in gated(result.verdict)
+            for verdict in result.verdict.gated
             if verdict.outcome is Outcome.REGRESSED and verdict != decisive
         )
         also = f"; also: {others}" if others else ""

@@ -1,0 +1,48 @@
+"""The path of a test's baseline."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_energy.gate.baseline_paths import baseline_path
+
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
+
+
+plain = st.from_regex(r"test_[a-z0-9_]{0,9}(\[[a-zA-Z0-9_.-]{0,12}\])?", fullmatch=True)
+
+
+ids = st.builds(
+    "{}::{}".format, st.sampled_from(["a.py", "b/a.py", "b.a.py", "A.py"]), names | plain
+)
+
+
+@given(st.lists(ids, unique=True, max_size=30))
+def test_file_names_are_unique_and_safe(test_ids: list[str]) -> None:
+    """Different tests have different files, also where capitals are not told apart."""
+    paths = [str(baseline_path(test_id)) for test_id in test_ids]
+    assert len({path.casefold() for path in paths}) == len(set(test_ids))
+    for path in paths:
+        assert all(len(part) < 128 for part in path.split("/"))
+        assert path.isascii()
+        assert path.count("/") == 1
+        assert not set(path) & set('<>:"\\|?*[] ')
+
+
+@pytest.mark.parametrize(
+    ("test_id", "pattern"),
+    [
+        ("a.py::test_b", r"a/test_b\.json"),
+        ("x/a.py::test_b[c-1.5]", r"x\.a/test_b--c-1\.5\.json"),
+        ("a.py::nul", r"a/nul-[0-9a-f]{10}\.json"),
+        ("a.py::TestX::test_b", r"a/testx-test_b-[0-9a-f]{10}\.json"),
+        ("a.py::test_b[ä ö]", r"a/test_b-[0-9a-f]{10}\.json"),
+    ],
+)
+def test_plain_names_stay_readable(test_id: str, pattern: str) -> None:
+    """What is safe keeps its name; a hash follows what is not, and what Windows reserves."""
+    assert re.fullmatch(pattern, str(baseline_path(test_id)))
