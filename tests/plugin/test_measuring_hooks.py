@@ -250,7 +250,7 @@ def test_stopped(energy):
     ]
     assert results["run"]["complete"] is False
     result.stdout.fnmatch_lines(
-        ["*Incomplete: *The run did not finish; this is what was done.*", "*wrote*html"]
+        ["*Incomplete: *The run did not finish; later benchmarks are missing.*", "*wrote*html"]
     )
 
 
