@@ -24,7 +24,7 @@ NEW_ROW = f"""    Metric(
 SHOW = """
 import json
 from pytest_energy.errors import UsageError
-from pytest_energy.gate.make_baseline import extended
+from pytest_energy.gate.make_baseline import extend_baseline
 from pytest_energy.gate.verdict import judge
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.report.html.render import render_html
@@ -36,7 +36,7 @@ from tests.report.handmade import result, run as run_of
 metrics = {name: Quantity(value=2.0, unit="l") for name in ("water_l", "beer_l")}
 measured = result(metrics={**result().metrics, **metrics})
 run = run_of(measured)
-baseline = extended(None, measured, run.environment, None)
+baseline = extend_baseline(None, measured, run.environment, None)
 try:
     own_metrics({"water_l": 1.0}, "here")
     refused = ""
