@@ -95,15 +95,14 @@ def _of_metrics(run: Run) -> Iterator[list[str]]:
             uncertain,
             [_sample(uncertain, _labels(r), value) for r, value in known if value is not None],
         )
-    yield _family(OTHER, list(_recorded(run)))
-
-
-def _recorded(run: Run) -> Iterator[str]:
+    recorded = []
     for result in run.benchmarks:
-        for metric, quantity in result.metrics.items():
-            if metric not in FAMILIES:
-                labels = {**_labels(result), "metric": metric, "unit": quantity.unit}
-                yield _sample(OTHER, labels, quantity.value)
+        for name, quantity in result.metrics.items():
+            if name not in FAMILIES:
+                # A name chosen by a test is a label: the format allows few characters in names.
+                labels = {**_labels(result), "metric": name, "unit": quantity.unit}
+                recorded.append(_sample(OTHER, labels, quantity.value))
+    yield _family(OTHER, recorded)
 
 
 def _of_verdicts(run: Run) -> Iterator[list[str]]:
