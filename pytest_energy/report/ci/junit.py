@@ -16,6 +16,7 @@ def properties(result: Result) -> list[tuple[str, str]]:
     if result.meter is not None:
         values.append(("meter", result.meter.name))
     for name, quantity in result.metrics.items():
+        # repr is the shortest text that reads back as the same float.
         values.append((name, repr(quantity.value)))
         values.append((f"{name}.unit", quantity.unit))
         if quantity.uncertainty is not None:

@@ -113,6 +113,7 @@ def _of_verdicts(run: Run) -> Iterator[list[str]]:
         if metric.change is not None
     ]
     yield _family(CHANGE, changes)
+    # A stateset has a sample for every state, with 1 for the state that holds.
     states = [
         _sample(OUTCOME, {**_labels(result), OUTCOME.full_name: outcome}, holds)
         for result in run.benchmarks
@@ -140,6 +141,7 @@ def _family(family: Family, samples: list[str]) -> list[str]:
 
 
 def _sample(family: Family, labels: Labels, value: float) -> str:
+    # Samples of an info family have this suffix; the family's own name must not have it.
     name = family.full_name + ("_info" if family.type == "info" else "")
     pairs = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
     return f"{name}{{{pairs}}} {value!r}" if pairs else f"{name} {value!r}"

@@ -129,6 +129,7 @@ def _marked(rows: Iterable[Row], ways: dict[str, Better]) -> list[Row]:
         facts = (str(workload.get(name)) for name in _COMPARED_WITHIN)
         groups[row.result.kind, *facts].append(row)
     marked = [row for group in groups.values() for row in _mark_group(group, ways)]
+    # The groups have parted the rows; the number in a key is the row's place in the run.
     return sorted(marked, key=lambda row: int(row.key[1:]))
 
 
@@ -142,11 +143,16 @@ def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
     for name, way in ways.items():
         best = _best(group, name, way)
         standard = reference.cells.get(name)
+        if not (standard and isinstance(standard.value, float | int)):
+            continue
         for row in group:
             cell = row.cells.get(name)
-            if cell and standard and _is_number(cell) and _is_number(standard):
-                better = row is not reference and _as_good(cell, standard, way)
-                marked[row.key][name] = replace(cell, better=better, best=cell.value == best)
+            if not (cell and isinstance(cell.value, float | int)):
+                continue
+            gain = cell.value - standard.value if way == "more" else standard.value - cell.value
+            as_good = no_loss(gain, cell.uncertainty, standard.uncertainty)
+            better = as_good and row is not reference
+            marked[row.key][name] = replace(cell, better=better, best=cell.value == best)
     return [replace(row, cells=marked[row.key]) for row in group]
 
 
@@ -157,18 +163,6 @@ def _best(group: Iterable[Row], name: str, way: Better) -> float | None:
     if len(known) < 2:
         return None
     return min(known) if way == "less" else max(known)
-
-
-def _as_good(cell: Cell, other: Cell, way: Better) -> bool:
-    """Whether ``cell`` is at least as good as ``other``, within the uncertainties of both."""
-    assert isinstance(cell.value, float | int)
-    assert isinstance(other.value, float | int)
-    gain = cell.value - other.value if way == "more" else other.value - cell.value
-    return no_loss(gain, cell.uncertainty, other.uncertainty)
-
-
-def _is_number(cell: Cell) -> bool:
-    return isinstance(cell.value, float | int)
 
 
 Plain = dict[str, object]

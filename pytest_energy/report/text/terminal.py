@@ -158,6 +158,7 @@ def _regressed(results: Sequence[Result], names: Names) -> Iterator[Line]:
         yield from _regression(result)
     if len(regressed) > WORST:
         yield Line(f"  and {len(regressed) - WORST} more: see the table above and the report")
+    # Regressions of a run mostly share what changed, so equal sentences appear once.
     for remark in dict.fromkeys(changed(result) for result in regressed[:WORST]):
         if remark:
             yield Line(f"  {remark}")

@@ -164,6 +164,7 @@ def shape(
         return Shape(tuple(at), "", None)
     places, density = _density(np.asarray(at))
     sides = [*zip(places, density * half, strict=True)]
+    # One closed outline: along one side, and back along the other.
     sides += [(place, -width) for place, width in reversed(sides)]
     points = [(centre + w, p) if upright else (p, centre + w) for p, w in sides]
     first, median, third = statistics.quantiles(at, n=4, method="inclusive")

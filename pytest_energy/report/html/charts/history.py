@@ -78,6 +78,7 @@ def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_
         for past in result.verdict.history
         if metric in past.values
     ]
+    # The command line takes older files in any order.
     runs = sorted(older, key=lambda earlier_run: earlier_run.created)
     points = (_earlier(earlier_run, result, run, metric) for earlier_run in runs)
     earlier = [point for point in points if point]

@@ -172,6 +172,7 @@ def _axes(rows: Sequence[Row]) -> Plain:
 def _scales(values: Sequence[float], unit: str) -> list[Plain]:
     """The linear scale and, if all values are positive, the logarithmic one."""
     kinds = [False, True] if min(values) > 0 else [False]
+    # The script draws with these ticks, so that they are those of the figures without script.
     axes = [fit(values, 0, 1, log=log, write=_write(unit)) for log in kinds]
     return [
         {
