@@ -1,4 +1,4 @@
-"""How the modules of the package depend on one another: read from their source."""
+"""The dependencies of the modules of the package, read from their source."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ SOURCES = {name_of(path): ast.parse(path.read_text("utf-8")) for path in PACKAGE
 
 def imported(tree: ast.AST) -> set[str]:
     """The full names of all that a module imports, also inside its functions."""
-    found = set()
+    names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports are not followed here"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 def imports_at_once(tree: ast.Module) -> list[ast.stmt]:
@@ -69,7 +69,7 @@ def modules_behind(name: str) -> set[str]:
 
 
 NEEDS = {
-    module: {found for name in imported(tree) for found in modules_behind(name)}
+    module: {needed for name in imported(tree) for needed in modules_behind(name)}
     for module, tree in SOURCES.items()
 }
 
@@ -104,7 +104,7 @@ def test_no_module_needs_itself() -> None:
     assert set(order) == set(SOURCES)
 
 
-def test_every_room_has_a_floor() -> None:
+def test_every_folder_has_a_place_in_the_order() -> None:
     """A new folder is placed in the order before it is used."""
     assert {room_of(module) for module in SOURCES} - {""} == FLOOR.keys()
 
@@ -149,8 +149,8 @@ def test_the_command_line_imports_the_plugin_only_when_needed() -> None:
             assert not rooms & PYTEST_SIDE
 
 
-def test_torch_is_known_in_two_rooms_only() -> None:
-    """Whoever else asks about models asks these."""
+def test_only_two_modules_import_torch() -> None:
+    """All other modules ask these two about models."""
     assert importers_of("torch") == TORCH_SIDE
 
 
@@ -216,7 +216,7 @@ def test_the_package_names_no_model_technique_or_data_set() -> None:
 
 
 def test_the_package_names_no_paper() -> None:
-    """Neither the suite's letters (paper A to E) nor the papers' authors, spelt with capitals."""
+    """It contains neither the suite's letters (paper A to E) nor the names of the authors."""
     authors = suite_authors()
     assert {"Xu", "McDonald", "Jha"} < authors
     assert package_mentions("|".join(authors)) == set()
@@ -239,14 +239,14 @@ def test_names_are_found_in_their_usual_spellings(text: str, named: bool) -> Non
 
 
 def test_no_folder_is_crowded() -> None:
-    """A stranger can take in a folder at a glance: at most 16 modules, its own page included."""
+    """A folder has at most 16 modules, so that a reader can survey it."""
     counts = Counter(path.parent for path in PACKAGE.rglob("*.py"))
     crowded = {str(folder): count for folder, count in counts.items() if count > 16}
     assert crowded == {}
 
 
 def test_functions_are_short() -> None:
-    """Half of all functions have at most eight lines; what is longer is a straight recipe."""
+    """Half of all functions have at most eight lines; longer ones are straight recipes."""
     lengths = [
         node.body[-1].end_lineno - node.lineno + 1
         for tree in SOURCES.values()
@@ -257,7 +257,7 @@ def test_functions_are_short() -> None:
 
 
 def test_a_conclusion_passes_three_folders() -> None:
-    """The session asks the gate, and both speak of the model's data: nothing else takes part."""
+    """The session asks the gate, and both use the data of the model; no other folder takes part."""
     rooms = {"session", "gate", "model"}
     for module in ("session.conclude", "gate.decision"):
         folders = {room_of(needed) for needed in NEEDS[module] if "." in needed}

@@ -84,7 +84,7 @@ def test_an_impossible_scenario_is_refused(frames_per_second, hours_per_day, fau
         weekly_co2_kg(1.0, frames_per_second, hours_per_day, given_intensity(1000))
 
 
-def test_a_result_can_say_how_its_co2_came_about():
+def test_a_result_has_the_origin_of_its_co2():
     """Intensity, source, year, PUE and method are kept together, each in its own field."""
     assert carbon_facts(Intensity(380.9, "a table", 2023), pue=1.2) == {
         "intensity_g_per_kwh": 380.9,
@@ -117,13 +117,13 @@ def test_a_country_is_looked_up_without_a_network(country, monkeypatch):
     ("country", "near"), [("Germny", r"DEU \(Germany\)"), ("UAS", r"USA \(United States\)")]
 )
 def test_an_unknown_country_lists_near_matches(country, near):
-    """A misspelt country is refused with what may be meant."""
+    """The error for a misspelt country lists similar names."""
     with pytest.raises(UsageError, match=f"no country '{country}': did you mean .*{near}"):
         country_intensity(country)
 
 
-def test_a_country_like_no_other_is_told_what_is_expected():
-    """Without a near match the form that is expected is named."""
+def test_without_a_near_match_the_expected_form_is_named():
+    """The error for a text like no country names the expected form."""
     with pytest.raises(UsageError, match="expected an ISO 3166-1 alpha-3 code such as DEU"):
         country_intensity("1234567")
 
@@ -137,8 +137,8 @@ def test_a_country_without_a_figure_is_not_zero(monkeypatch):
         country_intensity("NWH")
 
 
-def test_without_codecarbon_the_remedy_is_told(monkeypatch):
-    """Where CodeCarbon is not installed the error says what to install, or to give a figure."""
+def test_without_codecarbon_the_remedy_is_named(monkeypatch):
+    """If CodeCarbon is not installed, the error names the package, or asks for a figure."""
     monkeypatch.setattr(carbon, "find_spec", lambda name: None)
 
     with pytest.raises(EnergyError, match=r"pip install 'pytest-energy\[carbon\]', or give"):
@@ -146,8 +146,8 @@ def test_without_codecarbon_the_remedy_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize("content", [None, "{"])
-def test_broken_data_is_told(monkeypatch, tmp_path, content):
-    """Data that is missing or damaged is named, with what to do instead."""
+def test_broken_data_is_an_error(monkeypatch, tmp_path, content):
+    """The error for missing or damaged data names the file and a remedy."""
     folder = tmp_path / "data" / "private_infra"
     folder.mkdir(parents=True)
     if content:

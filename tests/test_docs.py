@@ -1,4 +1,4 @@
-"""The pages that people read: their lines are short, and what they name exists."""
+"""The pages of the documentation: their lines are short, and the things they name exist."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def each(pages: list[Path]) -> pytest.MarkDecorator:
 
 
 def split(page: Path) -> tuple[list[tuple[int, str]], list[str]]:
-    """The lines of a page's prose with their numbers, and the lines of its code blocks."""
+    """The numbered lines of a page's prose, and the lines of its code blocks."""
     prose, code, inside = [], [], False
     for number, line in enumerate(page.read_text("utf-8").splitlines(), 1):
         if line.lstrip().startswith(FENCE):
@@ -106,9 +106,9 @@ def test_options_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each ``--energy`` option of a page is one of pytest or of ``pytest-energy import``."""
     with pytest.raises(SystemExit):
         main(["import", "--help"])
-    known = {"--energy", *(option.flag for option in OPTIONS)}
-    known |= set(re.findall(OPTION, capsys.readouterr().out))
-    assert set(re.findall(OPTION, page.read_text("utf-8"))) <= known
+    options = {"--energy", *(option.flag for option in OPTIONS)}
+    options |= set(re.findall(OPTION, capsys.readouterr().out))
+    assert set(re.findall(OPTION, page.read_text("utf-8"))) <= options
 
 
 @each(CURRENT)
@@ -150,6 +150,6 @@ def test_the_tree_of_the_package_is_there() -> None:
 
 def test_the_pages_name_commands_and_links() -> None:
     """The tests above find something to check."""
-    assert ["baseline", "prune"] in [found for page in CURRENT for found in commands(page)]
+    assert ["baseline", "prune"] in [command for page in CURRENT for command in commands(page)]
     assert ("docs/gate.md", "") in links(ROOT / "README.md")
     assert "how-sure" in anchors(ROOT / "docs" / "gate.md")

@@ -15,8 +15,10 @@ HEAVY = ("pydantic", "jinja2", "torch", "scipy", "numpy")
 def heavy_modules_after(statement: str) -> str:
     """The heavy modules that a fresh interpreter has imported after ``statement``."""
     code = f"import sys; {statement}; print(*[name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    interpreter = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    return interpreter.stdout.strip()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is installed works away from the source tree."""
+"""The wheel works without the source tree."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ with SimulatedNvml():
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the unpacked wheel, before all others on the path of :func:`run`."""
+    """The folder of the unpacked wheel, which :func:`run` puts first on Python's path."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -39,8 +39,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(site: Path, *arguments: str) -> str:
-    """What Python prints with these arguments where the wheel's package is found first."""
-    done = subprocess.run(
+    """The output of Python with these arguments and the package of the wheel."""
+    interpreter = subprocess.run(
         [sys.executable, *arguments],
         cwd=site.parent,
         env=os.environ | {"PYTHONPATH": str(site), "TMPDIR": str(site.parent)},
@@ -48,12 +48,12 @@ def run(site: Path, *arguments: str) -> str:
         text=True,
         check=True,
     )
-    return done.stdout
+    return interpreter.stdout
 
 
 @pytest.mark.slow
 def test_the_wheels_package_is_the_one_that_runs(site: Path) -> None:
-    """Else the other tests would prove nothing."""
+    """Otherwise the other tests would prove nothing."""
     assert str(site) in run(site, "-c", "import pytest_energy; print(pytest_energy.__file__)")
 
 

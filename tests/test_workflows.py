@@ -1,4 +1,4 @@
-"""The action, the project's workflow and those in the docs: they parse, are pinned and true."""
+"""The action and the workflows, those in the docs included: valid, pinned and up to date."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def every(value, key):
 
 def scripts(document):
     """All shell scripts of a workflow, an action or a GitLab job."""
-    found = [one for key in ("run", "script") for one in every(document, key)]
-    return ["\n".join(one) if isinstance(one, list) else one for one in found]
+    values = [value for key in ("run", "script") for value in every(document, key)]
+    return ["\n".join(value) if isinstance(value, list) else value for value in values]
 
 
 @pytest.fixture(params=sorted(documents()))
@@ -62,25 +62,25 @@ def test_shell_scripts_parse(document):
 
 
 def test_scripts_hold_no_expression(document):
-    """What callers pass reaches a script through its environment, never as code."""
+    """Values from callers reach a script through its environment, never as code."""
     assert not [script for script in scripts(document) if "${{" in script]
 
 
 def test_actions_are_pinned(document):
     """Each action is named by a commit's full hash."""
-    uses = [one for one in every(document, "uses") if one != "./"]
-    assert [one for one in uses if not PINNED.search(one)] == []
+    uses = [action for action in every(document, "uses") if action != "./"]
+    assert [action for action in uses if not PINNED.search(action)] == []
 
 
 def test_options_exist(document):
-    """Each option of ours that a script uses is one that pytest knows."""
-    known = {"--energy", *(option.flag for option in OPTIONS)}
+    """Each ``--energy`` option in a script is one of pytest."""
+    options = {"--energy", *(option.flag for option in OPTIONS)}
     used = {name for script in scripts(document) for name in re.findall(r"--energy[a-z-]*", script)}
-    assert used <= known
+    assert used <= options
 
 
 def test_own_runners_never_see_pull_requests():
-    """A workflow on a runner of one's own is not started by pull requests."""
+    """Pull requests start no workflow on a self-hosted runner."""
     for text in documents().values():
         document = yaml.safe_load(text)
         on = document.get("on", document.get(True))  # YAML 1.1 reads `on` as true
@@ -102,16 +102,16 @@ def test_workflows_ask_for_the_permissions_they_need():
 
 
 @pytest.mark.parametrize(("status", "goes_on"), [(0, True), (1, True), (2, False), (4, False)])
-def test_what_got_worse_keeps_no_new_baseline_back(tmp_path, status, goes_on):
-    """The job goes on to its pull request where a test failed, but not where pytest broke off."""
+def test_a_regression_does_not_hold_back_new_baselines(tmp_path, status, goes_on):
+    """The job opens its pull request after a failed test, but not after an aborted session."""
     workflow = yaml.safe_load(documents()[".github/workflows/energy-baselines.yml"])
-    (script,) = [one for one in scripts(workflow) if "--energy-update" in one]
+    (script,) = [text for text in scripts(workflow) if "--energy-update" in text]
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\nexit {status}\n")
     python.chmod(0o755)
     environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-e", "-c", script], env=environ, check=False)
-    assert (done.returncode == 0) is goes_on
+    job = subprocess.run(["bash", "-e", "-c", script], env=environ, check=False)
+    assert (job.returncode == 0) is goes_on
 
 
 def test_inputs_of_the_action_are_used():

@@ -254,8 +254,8 @@ def _collected(tests: list[str]) -> Collected:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-o", "addopts="]
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     with TemporaryDirectory() as folder:
-        output = Path(folder, "collected.json")
-        plugin = ["-p", "pytest_energy.plugin.collect", f"--collected={output}"]
+        answer = Path(folder, "collected.json")
+        plugin = ["-p", "pytest_energy.plugin.collect", f"--collected={answer}"]
         pytest_run = subprocess.run(
             [*command, *plugin, *tests],
             env=environment,
@@ -263,14 +263,16 @@ def _collected(tests: list[str]) -> Collected:
             text=True,
             check=False,
         )
-        collected = json.loads(output.read_text("utf-8")) if output.exists() else {}
+        collected = json.loads(answer.read_text("utf-8")) if answer.exists() else {}
     status = pytest_run.returncode
     # pytest exits with "no tests" also if every file skipped itself, which is no failure.
     nothing_read = status == NO_TESTS and not (collected.get("files") or collected.get("skipped"))
     if nothing_read or status not in (0, NO_TESTS):
+        output = [*pytest_run.stdout.strip().splitlines(), *pytest_run.stderr.strip().splitlines()]
+        errors = [line for line in output if line.startswith("ERROR")] or output[-1:]
         raise EnergyError(
             f"{shlex.join([*command, *tests])} failed, so nothing was pruned:"
-            f" {_error_lines(pytest_run)}"
+            f" {'; '.join(errors) or f'exit status {status}'}"
         )
     return Collected(
         Path(collected["root"]),
@@ -278,13 +280,6 @@ def _collected(tests: list[str]) -> Collected:
         frozenset(collected["files"]),
         frozenset(collected["tests"]),
     )
-
-
-def _error_lines(pytest_run: subprocess.CompletedProcess[str]) -> str:
-    """The lines that pytest marks as errors, or else its last line."""
-    output = [*pytest_run.stdout.strip().splitlines(), *pytest_run.stderr.strip().splitlines()]
-    errors = [line for line in output if line.startswith("ERROR")]
-    return "; ".join(errors or output[-1:]) or f"exit status {pytest_run.returncode}"
 
 
 def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:

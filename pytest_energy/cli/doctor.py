@@ -69,7 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(_as_json(diagnoses), indent=1, allow_nan=False))
     else:
-        print("\n".join(_as_text(diagnoses)))
+        print(f"pytest-energy {__version__} on {platform.platform()}")
+        for diagnosis in diagnoses:
+            print("", *_paragraph(diagnosis), sep="\n")
     return 0 if any(diagnosis.available for diagnosis in diagnoses) else 1
 
 
@@ -132,6 +134,7 @@ def _window_for_aim(meter: Meter, reading: Reading) -> float | None:
 
 
 def _as_json(diagnoses: list[Diagnosis]) -> dict[str, object]:
+    # asdict copies the dataclass only: a quantity is a pydantic model, which json cannot write.
     meters = [
         asdict(diagnosis)
         | {
@@ -142,13 +145,6 @@ def _as_json(diagnoses: list[Diagnosis]) -> dict[str, object]:
         for diagnosis in diagnoses
     ]
     return {"version": __version__, "machine": platform.platform(), "meters": meters}
-
-
-def _as_text(diagnoses: list[Diagnosis]) -> Iterator[str]:
-    yield f"pytest-energy {__version__} on {platform.platform()}"
-    for diagnosis in diagnoses:
-        yield ""
-        yield from _paragraph(diagnosis)
 
 
 def _paragraph(diagnosis: Diagnosis) -> Iterator[str]:
@@ -163,18 +159,6 @@ def _paragraph(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"  {name}: {value}"
     for channel, power in diagnosis.idle_power.items():
         yield f"  idle power of {channel}: {quantity(power)}"
-    yield from _resolution(diagnosis)
-    for channel, source in diagnosis.traces.items():
-        yield f"  power trace of {channel}: {source}"
-    for reading in diagnosis.missing:
-        yield f"  missing: {reading}"
-    if diagnosis.missing:
-        yield "  this user cannot read these; a newer driver or more privileges may help"
-    for remark in diagnosis.remarks:
-        yield f"  remark: {remark}"
-
-
-def _resolution(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.tick_s is not None:
         yield f"  tick: {diagnosis.tick_s * 1e3:.4g} ms"
     if diagnosis.noise_j is not None:
@@ -184,3 +168,11 @@ def _resolution(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"  shortest window: {diagnosis.shortest_window_s:.3g} s"
     if diagnosis.window_for_aim_s is not None:
         yield f"  window for {AIM:.0%} at idle power: {diagnosis.window_for_aim_s:.3g} s"
+    for channel, source in diagnosis.traces.items():
+        yield f"  power trace of {channel}: {source}"
+    for reading in diagnosis.missing:
+        yield f"  missing: {reading}"
+    if diagnosis.missing:
+        yield "  this user cannot read these; a newer driver or more privileges may help"
+    for remark in diagnosis.remarks:
+        yield f"  remark: {remark}"

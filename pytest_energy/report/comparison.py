@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.make_baseline import extend_baseline, facts_baseline
 from pytest_energy.gate.verdict import judge
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
@@ -59,11 +58,15 @@ def headline_against(before: Run, after: Run, reference: Reference) -> Headline:
 
 
 def _judged(result: Result, older: Result, run: Run, reference: Reference) -> Result:
-    baseline, facts = _as_baselines(older, reference.run)
+    facts = facts_baseline(older)
+    baseline = None
+    if older.has_joules:
+        baseline = extend_baseline(None, older, reference.run.environment, reference.run.run.commit)
     if baseline is None and facts is None:
         return result
     verdict = judge(result, baseline, facts, run.environment, tolerances_in_force(result, run))
     notes = [f"compared with {reference}, which is no accepted baseline", *verdict.notes]
+    # The older run is in the history already, as an older run and not as an accepted one.
     return result.model_copy(
         update={"verdict": verdict.model_copy(update={"notes": notes, "history": []})}
     )
@@ -74,10 +77,3 @@ def tolerances_in_force(result: Result, run: Run) -> dict[str, float]:
     used = {v.metric: v.tolerance for v in result.verdict.metrics if v.tolerance is not None}
     chosen = run.run.settings.get("tolerance")
     return {**TOLERANCES, **({ENERGY: chosen} if isinstance(chosen, float) else {}), **used}
-
-
-def _as_baselines(older: Result, run: Run) -> tuple[Baseline | None, Baseline | None]:
-    """The older result as a baseline of its machine and as a baseline of exact metrics."""
-    if not older.has_joules:
-        return None, facts_baseline(older)
-    return extend_baseline(None, older, run.environment, run.run.commit), facts_baseline(older)

@@ -24,7 +24,14 @@ def values(result: Result) -> dict[str, Quantity]:
     flops = _flops_a_pass(result)
     if flops is None:
         return dict(result.metrics)
-    return {**result.metrics, "pass_flops": flops, **_joules_per_gflop(result, flops)}
+    derived = {**result.metrics, "pass_flops": flops}
+    if energy := result.metrics.get("energy_j"):
+        gflop = flops.value / GIGA
+        # FLOPs are exact, so the relative uncertainty is that of the joules.
+        uncertainty = None if energy.uncertainty is None else energy.uncertainty / gflop
+        per_gflop = Quantity(value=energy.value / gflop, uncertainty=uncertainty, unit="J/GFLOP")
+        derived["j_per_gflop"] = per_gflop
+    return derived
 
 
 def _flops_a_pass(result: Result) -> Quantity | None:
@@ -43,16 +50,6 @@ def _flops_a_pass(result: Result) -> Quantity | None:
     if counted_on != workload.get("input_shape") or not isinstance(samples, int):
         return None
     return flops.model_copy(update={"value": flops.value * samples})
-
-
-def _joules_per_gflop(result: Result, flops: Quantity) -> dict[str, Quantity]:
-    energy = result.metrics.get("energy_j")
-    if energy is None:
-        return {}
-    gflop = flops.value / GIGA
-    uncertainty = None if energy.uncertainty is None else energy.uncertainty / gflop
-    per_gflop = Quantity(value=energy.value / gflop, uncertainty=uncertainty, unit="J/GFLOP")
-    return {"j_per_gflop": per_gflop}
 
 
 def direction(name: str, results: Iterable[Result]) -> Better | None:

@@ -23,20 +23,16 @@ def short_names(ids: Sequence[str]) -> dict[str, str]:
     tests = [test_id.partition("::")[2] or test_id for test_id in ids]
     unique = len(set(tests)) == len(set(ids))
     split = [_parts(name) for name in (tests if unique else ids)]
-    shared = _shared(split)
+    # The last part is the test's own name, so no more than the parts before it can be shared.
+    most = min((len(parts) - 1 for parts in split), default=0)
+    shared = 0
+    while shared < most and len({parts[shared] for parts in split}) == 1:
+        shared += 1
     return {test_id: "".join(parts[shared:]) for test_id, parts in zip(ids, split, strict=True)}
 
 
 def _parts(test_id: str) -> list[str]:
+    # Parameters are set aside first, because they may contain / and :: themselves.
     head, bracket, parameters = test_id.partition("[")
     parts = _BOUNDARY.split(head)
     return [*parts[:-1], parts[-1] + bracket + parameters]
-
-
-def _shared(split: Sequence[Sequence[str]]) -> int:
-    """The number of leading parts that all ids have in common."""
-    shared = 0
-    shortest = min((len(parts) - 1 for parts in split), default=0)
-    while shared < shortest and len({parts[shared] for parts in split}) == 1:
-        shared += 1
-    return shared

@@ -68,7 +68,7 @@ def seconds(duration_s: float | None) -> str:
     """A duration: ``1.23 ms``, ``12.3 s``, ``2 min 05 s``, ``1 h 02 min``."""
     if duration_s is None:
         return MISSING
-    if duration_s < 99.95:
+    if duration_s < 99.95:  # three digits of more would read 100 s or longer
         return _rounded(duration_s, "s", digits=3)
     minutes, rest = divmod(round(duration_s), 60)
     if minutes < 60:
@@ -147,6 +147,7 @@ def fact(value: Scalar | Sequence[Scalar]) -> str:
 
 
 def _rounded(value: float, unit: str, digits: int) -> str:
+    # Rounded before the prefix is chosen: 999.9 J are 1.00 kJ, not 1000 J.
     exponent = _exponent(float(f"{value:.{digits - 1}e}"), unit)
     return _join(_significant(value / 10.0**exponent, digits), _PREFIXES[exponent], unit)
 

@@ -29,6 +29,7 @@ def write_outputs(
         The paths of the written files, and an error message for each other file. One bad path
         does not prevent the other outputs.
     """
+    # Imported late: pytest imports this module at its start, and jinja2 takes long to import.
     from pytest_energy.report.ci.code_quality import render_code_quality
     from pytest_energy.report.ci.github_benchmark import render_github_benchmark
     from pytest_energy.report.ci.openmetrics import render_openmetrics
@@ -47,6 +48,7 @@ def write_outputs(
     for path, render in outputs:
         if path is None:
             continue
+        # Outside of the try: an error while rendering is a fault of ours, not of the path.
         text = render()
         try:
             write_atomically(path, text)

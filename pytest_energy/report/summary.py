@@ -93,6 +93,7 @@ def _success(run: Run) -> tuple[str, str]:
         text = f"{regressed} of {_benchmarks(total)} regressed, which the policy allows"
     elif joules_compared(run):
         text = _energies(run)
+        # The sentence about the energies counts these already.
         others[Outcome.INCONCLUSIVE] -= len(_undecided(run))
     else:
         text = f"exact metrics match in {_benchmarks(compared)}; no joules were compared"

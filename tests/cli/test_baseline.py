@@ -142,7 +142,7 @@ def test_show_and_log_select_as_pytest_does(here: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("action", ["list", "prune", "log"])
-def test_without_baselines_it_says_how_to_record_some(
+def test_without_baselines_it_names_the_command_to_record_some(
     here: Path, capsys: pytest.CaptureFixture[str], action: str
 ) -> None:
     """A new project has none, which is fine; a misspelt folder is an error."""
@@ -253,7 +253,7 @@ def test_prune_keeps_all_if_every_file_skips_itself(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "pruned"),
+    ("selection", "pruned"),
     [
         ("test_t.py", {"test_t.py::test_gone"}),
         ("test_t.py::test_a", set()),
@@ -261,14 +261,14 @@ def test_prune_keeps_all_if_every_file_skips_itself(here: Path) -> None:
         (".", {"test_t.py::test_gone", "d/test_t.py::test_gone", "gone.py::test_gone"}),
     ],
 )
-def test_prune_checks_only_the_paths_it_gets(here: Path, asked: str, pruned: set[str]) -> None:
+def test_prune_checks_only_the_paths_it_gets(here: Path, selection: str, pruned: set[str]) -> None:
     """Baselines outside the named files, folders or tests are kept."""
     (here / "d").mkdir()
     for file in ("test_t.py", "d/test_t.py"):
         (here / file).write_text("def test_a(): ...\n", "utf-8")
     gone = {f"{file}::test_gone" for file in ("test_t.py", "d/test_t.py", "gone.py")}
     store = _store_with_tests(here, "test_t.py::test_a", *gone)
-    assert main(["baseline", "prune", "--delete", "--", "--import-mode=importlib", asked]) == 0
+    assert main(["baseline", "prune", "--delete", "--", "--import-mode=importlib", selection]) == 0
     assert _ids(store) == {"test_t.py::test_a", *gone} - pruned
 
 

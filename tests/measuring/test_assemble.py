@@ -65,7 +65,7 @@ def test_invalid_joules_stay_in_the_rounds_only() -> None:
     """Nothing compares them, and a reader can still see them."""
     measured = measurement(finished(10.0, THROTTLED), Source(METER))
     assert set(measured.metrics) == {"latency_s"}
-    assert [done.energy_j for done in measured.rounds] == [10.0] * 3
+    assert [round_.energy_j for round_ in measured.rounds] == [10.0] * 3
 
 
 def test_each_reason_appears_once() -> None:

@@ -30,12 +30,12 @@ def test_a_module_is_prepared_for_inference() -> None:
 
 @pytest.mark.parametrize(("batch_size", "batches"), [(1, POOL), (3, POOL // 3), (100, 1)])
 def test_the_passes_go_round_a_pool_of_inputs(batch_size: int, batches: int) -> None:
-    """About as many samples as the pool has, at least one batch, in the same order again."""
-    seen: list[int] = []
-    passes = prepare(lambda batch: seen.append(id(batch)), (2,), batch_size, "cpu", None)
+    """The pool has about the set number of samples, at least one batch, in a fixed order."""
+    inputs: list[int] = []
+    passes = prepare(lambda batch: inputs.append(id(batch)), (2,), batch_size, "cpu", None)
     passes(2 * batches)
-    assert len(set(seen)) == batches
-    assert seen[:batches] == seen[batches:]
+    assert len(set(inputs)) == batches
+    assert inputs[:batches] == inputs[batches:]
 
 
 def test_the_users_inputs_are_taken() -> None:

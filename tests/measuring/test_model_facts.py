@@ -26,7 +26,7 @@ def small_net() -> nn.Module:
 
 
 def test_counts_by_hand() -> None:
-    """Parameters and MACs equal those counted by hand, FLOPs are twice the MACs, all exact."""
+    """Parameters and MACs equal the counts by hand, FLOPs are twice the MACs, and all are exact."""
     facts, reasons = model_facts(small_net(), torch.rand(1, 3, 8, 8))
     assert reasons == ()
     assert {name: quantity.value for name, quantity in facts.items()} == {
@@ -104,7 +104,7 @@ def test_a_model_is_still_trainable_after_counting() -> None:
     assert model.weight.grad is not None
 
 
-def test_a_failing_model_keeps_its_parameters_and_tells_why() -> None:
+def test_a_failing_model_keeps_its_parameters_and_gets_a_reason() -> None:
     """If the pass fails only the operations are missing, and modes are restored."""
     model = small_net().train()
     facts, (reason,) = model_facts(model, torch.rand(1, 5, 8, 8))
@@ -122,7 +122,7 @@ def test_a_model_without_known_operators_has_no_operations_rather_than_zero() ->
     assert "FLOP formula" in reason.message
 
 
-def test_an_uninitialised_lazy_model_is_told_not_counted() -> None:
+def test_an_uninitialised_lazy_model_is_not_counted() -> None:
     """A lazy layer without a shape has no facts yet, and stays lazy."""
     model = nn.LazyLinear(3)
     facts, (reason,) = model_facts(model, torch.rand(1, 4))
@@ -156,7 +156,7 @@ def test_a_compiled_model_is_counted_without_compiling_it(compiled: str) -> None
     assert (facts["macs"].value, reasons) == (16, ())
 
 
-def test_what_is_no_module_has_no_facts_and_needs_no_torch() -> None:
+def test_a_function_has_no_facts_and_needs_no_torch() -> None:
     """A plain function has no facts, and counting does not import torch."""
     code = (
         "import sys; from pytest_energy.measuring.model_facts import model_facts;"

@@ -1,4 +1,4 @@
-"""How much runs: warm-up, passes, rounds."""
+"""The amount of work: warm-up, passes, rounds."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def test_passes_are_warmed_up_and_then_measured_round_by_round() -> None:
     passes = Passes()
     finished = run_rounds(passes, Plan(passes=10_000, rounds=3), measure)
     assert passes.calls == [1, 10_000, 10_000, 10_000]
-    assert [done.passes for done in finished.rounds] == [10_000] * 3
+    assert [measured.passes for measured in finished.rounds] == [10_000] * 3
     assert finished.reasons == ()
 
 
-def test_whoever_watches_is_told_before_each_round() -> None:
+def test_progress_is_reported_before_each_round() -> None:
     """Progress has the round, its passes, and the joules of the rounds before."""
-    seen: list[Progress] = []
-    run_rounds(Passes(), Plan(passes=5, rounds=2), measure, watch=seen.append)
-    assert seen == [
+    updates: list[Progress] = []
+    run_rounds(Passes(), Plan(passes=5, rounds=2), measure, watch=updates.append)
+    assert updates == [
         Progress(0, 2, 5, None),
         Progress(1, 2, 5, None),
         Progress(2, 2, 5, 10.0),
@@ -57,16 +57,16 @@ def test_whoever_watches_is_told_before_each_round() -> None:
 
 def test_a_lost_device_ends_the_rounds() -> None:
     """After a device is lost nothing more runs; what was measured stays."""
-    lost = Reason(code=ReasonCode.DEVICE_LOST, message="gpu0 fell off the bus")
+    reason = Reason(code=ReasonCode.DEVICE_LOST, message="gpu0 fell off the bus")
 
     def measure_lost(work: Work, passes: int) -> Window:
-        return Window(Round(start=0, duration_s=1, passes=1, energy_j=None, reasons=[lost]))
+        return Window(Round(start=0, duration_s=1, passes=1, energy_j=None, reasons=[reason]))
 
     finished = run_rounds(Passes(), Plan(passes=1, rounds=3), measure_lost)
     assert len(finished.rounds) == 1
 
 
-def test_a_time_limit_takes_passes_off_and_says_so() -> None:
+def test_a_time_limit_reduces_the_passes_and_says_so() -> None:
     """The result says how many passes ran, and which option caused it."""
 
     def slow(passes: int) -> None:
@@ -76,7 +76,7 @@ def test_a_time_limit_takes_passes_off_and_says_so() -> None:
     finished = run_rounds(
         slow, Plan(passes=1000, rounds=2, max_time_s=1.0), measure, clock=clock.now
     )
-    assert [done.passes for done in finished.rounds] == [50, 50]
+    assert [measured.passes for measured in finished.rounds] == [50, 50]
     assert finished.reasons[0].code is ReasonCode.TIME_LIMIT
     assert not finished.reasons[0].fatal
     assert "ran 50 of 1000 passes per round" in finished.reasons[0].message
@@ -140,11 +140,11 @@ class Queue:
         )
 
 
-def test_the_warm_up_waits_for_what_it_launched() -> None:
+def test_the_warm_up_waits_for_the_device() -> None:
     """Fast queueing does not count as fast running: the time limit is met."""
     clock = Clock()
     finished = Queue(clock, pass_s=0.05).run(Plan(10_000, rounds=2, warmup_s=1, max_time_s=10))
-    assert sum(done.duration_s for done in finished.rounds) <= 10 * 1.000001
+    assert sum(measured.duration_s for measured in finished.rounds) <= 10 * 1.000001
     assert [reason.code for reason in finished.reasons] == [ReasonCode.TIME_LIMIT]
 
 
@@ -153,8 +153,8 @@ def test_a_window_too_short_is_measured_again_with_more_passes() -> None:
     queue = Queue(Clock(), pass_s=1 / 1024, first_s=0.25)
     finished = queue.run(Plan(20, rounds=3, warmup_s=0.1, shortest_window_s=0.125))
     assert queue.calls == [1, 20, 141, 141, 141]
-    assert [done.passes for done in finished.rounds] == [141] * 3
-    assert all(done.duration_s >= 0.125 for done in finished.rounds)
+    assert [measured.passes for measured in finished.rounds] == [141] * 3
+    assert all(measured.duration_s >= 0.125 for measured in finished.rounds)
 
 
 def test_passes_that_must_not_change_are_not_measured_again() -> None:
@@ -188,16 +188,16 @@ def test_a_time_limit_is_kept(
 
 
 @given(st.integers(1, 50), st.floats(0.1, 100))
-def test_a_time_limit_takes_rounds_off_where_passes_are_fixed(
+def test_a_time_limit_reduces_the_rounds_if_passes_are_fixed(
     rounds: int, max_time_s: float
 ) -> None:
-    """As many epochs run as fit, at least one; the result says what was cut."""
+    """All epochs that fit are run, and at least one; the result says how many."""
     plan = Plan(passes=1, rounds=rounds, max_time_s=max_time_s, lengthen=False)
     finished = run_rounds(Passes(), plan, measure)
     assert len(finished.rounds) == max(1, min(rounds, int(max_time_s)))
-    told = [reason.message for reason in finished.reasons]
+    messages = [reason.message for reason in finished.reasons]
     cut = f"ran {len(finished.rounds)} of {rounds} rounds, to stay within {max_time_s:g} s"
-    assert told == ([f"{cut} (--energy-max-time)"] if len(finished.rounds) < rounds else [])
+    assert messages == ([f"{cut} (--energy-max-time)"] if len(finished.rounds) < rounds else [])
 
 
 def test_an_epoch_is_neither_stretched_nor_cut() -> None:

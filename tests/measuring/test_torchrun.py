@@ -1,4 +1,4 @@
-"""One benchmark in several processes: which one measures, and the sum of all."""
+"""One benchmark in several processes: the measuring process, and the sum of all hosts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def measured(energy_j, **fields):
     return Round(**{**values, "energy_j": energy_j, **fields})
 
 
-def test_torchrun_tells_the_place():
+def test_torchrun_sets_the_ranks():
     """The variables of torchrun give rank and local rank."""
     assert ranks_of(TORCHRUN) == Ranks(rank=5, world_size=8, local_rank=1, local_world_size=4)
 
@@ -38,7 +38,7 @@ def test_torchrun_tells_the_place():
     [{}, {**TORCHRUN, "WORLD_SIZE": "1"}, {**TORCHRUN, "RANK": ""}],
     ids=["alone", "one-process", "incomplete"],
 )
-def test_process_alone_measures_as_ever(environ):
+def test_a_single_process_is_not_distributed(environ):
     """Without torchrun, or with one process, nothing is distributed."""
     assert ranks_of(environ) is None
 
@@ -55,7 +55,7 @@ def test_only_devices_in_use_are_measured():
     assert Ranks(0, 2, 0, 2).devices(["a", "b", "c", "d"]) == ("a", "b")
 
 
-def test_device_that_nobody_would_measure_is_refused():
+def test_a_device_without_a_measuring_process_is_refused():
     """The error says that the measuring process sees fewer GPUs than there are processes."""
     with pytest.raises(UsageError, match=r"2 processes .* sees 1 GPU"):
         Ranks(0, 2, 0, 2).devices(["a"])
@@ -79,11 +79,11 @@ def test_hosts_add_up(energies):
 
 def test_host_without_joules_leaves_no_sum():
     """If one host has no reading the sum is unknown, and the reason stays."""
-    lost = Reason(code=ReasonCode.DEVICE_LOST, message="gpu0 is lost")
-    total = sum_hosts([measured(1.0), measured(None, reasons=[lost])])
+    reason = Reason(code=ReasonCode.DEVICE_LOST, message="gpu0 is lost")
+    total = sum_hosts([measured(1.0), measured(None, reasons=[reason])])
     assert total.energy_j is None
     assert total.uncertainty_j is None
-    assert total.reasons == [lost]
+    assert total.reasons == [reason]
 
 
 def test_sum_lasts_as_long_as_the_slowest():
@@ -98,7 +98,7 @@ def test_plan_leaves_nothing_to_the_clocks():
     assert plan == Plan(passes=7, rounds=2, warmup_s=0.0, max_time_s=5.0, lengthen=False)
 
 
-def test_processes_that_cannot_speak_are_refused():
+def test_processes_without_a_group_are_refused():
     """Without a process group the error says what to call."""
     with pytest.raises(UsageError, match="init_process_group"):
         in_step(lambda passes: None, lambda: None)(1)

@@ -1,4 +1,4 @@
-"""One round: what is measured, in what order, and what happens if the work fails."""
+"""One round: its measurement, the order of its steps, and errors in the work."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def test_round_takes_joules_and_budget() -> None:
 
 def test_missing_channel_makes_no_sum() -> None:
     """The sum over the remaining devices is never reported as the sum over all."""
-    lost = Reason(code=ReasonCode.DEVICE_LOST, message="gpu1 fell off the bus")
-    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}, reasons=(lost,)), channels=("gpu0", "gpu1"))
+    reason = Reason(code=ReasonCode.DEVICE_LOST, message="gpu1 fell off the bus")
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}, reasons=(reason,)), channels=("gpu0", "gpu1"))
     window = measure_round(meter, lambda n: None, 1, lambda: None)
     assert window.round.energy_j is None
     assert window.round.channels == {"gpu0": 2.0}
-    assert window.round.reasons == [lost]
+    assert window.round.reasons == [reason]
 
 
 def test_without_a_meter_there_is_a_duration_and_no_energy() -> None:
@@ -97,7 +97,7 @@ def test_window_is_closed_when_the_work_raises(error: type[BaseException]) -> No
         (True, {}, [0, 1, 2]),
         (False, {}, []),
     ],
-    ids=["one idle device", "a torch that does not tell", "CUDA not in use"],
+    ids=["one idle device", "unknown context", "CUDA not in use"],
 )
 def test_synchronizer_waits_for_every_device_in_use(
     monkeypatch: pytest.MonkeyPatch,

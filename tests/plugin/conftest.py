@@ -53,9 +53,11 @@ class Project:
 
     def benchmark(self, name: str = "test_it") -> dict[str, Any]:
         """The benchmark of that name in the results of the last run."""
-        found = [item for item in self.results()["benchmarks"] if item["id"].endswith(f"::{name}")]
-        assert len(found) == 1
-        return dict(found[0])
+        benchmarks = [
+            item for item in self.results()["benchmarks"] if item["id"].endswith(f"::{name}")
+        ]
+        assert len(benchmarks) == 1
+        return dict(benchmarks[0])
 
     def path(self, name: str) -> Path:
         """A path inside the project."""

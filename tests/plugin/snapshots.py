@@ -1,4 +1,4 @@
-"""Texts for people, held against the wording that was last read and agreed to."""
+"""Texts for people, compared with the wording that was last reviewed."""
 
 from __future__ import annotations
 
@@ -23,28 +23,32 @@ RULER = re.compile(r"^([=_])\1+ (.*?)(?: in [\d.]+s(?: \(.*?\))?)? \1+$", re.MUL
 
 
 def wording(output: str, first: str) -> str:
-    """What pytest wrote from the section ``first`` on, without what is another one each time.
+    """The output of pytest from the section ``first`` on, without what differs in each run.
 
-    Numbers become ``#``, columns lie two blanks apart, and rulers have one length.
+    Numbers become ``#``, columns are two blanks apart, and rulers have the same length.
     """
     text = BENCHMARK_TABLE.sub("", output)
     begin = re.search(rf"^=+ {first} =+$", text, re.MULTILINE)
     assert begin, output
     text = RULER.sub(r"\1\1 \2 \1\1", text[begin.start() :])
-    text = WORKER.sub(lambda found: "gw#]" if found[1] else "gw#", text)
-    text = FIGURE.sub(lambda found: found["wording"] or "#", text)
+    text = WORKER.sub(lambda match: "gw#]" if match[1] else "gw#", text)
+    text = FIGURE.sub(lambda match: match["wording"] or "#", text)
     return re.sub(r"(?<=\S) {2,}", "  ", text).rstrip() + "\n"
 
 
-def assert_as_kept(text: str, name: str) -> None:
-    """Fail where ``text`` is not what the file ``snapshots/<name>.txt`` holds."""
+def assert_matches_snapshot(text: str, name: str) -> None:
+    """Fail if ``text`` differs from the file ``snapshots/<name>.txt``."""
     path = FOLDER / f"{name}.txt"
     if os.environ.get(RENEW):
         FOLDER.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
-    kept = path.read_text("utf-8") if path.exists() else ""
-    if text == kept:
+    agreed = path.read_text("utf-8") if path.exists() else ""
+    if text == agreed:
         return
-    diff = difflib.unified_diff(kept.splitlines(), text.splitlines(), "kept", "now", lineterm="")
-    told = "\n".join(diff)
-    pytest.fail(f"{told}\n\nIs the new wording meant? {RENEW}=1 pytest, then read git diff {path}")
+    diff = difflib.unified_diff(
+        agreed.splitlines(), text.splitlines(), "agreed", "now", lineterm=""
+    )
+    changes = "\n".join(diff)
+    pytest.fail(
+        f"{changes}\n\nIs the new wording intended? {RENEW}=1 pytest, then read git diff {path}"
+    )

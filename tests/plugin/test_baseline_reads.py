@@ -1,4 +1,4 @@
-"""A session reads each baseline file once, however often it is needed."""
+"""A session reads each baseline file once, for all its uses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pytest_unconfigure():
 
 
 def run(folder: Path, machine: SimulatedNvml, *arguments: str, factor: float = 1.0) -> Counter[str]:
-    """Run the tests; returns how often each baseline file was opened for reading."""
+    """Run the tests, and return the number of times each baseline file was opened."""
     command = [sys.executable, "-m", "pytest", "--energy", *PLUGINS, *arguments]
     environment = {**os.environ, **machine.environment(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     environment["FACTOR"] = str(factor)

@@ -34,7 +34,7 @@ def test_latency_goes_to_pytest_benchmark(project: Project) -> None:
     "arguments", [["--benchmark-disable"], ["-p", "no:benchmark"], ["-n", "2"]]
 )
 def test_measuring_goes_on_without_pytest_benchmark(project: Project, arguments: list[str]) -> None:
-    """Joules are measured, whether it is disabled, absent, or off under xdist."""
+    """Joules are measured if it is disabled, absent, or off under xdist."""
     project.write(CALL)
     result = project.run(*arguments)
     result.assert_outcomes(passed=3)
@@ -62,7 +62,7 @@ def test_benchmark_only_keeps_energy_tests(project: Project) -> None:
         (["-m", "not benchmark"], ["test_marketing", "test_bench"]),
     ],
 )
-def test_measuring_changes_nothing_about_what_is_selected(
+def test_measuring_does_not_change_the_selection(
     project: Project, arguments: list[str], selected: list[str], measured: bool
 ) -> None:
     """A test keeps the names and markers of its author, with and without --energy."""
@@ -85,7 +85,7 @@ def test_own(energy):
     result.stdout.fnmatch_lines([f"*::{name} PASSED*" for name in selected])
 
 
-def test_a_benchmark_marker_of_ones_own_still_groups(project: Project) -> None:
+def test_an_own_benchmark_marker_still_groups(project: Project) -> None:
     """The replay timer is added to the options of the marker."""
     project.write("@pytest.mark.benchmark(group='own')" + CALL)
     project.run("--benchmark-json=b.json").assert_outcomes(passed=3)

@@ -27,8 +27,8 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 def collected(project: pytest.Pytester, *arguments: str) -> dict[str, object]:
     """Collect, and return what was recorded."""
     project.runpytest_inprocess(*COLLECT, *arguments)
-    found: dict[str, object] = json.loads((project.path / "collected.json").read_text())
-    return found
+    record: dict[str, object] = json.loads((project.path / "collected.json").read_text())
+    return record
 
 
 def test_tests_and_files_are_recorded(project: pytest.Pytester) -> None:

@@ -1,4 +1,4 @@
-"""What a test may call on the energy fixture, and what the results contain."""
+"""The calls of the energy fixture, and the results that they give."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_call_is_measured(project: Project) -> None:
     benchmark = project.benchmark()
     assert benchmark["kind"] == "call"
     assert benchmark["status"] == "measured"
-    assert [done["passes"] for done in benchmark["rounds"]] == [7] * 4
+    assert [measured["passes"] for measured in benchmark["rounds"]] == [7] * 4
     energy = benchmark["metrics"]["energy_j"]
     assert energy["value"] == pytest.approx(1.0)
     assert energy["unit"] == "J/call"
@@ -29,7 +29,7 @@ def test_a_call_is_measured(project: Project) -> None:
 
 
 def test_pedantic_calls_setup_outside_the_window(project: Project) -> None:
-    """What setup uses is not counted; warm-up rounds are not measured."""
+    """The joules of setup are not counted; warm-up rounds are not measured."""
     project.write(
         """
 def setup():
@@ -42,11 +42,11 @@ def test_it(energy):
     )
     project.run().assert_outcomes(passed=1)
     benchmark = project.benchmark()
-    assert [done["energy_j"] for done in benchmark["rounds"]] == pytest.approx([1.0, 1.0])
+    assert [measured["energy_j"] for measured in benchmark["rounds"]] == pytest.approx([1.0, 1.0])
 
 
 def test_windows_are_benchmarks_of_their_own(project: Project) -> None:
-    """Each name is a benchmark; entered again, it gets another round."""
+    """Each name is a benchmark; a window that is entered again adds a round to it."""
     project.write(
         """
 def test_it(energy):
@@ -112,8 +112,8 @@ def test_it(energy):
     )
     project.run().assert_outcomes(passed=1)
     # two epochs of 1 Wh led to it
-    found = project.benchmark()["metrics"]["score_per_kwh"]
-    assert (found["value"], found["unit"]) == (pytest.approx(score / 0.002), unit)
+    quantity = project.benchmark()["metrics"]["score_per_kwh"]
+    assert (quantity["value"], quantity["unit"]) == (pytest.approx(score / 0.002), unit)
 
 
 def test_a_model_is_measured_with_its_facts(project: Project) -> None:
@@ -147,7 +147,7 @@ def test_it(energy):
     assert metrics["macs"] == 32
     assert metrics["flops"] == 64
     assert metrics["energy_j"] == pytest.approx(1.0)
-    assert [done["passes"] for done in benchmark["rounds"]] == [20] * 3
+    assert [measured["passes"] for measured in benchmark["rounds"]] == [20] * 3
 
 
 def test_the_marker_wins_over_the_command_line(project: Project) -> None:
@@ -173,7 +173,7 @@ def test_it(energy):
 
 @pytest.mark.parametrize("measured", [True, False])
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "argument"),
     [
         ("inference(None, input_shape=(1,), passes=0)", "passes=0"),
         ("inference(None, input_shape=(1,), rounds=-1)", "rounds=-1"),
@@ -188,9 +188,9 @@ def test_it(energy):
     ],
 )
 def test_a_number_that_is_too_small_is_refused(
-    project: Project, call: str, told: str, measured: bool
+    project: Project, call: str, argument: str, measured: bool
 ) -> None:
-    """The error names argument, value and what was expected, with and without --energy."""
+    """The error names argument, value and the expected range, with and without --energy."""
     project.write(
         f"""
 def test_it(energy):
@@ -200,17 +200,16 @@ def test_it(energy):
     arguments = ("--energy", "--energy-meter=scripted") if measured else ()
     result = project.pytester.runpytest_inprocess(*QUICK, *arguments)
     least = 0 if "warmup" in call else 1
+    method = call.partition("(")[0]
     result.stdout.fnmatch_lines(
-        [f"*energy.{call.partition('(')[0]}({told}): expected a whole number of at least {least}*"]
+        [f"*energy.{method}({argument}): expected a whole number of at least {least}*"]
     )
 
 
 @pytest.mark.parametrize("measured", [True, False])
 @pytest.mark.parametrize("name", ["", " ", "two\nlines", "ends\n", "test_it::prefill"])
-def test_a_window_name_that_makes_no_id_is_refused(
-    project: Project, name: str, measured: bool
-) -> None:
-    """Before its body runs, with and without --energy."""
+def test_a_bad_window_name_is_refused(project: Project, name: str, measured: bool) -> None:
+    """The error comes before the body runs, with and without --energy."""
     project.write(
         f"""
 def test_it(energy):
@@ -221,12 +220,12 @@ def test_it(energy):
     arguments = ("--energy", "--energy-meter=scripted") if measured else ()
     result = project.pytester.runpytest_inprocess(*QUICK, *arguments)
     result.assert_outcomes(failed=1)
-    told = f"UsageError: energy.window({name!r}): expected a name of one line without '::'"
-    assert told in result.stdout.str()
+    message = f"UsageError: energy.window({name!r}): expected a name of one line without '::'"
+    assert message in result.stdout.str()
 
 
 @pytest.mark.parametrize(
-    ("body", "name", "rounds", "told"),
+    ("body", "name", "rounds", "remark"),
     [
         ("energy.training(rest, epochs=5)", "test_it", 1, "ran 1 of 5 rounds"),
         ("energy.pedantic(rest, rounds=4)", "test_it", 1, "ran 1 of 4 rounds"),
@@ -240,9 +239,9 @@ def test_it(energy):
     ],
 )
 def test_the_time_limit_bounds_epochs_rounds_and_windows(
-    project: Project, body: str, name: str, rounds: int, told: str | None
+    project: Project, body: str, name: str, rounds: int, remark: str | None
 ) -> None:
-    """At least one is measured, and the result says how many were left out."""
+    """At least one is measured, and the result says how many ran."""
     project.write(
         f"""
 import time
@@ -251,7 +250,7 @@ def rest():
     time.sleep(0.02)
     work(1)
 
-@pytest.mark.energy(max_time={0.03 if told else 600})
+@pytest.mark.energy(max_time={0.03 if remark else 600})
 def test_it(energy):
     {body}
 """
@@ -259,8 +258,8 @@ def test_it(energy):
     project.run().assert_outcomes(passed=1)
     benchmark = project.benchmark(name)
     assert len(benchmark["rounds"]) == rounds
-    told_there = [reason["message"] for reason in benchmark["reasons"]]
-    assert [message.partition(",")[0] for message in told_there] == ([told] if told else [])
+    messages = [reason["message"] for reason in benchmark["reasons"]]
+    assert [message.partition(",")[0] for message in messages] == ([remark] if remark else [])
 
 
 def test_an_absolute_budget_is_an_assertion(project: Project) -> None:
@@ -280,7 +279,7 @@ def test_it(energy):
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
         (
             "inference(run, input_shape=(1,), workload={'cfg': {'a': 1}})",
@@ -300,10 +299,10 @@ def test_it(energy):
         ),
     ],
 )
-def test_facts_that_cannot_be_kept_are_refused_before_measuring(
-    project: Project, call: str, told: str
+def test_facts_that_cannot_be_stored_are_refused_before_measuring(
+    project: Project, call: str, message: str
 ) -> None:
-    """The error names the key, its value and what was expected; nothing has run."""
+    """The error names the key, its value and the expected type; nothing has run."""
     project.write(
         f"""
 def run(*batch):
@@ -315,12 +314,12 @@ def test_it(energy):
     )
     result = project.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"*UsageError: {told}"])
+    result.stdout.fnmatch_lines([f"*UsageError: {message}"])
     result.stdout.no_fnmatch_line("it ran")
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
         ("record(x=float('nan'))", "energy.record: 'x' is nan"),
         ("record(tokens='x')", "energy.record: 'tokens' is 'x'"),
@@ -329,7 +328,7 @@ def test_it(energy):
     ],
 )
 def test_a_metric_that_is_no_finite_number_is_refused_when_it_is_recorded(
-    project: Project, call: str, told: str
+    project: Project, call: str, message: str
 ) -> None:
     """The error names metric and value; windows measured before stay."""
     project.write(
@@ -342,12 +341,12 @@ def test_it(energy):
     )
     result = project.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"*UsageError: *::test_it: {told}: expected a finite number*"])
+    result.stdout.fnmatch_lines([f"*UsageError: *::test_it: {message}: expected a finite number*"])
     assert project.benchmark("prefill")["status"] == "measured"
 
 
 @pytest.mark.parametrize(
-    ("epoch", "evaluated", "told"),
+    ("epoch", "evaluated", "message"),
     [
         ("None", "'good'", "'accuracy' is 'good'"),
         ("None", "None", "'accuracy' is None"),
@@ -355,10 +354,10 @@ def test_it(energy):
         ("{'loss': float('nan')}", "0.9", "'loss' is nan"),
     ],
 )
-def test_training_that_tells_no_finite_number_fails_by_the_metrics_name(
-    project: Project, epoch: str, evaluated: str, told: str
+def test_training_with_a_bad_metric_fails_by_its_name(
+    project: Project, epoch: str, evaluated: str, message: str
 ) -> None:
-    """The joules of the epochs stay, as those of a failed test."""
+    """The joules of the epochs stay in the results, as in any failed test."""
     project.write(
         f"""
 def train():
@@ -371,11 +370,13 @@ def test_it(energy):
     )
     result = project.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"*::test_it: energy.training: {told}: expected a finite number*"])
+    result.stdout.fnmatch_lines(
+        [f"*::test_it: energy.training: {message}: expected a finite number*"]
+    )
     assert project.benchmark()["metrics"]["energy_j"]["value"] == pytest.approx(100.0)
 
 
-def test_an_exception_inside_a_window_is_the_users_own(project: Project) -> None:
+def test_an_exception_inside_a_window_is_raised_unchanged(project: Project) -> None:
     """Windows that ended before the exception stay; the interrupted one has no result."""
     project.write(
         """
@@ -389,8 +390,8 @@ def test_it(energy):
     result = project.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*LookupError: no such token"])
-    (only,) = project.results()["benchmarks"]
-    assert only["id"] == "test_it.py::test_it::prefill"
+    (benchmark,) = project.results()["benchmarks"]
+    assert benchmark["id"] == "test_it.py::test_it::prefill"
 
 
 @pytest.mark.parametrize(
@@ -403,7 +404,7 @@ def test_it(energy):
     ids=["window", "call", "pedantic"],
 )
 @pytest.mark.parametrize(
-    ("inner", "told"),
+    ("inner", "message"),
     [
         ("with energy.window('inner'): work(0.01)", "::inner: energy.window() inside another"),
         ("energy(work, 0.01)", ": the energy fixture measures one benchmark a test"),
@@ -411,13 +412,13 @@ def test_it(energy):
     ids=["window", "call"],
 )
 def test_one_measurement_inside_another_is_refused(
-    project: Project, outer: str, inner: str, told: str
+    project: Project, outer: str, inner: str, message: str
 ) -> None:
     """The outer one would contain the waiting of the inner one; neither has a result."""
     project.write(f"def test_it(energy):\n    def inner():\n        {inner}\n    {outer}")
     result = project.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"*UsageError: test_it.py::test_it{told}*"])
+    result.stdout.fnmatch_lines([f"*UsageError: test_it.py::test_it{message}*"])
     assert all(b["verdict"]["outcome"] == "inconclusive" for b in project.results()["benchmarks"])
 
 

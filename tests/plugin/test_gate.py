@@ -1,4 +1,4 @@
-"""What the gate does with later runs of one benchmark, from new to accepted."""
+"""The gate's decisions on later runs of a benchmark, from new to accepted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_it(energy):
 
 
 @pytest.fixture
-def kept(project: Project) -> Project:
+def recorded(project: Project) -> Project:
     """A project with an accepted baseline of 1 J per call."""
     project.write(CALL)
     project.run("--energy-update").assert_outcomes(passed=1)
@@ -32,19 +32,19 @@ def test_a_first_run_passes_and_says_what_to_do(project: Project) -> None:
     assert not project.path("baselines").exists()
 
 
-def test_an_unchanged_run_passes(kept: Project) -> None:
+def test_an_unchanged_run_passes(recorded: Project) -> None:
     """The same joules again are unchanged."""
-    assert kept.run().ret == 0
-    assert kept.benchmark()["verdict"]["outcome"] == "unchanged"
+    assert recorded.run().ret == 0
+    assert recorded.benchmark()["verdict"]["outcome"] == "unchanged"
 
 
-def test_ten_percent_more_fails_and_is_explained(kept: Project) -> None:
+def test_ten_percent_more_fails_and_is_explained(recorded: Project) -> None:
     """The failure has before and after, change and tolerance, the cause, and what to do."""
-    kept.script(power_w=110.0)
-    result = kept.run()
+    recorded.script(power_w=110.0)
+    result = recorded.run()
     assert result.ret == 1
     result.assert_outcomes(failed=1)
-    assert kept.benchmark()["verdict"]["outcome"] == "regressed"
+    assert recorded.benchmark()["verdict"]["outcome"] == "regressed"
     output = result.stdout.str()
     assert "+10" in output
     assert "5 %" in output
@@ -52,48 +52,48 @@ def test_ten_percent_more_fails_and_is_explained(kept: Project) -> None:
     assert "Traceback" not in output
 
 
-def test_an_accepted_regression_is_the_new_baseline(kept: Project) -> None:
+def test_an_accepted_regression_is_the_new_baseline(recorded: Project) -> None:
     """After --energy-update the same joules pass."""
-    kept.script(power_w=110.0)
-    assert kept.run("--energy-update").ret == 0
-    assert kept.run().ret == 0
-    assert kept.benchmark()["verdict"]["outcome"] == "unchanged"
+    recorded.script(power_w=110.0)
+    assert recorded.run("--energy-update").ret == 0
+    assert recorded.run().ret == 0
+    assert recorded.benchmark()["verdict"]["outcome"] == "unchanged"
 
 
-def test_less_energy_is_an_improvement(kept: Project) -> None:
+def test_less_energy_is_an_improvement(recorded: Project) -> None:
     """A decrease of ten percent passes as improved."""
-    kept.script(power_w=90.0)
-    assert kept.run().ret == 0
-    assert kept.benchmark()["verdict"]["outcome"] == "improved"
+    recorded.script(power_w=90.0)
+    assert recorded.run().ret == 0
+    assert recorded.benchmark()["verdict"]["outcome"] == "improved"
 
 
-def test_a_wider_tolerance_accepts(kept: Project) -> None:
+def test_a_wider_tolerance_accepts(recorded: Project) -> None:
     """The tolerance of the option applies."""
-    kept.script(power_w=110.0)
-    assert kept.run("--energy-tolerance=0.2").ret == 0
+    recorded.script(power_w=110.0)
+    assert recorded.run("--energy-tolerance=0.2").ret == 0
 
 
-def test_the_ini_file_sets_the_tolerance(kept: Project) -> None:
+def test_the_ini_file_sets_the_tolerance(recorded: Project) -> None:
     """Every option has an ini twin; the command line takes precedence."""
-    kept.pytester.makeini("[pytest]\nenergy_tolerance = 20%\n")
-    kept.script(power_w=110.0)
-    assert kept.run().ret == 0
-    assert kept.run("--energy-tolerance=5%").ret == 1
+    recorded.pytester.makeini("[pytest]\nenergy_tolerance = 20%\n")
+    recorded.script(power_w=110.0)
+    assert recorded.run().ret == 0
+    assert recorded.run("--energy-tolerance=5%").ret == 1
 
 
-def test_the_marker_sets_the_tolerance(kept: Project) -> None:
+def test_the_marker_sets_the_tolerance(recorded: Project) -> None:
     """The marker takes precedence over the command line."""
-    kept.write("@pytest.mark.energy(tolerance=0.2)\n" + CALL.lstrip())
-    kept.script(power_w=110.0)
-    assert kept.run("--energy-tolerance=0.01").ret == 0
+    recorded.write("@pytest.mark.energy(tolerance=0.2)\n" + CALL.lstrip())
+    recorded.script(power_w=110.0)
+    assert recorded.run("--energy-tolerance=0.01").ret == 0
 
 
-def test_another_device_is_incomparable(kept: Project) -> None:
+def test_another_device_is_incomparable(recorded: Project) -> None:
     """Joules of different hardware are not compared, and the output names the difference."""
-    kept.script(device="Another Card", power_w=500.0)
-    result = kept.run()
+    recorded.script(device="Another Card", power_w=500.0)
+    result = recorded.run()
     assert result.ret == 0
-    verdict = kept.benchmark()["verdict"]
+    verdict = recorded.benchmark()["verdict"]
     assert verdict["outcome"] == "incomparable"
     assert {"name": "identity.device", "before": "Scripted Card", "after": "Another Card"} in (
         verdict["differences"]
@@ -101,11 +101,11 @@ def test_another_device_is_incomparable(kept: Project) -> None:
     result.stdout.fnmatch_lines(["*Another Card*"])
 
 
-def test_another_workload_is_incomparable(kept: Project) -> None:
+def test_another_workload_is_incomparable(recorded: Project) -> None:
     """A baseline of another workload cannot gate."""
-    kept.pytester.makeconftest("def pytest_energy_workload(item): return {'data': 'mnist'}")
-    assert kept.run().ret == 0
-    assert kept.benchmark()["verdict"]["outcome"] == "incomparable"
+    recorded.pytester.makeconftest("def pytest_energy_workload(item): return {'data': 'mnist'}")
+    assert recorded.run().ret == 0
+    assert recorded.benchmark()["verdict"]["outcome"] == "incomparable"
 
 
 def test_an_estimate_that_rises_does_not_fail(project: Project) -> None:
@@ -133,22 +133,22 @@ def test_strict_mode_fails_without_a_baseline(project: Project) -> None:
         ("contended", "inconclusive"),  # others use the card: nothing is wrong with the test
     ],
 )
-def test_a_faulty_measurement_is_invalid(kept: Project, fault: str, outcome: str) -> None:
+def test_a_faulty_measurement_is_invalid(recorded: Project, fault: str, outcome: str) -> None:
     """The result has the right outcome, is not accepted, and none of its joules are compared."""
-    kept.script(faults=[fault], power_w=300.0)
-    before = sorted(kept.path("baselines").rglob("*.json"))
-    result = kept.run("--energy-update")
+    recorded.script(faults=[fault], power_w=300.0)
+    before = sorted(recorded.path("baselines").rglob("*.json"))
+    result = recorded.run("--energy-update")
     assert result.ret == 0
-    benchmark = kept.benchmark()
+    benchmark = recorded.benchmark()
     assert benchmark["status"] == "invalid"
     assert benchmark["verdict"]["outcome"] == outcome
     assert [reason["code"] for reason in benchmark["reasons"]] == [fault]
     assert "energy_j" not in benchmark["metrics"]
-    assert sorted(kept.path("baselines").rglob("*.json")) == before
-    assert kept.run("--energy-strict").ret == 1
-    kept.script()
-    assert kept.run().ret == 0
-    assert kept.benchmark()["verdict"]["outcome"] == "unchanged"
+    assert sorted(recorded.path("baselines").rglob("*.json")) == before
+    assert recorded.run("--energy-strict").ret == 1
+    recorded.script()
+    assert recorded.run().ret == 0
+    assert recorded.benchmark()["verdict"]["outcome"] == "unchanged"
 
 
 def test_accepting_prints_what_was_written(project: Project) -> None:
@@ -159,8 +159,8 @@ def test_accepting_prints_what_was_written(project: Project) -> None:
     result.stdout.fnmatch_lines(["*Accepted as baseline: 1 benchmark.*"])
     result.stdout.no_fnmatch_line("*no baseline yet*")
     result.stdout.fnmatch_lines([f"*{written.relative_to(project.path('.'))}*"])
-    kept = json.loads(written.read_text())
-    assert kept["id"] == "test_it.py::test_it"
+    recorded = json.loads(written.read_text())
+    assert recorded["id"] == "test_it.py::test_it"
 
 
 @pytest.mark.usefixtures("only_scripted")

@@ -60,6 +60,6 @@ def test_ids_are_selected_as_pytest_selects_tests(
     ],
 )
 def test_a_wrong_expression_is_refused(expression: str, fault: str) -> None:
-    """The error names the expression and what is wrong with it."""
+    """The error names the expression and its fault."""
     with pytest.raises(UsageError, match=f"^wrong -k expression: {fault}"):
         matching_ids(expression, ["t.py::test_a"])

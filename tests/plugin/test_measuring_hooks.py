@@ -69,7 +69,7 @@ def _with_a_broken_baseline(project: Project) -> None:
         (_with_a_broken_baseline, "*test_it.json: not a baseline: not JSON*"),
     ],
 )
-def test_what_a_worker_refuses_is_told_as_without_workers(
+def test_an_error_in_a_worker_is_reported_as_without_workers(
     project: Project, broken: Callable[[Project], None], message: str
 ) -> None:
     """The cause and its remedy are printed once, and the exit status is 4."""
@@ -81,8 +81,8 @@ def test_what_a_worker_refuses_is_told_as_without_workers(
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
 
 
-def test_a_killed_run_keeps_what_was_finished(project: Project) -> None:
-    """After each benchmark the results are complete on disk; they say that the run did not end."""
+def test_a_killed_run_keeps_finished_results(project: Project) -> None:
+    """The results are complete on disk after each benchmark, and marked as incomplete."""
     project.write(
         CALL
         + """
@@ -104,7 +104,7 @@ def test_a_skipped_test_leaves_nothing(project: Project) -> None:
     assert project.results()["benchmarks"] == []
 
 
-def test_what_the_session_itself_spent_is_in_the_results(project: Project) -> None:
+def test_the_joules_of_the_session_are_in_the_results(project: Project) -> None:
     """These are all joules from its start to its end, warm-up and setup included."""
     project.write("def test_it(energy):\n    work(3)\n    energy(work, 0.01)\n")
     project.run("--energy-passes=1", "--energy-rounds=1")
@@ -146,7 +146,7 @@ def test_auto_says_why_nothing_measures(project: Project) -> None:
 
 
 def test_junit_properties_carry_the_joules(project: Project) -> None:
-    """CI systems that read JUnit files see the joules, too."""
+    """CI systems that read JUnit files find the joules there."""
     project.write(CALL)
     project.run("--junitxml=junit.xml")
     assert "energy_j" in project.path("junit.xml").read_text()
@@ -161,7 +161,7 @@ def test_junit_properties_carry_the_joules(project: Project) -> None:
         ("/proc/x/results.json", ("-n2",)),
     ],
 )
-def test_results_that_cannot_be_written_are_told_before_measuring(
+def test_results_that_cannot_be_written_stop_the_session(
     project: Project, taken: str, arguments: tuple[str, ...]
 ) -> None:
     """One error names the option, and nothing has run."""
@@ -178,7 +178,7 @@ def test_results_that_cannot_be_written_are_told_before_measuring(
     ("taken", "arguments"),
     [("file", ()), ("file", ("--energy-update",)), ("/proc/x", ("--energy-update",))],
 )
-def test_baselines_that_cannot_be_used_are_told_before_measuring(
+def test_baselines_that_cannot_be_used_stop_the_session(
     project: Project, taken: str, arguments: tuple[str, ...]
 ) -> None:
     """A file in place of the folder is not treated as an empty folder."""
@@ -204,13 +204,13 @@ def test_a_baseline_that_can_no_longer_be_written_costs_no_measurement(
     result.assert_outcomes(failed=1, deselected=2)
     result.stdout.fnmatch_lines(["*cannot write the baseline: *--energy-baselines=*"])
     assert "Traceback" not in result.stdout.str()
-    kept = project.benchmark("test_it[1]")
-    assert kept["status"] == "measured"
-    assert not kept["verdict"]["accepted"]
+    benchmark = project.benchmark("test_it[1]")
+    assert benchmark["status"] == "measured"
+    assert not benchmark["verdict"]["accepted"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("-n2",)])
-def test_locks_that_cannot_be_held_are_told_before_measuring(
+def test_locks_that_cannot_be_held_stop_the_session(
     project: Project, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     """One error names the folder and the variable."""
@@ -232,7 +232,7 @@ def test_a_terminal_shows_live_progress(project: Project) -> None:
     assert "\0337 warm-up · test_it.py::test_it[1]\033[K\0338" in written
 
 
-def test_an_interrupted_run_keeps_what_was_finished(project: Project) -> None:
+def test_an_interrupted_run_keeps_finished_results(project: Project) -> None:
     """After Ctrl-C the finished benchmarks are reported, and the run is marked as incomplete."""
     project.write(
         CALL
@@ -245,7 +245,7 @@ def test_stopped(energy):
     result = project.run_apart()
     assert result.ret == pytest.ExitCode.INTERRUPTED
     results = project.results()
-    assert [one["id"] for one in results["benchmarks"]] == [
+    assert [benchmark["id"] for benchmark in results["benchmarks"]] == [
         f"test_it.py::test_it[{n}]" for n in (1, 2, 3)
     ]
     assert results["run"]["complete"] is False
@@ -262,5 +262,5 @@ def test_a_run_that_stops_at_the_first_failure_is_incomplete(
     project.write(CALL + "    assert n != 2\n")
     project.run("-x", *workers)
     results = project.results()
-    assert "test_it.py::test_it[1]" in [one["id"] for one in results["benchmarks"]]
+    assert "test_it.py::test_it[1]" in [benchmark["id"] for benchmark in results["benchmarks"]]
     assert results["run"]["complete"] is False

@@ -51,13 +51,13 @@ class Card:
     def run(
         self, machine: SimulatedNvml, *arguments: str, power_w: float = 300.0, apart: bool = False
     ) -> pytest.RunResult:
-        """Run it on ``machine``, which draws so much while the test works.
+        """Run the test on ``machine``, with a constant power while the test works.
 
         Args:
-            machine: A simulated one.
-            arguments: Of pytest, beside ``--energy``.
-            power_w: What the test draws.
-            apart: In a process of its own.
+            machine: The simulated machine.
+            arguments: Arguments of pytest, added to ``--energy``.
+            power_w: The power of the card during the test.
+            apart: Whether pytest runs in another process.
         """
         with self._monkeypatch.context() as patch:
             for name, value in {**os.environ, **machine.environment()}.items():
@@ -76,8 +76,8 @@ class Card:
     def benchmark(self) -> dict[str, Any]:
         """The one benchmark of the last run."""
         text = (self.folder / ".energy" / "results.json").read_text("utf-8")
-        (found,) = json.loads(text)["benchmarks"]
-        return dict(found)
+        (benchmark,) = json.loads(text)["benchmarks"]
+        return dict(benchmark)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_ten_percent_more_power_fails_until_it_is_accepted(card: Card) -> None:
         ("MACHINE.reset_counter", "counter-reset"),
     ],
 )
-def test_a_fault_in_the_middle_is_told(
+def test_a_fault_in_the_middle_has_its_reason(
     card: Card, machine: SimulatedNvml, in_the_middle: str, reason: str
 ) -> None:
     """There is no traceback, no zero and no negative joule; strict mode fails."""
@@ -141,9 +141,9 @@ def test_a_fault_in_the_middle_is_told(
     assert result.ret == 0
     benchmark = card.benchmark()
     assert benchmark["status"] == "invalid"
-    assert reason in [found["code"] for found in benchmark["reasons"]]
+    assert reason in [row["code"] for row in benchmark["reasons"]]
     assert "energy_j" not in benchmark["metrics"]
-    assert all(done["energy_j"] is None or done["energy_j"] > 0 for done in benchmark["rounds"])
+    assert all(row["energy_j"] is None or row["energy_j"] > 0 for row in benchmark["rounds"])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
     machine.recover()
     assert card.run(machine, "--energy-strict").ret == 1
@@ -170,39 +170,37 @@ def test_limits_of_the_checks_are_options(card: Card, machine: SimulatedNvml) ->
 
 @pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["plain", "xdist"])
 @pytest.mark.parametrize(
-    ("named", "told"), [("0,{0}", "*{0}*name it once"), ("7", " no usable device *{0}*")]
+    ("devices", "message"), [("0,{0}", "*{0}*name it once"), ("7", " no usable device *{0}*")]
 )
-def test_cards_named_wrongly_are_a_usage_error(
-    card: Card, machine: SimulatedNvml, workers: tuple[str, ...], named: str, told: str
+def test_a_wrong_selection_of_cards_is_a_usage_error(
+    card: Card, machine: SimulatedNvml, workers: tuple[str, ...], devices: str, message: str
 ) -> None:
-    """They are refused by option before anything runs; a CPU meter never replaces them."""
-    option = f"--energy-devices={named.format(machine.uuid())}"
+    """The error names the option before a test runs; a CPU meter never replaces the cards."""
+    option = f"--energy-devices={devices.format(machine.uuid())}"
     refused = card.run(machine, option, *workers, apart=True)
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
-    refused.stderr.fnmatch_lines([f"ERROR: *{option}:{told.format(machine.uuid())}"])
+    refused.stderr.fnmatch_lines([f"ERROR: *{option}:{message.format(machine.uuid())}"])
 
 
-def test_a_busy_gpu_is_waited_for_as_long_as_told(card: Card, machine: SimulatedNvml) -> None:
-    """The refusal names the time that the option sets."""
+def test_the_wait_for_a_busy_gpu_is_an_option(card: Card, machine: SimulatedNvml) -> None:
+    """The error names the time that the option sets."""
     machine.add_process(4_000_000)
     refused = card.run(machine, "--energy-meter=nvml", "--energy-wait-idle=0.1")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(["ERROR: *after waiting 0.1 s*"])
 
 
-def test_nothing_is_estimated_in_place_of_a_gpu_that_others_use(
-    card: Card, machine: SimulatedNvml
-) -> None:
-    """With auto, too, the result is inconclusive and says why; only strict mode fails."""
+def test_a_contended_gpu_is_not_replaced_by_an_estimate(card: Card, machine: SimulatedNvml) -> None:
+    """The result is inconclusive with a reason, with auto, too; only strict mode fails."""
     machine.add_process(4_000_000)
-    done = card.run(machine, "--energy-wait-idle=0.1", apart=True)
-    assert done.ret == 0
+    result = card.run(machine, "--energy-wait-idle=0.1", apart=True)
+    assert result.ret == 0
     benchmark = card.benchmark()
     assert benchmark["status"] == "unmeasured"
     assert benchmark["verdict"]["outcome"] == "inconclusive"
     assert [reason["code"] for reason in benchmark["reasons"]] == ["contended"]
-    done.stdout.fnmatch_lines(["energy: joules are not measured here (*4000000*"])
-    done.stdout.no_fnmatch_line("*--energy-update*")
+    result.stdout.fnmatch_lines(["energy: joules are not measured here (*4000000*"])
+    result.stdout.no_fnmatch_line("*--energy-update*")
     assert card.run(machine, "--energy-wait-idle=0.1", "--energy-strict", apart=True).ret == 1
 
 
@@ -226,7 +224,7 @@ def test_without_nvml_the_session_goes_on_or_says_why(
     fallen_back.stdout.fnmatch_lines(["energy: no GPU meter: NVML: *"])
 
 
-def test_without_the_library_the_remedy_is_told(card: Card) -> None:
+def test_without_the_library_the_remedy_is_named(card: Card) -> None:
     """A machine without an NVIDIA driver is distinguished from a broken one."""
     with SimulatedNvml(library=False) as machine:
         refused = card.run(machine, "--energy-meter=nvml")
@@ -243,9 +241,7 @@ def test_it(energy):
 """
 
 
-def test_several_gpus_that_nobody_named_are_said_to_be_added_up(
-    card: Card, pytester: pytest.Pytester
-) -> None:
+def test_the_header_says_that_all_gpus_are_added_up(card: Card, pytester: pytest.Pytester) -> None:
     """The header names the GPUs, says that all are added, and which option measures one."""
     with SimulatedNvml("turing", "turing") as machine:
         pytester.makepyfile(test_it=SEES.format(shown=None))
@@ -261,7 +257,9 @@ def test_several_gpus_that_nobody_named_are_said_to_be_added_up(
     )
 
 
-def test_a_gpu_that_is_named_is_run_on_and_measured(card: Card, pytester: pytest.Pytester) -> None:
+def test_a_selected_gpu_runs_the_test_and_is_measured(
+    card: Card, pytester: pytest.Pytester
+) -> None:
     """CUDA shows the test this GPU only, and only its joules count."""
     with SimulatedNvml("turing", "turing") as machine:
         pytester.makepyfile(test_it=SEES.format(shown=machine.uuid(1)))

@@ -1,6 +1,6 @@
-"""What becomes of a suite on simulated cards: outcomes, exit statuses, and every message.
+"""A suite on simulated cards: its outcomes, exit statuses and messages.
 
-What is printed is held against ``snapshots/``, figures aside.
+The output without its figures is compared with ``snapshots/``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from pytest_energy.testing import PROFILES, SimulatedNvml
-from tests.plugin.snapshots import assert_as_kept, wording
+from tests.plugin.snapshots import assert_matches_snapshot, wording
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +87,7 @@ class Suite:
         (path / "pytest.ini").write_text("[pytest]\n")
 
     def run(self, *arguments: str, **factors: float) -> subprocess.CompletedProcess[str]:
-        """One session on the machine that is there; ``factors`` multiply the joules of tests."""
+        """Run a session on the simulated machine; ``factors`` multiply the joules of tests."""
         (self.path / "factors.json").write_text(json.dumps(factors))
         alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "100"}
         return subprocess.run(
@@ -108,12 +108,14 @@ class Suite:
         )
 
     def remember_runs(self) -> None:
-        """Let every baseline know the scatter between runs: 0.3 %, from eight of them."""
+        """Give every baseline eight accepted runs, with a variation of 0.3 %."""
         for path in (self.path / "baselines").glob("nvidia-h100/*/*.json"):
-            kept = json.loads(path.read_text())
-            first = kept["accepted"][0]
-            kept["accepted"] = [_scaled(first, 1 + 0.003 * (number % 3 - 1)) for number in range(8)]
-            path.write_text(json.dumps(kept))
+            baseline = json.loads(path.read_text())
+            first = baseline["accepted"][0]
+            baseline["accepted"] = [
+                _scaled(first, 1 + 0.003 * (number % 3 - 1)) for number in range(8)
+            ]
+            path.write_text(json.dumps(baseline))
 
     def baselines(self) -> dict[Path, str]:
         """The text of every baseline."""
@@ -127,8 +129,8 @@ class Suite:
     def outcomes(self) -> dict[str, str]:
         """The outcome of each benchmark of the last session, by the name of its test."""
         return {
-            one["id"].partition("::")[2]: one["verdict"]["outcome"]
-            for one in self.results()["benchmarks"]
+            benchmark["id"].partition("::")[2]: benchmark["verdict"]["outcome"]
+            for benchmark in self.results()["benchmarks"]
         }
 
 
@@ -141,25 +143,25 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     """The suite with its baselines, made on one card."""
     suite = Suite(tmp_path_factory.mktemp("suite"))
     with SimulatedNvml(CARD):
-        done = suite.run("--energy-update=new")
-    assert done.returncode == 0, done.stdout
+        session = suite.run("--energy-update=new")
+    assert session.returncode == 0, session.stdout
     suite.remember_runs()
     return suite
 
 
 @pytest.fixture
 def suite(recorded: Suite) -> Iterator[Suite]:
-    """The same on a machine with that card."""
+    """The recorded suite on a machine with the same card."""
     with SimulatedNvml(CARD):
         yield recorded
 
 
 def test_no_baseline(suite: Suite) -> None:
     """A first run passes and says what to do next."""
-    done = suite.run("-k", "same or up", "--energy-baselines=none")
-    assert done.returncode == 0
+    session = suite.run("-k", "same or up", "--energy-baselines=none")
+    assert session.returncode == 0
     assert set(suite.outcomes().values()) == {"new"}
-    assert_as_kept(wording(done.stdout, "energy"), "no-baseline")
+    assert_matches_snapshot(wording(session.stdout, "energy"), "no-baseline")
 
 
 @pytest.mark.parametrize(
@@ -174,45 +176,45 @@ def test_no_baseline(suite: Suite) -> None:
 def test_what_passes(
     suite: Suite, name: str, factor: float, outcome: str, request: pytest.FixtureRequest
 ) -> None:
-    """The same joules; fewer, which are not accepted by themselves; what cannot be decided.
+    """Equal joules, fewer joules and undecided joules pass; fewer are not accepted by themselves.
 
-    The noisy one stays too uncertain after all its visits. A card that somebody else uses decides
-    nothing, whatever the joules.
+    The noisy test stays too uncertain after all its visits. Nothing is decided on a card that
+    others use, whatever the joules.
     """
-    done = suite.run("-k", name, **{name: factor})
-    assert done.returncode == 0
+    session = suite.run("-k", name, **{name: factor})
+    assert session.returncode == 0
     assert list(suite.outcomes().values()) == [outcome]
-    assert_as_kept(wording(done.stdout, "energy"), request.node.callspec.id)
+    assert_matches_snapshot(wording(session.stdout, "energy"), request.node.callspec.id)
 
 
 def test_eight_percent_more_fails_until_it_is_gone(suite: Suite) -> None:
-    """Beyond the tolerance of 5 % a test fails, and ``--lf`` runs it alone and finds it again."""
-    done = suite.run("-k", "same or up", up=1.08)
-    assert done.returncode == 1
+    """Above the tolerance of 5 % a test fails, and ``--lf`` runs it alone and fails again."""
+    session = suite.run("-k", "same or up", up=1.08)
+    assert session.returncode == 1
     assert suite.outcomes() == {"test_it[same]": "unchanged", "test_it[up]": "regressed"}
     (energy,) = [
-        one
-        for one in suite.results()["benchmarks"][1]["verdict"]["metrics"]
-        if one["metric"] == "energy_j"
+        metric
+        for metric in suite.results()["benchmarks"][1]["verdict"]["metrics"]
+        if metric["metric"] == "energy_j"
     ]
     assert energy["change"] == pytest.approx(0.08, abs=0.005)
-    assert_as_kept(wording(done.stdout, "FAILURES"), "regressed")
+    assert_matches_snapshot(wording(session.stdout, "FAILURES"), "regressed")
     again = suite.run("--lf", up=1.08)
     assert again.returncode == 1
     assert suite.outcomes() == {"test_it[up]": "regressed"}
-    assert_as_kept(wording(again.stdout, "FAILURES"), "last-failed")
+    assert_matches_snapshot(wording(again.stdout, "FAILURES"), "last-failed")
     assert suite.run("--lf").returncode == 0
 
 
 @pytest.mark.parametrize(
     ("selected", "count"), [("same", 1), ("test_it or shared", 5)], ids=["one", "five"]
 )
-def test_the_last_lines_tell_a_first_time_reader(suite: Suite, selected: str, count: int) -> None:
-    """What got worse, by how much, how sure, likely why, what to do: in the last 20 lines."""
-    done = suite.run("-k", selected, all=1.08)
-    assert done.returncode == 1
-    tail = "\n".join(done.stdout.splitlines()[-20:])
-    told = [
+def test_the_last_lines_explain_a_regression(suite: Suite, selected: str, count: int) -> None:
+    """The last 20 lines have the regression, its size and certainty, its cause and a next step."""
+    session = suite.run("-k", selected, all=1.08)
+    assert session.returncode == 1
+    tail = "\n".join(session.stdout.splitlines()[-20:])
+    expected = [
         rf"^regressed \({count}\)$",
         r"^  test_suite\.py::test_",
         r"^    Energy .+ → .+ J/call, \+8(\.\d)? % \[\+.+\] \(95 % sure\), tolerance 5 %$",
@@ -221,27 +223,27 @@ def test_the_last_lines_tell_a_first_time_reader(suite: Suite, selected: str, co
         r"^  → intended\? Rerun with --energy-update$",
         rf"^✗ Gate failed: {count} of {count} benchmark",
     ]
-    assert [line for line in told if not re.search(line, tail, re.MULTILINE)] == [], tail
+    assert [line for line in expected if not re.search(line, tail, re.MULTILINE)] == [], tail
 
 
 def test_other_card(recorded: Suite) -> None:
     """Twice the joules on another card fail nothing, and each difference is named."""
     with SimulatedNvml(OTHER_CARD):
-        done = recorded.run("-k", "same", same=2.0)
-    assert done.returncode == 0
+        session = recorded.run("-k", "same", same=2.0)
+    assert session.returncode == 0
     assert recorded.outcomes() == {"test_it[same]": "incomparable"}
-    assert_as_kept(wording(done.stdout, "energy"), "other-card")
+    assert_matches_snapshot(wording(session.stdout, "energy"), "other-card")
 
 
-def test_another_card_gets_baselines_of_its_own(recorded: Suite) -> None:
-    """What only another card has is new on this one: accepted as such, beside the other's."""
+def test_another_card_gets_its_own_baselines(recorded: Suite) -> None:
+    """A baseline of another card only is new on this card, and is accepted beside the other."""
     before = recorded.baselines()
     with SimulatedNvml(OTHER_CARD):
-        done = recorded.run("-k", "same", "--energy-update=new", same=2.0)
-        assert done.returncode == 0
-        made = recorded.baselines().keys() - before.keys()
-        assert {str(path) for path in made} == {"nvidia-h200/test_suite/test_it--same.json"}
-        assert_as_kept(wording(done.stdout, "energy"), "other-card-accepted")
+        session = recorded.run("-k", "same", "--energy-update=new", same=2.0)
+        assert session.returncode == 0
+        added = recorded.baselines().keys() - before.keys()
+        assert {str(path) for path in added} == {"nvidia-h200/test_suite/test_it--same.json"}
+        assert_matches_snapshot(wording(session.stdout, "energy"), "other-card-accepted")
         recorded.run("-k", "same", "--energy-update=new", same=2.0)
         assert recorded.outcomes() == {"test_it[same]": "unchanged"}
     assert {path: recorded.baselines()[path] for path in before} == before
@@ -249,20 +251,20 @@ def test_another_card_gets_baselines_of_its_own(recorded: Suite) -> None:
 
 @pytest.fixture(scope="module")
 def three_cards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """The suite on a machine with three cards, its baselines made by three workers."""
+    """The suite on a machine with three cards, with baselines from three workers."""
     suite = Suite(tmp_path_factory.mktemp("three"))
     with SimulatedNvml(CARD, CARD, CARD):
-        done = suite.run("-n3", "--energy-update=new")
-        assert done.returncode == 0, done.stdout
-        assert done.stdout.count("energy: accepted baselines/nvidia-h100/") == 6
+        session = suite.run("-n3", "--energy-update=new")
+        assert session.returncode == 0, session.stdout
+        assert session.stdout.count("energy: accepted baselines/nvidia-h100/") == 6
         suite.remember_runs()
         yield suite
 
 
 def test_three_workers(three_cards: Suite) -> None:
-    """Each benchmark comes back to the card of its baseline, and has its outcome."""
-    done = three_cards.run("-n3", up=1.08, down=0.92, noisy=1.0, shared=1.0)
-    assert done.returncode == 1
+    """Each benchmark runs on the card of its baseline, and has the expected outcome."""
+    session = three_cards.run("-n3", up=1.08, down=0.92, noisy=1.0, shared=1.0)
+    assert session.returncode == 1
     assert three_cards.outcomes() == {
         "test_it[same]": "unchanged",
         "test_it[up]": "regressed",
@@ -271,20 +273,20 @@ def test_three_workers(three_cards: Suite) -> None:
         "test_shared": "inconclusive",
         "test_killed": "unchanged",
     }
-    assert_as_kept(wording(done.stdout, "FAILURES"), "three-workers")
+    assert_matches_snapshot(wording(session.stdout, "FAILURES"), "three-workers")
 
 
 def test_a_worker_killed_in_the_middle(three_cards: Suite) -> None:
-    """What others and it itself had finished is judged; ``--lf`` measures what was lost."""
+    """All finished benchmarks are judged, and ``--lf`` measures the lost ones."""
     selected = ("-k", "same or down or killed", "--cache-clear")
-    done = three_cards.run("-n3", *selected, down=0.92, killed=1.0)
-    assert done.returncode == 1
+    session = three_cards.run("-n3", *selected, down=0.92, killed=1.0)
+    assert session.returncode == 1
     assert three_cards.outcomes() == {"test_it[same]": "unchanged", "test_it[down]": "improved"}
     run = three_cards.results()["run"]
     assert any(note.startswith("killed before they had finished: gw") for note in run["notes"])
     assert run["energy_j"] is None  # what it spent nobody knows
-    assert_as_kept(wording(done.stdout, "FAILURES"), "killed")
+    assert_matches_snapshot(wording(session.stdout, "FAILURES"), "killed")
     again = three_cards.run("-n3", "--lf")
     assert again.returncode == 0
     assert three_cards.outcomes() == {"test_killed": "unchanged"}
-    assert_as_kept(wording(again.stdout, "energy"), "killed-again")
+    assert_matches_snapshot(wording(again.stdout, "energy"), "killed-again")

@@ -1,4 +1,4 @@
-"""What users choose: outcomes that fail, the protocol, tolerances from a table."""
+"""Policies that users choose: outcomes that fail, the protocol, tolerances from a table."""
 
 from __future__ import annotations
 
@@ -57,15 +57,16 @@ class Folder:
         """Return the outcome of each benchmark of the last session, by the name of its test."""
         run = json.loads((self.path / ".energy" / "results.json").read_text())
         return {
-            one["id"].partition("::")[2]: one["verdict"]["outcome"] for one in run["benchmarks"]
+            benchmark["id"].partition("::")[2]: benchmark["verdict"]["outcome"]
+            for benchmark in run["benchmarks"]
         }
 
     def remember_runs(self, count: int) -> None:
         """Give every baseline ``count`` accepted runs like its first, with a variation of 0.3 %."""
         for path in (self.path / "baselines").glob("scripted-card/*/*.json"):
-            kept = json.loads(path.read_text())
-            first = kept["accepted"][0]
-            kept["accepted"] = [
+            baseline = json.loads(path.read_text())
+            first = baseline["accepted"][0]
+            baseline["accepted"] = [
                 {
                     **first,
                     "values": {
@@ -75,46 +76,48 @@ class Folder:
                 }
                 for number in range(count)
             ]
-            path.write_text(json.dumps(kept))
+            path.write_text(json.dumps(baseline))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """A project whose three benchmarks have accepted six runs each."""
-    made = Folder(tmp_path_factory.mktemp("project"))
-    first = made.run("--energy-update=new", "--energy-baseline-runs=1")
+    project = Folder(tmp_path_factory.mktemp("project"))
+    first = project.run("--energy-update=new", "--energy-baseline-runs=1")
     assert first.returncode == 0, first.stdout
-    assert set(made.outcomes().values()) == {"new"}
-    made.remember_runs(6)
-    return made
+    assert set(project.outcomes().values()) == {"new"}
+    project.remember_runs(6)
+    return project
 
 
 def test_a_suspect_is_measured_again_after_the_others(folder: Folder) -> None:
     """The first run is not a failure; the second one comes last, and only it counts."""
-    done = folder.run("-v", "--junitxml=junit.xml", factors={"up": 1.08})
-    lines = [line for line in done.stdout.splitlines() if "test_suite.py::" in line]
+    session = folder.run("-v", "--junitxml=junit.xml", factors={"up": 1.08})
+    lines = [line for line in session.stdout.splitlines() if "test_suite.py::" in line]
     suspect = next(index for index, line in enumerate(lines) if "[up] SUSPECT" in line)
     failed = next(index for index, line in enumerate(lines) if "[up] FAILED" in line)
-    others = [index for index, line in enumerate(lines) if "[down] PASSED" in line]
-    assert suspect < others[0] < failed
+    passed = [index for index, line in enumerate(lines) if "[down] PASSED" in line]
+    assert suspect < passed[0] < failed
     junit = (folder.path / "junit.xml").read_text("utf-8")
     assert junit.count("<testcase") == 3
     assert junit.count("<failure") == 1
 
 
-def test_policies_fail_what_could_not_be_measured(folder: Folder) -> None:
+def test_a_policy_fails_invalid_measurements(folder: Folder) -> None:
     """With --energy-fail-on=invalid the test fails, with its own headline."""
-    done = folder.run("-k", "same", "--energy-fail-on=regressed,invalid", faults=["counter-reset"])
-    assert done.returncode == 1
-    assert "could not measure test_suite.py::test_it[same]: invalid" in done.stdout
-    assert "counter-reset" in done.stdout
+    session = folder.run(
+        "-k", "same", "--energy-fail-on=regressed,invalid", faults=["counter-reset"]
+    )
+    assert session.returncode == 1
+    assert "could not measure test_suite.py::test_it[same]: invalid" in session.stdout
+    assert "counter-reset" in session.stdout
 
 
 def test_the_fixed_protocol_measures_once(folder: Folder) -> None:
     """With --energy-protocol=fixed nothing is measured again."""
-    done = folder.run("-k", "up", "--energy-protocol=fixed", factors={"up": 1.08})
-    assert done.returncode == 1
-    assert "suspect" not in done.stdout
+    session = folder.run("-k", "up", "--energy-protocol=fixed", factors={"up": 1.08})
+    assert session.returncode == 1
+    assert "suspect" not in session.stdout
 
 
 def test_tolerances_come_from_a_table(folder: Folder) -> None:
@@ -122,18 +125,18 @@ def test_tolerances_come_from_a_table(folder: Folder) -> None:
     table = folder.path / "pyproject.toml"
     try:
         table.write_text('[tool.pytest-energy.tolerances]\n"*[[]up]" = 0.2\n"*[up]" = 0.2\n')
-        done = folder.run("-k", "up", factors={"up": 1.08})
-        assert done.returncode == 0
+        session = folder.run("-k", "up", factors={"up": 1.08})
+        assert session.returncode == 0
         assert folder.outcomes() == {"test_it[up]": "unchanged"}
         table.write_text('[tool.pytest-energy.tolerances]\n"*" = "x"\n')
-        done = folder.run("-k", "up")
-        assert done.returncode == pytest.ExitCode.USAGE_ERROR
-        assert "not a table of tolerances" in done.stderr
+        session = folder.run("-k", "up")
+        assert session.returncode == pytest.ExitCode.USAGE_ERROR
+        assert "not a table of tolerances" in session.stderr
     finally:
         table.unlink()
 
 
-def test_a_tolerance_that_cannot_be_seen_is_warned_of(folder: Folder) -> None:
+def test_a_tolerance_below_the_detectable_change_gives_a_warning(folder: Folder) -> None:
     """The header names the tolerance and what the baseline can detect."""
-    done = folder.run("-k", "same", "--energy-tolerance=0.1%")
-    assert "energy: test_suite.py::test_it[same]: 0.1 % is too tight: with" in done.stdout
+    session = folder.run("-k", "same", "--energy-tolerance=0.1%")
+    assert "energy: test_suite.py::test_it[same]: 0.1 % is too tight: with" in session.stdout

@@ -179,12 +179,12 @@ def test_no_progress_where_it_would_not_be_seen(tmp_path, arguments, environment
 
 def test_no_progress_in_a_file(tmp_path):
     """Output into a file or a pipe contains no escape sequence."""
-    done = subprocess.run(
+    finished = subprocess.run(
         command(tmp_path),
         cwd=tmp_path,
         env={**os.environ, **ALONE},
         capture_output=True,
         check=True,
     )
-    assert b"1 passed" in done.stdout
-    assert b"\033" not in done.stdout
+    assert b"1 passed" in finished.stdout
+    assert b"\033" not in finished.stdout

@@ -1,4 +1,4 @@
-"""The README's own tests, run as a reader would run them."""
+"""The tests in the README, run as a reader would run them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def resnet50():
 
 
 def example() -> str:
-    """The tests under "A first energy test", with something to do in each window."""
+    """The tests under "A first energy test", with work in each window."""
     section = README.read_text().partition("## A first energy test")[2]
-    found = re.search(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1].replace("        ...\n", "        work(0.01)\n")
+    block = re.search(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert block
+    return block[1].replace("        ...\n", "        work(0.01)\n")
 
 
 def write(project: Project, seconds: float) -> None:
-    """Write them, with a text that takes the tokenizer so long."""
+    """Write the tests, with a tokenizer that takes this long."""
     project.pytester.mkpydir("torchvision").joinpath("models.py").write_text(MODELS)
     project.write(NAMES.format(seconds=seconds) + example())
 
@@ -44,7 +44,7 @@ def write(project: Project, seconds: float) -> None:
     ids=["plain", "measured", "no-meter"],
 )
 def test_the_first_tests_pass(project: Project, arguments: tuple[str, ...], meter: bool) -> None:
-    """Without --energy, with it, and with it where nothing measures joules."""
+    """They pass without --energy, with it, and with it on a machine without a meter."""
     project.script(unavailable="" if meter else "no card")
     write(project, seconds=0.001)
     limits = ("--energy-passes=1", "--energy-epochs=1", "--energy-scale=small")
@@ -53,7 +53,7 @@ def test_the_first_tests_pass(project: Project, arguments: tuple[str, ...], mete
     result.assert_outcomes(passed=4)
 
 
-def test_the_budget_of_the_first_tests_is_one(project: Project) -> None:
-    """The assertion fails where a call uses more."""
+def test_the_budget_of_the_first_tests_is_enforced(project: Project) -> None:
+    """The assertion fails if a call uses more than its budget."""
     write(project, seconds=0.01)
     project.run("-k", "tokenizer").assert_outcomes(failed=1, deselected=3)

@@ -1,4 +1,4 @@
-"""Tests that run again: which ones, when, and what is shown."""
+"""Tests that run again, their order, and their lines in the output."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def test_a_baseline_is_recorded_in_several_visits(project: Project) -> None:
     project.write(CALL + CALL.replace("test_it", "test_other"))
     result = project.run("--energy-update=new", "--energy-baseline-runs=3", "-v")
     assert result.ret == 0
-    told = [line for line in result.outlines if "::test_" in line and "%" in line]
-    assert ["RECORDING" in line for line in told] == [True] * 4 + [False] * 2
-    assert ["test_other" in line for line in told] == [False, True] * 3
+    shown = [line for line in result.outlines if "::test_" in line and "%" in line]
+    assert ["RECORDING" in line for line in shown] == [True] * 4 + [False] * 2
+    assert ["test_other" in line for line in shown] == [False, True] * 3
     result.stdout.fnmatch_lines(["*2 passed, 4 recording*"])
     assert recorded_runs(project) == [3, 3]
     assert project.run("--energy-update", "--energy-baseline-runs=3").ret == 0

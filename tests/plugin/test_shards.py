@@ -38,17 +38,21 @@ class Shards:
 
     def measure(self, shard: dict[str, str], *arguments: str) -> int:
         """Run the script of a shard's job, and keep its output as its artifact."""
-        (script,) = [one for one in scripts(JOBS["joules"]) if "pytest" in one and "pip" not in one]
+        (script,) = [
+            script
+            for script in scripts(JOBS["joules"])
+            if "pytest" in script and "pip" not in script
+        ]
         options = ("--energy-meter=scripted", "--energy-passes=20", *QUICK, *arguments)
-        done = self._bash(script, TESTS=shard["tests"], PYTEST_ADDOPTS=" ".join(options))
-        assert done.returncode < 2, done.stdout + done.stderr
+        job = self._bash(script, TESTS=shard["tests"], PYTEST_ADDOPTS=" ".join(options))
+        assert job.returncode < 2, job.stdout + job.stderr
         artifact = self.project.path(f"shards/energy-{shard['shard']}")
         artifact.parent.mkdir(exist_ok=True)
         self.project.path(".energy").rename(artifact)
-        return done.returncode
+        return job.returncode
 
     def report(self) -> subprocess.CompletedProcess[str]:
-        """Run the script of the last job, without what it installs."""
+        """Run the script of the last job, without its installations."""
         (script,) = scripts(JOBS["report"])
         return self._bash("\n".join(line for line in script.splitlines() if "pip" not in line))
 
@@ -74,10 +78,10 @@ def test_two_shards_become_one_report(project: Project) -> None:
     assert shards.measure(good) == 0
     shards.project.script(power_w=115.0)
     assert shards.measure(worse) == 1
-    done = shards.report()
-    assert done.returncode == 0, done.stderr
+    job = shards.report()
+    assert job.returncode == 0, job.stderr
     merged = json.loads(shards.project.path("results.json").read_text())
-    assert {one["id"]: one["verdict"]["outcome"] for one in merged["benchmarks"]} == {
+    assert {row["id"]: row["verdict"]["outcome"] for row in merged["benchmarks"]} == {
         f"{good['tests']}::test_{good['shard']}": "unchanged",
         f"{worse['tests']}::test_{worse['shard']}": "regressed",
     }
@@ -94,8 +98,8 @@ def test_a_benchmark_in_two_shards_is_a_conflict(project: Project) -> None:
     first, second = SHARDS
     assert shards.measure(first) == 0
     assert shards.measure({**second, "tests": first["tests"]}) == 0
-    done = shards.report()
-    assert done.returncode == 2
-    assert f"{first['tests']}::test_{first['shard']} on one machine in shards/" in done.stderr
+    job = shards.report()
+    assert job.returncode == 2
+    assert f"{first['tests']}::test_{first['shard']} on one machine in shards/" in job.stderr
     assert not shards.project.path("results.json").exists()
     assert not shards.project.path("report.html").exists()

@@ -1,4 +1,4 @@
-"""Which worker gets which test, with simulated workers."""
+"""The distribution of tests over simulated workers."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def names(count):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 30])
-def test_every_test_runs_once_and_nobody_has_two_more_than_others(count):
-    """Without baselines the workers run equally many tests."""
+def test_every_test_runs_once_and_workers_have_equal_shares(count):
+    """Without baselines the numbers of tests of two workers differ by one at most."""
     ran = finish(*start(names(count)))
     assert sorted(everything(ran)) == sorted(names(count))
     assert max(map(len, ran.values())) - min(map(len, ran.values())) <= 1
@@ -96,15 +96,15 @@ def test_a_single_test_runs_on_its_board():
     assert finish(*start(names(1), {"t.py::test_0": {"c"}}))["gw2"] == names(1)
 
 
-def test_a_board_that_is_not_there_binds_nobody():
+def test_a_board_without_a_worker_is_ignored():
     """A test whose baseline is from another machine runs on any worker."""
     ran = finish(*start(names(3), {"t.py::test_0": {"z"}, "t.py::test_1": {"z"}}))
     assert [len(tests) for tests in ran.values()] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_what_a_crashed_worker_had_goes_to_others(again):
-    """Its running test is returned and runs again only on request; its waiting tests run."""
+def test_the_tests_of_a_crashed_worker_go_to_others(again):
+    """The running test is returned and runs again only on request; the waiting tests run."""
     scheduling, (first, second) = start(names(4), names=("gw0", "gw1"))
     assert scheduling.remove_node(first) == "t.py::test_0"
     if again:

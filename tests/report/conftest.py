@@ -1,4 +1,4 @@
-"""One Chromium for all tests of the report: the system's, without a network."""
+"""The system's Chromium, without a network, shared by all tests of the report."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ QUIET = (
 
 @dataclass
 class Shown:
-    """A page in the browser, with everything it complained about or asked for."""
+    """A page in the browser, with its console messages and its requests."""
 
     page: Page
     path: Path
@@ -43,20 +43,20 @@ class Shown:
     requests: list[str] = field(default_factory=list)
 
     def faultless(self) -> bool:
-        """Whether the console is empty and nothing but the page itself was asked for."""
+        """Whether the console is empty, and the page itself was the only request."""
         assert self.complaints == []
         assert self.requests == [self.page.url.split("#")[0]]
         return True
 
     def texts(self, selector: str) -> list[str]:
-        """What the visible elements say."""
-        found = self.page.locator(selector).filter(visible=True)
-        return [text.strip() for text in found.all_inner_texts()]
+        """The texts of the visible elements."""
+        elements = self.page.locator(selector).filter(visible=True)
+        return [text.strip() for text in elements.all_inner_texts()]
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The browser; skips where there is none."""
+    """The browser; the test is skipped if there is none."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip("no Chromium here; install it with: apt-get install chromium")
@@ -70,12 +70,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
-    """Opens the page of a run from a file, as people do."""
+    """Write the page of a run and open the file."""
     opened: list[Page] = []
 
     def open_page(run: Run, *, at: str = "", older: tuple[Run, ...] = (), **options: Any) -> Shown:
         path = tmp_path / "report.html"
-        older_files = [Reference(f"older{at}.json", one) for at, one in enumerate(older)]
+        older_files = [Reference(f"older{index}.json", run) for index, run in enumerate(older)]
         path.write_text(render_html(run, older_files), "utf-8")
         options = {"viewport": {"width": 1280, "height": 900}, **options}
         page = browser.new_page(**options)

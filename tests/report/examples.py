@@ -1,6 +1,6 @@
-"""Made-up runs of realistic shape: no figure in them was measured.
+"""Invented runs of realistic shape: no figure in them was measured.
 
-Everything follows from a seed, so that a test that fails once fails again.
+Everything follows from a seed, so that a failure can be repeated.
 """
 
 from __future__ import annotations
@@ -103,10 +103,11 @@ def example_run(
 
 def run_of(results: Sequence[Result], **info: Any) -> Run:
     """A run that holds ``results``."""
-    spent_j = sum(one.energy_j or 0 for result in results for one in result.rounds)
-    known: dict[str, Any] = {
+    spent_j = sum(measured.energy_j or 0 for result in results for measured in result.rounds)
+    defaults: dict[str, Any] = {
         "energy_j": spent_j * 1.2,
-        "duration_s": sum(one.duration_s for result in results for one in result.rounds) + 60,
+        "duration_s": sum(measured.duration_s for result in results for measured in result.rounds)
+        + 60,
         "commit": "3f2a91c0d4e5f60718293a4b5c6d7e8f90a1b2c3",
         "branch": "main",
         "idle_power_w": {"gpu0": 75.0},
@@ -123,7 +124,7 @@ def run_of(results: Sequence[Result], **info: Any) -> Run:
     return Run(
         created="2026-11-20T19:40:00Z",
         environment=ENVIRONMENT,
-        run=RunInfo(**{**known, **info}),
+        run=RunInfo(**{**defaults, **info}),
         benchmarks=list(results),
     )
 
@@ -131,14 +132,17 @@ def run_of(results: Sequence[Result], **info: Any) -> Run:
 def traced_run(run: Run, samples: int = 20_000, distinct: int = 4) -> Run:
     """``run`` with a power trace of ``samples`` samples for each benchmark.
 
-    Only ``distinct`` traces are made, for making them takes longest: later benchmarks have an
-    earlier one's trace and rounds.
+    Only ``distinct`` traces are made, because they take most of the time. The other benchmarks
+    share their traces and rounds.
     """
-    made = [power_trace(one, samples, index) for index, one in enumerate(run.benchmarks[:distinct])]
+    traces = [
+        power_trace(result, samples, index)
+        for index, result in enumerate(run.benchmarks[:distinct])
+    ]
     results = [
         result.model_copy(
             update={
-                "trace": [made[index % distinct]],
+                "trace": [traces[index % distinct]],
                 "rounds": run.benchmarks[index % distinct].rounds,
             }
         )
@@ -153,7 +157,7 @@ def power_trace(result: Result, samples: int, seed: int = 0) -> Trace:
     end += result.rounds[-1].duration_s
     step, chance = (end - start) / samples, random.Random(seed)
     times = sorted(start + step * (at + chance.gauss(0, JITTER)) for at in range(1, samples + 1))
-    spans = [(done.start, done.start + done.duration_s) for done in result.rounds]
+    spans = [(measured.start, measured.start + measured.duration_s) for measured in result.rounds]
     level = result.metrics["power_w"].value
     return encode(
         reduce_samples(times, _powers(times, spans, level, chance), start, end),
@@ -178,35 +182,37 @@ def _powers(
 
 
 def trained(results: Sequence[Result], **metrics: float) -> list[Result]:
-    """``results`` as if their models had been trained, with these metrics."""
-    found = {name: Quantity(value=value, unit="1") for name, value in metrics.items()}
+    """``results`` as training benchmarks with these metrics."""
+    quantities = {name: Quantity(value=value, unit="1") for name, value in metrics.items()}
     return [
-        one.model_copy(update={"id": f"{one.id}-trained", "kind": "training", "metrics": found})
-        for one in results
+        result.model_copy(
+            update={"id": f"{result.id}-trained", "kind": "training", "metrics": quantities}
+        )
+        for result in results
     ]
 
 
 def without_scores(results: Sequence[Result]) -> list[Result]:
-    """``results`` as inference benchmarks are: with no accuracy of their own."""
-    kept = ("energy_j", "latency_s", "params", "co2_g")
+    """``results`` without accuracy, as inference benchmarks are."""
+    names = ("energy_j", "latency_s", "params", "co2_g")
     return [
-        one.model_copy(update={"metrics": {name: one.metrics[name] for name in kept}})
-        for one in results
+        result.model_copy(update={"metrics": {name: result.metrics[name] for name in names}})
+        for result in results
     ]
 
 
 def trained_and_run(models: Sequence[Model]) -> list[Result]:
-    """Models whose accuracy training benchmarks found, and inference benchmarks of the same."""
+    """An inference benchmark without accuracy and a training benchmark with it, for each model."""
     inference = example_run(models, ("baseline",)).benchmarks
     trainings = [
-        trained([one], accuracy=model.accuracy, total_energy_j=model.energy_j * 1e6)[0]
-        for one, model in zip(inference, models, strict=True)
+        trained([result], accuracy=model.accuracy, total_energy_j=model.energy_j * 1e6)[0]
+        for result, model in zip(inference, models, strict=True)
     ]
     return [*without_scores(inference), *trainings]
 
 
 def empty_run() -> Run:
-    """A session that collected nothing."""
+    """A session without benchmarks."""
     return run_of([], energy_j=None)
 
 
@@ -228,7 +234,7 @@ def hostile_run() -> Run:
 
 
 def unmeasured_run() -> Run:
-    """A machine without a meter: facts only."""
+    """A run on a machine without a meter: it has facts only."""
     reason = Reason(code=ReasonCode.NO_METER, message="no NVML library; install the driver")
     results = [
         result.model_copy(
@@ -259,7 +265,7 @@ def _inference(
     before_j, latency_s = model.energy_j * factor, model.latency_s * factor * (1 + change * 0.8)
     energy_j = before_j * (1 + change)
     size = f"-bs{batch_size}" if batch_size > 1 else ""
-    done = _rounds(energy_j, latency_s, rounds, chance)
+    measured = _rounds(energy_j, latency_s, rounds, chance)
     return Result(
         id=f"benchmarks/test_inference.py::test_inference[{model.name}-{technique}{size}]",
         kind="inference",
@@ -274,7 +280,7 @@ def _inference(
         status="measured",
         meter=METER,
         metrics=_metrics(model, technique, batch_size, energy_j, latency_s),
-        rounds=done,
+        rounds=measured,
         verdict=_verdict(before_j, energy_j, latency_s, change) if baseline else NEW,
         file="benchmarks/test_inference.py",
         line=24,
@@ -318,11 +324,11 @@ def _metrics(
 
 
 def _rounds(energy_j: float, latency_s: float, number: int, chance: random.Random) -> list[Round]:
-    passes, done, start = 10_000, [], EPOCH_S + 5
+    passes, measured, start = 10_000, [], EPOCH_S + 5
     for index in range(number):
         scatter = 1 + chance.gauss(0, 0.0025)
         duration_s = passes * latency_s
-        done.append(
+        measured.append(
             Round(
                 start=start,
                 duration_s=duration_s,
@@ -338,7 +344,7 @@ def _rounds(energy_j: float, latency_s: float, number: int, chance: random.Rando
             )
         )
         start += duration_s + 3
-    return done
+    return measured
 
 
 def _verdict(before_j: float, energy_j: float, latency_s: float, change: float) -> Verdict:

@@ -1,4 +1,4 @@
-"""Runs to render, made by hand: no meter, no test, no clock."""
+"""Handmade runs to render, without a meter, a test or a clock."""
 
 from __future__ import annotations
 

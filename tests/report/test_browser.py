@@ -48,7 +48,7 @@ CHARTS = {
 
 @cache
 def rich_run() -> Run:
-    """Every chart has something to show."""
+    """A run with data for every chart."""
     run = example_run(MODELS[:4], ("baseline", "blurpool"), batch_sizes=(1, 8), rounds=12)
     return traced_run(run, samples=3000, distinct=2)
 
@@ -72,7 +72,7 @@ ODD_RUNS = {
 
 @pytest.mark.parametrize("run", ODD_RUNS.values(), ids=ODD_RUNS)
 def test_page_opens_without_complaint_or_request(run: Callable[[], Run], show: Show) -> None:
-    """Any run gives a page with a verdict, a silent console and no request."""
+    """Every run gives a page with a verdict, an empty console and no request."""
     shown = show(run())
     assert shown.faultless()
     assert shown.page.locator(".headline").inner_text()
@@ -98,8 +98,8 @@ def test_hostile_text_runs_nothing(show: Show) -> None:
     assert shown.faultless()
 
 
-def test_policy_blocks_what_is_injected(show: Show) -> None:
-    """Even markup that got into the page could not run: the policy names one script only."""
+def test_policy_blocks_injected_scripts(show: Show) -> None:
+    """Markup that gets into the page cannot run: the policy allows one script only."""
     shown = show(example_run(MODELS[:1], ("baseline",)))
     shown.page.evaluate(
         """() => {
@@ -114,15 +114,15 @@ def test_policy_blocks_what_is_injected(show: Show) -> None:
 
 
 def energies(shown: Shown) -> list[float]:
-    """The column of energy, top to bottom, in joules."""
+    """The column of energy in joules, from top to bottom."""
     scales = {"": 1.0, "m": 1e-3, "k": 1e3}
     texts = shown.texts("#table tbody tr td:nth-child(3)")
-    found = [re.match(r"([\d.]+)(?: ± [\d.]+)? ([mk]?)J", text) for text in texts]
-    return [float(one[1]) * scales[one[2]] for one in found if one]
+    matches = [re.match(r"([\d.]+)(?: ± [\d.]+)? ([mk]?)J", text) for text in texts]
+    return [float(match[1]) * scales[match[2]] for match in matches if match]
 
 
 def test_table_sorts_by_a_column_and_keeps_it_in_the_address(show: Show) -> None:
-    """Up, then down, then as it was; the address brings the same order back."""
+    """Clicks sort up and down, then restore the order; a reload keeps the order of the address."""
     shown = show(example_run())
     before = energies(shown)
     button = shown.page.locator('#table th[data-column="energy_j"] button')
@@ -138,15 +138,15 @@ def test_table_sorts_by_a_column_and_keeps_it_in_the_address(show: Show) -> None
 
 
 def test_filters_combine(show: Show) -> None:
-    """Text and outcome together leave the rows that fit both, and say how many."""
+    """Only rows that match both text and outcome stay, and the page counts them."""
     run = example_run()
     shown = show(run)
     shown.page.fill("#filter", "resnet")
     shown.page.locator("button.card.regressed").click()
     expected = [
-        one.id
-        for one in run.benchmarks
-        if "resnet" in one.id and one.verdict.outcome == "regressed"
+        result.id
+        for result in run.benchmarks
+        if "resnet" in result.id and result.verdict.outcome == "regressed"
     ]
     names = shown.page.locator("#table tbody tr:visible th a").evaluate_all(
         "links => links.map(link => link.title)"
@@ -159,7 +159,7 @@ def test_filters_combine(show: Show) -> None:
 
 
 def test_columns_are_chosen(show: Show) -> None:
-    """A column that is not shown at first appears, and goes again."""
+    """A column that is hidden at first can be shown and hidden."""
     shown = show(example_run(MODELS[:1]))
     head = shown.page.locator('#table th[data-column="net_energy_j"]')
     assert not head.is_visible()
@@ -170,27 +170,30 @@ def test_columns_are_chosen(show: Show) -> None:
     assert not head.is_visible()
 
 
-def test_downloads_hold_the_rows_shown(show: Show) -> None:
-    """CSV and JSON have the filtered rows to ten digits; no cell is a formula."""
+def test_downloads_contain_the_visible_rows(show: Show) -> None:
+    """CSV and JSON have the filtered rows with ten digits; no cell is a formula."""
     run = hostile_run()
     evil = run.benchmarks[0].model_copy(update={"id": "=1+1"})
     run = run.model_copy(update={"benchmarks": [evil, *run.benchmarks[1:]]})
     shown = show(run)
-    with shown.page.expect_download() as told:
+    with shown.page.expect_download() as download:
         shown.page.click("#csv")
-    lines = list(csv.DictReader(io.StringIO(told.value.path().read_text("utf-8"))))
-    assert [line["id"] for line in lines] == ["'=1+1", *(one.id for one in run.benchmarks[1:])]
+    lines = list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8"))))
+    assert [line["id"] for line in lines] == [
+        "'=1+1",
+        *(result.id for result in run.benchmarks[1:]),
+    ]
     assert run.benchmarks[1].energy is not None
     assert float(lines[1]["energy_j"]) == pytest.approx(run.benchmarks[1].energy.value, rel=1e-9)
     shown.page.fill("#filter", "resnet34")
-    with shown.page.expect_download() as told:
+    with shown.page.expect_download() as download:
         shown.page.click("#json")
-    rows = json.loads(told.value.path().read_text("utf-8"))
+    rows = json.loads(download.value.path().read_text("utf-8"))
     assert {row["workload"]["model"] for row in rows} == {"resnet34"}
 
 
 def test_axes_of_the_trade_off_are_picked(show: Show) -> None:
-    """Other metrics and log axes redraw the figure; the address keeps the choice."""
+    """Other metrics and logarithmic axes redraw the figure; the address keeps the choice."""
     run = example_run()
     shown = show(run)
     shown.page.select_option("#x", "params")
@@ -205,7 +208,7 @@ def test_axes_of_the_trade_off_are_picked(show: Show) -> None:
 
 
 def test_scores_of_training_are_an_axis_for_inference(show: Show) -> None:
-    """Each kind has figures of its own; accuracy of training meets the CO₂ of inference."""
+    """Each kind has its own figures; inference has the accuracy of the training benchmarks."""
     shown = show(run_of(trained_and_run(MODELS[:3])))
     options = shown.page.locator("#preset option").all_inner_texts()
     assert "Accuracy against training energy" in options
@@ -220,7 +223,7 @@ def test_scores_of_training_are_an_axis_for_inference(show: Show) -> None:
     assert shown.faultless()
 
 
-def test_a_comparison_with_an_older_file_is_a_page_without_fault(show: Show) -> None:
+def test_a_comparison_with_an_older_file_is_shown(show: Show) -> None:
     """Without a baseline the page shows changes against the older file, and names it."""
     run = example_run(MODELS[:3], ("baseline",), baseline=False)
     older = run.model_copy(update={"created": "2026-10-01T08:00:00Z"})
@@ -239,14 +242,14 @@ def open_trace(shown: Shown) -> None:
 
 
 def span(shown: Shown) -> tuple[float, float, float]:
-    """Beginning and end in seconds and joules of the visible span, as shown."""
+    """The visible span as the page names it: begin and end in seconds, and joules."""
     text = shown.page.locator("#drawer .power output").inner_text()
     begin, end, joules = re.findall(r"[\d.]+(?:e\+\d+)?", text)[:3]
     return float(begin), float(end), float(joules)
 
 
-def test_joules_of_a_zoomed_span_are_the_traces(show: Show) -> None:
-    """Dragging over a stretch tells its joules within 0.1 % of the trace's own."""
+def test_joules_of_a_zoomed_span_are_those_of_the_trace(show: Show) -> None:
+    """The joules of a selected span agree with the trace within 0.1 %."""
     run = rich_run()
     shown = show(run)
     open_trace(shown)
@@ -254,7 +257,7 @@ def test_joules_of_a_zoomed_span_are_the_traces(show: Show) -> None:
     assert traces
     buckets = decode(traces[0]).buckets
     whole = span(shown)
-    assert whole[2] == pytest.approx(sum(one.energy_j for one in buckets), rel=1e-3)
+    assert whole[2] == pytest.approx(sum(bucket.energy_j for bucket in buckets), rel=1e-3)
     box = shown.page.locator("#drawer svg.trace").bounding_box()
     assert box
     shown.page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 50)
@@ -272,7 +275,7 @@ def test_joules_of_a_zoomed_span_are_the_traces(show: Show) -> None:
 
 
 def test_rounds_and_conditions_zoom_with_the_power(show: Show) -> None:
-    """Shaded rounds, temperature and clocks lie on the time axis of the span that is shown."""
+    """Rounds, temperature and clocks use the time axis of the visible span."""
     shown = show(rich_run())
     open_trace(shown)
     page = shown.page
@@ -288,7 +291,7 @@ def test_rounds_and_conditions_zoom_with_the_power(show: Show) -> None:
 
 
 def test_keyboard_reaches_everything(show: Show) -> None:
-    """Without a mouse: skip link, sort, open a drawer, zoom its trace, close it again."""
+    """Skip link, sorting, opening a drawer, zooming its trace and closing it need no mouse."""
     shown = show(rich_run())
     page = shown.page
     page.keyboard.press("Tab")
@@ -315,7 +318,7 @@ def test_keyboard_reaches_everything(show: Show) -> None:
 
 
 def test_dots_are_reached_by_keyboard(show: Show) -> None:
-    """Dots are one stop of Tab; arrows go on to the next, Enter opens it, Escape goes back."""
+    """Tab stops once at the dots; arrows select one, Enter opens it, and Escape returns."""
     shown = show(rich_run())
     page = shown.page
     dots = page.locator("#scatter use.fill")
@@ -336,7 +339,7 @@ def test_dots_are_reached_by_keyboard(show: Show) -> None:
 
 
 def test_a_drawer_opens_from_its_address(show: Show) -> None:
-    """A link to one benchmark shows it, with its commands."""
+    """A link to a benchmark opens its drawer, with its commands."""
     run = example_run(MODELS[:2])
     shown = show(run, at="#open=b3")
     text = shown.page.locator("#drawer").inner_text()
@@ -359,7 +362,7 @@ def test_dark_mode_is_dark_and_light_is_light(show: Show) -> None:
 
 
 def test_without_script_everything_is_readable(show: Show) -> None:
-    """Charts, tables, drawers and commands are there; controls that would do nothing are not."""
+    """Charts, tables, drawers and commands are visible; controls without effect are hidden."""
     shown = show(rich_run(), java_script_enabled=False)
     page = shown.page
     for name, selector in CHARTS.items():
@@ -402,12 +405,12 @@ def jenkins(tmp_path: Path) -> Iterator[str]:
 
 
 def test_readable_under_jenkins_policy(jenkins: str, tmp_path: Path, browser: Browser) -> None:
-    """With script and style blocked, marks keep colour and size, whiskers their strokes."""
+    """With scripts and styles blocked, marks keep colour and size, and whiskers keep strokes."""
     (tmp_path / "report.html").write_text(render_html(rich_run()), "utf-8")
     page = browser.new_page()
     page.goto(f"{jenkins}/report.html")
     assert page.locator(".headline").is_visible()
-    style = "one => ['stroke', 'strokeWidth', 'fill'].map((key) => getComputedStyle(one)[key])"
+    style = "mark => ['stroke', 'strokeWidth', 'fill'].map((key) => getComputedStyle(mark)[key])"
     whisker = page.locator("#changes path.interval").first
     assert whisker.evaluate(style)[:2] == ["rgb(74, 85, 104)", "2px"]
     assert page.locator("figure .fill use").first.evaluate(style)[2] == "rgb(11, 98, 196)"
@@ -417,7 +420,7 @@ def test_readable_under_jenkins_policy(jenkins: str, tmp_path: Path, browser: Br
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation(scheme: str, show: Show) -> None:
-    """axe-core's rules hold for the page and for an open drawer, light and dark."""
+    """The page and an open drawer meet the rules of axe-core, in light and dark mode."""
     from axe_playwright_python.sync_playwright import Axe
 
     small = example_run(MODELS[:2], ("baseline", "blurpool"), batch_sizes=(1, 8), rounds=12)
@@ -425,12 +428,14 @@ def test_axe_finds_no_violation(scheme: str, show: Show) -> None:
     for opened in (False, True):
         if opened:
             open_trace(shown)
-        found = Axe().run(shown.page).response["violations"]
-        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+        violations = Axe().run(shown.page).response["violations"]
+        assert [
+            (violation["id"], violation["nodes"][0]["html"][:200]) for violation in violations
+        ] == []
 
 
 def pages_of(shown: Shown) -> list[int]:
-    """Characters of text on each printed page."""
+    """The number of characters on each printed page."""
     from pypdf import PdfReader
 
     reader = PdfReader(io.BytesIO(shown.page.pdf(format="A4")))
@@ -445,7 +450,7 @@ def test_printed_pages_are_filled(show: Show) -> None:
 
 
 def test_the_whole_table_is_printed(show: Show) -> None:
-    """On paper nothing can be scrolled: the last column lies on the page, too."""
+    """Paper cannot be scrolled, so the last column is on the page, too."""
     page = show(example_run(MODELS[:2])).page
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 718, "height": 1000})  # A4 less its margins
@@ -453,14 +458,14 @@ def test_the_whole_table_is_printed(show: Show) -> None:
 
 
 def test_narrow_screens_do_not_scroll_sideways(show: Show) -> None:
-    """On a telephone's width only tables scroll, inside themselves."""
+    """At the width of a telephone only tables scroll, within their frames."""
     shown = show(rich_run(), viewport={"width": 390, "height": 800})
     assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.slow
 def test_two_hundred_benchmarks_with_long_traces(show: Show) -> None:
-    """The largest page meant to be used is below 4 MB, sorts, and opens a drawer."""
+    """The largest supported page is below 4 MB, can be sorted, and opens a drawer."""
     shown = show(large_run())
     assert shown.path.stat().st_size <= 4_000_000
     shown.page.locator('#table th[data-column="energy_j"] button').click()

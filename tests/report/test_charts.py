@@ -40,12 +40,12 @@ points = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=40)
 
 def rows_of(run: Run) -> tuple[Row, ...]:
     """The rows of the table of ``run``."""
-    return build_table(run.benchmarks, short_names([one.id for one in run.benchmarks])).rows
+    return build_table(run.benchmarks, short_names([result.id for result in run.benchmarks])).rows
 
 
 @given(st.lists(coordinates, min_size=1, max_size=20), st.booleans())
 def test_an_axis_holds_its_values_in_order(values: list[float], log: bool) -> None:
-    """Every value lies on the axis, a larger one never before a smaller one, ticks inside."""
+    """All values and ticks lie on the axis, in ascending order."""
     axis = fit(values, 10, 500, log=log)
     places = [axis.at(value) for value in sorted(values)]
     assert all(10 <= place <= 500 for place in places)
@@ -55,26 +55,26 @@ def test_an_axis_holds_its_values_in_order(values: list[float], log: bool) -> No
 
 @given(coordinates, st.floats(1.00001, 1e6), st.booleans())
 def test_an_axis_has_a_readable_number_of_ticks(low: float, factor: float, log: bool) -> None:
-    """At least two ticks, so that one can read a value off, and not so many that they touch."""
+    """At least two ticks make values readable; with more than twelve the labels would touch."""
     ticks = fit([low, low * factor], 0, 500, log=log).ticks
     assert 2 <= len(ticks) <= 12
     assert len({tick.text for tick in ticks}) == len(ticks)
 
 
 @given(points)
-def test_nothing_beats_a_point_of_the_front(found: list[tuple[float, float]]) -> None:
-    """Of the front no point is dominated; of the others every one is, by a point of the front."""
-    front = pareto(found, "less", "more")
+def test_nothing_beats_a_point_of_the_front(cloud: list[tuple[float, float]]) -> None:
+    """No point dominates a point of the front, and some point of it dominates each other point."""
+    front = pareto(cloud, "less", "more")
 
     def beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
         return a != b and a[0] <= b[0] and a[1] >= b[1]
 
-    assert not [b for b in front for a in found if beats(a, b)]
-    assert all(any(beats(a, b) for a in front) for b in set(found) - set(front))
+    assert not [b for b in front for a in cloud if beats(a, b)]
+    assert all(any(beats(a, b) for a in front) for b in set(cloud) - set(front))
 
 
 def test_there_is_no_front_where_no_direction_is_better() -> None:
-    """Mean power is neither good nor bad, so nothing is claimed of it."""
+    """Mean power is neither good nor bad, so it has no front."""
     assert pareto([(1.0, 2.0), (2.0, 1.0)], None, "less") == []
 
 
@@ -87,14 +87,14 @@ def test_figures_need_two_benchmarks_at_different_places() -> None:
 def test_changed_benchmarks_come_first() -> None:
     """Regressed, improved, inconclusive, then the rest; the largest change of each first."""
     forest = build_forests(rows_of(example_run()))[0]
-    order = [one.verdict.outcome for one in (*forest.moved, *forest.still)]
+    order = [row.verdict.outcome for row in (*forest.moved, *forest.still)]
     ranks = [Outcome.REGRESSED, Outcome.IMPROVED, Outcome.INCONCLUSIVE, Outcome.UNCHANGED]
     assert [ranks.index(outcome) for outcome in order] == sorted(map(ranks.index, order))
     assert forest.count == len(order) == 48
 
 
-def test_changes_beyond_the_axis_are_cut_and_told() -> None:
-    """A tenfold energy does not squeeze all others; an arrow says that it goes on."""
+def test_changes_beyond_the_axis_are_cut_and_marked() -> None:
+    """A tenfold energy does not squeeze all others; an arrow shows that the bar continues."""
     run = example_run(MODELS[:2], ("baseline",))
     first = run.benchmarks[0]
     wild = first.verdict.metrics[0].model_copy(update={"change": 9.0, "low": 8.5, "high": 9.5})
@@ -102,24 +102,26 @@ def test_changes_beyond_the_axis_are_cut_and_told() -> None:
     result = first.model_copy(update={"verdict": verdict})
     rows = rows_of(run_of([result, run.benchmarks[1]]))
     forest = build_forests(rows)[0]
-    found = {one.row.key: one for one in (*forest.moved, *forest.still)}
-    assert found["b0"].beyond == ">"
-    assert found["b1"].beyond == ""
+    by_key = {row.row.key: row for row in (*forest.moved, *forest.still)}
+    assert by_key["b0"].beyond == ">"
+    assert by_key["b1"].beyond == ""
 
 
 @pytest.mark.parametrize("rounds", [2, ENOUGH - 1, ENOUGH])
 def test_few_rounds_are_dots_and_many_a_density(rounds: int) -> None:
-    """A density is drawn from ten rounds on; below that every round is a dot."""
-    found = build_distributions(rows_of(example_run(MODELS[:1], ("baseline",), rounds=rounds)))
-    assert found
-    shape = found.strips[0].shape
+    """Ten rounds or more are drawn as a density; fewer are drawn as dots."""
+    distributions = build_distributions(
+        rows_of(example_run(MODELS[:1], ("baseline",), rounds=rounds))
+    )
+    assert distributions
+    shape = distributions.strips[0].shape
     assert (len(shape.dots), bool(shape.violin)) == ((0, True) if rounds == 10 else (rounds, False))
 
 
 def test_invalid_joules_are_in_no_distribution() -> None:
-    """Rounds of a measurement without a valid energy stay out."""
+    """Rounds of a measurement without a valid energy are not drawn."""
     result = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
-    metrics = {name: one for name, one in result.metrics.items() if name != "energy_j"}
+    metrics = {name: quantity for name, quantity in result.metrics.items() if name != "energy_j"}
     assert (
         build_distributions(rows_of(run_of([result.model_copy(update={"metrics": metrics})])))
         is None
@@ -127,21 +129,21 @@ def test_invalid_joules_are_in_no_distribution() -> None:
 
 
 def test_distributions_are_of_one_kind_of_benchmark() -> None:
-    """A run of both passes and epochs has a figure by model for each."""
+    """A run with passes and epochs has one figure by model for each kind."""
     run = example_run(MODELS[:2], ("baseline",))
     epochs = [
-        one.model_copy(
+        each.model_copy(
             update={
-                "id": f"{one.id}-x",
+                "id": f"{each.id}-x",
                 "kind": "training",
                 "metrics": {"energy_j": Quantity(value=1.0, unit="J/epoch")},
             }
         )
-        for one in run.benchmarks
+        for each in run.benchmarks
     ]
-    found = build_distributions(rows_of(run_of([*run.benchmarks, *epochs])))
-    assert found
-    drawn = [(one.fact, one.kind, one.axis.name) for one in found.grouped]
+    distributions = build_distributions(rows_of(run_of([*run.benchmarks, *epochs])))
+    assert distributions
+    drawn = [(each.fact, each.kind, each.axis.name) for each in distributions.grouped]
     assert drawn == [
         ("model", "inference", "Energy (J/pass)"),
         ("model", "training", "Energy (J/epoch)"),
@@ -149,7 +151,7 @@ def test_distributions_are_of_one_kind_of_benchmark() -> None:
 
 
 def test_distributions_of_many_groups_are_cut_not_dropped() -> None:
-    """Of thirteen data sets the twelve of most rounds are drawn, and one is told as left out."""
+    """The twelve data sets with the most rounds are drawn; the thirteenth is left out."""
     base = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
     results = [
         base.model_copy(
@@ -161,20 +163,20 @@ def test_distributions_of_many_groups_are_cut_not_dropped() -> None:
         )
         for index in range(13)
     ]
-    found = build_distributions(rows_of(run_of(results)))
-    assert found
-    chart = found.grouped[0]
+    distributions = build_distributions(rows_of(run_of(results)))
+    assert distributions
+    chart = distributions.grouped[0]
     assert (chart.fact, chart.left_out) == ("dataset", 1)
     assert [group.mark.name for group in chart.groups] == [f"d{i}" for i in range(13) if i != 5]
 
 
 def sweep_over(name: str, run: Run) -> Sweep:
     """The sweep over a fact."""
-    return next(one for one in build_sweeps(rows_of(run)) if one.fact == name)
+    return next(sweep for sweep in build_sweeps(rows_of(run)) if sweep.fact == name)
 
 
 def test_sweeps_are_found_and_relative_to_their_first_value() -> None:
-    """Batch size: joules an item relative to batch 1, lines; technique: bars, baseline first."""
+    """Batch sizes are lines of joules an item, batch 1 = 1; techniques are bars, baseline first."""
     run = example_run(MODELS[:2], ("baseline", "blurpool"), batch_sizes=(1, 8))
     batch = sweep_over("batch size", run)
     assert [label.text for label in batch.labels] == ["1", "8"]
@@ -197,14 +199,15 @@ def test_depth_is_read_from_names_of_one_family() -> None:
 
 
 def test_a_declared_sweep_may_carry_other_facts_along() -> None:
-    """Where ``sweep`` names the knob, what follows it (shape, technique) parts no series."""
+    """If ``sweep`` names the fact, other facts that change with it do not split the series."""
     base = example_run(MODELS[:3], ("baseline",)).benchmarks
     facts = [
         {"resolution": side, "sweep": "resolution", "input_shape": [3, side, side], "model": "r"}
         for side in (128, 224, 288)
     ]
     results = [
-        one.model_copy(update={"workload": told}) for one, told in zip(base, facts, strict=True)
+        result.model_copy(update={"workload": workload})
+        for result, workload in zip(base, facts, strict=True)
     ]
     sweeps = build_sweeps(rows_of(run_of(results)))
     assert [sweep.fact for sweep in sweeps] == ["resolution"]
@@ -212,11 +215,11 @@ def test_a_declared_sweep_may_carry_other_facts_along() -> None:
 
 
 def test_power_caps_are_relative_to_the_highest() -> None:
-    """A cap at its highest is as good as none, so that is the reference."""
+    """The highest cap has no effect, so it is the reference."""
     base = example_run(MODELS[:2], ("baseline",)).benchmarks
     results = [
-        one.model_copy(update={"workload": {"model": "r", "power_cap_w": cap}})
-        for one, cap in zip(base, (100, 250), strict=True)
+        result.model_copy(update={"workload": {"model": "r", "power_cap_w": cap}})
+        for result, cap in zip(base, (100, 250), strict=True)
     ]
     sweep = build_sweeps(rows_of(run_of(results)))[0]
     assert (sweep.fact, sweep.y.name) == ("power cap (W)", "Energy, power cap (W) 250 = 1")
@@ -224,31 +227,31 @@ def test_power_caps_are_relative_to_the_highest() -> None:
 
 
 def test_training_over_batch_sizes_is_an_epoch_not_an_item() -> None:
-    """An epoch is the same data whatever the batch; a pass of a larger batch does more."""
+    """An epoch has the same data at every batch size; a pass of a larger batch has more."""
     run = example_run(MODELS[:1], ("baseline",), batch_sizes=(1, 8))
-    epochs = [one.model_copy(update={"kind": "training"}) for one in run.benchmarks]
+    epochs = [result.model_copy(update={"kind": "training"}) for result in run.benchmarks]
     assert sweep_over("batch size", run).about == "energy an item"
     assert sweep_over("batch size", run_of(epochs)).about == "energy"
-    two = example_run(MODELS[:1], ("baseline", "blurpool"), batch_sizes=(1, 8))
-    assert sweep_over("technique", two).about == "energy"
+    techniques = example_run(MODELS[:1], ("baseline", "blurpool"), batch_sizes=(1, 8))
+    assert sweep_over("technique", techniques).about == "energy"
 
 
 def test_one_benchmark_sweeps_nothing() -> None:
-    """Without two values of a fact there is no sweep."""
+    """A sweep needs two values of a fact."""
     assert build_sweeps(rows_of(example_run(MODELS[:1], ("baseline",)))) == []
 
 
-def test_no_joules_are_no_reference() -> None:
-    """Nothing is a multiple of a window that used nothing, which the page shows all the same."""
+def test_zero_joules_are_no_reference() -> None:
+    """A ratio to zero joules does not exist; the page still shows the benchmarks."""
     run = example_run(MODELS[:2], ("baseline", "blurpool"))
     results = [
-        one.model_copy(
+        result.model_copy(
             update={
-                "metrics": one.metrics
-                | {"energy_j": one.metrics["energy_j"].model_copy(update={"value": 0.0})}
+                "metrics": result.metrics
+                | {"energy_j": result.metrics["energy_j"].model_copy(update={"value": 0.0})}
             }
         )
-        for one in run.benchmarks
+        for result in run.benchmarks
     ]
     assert build_sweeps(rows_of(run_of(results))) == []
     assert "0 J" in render_html(run_of(results))
@@ -261,15 +264,15 @@ def powers(run: Run) -> list[Power | Unreadable]:
 
 @given(st.floats(0.9, 1.1))
 def test_trace_and_counter_are_compared_over_the_rounds(factor: float) -> None:
-    """A counter that says 4 % less than the trace is told as such."""
+    """The agreement changes by exactly the factor by which the counter changes."""
     run = TRACED
     first = run.benchmarks[0]
     before = powers(run)[0]
     assert isinstance(before, Power)
     assert before.agreement is not None
     rounds = [
-        one.model_copy(update={"channels": {"gpu0": one.channels["gpu0"] / factor}})
-        for one in first.rounds
+        measured.model_copy(update={"channels": {"gpu0": measured.channels["gpu0"] / factor}})
+        for measured in first.rounds
     ]
     after = powers(run_of([first.model_copy(update={"rounds": rounds})]))[0]
     assert isinstance(after, Power)
@@ -277,7 +280,7 @@ def test_trace_and_counter_are_compared_over_the_rounds(factor: float) -> None:
 
 
 def test_conditions_are_steps_on_the_time_axis_of_the_power() -> None:
-    """Temperature and clock have a lane each, level from beginning to end of every round."""
+    """Temperature and clock have a lane each, with one horizontal line for each round."""
     chart = powers(TRACED)[0]
     assert isinstance(chart, Power)
     assert [lane.title.split()[0] for lane in chart.lanes] == ["Temperature", "Clock"]
@@ -290,7 +293,7 @@ def test_conditions_are_steps_on_the_time_axis_of_the_power() -> None:
 
 
 def test_without_a_trace_power_is_a_step_a_round() -> None:
-    """Conditions and mean power of the rounds are drawn although no trace was kept."""
+    """Conditions and mean power of the rounds are drawn without a trace, too."""
     chart = powers(example_run(MODELS[:1], ("baseline",)))[0]
     assert isinstance(chart, Power)
     assert (chart.data, chart.band, chart.agreement) == (None, "", None)
@@ -298,8 +301,8 @@ def test_without_a_trace_power_is_a_step_a_round() -> None:
     assert "no trace" in chart.about
 
 
-def test_limit_and_idle_power_are_told() -> None:
-    """Idle power is shaded; a limit far above the curve is told in words, one nearby drawn."""
+def test_limit_and_idle_power_are_shown() -> None:
+    """Idle power is drawn; a limit far above the curve is only named, and one near it is drawn."""
     chart = powers(TRACED)[0]
     assert isinstance(chart, Power)
     assert chart.idle == pytest.approx(chart.power.at(75))
@@ -312,34 +315,36 @@ def test_limit_and_idle_power_are_told() -> None:
     assert chart.limit.drawn
 
 
-def test_scores_of_training_meet_the_figures_of_inference() -> None:
-    """Score against CO₂ has a point for every model that was trained and run."""
+def test_scores_of_training_are_in_the_figures_of_inference() -> None:
+    """Score against CO₂ has a point for each model with a training and an inference benchmark."""
     run = example_run(MODELS[:2], ("baseline", "blurpool"))
     inference = without_scores(run.benchmarks)
     assert "Accuracy against CO₂" not in titles(inference)
     results = [*inference, *trained(run.benchmarks, accuracy=0.7, total_energy_j=5e6)]
-    figure = next(one for one in scatters(results) if one.preset.title == "Accuracy against CO₂")
+    figure = next(
+        scatter for scatter in scatters(results) if scatter.preset.title == "Accuracy against CO₂"
+    )
     assert (figure.kind, len(figure.points)) == ("inference", 4)
-    known = figure.points[0].row.known()
-    assert (known["accuracy"].value, known["training_energy_j"].value) == (0.7, 5e6)
+    metrics = figure.points[0].row.known()
+    assert (metrics["accuracy"].value, metrics["training_energy_j"].value) == (0.7, 5e6)
 
 
-def test_only_the_same_model_technique_and_data_meet() -> None:
-    """A model that was trained on other data lends nothing."""
+def test_scores_of_training_need_the_same_model_technique_and_data() -> None:
+    """The score of a model that was trained on other data is not used."""
     run = example_run(MODELS[:2], ("baseline",))
     elsewhere = [
-        one.model_copy(update={"workload": {**one.workload, "data": "imagenet"}})
-        for one in trained(run.benchmarks, accuracy=0.7)
+        result.model_copy(update={"workload": {**result.workload, "data": "imagenet"}})
+        for result in trained(run.benchmarks, accuracy=0.7)
     ]
     assert "Accuracy against CO₂" not in titles([*without_scores(run.benchmarks), *elsewhere])
 
 
 def test_repeated_trainings_are_averaged_and_sweeps_left_out() -> None:
-    """Two plain runs count alike; one with a further knob set does not count."""
+    """Two plain trainings have the same weight; one with a further fact set has none."""
     run = example_run(MODELS[:1], ("baseline",))
     swept = trained(run.benchmarks, accuracy=0.1)[0]
     swept = swept.model_copy(update={"workload": {**swept.workload, "sweep": "batch"}})
-    plain = [trained(run.benchmarks, accuracy=one)[0] for one in (0.6, 0.8)]
+    plain = [trained(run.benchmarks, accuracy=accuracy)[0] for accuracy in (0.6, 0.8)]
     rows = rows_of(run_of([*without_scores(run.benchmarks), *plain, swept]))
     assert rows[0].training["accuracy"].value == pytest.approx(0.7)
 
@@ -350,15 +355,16 @@ def scatters(results: list[Result]) -> list[Scatter]:
 
 
 def titles(results: list[Result]) -> list[str]:
-    """The names of those figures."""
-    return [one.preset.title for one in scatters(results)]
+    """The titles of the preset figures."""
+    return [figure.preset.title for figure in scatters(results)]
 
 
 def test_figures_are_of_one_kind_of_benchmark() -> None:
     """Joules a pass and joules an epoch are never in one figure."""
     run = example_run(MODELS[:2], ("baseline",))
     epochs = [
-        one.model_copy(update={"id": f"{one.id}-x", "kind": "training"}) for one in run.benchmarks
+        result.model_copy(update={"id": f"{result.id}-x", "kind": "training"})
+        for result in run.benchmarks
     ]
     for figure in scatters([*run.benchmarks, *epochs]):
         assert {point.row.result.kind for point in figure.points} == {figure.kind}
@@ -367,20 +373,20 @@ def test_figures_are_of_one_kind_of_benchmark() -> None:
 TRACED = traced_run(example_run(MODELS[:1], ("baseline",)), samples=600, distinct=1)
 
 
-def test_a_broken_trace_is_told_not_drawn() -> None:
-    """The page still opens, and says which channel cannot be drawn and why."""
+def test_a_broken_trace_is_reported_and_not_drawn() -> None:
+    """The page still opens, and names the channel and the reason."""
     first = TRACED.benchmarks[0]
     assert first.trace
     broken = first.model_copy(
         update={"trace": [first.trace[0].model_copy(update={"data": "AAAA"})]}
     )
-    found = powers(run_of([broken]))[0]
-    assert isinstance(found, Unreadable)
-    assert "gpu0" in found.message
+    chart = powers(run_of([broken]))[0]
+    assert isinstance(chart, Unreadable)
+    assert "gpu0" in chart.message
 
 
 def with_history(result: Result, *values: float) -> Result:
-    """``result`` whose baseline keeps accepted runs."""
+    """``result`` with a baseline of accepted runs that had these joules."""
     past = [Past(commit="abcdef0123", values={"energy_j": value}) for value in values]
     return result.model_copy(
         update={"verdict": result.verdict.model_copy(update={"history": past})}
@@ -388,7 +394,7 @@ def with_history(result: Result, *values: float) -> Result:
 
 
 def test_history_runs_from_the_oldest_to_this_run() -> None:
-    """Accepted baselines, then older runs by date, then this one; two points are no history."""
+    """Accepted runs come first, then older runs by date, then this one; a history needs three."""
     run = example_run(MODELS[:1], ("baseline",))
     first = run.benchmarks[0]
     assert build_history(first, run, ()) is None
@@ -402,55 +408,57 @@ def test_history_runs_from_the_oldest_to_this_run() -> None:
 
 
 def test_what_differs_from_the_baselines_machine_comes_first() -> None:
-    """Differences that verdicts or older runs tell of are marked, with the value before."""
+    """Differences from the baseline or from an older run are marked, with the value before."""
     run = example_run(MODELS[:2])
     rows = build_surroundings(run)
     assert (rows[0].name, rows[0].before, rows[0].differs) == ("torch", "2.8.0", True)
     assert not any(row.differs for row in rows[1:])
     first = run.benchmarks[0]
-    lost = [Difference(name="identity.device", before="NVIDIA A100", after="NVIDIA H200")]
-    verdict = first.verdict.model_copy(update={"differences": lost})
+    differences = [Difference(name="identity.device", before="NVIDIA A100", after="NVIDIA H200")]
+    verdict = first.verdict.model_copy(update={"differences": differences})
     rows = build_surroundings(run_of([first.model_copy(update={"verdict": verdict})]))
     assert (rows[0].part, rows[0].before) == ("identity", "NVIDIA A100")
 
 
 def test_quality_counts_benchmarks_by_reason() -> None:
-    """Throttled benchmarks are counted once each, and codes are listed with how many are fatal."""
+    """Each throttled benchmark counts once; each code has the number of its fatal reasons."""
     run = example_run(MODELS[:2], ("baseline",))
     slow = Reason(code=ReasonCode.THROTTLED, message="thermal limit for 3 % of the window")
     results = [run.benchmarks[0].model_copy(update={"reasons": [slow, slow]}), run.benchmarks[1]]
     page = build_page(run_of(results))
-    findings = {one.name: one.value for one in page.findings}
+    findings = {finding.name: finding.value for finding in page.findings}
     assert findings["Throttled"] == "1 of 2"
     assert findings["Contended"] == "0 of 2"
-    assert [(one.code, one.count, one.fatal) for one in page.remarks] == [("throttled", 1, 1)]
+    assert [(remark.code, remark.count, remark.fatal) for remark in page.remarks] == [
+        ("throttled", 1, 1)
+    ]
 
 
-def test_benchmarks_that_nobody_knows_to_be_alone_are_told() -> None:
-    """Where the driver tells no processes, that none was contended is not claimed."""
+def test_unknown_contention_is_counted_separately() -> None:
+    """If the driver lists no processes, the page does not claim that nothing was contended."""
     run = example_run(MODELS[:2], ("baseline",))
-    reason = Reason(code=ReasonCode.PROCESSES_UNKNOWN, message="gpu0: not told", fatal=False)
+    reason = Reason(code=ReasonCode.PROCESSES_UNKNOWN, message="gpu0: unknown", fatal=False)
     results = [run.benchmarks[0].model_copy(update={"reasons": [reason]}), run.benchmarks[1]]
-    findings = {one.name: one.value for one in build_page(run_of(results)).findings}
+    findings = {finding.name: finding.value for finding in build_page(run_of(results)).findings}
     assert findings["Contended"] == "0 of 2, unknown for 1"
 
 
 def test_implied_power_above_the_limit_is_counted_by_its_reason() -> None:
-    """Invalid benchmarks have no power of their own left, and two cards draw more than one may."""
+    """Power does not decide: invalid results have none, and two cards may exceed one limit."""
     run = example_run(MODELS[:2], ("baseline",))
     first, second = run.benchmarks
     reason = Reason(code=ReasonCode.IMPLAUSIBLE_POWER, message="mean power 900 W")
     joules = {"energy_j", "net_energy_j", "power_w"}
-    left = {name: value for name, value in first.metrics.items() if name not in joules}
-    hot = first.model_copy(update={"metrics": left, "reasons": [reason], "status": "invalid"})
+    metrics = {name: value for name, value in first.metrics.items() if name not in joules}
+    hot = first.model_copy(update={"metrics": metrics, "reasons": [reason], "status": "invalid"})
     power = second.metrics["power_w"].model_copy(update={"value": 1000.0})
     both = second.model_copy(update={"metrics": {**second.metrics, "power_w": power}})
-    findings = {one.name: one.value for one in build_page(run_of([hot, both])).findings}
+    findings = {finding.name: finding.value for finding in build_page(run_of([hot, both])).findings}
     assert findings["Mean power above the limit"] == "1 of 2"
 
 
 def test_better_than_the_reference_is_bold_and_the_best_is_starred() -> None:
-    """Of one model's techniques those below the baseline's energy stand out, the lowest most."""
+    """Techniques of a model with less energy than its baseline are bold; the lowest has a star."""
     rows = rows_of(example_run(MODELS[:1]))
     bold = {row.result.workload["technique"] for row in rows if row.cells["energy_j"].better}
     best = [row.result.workload["technique"] for row in rows if row.cells["energy_j"].best]
@@ -460,17 +468,17 @@ def test_better_than_the_reference_is_bold_and_the_best_is_starred() -> None:
 
 
 def marked(facts: list[Facts], joules: list[float], uncertainty: float = 0.0) -> list[bool]:
-    """Which of these benchmarks of one model stand out by their energy."""
+    """Whether each of these benchmarks of one model is marked for its energy."""
     base = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
     results = [
         base.model_copy(
             update={
                 "id": f"test_{index}",
-                "workload": base.workload | told,
+                "workload": base.workload | workload,
                 "metrics": {"energy_j": Quantity(value=value, unit="J", uncertainty=uncertainty)},
             }
         )
-        for index, (told, value) in enumerate(zip(facts, joules, strict=True))
+        for index, (workload, value) in enumerate(zip(facts, joules, strict=True))
     ]
     cells = [row.cells["energy_j"] for row in rows_of(run_of(results))]
     return [cell.better or cell.best for cell in cells]
@@ -486,12 +494,12 @@ def marked(facts: list[Facts], joules: list[float], uncertainty: float = 0.0) ->
     ],
 )
 def test_no_baseline_is_judged_by_another(facts: list[Facts]) -> None:
-    """Baselines of other data, at another knob or of another run are no techniques to judge."""
+    """Baselines with other data, another swept value or another run are not compared."""
     assert marked(facts, [2.0, 1.0]) == [False, False]
 
 
-def test_a_technique_is_held_against_the_baseline_of_its_own_data() -> None:
-    """One that costs more than its own baseline is not better for another's being worse."""
+def test_a_technique_is_compared_with_the_baseline_of_its_own_data() -> None:
+    """A technique above its own baseline is not better, even below the baseline of other data."""
     facts: list[Facts] = [
         {"dataset": "cifar100"},
         {"dataset": "tiny_imagenet"},
@@ -502,14 +510,14 @@ def test_a_technique_is_held_against_the_baseline_of_its_own_data() -> None:
 
 @pytest.mark.parametrize(("uncertainty", "as_good"), [(0.0, False), (0.01, True)])
 def test_a_difference_inside_the_uncertainty_is_as_good(uncertainty: float, as_good: bool) -> None:
-    """The report marks as the tables of the papers do."""
+    """A technique within the uncertainty of the baseline is marked as good."""
     facts: list[Facts] = [{}, {"technique": "blurpool"}]
     assert marked(facts, [1.0, 1.01], uncertainty)[1] == as_good
 
 
 @given(st.floats(0.01, 100), st.floats(1e6, 1e12))
 def test_joules_per_gflop_follow_from_both(energy_j: float, flops: float) -> None:
-    """The derived column is energy over FLOPs, with the energy's relative uncertainty."""
+    """The derived column is energy over FLOPs, with the relative uncertainty of the energy."""
     assume(math.isfinite(energy_j / flops))
     first = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
     metrics = {
@@ -527,17 +535,17 @@ def test_joules_per_gflop_follow_from_both(energy_j: float, flops: float) -> Non
     ("batch_size", "ran_on", "per_gflop"),
     [(1, [3, 224, 224], 0.5), (4, [3, 224, 224], 0.125), (1, [3, 32, 32], None)],
 )
-def test_facts_of_one_sample_count_once_a_sample(
+def test_flops_of_one_sample_are_multiplied_by_the_batch(
     batch_size: int, ran_on: list[int], per_gflop: float | None
 ) -> None:
-    """FLOPs that were counted on one image are a batch's times its size, none of another shape."""
+    """FLOPs of one image are multiplied by the batch size, and unknown for another input shape."""
     first = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
-    told = {"facts_input_shape": [3, 224, 224], "input_shape": ran_on, "batch_size": batch_size}
+    workload = {"facts_input_shape": [3, 224, 224], "input_shape": ran_on, "batch_size": batch_size}
     metrics = {
         "energy_j": first.metrics["energy_j"].model_copy(update={"value": 1.0}),
         "flops": first.metrics["flops"].model_copy(update={"value": 2e9}),
     }
-    result = first.model_copy(update={"workload": told, "metrics": metrics})
+    result = first.model_copy(update={"workload": workload, "metrics": metrics})
     cell = rows_of(run_of([result]))[0].cells.get("j_per_gflop")
     assert (cell and cell.value) == per_gflop
 
@@ -547,14 +555,16 @@ def test_energy_a_pass_is_drawn_against_the_flops_of_that_pass() -> None:
     run = example_run(MODELS[:1], ("baseline",), batch_sizes=(1, 8))
     one_image = run.benchmarks[0].metrics["flops"]
     results = [
-        one.model_copy(
+        result.model_copy(
             update={
-                "metrics": {**one.metrics, "flops": one_image},
-                "workload": {**one.workload, "facts_input_shape": [3, 224, 224]},
+                "metrics": {**result.metrics, "flops": one_image},
+                "workload": {**result.workload, "facts_input_shape": [3, 224, 224]},
             }
         )
-        for one in run.benchmarks
+        for result in run.benchmarks
     ]
-    figure = next(one for one in scatters(results) if one.preset.title == "Energy against FLOPs")
+    figure = next(
+        scatter for scatter in scatters(results) if scatter.preset.title == "Energy against FLOPs"
+    )
     drawn = [point.row.known()[figure.preset.x].value for point in figure.points]
     assert drawn == [one_image.value, 8 * one_image.value]

@@ -1,4 +1,4 @@
-"""A results file held against an older one."""
+"""A results file compared with an older one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ REFERENCE = Reference("main.json", OLDER)
 
 
 def scaled(run: Run, factor: float) -> Run:
-    """``run`` with so many times the energy."""
+    """``run`` with all energies multiplied by a factor."""
 
     def more(result: Result) -> Result:
         energy = result.metrics["energy_j"]
         grown = energy.model_copy(update={"value": energy.value * factor})
         return result.model_copy(update={"metrics": {**result.metrics, "energy_j": grown}})
 
-    return run.model_copy(update={"benchmarks": [more(one) for one in run.benchmarks]})
+    return run.model_copy(update={"benchmarks": [more(result) for result in run.benchmarks]})
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def scaled(run: Run, factor: float) -> Run:
 def test_results_without_a_baseline_are_judged_against_the_older_file(
     factor: float, outcome: Outcome
 ) -> None:
-    """The gate's own verdict, with change and interval, and nothing fails by it."""
+    """The verdict is that of the gate, with change and interval, but no test fails."""
     for result in compare(scaled(OLDER, factor), REFERENCE).benchmarks:
         energy = result.verdict.metrics[0]
         assert (result.verdict.outcome, result.verdict.fails) == (outcome, False)
@@ -51,7 +51,7 @@ def test_results_without_a_baseline_are_judged_against_the_older_file(
 
 
 def test_verdicts_of_the_gate_stay() -> None:
-    """A benchmark that was held against a committed baseline keeps what the gate said."""
+    """A benchmark with a committed baseline keeps the verdict of the gate."""
     run = example_run(MODELS[:2], ("baseline",))
     assert compare(run, REFERENCE) == run
 
@@ -62,42 +62,42 @@ def test_another_machine_is_incomparable_and_named() -> None:
     elsewhere = OLDER.model_copy(update={"environment": Environment(identity=identity)})
     result = compare(OLDER, Reference("a100.json", elsewhere)).benchmarks[0]
     assert result.verdict.outcome is Outcome.INCOMPARABLE
-    assert [one.name for one in result.verdict.differences] == ["identity.device"]
+    assert [difference.name for difference in result.verdict.differences] == ["identity.device"]
 
 
-def test_facts_are_compared_where_nothing_measures() -> None:
-    """Parameters that grew are a regression also on a machine without a meter."""
+def test_facts_are_compared_without_a_meter() -> None:
+    """More parameters are a regression on a machine without a meter, too."""
     now = unmeasured_run()
     first = now.benchmarks[0]
     params = first.metrics["params"]
     grown = params.model_copy(update={"value": params.value + 1})
     results = [first.model_copy(update={"metrics": {**first.metrics, "params": grown}})]
     compared = compare(run_of(results), Reference("old.json", now)).benchmarks[0]
-    verdicts = {one.metric: one.outcome for one in compared.verdict.metrics}
+    verdicts = {metric.metric: metric.outcome for metric in compared.verdict.metrics}
     assert verdicts["params"] is Outcome.REGRESSED
     assert verdicts["flops"] is Outcome.UNCHANGED
 
 
 def test_a_benchmark_that_the_older_file_lacks_stays_new() -> None:
-    """There is nothing to hold it against."""
+    """It has nothing to be compared with."""
     run = example_run(MODELS[:3], ("baseline",), baseline=False)
-    outcomes = [one.verdict.outcome for one in compare(run, REFERENCE).benchmarks]
+    outcomes = [result.verdict.outcome for result in compare(run, REFERENCE).benchmarks]
     assert outcomes == [Outcome.UNCHANGED, Outcome.UNCHANGED, Outcome.NEW]
 
 
 def test_the_headline_names_the_file_and_claims_no_gate() -> None:
-    """What was only compared neither passes nor fails; a gate's verdict stays the headline."""
+    """Without a gate the headline is neither passed nor failed; otherwise it is the gate's."""
     after = compare(scaled(OLDER, 1.5), REFERENCE)
-    told = headline_against(OLDER, after, REFERENCE)
-    assert told.title.startswith("Compared with main.json (commit 3f2a91c0d4e5")
-    assert told.text.startswith("2 regressed.")
-    assert (told.symbol, told.failed) == ("▲", False)
+    headline = headline_against(OLDER, after, REFERENCE)
+    assert headline.title.startswith("Compared with main.json (commit 3f2a91c0d4e5")
+    assert headline.text.startswith("2 regressed.")
+    assert (headline.symbol, headline.failed) == ("▲", False)
     gated = example_run(MODELS[:2])
     assert headline_against(gated, gated, REFERENCE).title == "Gate failed"
 
 
 def test_the_newest_file_is_the_reference() -> None:
-    """Whatever the order in which files are given."""
+    """The order of the files on the command line does not matter."""
     latest = Reference("new.json", OLDER.model_copy(update={"created": "2026-11-01T00:00:00Z"}))
     assert newest([latest, REFERENCE]) is latest
     assert newest([REFERENCE, latest]) is latest

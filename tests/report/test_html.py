@@ -77,7 +77,7 @@ def as_json(value: object) -> str:
 
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 def test_page_is_well_formed_and_asks_for_nothing(run: Run) -> None:
-    """Every element closes, ids are unique, links lead somewhere, no address is outside."""
+    """Every element is closed, ids are unique, links have targets, and no address is external."""
     elements = outline(render_html(run)).elements
     ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -89,30 +89,30 @@ def test_page_is_well_formed_and_asks_for_nothing(run: Run) -> None:
 
 
 def test_hostile_text_stays_text() -> None:
-    """Ids, facts and messages add no element and end no block."""
+    """Ids, facts and messages cannot add an element or end a block."""
     page = render_html(hostile_run())
     elements = outline(page).elements
     assert not [tag for tag, _ in elements if tag in ("img", "s")]
-    assert sum(tag == "script" and "type" not in found for tag, found in elements) == 1
+    assert sum(tag == "script" and "type" not in attributes for tag, attributes in elements) == 1
     assert "49" not in page.split("test_evil[")[1][:80]
     assert HOSTILE not in page
 
 
 def test_data_block_is_json_that_ends_no_element() -> None:
-    """What the script reads is what was put in, and holds no angle bracket."""
+    """The script reads the original data, and the text has no angle bracket."""
     text = as_json({"id": HOSTILE})
     assert not set("<>&") & set(text)
     assert json.loads(text) == {"id": HOSTILE}
 
 
 def test_data_block_refuses_numbers_that_json_does_not_know() -> None:
-    """Not a number is an error here, not a broken page there."""
+    """NaN is an error when the page is written, because JSON.parse would fail in the browser."""
     with pytest.raises(ValueError, match="Out of range float"):
         as_json({"x": float("nan")})
 
 
-def test_verdict_table_and_environment_are_told() -> None:
-    """Sentence, joules with uncertainty, change with interval, and what differs are in the text."""
+def test_verdict_table_and_environment_are_shown() -> None:
+    """The text has the verdict, joules with uncertainty, change with interval, and differences."""
     page = render_html(example_run())
     for text in (
         "<strong>Gate failed:</strong> 5 of 48 benchmarks",
@@ -127,7 +127,7 @@ def test_verdict_table_and_environment_are_told() -> None:
 def test_command_writes_the_page_beside_the_results(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``pytest-energy report results.json`` makes report.html and says where it is."""
+    """``pytest-energy report results.json`` writes report.html and prints its path."""
     save_run(example_run(MODELS[:1]), tmp_path / "results.json")
     assert main(["report", str(tmp_path / "results.json")]) == 0
     written = tmp_path / "report.html"
@@ -138,11 +138,11 @@ def test_command_writes_the_page_beside_the_results(
 def test_command_writes_every_output_from_the_same_results(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each where it was asked for; one that cannot be written takes no other along."""
+    """Each output is at its path; an output that cannot be written does not prevent the others."""
     monkeypatch.chdir(tmp_path)
     save_run(example_run(MODELS[:1]), Path("results.json"))
-    asked = ("--markdown=a.md", "--openmetrics=b.txt", "--github-benchmark=c.json")
-    assert main(["report", "results.json", *asked, "--code-quality=d.json"]) == 0
+    options = ("--markdown=a.md", "--openmetrics=b.txt", "--github-benchmark=c.json")
+    assert main(["report", "results.json", *options, "--code-quality=d.json"]) == 0
     files = ["report.html", "a.md", "d.json", "b.txt", "c.json"]
     assert capsys.readouterr().out.splitlines() == files
     assert all(MODELS[0].name in Path(file).read_text("utf-8") for file in files)
@@ -155,7 +155,7 @@ def test_command_writes_every_output_from_the_same_results(
 def test_command_names_a_file_that_is_no_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A broken file ends in one line and exit status 2, and no page."""
+    """A broken file gives one line of error and exit status 2, and no page is written."""
     path = tmp_path / "results.json"
     path.write_text("{", "utf-8")
     assert main(["report", str(path), "-o", str(tmp_path / "page.html")]) == 2
@@ -164,7 +164,7 @@ def test_command_names_a_file_that_is_no_result(
 
 
 def test_reading_counts_the_gain_where_the_gate_does() -> None:
-    """± is without the gain of a sensor; the change has it between two boards only."""
+    """± excludes the gain of a sensor; the change includes it only between two boards."""
     page = render_html(example_run(MODELS[:1], ("baseline",)))
     reading = " ".join(re.sub(r"<[^>]+>", " ", page.partition('id="reading"')[2]).split())
     assert "It does not include the gain of a GPU's sensor" in html.unescape(reading)

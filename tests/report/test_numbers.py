@@ -25,11 +25,11 @@ def number(text: str) -> float:
 
 
 def parse(text: str) -> tuple[float, float | None]:
-    """Value and uncertainty, in joules, of what a person reads."""
-    found = re.fullmatch(r"(\S+)(?: ± (\S+))? ([nµmkMGTP]?)J", text)
-    assert found, text
-    scale = SCALES[found[3]]
-    return number(found[1]) * scale, number(found[2]) * scale if found[2] else None
+    """The value and the uncertainty in a text, in joules."""
+    match = re.fullmatch(r"(\S+)(?: ± (\S+))? ([nµmkMGTP]?)J", text)
+    assert match, text
+    scale = SCALES[match[3]]
+    return number(match[1]) * scale, number(match[2]) * scale if match[2] else None
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def parse(text: str) -> tuple[float, float | None]:
 def test_value_is_rounded_to_what_its_uncertainty_supports(
     value: float, uncertainty: float | None, unit: str, text: str
 ) -> None:
-    """A person sees the digits that mean something, and the unit with a fitting prefix."""
+    """The text has the significant digits, and the unit with a suitable prefix."""
     assert fmt.quantity(Quantity(value=value, uncertainty=uncertainty, unit=unit)) == text
 
 
@@ -67,7 +67,7 @@ def test_rounding_loses_less_than_the_uncertainty(value: float, relative: float)
 
 @given(joules)
 def test_joules_without_uncertainty_keep_three_digits(value: float) -> None:
-    """What the text says is right to half of its third digit."""
+    """The text is correct to half of its third digit."""
     shown, uncertainty = parse(fmt.energy(value))
     assert uncertainty is None
     assert math.isclose(shown, value, rel_tol=0.0051)
@@ -75,10 +75,10 @@ def test_joules_without_uncertainty_keep_three_digits(value: float) -> None:
 
 @given(st.integers(0, 10**17))
 def test_counts_read_back_to_three_digits(number_of: int) -> None:
-    """Counts are in full while that is short, and never wrong by more than half a per cent."""
-    found = re.fullmatch(r"([\d.,]+) ?([kMGTP]?)", fmt.count(number_of))
-    assert found
-    shown = number(found[1]) * SCALES[found[2]]
+    """Small counts are exact; the error of others is at most half a per cent."""
+    match = re.fullmatch(r"([\d.,]+) ?([kMGTP]?)", fmt.count(number_of))
+    assert match
+    shown = number(match[1]) * SCALES[match[2]]
     assert (
         shown == number_of if number_of < 100_000 else math.isclose(shown, number_of, rel_tol=6e-3)
     )
@@ -86,7 +86,7 @@ def test_counts_read_back_to_three_digits(number_of: int) -> None:
 
 @given(st.floats(1e-7, 1e7))
 def test_durations_never_jump_back(duration_s: float) -> None:
-    """A longer time never reads shorter at the switch between units."""
+    """A longer duration never reads shorter where the unit changes."""
     units = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
     parts = re.findall(r"([\d.]+) (h|min|ms|µs|ns|s)", fmt.seconds(duration_s))
     shown = sum(float(amount) * units[unit] for amount, unit in parts)
@@ -107,7 +107,7 @@ def test_durations_never_jump_back(duration_s: float) -> None:
 def test_change_names_its_interval(
     change: float | None, low: float | None, high: float | None, text: str
 ) -> None:
-    """A change is read with how sure it is; an exact one stands alone; none is a dash."""
+    """A change has its interval; an exact change has none; a missing change is a dash."""
     verdict = MetricVerdict(
         metric="energy_j", outcome=Outcome.REGRESSED, change=change, low=low, high=high
     )
@@ -135,12 +135,12 @@ def test_change_names_its_interval(
     ],
 )
 def test_other_values_read_as_people_write_them(text: str, expected: str) -> None:
-    """Counts, durations, bills, masses and facts; what is missing is a dash."""
+    """Counts, durations, masses and facts are readable; a missing value is a dash."""
     assert text == expected
 
 
 def test_before_and_after_share_a_prefix() -> None:
-    """A change of size does not hide behind a change of prefix."""
+    """A common prefix makes the two numbers comparable at a glance."""
     verdict = MetricVerdict(
         metric="energy_j", outcome=Outcome.REGRESSED, baseline=0.9, value=1.2, unit="J/pass"
     )
@@ -148,5 +148,5 @@ def test_before_and_after_share_a_prefix() -> None:
 
 
 def test_every_outcome_has_a_mark_of_its_own() -> None:
-    """No state is told by colour alone."""
+    """No outcome is shown by colour alone."""
     assert len({outcome.traits.symbol for outcome in Outcome}) == len(Outcome)

@@ -1,4 +1,4 @@
-"""What a run comes to, in words."""
+"""The verdict on a run in words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def strict_run() -> Run:
 
 
 def new_with_facts() -> Run:
-    """A benchmark whose joules are new here, and whose FLOPs are as they were."""
+    """A benchmark without an energy baseline, and with FLOPs that match."""
     (first,) = example_run(MODELS[:1], ("baseline",), baseline=False).benchmarks
     flops = MetricVerdict(metric="flops", outcome=Outcome.UNCHANGED, change=0.0, tolerance=0.0)
     verdict = first.verdict.model_copy(update={"metrics": [*first.verdict.metrics, flops]})
@@ -37,7 +37,7 @@ def new_with_facts() -> Run:
 
 
 def undecided() -> Result:
-    """Energy rose by 6 % [+3, +9] where 5 % are accepted."""
+    """Energy rose by 6 % [+3, +9], with a tolerance of 5 %."""
     return result(Outcome.INCONCLUSIVE, id="a.py::test_b", low=0.03, high=0.09, change=0.06)
 
 
@@ -57,7 +57,7 @@ def undecided() -> Result:
     ],
 )
 def test_passing_claims_no_more_than_was_decided(results: list[Result], sentence: str) -> None:
-    """An interval that crosses the tolerance is counted as undecided, not as within."""
+    """An interval across the tolerance counts as undecided, not as within the tolerance."""
     run = run_by_hand(*results)
     assert str(headline(run)) == f"Gate passed: {sentence}"
     assert summary_lines(run, 100)[-1].text == f"✓ Gate passed: {sentence}"
@@ -89,12 +89,12 @@ def test_passing_claims_no_more_than_was_decided(results: list[Result], sentence
     ],
 )
 def test_verdict_is_one_sentence(run: Run, sentence: str) -> None:
-    """The first line tells what the gate decided, of how many, and beyond what."""
+    """The first line has the decision, the number of benchmarks and the tolerance."""
     assert str(headline(run)) == sentence
 
 
-def test_nothing_is_called_measured_that_was_not() -> None:
-    """Without a meter nothing passes: the sentence says so, and its mark is not a tick."""
+def test_a_run_without_joules_is_not_called_passed() -> None:
+    """Without a meter the sentence claims no success, and its symbol is no tick."""
     verdict = headline(unmeasured_run())
     assert str(verdict) == (
         "Nothing compared: none of 2 benchmarks could be compared (2 unmeasured)."
@@ -103,7 +103,7 @@ def test_nothing_is_called_measured_that_was_not() -> None:
 
 
 def test_an_interrupted_run_says_so() -> None:
-    """A verdict on half of a suite is not taken for one on the whole."""
+    """A verdict on half of a suite must not look like one on the whole suite."""
     results = example_run(MODELS[:1], ("baseline",)).benchmarks
     assert "did not finish" in str(headline(run_of(results, complete=False)))
 
@@ -115,10 +115,10 @@ def test_counts_add_up_to_the_benchmarks() -> None:
 
 
 def test_worst_and_best_are_ordered_by_change_and_name_a_cause() -> None:
-    """The largest rise and the largest fall come first, told as power × time."""
+    """The largest rise and the largest fall come first, with the cause as power × time."""
     run = example_run()
-    rises = [one.verdict.change for one in worst(run)]
-    falls = [one.verdict.change for one in best(run)]
+    rises = [standout.verdict.change for standout in worst(run)]
+    falls = [standout.verdict.change for standout in best(run)]
     assert rises
     assert falls
     assert all(rise is not None and rise > 0.05 for rise in rises)
@@ -127,7 +127,7 @@ def test_worst_and_best_are_ordered_by_change_and_name_a_cause() -> None:
 
 
 def test_names_lose_only_what_is_not_needed() -> None:
-    """Folders and modules go where tests differ without them; brackets stay whole."""
+    """Folders and modules are omitted if the names still differ; brackets are never cut."""
     assert list(short_names(["a/b.py::t[1]", "a/c.py::u[1]"]).values()) == ["t[1]", "u[1]"]
     assert list(short_names(["a.py::t::fill", "a.py::t::go"]).values()) == ["fill", "go"]
     names = short_names(["a/b.py::test_x[c/d::e]", "a/b.py::test_y"])

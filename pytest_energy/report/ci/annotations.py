@@ -34,23 +34,23 @@ def render_annotations(run: Run, folder: str = "") -> list[str]:
 
 def _commands(kind: str, results: Sequence[Result], folder: str) -> list[str]:
     ordered = sorted(results, key=severity, reverse=True)
+    # One more than GitHub shows would hide the annotation that counts the others.
     shown = ordered if len(ordered) <= MOST else ordered[: MOST - 1]
-    commands = [_command(kind, result, folder) for result in shown]
+    commands = []
+    for result in shown:
+        properties = {"title": f"energy {result.verdict.outcome}: {result.id}"}
+        if result.file is not None:
+            properties = {"file": str(PurePosixPath(folder, result.file)), **properties}
+            if result.line is not None:
+                properties["line"] = str(result.line)
+        listed = ",".join(f"{name}={_property(text)}" for name, text in properties.items())
+        message = "\n".join([sentence(result), *remarks(result)])
+        commands.append(f"::{kind} {listed}::{_data(message)}")
     left_out = len(ordered) - len(shown)
     if left_out:
         text = f"{left_out} more benchmarks are in the job summary and in the report"
         commands.append(f"::{kind} title={_property('energy')}::{_data(text)}")
     return commands
-
-
-def _command(kind: str, result: Result, folder: str) -> str:
-    properties = {"title": f"energy {result.verdict.outcome}: {result.id}"}
-    if result.file is not None:
-        properties = {"file": str(PurePosixPath(folder, result.file)), **properties}
-        if result.line is not None:
-            properties["line"] = str(result.line)
-    listed = ",".join(f"{name}={_property(text)}" for name, text in properties.items())
-    return f"::{kind} {listed}::{_data(chr(10).join([sentence(result), *remarks(result)]))}"
 
 
 def _data(text: str) -> str:

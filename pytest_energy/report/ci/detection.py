@@ -23,6 +23,7 @@ def for_this_ci(settings: Settings, environ: Mapping[str, str]) -> Settings:
     settings = replace(settings, annotations=annotations)
     if environ.get("GITLAB_CI") != "true":
         return settings
+    # The file names are those of GitLab's own examples, which jobs are copied from.
     folder = settings.json.parent
     return replace(
         settings,
@@ -43,6 +44,7 @@ def add_job_summary(run: Run, environ: Mapping[str, str]) -> list[str]:
         return []
     path = Path(environ["GITHUB_STEP_SUMMARY"])
     try:
+        # Other tools of the step write into this file, and GitHub drops all of it above the limit.
         written = path.stat().st_size if path.exists() else 0
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(render_markdown(run, STEP_SUMMARY_BYTES - written - 1) + "\n")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 
-from pytest_energy.model.measurement import Quantity
-from pytest_energy.model.result import Result, Run
+from pytest_energy.model.result import Run
 
 SMALLER_IS_BETTER = ("energy_j", "total_energy_j", "latency_s", "peak_memory_bytes", "flops")
 """The metrics for a chart where less is better."""
@@ -17,22 +16,18 @@ SMALLER_IS_BETTER = ("energy_j", "total_energy_j", "latency_s", "peak_memory_byt
 
 def render_github_benchmark(run: Run) -> str:
     """JSON with one entry for each measured metric of each benchmark."""
-    entries = [
-        _entry(result, metric, result.metrics[metric])
-        for result in run.benchmarks
-        for metric in SMALLER_IS_BETTER
-        if metric in result.metrics
-    ]
+    entries: list[dict[str, str | float]] = []
+    for result in run.benchmarks:
+        for metric in SMALLER_IS_BETTER:
+            if (quantity := result.metrics.get(metric)) is None:
+                continue
+            entry: dict[str, str | float] = {
+                "name": f"{result.id} {metric}",
+                "unit": quantity.unit,
+                "value": quantity.value,
+                "extra": f"{result.status}, {result.verdict.outcome}",
+            }
+            if quantity.uncertainty is not None:
+                entry["range"] = f"± {quantity.uncertainty:.2g}"
+            entries.append(entry)
     return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
-
-
-def _entry(result: Result, metric: str, quantity: Quantity) -> dict[str, str | float]:
-    entry: dict[str, str | float] = {
-        "name": f"{result.id} {metric}",
-        "unit": quantity.unit,
-        "value": quantity.value,
-        "extra": f"{result.status}, {result.verdict.outcome}",
-    }
-    if quantity.uncertainty is not None:
-        entry["range"] = f"± {quantity.uncertainty:.2g}"
-    return entry

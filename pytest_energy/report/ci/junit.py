@@ -12,15 +12,11 @@ def properties(result: Result) -> list[tuple[str, str]]:
     if known, in ``energy.NAME.uncertainty``. A metric that was not measured has no property. If a
     test has several windows, the names of their properties begin with ``energy.WINDOW.``.
     """
-    window = f"{result.id.rpartition('::')[2]}." if result.kind == "window" else ""
-    return [(f"energy.{window}{name}", value) for name, value in _values(result)]
-
-
-def _values(result: Result) -> list[tuple[str, str]]:
     values = [("outcome", result.verdict.outcome.value), ("status", result.status)]
     if result.meter is not None:
         values.append(("meter", result.meter.name))
     for name, quantity in result.metrics.items():
+        # repr is the shortest text that reads back as the same float.
         values.append((name, repr(quantity.value)))
         values.append((f"{name}.unit", quantity.unit))
         if quantity.uncertainty is not None:
@@ -29,4 +25,5 @@ def _values(result: Result) -> list[tuple[str, str]]:
         if metric.change is not None:
             values.append((f"{metric.metric}.change", repr(metric.change)))
     values += [(f"reason.{reason.code}", reason.message) for reason in result.reasons]
-    return values
+    window = f"{result.id.rpartition('::')[2]}." if result.kind == "window" else ""
+    return [(f"energy.{window}{name}", value) for name, value in values]

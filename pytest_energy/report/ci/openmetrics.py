@@ -95,15 +95,14 @@ def _of_metrics(run: Run) -> Iterator[list[str]]:
             uncertain,
             [_sample(uncertain, _labels(r), value) for r, value in known if value is not None],
         )
-    yield _family(OTHER, list(_recorded(run)))
-
-
-def _recorded(run: Run) -> Iterator[str]:
+    recorded = []
     for result in run.benchmarks:
-        for metric, quantity in result.metrics.items():
-            if metric not in FAMILIES:
-                labels = {**_labels(result), "metric": metric, "unit": quantity.unit}
-                yield _sample(OTHER, labels, quantity.value)
+        for name, quantity in result.metrics.items():
+            if name not in FAMILIES:
+                # A name chosen by a test is a label: the format allows few characters in names.
+                labels = {**_labels(result), "metric": name, "unit": quantity.unit}
+                recorded.append(_sample(OTHER, labels, quantity.value))
+    yield _family(OTHER, recorded)
 
 
 def _of_verdicts(run: Run) -> Iterator[list[str]]:
@@ -114,6 +113,7 @@ def _of_verdicts(run: Run) -> Iterator[list[str]]:
         if metric.change is not None
     ]
     yield _family(CHANGE, changes)
+    # A stateset has a sample for every state, with 1 for the state that holds.
     states = [
         _sample(OUTCOME, {**_labels(result), OUTCOME.full_name: outcome}, holds)
         for result in run.benchmarks
@@ -141,6 +141,7 @@ def _family(family: Family, samples: list[str]) -> list[str]:
 
 
 def _sample(family: Family, labels: Labels, value: float) -> str:
+    # Samples of an info family have this suffix; the family's own name must not have it.
     name = family.full_name + ("_info" if family.type == "info" else "")
     pairs = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
     return f"{name}{{{pairs}}} {value!r}" if pairs else f"{name} {value!r}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_energy.model.measurement import Quantity, Round
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import MetricVerdict, Result, Run
+from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.html.charts.history import Course, build_history
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
@@ -60,7 +60,7 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         key=row.key,
         name=row.name,
         result=result,
-        metrics=tuple(_compared(verdict, result) for verdict in result.verdict.metrics),
+        metrics=_compared(result),
         rounds=_rounds(result.rounds),
         budget=_budget(result.energy),
         power=tuple(build_power(result, run)),
@@ -74,12 +74,16 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
     )
 
 
-def _compared(verdict: MetricVerdict, result: Result) -> Compared:
-    quantity = result.metrics.get(verdict.metric)
-    uncertainty = quantity.uncertainty if quantity else None
-    change, allowed = numbers.change(verdict), numbers.tolerance(verdict.tolerance)
-    cells = (numbers.before_after(verdict, uncertainty), change, allowed)
-    return Compared(metric(verdict.metric).label, verdict.outcome, cells)
+def _compared(result: Result) -> tuple[Compared, ...]:
+    """The metrics beside their baselines."""
+    rows = []
+    for verdict in result.verdict.metrics:
+        quantity = result.metrics.get(verdict.metric)
+        uncertainty = quantity.uncertainty if quantity else None
+        change, allowed = numbers.change(verdict), numbers.tolerance(verdict.tolerance)
+        cells = (numbers.before_after(verdict, uncertainty), change, allowed)
+        rows.append(Compared(metric(verdict.metric).label, verdict.outcome, cells))
+    return tuple(rows)
 
 
 def _rounds(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:
@@ -92,23 +96,17 @@ def _rounds(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:
     head = ("Round", "Passes", "Duration", "Energy", "A pass", *map(humanized, shown))
     lines = [(*head, "Remarks") if remarked else head]
     for index, measured in enumerate(rounds, 1):
+        passes, duration = numbers.count(measured.passes), numbers.seconds(measured.duration_s)
+        energy, a_pass = numbers.MISSING, numbers.MISSING
+        if measured.energy_j is not None:
+            energy = numbers.measured(measured.energy_j, measured.uncertainty_j, "J")
+            if measured.passes:
+                a_pass = numbers.energy(measured.energy_j / measured.passes)
         conditions = (numbers.fact(measured.conditions.get(name)) for name in shown)
-        cells = (str(index), *_joules(measured), *conditions)
-        lines.append((*cells, _remarks(measured)) if remarked else cells)
+        cells = (str(index), passes, duration, energy, a_pass, *conditions)
+        remarks = "; ".join(reason.message for reason in measured.reasons) or numbers.MISSING
+        lines.append((*cells, remarks) if remarked else cells)
     return tuple(lines)
-
-
-def _joules(measured: Round) -> tuple[str, ...]:
-    energy, a_pass = numbers.MISSING, numbers.MISSING
-    if measured.energy_j is not None:
-        energy = numbers.measured(measured.energy_j, measured.uncertainty_j, "J")
-        if measured.passes:
-            a_pass = numbers.energy(measured.energy_j / measured.passes)
-    return numbers.count(measured.passes), numbers.seconds(measured.duration_s), energy, a_pass
-
-
-def _remarks(measured: Round) -> str:
-    return "; ".join(reason.message for reason in measured.reasons) or numbers.MISSING
 
 
 def _budget(energy: Quantity | None) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_energy.model.measurement import Facts
-from pytest_energy.model.result import Difference, Run
+from pytest_energy.model.result import Run
 from pytest_energy.report.numbers import fact
 
 
@@ -28,25 +28,16 @@ def build_surroundings(run: Run, older: Sequence[Run] = ()) -> list[FactRow]:
     """The facts of the machine, first those that differ from a baseline or the latest older run."""
     before = _by_verdicts(run)
     reference = max(older, key=lambda earlier: earlier.created, default=None)
-    rows = [
-        row
-        for part in ("identity", "context")
-        for row in _rows(
-            part,
-            getattr(run.environment, part),
-            before[part],
-            getattr(reference.environment, part) if reference else {},
-        )
-    ]
+    rows = []
+    for part in ("identity", "context"):
+        facts: Facts = getattr(run.environment, part)
+        older_facts: Facts = getattr(reference.environment, part) if reference else {}
+        for name in dict.fromkeys((*facts, *before[part], *older_facts)):
+            now = fact(facts.get(name))
+            others = before[part][name] | ({fact(older_facts.get(name))} if older_facts else set())
+            text = " or ".join(sorted(others)) or None
+            rows.append(FactRow(part, name.replace("_", " "), now, text, bool(others - {now})))
     return sorted(rows, key=lambda row: not row.differs)
-
-
-def _rows(part: str, now: Facts, before: dict[str, set[str]], older: Facts) -> Iterable[FactRow]:
-    for name in dict.fromkeys((*now, *before, *older)):
-        value = fact(now.get(name))
-        others = before.get(name, set()) | ({fact(older.get(name))} if older else set())
-        text = " or ".join(sorted(others)) or None
-        yield FactRow(part, name.replace("_", " "), value, text, bool(others - {value}))
 
 
 def _by_verdicts(run: Run) -> dict[str, dict[str, set[str]]]:
@@ -57,12 +48,8 @@ def _by_verdicts(run: Run) -> dict[str, dict[str, set[str]]]:
     }
     for result in run.benchmarks:
         for difference in (*result.verdict.differences, *result.verdict.context):
-            part, name = _place(difference)
+            part, _, name = difference.name.partition(".")
+            # Differences of the workload are no facts of the machine.
             if part in before:
                 before[part][name].add(fact(difference.before))
     return before
-
-
-def _place(difference: Difference) -> tuple[str, str]:
-    part, _, name = difference.name.partition(".")
-    return part, name

@@ -60,9 +60,11 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
     """Everything that the page shows of a run; ``older`` runs are its history."""
     runs = [reference.run for reference in older]
     reference = newest(older)
+    # Compared first: headline, table and charts must show the same verdicts.
     run = compare(measured, reference) if reference else measured
     names = short_names([result.id for result in run.benchmarks])
     table = build_table(run.benchmarks, names)
+    # Traces are decoded here, once; the findings below use the agreements of these drawers.
     drawers = [build_drawer(row, run, runs) for row in table.rows]
     return Page(
         run=run,

@@ -34,6 +34,9 @@ class Remark:
 
 def build_findings(run: Run, drawers: Sequence[Drawer]) -> list[Finding]:
     """Evidence of how far the joules can be trusted."""
+    contended = _with(run.benchmarks, ReasonCode.CONTENDED)
+    if unknown := _number(run.benchmarks, ReasonCode.PROCESSES_UNKNOWN):
+        contended += f", unknown for {unknown}"
     return [
         Finding("Tick of the counter", seconds(run.run.meter.tick_s if run.run.meter else None),
                 "interval between updates of the sensor's counter, measured in this session"),
@@ -43,7 +46,7 @@ def build_findings(run: Run, drawers: Sequence[Drawer]) -> list[Finding]:
                 "relative half-width at 95 %: median and largest"),
         Finding("Throttled", _with(run.benchmarks, ReasonCode.THROTTLED),
                 "benchmarks during which the card slowed down"),
-        Finding("Contended", _contended(run.benchmarks),
+        Finding("Contended", contended,
                 "benchmarks during which others used the device"),
         Finding("Mean power above the limit", _with(run.benchmarks, ReasonCode.IMPLAUSIBLE_POWER),
                 "benchmarks whose joules imply more power than the card can draw"),
@@ -68,6 +71,7 @@ def _uncertainty(results: Sequence[Result]) -> str:
 
 
 def _with(results: Sequence[Result], code: ReasonCode) -> str:
+    # Without a round nothing was checked, and "0 of 3" would claim the opposite.
     if not any(result.rounds for result in results):
         return MISSING
     return f"{_number(results, code)} of {len(results)}"
@@ -75,12 +79,6 @@ def _with(results: Sequence[Result], code: ReasonCode) -> str:
 
 def _number(results: Sequence[Result], code: ReasonCode) -> int:
     return sum(code in {reason.code for reason in result.reasons} for result in results)
-
-
-def _contended(results: Sequence[Result]) -> str:
-    contended = _with(results, ReasonCode.CONTENDED)
-    unknown = _number(results, ReasonCode.PROCESSES_UNKNOWN)
-    return f"{contended}, unknown for {unknown}" if unknown else contended
 
 
 def build_remarks(run: Run) -> list[Remark]:

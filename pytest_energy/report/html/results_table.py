@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.metrics import Better
-from pytest_energy.model.result import MetricVerdict, Result
+from pytest_energy.model.result import Result
 from pytest_energy.report import numbers
 from pytest_energy.report.derived_metrics import direction, present, values
 from pytest_energy.report.html.training import trained
@@ -101,36 +101,24 @@ def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
 
 def _row(key: str, name: str, result: Result, training: dict[str, Quantity]) -> Row:
     metrics = values(result)
-    cells = {name: _metric_cell(quantity) for name, quantity in metrics.items()}
-    cells |= _comparison_cells(energy_verdict(result)) | _protocol_cells(result)
-    return Row(key, name, result, metrics, cells, training)
-
-
-def _metric_cell(quantity: Quantity) -> Cell:
-    return Cell(numbers.quantity(quantity), quantity.value, quantity.uncertainty)
-
-
-def _comparison_cells(verdict: MetricVerdict | None) -> dict[str, Cell]:
-    if verdict is None:
-        return {}
-    baseline = verdict.baseline
-    text = numbers.MISSING if baseline is None else numbers.measured(baseline, None, verdict.unit)
-    return {
-        "baseline": Cell(text, baseline),
-        "change": Cell(numbers.change(verdict), verdict.change),
-        "tolerance": Cell(numbers.tolerance(verdict.tolerance), verdict.tolerance),
+    cells = {
+        metric: Cell(numbers.quantity(quantity), quantity.value, quantity.uncertainty)
+        for metric, quantity in metrics.items()
     }
-
-
-def _protocol_cells(result: Result) -> dict[str, Cell]:
+    if verdict := energy_verdict(result):
+        before, text = verdict.baseline, numbers.MISSING
+        if before is not None:
+            text = numbers.measured(before, None, verdict.unit)
+        cells["baseline"] = Cell(text, before)
+        cells["change"] = Cell(numbers.change(verdict), verdict.change)
+        cells["tolerance"] = Cell(numbers.tolerance(verdict.tolerance), verdict.tolerance)
     passes = sorted({measured.passes for measured in result.rounds})
     text = " or ".join(numbers.count(number) for number in passes)
     rounds = f"{len(result.rounds)} × {text}" if passes else numbers.MISSING
     reasons = "; ".join(f"{reason.code}: {reason.message}" for reason in result.reasons)
-    return {
-        "rounds": Cell(rounds, len(result.rounds)),
-        "reasons": Cell(reasons or numbers.MISSING, reasons or None),
-    }
+    cells["rounds"] = Cell(rounds, len(result.rounds))
+    cells["reasons"] = Cell(reasons or numbers.MISSING, reasons or None)
+    return Row(key, name, result, metrics, cells, training)
 
 
 def _marked(rows: Iterable[Row], ways: dict[str, Better]) -> list[Row]:
@@ -140,8 +128,9 @@ def _marked(rows: Iterable[Row], ways: dict[str, Better]) -> list[Row]:
         workload = row.result.workload
         facts = (str(workload.get(name)) for name in _COMPARED_WITHIN)
         groups[row.result.kind, *facts].append(row)
-    marked = {row.key: row for group in groups.values() for row in _mark_group(group, ways)}
-    return sorted(marked.values(), key=lambda row: int(row.key[1:]))
+    marked = [row for group in groups.values() for row in _mark_group(group, ways)]
+    # The groups have parted the rows; the number in a key is the row's place in the run.
+    return sorted(marked, key=lambda row: int(row.key[1:]))
 
 
 def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
@@ -150,28 +139,21 @@ def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
     if len(references) != 1 or len(group) < 2:
         return group
     reference = references[0]
-    best = {name: _best(group, name, way) for name, way in ways.items()}
-    return [
-        replace(
-            row, cells={n: _mark(c, n, row, reference, ways, best) for n, c in row.cells.items()}
-        )
-        for row in group
-    ]
-
-
-def _mark(
-    cell: Cell,
-    name: str,
-    row: Row,
-    reference: Row,
-    ways: dict[str, Better],
-    best: dict[str, float | None],
-) -> Cell:
-    other = reference.cells.get(name)
-    if name not in ways or other is None or not _number(cell.value) or not _number(other.value):
-        return cell
-    better = row is not reference and _as_good(cell, other, ways[name])
-    return replace(cell, better=better, best=cell.value == best[name])
+    marked = {row.key: dict(row.cells) for row in group}
+    for name, way in ways.items():
+        best = _best(group, name, way)
+        standard = reference.cells.get(name)
+        if not (standard and isinstance(standard.value, float | int)):
+            continue
+        for row in group:
+            cell = row.cells.get(name)
+            if not (cell and isinstance(cell.value, float | int)):
+                continue
+            gain = cell.value - standard.value if way == "more" else standard.value - cell.value
+            as_good = no_loss(gain, cell.uncertainty, standard.uncertainty)
+            better = as_good and row is not reference
+            marked[row.key][name] = replace(cell, better=better, best=cell.value == best)
+    return [replace(row, cells=marked[row.key]) for row in group]
 
 
 def _best(group: Iterable[Row], name: str, way: Better) -> float | None:
@@ -181,18 +163,6 @@ def _best(group: Iterable[Row], name: str, way: Better) -> float | None:
     if len(known) < 2:
         return None
     return min(known) if way == "less" else max(known)
-
-
-def _as_good(cell: Cell, other: Cell, way: Better) -> bool:
-    """Whether ``cell`` is at least as good as ``other``, within the uncertainties of both."""
-    assert isinstance(cell.value, float | int)
-    assert isinstance(other.value, float | int)
-    gain = cell.value - other.value if way == "more" else other.value - cell.value
-    return no_loss(gain, cell.uncertainty, other.uncertainty)
-
-
-def _number(value: float | str | None) -> bool:
-    return isinstance(value, float | int)
 
 
 Plain = dict[str, object]

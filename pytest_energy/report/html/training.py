@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.metrics import SCORES
@@ -27,7 +27,7 @@ def trained(results: Sequence[Result]) -> dict[str, dict[str, Quantity]]:
     for result in results:
         if result.kind == "training" and (key := _key(result)):
             trainings[key].append(result)
-    metrics = {key: _means(_plainest(group)) for key, group in trainings.items()}
+    metrics = {key: _means_of_plainest(group) for key, group in trainings.items()}
     inference = [result for result in results if result.kind == "inference"]
     return {result.id: metrics[_key(result)] for result in inference if _key(result) in metrics}
 
@@ -41,23 +41,20 @@ def _key(result: Result) -> Key:
     return (str(facts.get("dataset", facts.get("data"))), *(str(facts.get(name)) for name in names))
 
 
-def _plainest(group: Sequence[Result]) -> list[Result]:
+def _means_of_plainest(group: Sequence[Result]) -> dict[str, Quantity]:
     fewest = min(len(result.workload) for result in group)
-    return [result for result in group if len(result.workload) == fewest]
-
-
-def _means(group: Iterable[Result]) -> dict[str, Quantity]:
     values: dict[str, list[Quantity]] = defaultdict(list)
     for result in group:
         for name in (*SCORES, "total_energy_j"):
-            if name in result.metrics:
+            if len(result.workload) == fewest and name in result.metrics:
                 values[name].append(result.metrics[name])
-    return {_NAMES.get(name, name): _mean(quantities) for name, quantities in values.items()}
+    return {
+        _NAMES.get(name, name): Quantity(
+            value=statistics.fmean(quantity.value for quantity in quantities),
+            unit=quantities[0].unit,
+        )
+        for name, quantities in values.items()
+    }
 
 
 _NAMES = {"total_energy_j": "training_energy_j"}
-
-
-def _mean(quantities: Sequence[Quantity]) -> Quantity:
-    mean = statistics.fmean(quantity.value for quantity in quantities)
-    return Quantity(value=mean, unit=quantities[0].unit)

@@ -30,6 +30,7 @@ def _with_uncertainty(metric: str) -> Callable[[Result], str]:
 
 
 def _rounded(metric: str) -> Callable[[Result], str]:
+    # A terminal has no room for every uncertainty; that of the energy decides.
     def cell(result: Result) -> str:
         quantity = result.metrics.get(metric)
         return numbers.quantity(quantity and quantity.model_copy(update={"uncertainty": None}))

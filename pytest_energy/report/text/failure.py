@@ -23,18 +23,15 @@ def _headline(result: Result) -> str:
         return f"could not measure {result.id}: {outcome}"
     if outcome is Outcome.NEW:
         return f"{result.id}: no baseline"
-    return f"{result.id}: {_what(result)} {outcome}"
-
-
-def _what(result: Result) -> str:
-    """The gated metrics that the outcome comes from."""
-    names = [
-        verdict.metric
+    # Only metrics with a tolerance gate: only they are the reason for the outcome.
+    labels = [
+        metric(verdict.metric).label
         for verdict in result.verdict.metrics
-        if verdict.tolerance is not None and verdict.outcome is result.verdict.outcome
+        if verdict.tolerance is not None and verdict.outcome is outcome
     ]
-    labels = [metric(name).label for name in names]
-    return ", ".join(label.lower() if label.istitle() else label for label in labels) or "energy"
+    # Inside a sentence "Energy" has a small letter, but "FLOPs" stays as it is.
+    names = ", ".join(label.lower() if label.istitle() else label for label in labels)
+    return f"{result.id}: {names or 'energy'} {outcome}"
 
 
 def _lines(result: Result) -> Iterator[str]:

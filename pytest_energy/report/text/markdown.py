@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.outcomes import SEVERITY, Outcome
+from pytest_energy.model.outcomes import SEVERITY
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.labels import short_names
@@ -47,12 +47,9 @@ def render_markdown(run: Run, limit_bytes: int = STEP_SUMMARY_BYTES) -> str:
     everything = _joined(head, sections)
     if _size(everything) <= limit_bytes:
         return everything
-    return _trimmed(head, sections, limit_bytes)
-
-
-def _trimmed(head: str, sections: Sequence[Section], limit_bytes: int) -> str:
     included: list[Section] = []
     for section in sections:
+        # The sentence about what was left out takes room, too.
         without = [other for other in sections if other not in included and other is not section]
         if _size(_joined(head, [*included, section], without)) <= limit_bytes:
             included.append(section)
@@ -75,29 +72,19 @@ def _head(run: Run) -> str:
     verdict = headline(run)
     lines = [f"## {verdict.symbol} {escape(str(verdict))}", ""]
     if run.benchmarks:
-        lines += [_counts(run), ""]
-    lines.append(_where(run))
+        totals = [f"{each.traits.symbol} {total} {each}" for each, total in counts(run).items()]
+        lines += [" · ".join(totals), ""]
+    facts = [escape(numbers.fact(run.environment.identity.get("device")))]
+    if commit := run.run.commit:
+        facts.append(code(commit[:12]) + (" with uncommitted changes" if run.run.dirty else ""))
+    if run.run.energy_j is not None:
+        facts.append(f"this run used {numbers.watt_hours(run.run.energy_j)}")
+    facts.append(f"in {numbers.seconds(run.run.duration_s)}")
+    lines.append(" · ".join(facts))
     if run.run.meter is not None and run.run.meter.estimated:
         name = escape(run.run.meter.name)
         lines += ["", f"Joules are *estimated* by {name} from a model of the hardware."]
     return "\n".join(lines) + "\n"
-
-
-def _counts(run: Run) -> str:
-    return " · ".join(
-        f"{outcome.traits.symbol} {number} {outcome}" for outcome, number in counts(run).items()
-    )
-
-
-def _where(run: Run) -> str:
-    info = run.run
-    parts = [escape(numbers.fact(run.environment.identity.get("device")))]
-    if info.commit:
-        parts.append(code(info.commit[:12]) + (" with uncommitted changes" if info.dirty else ""))
-    if info.energy_j is not None:
-        parts.append(f"this run used {numbers.watt_hours(info.energy_j)}")
-    parts.append(f"in {numbers.seconds(info.duration_s)}")
-    return " · ".join(parts)
 
 
 def _by_outcome(run: Run) -> Iterator[Section]:
@@ -105,28 +92,22 @@ def _by_outcome(run: Run) -> Iterator[Section]:
     names = short_names([result.id for result in run.benchmarks])
     for outcome in BY_IMPORTANCE:
         results = [result for result in run.benchmarks if result.verdict.outcome is outcome]
-        if results:
-            results.sort(key=severity, reverse=True)
-            title = f"{outcome} ({len(results)})"
-            yield Section(title, _section(outcome, title, results, columns, names))
-
-
-def _section(
-    outcome: Outcome,
-    title: str,
-    results: Sequence[Result],
-    columns: Sequence[Column],
-    names: Mapping[str, str],
-) -> str:
-    parts = [_table(results, columns, names)]
-    if outcome.traits.explained:
-        parts.append(_explanations(results, names))
-    if outcome.traits.next_step:
-        parts.append(outcome.traits.next_step + "\n")
-    title = f"{outcome.traits.symbol} {title.capitalize()}"
-    if outcome.traits.folded:
-        return "\n".join([f"<details><summary>{title}</summary>\n", *parts, "</details>\n"])
-    return "\n".join([f"### {title}\n", *parts])
+        if not results:
+            continue
+        results.sort(key=severity, reverse=True)
+        parts = [_table(results, columns, names)]
+        if outcome.traits.explained:
+            parts.append(_explanations(results, names))
+        if outcome.traits.next_step:
+            parts.append(outcome.traits.next_step + "\n")
+        name = f"{outcome} ({len(results)})"
+        title = f"{outcome.traits.symbol} {name.capitalize()}"
+        if outcome.traits.folded:
+            # GitHub renders Markdown inside this element only after an empty line.
+            parts = [f"<details><summary>{title}</summary>\n", *parts, "</details>\n"]
+        else:
+            parts = [f"### {title}\n", *parts]
+        yield Section(name, "\n".join(parts))
 
 
 def _table(results: Sequence[Result], columns: Sequence[Column], names: Mapping[str, str]) -> str:

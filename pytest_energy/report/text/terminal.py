@@ -50,10 +50,15 @@ def summary_lines(run: Run, width: int) -> list[Line]:
     if not run.benchmarks:
         return []
     names = short_names([result.id for result in run.benchmarks])
-    lines = [*_table(run.benchmarks, names, width), *_meter(run)]
+    lines = [*_table(run.benchmarks, names, width)]
+    if (meter := run.run.meter) is not None and meter.estimated:
+        text = f"Joules are estimated by {meter.name} from a model of the hardware, not measured."
+        lines.append(Line(text))
     for section in (_with_reasons, _inconclusive, _new, _regressed):
         lines += section(run.benchmarks, names)
-    return [*lines, Line(""), _verdict(run)]
+    verdict = headline(run)
+    last = Line(f"{verdict.symbol} {verdict}", "red" if verdict.failed else "bold")
+    return [*lines, Line(""), last]
 
 
 def _table(results: Sequence[Result], names: Names, width: int) -> Iterator[Line]:
@@ -71,16 +76,16 @@ def _table(results: Sequence[Result], names: Names, width: int) -> Iterator[Line
 def _that_fit(
     columns: tuple[Column, ...], results: Sequence[Result], names: Names, width: int
 ) -> tuple[Column, ...]:
+    # Names may take a third of the width before they are cut; the columns share the rest.
     room = width - min(max(map(len, names.values())), max(NARROWEST_NAME, width // 3))
-    while len(columns) > 1 and sum(_width(column, results) for column in columns) > room:
+    widths = {
+        column: len(GAP) + max(map(len, [column.title, *map(column.cell, results)]))
+        for column in columns
+    }
+    while len(columns) > 1 and sum(widths[column] for column in columns) > room:
         last = max(columns, key=lambda column: column.rank)
         columns = tuple(column for column in columns if column is not last)
     return columns
-
-
-def _width(column: Column, results: Sequence[Result]) -> int:
-    cells = [column.title, *(column.cell(result) for result in results)]
-    return len(GAP) + max(map(len, cells))
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
@@ -100,21 +105,9 @@ def shorten(text: str, width: int) -> str:
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
 
 
-def _meter(run: Run) -> Iterator[Line]:
-    meter = run.run.meter
-    if meter is not None and meter.estimated:
-        yield Line(
-            f"Joules are estimated by {meter.name} from a model of the hardware, not measured."
-        )
-
-
-def _verdict(run: Run) -> Line:
-    verdict = headline(run)
-    return Line(f"{verdict.symbol} {verdict}", "red" if verdict.failed else "bold")
-
-
 def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:
     """The sections that show only the benchmarks and their reasons."""
+    # Several outcomes share a section, which must appear once.
     titles = dict.fromkeys(
         (traits.section, traits.terminal_style)
         for traits in TRAITS
@@ -157,16 +150,24 @@ def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:
 def _regressed(results: Sequence[Result], names: Names) -> Iterator[Line]:
     traits = Outcome.REGRESSED.traits
     regressed = [result for result in _having(results, Outcome.REGRESSED) if _is_open(result)]
+    if not regressed:
+        return
     regressed.sort(key=severity, reverse=True)
     yield from _section(traits.section, traits.terminal_style, regressed)
     for result in regressed[:WORST]:
         yield from _regression(result)
     if len(regressed) > WORST:
         yield Line(f"  and {len(regressed) - WORST} more: see the table above and the report")
+    # Regressions of a run mostly share what changed, so equal sentences appear once.
     for remark in dict.fromkeys(changed(result) for result in regressed[:WORST]):
         if remark:
             yield Line(f"  {remark}")
-    yield from _what_next(regressed)
+    if len(regressed) > NAMED:
+        yield Line(f"  → measure the first one again: {rerun_command(regressed[0])}")
+    else:
+        it = "it" if len(regressed) == 1 else "them"
+        yield Line(f"  → measure {it} again: {rerun_command(*regressed)}")
+    yield Line("  → intended? Rerun with --energy-update")
 
 
 def _regression(result: Result) -> Iterator[Line]:
@@ -182,19 +183,6 @@ def _regression(result: Result) -> Iterator[Line]:
         yield Line(f"    {comparison(result, decisive)}{also}", "red")
     if cause := likely_cause(result):
         yield Line(f"    {cause}")
-
-
-def _what_next(regressed: Sequence[Result]) -> Iterator[Line]:
-    if not regressed:
-        return
-    if len(regressed) > NAMED:
-        command = rerun_command(regressed[0])
-        yield Line(f"  → measure the first one again: {command}")
-        yield Line("  → intended? Rerun with --energy-update")
-        return
-    it = "it" if len(regressed) == 1 else "them"
-    yield Line(f"  → measure {it} again: {rerun_command(*regressed)}")
-    yield Line("  → intended? Rerun with --energy-update")
 
 
 def _grouped(title: str, style: str, results: Sequence[Result], names: Names) -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""Which CI system this is, and what it wants."""
+"""The CI system is detected, and gets its outputs by default."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ GITHUB = {"GITHUB_ACTIONS": "true"}
     ],
 )
 def test_annotations_follow_the_option_then_the_system(option, environ, expected):
-    """What was asked for wins over what is noticed."""
+    """The option takes precedence over the detected system."""
     assert for_this_ci(Settings(annotations=option), environ).annotations == expected
 
 
 def test_gitlab_gets_its_reports_beside_the_results():
-    """In GitLab CI both reports have a place; one that was asked for keeps its own."""
+    """In GitLab CI both reports have a default path; a path that the user set stays."""
     settings = Settings(json=Path("out/results.json"), openmetrics=Path("m.txt"))
-    found = for_this_ci(settings, {"GITLAB_CI": "true"})
-    assert found.code_quality == Path("out/gl-code-quality-report.json")
-    assert found.openmetrics == Path("m.txt")
+    detected = for_this_ci(settings, {"GITLAB_CI": "true"})
+    assert detected.code_quality == Path("out/gl-code-quality-report.json")
+    assert detected.openmetrics == Path("m.txt")
 
 
 def test_outside_of_ci_nothing_is_added():
-    """Elsewhere no output is written that nobody asked for."""
-    found = for_this_ci(Settings(), {})
-    assert (found.code_quality, found.openmetrics, found.markdown) == (None, None, None)
+    """Outside of CI no output has a default path."""
+    detected = for_this_ci(Settings(), {})
+    assert (detected.code_quality, detected.openmetrics, detected.markdown) == (None, None, None)
 
 
 def test_summary_stays_within_what_is_left(tmp_path, make_run, make_result):
-    """What other tools have written into the job summary counts towards its limit."""
+    """The text of other tools in the job summary counts towards its limit."""
     summary = tmp_path / "summary.md"
     summary.write_text("x" * (STEP_SUMMARY_BYTES - 600))
     run = make_run(*(make_result(Outcome.NEW, id=f"a.py::test_{n}") for n in range(20)))
@@ -52,8 +52,8 @@ def test_summary_stays_within_what_is_left(tmp_path, make_run, make_result):
     assert "Too long for this summary" in summary.read_text()
 
 
-def test_tests_in_a_folder_are_seen_from_the_repository(tmp_path):
-    """Annotations name files from the root of the checkout, not from the tests' root folder."""
+def test_paths_start_at_the_root_of_the_checkout(tmp_path):
+    """Annotations need paths from the root of the checkout, not from the tests' root folder."""
     (tmp_path / "python").mkdir()
     environ = {"GITHUB_WORKSPACE": str(tmp_path)}
     assert repository_folder(tmp_path / "python", environ) == "python"

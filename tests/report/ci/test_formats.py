@@ -20,13 +20,13 @@ ID = "benchmarks/test_inference.py::test_inference[resnet50]"
 
 
 def samples(run):
-    """Every sample of the exposition as Prometheus reads it."""
+    """All samples of the text, as Prometheus reads them."""
     families = text_string_to_metric_families(render_openmetrics(run))
     return [sample for family in families for sample in family.samples]
 
 
 def test_annotation_marks_file_and_line(make_run, make_result):
-    """A regression is an error at the test's line, seen from the repository's root."""
+    """A regression is an error at the line of the test, with a path from the repository's root."""
     (command,) = render_annotations(make_run(make_result(Outcome.REGRESSED)), "python")
     head, message = command.removeprefix("::").split("::")
     assert head == (
@@ -38,7 +38,7 @@ def test_annotation_marks_file_and_line(make_run, make_result):
 
 
 def test_annotation_of_many_lines_stays_one_command(make_run, make_result):
-    """Line ends, per cent signs, colons and commas cannot end a command or forge another."""
+    """Line ends, per cent signs, colons and commas can neither end a command nor add one."""
     forged = make_result(Outcome.REGRESSED, id="a.py::test_x[\n::error::forged,line=1]")
     (command,) = render_annotations(make_run(forged))
     assert "\n" not in command
@@ -47,8 +47,8 @@ def test_annotation_of_many_lines_stays_one_command(make_run, make_result):
     )
 
 
-def test_worst_annotations_win(make_run, make_result):
-    """Of 30 regressions the nine worst are shown, and the tenth place counts the others."""
+def test_only_the_worst_are_annotated(make_run, make_result):
+    """The nine worst of 30 regressions are annotated; the tenth annotation counts the others."""
     results = [
         make_result(Outcome.REGRESSED, id=f"a.py::test_{n}", change=0.1 + n / 100)
         for n in range(30)
@@ -63,18 +63,18 @@ def test_worst_annotations_win(make_run, make_result):
 
 @pytest.mark.parametrize("outcome", [Outcome.UNCHANGED, Outcome.IMPROVED, Outcome.NEW])
 def test_good_news_is_not_annotated(make_run, make_result, outcome):
-    """What nobody has to act on is no annotation."""
+    """A result that needs no action has no annotation."""
     assert render_annotations(make_run(make_result(outcome))) == []
     assert json.loads(render_code_quality(make_run(make_result(outcome)))) == []
 
 
 def test_what_does_not_fail_is_a_warning(make_run, make_result):
-    """A benchmark that could not be measured, and does not fail, is a warning."""
+    """A benchmark that could not be measured and does not fail is a warning."""
     (command,) = render_annotations(make_run(make_result(Outcome.INVALID)))
     assert command.startswith("::warning ")
 
 
-def test_code_quality_has_what_gitlab_asks_for(make_run, make_result):
+def test_code_quality_has_the_fields_that_gitlab_requires(make_run, make_result):
     """Each entry has description, check name, fingerprint, severity and place."""
     run = make_run(make_result(Outcome.REGRESSED), make_result(Outcome.INVALID, id="a.py::test_b"))
     worse, invalid = json.loads(render_code_quality(run, "python"))
@@ -90,80 +90,84 @@ def test_code_quality_has_what_gitlab_asks_for(make_run, make_result):
 
 
 def test_junit_properties_hold_every_metric(make_result):
-    """Each metric is a property with unit and uncertainty, the outcome another."""
+    """The outcome is a property, and so is each metric, with unit and uncertainty."""
     meter = MeterInfo(name="nvml", source="counter")
-    found = dict(properties(make_result(Outcome.REGRESSED, meter=meter)))
-    assert found["energy.outcome"] == "regressed"
-    assert found["energy.meter"] == "nvml"
-    assert float(found["energy.energy_j"]) == 1.09
-    assert found["energy.energy_j.unit"] == "J/pass"
-    assert float(found["energy.energy_j.uncertainty"]) == 0.004
-    assert float(found["energy.energy_j.change"]) == 0.09
+    values = dict(properties(make_result(Outcome.REGRESSED, meter=meter)))
+    assert values["energy.outcome"] == "regressed"
+    assert values["energy.meter"] == "nvml"
+    assert float(values["energy.energy_j"]) == 1.09
+    assert values["energy.energy_j.unit"] == "J/pass"
+    assert float(values["energy.energy_j.uncertainty"]) == 0.004
+    assert float(values["energy.energy_j.change"]) == 0.09
 
 
-def test_junit_tells_windows_of_one_test_apart(make_result):
-    """The properties of a window have its name in theirs."""
+def test_junit_distinguishes_the_windows_of_a_test(make_result):
+    """The names of a window's properties contain the name of the window."""
     windows = [
         make_result(kind="window", id=f"t.py::test_phases::{name}", change=change)
         for name, change in (("prefill", 0.5), ("decode", 0.25))
     ]
-    found = [pair for window in windows for pair in properties(window)]
-    assert len(dict(found)) == len(found)
-    assert dict(found)["energy.prefill.energy_j"] == "1.5"
-    assert dict(found)["energy.decode.energy_j"] == "1.25"
+    pairs = [pair for window in windows for pair in properties(window)]
+    assert len(dict(pairs)) == len(pairs)
+    assert dict(pairs)["energy.prefill.energy_j"] == "1.5"
+    assert dict(pairs)["energy.decode.energy_j"] == "1.25"
 
 
 def test_junit_has_no_property_for_what_was_not_measured(make_result):
     """An unmeasured benchmark has its reason, and no joules."""
-    found = dict(properties(make_result(Outcome.UNMEASURED)))
-    assert "energy.energy_j" not in found
-    assert found["energy.reason.no-meter"] == "libnvidia-ml.so.1 is not installed"
+    values = dict(properties(make_result(Outcome.UNMEASURED)))
+    assert "energy.energy_j" not in values
+    assert values["energy.reason.no-meter"] == "libnvidia-ml.so.1 is not installed"
 
 
 def test_openmetrics_is_read_by_prometheus(make_run, make_result):
-    """Prometheus' own parser reads the text, and finds the joules."""
-    found = samples(make_run(make_result(Outcome.REGRESSED)))
-    (energy,) = [one for one in found if one.name == "pytest_energy_energy_joules"]
+    """Prometheus' own parser finds the joules in the text."""
+    parsed = samples(make_run(make_result(Outcome.REGRESSED)))
+    (energy,) = [sample for sample in parsed if sample.name == "pytest_energy_energy_joules"]
     assert energy.value == 1.09
     assert energy.labels == {"benchmark": ID, "kind": "inference"}
 
 
 def test_openmetrics_state_is_the_outcome(make_run, make_result):
-    """Exactly one state of a benchmark is set: its outcome."""
+    """Exactly one state of a benchmark is 1: its outcome."""
     states = [
-        one for one in samples(make_run(make_result())) if one.name == "pytest_energy_outcome"
+        sample
+        for sample in samples(make_run(make_result()))
+        if sample.name == "pytest_energy_outcome"
     ]
     assert len(states) == len(Outcome)
-    assert [one.labels["pytest_energy_outcome"] for one in states if one.value] == ["unchanged"]
+    assert [sample.labels["pytest_energy_outcome"] for sample in states if sample.value] == [
+        "unchanged"
+    ]
 
 
 def test_openmetrics_escapes_labels(make_run, make_result):
-    """Quotes, backslashes and line ends in an id come back as they were."""
+    """Quotes, backslashes and line ends in an id are unchanged after parsing."""
     id = 'a.py::test_x["\\\n]'
-    found = samples(make_run(make_result(id=id)))
-    assert {one.labels["benchmark"] for one in found if "benchmark" in one.labels} == {id}
+    parsed = samples(make_run(make_result(id=id)))
+    assert {sample.labels["benchmark"] for sample in parsed if "benchmark" in sample.labels} == {id}
 
 
 def test_openmetrics_has_no_sample_for_what_was_not_measured(make_run, make_result):
     """Missing joules have no sample, not a zero."""
     run = make_run(make_result(Outcome.UNMEASURED), energy_j=None)
-    assert not [one for one in samples(run) if "joules" in one.name]
+    assert not [sample for sample in samples(run) if "joules" in sample.name]
 
 
 def test_openmetrics_takes_recorded_metrics(make_run, make_result):
-    """A metric of one's own, whatever its name, is a label of a shared family."""
+    """A metric that a test records is a label of a shared family, so it may have any name."""
     metrics = {"tokens/s (p95)": Quantity(value=12.5, unit="1/s")}
-    (found,) = [
-        one
-        for one in samples(make_run(make_result(metrics=metrics)))
-        if one.name == "pytest_energy_metric"
+    (recorded,) = [
+        sample
+        for sample in samples(make_run(make_result(metrics=metrics)))
+        if sample.name == "pytest_energy_metric"
     ]
-    assert found.labels["metric"] == "tokens/s (p95)"
-    assert found.value == 12.5
+    assert recorded.labels["metric"] == "tokens/s (p95)"
+    assert recorded.value == 12.5
 
 
 def test_benchmark_json_has_value_unit_and_range(make_run, make_result):
-    """github-action-benchmark gets name, unit, value and range of what is better if smaller."""
+    """Each metric for which less is better has name, unit, value and range."""
     entries = json.loads(render_github_benchmark(make_run(make_result(Outcome.REGRESSED))))
     assert entries[0] == {
         "name": f"{ID} energy_j",

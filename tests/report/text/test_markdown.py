@@ -24,14 +24,14 @@ TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, m
 
 
 def cells(markdown):
-    """The text of each cell of each table, as a reader of Markdown sees it."""
+    """The text of each cell of each table, as a Markdown parser reads it."""
     tokens = GITHUB.parse(markdown)
     inline = [after for before, after in pairwise(tokens) if before.type == "td_open"]
     return ["".join(child.content for child in token.children) for token in inline]
 
 
 def test_every_outcome_has_its_place(make_run, make_result):
-    """Results of each outcome stand in a table under its heading, regressions first."""
+    """Each outcome has a heading and a table; regressions come first."""
     results = [make_result(outcome, id=f"a.py::test_{outcome}") for outcome in Outcome]
     text = render_markdown(make_run(*results))
     places = [text.index(f"`test_{outcome}`") for outcome in BY_IMPORTANCE]
@@ -39,8 +39,8 @@ def test_every_outcome_has_its_place(make_run, make_result):
     assert set(BY_IMPORTANCE) == set(Outcome)
 
 
-def test_opening_lines_tell_the_verdict(make_run, make_result):
-    """The first lines say whether the gate failed, the counts, the device and the commit."""
+def test_opening_lines_have_the_verdict(make_run, make_result):
+    """The first lines have the verdict of the gate, the counts, the device and the commit."""
     text = render_markdown(make_run(make_result(Outcome.REGRESSED), make_result(id="a.py::test_b")))
     assert text.splitlines()[:3] == [
         "## ✗ Gate failed: 1 of 2 benchmarks exceeds its baseline by more than 5 %.",
@@ -51,23 +51,23 @@ def test_opening_lines_tell_the_verdict(make_run, make_result):
 
 
 def test_passing_run_says_so(make_run, make_result):
-    """A run in which nothing fails begins with that."""
+    """A run without a failure begins with that."""
     assert render_markdown(make_run(make_result())).startswith("## ✓ Gate passed: ")
 
 
-def test_run_without_benchmarks_is_told(make_run):
-    """A run without a benchmark is no success."""
+def test_run_without_benchmarks_is_no_success(make_run):
+    """The headline of a run without benchmarks has no tick."""
     assert render_markdown(make_run()).startswith("## ∅ Nothing measured: ")
 
 
-def test_unfinished_run_is_told(make_run, make_result):
-    """The summary of a killed run says that it is not the whole."""
+def test_unfinished_run_says_so(make_run, make_result):
+    """The summary of a killed run says that benchmarks are missing."""
     assert "did not finish" in render_markdown(make_run(make_result(), complete=False))
 
 
 @pytest.mark.parametrize("limit", [2_000, 10_000, 50_000, 100_000])
 def test_text_stays_within_its_limit_by_whole_sections(make_run, make_result, limit):
-    """What does not fit is left out by whole sections, which are named; no table is cut."""
+    """Whole sections are left out and named if they do not fit; no table is cut."""
     results = [
         make_result(outcome, id=f"a.py::test_{outcome}[{n}]")
         for outcome in Outcome
@@ -82,7 +82,7 @@ def test_text_stays_within_its_limit_by_whole_sections(make_run, make_result, li
 
 
 def test_largest_suite_fits_the_job_summary(make_run, make_result):
-    """Fifteen thousand benchmarks stay within what GitHub takes, the regressions among them."""
+    """The summary of 15,000 benchmarks fits GitHub's limit and contains the regressions."""
     results = [make_result(id=f"a.py::test_{n}") for n in range(15_000)]
     worse = make_result(Outcome.REGRESSED, id="a.py::test_worse")
     text = render_markdown(make_run(*results, worse))
@@ -92,7 +92,7 @@ def test_largest_suite_fits_the_job_summary(make_run, make_result):
 
 
 def test_hostile_id_stays_text(make_run, make_result):
-    """A test id with markup in it is shown, not obeyed."""
+    """Markup in a test id is shown as text."""
     id = "a.py::test_x[</td><script>alert(1)</script>|`*\\|]"
     text = render_markdown(make_run(make_result(Outcome.REGRESSED, id=id)))
     assert "<script>" not in text
@@ -101,12 +101,12 @@ def test_hostile_id_stays_text(make_run, make_result):
 
 @given(TEXT)
 def test_escaped_text_reads_as_it_was(text):
-    """Any escaped text in a table comes out of a Markdown reader as it went in."""
+    """A Markdown parser reads any escaped text in a table unchanged."""
     assert cells(f"| a | b |\n|---|---|\n| {escape(text)} | last |\n") == [text, "last"]
 
 
 @given(TEXT)
 def test_code_reads_as_it_was(text):
-    """Any text as code in a table comes out as it went in, in a cell of its own."""
-    found = cells(f"| a | b |\n|---|---|\n| {code(text)} | last |\n")
-    assert [re.sub("</?code>", "", cell) for cell in found[:1]] + found[1:] == [text, "last"]
+    """A Markdown parser reads any text as code in a table unchanged, within its cell."""
+    parsed = cells(f"| a | b |\n|---|---|\n| {code(text)} | last |\n")
+    assert [re.sub("</?code>", "", cell) for cell in parsed[:1]] + parsed[1:] == [text, "last"]

@@ -20,8 +20,8 @@ def row_of(lines, name):
     return next(line for line in lines if name in line)
 
 
-def test_table_row_tells_energy_change_latency_and_outcome(make_run, make_result):
-    """A row holds the energy with its uncertainty, the change, the latency and the outcome."""
+def test_table_row_has_energy_change_latency_and_outcome(make_run, make_result):
+    """A row has the energy with its uncertainty, the change, the latency and the outcome."""
     lines = texts(make_run(make_result(Outcome.REGRESSED)))
     row = row_of(lines, "test_inference[resnet50]")
     for part in ("1.090 ± 0.004 J/pass", "+9.0 %", "2.100 ms", "25.6 M", "▲ regressed"):
@@ -29,7 +29,7 @@ def test_table_row_tells_energy_change_latency_and_outcome(make_run, make_result
 
 
 def test_missing_energy_is_not_zero(make_run, make_result):
-    """What was not measured shows a dash, never a zero."""
+    """A missing value is a dash, never a zero."""
     lines = texts(make_run(make_result(Outcome.UNMEASURED), make_result(id="a.py::test_b")))
     row = row_of(lines, "test_inference[resnet50]")
     assert "–" in row
@@ -38,7 +38,7 @@ def test_missing_energy_is_not_zero(make_run, make_result):
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 def test_table_fits_the_terminal(make_run, make_result, width):
-    """No line of the table is wider than the terminal; names and columns give way."""
+    """No line of the table is wider than the terminal: names are cut and columns dropped."""
     long = "benchmarks/test_training.py::test_training[" + "efficientnet-" * 9 + "b0]"
     run = make_run(make_result(id=long), make_result(Outcome.IMPROVED))
     table = texts(run, width)[:3]
@@ -52,7 +52,7 @@ def test_shortened_name_keeps_both_ends():
 
 
 def test_regression_is_the_last_section(make_run, make_result):
-    """The last lines say what got worse, by how much, how sure, why, and what to do."""
+    """The last lines have the regression, its size, its certainty, its cause and the next step."""
     verdict = Verdict(
         outcome=Outcome.REGRESSED,
         fails=True,
@@ -76,8 +76,8 @@ def test_regression_is_the_last_section(make_run, make_result):
     ]
 
 
-def test_metric_that_decides_is_the_one_told(make_run, make_result):
-    """Where the FLOPs rose and the joules did not, the FLOPs are told."""
+def test_the_deciding_metric_is_shown(make_run, make_result):
+    """If the FLOPs rose and the joules did not, the section shows the FLOPs."""
     flops = MetricVerdict(
         metric="flops", outcome=Outcome.REGRESSED, baseline=8.0e9, value=9.0e9, unit="FLOP",
         change=0.125, low=0.125, high=0.125, tolerance=0.0,
@@ -89,15 +89,15 @@ def test_metric_that_decides_is_the_one_told(make_run, make_result):
     assert "    FLOPs 8.000 → 9.000 GFLOP, +12.5 %, tolerance 0 %" in lines
 
 
-def test_many_regressions_leave_the_worst_in_sight(make_run, make_result):
-    """Of many regressions the worst are told in full, and the others are counted."""
+def test_only_the_worst_of_many_regressions_are_shown(make_run, make_result):
+    """The worst regressions are shown in full, and the others are counted."""
     results = [
         make_result(Outcome.REGRESSED, id=f"a.py::test_{percent}", change=percent / 100)
         for percent in range(6, 16)
     ]
     lines = texts(make_run(*results))
-    told = [line.strip() for line in lines if line.startswith("  a.py::")]
-    assert told == ["a.py::test_15", "a.py::test_14", "a.py::test_13"]
+    ids = [line.strip() for line in lines if line.startswith("  a.py::")]
+    assert ids == ["a.py::test_15", "a.py::test_14", "a.py::test_13"]
     assert lines[-5:-2] == [
         f"  and {10 - WORST} more: see the table above and the report",
         "  → measure the first one again: pytest a.py::test_15 --energy",
@@ -105,8 +105,8 @@ def test_many_regressions_leave_the_worst_in_sight(make_run, make_result):
     ]
 
 
-def test_a_few_regressions_share_what_to_do(make_run, make_result):
-    """Two are told with one command for both, and what changed for both is said once."""
+def test_a_few_regressions_share_a_command(make_run, make_result):
+    """Two regressions have a common command, and a change that both have appears once."""
     context = [Difference(name="context.torch", before="2.9", after="2.10")]
     metrics = make_result(Outcome.REGRESSED).verdict.metrics
     verdict = Verdict(outcome=Outcome.REGRESSED, fails=True, metrics=metrics, context=context)
@@ -118,8 +118,8 @@ def test_a_few_regressions_share_what_to_do(make_run, make_result):
     ]
 
 
-def test_all_that_regressed_is_named(make_run, make_result):
-    """The energy is told with its figures; what else is worse is named behind it."""
+def test_every_regressed_metric_is_named(make_run, make_result):
+    """The energy is shown with its figures, and other regressed metrics are named after it."""
     regressed = make_result(Outcome.REGRESSED).verdict.metrics
     latency = regressed[0].model_copy(update={"metric": "latency_s"})
     verdict = Verdict(outcome=Outcome.REGRESSED, fails=True, metrics=[*regressed, latency])
@@ -127,8 +127,8 @@ def test_all_that_regressed_is_named(make_run, make_result):
     assert row_of(lines, "(95 % sure)").endswith("tolerance 5 %; also: Latency")
 
 
-def test_one_cause_for_many_benchmarks_is_told_once(make_run, make_result):
-    """Sixty benchmarks without a meter give one line, not sixty."""
+def test_a_shared_cause_is_printed_once(make_run, make_result):
+    """Sixty benchmarks without a meter give one line."""
     results = [make_result(Outcome.UNMEASURED, id=f"a.py::test_{n}") for n in range(60)]
     lines = texts(make_run(*results))
     assert "could not measure (60)" in lines
@@ -138,12 +138,12 @@ def test_one_cause_for_many_benchmarks_is_told_once(make_run, make_result):
 
 
 def test_first_run_says_what_to_do_next(make_run, make_result):
-    """Without any baseline the run names the option that makes them."""
+    """Without baselines the output names the option that records them."""
     assert "--energy-update=new" in texts(make_run(make_result(Outcome.NEW)))[-3]
 
 
 def test_incomparable_names_each_difference(make_run, make_result):
-    """A result on another card says which facts are not as they were."""
+    """The output for another card names the facts that differ."""
     verdict = Verdict(
         outcome=Outcome.INCOMPARABLE,
         differences=[
@@ -157,7 +157,7 @@ def test_incomparable_names_each_difference(make_run, make_result):
 
 
 def test_estimates_are_called_estimates(make_run, make_result):
-    """A run whose joules come from a model of the hardware says so."""
+    """The output says if joules come from a model of the hardware."""
     meter = MeterInfo(name="codecarbon", source="model", estimated=True)
     assert any(
         "estimated by codecarbon" in line for line in texts(make_run(make_result(), meter=meter))
@@ -165,7 +165,7 @@ def test_estimates_are_called_estimates(make_run, make_result):
 
 
 def test_same_name_in_two_files_keeps_the_file(make_run, make_result):
-    """Two tests of one name are told apart by their files."""
+    """Tests with the same name are shown with their files."""
     lines = texts(make_run(make_result(id="a.py::test_x"), make_result(id="b.py::test_x")))
     assert row_of(lines, "a.py::test_x")
     assert row_of(lines, "b.py::test_x")
@@ -177,12 +177,12 @@ def test_last_line_is_the_verdict(make_run, make_result):
 
 
 def test_run_without_benchmarks_prints_nothing(make_run):
-    """Where no benchmark ran there is no table."""
+    """Without benchmarks there is no table."""
     assert summary_lines(make_run(), 80) == []
 
 
 def test_every_style_is_known_to_pytest(pytestconfig):
-    """The terminal writer of pytest knows each style that is used."""
+    """The terminal writer of pytest knows every style of the lines."""
     writer = pytestconfig.get_terminal_writer()
     styles = {traits.terminal_style for traits in TRAITS} - {""}
     for style in {*styles, "bold"}:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_energy.report.numbers import tick
+from pytest_energy.report.numbers import MINUS, tick
 
 if TYPE_CHECKING:
     from pytest_energy.model.traces import Floats
@@ -43,14 +43,10 @@ class Axis:
 
     def at(self, value: float) -> float:
         """The pixel of ``value``, which may lie outside."""
-        low, high = self._ends
-        share = ((math.log10(value) if self.log else value) - low) / (high - low)
-        return self.begin + share * (self.end - self.begin)
-
-    @cached_property
-    def _ends(self) -> tuple[float, float]:
-        ends = (self.low, self.high)
-        return (math.log10(ends[0]), math.log10(ends[1])) if self.log else ends
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log10(low), math.log10(high), math.log10(value)
+        return self.begin + (value - low) / (high - low) * (self.end - self.begin)
 
     def clipped(self, value: float) -> float:
         """The pixel of ``value``, or the nearer end of the axis if it lies outside."""
@@ -59,10 +55,16 @@ class Axis:
     @cached_property
     def ticks(self) -> list[Tick]:
         """Ticks at round numbers; on a logarithmic axis mostly powers of ten."""
-        values = (
-            _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high, self.about)
-        )
+        if self.log:
+            values = _log_ticks(self.low, self.high)
+        else:
+            values = _ticks(self.low, self.high, self.about)
         return [Tick(value, self.at(value), self.write(value)) for value in values]
+
+
+def percent_tick(fraction: float) -> str:
+    """A change at an axis: ``+5 %``. Zero has no sign."""
+    return f"{fraction * 100:+.3g} %".replace("-", MINUS) if fraction else "0"
 
 
 def fit(
@@ -91,6 +93,7 @@ def fit(
     known = list(values) or [1.0]
     low, high = min(known), max(known)
     if log:
+        # At least 15 %: a single value would leave an axis without length.
         room = max((high / low) ** 0.06, 1.15)
         return Axis(low / room, high * room, begin, end, log, name, write, about)
     room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
@@ -101,17 +104,20 @@ def fit(
 def _ticks(low: float, high: float, about: int = 6) -> list[float]:
     rough = (high - low) / about
     magnitude = 10.0 ** math.floor(math.log10(rough))
+    # The margins of 0.1 % and 1e-9 absorb rounding errors: an axis from 0 to 0.6 has a tick at 0.6.
     step = next(step * magnitude for step in _STEPS if step * magnitude >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [index * step for index in range(first, last + 1)]
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten, with numbers between them if that gives too few ticks."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1,), (1, 3), (1, 2, 5)):
         ticks = [f * 10.0**d for d in decades for f in factors if low <= f * 10.0**d <= high]
         if len(ticks) >= 4:
-            return ticks[:: 1 + len(ticks) // 9]
+            return ticks[:: 1 + len(ticks) // 9]  # more than about nine labels would overlap
+    # On less than half a decade, ticks at equal distances are the only round numbers.
     return ticks if len(ticks) >= 2 else _ticks(low, high)
 
 

@@ -40,27 +40,23 @@ def build_lanes(
     channel: str, rounds: Sequence[Round], spans_s: Sequence[Span], time: Axis, top: float
 ) -> tuple[Lane, ...]:
     """The lanes of ``channel``, one below the other, starting at pixel ``top``."""
-    seen = {what: [r.conditions.get(f"{channel}.{what}") for r in rounds] for what in _SHOWN}
-    known = [what for what in _SHOWN if any(value is not None for value in seen[what])]
-    return tuple(
-        _lane(what, seen[what], spans_s, time, top + LANE * index)
-        for index, what in enumerate(known)
-    )
-
-
-def _lane(
-    what: str, values: Sequence[float | None], spans_s: Sequence[Span], time: Axis, top: float
-) -> Lane:
-    name, unit = _SHOWN[what]
-    known = [value for value in values if value is not None]
-    low, high = min(known), max(known)
-    y = Axis(low, high if high > low else low + 1, top + LANE - 6, top + TITLE)
-    levels = tuple(None if value is None else round(y.at(value), 1) for value in values)
-    line = steps(
-        (time.clipped(begin), time.clipped(end), at)
-        for (begin, end), at in zip(spans_s, levels, strict=True)
-        if at is not None
-    )
-    extent = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-    title = f"{name} at the end of each round: {extent} {unit}"
-    return Lane(title, top + TITLE - 7, line, levels)
+    lanes: list[Lane] = []
+    for what, (name, unit) in _SHOWN.items():
+        values = [done.conditions.get(f"{channel}.{what}") for done in rounds]
+        known = [value for value in values if value is not None]
+        if not known:
+            continue
+        low, high = min(known), max(known)
+        # An axis needs a length, also for a constant value.
+        y = Axis(low, high if high > low else low + 1, top + LANE - 6, top + TITLE)
+        levels = tuple(None if value is None else round(y.at(value), 1) for value in values)
+        line = steps(
+            (time.clipped(begin), time.clipped(end), at)
+            for (begin, end), at in zip(spans_s, levels, strict=True)
+            if at is not None
+        )
+        extent = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+        title = f"{name} at the end of each round: {extent} {unit}"
+        lanes.append(Lane(title, top + TITLE - 7, line, levels))
+        top += LANE
+    return tuple(lanes)

@@ -6,21 +6,23 @@ Three rounds do not define a density; a violin would pretend that they do.
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pytest_energy.model.result import Result
-from pytest_energy.report.html.charts.axes import Axis, fit, path
+from pytest_energy.report.html.charts.axes import Axis, fit, path, percent_tick
 from pytest_energy.report.html.charts.geometry import GROUP_WIDTH, GROUPS, ROW
 from pytest_energy.report.html.charts.marks import Mark, marks
 from pytest_energy.report.html.results_table import Row
-from pytest_energy.report.numbers import MINUS
 
 ENOUGH = 10
 """The smallest number of values for which a density is drawn."""
 MOST_GROUPS = 12
+FACTS = ("model", "technique", "dataset", "data", "batch_size")
+"""The facts by which rounds are grouped."""
 
 
 @dataclass(frozen=True)
@@ -88,27 +90,29 @@ def build_distributions(rows: Sequence[Row]) -> Distributions | None:
     known = [(row, values) for row in rows if len(values := energies(row.result)) >= 2]
     if not known:
         return None
-    relative = [_around_mean(values) for _, values in known]
-    reach = max(0.001, *(abs(value) for values in relative for value in values)) * 1.1
-    axis = Axis(-reach, reach, ROW.left, ROW.right, write=_per_cent)
+    relative = [np.asarray(values) / statistics.fmean(values) - 1 for _, values in known]
+    reach = max(0.001, *(float(np.abs(values).max()) for values in relative)) * 1.1
+    axis = Axis(-reach, reach, ROW.left, ROW.right, write=percent_tick)
     strips = tuple(
-        Strip(row, shape(values, axis, ROW.middle, ROW.middle - 2), len(values), _spread(values))
+        # numpy's standard deviation is fifty times faster than that of the statistics module.
+        Strip(
+            row=row,
+            shape=shape(values.tolist(), axis, ROW.middle, ROW.middle - 2),
+            count=len(values),
+            spread=float(np.std(values, ddof=1)),
+        )
         for (row, _), values in zip(known, relative, strict=True)
     )
-    facts = ("model", "technique", "dataset", "data", "batch_size")
-    kinds = _by_kind(known).items()
-    grouped = (_grouped(fact, *kind, of_kind) for fact in facts for kind, of_kind in kinds)
+    by_kind: dict[tuple[str, str], list[tuple[Row, list[float]]]] = defaultdict(list)
+    for row, values in known:
+        if row.result.energy is not None:
+            by_kind[row.result.kind, row.result.energy.unit].append((row, values))
+    grouped = [
+        _grouped(fact, kind, unit, pools)
+        for fact in FACTS
+        for (kind, unit), pools in by_kind.items()
+    ]
     return Distributions(axis, strips, tuple(chart for chart in grouped if chart))
-
-
-def _around_mean(values: Sequence[float]) -> list[float]:
-    mean = statistics.fmean(values)
-    return [value / mean - 1 for value in values]
-
-
-def _spread(relative: Sequence[float]) -> float:
-    """Standard deviation; numpy is fifty times faster than the exact statistics module."""
-    return float(np.std(relative, ddof=1))
 
 
 def energies(result: Result) -> list[float]:
@@ -118,23 +122,9 @@ def energies(result: Result) -> list[float]:
     return [done.energy_j / done.passes for done in result.rounds if done.energy_j and done.passes]
 
 
-def _per_cent(fraction: float) -> str:
-    return f"{fraction * 100:+.2g} %".replace("-", MINUS) if fraction else "0"
-
-
-Known = Sequence[tuple[Row, list[float]]]
-
-
-def _by_kind(known: Known) -> dict[tuple[str, str], Known]:
-    """Rows and their rounds by kind of benchmark and unit."""
-    by_kind: dict[tuple[str, str], list[tuple[Row, list[float]]]] = {}
-    for row, rounds in known:
-        assert row.result.energy is not None
-        by_kind.setdefault((row.result.kind, row.result.energy.unit), []).append((row, rounds))
-    return dict(by_kind)
-
-
-def _grouped(fact: str, kind: str, unit: str, known: Known) -> Grouped | None:
+def _grouped(
+    fact: str, kind: str, unit: str, known: Sequence[tuple[Row, list[float]]]
+) -> Grouped | None:
     """The groups with the most rounds; ``None`` if ``fact`` has fewer than two values."""
     all_pools: dict[str, list[float]] = {}
     for row, energies_j in known:
@@ -145,21 +135,16 @@ def _grouped(fact: str, kind: str, unit: str, known: Known) -> Grouped | None:
     largest = sorted(all_pools, key=lambda name: -len(all_pools[name]))[:MOST_GROUPS]
     pools = {name: pool for name, pool in all_pools.items() if name in largest}
     values = [value for pool in pools.values() for value in pool]
+    # On a linear axis, groups of less than a twentieth of the largest are flat lines.
     log = min(values) > 0 and max(values) > 20 * min(values)
-    name = f"Energy ({unit})"
-    axis = fit(values, GROUPS.bottom, GROUPS.top, log=log, zero=True, name=name)
-    groups = [
-        _group(mark, pools[name], GROUPS.left + GROUP_WIDTH * (index + 0.5), axis)
-        for index, (name, mark) in enumerate(marks(pools).items())
-    ]
+    axis = fit(values, GROUPS.bottom, GROUPS.top, log=log, zero=True, name=f"Energy ({unit})")
+    groups: list[Group] = []
+    for name, mark in marks(pools).items():
+        centre = GROUPS.left + GROUP_WIDTH * (len(groups) + 0.5)
+        drawing = shape(pools[name], axis, centre, GROUP_WIDTH * 0.42, upright=True)
+        groups.append(Group(mark, centre, drawing, len(pools[name])))
     left_out = len(all_pools) - len(pools)
     return Grouped(fact.replace("_", " "), kind, axis, tuple(groups), left_out)
-
-
-def _group(mark: Mark, pool: Sequence[float], centre: float, axis: Axis) -> Group:
-    return Group(
-        mark, centre, shape(pool, axis, centre, GROUP_WIDTH * 0.42, upright=True), len(pool)
-    )
 
 
 def shape(
@@ -179,6 +164,7 @@ def shape(
         return Shape(tuple(at), "", None)
     places, density = _density(np.asarray(at))
     sides = [*zip(places, density * half, strict=True)]
+    # One closed outline: along one side, and back along the other.
     sides += [(place, -width) for place, width in reversed(sides)]
     points = [(centre + w, p) if upright else (p, centre + w) for p, w in sides]
     first, median, third = statistics.quantiles(at, n=4, method="inclusive")

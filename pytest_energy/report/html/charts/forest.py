@@ -13,14 +13,13 @@ from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict
 from pytest_energy.report.derived_metrics import present
-from pytest_energy.report.html.charts.axes import Axis
+from pytest_energy.report.html.charts.axes import Axis, percent_tick
 from pytest_energy.report.html.charts.geometry import ROW
 from pytest_energy.report.html.results_table import Row
-from pytest_energy.report.numbers import MINUS
 
 LARGEST = 1.0
 """Changes beyond ±100 % are cut at the edge, where an arrow shows it."""
-_ORDER = tuple(outcome for outcome in Outcome if outcome is not Outcome.UNCHANGED)
+MOVED = tuple(outcome for outcome in Outcome if outcome is not Outcome.UNCHANGED)
 
 
 @dataclass(frozen=True)
@@ -62,39 +61,27 @@ def build_forests(rows: Sequence[Row]) -> list[Forest]:
         for verdict in row.result.verdict.metrics:
             if verdict.change is not None:
                 compared.setdefault(verdict.metric, []).append((row, verdict))
+    # Unchanged exact metrics have no interval, so there is nothing to draw.
+    drawn = {
+        name: pairs
+        for name, pairs in compared.items()
+        if any(verdict.low != verdict.high or verdict.change for _, verdict in pairs)
+    }
     known = [entry.name for entry in present([row.result for row in rows])]
-    names = sorted(compared, key=lambda name: known.index(name) if name in known else len(known))
-    return [_forest(name, compared[name]) for name in names if _varies(compared[name])]
-
-
-def _varies(pairs: Sequence[tuple[Row, MetricVerdict]]) -> bool:
-    """Whether there is anything to draw: unchanged exact metrics have no interval."""
-    return any(verdict.low != verdict.high or verdict.change for _, verdict in pairs)
+    names = sorted(drawn, key=lambda name: known.index(name) if name in known else len(known))
+    return [_forest(name, drawn[name]) for name in names]
 
 
 def _forest(name: str, pairs: Sequence[tuple[Row, MetricVerdict]]) -> Forest:
-    axis = _axis([verdict for _, verdict in pairs])
-    rows = sorted((_row(*pair, axis) for pair in pairs), key=_importance)
-    moved = tuple(row for row in rows if row.verdict.outcome in _ORDER)
-    still = tuple(row for row in rows if row.verdict.outcome not in _ORDER)
-    return Forest(name, metric(name).label, axis, moved, still)
-
-
-def _axis(verdicts: Sequence[MetricVerdict]) -> Axis:
-    reach = [abs(bound) for verdict in verdicts for bound in _bounds(verdict)]
-    reach += [verdict.tolerance or 0.0 for verdict in verdicts]
+    reach = [abs(bound) for _, verdict in pairs for bound in _bounds(verdict)]
+    reach += [verdict.tolerance or 0.0 for _, verdict in pairs]
     largest = min(LARGEST, max(*reach, 0.01) * 1.08)
-    return Axis(-largest, largest, ROW.left, ROW.right, write=_per_cent)
-
-
-def _per_cent(fraction: float) -> str:
-    return f"{fraction * 100:+.3g} %".replace("-", MINUS) if fraction else "0"
-
-
-def _bounds(verdict: MetricVerdict) -> tuple[float, float]:
-    change = verdict.change or 0.0
-    low = change if verdict.low is None else verdict.low
-    return low, change if verdict.high is None else verdict.high
+    axis = Axis(-largest, largest, ROW.left, ROW.right, write=percent_tick)
+    by_size = sorted(pairs, key=lambda pair: abs(pair[1].change or 0.0), reverse=True)
+    rows = [_row(row, verdict, axis) for row, verdict in by_size]
+    moved = tuple(row for outcome in MOVED for row in rows if row.verdict.outcome is outcome)
+    still = tuple(row for row in rows if row.verdict.outcome not in MOVED)
+    return Forest(name, metric(name).label, axis, moved, still)
 
 
 def _row(row: Row, verdict: MetricVerdict, axis: Axis) -> ForestRow:
@@ -111,7 +98,8 @@ def _row(row: Row, verdict: MetricVerdict, axis: Axis) -> ForestRow:
     )
 
 
-def _importance(row: ForestRow) -> tuple[int, float]:
-    outcome = row.verdict.outcome
-    place = _ORDER.index(outcome) if outcome in _ORDER else len(_ORDER)
-    return place, -abs(row.verdict.change or 0.0)
+def _bounds(verdict: MetricVerdict) -> tuple[float, float]:
+    """The ends of the interval; a change without an interval is its own two ends."""
+    change = verdict.change or 0.0
+    low = change if verdict.low is None else verdict.low
+    return low, change if verdict.high is None else verdict.high

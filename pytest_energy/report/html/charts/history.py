@@ -46,12 +46,16 @@ def build_history(result: Result, run: Run, older: Sequence[Run]) -> Course | No
         return None
     bounds = [value + side for value, half, _, _ in points for side in (-half, half)]
     y = fit(bounds, HISTORY.bottom, HISTORY.top, name=name, about=3)
-    x = _places(len(points))
-    dots = [
-        Dot(at, y.at(value), text, y.at(value - half), y.at(value + half))
-        for at, (value, half, text, _) in zip(x, points, strict=True)
-    ]
-    return _course(name, y, dots, [(at, label) for at, (*_, label) in zip(x, points, strict=True)])
+    step = HISTORY.span / len(points)
+    dots: list[Dot] = []
+    labels: list[tuple[float, str]] = []
+    for index, (value, half, text, label) in enumerate(points):
+        x = HISTORY.left + step * (index + 0.5)
+        dots.append(Dot(x, y.at(value), text, y.at(value - half), y.at(value + half)))
+        labels.append((x, label))
+    line = path([(dot.x, dot.y) for dot in dots])
+    every = 1 + len(labels) // 6  # more than about six commits do not fit below the axis
+    return Course(name, y, tuple(dots), line, tuple(labels[::every]))
 
 
 _Point = tuple[float, float, str, str]
@@ -74,12 +78,10 @@ def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_
         for past in result.verdict.history
         if metric in past.values
     ]
+    # The command line takes older files in any order.
     runs = sorted(older, key=lambda earlier_run: earlier_run.created)
     points = (_earlier(earlier_run, result, run, metric) for earlier_run in runs)
     earlier = [point for point in points if point]
-    if not (accepted or earlier) and verdict and verdict.baseline is not None:
-        text = f"baseline: {measured(verdict.baseline, None, now.unit)}"
-        accepted = [(verdict.baseline, 0.0, text, "baseline")]
     return f"energy ({now.unit})", [*accepted, *earlier, _point(run, now)]
 
 
@@ -103,16 +105,3 @@ def _point(run: Run, energy: Quantity) -> _Point:
 
 def _short(commit: str | None) -> str:
     return commit[:7] if commit else "?"
-
-
-def _places(number: int) -> list[float]:
-    step = HISTORY.span / max(1, number)
-    return [HISTORY.left + step * (index + 0.5) for index in range(number)]
-
-
-def _course(
-    title: str, y: Axis, dots: Sequence[Dot], labels: Sequence[tuple[float, str]]
-) -> Course:
-    every = 1 + len(labels) // 6
-    line = path([(dot.x, dot.y) for dot in dots]) if len(dots) > 1 else ""
-    return Course(title, y, tuple(dots), line, tuple(labels[::every]))

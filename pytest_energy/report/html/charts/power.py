@@ -122,15 +122,11 @@ def _traced(trace: Trace, result: Result, run: Run) -> Power | Unreadable:
     power = _power_axis(float(columns.highest_w.max()), trace.channel, run)
     band, mean = _curves(columns, edges_s, time, power)
     agreement = _agreement(trace.channel, result.rounds, spans_s, edges_s, columns)
-    curve = _Curve(band, mean, _about(trace, float(columns.energy_j.sum()), agreement))
+    about = f"{count(trace.samples)} samples, {energy(float(columns.energy_j.sum()))} in total"
+    if agreement is not None:
+        about += f"; trace against counter {percent(agreement, 2)}"
+    curve = _Curve(band, mean, about)
     return _chart(trace.channel, result, run, (time, power), spans_s, curve, trace.data, agreement)
-
-
-def _about(trace: Trace, energy_j: float, agreement: float | None) -> str:
-    text = f"{count(trace.samples)} samples, {energy(energy_j)} in total"
-    if agreement is None:
-        return text
-    return f"{text}; trace against counter {percent(agreement, 2)}"
 
 
 def _untraced(channel: str, result: Result, run: Run) -> Power:
@@ -161,9 +157,11 @@ def _chart(
     time, power = axes
     lanes = build_lanes(channel, result.rounds, spans_s, time, POWER.bottom)
     floor = POWER.bottom + LANE * len(lanes)
+    rounds = [(time.clipped(begin), time.clipped(end)) for begin, end in spans_s]
     idle_w = run.run.idle_power_w.get(channel)
     idle = None if idle_w is None else power.clipped(idle_w)
     limit = _limit_level(_limit(channel, run), power)
+    # The script redraws the mean and the band from the packed buckets when the reader zooms.
     data: dict[str, object] = {
         "data": packed,
         "rounds": [(round(begin, 4), round(end, 4)) for begin, end in spans_s],
@@ -178,7 +176,7 @@ def _chart(
         power=power,
         band=curve.band,
         mean=curve.mean,
-        rounds="".join(_shade(time.clipped(a), time.clipped(b), floor) for a, b in spans_s),
+        rounds="".join(f"M{a:.0f} {POWER.top}H{b:.0f}V{floor}H{a:.0f}Z" for a, b in rounds),
         idle=idle,
         limit=limit,
         lanes=lanes,
@@ -206,11 +204,8 @@ def _texts(
         yield Words(POWER.left, lane.title_at, lane.title)
 
 
-def _shade(begin: float, end: float, floor: float) -> str:
-    return f"M{begin:.0f} {POWER.top}H{end:.0f}V{floor}H{begin:.0f}Z"
-
-
 def _power_axis(highest_w: float, channel: str, run: Run) -> Axis:
+    """From zero to the highest power, and to the limit if the power comes near it."""
     limit_w = _limit(channel, run)
     reach = [highest_w, limit_w] if limit_w and highest_w > NEAR_LIMIT * limit_w else [highest_w]
     return fit([0.0, *reach], POWER.bottom, POWER.top, zero=True, about=4)
@@ -245,6 +240,7 @@ def _curves(columns: Columns, edges_s: Floats, time: Axis, power: Axis) -> tuple
     size = math.ceil(len(columns.duration_s) / DRAWN)
     starts = np.arange(0, len(columns.duration_s), size)
     duration_s = np.add.reduceat(columns.duration_s, starts)
+    # Joules over seconds: a mean of the buckets' means would ignore their durations.
     mean_w = np.add.reduceat(columns.energy_j, starts) / np.maximum(duration_s, 1e-9)
     x = _pixels(edges_s[starts] + duration_s / 2, time)
     upper = np.column_stack((x, _pixels(np.maximum.reduceat(columns.highest_w, starts), power)))
@@ -275,6 +271,8 @@ def _agreement(
     counted_j = sum(joules for _, joules in inside)
     if counted_j <= 0:
         return None
+    # Buckets hold exact joules, so the cumulative energy is exact at their edges and is
+    # interpolated only at the edges of rounds.
     spent_j = np.concatenate(([0.0], np.cumsum(columns.energy_j)))
     edges = np.interp([span for span, _ in inside], edges_s, spent_j)
     return float(np.diff(edges).sum()) / counted_j - 1

@@ -76,12 +76,12 @@ class Scatter:
 
 def build_scatters(rows: Sequence[Row]) -> list[Scatter]:
     """The presets with at least two benchmarks at different points."""
-    return [figure for preset in PRESETS if (figure := _first(preset, rows))]
-
-
-def _first(preset: Preset, rows: Sequence[Row]) -> Scatter | None:
-    drawn = (_scatter(preset, kind, rows) for kind in preset.kinds)
-    return next(filter(None, drawn), None)
+    figures = []
+    for preset in PRESETS:
+        candidates = (_scatter(preset, kind, rows) for kind in preset.kinds)
+        if figure := next(filter(None, candidates), None):
+            figures.append(figure)
+    return figures
 
 
 def _scatter(preset: Preset, kind: Kind, rows: Sequence[Row]) -> Scatter | None:
@@ -172,6 +172,7 @@ def _axes(rows: Sequence[Row]) -> Plain:
 def _scales(values: Sequence[float], unit: str) -> list[Plain]:
     """The linear scale and, if all values are positive, the logarithmic one."""
     kinds = [False, True] if min(values) > 0 else [False]
+    # The script draws with these ticks, so that they are those of the figures without script.
     axes = [fit(values, 0, 1, log=log, write=_write(unit)) for log in kinds]
     return [
         {
@@ -227,6 +228,7 @@ def pareto(
     if x is None or y is None:
         return []
     x_sign, y_sign = (1 if way == "less" else -1 for way in (x, y))
+    # From the best x to the worst, a point is on the front if its y beats all before it.
     front: list[tuple[float, float]] = []
     for point in sorted(set(points), key=lambda point: (x_sign * point[0], y_sign * point[1])):
         if not front or y_sign * point[1] < y_sign * front[-1][1]:

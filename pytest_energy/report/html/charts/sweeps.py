@@ -160,23 +160,20 @@ def _facts(row: Row) -> Facts:
 
 
 def _sweep(name: str, kind: str, groups: Iterable[_Group]) -> Sweep | None:
+    """The sweep of one fact, with the longest series; ``None`` if no group has two values."""
     swept = [group for group in groups if len(group.rows) >= 2]
     if not swept:
         return None
-    chosen = sorted(swept, key=lambda group: len(group.rows), reverse=True)[:MOST_SERIES]
-    titles = _series_names([_series_facts(group) for group in chosen])
-    return _draw(name, kind, titles, [group.rows for group in chosen])
-
-
-def _series_facts(group: _Group) -> Facts:
-    """The shared facts, with the model's full name if depth is not swept."""
-    if "depth" not in group.facts:
-        return group.facts
-    model = next(iter(group.rows.values())).result.workload["model"]
-    return {
-        **{name: value for name, value in group.facts.items() if name != "depth"},
-        "model": model,
-    }
+    longest = sorted(swept, key=lambda group: len(group.rows), reverse=True)[:MOST_SERIES]
+    shared = []
+    for group in longest:
+        facts = group.facts
+        if "depth" in facts:
+            # Depth is not swept here, so the model's full name, such as net50, reads best.
+            model = next(iter(group.rows.values())).result.workload["model"]
+            facts = {**{key: facts[key] for key in facts if key != "depth"}, "model": model}
+        shared.append(facts)
+    return _draw(name, kind, _series_names(shared), [group.rows for group in longest])
 
 
 def _draw(
@@ -184,19 +181,27 @@ def _draw(
 ) -> Sweep:
     numeric = all(_is_number(value) for group in groups for value in group)
     order = _ordered({value for group in groups for value in group}, numeric)
-    centre = SWEEP.span / len(order)
-    places = {value: SWEEP.left + centre * (index + 0.5) for index, value in enumerate(order)}
+    step = SWEEP.span / len(order)
+    places = {value: SWEEP.left + step * (index + 0.5) for index, value in enumerate(order)}
     candidates = order[::-1] if name in _HIGHEST_IS_REFERENCE else order
-    an_item = kind != "training" and any(map(_batches_differ, groups))
-    ratios = [_relative(group, candidates, an_item) for group in groups]
-    heights = [1.0, *(ratio for series in ratios for ratio in series.values())]
-    about = "energy an item" if an_item else "energy"
-    references = {_reference(group, candidates) for group in groups}
+    references = [next(value for value in candidates if value in group) for group in groups]
+    # An epoch of training runs the same items at any batch size, but a pass runs one batch.
+    batches = [{str(row.result.workload.get("batch_size")) for row in g.values()} for g in groups]
+    an_item = kind != "training" and any(len(sizes) > 1 for sizes in batches)
+    ratios = [
+        {
+            value: _energy(row, an_item) / _energy(group[base], an_item)
+            for value, row in group.items()
+        }
+        for group, base in zip(groups, references, strict=True)
+    ]
     fact = humanized(name)
-    base = f"first {fact} of each"
-    if len(references) == 1:
-        base = f"{fact} {_label(references.pop())}"
+    about = "energy an item" if an_item else "energy"
+    base = (
+        f"{fact} {_label(references[0])}" if len(set(references)) == 1 else f"first {fact} of each"
+    )
     title = f"{about.capitalize()}, {base} = 1"
+    heights = [1.0, *(ratio for series in ratios for ratio in series.values())]
     y = fit(heights, SWEEP.bottom, SWEEP.top, zero=True, name=title)
     legend = marks(titles)
     series = [
@@ -216,23 +221,6 @@ def _ordered(values: set[object], numeric: bool) -> list[object]:
     if numeric:
         return sorted(values, key=lambda value: float(str(value)))
     return sorted(values, key=lambda value: (str(value) not in REFERENCES, str(value)))
-
-
-def _batches_differ(group: dict[object, Row]) -> bool:
-    return len({str(row.result.workload.get("batch_size")) for row in group.values()}) > 1
-
-
-def _relative(
-    group: dict[object, Row], candidates: Sequence[object], an_item: bool
-) -> dict[object, float]:
-    """Energy divided by that of the group's reference."""
-    base = _energy(group[_reference(group, candidates)], an_item)
-    return {value: _energy(row, an_item) / base for value, row in group.items()}
-
-
-def _reference(group: dict[object, Row], candidates: Sequence[object]) -> object:
-    """The first of ``candidates`` that the group has."""
-    return next(value for value in candidates if value in group)
 
 
 def _energy(row: Row, an_item: bool) -> float:
@@ -258,12 +246,13 @@ def _series_names(groups: Sequence[Facts]) -> list[str]:
 
 
 def _names(groups: Sequence[Facts], differing: Sequence[str]) -> list[str]:
-    words = ([_word(key, group[key]) for key in differing if key in group] for group in groups)
-    return [" ".join(dict.fromkeys(name)) for name in words]
-
-
-def _word(key: str, value: object) -> str:
-    return f"{humanized(key)} {_label(value)}" if _is_number(value) else str(value)
+    """The differing values of each group; numbers need the name of their fact, words do not."""
+    names = []
+    for facts in groups:
+        values = [(key, facts[key]) for key in differing if key in facts]
+        words = [f"{humanized(k)} {_label(v)}" if _is_number(v) else str(v) for k, v in values]
+        names.append(" ".join(dict.fromkeys(words)))
+    return names
 
 
 def _series(
@@ -274,13 +263,11 @@ def _series(
     y: Axis,
     numeric: bool,
 ) -> Series:
-    stops = [
-        Stop(row, places[value], y.at(relative[value]), _text(row, value, relative[value]))
-        for value, row in group.items()
-    ]
-    ordered = tuple(sorted(stops, key=lambda stop: stop.x))
-    return Series(mark, ordered, path([(s.x, s.y) for s in ordered]) if numeric else "")
-
-
-def _text(row: Row, value: object, ratio: float) -> str:
-    return f"{row.name}: {_label(value)}, {ratio:.3g} × reference, {quantity(row.result.energy)}"
+    stops = []
+    for value, row in sorted(group.items(), key=lambda item: places[item[0]]):
+        ratio = relative[value]
+        text = f"{row.name}: {_label(value)}, {ratio:.3g} × reference"
+        text += f", {quantity(row.result.energy)}"
+        stops.append(Stop(row, places[value], y.at(ratio), text))
+    line = path([(stop.x, stop.y) for stop in stops]) if numeric else ""
+    return Series(mark, tuple(stops), line)
