@@ -18,17 +18,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pytest_energy.carbon import JOULES_PER_KWH
 from pytest_energy.errors import UsageError
-from pytest_energy.logs.energy import Channel, Method, Reading, build_channel
-from pytest_energy.logs.reading import (
-    EPOCH_S,
-    Columns,
-    Row,
-    find_column,
-    find_gpu_columns,
-    parse_time,
-    read_log,
-    read_table,
-)
+from pytest_energy.logs.energy import Channel, Method, Reading, build_channel, build_row_channel
+from pytest_energy.logs.formats import FORMATS, choose_format
+from pytest_energy.logs.readings import Log, Series, read_log
+from pytest_energy.logs.source import Options
+from pytest_energy.logs.text import read_lines
+from pytest_energy.logs.times import parse_time
 from pytest_energy.logs.units import ENERGY, POWER
 
 if TYPE_CHECKING:
@@ -36,42 +31,23 @@ if TYPE_CHECKING:
     from pytest_energy.model.result import Result, Run
 
 OUTPUT = Path(".energy/imported.json")
+LARGEST_OFFSET_S = 1e8
+DECIMAL_SIGNS = {"point": ".", "comma": ","}
+GAIN = "the instrument's gain is not in the interval"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pytest-energy import``."""
-    parser.add_argument("log", type=Path, help="CSV file")
+    parser.add_argument("log", type=Path, help="log file")
     parser.add_argument(
         "--format",
-        choices=["nvidia-smi", "wattmeter"],
-        default="nvidia-smi",
-        help="nvidia-smi: output of nvidia-smi --query-gpu=index,timestamp,power.draw --format=csv,"
-        " with or without units and header; wattmeter: a table of times with power or an energy"
-        " counter [%(default)s]",
+        choices=["auto", *FORMATS],
+        default="auto",
+        help="format of the log; auto recognizes it and says which it took; wattmeter is any table"
+        " of times with power or energy [%(default)s]",
     )
-    parser.add_argument(
-        "--columns", metavar="A,B,C", help="column names of a log without a header, in order"
-    )
-    parser.add_argument(
-        "--time-column",
-        metavar="NAME",
-        default="time",
-        help="column of times in a wattmeter's log [%(default)s]",
-    )
-    parser.add_argument(
-        "--power-column",
-        metavar="NAME",
-        help="column of power, in watts unless its cells or header name another unit"
-        " [wattmeter: power; nvidia-smi: power.draw]",
-    )
-    parser.add_argument(
-        "--energy-column", metavar="NAME", help="column of an energy counter, instead of power"
-    )
-    parser.add_argument(
-        "--energy-unit",
-        choices=ENERGY.factors,
-        help="unit of the counter [the one in its cells or header, else kWh]",
-    )
+    _configure_columns(parser)
+    _configure_values(parser)
     parser.add_argument(
         "--timezone",
         metavar="ZONE",
@@ -96,7 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--max-gap",
         metavar="S",
         type=float,
-        help="longest time between readings that is not a gap [3 median periods]",
+        help="longest time between readings that is not a gap [3 periods; rows of energy: 1.5]",
     )
     parser.add_argument(
         "--min-coverage",
@@ -109,7 +85,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--over", metavar="RESULTS", type=Path, help="results.json to compare the log with"
     )
     parser.add_argument(
-        "--name", help="name of the instrument in metrics [the format: nvidia_smi or wattmeter]"
+        "--name", help="name of the instrument in metrics [the format, such as nvidia_smi]"
     )
     parser.add_argument(
         "--output",
@@ -120,15 +96,115 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _configure_columns(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name columns."""
+    parser.add_argument(
+        "--columns", metavar="A,B,C", help="column names of a log without a header, in order"
+    )
+    parser.add_argument(
+        "--time-column",
+        metavar="NAME",
+        action="append",
+        help="column of times; twice for a date and a time in two columns [wattmeter: time]",
+    )
+    parser.add_argument(
+        "--power-column",
+        metavar="NAME",
+        action="append",
+        help="column of power; may be repeated, the columns are added up [wattmeter: power]",
+    )
+    parser.add_argument(
+        "--energy-column",
+        metavar="NAME",
+        action="append",
+        help="column of an energy counter, instead of power; may be repeated",
+    )
+    parser.add_argument(
+        "--energy-per-row",
+        action="store_true",
+        help="the energy column holds the energy of each row, not a counter",
+    )
+    parser.add_argument(
+        "--energy-counter",
+        action="store_true",
+        help="the energy column is a counter, although it does not look like one",
+    )
+    parser.add_argument(
+        "--duration-column",
+        metavar="NAME",
+        help="column of the seconds that each row's energy took [up to the time of the row before]",
+    )
+    parser.add_argument(
+        "--row-time",
+        choices=["start", "end"],
+        default="end",
+        help="whether a row's time is the start or the end of its energy [%(default)s]",
+    )
+    parser.add_argument(
+        "--device-column",
+        metavar="NAME",
+        action="append",
+        help="column that tells devices apart; may be repeated",
+    )
+    parser.add_argument(
+        "--one-device",
+        action="store_true",
+        help="all rows are of one device, although they look like those of several",
+    )
+    parser.add_argument(
+        "--devices", metavar="A,B", help="devices of the log that count, as it names them [all]"
+    )
+
+
+def _configure_values(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how cells are read."""
+    parser.add_argument(
+        "--power-unit",
+        choices=POWER.factors,
+        help="unit of power [the one in its cells or header, else W]",
+    )
+    parser.add_argument(
+        "--energy-unit",
+        choices=ENERGY.factors,
+        help="unit of energy [the one in its cells or header]",
+    )
+    parser.add_argument(
+        "--time-unit",
+        choices=["ns", "us", "ms", "s", "min", "h", "d"],
+        help="unit of times that are numbers [the one in the header, else by their size]",
+    )
+    parser.add_argument(
+        "--time-format",
+        metavar="FORMAT",
+        help="form of the times, as for strptime, such as '%%d/%%m/%%Y %%H:%%M:%%S.%%f'",
+    )
+    parser.add_argument(
+        "--decimal", choices=DECIMAL_SIGNS, help="decimal sign [by the log's other numbers]"
+    )
+    parser.add_argument(
+        "--period", metavar="S", type=float, help="seconds between the rows of a log without times"
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Read the log, write the results and print them; return 1 if there are no joules."""
     from pytest_energy.model.json_files import save_run
 
     _check(arguments)
-    channels, remarks = _channels(arguments)
-    name = arguments.name or arguments.format.replace("-", "_")
-    make = _compare if arguments.over else _convert
-    results = make(arguments, channels, remarks, name)
+    options = _options(arguments)
+    lines = read_lines(arguments.log)
+    form = choose_format(arguments.log, lines, arguments.format, options)
+    if arguments.format == "auto":
+        print(f"read as {form.name}: {form.title}")
+    log = read_log(arguments.log, form.read(arguments.log, lines, options), options)
+    channels, remarks = _channels(arguments, log)
+    name = arguments.name or form.name.replace("-", "_")
+    method = _method(arguments, log)
+    results = (
+        _compare(arguments, channels, remarks, name)
+        if arguments.over
+        else _convert(arguments, channels, remarks, name, method)
+    )
     save_run(results, arguments.output)
     print(f"wrote {arguments.output}")
     metric = f"{name}_energy_j" if arguments.over else "energy_j"
@@ -136,7 +212,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _convert(
-    arguments: argparse.Namespace, channels: Sequence[Channel], remarks: Sequence[Reason], name: str
+    arguments: argparse.Namespace,
+    channels: Sequence[Channel],
+    remarks: Sequence[Reason],
+    name: str,
+    method: str,
 ) -> Run:
     """Results with the log as their only benchmark."""
     from pytest_energy.logs.results import run_of_log, whole_log
@@ -145,7 +225,7 @@ def _convert(
     meter = MeterInfo(
         name=name,
         source="log",
-        details={"method": _method(arguments), "file": arguments.log.name},
+        details={"method": method, "file": arguments.log.name, "excluded": "gain"},
     )
     window = whole_log(channels, arguments.min_coverage, remarks)
     results = run_of_log(window, arguments.log.name, meter)
@@ -178,10 +258,11 @@ def _compare(
 
 def _print_log(result: Result) -> None:
     energy = result.energy or result.metrics["covered_energy_j"]
-    joules = f"{energy.value:.6g} J ({energy.value / JOULES_PER_KWH:.3f} kWh)"
+    interval = f" ± {energy.uncertainty:.2g} J" if energy.uncertainty else ""
+    joules = f"{energy.value:.6g} J{interval} ({energy.value / JOULES_PER_KWH:.3f} kWh)"
     part = "" if result.energy else " in the time covered"
     duration_s = result.rounds[0].duration_s
-    print(f"{result.id}: {result.status}, {joules}{part}, {duration_s:.6g} s")
+    print(f"{result.id}: {result.status}, {joules}{part}, {duration_s:.6g} s; {GAIN}")
     for reason in result.reasons:
         print(f"  {reason.message}")
 
@@ -197,59 +278,135 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"--min-coverage {arguments.min_coverage}: a number above 0, at most 1, is expected"
         )
-    if not abs(arguments.offset) < EPOCH_S:
+    if not abs(arguments.offset) < LARGEST_OFFSET_S:
         raise UsageError(f"--offset {arguments.offset:g}: at most a few years, in seconds")
-    if arguments.max_gap is not None and not arguments.max_gap > 0:
-        raise UsageError(f"--max-gap {arguments.max_gap}: a number above 0 is expected")
+    for option in ("max_gap", "period"):
+        value = getattr(arguments, option)
+        if value is not None and not 0 < value < LARGEST_OFFSET_S:
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name} {value}: a number above 0 is expected")
     if arguments.energy_column and (arguments.power_column or arguments.hold):
         raise UsageError("--energy-column cannot be used with --power-column or --hold")
-    if arguments.energy_column and arguments.format == "nvidia-smi":
-        raise UsageError("--energy-column needs --format wattmeter")
-    if arguments.energy_unit and not arguments.energy_column:
-        raise UsageError("--energy-unit needs --energy-column, the counter that has this unit")
+    if arguments.device_column and arguments.one_device:
+        raise UsageError("--device-column cannot be used with --one-device")
+    if arguments.energy_counter and arguments.energy_per_row:
+        raise UsageError("--energy-counter cannot be used with --energy-per-row")
+    if arguments.period and arguments.time_column:
+        raise UsageError("--period cannot be used with --time-column: the times are known")
+    for option in ("energy_unit", "energy_per_row", "energy_counter", "duration_column"):
+        if getattr(arguments, option) and not arguments.energy_column:
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name} needs --energy-column, the column that it describes")
 
 
-def _channels(arguments: argparse.Namespace) -> tuple[list[Channel], list[Reason]]:
-    """The devices that have readings in the log, and a remark on each device that has none."""
-    from pytest_energy.logs.results import no_readings
-
-    names = arguments.columns.split(",") if arguments.columns else None
-    rows = read_table(arguments.log, names)
-    columns = _columns(arguments, rows)
-    log = read_log(arguments.log, rows, columns, _zone(arguments.timezone))
-    readings_by_name = {
-        _channel_name(arguments, columns, device, position): readings
-        for position, (device, readings) in enumerate(log.items())
-    }
-    if not any(readings_by_name.values()):
-        raise UsageError(
-            f"{arguments.log}: no cell of column {columns.value!r} has a value; log another column,"
-            " such as power.draw.instant or power.draw.average, or measure with a wattmeter"
-        )
-    channels = [
-        build_channel(
-            name, _epoch_times(readings, arguments), _method(arguments), arguments.max_gap
-        )
-        for name, readings in readings_by_name.items()
-        if readings
-    ]
-    remarks = [no_readings(name) for name, readings in readings_by_name.items() if not readings]
-    return channels, remarks
-
-
-def _columns(arguments: argparse.Namespace, rows: Sequence[Row]) -> Columns:
-    if arguments.format == "nvidia-smi":
-        return find_gpu_columns(rows, arguments.power_column)
-    return Columns(
-        find_column(rows, arguments.time_column),
-        find_column(rows, arguments.energy_column or arguments.power_column or "power"),
-        quantity=ENERGY if arguments.energy_column else POWER,
-        unit=arguments.energy_unit,
+def _options(arguments: argparse.Namespace) -> Options:
+    """What the arguments say about the log."""
+    return Options(
+        columns=_names(arguments.columns) or None,
+        time_columns=tuple(arguments.time_column or ()),
+        power_columns=tuple(arguments.power_column or ()),
+        energy_columns=tuple(arguments.energy_column or ()),
+        device_columns=tuple(arguments.device_column or ()),
+        one_device=arguments.one_device,
+        per_row=arguments.energy_per_row,
+        counter=arguments.energy_counter,
+        duration_column=arguments.duration_column,
+        row_start=arguments.row_time == "start",
+        power_unit=arguments.power_unit,
+        energy_unit=arguments.energy_unit,
+        time_unit=arguments.time_unit,
+        time_format=arguments.time_format,
+        period_s=arguments.period,
+        decimal=DECIMAL_SIGNS.get(arguments.decimal),
+        zone=_zone(arguments.timezone),
     )
 
 
-def _method(arguments: argparse.Namespace) -> Method:
-    if arguments.energy_column:
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def _channels(arguments: argparse.Namespace, log: Log) -> tuple[list[Channel], list[Reason]]:
+    """The devices that count, and the remarks on the log and on devices without readings.
+
+    Raises:
+        UsageError: No device has readings, or which devices count is not known.
+    """
+    from pytest_energy.logs.results import no_readings
+
+    series = _chosen(arguments, log)
+    usable = [each for each in series if each.readings]
+    if not usable and not any(remark.fatal for remark in log.remarks):
+        raise UsageError(
+            f"{arguments.log}: no cell of the column has a value; log another column, such as"
+            " power.draw.instant or power.draw.average, or measure with a wattmeter"
+        )
+    if not usable:
+        raise UsageError(
+            f"{arguments.log}: no reading can be used: "
+            + "; ".join(remark.message for remark in log.remarks if remark.fatal)
+        )
+    if arguments.over and log.gpus:
+        _check_count(arguments, usable)
+    names = {each.name for each in series}
+    others = {each.name for each in log.series} - names
+    remarks = [remark for remark in log.remarks if remark.message.partition(":")[0] not in others]
+    remarks += [no_readings(each.name) for each in series if not each.readings]
+    return [_channel(arguments, log, each) for each in usable], remarks
+
+
+def _channel(arguments: argparse.Namespace, log: Log, series: Series) -> Channel:
+    readings = _epoch_times(series.readings, arguments, log)
+    if log.kind == "per-row":
+        return build_row_channel(
+            series.name, readings, series.durations_s, log.row_start, arguments.max_gap
+        )
+    return build_channel(series.name, readings, _method(arguments, log), arguments.max_gap)
+
+
+def _chosen(arguments: argparse.Namespace, log: Log) -> list[Series]:
+    """The devices of ``--devices``, else all.
+
+    Raises:
+        UsageError: The log has no such device.
+    """
+    wanted = _names(arguments.devices)
+    if not wanted:
+        return list(log.series)
+    known = {name for each in log.series for name in (each.device, each.name)}
+    if missing := [name for name in wanted if name not in known]:
+        devices = ", ".join(dict.fromkeys(each.device or each.name for each in log.series))
+        raise UsageError(f"--devices {missing[0]}: the log has the devices {devices}")
+    return [each for each in log.series if each.device in wanted or each.name in wanted]
+
+
+def _check_count(arguments: argparse.Namespace, series: Sequence[Series]) -> None:
+    """Refuse a log of more GPUs than the run measured.
+
+    Raises:
+        UsageError: Which of them count must be said.
+    """
+    from pytest_energy.model.json_files import load_run
+
+    run = load_run(arguments.over)
+    channels = {
+        name
+        for result in run.benchmarks
+        for round_ in result.rounds
+        for name in round_.channels
+        if name.startswith("gpu")
+    }
+    measured = run.environment.identity.get("device_count") or len(channels)
+    logged = list(dict.fromkeys(each.device or each.name for each in series))
+    if isinstance(measured, int) and 0 < measured < len(logged):
+        raise UsageError(
+            f"the log has {len(logged)} GPUs ({', '.join(logged)}), the run measured {measured};"
+            " name those of the run with --devices"
+        )
+
+
+def _method(arguments: argparse.Namespace, log: Log) -> Method:
+    if log.kind != "power":
         return "counter"
     return "hold" if arguments.hold else "trapezoid"
 
@@ -265,20 +422,14 @@ def _zone(name: str | None) -> tzinfo | None:
         ) from None
 
 
-def _channel_name(
-    arguments: argparse.Namespace, columns: Columns, device: str, position: int
-) -> str:
-    if arguments.format == "wattmeter":
-        return "wattmeter"
-    # The other columns hold UUIDs, bus ids or serial numbers, which are too long for a name.
-    return f"gpu{device if columns.device == 'index' else position}"
-
-
-def _epoch_times(readings: Sequence[Reading], arguments: argparse.Namespace) -> list[Reading]:
+def _epoch_times(
+    readings: Sequence[Reading], arguments: argparse.Namespace, log: Log
+) -> list[Reading]:
     """The readings with times since the epoch, by the clock of the run."""
     shift_s = arguments.offset
-    if readings and readings[0].time_s < EPOCH_S:
-        shift_s += _start_s(arguments) - readings[0].time_s
+    if log.relative:
+        first_s = min(each.readings[0].time_s for each in log.series if each.readings)
+        shift_s += _start_s(arguments) - first_s
     return [replace(reading, time_s=reading.time_s + shift_s) for reading in readings]
 
 

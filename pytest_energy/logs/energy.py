@@ -2,8 +2,11 @@
 
 Between two readings, power is assumed to change linearly (trapezoid), or to stay at the earlier
 reading (sample and hold), or to be the mean that an energy counter shows. Readings that are further
-apart than a limit, by default three median periods, leave a gap, and a gap gets no energy. A clock
-that steps back leaves a gap, too, because the time between the two readings is unknown.
+apart than a limit, by default three periods, leave a gap, and a gap gets no energy. A clock that
+steps back leaves a gap, too, because the time between the two readings is unknown.
+
+Rows can also have the energy of an interval of their own. A missing row is missing energy, so that
+their limit is one and a half periods.
 """
 
 from __future__ import annotations
@@ -21,7 +24,20 @@ from pytest_energy.uncertainty.gum import combine
 
 Method = Literal["trapezoid", "hold", "counter"]
 GAP_PERIODS = 3.0
-"""The default limit: a longer pause, in median periods, is a gap."""
+"""The default limit: a longer pause, in periods, is a gap."""
+ROW_GAP_PERIODS = 1.5
+"""The same for rows that have the energy of an interval each."""
+LATE_SHARE = 0.9
+LATE_RATIO = 2.0
+LATE_MOST = 5.0
+"""A logger that is late now and then: pauses up to twice the period that 90 % of the steps stay
+below are no gaps, unless that is more than five median periods."""
+FEWEST_UPDATES = 10
+MOST_POLLS = 20
+"""A sensor is polled several times an update: so many updates must be seen, each at most so many
+polls long, to know its period."""
+STILL_SHARE = 0.3
+"""A counter that stands still in more of the steps has coarse steps."""
 ROUNDING = 1e-6
 """A smaller uncovered share of the time is a rounding error.
 
@@ -74,9 +90,9 @@ class Piece:
 class Gap:
     """Time that the log does not cover."""
 
-    cause: Literal["pause", "clock", "reset"]
+    cause: Literal["pause", "clock", "reset", "row"]
     """``pause``: no reading; ``clock``: it stepped back, so that times came twice; ``reset``: the
-    counter fell."""
+    counter fell; ``row``: a row with energy is missing."""
     start_s: float
     end_s: float
     """Before ``start_s`` if the clock stepped back."""
@@ -96,6 +112,8 @@ class Energy:
     sampling_j: float
     """Standard uncertainty because the power between readings is unknown."""
     gaps: tuple[Gap, ...] = ()
+    resolution_j: float = 0.0
+    """Standard uncertainty because a counter counts in steps."""
 
     @property
     def covered_share(self) -> float:
@@ -123,6 +141,8 @@ class Channel:
     gaps: tuple[Gap, ...]
     period_s: float
     """Median time between readings."""
+    resolution_j: float = 0.0
+    """Standard uncertainty of the difference of two readings of a counter."""
 
     @property
     def start_s(self) -> float:
@@ -132,9 +152,8 @@ class Channel:
     def energy(self) -> Energy:
         """The energy of the whole log."""
         missing_s = sum(gap.missing_s for gap in self.gaps)
-        return _total(
-            self.pieces, sum(piece.duration_s for piece in self.pieces) + missing_s, self.gaps
-        )
+        duration_s = sum(piece.duration_s for piece in self.pieces) + missing_s
+        return _total(self.pieces, duration_s, self.gaps, self.resolution_j)
 
     def energy_between(self, start_s: float, end_s: float) -> Energy:
         """The energy of a window, by the log's clock; time outside the log is not covered."""
@@ -144,7 +163,7 @@ class Channel:
             for piece in _overlapping(run, start_s, end_s)
         ]
         gaps = [gap for gap in self.gaps if _touches(gap, start_s, end_s)]
-        return _total(inside, end_s - start_s, gaps)
+        return _total(inside, end_s - start_s, gaps, self.resolution_j)
 
     def _runs(self) -> list[tuple[Piece, ...]]:
         """The pieces between steps back of the clock; within each run, times only grow."""
@@ -166,8 +185,8 @@ def build_channel(
         name: The name of the channel.
         readings: In the order of the log.
         method: The power between two readings; see the module.
-        max_gap_s: The longest time between readings that is not a gap; by default three median
-            periods.
+        max_gap_s: The longest time between readings that is not a gap; by default three periods of
+            the log, or of the sensor if it is polled more often than it updates.
 
     Raises:
         UsageError: There are fewer than two readings at different times, so there is no energy.
@@ -179,13 +198,118 @@ def build_channel(
             f"{name}: {len(readings)} usable readings; two at different times are needed"
         )
     period_s = statistics.median(forward)
-    limit_s = GAP_PERIODS * period_s if max_gap_s is None else max_gap_s
+    limit_s = _gap_limit(readings, forward, period_s) if max_gap_s is None else max_gap_s
     pairs = [_between(*pair, method, limit_s, period_s) for pair in pairwise(readings)]
     pieces = tuple(part for part in pairs if isinstance(part, Piece))
     gaps = tuple(part for part in pairs if isinstance(part, Gap))
     if not pieces:
         raise UsageError(f"{name}: no two readings are within {limit_s:g} s of each other")
+    resolution_j = _counter_resolution(readings) if method == "counter" else 0.0
+    return Channel(name, pieces, gaps, period_s, resolution_j)
+
+
+def build_row_channel(
+    name: str,
+    rows: Sequence[Reading],
+    durations_s: Sequence[float] | None = None,
+    row_start: bool = False,
+    max_gap_s: float | None = None,
+) -> Channel:
+    """A channel of rows that have the energy of an interval each.
+
+    Args:
+        name: The name of the channel.
+        rows: The time and the joules of each row, in the order of time.
+        durations_s: The length of each row's interval. Without it, an interval reaches to the time
+            of the next row or the row before, and a longer pause is a gap.
+        row_start: Whether a row's time is the start of its interval, not the end.
+        max_gap_s: The longest interval without ``durations_s``; by default one and a half median
+            periods.
+
+    Raises:
+        UsageError: Intervals overlap, or there are fewer than two rows without durations.
+    """
+    if durations_s is not None:
+        pieces = tuple(
+            piece
+            for row, duration_s in zip(rows, durations_s, strict=True)
+            for piece in [_row(row, duration_s, row_start)]
+        )
+        ordered = tuple(sorted(pieces, key=lambda piece: piece.start_s))
+        _refuse_overlap(name, ordered)
+        return Channel(name, ordered, (), statistics.median(durations_s))
+    steps = [later.time_s - earlier.time_s for earlier, later in pairwise(rows)]
+    if not steps or min(steps) <= 0:
+        raise UsageError(f"{name}: two rows or more in the order of time are needed")
+    period_s = statistics.median(steps)
+    limit_s = ROW_GAP_PERIODS * period_s if max_gap_s is None else max_gap_s
+    own_steps = [*steps, period_s] if row_start else [period_s, *steps]
+    lengths = [step if step <= limit_s else period_s for step in own_steps]
+    pieces = tuple(_row(row, length, row_start) for row, length in zip(rows, lengths, strict=True))
+    gaps = tuple(
+        Gap("row", earlier.end_s, later.start_s, later.start_s - earlier.end_s)
+        for earlier, later in pairwise(pieces)
+        if later.start_s - earlier.end_s > ROUNDING * period_s
+    )
     return Channel(name, pieces, gaps, period_s)
+
+
+def _row(row: Reading, duration_s: float, row_start: bool) -> Piece:
+    start_s = row.time_s if row_start else row.time_s - duration_s
+    power_w = row.value / duration_s
+    return Piece(start_s, start_s + duration_s, power_w, power_w, 0.0)
+
+
+def _refuse_overlap(name: str, pieces: Sequence[Piece]) -> None:
+    """Rows that overlap count joules twice, or are of several devices."""
+    for earlier, later in pairwise(pieces):
+        # Clocks of whole seconds make adjacent rows overlap by up to one.
+        if later.start_s < earlier.end_s - max(1.0, 0.05 * earlier.duration_s):
+            raise UsageError(
+                f"{name}: rows overlap: one ends {earlier.end_s - later.start_s:.6g} s after the"
+                " next begins. Name the column that tells them apart with --device-column, and"
+                " those that count with --devices"
+            )
+
+
+def _gap_limit(readings: Sequence[Reading], steps: Sequence[float], period_s: float) -> float:
+    """The longest pause that is no gap, in seconds."""
+    late_s = sorted(steps)[int(LATE_SHARE * (len(steps) - 1))]
+    limits = [GAP_PERIODS * period_s]
+    if late_s <= LATE_MOST * period_s:
+        limits.append(LATE_RATIO * late_s)
+    if update_s := _update_period(readings, period_s):
+        limits.append(GAP_PERIODS * update_s)
+    return max(limits)
+
+
+def _update_period(readings: Sequence[Reading], period_s: float) -> float | None:
+    """The median time between changes of the value; ``None`` if it is not that of a sensor."""
+    changes = [
+        later.time_s for earlier, later in pairwise(readings) if later.value != earlier.value
+    ]
+    spans = [later - earlier for earlier, later in pairwise(changes) if later > earlier]
+    if len(spans) < FEWEST_UPDATES:
+        return None
+    update_s = statistics.median(spans)
+    # A load that rests has no changes for long; a sensor's updates are regular.
+    regular = sum(0.5 * update_s <= span <= 2 * update_s for span in spans)
+    if regular < 0.5 * len(spans) or update_s > MOST_POLLS * period_s:
+        return None
+    return update_s
+
+
+def _counter_resolution(readings: Sequence[Reading]) -> float:
+    """Standard uncertainty of a difference of readings, in joules, of a counter with coarse steps.
+
+    Each reading lies up to a step below the truth: two rectangular distributions (JCGM 100:2008,
+    4.3.7).
+    """
+    rises = [later.value - earlier.value for earlier, later in pairwise(readings)]
+    positive = [rise for rise in rises if rise > 0]
+    if not positive or sum(rise == 0 for rise in rises) < STILL_SHARE * len(rises):
+        return 0.0
+    return statistics.median(positive) / math.sqrt(6)
 
 
 def _between(
@@ -211,7 +335,9 @@ def _piece(earlier: Reading, later: Reading, method: Method) -> Piece:
     return Piece(earlier.time_s, later.time_s, earlier.value, end_w, range_w)
 
 
-def _total(pieces: Iterable[Piece], duration_s: float, gaps: Iterable[Gap]) -> Energy:
+def _total(
+    pieces: Iterable[Piece], duration_s: float, gaps: Iterable[Gap], resolution_j: float
+) -> Energy:
     parts = tuple(pieces)
     return Energy(
         energy_j=math.fsum(piece.energy_j for piece in parts),
@@ -221,6 +347,7 @@ def _total(pieces: Iterable[Piece], duration_s: float, gaps: Iterable[Gap]) -> E
         # distribution (JCGM 100:2008, 4.3.7).
         sampling_j=combine(piece.range_w * piece.duration_s for piece in parts) / math.sqrt(12),
         gaps=tuple(gaps),
+        resolution_j=resolution_j,
     )
 
 

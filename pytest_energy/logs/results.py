@@ -73,6 +73,7 @@ class LogWindow:
         terms = {
             "sampling": combine(energy.sampling_j for energy in energies),
             "gaps": combine(energy.missing_j for energy in energies),
+            "resolution": combine(energy.resolution_j for energy in energies),
         }
         return {cause: term for cause, term in terms.items() if term > 0}
 
@@ -85,8 +86,8 @@ class LogWindow:
 def no_readings(name: str) -> Reason:
     """The remark on a device that the log names, but has no reading of."""
     message = (
-        f"{name}: the log has no reading of this device, so the sum leaves it out. If nvidia-smi"
-        " cannot read its power, use a wattmeter"
+        f"{name}: the log has no reading of this device, so the sum leaves it out. If its power"
+        " cannot be read, use a wattmeter"
     )
     return Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False)
 
@@ -219,7 +220,8 @@ def _with_log(
         window_of_log(channels, round_.start, round_.duration_s, min_coverage)
         for round_ in result.rounds
     ]
-    compared = _compared(result, windows, name)
+    usable = not any(remark.fatal for remark in remarks)
+    compared = _compared(result, windows, name) if usable else {}
     names = (f"{name}_energy_j", f"{name}_ratio")
     others = {metric: value for metric, value in result.metrics.items() if metric not in names}
     reasons = [
@@ -227,7 +229,8 @@ def _with_log(
     ]
     faults = [*remarks, *(reason for window in windows for reason in window.reasons)]
     if faults:
-        message = f"{name} log: {'; '.join(reason.message for reason in faults)}"
+        messages = dict.fromkeys(reason.message for reason in faults)
+        message = f"{name} log: {'; '.join(messages)}"
         reasons.append(Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False))
     return result.model_copy(
         update={
@@ -338,6 +341,11 @@ def _describe(gap: Gap) -> str:
         return f"the clock stepped back {gap.start_s - gap.end_s:.3f} s at {time}"
     if gap.cause == "reset":
         return f"the counter fell within {gap.missing_s:g} s from {time}"
+    if gap.cause == "row":
+        return (
+            f"no row for {gap.missing_s:g} s from {time} (--duration-column names the time that"
+            " each row took)"
+        )
     return f"no reading for {gap.missing_s:g} s from {time}"
 
 

@@ -147,14 +147,14 @@ def test_a_long_gap_gives_no_joules(tmp_path, imported):
 
 def test_a_short_gap_is_reported_and_widens_the_interval(tmp_path, imported):
     """A gap below 1 % of the time leaves the joules valid, and widens the interval."""
-    log = smi_log(tmp_path / "log.csv", [100.0] * 1001, skip=range(500, 504))
+    log = smi_log(tmp_path / "log.csv", [100.0, *[100.5, 99.5] * 500], skip=range(500, 504))
 
     _, run, _ = imported(log)
 
     (result,) = run.benchmarks
     assert result.status == "measured"
     assert [(r.code, r.fatal) for r in result.reasons] == [(ReasonCode.DATA_GAP, False)]
-    assert result.energy.value == 995_000
+    assert result.energy.value == pytest.approx(995_000, rel=1e-4)
     assert result.energy.value + result.energy.uncertainty >= 1_000_000
 
 
@@ -199,7 +199,7 @@ def test_a_wattmeter_of_watts_or_of_a_counter(tmp_path, imported, column, values
         ("power", "1 kW", "1000 W", [], 10_000),
         ("energy [J]", "1000", "2000", ["--energy-column=energy"], 1000),
         ("energy", "1000 J", "2000 J", ["--energy-column=energy"], 1000),
-        ("energy", "1", "1.001", ["--energy-column=energy"], 3600),
+        ("energy", "1", "1.001", ["--energy-column=energy", "--energy-unit=kWh"], 3600),
         ("energy", "1", "2", ["--energy-column=energy", "--energy-unit=kJ"], 1000),
         ("energy [Wh]", "1", "2", ["--energy-column=energy", "--energy-unit=Wh"], 3600),
     ],
@@ -223,7 +223,7 @@ def test_units_of_the_log_are_converted(
         ("power", "1 kWh", [], "line 2", "'kWh' is a unit of energy"),
         ("power", "1 hp", [], "line 2", "'hp' is not a known unit"),
         ("power [kWh]", "1", [], "column 'power [kWh]'", "for --energy-column"),
-        ("power (VA)", "1", [], "column 'power (VA)'", "expected a unit of power: mW, W, kW, MW"),
+        ("power (VA)", "1", [], "column 'power (VA)'", "expected a unit of power: "),
         ("E [kW]", "1", ["--energy-column=E"], "column 'E [kW]'", "for --power-column"),
         (
             "E [J]",
@@ -268,7 +268,7 @@ def test_negative_joules_are_never_data(tmp_path, imported):
     status, run, output = imported(smi_log(tmp_path / "log.csv", [-5.0] * 7))
 
     assert status == 1
-    assert run.benchmarks[0].reasons[0].code is ReasonCode.NEGATIVE_ENERGY
+    assert ReasonCode.NEGATIVE_ENERGY in {reason.code for reason in run.benchmarks[0].reasons}
     assert "negative (-300 J)" in output.out
 
 
@@ -321,7 +321,7 @@ def wall_log(path, *powers_w, start_s=NOON):
         for minute, power_w in enumerate(powers_w)
         for second in range(60)
     ]
-    path.write_text("\n".join(["time,power", *rows]))
+    path.write_text("\n".join(["time,power_w", *rows]) + "\n")
     return path
 
 
@@ -330,7 +330,9 @@ def test_a_wattmeter_over_results(tmp_path, imported, results):
     over = results(100, 300, 200)
     log = wall_log(tmp_path / "wall.csv", 144, 432, 288)
 
-    status, run, output = imported(log, "--format=wattmeter", f"--over={over}")
+    status, run, output = imported(
+        log, "--format=wattmeter", "--power-column=power_w", f"--over={over}"
+    )
 
     first = run.benchmarks[0]
     assert status == 0
@@ -367,7 +369,7 @@ def test_two_benchmarks_are_not_ranked(tmp_path, imported, results):
     over = results(100, 300)
     log = wall_log(tmp_path / "wall.csv", 144, 432)
 
-    _, run, _ = imported(log, "--format=wattmeter", f"--over={over}")
+    _, run, _ = imported(log, "--format=wattmeter", "--power-column=power_w", f"--over={over}")
 
     assert (
         run.run.notes[1] == "wattmeter: 1.440 times pytest-energy's joules (median of 2 benchmarks)"
@@ -377,7 +379,7 @@ def test_two_benchmarks_are_not_ranked(tmp_path, imported, results):
 def test_the_same_log_twice_changes_nothing(tmp_path, imported, results):
     """Comparing the log again with results that already have it gives the same results."""
     log = wall_log(tmp_path / "wall.csv", 144, 432, 288)
-    options = ["--format=wattmeter", "--over"]
+    options = ["--format=wattmeter", "--power-column=power_w", "--over"]
     once = imported(log, *options, str(results(100, 300, 200)))[1]
 
     assert imported(log, *options, str(tmp_path / "imported.json"))[1] == once
@@ -388,7 +390,9 @@ def test_a_round_outside_the_log_gets_no_joules_from_it(tmp_path, imported, resu
     over = results(100, 300)
     log = wall_log(tmp_path / "wall.csv", 144)
 
-    status, run, output = imported(log, "--format=wattmeter", f"--over={over}")
+    status, run, output = imported(
+        log, "--format=wattmeter", "--power-column=power_w", f"--over={over}"
+    )
 
     covered, missed = run.benchmarks
     assert status == 0
@@ -410,7 +414,9 @@ def test_a_round_in_which_the_clock_steps_back_gets_no_joules(tmp_path, imported
     step = [f"{float(row.split(',')[0]) - 5},432" for row in rows[71:]]
     (tmp_path / "wall.csv").write_text("\n".join([*rows[:71], *step]))
 
-    _, run, output = imported(tmp_path / "wall.csv", "--format=wattmeter", f"--over={over}")
+    _, run, output = imported(
+        tmp_path / "wall.csv", "--format=wattmeter", "--power-column=power_w", f"--over={over}"
+    )
 
     assert ["wattmeter_ratio" in result.metrics for result in run.benchmarks] == [True, False]
     assert "the clock stepped back" in output.out
@@ -425,7 +431,9 @@ def test_a_log_by_another_clock_is_refused(tmp_path, imported, results, option, 
     over = results(100)
     log = wall_log(tmp_path / "wall.csv", 144, start_s=NOON + 7200)
 
-    status, _, output = imported(log, "--format=wattmeter", f"--over={over}", *option)
+    status, _, output = imported(
+        log, "--format=wattmeter", "--power-column=power_w", f"--over={over}", *option
+    )
 
     assert status == expected
     if expected:
@@ -437,7 +445,7 @@ def test_a_log_of_relative_times_needs_its_start(tmp_path, imported, results):
     """A log with seconds since its start can be compared if --start names that start."""
     over = results(100)
     log = wall_log(tmp_path / "wall.csv", 144, start_s=0)
-    options = ["--format=wattmeter", f"--over={over}"]
+    options = ["--format=wattmeter", "--power-column=power_w", f"--over={over}"]
 
     refused = imported(log, *options)
     status, run, _ = imported(log, *options, "--start=2022-05-03T12:00:00Z")
@@ -457,7 +465,13 @@ def test_a_log_of_relative_times_needs_its_start(tmp_path, imported, results):
         (["--offset=nan"], "--offset nan"),
         (["--offset=1e20"], "--offset 1e+20"),
         (["--max-gap=-1"], "--max-gap -1.0"),
-        (["--energy-column=E"], "needs --format wattmeter"),
+        (["--energy-column=E"], "such as --format wattmeter"),
+        (["--energy-unit=J"], "needs --energy-column"),
+        (["--energy-per-row"], "needs --energy-column"),
+        (["--period=0"], "--period 0.0"),
+        (["--devices=7"], "--devices 7: the log has the devices 0"),
+        (["--device-column=index", "--one-device"], "cannot be used with --one-device"),
+        (["--device-column=card"], "no column 'card' among index, timestamp"),
         (
             ["--format=wattmeter", "--energy-column=E", "--hold"],
             "cannot be used with --power-column or --hold",
@@ -465,7 +479,7 @@ def test_a_log_of_relative_times_needs_its_start(tmp_path, imported, results):
         (["--format=wattmeter"], "no column 'time'"),
         (
             ["--format=wattmeter", "--time-column=timestamp"],
-            "with --time-column or --energy-column",
+            "no column 'power' among index, timestamp",
         ),
         (["--columns=index,timestamp"], "3 cells, 2 expected"),
     ],
@@ -484,7 +498,9 @@ def test_a_start_that_is_not_a_time_is_refused(tmp_path, imported):
     """--start takes the same times as a log."""
     log = wall_log(tmp_path / "wall.csv", 144, start_s=0)
 
-    status, _, output = imported(log, "--format=wattmeter", "--start=noon")
+    status, _, output = imported(
+        log, "--format=wattmeter", "--power-column=power_w", "--start=noon"
+    )
 
     assert status == 2
     assert "--start: 'noon' is not a time" in output.err

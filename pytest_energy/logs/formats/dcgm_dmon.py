@@ -1,0 +1,92 @@
+"""``dcgmi dmon -e 155``: columns of text without times, unless another program puts them before.
+
+A time before each line, as ``ts '%FT%T%z'`` of moreutils writes it, is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from pytest_energy.errors import FileFormatError, UsageError
+from pytest_energy.logs.source import Columns, Format, Options, Source
+from pytest_energy.logs.table import Row, Table, drop_strays
+
+POWER: Final = {"POWER": "power", "PWR": "power", "POWINST": "power", "155": "power"}
+ENERGY: Final = {"TOTEC": "counter", "156": "counter"}
+HEADER: Final = re.compile(r"^(?P<time>.*?)#\s*(Entity|GPU)\b(?P<names>.*)$")
+ROW: Final = re.compile(
+    r"^(?P<time>.*?)(?P<entity>(GPU(-I|-CI)?|CI|Switch|CPU)\s+\d+)\s+(?P<cells>.+)$"
+)
+UNITS: Final = re.compile(r"^(?P<time>.*?)\bI[Dd]\b\s*(?P<units>.*)$")
+
+
+def _recognizes(lines: Sequence[str]) -> bool:
+    headers = [HEADER.match(line) for line in lines[:50]]
+    return any(header and {*POWER, *ENERGY} & set(header["names"].split()) for header in headers)
+
+
+def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
+    names: list[str] = []
+    units: list[str] = []
+    rows: list[Row] = []
+    strays: dict[int, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if header := HEADER.match(line):
+            names, units = header["names"].split(), []
+        elif (row := ROW.match(line)) and len(cells := row["cells"].split()) == len(names):
+            named = _named(names, units)
+            cell_by_name = {"time": row["time"].strip(), "entity": row["entity"]}
+            rows.append(Row(number, cell_by_name | dict(zip(named, cells, strict=True))))
+        elif (found := UNITS.match(line)) and names and not units:
+            units = found["units"].split()
+        elif line.strip():
+            strays[number] = line
+    if not rows:
+        raise FileFormatError(path, "a log of dcgmi dmon", ("no readings",))
+    first = rows[0].cells.keys()
+    strays |= {row.line: str(row.cells) for row in rows if row.cells.keys() != first}
+    endings = frozenset({len(lines)} & {rows[-1].line})
+    kept = tuple(row for row in rows if row.cells.keys() == first)
+    table = drop_strays(Table(kept, " ", endings=endings), strays, path)
+    column, counter = _column(path, table.names, options)
+    return Source(
+        table,
+        Columns(
+            times=("time",) if any(row.cells["time"] for row in kept) else (),
+            values=(column,),
+            devices=("entity",),
+            kind="counter" if counter else "power",
+            unit=options.energy_unit if counter else options.power_unit,
+            unit_is_known=True,
+            time_format=options.time_format,
+            decimal=".",
+            zone=options.zone,
+        ),
+        label=lambda device, _: device.casefold().replace(" ", ""),
+        gpus=True,
+    )
+
+
+def _named(names: Sequence[str], units: Sequence[str]) -> list[str]:
+    if len(units) != len(names):
+        return list(names)
+    return [f"{name} [{unit}]" for name, unit in zip(names, units, strict=True)]
+
+
+def _column(path: Path, names: Sequence[str], options: Options) -> tuple[str, bool]:
+    """The column to read, and whether it is a counter; the counter misses nothing."""
+    plain = {name.partition(" ")[0]: name for name in names}
+    for wanted in (*options.energy_columns, *options.power_columns):
+        if wanted in plain:
+            return plain[wanted], wanted in ENERGY
+    if not options.power_columns and not options.energy_columns:
+        for known in (*ENERGY, *POWER):
+            if known in plain:
+                return plain[known], known in ENERGY
+    raise UsageError(f"{path}: no column of power among {', '.join(names)}; log field 155 or 156")
+
+
+FORMAT: Final = Format("dcgm-dmon", "dcgmi dmon -e 155,156 | ts '%FT%T%z'", _recognizes, _read)

@@ -1,0 +1,58 @@
+"""``nvidia-smi --query-gpu=… --format=csv``: a table of one row a GPU and poll."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from pytest_energy.errors import UsageError
+from pytest_energy.logs.source import Format, Options, Source, columns_by_options
+from pytest_energy.logs.table import find_column, has_column, has_header, read_table
+
+GPU_COLUMNS: Final = ("index", "uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id", "serial")
+"""Columns that identify the device, the best one first."""
+POWER_COLUMNS: Final = ("power.draw", "power.draw.average", "power.draw.instant")
+"""Columns of watts; the first one in a log is read."""
+LIMIT_COLUMNS: Final = ("power.max_limit", "enforced.power.limit", "power.limit")
+TIME: Final = "timestamp"
+
+
+def has_power(names: Iterable[str]) -> bool:
+    """Whether columns are those of a log of power by nvidia-smi."""
+    return has_column(names, TIME) and any(has_column(names, name) for name in POWER_COLUMNS)
+
+
+def _recognizes(lines: Sequence[str]) -> bool:
+    return has_header(lines, has_power)
+
+
+def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
+    if options.energy_columns:
+        raise UsageError("--energy-column needs a format with counters, such as --format wattmeter")
+    table = read_table(path, lines, lambda cells: has_column(cells, TIME), options.columns)
+    names = table.names
+    power = next((name for name in POWER_COLUMNS if has_column(names, name)), POWER_COLUMNS[0])
+    device = next((name for name in GPU_COLUMNS if has_column(names, name)), None)
+    columns = columns_by_options(
+        table, options, [TIME], [power], devices=[device] if device else []
+    )
+    limit = next((name for name in LIMIT_COLUMNS if has_column(names, name)), None)
+    # The other columns hold UUIDs, bus ids or serial numbers, which are too long for a name.
+    by_index = columns.devices and columns.devices[0].casefold() == "index"
+    return Source(
+        table,
+        replace(
+            columns,
+            limits=(find_column(names, limit),) if limit else (),
+            # nvidia-smi itself writes points; a spreadsheet may have made commas of them.
+            decimal=columns.decimal or ("." if table.separator == "," else None),
+            unit_is_known=True,
+        ),
+        label=lambda device, place: f"gpu{device if by_index else place}",
+        gpus=True,
+    )
+
+
+FORMAT: Final = Format("nvidia-smi", "nvidia-smi --query-gpu=… --format=csv", _recognizes, _read)

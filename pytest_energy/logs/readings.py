@@ -1,0 +1,507 @@
+"""From a table to the readings of each channel.
+
+The columns are understood one by one: numbers and their decimal sign, units, times. Then rows are
+parted by device. All faults of a file are reported together, with their lines; what cannot be true
+is left out with a remark, or makes the log invalid.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from pytest_energy.errors import UsageError
+from pytest_energy.logs.devices import REMEDY, several_devices
+from pytest_energy.logs.energy import Reading
+from pytest_energy.logs.numbers import (
+    NO_VALUE,
+    NUMBER,
+    decimal_sign,
+    is_sentinel,
+    parse_number,
+    shape,
+)
+from pytest_energy.logs.plausibility import Checked, check_counter, check_power, check_rows
+from pytest_energy.logs.source import Columns, Kind, Options, Source
+from pytest_energy.logs.table import MOST_LINES, Row, Table, drop_strays, raise_for
+from pytest_energy.logs.times import DAY_S, Clock, Stamp, understand
+from pytest_energy.logs.units import POWER, Scale, scale_of, seconds_in, without_unit
+from pytest_energy.model.measurement import Reason, ReasonCode
+
+FINEST_POLL_S: Final = 2e-4
+"""No program polls a GPU more often."""
+BETWEEN_SHARE: Final = 0.005
+"""A larger share of time between rows of energy is worth a remark."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """The readings of one channel."""
+
+    name: str
+    device: str
+    """As the log names it; empty if it names none."""
+    readings: tuple[Reading, ...]
+    durations_s: tuple[float, ...] | None = None
+    """Of rows that have joules of their own."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """What was read of a file."""
+
+    series: tuple[Series, ...]
+    kind: Kind
+    relative: bool
+    """Whether times count from the start of the log."""
+    gpus: bool
+    row_start: bool
+    remarks: tuple[Reason, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row as numbers; ``value`` is missing if its cell has none."""
+
+    row: Row
+    stamp: Stamp
+    value: float | None
+    duration_s: float | None = None
+    limit_w: float | None = None
+
+
+def read_log(path: Path, source: Source, options: Options) -> Log:
+    """The readings of a table, by channel.
+
+    Raises:
+        FileFormatError: A cell is not a number or time, or the unit of a cell or of the column does
+            not fit.
+        UsageError: The log fits several readings; the error names the option that decides.
+    """
+    table, columns = _without_cut_rows(path, source.table, source.columns), source.columns
+    clock = _clock(path, table, columns, options)
+    remarks = [_note(remark) for remark in (*table.remarks, *source.remarks)]
+    if clock.assumed:
+        remarks.append(_note(clock.assumed))
+    series: list[Series] = []
+    for column in columns.values:
+        cells, found = _cells(path, table, columns, column, clock, options)
+        remarks += found
+        for place, (device, own) in enumerate(_by_device(cells, columns).items()):
+            name = _channel_name(source, column, device, place)
+            part, checked = _series(path, name, device, own, source, clock, options)
+            series.append(part)
+            remarks += checked
+    return Log(
+        tuple(series), columns.kind, clock.relative, source.gpus, columns.row_start, tuple(remarks)
+    )
+
+
+def _series(
+    path: Path,
+    name: str,
+    device: str,
+    cells: Sequence[Cell],
+    source: Source,
+    clock: Clock,
+    options: Options,
+) -> tuple[Series, list[Reason]]:
+    """The readings of a channel that can be true, and remarks."""
+    columns = source.columns
+    try:
+        cells, times, remarks = _timed(name, cells, clock, columns, options)
+    except ValueError as error:
+        raise UsageError(f"{path}: {name}: {error}") from None
+    pairs = [(cell, time_s) for cell, time_s in zip(cells, times, strict=True)]
+    usable = [(cell, time_s) for cell, time_s in pairs if cell.value is not None]
+    readings = [Reading(time_s, cell.value or 0.0) for cell, time_s in usable]
+    if not options.one_device:
+        _refuse_several(path, name, [cell.row for cell, _ in usable], readings, source)
+    elif any(later.time_s == earlier.time_s for earlier, later in pairwise(readings)):
+        readings = _spread(readings)
+        remarks.append(
+            _note(f"{name}: rows of one time stamp are spread over the time to the next")
+        )
+    if source.gpus and columns.kind == "power":
+        _check_polling(name, readings)
+    remarks += _ends_early(name, pairs, usable)
+    durations = None
+    if columns.duration and usable:
+        durations = tuple(cell.duration_s or 0.0 for cell, _ in usable)
+        remarks += _between_rows(name, readings, durations, columns.row_start)
+    checked = _checked(name, readings, usable, source, options)
+    return Series(name, device, checked.readings, durations), [*remarks, *checked.remarks]
+
+
+def _checked(
+    name: str,
+    readings: Sequence[Reading],
+    usable: Sequence[tuple[Cell, float]],
+    source: Source,
+    options: Options,
+) -> Checked:
+    kind = source.columns.kind
+    if kind == "power":
+        limits = [cell.limit_w for cell, _ in usable]
+        return check_power(name, readings, limits, source.gpus)
+    if kind == "per-row":
+        return check_rows(name, readings)
+    return check_counter(name, readings, options.counter, source.gpus)
+
+
+def _cells(
+    path: Path, table: Table, columns: Columns, column: str, clock: Clock, options: Options
+) -> tuple[list[Cell], list[Reason]]:
+    """The rows as numbers, for one column of values, with remarks."""
+    scale = _scale(path, table, columns, column)
+    sign = _decimal(path, table, columns, column)
+    limit = next(iter(columns.limits), None)
+    cells: list[Cell] = []
+    sentinels: list[str] = []
+    faults: list[str] = []
+    strays: dict[int, str] = {}
+    for row in table.rows:
+        problems: list[str] = []
+        stamp = _stamp(row, columns, clock, len(cells), problems)
+        value = _value(row.cells[column], sign, scale, sentinels, problems)
+        if len(problems) == 2:  # neither a time nor a value: not a row of the table
+            strays[row.line] = ", ".join(row.cells.values())
+        elif problems or stamp is None:
+            faults += [f"line {row.line}: {problem}" for problem in problems]
+        else:
+            duration_s = _duration(row, columns, sign, problems)
+            faults += [f"line {row.line}: {problem}" for problem in problems]
+            cells.append(Cell(row, stamp, value, duration_s, _limit(row, limit, sign)))
+    raise_for(faults, path)
+    if not cells:
+        raise_for([f"line {n}: {line[:60]!r} is not a reading" for n, line in strays.items()], path)
+    kept = drop_strays(Table(tuple(cell.row for cell in cells)), strays, path)
+    remarks = [_note(remark) for remark in kept.remarks]
+    if sentinels:
+        listed = ", ".join(sorted(set(sentinels))[:MOST_LINES])
+        remarks.append(
+            _note(f"{len(sentinels)} cells of {column!r} hold no reading ({listed}); left out")
+        )
+    if (
+        scale.header is None
+        and scale.option is None
+        and not columns.unit_is_known
+        and not any(_has_unit(row.cells[column]) for row in table.rows)
+    ):
+        remarks.append(_note(f"column {column!r} names no unit; watts are assumed (--power-unit)"))
+    return cells, remarks
+
+
+def _scale(path: Path, table: Table, columns: Columns, column: str) -> Scale:
+    try:
+        scale = scale_of(column, columns.quantity, columns.unit)
+        named = [_has_unit(cell) for cell in table.column(column) if NUMBER.fullmatch(cell.strip())]
+        if not scale.header and not scale.option and columns.kind != "power" and not all(named):
+            scale.factor()  # says that no unit is named
+    except ValueError as error:
+        raise_for([f"column {column!r}: {error}"], path)
+        raise
+    return scale
+
+
+def _decimal(path: Path, table: Table, columns: Columns, column: str) -> str:
+    """The decimal sign of a column."""
+    if columns.decimal:
+        return columns.decimal
+    others = [cell for row in table.rows for name, cell in row.cells.items() if name != column]
+    try:
+        return decimal_sign(table.column(column), others, table.separator)
+    except ValueError as error:
+        raise_for([f"column {column!r}: {error}"], path)
+        raise
+
+
+def _clock(path: Path, table: Table, columns: Columns, options: Options) -> Clock:
+    """How the times of the table are read."""
+    if not columns.times:
+        if options.period_s is None:
+            raise UsageError(
+                f"{path}: the log has no times; log them, too, or name the seconds between the rows"
+                " of a device with --period"
+            )
+        return Clock(lambda cell: Stamp(), relative=True)
+    name = columns.times[-1]
+    cells = [_time_text(row, columns) for row in table.rows]
+    try:
+        unit_s = (
+            seconds_in(f"[{columns.time_unit}]")
+            if columns.time_unit
+            else seconds_in(name)
+            if len(columns.times) == 1 and _mostly_numbers(cells)
+            else None
+        )
+        sign = "."
+        if len(columns.times) == 1 and _mostly_numbers(cells):
+            sign = _decimal(path, table, columns, name)
+        return understand(
+            cells, unit_s, columns.time_format, sign, columns.order, columns.times_are_seconds
+        )
+    except ValueError as error:
+        raise_for([f"column {name!r}: {error}"], path)
+        raise
+
+
+def _stamp(
+    row: Row, columns: Columns, clock: Clock, place: int, problems: list[str]
+) -> Stamp | None:
+    text = _time_text(row, columns)
+    try:
+        return clock.read(text)
+    except ValueError as error:
+        problems.append(str(error))
+        return None
+
+
+def _time_text(row: Row, columns: Columns) -> str:
+    return " ".join(row.cells[name].strip() for name in columns.times)
+
+
+def _value(
+    cell: str, sign: str, scale: Scale, sentinels: list[str], problems: list[str]
+) -> float | None:
+    """Watts or joules of a cell; ``None`` if it has no value."""
+    try:
+        return parse_value(cell, scale, sign)
+    except SentinelError:
+        sentinels.append(cell.strip())
+    except ValueError as error:
+        problems.append(str(error))
+    return None
+
+
+class SentinelError(ValueError):
+    """A number that says that there is no reading."""
+
+
+def parse_value(cell: str, scale: Scale, sign: str = ".") -> float | None:
+    """Watts or joules of a number with or without a unit; ``None`` for a cell without a value.
+
+    Raises:
+        SentinelError: The number says that there is no reading.
+        ValueError: The cell is not a number, or its unit does not fit.
+    """
+    number = parse_number(cell, sign)
+    if number is None:
+        return None
+    value, unit = number
+    factor = scale.factor(unit)
+    if is_sentinel(value):
+        raise SentinelError(cell)
+    return value * factor
+
+
+def _duration(row: Row, columns: Columns, sign: str, problems: list[str]) -> float | None:
+    if columns.duration is None:
+        return None
+    cell = row.cells[columns.duration]
+    try:
+        unit_s = seconds_in(columns.duration) or 1.0
+        number = parse_number(cell, sign)
+        if number is None or number[1] or number[0] <= 0:
+            raise ValueError(f"{cell!r} is not a duration")
+    except ValueError as error:
+        problems.append(str(error))
+        return None
+    return number[0] * unit_s
+
+
+def _limit(row: Row, column: str | None, sign: str) -> float | None:
+    """The logged limit of the device, in watts; ``None`` if the row has none."""
+    if column is None:
+        return None
+    try:
+        return parse_value(row.cells[column], scale_of(column, POWER), sign)
+    except ValueError:
+        return None
+
+
+def _by_device(cells: Sequence[Cell], columns: Columns) -> Mapping[str, list[Cell]]:
+    groups: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[" ".join(cell.row.cells[name].strip() for name in columns.devices)].append(cell)
+    return groups
+
+
+def _channel_name(source: Source, column: str, device: str, place: int) -> str:
+    """The name of a channel: its device, its column, or both."""
+    label = source.label(device, place)
+    if len(source.columns.values) == 1:
+        return label
+    plain = without_unit(column)
+    return f"{label}.{plain}" if device else plain
+
+
+def _timed(
+    name: str, cells: Sequence[Cell], clock: Clock, columns: Columns, options: Options
+) -> tuple[Sequence[Cell], list[float], list[Reason]]:
+    """The rows in the order of time, with their times.
+
+    Raises:
+        ValueError: A time is not of this century.
+    """
+    if not columns.times:
+        period_s = options.period_s or 0.0
+        remark = f"{name}: times are counted by --period; lines that are missing are not noticed"
+        return cells, [place * period_s for place in range(len(cells))], [_note(remark)]
+    times: list[float] = []
+    days = 0.0
+    for cell in cells:
+        time_s = cell.stamp.in_seconds(columns.zone, times[-1] if times else None) + days
+        # A clock without dates begins again at midnight.
+        if clock.wraps and times and time_s < times[-1] - DAY_S / 2:
+            days += DAY_S
+            time_s += DAY_S
+        times.append(time_s)
+    steps = [later - earlier for earlier, later in pairwise(times)]
+    if len(steps) > 1 and max(steps) <= 0 and min(steps) < 0:
+        remark = f"{name}: the rows come in the reverse order of time and were turned round"
+        return list(reversed(cells)), times[::-1], [_note(remark)]
+    return cells, times, []
+
+
+def _refuse_several(
+    path: Path, name: str, rows: Sequence[Row], readings: Sequence[Reading], source: Source
+) -> None:
+    """Refuse a channel that holds several devices."""
+    columns = source.columns
+    used = {*columns.times, *columns.values, *columns.devices, columns.duration, *columns.limits}
+    others = {
+        other: [row.cells[other] for row in rows]
+        for other in source.table.names
+        if other not in used
+    }
+    count = next((cells for other, cells in others.items() if other == "count"), [])
+    sign = several_devices(readings, others, columns.kind)
+    if not columns.devices and any(cell.isdigit() and int(cell) > 1 for cell in count):
+        sign = "column 'count' counts several devices"
+    if sign:
+        where = f" of device {name}" if columns.devices else ""
+        raise UsageError(
+            f"{path}: the rows{where} look like those of several devices: {sign}; {REMEDY}"
+        )
+
+
+def _spread(readings: Sequence[Reading]) -> list[Reading]:
+    """Readings of one stamp, evenly over the time to the next: a clock of whole seconds."""
+    counts = Counter(reading.time_s for reading in readings)
+    stamps = sorted(counts)
+    step_s = statistics.median([later - earlier for earlier, later in pairwise(stamps)] or [0.0])
+    following = dict(pairwise(stamps))
+    seen: Counter[float] = Counter()
+    spread = []
+    for reading in readings:
+        begin_s = reading.time_s
+        length_s = min(following.get(begin_s, begin_s + step_s) - begin_s, step_s)
+        shift_s = length_s * seen[begin_s] / counts[begin_s]
+        seen[begin_s] += 1
+        spread.append(replace(reading, time_s=begin_s + shift_s))
+    return spread
+
+
+def _check_polling(name: str, readings: Sequence[Reading]) -> None:
+    steps = [
+        later.time_s - earlier.time_s
+        for earlier, later in pairwise(readings)
+        if later.time_s > earlier.time_s
+    ]
+    if steps and statistics.median(steps) < FINEST_POLL_S:
+        raise UsageError(
+            f"{name}: the readings are {statistics.median(steps):.3g} s apart, which no program"
+            " can log; name the unit of the times with --time-unit"
+        )
+
+
+def _ends_early(
+    name: str,
+    pairs: Sequence[tuple[Cell, float]],
+    usable: Sequence[tuple[Cell, float]],
+) -> list[Reason]:
+    """A remark if the first or last rows of a channel have no value."""
+    if not usable or len(usable) == len(pairs):
+        return []
+    empty = len(pairs) - len(usable)
+    cell = next(cell for cell, _ in reversed(pairs) if cell.value is None)
+    end_s, log_end_s = usable[-1][1], pairs[-1][1]
+    tail = (
+        f"; its last reading is {log_end_s - end_s:.6g} s before the log ends"
+        if (log_end_s > end_s)
+        else ""
+    )
+    remark = f"{name}: {empty} of {len(pairs)} rows have no value (line {cell.row.line}){tail}"
+    return [Reason(code=ReasonCode.DATA_GAP, message=remark, fatal=False)]
+
+
+def _between_rows(
+    name: str, readings: Sequence[Reading], durations_s: Sequence[float], row_start: bool
+) -> list[Reason]:
+    """A remark on the time between rows, where a row may be missing."""
+    own_s = durations_s[-1] if row_start else durations_s[0]
+    whole_s = abs(readings[-1].time_s - readings[0].time_s) + own_s
+    between_s = whole_s - sum(durations_s)
+    if between_s <= BETWEEN_SHARE * whole_s:
+        return []
+    return [
+        _note(
+            f"{name}: the rows cover {sum(durations_s):.6g} s of {whole_s:.6g} s; what was spent"
+            " between them is not counted"
+        )
+    ]
+
+
+def _without_cut_rows(path: Path, table: Table, columns: Columns) -> Table:
+    """The table without a last row that was cut inside a number or a time."""
+    if not table.endings or len(table.rows) < 3:
+        return table
+    last = table.names[-1]
+    if last not in (*columns.values, *columns.times):
+        return table
+    ends = [row for row in table.rows if row.line in table.endings]
+    others = [shape(row.cells[last]) for row in table.rows if row.line not in table.endings]
+    cut = [row for row in ends if _is_cut(row.cells[last], others)]
+    unsure = [row for row in ends if row not in cut and _may_be_cut(row.cells[last], others)]
+    remarks = [f"the last number of line {row.line} may be cut" for row in unsure]
+    rows = tuple(row for row in table.rows if row not in cut)
+    shorter = replace(table, rows=rows, remarks=(*table.remarks, *remarks))
+    return drop_strays(shorter, {row.line: ",".join(row.cells.values()) for row in cut}, path)
+
+
+def _is_cut(cell: str, others: Sequence[tuple[int, bool, int, bool]]) -> bool:
+    """Whether a cell is shorter than all others are: fewer decimals, digits, or no unit."""
+    decimals, unit, digits, sign = shape(cell)
+    return (
+        decimals < min(other[0] for other in others)
+        or (not unit and all(other[1] for other in others))
+        or (digits < min(other[2] for other in others) and not decimals)
+        or (sign and not decimals and not any(other[3] and not other[0] for other in others))
+    )
+
+
+def _may_be_cut(cell: str, others: Sequence[tuple[int, bool, int, bool]]) -> bool:
+    """Whether the numbers vary in length, so that a cut one does not show."""
+    decimals, unit, *_ = shape(cell)
+    fixed_decimals = len({other[0] for other in others}) == 1 and decimals > 0
+    fixed_digits = len({other[2] for other in others}) == 1 and decimals == 0
+    return not unit and not fixed_decimals and not fixed_digits
+
+
+def _mostly_numbers(cells: Sequence[str]) -> bool:
+    return sum(NUMBER.fullmatch(cell.strip()) is not None for cell in cells) * 2 > len(cells)
+
+
+def _has_unit(cell: str) -> bool:
+    number = NUMBER.fullmatch(cell.strip())
+    return number is not None and bool(number["unit"]) and NO_VALUE.fullmatch(cell) is None
+
+
+def _note(message: str) -> Reason:
+    return Reason(code=ReasonCode.NOTE, message=message, fatal=False)

@@ -1,0 +1,277 @@
+"""Tables in text: a header, rows of cells, and the lines around them.
+
+Logs have lines of other programs: of ``nohup``, of a shell, of a driver that lost its device, a
+summary at the end. Lines that do not fit are left out, with a remark that names them. Many of them
+inside the table are a fault.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NoReturn
+
+from pytest_energy.errors import FileFormatError, UsageError
+from pytest_energy.logs.units import unit_of_header, without_unit
+
+SEPARATORS: Final = (",", ";", "\t", "|")
+MOST_FAULTS: Final = 10
+"""More faults of a file are only counted."""
+MOST_LINES: Final = 3
+"""More lines that were left out are only counted."""
+LAST_HEADER: Final = 200
+"""A header is looked for in the first lines only."""
+STRAY_SHARE: Final = 0.05
+"""A larger share of lines inside the table that do not fit is a fault."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table."""
+
+    line: int
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a log."""
+
+    rows: tuple[Row, ...]
+    separator: str = ","
+    remarks: tuple[str, ...] = ()
+    """On lines that were left out."""
+    endings: frozenset[int] = field(default=frozenset())
+    """Lines at which the file, or one of its parts, ends without a line end or before a header."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(self.rows[0].cells)
+
+    def column(self, name: str) -> list[str]:
+        """The cells of a column."""
+        return [row.cells[name] for row in self.rows]
+
+
+def read_table(
+    path: Path,
+    lines: Sequence[str],
+    fits: Callable[[Sequence[str]], bool],
+    names: Sequence[str] | None = None,
+) -> Table:
+    """Read a table with commas, semicolons, tabs or bars between its cells.
+
+    Args:
+        path: The file, for errors.
+        lines: Its lines.
+        fits: Whether cells are the table's header.
+        names: The columns of a file without a header.
+
+    Raises:
+        FileFormatError: It is not a table, many lines differ in length, or the units of its headers
+            differ.
+        UsageError: No line is a header.
+    """
+    separator, header, first = _find_header(path, lines, fits, names)
+    rows: list[Row] = []
+    strays: dict[int, str] = {}
+    faults: list[str] = []
+    endings = set()
+    for number, line in enumerate(lines, start=1):
+        cells = _fitted(split(line, separator), len(header))
+        if not line.strip() or _is_separator_line(line):
+            continue
+        if _same_columns(cells, header):
+            faults += _other_units(number, cells, header)
+            if rows:
+                endings.add(rows[-1].line)
+        elif number <= first or len(cells) != len(header):
+            strays[number] = line
+        else:
+            rows.append(Row(number, dict(zip(header, cells, strict=True))))
+    if rows and rows[-1].line == len(lines):  # the last line has no end
+        endings.add(len(lines))
+    if not rows:
+        faults += [
+            f"line {number}: {len(_fitted(split(line, separator), len(header)))} cells,"
+            f" {len(header)} expected"
+            for number, line in strays.items()
+            if number > first
+        ] or ["no readings"]
+    raise_for(faults, path)
+    return drop_strays(Table(tuple(rows), separator, endings=frozenset(endings)), strays, path)
+
+
+def drop_strays(table: Table, strays: Mapping[int, str], path: Path) -> Table:
+    """The table, with a remark on lines that were left out.
+
+    Raises:
+        FileFormatError: There are many of them inside the table.
+    """
+    first, last = table.rows[0].line, table.rows[-1].line
+    inside = [number for number in strays if first < number < last]
+    if len(inside) > max(MOST_LINES, STRAY_SHARE * len(table.rows)):
+        cells = len(table.names)
+        raise_for(
+            [f"line {n}: {strays[n].strip()[:60]!r} is not a row of {cells} cells" for n in inside],
+            path,
+        )
+    listed = [f"line {n} ({line.strip()[:60]!r})" for n, line in strays.items()]
+    if not listed:
+        return table
+    more = f" and {len(listed) - MOST_LINES} more" if len(listed) > MOST_LINES else ""
+    remark = f"left out, because it is no reading: {', '.join(listed[:MOST_LINES])}{more}"
+    return Table(table.rows, table.separator, (*table.remarks, remark), table.endings)
+
+
+def split(line: str, separator: str) -> list[str]:
+    """The cells of a line, without the spaces around them."""
+    if separator == " ":
+        return line.split()
+    try:
+        cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:  # a cell without end
+        return [line]
+    return [cell.strip() for cell in cells]
+
+
+def find_column(names: Sequence[str], name: str, option: str = "--power-column") -> str:
+    """A column by its name in the header, with or without the unit, in any case.
+
+    Raises:
+        UsageError: No column has this name, or more than one; the error lists the columns.
+    """
+    if name in names:
+        return name
+    for plain in (str, str.casefold):
+        candidates = [other for other in names if plain(without_unit(other)) == plain(name)]
+        candidates = candidates or [other for other in names if plain(other) == plain(name)]
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            raise UsageError(
+                f"more than one column {name!r}: {', '.join(candidates)}. Name one with its unit"
+            )
+    raise UsageError(
+        f"no column {name!r} among {', '.join(names)}. Name the right one with {option}. If the log"
+        " has no header, name its columns with --columns"
+    )
+
+
+def has_column(names: Iterable[str], name: str) -> bool:
+    """Whether a header has this column, with or without a unit, in any case."""
+    return name.casefold() in {
+        form.casefold() for other in names for form in (other, without_unit(other))
+    }
+
+
+def raise_for(faults: Sequence[str], path: Path) -> None:
+    """Raise the faults of a file together.
+
+    Raises:
+        FileFormatError: There are some.
+    """
+    if not faults:
+        return
+    more = len(faults) - MOST_FAULTS
+    listed = (*faults[:MOST_FAULTS], *([f"and {more} more"] if more > 0 else []))
+    raise FileFormatError(path, "a power log", listed)
+
+
+def has_header(lines: Sequence[str], fits: Callable[[Sequence[str]], bool]) -> bool:
+    """Whether one of the first lines is a header that fits."""
+    return _header_line(lines, fits) is not None
+
+
+def _find_header(
+    path: Path,
+    lines: Sequence[str],
+    fits: Callable[[Sequence[str]], bool],
+    names: Sequence[str] | None,
+) -> tuple[str, list[str], int]:
+    """The separator, the header, and the number of its line."""
+    if names is not None:
+        separator = max(
+            SEPARATORS,
+            key=lambda sign: sum(
+                len(_fitted(split(line, sign), len(names))) == len(names) for line in lines
+            ),
+        )
+        own = next(
+            (
+                cells
+                for line in lines
+                if _same_columns(cells := _fitted(split(line, separator), len(names)), names)
+            ),
+            names,
+        )
+        return separator, _with_units(names, own), 0
+    header = _header_line(lines, fits)
+    return header if header is not None else _refuse(path, lines)
+
+
+def _header_line(
+    lines: Sequence[str], fits: Callable[[Sequence[str]], bool]
+) -> tuple[str, list[str], int] | None:
+    for number, line in enumerate(lines[:LAST_HEADER], start=1):
+        for separator in SEPARATORS:
+            cells = split(line.lstrip("#").lstrip(), separator)
+            if fits(cells):
+                return separator, _distinct(cells), number
+    return None
+
+
+def _refuse(path: Path, lines: Sequence[str]) -> NoReturn:
+    if not any(line.strip() for line in lines):
+        raise FileFormatError(path, "a power log", ("no readings",))
+    first = next(line for line in lines if line.strip())
+    separator = max(SEPARATORS, key=first.count)
+    raise UsageError(
+        f"{path}: no line is a header with the columns that were named; the first line has"
+        f" {', '.join(split(first, separator))[:200]}. Name the columns of times and of power or"
+        " energy with --time-column, --power-column or --energy-column. If the log has no header,"
+        " name all of its columns with --columns"
+    )
+
+
+def _distinct(cells: Sequence[str]) -> list[str]:
+    """Names of columns; the second of two equal names gets a number, an empty one its place."""
+    names: list[str] = []
+    for place, cell in enumerate(cells, start=1):
+        name = cell or f"column {place}"
+        names.append(f"{name} #{place}" if name in names else name)
+    return names
+
+
+def _fitted(cells: list[str], length: int) -> list[str]:
+    """The cells without empty ones beyond the header: a comma at the end of a line."""
+    while len(cells) > length and not cells[-1]:
+        cells = cells[:-1]
+    return cells
+
+
+def _is_separator_line(line: str) -> bool:
+    return re.fullmatch(r"\s*(sep=.|[-=+|\s]+)\s*", line) is not None
+
+
+def _same_columns(cells: Sequence[str], names: Sequence[str]) -> bool:
+    plain = [without_unit(cell.lstrip("# ")) for cell in cells]
+    return plain == [without_unit(name) for name in names] or list(cells) == list(names)
+
+
+def _other_units(number: int, cells: Sequence[str], header: Sequence[str]) -> list[str]:
+    return [
+        f"line {number}: {cell!r} contradicts the earlier {name!r}; correct or split the log"
+        for cell, name in zip(cells, header, strict=True)
+        if unit_of_header(cell) not in (None, unit_of_header(name))
+    ]
+
+
+def _with_units(names: Sequence[str], header: Sequence[str]) -> list[str]:
+    """The names of columns; names without a unit get the unit in the file's own header."""
+    pairs = zip(names, header, strict=True)
+    return [(name if unit_of_header(name) else heading).strip() for name, heading in pairs]
