@@ -32,7 +32,13 @@ REPEATED_SHARE: Final = 0.1
 """A clock of whole seconds repeats a stamp now and then; two devices repeat every second one."""
 FEWEST_READINGS: Final = 6
 CYCLING_SHARE: Final = 0.9
-BURST_RATIO: Final = 2.5
+SHORT_SHARE: Final = 0.2
+LONG_SHARE: Final = 0.05
+GAP_RATIO: Final = 1.3
+LENGTH_RATIO: Final = 1.8
+REGULAR_SHARE: Final = 0.75
+"""Bursts: at least these shares of short and long steps, a gap and a ratio between their lengths,
+and regular beginnings."""
 REMEDY: Final = (
     "name the column that tells devices apart with --device-column (nvidia-smi: log index, too), or"
     " say --one-device if all rows are of one device"
@@ -60,7 +66,7 @@ def several_devices(
     if repeated > REPEATED_SHARE * len(times):
         return "several rows have the same time"
     steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]
-    if kind != "per-row" and _come_in_bursts(steps):
+    if kind != "per-row" and _come_in_bursts(times, steps):
         return "the rows come in bursts, as those of several devices do"
     values = [reading.value for reading in readings]
     if kind == "power" and _alternate(values):
@@ -91,53 +97,75 @@ def _cycles(cells: Sequence[str], length: int) -> bool:
     )
 
 
-def _come_in_bursts(steps: Sequence[float]) -> bool:
-    """Whether short and long steps come in a pattern, with few steps between the two lengths."""
-    return len(steps) >= 4 and (_have_two_lengths(steps) or _repeat_their_pattern(steps))
+def _come_in_bursts(times: Sequence[float], steps: Sequence[float]) -> bool:
+    """Whether short and long steps come in a pattern."""
+    if len(steps) < 4:
+        return False
+    tick_s = _resolution(times)
+    return _have_two_lengths(steps, tick_s) or _repeat_their_pattern(steps, tick_s)
 
 
-def _have_two_lengths(steps: Sequence[float]) -> bool:
-    """Whether bursts of an equal number of rows are apart by much longer steps."""
+def _resolution(times: Sequence[float]) -> float:
+    """The finest decimal place of the stamps, in seconds."""
+    return next(
+        (
+            place
+            for place in (1.0, 0.1, 0.01, 1e-3, 1e-4)
+            if all(abs(time_s / place - round(time_s / place)) * place < 2e-6 for time_s in times)
+        ),
+        0.0,
+    )
+
+
+def _have_two_lengths(steps: Sequence[float], tick_s: float) -> bool:
+    """Whether bursts of rows begin at regular times, with much longer steps between them."""
     ordered = sorted(steps)
-    low, high = int(0.3 * len(ordered)), int(0.96 * len(ordered))
+    low, high = int(SHORT_SHARE * len(ordered)), int((1 - LONG_SHARE) * len(ordered))
     cuts = [
-        (later / earlier, earlier, later)
-        for earlier, later in pairwise(ordered[max(low - 1, 0) : high + 2])
-        if earlier > 0
+        place
+        for place in range(max(low, 1), min(high, len(ordered) - 1) + 1)
+        if ordered[place] >= GAP_RATIO * ordered[place - 1]
     ]
-    if not cuts:
-        return False
-    ratio, below, _ = max(cuts)
-    if ratio < BURST_RATIO:
-        return False
-    sizes = _burst_sizes(steps, below)
-    if len(sizes) < 2:
-        return False
-    # Equal bursts are devices; pauses of a logger leave runs of any length.
-    usual = statistics.median(sizes)
-    near = sum(abs(size - usual) <= max(0.25 * usual, 0.5) for size in sizes)
-    return usual >= 2 and usual <= MOST_DEVICES and near >= 0.6 * len(sizes)
+    return any(_parts_bursts(steps, ordered, place, tick_s) for place in cuts)
 
 
-def _burst_sizes(steps: Sequence[float], longest: float) -> list[int]:
-    """The rows of each burst but the first and the last, which may be cut."""
-    sizes = [1]
+def _parts_bursts(
+    steps: Sequence[float], ordered: Sequence[float], place: int, tick_s: float
+) -> bool:
+    """Whether the steps from this place on, in the order of length, part bursts."""
+    short_s, long_s = statistics.median(ordered[:place]), statistics.median(ordered[place:])
+    if long_s < LENGTH_RATIO * short_s or long_s - short_s <= 1.5 * tick_s:
+        return False
+    return _begin_regularly(steps, ordered[place])
+
+
+def _begin_regularly(steps: Sequence[float], shortest_pause_s: float) -> bool:
+    """Whether bursts begin at regular times; the pauses of a single logger do not."""
+    begins: list[float] = []
+    now_s = 0.0
     for step in steps:
-        if step <= longest:
-            sizes[-1] += 1
-        else:
-            sizes.append(1)
-    return sizes[1:-1] if len(sizes) > 3 else sizes
+        now_s += step
+        if step >= shortest_pause_s:
+            begins.append(now_s)
+    intervals = [later - earlier for earlier, later in pairwise(begins)]
+    rows = (len(steps) - len(begins)) / max(len(begins), 1) + 1
+    if rows < 1.25 or rows > MOST_DEVICES:
+        return False
+    if len(intervals) < 2:
+        return len(begins) >= 1 and len(steps) < 8
+    usual_s = statistics.median(intervals)
+    regular = sum(abs(interval - usual_s) <= 0.25 * usual_s for interval in intervals)
+    return regular >= REGULAR_SHARE * len(intervals)
 
 
-def _repeat_their_pattern(steps: Sequence[float]) -> bool:
+def _repeat_their_pattern(steps: Sequence[float], tick_s: float) -> bool:
     """Whether the steps come again after as many rows as there are devices."""
     for devices in range(2, min(MOST_DEVICES, len(steps) // 3) + 1):
         phases = [steps[phase::devices] for phase in range(devices)]
         middles = sorted(statistics.median(phase) for phase in phases)
         rest = statistics.median(middles[:-1])
-        # 12 and 13 ms in turn are the rounding of one period.
-        if middles[-1] < 2 * rest:
+        # 12 and 13 ms in turn, or 1 and 2 ms, are the rounding of one period.
+        if middles[-1] < 2 * rest or middles[-1] - rest <= 1.5 * tick_s:
             continue
         if _correlation(steps, devices) > 0.5:
             return True

@@ -18,7 +18,7 @@ NUMBER: Final = re.compile(
 )
 """A number, and the unit behind it if there is one."""
 NO_VALUE: Final = re.compile(
-    r"|-+|[\[(<]?\s*(n/?a|nan|none|null|nil|unavailable|unknown|undefined"
+    r"|-+|\[[^\d\]]+\]|[\[(<]?\s*(n[./]?a\.?|nan|none|null|nil|unavailable|unknown|undefined"
     r"|not[ _-]?(supported|available|found|specified|applicable)"
     r"|no[ _-]?(data|value|permission|reading)s?"
     r"|unknown error"
@@ -154,5 +154,6 @@ def _sign_of(cell: str) -> str | None:
 
 
 def _is_doubtful(cell: str) -> bool:
+    """Whether a sign stands before exactly three digits."""
     number = NUMBER.fullmatch(cell.strip())
-    return number is not None and re.search("[.,]", number["digits"]) is not None
+    return number is not None and re.fullmatch(r"\d{1,3}[.,]\d{3}", number["digits"]) is not None

@@ -20,6 +20,18 @@ USUAL_W: Final = (1e-3, 5e4)
 """Power outside of this range is worth a remark: its unit may be wrong."""
 ABOVE_LIMIT: Final = 1.25
 """GPUs pass their limit for moments; by more than this they do not."""
+ROUND_SENTINELS_W: Final = frozenset(
+    number * scale
+    for number in (32767.0, 65535.0, 9999.0, 99999.0, 999999.0)
+    for scale in (1.0, 0.1, 0.01, 1e-3)
+)
+"""The largest numbers of 16 bits and of displays; readings only if others are as large."""
+OUTLYING: Final = 5.0
+JUMP_RATIO: Final = 200.0
+JUMP_W: Final = 2e4
+"""A step of a counter at more power than both is a jump of the number, not energy."""
+ZERO_RATIO: Final = 20.0
+"""A counter that begins with a zero jumps if its first step is steeper than others by this."""
 LONGEST_GLITCH: Final = 3
 """Readings in a row that a counter's glitch may spoil."""
 GLITCH_RATIO: Final = 5.0
@@ -45,13 +57,19 @@ def check_power(
 ) -> Checked:
     """Leave out readings above the logged or known limit; find a sensor that never moves."""
     known_w = GPU_LIMIT_W if gpu else LIMIT_W
-    usable = [
+    possible = [
         reading
         for reading, limit_w in zip(readings, limits_w, strict=True)
         if reading.value <= min(known_w, ABOVE_LIMIT * limit_w if limit_w else known_w)
     ]
+    usual_w = statistics.median(reading.value for reading in possible) if possible else 0.0
+    usable = [
+        reading
+        for reading in possible
+        if reading.value not in ROUND_SENTINELS_W or reading.value <= OUTLYING * usual_w
+    ]
     remarks = []
-    if above := len(readings) - len(usable):
+    if above := len(readings) - len(possible):
         highest_w = max(reading.value for reading in readings)
         remarks.append(
             Reason(
@@ -61,6 +79,8 @@ def check_power(
                 fatal=not usable,
             )
         )
+    if blank := len(possible) - len(usable):
+        remarks.append(_note(f"{name}: {blank} readings are the largest of a display; left out"))
     zeros = sum(reading.value == 0 for reading in usable)
     if usable and zeros == len(usable):
         remarks.append(_still(f"{name}: all {zeros} readings are 0 W: nothing was measured"))
@@ -84,7 +104,7 @@ def check_counter(
     Raises:
         UsageError: It does not look like a counter.
     """
-    kept = _without_glitches(readings)
+    kept = _without_jumping_ends(_without_glitches(readings))
     remarks = []
     if glitches := len(readings) - len(kept):
         remarks.append(
@@ -143,6 +163,23 @@ def _without_glitches(readings: Sequence[Reading]) -> list[Reading]:
     return kept
 
 
+def _without_jumping_ends(readings: list[Reading]) -> list[Reading]:
+    """The readings without a first or last one from which, or to which, the counter jumps."""
+    if len(readings) < 4:
+        return readings
+    usual_w = _usual_power(readings)
+    jump_w = max(JUMP_RATIO * usual_w, JUMP_W)
+    first_w = _power(*readings[:2])
+    if first_w > jump_w or (readings[0].value == 0 and first_w > ZERO_RATIO * usual_w):
+        readings = readings[1:]
+    return readings[:-1] if _power(*readings[-2:]) > jump_w else readings
+
+
+def _power(earlier: Reading, later: Reading) -> float:
+    time_s = later.time_s - earlier.time_s
+    return (later.value - earlier.value) / time_s if time_s > 0 else 0.0
+
+
 def _comes_back(later: Sequence[Reading], before: Reading, power_w: float) -> bool:
     return any(_goes_on(before, reading, power_w) for reading in later[1 : 1 + LONGEST_GLITCH])
 
@@ -199,13 +236,14 @@ def _is_no_counter(readings: Sequence[Reading]) -> str | None:
 
 def _steep(name: str, readings: Sequence[Reading], limit_w: float) -> list[Reason]:
     """Steps of a counter at an impossible power make it invalid."""
+    usual_w = _usual_power(readings)
+    limit_w = min(limit_w, max(JUMP_RATIO * usual_w, JUMP_W))
     steep = [
         (later.value - earlier.value) / (later.time_s - earlier.time_s)
         for earlier, later in pairwise(readings)
         if later.time_s > earlier.time_s
         and later.value - earlier.value > limit_w * (later.time_s - earlier.time_s)
     ]
-    usual_w = _usual_power(readings)
     if not steep or (max(steep) < 100 * usual_w and len(steep) < len(readings) / 2):
         return []
     message = f"{name}: the counter rises by up to {max(steep):.4g} W, which is impossible"

@@ -100,7 +100,8 @@ def tegrastats(powers: Sequence[Sequence[float]]) -> Sample:
     lines = [
         f"{day(second, '%m-%d-%Y %H:%M:%S')}"
         f" RAM 3595/7607MB (lfb 1x1MB) SWAP 11/3804MB"
-        f" (cached 0MB) CPU [1%@729,off] GR3D_FREQ 7%@[306] gpu@50.5C VDD_IN {round(watts * 1e3)}mW/5852mW"
+        " (cached 0MB) CPU [1%@729,off]"
+        f" GR3D_FREQ 7%@[306] gpu@50.5C VDD_IN {round(watts * 1e3)}mW/5852mW"
         f" VDD_CPU_GPU_CV 1307mW/1327mW VDD_SOC 1468mW/1468mW"
         for second, watts in enumerate(powers[0])
     ]

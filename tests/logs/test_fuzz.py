@@ -96,7 +96,8 @@ def merge_devices(sample: Sample, draw: random.Random) -> Lines:
 
 def rename_units(sample: Sample, draw: random.Random) -> Lines:
     """The unit in the header is another one, unknown, or missing."""
-    unit = draw.choice(["[VA]", "(hp)", "[kWh]", "(%)", "[bananas]", "[A]"])
+    other = "[W]" if "counter" in sample.tags else "[kWh]"
+    unit = draw.choice(["[VA]", "(hp)", other, "(%)", "[bananas]", "[A]"])
     head = [re.sub(r"[\[(](W|J|Wh)[\])]", unit, line) for line in sample.lines[: sample.first]]
     return [*head, *sample.lines[sample.first :]]
 

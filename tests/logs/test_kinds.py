@@ -1,0 +1,505 @@
+"""What logs can mean: the joules are right, or the log is refused with the option that settles it.
+
+Each table has the joules, or the words of the refusal or of the remark.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from tests.logs.conftest import Imported
+
+Read = Callable[..., Imported]
+MARCH = datetime(2023, 3, 5, 9, 30, tzinfo=UTC)
+SECONDS = MARCH.timestamp()
+WATTMETER = "--format=wattmeter"
+
+
+def smi_rows(readings: Iterable[tuple[float, float]], header: str = "timestamp, power.draw [W]") -> str:  # fmt: skip  # noqa: E501
+    """A log of nvidia-smi without a column of GPUs."""
+    lines = [header]
+    for time_s, watts in readings:
+        stamp = datetime.fromtimestamp(time_s, UTC).strftime("%Y/%m/%d %H:%M:%S.%f")[:-3]
+        lines.append(f"{stamp}, {watts:.2f} W")
+    return "\n".join([*lines, ""])
+
+
+def table(header: str, rows: Iterable[Sequence[object]], separator: str = ",") -> str:
+    """A table of any cells."""
+    return "\n".join([header, *(separator.join(map(str, row)) for row in rows), ""])
+
+
+def column(name: str, cells: Sequence[object], separator: str = ",") -> str:
+    """A table of seconds and one column."""
+    return table(f"time_s{separator}{name}", enumerate(cells), separator)
+
+
+def power(read: Read, text: str, *options: str) -> Imported:
+    """Import a table of ``time_s``."""
+    return read(text, WATTMETER, "--time-column=time_s", *options)
+
+
+@pytest.mark.parametrize("gpus", [2, 3, 8])
+@pytest.mark.parametrize(("period_s", "apart_s"), [(0.02, 0.001), (0.05, 0.004), (1.0, 0.003), (1.0, 0.0)])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize("alike", [True, False])
+def test_rows_of_several_gpus_are_never_one_channel(
+    read: Read, gpus: int, period_s: float, apart_s: float, alike: bool
+) -> None:
+    """Stamps in bursts tell several GPUs, also of equal power and with lost lines."""
+    draw = random.Random(gpus)
+    rows = [
+        (
+            SECONDS + poll * period_s + gpu * apart_s + draw.uniform(0, 5e-4),
+            (100 if alike else 60 + 80 * gpu) + draw.uniform(-2, 2),
+        )
+        for poll in range(150)
+        for gpu in range(gpus)
+    ]
+    assert apart_s * gpus < period_s
+    for lost in (0.0, 0.05):
+        got = read(smi_rows(row for row in rows if draw.random() >= lost))
+        assert got.status == 2
+        assert "several devices" in got.err
+        assert "--device-column" in got.err
+
+
+@pytest.mark.parametrize("steps_ms", [(7, 7, 8, 13, 21), (12, 13), (1, 2), (1000,), (95, 100, 110)])
+def test_one_gpu_polled_irregularly_is_one_channel(read: Read, steps_ms: Sequence[int]) -> None:
+    """Jitter, and the rounding of stamps, are no sign of several devices."""
+    draw = random.Random(1)
+    time_s, rows = SECONDS, []
+    for number in range(500):
+        rows.append((time_s, round(draw.uniform(198, 202), 2) if number % 50 else 120.0))
+        time_s += draw.choice(steps_ms) / 1e3
+    got = read(smi_rows(rows), "--max-gap=10")
+    mean = sum((a[1] + b[1]) / 2 * (b[0] - a[0]) for a, b in pairwise(rows))
+    assert got.energy_j == pytest.approx(mean, rel=1e-3), got.err
+
+
+DEVICES = table(
+    "time_s,outlet,power [W]", ((n, outlet, 40 * outlet) for n in range(8) for outlet in (1, 2, 3))
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "column 'outlet' has 3 values in turn (1, 2, 3)"),
+        (["--device-column=outlet"], 7 * 240),
+        (["--device-column=outlet", "--devices=1,3"], 7 * 160),
+        (["--device-column=outlet", "--devices=9"], "the log has the devices 1, 2, 3"),
+    ],
+)
+def test_a_column_of_devices(read: Read, options: Sequence[str], expected: object) -> None:
+    """Devices in rows are refused until their column is named; those that count can be chosen."""
+    check(power(read, DEVICES, *options), expected)
+
+
+def check(got: Imported, expected: object) -> None:
+    """The joules, without a fault, or the words of the refusal."""
+    if isinstance(expected, str):
+        assert got.status == 2
+        assert got.energy_j is None
+        assert expected in got.err
+        assert got.err.count("\n") == 1
+    else:
+        assert got.status == 0, got.err or got.remarks
+        assert got.energy_j == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "sign"),
+    [
+        (column("power [W]", [60, 300] * 8), "alternate"),
+        (table("time_s,power [W]", [(n % 9, 60 + n // 9) for n in range(18)]), "same time"),
+        (table("time_s,who,power [W]", [(n, "ab"[n % 2], 60) for n in range(16)]), "'who'"),
+        (table("time_s,Host,power [W]", [(n, f"n{n % 7 // 4}", 60) for n in range(16)]), "'Host'"),
+        (table("time_s,count,power [W]", [(n, 2, 60) for n in range(16)]), "'count'"),
+    ],
+)  # fmt: skip
+def test_signs_of_several_devices(read: Read, text: str, sign: str) -> None:
+    """Levels, stamps and columns that tell several devices are named; --one-device overrules."""
+    check(power(read, text), sign)
+    assert "several devices" not in power(read, text, "--one-device").err
+
+
+def test_columns_of_power_are_added_up(read: Read) -> None:
+    """Each column is a channel of its own."""
+    text = table("time_s,gpu0_power_w,gpu1_power_w", [(n, 100, 250) for n in range(6)])
+    got = power(read, text, "--power-column=gpu0_power_w", "--power-column=gpu1_power_w")
+    check(got, 1750)
+    assert got.channels == {"gpu0_power_w": pytest.approx(500), "gpu1_power_w": pytest.approx(1250)}
+
+
+@pytest.mark.parametrize(
+    ("header", "step", "seconds"),
+    [
+        ("t_sec", 1, 1), ("Elapsed (secs)", 1, 1), ("uptime_minutes", 1, 60), ("mins", 1, 60),
+        ("Elapsed [HOURS]", 1, 3600), ("hr", 1, 3600), ("days", 1, 86400), ("msec", 100, 0.1),
+        ("elapsedMs", 100, 0.1), ("Time (millis)", 100, 0.1), ("t_us", 100000, 0.1),
+        ("Zeit (µs)", 100000, 0.1), ("monotonic_ns", 1000000000, 1),
+    ],
+)  # fmt: skip
+def test_units_of_time(read: Read, header: str, step: float, seconds: float) -> None:
+    """A unit of time in brackets, or as the last word of a name, is converted."""
+    text = table(f"{header},power [W]", [(n * step, 120) for n in range(11)])
+    check(read(text, WATTMETER, f"--time-column={header}"), 1200 * seconds)
+
+
+@pytest.mark.parametrize(
+    ("header", "step", "fault"),
+    [
+        ("Elapsed (ticks)", 1, "'ticks' is not a known unit of time"),
+        ("t [m]", 1, "'m' is not a known unit of time"),
+        ("clock", 1e6, "--time-unit"),
+        ("clock", 1e-4, "--time-unit"),
+    ],
+)
+def test_unknown_units_of_time_are_refused(
+    read: Read, header: str, step: float, fault: str
+) -> None:
+    """A unit that is unknown, or cannot be seconds, is refused; an option settles it."""
+    text = table(f"{header},power [W]", [(f"{n * step:g}", 120) for n in range(11)])
+    check(read(text, WATTMETER, f"--time-column={header}"), fault)
+    if "(" not in header and "[" not in header:
+        check(read(text, WATTMETER, f"--time-column={header}", "--time-unit=ms"), 1.2 * step)
+
+
+@pytest.mark.parametrize(
+    ("header", "factor"),
+    [
+        ("power_mw", 1e-3), ("power_kW", 1e3), ("PowerWatts", 1), ("gpu_power_milliwatts", 1e-3),
+        ("P (kW)", 1e3), ("power [uW]", 1e-6), ("Power (µW)", 1e-6), ("GPU0_POWER (mWatts)", 1e-3),
+        ("W", 1), ("mW", 1e-3), ("avg_power_w_mean", 1), ("P/W", 1), ("PowerMw", 1e-3),
+    ],
+)  # fmt: skip
+def test_units_of_power_in_names(read: Read, header: str, factor: float) -> None:
+    """A unit in brackets or as a word of the name is converted, without a remark."""
+    got = power(read, column(header, [1500] * 6), f"--power-column={header}")
+    check(got, 7500 * factor)
+    assert not [remark for remark in got.remarks if "watts are assumed" in remark]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["power_va", "P (VA)", "power_pct", "P [hp]", "power_kwh", "energy_j", "peakW", "power_mw_kw"],
+)
+def test_other_units_of_power_are_refused(read: Read, header: str) -> None:
+    """A unit of something else, and one that is ambiguous, is refused by the column's name."""
+    check(power(read, column(header, [1500] * 6), f"--power-column={header}"), f"column {header!r}")
+
+
+def test_a_power_without_unit_is_told(read: Read) -> None:
+    """Watts are assumed with a remark, and without one where an option says so."""
+    text = column("load", [1500] * 6)
+    assert "watts are assumed" in power(read, text, "--power-column=load").remarks[0]
+    got = power(read, text, "--power-column=load", "--power-unit=mW")
+    check(got, 7.5)
+    assert got.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("header", "joules"),
+    [
+        ("energy_uj", 1e-6), ("total_joules", 1), ("E (mJ)", 1e-3), ("E [Ws]", 1),
+        ("energy_wh", 3600), ("watt_hours", 3600), ("total_microjoules", 1e-6), ("kWs", 1e3),
+    ],
+)  # fmt: skip
+def test_units_of_a_counter(read: Read, header: str, joules: float) -> None:
+    """A counter's unit can be a word of its name."""
+    cells = [1_000_000 + 150 * n for n in range(31)]
+    check(power(read, column(header, cells), f"--energy-column={header}"), 4500 * joules)
+
+
+@pytest.mark.parametrize("header", ["energy", "total", "E (cal)", "energy [kVAh]", "total_kw"])
+def test_a_counter_of_no_known_unit_is_refused(read: Read, header: str) -> None:
+    """A counter without a unit is refused, never read as kilowatt hours."""
+    cells = [1_000_000 + 150 * n for n in range(31)]
+    check(power(read, column(header, cells), f"--energy-column={header}"), "unit")
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator", "options", "expected"),
+    [
+        (["200,5"] * 6, ";", [], 1002.5),
+        (["1.250"] * 6, ";", [], "--decimal"),
+        (["1.250"] * 6, "\t", [], "--decimal"),
+        (["187.320 W"] * 6, ";", [], "--decimal"),
+        (['"1,250"'] * 6, ",", [], "--decimal"),
+        (["1.250"] * 6, ";", ["--decimal=comma"], 6250),
+        (["1.250"] * 6, ";", ["--decimal=point"], 6.25),
+        (["1.250"] * 6, ",", [], 6.25),
+        (["1.250"] * 5 + ["1.25"], ";", [], 6.25),
+        (["1.250"] * 5 + ["987,5"], ";", [], 6118.75),
+        (["1,234.5"] * 6, ";", [], 6172.5),
+        (["1.234,5"] * 6, ";", [], 6172.5),
+        (["1'234"] * 6, ";", [], 6170),
+        (["1 234"] * 6, ";", [], 6170),
+        (["1250.000"] * 6, ";", [], 6250),
+        (["2.5e2"] * 6, ";", [], 1250),
+        (["1,5", "2.5"] * 3, ";", [], "--decimal"),
+        (["1,00,000"] * 6, ";", [], "is not a number"),
+        (["05.03.2024"] * 6, ";", [], "is not a number"),
+    ],
+)
+def test_decimal_signs(
+    read: Read, cells: Sequence[str], separator: str, options: Sequence[str], expected: object
+) -> None:
+    """Three digits behind a sign are ambiguous unless the file or an option decides."""
+    check(power(read, column("power [W]", cells, separator), *options), expected)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([int((SECONDS + n) * 1e3) for n in range(6)], 1000),
+        ([int((SECONDS + n) * 1e6) for n in range(6)], 1000),
+        ([int(SECONDS + n) * 10**9 for n in range(6)], 1000),
+        ([f"202403050930{n:02d}" for n in range(6)], 1000),
+        ([f"2024030{n + 1}" for n in range(6)], 1000 * 86400),
+        ([900_000_000 + n for n in range(6)], "no date from 2000 to 2100"),
+        ([5_700_000_000 + n for n in range(6)], "no date from 2000 to 2100"),
+        ([f"1970-01-01T00:00:0{n}Z" for n in range(6)], "before 2000 or after 2100"),
+        ([1_700_000_000_000 + n * 10**9 for n in range(6)], "days apart"),
+        ([f"{45356.395 + n / 86400:.9f}" for n in range(6)], "spreadsheet"),
+    ],
+)
+def test_numbers_as_times(read: Read, times: Sequence[object], expected: object) -> None:
+    """Epochs in any unit, and dates in digits, are told apart; impossible times are refused."""
+    check(read(table("time,power [W]", [(time, 200) for time in times]), WATTMETER), expected)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%d.%m.%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%d %H:%M:%S+0100", "%H:%M:%S",
+        "%I:%M:%S %p", "%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S UTC %Y", "%Y%m%dT%H%M%SZ",
+        "%d/%b/%Y:%H:%M:%S +0000", "%Y.%m.%d %H:%M:%S", "[%Y-%m-%d %H:%M:%S]", "%Y%m%d %H%M%S",
+        "%Y-%m-%dT%H:%M:%S.%f000Z", "%b %d %Y %H:%M:%S", "%Y-%m-%d_%H:%M:%S",
+    ],
+)  # fmt: skip
+def test_forms_of_dates(read: Read, form: str) -> None:
+    """Dates that have one reading only are read without an option."""
+    times = [(MARCH + timedelta(seconds=n)).strftime(form) for n in range(6)]
+    check(read(table("time;power [W]", [(time, 200) for time in times], ";"), WATTMETER), 1000)
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y %H:%M:%S", "%m-%d-%Y %I:%M:%S %p", "%d/%m/%y %H:%M:%S"])
+def test_ambiguous_dates_need_their_form(read: Read, form: str) -> None:
+    """Day and month are told apart by a day above 12, or by --time-format."""
+
+    def log(day: int) -> str:
+        moments = [MARCH.replace(day=day) + timedelta(seconds=n) for n in range(6)]
+        return table("time,power [W]", [(moment.strftime(form), 200) for moment in moments])
+
+    check(read(log(5), WATTMETER), "--time-format")
+    check(read(log(5), WATTMETER, f"--time-format={form}"), 1000)
+    if "%Y" in form:
+        check(read(log(20), WATTMETER), 1000)
+
+
+def test_a_date_and_a_time_in_two_columns(read: Read) -> None:
+    """--time-column can be repeated."""
+    text = table("Date,Time,P [W]", [("5.3.2024", f"09:30:0{n}.123", 200) for n in range(6)])
+    options = ["--time-column=Date", "--time-column=Time", "--power-column=P"]
+    check(read(text, WATTMETER, *options), 1000)
+
+
+def test_times_of_day_pass_midnight(read: Read) -> None:
+    """A time of day that begins again is the next day's."""
+    times = ["23:59:58", "23:59:59", "00:00:00", "00:00:01"]
+    check(read(table("time,power [W]", [(time, 200) for time in times]), WATTMETER), 600)
+
+
+COUNTED = [8_000_000 + 600 * n for n in range(301)]
+
+
+@pytest.mark.parametrize("places", [[150], [150, 151], [10, 200]])
+@pytest.mark.parametrize("value", [180, 0, 2**63 - 1, 2**32 - 1, 10**12, 7_900_000, 8_500_000])
+def test_a_glitch_of_a_counter_is_left_out(read: Read, places: list[int], value: int) -> None:
+    """A counter that goes on as before has not been reset; the glitch is told."""
+    cells = [value if n in places else counted for n, counted in enumerate(COUNTED)]
+    got = power(read, column("energy [J]", cells), "--energy-column=energy")
+    check(got, 180_000)
+    assert any("left out" in remark for remark in got.remarks)
+
+
+def test_a_counter_that_begins_with_a_zero(read: Read) -> None:
+    """The jump from it is no energy."""
+    got = power(read, column("energy [J]", [0, *COUNTED[1:]]), "--energy-column=energy")
+    check(got, 179_400)
+    assert "left out" in got.remarks[0]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [20, 20, 21, 22, 24, 24],
+        [2000, 2005, 2010, 2015, 2020],
+        [500, 800, 500, 800, 510, 820] * 3,
+    ],
+)
+def test_joules_of_rows_are_no_counter(read: Read, cells: Sequence[int]) -> None:
+    """A column that does not look like a counter is refused; an option says what it is."""
+    text, option = column("energy [J]", cells), "--energy-column=energy"
+    check(power(read, text, option), "--energy-per-row")
+    check(power(read, text, option, "--energy-per-row"), sum(cells))
+
+
+def test_a_lost_row_of_joules_makes_the_log_invalid(read: Read) -> None:
+    """A row that is missing is missing energy."""
+    text = table("time_s,energy [J]", [(n, 20 + n % 3) for n in range(60) if n != 30])
+    got = power(read, text, "--energy-column=energy", "--energy-per-row")
+    assert got.status == 1
+    assert "no row for 1 s" in got.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (column("power [W]", ["0.00"] * 20), []),
+        (column("energy [J]", ["481516.234"] * 20), ["--energy-column=energy"]),
+        (column("energy [J]", [0] * 20), ["--energy-column=energy", "--energy-per-row"]),
+        (
+            column("energy [J]", [5] * 3 + [6] + [-7] * 9),
+            ["--energy-column=energy", "--energy-per-row"],
+        ),
+    ],
+)
+def test_what_never_moves_is_invalid(read: Read, text: str, options: Sequence[str]) -> None:
+    """Zero where nothing was measured is never a result."""
+    got = power(read, text, *options)
+    assert got.status == 1
+    assert got.energy_j is None
+    assert got.remarks
+
+
+@pytest.mark.parametrize(
+    "cell", ["9223372036854775807", "18446744073709551615", "4294967295", "9.223372036854776e+18",
+             "2147483632", "-1", "-9999", "1e30", "65535", "9999"]
+)  # fmt: skip
+def test_sentinels_are_no_readings(read: Read, cell: str) -> None:
+    """Numbers that stand for no reading are left out, with a remark."""
+    got = power(read, column("power [W]", ["200", "201"] * 20 + [cell] + ["200", "201"] * 20))
+    assert got.energy_j == pytest.approx(200.5 * 80, rel=1e-3)
+    assert any("left out" in remark for remark in got.remarks)
+
+
+@pytest.mark.parametrize(("header", "limit"), [(", power.limit [W]", ", 115.00 W"), ("", "")])
+def test_readings_above_the_limit_are_left_out(read: Read, header: str, limit: str) -> None:
+    """A reading above the logged limit, or above any GPU's, is told."""
+    high = "593.00" if limit else "99000.00"
+    rows = [
+        f"0, 2024/03/05 09:30:{n:02d}.000, {high if n == 5 else '30.00'} W{limit}"
+        for n in range(20)
+    ]
+    got = read("\n".join([f"index, timestamp, power.draw [W]{header}", *rows, ""]))
+    check(got, 570)
+    assert "above the limit" in got.remarks[0]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["[GPU requires reset]", "[Insufficient Permissions]", "nan", "None", "-", "unavailable",
+     "null", "n.a.", "#N/A", "[Anything At All]", ""],
+)  # fmt: skip
+def test_cells_without_value(read: Read, cell: str) -> None:
+    """A GPU that stops telling its power ends there, and that is told."""
+    rows = [
+        f"{gpu}, 2024/03/05 09:30:{n:02d}.000, {cell if gpu and n > 5 else f'{90 + 90 * gpu}.00 W'}"
+        for n in range(11)
+        for gpu in (0, 1)
+    ]
+    got = read("\n".join(["index, timestamp, power.draw [W]", *rows, ""]))
+    check(got, 1800)
+    assert got.channels == {"gpu0": pytest.approx(900), "gpu1": pytest.approx(900)}
+    assert "5 of 11 rows have no value" in got.remarks[0]
+
+
+PLAIN = smi_rows([(SECONDS + n, 200) for n in range(6)])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "cp1252"])
+def test_encodings(read: Read, encoding: str) -> None:
+    """PowerShell writes UTF-16, Windows programs their code page."""
+    header, _, rows = PLAIN.partition("\n")
+    text = f"{header}, Lüfter\n" + rows.replace("W\n", "W, 3\n")
+    check(read(text.encode(encoding)), 1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (PLAIN.replace("\n", "\r\n"), None),
+        (PLAIN.replace(":02.000, 200.00 W\n", ":02.000, 200.00 W\n   \n"), None),
+        (PLAIN.replace("W\n", "W,\n"), None),
+        (PLAIN + "\0" * 300, None),
+        ("Tue Mar  5 09:29:59 UTC 2024\n" + PLAIN, "line 1"),
+        ("nohup: ignoring input\n" + PLAIN, "line 1"),
+        ("# gpu node\n" + PLAIN, "line 1"),
+        (PLAIN + "\nAverage Power (Watt) = 200.0\n", "line 9"),
+        (PLAIN.replace("W\n", "W\nUnable to determine: GPU is lost.\n", 3)[:-1] + "\n", "line 3"),
+    ],
+)  # fmt: skip
+def test_lines_around_the_table(read: Read, text: str, told: str | None) -> None:
+    """Lines that are no readings are left out; a remark names those that have text."""
+    got = read(text)
+    check(got, 1000)
+    assert got.remarks == () if told is None else told in got.remarks[0]
+
+
+@pytest.mark.parametrize("cut", [1, 4, 6, 8, 15, 25])
+def test_a_last_line_that_was_cut(read: Read, cut: int) -> None:
+    """A logger that is killed inside a number leaves a line that is not read."""
+    got = read(PLAIN[:-cut])
+    check(got, 1000 if cut == 1 else 800)
+    assert cut == 1 or got.remarks
+
+
+def test_rows_in_reverse_order(read: Read) -> None:
+    """A table with its newest row first is turned round, with a remark."""
+    got = power(read, table("time_s,power [W]", [(20 - n, 100 + n) for n in range(21)]))
+    check(got, 2200)
+    assert "reverse" in got.remarks[0]
+
+
+def test_stamps_of_whole_seconds(read: Read) -> None:
+    """Several readings a second are refused, or spread over it if they are of one device."""
+    text = table("time_s,power [W]", [(n // 4, 100 + n) for n in range(80)])
+    check(power(read, text), "--one-device")
+    got = power(read, text, "--one-device")
+    assert got.energy_j == pytest.approx(sum(100 + n for n in range(79)) / 4, rel=0.01)
+    assert "spread" in got.remarks[0]
+
+
+def test_a_log_without_times_needs_its_period(read: Read) -> None:
+    """--period counts the rows, with a remark that lost lines go unnoticed."""
+    dmon = "# gpu    pwr  gtemp\n# Idx      W      C\n" + "    0    200     41\n" * 6
+    check(read(dmon), "--period")
+    got = read(dmon, "--period=1")
+    check(got, 1000)
+    assert "not noticed" in got.remarks[0]
+
+
+def test_a_fast_poll_of_a_slow_sensor_has_no_gap(read: Read) -> None:
+    """A sensor that updates every 100 ms and is polled every 7 to 21 ms has no gap at 60 ms."""
+    draw = random.Random(3)
+    time_s, rows = SECONDS, []
+    for number in range(1500):
+        rows.append((time_s, round(200 + 40 * random.Random(int(time_s * 10)).random(), 2)))
+        time_s += 0.06 if number % 200 == 199 else draw.choice([7, 7, 8, 9, 13, 21]) / 1e3
+    got = read(smi_rows(rows))
+    assert got.status == 0, got.remarks
+    assert got.remarks == ()
+
+
+def test_a_column_in_brackets_of_local_time(read: Read) -> None:
+    """Words in brackets that name a zone or a form are no units."""
+    times = [int(SECONDS) + n for n in range(6)]
+    text = table("time (UTC),power [W]", [(time, 200) for time in times])
+    check(read(text, WATTMETER, "--time-column=time"), 1000)
