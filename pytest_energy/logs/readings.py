@@ -11,6 +11,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -30,11 +31,20 @@ from pytest_energy.logs.plausibility import Checked, check_counter, check_power,
 from pytest_energy.logs.source import Columns, Kind, Options, Source
 from pytest_energy.logs.table import MOST_LINES, Row, Table, drop_strays, raise_for
 from pytest_energy.logs.times import DAY_S, Clock, Stamp, understand
-from pytest_energy.logs.units import POWER, Scale, scale_of, seconds_in, without_unit
+from pytest_energy.logs.units import (
+    POWER,
+    Scale,
+    scale_of,
+    seconds_in,
+    unit_of_header,
+    without_unit,
+)
 from pytest_energy.model.measurement import Reason, ReasonCode
 
 FINEST_POLL_S: Final = 2e-4
 """No program polls a GPU more often."""
+ZONES: Final = ("utc", "gmt", "z")
+"""Zones that a header may name."""
 BETWEEN_SHARE: Final = 0.005
 """A larger share of time between rows of energy is worth a remark."""
 
@@ -83,9 +93,13 @@ def read_log(path: Path, source: Source, options: Options) -> Log:
             not fit.
         UsageError: The log fits several readings; the error names the option that decides.
     """
-    table, columns = _without_cut_rows(path, source.table, source.columns), source.columns
+    columns = _in_named_zone(source.columns)
+    table = _without_cut_rows(path, source.table, columns)
+    source = replace(source, columns=columns)
     clock = _clock(path, table, columns, options)
     remarks = [_note(remark) for remark in (*table.remarks, *source.remarks)]
+    if columns.duration and not columns.unit_is_known and not seconds_in(columns.duration):
+        remarks.append(_note(f"column {columns.duration!r} names no unit; seconds are assumed"))
     if clock.assumed:
         remarks.append(_note(clock.assumed))
     series: list[Series] = []
@@ -100,6 +114,12 @@ def read_log(path: Path, source: Source, options: Options) -> Log:
     return Log(
         tuple(series), columns.kind, clock.relative, source.gpus, columns.row_start, tuple(remarks)
     )
+
+
+def _in_named_zone(columns: Columns) -> Columns:
+    """The columns with the zone that the header of the times names: ``time [UTC]``."""
+    named = unit_of_header(columns.times[-1]) if columns.times else None
+    return replace(columns, zone=UTC) if (named or "").casefold() in ZONES else columns
 
 
 def _series(
@@ -134,7 +154,10 @@ def _series(
     if columns.duration and usable:
         durations = tuple(cell.duration_s or 0.0 for cell, _ in usable)
         remarks += _between_rows(name, readings, durations, columns.row_start)
-    checked = _checked(name, readings, usable, source, options)
+    try:
+        checked = _checked(name, readings, usable, source, options)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
     return Series(name, device, checked.readings, durations), [*remarks, *checked.remarks]
 
 

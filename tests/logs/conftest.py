@@ -24,6 +24,7 @@ class Imported:
     channels: dict[str, float]
     out: str
     err: str
+    start: float = 0.0
 
 
 def import_text(
@@ -33,16 +34,25 @@ def import_text(
     log, output = folder / name, folder / "imported.json"
     log.write_bytes(content.encode() if isinstance(content, str) else content)
     output.unlink(missing_ok=True)
+    zone = () if any("--timezone" in option for option in options) else ("--timezone=UTC",)
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        status = main(["import", str(log), "--timezone=UTC", f"--output={output}", *options])
+        status = main(["import", str(log), *zone, f"--output={output}", *options])
     if not output.exists():
         return Imported(status, None, (), {}, out.getvalue(), err.getvalue())
     run = load_run(output)
     (result,) = run.benchmarks
     remarks = tuple(reason.message for reason in result.reasons)
     channels = result.rounds[0].channels
-    return Imported(status, run.run.energy_j, remarks, channels, out.getvalue(), err.getvalue())
+    return Imported(
+        status,
+        run.run.energy_j,
+        remarks,
+        channels,
+        out.getvalue(),
+        err.getvalue(),
+        result.rounds[0].start,
+    )
 
 
 @pytest.fixture

@@ -503,3 +503,28 @@ def test_a_column_in_brackets_of_local_time(read: Read) -> None:
     times = [int(SECONDS) + n for n in range(6)]
     text = table("time (UTC),power [W]", [(time, 200) for time in times])
     check(read(text, WATTMETER, "--time-column=time"), 1000)
+
+
+def test_a_header_may_name_the_zone(read: Read) -> None:
+    """``time [UTC]`` holds for dates without a zone, whatever the option says."""
+    rows = [(f"2023-03-05 09:30:0{n}", 200) for n in range(6)]
+    got = read(table("time [UTC],power [W]", rows), WATTMETER, "--timezone=Asia/Tokyo")
+    check(got, 1000)
+    assert got.start == SECONDS
+
+
+def test_a_duration_without_unit_is_told(read: Read) -> None:
+    """The joules of rows do not depend on it, but the time does."""
+    text = table("time_s,energy [J],took", [(10 * n, 20 + n % 3, 10) for n in range(9)])
+    options = ["--energy-column=energy", "--energy-per-row", "--duration-column=took"]
+    got = power(read, text, *options)
+    check(got, 189)
+    assert "seconds are assumed" in got.remarks[0]
+
+
+def test_rows_that_overlap_are_refused(read: Read) -> None:
+    """Nested windows would count joules twice; those that count can be chosen."""
+    rows = ["1000000000,epoch,30,3000", "1000000000,step,9,900", "1000000010,step,9,900"]
+    text = "\n".join(["start_time,window_name,elapsed_time,gpu0_energy", *rows, ""])
+    assert read(text).status == 2
+    check(read(text, "--device-column=window_name", "--devices=epoch"), 3000)

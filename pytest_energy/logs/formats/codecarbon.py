@@ -39,7 +39,11 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     if columns.kind == "power":
         raise UsageError("--power-column: the rows of CodeCarbon are runs; use --energy-column")
     columns = replace(
-        columns, kind="per-row", unit=columns.unit or "kWh", decimal=columns.decimal or "."
+        columns,
+        unit_is_known=True,
+        kind="per-row",
+        unit=columns.unit or "kWh",
+        decimal=columns.decimal or ".",
     )
     return Source(table, columns, label=lambda _, __: "codecarbon", remarks=tuple(remarks))
 

@@ -44,6 +44,7 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         kind="per-row",
         unit=columns.unit or "J",
         row_start=True,
+        unit_is_known=True,
         times_are_seconds=True,
         decimal=columns.decimal or ".",
     )
