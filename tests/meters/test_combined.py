@@ -190,19 +190,23 @@ def test_nothing_is_counted_twice():
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Install only these openers as meters."""
+    """Install only these openers as meters; an exception stands for one that cannot be loaded."""
 
     @dataclass
     class Point:
         name: str
         opener: object
+        value: str = "their.package:open_meter"
 
         def load(self):
+            if isinstance(self.opener, Exception):
+                raise self.opener
             return self.opener
 
     def install(**openers):
         points = [Point(name, opener) for name, opener in openers.items()]
         monkeypatch.setattr(registry, "entry_points", lambda group: points)
+        return points
 
     return install
 
@@ -255,6 +259,70 @@ def test_auto_takes_measured_before_estimated(installed, working, chosen):
     installed(**meters)
 
     assert open_meter("auto", MeterRequest()).info.name == chosen
+
+
+def opener(name, **attributes):
+    """An opener of a meter of that name, with attributes."""
+
+    def open_part(request):
+        return Part(name, {"cpu": 1.0})
+
+    vars(open_part).update(attributes)
+    return open_part
+
+
+@pytest.mark.parametrize(
+    ("stated", "order"),
+    [
+        ({}, ("nvml", "rapl", "theirs", "codecarbon")),
+        ({"auto_order": 50}, ("theirs", "nvml", "rapl", "codecarbon")),
+        ({"auto_order": 150.5}, ("nvml", "theirs", "rapl", "codecarbon")),
+        ({"auto_order": 1000}, ("nvml", "rapl", "codecarbon", "theirs")),
+        ({"auto_order": 100}, ("nvml", "theirs", "rapl", "codecarbon")),
+    ],
+)
+def test_auto_tries_meters_of_other_packages_in_their_order(installed, stated, order):
+    """A package's meter states its place; without one it comes before the estimate."""
+    installed(codecarbon=refuse, rapl=refuse, nvml=refuse, theirs=opener("theirs", **stated))
+
+    assert registry.auto_order() == order
+    assert open_meter("auto", MeterRequest()).info.name == "theirs"
+
+
+@pytest.mark.parametrize("order", ["first", None, True])
+def test_an_order_that_is_no_number_is_an_error(installed, order):
+    """The error names the meter and the value."""
+    installed(nvml=refuse, theirs=opener("theirs", auto_order=order))
+
+    with pytest.raises(UsageError, match=f"'theirs': auto_order is {order!r}"):
+        open_meter("auto", MeterRequest())
+
+
+@pytest.mark.parametrize("name", ["auto", "theirs"])
+def test_a_meter_that_cannot_be_loaded_is_an_error(installed, name):
+    """A broken package is named and never silently replaced by another meter."""
+    installed(rapl=opener("rapl"), theirs=ModuleNotFoundError("No module named 'their'"))
+
+    with pytest.raises(UsageError, match=r"'theirs' .* their.package:open_meter: No module"):
+        open_meter(name, MeterRequest())
+
+
+def test_two_packages_with_one_name_are_an_error(installed):
+    """It would be chance which of the two measures."""
+    points = installed(rapl=opener("rapl"), other=opener("other"))
+    points[1].name, points[1].value = "rapl", "another:open_meter"
+
+    with pytest.raises(UsageError, match="two meters are called 'rapl'"):
+        open_meter("rapl", MeterRequest())
+
+
+def test_named_devices_are_never_replaced_by_the_processor(installed):
+    """With --energy-devices, auto tries no meter of processors: that would be another device."""
+    installed(nvml=refuse, rapl=opener("rapl"), codecarbon=opener("codecarbon"))
+
+    with pytest.raises(UsageError, match=r"^--energy-devices=0,1: .*RAPL may not be read"):
+        open_meter("auto", MeterRequest(devices=("0", "1")))
+    assert open_meter("rapl", MeterRequest(devices=("0",))).info.name == "rapl"
 
 
 @pytest.fixture
