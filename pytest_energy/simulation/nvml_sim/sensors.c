@@ -49,7 +49,12 @@ uint64_t counter_mj(const state_t *state, device_t *device, int64_t at_ns) {
                                 : device->seen_at_reset_j;
         energy_j = fmax(0.0, energy_j - before_j);
     }
-    return (uint64_t)(device->gain * energy_j * 1e3);
+    uint64_t counted_mj = (uint64_t)(device->counter_gain * device->gain * energy_j * 1e3);
+    uint64_t lost_mj = (uint64_t)(device->counter_lost_j * 1e3);
+    counted_mj = counted_mj > lost_mj ? counted_mj - lost_mj : 0;
+    device->counter_lost_j += device->counter_loss_j;
+    return device->counter_step_mj > 0 ? counted_mj - counted_mj % device->counter_step_mj
+                                       : counted_mj;
 }
 
 static double overlap_ns(const throttle_t *throttle, int64_t at_ns) {
