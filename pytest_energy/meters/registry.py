@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
 from pytest_energy.errors import UsageError
@@ -119,6 +120,7 @@ def _stated_order(name: str, opener: OpenMeter) -> float:
 
 def _open_first(request: MeterRequest, passed_over: Callable[[Reason], object]) -> Meter:
     refusals: list[Reason] = []
+    request = replace(request, wake=request.devices is not None)
     for name in auto_order():
         if request.devices is not None and name in WITHOUT_DEVICES:
             continue

@@ -6,13 +6,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pytest_energy.meters.base import Edge, Reading
 from pytest_energy.meters.nvml import validity
 from pytest_energy.meters.nvml.capabilities import missing_readings
 from pytest_energy.meters.nvml.devices.identity import describe
+from pytest_energy.meters.nvml.devices.scopes import GPU_NAME
 from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.devices.sensors import (
     Fields,
@@ -73,6 +74,8 @@ class Instruments:
     """Collects power samples; ``None`` if neither traces nor joules need them."""
     collected: tuple[str, ...] = ()
     """The channels whose samples are collected."""
+    scopes: Mapping[str, str] = field(default_factory=dict)
+    """What the counters of devices in modules count, by channel; see :mod:`.devices.scopes`."""
 
     @property
     def sources(self) -> tuple[CounterSource | PowerSource, ...]:
@@ -135,7 +138,9 @@ class NvmlMeter:
         sources = instruments.sources
         self._period_s = max(source.period_s for source in sources)
         self._reference = {device.channel: take_snapshot(device) for device in devices}
-        self.environment: Environment = describe(devices, list(self._reference.values()))
+        self.environment: Environment = describe(
+            devices, list(self._reference.values()), instruments.scopes
+        )
         self.channels = tuple(device.channel for device in devices)
         self.idle_power_w: Mapping[str, Quantity] = {
             channel: power for source in sources for channel, power in source.idle_power_w.items()
@@ -157,7 +162,11 @@ class NvmlMeter:
             f"{channel}: {reading}"
             for channel, state in self._reference.items()
             for reading in missing_readings(
-                state, fields[channel], counted=channel in counted, sensor=sensors.get(channel)
+                state,
+                fields[channel],
+                counted=channel in counted,
+                sensor=sensors.get(channel),
+                scope=self._instruments.scopes.get(channel, GPU_NAME),
             )
         ]
 
@@ -314,7 +323,7 @@ class NvmlMeter:
                 fields_after=last,
                 duration_s=window.duration_s,
                 energy_j=joules.energy_j if isinstance(joules, Joules) else None,
-                sampled_energy_j=sampled_energy(sensor, used.samples.get(channel, ()), window),
+                sampled=sampled_energy(sensor, used.samples.get(channel, ()), window),
                 sampled_full_time=sensor is not None and not sensor.part_time,
             )
 

@@ -14,6 +14,7 @@ from statistics import median
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
+from pytest_energy.meters.nvml.devices.scopes import MODULE_NAME, has_module, scope_of_power
 from pytest_energy.meters.nvml.devices.sensors import POWER_INSTANT
 from pytest_energy.meters.nvml.driver import (
     ABSENT,
@@ -81,7 +82,7 @@ def power_sensor(handle: Handle) -> PowerSensor | None:
         SensorError: The device is lost, or fails in another way.
     """
     samples = _filled_ring(handle)
-    if samples:
+    if samples and not _of_module(handle, samples):
         period_s = median(later[0] - earlier[0] for earlier, later in pairwise(samples))
         span_s = max(samples[-1][0] - samples[0][0], RING_SAMPLES * period_s)
         unseen_s = max(0.0, period_s - sensor_timing(handle, period_s)[1])
@@ -112,6 +113,11 @@ def _filled_ring(handle: Handle) -> list[Sample]:
             return samples
         time.sleep(0.1)
     return []
+
+
+def _of_module(handle: Handle, samples: list[Sample]) -> bool:
+    """Whether the ring has the power of a whole module; polling has that of its GPU."""
+    return has_module(handle) and scope_of_power(handle, samples[-1][1]) == MODULE_NAME
 
 
 def read_ring(handle: Handle, since: float) -> list[Sample] | None:
