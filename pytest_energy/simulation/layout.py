@@ -111,6 +111,8 @@ class Device(Structure):
         ("counter_gain", c_double),
         ("counter_loss_j", c_double),
         ("counter_lost_j", c_double),
+        ("counter_losing_j", c_double),
+        ("counter_read_ns", c_int64),
         ("counter_step_mj", c_int64),
         ("sample_offset_ns", c_int64),
         ("sample_copies", c_int32),

@@ -23,6 +23,7 @@ from pytest_energy.meters.nvml.devices.sensors import (
 )
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
+from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, with_reading
 from pytest_energy.meters.nvml.sources.counter_source import (
     CounterSource,
     Joules,
@@ -76,6 +77,8 @@ class Instruments:
     """The channels whose samples are collected."""
     scopes: Mapping[str, str] = field(default_factory=dict)
     """What the counters of devices in modules count, by channel; see :mod:`.devices.scopes`."""
+    readers: Mapping[str, CounterReads] = field(default_factory=dict)
+    """The readers of the counters, which know what reading costs."""
 
     @property
     def sources(self) -> tuple[CounterSource | PowerSource, ...]:
@@ -150,7 +153,12 @@ class NvmlMeter:
             name="nvml",
             source="+".join(source.name for source in sources),
             tick_s=self._period_s,
-            details={"gain_limit": GAIN_LIMIT, "missing": self._missing()},
+            details={
+                "gain_limit": GAIN_LIMIT,
+                "missing": self._missing(),
+                "counter_step_j": [r.step_j for r in instruments.readers.values()],
+                "loss_per_read_j": [r.loss_j for r in instruments.readers.values()],
+            },
         )
         self._close = close.pop_all()
 
@@ -234,6 +242,7 @@ class NvmlMeter:
         counter, power = self._instruments.counter, self._instruments.power
         # The counter goes first: it must find the tick that follows the window.
         joules = counter.end(start.ticks, counted) if counter is not None else {}
+        joules = {channel: self._with_reading(channel, j) for channel, j in joules.items()}
         samples, failure = self._collected(start.collecting)
         joules = {c: self._with_doubt(c, j, samples, window) for c, j in joules.items()}
         if power is not None:
@@ -244,6 +253,12 @@ class NvmlMeter:
         fatal = power is not None
         remark = Reason(code=ReasonCode.DATA_GAP, message=message, fatal=fatal)
         return _Consumption(joules, samples, (remark,))
+
+    def _with_reading(self, channel: str, joules: Joules | SensorError) -> Joules | SensorError:
+        reader = self._instruments.readers.get(channel)
+        if isinstance(joules, SensorError) or reader is None:
+            return joules
+        return with_reading(joules, reader)
 
     def _gaps(self, samples: Samples, window: Span) -> Iterator[Reason]:
         """Remarks on gaps in the samples; never fatal, since the power source judges its own.

@@ -25,6 +25,7 @@ from pytest_energy.meters.nvml.devices.sleep import sleeping_gpus
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.meter import Instruments, NvmlMeter
 from pytest_energy.meters.nvml.sources.collector import Collector, HelperCollector, Samples
+from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, measure_losses
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, power_sensor
 from pytest_energy.meters.nvml.sources.power_source import PowerSource
@@ -116,7 +117,9 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
         MeterUnavailableError: A device has neither an energy counter nor a power sensor.
         SensorError: A device is lost, or a sensor fails.
     """
-    counters = {d.channel: read for d in devices if (read := counter_of(d)) is not None}
+    counters = {
+        d.channel: CounterReads(read) for d in devices if (read := counter_of(d)) is not None
+    }
     sensors = {
         d.channel: s for d in devices if (s := _sensor(d, d.channel in counters)) is not None
     }
@@ -124,6 +127,8 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
     if blind := [d for d in devices if d.channel not in counters | uncounted]:
         raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(blind))
     counter = CounterSource(counters) if counters else None
+    if counter is not None:
+        counter.idle_power_w |= measure_losses(counter.tickers, counters)
     scopes = _scopes(devices, counter) if counter else {}
     # The samples are those of the GPU: they are no check of a counter of something else.
     sensors = {c: s for c, s in sensors.items() if scopes.get(c, GPU_NAME) == GPU_NAME}
@@ -133,7 +138,7 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
         undo.callback(collector.close)
     power = PowerSource(uncounted, _idle_samples(collector)) if collector and uncounted else None
     collected = tuple(d.channel for d in wanted)
-    return Instruments(counter, power, sensors, collector, collected, scopes)
+    return Instruments(counter, power, sensors, collector, collected, scopes, counters)
 
 
 def _scopes(devices: Sequence[Device], counter: CounterSource) -> dict[str, str]:

@@ -84,7 +84,8 @@ typedef struct {
     /* what is wrong with its sensors */
     double counter_gain;   /* the counter alone, beside `gain` */
     double counter_loss_j; /* lost with each read of the counter */
-    double counter_lost_j; /* so far */
+    double counter_lost_j, counter_losing_j; /* until the last tick that was read, and since */
+    int64_t counter_read_ns;                 /* that tick */
     int64_t counter_step_mj;   /* the counter's resolution; 0: millijoules */
     int64_t sample_offset_ns;  /* the clock of the ring's stamps, against that of the epoch */
     int32_t sample_copies;     /* how often the ring repeats each sample */
