@@ -77,11 +77,11 @@ class RaplMeter:
         self._zones = tuple(periods_s)
         self._periods_s = periods_s
         self._left_out = tuple(left_out)
+        slow = {zone.name: _joules_without_wraps(zone) for zone in self._zones if self._slow(zone)}
+        self._aligned = CounterSource(slow) if slow else None  # first: it may raise
         counters = [(zone.path / "energy_uj", zone.range_uj) for zone in self._zones]
         shortest_s = min(zone.shortest_wrap_s for zone in self._zones)
         self._wraps = WrapCounter(counters, shortest_s / READS_A_WRAP)
-        slow = {zone.name: _joules_without_wraps(zone) for zone in self._zones if self._slow(zone)}
-        self._aligned = CounterSource(slow) if slow else None
         self._opened = self._start({})
         self._idle_power_w = self._measure_idle()
 
