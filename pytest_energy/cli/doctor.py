@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from pytest_energy import __version__
-from pytest_energy.errors import MeterError
+from pytest_energy.errors import MeterError, UsageError
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.registry import meter_names, open_meter
 from pytest_energy.model.measurement import UNSEEN, Facts, Quantity
@@ -82,7 +82,7 @@ def diagnose(name: str) -> Diagnosis:
         meter = open_meter(name, MeterRequest(wait_idle_s=0.0))
     except MeterUnavailableError as error:
         return Diagnosis(name, False, reason=str(error), code=error.reason.code.value)
-    except MeterError as error:
+    except (MeterError, UsageError) as error:
         return Diagnosis(name, False, reason=str(error))
     try:
         return _examine(name, meter)

@@ -36,6 +36,8 @@ class MeterRequest:
     """Limits of the validity checks by reason code; other limits have their defaults."""
     wait_idle_s: float = 60.0
     """How long to wait for a device that others use before the meter refuses to open."""
+    wake: bool = True
+    """Whether to wake a device that sleeps; ``auto`` does not, unless devices are named."""
 
 
 class MeterUnavailableError(MeterError):

@@ -19,18 +19,23 @@ window to window.
 
 from __future__ import annotations
 
+import csv
 import logging
 import math
 import os
+import platform
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.model.conditions import Condition
+from pytest_energy.model.environment import cpu_model
 from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 from pytest_energy.uncertainty.gum import combine, uniform
 
@@ -124,14 +129,16 @@ class CodeCarbonMeter:
     def begin(self) -> Edge:
         """Open a window by reading the kernel's count of busy time."""
         cpu = _load_model(self._processor)
-        cpu.start()
+        with _collected_warnings():
+            cpu.start()
         return Edge(start=time.time(), time_s=time.perf_counter(), state=cpu)
 
     def end(self, edge: Edge) -> Reading:
         """Close the window: its joules are the modelled power at its load, times its duration."""
         duration_s = time.perf_counter() - edge.time_s
         cpu = cast("CPU", edge.state)
-        powers_w = {"cpu": float(cpu.total_power().W), "ram": self._ram_power_w}
+        with _collected_warnings():
+            powers_w = {"cpu": float(cpu.total_power().W), "ram": self._ram_power_w}
         return Reading(
             duration_s=duration_s,
             channels={name: power_w * duration_s for name, power_w in powers_w.items()},
@@ -177,7 +184,8 @@ def open_meter(request: MeterRequest) -> CodeCarbonMeter:
         MeterUnavailableError: CodeCarbon is not installed or cannot describe the machine.
     """
     try:
-        import codecarbon.external.hardware  # noqa: F401  # needs psutil, rapidfuzz and more
+        with _collected_warnings():
+            import codecarbon.external.hardware  # noqa: F401  # needs psutil, rapidfuzz and more
     except ImportError as error:
         message = f"no estimate of CPU and RAM energy: {error}; {REMEDY}"
         raise MeterUnavailableError(ReasonCode.NO_METER, message) from None
@@ -190,24 +198,51 @@ def open_meter(request: MeterRequest) -> CodeCarbonMeter:
 
 
 def find_processor() -> Processor:
-    """The CPU and its TDP from CodeCarbon, with its warnings about its own guesses.
+    """The CPU and its TDP from CodeCarbon's table, or by CodeCarbon's guess.
 
     CodeCarbon assumes 4 W a thread for a CPU that is not in its table, and 85 W for a CPU whose
     name cannot be read; ``doubts`` then says so.
     """
-    from codecarbon.core.cpu import TDP
+    from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
     from codecarbon.core.util import count_cpus, count_physical_cpus
     from codecarbon.external.hardware import POWER_CONSTANT
 
     with _collected_warnings() as doubts:
-        sockets, threads = count_physical_cpus(), count_cpus()
-    with _collected_warnings() as guesses:
-        cpu = TDP()
-    if not guesses:
-        return Processor(cpu.model, float(cpu.tdp * sockets), sockets, threads, tuple(doubts))
-    tdp_w = float(cpu.tdp or POWER_CONSTANT)  # the guess by threads covers all sockets already
-    guess = f"CodeCarbon does not know the TDP of CPU {cpu.model!r}: {tdp_w:g} W assumed"
-    return Processor(cpu.model, tdp_w, sockets, threads, (guess, *doubts))
+        sockets, threads, model = count_physical_cpus(), count_cpus(), cpu_name()
+        listed_w = table_tdp_w(model) if model else None
+    if model and listed_w:
+        return Processor(model, listed_w * sockets, sockets, threads, tuple(doubts))
+    # the guess by threads covers all sockets already
+    tdp_w = float(threads * DEFAULT_POWER_PER_CORE if model else POWER_CONSTANT)
+    guess = f"CodeCarbon does not know the TDP of CPU {model!r}: {tdp_w:g} W assumed"
+    return Processor(model or "unknown", tdp_w, sockets, threads, (guess, *doubts))
+
+
+def cpu_name() -> str | None:
+    """The CPU's name; CodeCarbon's own way to it takes a second and is used only without Linux's.
+
+    ``None`` if it cannot be read.
+    """
+    if (model := cpu_model()) != platform.machine():
+        return model
+    from codecarbon.core.util import detect_cpu_model
+
+    return detect_cpu_model() or None
+
+
+def table_tdp_w(model: str) -> float | None:
+    """The TDP of one such CPU in CodeCarbon's table, as its ``TDP`` finds it; ``None`` without it.
+
+    The table is read without pandas, whose import takes seconds.
+    """
+    from codecarbon.core.cpu import TDP
+
+    path = files("codecarbon") / "data" / "hardware" / "cpu_power.csv"
+    rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+    finder = TDP.__new__(TDP)  # its own constructor reads the name and the table once more
+    columns: Any = {"Name": [row["Name"] for row in rows]}
+    match = finder._get_matching_cpu(model, columns)
+    return next((float(row["TDP"]) for row in rows if row["Name"] == match), None)
 
 
 def find_memory() -> tuple[float, float]:
@@ -232,19 +267,22 @@ def _load_model(processor: Processor) -> CPU:
 
     # One object for each window, because it stores the counts of its last reading.
     tdp: Any = processor.tdp_w  # annotated as int, but a float in CodeCarbon's own table
-    return CPU("", MODE_CPU_LOAD, processor.model, tdp, tracking_mode="machine")
+    with _collected_warnings():
+        return CPU("", MODE_CPU_LOAD, processor.model, tdp, tracking_mode="machine")
 
 
 @contextmanager
 def _collected_warnings() -> Iterator[list[str]]:
-    """Collect CodeCarbon's warnings instead of letting its logger write to the terminal."""
+    """Collect CodeCarbon's warnings instead of letting them appear on the terminal."""
     logger = logging.getLogger("codecarbon")
     before = logger.handlers, logger.level, logger.propagate
     collector = _Collector()
     logger.handlers, logger.propagate = [collector], False
     logger.setLevel(logging.WARNING)
     try:
-        yield collector.messages
+        with warnings.catch_warnings():  # of the libraries that it imports
+            warnings.simplefilter("ignore")
+            yield collector.messages
     finally:
         logger.handlers, logger.propagate = before[0], before[2]
         logger.setLevel(before[1])

@@ -6,22 +6,25 @@ import functools
 import operator
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from pytest_energy.errors import UsageError
 from pytest_energy.meters.base import Edge, Meter, Reading
 from pytest_energy.model.measurement import Environment, Facts, MeterInfo, Quantity
-from pytest_energy.uncertainty.gum import combine
+from pytest_energy.uncertainty.gum import combine, uniform
 
 MERGED = ("meter", "meter_source")
 """Facts of the identity that describe the sum, not its parts."""
+EDGES = "edges"
+"""The term of the idle time beside a window."""
 
 
 class CombinedMeter:
     """The sum of meters that measure different parts of a machine.
 
-    The meter with the longest tick begins first and ends last, because it may wait for its counter;
-    the windows of the others must not include that time.
+    The meter with the longest tick begins first and ends last, because it may wait for its counter.
+    Its window then includes the time that the others wait, and is reduced to theirs.
 
     Raises:
         UsageError: Two meters have a channel of the same name, which would be counted twice.
@@ -89,10 +92,18 @@ class CombinedMeter:
         return Edge(start=edges[-1].start, time_s=edges[-1].time_s, state=edges)
 
     def end(self, edge: Edge) -> Reading:
-        """Close the window of each meter, in the reverse order."""
+        """Close the window of each meter, in the reverse order; all are reduced to the shortest."""
         edges = cast("list[Edge]", edge.state)
-        pairs = zip(reversed(self._outside_in), reversed(edges), strict=True)
-        return add_readings([meter.end(its_edge) for meter, its_edge in pairs])
+        inside_out = list(reversed(self._outside_in))
+        pairs = zip(inside_out, reversed(edges), strict=True)
+        readings = [meter.end(its_edge) for meter, its_edge in pairs]
+        duration_s = readings[0].duration_s
+        return add_readings(
+            [
+                reduced(reading, duration_s, meter.idle_power_w)
+                for meter, reading in zip(inside_out, readings, strict=True)
+            ]
+        )
 
     def close(self) -> None:
         """Close all meters."""
@@ -100,8 +111,36 @@ class CombinedMeter:
             meter.close()
 
 
+def reduced(reading: Reading, duration_s: float, idle_power_w: Mapping[str, Quantity]) -> Reading:
+    """A reading without the idle time by which its window was longer than ``duration_s``.
+
+    In that time other meters searched the edges of their windows. The power of a device that has
+    just worked is not exactly its idle power: it is taken to lie between 0 and twice that, or,
+    where it is unknown, between 0 and the mean power of the window (uniform, GUM 4.3.7).
+    """
+    excess_s = reading.duration_s - duration_s
+    if excess_s <= 0:
+        return reading
+    widths_w = {
+        channel: 2 * idle_power_w[channel].value
+        if channel in idle_power_w
+        else energy_j / reading.duration_s
+        for channel, energy_j in reading.channels.items()
+    }
+    doubts_j = [uniform(width_w) * excess_s for width_w in widths_w.values()]
+    return replace(
+        reading,
+        duration_s=duration_s,
+        channels={
+            channel: max(0.0, energy_j - widths_w[channel] / 2 * excess_s)
+            for channel, energy_j in reading.channels.items()
+        },
+        budget={**reading.budget, EDGES: combine((reading.budget.get(EDGES, 0.0), *doubts_j))},
+    )
+
+
 def add_readings(readings: Sequence[Reading]) -> Reading:
-    """The sum of the readings of several meters over the same passes.
+    """The sum of the readings of several meters over the same window.
 
     Uncertainties of one cause in different meters are uncorrelated (GUM 5.1.2).
     """
@@ -110,7 +149,7 @@ def add_readings(readings: Sequence[Reading]) -> Reading:
         for cause, uncertainty_j in reading.budget.items():
             terms[cause].append(uncertainty_j)
     return Reading(
-        duration_s=max(reading.duration_s for reading in readings),
+        duration_s=readings[0].duration_s,
         channels=functools.reduce(operator.or_, (dict(reading.channels) for reading in readings)),
         budget={cause: combine(values) for cause, values in terms.items()},
         conditions=functools.reduce(

@@ -38,6 +38,9 @@ class Process(Structure):
         ("used_memory_bytes", c_uint64),
         ("pid", c_uint32),
         ("graphics", c_uint32),
+        ("sm_percent", c_uint32),
+        ("spare", c_uint32),
+        ("name", _Text),
     )
 
 
@@ -105,6 +108,17 @@ class Device(Structure):
         ("gain", c_double),
         ("module_extra_w", c_double),
         ("memory_share", c_double),
+        ("counter_gain", c_double),
+        ("counter_loss_j", c_double),
+        ("counter_lost_j", c_double),
+        ("counter_losing_j", c_double),
+        ("counter_read_ns", c_int64),
+        ("counter_step_mj", c_int64),
+        ("sample_offset_ns", c_int64),
+        ("sample_copies", c_int32),
+        ("counter_scope", c_int32),
+        ("samples_scope", c_int32),
+        ("unused", c_int32),
         ("processes", Process * MAX_PROCESSES),
         ("throttles", Throttle * MAX_THROTTLES),
         ("process_count", c_int32),

@@ -236,10 +236,23 @@ class Machine:
         *,
         memory_bytes: int = 500 * 2**20,
         graphics: bool = False,
+        name: str = "",
+        sm_percent: int = 0,
         at_s: float | None = None,
         until_s: float | None = None,
     ) -> None:
-        """Put a process on the device, from now or ``at_s`` until ``until_s``."""
+        """Put a process on the device, from now or ``at_s`` until ``until_s``.
+
+        Args:
+            pid: The process, which need not exist.
+            device: The device.
+            memory_bytes: Its memory on the device.
+            graphics: Whether it draws; otherwise it computes.
+            name: What the driver calls it; empty: the driver does not know.
+            sm_percent: What it uses of the multiprocessors.
+            at_s: When it begins; ``None``: now.
+            until_s: When it ends; ``None``: never.
+        """
         self._occupy(
             device,
             layout.Process(
@@ -248,6 +261,8 @@ class Machine:
                 used_memory_bytes=memory_bytes,
                 pid=pid,
                 graphics=int(graphics),
+                sm_percent=sm_percent,
+                name=name.encode(),
             ),
         )
 

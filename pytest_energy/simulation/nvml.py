@@ -192,6 +192,7 @@ def _sensors(profile: Profile) -> dict[str, Any]:
         "sample_count": profile.sample_count,
         "throttle_counters": int(profile.throttle_counters),
         "gain": profile.gain,
+        "counter_gain": 1.0,
         "module_extra_w": -1.0 if profile.module_extra_w is None else profile.module_extra_w,
         "memory_share": -1.0 if profile.memory_share is None else profile.memory_share,
     }

@@ -6,7 +6,9 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import pynvml
 import pytest
 
 from pytest_energy.testing import SimulatedNvml
@@ -16,24 +18,64 @@ sys.path.insert(0, str(Path(__file__).parent))
 import card
 
 
+def asked(machine: SimulatedNvml, seconds: float, minutes: float = 10.0) -> dict[str, Any]:
+    """The answers of a simulated card, as read from JSON."""
+
+    def load(duration_s: float) -> None:
+        with machine.load(300.0):
+            time.sleep(duration_s)
+
+    card.library.start()
+    try:
+        return json.loads(json.dumps(card.answers(load, seconds, minutes), allow_nan=False))
+    finally:
+        card.library.stop()
+
+
 @pytest.mark.slow
 def test_every_question_has_its_answer() -> None:
-    """Tick, fields, fast reading, square waves, counter against power, scatter: all there."""
+    """Each is answered, the answers are those of the simulated card, and a page shows them."""
     with SimulatedNvml("ada") as machine:
+        found = asked(machine, 0.5)
+    told = found["answers"]
+    assert list(told) == list(card.QUESTIONS)
+    assert not [name for name, answer in told.items() if {"error", "not_asked"} & answer.keys()]
+    assert found["tick_s"] == pytest.approx(0.106, rel=0.02)
+    steps = told["step_response"]["power_w_by_s_after_load"]
+    assert max(power_w for _, power_w in steps) == pytest.approx(300.0, rel=0.1)
+    assert steps[-1][1] == pytest.approx(20.0, rel=0.2)
+    lengths = told["window_lengths"]
+    assert lengths["1"][0] == pytest.approx(lengths["0.1"][0], rel=0.1)
+    assert set(told["reading"]) == {"0.0005", "0.01", "0.1", "1"}
+    assert set(told["square_waves"]["0.05"]) == {"0", "0.25", "0.5", "0.75"}
+    assert 1 < told["stamps"]["stamps"] == told["stamps"]["values"]
+    assert 0.05 < told["stamps"]["oldest_s"] < 0.2
+    assert abs(told["stamps"]["ring_age_when_new_s"]) < 0.05
+    assert told["scopes"]["energy 83"] == pytest.approx(20.0, rel=0.3)
+    assert told["scopes"]["energy 191 module"] is None
+    assert told["call_costs"]["counter"] > 0
+    assert told["which_fields"]["energy 83"] is True
+    assert told["counter_and_power"]["idle"][0] == pytest.approx(20.0, rel=0.2)
+    assert told["scatter"]["mean_power_w"] == pytest.approx(300.0, rel=0.05)
+    shown = card.page(found)
+    assert shown.startswith("# NVIDIA GeForce RTX 4090\n")
+    assert all(f"## {question}\n" in shown for question, _, _ in card.QUESTIONS.values())
 
-        def load(seconds: float) -> None:
-            with machine.load(300.0):
-                time.sleep(seconds)
 
-        card.library.start()
-        answers = json.loads(json.dumps(card.answers(load, 0.3, 3)))
-        card.library.stop()
-    assert answers["tick_s"] == pytest.approx(0.106, rel=0.02)
-    assert answers["fields"]["energy 83"] is True
-    assert answers["fields"]["samples"] is True
-    assert 1 < answers["counter_stamps"]["stamps"] == answers["counter_stamps"]["values"]
-    assert 0.05 < answers["counter_stamps"]["oldest_s"] < 0.15
-    assert answers["scatter"]["mean_power_w"] == pytest.approx(300.0, rel=0.05)
-    assert answers["counter_and_power"]["idle"][0] == pytest.approx(20.0, rel=0.2)
-    assert set(answers["square_waves"]) == {"0.05", "0.1", "0.13", "0.2"}
-    assert len(answers["power_w_by_pause_between_reads_s"]) == 4
+def test_what_a_card_cannot_answer_is_an_answer() -> None:
+    """A card without a counter, and a time that is too short: both are said, and on the page."""
+    with SimulatedNvml("pascal") as machine:
+        machine.fail("nvmlDeviceGetTemperature", pynvml.NVML_ERROR_UNKNOWN)
+        found = asked(machine, 0.3, minutes=0.06)
+    told = found["answers"]
+    assert told["step_response"] == {"error": "the device has no energy counter"}
+    assert "needs" in told["scatter"]["not_asked"]
+    shown = card.page(found)
+    assert "The card gave no answer: the device has no energy counter." in shown
+    assert "Not asked: needs" in shown
+
+
+def test_all_questions_fit_into_ten_minutes() -> None:
+    """With windows of 5 s and a tick of 100 ms."""
+    needed_s = sum(windows * 5.5 + 1 for _, _, windows in card.QUESTIONS.values())
+    assert needed_s < 60 * card.MINUTES

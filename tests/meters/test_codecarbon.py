@@ -1,9 +1,11 @@
 """The estimate of CPU and RAM: labelled, offline, never zero."""
 
 import logging
+import platform
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -118,10 +120,14 @@ def test_estimates_say_so(meter):
 
 @pytest.fixture
 def cpu_name(monkeypatch):
-    """Give the machine's CPU this name."""
-    from codecarbon.core import cpu
+    """Give the machine's CPU this name; ``None``: it has none for Linux nor for CodeCarbon."""
+    from codecarbon.core import util
 
-    return lambda name: monkeypatch.setattr(cpu, "detect_cpu_model", lambda: name)
+    def name(model):
+        monkeypatch.setattr(estimate, "cpu_model", lambda: model or platform.machine())
+        monkeypatch.setattr(util, "detect_cpu_model", lambda: None)
+
+    return name
 
 
 def test_a_known_cpu_has_its_own_tdp(cpu_name):
@@ -132,6 +138,29 @@ def test_a_known_cpu_has_its_own_tdp(cpu_name):
 
     assert processor.tdp_w == 205 * processor.sockets
     assert processor.doubts == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Intel(R) Core(TM) i7-10700K CPU @ 3.80GHz",
+        "AMD EPYC 7763 64-Core Processor",
+        "AMD Ryzen 9 5950X 16-Core Processor",
+        "Intel(R) Xeon(R) CPU",
+        "Acme Thinker 1",
+    ],
+)
+def test_the_table_is_read_as_codecarbon_reads_it(name):
+    """The TDP is that of CodeCarbon's own search with pandas, also where it finds nothing."""
+    from codecarbon.core.cpu import TDP
+    from codecarbon.input import DataSource
+
+    search = TDP.__new__(TDP)
+    table = DataSource().get_cpu_power_data()
+    match = search._get_matching_cpu(name, table)
+
+    expected_w = search._get_cpu_constant_power(match, table) if match else None
+    assert estimate.table_tdp_w(name) == expected_w
 
 
 @pytest.mark.parametrize("name", ["Acme Thinker 1", None])
@@ -162,6 +191,8 @@ from pytest_energy.meters.base import MeterRequest
 from pytest_energy.meters.registry import open_meter
 
 meter = open_meter("codecarbon", MeterRequest(country="DEU"))
+if slow := {"pandas", "cpuinfo"} & sys.modules.keys():
+    raise SystemExit(f"{slow} take seconds to import")
 edge = meter.begin()
 threads = threading.enumerate()
 reading = meter.end(edge)
@@ -170,8 +201,8 @@ print(len(threads), reading.valid, *reading.channels)
 """
 
 
-def test_no_connection_and_no_thread():
-    """From import to close a fresh interpreter makes no socket, no thread and no noise."""
+def test_no_connection_no_thread_and_no_delay():
+    """A fresh interpreter makes no socket, no thread and no noise, and loads nothing slow."""
     ended = subprocess.run([sys.executable, "-c", OFFLINE], capture_output=True, text=True)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1 True cpu ram\n", "")
@@ -185,6 +216,20 @@ def test_the_loggers_of_codecarbon_are_left_as_they_were():
     open_meter("codecarbon", MeterRequest()).close()
 
     assert (list(logger.handlers), logger.level, logger.propagate) == before
+
+
+def test_warnings_of_codecarbon_stay_off_the_terminal(meter, monkeypatch, capfd):
+    """What it logs or warns at an edge of a window is no noise in a test's output."""
+    from codecarbon.external.hardware import CPU
+
+    def complain(self):
+        logging.getLogger("codecarbon").warning("what a noise")
+        warnings.warn("what a noise", FutureWarning, stacklevel=1)
+
+    monkeypatch.setattr(CPU, "start", complain)
+    meter.end(meter.begin())
+
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_real_window_has_joules():

@@ -28,6 +28,8 @@ class Part:
     estimated: bool = False
     reasons: tuple[Reason, ...] = ()
     missing: tuple[str, ...] = ()
+    duration_s: float = 2.0
+    idle_w: float | None = 1.0
     identity: dict = field(default_factory=dict)
     calls: list = field(default_factory=list)
 
@@ -56,7 +58,9 @@ class Part:
 
     @property
     def idle_power_w(self):
-        return {channel: Quantity(value=1, unit="W") for channel in self.joules}
+        if self.idle_w is None:
+            return {}
+        return {channel: Quantity(value=self.idle_w, unit="W") for channel in self.joules}
 
     def begin(self):
         self.calls.append(("begin", self.name))
@@ -67,7 +71,7 @@ class Part:
         self.calls.append(("end", self.name))
         read = {name: value for name, value in self.joules.items() if name not in self.missing}
         return Reading(
-            duration_s=2.0 + len(self.calls),
+            duration_s=self.duration_s,
             channels=read,
             budget={"resolution": 3.0 if self.name == "nvml" else 4.0},
             conditions={f"{self.name}.seen": 1.0},
@@ -112,7 +116,7 @@ def test_the_slow_counter_is_outside(order):
     combined = CombinedMeter([parts[name] for name in order])
 
     edge = combined.begin()
-    reading = combined.end(edge)
+    combined.end(edge)
     combined.close()
 
     assert [call for call in calls if call[0] != "close"] == [
@@ -122,8 +126,26 @@ def test_the_slow_counter_is_outside(order):
         ("end", "nvml"),
     ]
     assert edge.start == 2.0  # that of rapl, which began last
-    assert reading.duration_s == 6.0  # that of nvml, which ended last
     assert {call for call in calls if call[0] == "close"} == {("close", "nvml"), ("close", "rapl")}
+
+
+@pytest.mark.parametrize(
+    ("idle_w", "gpu0_j", "edges_j"),
+    [(2.0, 10 - 0.5 * 2, 0.5 * (2 * 4**2 / 12) ** 0.5), (None, 9.0, 0.5 * (4**2 + 8**2) ** 0.5)],
+)
+def test_the_time_that_a_part_waits_is_in_no_other_window(idle_w, gpu0_j, edges_j):
+    """Half a second in which the inner meter ended costs the outer one no idle joules."""
+    outer = nvml(duration_s=2.5, idle_w=idle_w)
+    combined = CombinedMeter([outer, rapl(duration_s=2.0)])
+
+    reading = combined.end(combined.begin())
+
+    assert reading.duration_s == 2.0
+    assert reading.channels["gpu0"] == pytest.approx(gpu0_j)
+    assert reading.channels["cpu"] == 5.0
+    if idle_w is None:
+        edges_j /= 12**0.5
+    assert reading.budget["edges"] == pytest.approx(edges_j)
 
 
 def test_a_part_that_fails_makes_the_sum_invalid():
@@ -168,19 +190,23 @@ def test_nothing_is_counted_twice():
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Install only these openers as meters."""
+    """Install only these openers as meters; an exception stands for one that cannot be loaded."""
 
     @dataclass
     class Point:
         name: str
         opener: object
+        value: str = "their.package:open_meter"
 
         def load(self):
+            if isinstance(self.opener, Exception):
+                raise self.opener
             return self.opener
 
     def install(**openers):
         points = [Point(name, opener) for name, opener in openers.items()]
         monkeypatch.setattr(registry, "entry_points", lambda group: points)
+        return points
 
     return install
 
@@ -235,40 +261,97 @@ def test_auto_takes_measured_before_estimated(installed, working, chosen):
     assert open_meter("auto", MeterRequest()).info.name == chosen
 
 
+def opener(name, **attributes):
+    """An opener of a meter of that name, with attributes."""
+
+    def open_part(request):
+        return Part(name, {"cpu": 1.0})
+
+    vars(open_part).update(attributes)
+    return open_part
+
+
+@pytest.mark.parametrize(
+    ("stated", "order"),
+    [
+        ({}, ("nvml", "rapl", "theirs", "codecarbon")),
+        ({"auto_order": 50}, ("theirs", "nvml", "rapl", "codecarbon")),
+        ({"auto_order": 150.5}, ("nvml", "theirs", "rapl", "codecarbon")),
+        ({"auto_order": 1000}, ("nvml", "rapl", "codecarbon", "theirs")),
+        ({"auto_order": 100}, ("nvml", "theirs", "rapl", "codecarbon")),
+    ],
+)
+def test_auto_tries_meters_of_other_packages_in_their_order(installed, stated, order):
+    """A package's meter states its place; without one it comes before the estimate."""
+    installed(codecarbon=refuse, rapl=refuse, nvml=refuse, theirs=opener("theirs", **stated))
+
+    assert registry.auto_order() == order
+    assert open_meter("auto", MeterRequest()).info.name == "theirs"
+
+
+@pytest.mark.parametrize("order", ["first", None, True])
+def test_an_order_that_is_no_number_is_an_error(installed, order):
+    """The error names the meter and the value."""
+    installed(nvml=refuse, theirs=opener("theirs", auto_order=order))
+
+    with pytest.raises(UsageError, match=f"'theirs': auto_order is {order!r}"):
+        open_meter("auto", MeterRequest())
+
+
+@pytest.mark.parametrize("name", ["auto", "theirs"])
+def test_a_meter_that_cannot_be_loaded_is_an_error(installed, name):
+    """A broken package is named and never silently replaced by another meter."""
+    installed(rapl=opener("rapl"), theirs=ModuleNotFoundError("No module named 'their'"))
+
+    with pytest.raises(UsageError, match=r"'theirs' .* their.package:open_meter: No module"):
+        open_meter(name, MeterRequest())
+
+
+def test_two_packages_with_one_name_are_an_error(installed):
+    """It would be chance which of the two measures."""
+    points = installed(rapl=opener("rapl"), other=opener("other"))
+    points[1].name, points[1].value = "rapl", "another:open_meter"
+
+    with pytest.raises(UsageError, match="two meters are called 'rapl'"):
+        open_meter("rapl", MeterRequest())
+
+
+def test_named_devices_are_never_replaced_by_the_processor(installed):
+    """With --energy-devices, auto tries no meter of processors: that would be another device."""
+    installed(nvml=refuse, rapl=opener("rapl"), codecarbon=opener("codecarbon"))
+
+    with pytest.raises(UsageError, match=r"^--energy-devices=0,1: .*RAPL may not be read"):
+        open_meter("auto", MeterRequest(devices=("0", "1")))
+    assert open_meter("rapl", MeterRequest(devices=("0",))).info.name == "rapl"
+
+
 @pytest.fixture
-def machine(nvml_sim, tmp_path):
-    """Two simulated GPUs and an invented package, whose counter only the test moves."""
-    zone = tmp_path / "intel-rapl:0"
-    zone.mkdir()
-    (zone / "name").write_text("package-0\n")
-    (zone / "max_energy_range_uj").write_text("262143328850\n")
-    counter = zone / "energy_uj"
-    counter.write_text("1000000\n")
+def machine(nvml_sim, counting_package):
+    """Two simulated GPUs and an invented package of 50 W."""
     meters = [
         nvml_meter.open_meter(MeterRequest()),
-        rapl_meter.open_meter(MeterRequest(), tmp_path),
+        rapl_meter.open_meter(MeterRequest(), counting_package),
     ]
     combined = CombinedMeter(meters)
-    yield nvml_sim, counter, combined
+    yield nvml_sim, combined
     combined.close()
 
 
 @pytest.mark.parametrize("nvml_sim", [("ada", "ada")], indirect=True)
 def test_gpus_and_a_processor_together(machine):
     """Two GPUs and a package in one window: each channel has its true joules."""
-    sim, counter, combined = machine
+    sim, combined = machine
 
     edge = combined.begin()
     start_s = sim.now_s()
     with sim.load(300, device=0), sim.load(200, device=1):
         time.sleep(2)
-        counter.write_text("43000000\n")
     end_s = sim.now_s()
     reading = combined.end(edge)
 
     assert reading.valid
     assert combined.channels == ("gpu0", "gpu1", "cpu")
-    assert reading.channels["cpu"] == 42
+    assert reading.channels["cpu"] == pytest.approx(50 * reading.duration_s, rel=0.03)
     for device, channel in enumerate(("gpu0", "gpu1")):
         true_j = sim.true_energy_j(start_s, end_s, device)
         assert reading.channels[channel] == pytest.approx(true_j, rel=0.02)
@@ -277,7 +360,7 @@ def test_gpus_and_a_processor_together(machine):
 @pytest.mark.parametrize("nvml_sim", [("ada", "ada")], indirect=True)
 def test_a_gpu_lost_in_the_middle_spoils_the_sum(machine):
     """If one of two GPUs is lost, the other channels have their joules, and the sum has none."""
-    sim, _, combined = machine
+    sim, combined = machine
 
     edge = combined.begin()
     time.sleep(1.1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,35 +82,12 @@ def test_the_work_runs_in_each_window(nvml_sim: SimulatedNvml) -> None:
     assert len(lengths_s) == 3
 
 
-@pytest.fixture
-def powercap(tmp_path: Path) -> Iterator[Path]:
-    """A RAPL tree whose counter runs on at 50 W."""
-    zone = tmp_path / "intel-rapl:0"
-    zone.mkdir()
-    (zone / "name").write_text("package-0\n")
-    (zone / "max_energy_range_uj").write_text("262143328850\n")
-    counter, ended = zone / "energy_uj", threading.Event()
-
-    def count() -> None:
-        began_s, scratch = time.perf_counter(), zone / "scratch"
-        while not ended.wait(0.001):
-            scratch.write_text(f"{int((time.perf_counter() - began_s) * 50e6)}\n")
-            scratch.replace(counter)  # in one step: a reader never finds the file empty
-
-    counter.write_text("0\n")
-    thread = threading.Thread(target=count)
-    thread.start()
-    yield tmp_path
-    ended.set()
-    thread.join()
-
-
-def test_the_rapl_meter_keeps_its_contract(powercap: Path) -> None:
+def test_the_rapl_meter_keeps_its_contract(counting_package: Path) -> None:
     """On a tree of files that counts as the kernel does."""
-    meter_contract(lambda request: open_rapl(request, powercap))
+    meter_contract(lambda request: open_rapl(request, counting_package))
 
 
-def test_estimates_and_sums_keep_the_contract(powercap: Path) -> None:
+def test_estimates_and_sums_keep_the_contract(counting_package: Path) -> None:
     """A meter that is made of others, an estimate among them."""
     pytest.importorskip("codecarbon")
     processor = Processor("Example CPU", 100.0, sockets=1, threads=2)

@@ -19,6 +19,8 @@ from pytest_energy.meters.helper_process import HelperLostError, HelperProcess
 from pytest_energy.meters.rapl.turnover import WrapCounter
 
 COUNTER = "pytest_energy.meters.rapl.turnover"
+QUESTION = "0 0"
+"""Asks for the microjoules since the helper's first look, at which the counter was at 0."""
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def answering(tmp_path: Path) -> Iterator[tuple[Path, HelperProcess]]:
     path = tmp_path / "energy_uj"
     path.write_text("0")
     with closing(HelperProcess(COUNTER, ["3600", str(path), "99"])) as helper:
-        assert helper.ask("totals") == [0]
+        assert helper.ask(QUESTION) == [0]
         yield path, helper
 
 
@@ -69,10 +71,10 @@ def test_silence_ends_it(
     _, helper = answering
     helper._process.send_signal(signal.SIGSTOP)
     with pytest.raises(HelperLostError, match=r"did not answer for 0\.2 s"):
-        helper.ask("totals")
+        helper.ask(QUESTION)
     assert helper._process.poll() == -signal.SIGKILL
     with pytest.raises(HelperLostError, match="has ended"):
-        helper.ask("totals")
+        helper.ask(QUESTION)
 
 
 def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(
@@ -89,15 +91,15 @@ def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.1)
         with pytest.raises(TimeoutError, match="interrupted"):
-            helper.ask("totals")
+            helper.ask(QUESTION)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     path.write_text("5")
     helper._process.send_signal(signal.SIGCONT)
-    assert helper.ask("totals") == [5]
+    assert helper.ask(QUESTION) == [5]
     path.write_text("9")
-    assert helper.ask("totals") == [9]
+    assert helper.ask(QUESTION) == [9]
 
 
 PARENT = """
@@ -143,10 +145,10 @@ def test_totals_of_one_that_is_silent_are_not_known(
     path = tmp_path / "energy_uj"
     path.write_text("0")
     with closing(WrapCounter([(path, 99)], 3600.0)) as counter:
-        assert counter.totals_uj() == [0]
+        assert counter.since(0.0, [0]) == [0]
         monkeypatch.setattr(helper_process, "ANSWER_S", 0.2)
         counter._helper._process.send_signal(signal.SIGSTOP)
-        assert counter.totals_uj() is None
+        assert counter.since(0.0, [0]) is None
 
 
 def _ends(pid: int, limit_s: float) -> bool:

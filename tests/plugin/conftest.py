@@ -80,4 +80,4 @@ def only_scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     The module is imported above, so that pytester does not forget it after a session: otherwise
     the next session would import it anew, without this change.
     """
-    monkeypatch.setattr(registry, "AUTO", ("scripted",))
+    monkeypatch.setattr(registry, "auto_order", lambda: ("scripted",))

@@ -182,6 +182,32 @@ def test_a_wrong_selection_of_cards_is_a_usage_error(
     refused.stderr.fnmatch_lines([f"ERROR: *{option}:{message.format(machine.uuid())}"])
 
 
+@pytest.mark.parametrize(
+    ("cards", "visible", "arguments", "message"),
+    [
+        (("ada", "turing"), "0", (), "*set CUDA_DEVICE_ORDER=PCI_BUS_ID*"),
+        (("ada",), "3", (), "*CUDA_VISIBLE_DEVICES='3' shows no GPU*"),
+        ((), "0", ("--energy-devices=0",), "*--energy-devices=0: these devices cannot be*"),
+    ],
+    ids=["unknown order", "wrong index", "no driver"],
+)
+def test_a_mistake_is_an_error_and_no_estimate(
+    card: Card,
+    monkeypatch: pytest.MonkeyPatch,
+    cards: tuple[str, ...],
+    visible: str,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    """With auto, too, a wrong setting never ends in joules of the processor and exit status 0."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    with SimulatedNvml(*cards, library=bool(cards)) as machine:
+        refused = card.run(machine, *arguments, apart=True)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
 def test_the_wait_for_a_busy_gpu_is_an_option(card: Card, machine: SimulatedNvml) -> None:
     """The error names the time that the option sets."""
     machine.add_process(4_000_000)

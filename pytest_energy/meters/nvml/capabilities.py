@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_energy.meters.nvml.devices.scopes import GPU_NAME
 from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor
 
 
 def missing_readings(
-    opened: Snapshot, fields: Fields, *, counted: bool, sensor: PowerSensor | None
+    opened: Snapshot, fields: Fields, *, counted: bool, sensor: PowerSensor | None, scope: str
 ) -> Iterator[str]:
     """The missing readings of a device, each with the consequence.
 
@@ -18,9 +19,12 @@ def missing_readings(
         fields: Its fields then.
         counted: Whether it has an energy counter.
         sensor: Its power sensor; ``None`` if it has none.
+        scope: What its counter counts.
     """
     if not counted:
         yield "energy counter: joules come from power samples, with a wider interval"
+    if scope != GPU_NAME:
+        yield f"energy of the GPU alone: the counter's scope is {scope}, which may be more"
     if sensor is None:
         yield "power sensor: no power traces, and no check of the counter"
     elif sensor.source != RING:

@@ -13,6 +13,8 @@ from pytest_energy.model.measurement import Reason, ReasonCode
 
 Handle = Any
 """A device as the bindings know it."""
+Field = int | tuple[int, int]
+"""The number of a field, or the pair of it and a scope (``nvmlPowerScopeType_t``)."""
 T = TypeVar("T")
 
 ABSENT = frozenset(
@@ -146,8 +148,10 @@ def failure(code: int, what: str) -> SensorError:
     return SensorError(reason, f"NVML: {what}: {pynvml.NVMLError(code)} ({code})")
 
 
-def read_fields(handle: Handle, fields: Iterable[int]) -> dict[int, FieldValue]:
+def read_fields(handle: Handle, fields: Iterable[Field]) -> dict[int, FieldValue]:
     """Read many fields in one call; fields that the driver does not offer are left out.
+
+    Of a field with several scopes, ask for one.
 
     Raises:
         SensorError: The device is lost.
@@ -161,7 +165,7 @@ def read_fields(handle: Handle, fields: Iterable[int]) -> dict[int, FieldValue]:
     return values
 
 
-def require_field(handle: Handle, field: int) -> FieldValue | None:
+def require_field(handle: Handle, field: Field) -> FieldValue | None:
     """Read a field that a measurement depends on; ``None`` only for the codes in ``ABSENT``.
 
     Raises:

@@ -6,13 +6,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pytest_energy.meters.base import Edge, Reading
 from pytest_energy.meters.nvml import validity
 from pytest_energy.meters.nvml.capabilities import missing_readings
 from pytest_energy.meters.nvml.devices.identity import describe
+from pytest_energy.meters.nvml.devices.scopes import GPU_NAME
 from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.devices.sensors import (
     Fields,
@@ -22,6 +23,7 @@ from pytest_energy.meters.nvml.devices.sensors import (
 )
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
+from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, with_reading
 from pytest_energy.meters.nvml.sources.counter_source import (
     CounterSource,
     Joules,
@@ -73,6 +75,10 @@ class Instruments:
     """Collects power samples; ``None`` if neither traces nor joules need them."""
     collected: tuple[str, ...] = ()
     """The channels whose samples are collected."""
+    scopes: Mapping[str, str] = field(default_factory=dict)
+    """What the counters of devices in modules count, by channel; see :mod:`.devices.scopes`."""
+    readers: Mapping[str, CounterReads] = field(default_factory=dict)
+    """The readers of the counters, which know what reading costs."""
 
     @property
     def sources(self) -> tuple[CounterSource | PowerSource, ...]:
@@ -135,7 +141,9 @@ class NvmlMeter:
         sources = instruments.sources
         self._period_s = max(source.period_s for source in sources)
         self._reference = {device.channel: take_snapshot(device) for device in devices}
-        self.environment: Environment = describe(devices, list(self._reference.values()))
+        self.environment: Environment = describe(
+            devices, list(self._reference.values()), instruments.scopes
+        )
         self.channels = tuple(device.channel for device in devices)
         self.idle_power_w: Mapping[str, Quantity] = {
             channel: power for source in sources for channel, power in source.idle_power_w.items()
@@ -145,7 +153,12 @@ class NvmlMeter:
             name="nvml",
             source="+".join(source.name for source in sources),
             tick_s=self._period_s,
-            details={"gain_limit": GAIN_LIMIT, "missing": self._missing()},
+            details={
+                "gain_limit": GAIN_LIMIT,
+                "missing": self._missing(),
+                "counter_step_j": [r.step_j for r in instruments.readers.values()],
+                "loss_per_read_j": [r.loss_j for r in instruments.readers.values()],
+            },
         )
         self._close = close.pop_all()
 
@@ -157,7 +170,11 @@ class NvmlMeter:
             f"{channel}: {reading}"
             for channel, state in self._reference.items()
             for reading in missing_readings(
-                state, fields[channel], counted=channel in counted, sensor=sensors.get(channel)
+                state,
+                fields[channel],
+                counted=channel in counted,
+                sensor=sensors.get(channel),
+                scope=self._instruments.scopes.get(channel, GPU_NAME),
             )
         ]
 
@@ -225,6 +242,7 @@ class NvmlMeter:
         counter, power = self._instruments.counter, self._instruments.power
         # The counter goes first: it must find the tick that follows the window.
         joules = counter.end(start.ticks, counted) if counter is not None else {}
+        joules = {channel: self._with_reading(channel, j) for channel, j in joules.items()}
         samples, failure = self._collected(start.collecting)
         joules = {c: self._with_doubt(c, j, samples, window) for c, j in joules.items()}
         if power is not None:
@@ -235,6 +253,12 @@ class NvmlMeter:
         fatal = power is not None
         remark = Reason(code=ReasonCode.DATA_GAP, message=message, fatal=fatal)
         return _Consumption(joules, samples, (remark,))
+
+    def _with_reading(self, channel: str, joules: Joules | SensorError) -> Joules | SensorError:
+        reader = self._instruments.readers.get(channel)
+        if isinstance(joules, SensorError) or reader is None:
+            return joules
+        return with_reading(joules, reader)
 
     def _gaps(self, samples: Samples, window: Span) -> Iterator[Reason]:
         """Remarks on gaps in the samples; never fatal, since the power source judges its own.
@@ -314,7 +338,7 @@ class NvmlMeter:
                 fields_after=last,
                 duration_s=window.duration_s,
                 energy_j=joules.energy_j if isinstance(joules, Joules) else None,
-                sampled_energy_j=sampled_energy(sensor, used.samples.get(channel, ()), window),
+                sampled=sampled_energy(sensor, used.samples.get(channel, ()), window),
                 sampled_full_time=sensor is not None and not sensor.part_time,
             )
 

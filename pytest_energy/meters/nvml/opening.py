@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml import validity
 from pytest_energy.meters.nvml.devices.processes import wait_until_alone
+from pytest_energy.meters.nvml.devices.scopes import (
+    ENERGY_BY_SCOPE,
+    GPU,
+    GPU_NAME,
+    has_module,
+    scope_of_power,
+    scoped,
+)
 from pytest_energy.meters.nvml.devices.selection import Device, select_devices
-from pytest_energy.meters.nvml.devices.sensors import counter_of, processes_on
+from pytest_energy.meters.nvml.devices.sensors import counter_of, highest_limit_w, processes_on
+from pytest_energy.meters.nvml.devices.sleep import sleeping_gpus
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.meter import Instruments, NvmlMeter
 from pytest_energy.meters.nvml.sources.collector import Collector, HelperCollector, Samples
+from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, measure_losses
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, power_sensor
 from pytest_energy.meters.nvml.sources.power_source import PowerSource
@@ -22,6 +33,12 @@ from pytest_energy.model.measurement import ReasonCode
 
 IDLE_S = 0.5
 """For how long the idle power is sampled if a device has no counter."""
+IDLE_SHARE = 0.5
+"""Idle GPUs draw 5 to 20 % of their limit, and up to 40 % with several screens; the limit of the
+check ``implausible-power`` multiplies this."""
+UNKNOWN_LIMIT_W = 450.0
+"""Power limit of a device that does not tell it, as those of laptops: no laptop has a higher one,
+and half of it is above the idle power of every data-centre card."""
 
 
 def open_nvml(request: MeterRequest) -> NvmlMeter:
@@ -30,6 +47,8 @@ def open_nvml(request: MeterRequest) -> NvmlMeter:
     Raises:
         MeterUnavailableError: The meter cannot measure here; with the reason and the remedy.
     """
+    if not request.wake and os.environ.get("CUDA_VISIBLE_DEVICES") is None:
+        _let_sleep(sleeping_gpus())
     library.start()
     with ExitStack() as undo:
         undo.callback(library.stop)
@@ -39,10 +58,43 @@ def open_nvml(request: MeterRequest) -> NvmlMeter:
             _wait_until_alone(devices, request.wait_idle_s, most)
             instruments = _instruments(devices, request.traces, undo)
             meter = NvmlMeter(devices, instruments, request.thresholds, undo)
+            undo.callback(meter.close)  # it has taken what was open
+            for device in devices:
+                _check_idle(device, meter.idle_power_w[device.channel].value, request.thresholds)
         except SensorError as error:
             raise MeterUnavailableError(error.reason.code, error.reason.message) from None
         undo.pop_all()
     return meter
+
+
+def _let_sleep(sleeping: Sequence[str]) -> None:
+    """Refuse to wake GPUs that nobody asked for: their idle power would be called the machine's."""
+    if sleeping:
+        raise MeterUnavailableError(
+            ReasonCode.NO_METER,
+            f"NVML: the GPU {', '.join(sleeping)} sleeps, and is not woken to be measured as idle;"
+            " measure it with --energy-meter=nvml",
+        )
+
+
+def _check_idle(device: Device, idle_w: float, thresholds: Mapping[str, float]) -> None:
+    """Refuse an idle power that no idle device has.
+
+    Raises:
+        MeterUnavailableError: The power is too high; something uses the device, or its sensor is
+            wrong.
+    """
+    allowed = validity.limits(thresholds)[ReasonCode.IMPLAUSIBLE_POWER]
+    limit_w = highest_limit_w(device) or UNKNOWN_LIMIT_W
+    if idle_w <= IDLE_SHARE * allowed * limit_w:
+        return
+    raise MeterUnavailableError(
+        ReasonCode.IMPLAUSIBLE_POWER,
+        f"NVML: {device.channel} ({device.candidate.name}) draws {idle_w:.0f} W while it should be "
+        f"idle, above {IDLE_SHARE * allowed:.0%} of its limit of {limit_w:g} W: another program "
+        "uses it, or its sensor is wrong; check nvidia-smi, or accept it with "
+        f"--energy-validity-limit=implausible-power={idle_w / limit_w / IDLE_SHARE + 0.1:.1f}",
+    )
 
 
 def _wait_until_alone(devices: Sequence[Device], limit_s: float, most: float) -> None:
@@ -53,7 +105,7 @@ def _wait_until_alone(devices: Sequence[Device], limit_s: float, most: float) ->
         raise MeterUnavailableError(
             ReasonCode.CONTENDED,
             f"NVML: after waiting {limit_s:g} s, other processes still use the GPU: "
-            f"{', '.join(f'PID {pid}' for pid in sorted(foreign))}; end them, or choose other "
+            f"{validity.named(foreign)}; {validity.accepting(len(foreign))}, or choose other "
             "devices with --energy-devices",
         )
 
@@ -65,20 +117,39 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
         MeterUnavailableError: A device has neither an energy counter nor a power sensor.
         SensorError: A device is lost, or a sensor fails.
     """
-    counters = {d.channel: read for d in devices if (read := counter_of(d)) is not None}
+    counters = {
+        d.channel: CounterReads(read) for d in devices if (read := counter_of(d)) is not None
+    }
     sensors = {
         d.channel: s for d in devices if (s := _sensor(d, d.channel in counters)) is not None
     }
     uncounted = {c: sensor for c, sensor in sensors.items() if c not in counters}
     if blind := [d for d in devices if d.channel not in counters | uncounted]:
         raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(blind))
+    counter = CounterSource(counters) if counters else None
+    if counter is not None:
+        counter.idle_power_w |= measure_losses(counter.tickers, counters)
+    scopes = _scopes(devices, counter) if counter else {}
+    # The samples are those of the GPU: they are no check of a counter of something else.
+    sensors = {c: s for c, s in sensors.items() if scopes.get(c, GPU_NAME) == GPU_NAME}
     wanted = [d for d in devices if d.channel in (sensors if traces else uncounted)]
     collector = HelperCollector(wanted) if wanted else None
     if collector is not None:
         undo.callback(collector.close)
     power = PowerSource(uncounted, _idle_samples(collector)) if collector and uncounted else None
-    counter = CounterSource(counters) if counters else None
-    return Instruments(counter, power, sensors, collector, tuple(d.channel for d in wanted))
+    collected = tuple(d.channel for d in wanted)
+    return Instruments(counter, power, sensors, collector, collected, scopes, counters)
+
+
+def _scopes(devices: Sequence[Device], counter: CounterSource) -> dict[str, str]:
+    """What the counters of devices in modules count: the GPU, the module, or it is unknown."""
+    return {
+        device.channel: GPU_NAME
+        if scoped(device.handle, ENERGY_BY_SCOPE, GPU) is not None
+        else scope_of_power(device.handle, counter.idle_power_w[device.channel].value)
+        for device in devices
+        if device.channel in counter.channels and has_module(device.handle)
+    }
 
 
 def _sensor(device: Device, counted: bool) -> PowerSensor | None:

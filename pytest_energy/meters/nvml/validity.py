@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from pytest_energy.meters.nvml.devices.desktop import process_name
 from pytest_energy.meters.nvml.devices.processes import others
 from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.driver import FieldValue
+from pytest_energy.meters.nvml.sources.sample_energy import SampledEnergy
 from pytest_energy.model.conditions import CLOCK, TEMPERATURE, THROTTLED
 from pytest_energy.model.measurement import Reason, ReasonCode
 
@@ -21,6 +23,9 @@ DEFAULTS: Mapping[ReasonCode, float] = {
 }
 """The largest value that is still valid: a number of other processes, a share of the time, relative
 changes, a relative difference, and a multiple of the power limit."""
+
+DESKTOP_SHARE = 0.05
+"""A desktop that uses more of the device is remarked on: its energy is in the window."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Evidence:
     fields_after: Fields
     duration_s: float
     energy_j: float | None
-    sampled_energy_j: float | None = None
+    sampled: SampledEnergy | None = None
     """The window's joules from its power samples, if there were enough of them."""
     sampled_full_time: bool = False
     """Whether these samples cover the full time; otherwise a periodic load may deceive them."""
@@ -73,8 +78,23 @@ def _contention(evidence: Evidence, most: float) -> Iterator[Remark]:
         yield ReasonCode.PROCESSES_UNKNOWN, message, False
     foreign = sorted(others((before or frozenset()) | (after or frozenset())))
     if len(foreign) > most:
-        pids = ", ".join(f"PID {pid}" for pid in foreign)
-        yield ReasonCode.CONTENDED, f"{pids} also used the device", True
+        message = f"{named(foreign)} also used the device; {accepting(len(foreign))}"
+        yield ReasonCode.CONTENDED, message, True
+    share = evidence.after.desktop_utilization
+    if share is not None and share > DESKTOP_SHARE:
+        names = ", ".join(sorted(set(evidence.after.desktop.values())))
+        yield ReasonCode.CONTENDED, f"the desktop ({names}) used {share:.0%} of the device", False
+
+
+def named(pids: Iterable[int]) -> str:
+    """Processes with their names, as far as these are known."""
+    names = {pid: process_name(pid) for pid in sorted(pids)}
+    return ", ".join(f"PID {pid} ({name})" if name else f"PID {pid}" for pid, name in names.items())
+
+
+def accepting(count: int) -> str:
+    """How to measure beside so many other processes all the same."""
+    return f"end them, or accept them with --energy-validity-limit=contended={count}"
 
 
 def throttled_shares(evidence: Evidence) -> dict[str, float]:
@@ -111,6 +131,7 @@ def conditions(evidence: Evidence) -> dict[str, float]:
         CLOCK: evidence.after.clock_mhz,
         **{f"{THROTTLED}.{cause}": share for cause, share in throttled_shares(evidence).items()},
         "opening_power_w": first.power_w.value if first.power_w else None,
+        "desktop_utilization": evidence.after.desktop_utilization,
     }
     if first.counted_j and last.counted_j:
         values["counted_j"] = last.counted_j.value - first.counted_j.value
@@ -157,13 +178,16 @@ def _implausibility(evidence: Evidence, most: float) -> Iterator[Remark]:
 
 
 def _disagreement(evidence: Evidence, most: float) -> Iterator[Remark]:
-    counted, sampled = evidence.energy_j, evidence.sampled_energy_j
-    if counted is None or not sampled:
+    """A difference that the edges of few samples can explain is none; late samples are a remark."""
+    counted, sampled = evidence.energy_j, evidence.sampled
+    if counted is None or sampled is None or not sampled.energy_j:
         return
-    difference = counted / sampled - 1
-    if abs(difference) > most:
+    difference = counted / sampled.energy_j - 1
+    beyond_j = (abs(difference) - most) * sampled.energy_j
+    if beyond_j > sampled.edges_j:
         message = (
-            f"{counted:.4g} J by the counter, {sampled:.4g} J by the power samples: "
+            f"{counted:.4g} J by the counter, {sampled.energy_j:.4g} J by the power samples: "
             f"{difference:+.1%} (limit ±{most:.0%})"
         )
-        yield ReasonCode.SENSOR_DISAGREEMENT, message, evidence.sampled_full_time
+        certain = evidence.sampled_full_time and beyond_j > sampled.late_j
+        yield ReasonCode.SENSOR_DISAGREEMENT, message, certain

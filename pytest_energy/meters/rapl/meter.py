@@ -1,119 +1,102 @@
 """RAPL: the energy counters of Intel and AMD processors, by Linux's powercap files.
 
-A zone's counter (``energy_uj``) is updated about every millisecond (Intel, *Software Developer's
-Manual*, volume 3B, "Package RAPL Domain"; confirmed by Khan et al., "RAPL in Action", ACM TOMPECS
-3(2), 2018) and starts again at 0 after ``max_energy_range_uj``. The update period is measured when
-the meter is opened. Windows are not aligned to it: the energy between an edge and the last update
-is unknown within one period, which is the term ``resolution``.
+A zone's counter (``energy_uj``) starts again at 0 after ``max_energy_range_uj``. How often it is
+updated is measured when the meter is opened (:mod:`pytest_energy.meters.rapl.updates`):
 
-A window may be so long that a counter wraps around more than once. For such windows a helper
-process reads the counters several times a wrap (:mod:`pytest_energy.meters.rapl.turnover`).
+* Usual counters, about every millisecond. Windows are not aligned to the updates: the energy
+  between an edge and the last update is unknown within one period, which is the term
+  ``resolution``.
+* Slow counters, up to every second. Windows begin after an update and end before one, like those of
+  a GPU's counter, and the idle energy between the updates and the window is subtracted.
 
-Packages are the channel ``cpu``, memory is ``dram``. A package contains its parts (``core``,
-``uncore``), and ``psys`` contains the packages, so ``psys`` is read only if there is nothing else.
+A window may be so long that a counter wraps around more than once. A helper process reads the
+counters several times a wrap (:mod:`pytest_energy.meters.rapl.turnover`), and is asked only after
+such windows: its answer would take time and energy beside every other window.
 """
 
 from __future__ import annotations
 
-import re
-import statistics
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
+from pytest_energy.meters.nvml.driver import SensorError
+from pytest_energy.meters.nvml.sources.counter_source import CounterSource, Joules, OpeningTick
+from pytest_energy.meters.nvml.span import Span
 from pytest_energy.meters.rapl.turnover import WrapCounter
+from pytest_energy.meters.rapl.updates import measured_periods_s
+from pytest_energy.meters.rapl.zones import ROOT, Zone, count, find_zones, spent_uj
 from pytest_energy.model.environment import cpu_model
 from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 from pytest_energy.uncertainty.gum import combine, uniform
 from pytest_energy.uncertainty.rounds import mean_of
 
-ROOT: Final = Path("/sys/class/powercap")
-CHANNELS: Final = {"package": "cpu", "dram": "dram", "psys": "psys"}
-"""Channel by the beginning of a zone's name; all other zones are parts of these."""
-
-TICK_S: Final = 1e-3
-"""Update period if the counter stands still while it is watched; source: above."""
+SLOW_S: Final = 5e-3
+"""Counters with a longer period are aligned: unaligned windows would take more than a second."""
 TICKS_A_WINDOW: Final = 100
-"""Updates in the shortest window: the uncertainty of its edges is below 1 % of it."""
+"""Updates in the shortest unaligned window: the uncertainty of its edges is below 1 % of it."""
 MARGIN: Final = 2.0
 """Windows are planned longer than the shortest by this factor: their latency is a guess."""
-HIGHEST_POWER_W: Final = 600.0
-"""No zone draws more: the highest rated power in 2025 is 500 W (AMD EPYC 9965)."""
 READS_A_WRAP: Final = 4
 """How often the helper process reads the counters in the shortest possible wrap."""
 IDLE_WINDOWS: Final = 4
 IDLE_WINDOW_S: Final = 0.25
-WATCH_S: Final = 0.05
-"""How long the counter is watched to measure its update period."""
 
 
 @dataclass(frozen=True)
-class Zone:
-    """One energy counter."""
+class _WindowStart:
+    """What was read when a window began."""
 
-    path: Path
-    name: str
-    channel: str
-    range_uj: int
-    """Largest value of the counter; the next value is 0."""
-
-    def read_uj(self) -> int:
-        """The counter's value in microjoules.
-
-        Raises:
-            OSError: The file cannot be read.
-            ValueError: The file contains no number.
-        """
-        return int((self.path / "energy_uj").read_text("ascii"))
-
-    @property
-    def shortest_wrap_s(self) -> float:
-        """In a longer window the counter could wrap around completely."""
-        return self.range_uj / 1e6 / HIGHEST_POWER_W
-
-
-@dataclass(frozen=True)
-class Counts:
-    """The counters' values at an edge."""
-
-    by_zone: Mapping[str, int | Reason]
-    """Microjoules, or why they are missing, by the zone's name."""
-    totals_uj: Mapping[str, int] | None
-    """Microjoules with all wraps, from the helper process; ``None`` if it has ended."""
-
-
-def spent_uj(start_uj: int, end_uj: int, range_uj: int) -> int:
-    """Microjoules between two readings of a counter that wrapped around at most once."""
-    return (end_uj - start_uj) % (range_uj + 1)
+    counts: Mapping[Zone, int | Reason]
+    """Microjoules, or why they are missing."""
+    read_s: float
+    """Just before they were read, by ``time.perf_counter``."""
+    ticks: Mapping[str, OpeningTick | SensorError]
+    """The updates of slow counters before the window, by the zone's name."""
 
 
 class RaplMeter:
-    """The zones of one machine; windows may overlap.
+    """The zones of one machine; windows may overlap if no counter is slow.
 
-    Opening takes about a second, to measure the counter's period and the idle power.
+    Opening takes about a second, and more with slow counters, to measure the idle power.
     """
 
-    def __init__(self, zones: Iterable[Zone]) -> None:
-        self._zones = tuple(zones)
+    def __init__(self, periods_s: Mapping[Zone, float], left_out: Iterable[Zone] = ()) -> None:
+        """Open the zones.
+
+        Args:
+            periods_s: The zones to read and the periods of their counters.
+            left_out: Zones that count nothing.
+
+        Raises:
+            SensorError: A slow counter does not answer or no longer moves.
+        """
+        self._zones = tuple(periods_s)
+        self._periods_s = periods_s
+        self._left_out = tuple(left_out)
+        slow = {zone.name: _joules_without_wraps(zone) for zone in self._zones if self._slow(zone)}
+        self._aligned = CounterSource(slow) if slow else None  # first: it may raise
         counters = [(zone.path / "energy_uj", zone.range_uj) for zone in self._zones]
-        period_s = min(zone.shortest_wrap_s for zone in self._zones) / READS_A_WRAP
-        self._wraps = WrapCounter(counters, period_s)
-        self._tick_s = measured_tick_s(self._zones[0])
-        self._opened = self.begin()
+        shortest_s = min(zone.shortest_wrap_s for zone in self._zones)
+        self._wraps = WrapCounter(counters, shortest_s / READS_A_WRAP)
+        self._opened = self._start({})
         self._idle_power_w = self._measure_idle()
 
     @property
     def info(self) -> MeterInfo:
         """A counter, with the zones that it sums."""
+        standing = [f"{zone.name}: its counter stands at 0" for zone in self._left_out]
         return MeterInfo(
             name="rapl",
             source="counter",
-            tick_s=self._tick_s,
-            details={"zones": [zone.name for zone in self._zones]},
+            tick_s=max(self._periods_s.values()),
+            details={
+                "zones": [zone.name for zone in self._zones],
+                **({"missing": list(standing)} if standing else {}),
+            },
         )
 
     @property
@@ -138,7 +121,7 @@ class RaplMeter:
     @property
     def shortest_window_s(self) -> float:
         """Long enough for the updates at its edges not to matter, with a margin."""
-        return MARGIN * TICKS_A_WINDOW * self._period_s
+        return MARGIN * self._needed_s
 
     @property
     def idle_power_w(self) -> Mapping[str, Quantity]:
@@ -146,28 +129,28 @@ class RaplMeter:
         return self._idle_power_w
 
     def spent_j(self) -> float | None:
-        """Joules of a window that began when the meter was opened."""
-        reading = self.end(self._opened)
-        return sum(reading.channels.values()) if reading.valid else None
+        """Joules since the meter was opened, by the counters' last updates."""
+        spent = self._coarse(self._opened, time.perf_counter() - self._opened.read_s)
+        joules = [value for value in spent.values() if not isinstance(value, Reason)]
+        return sum(joules) if len(joules) == len(spent) else None
 
     def begin(self) -> Edge:
-        """Open a window by reading the counters."""
-        start, time_s = time.time(), time.perf_counter()
-        totals_uj = self._totals()  # before the counters: its energy is not counted in the window
-        return Edge(start=start, time_s=time_s, state=Counts(self._read(), totals_uj))
+        """Open a window: wait for an update of slow counters, and read all."""
+        start = self._start(self._aligned.begin() if self._aligned else {})
+        return Edge(start=time.time(), time_s=time.perf_counter(), state=start)
 
     def end(self, edge: Edge) -> Reading:
         """Close the window: the difference of each counter, with its wraps."""
-        before, after = cast(Counts, edge.state), Counts(self._read(), self._totals())
-        duration_s = time.perf_counter() - edge.time_s
-        spent = {zone: self._spent(zone, before, after, duration_s) for zone in self._zones}
-        joules = {zone: value for zone, value in spent.items() if not isinstance(value, Reason)}
+        start, duration_s = cast(_WindowStart, edge.state), time.perf_counter() - edge.time_s
+        coarse = self._coarse(start, duration_s)
+        exact = self._exact(start, Span(edge.time_s, duration_s), coarse)
+        joules = {zone: used for zone, used in exact.items() if not isinstance(used, Reason)}
         return Reading(
             duration_s=duration_s,
-            channels=self._summed(joules),
-            budget={"resolution": self._resolution_j(joules.values(), duration_s)},
+            channels=self._summed({zone: used.energy_j for zone, used in joules.items()}),
+            budget=_budget(joules.values()),
             reasons=(
-                *(value for value in spent.values() if isinstance(value, Reason)),
+                *(used for used in exact.values() if isinstance(used, Reason)),
                 *self._length(duration_s),
             ),
         )
@@ -176,51 +159,87 @@ class RaplMeter:
         """End the helper process."""
         self._wraps.close()
 
+    def _slow(self, zone: Zone) -> bool:
+        return self._periods_s[zone] > SLOW_S
+
     @property
-    def _period_s(self) -> float:
-        return self._tick_s or TICK_S
+    def _needed_s(self) -> float:
+        """The shortest valid window."""
+        return max(
+            period_s if self._slow(zone) else TICKS_A_WINDOW * period_s
+            for zone, period_s in self._periods_s.items()
+        )
 
     def _length(self, duration_s: float) -> tuple[Reason, ...]:
-        needed_s = TICKS_A_WINDOW * self._period_s
-        if duration_s >= needed_s:
+        if duration_s >= self._needed_s:
             return ()
         message = (
             f"the window of {duration_s:.4g} s has too few updates of RAPL's counters: at least"
-            f" {needed_s:.4g} s are needed; run at least {needed_s / duration_s:.1f} × as many"
-            " passes"
+            f" {self._needed_s:.4g} s are needed; run at least"
+            f" {self._needed_s / duration_s:.1f} × as many passes"
         )
         return (Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message),)
 
-    def _read(self) -> dict[str, int | Reason]:
-        return {zone.name: _count(zone) for zone in self._zones}
+    def _start(self, ticks: Mapping[str, OpeningTick | SensorError]) -> _WindowStart:
+        read_s = time.perf_counter()
+        return _WindowStart({zone: count(zone) for zone in self._zones}, read_s, ticks)
 
-    def _totals(self) -> dict[str, int] | None:
-        totals_uj = self._wraps.totals_uj()
-        if totals_uj is None:
-            return None
-        return {zone.name: total for zone, total in zip(self._zones, totals_uj, strict=True)}
+    def _coarse(self, start: _WindowStart, duration_s: float) -> dict[Zone, float | Reason]:
+        """Joules by the counters' last updates, with all wraps, or why they are missing."""
+        after = {zone: count(zone) for zone in self._zones}
+        # The helper is asked after the counters were read, and only if a wrap may be hidden.
+        hidden = any(duration_s > zone.shortest_wrap_s for zone in self._zones)
+        totals_uj = self._totals_uj(start) if hidden else None
+        return {
+            zone: self._spent(zone, start.counts[zone], after[zone], duration_s, totals_uj)
+            for zone in self._zones
+        }
+
+    def _totals_uj(self, start: _WindowStart) -> dict[Zone, int] | None:
+        """Microjoules since a window's start, from the helper process; ``None`` if it has ended."""
+        counts = [value if isinstance(value, int) else 0 for value in start.counts.values()]
+        totals_uj = self._wraps.since(start.read_s, counts)
+        return None if totals_uj is None else dict(zip(self._zones, totals_uj, strict=True))
 
     def _spent(
-        self, zone: Zone, before: Counts, after: Counts, duration_s: float
+        self,
+        zone: Zone,
+        start: int | Reason,
+        end: int | Reason,
+        duration_s: float,
+        totals_uj: Mapping[Zone, int] | None,
     ) -> float | Reason:
-        start, end = before.by_zone[zone.name], after.by_zone[zone.name]
         if isinstance(start, Reason):
             return start
         if isinstance(end, Reason):
             return end
         spent = spent_uj(start, end, zone.range_uj)
         if duration_s > zone.shortest_wrap_s:
-            wraps = _whole_wraps(zone, before, after, spent)
-            if wraps is None:
+            if totals_uj is None:
                 return _reset(
                     f"{zone.name}: the counter may have wrapped around more than once in"
                     f" {duration_s:.0f} s, and the helper process that counts its wraps has ended;"
                     f" keep windows below {zone.shortest_wrap_s:.0f} s"
                 )
+            wraps = round((totals_uj[zone] - spent) / (zone.range_uj + 1))
             spent += wraps * (zone.range_uj + 1)
-        if spent / 1e6 > HIGHEST_POWER_W * (duration_s + 2 * self._period_s):
+        if spent / 1e6 > zone.highest_power_w * (duration_s + 2 * self._periods_s[zone]):
             return _reset(f"{zone.name}: the counter fell from {start} to {end} µJ")
         return spent / 1e6
+
+    def _exact(
+        self, start: _WindowStart, window: Span, coarse: Mapping[Zone, float | Reason]
+    ) -> dict[Zone, Joules | Reason]:
+        """Joules within a window, with their uncertainties; slow counters wait for an update."""
+        aligned = self._aligned.end(start.ticks, window) if self._aligned else {}
+        return {
+            zone: spent
+            if isinstance(spent, Reason)
+            else _with_wraps(zone, aligned[zone.name], spent)
+            if self._slow(zone)
+            else Joules(spent, {"resolution": self._resolution_j(zone, spent / window.duration_s)})
+            for zone, spent in coarse.items()
+        }
 
     def _summed(self, joules: Mapping[Zone, float]) -> dict[str, float]:
         """Joules by channel; a channel with an unread zone is left out, never too small."""
@@ -231,31 +250,38 @@ class RaplMeter:
             if channel not in lost
         }
 
-    def _resolution_j(self, joules: Iterable[float], duration_s: float) -> float:
-        # each edge of each zone lies anywhere between two updates (uniform, GUM 4.3.7)
-        return combine(
-            uniform(value / duration_s * self._period_s) for value in joules for _edge in range(2)
-        )
+    def _resolution_j(self, zone: Zone, power_w: float) -> float:
+        # each edge lies anywhere between two updates (uniform, GUM 4.3.7)
+        return combine(2 * [uniform(power_w * self._periods_s[zone])])
 
     def _measure_idle(self) -> dict[str, Quantity]:
-        readings = [self._idle_window() for _ in range(IDLE_WINDOWS)]
+        """The idle power of each channel whose zones could be read."""
+        aligned = self._aligned.idle_power_w if self._aligned else {}
+        by_zone = {zone: aligned[zone.name] for zone in self._zones if self._slow(zone)}
+        if len(by_zone) < len(self._zones):
+            windows = [self._idle_window() for _ in range(IDLE_WINDOWS)]
+            steady = [z for z in self._zones if z not in by_zone and all(z in w for w in windows)]
+            by_zone |= {zone: mean_of([w[zone] for w in windows], "W") for zone in steady}
         return {
-            channel: mean_of([r.channels[channel] / r.duration_s for r in readings], "W")
+            channel: _total([by_zone[zone] for zone in self._zones if zone.channel == channel])
             for channel in self.channels
-            if all(channel in reading.channels for reading in readings)
+            if all(zone in by_zone for zone in self._zones if zone.channel == channel)
         }
 
-    def _idle_window(self) -> Reading:
-        edge = self.begin()
+    def _idle_window(self) -> dict[Zone, float]:
+        """The power of the zones that could be read, from unaligned readings."""
+        start = self._start({})
         time.sleep(IDLE_WINDOW_S)
-        return self.end(edge)
+        duration_s = time.perf_counter() - start.read_s
+        spent = self._coarse(start, duration_s)
+        return {z: used / duration_s for z, used in spent.items() if not isinstance(used, Reason)}
 
 
 def open_meter(request: MeterRequest, root: Path = ROOT) -> RaplMeter:
     """Open all zones below ``root``; the devices in ``request`` are GPUs and do not matter.
 
     Raises:
-        MeterUnavailableError: The machine has no zone, or a zone cannot be read.
+        MeterUnavailableError: The machine has no zone, or a zone cannot be read or is not updated.
     """
     zones = find_zones(root)
     if not zones:
@@ -265,72 +291,65 @@ def open_meter(request: MeterRequest, root: Path = ROOT) -> RaplMeter:
         )
         raise MeterUnavailableError(ReasonCode.NO_METER, message)
     for zone in zones:
-        count = _count(zone)
-        if isinstance(count, Reason):
-            raise MeterUnavailableError(count.code, count.message)
-    return RaplMeter(zones)
+        value = count(zone)
+        if isinstance(value, Reason):
+            raise MeterUnavailableError(value.code, value.message)
+    periods_s = measured_periods_s(zones)
+    try:
+        return RaplMeter(periods_s, [zone for zone in zones if zone not in periods_s])
+    except SensorError as error:
+        raise MeterUnavailableError(error.reason.code, f"RAPL: {error}") from None
 
 
-def find_zones(root: Path = ROOT) -> tuple[Zone, ...]:
-    """The zones that cover the machine and count nothing twice, sorted.
+def _joules_without_wraps(zone: Zone) -> Callable[[], float]:
+    """A function that reads a counter in joules and adds its range each time that it wraps.
 
-    ``intel-rapl-mmio`` is left out: it is another interface to the same packages.
+    Raises:
+        SensorError: From that function, if the counter cannot be read.
     """
-    folders = sorted(root.glob("intel-rapl:*")) if root.is_dir() else []
-    zones = [zone for folder in folders if (zone := _zone(folder))]
-    whole = [zone for zone in zones if zone.channel != "psys"]
-    return tuple(whole or zones)
+    last_uj = total_uj = 0
+
+    def read_j() -> float:
+        nonlocal last_uj, total_uj
+        value = count(zone)
+        if isinstance(value, Reason):
+            raise SensorError(value.code, value.message)
+        total_uj += spent_uj(last_uj, value, zone.range_uj)
+        last_uj = value
+        return total_uj / 1e6
+
+    return read_j
 
 
-def measured_tick_s(zone: Zone) -> float | None:
-    """The median time between two updates of a counter; ``None`` if it stands still."""
-    updates: list[float] = []
-    last, until = _count(zone), time.perf_counter() + WATCH_S
-    while (now := time.perf_counter()) < until:
-        if (count := _count(zone)) != last:
-            updates.append(now)
-            last = count
-    periods = [later - earlier for earlier, later in pairwise(updates)]
-    return statistics.median(periods) if periods else None
+def _with_wraps(zone: Zone, aligned: Joules | SensorError, spent_j: float) -> Joules | Reason:
+    """Aligned joules, which miss whole wraps between two reads, with the wraps of ``spent_j``."""
+    if isinstance(aligned, SensorError):
+        return aligned.reason
+    range_j = (zone.range_uj + 1) / 1e6
+    wraps = round((spent_j - aligned.energy_j) / range_j)
+    return replace(aligned, energy_j=aligned.energy_j + wraps * range_j)
 
 
-def _zone(folder: Path) -> Zone | None:
-    name = (folder / "name").read_text("ascii").strip()
-    kind = re.match(r"[a-z]+", name)
-    channel = CHANNELS.get(kind.group() if kind else "")
-    if channel is None:
-        return None
-    # The memory zones of all sockets have the same name.
-    label = name if channel != "dram" else f"{name} ({folder.name})"
-    try:
-        range_uj = int((folder / "max_energy_range_uj").read_text("ascii"))
-        if range_uj <= 0:
-            raise ValueError(f"its max_energy_range_uj is {range_uj} µJ")
-    except (OSError, ValueError) as error:
-        message = f"the range of the counter of RAPL zone {label} is unknown: {error}"
-        raise MeterUnavailableError(ReasonCode.METER_FAILED, message) from None
-    return Zone(folder, label, channel, range_uj)
+def _budget(joules: Iterable[Joules]) -> dict[str, float]:
+    """Standard uncertainties of the sum over zones, whose errors are independent (GUM 5.1.2)."""
+    return _combined([used.budget for used in joules])
 
 
-def _count(zone: Zone) -> int | Reason:
-    try:
-        return zone.read_uj()
-    except PermissionError:
-        message = (
-            f"no permission to read RAPL: {zone.path}/energy_uj; allow it until the next boot with:"
-            f" sudo chmod a+r {zone.path.parent}/intel-rapl:*/energy_uj"
-        )
-        return Reason(code=ReasonCode.NO_PERMISSION, message=message)
-    except (OSError, ValueError) as error:
-        return Reason(code=ReasonCode.METER_FAILED, message=f"{zone.name}: {error}")
+def _total(powers: Sequence[Quantity]) -> Quantity:
+    """The power of a channel from that of its zones."""
+    freedoms = [p.degrees_of_freedom for p in powers if p.degrees_of_freedom is not None]
+    return Quantity(
+        value=sum(power.value for power in powers),
+        unit="W",
+        uncertainty=combine(power.uncertainty or 0.0 for power in powers),
+        degrees_of_freedom=min(freedoms, default=None),
+        budget=_combined([power.budget for power in powers]),
+    )
 
 
-def _whole_wraps(zone: Zone, before: Counts, after: Counts, spent: int) -> int | None:
-    """The whole wraps that ``spent`` lacks; ``None`` if they were not counted."""
-    if before.totals_uj is None or after.totals_uj is None:
-        return None
-    total = after.totals_uj[zone.name] - before.totals_uj[zone.name]
-    return round((total - spent) / (zone.range_uj + 1))
+def _combined(budgets: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    causes = {cause for budget in budgets for cause in budget}
+    return {cause: combine(b.get(cause, 0.0) for b in budgets) for cause in sorted(causes)}
 
 
 def _reset(message: str) -> Reason:

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "state.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -386,9 +387,22 @@ static nvmlReturn_t give_usage(const device_t *device, uint32_t *out) {
     return give(out, power_mw(device, device->usage_window_ns) + (uint32_t)(module_w * 1e3));
 }
 
+/* What the module without the GPU has used since the machine was created. */
+static uint64_t module_extra_mj(const device_t *device) {
+    int64_t tick_ns = last_update_ns(now_ns, device->counter_tick_ns, device->counter_phase_ns);
+    double since_s = (double)(tick_ns - state->created_ns) * 1e-9 + 3600.0;
+    return device->module_extra_w > 0.0 ? (uint64_t)(device->module_extra_w * since_s * 1e3) : 0;
+}
+
+static nvmlReturn_t give_scoped_energy(device_t *device, uint32_t scope, uint64_t *out) {
+    if (device->counter_tick_ns == 0 || scope > 1) return NOT_SUPPORTED;
+    if (scope == 1 && device->module_extra_w < 0.0) return NOT_SUPPORTED;
+    uint64_t module_mj = scope == 1 ? module_extra_mj(device) : 0;
+    return give_long(out, counter_mj(state, device, now_ns) + module_mj);
+}
+
 static nvmlReturn_t give_energy(device_t *device, uint64_t *out) {
-    if (device->counter_tick_ns == 0) return NOT_SUPPORTED;
-    return give_long(out, counter_mj(state, device, now_ns));
+    return give_scoped_energy(device, (uint32_t)device->counter_scope, out);
 }
 
 static nvmlReturn_t give_limits(const device_t *device, uint32_t *low, uint32_t *high) {
@@ -484,12 +498,12 @@ static nvmlReturn_t field_uint(field_value_t *out, int supported, uint32_t value
     return supported ? SUCCESS : NOT_SUPPORTED;
 }
 
-static nvmlReturn_t field_energy(device_t *device, field_value_t *out) {
+static nvmlReturn_t field_energy(device_t *device, field_value_t *out, uint32_t scope) {
     out->type = TYPE_ULONGLONG;
     int64_t tick_ns = device->counter_tick_ns;
     if (tick_ns != 0)
         out->timestamp_us = epoch_us(last_update_ns(now_ns, tick_ns, device->counter_phase_ns));
-    return give_energy(device, &out->value.ull);
+    return give_scoped_energy(device, scope, &out->value.ull);
 }
 
 static nvmlReturn_t field_power(const device_t *device, field_value_t *out, int64_t window_ns) {
@@ -516,12 +530,13 @@ static nvmlReturn_t field_value(device_t *device, field_value_t *out) {
     case 74: return field_throttled(device, out, REASON_POWER_CAP);
     case 75: return field_throttled(device, out, REASON_SW_THERMAL | REASON_HW_THERMAL);
     case 76: return field_throttled(device, out, REASON_SYNC_BOOST);
-    case 83: return field_energy(device, out);
+    case 83: return field_energy(device, out, (uint32_t)device->counter_scope);
     case 185: return field_power(device, out, device->average_window_ns);
     case 186: return field_power(device, out, device->instant_window_ns);
     case 187: return field_uint(out, limited, device->min_limit_mw);
     case 188: return field_uint(out, limited, device->max_limit_mw);
     case 189: return field_uint(out, limited, device->default_limit_mw);
+    case 191: return field_energy(device, out, out->scope);
     case 190:
     case 192: return field_uint(out, limited, device->power_limit_mw);
     case 269: return field_throttled(device, out, REASON_SW_THERMAL);
@@ -560,10 +575,14 @@ static uint32_t fill_samples(const device_t *device, uint64_t seen_us, uint32_t 
     uint32_t count = 0;
     for (int32_t back = device->sample_count - 1; back >= 0 && count < room; back--) {
         int64_t at_ns = last_ns - back * device->sample_period_ns;
-        if (at_ns < state->created_ns || (uint64_t)epoch_us(at_ns) <= seen_us) continue;
+        uint64_t stamp_us = (uint64_t)epoch_us(at_ns + device->sample_offset_ns);
+        if (at_ns < state->created_ns || stamp_us <= seen_us) continue;
         double power_w = device->gain * mean_power_w(device, at_ns, device->instant_window_ns);
-        samples[count].timestamp_us = (uint64_t)epoch_us(at_ns);
-        samples[count++].value.ui = (uint32_t)(power_w * 1e3 + 0.5);
+        if (device->samples_scope == 1) power_w += fmax(0.0, device->module_extra_w);
+        for (int32_t copy = 0; copy <= device->sample_copies && count < room; copy++) {
+            samples[count].timestamp_us = stamp_us;
+            samples[count++].value.ui = (uint32_t)(power_w * 1e3 + 0.5);
+        }
     }
     return count;
 }
@@ -573,7 +592,7 @@ static nvmlReturn_t give_samples(const device_t *device, uint32_t sampling, uint
     if (type == NULL || count == NULL) return INVALID_ARGUMENT;
     if (sampling != 0 || device->sample_count == 0) return NOT_SUPPORTED;
     *type = TYPE_UINT;
-    if (samples == NULL) return give(count, (uint32_t)device->sample_count);
+    if (samples == NULL) return give(count, (uint32_t)(device->sample_count * (1 + device->sample_copies)));
     *count = fill_samples(device, seen_us, *count, samples);
     return *count > 0 ? SUCCESS : NOT_FOUND;
 }
@@ -648,6 +667,42 @@ DEVICE_CALL(nvmlDeviceGetGraphicsRunningProcesses_v2, WITH(uint32_t *count, proc
 DEVICE_CALL(nvmlDeviceGetGraphicsRunningProcesses_v3, WITH(uint32_t *count, process_v2_t *out),
             give_processes(device, 1, count, out, sizeof *out))
 DEVICE_CALL(nvmlDeviceGetMPSComputeRunningProcesses_v3, WITH(uint32_t *count), give(count, 0))
+
+static nvmlReturn_t give_process_name(uint32_t pid, char *out, uint32_t length) {
+    for (int32_t d = 0; d < state->device_count; d++)
+        for (int32_t i = 0; i < state->devices[d].process_count; i++)
+            if (state->devices[d].processes[i].pid == pid && state->devices[d].processes[i].name[0])
+                return give_text(out, length, state->devices[d].processes[i].name);
+    return NOT_FOUND;
+}
+
+SYSTEM_CALL(nvmlSystemGetProcessName, (uint32_t pid, char *out, uint32_t length),
+            give_process_name(pid, out, length))
+
+typedef struct {
+    uint32_t pid;
+    uint64_t timestamp_us;
+    uint32_t sm_percent, memory_percent, encoder_percent, decoder_percent;
+} utilization_t;
+
+static nvmlReturn_t give_utilization(const device_t *device, uint32_t *count, utilization_t *out) {
+    if (count == NULL) return INVALID_ARGUMENT;
+    uint32_t room = out == NULL ? 0 : *count;
+    *count = count_processes(device, 0) + count_processes(device, 1);
+    if (*count == 0) return NOT_FOUND;
+    if (*count > room) return INSUFFICIENT_SIZE;
+    for (int32_t i = 0; i < device->process_count; i++) {
+        const process_t *process = &device->processes[i];
+        if (runs(device, i, process->graphics))
+            *out++ = (utilization_t){process->pid, (uint64_t)epoch_us(now_ns),
+                                     process->sm_percent, 0, 0, 0};
+    }
+    return SUCCESS;
+}
+
+DEVICE_CALL(nvmlDeviceGetProcessUtilization,
+            WITH(utilization_t *out, uint32_t *count, uint64_t seen_us),
+            ((void)seen_us, give_utilization(device, count, out)))
 
 /* ---- everything else ---- */
 

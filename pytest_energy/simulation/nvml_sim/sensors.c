@@ -40,6 +40,17 @@ static double seen_energy_j(const state_t *state, device_t *device, int64_t tick
     return part_time_energy_j(device, tick_ns);
 }
 
+/* What reads have cost, as the counter shows it: it moves at ticks only. */
+static double lost_energy_j(device_t *device, int64_t tick_ns) {
+    if (tick_ns != device->counter_read_ns) {
+        device->counter_lost_j += device->counter_losing_j;
+        device->counter_losing_j = 0.0;
+        device->counter_read_ns = tick_ns;
+    }
+    device->counter_losing_j += device->counter_loss_j;
+    return device->counter_lost_j;
+}
+
 uint64_t counter_mj(const state_t *state, device_t *device, int64_t at_ns) {
     int64_t tick_ns = last_update_ns(at_ns, device->counter_tick_ns, device->counter_phase_ns);
     double energy_j = seen_energy_j(state, device, tick_ns);
@@ -49,7 +60,11 @@ uint64_t counter_mj(const state_t *state, device_t *device, int64_t at_ns) {
                                 : device->seen_at_reset_j;
         energy_j = fmax(0.0, energy_j - before_j);
     }
-    return (uint64_t)(device->gain * energy_j * 1e3);
+    uint64_t counted_mj = (uint64_t)(device->counter_gain * device->gain * energy_j * 1e3);
+    uint64_t lost_mj = (uint64_t)(lost_energy_j(device, tick_ns) * 1e3);
+    counted_mj = counted_mj > lost_mj ? counted_mj - lost_mj : 0;
+    return device->counter_step_mj > 0 ? counted_mj - counted_mj % device->counter_step_mj
+                                       : counted_mj;
 }
 
 static double overlap_ns(const throttle_t *throttle, int64_t at_ns) {

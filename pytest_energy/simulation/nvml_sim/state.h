@@ -38,6 +38,9 @@ typedef struct {
     uint64_t used_memory_bytes;
     uint32_t pid;
     uint32_t graphics; /* 0: a compute context, 1: a graphics context */
+    uint32_t sm_percent; /* what it uses of the multiprocessors */
+    uint32_t spare;
+    char name[TEXT];     /* empty: the driver does not know it */
 } process_t;
 
 typedef struct {
@@ -78,6 +81,16 @@ typedef struct {
     double gain;           /* what sensor and counter say / what is true */
     double module_extra_w; /* the module above the GPU; < 0: no module scope */
     double memory_share;   /* of the GPU's power; < 0: no memory scope */
+    /* what is wrong with its sensors */
+    double counter_gain;   /* the counter alone, beside `gain` */
+    double counter_loss_j; /* lost with each read of the counter */
+    double counter_lost_j, counter_losing_j; /* until the last tick that was read, and since */
+    int64_t counter_read_ns;                 /* that tick */
+    int64_t counter_step_mj;   /* the counter's resolution; 0: millijoules */
+    int64_t sample_offset_ns;  /* the clock of the ring's stamps, against that of the epoch */
+    int32_t sample_copies;     /* how often the ring repeats each sample */
+    int32_t counter_scope, samples_scope; /* of field 83 and of the ring: 0 GPU, 1 module */
+    int32_t unused;
     /* what happens to it */
     process_t processes[MAX_PROCESSES];
     throttle_t throttles[MAX_THROTTLES];

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pynvml
 import pytest
 
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
+from pytest_energy.meters.nvml import opening
 from pytest_energy.meters.nvml.devices.sensors import POWER_AVERAGE, POWER_INSTANT
+from pytest_energy.meters.nvml.devices.sleep import sleeping_gpus
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import SimulatedNvml
@@ -149,6 +153,122 @@ def test_so_many_others_as_the_limit_permits_are_not_waited_for(
             open_meter("nvml", request).close()
         else:
             assert refusal(request)[0] is ReasonCode.CONTENDED
+
+
+def test_the_refusal_names_processes_and_options() -> None:
+    """Who uses the device, and the two options that help."""
+    with SimulatedNvml("turing") as machine:
+        machine.add_process(4_000_000, graphics=True, name="/opt/firefox/firefox -P me")
+        machine.add_process(4_000_001)
+        text = refusal()[1]
+    assert "PID 4000000 (firefox), PID 4000001;" in text
+    assert "--energy-validity-limit=contended=2" in text
+    assert "--energy-devices" in text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "/usr/lib/xorg/Xorg vt2 -displayfd 3",
+        "/usr/bin/gnome-shell",
+        "/usr/bin/kwin_wayland",
+        "Xwayland",
+        "mutter-x11-fram",
+    ],
+)
+def test_a_desktop_is_no_contention(command: str) -> None:
+    """Display servers and compositors that draw are context, with their utilisation."""
+    with SimulatedNvml("ada") as machine:
+        machine.add_process(4_000_000, graphics=True, name=command, sm_percent=3)
+        meter = open_meter("nvml", NO_TRACES)
+        edge = meter.begin()
+        with machine.load(200.0):
+            time.sleep(0.3)
+        reading = meter.end(edge)
+        meter.close()
+    assert reading.valid
+    assert not reading.reasons
+    assert reading.conditions["gpu0.desktop_utilization"] == 0.03
+    assert meter.environment.context["desktop"] == [command.split()[0].rpartition("/")[2]]
+
+
+def test_a_busy_desktop_is_remarked_on() -> None:
+    """A desktop that uses a part of the device is named, and the window stays valid."""
+    with SimulatedNvml("ada") as machine:
+        machine.add_process(4_000_000, graphics=True, name="/usr/bin/gnome-shell", sm_percent=30)
+        meter = open_meter("nvml", NO_TRACES)
+        edge = meter.begin()
+        with machine.load(200.0):
+            time.sleep(0.3)
+        reading = meter.end(edge)
+        meter.close()
+    assert reading.valid
+    assert [str(reason.message) for reason in reading.reasons] == [
+        "gpu0: the desktop (gnome-shell) used 30% of the device"
+    ]
+
+
+@pytest.mark.parametrize(("name", "graphics"), [("/usr/bin/Xorg", False), ("/games/X-Plane", True)])
+def test_other_programs_are_contention(name: str, graphics: bool) -> None:
+    """A program that computes is no desktop, whatever its name, and a game that draws is none."""
+    with SimulatedNvml("ada") as machine:
+        machine.add_process(4_000_000, graphics=graphics, name=name)
+        assert refusal()[0] is ReasonCode.CONTENDED
+
+
+@pytest.fixture
+def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The PCI devices of a laptop: Intel graphics, awake, and an NVIDIA GPU that sleeps."""
+    for address, vendor, status in (
+        ("0000:00:02.0", "0x8086", "active"),
+        ("0000:01:00.0", "0x10de", "suspended"),
+    ):
+        (tmp_path / address / "power").mkdir(parents=True)
+        (tmp_path / address / "vendor").write_text(f"{vendor}\n")
+        (tmp_path / address / "class").write_text("0x030000\n")
+        (tmp_path / address / "power" / "runtime_status").write_text(f"{status}\n")
+    monkeypatch.setattr(opening, "sleeping_gpus", lambda: sleeping_gpus(tmp_path))
+    return tmp_path
+
+
+def test_auto_does_not_wake_a_sleeping_gpu(laptop: Path) -> None:
+    """Not one call of NVML is made, and the reason names the option that wakes it."""
+    with SimulatedNvml("ada") as machine:
+        code, text = refusal(replace(NO_TRACES, wake=False))
+        assert machine.calls("nvmlInit") == 0
+        open_meter("nvml", NO_TRACES).close()
+    assert code is ReasonCode.NO_METER
+    assert "0000:01:00.0 sleeps" in text
+    assert "--energy-meter=nvml" in text
+
+
+def test_one_gpu_awake_is_measured(laptop: Path) -> None:
+    """With one GPU awake, as an external one, opening wakes nothing that must sleep."""
+    (laptop / "0000:01:00.0" / "power" / "runtime_status").write_text("active\n")
+    with SimulatedNvml("ada"):
+        open_meter("nvml", replace(NO_TRACES, wake=False)).close()
+
+
+@pytest.mark.parametrize("limited", [True, False])
+def test_an_implausible_idle_power_is_refused(limited: bool) -> None:
+    """593 W is no idle power, with a limit of 700 W or none; the refusal names the option."""
+    with SimulatedNvml("hopper") as machine:
+        if not limited:
+            machine.configure(power_limit_mw=0, default_limit_mw=0)
+        machine.set_power(593.0)
+        code, text = refusal()
+        assert code is ReasonCode.IMPLAUSIBLE_POWER
+        assert "W while it should be idle" in text
+        accepted = float(text.rpartition("implausible-power=")[2])
+        request = replace(NO_TRACES, thresholds={"implausible-power": accepted})
+        open_meter("nvml", request).close()
+
+
+def test_a_low_power_cap_makes_no_idle_power_implausible() -> None:
+    """The default limit counts where a lower one is enforced."""
+    with SimulatedNvml("hopper") as machine:
+        machine.configure(power_limit_mw=100_000)
+        open_meter("nvml", NO_TRACES).close()
 
 
 def test_own_processes_are_no_others() -> None:

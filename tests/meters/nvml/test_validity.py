@@ -12,6 +12,7 @@ from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.driver import FieldValue
 from pytest_energy.meters.nvml.validity import Evidence, conditions
 from pytest_energy.meters.registry import open_meter
+from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import SimulatedNvml
 
 STATE = Snapshot(60.0, 1980.0, None, 700.0, frozenset())
@@ -84,3 +85,29 @@ def test_a_window_has_the_conditions_of_its_edges(nvml_sim: SimulatedNvml) -> No
         round(seen_at_edges["gpu0.counted_s"] / meter.info.tick_s), abs=0.02
     )
     assert seen_at_edges["gpu0.throttled.power-cap"] == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("counter_gain", "length_s", "fatal"),
+    [
+        (0.57, 1.0, True),
+        (0.57, 0.6, False),
+        (1.5, 1.0, True),
+        (1.0, 0.35, None),
+        (1.0, 1.0, None),
+    ],
+)
+def test_few_samples_are_compared_with_the_counter(
+    counter_gain: float, length_s: float, fatal: bool | None
+) -> None:
+    """A counter far off the power is fatal at 1 s, and a remark where late samples could be why."""
+    with SimulatedNvml("ada") as machine:
+        machine.configure(counter_gain=counter_gain)
+        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+        edge = meter.begin()
+        with machine.load(300.0):
+            time.sleep(length_s)
+        reasons = meter.end(edge).reasons
+        meter.close()
+    found = [r.fatal for r in reasons if r.code is ReasonCode.SENSOR_DISAGREEMENT]
+    assert found == ([] if fatal is None else [fatal])

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.rapl import meter as rapl
-from pytest_energy.meters.rapl.meter import HIGHEST_POWER_W, find_zones, open_meter, spent_uj
+from pytest_energy.meters.rapl.meter import open_meter
+from pytest_energy.meters.rapl.turnover import WrapHistory
+from pytest_energy.meters.rapl.zones import UNKNOWN_LIMIT_W, Zone, find_zones, spent_uj
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.uncertainty.gum import combine, expand
 
@@ -29,33 +31,67 @@ class Powercap:
     powers_w: dict[str, float] = field(default_factory=dict)
     exact_uj: dict[str, float] = field(default_factory=dict)
     ranges_uj: dict[str, int] = field(default_factory=dict)
+    ticks_s: dict[str, float] = field(default_factory=dict)
     opened: list[rapl.RaplMeter] = field(default_factory=list)
+    helpers: list["Helper"] = field(default_factory=list)
+    asked: int = 0
+    """How often a meter asked its helper."""
 
-    def add(self, folder, name, power_w=0.0, count_uj=0, range_uj=RANGE_UJ):
-        """Add a zone that draws ``power_w``."""
+    def add(self, folder, name, power_w=0.0, count_uj=0, range_uj=RANGE_UJ, tick_s=TICK_S, **files):
+        """Add a zone that draws ``power_w``, with more files such as a power limit."""
         (self.root / folder).mkdir()
-        (self.root / folder / "name").write_text(f"{name}\n")
-        (self.root / folder / "max_energy_range_uj").write_text(f"{range_uj}\n")
+        contents = {"name": name, "max_energy_range_uj": range_uj, **files}
+        for file, content in contents.items():
+            (self.root / folder / file).write_text(f"{content}\n")
         self.powers_w[folder], self.exact_uj[folder] = power_w, float(count_uj)
-        self.ranges_uj[folder] = range_uj
-        self._write(folder)
+        self.ranges_uj[folder], self.ticks_s[folder] = range_uj, tick_s
+        self._write(folder, self.exact_uj[folder])
 
     def advance(self, seconds):
-        """Let time pass: each counter advances with its zone's power, tick by tick."""
+        """Let time pass: each counter shows its zone's energy up to its last tick."""
         before, self.now_s = self.now_s, self.now_s + seconds
         for folder, power_w in self.powers_w.items():
+            tick = int(self.now_s / self.ticks_s[folder]) * self.ticks_s[folder]
+            if tick > before:
+                self._write(folder, self.exact_uj[folder] + power_w * (tick - before) * 1e6)
             self.exact_uj[folder] += power_w * seconds * 1e6
-            if int(self.now_s / TICK_S) > int(before / TICK_S):
-                self._write(folder)
+        for helper in self.helpers if seconds > 1 else ():
+            helper.look()
 
     def perf_counter(self):
         """The clock."""
         self.advance(20e-6)
         return self.now_s
 
-    def _write(self, folder):
-        count = int(self.exact_uj[folder]) % (self.ranges_uj[folder] + 1)
+    def _write(self, folder, exact_uj):
+        count = int(exact_uj) % (self.ranges_uj[folder] + 1)
         (self.root / folder / "energy_uj").write_text(f"{count}\n")
+
+
+@dataclass
+class Helper:
+    """The helper process on the tree's clock; each answer takes 5 ms."""
+
+    tree: Powercap
+    counters: list
+    history: WrapHistory | None = None
+    ended: bool = False
+
+    def look(self):
+        counts = [int(path.read_text()) for path, _ in self.counters]
+        if self.history is None:
+            ranges = [range_uj for _, range_uj in self.counters]
+            self.history = WrapHistory(ranges, counts, self.tree.now_s)
+        self.history.look(counts, self.tree.now_s)
+
+    def since(self, time_s, counts):
+        self.tree.asked += 1
+        self.tree.advance(5e-3)
+        self.look()
+        return None if self.ended else self.history.since(time_s, counts)
+
+    def close(self):
+        self.ended = True
 
 
 @pytest.fixture
@@ -65,6 +101,13 @@ def powercap(tmp_path, monkeypatch):
     tree.root.mkdir()
     monkeypatch.setattr(rapl.time, "perf_counter", tree.perf_counter)
     monkeypatch.setattr(rapl.time, "sleep", tree.advance)
+
+    def start_helper(counters, period_s):
+        tree.helpers.append(Helper(tree, counters))
+        tree.helpers[-1].look()
+        return tree.helpers[-1]
+
+    monkeypatch.setattr(rapl, "WrapCounter", start_helper)
     yield tree
     for meter in tree.opened:
         meter.close()
@@ -131,14 +174,138 @@ def test_the_period_of_the_counter_is_measured(powercap):
     assert meter.shortest_window_s == pytest.approx(200 * TICK_S, rel=0.05)
 
 
-def test_a_counter_that_stands_still_has_no_measured_period(powercap):
-    """Without an update during the watch, the results have no period."""
-    powercap.add("intel-rapl:0", "package-0", power_w=0)
+@pytest.mark.parametrize("power_w", [0.0, 100.0])
+def test_a_counter_that_hardly_moves_is_refused(powercap, power_w):
+    """With one update or none while it is watched, the period is unknown: nothing is measured."""
+    powercap.add("intel-rapl:0", "package-0", power_w=power_w, count_uj=7, tick_s=3.0)
+
+    with pytest.raises(
+        MeterUnavailableError, match=r"package-0 was updated \d times in 2.5 s"
+    ) as e:
+        opened(powercap)
+    assert e.value.reason.code is ReasonCode.UNSUPPORTED
+
+
+def test_memory_that_counts_nothing_is_left_out(powercap):
+    """A memory zone at 0, as desktop processors have, is named as missing and is no channel."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100)
+    powercap.add("intel-rapl:0:0", "dram", power_w=0)
 
     meter = opened(powercap)
 
-    assert meter.info.tick_s is None
-    assert meter.shortest_window_s == pytest.approx(200 * rapl.TICK_S)
+    assert meter.channels == ("cpu",)
+    assert meter.info.details["missing"] == ["dram (intel-rapl:0:0): its counter stands at 0"]
+
+
+@pytest.mark.parametrize("tick_s", [0.1, 1.0])
+@pytest.mark.parametrize("length_s", [1.5, 2.75, 10.0])
+def test_slow_counters_are_aligned(powercap, tick_s, length_s):
+    """With updates every 100 ms or 1 s, a load between idle times is right within its interval."""
+    powercap.add("intel-rapl:0", "package-0", power_w=40, tick_s=tick_s)
+    powercap.add("intel-rapl:0:0", "dram", power_w=10)
+    meter = opened(powercap)
+    assert meter.info.tick_s == pytest.approx(tick_s, rel=0.02)
+    assert meter.idle_power_w["cpu"].value == pytest.approx(40, rel=2e-3)
+
+    for pause_s in (0.13, 0.37, 0.61, 0.9):
+        powercap.advance(pause_s)
+        edge = meter.begin()
+        powercap.powers_w["intel-rapl:0"] = 200.0
+        powercap.advance(length_s)
+        powercap.powers_w["intel-rapl:0"] = 40.0
+        reading = meter.end(edge)
+        assert reading.valid
+        assert reading.duration_s == pytest.approx(length_s, abs=1e-3)
+        stated_j = expand(combine(reading.budget.values()))
+        assert reading.channels["cpu"] == pytest.approx(200 * length_s, abs=2 * stated_j)
+        assert stated_j < 0.02 * 200 * length_s
+
+
+def test_a_slow_counter_that_wraps_is_right(powercap):
+    """A slow counter that wraps several times within a window gives the same joules."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100, tick_s=0.1, range_uj=60_000_000_000)
+    meter = opened(powercap)
+    edge = meter.begin()
+    for _ in range(35):  # 600 s a wrap
+        powercap.advance(60)
+
+    reading = meter.end(edge)
+
+    assert reading.valid
+    assert reading.channels["cpu"] == pytest.approx(210_000, rel=1e-5)
+
+
+def test_a_slow_counter_that_is_lost_gives_no_joules(powercap):
+    """If the counter cannot be read while its update is awaited, the channel is absent."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100, tick_s=0.1)
+    meter = opened(powercap)
+    edge = meter.begin()
+    powercap.advance(1.0)
+    powercap.powers_w.clear()
+    (powercap.root / "intel-rapl:0" / "energy_uj").unlink()
+
+    reading = meter.end(edge)
+
+    assert not reading.channels
+    assert reading.reasons[0].code is ReasonCode.METER_FAILED
+
+
+LIMITED = {"constraint_0_power_limit_uw": 650_000_000, "constraint_1_max_power_uw": 800_000_000}
+
+
+@pytest.mark.parametrize(
+    ("files", "highest_w"),
+    [
+        (LIMITED, 1600),
+        ({**LIMITED, "enabled": 1}, 1600),
+        ({**LIMITED, "enabled": 0}, UNKNOWN_LIMIT_W),
+        ({"constraint_0_power_limit_uw": 0}, UNKNOWN_LIMIT_W),
+        ({"constraint_0_power_limit_uw": 4_095_000_000}, UNKNOWN_LIMIT_W),
+        ({"constraint_0_max_power_uw": ""}, UNKNOWN_LIMIT_W),
+        ({}, UNKNOWN_LIMIT_W),
+    ],
+)
+def test_the_highest_power_is_that_of_the_zones_limits(powercap, files, highest_w):
+    """A zone's own limits decide what power is plausible; without them nearly everything is."""
+    powercap.add("intel-rapl:0", "package-0", **files)
+
+    assert [zone.highest_power_w for zone in find_zones(powercap.root)] == [highest_w]
+
+
+@pytest.mark.parametrize("files", [{}, LIMITED])
+def test_a_large_package_is_no_reset(powercap, files):
+    """A package of 650 W is measured."""
+    powercap.add("intel-rapl:0", "package-0", power_w=650, **files)
+
+    reading = window(powercap, opened(powercap), 2.0)
+
+    assert reading.valid
+    assert reading.channels["cpu"] == pytest.approx(1300, rel=1e-3)
+
+
+def test_more_than_the_limit_allows_is_a_reset(powercap):
+    """A counter that jumped by more than twice the zone's limit was reset."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100, constraint_0_power_limit_uw=200_000_000)
+    meter = opened(powercap)
+    edge = meter.begin()
+    powercap.exact_uj["intel-rapl:0"] += 500e6
+    powercap.advance(1.0)
+
+    assert meter.end(edge).reasons[0].code is ReasonCode.COUNTER_RESET
+
+
+def test_the_helper_is_not_asked_at_the_edges(powercap):
+    """Its answer takes time, in which the devices of all meters draw power: 5 ms here."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100)
+    meter = opened(powercap)
+    powercap.asked = 0
+
+    began_s = powercap.now_s
+    reading = window(powercap, meter, 2.0)
+
+    assert powercap.asked == 0
+    assert powercap.now_s - began_s < 2.001
+    assert reading.duration_s == pytest.approx(2.0, abs=2e-4)
 
 
 def test_the_stated_uncertainty_holds_the_truth(powercap):
@@ -205,7 +372,6 @@ def test_a_window_of_many_turns_is_right(powercap, turns):
     edge = meter.begin()
     for _ in range(int(turns * 10)):  # 600 s a turn
         powercap.advance(60)
-        window(powercap, meter, 0)  # what makes the helper look, as time would
 
     reading = meter.end(edge)
 
@@ -219,13 +385,13 @@ def test_a_window_that_could_hide_a_whole_turn_is_invalid(powercap):
     meter = opened(powercap)
     meter.close()
 
-    short = window(powercap, meter, 60_000 / HIGHEST_POWER_W - 1)
-    long = window(powercap, meter, 60_000 / HIGHEST_POWER_W + 1)
+    short = window(powercap, meter, 60_000 / UNKNOWN_LIMIT_W - 1)
+    long = window(powercap, meter, 60_000 / UNKNOWN_LIMIT_W + 1)
 
     assert short.valid
     (reason,) = long.reasons
     assert reason.code is ReasonCode.COUNTER_RESET
-    assert "keep windows below 100 s" in reason.message
+    assert "keep windows below 15 s" in reason.message
     assert not long.valid
     assert not long.channels
 
@@ -305,7 +471,7 @@ def test_a_counter_that_may_not_be_read_names_the_remedy(powercap, monkeypatch):
     def refuse(zone):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(rapl.Zone, "read_uj", refuse)  # root, who may run this, is never refused
+    monkeypatch.setattr(Zone, "read_uj", refuse)  # root, who may run this, is never refused
 
     with pytest.raises(
         MeterUnavailableError, match=r"sudo chmod a\+r .*intel-rapl:\*/energy_uj"

@@ -1,9 +1,13 @@
 """The helper process that counts the wraps of counters."""
 
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_energy.meters.helper_process import Question
-from pytest_energy.meters.rapl.turnover import WrapCounter, serve
+from pytest_energy.meters.rapl.turnover import WrapCounter, WrapHistory, serve
 
 
 @pytest.fixture
@@ -12,7 +16,6 @@ def counter(tmp_path):
     path = tmp_path / "energy_uj"
     path.write_text("90")
     helper = WrapCounter([(path, 99)], period_s=3600)
-    assert helper.totals_uj() == [0]  # it has looked
     yield path, helper
     helper.close()
 
@@ -20,18 +23,37 @@ def counter(tmp_path):
 def test_turns_are_added_up(counter):
     """Each reading adds the difference, also past the end of the range."""
     path, helper = counter
-    totals = []
+    began_s, totals = time.perf_counter(), []
     for value in (95, 5, 4, 4, 90):
         path.write_text(str(value))
-        totals.append(helper.totals_uj())
+        totals.append(helper.since(began_s, [90]))
 
     assert totals == [[5], [15], [114], [114], [200]]
+
+
+@given(
+    st.lists(st.integers(0, 99), min_size=1, max_size=20),
+    st.integers(0, 20),
+    st.integers(0, 99),
+)
+def test_energy_since_any_moment_has_all_wraps(parts, before, between):
+    """From a reading between two looks, the sum up to the last look is exact."""
+    history, total_uj, start_uj = WrapHistory([99], [0], 0.0), 0, 0
+    for number, part in enumerate(parts):
+        if number == min(before, len(parts) - 1):
+            start_uj = total_uj + min(between, part)
+        total_uj += part
+        history.look([total_uj % 100], number + 1.0)
+    moment_s = min(before, len(parts) - 1) + 0.5
+
+    assert history.since(moment_s, [start_uj % 100]) == [total_uj - start_uj]
 
 
 def test_it_looks_by_itself(tmp_path, capsys):
     """It reads every period without being asked: a wrap between two questions is not lost."""
     path = tmp_path / "energy_uj"
     path.write_text("0")
+    began_s = time.perf_counter()
 
     class Asked:
         events = iter([("60", False), ("20", False), ("30", True)])
@@ -41,7 +63,7 @@ def test_it_looks_by_itself(tmp_path, capsys):
             if value is None:
                 raise EOFError
             path.write_text(value)
-            return Question("totals", "7") if asked else None
+            return Question(f"{began_s} 0", "7") if asked else None
 
     with pytest.raises(EOFError):
         serve(Asked(), 1.0, [(path, 99)])
@@ -54,8 +76,8 @@ def test_a_helper_that_has_ended_says_nothing(counter):
     path, helper = counter
     path.unlink()
 
-    assert helper.totals_uj() is None
-    assert helper.totals_uj() is None
+    assert helper.since(0.0, [90]) is None
+    assert helper.since(0.0, [90]) is None
     helper.close()
     helper.close()
-    assert helper.totals_uj() is None
+    assert helper.since(0.0, [90]) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
@@ -13,18 +13,23 @@ from pytest_energy.meters.nvml.driver import query
 from pytest_energy.model.measurement import Environment, Facts, Scalar
 
 
-def describe(devices: Sequence[Device], snapshots: Sequence[Snapshot]) -> Environment:
+def describe(
+    devices: Sequence[Device], snapshots: Sequence[Snapshot], scopes: Mapping[str, str]
+) -> Environment:
     """Identity and context of the devices, without facts that the driver does not offer.
 
     Args:
         devices: The measured devices.
         snapshots: The state of each device.
+        scopes: What the counters of devices in modules count, by channel.
     """
     identity: Facts = {
         "device": _common([device.candidate.name for device in devices]),
         "device_count": len(devices),
         "power_limit_w": _common([snapshot.power_limit_w for snapshot in snapshots]),
     }
+    if scopes:  # joules of a module and of its GPU must not be compared
+        identity["scope"] = _common([scopes.get(device.channel) for device in devices])
     if any(device.candidate.place for device in devices):
         identity["mig_profile"] = _common([mig_profile(device) for device in devices])
     return Environment(identity=_known(identity), context=_known(_context(devices, snapshots)))
@@ -50,6 +55,7 @@ def _context(devices: Sequence[Device], snapshots: Sequence[Snapshot]) -> Facts:
         "max_clock_mhz": _each(devices, lambda d: _max_clock(d, pynvml.NVML_CLOCK_SM)),
         "max_memory_clock_mhz": _each(devices, lambda d: _max_clock(d, pynvml.NVML_CLOCK_MEM)),
         "temperature_c": [s.temperature_c for s in snapshots],
+        "desktop": [*sorted({name for s in snapshots for name in s.desktop.values()})] or None,
     }
 
 

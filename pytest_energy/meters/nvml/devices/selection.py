@@ -12,10 +12,13 @@ from dataclasses import dataclass
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
-from pytest_energy.errors import UsageError
+from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.meters.base import MeterUnavailableError
 from pytest_energy.meters.nvml.driver import Handle, SensorError, query, require
 from pytest_energy.model.measurement import Reason, ReasonCode
+
+HIDING = frozenset({"", "-1", "NoDevFiles", "none", "void"})
+"""Values of ``CUDA_VISIBLE_DEVICES`` by which users, SLURM and containers hide all GPUs."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,11 @@ def select_devices(named: Sequence[str] | None) -> tuple[Device, ...]:
             ``None``: the devices that CUDA shows to this process.
 
     Raises:
-        MeterUnavailableError: There is no device, or a named device is lost or broken.
+        MeterUnavailableError: There is no device, ``CUDA_VISIBLE_DEVICES`` hides all of them, or a
+            named device is lost or broken.
         UsageError: A named device does not exist, may not be opened by this user, or is named
-            twice, so that its joules would be counted twice.
+            twice, so that its joules would be counted twice. The same for the first name in
+            ``CUDA_VISIBLE_DEVICES``, and for its indices if their order is unknown.
     """
     inventory = _find()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -206,11 +211,10 @@ def _refuse_another_order(candidates: Sequence[Candidate]) -> None:
     """Refuse indices of unlike GPUs: CUDA counts the fastest first, NVML by PCI bus."""
     models = {candidate.name for candidate in candidates if candidate.place is None}
     if len(models) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
-        raise MeterUnavailableError(
-            ReasonCode.UNSUPPORTED,
-            f"NVML: CUDA_VISIBLE_DEVICES has indices, but the GPUs differ "
+        raise UsageError(
+            f"CUDA_VISIBLE_DEVICES has indices, but the GPUs differ "
             f"({', '.join(sorted(models))}) and CUDA may count them in another order; "
-            "set CUDA_DEVICE_ORDER=PCI_BUS_ID or name the GPUs by UUID",
+            "set CUDA_DEVICE_ORDER=PCI_BUS_ID or name the GPUs by UUID"
         )
 
 
@@ -272,11 +276,15 @@ def _label(candidate: Candidate) -> str:
     return f"{candidate.index} ({candidate.name}, {candidate.uuid})"
 
 
-def _nothing_shown(visible: str | None, inventory: Inventory) -> MeterUnavailableError:
+def _nothing_shown(visible: str | None, inventory: Inventory) -> EnergyError:
+    """Why no device is shown; a wrong name is a mistake, hiding all devices is a choice."""
     if not inventory.candidates:
         faults = "; ".join(card.reason.message for card in inventory.unusable)
         none = "the driver finds no GPU; check the power and the seat of the card"
         return MeterUnavailableError(_fault(inventory.unusable), f"NVML: {faults or none}")
-    meant = _meant((visible or "").split(",")[0].strip(), inventory.unusable)
-    text = f"NVML: CUDA_VISIBLE_DEVICES={visible!r} shows no GPU; {inventory}"
-    return MeterUnavailableError(_fault(meant), text)
+    first = (visible or "").split(",")[0].strip()
+    meant = _meant(first, inventory.unusable)
+    text = f"CUDA_VISIBLE_DEVICES={visible!r} shows no GPU; {inventory}"
+    if first in HIDING or any(not card.closed for card in meant):
+        return MeterUnavailableError(_fault(meant), f"NVML: {text}")
+    return UsageError(f"{text}; correct it, or set it to -1 to hide the GPUs")

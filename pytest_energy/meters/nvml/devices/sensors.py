@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
+from pytest_energy.meters.nvml.devices.desktop import desktop_among, utilization
+from pytest_energy.meters.nvml.devices.scopes import ENERGY_BY_SCOPE, GPU, has_module
 from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.driver import (
+    Field,
     FieldValue,
     Handle,
     SensorError,
@@ -69,6 +72,10 @@ class Snapshot:
     """The limit that is enforced now."""
     processes: frozenset[int] | None
     """The processes that have a context on the device; see :func:`processes_on`."""
+    desktop: Mapping[int, str] = field(default_factory=dict)
+    """The names of the desktop's processes by PID, which ``processes`` does not have."""
+    desktop_utilization: float | None = None
+    """The share of the multiprocessors that the desktop uses."""
 
 
 def counter_of(device: Device) -> Callable[[], float] | None:
@@ -81,15 +88,19 @@ def counter_of(device: Device) -> Callable[[], float] | None:
         SensorError: The device is lost, or fails in another way.
     """
     handle = device.handle
+    # Only where it matters: drivers before 2024 do not know the field with a scope.
+    by_scope = (ENERGY_BY_SCOPE, GPU)
+    if has_module(handle) and require_field(handle, by_scope) is not None:
+        return lambda: _field_j(handle, by_scope)
     if require_field(handle, ENERGY) is not None:
-        return lambda: _field_j(handle)
+        return lambda: _field_j(handle, ENERGY)
     if require(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle) is not None:
         return lambda: _call_j(handle)
     return None
 
 
-def _field_j(handle: Handle) -> float:
-    energy_mj = require_field(handle, ENERGY)
+def _field_j(handle: Handle, field: Field) -> float:
+    energy_mj = require_field(handle, field)
     if energy_mj is None:
         raise _withdrawn()
     return energy_mj.value * 1e-3
@@ -114,13 +125,15 @@ def take_fields(device: Device) -> Fields:
     Raises:
         SensorError: The device is lost.
     """
-    values = read_fields(device.handle, (ENERGY, POWER_INSTANT, POWER_AVERAGE, *THROTTLES))
+    energy = (ENERGY, (ENERGY_BY_SCOPE, GPU))
+    values = read_fields(device.handle, (*energy, POWER_INSTANT, POWER_AVERAGE, *THROTTLES))
+    counted_mj = values.get(ENERGY_BY_SCOPE, values.get(ENERGY))
     milliwatts = values.get(POWER_INSTANT, values.get(POWER_AVERAGE))
     throttled = {
         cause: values[field].times(1e-9) for field, cause in THROTTLES.items() if field in values
     }
     return Fields(
-        counted_j=values[ENERGY].times(1e-3) if ENERGY in values else None,
+        counted_j=counted_mj.times(1e-3) if counted_mj else None,
         power_w=milliwatts.times(1e-3) if milliwatts else None,
         throttled_s=throttled,
         violated_s={} if throttled else _old_throttles(device.candidate.board),
@@ -134,6 +147,7 @@ def take_snapshot(device: Device) -> Snapshot:
         SensorError: The device is lost.
     """
     board = device.candidate.board
+    processes, desktop = _processes(device)
     return Snapshot(
         temperature_c=query(pynvml.nvmlDeviceGetTemperature, board, pynvml.NVML_TEMPERATURE_GPU),
         clock_mhz=query(pynvml.nvmlDeviceGetClockInfo, board, pynvml.NVML_CLOCK_SM),
@@ -141,17 +155,44 @@ def take_snapshot(device: Device) -> Snapshot:
             pynvml.nvmlDeviceGetApplicationsClock, board, pynvml.NVML_CLOCK_SM
         ),
         power_limit_w=_watts(query(pynvml.nvmlDeviceGetEnforcedPowerLimit, board)),
-        processes=processes_on(device),
+        processes=processes,
+        desktop=desktop,
+        desktop_utilization=utilization(device.handle, desktop),
     )
 
 
+def highest_limit_w(device: Device) -> float | None:
+    """The device's power limit, or its default one if a lower one is enforced now.
+
+    Raises:
+        SensorError: The device is lost.
+    """
+    board = device.candidate.board
+    calls = (
+        pynvml.nvmlDeviceGetEnforcedPowerLimit,
+        pynvml.nvmlDeviceGetPowerManagementDefaultLimit,
+    )
+    limits_w = [limit_w for call in calls if (limit_w := _watts(query(call, board)))]
+    return max(limits_w, default=None)
+
+
 def processes_on(device: Device) -> frozenset[int] | None:
-    """The processes on a device; ``None`` if the driver does not list the compute processes."""
+    """The processes on a device, without those of the desktop, which only draw.
+
+    ``None`` if the driver does not list the compute processes.
+    """
+    return _processes(device)[0]
+
+
+def _processes(device: Device) -> tuple[frozenset[int] | None, dict[int, str]]:
     computing = query(pynvml.nvmlDeviceGetComputeRunningProcesses, device.handle)
     drawing = query(pynvml.nvmlDeviceGetGraphicsRunningProcesses, device.handle)
     if computing is None:
-        return None
-    return frozenset(int(process.pid) for process in (*computing, *(drawing or ())))
+        return None, {}
+    pids = {int(process.pid) for process in computing}
+    painters = {int(process.pid) for process in drawing or ()}
+    desktop = desktop_among(painters - pids)
+    return frozenset(pids | painters - desktop.keys()), desktop
 
 
 def _old_throttles(board: Handle) -> dict[str, FieldValue]:

@@ -87,6 +87,11 @@ class CounterSource:
         self._coverage = {channel: Coverage() for channel in readers}
 
     @property
+    def tickers(self) -> tuple[Ticker, ...]:
+        """The counters, with their periods."""
+        return tuple(self._tickers)
+
+    @property
     def shortest_window_s(self) -> float:
         """One tick: in a shorter window a counter may not move at all."""
         return self.period_s

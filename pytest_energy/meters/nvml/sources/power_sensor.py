@@ -14,6 +14,7 @@ from statistics import median
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
+from pytest_energy.meters.nvml.devices.scopes import MODULE_NAME, has_module, scope_of_power
 from pytest_energy.meters.nvml.devices.sensors import POWER_INSTANT
 from pytest_energy.meters.nvml.driver import (
     ABSENT,
@@ -30,6 +31,10 @@ RING = "driver-ring"
 POLLED = "helper-process"
 RING_SAMPLES = 100
 """The fewest samples that a ring holds. Observed: about 120."""
+CLOCK_S = 0.25
+"""Stamps that are further off than this, and than two periods, are those of another clock."""
+WATCH_S = 0.3
+WATCH_PERIODS = 3
 UNKNOWN_PERIOD_S = 0.1
 """Period of a sensor that is not in the table: that of all known sensors since Turing."""
 SENSORS_S = {
@@ -81,12 +86,13 @@ def power_sensor(handle: Handle) -> PowerSensor | None:
         SensorError: The device is lost, or fails in another way.
     """
     samples = _filled_ring(handle)
-    if samples:
+    if samples and not _of_module(handle, samples):
         period_s = median(later[0] - earlier[0] for earlier, later in pairwise(samples))
         span_s = max(samples[-1][0] - samples[0][0], RING_SAMPLES * period_s)
         unseen_s = max(0.0, period_s - sensor_timing(handle, period_s)[1])
+        offset_s = _clock_offset_s(handle, samples[-1][0], period_s)
         return PowerSensor(
-            RING, lambda since: read_ring(handle, since) or [], span_s / 4, period_s, unseen_s
+            RING, lambda since: _shifted(handle, since, offset_s), span_s / 4, period_s, unseen_s
         )
     if read_power(handle) is not None:
         period_s, averaged_s = sensor_timing(handle, UNKNOWN_PERIOD_S)
@@ -114,6 +120,33 @@ def _filled_ring(handle: Handle) -> list[Sample]:
     return []
 
 
+def _clock_offset_s(handle: Handle, newest_s: float, period_s: float) -> float:
+    """What to add to the ring's stamps, which some drivers take from another clock than the epoch.
+
+    The next sample is awaited: it is new, and so its stamp is that of now. If none comes, the
+    stamps are believed.
+    """
+    until_s = time.monotonic() + max(WATCH_S, WATCH_PERIODS * period_s)
+    while time.monotonic() < until_s:
+        samples = read_ring(handle, 0.0)
+        if samples and samples[-1][0] != newest_s:
+            offset_s = time.time() - samples[-1][0]
+            return offset_s if abs(offset_s) > max(CLOCK_S, 2 * period_s) else 0.0
+        time.sleep(period_s / 50)
+    return 0.0
+
+
+def _shifted(handle: Handle, since: float, offset_s: float) -> list[Sample]:
+    """The samples newer than ``since``, with stamps in seconds since the epoch."""
+    samples = read_ring(handle, since - offset_s) or []
+    return [(time_s + offset_s, power_w) for time_s, power_w in samples]
+
+
+def _of_module(handle: Handle, samples: list[Sample]) -> bool:
+    """Whether the ring has the power of a whole module; polling has that of its GPU."""
+    return has_module(handle) and scope_of_power(handle, samples[-1][1]) == MODULE_NAME
+
+
 def read_ring(handle: Handle, since: float) -> list[Sample] | None:
     """The samples in the driver's ring that are newer than ``since`` (seconds since the epoch).
 
@@ -132,8 +165,9 @@ def read_ring(handle: Handle, since: float) -> list[Sample] | None:
         if error.value in LOST:
             raise failure(error.value, "nvmlDeviceGetSamples") from None
         return None if error.value in ABSENT - _NONE_NEWER else []
-    timed = [(s.timeStamp * 1e-6, number(s.sampleValue, kind) * 1e-3) for s in samples]
-    return sorted(sample for sample in timed if sample[0] > since)
+    # by stamp: some rings have a sample several times
+    timed = {s.timeStamp * 1e-6: number(s.sampleValue, kind) * 1e-3 for s in samples}
+    return sorted(sample for sample in timed.items() if sample[0] > since)
 
 
 def read_power(handle: Handle) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
@@ -10,9 +11,25 @@ from pytest_energy.meters.nvml.sources.power_source import LONGEST_GAP_PERIODS
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.model.measurement import Trace
 from pytest_energy.model.traces import encode, integrate, reduce_samples
+from pytest_energy.uncertainty.gum import combine, expand, uniform
 
-COMPARED_SAMPLES = 20
-"""With fewer samples, their joules are not compared with the counter's."""
+EDGELESS_SAMPLES = 20
+"""With so many samples, those at the edges of a window hardly matter."""
+FEWEST_SAMPLES = 3
+"""With fewer, the edges are all that there is."""
+LATE_PERIODS = 2
+"""The samples of a slow sensor follow the power by up to so many periods."""
+
+
+@dataclass(frozen=True)
+class SampledEnergy:
+    """The joules of a window by its power samples, and how far the samples at its edges reach."""
+
+    energy_j: float
+    edges_j: float = 0.0
+    """Half-width of the 95 % interval, because an edge lies anywhere within a sample's period."""
+    late_j: float = 0.0
+    """What a sensor that follows the power late may have missed."""
 
 
 def make_trace(channel: str, source: str, samples: Sequence[Sample], window: Span) -> Trace:
@@ -25,14 +42,19 @@ def make_trace(channel: str, source: str, samples: Sequence[Sample], window: Spa
 
 def sampled_energy(
     sensor: PowerSensor | None, samples: Sequence[Sample], window: Span
-) -> float | None:
+) -> SampledEnergy | None:
     """The joules of a window from its power samples; ``None`` if there are too few of them."""
-    if sensor is None or not samples or window.duration_s < COMPARED_SAMPLES * sensor.period_s:
+    if sensor is None or not samples or window.duration_s < FEWEST_SAMPLES * sensor.period_s:
         return None
     if longest_gap_s(samples, window) > LONGEST_GAP_PERIODS * sensor.period_s:
         return None
     times, powers_w = zip(*samples, strict=True)
-    return integrate(times, powers_w, window.start_s, window.end_s)
+    energy_j = integrate(times, powers_w, window.start_s, window.end_s)
+    if window.duration_s >= EDGELESS_SAMPLES * sensor.period_s:
+        return SampledEnergy(energy_j)
+    period_j = energy_j / window.duration_s * sensor.period_s
+    edges_j = expand(combine(2 * [uniform(period_j)]))
+    return SampledEnergy(energy_j, edges_j, LATE_PERIODS * period_j)
 
 
 def longest_gap_s(samples: Sequence[Sample], window: Span) -> float:

@@ -62,28 +62,49 @@ def test_cuda_visible_devices_is_respected(
     assert chosen() == [uuids[device] for device in devices]
 
 
-@pytest.mark.parametrize("visible", ["", "-1", "7", "GPU-", "0,0", "nonsense"])
-def test_showing_no_device_measures_none(
+@pytest.mark.parametrize("visible", ["", "-1", "-1,0", "NoDevFiles"])
+def test_hiding_all_devices_measures_none(
     three: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, visible: str
 ) -> None:
-    """If no device is visible, the meter refuses and lists the devices that exist."""
+    """If all devices are hidden, the meter refuses and lists the devices that exist."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    if visible == "0,0":
-        assert chosen() == [three.uuid(0)]
-        return
     code, text = refusal()
     assert code is ReasonCode.NO_METER
     assert three.uuid(0) in text
 
 
-def test_indices_of_unlike_cards_are_ambiguous(
+@pytest.mark.parametrize("visible", ["7", "GPU-", "GPU-0", "nonsense", "7,0", "gpu0"])
+def test_a_wrong_name_in_cuda_visible_devices_is_an_error(
+    three: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    """CUDA would show no device, and the processor would be measured instead."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    with pytest.raises(UsageError, match=f"CUDA_VISIBLE_DEVICES={visible!r}.*{three.uuid(0)}"):
+        chosen()
+
+
+def test_a_device_shown_twice_is_measured_once(
     three: SimulatedNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CUDA counts the fastest first, NVML by bus: an ambiguous index is refused."""
+    """Like CUDA, names from the first repeated one on are ignored."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,0")
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert chosen() == [three.uuid(0)]
+
+
+@pytest.mark.parametrize("order", [None, "FASTEST_FIRST", "PCI_BUS"])
+def test_indices_of_unlike_cards_are_ambiguous(
+    three: SimulatedNvml, monkeypatch: pytest.MonkeyPatch, order: str | None
+) -> None:
+    """CUDA counts the fastest first, NVML by bus: an ambiguous index is an error."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
-    assert "CUDA_DEVICE_ORDER=PCI_BUS_ID" in refusal()[1]
+    if order is not None:
+        monkeypatch.setenv("CUDA_DEVICE_ORDER", order)
+    with pytest.raises(UsageError, match="CUDA_DEVICE_ORDER=PCI_BUS_ID"):
+        chosen()
 
 
 def test_devices_named_by_the_user_are_measured(three: SimulatedNvml) -> None:

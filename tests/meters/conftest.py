@@ -1,0 +1,33 @@
+"""A package that counts as the kernel does, for the tests of several meters."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def counting_package(tmp_path: Path) -> Iterator[Path]:
+    """A RAPL tree whose counter runs on at 50 W."""
+    zone = tmp_path / "intel-rapl:0"
+    zone.mkdir()
+    (zone / "name").write_text("package-0\n")
+    (zone / "max_energy_range_uj").write_text("262143328850\n")
+    counter, ended = zone / "energy_uj", threading.Event()
+
+    def count() -> None:
+        began_s, scratch = time.perf_counter(), zone / "scratch"
+        while not ended.wait(0.001):
+            scratch.write_text(f"{int((time.perf_counter() - began_s) * 50e6)}\n")
+            scratch.replace(counter)  # in one step: a reader never finds the file empty
+
+    counter.write_text("0\n")
+    thread = threading.Thread(target=count)
+    thread.start()
+    yield tmp_path
+    ended.set()
+    thread.join()

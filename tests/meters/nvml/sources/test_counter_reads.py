@@ -1,0 +1,85 @@
+"""What reading costs a counter, and the steps in which it counts: measured when it is opened."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_energy.meters.base import Meter, MeterRequest
+from pytest_energy.meters.nvml.sources.counter_reads import CounterReads
+from pytest_energy.meters.registry import open_meter
+from pytest_energy.testing import SimulatedNvml
+from pytest_energy.uncertainty.gum import combine, expand
+
+NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
+
+
+def errors_j(machine: SimulatedNvml, meter: Meter, count: int) -> list[tuple[float, float]]:
+    """The error and the stated uncertainty of some windows."""
+    seen = []
+    for _ in range(count):
+        edge = meter.begin()
+        with machine.load(60.0):
+            time.sleep(0.1)
+        reading = meter.end(edge)
+        true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+        stated_j = expand(combine(reading.budget.values()))
+        seen.append((reading.channels["gpu0"] - true_j, stated_j))
+    return seen
+
+
+def test_the_loss_of_a_read_is_measured_and_added() -> None:
+    """A counter that loses 2 mJ with each read: neither idle power nor joules fall short."""
+    with SimulatedNvml("turing") as machine:
+        machine.configure(counter_loss_j=0.002)
+        meter = open_meter("nvml", NO_TRACES)
+        errors = errors_j(machine, meter, 5)
+        meter.close()
+    (loss_j,) = meter.info.details["loss_per_read_j"]
+    assert loss_j == pytest.approx(0.002, rel=0.3)
+    assert meter.idle_power_w["gpu0"].value == pytest.approx(8.0, rel=0.1)
+    assert all(abs(error_j) <= 2 * stated_j for error_j, stated_j in errors)
+
+
+def test_a_counter_without_loss_is_left_as_it_is() -> None:
+    """Usual counters have no loss and steps of a millijoule; both are in the results."""
+    with SimulatedNvml("turing") as machine:
+        machine.set_power(8.1373)  # so that no tick's joules are a round number
+        meter = open_meter("nvml", NO_TRACES)
+        meter.close()
+    assert meter.info.details["loss_per_read_j"] == [0.0]
+    assert meter.info.details["counter_step_j"] == [0.001]
+
+
+def test_large_steps_widen_the_interval() -> None:
+    """A counter of 100 mJ steps is known as such, and its windows state what that costs."""
+    with SimulatedNvml("turing") as machine:
+        machine.configure(counter_step_mj=100)
+        meter = open_meter("nvml", NO_TRACES)
+        errors = errors_j(machine, meter, 10)
+        meter.close()
+    assert meter.info.details["counter_step_j"] == [0.1]
+    assert sum(abs(error_j) <= stated_j for error_j, stated_j in errors) >= 8
+
+
+@given(st.integers(1, 1000), st.lists(st.integers(0, 10**6), min_size=1))
+def test_all_values_are_multiples_of_the_step(step: int, counts: list[int]) -> None:
+    """The step divides every value that was seen, and the counter's own step divides it."""
+    values = iter(counts)
+    reader = CounterReads(lambda: next(values) * step / 1e3)
+    for _ in counts:
+        reader()
+    seen_mj = round(reader.step_j * 1e3)
+    assert all(count * step % seen_mj == 0 for count in counts)
+    assert seen_mj == 1 or seen_mj % step == 0
+
+
+def test_lost_joules_do_not_make_a_counter_move() -> None:
+    """Between two updates, reads give the same value, or each would look like a tick."""
+    values = iter([1.0, 1.0, 1.0, 2.0, 2.0])
+    reader = CounterReads(lambda: next(values))
+    reader.loss_j = 0.25
+    assert [reader() for _ in range(5)] == [1.0, 1.0, 1.0, 2.75, 2.75]

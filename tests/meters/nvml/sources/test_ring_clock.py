@@ -1,0 +1,61 @@
+"""The driver's ring of power samples where its stamps are odd."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.registry import open_meter
+from pytest_energy.testing import SimulatedNvml
+
+SINCE_BOOT_S = -time.time() + 5000.0
+
+
+@pytest.mark.parametrize("card", ["pascal", "ada"])
+@pytest.mark.parametrize("offset_s", [SINCE_BOOT_S, -7.0, 4.0, 3600.0])
+def test_stamps_of_another_clock_are_anchored(card: str, offset_s: float) -> None:
+    """Since boot, late or early: cards older than Volta measure by them, others have traces."""
+    with SimulatedNvml(card) as machine:
+        machine.configure(sample_offset_ns=round(offset_s * 1e9))
+        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+        edge = meter.begin()
+        with machine.load(200.0):
+            time.sleep(1.0)
+        reading = meter.end(edge)
+        meter.close()
+        true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+    assert reading.valid
+    assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.03)
+    assert len(reading.traces) == 1
+
+
+def test_stamps_that_are_right_stay_as_they_are() -> None:
+    """A ring on the epoch's clock is not shifted by the age of its newest sample."""
+    with SimulatedNvml("pascal") as machine:
+        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+        edge = meter.begin()
+        with machine.load(200.0):
+            time.sleep(0.5)
+        reading = meter.end(edge)
+        meter.close()
+        true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+    assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.02)
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_repeated_samples_count_once(copies: int) -> None:
+    """A ring with each sample several times has the sensor's period, and the same joules."""
+    with SimulatedNvml("pascal") as machine:
+        machine.configure(sample_copies=copies)
+        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+        assert meter.info.tick_s == pytest.approx(0.02)
+        edge = meter.begin()
+        with machine.load(200.0):
+            time.sleep(0.5)
+        reading = meter.end(edge)
+        meter.close()
+        true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+    assert reading.valid
+    assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.03)
