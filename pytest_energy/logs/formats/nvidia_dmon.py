@@ -38,9 +38,9 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     for number, line in enumerate(lines, start=1):
         cells = _cells(line)
         if found := _header(line):
-            header, units = found, []
-        elif line.lstrip().startswith("#") and header and not units:
-            units = _cells(line.lstrip().removeprefix("#"))
+            header, units = found, units if found == header else []
+        elif line.lstrip().startswith("#") and len(cells) >= len(header) > 0:
+            units = units or _cells(line.lstrip().removeprefix("#"))
         elif (
             header and len(cells) == len(header) and re.fullmatch(r"\d+", cells[header.index(GPU)])
         ):
@@ -53,10 +53,12 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
             strays[number] = line
     if not rows:
         raise FileFormatError(path, "a log of nvidia-smi dmon", ("no readings",))
-    width = len(rows[0].cells)
-    strays |= {row.line: " ".join(row.cells.values()) for row in rows if len(row.cells) != width}
+    columns = rows[0].cells.keys()
+    strays |= {
+        row.line: " ".join(row.cells.values()) for row in rows if row.cells.keys() != columns
+    }
     table = drop_strays(
-        Table(tuple(row for row in rows if len(row.cells) == width), " ",
+        Table(tuple(row for row in rows if row.cells.keys() == columns), " ",
               endings=frozenset({len(lines)} & {rows[-1].line})),
         strays, path,
     )  # fmt: skip
