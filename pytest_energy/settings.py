@@ -87,7 +87,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 ESTIMATED = "estimated"
 """Not an outcome: with it, a regressed estimate fails a test as a regressed measurement does."""
-FAILING = (*(outcome.value for outcome in FAILING_IN_STRICT_MODE), ESTIMATED)
+UNCOMPARED = "uncompared"
+"""Not an outcome: with it, a baseline that got no result fails the session."""
+FAILING = (*(outcome.value for outcome in FAILING_IN_STRICT_MODE), ESTIMATED, UNCOMPARED)
 """The values of ``--energy-fail-on``; strict mode sets all of them."""
 
 
@@ -294,13 +296,14 @@ class Settings:
     strict: bool = _option(
         False,
         FLAG,
-        "also fail on inconclusive, incomparable, invalid, unmeasured or new results, and on"
-        " regressed estimates",
+        "also fail on inconclusive, incomparable, invalid, unmeasured or new results, on"
+        " regressed estimates, and on baselines that got no result",
     )
     fail_on: tuple[str, ...] = _option(
         tuple(outcome.value for outcome in FAILING_BY_DEFAULT),
         Format(_outcomes, f"outcomes separated by commas, out of {', '.join(FAILING)}"),
-        "outcomes that fail a test; estimated adds regressed estimates [regressed]",
+        "outcomes that fail a test; estimated adds regressed estimates, uncompared fails the"
+        " session on baselines that got no result [regressed]",
         "LIST",
     )
     protocol: MeasuringProtocol = _option(
@@ -408,7 +411,7 @@ class Settings:
 
     @property
     def failing(self) -> frozenset[str]:
-        """The outcomes that fail a test; ``estimated`` if regressed estimates fail as well."""
+        """What fails: outcomes, and the names :data:`ESTIMATED` and :data:`UNCOMPARED`."""
         return frozenset(FAILING if self.strict else self.fail_on)
 
     def under(self, root: Path) -> Settings:

@@ -285,13 +285,20 @@ def _collected(tests: list[str]) -> Collected:
 def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.baseline_history import drift, versions
     from pytest_energy.gate.baseline_store import FACTS
+    from pytest_energy.model.git import is_shallow
     from pytest_energy.report import numbers
 
     if not _has_baselines(store):
         return 0
-    for slug, baseline in _selected(store, arguments):
-        if slug == FACTS:  # exact metrics: no energy that could have drifted
-            continue
+    selected = [entry for entry in _selected(store, arguments) if entry[0] != FACTS]
+    # Exact metrics have no energy that could have drifted.
+    if selected and is_shallow(store.folder):
+        print(
+            "The history is cut, because this clone is shallow: earlier versions are missing."
+            " Fetch them with git fetch --unshallow (actions/checkout: fetch-depth: 0).",
+            file=sys.stderr,
+        )
+    for slug, baseline in selected:
         history = versions(store.path(baseline.id, slug))
         count = f"{len(history)} version{'' if len(history) == 1 else 's'}"
         print(f"{baseline.id} on {slug}: {numbers.percent(drift(history))} in {count}")

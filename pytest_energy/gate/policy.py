@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from pytest_energy.model.measurement import Measurement
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Verdict
-from pytest_energy.settings import ESTIMATED
+from pytest_energy.model.result import Run, Verdict
+from pytest_energy.settings import ESTIMATED, UNCOMPARED
 
 
 def fails_test(verdict: Verdict, measured: Measurement, failing: Collection[str]) -> bool:
@@ -26,6 +26,19 @@ def fails_test(verdict: Verdict, measured: Measurement, failing: Collection[str]
         and (ESTIMATED in failing or not _is_estimate(measured, metric.metric))
         for metric in verdict.gated
     )
+
+
+def with_failures(run: Run, failing: Collection[str]) -> Run:
+    """The finished run with the reasons why the policy fails it as a whole."""
+    failures = [*run.run.failures, *_run_failures(run, failing)]
+    if not failures:
+        return run
+    return run.model_copy(update={"run": run.run.model_copy(update={"failures": failures})})
+
+
+def _run_failures(run: Run, failing: Collection[str]) -> Iterator[str]:
+    if UNCOMPARED in failing and (count := len(run.run.uncompared)):
+        yield f"{count} baseline{' was' if count == 1 else 's were'} not compared"
 
 
 def _is_estimate(measured: Measurement, metric: str) -> bool:

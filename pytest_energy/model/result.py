@@ -97,6 +97,18 @@ class Result(Measurement):
         return cls.model_construct(**fields, verdict=verdict)
 
 
+NOT_RUN: Final = "not run"
+"""The reason of a selected test that no process of the session has begun."""
+
+
+class Uncompared(Record):
+    """A baseline of a selected test that got no result to compare with."""
+
+    id: str
+    reason: str
+    """Why, in words: skipped, renamed, deselected by a conftest file."""
+
+
 class RunInfo(Record):
     """The session: its energy, duration, commit, meter and settings."""
 
@@ -118,6 +130,10 @@ class RunInfo(Record):
     carbon: Facts = Field(default_factory=dict)
     """Intensity in g/kWh with its source and year, PUE, method."""
     notes: list[str] = Field(default_factory=list)
+    uncompared: list[Uncompared] = Field(default_factory=list)
+    """Baselines of selected tests that got no result, sorted by id."""
+    failures: list[str] = Field(default_factory=list)
+    """Why the policy fails the session as a whole, apart from its benchmarks."""
     accepted: list[str] = Field(default_factory=list)
     """Baseline files that the session wrote, relative to the tests' root folder if within it."""
 

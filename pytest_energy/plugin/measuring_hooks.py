@@ -28,8 +28,9 @@ from pytest_energy.plugin.gpu_locks import (
     lock_names,
 )
 from pytest_energy.plugin.progress import WorkerProgress, terminal_progress
-from pytest_energy.plugin.reporter import ran_all
+from pytest_energy.plugin.reporter import fail_session, ran_all
 from pytest_energy.plugin.rerun import RERUN_REASON, Reruns
+from pytest_energy.plugin.uncompared import UncomparedBaselines
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import conclude
@@ -76,7 +77,9 @@ class EnergyPlugin:
         self._ranks = ranks
         self._progress = progress or terminal_progress(config)
         self._announce = announce
+        self._uncompared = UncomparedBaselines(config)
         config.pluginmanager.register(Reruns(_uses_energy), "energy-reruns")
+        config.pluginmanager.register(self._uncompared, "energy-uncompared")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
@@ -229,7 +232,14 @@ class EnergyPlugin:
         if self._session is None:
             return
         if self._reports:
-            run = self._session.close(complete=ran_all(session, exitstatus))
+            measured = self._session.record.results
+            missing = self._uncompared.find(self._session.baseline_ids, measured)
+            is_worker = hasattr(self._config, "workerinput")
+            run = self._session.close(
+                complete=ran_all(session, exitstatus), missing=missing, is_part=is_worker
+            )
+            if not is_worker:
+                fail_session(session, run)
             self._report(run, self._session.record.unsaved)
         elif self._session.meter:
             self._session.meter.close()
@@ -312,6 +322,8 @@ def _header(session: EnergySession) -> list[str]:
             f"energy: the joules of all {len(names)} GPUs are added, those of idle GPUs included;"
             f" --energy-devices={names[0]} measures one"
         )
+    if session.revision.remark:
+        lines.append(f"energy: {session.revision.remark}")
     missing = zip(PREFERRED, session.passed_over, strict=False)
     lines += [f"energy: no {meter}: {reason.message}" for meter, reason in missing]
     return lines

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
 from pytest_energy.errors import EnergyError
-from pytest_energy.gate.baseline_store import BaselineStore
+from pytest_energy.gate.baseline_store import FACTS, BaselineStore
 from pytest_energy.gate.decision import KnownBaselines
+from pytest_energy.gate.policy import with_failures
 from pytest_energy.gate.schedule import ADAPTIVE, FIXED, Schedule, family_note
 from pytest_energy.gate.selection import Selected, count_comparisons, select
 from pytest_energy.gate.tolerances import TolerancePattern, load_tolerances
@@ -23,7 +24,7 @@ from pytest_energy.model.files import check_file, check_folder, not_written
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.measurement import Environment, Facts, Reason, ReasonCode
 from pytest_energy.model.metrics import ENERGY
-from pytest_energy.model.result import Result, Run, RunInfo
+from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared
 from pytest_energy.model.revision import Revision, read_revision
 from pytest_energy.session.notes import savings_note
 from pytest_energy.session.run_record import RunRecord
@@ -54,6 +55,8 @@ class EnergySession:
     """The table of ``pyproject.toml``."""
     selected: tuple[Selected, ...] = ()
     """The baselines of the tests that will run."""
+    baseline_ids: frozenset[str] = frozenset()
+    """The ids of all baselines of this machine, and of the exact metrics."""
     record: RunRecord = field(default_factory=RunRecord)
 
     @classmethod
@@ -105,6 +108,7 @@ class EnergySession:
             ranks,
             table,
             select(own_baselines, markers, settings.tolerance, table),
+            frozenset(baseline.id for baseline in [*own_baselines, *store.load_all(FACTS)]),
         )
 
     @property
@@ -198,17 +202,23 @@ class EnergySession:
         """The run so far."""
         return self.record.closed or self._describe(complete=False, energy_j=None)
 
-    def close(self, *, complete: bool = True) -> Run:
+    def close(
+        self, *, complete: bool = True, missing: Sequence[Uncompared] = (), is_part: bool = False
+    ) -> Run:
         """Read the energy of the whole session, save the run and close the meter.
 
         Args:
-            complete: Whether all selected benchmarks were measured.
+            complete: Whether the session ran to its end.
+            missing: The baselines that got no result.
+            is_part: Whether the run will be merged with those of other processes, which together
+                decide whether it fails.
         """
         if self.record.closed is None:
             # The meter does not see the joules of other hosts.
             sees_all = self.ranks is None or self.ranks.hosts == 1
             energy_j = self.meter.spent_j() if self.meter and sees_all else None
-            self.record.close(self._describe(complete=complete, energy_j=energy_j))
+            run = self._describe(complete=complete, energy_j=energy_j, missing=missing)
+            self.record.close(run if is_part else with_failures(run, self.settings.failing))
             self._save(self.run)
             if self.meter:
                 self.meter.close()
@@ -223,7 +233,9 @@ class EnergySession:
         else:
             self.record.note_saving(None)
 
-    def _describe(self, *, complete: bool, energy_j: float | None) -> Run:
+    def _describe(
+        self, *, complete: bool, energy_j: float | None, missing: Sequence[Uncompared] = ()
+    ) -> Run:
         idle = self.meter.idle_power_w if self.meter else {}
         info = RunInfo(
             energy_j=energy_j,
@@ -238,7 +250,10 @@ class EnergySession:
             notes=[
                 *savings_note(self.record.results.values(), self.record.fixed_passes),
                 *family_note(self.family),
+                *([self.revision.remark] if self.revision.remark else []),
             ],
+            # Of a session that stopped early nobody expects the tests after the stop.
+            uncompared=[entry for entry in missing if complete or entry.reason != NOT_RUN],
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity, self.settings.pue) if self.intensity else {},
             accepted=[str(_within(self.root, path)) for path in self.record.accepted],

@@ -298,6 +298,26 @@ def test_log_shows_the_drift(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert lines[3].endswith("1.060 ± 0.004 J/pass  accept 2")
 
 
+def test_log_of_a_shallow_clone_says_that_the_history_is_cut(
+    here: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Checkouts of CI systems have one commit, which looks like a baseline that never moved."""
+    for energy_j in (1.0, 1.03):
+        store_with(here, energy_j)
+        _commit(here, f"accept {energy_j}")
+    clone = tmp_path_factory.mktemp("clones") / "clone"
+    command = ["git", "clone", "-q", "--depth=1", f"file://{here}", str(clone)]
+    subprocess.run(command, check=True)
+    monkeypatch.chdir(clone)
+    assert main(["baseline", "log"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[0].endswith(" in 1 version")
+    assert "this clone is shallow" in shown.err
+
+
 def test_log_of_a_new_baseline_is_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A similar baseline beside it has its own history: git must not follow a copy."""
     for energy_j in (1.0, 1.03):
