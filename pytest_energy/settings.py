@@ -93,10 +93,18 @@ FAILING = (*(outcome.value for outcome in FAILING_IN_STRICT_MODE), ESTIMATED, UN
 """The values of ``--energy-fail-on``; strict mode sets all of them."""
 
 
+INCONCLUSIVE_ABOVE = "inconclusive>"
+"""The beginning of ``inconclusive>20%``: a larger share of undecided benchmarks fails a session."""
+
+
 def _outcomes(text: str) -> tuple[str, ...]:
     names = _names(text)
-    if not set(names) <= set(FAILING):
+    shares = [name for name in names if name.startswith(INCONCLUSIVE_ABOVE)]
+    if not set(names) - set(shares) <= set(FAILING) or len(shares) > 1:
         raise ValueError
+    for share in shares:
+        if _fraction(share.removeprefix(INCONCLUSIVE_ABOVE)) > 1:
+            raise ValueError
     return names
 
 
@@ -301,9 +309,14 @@ class Settings:
     )
     fail_on: tuple[str, ...] = _option(
         tuple(outcome.value for outcome in FAILING_BY_DEFAULT),
-        Format(_outcomes, f"outcomes separated by commas, out of {', '.join(FAILING)}"),
+        Format(
+            _outcomes,
+            f"outcomes separated by commas, out of {', '.join(FAILING)}, and perhaps a share such"
+            f" as {INCONCLUSIVE_ABOVE}20%",
+        ),
         "outcomes that fail a test; estimated adds regressed estimates, uncompared fails the"
-        " session on baselines that got no result [regressed]",
+        " session on baselines that got no result, and inconclusive>20% on a larger share of"
+        " undecided benchmarks [regressed]",
         "LIST",
     )
     protocol: MeasuringProtocol = _option(
@@ -324,6 +337,13 @@ class Settings:
         "JOULES",
     )
     """Joules."""
+    family: int | None = _option(
+        None,
+        COUNT,
+        "comparisons of the whole suite, which share the chance of a false alarm; set it where this"
+        " session is one of several shards [the comparisons of this session]",
+        "N",
+    )
     validity_limit: Mapping[str, float] = _option(
         {},
         Format(
@@ -413,6 +433,12 @@ class Settings:
     def failing(self) -> frozenset[str]:
         """What fails: outcomes, and the names :data:`ESTIMATED` and :data:`UNCOMPARED`."""
         return frozenset(FAILING if self.strict else self.fail_on)
+
+    @property
+    def inconclusive_limit(self) -> float | None:
+        """The largest accepted share of inconclusive benchmarks; ``None`` for any."""
+        shares = [name for name in self.fail_on if name.startswith(INCONCLUSIVE_ABOVE)]
+        return _fraction(shares[0].removeprefix(INCONCLUSIVE_ABOVE)) if shares else None
 
     def under(self, root: Path) -> Settings:
         """Return the same settings with relative paths resolved against ``root``.

@@ -15,6 +15,7 @@ pytest_plugins = ["pytester", "pytest_energy.testing"]
 SURROUNDINGS = (
     "BUILD_NUMBER",
     "CI",
+    "CI_NODE_TOTAL",
     "CUDA_VISIBLE_DEVICES",
     "GITHUB_ACTIONS",
     "GITHUB_STEP_SUMMARY",

@@ -15,8 +15,9 @@ from pytest_energy.gate.baseline import MOST_RUNS, Baseline
 from pytest_energy.gate.classify import worst
 from pytest_energy.gate.make_baseline import extend_baseline
 from pytest_energy.gate.policy import fails_test
-from pytest_energy.gate.pooling import pool
+from pytest_energy.gate.pooling import leave_out_outlying_first, pool
 from pytest_energy.gate.schedule import ADAPTIVE, Schedule
+from pytest_energy.gate.selection import ALONE, Suite
 from pytest_energy.gate.verdict import contended, judge, unconfirmed
 from pytest_energy.model.measurement import Environment, Measurement
 from pytest_energy.model.metrics import ENERGY
@@ -56,8 +57,8 @@ class Policy:
     update: Update = "none"
     """Which results become baselines: the value of ``--energy-update``."""
     schedule: Schedule = ADAPTIVE
-    family: int = 1
-    """Number of comparisons in the session, which share the chance of a false alarm."""
+    suite: Suite = ALONE
+    """What the verdict takes from the other benchmarks."""
     baseline_runs: int = ENOUGH_RUNS
     """Number of runs in a new baseline."""
     budget_left: bool = True
@@ -98,10 +99,16 @@ def decide(
         environment: The machine of the session.
         policy: Tolerances and the user's settings.
     """
-    measured = pool(visits)
-    rule = policy.schedule.rule(len(visits), policy.family)
+    measured = pool(leave_out_outlying_first(visits))
+    rule = policy.schedule.rule(len(visits), policy.suite.family)
     verdict = judge(
-        measured, baselines.compared, baselines.facts, environment, policy.tolerances, rule
+        measured,
+        baselines.compared,
+        baselines.facts,
+        environment,
+        policy.tolerances,
+        rule,
+        policy.suite,
     )
     has_own = baselines.own is not None
     last = visits[-1]
@@ -111,6 +118,8 @@ def decide(
         reason = "suspect" if len(visits) == 1 and policy.schedule.visits > 1 else None
     elif not _can_change_verdict(last, policy):
         reason = None
+    elif verdict.outcome is Outcome.IMPROVED and _is_suspect(verdict, visits, policy):
+        reason = "suspect"
     elif is_accepted(policy.update, verdict, last, has_own=has_own):
         too_few = _too_few_runs(Result.of(measured, verdict), baselines, environment, policy)
         reason = "recording" if too_few else None
@@ -153,9 +162,9 @@ def _is_suspect(verdict: Verdict, visits: Sequence[Measurement], policy: Policy)
     # A second visit would count the same parameters and FLOPs: only noisy metrics can change.
     exact = {name for name, quantity in visits[-1].metrics.items() if quantity.exact}
     outcome = worst(metric for metric in verdict.metrics if metric.metric not in exact)
-    if outcome is Outcome.REGRESSED and _count_valid(visits) == 1:
-        # A rise must be seen twice. This retry needs no budget: without it, one disturbed visit
-        # would fail the test.
+    if outcome in (Outcome.REGRESSED, Outcome.IMPROVED) and _count_valid(visits) == 1:
+        # A change must be seen twice. This retry needs no budget: without it, one disturbed visit
+        # would fail the test, or become a baseline that every later run exceeds.
         return len(visits) <= 2 and policy.schedule.visits > 1
     return policy.schedule.goes_on(outcome, len(visits)) and policy.budget_left
 

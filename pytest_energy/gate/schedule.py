@@ -39,7 +39,7 @@ class Schedule:
     again: int = 2
     """Rounds of each further visit."""
     visits: int = 10
-    """Largest number of visits. A regression needs two."""
+    """Largest number of visits. A change needs two."""
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -74,7 +74,7 @@ class Schedule:
 
     def goes_on(self, outcome: Outcome, visit: int) -> bool:
         """Whether another visit is needed after a visit with this outcome."""
-        if outcome is Outcome.REGRESSED:
+        if outcome in (Outcome.REGRESSED, Outcome.IMPROVED):
             return visit == 1 and self.visits > 1
         return outcome is Outcome.INCONCLUSIVE and visit < self.visits
 
@@ -84,12 +84,14 @@ FIXED: Final = Schedule(rounds=3, visits=1)
 """``--energy-protocol=fixed``: three rounds in one visit, judged once."""
 
 
-def family_note(family: int) -> list[str]:
-    """The rate of false alarms, and its condition, if the session makes several comparisons."""
+def family_note(family: int, shards: int = 1) -> list[str]:
+    """The rate of false alarms, and its condition, if the suite makes several comparisons."""
     if family < 2:
         return []
+    shared = f", in {shards} shards of this size" if shards > 1 else ""
     return [
-        f"{family} figures are compared with baselines. At most {round(100 * FAMILY_ERROR)} in 100"
-        " unchanged runs fails. This holds if runs vary by at most 2 %, or by no more than"
-        f" {ENOUGH_RUNS} accepted runs of each baseline have shown."
+        f"{family} figures are compared with baselines{shared}. At most"
+        f" {round(100 * FAMILY_ERROR)} in 100 unchanged runs fails, if baselines have"
+        f" {ENOUGH_RUNS} runs, or runs vary by at most 2 %,"
+        " and if the runs of one baseline vary as much as those of the next day."
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.detectability import sensitivity
@@ -11,6 +13,13 @@ from pytest_energy.gate.schedule import Schedule
 from pytest_energy.gate.tolerances import TolerancePattern, tolerances_of
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.settings import MarkerSettings
+from pytest_energy.uncertainty.change import PRIOR, Change, Prior
+from pytest_energy.uncertainty.pairs import fit_suite_variance
+
+FEWEST_BASELINES: Final = 10
+"""Baselines that it takes to learn the variation that they have in common."""
+FEWEST_RUNS: Final = 4
+"""Accepted runs of each of them."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,21 @@ class Selected:
     baseline: Baseline
     tolerances: Mapping[str, float]
     """By metric."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a benchmark's verdict takes from the other benchmarks."""
+
+    family: int = 1
+    """Number of comparisons of the suite, which share the chance of a false alarm."""
+    prior: Prior = PRIOR
+    """The assumed variation between runs."""
+    shifts: Mapping[str, Change] = field(default_factory=dict)
+    """By metric: the change that the suite has in common. It is taken off before the verdict."""
+
+
+ALONE: Final = Suite()
 
 
 def select(
@@ -50,6 +74,23 @@ def count_comparisons(selected: Iterable[Selected]) -> int:
     """Number of metrics that are compared with baselines, at least 1."""
     compared = (entry.tolerances.keys() & entry.baseline.metrics.keys() for entry in selected)
     return max(sum(map(len, compared)), 1)
+
+
+def suite_prior(baselines: Iterable[Baseline]) -> Prior:
+    """The assumed variation between runs: what this machine's baselines show together.
+
+    It is never below the default: the runs of one recording do not show what differs from day to
+    day. Where the baselines vary unequally, the assumption has less weight (Smyth 2004, 6.2).
+    """
+    runs = [[math.log(run.value) for run in baseline.level(ENERGY)] for baseline in baselines]
+    informative = [values for values in runs if len(values) >= FEWEST_RUNS]
+    if len(informative) < FEWEST_BASELINES:
+        return PRIOR
+    fitted = fit_suite_variance(informative)
+    if not fitted.degrees_of_freedom:
+        return PRIOR
+    relative = max(PRIOR.relative, math.sqrt(fitted.variance))
+    return Prior(relative, fitted.degrees_of_freedom)
 
 
 def too_tight(selected: Sequence[Selected], schedule: Schedule) -> list[str]:

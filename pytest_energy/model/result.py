@@ -46,6 +46,9 @@ class MetricVerdict(Record):
     change: float | None = None
     low: float | None = None
     high: float | None = None
+    suite_shift: float | None = None
+    """The change that the whole suite has in common, which ``change`` no longer contains; ``None``
+    if none was taken off."""
     tolerance: float | None = None
     higher_is_better: bool = False
 
@@ -109,6 +112,23 @@ class Uncompared(Record):
     """Why, in words: skipped, renamed, deselected by a conftest file."""
 
 
+class SuiteShift(Record):
+    """The change of energy that the benchmarks of a session have in common: their median."""
+
+    outcome: Outcome
+    change: float
+    """Relative (0.03 is +3 %)."""
+    low: float
+    """Lower end of the 95 % interval of ``change``."""
+    high: float
+    """Upper end of the 95 % interval of ``change``."""
+    tolerance: float
+    benchmarks: int
+    """How many it is the median of."""
+    context: list[Difference] = Field(default_factory=list)
+    """What changed since most of the baselines."""
+
+
 class RunInfo(Record):
     """The session: its energy, duration, commit, meter and settings."""
 
@@ -132,6 +152,8 @@ class RunInfo(Record):
     notes: list[str] = Field(default_factory=list)
     uncompared: list[Uncompared] = Field(default_factory=list)
     """Baselines of selected tests that got no result, sorted by id."""
+    suite_shift: SuiteShift | None = None
+    """``None`` if too few benchmarks were comparable."""
     failures: list[str] = Field(default_factory=list)
     """Why the policy fails the session as a whole, apart from its benchmarks."""
     accepted: list[str] = Field(default_factory=list)

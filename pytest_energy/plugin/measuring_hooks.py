@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
 from typing import Any, Final
@@ -116,6 +117,7 @@ class EnergyPlugin:
                     markers,
                     self._amend_identity,
                     self._ranks,
+                    _count_shards(self._config, os.environ),
                 )
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
@@ -243,6 +245,20 @@ class EnergyPlugin:
             self._report(run, self._session.record.unsaved)
         elif self._session.meter:
             self._session.meter.close()
+
+
+SHARDS: Final = ("CI_NODE_TOTAL", "CIRCLE_NODE_TOTAL", "BUILDKITE_PARALLEL_JOB_COUNT")
+"""Where GitLab, CircleCI and Buildkite say in how many jobs a suite is divided."""
+SHARD_OPTIONS: Final = ("num_shards", "splits")
+"""Where pytest-shard and pytest-split say it."""
+
+
+def _count_shards(config: pytest.Config, environ: Mapping[str, str]) -> int:
+    """Return the number of sessions that share the suite, as far as it is announced."""
+    announced = [config.getoption(name, None) for name in SHARD_OPTIONS]
+    announced += [environ.get(name) for name in SHARDS]
+    texts = [str(count) for count in announced]
+    return max([1, *(int(text) for text in texts if text.isdecimal())])
 
 
 def _uses_energy(item: pytest.Item) -> bool:

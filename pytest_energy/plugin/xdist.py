@@ -22,7 +22,6 @@ from typing import Any
 import pytest
 
 from pytest_energy.gate.baseline_store import BaselineStore
-from pytest_energy.gate.policy import with_failures
 from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.model.files import check_file, not_written
 from pytest_energy.model.json_files import save_run
@@ -32,6 +31,7 @@ from pytest_energy.plugin.gpu_locks import Reservation, lock_folder, reserve_gpu
 from pytest_energy.plugin.progress import WorkerProgress, WorkersProgress, terminal_progress
 from pytest_energy.plugin.reporter import Reporter, fail_session, ran_all
 from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
+from pytest_energy.session.suite_shift import finish
 from pytest_energy.settings import Settings
 
 SPOOL = "energy_spool"
@@ -233,7 +233,7 @@ class Controller:
         run = merge_workers(list(runs.values()), list(runs), self._killed)
         if not ran_all(session, exitstatus):
             run = run.model_copy(update={"run": run.run.model_copy(update={"complete": False})})
-        run = with_failures(run, self._settings.failing)
+        run = finish(run, self._settings)
         fail_session(session, run)
         try:
             save_run(run, self._settings.json)

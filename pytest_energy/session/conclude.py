@@ -39,7 +39,7 @@ def policy_of(measured: Measurement, session: EnergySession, marker: MarkerSetti
         failing=settings.failing,
         update=settings.update,
         schedule=session.schedule,
-        family=session.family,
+        suite=session.suite,
         baseline_runs=settings.baseline_runs,
         budget_left=session.may_measure_again(),
         commit=session.revision.commit,

@@ -11,9 +11,8 @@ from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, giv
 from pytest_energy.errors import EnergyError
 from pytest_energy.gate.baseline_store import FACTS, BaselineStore
 from pytest_energy.gate.decision import KnownBaselines
-from pytest_energy.gate.policy import with_failures
 from pytest_energy.gate.schedule import ADAPTIVE, FIXED, Schedule, family_note
-from pytest_energy.gate.selection import Selected, count_comparisons, select
+from pytest_energy.gate.selection import Selected, Suite, count_comparisons, select, suite_prior
 from pytest_energy.gate.tolerances import TolerancePattern, load_tolerances
 from pytest_energy.measuring.assemble import Source
 from pytest_energy.measuring.torchrun import Ranks
@@ -26,9 +25,11 @@ from pytest_energy.model.measurement import Environment, Facts, Reason, ReasonCo
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared
 from pytest_energy.model.revision import Revision, read_revision
-from pytest_energy.session.notes import savings_note
+from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
+from pytest_energy.session.suite_shift import finish, shifts_of
 from pytest_energy.settings import MarkerSettings, Scale, Settings
+from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
 
 
@@ -55,8 +56,12 @@ class EnergySession:
     """The table of ``pyproject.toml``."""
     selected: tuple[Selected, ...] = ()
     """The baselines of the tests that will run."""
+    prior: Prior = PRIOR
+    """The assumed variation between runs, by all baselines of this machine."""
     baseline_ids: frozenset[str] = frozenset()
     """The ids of all baselines of this machine, and of the exact metrics."""
+    shards: int = 1
+    """Number of sessions that share the suite; each is taken to have as many comparisons."""
     record: RunRecord = field(default_factory=RunRecord)
 
     @classmethod
@@ -67,6 +72,7 @@ class EnergySession:
         markers: Mapping[str, MarkerSettings],
         amend_identity: Callable[[Facts], Facts] = lambda identity: identity,
         ranks: Ranks | None = None,
+        shards: int = 1,
     ) -> EnergySession:
         """Read the baselines, then open the meter.
 
@@ -76,6 +82,7 @@ class EnergySession:
             markers: The markers of the tests that will run, by id.
             amend_identity: Returns the identity that is stored and compared.
             ranks: This process's rank, if torchrun started several.
+            shards: Number of sessions that share the suite.
 
         Raises:
             EnergyError: The results or the baselines cannot be written, a baseline cannot be read,
@@ -108,7 +115,9 @@ class EnergySession:
             ranks,
             table,
             select(own_baselines, markers, settings.tolerance, table),
+            suite_prior(own_baselines),
             frozenset(baseline.id for baseline in [*own_baselines, *store.load_all(FACTS)]),
+            shards,
         )
 
     @property
@@ -129,7 +138,14 @@ class EnergySession:
     @cached_property
     def family(self) -> int:
         """Number of comparisons in the session: they share the chance of a false alarm."""
-        return count_comparisons(self.selected)
+        return self.settings.family or self.shards * count_comparisons(self.selected)
+
+    @property
+    def suite(self) -> Suite:
+        """What a verdict takes from the other benchmarks, as far as they are measured."""
+        # Whoever updates all baselines accepts the shift, too.
+        shifts = {} if self.settings.update == "all" else shifts_of(self.record.results.values())
+        return Suite(self.family, self.prior, shifts)
 
     @property
     def slug(self) -> str:
@@ -218,7 +234,7 @@ class EnergySession:
             sees_all = self.ranks is None or self.ranks.hosts == 1
             energy_j = self.meter.spent_j() if self.meter and sees_all else None
             run = self._describe(complete=complete, energy_j=energy_j, missing=missing)
-            self.record.close(run if is_part else with_failures(run, self.settings.failing))
+            self.record.close(run if is_part else finish(run, self.settings))
             self._save(self.run)
             if self.meter:
                 self.meter.close()
@@ -249,7 +265,8 @@ class EnergySession:
             complete=complete,
             notes=[
                 *savings_note(self.record.results.values(), self.record.fixed_passes),
-                *family_note(self.family),
+                *drift_note(self.record.results.values()),
+                *family_note(self.family, 1 if self.settings.family else self.shards),
                 *([self.revision.remark] if self.revision.remark else []),
             ],
             # Of a session that stopped early nobody expects the tests after the stop.

@@ -172,3 +172,40 @@ def test_deciding_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     first = decide(visits, known, H200, policy)
     assert (visits, known, H200, policy) == before
     assert decide(visits, known, H200, policy) == first
+
+
+def test_a_fall_is_called_one_only_when_it_was_seen_twice(tmp_path: Path) -> None:
+    """Otherwise one low visit becomes a baseline that every later run exceeds."""
+    known = baselines(tmp_path, *EIGHT_RUNS)
+    policy = Policy(TOLERANCES, update="improved", baseline_runs=1)
+    first = decide([measurement(0.8)], known, H200, policy)
+    assert isinstance(first, Again)
+    assert (first.reason, outcome_of(first)) == ("suspect", Outcome.INCONCLUSIVE)
+    confirmed = decide([measurement(0.8), measurement(0.8)], known, H200, policy)
+    assert isinstance(confirmed, Settled)
+    assert confirmed.accept
+    refuted = decide([measurement(0.8), *[measurement(1.0)] * 6], known, H200, policy)
+    assert not (isinstance(refuted, Settled) and refuted.accept)
+
+
+def test_a_first_visit_far_from_the_others_is_left_out(tmp_path: Path) -> None:
+    """A machine that had not settled makes no benchmark inconclusive; a remark says so."""
+    visits = [measurement(1.12), *(measurement(1 + number / 1000) for number in range(6))]
+    decision = decide(visits, baselines(tmp_path, *EIGHT_RUNS), H200, Policy(TOLERANCES))
+    assert outcome_of(decision) is Outcome.UNCHANGED
+    remarks = [reason.message for reason in decision.result.reasons]
+    assert remarks == [
+        "the first of 7 visits was left out: +11.7 % away from the mean of the others"
+    ]
+
+
+def test_a_recording_does_not_contain_an_outlying_first_visit() -> None:
+    """It is measured once more instead, so that the baseline has the runs that were asked for."""
+    policy = Policy(TOLERANCES, update="new")
+    visits = [measurement(1.1), *(measurement(1 + number / 1000) for number in range(7))]
+    again = decide(visits, KnownBaselines(), H200, policy)
+    assert isinstance(again, Again)
+    assert again.reason == "recording"
+    last = decide([*visits, measurement(1.0)], KnownBaselines(), H200, policy)
+    assert isinstance(last, Settled)
+    assert last.accept

@@ -140,3 +140,29 @@ def test_a_tolerance_below_the_detectable_change_gives_a_warning(folder: Folder)
     """The header names the tolerance and what the baseline can detect."""
     session = folder.run("-k", "same", "--energy-tolerance=0.1%")
     assert "energy: test_suite.py::test_it[same]: 0.1 % is too tight: with" in session.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "figures"),
+    [
+        ([], {}, "3 figures"),
+        ([], {"CI_NODE_TOTAL": "10"}, "30 figures"),
+        (["--energy-family=50"], {"CI_NODE_TOTAL": "10"}, "50 figures"),
+    ],
+    ids=["whole", "shards", "option"],
+)
+def test_shards_share_the_chance_of_a_false_alarm(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    variables: dict[str, str],
+    figures: str,
+) -> None:
+    """Ten jobs of one suite must not allow ten times the alarms."""
+    folder = Folder(tmp_path)
+    folder.run("--energy-update", "--energy-baseline-runs=1")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    folder.run(*arguments)
+    run = json.loads((tmp_path / ".energy" / "results.json").read_text())
+    assert any(note.startswith(figures) for note in run["run"]["notes"])

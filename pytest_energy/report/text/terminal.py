@@ -20,6 +20,7 @@ from pytest_energy.report.sentences import (
     rerun_command,
     sentence,
     severity,
+    suite_shift,
 )
 from pytest_energy.report.summary import deciding_metric, headline
 from pytest_energy.report.text.columns import NARROW, Column, filled
@@ -58,7 +59,7 @@ def summary_lines(run: Run, width: int) -> list[Line]:
         lines.append(Line(text))
     for section in (_with_reasons, _inconclusive, _new, _regressed):
         lines += section(run.benchmarks, names)
-    return [*lines, *_uncompared(run), Line(""), _verdict(run)]
+    return [*lines, *_uncompared(run), *_suite_shift(run), Line(""), _verdict(run)]
 
 
 def _table(results: Sequence[Result], names: Names, width: int) -> Iterator[Line]:
@@ -108,6 +109,12 @@ def shorten(text: str, width: int) -> str:
 def _verdict(run: Run) -> Line:
     verdict = headline(run)
     return Line(f"{verdict.symbol} {verdict}", "red" if verdict.failed else "bold")
+
+
+def _suite_shift(run: Run) -> Iterator[Line]:
+    if shift := suite_shift(run):
+        yield Line("")
+        yield Line(shift, "yellow")
 
 
 def _uncompared(run: Run) -> Iterator[Line]:
