@@ -13,12 +13,14 @@ has changed therefore fails in at most :data:`FAMILY_ERROR` of its runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from pytest_energy.gate.classify import Rule
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.settings import ENOUGH_RUNS
+from pytest_energy.uncertainty.change import PRIOR, Change, Prior
 from pytest_energy.uncertainty.gum import COVERAGE
 
 FAMILY_ERROR: Final = 0.01
@@ -82,6 +84,24 @@ class Schedule:
 ADAPTIVE: Final = Schedule()
 FIXED: Final = Schedule(rounds=3, visits=1)
 """``--energy-protocol=fixed``: three rounds in one visit, judged once."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a benchmark's verdict takes from the other benchmarks."""
+
+    family: int = 1
+    """Number of comparisons of the suite, which share the chance of a false alarm."""
+    prior: Prior = PRIOR
+    """The assumed variation between runs."""
+    shifts: Mapping[str, Change] = field(default_factory=dict)
+    """By metric: the change that the suite has in common. It is taken off before the verdict."""
+    shared: float = 0.0
+    """Standard deviation, as a fraction, of what all benchmarks of a session share and the suite's
+    shift does not take off."""
+
+
+ALONE: Final = Suite()
 
 
 def family_note(family: int, shards: int = 1) -> list[str]:

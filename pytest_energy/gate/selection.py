@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.detectability import sensitivity
-from pytest_energy.gate.schedule import Schedule
+from pytest_energy.gate.schedule import ALONE, Schedule, Suite
 from pytest_energy.gate.tolerances import TolerancePattern, tolerances_of
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.settings import MarkerSettings
-from pytest_energy.uncertainty.change import PRIOR, Change, Prior
+from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.pairs import fit_suite_variance
 
 FEWEST_BASELINES: Final = 10
@@ -29,21 +29,6 @@ class Selected:
     baseline: Baseline
     tolerances: Mapping[str, float]
     """By metric."""
-
-
-@dataclass(frozen=True)
-class Suite:
-    """What a benchmark's verdict takes from the other benchmarks."""
-
-    family: int = 1
-    """Number of comparisons of the suite, which share the chance of a false alarm."""
-    prior: Prior = PRIOR
-    """The assumed variation between runs."""
-    shifts: Mapping[str, Change] = field(default_factory=dict)
-    """By metric: the change that the suite has in common. It is taken off before the verdict."""
-
-
-ALONE: Final = Suite()
 
 
 def select(
@@ -93,19 +78,28 @@ def suite_prior(baselines: Iterable[Baseline]) -> Prior:
     return Prior(relative, fitted.degrees_of_freedom)
 
 
-def too_tight(selected: Sequence[Selected], schedule: Schedule) -> list[str]:
-    """A sentence for each test whose tolerance is smaller than its detectable change."""
-    family = count_comparisons(selected)
+TOO_TIGHT: Final = 2.0
+"""A tolerance is too tight if only rises of more than so many times its size are called
+regressed."""
+
+
+def too_tight(
+    selected: Sequence[Selected],
+    schedule: Schedule,
+    suite: Suite = ALONE,
+    retry_s: float = math.inf,
+) -> list[str]:
+    """A sentence for each test whose tolerance is small beside the rises that it detects."""
     sentences = []
     for entry in selected:
         tolerance, baseline = entry.tolerances[ENERGY], entry.baseline
-        detectable = sensitivity(baseline, tolerance, schedule, family)
-        if detectable and detectable.last > tolerance:
+        rises = sensitivity(baseline, TOO_TIGHT * tolerance, tolerance, schedule, suite, retry_s)
+        if rises and rises.last > TOO_TIGHT * tolerance:
             count = len(baseline.accepted)
             runs = "one baseline run" if count == 1 else f"{count} baseline runs"
             sentences.append(
-                f"{baseline.id}: {_percent(tolerance)} is too tight: with {runs} only changes"
-                f" above {_percent(detectable.last)} can be detected"
+                f"{baseline.id}: {_percent(tolerance)} is too tight: with {runs} only rises"
+                f" above {_percent(rises.last)} are called regressed"
             )
     return sentences
 

@@ -25,7 +25,7 @@ from pytest_energy.gate.classify import (
 )
 from pytest_energy.gate.make_baseline import meter_facts
 from pytest_energy.gate.pooling import split_visits, visit_estimates
-from pytest_energy.gate.selection import ALONE, Suite
+from pytest_energy.gate.schedule import ALONE, Suite
 from pytest_energy.model.measurement import Environment, Facts, Measurement, Quantity, ReasonCode
 from pytest_energy.model.metrics import ENERGY, higher_is_better
 from pytest_energy.model.metrics import metric as metric_named

@@ -63,6 +63,20 @@ class Past(Record):
     """Clocks, temperatures and throttled shares: medians over the rounds."""
 
 
+class Undecided(Record):
+    """Why measuring stopped before a benchmark was decided, and what would decide it."""
+
+    limit: Literal["time", "energy", "visits", "protocol"]
+    """Which limit was reached: of ``--energy-retry-time``, of ``--energy-retry-energy``, of the
+    number of visits, or the single look of ``--energy-protocol=fixed`` and of training."""
+    visits: int | None = None
+    """Further visits that would decide it, if it goes on as it went; ``None`` if no number can."""
+    duration_s: float | None = None
+    """Seconds that their rounds would take."""
+    energy_j: float | None = None
+    """Joules that their rounds would use."""
+
+
 class Verdict(Record):
     """The gate's verdict on a benchmark."""
 
@@ -75,6 +89,8 @@ class Verdict(Record):
     cause: str | None = None
     """The likely cause of a change in words: power × time, changed facts."""
     notes: list[str] = Field(default_factory=list)
+    undecided: Undecided | None = None
+    """Of an inconclusive benchmark whose energy was compared."""
     history: list[Past] = Field(default_factory=list)
     """Accepted runs of the baseline, oldest first."""
     fails: bool = False

@@ -312,7 +312,9 @@ def _publish_latency(item: pytest.Function, results: list[Result]) -> None:
 
 def _warnings(session: EnergySession) -> list[str]:
     """Return the lines on tolerances that are too small for their baselines."""
-    sentences = too_tight(session.selected, session.schedule)
+    sentences = too_tight(
+        session.selected, session.schedule, session.suite, session.settings.retry_time
+    )
     lines = [f"energy: {sentence}" for sentence in sentences[:NAMED]]
     if more := len(sentences) - len(lines):
         lines.append(f"energy: and {more} more; see pytest-energy sensitivity")

@@ -69,8 +69,35 @@ def difference(change: Difference) -> str:
 
 
 def remarks(result: Result) -> list[str]:
-    """The likely cause, and what changed since the baseline."""
-    return [remark for remark in (likely_cause(result), changed(result)) if remark]
+    """What would decide it, the likely cause, and what changed since the baseline."""
+    return [
+        remark for remark in (undecided(result), likely_cause(result), changed(result)) if remark
+    ]
+
+
+LIMITS: Final = {
+    "time": "stopped by the limit of time (--energy-retry-time)",
+    "energy": "stopped by the limit of joules (--energy-retry-energy)",
+    "visits": "stopped after the largest number of visits",
+    "protocol": "measured in one visit",
+}
+"""What ended the measuring of an undecided benchmark."""
+
+
+def undecided(result: Result) -> str | None:
+    """``stopped by the limit of time …; about 6 more visits (90 s, 27 kJ) would decide``."""
+    record = result.verdict.undecided
+    if record is None:
+        return None
+    if record.visits is None:
+        return (
+            f"{LIMITS[record.limit]}; no number of visits would decide: the change is too close to"
+            " the tolerance for what is known of the baseline. Compare with the other revision on"
+            " this machine, --energy-against=REF, or record more runs"
+        )
+    plural = "" if record.visits == 1 else "s"
+    cost = f"{numbers.seconds(record.duration_s)}, {numbers.energy(record.energy_j)}"
+    return f"{LIMITS[record.limit]}; about {record.visits} more visit{plural} ({cost}) would decide"
 
 
 def likely_cause(result: Result) -> str | None:

@@ -41,6 +41,6 @@ def policy_of(measured: Measurement, session: EnergySession, marker: MarkerSetti
         schedule=session.schedule,
         suite=session.suite,
         baseline_runs=settings.baseline_runs,
-        budget_left=session.may_measure_again(),
+        spent=session.spent_limit(),
         commit=session.revision.commit,
     )

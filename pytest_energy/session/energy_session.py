@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
 from pytest_energy.errors import EnergyError
 from pytest_energy.gate.baseline_store import FACTS, BaselineStore
 from pytest_energy.gate.decision import KnownBaselines
-from pytest_energy.gate.schedule import ADAPTIVE, FIXED, Schedule, family_note
-from pytest_energy.gate.selection import Selected, Suite, count_comparisons, select, suite_prior
+from pytest_energy.gate.detectability import shared_scatter
+from pytest_energy.gate.schedule import ADAPTIVE, FIXED, Schedule, Suite, family_note
+from pytest_energy.gate.selection import Selected, count_comparisons, select, suite_prior
 from pytest_energy.gate.tolerances import TolerancePattern, load_tolerances
 from pytest_energy.measuring.assemble import Source
 from pytest_energy.measuring.torchrun import Ranks
@@ -27,7 +29,7 @@ from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared
 from pytest_energy.model.revision import Revision, read_revision
 from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
-from pytest_energy.session.suite_shift import finish, shifts_of
+from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish, shifts_of
 from pytest_energy.settings import MarkerSettings, Scale, Settings
 from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
@@ -60,6 +62,8 @@ class EnergySession:
     """The assumed variation between runs, by all baselines of this machine."""
     baseline_ids: frozenset[str] = frozenset()
     """The ids of all baselines of this machine, and of the exact metrics."""
+    shared: float = 0.0
+    """Standard deviation of what the benchmarks of a session share and no shift takes off."""
     shards: int = 1
     """Number of sessions that share the suite; each is taken to have as many comparisons."""
     record: RunRecord = field(default_factory=RunRecord)
@@ -102,6 +106,8 @@ class EnergySession:
         described = describe(meter.environment if meter else None)
         environment = described.model_copy(update={"identity": amend_identity(described.identity)})
         own_baselines = store.load_all(slug(environment.identity))
+        selected = select(own_baselines, markers, settings.tolerance, table)
+        small = len(selected) < FEWEST_COMPARABLE
         return cls(
             settings,
             root,
@@ -114,9 +120,10 @@ class EnergySession:
             intensity,
             ranks,
             table,
-            select(own_baselines, markers, settings.tolerance, table),
+            selected,
             suite_prior(own_baselines),
             frozenset(baseline.id for baseline in [*own_baselines, *store.load_all(FACTS)]),
+            shared_scatter(own_baselines) if small else 0.0,
             shards,
         )
 
@@ -145,7 +152,7 @@ class EnergySession:
         """What a verdict takes from the other benchmarks, as far as they are measured."""
         # Whoever updates all baselines accepts the shift, too.
         shifts = {} if self.settings.update == "all" else shifts_of(self.record.results.values())
-        return Suite(self.family, self.prior, shifts)
+        return Suite(self.family, self.prior, shifts, self.shared)
 
     @property
     def slug(self) -> str:
@@ -179,13 +186,15 @@ class EnergySession:
             return True
         return self.settings.update != "all" and self.store.load(test_id, self.slug) is not None
 
-    def may_measure_again(self) -> bool:
-        """Whether time and joules are left for retries."""
+    def spent_limit(self) -> Literal["time", "energy"] | None:
+        """The limit that the retries have reached; ``None`` if time and joules are left."""
         rounds = [round_ for visit in self.record.further_visits() for round_ in visit.rounds]
         spent_s = sum(round_.duration_s for round_ in rounds)
         spent_j = sum(round_.energy_j or 0.0 for round_ in rounds)
         limit_j = self.settings.retry_energy
-        return spent_s < self.settings.retry_time and (limit_j is None or spent_j < limit_j)
+        if spent_s >= self.settings.retry_time:
+            return "time"
+        return "energy" if limit_j is not None and spent_j >= limit_j else None
 
     def accept(self, result: Result) -> None:
         """Make a result the baseline of its benchmark.

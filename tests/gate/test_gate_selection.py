@@ -41,7 +41,7 @@ def test_a_tolerance_below_what_can_be_detected_is_named(tmp_path: Path) -> None
     markers = {"t.py::test_a": MarkerSettings(tolerance=0.001)}
     (sentence,) = too_tight(selected(tmp_path, markers), ADAPTIVE)
     assert sentence.startswith(
-        "t.py::test_a: 0.1 % is too tight: with 2 baseline runs only changes above "
+        "t.py::test_a: 0.1 % is too tight: with 2 baseline runs only rises above "
     )
     assert (
         too_tight(selected(tmp_path, {"t.py::test_a": MarkerSettings(tolerance=0.5)}), ADAPTIVE)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.decision import Again, KnownBaselines, Policy, Settled, decide
 from pytest_energy.gate.make_baseline import extend_baseline
-from pytest_energy.gate.selection import Suite
+from pytest_energy.gate.schedule import Suite
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result
 from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish, shifts_of, suite_shift

@@ -22,6 +22,7 @@ from pytest_energy.report.sentences import (
     severity,
     suite_shift,
 )
+from pytest_energy.report.sentences import undecided as what_would_decide
 from pytest_energy.report.summary import deciding_metric, headline
 from pytest_energy.report.text.columns import NARROW, Column, filled
 
@@ -161,6 +162,8 @@ def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
     yield from _section(traits.section, traits.terminal_style, undecided)
     for result in undecided:
         yield Line(f"  {names[result.id]}: {sentence(result)}")
+        if wanted := what_would_decide(result):
+            yield Line(f"    {wanted}")
     if undecided:
         yield Line("  → how many runs would decide? pytest-energy sensitivity")
 
