@@ -373,6 +373,12 @@ class Settings:
         "WHICH",
         const="all",
     )
+    accept_drift: bool = _option(
+        False,
+        FLAG,
+        "let --energy-update accept a run although small accepted changes add up to more than the"
+        " tolerance since the last tag",
+    )
     baseline_runs: int = _option(
         ENOUGH_RUNS,
         COUNT,

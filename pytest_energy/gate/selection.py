@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -67,15 +68,17 @@ def suite_prior(baselines: Iterable[Baseline]) -> Prior:
     It is never below the default: the runs of one recording do not show what differs from day to
     day. Where the baselines vary unequally, the assumption has less weight (Smyth 2004, 6.2).
     """
-    runs = [[math.log(run.value) for run in baseline.level(ENERGY)] for baseline in baselines]
-    informative = [values for values in runs if len(values) >= FEWEST_RUNS]
+    levels = [baseline.level(ENERGY) for baseline in baselines]
+    informative = [level for level in levels if len(level) >= FEWEST_RUNS]
     if len(informative) < FEWEST_BASELINES:
         return PRIOR
-    fitted = fit_suite_variance(informative)
+    fitted = fit_suite_variance([[math.log(run.value) for run in level] for level in informative])
     if not fitted.degrees_of_freedom:
         return PRIOR
-    relative = max(PRIOR.relative, math.sqrt(fitted.variance))
-    return Prior(relative, fitted.degrees_of_freedom)
+    # A change counts the variation within runs by itself.
+    within = statistics.median(run.relative**2 for level in informative for run in level)
+    between = math.sqrt(max(fitted.variance - within, 0.0))
+    return Prior(max(PRIOR.relative, between), fitted.degrees_of_freedom)
 
 
 TOO_TIGHT: Final = 2.0

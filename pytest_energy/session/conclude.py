@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_energy.gate.decision import Again, Policy, decide
 from pytest_energy.gate.tolerances import tolerances_of
 from pytest_energy.model.measurement import Measurement
+from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.result import Result
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.settings import MarkerSettings
@@ -25,6 +26,10 @@ def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettin
         session.record.ask_for_revisit(measured.id, decision.reason)
     result = session.keep(decision.result)
     if isinstance(decision, Again) or not decision.accept:
+        return result
+    tolerances = tolerances_of(measured.id, session.settings.tolerance, session.tolerances, marker)
+    if refusal := session.drift_refusal(result, tolerances[ENERGY]):
+        session.record.note_refused(refusal)
         return result
     session.accept(result)
     accepted = result.verdict.model_copy(update={"accepted": True})

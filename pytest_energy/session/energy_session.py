@@ -10,6 +10,7 @@ from typing import Literal
 
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
 from pytest_energy.errors import EnergyError
+from pytest_energy.gate.baseline_history import creep, last_tag
 from pytest_energy.gate.baseline_store import FACTS, BaselineStore
 from pytest_energy.gate.decision import KnownBaselines
 from pytest_energy.gate.detectability import shared_scatter
@@ -196,6 +197,34 @@ class EnergySession:
             return "time"
         return "energy" if limit_j is not None and spent_j >= limit_j else None
 
+    @cached_property
+    def last_tag(self) -> str | None:
+        """The newest tag of the tests' repository."""
+        return last_tag(self.root)
+
+    def drift_refusal(self, result: Result, tolerance: float) -> str | None:
+        """Why a result must not be accepted unless the user accepts the drift; ``None`` if it may.
+
+        Each of many small rises is within the tolerance, but their sum is not.
+        """
+        baseline = self.store.load(result.id, self.slug)
+        energy = result.energy
+        if baseline is None or energy is None or self.settings.accept_drift:
+            return None
+        if any(
+            m.metric == ENERGY and abs(m.change or 0.0) > tolerance for m in result.verdict.gated
+        ):
+            return None  # a change of its own, which the user sees
+        path = self.store.path(result.id, self.slug)
+        change = creep(path, baseline, energy.value, tolerance, self.last_tag)
+        if change is None or change <= tolerance:
+            return None
+        since = f"since {self.last_tag}" if self.last_tag else "over its accepted runs"
+        return (
+            f"{result.id}: not accepted: small accepted changes add up to {100 * change:+.1f} %"
+            f" {since}, tolerance {100 * tolerance:g} %; accept them with --energy-accept-drift"
+        )
+
     def accept(self, result: Result) -> None:
         """Make a result the baseline of its benchmark.
 
@@ -279,6 +308,7 @@ class EnergySession:
                 *([self.revision.remark] if self.revision.remark else []),
             ],
             # Of a session that stopped early nobody expects the tests after the stop.
+            failures=list(self.record.refused),
             uncompared=[entry for entry in missing if complete or entry.reason != NOT_RUN],
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity, self.settings.pue) if self.intensity else {},

@@ -166,3 +166,24 @@ def test_shards_share_the_chance_of_a_false_alarm(
     folder.run(*arguments)
     run = json.loads((tmp_path / ".energy" / "results.json").read_text())
     assert any(note.startswith(figures) for note in run["run"]["notes"])
+
+
+def test_many_small_accepted_rises_ask_for_a_word(tmp_path: Path) -> None:
+    """Each is within the tolerance, their sum is not; the session that would accept it fails."""
+    folder = Folder(tmp_path)
+    update = ("-k", "up", "--energy-update", "--energy-baseline-runs=1")
+    folder.run(*update)
+    (path,) = (tmp_path / "baselines").glob("scripted-card/*/*.json")
+    baseline = json.loads(path.read_text())
+    (first,) = baseline["accepted"]
+    joules = first["values"]["energy_j"]
+    baseline["accepted"] = [
+        {**first, "values": {"energy_j": joules * factor}} for factor in (1.0, 1.02, 1.04, 1.06)
+    ]
+    path.write_text(json.dumps(baseline))
+    refused = folder.run(*update, factors={"up": 1.075})
+    assert refused.returncode == 1
+    assert "not accepted: small accepted changes add up to +6.4 % over its" in refused.stdout
+    accepted = folder.run(*update, "--energy-accept-drift", factors={"up": 1.075})
+    assert accepted.returncode == 0
+    assert "energy: accepted baselines/" in accepted.stdout
