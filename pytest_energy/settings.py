@@ -87,14 +87,24 @@ def _names(text: str) -> tuple[str, ...]:
 
 ESTIMATED = "estimated"
 """Not an outcome: with it, a regressed estimate fails a test as a regressed measurement does."""
-FAILING = (*(outcome.value for outcome in FAILING_IN_STRICT_MODE), ESTIMATED)
+UNCOMPARED = "uncompared"
+"""Not an outcome: with it, a baseline that got no result fails the session."""
+FAILING = (*(outcome.value for outcome in FAILING_IN_STRICT_MODE), ESTIMATED, UNCOMPARED)
 """The values of ``--energy-fail-on``; strict mode sets all of them."""
+
+
+INCONCLUSIVE_ABOVE = "inconclusive>"
+"""The beginning of ``inconclusive>20%``: a larger share of undecided benchmarks fails a session."""
 
 
 def _outcomes(text: str) -> tuple[str, ...]:
     names = _names(text)
-    if not set(names) <= set(FAILING):
+    shares = [name for name in names if name.startswith(INCONCLUSIVE_ABOVE)]
+    if not set(names) - set(shares) <= set(FAILING) or len(shares) > 1:
         raise ValueError
+    for share in shares:
+        if _fraction(share.removeprefix(INCONCLUSIVE_ABOVE)) > 1:
+            raise ValueError
     return names
 
 
@@ -294,13 +304,19 @@ class Settings:
     strict: bool = _option(
         False,
         FLAG,
-        "also fail on inconclusive, incomparable, invalid, unmeasured or new results, and on"
-        " regressed estimates",
+        "also fail on inconclusive, incomparable, invalid, unmeasured or new results, on"
+        " regressed estimates, and on baselines that got no result",
     )
     fail_on: tuple[str, ...] = _option(
         tuple(outcome.value for outcome in FAILING_BY_DEFAULT),
-        Format(_outcomes, f"outcomes separated by commas, out of {', '.join(FAILING)}"),
-        "outcomes that fail a test; estimated adds regressed estimates [regressed]",
+        Format(
+            _outcomes,
+            f"outcomes separated by commas, out of {', '.join(FAILING)}, and perhaps a share such"
+            f" as {INCONCLUSIVE_ABOVE}20%",
+        ),
+        "outcomes that fail a test; estimated adds regressed estimates, uncompared fails the"
+        " session on baselines that got no result, and inconclusive>20% on a larger share of"
+        " undecided benchmarks [regressed]",
         "LIST",
     )
     protocol: MeasuringProtocol = _option(
@@ -321,6 +337,13 @@ class Settings:
         "JOULES",
     )
     """Joules."""
+    family: int | None = _option(
+        None,
+        COUNT,
+        "comparisons of the whole suite, which share the chance of a false alarm; set it where this"
+        " session is one of several shards [the comparisons of this session]",
+        "N",
+    )
     validity_limit: Mapping[str, float] = _option(
         {},
         Format(
@@ -349,6 +372,12 @@ class Settings:
         " all without a value]",
         "WHICH",
         const="all",
+    )
+    accept_drift: bool = _option(
+        False,
+        FLAG,
+        "let --energy-update accept a run although small accepted changes add up to more than the"
+        " tolerance since the last tag",
     )
     baseline_runs: int = _option(
         ENOUGH_RUNS,
@@ -408,8 +437,14 @@ class Settings:
 
     @property
     def failing(self) -> frozenset[str]:
-        """The outcomes that fail a test; ``estimated`` if regressed estimates fail as well."""
+        """What fails: outcomes, and the names :data:`ESTIMATED` and :data:`UNCOMPARED`."""
         return frozenset(FAILING if self.strict else self.fail_on)
+
+    @property
+    def inconclusive_limit(self) -> float | None:
+        """The largest accepted share of inconclusive benchmarks; ``None`` for any."""
+        shares = [name for name in self.fail_on if name.startswith(INCONCLUSIVE_ABOVE)]
+        return _fraction(shares[0].removeprefix(INCONCLUSIVE_ABOVE)) if shares else None
 
     def under(self, root: Path) -> Settings:
         """Return the same settings with relative paths resolved against ``root``.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pytest_energy.model.revision import COMMITS
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
 
 pytest_plugins = ["pytester", "pytest_energy.testing"]
@@ -14,10 +15,12 @@ pytest_plugins = ["pytester", "pytest_energy.testing"]
 SURROUNDINGS = (
     "BUILD_NUMBER",
     "CI",
+    "CI_NODE_TOTAL",
     "CUDA_VISIBLE_DEVICES",
     "GITHUB_ACTIONS",
     "GITHUB_STEP_SUMMARY",
     "GITLAB_CI",
+    *COMMITS,
 )
 """Variables that change what pytest or this plugin prints or measures."""
 

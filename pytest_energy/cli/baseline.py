@@ -56,6 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     log = _action(actions, "log", "show how baselines changed over the commits")
     log.add_argument(
+        "--since", metavar="REVISION", help="begin with the version of a tag or commit [the first]"
+    )
+    log.add_argument(
         "expression", nargs="?", default="", metavar="EXPR", help=f"{EXPRESSION} [all]"
     )
 
@@ -285,16 +288,34 @@ def _collected(tests: list[str]) -> Collected:
 def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.baseline_history import drift, versions
     from pytest_energy.gate.baseline_store import FACTS
+    from pytest_energy.gate.tolerances import load_tolerances, tolerances_of
+    from pytest_energy.model.git import is_shallow
+    from pytest_energy.model.metrics import ENERGY, TOLERANCES
     from pytest_energy.report import numbers
+    from pytest_energy.settings import MarkerSettings
 
     if not _has_baselines(store):
         return 0
-    for slug, baseline in _selected(store, arguments):
-        if slug == FACTS:  # exact metrics: no energy that could have drifted
-            continue
-        history = versions(store.path(baseline.id, slug))
+    selected = [entry for entry in _selected(store, arguments) if entry[0] != FACTS]
+    # Exact metrics have no energy that could have drifted.
+    if selected and is_shallow(store.folder):
+        print(
+            "The history is cut, because this clone is shallow: earlier versions are missing."
+            " Fetch them with git fetch --unshallow (actions/checkout: fetch-depth: 0).",
+            file=sys.stderr,
+        )
+    table = load_tolerances(Path("pyproject.toml"))
+    for slug, baseline in selected:
+        history = versions(store.path(baseline.id, slug), arguments.since)
         count = f"{len(history)} version{'' if len(history) == 1 else 's'}"
-        print(f"{baseline.id} on {slug}: {numbers.percent(drift(history))} in {count}")
+        change = drift(history)
+        tolerance = tolerances_of(baseline.id, TOLERANCES, table, MarkerSettings())[ENERGY]
+        beyond = ""
+        if change is not None and abs(change) > tolerance:
+            limit = numbers.percent(tolerance, sign=False)
+            beyond = f", beyond the tolerance of {limit}"
+        since = f" since {arguments.since}" if arguments.since else ""
+        print(f"{baseline.id} on {slug}: {numbers.percent(change)} in {count}{since}{beyond}")
         for version in history:
             energy = numbers.quantity(version.energy)
             print(f"  {version.date} {version.commit[:10]} {energy}  {version.subject}")

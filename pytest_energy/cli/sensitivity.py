@@ -1,8 +1,9 @@
-"""Show the smallest detectable change, and what it costs to see a smaller one.
+"""Show the smallest rises that the gate calls regressed, and what it costs to see a given one.
 
-A change is detectable if the gate distinguishes it from no change with a probability of 95 %. The
-table shows the smallest such change after the first visit to the benchmark and after the last visit
-that the adaptive protocol allows. It follows from the scatter of the accepted runs.
+A rise is shown if the gate calls it regressed with a probability of 95 %: its whole interval is
+then above the tolerance. The table shows the smallest such rise after the first visit to the
+benchmark, and after all visits that the protocol and the limit of time allow. It follows from the
+scatter of the accepted runs. Tolerances are those of pyproject.toml; markers are not read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,12 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_energy.gate.baseline import Baseline
+    from pytest_energy.gate.schedule import Suite
+    from pytest_energy.gate.tolerances import TolerancePattern
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +31,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--change",
         type=float,
-        default=0.03,
         metavar="FRACTION",
-        help="relative change to detect [%(default)s]",
+        help="relative rise that should be called regressed [twice the tolerance]",
+    )
+    parser.add_argument(
+        "--retry-time",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="limit of time for further visits, all of it for one benchmark [%(default)g]",
     )
 
 
@@ -34,36 +47,91 @@ def run(arguments: argparse.Namespace) -> int:
     """Print one table for each machine."""
     from pytest_energy.errors import UsageError
     from pytest_energy.gate.baseline_store import BaselineStore
-    from pytest_energy.gate.detectability import sensitivity
-    from pytest_energy.report import numbers
+    from pytest_energy.gate.tolerances import load_tolerances
     from pytest_energy.report.text.align import aligned
 
-    if not 0 < arguments.change < math.inf:
+    if arguments.change is not None and not 0 < arguments.change < math.inf:
         raise UsageError(
-            f"--change {arguments.change:g}: a number above 0 is expected, such as 0.03 for 3 %"
+            f"--change {arguments.change:g}: a number above 0 is expected, such as 0.1 for 10 %"
+        )
+    if not arguments.retry_time > 0:
+        raise UsageError(
+            f"--retry-time {arguments.retry_time:g}: a number of seconds above 0 is expected"
         )
     store = BaselineStore(arguments.baselines)
-    change = numbers.percent(arguments.change, sign=False)
-    heads = ("benchmark", "runs", "first visit", "last visit", f"rounds for {change}", "energy")
+    heads = (
+        "benchmark",
+        "runs",
+        "tolerance",
+        "after one visit",
+        "after all visits",
+        "rounds to see",
+        "energy",
+    )
+    table = load_tolerances(Path("pyproject.toml"))
     for slug in store.slugs():
         baselines = store.load_all(slug)
-        rows = [
-            (
-                baseline.id,
-                str(len(baseline.level("energy_j"))),
-                numbers.percent(limits.first),
-                numbers.percent(limits.last),
-                "not detectable" if limits.rounds is None else str(limits.rounds),
-                numbers.energy(limits.energy_j),
-            )
-            for baseline in baselines
-            # More comparisons in the suite make the gate stricter for each of them.
-            if (limits := sensitivity(baseline, arguments.change, family=len(baselines)))
-        ]
-        print(f"{slug}\n{aligned([heads, *rows])}\n")
+        suite = _suite(baselines)
+        rows = [_row(baseline, suite, table, arguments) for baseline in baselines]
+        print(f"{slug}\n{aligned([heads, *(row for row in rows if row)])}\n")
+        if suite.shared:
+            print(_shared(suite))
     if not store.slugs():
         print(
             f"no energy baselines in {arguments.baselines}; record some on the machine that"
             " measures, with pytest --energy --energy-update"
         )
     return 0
+
+
+def _suite(baselines: list[Baseline]) -> Suite:
+    """What the verdicts of a whole suite take from one another."""
+    from pytest_energy.gate.detectability import shared_scatter
+    from pytest_energy.gate.schedule import Suite
+    from pytest_energy.gate.selection import suite_prior
+    from pytest_energy.session.suite_shift import FEWEST_COMPARABLE
+
+    # More comparisons in the suite make the gate stricter for each of them. In a large suite the
+    # common shift is taken off.
+    shared = shared_scatter(baselines) if len(baselines) < FEWEST_COMPARABLE else 0.0
+    return Suite(len(baselines), suite_prior(baselines), shared=shared)
+
+
+def _row(
+    baseline: Baseline,
+    suite: Suite,
+    table: tuple[TolerancePattern, ...],
+    arguments: argparse.Namespace,
+) -> tuple[str, ...] | None:
+    from pytest_energy.gate.detectability import sensitivity
+    from pytest_energy.gate.schedule import ADAPTIVE
+    from pytest_energy.gate.tolerances import tolerances_of
+    from pytest_energy.model.metrics import ENERGY, TOLERANCES
+    from pytest_energy.report import numbers
+    from pytest_energy.settings import MarkerSettings
+
+    tolerance = tolerances_of(baseline.id, TOLERANCES, table, MarkerSettings())[ENERGY]
+    change = 2 * tolerance if arguments.change is None else arguments.change
+    rises = sensitivity(baseline, change, tolerance, ADAPTIVE, suite, arguments.retry_time)
+    if rises is None:
+        return None
+    wanted = numbers.percent(change)
+    return (
+        baseline.id,
+        str(len(baseline.level(ENERGY))),
+        numbers.percent(tolerance, sign=False),
+        numbers.percent(rises.first),
+        f"{numbers.percent(rises.last)} ({rises.visits})",
+        f"{wanted}: {'never' if rises.rounds is None else rises.rounds}",
+        numbers.energy(rises.energy_j),
+    )
+
+
+def _shared(suite: Suite) -> str:
+    from pytest_energy.report import numbers
+
+    share = numbers.percent(suite.shared, sign=False)
+    return (
+        f"The benchmarks of a session share a scatter of {share}, which further visits do not"
+        " average out; with 20 benchmarks it would be taken off.\n"
+    )

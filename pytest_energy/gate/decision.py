@@ -13,15 +13,16 @@ from typing import Literal
 from pytest_energy.gate.acceptance import is_accepted
 from pytest_energy.gate.baseline import MOST_RUNS, Baseline
 from pytest_energy.gate.classify import worst
+from pytest_energy.gate.detectability import further_visits
 from pytest_energy.gate.make_baseline import extend_baseline
 from pytest_energy.gate.policy import fails_test
-from pytest_energy.gate.pooling import pool
-from pytest_energy.gate.schedule import ADAPTIVE, Schedule
+from pytest_energy.gate.pooling import leave_out_outlying_first, pool, split_visits
+from pytest_energy.gate.schedule import ADAPTIVE, ALONE, Schedule, Suite
 from pytest_energy.gate.verdict import contended, judge, unconfirmed
 from pytest_energy.model.measurement import Environment, Measurement
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Result, Verdict
+from pytest_energy.model.result import Result, Undecided, Verdict
 from pytest_energy.settings import ENOUGH_RUNS, ESTIMATED, Update
 
 RevisitReason = Literal["suspect", "recording"]
@@ -56,12 +57,12 @@ class Policy:
     update: Update = "none"
     """Which results become baselines: the value of ``--energy-update``."""
     schedule: Schedule = ADAPTIVE
-    family: int = 1
-    """Number of comparisons in the session, which share the chance of a false alarm."""
+    suite: Suite = ALONE
+    """What the verdict takes from the other benchmarks."""
     baseline_runs: int = ENOUGH_RUNS
     """Number of runs in a new baseline."""
-    budget_left: bool = True
-    """Whether the session has time and joules left for retries."""
+    spent: Literal["time", "energy"] | None = None
+    """The limit of the session's retries that is reached; ``None`` if there is budget left."""
     commit: str | None = None
     """Commit of the measured tree; an accepted run is stored with it."""
 
@@ -98,10 +99,16 @@ def decide(
         environment: The machine of the session.
         policy: Tolerances and the user's settings.
     """
-    measured = pool(visits)
-    rule = policy.schedule.rule(len(visits), policy.family)
+    measured = pool(leave_out_outlying_first(visits))
+    rule = policy.schedule.rule(len(visits), policy.suite.family)
     verdict = judge(
-        measured, baselines.compared, baselines.facts, environment, policy.tolerances, rule
+        measured,
+        baselines.compared,
+        baselines.facts,
+        environment,
+        policy.tolerances,
+        rule,
+        policy.suite,
     )
     has_own = baselines.own is not None
     last = visits[-1]
@@ -111,6 +118,8 @@ def decide(
         reason = "suspect" if len(visits) == 1 and policy.schedule.visits > 1 else None
     elif not _can_change_verdict(last, policy):
         reason = None
+    elif verdict.outcome is Outcome.IMPROVED and _is_suspect(verdict, visits, policy):
+        reason = "suspect"
     elif is_accepted(policy.update, verdict, last, has_own=has_own):
         too_few = _too_few_runs(Result.of(measured, verdict), baselines, environment, policy)
         reason = "recording" if too_few else None
@@ -121,9 +130,37 @@ def decide(
         return Again(reason, Result.of(measured, unconfirmed(verdict, note)))
 
     verdict = _finalize(verdict, visits)
+    if baselines.own is not None:
+        update = {"undecided": _undecided(verdict, measured, baselines.own, len(visits), policy)}
+        verdict = verdict.model_copy(update=update)
     accept = is_accepted(policy.update, verdict, measured, has_own=has_own)
     fails = not accept and fails_test(verdict, measured, policy.failing)
     return Settled(Result.of(measured, verdict.model_copy(update={"fails": fails})), accept)
+
+
+def _undecided(
+    verdict: Verdict, measured: Measurement, baseline: Baseline, looks: int, policy: Policy
+) -> Undecided | None:
+    """What would decide an energy that is inconclusive; ``None`` if nothing is open."""
+    energy = next((metric for metric in verdict.gated if metric.metric == ENERGY), None)
+    if energy is None or energy.outcome is not Outcome.INCONCLUSIVE or energy.change is None:
+        return None
+    limit: Literal["time", "energy", "visits", "protocol"] = policy.spent or "protocol"
+    if looks >= policy.schedule.visits > 1:
+        limit = "visits"
+    further = further_visits(
+        measured, baseline, energy.tolerance or 0.0, policy.schedule, policy.suite
+    )
+    if further is None:
+        return Undecided(limit=limit)
+    share = further / max(len(split_visits(measured)), 1)
+    joules = [round_.energy_j or 0.0 for round_ in measured.rounds]
+    return Undecided(
+        limit=limit,
+        visits=further,
+        duration_s=share * sum(round_.duration_s for round_ in measured.rounds),
+        energy_j=share * sum(joules),
+    )
 
 
 def _can_change_verdict(last: Measurement, policy: Policy) -> bool:
@@ -153,11 +190,11 @@ def _is_suspect(verdict: Verdict, visits: Sequence[Measurement], policy: Policy)
     # A second visit would count the same parameters and FLOPs: only noisy metrics can change.
     exact = {name for name, quantity in visits[-1].metrics.items() if quantity.exact}
     outcome = worst(metric for metric in verdict.metrics if metric.metric not in exact)
-    if outcome is Outcome.REGRESSED and _count_valid(visits) == 1:
-        # A rise must be seen twice. This retry needs no budget: without it, one disturbed visit
-        # would fail the test.
+    if outcome in (Outcome.REGRESSED, Outcome.IMPROVED) and _count_valid(visits) == 1:
+        # A change must be seen twice. This retry needs no budget: without it, one disturbed visit
+        # would fail the test, or become a baseline that every later run exceeds.
         return len(visits) <= 2 and policy.schedule.visits > 1
-    return policy.schedule.goes_on(outcome, len(visits)) and policy.budget_left
+    return policy.schedule.goes_on(outcome, len(visits)) and policy.spent is None
 
 
 def _count_valid(visits: Sequence[Measurement]) -> int:

@@ -1,80 +1,126 @@
-"""The smallest change that a benchmark can detect, from the variation of its accepted runs.
+"""What a benchmark can detect, from the variation of its accepted runs, and what would decide it.
 
-A change is *detectable* if one look reports it with a probability of :data:`PROBABILITY`. Source:
-the power of a t test, with a shifted t distribution in place of the noncentral one (Lachin,
-*Controlled Clinical Trials* 2 (1981)).
+A rise is *detectable* if one look calls it regressed with a probability of :data:`PROBABILITY`: its
+whole interval is then above the tolerance, and "no change" is rejected for the suite. Source: the
+power of a t test, with a shifted t distribution in place of the noncentral one (Lachin, *Controlled
+Clinical Trials* 2 (1981)).
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from pytest_energy.gate.baseline import Baseline
-from pytest_energy.gate.schedule import ADAPTIVE, Schedule
+from pytest_energy.gate.baseline import Baseline, estimate_of
+from pytest_energy.gate.classify import classify
+from pytest_energy.gate.pooling import split_visits, visit_estimates
+from pytest_energy.gate.schedule import ADAPTIVE, ALONE, Schedule, Suite
+from pytest_energy.model.measurement import Measurement
 from pytest_energy.model.metrics import ENERGY
+from pytest_energy.model.outcomes import Outcome
 from pytest_energy.uncertainty.change import Estimate, learn_scatter, relative_change
 from pytest_energy.uncertainty.gum import t_quantile
 
 PROBABILITY: Final = 0.95
+MOST_VISITS: Final = 1000
+"""What this many visits cannot decide, no number can."""
+FEWEST_SESSIONS: Final = 3
+"""Sessions that it takes to see what the benchmarks of each share."""
+FEWEST_SHARING: Final = 5
+"""Benchmarks of each of these sessions."""
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The changes that one benchmark can detect."""
+    """The rises that one benchmark detects."""
 
     first: float
-    """Detectable relative change after one visit."""
+    """Smallest relative rise that is called regressed after one visit, were it the only one."""
     last: float
-    """Detectable relative change after all visits that the schedule allows."""
+    """Smallest relative rise that is called regressed after all visits that the limits allow."""
+    visits: int
+    """Number of visits that the limits allow."""
     rounds: int | None
-    """Rounds until the requested change is detectable; ``None`` if all visits are too few."""
+    """Rounds until the requested rise is called regressed; ``None`` if all visits are too few."""
     energy_j: float | None
     """Cost of these rounds, by the median of the accepted runs; ``None`` if unknown."""
 
 
 def sensitivity(
-    baseline: Baseline, change: float, schedule: Schedule = ADAPTIVE, family: int = 1
+    baseline: Baseline,
+    change: float,
+    tolerance: float,
+    schedule: Schedule = ADAPTIVE,
+    suite: Suite = ALONE,
+    retry_s: float = math.inf,
 ) -> Sensitivity | None:
-    """The changes that a benchmark can detect.
+    """The rises that a benchmark detects.
 
     Args:
         baseline: Its accepted runs.
-        change: The relative change that should be detectable.
+        change: The relative rise that should be called regressed.
+        tolerance: The accepted relative change.
         schedule: The number of visits, and their rounds.
-        family: Number of comparisons in the suite.
+        suite: What the verdict takes from the other benchmarks.
+        retry_s: The limit of time for further visits, in seconds, all of it for this benchmark.
 
     Returns:
         ``None`` if the baseline has no joules.
     """
     if not baseline.level(ENERGY):
         return None
-    changes = [
-        detectable(baseline, visit, schedule, family) for visit in range(1, schedule.visits + 1)
+    allowed = visits_within(baseline, schedule, retry_s)
+    rises = [
+        detectable(baseline, visit, tolerance, schedule, suite) for visit in range(1, allowed + 1)
     ]
-    visits = next((visit for visit, smallest in enumerate(changes, 1) if smallest <= change), None)
+    visits = next((visit for visit, rise in enumerate(rises, 1) if rise <= change), None)
     rounds = None if visits is None else schedule.rounds_until(visits)
-    return Sensitivity(changes[0], min(changes), rounds, _cost_j(baseline, rounds))
+    return Sensitivity(rises[0], min(rises), allowed, rounds, _cost_j(baseline, rounds))
+
+
+def visits_within(baseline: Baseline, schedule: Schedule, retry_s: float) -> int:
+    """The number of visits that a limit of time allows, at least the second look at a change."""
+    rounds_s = [
+        run.spent_j / run.values["power_w"] / run.rounds
+        for run in baseline.accepted
+        if run.spent_j is not None and run.values.get("power_w", 0) > 0
+    ]
+    if not rounds_s or schedule.visits == 1 or math.isinf(retry_s):
+        return schedule.visits
+    # Measuring stops after the visit that reaches the limit.
+    further = math.ceil(retry_s / (schedule.again * statistics.median(rounds_s)))
+    return min(schedule.visits, 1 + max(further, 1))
 
 
 def detectable(
-    baseline: Baseline, visit: int, schedule: Schedule = ADAPTIVE, family: int = 1
+    baseline: Baseline,
+    visit: int,
+    tolerance: float,
+    schedule: Schedule = ADAPTIVE,
+    suite: Suite = ALONE,
 ) -> float:
-    """The smallest relative rise that is detectable at the look after this visit."""
+    """The smallest relative rise that is called regressed at the look after this visit."""
     runs = baseline.level(ENERGY)
-    rule = schedule.rule(visit, family)
+    rule = schedule.rule(visit, suite.family)
     planned = _planned(runs, schedule.rounds_until(visit))
-    change = relative_change(planned, runs, learn_scatter(baseline.levels(ENERGY)), visit)
-    # A reported change must be beyond the interval and significant: the stricter one decides.
-    strictest = max(1 - (1 - rule.coverage) / 2, 1 - rule.significance / 2)
-    quantiles = (
-        t_quantile(change.degrees_of_freedom, probability)
-        for probability in (strictest, PROBABILITY)
+    scatter = learn_scatter(baseline.levels(ENERGY), suite.prior)
+    # Visits of one session do not average out what all of the session shares.
+    shared = suite.shared**2 * (1 - 1 / visit) / (1 / visit + 1 / len(runs))
+    scatter = replace(scatter, relative=math.hypot(scatter.relative, math.sqrt(shared)))
+    change = relative_change(planned, runs, scatter, visit)
+
+    def quantile(probability: float) -> float:
+        return t_quantile(change.degrees_of_freedom, probability)
+
+    beyond = quantile(1 - (1 - rule.coverage) / 2) + quantile(PROBABILITY)
+    significant = quantile(1 - rule.significance / 2) + quantile(PROBABILITY)
+    return math.expm1(
+        max(math.log1p(tolerance) + beyond * change.standard, significant * change.standard)
     )
-    return math.expm1(change.standard * sum(quantiles))
 
 
 def _planned(runs: Sequence[Estimate], rounds: int) -> Estimate:
@@ -92,3 +138,65 @@ def _planned(runs: Sequence[Estimate], rounds: int) -> Estimate:
 def _cost_j(baseline: Baseline, rounds: int | None) -> float | None:
     spent = [run.spent_j / run.rounds for run in baseline.accepted if run.spent_j is not None]
     return statistics.median(spent) * rounds if spent and rounds is not None else None
+
+
+def shared_scatter(baselines: Iterable[Baseline]) -> float:
+    """Standard deviation, as a fraction, of what the benchmarks of one session share.
+
+    The runs accepted at one commit are taken for one session. Zero if too few sessions are known:
+    the runs of a single session cannot show it.
+    """
+    sessions: dict[str, list[float]] = {}
+    for baseline in baselines:
+        runs = [run for run in baseline.accepted if run.values.get(ENERGY, 0) > 0]
+        level = runs[max((place for place, run in enumerate(runs) if run.step), default=0) :]
+        if len({run.commit for run in level}) < FEWEST_SESSIONS:
+            continue
+        logs = [math.log(run.values[ENERGY]) for run in level]
+        for run, logarithm in zip(level, logs, strict=True):
+            if run.commit is not None:
+                sessions.setdefault(run.commit, []).append(logarithm - statistics.fmean(logs))
+    shifts = [statistics.median(s) for s in sessions.values() if len(s) >= FEWEST_SHARING]
+    return statistics.stdev(shifts) if len(shifts) >= FEWEST_SESSIONS else 0.0
+
+
+def further_visits(
+    measured: Measurement,
+    baseline: Baseline,
+    tolerance: float,
+    schedule: Schedule = ADAPTIVE,
+    suite: Suite = ALONE,
+) -> int | None:
+    """How many further visits would decide, if they agree with the mean of those so far.
+
+    Args:
+        measured: All visits so far, with joules.
+        baseline: The accepted runs.
+        tolerance: The accepted relative change of the energy.
+        schedule: Gives the strictness of the last look.
+        suite: What the verdict takes from the other benchmarks.
+
+    Returns:
+        ``None`` if no number of visits would: the baseline is too uncertain, or the change is too
+        close to the tolerance.
+    """
+    runs, visits = baseline.level(ENERGY), len(split_visits(measured)) or 1
+    levels = [*baseline.levels(ENERGY), visit_estimates(measured, ENERGY)]
+    scatter = learn_scatter(levels, suite.prior)
+    new = estimate_of(measured.metrics[ENERGY])
+    rule = schedule.rule(schedule.visits, suite.family)
+
+    def decided(number: int) -> bool:
+        share = visits / number
+        planned = Estimate(
+            new.value, new.standard * math.sqrt(share), new.degrees_of_freedom / share
+        )
+        change = relative_change(planned, runs, scatter, number)
+        if shift := suite.shifts.get(ENERGY):
+            change = change.without(shift)
+        return classify(change, tolerance, rule) is not Outcome.INCONCLUSIVE
+
+    if not decided(MOST_VISITS):
+        return None
+    # More visits only narrow the interval, so a bisection finds the first number that decides.
+    return 1 + bisect_left(range(visits + 1, MOST_VISITS + 1), True, key=decided)

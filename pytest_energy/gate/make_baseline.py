@@ -24,7 +24,7 @@ from pytest_energy.model.measurement import (
 )
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Result
+from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.model.workload import facts_workload, workload_hash
 from pytest_energy.uncertainty.gum import significant
 from pytest_energy.uncertainty.rounds import summarize
@@ -103,8 +103,23 @@ def _continues(older: Baseline, result: Measurement) -> bool:
 
 
 def _is_step(result: Measurement) -> bool:
+    """Whether an accepted result begins a new level, with which later runs are compared.
+
+    A value that moved does so whatever the verdict: averaged with the old level, it would make the
+    next run of the same code fail.
+    """
+    if not isinstance(result, Result):
+        return False
     changed = (Outcome.REGRESSED, Outcome.IMPROVED, Outcome.INCOMPARABLE)
-    return isinstance(result, Result) and result.verdict.outcome in changed
+    return result.verdict.outcome in changed or any(map(_moved, result.verdict.gated))
+
+
+def _moved(metric: MetricVerdict) -> bool:
+    """Whether a value is beyond its tolerance, or surely differs and is halfway there."""
+    if metric.change is None or metric.tolerance is None:
+        return False
+    certain = (metric.low or 0.0) > 0 or (metric.high or 0.0) < 0
+    return abs(metric.change) > metric.tolerance / (2 if certain else 1)
 
 
 def _by_visit(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from pytest_energy.model.measurement import Measurement
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Verdict
-from pytest_energy.settings import ESTIMATED
+from pytest_energy.model.result import Run, Verdict
+from pytest_energy.settings import ESTIMATED, UNCOMPARED, Settings
 
 
 def fails_test(verdict: Verdict, measured: Measurement, failing: Collection[str]) -> bool:
@@ -26,6 +26,48 @@ def fails_test(verdict: Verdict, measured: Measurement, failing: Collection[str]
         and (ESTIMATED in failing or not _is_estimate(measured, metric.metric))
         for metric in verdict.gated
     )
+
+
+def with_failures(run: Run, settings: Settings) -> Run:
+    """The finished run with the reasons why the policy fails it as a whole."""
+    failures = [*run.run.failures, *_run_failures(run, settings)]
+    if not failures:
+        return run
+    return run.model_copy(update={"run": run.run.model_copy(update={"failures": failures})})
+
+
+def _run_failures(run: Run, settings: Settings) -> Iterator[str]:
+    shift = run.run.suite_shift
+    if shift and shift.outcome.value in settings.failing and _is_measured(run):
+        yield (
+            f"The whole suite {'regressed' if shift.outcome is Outcome.REGRESSED else 'shifted'}:"
+            f" {_percent(shift.change)} (median of {shift.benchmarks}), tolerance"
+            f" {100 * shift.tolerance:g} %"
+        )
+    if UNCOMPARED in settings.failing and (count := len(run.run.uncompared)):
+        yield f"{count} baseline{' was' if count == 1 else 's were'} not compared"
+    if (limit := settings.inconclusive_limit) is not None:
+        yield from _too_many_inconclusive(run, limit)
+
+
+def _is_measured(run: Run) -> bool:
+    return run.run.meter is None or not run.run.meter.estimated
+
+
+def _too_many_inconclusive(run: Run, limit: float) -> Iterator[str]:
+    """A gate that decides too little is blind: the share among the benchmarks with a baseline."""
+    outcomes = [result.verdict.outcome for result in run.benchmarks]
+    compared = [outcome for outcome in outcomes if outcome.traits.has_baseline]
+    inconclusive = compared.count(Outcome.INCONCLUSIVE)
+    if inconclusive > limit * len(compared):
+        yield (
+            f"{inconclusive} of {len(compared)} benchmarks are inconclusive, more than"
+            f" {100 * limit:g} %"
+        )
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:+.1f} %".replace("-", "\u2212")
 
 
 def _is_estimate(measured: Measurement, metric: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pytest_energy.gate.baseline import estimate_of, freedom_of, standard_within
 from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode, Round
-from pytest_energy.uncertainty.change import Estimate
+from pytest_energy.uncertainty.change import Estimate, outlying_first
 from pytest_energy.uncertainty.gum import combine, effective_degrees_of_freedom, expand
 from pytest_energy.uncertainty.rounds import summarize
 
@@ -36,6 +36,23 @@ def pool(visits: Sequence[Measurement]) -> Measurement:
             "reasons": _reasons(visits, last),
         }
     )
+
+
+def leave_out_outlying_first(visits: Sequence[Measurement]) -> Sequence[Measurement]:
+    """The visits without the first, if it does not belong to the others; a remark says so."""
+    energies_j = [visit.energy.value if visit.energy else 0.0 for visit in visits]
+    if not all(energy_j > 0 for energy_j in energies_j):
+        return visits
+    distance = outlying_first(energies_j)
+    if distance is None:
+        return visits
+    message = (
+        f"the first of {len(visits)} visits was left out: {100 * distance:+.1f} % away from the"
+        " mean of the others"
+    )
+    remark = Reason(code=ReasonCode.NOTE, message=message.replace("-", "\u2212"), fatal=False)
+    last = visits[-1].model_copy(update={"reasons": [*visits[-1].reasons, remark]})
+    return [*visits[1:-1], last]
 
 
 def _reasons(visits: Sequence[Measurement], last: Measurement) -> list[Reason]:

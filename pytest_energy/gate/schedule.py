@@ -13,12 +13,14 @@ has changed therefore fails in at most :data:`FAMILY_ERROR` of its runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from pytest_energy.gate.classify import Rule
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.settings import ENOUGH_RUNS
+from pytest_energy.uncertainty.change import PRIOR, Change, Prior
 from pytest_energy.uncertainty.gum import COVERAGE
 
 FAMILY_ERROR: Final = 0.01
@@ -39,7 +41,7 @@ class Schedule:
     again: int = 2
     """Rounds of each further visit."""
     visits: int = 10
-    """Largest number of visits. A regression needs two."""
+    """Largest number of visits. A change needs two."""
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -74,7 +76,7 @@ class Schedule:
 
     def goes_on(self, outcome: Outcome, visit: int) -> bool:
         """Whether another visit is needed after a visit with this outcome."""
-        if outcome is Outcome.REGRESSED:
+        if outcome in (Outcome.REGRESSED, Outcome.IMPROVED):
             return visit == 1 and self.visits > 1
         return outcome is Outcome.INCONCLUSIVE and visit < self.visits
 
@@ -84,12 +86,32 @@ FIXED: Final = Schedule(rounds=3, visits=1)
 """``--energy-protocol=fixed``: three rounds in one visit, judged once."""
 
 
-def family_note(family: int) -> list[str]:
-    """The rate of false alarms, and its condition, if the session makes several comparisons."""
+@dataclass(frozen=True)
+class Suite:
+    """What a benchmark's verdict takes from the other benchmarks."""
+
+    family: int = 1
+    """Number of comparisons of the suite, which share the chance of a false alarm."""
+    prior: Prior = PRIOR
+    """The assumed variation between runs."""
+    shifts: Mapping[str, Change] = field(default_factory=dict)
+    """By metric: the change that the suite has in common. It is taken off before the verdict."""
+    shared: float = 0.0
+    """Standard deviation, as a fraction, of what all benchmarks of a session share and the suite's
+    shift does not take off."""
+
+
+ALONE: Final = Suite()
+
+
+def family_note(family: int, shards: int = 1) -> list[str]:
+    """The rate of false alarms, and its condition, if the suite makes several comparisons."""
     if family < 2:
         return []
+    shared = f", in {shards} shards of this size" if shards > 1 else ""
     return [
-        f"{family} figures are compared with baselines. At most {round(100 * FAMILY_ERROR)} in 100"
-        " unchanged runs fails. This holds if runs vary by at most 2 %, or by no more than"
-        f" {ENOUGH_RUNS} accepted runs of each baseline have shown."
+        f"{family} figures are compared with baselines{shared}. At most"
+        f" {round(100 * FAMILY_ERROR)} in 100 unchanged runs fails, if baselines have"
+        f" {ENOUGH_RUNS} runs, or runs vary by at most 2 %,"
+        " and if the runs of one baseline vary as much as those of the next day."
     ]

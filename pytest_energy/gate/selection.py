@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.detectability import sensitivity
-from pytest_energy.gate.schedule import Schedule
+from pytest_energy.gate.schedule import ALONE, Schedule, Suite
 from pytest_energy.gate.tolerances import TolerancePattern, tolerances_of
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.settings import MarkerSettings
+from pytest_energy.uncertainty.change import PRIOR, Prior
+from pytest_energy.uncertainty.pairs import fit_suite_variance
+
+FEWEST_BASELINES: Final = 10
+"""Baselines that it takes to learn the variation that they have in common."""
+FEWEST_RUNS: Final = 4
+"""Accepted runs of each of them."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +62,47 @@ def count_comparisons(selected: Iterable[Selected]) -> int:
     return max(sum(map(len, compared)), 1)
 
 
-def too_tight(selected: Sequence[Selected], schedule: Schedule) -> list[str]:
-    """A sentence for each test whose tolerance is smaller than its detectable change."""
-    family = count_comparisons(selected)
+def suite_prior(baselines: Iterable[Baseline]) -> Prior:
+    """The assumed variation between runs: what this machine's baselines show together.
+
+    It is never below the default: the runs of one recording do not show what differs from day to
+    day. Where the baselines vary unequally, the assumption has less weight (Smyth 2004, 6.2).
+    """
+    levels = [baseline.level(ENERGY) for baseline in baselines]
+    informative = [level for level in levels if len(level) >= FEWEST_RUNS]
+    if len(informative) < FEWEST_BASELINES:
+        return PRIOR
+    fitted = fit_suite_variance([[math.log(run.value) for run in level] for level in informative])
+    if not fitted.degrees_of_freedom:
+        return PRIOR
+    # A change counts the variation within runs by itself.
+    within = statistics.median(run.relative**2 for level in informative for run in level)
+    between = math.sqrt(max(fitted.variance - within, 0.0))
+    return Prior(max(PRIOR.relative, between), fitted.degrees_of_freedom)
+
+
+TOO_TIGHT: Final = 2.0
+"""A tolerance is too tight if only rises of more than so many times its size are called
+regressed."""
+
+
+def too_tight(
+    selected: Sequence[Selected],
+    schedule: Schedule,
+    suite: Suite = ALONE,
+    retry_s: float = math.inf,
+) -> list[str]:
+    """A sentence for each test whose tolerance is small beside the rises that it detects."""
     sentences = []
     for entry in selected:
         tolerance, baseline = entry.tolerances[ENERGY], entry.baseline
-        detectable = sensitivity(baseline, tolerance, schedule, family)
-        if detectable and detectable.last > tolerance:
+        rises = sensitivity(baseline, TOO_TIGHT * tolerance, tolerance, schedule, suite, retry_s)
+        if rises and rises.last > TOO_TIGHT * tolerance:
             count = len(baseline.accepted)
             runs = "one baseline run" if count == 1 else f"{count} baseline runs"
             sentences.append(
-                f"{baseline.id}: {_percent(tolerance)} is too tight: with {runs} only changes"
-                f" above {_percent(detectable.last)} can be detected"
+                f"{baseline.id}: {_percent(tolerance)} is too tight: with {runs} only rises"
+                f" above {_percent(rises.last)} are called regressed"
             )
     return sentences
 

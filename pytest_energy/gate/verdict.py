@@ -25,6 +25,7 @@ from pytest_energy.gate.classify import (
 )
 from pytest_energy.gate.make_baseline import meter_facts
 from pytest_energy.gate.pooling import split_visits, visit_estimates
+from pytest_energy.gate.schedule import ALONE, Suite
 from pytest_energy.model.measurement import Environment, Facts, Measurement, Quantity, ReasonCode
 from pytest_energy.model.metrics import ENERGY, higher_is_better
 from pytest_energy.model.metrics import metric as metric_named
@@ -41,9 +42,8 @@ from pytest_energy.uncertainty.change import (
 )
 from pytest_energy.uncertainty.gum import combine, expand
 
-PRIOR: Final = Prior()
-NO_SCATTER: Final = Prior(0.0)
-"""For metrics that a test records itself, such as an accuracy."""
+NO_PRIOR: Final = Prior(0.0, weight=0.0)
+"""For metrics that a test records itself, such as an accuracy: nothing is assumed of them."""
 BOARD_GAIN: Final = 0.05
 """Boards of one model read within plus or minus this share of the truth: arXiv 2312.02741."""
 GAIN_BETWEEN_BOARDS: Final = BOARD_GAIN * math.sqrt(2 / 3)
@@ -59,6 +59,7 @@ def judge(
     environment: Environment,
     tolerances: Mapping[str, float],
     rule: Rule = ONE_LOOK,
+    suite: Suite = ALONE,
 ) -> Verdict:
     """Compare a measurement with its baseline.
 
@@ -70,9 +71,10 @@ def judge(
         tolerances: The accepted relative change, by metric. The metrics named here gate. Exact
             metrics always gate, with a tolerance of zero unless named. Other metrics are reported.
         rule: How sure a verdict must be.
+        suite: What the verdict takes from the other benchmarks.
     """
     environment = measured.measured_in(environment)
-    comparison = _Comparison(measured, baseline, facts, environment, tolerances, rule)
+    comparison = _Comparison(measured, baseline, facts, environment, tolerances, rule, suite)
     metrics = [comparison.judge_metric(name) for name in comparison.metric_names()]
     return Verdict(
         outcome=worst(metrics),
@@ -129,6 +131,7 @@ class _Comparison:
     environment: Environment
     tolerances: Mapping[str, float]
     rule: Rule
+    suite: Suite
 
     def metric_names(self) -> list[str]:
         """Energy, then other noisy metrics, exact ones, and those that only a baseline has."""
@@ -234,6 +237,9 @@ class _Comparison:
             visits=len(split_visits(self.measured)) or 1,
             extra=GAIN_BETWEEN_BOARDS if has_two_gains else 0.0,
         )
+        shift = self.suite.shifts.get(metric)
+        if shift is not None:
+            change = change.without(shift)
         low, high = change.interval(self.rule.coverage)
         return self._verdict(
             metric,
@@ -241,6 +247,7 @@ class _Comparison:
             change=change.relative,
             low=low,
             high=high,
+            suite_shift=shift.relative if shift else None,
             **self._baseline_value(metric, runs),
         )
 
@@ -266,7 +273,7 @@ class _Comparison:
         # the same accuracy each time varies by nothing: an assumed 1 % would hide a real loss.
         exact_so_far = self.measured.metrics[metric].uncertainty is None
         own = exact_so_far and not metric_named(metric).from_rounds
-        return learn_scatter(levels, NO_SCATTER if own else PRIOR)
+        return learn_scatter(levels, NO_PRIOR if own else self.suite.prior)
 
     def _baseline_value(self, metric: str, runs: Sequence[Estimate]) -> dict[str, float]:
         """The baseline's value and its uncertainty, which includes the variation between runs."""
@@ -306,7 +313,7 @@ class _Comparison:
         if (runs := len(self.baseline.level(ENERGY))) < ENOUGH_RUNS:
             notes.append(
                 f"The baseline has {runs} of {ENOUGH_RUNS} runs; a run-to-run variation of"
-                f" {100 * PRIOR.relative:g} % is assumed."
+                f" {100 * self.suite.prior.relative:.2g} % is assumed."
             )
         if self._other_board:
             notes.append(

@@ -31,3 +31,12 @@ def run_git(folder: Path, *arguments: str) -> str:
     if done.returncode:
         raise EnergyError(f"git {arguments[0]}: {done.stderr.strip()}")
     return done.stdout
+
+
+def is_shallow(folder: Path) -> bool:
+    """Whether the clone lacks the older part of its history.
+
+    Raises:
+        EnergyError: As for :func:`run_git`.
+    """
+    return run_git(folder, "rev-parse", "--is-shallow-repository").strip() == "true"

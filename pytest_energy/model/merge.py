@@ -14,7 +14,12 @@ from typing import Literal
 
 from pytest_energy.errors import EnergyError
 from pytest_energy.model.result import Result, Run
-from pytest_energy.model.workers_merge import merge_workers, place_in_tests, with_own_machine
+from pytest_energy.model.workers_merge import (
+    merge_uncompared,
+    merge_workers,
+    place_in_tests,
+    with_own_machine,
+)
 
 Key = tuple[str, str]
 """The id of a benchmark, and the identity of its machine as JSON."""
@@ -60,6 +65,7 @@ def merge_runs(
             "energy_j": _total_energy_j(runs),
             "duration_s": sum(run.run.duration_s for run in runs),
             "complete": all(run.run.complete for run in runs),
+            "uncompared": merge_uncompared(runs),
             "notes": [*notes, f"merged from {', '.join(names)}", *conflicts],
         }
     )

@@ -104,6 +104,7 @@ TRAITS: Final = (
         page_colour="unsure",
         undecided=True,
         section="inconclusive: too uncertain to decide",
+        explained=True,
         next_step="`pytest-energy sensitivity` shows how many runs would decide.",
     ),
     Traits(

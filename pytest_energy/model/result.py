@@ -46,6 +46,9 @@ class MetricVerdict(Record):
     change: float | None = None
     low: float | None = None
     high: float | None = None
+    suite_shift: float | None = None
+    """The change that the whole suite has in common, which ``change`` no longer contains; ``None``
+    if none was taken off."""
     tolerance: float | None = None
     higher_is_better: bool = False
 
@@ -60,6 +63,20 @@ class Past(Record):
     """Clocks, temperatures and throttled shares: medians over the rounds."""
 
 
+class Undecided(Record):
+    """Why measuring stopped before a benchmark was decided, and what would decide it."""
+
+    limit: Literal["time", "energy", "visits", "protocol"]
+    """Which limit was reached: of ``--energy-retry-time``, of ``--energy-retry-energy``, of the
+    number of visits, or the single look of ``--energy-protocol=fixed`` and of training."""
+    visits: int | None = None
+    """Further visits that would decide it, if it goes on as it went; ``None`` if no number can."""
+    duration_s: float | None = None
+    """Seconds that their rounds would take."""
+    energy_j: float | None = None
+    """Joules that their rounds would use."""
+
+
 class Verdict(Record):
     """The gate's verdict on a benchmark."""
 
@@ -72,6 +89,8 @@ class Verdict(Record):
     cause: str | None = None
     """The likely cause of a change in words: power × time, changed facts."""
     notes: list[str] = Field(default_factory=list)
+    undecided: Undecided | None = None
+    """Of an inconclusive benchmark whose energy was compared."""
     history: list[Past] = Field(default_factory=list)
     """Accepted runs of the baseline, oldest first."""
     fails: bool = False
@@ -97,6 +116,35 @@ class Result(Measurement):
         return cls.model_construct(**fields, verdict=verdict)
 
 
+NOT_RUN: Final = "not run"
+"""The reason of a selected test that no process of the session has begun."""
+
+
+class Uncompared(Record):
+    """A baseline of a selected test that got no result to compare with."""
+
+    id: str
+    reason: str
+    """Why, in words: skipped, renamed, deselected by a conftest file."""
+
+
+class SuiteShift(Record):
+    """The change of energy that the benchmarks of a session have in common: their median."""
+
+    outcome: Outcome
+    change: float
+    """Relative (0.03 is +3 %)."""
+    low: float
+    """Lower end of the 95 % interval of ``change``."""
+    high: float
+    """Upper end of the 95 % interval of ``change``."""
+    tolerance: float
+    benchmarks: int
+    """How many it is the median of."""
+    context: list[Difference] = Field(default_factory=list)
+    """What changed since most of the baselines."""
+
+
 class RunInfo(Record):
     """The session: its energy, duration, commit, meter and settings."""
 
@@ -118,6 +166,12 @@ class RunInfo(Record):
     carbon: Facts = Field(default_factory=dict)
     """Intensity in g/kWh with its source and year, PUE, method."""
     notes: list[str] = Field(default_factory=list)
+    uncompared: list[Uncompared] = Field(default_factory=list)
+    """Baselines of selected tests that got no result, sorted by id."""
+    suite_shift: SuiteShift | None = None
+    """``None`` if too few benchmarks were comparable."""
+    failures: list[str] = Field(default_factory=list)
+    """Why the policy fails the session as a whole, apart from its benchmarks."""
     accepted: list[str] = Field(default_factory=list)
     """Baseline files that the session wrote, relative to the tests' root folder if within it."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_energy.model.json_files import load_run
 from pytest_energy.model.measurement import Environment, Facts, Scalar
-from pytest_energy.model.result import Result, Run, RunInfo
+from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared
 
 BOARD = "board"
 """The fact of the context that identifies a board."""
@@ -88,8 +88,21 @@ def _info(
             "complete": all(run.run.complete for run in runs),
             "notes": notes,
             "accepted": list(dict.fromkeys(path for run in runs for path in run.run.accepted)),
+            "uncompared": merge_uncompared(runs),
+            "failures": list(dict.fromkeys(text for run in runs for text in run.run.failures)),
         }
     )
+
+
+def merge_uncompared(runs: Sequence[Run]) -> list[Uncompared]:
+    """The baselines that got a result in none of the runs, each with its best known reason."""
+    compared = {result.id for run in runs for result in run.benchmarks}
+    reasons: dict[str, str] = {}
+    for missing in (missing for run in runs for missing in run.run.uncompared):
+        # A worker that was not given the test does not know what became of it elsewhere.
+        if missing.id not in compared and reasons.get(missing.id, NOT_RUN) == NOT_RUN:
+            reasons[missing.id] = missing.reason
+    return [Uncompared(id=test_id, reason=reasons[test_id]) for test_id in sorted(reasons)]
 
 
 def _total_energy_j(runs: Sequence[Run]) -> float | None:

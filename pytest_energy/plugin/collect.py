@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_energy.gate.acceptance import Collected
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that names the file to write."""
@@ -21,18 +23,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Record the collection, if there is a file to write."""
     if file := config.getoption("collected"):
-        config.pluginmanager.register(CollectionRecorder(config, Path(file)), "energy-collection")
+        config.pluginmanager.register(CollectionWriter(config, Path(file)), "energy-collection")
 
 
 class CollectionRecorder:
-    """Records the tests and the files, and writes them at the end."""
+    """Records the tests and the files."""
 
-    def __init__(self, config: pytest.Config, output: Path) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._output = output
         self._tests: set[str] = set()
         self._files: set[str] = set()
         self._skipped: set[str] = set()
+
+    @property
+    def collected(self) -> Collected:
+        """What was collected so far."""
+        root = self._config.rootpath
+        return Collected(root, self._arguments(), frozenset(self._files), frozenset(self._tests))
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Record a test before anything deselects it."""
@@ -47,17 +54,6 @@ class CollectionRecorder:
         """Record the final ids as well, since a plugin may have renamed tests."""
         self._tests |= {item.nodeid for item in session.items}
 
-    def pytest_sessionfinish(self) -> None:
-        """Write the file."""
-        collected = {
-            "root": str(self._config.rootpath),
-            "asked": self._arguments(),
-            "files": sorted(self._files),
-            "skipped": sorted(self._skipped),
-            "tests": sorted(self._tests),
-        }
-        self._output.write_text(json.dumps(collected), "utf-8")
-
     def _arguments(self) -> list[str]:
         """Return the command line's arguments as ids, which start at the root directory."""
         if self._config.args_source is not pytest.Config.ArgsSource.ARGS:
@@ -69,3 +65,22 @@ class CollectionRecorder:
         absolute = self._config.invocation_params.dir / path
         relative = Path(os.path.relpath(absolute, self._config.rootpath))
         return relative.as_posix() + separator + inside
+
+
+class CollectionWriter(CollectionRecorder):
+    """Writes at the end what was recorded."""
+
+    def __init__(self, config: pytest.Config, output: Path) -> None:
+        super().__init__(config)
+        self._output = output
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the file."""
+        collected = {
+            "root": str(self._config.rootpath),
+            "asked": self._arguments(),
+            "files": sorted(self._files),
+            "skipped": sorted(self._skipped),
+            "tests": sorted(self._tests),
+        }
+        self._output.write_text(json.dumps(collected), "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
 from typing import Any, Final
@@ -28,8 +29,9 @@ from pytest_energy.plugin.gpu_locks import (
     lock_names,
 )
 from pytest_energy.plugin.progress import WorkerProgress, terminal_progress
-from pytest_energy.plugin.reporter import ran_all
+from pytest_energy.plugin.reporter import fail_session, ran_all
 from pytest_energy.plugin.rerun import RERUN_REASON, Reruns
+from pytest_energy.plugin.uncompared import UncomparedBaselines
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import conclude
@@ -76,7 +78,9 @@ class EnergyPlugin:
         self._ranks = ranks
         self._progress = progress or terminal_progress(config)
         self._announce = announce
+        self._uncompared = UncomparedBaselines(config)
         config.pluginmanager.register(Reruns(_uses_energy), "energy-reruns")
+        config.pluginmanager.register(self._uncompared, "energy-uncompared")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
@@ -113,6 +117,7 @@ class EnergyPlugin:
                     markers,
                     self._amend_identity,
                     self._ranks,
+                    _count_shards(self._config, os.environ),
                 )
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
@@ -229,10 +234,31 @@ class EnergyPlugin:
         if self._session is None:
             return
         if self._reports:
-            run = self._session.close(complete=ran_all(session, exitstatus))
+            measured = self._session.record.results
+            missing = self._uncompared.find(self._session.baseline_ids, measured)
+            is_worker = hasattr(self._config, "workerinput")
+            run = self._session.close(
+                complete=ran_all(session, exitstatus), missing=missing, is_part=is_worker
+            )
+            if not is_worker:
+                fail_session(session, run)
             self._report(run, self._session.record.unsaved)
         elif self._session.meter:
             self._session.meter.close()
+
+
+SHARDS: Final = ("CI_NODE_TOTAL", "CIRCLE_NODE_TOTAL", "BUILDKITE_PARALLEL_JOB_COUNT")
+"""Where GitLab, CircleCI and Buildkite say in how many jobs a suite is divided."""
+SHARD_OPTIONS: Final = ("num_shards", "splits")
+"""Where pytest-shard and pytest-split say it."""
+
+
+def _count_shards(config: pytest.Config, environ: Mapping[str, str]) -> int:
+    """Return the number of sessions that share the suite, as far as it is announced."""
+    announced = [config.getoption(name, None) for name in SHARD_OPTIONS]
+    announced += [environ.get(name) for name in SHARDS]
+    texts = [str(count) for count in announced]
+    return max([1, *(int(text) for text in texts if text.isdecimal())])
 
 
 def _uses_energy(item: pytest.Item) -> bool:
@@ -286,7 +312,9 @@ def _publish_latency(item: pytest.Function, results: list[Result]) -> None:
 
 def _warnings(session: EnergySession) -> list[str]:
     """Return the lines on tolerances that are too small for their baselines."""
-    sentences = too_tight(session.selected, session.schedule)
+    sentences = too_tight(
+        session.selected, session.schedule, session.suite, session.settings.retry_time
+    )
     lines = [f"energy: {sentence}" for sentence in sentences[:NAMED]]
     if more := len(sentences) - len(lines):
         lines.append(f"energy: and {more} more; see pytest-energy sensitivity")
@@ -312,6 +340,8 @@ def _header(session: EnergySession) -> list[str]:
             f"energy: the joules of all {len(names)} GPUs are added, those of idle GPUs included;"
             f" --energy-devices={names[0]} measures one"
         )
+    if session.revision.remark:
+        lines.append(f"energy: {session.revision.remark}")
     missing = zip(PREFERRED, session.passed_over, strict=False)
     lines += [f"energy: no {meter}: {reason.message}" for meter, reason in missing]
     return lines

@@ -27,6 +27,12 @@ def ran_all(session: pytest.Session, exitstatus: int) -> bool:
     return exitstatus not in EARLY_EXITS and not (session.shouldstop or session.shouldfail)
 
 
+def fail_session(session: pytest.Session, run: Run) -> None:
+    """End with a failure if the policy fails the run as a whole."""
+    if run.run.failures and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 class Reporter:
     """Writes the files of one run as soon as it ends, and its lines in pytest's summary."""
 
@@ -49,7 +55,7 @@ class Reporter:
         written, errors = write_outputs(run, self._settings, self._folder)
         self._written = written if unsaved else [self._settings.json, *written]
         self._errors = [unsaved, *errors] if unsaved else errors
-        if run.benchmarks:
+        if run.benchmarks or run.run.uncompared:
             self._errors += add_job_summary(run, os.environ)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -58,7 +64,7 @@ class Reporter:
     ) -> Generator[None, None, None]:
         """Write the summary below pytest's list of failures: people read a log's end first."""
         yield
-        if self._run is not None and self._run.benchmarks:
+        if self._run is not None and (self._run.benchmarks or self._run.run.uncompared):
             self._write(self._run, terminalreporter)
 
     def _write(self, run: Run, terminal: pytest.TerminalReporter) -> None:

@@ -29,8 +29,9 @@ from pytest_energy.model.result import Run
 from pytest_energy.model.workers_merge import merge_workers, read_spool, worker_file
 from pytest_energy.plugin.gpu_locks import Reservation, lock_folder, reserve_gpu, visible_gpus
 from pytest_energy.plugin.progress import WorkerProgress, WorkersProgress, terminal_progress
-from pytest_energy.plugin.reporter import Reporter, ran_all
+from pytest_energy.plugin.reporter import Reporter, fail_session, ran_all
 from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
+from pytest_energy.session.suite_shift import finish
 from pytest_energy.settings import Settings
 
 SPOOL = "energy_spool"
@@ -232,6 +233,8 @@ class Controller:
         run = merge_workers(list(runs.values()), list(runs), self._killed)
         if not ran_all(session, exitstatus):
             run = run.model_copy(update={"run": run.run.model_copy(update={"complete": False})})
+        run = finish(run, self._settings)
+        fail_session(session, run)
         try:
             save_run(run, self._settings.json)
         except OSError as error:

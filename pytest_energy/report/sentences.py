@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from typing import Final
 
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Difference, MetricVerdict, Result
+from pytest_energy.model.result import Difference, MetricVerdict, Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.summary import deciding_metric
+
+REPORTED_SHIFT: Final = 0.015
+"""A smaller shift of the whole suite, as a fraction, is not worth a sentence."""
 
 
 def severity(result: Result) -> tuple[bool, float]:
@@ -25,6 +29,8 @@ def comparison(result: Result, verdict: MetricVerdict) -> str:
     text = f"{metric(verdict.metric).label} {numbers.before_after(verdict, uncertainty)}"
     if verdict.change is not None:
         text += f", {change(verdict)}"
+    if verdict.suite_shift is not None and abs(verdict.suite_shift) >= REPORTED_SHIFT:
+        text += f" beyond the suite's {numbers.percent(verdict.suite_shift)}"
     if verdict.tolerance is not None:
         text += f", tolerance {numbers.tolerance(verdict.tolerance)}"
     return text
@@ -63,8 +69,35 @@ def difference(change: Difference) -> str:
 
 
 def remarks(result: Result) -> list[str]:
-    """The likely cause, and what changed since the baseline."""
-    return [remark for remark in (likely_cause(result), changed(result)) if remark]
+    """What would decide it, the likely cause, and what changed since the baseline."""
+    return [
+        remark for remark in (undecided(result), likely_cause(result), changed(result)) if remark
+    ]
+
+
+LIMITS: Final = {
+    "time": "stopped by the limit of time (--energy-retry-time)",
+    "energy": "stopped by the limit of joules (--energy-retry-energy)",
+    "visits": "stopped after the largest number of visits",
+    "protocol": "measured in one visit",
+}
+"""What ended the measuring of an undecided benchmark."""
+
+
+def undecided(result: Result) -> str | None:
+    """``stopped by the limit of time …; about 6 more visits (90 s, 27 kJ) would decide``."""
+    record = result.verdict.undecided
+    if record is None:
+        return None
+    if record.visits is None:
+        return (
+            f"{LIMITS[record.limit]}; no number of visits would decide: the change is too close to"
+            " the tolerance for what is known of the baseline. Compare with the other revision on"
+            " this machine, --energy-against=REF, or record more runs"
+        )
+    plural = "" if record.visits == 1 else "s"
+    cost = f"{numbers.seconds(record.duration_s)}, {numbers.energy(record.energy_j)}"
+    return f"{LIMITS[record.limit]}; about {record.visits} more visit{plural} ({cost}) would decide"
 
 
 def likely_cause(result: Result) -> str | None:
@@ -76,6 +109,21 @@ def changed(result: Result) -> str | None:
     """``changed since the baseline: torch 2.9 → 2.10``."""
     differences = ", ".join(map(difference, result.verdict.context))
     return f"changed since the baseline: {differences}" if differences else None
+
+
+def suite_shift(run: Run) -> str | None:
+    """``the whole suite shifted by +2.6 % [+2.3, +2.9] (median of 50); changed since …``."""
+    shift = run.run.suite_shift
+    if shift is None or (abs(shift.change) < REPORTED_SHIFT and not run.run.failures):
+        return None
+    interval = f"[{100 * shift.low:+.1f}, {100 * shift.high:+.1f}]".replace("-", "−")
+    text = (
+        f"the whole suite shifted by {numbers.percent(shift.change)} {interval} (median of"
+        f" {shift.benchmarks}); each benchmark is judged without it"
+    )
+    causes = ", ".join(map(difference, shift.context))
+    because = f"since most baselines, these changed: {causes}" if causes else "no fact changed"
+    return f"{text}; {because}; it is the machine, or a change that hits everything"
 
 
 def rerun_command(*results: Result) -> str:

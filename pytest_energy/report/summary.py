@@ -47,17 +47,37 @@ def counts(run: Run) -> dict[Outcome, int]:
 def headline(run: Run) -> Headline:
     """The verdict in one sentence."""
     if not run.benchmarks:
-        return Headline("∅", "Nothing measured", "the run holds no benchmarks.", failed=False)
+        return _nothing_measured(run)
     failing = [result for result in run.benchmarks if result.verdict.fails]
     ending = "" if run.run.complete else " The run did not finish; later benchmarks are missing."
+    if run.run.uncompared and not run.run.failures:
+        ending = f" {not_compared(run)}.{ending}"
     if accepted := sum(result.verdict.accepted for result in run.benchmarks):
         ending = f" Accepted as baseline: {_benchmarks(accepted)}.{ending}"
+    whole = "".join(f" {failure}." for failure in run.run.failures)
     if failing:
-        return Headline("✗", "Gate failed", _failure(failing, run) + ending, failed=True)
+        text = _failure(failing, run) + whole + ending
+        return Headline("✗", "Gate failed", text, failed=True)
+    if whole:
+        return Headline("✗", "Gate failed", whole.strip() + ending, failed=True)
     title, text = _success(run)
     if not run.run.complete:
         return Headline("∅", "Incomplete", text + ending, failed=False)
     return Headline("✓" if title == PASSED else "∅", title, text + ending, failed=False)
+
+
+def _nothing_measured(run: Run) -> Headline:
+    failures = "".join(f" {failure}." for failure in run.run.failures)
+    missing = f" {not_compared(run)}." if run.run.uncompared and not failures else ""
+    text = f"the run holds no benchmarks.{missing}{failures}"
+    symbol, title = ("✗", "Gate failed") if failures else ("∅", "Nothing measured")
+    return Headline(symbol, title, text, failed=bool(failures))
+
+
+def not_compared(run: Run) -> str:
+    """``2 baselines were not compared``."""
+    count = len(run.run.uncompared)
+    return f"{count} baseline{' was' if count == 1 else 's were'} not compared"
 
 
 def _failure(failing: Sequence[Result], run: Run) -> str:

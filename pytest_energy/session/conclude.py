@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_energy.gate.decision import Again, Policy, decide
 from pytest_energy.gate.tolerances import tolerances_of
 from pytest_energy.model.measurement import Measurement
+from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.result import Result
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.settings import MarkerSettings
@@ -26,6 +27,10 @@ def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettin
     result = session.keep(decision.result)
     if isinstance(decision, Again) or not decision.accept:
         return result
+    tolerances = tolerances_of(measured.id, session.settings.tolerance, session.tolerances, marker)
+    if refusal := session.drift_refusal(result, tolerances[ENERGY]):
+        session.record.note_refused(refusal)
+        return result
     session.accept(result)
     accepted = result.verdict.model_copy(update={"accepted": True})
     return session.keep(result.model_copy(update={"verdict": accepted}))
@@ -39,8 +44,8 @@ def policy_of(measured: Measurement, session: EnergySession, marker: MarkerSetti
         failing=settings.failing,
         update=settings.update,
         schedule=session.schedule,
-        family=session.family,
+        suite=session.suite,
         baseline_runs=settings.baseline_runs,
-        budget_left=session.may_measure_again(),
+        spent=session.spent_limit(),
         commit=session.revision.commit,
     )

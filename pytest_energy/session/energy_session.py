@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
 from pytest_energy.errors import EnergyError
-from pytest_energy.gate.baseline_store import BaselineStore
+from pytest_energy.gate.baseline_history import creep, last_tag
+from pytest_energy.gate.baseline_store import FACTS, BaselineStore
 from pytest_energy.gate.decision import KnownBaselines
-from pytest_energy.gate.schedule import ADAPTIVE, FIXED, Schedule, family_note
-from pytest_energy.gate.selection import Selected, count_comparisons, select
+from pytest_energy.gate.detectability import shared_scatter
+from pytest_energy.gate.schedule import ADAPTIVE, FIXED, Schedule, Suite, family_note
+from pytest_energy.gate.selection import Selected, count_comparisons, select, suite_prior
 from pytest_energy.gate.tolerances import TolerancePattern, load_tolerances
 from pytest_energy.measuring.assemble import Source
 from pytest_energy.measuring.torchrun import Ranks
@@ -23,11 +26,13 @@ from pytest_energy.model.files import check_file, check_folder, not_written
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.measurement import Environment, Facts, Reason, ReasonCode
 from pytest_energy.model.metrics import ENERGY
-from pytest_energy.model.result import Result, Run, RunInfo
+from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared
 from pytest_energy.model.revision import Revision, read_revision
-from pytest_energy.session.notes import savings_note
+from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
+from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish, shifts_of
 from pytest_energy.settings import MarkerSettings, Scale, Settings
+from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
 
 
@@ -54,6 +59,14 @@ class EnergySession:
     """The table of ``pyproject.toml``."""
     selected: tuple[Selected, ...] = ()
     """The baselines of the tests that will run."""
+    prior: Prior = PRIOR
+    """The assumed variation between runs, by all baselines of this machine."""
+    baseline_ids: frozenset[str] = frozenset()
+    """The ids of all baselines of this machine, and of the exact metrics."""
+    shared: float = 0.0
+    """Standard deviation of what the benchmarks of a session share and no shift takes off."""
+    shards: int = 1
+    """Number of sessions that share the suite; each is taken to have as many comparisons."""
     record: RunRecord = field(default_factory=RunRecord)
 
     @classmethod
@@ -64,6 +77,7 @@ class EnergySession:
         markers: Mapping[str, MarkerSettings],
         amend_identity: Callable[[Facts], Facts] = lambda identity: identity,
         ranks: Ranks | None = None,
+        shards: int = 1,
     ) -> EnergySession:
         """Read the baselines, then open the meter.
 
@@ -73,6 +87,7 @@ class EnergySession:
             markers: The markers of the tests that will run, by id.
             amend_identity: Returns the identity that is stored and compared.
             ranks: This process's rank, if torchrun started several.
+            shards: Number of sessions that share the suite.
 
         Raises:
             EnergyError: The results or the baselines cannot be written, a baseline cannot be read,
@@ -92,6 +107,8 @@ class EnergySession:
         described = describe(meter.environment if meter else None)
         environment = described.model_copy(update={"identity": amend_identity(described.identity)})
         own_baselines = store.load_all(slug(environment.identity))
+        selected = select(own_baselines, markers, settings.tolerance, table)
+        small = len(selected) < FEWEST_COMPARABLE
         return cls(
             settings,
             root,
@@ -104,7 +121,11 @@ class EnergySession:
             intensity,
             ranks,
             table,
-            select(own_baselines, markers, settings.tolerance, table),
+            selected,
+            suite_prior(own_baselines),
+            frozenset(baseline.id for baseline in [*own_baselines, *store.load_all(FACTS)]),
+            shared_scatter(own_baselines) if small else 0.0,
+            shards,
         )
 
     @property
@@ -125,7 +146,14 @@ class EnergySession:
     @cached_property
     def family(self) -> int:
         """Number of comparisons in the session: they share the chance of a false alarm."""
-        return count_comparisons(self.selected)
+        return self.settings.family or self.shards * count_comparisons(self.selected)
+
+    @property
+    def suite(self) -> Suite:
+        """What a verdict takes from the other benchmarks, as far as they are measured."""
+        # Whoever updates all baselines accepts the shift, too.
+        shifts = {} if self.settings.update == "all" else shifts_of(self.record.results.values())
+        return Suite(self.family, self.prior, shifts, self.shared)
 
     @property
     def slug(self) -> str:
@@ -159,13 +187,43 @@ class EnergySession:
             return True
         return self.settings.update != "all" and self.store.load(test_id, self.slug) is not None
 
-    def may_measure_again(self) -> bool:
-        """Whether time and joules are left for retries."""
+    def spent_limit(self) -> Literal["time", "energy"] | None:
+        """The limit that the retries have reached; ``None`` if time and joules are left."""
         rounds = [round_ for visit in self.record.further_visits() for round_ in visit.rounds]
         spent_s = sum(round_.duration_s for round_ in rounds)
         spent_j = sum(round_.energy_j or 0.0 for round_ in rounds)
         limit_j = self.settings.retry_energy
-        return spent_s < self.settings.retry_time and (limit_j is None or spent_j < limit_j)
+        if spent_s >= self.settings.retry_time:
+            return "time"
+        return "energy" if limit_j is not None and spent_j >= limit_j else None
+
+    @cached_property
+    def last_tag(self) -> str | None:
+        """The newest tag of the tests' repository."""
+        return last_tag(self.root)
+
+    def drift_refusal(self, result: Result, tolerance: float) -> str | None:
+        """Why a result must not be accepted unless the user accepts the drift; ``None`` if it may.
+
+        Each of many small rises is within the tolerance, but their sum is not.
+        """
+        baseline = self.store.load(result.id, self.slug)
+        energy = result.energy
+        if baseline is None or energy is None or self.settings.accept_drift:
+            return None
+        if any(
+            m.metric == ENERGY and abs(m.change or 0.0) > tolerance for m in result.verdict.gated
+        ):
+            return None  # a change of its own, which the user sees
+        path = self.store.path(result.id, self.slug)
+        change = creep(path, baseline, energy.value, tolerance, self.last_tag)
+        if change is None or change <= tolerance:
+            return None
+        since = f"since {self.last_tag}" if self.last_tag else "over its accepted runs"
+        return (
+            f"{result.id}: not accepted: small accepted changes add up to {100 * change:+.1f} %"
+            f" {since}, tolerance {100 * tolerance:g} %; accept them with --energy-accept-drift"
+        )
 
     def accept(self, result: Result) -> None:
         """Make a result the baseline of its benchmark.
@@ -198,17 +256,23 @@ class EnergySession:
         """The run so far."""
         return self.record.closed or self._describe(complete=False, energy_j=None)
 
-    def close(self, *, complete: bool = True) -> Run:
+    def close(
+        self, *, complete: bool = True, missing: Sequence[Uncompared] = (), is_part: bool = False
+    ) -> Run:
         """Read the energy of the whole session, save the run and close the meter.
 
         Args:
-            complete: Whether all selected benchmarks were measured.
+            complete: Whether the session ran to its end.
+            missing: The baselines that got no result.
+            is_part: Whether the run will be merged with those of other processes, which together
+                decide whether it fails.
         """
         if self.record.closed is None:
             # The meter does not see the joules of other hosts.
             sees_all = self.ranks is None or self.ranks.hosts == 1
             energy_j = self.meter.spent_j() if self.meter and sees_all else None
-            self.record.close(self._describe(complete=complete, energy_j=energy_j))
+            run = self._describe(complete=complete, energy_j=energy_j, missing=missing)
+            self.record.close(run if is_part else finish(run, self.settings))
             self._save(self.run)
             if self.meter:
                 self.meter.close()
@@ -223,7 +287,9 @@ class EnergySession:
         else:
             self.record.note_saving(None)
 
-    def _describe(self, *, complete: bool, energy_j: float | None) -> Run:
+    def _describe(
+        self, *, complete: bool, energy_j: float | None, missing: Sequence[Uncompared] = ()
+    ) -> Run:
         idle = self.meter.idle_power_w if self.meter else {}
         info = RunInfo(
             energy_j=energy_j,
@@ -237,8 +303,13 @@ class EnergySession:
             complete=complete,
             notes=[
                 *savings_note(self.record.results.values(), self.record.fixed_passes),
-                *family_note(self.family),
+                *drift_note(self.record.results.values()),
+                *family_note(self.family, 1 if self.settings.family else self.shards),
+                *([self.revision.remark] if self.revision.remark else []),
             ],
+            # Of a session that stopped early nobody expects the tests after the stop.
+            failures=list(self.record.refused),
+            uncompared=[entry for entry in missing if complete or entry.reason != NOT_RUN],
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity, self.settings.pue) if self.intensity else {},
             accepted=[str(_within(self.root, path)) for path in self.record.accepted],

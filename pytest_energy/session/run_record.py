@@ -26,6 +26,7 @@ class RunRecord:
     _revisits: dict[str, RevisitReason] = field(default_factory=dict)
     _fixed_passes: dict[str, int] = field(default_factory=dict)
     _accepted: dict[Path, None] = field(default_factory=dict)
+    _refused: list[str] = field(default_factory=list)
     _closed: Run | None = None
     _unsaved: str | None = None
 
@@ -84,6 +85,15 @@ class RunRecord:
     def note_accepted(self, paths: Iterable[Path]) -> None:
         """Note baseline files that were written."""
         self._accepted |= dict.fromkeys(paths)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Why results were not accepted as baselines, one sentence for each."""
+        return tuple(self._refused)
+
+    def note_refused(self, why: str) -> None:
+        """Note why a result was not accepted as a baseline."""
+        self._refused.append(why)
 
     @property
     def unsaved(self) -> str | None:

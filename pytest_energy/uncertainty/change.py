@@ -18,6 +18,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pytest_energy.uncertainty.gum import (
     COVERAGE,
@@ -50,7 +51,10 @@ class Prior:
     relative: float = 0.01
     """Standard deviation between runs, as a fraction."""
     weight: float = 8.0
-    """Number of observations that the assumption counts as."""
+    """Number of observations that the assumption counts as; 0 for no assumption."""
+
+
+PRIOR: Final = Prior()
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,22 @@ class Change:
         """Whether 'no change' is rejected at this two-sided significance level."""
         return abs(self.log_ratio) > self._half(1 - significance / 2)
 
+    def without(self, shift: Change) -> Change:
+        """What is left of the change when a shift that others share is taken off."""
+        terms = [(one.standard, one.degrees_of_freedom) for one in (self, shift)]
+        return Change(
+            self.log_ratio - shift.log_ratio,
+            combine(term for term, _ in terms),
+            effective_degrees_of_freedom(terms),
+        )
+
     def _half(self, probability: float) -> float:
         if self.standard == 0:
             return 0.0
         return t_quantile(self.degrees_of_freedom, probability) * self.standard
 
 
-def learn_scatter(levels: Iterable[Sequence[Estimate]], prior: Prior = Prior()) -> Scatter:
+def learn_scatter(levels: Iterable[Sequence[Estimate]], prior: Prior = PRIOR) -> Scatter:
     """Estimate the variation between runs.
 
     Args:
@@ -106,12 +119,43 @@ def learn_scatter(levels: Iterable[Sequence[Estimate]], prior: Prior = Prior()) 
         (len(level) - 1) * statistics.variance([math.log(run.value) for run in level])
         for level in repeated
     )
+    total = prior.weight + freedom
+    if not total:
+        return Scatter(0.0, math.inf, 0)
     within = sum((len(level) - 1) * _mean_square(level) for level in repeated)
     # Runs vary by what differs between them and by what varies within each. The second part is
     # subtracted (DerSimonian and Laird's moment estimate), since a change counts it by itself.
-    variance = (prior.weight * prior.relative**2 + squares - within) / (prior.weight + freedom)
+    variance = (prior.weight * prior.relative**2 + squares - within) / total
     runs = sum(len(level) for level in repeated)
-    return Scatter(math.sqrt(max(variance, 0.0)), prior.weight + freedom, runs)
+    return Scatter(math.sqrt(max(variance, 0.0)), total, runs)
+
+
+OUTLYING: Final = 0.02
+"""Smallest distance, as a fraction, at which a first run may be left out."""
+OUTLYING_SIGNIFICANCE: Final = 0.001
+FEWEST_OTHERS: Final = 4
+"""Runs after the first that it takes to judge the first by them."""
+
+
+def outlying_first(values: Sequence[float]) -> float | None:
+    """How far the first of several runs is from the others, if it does not belong to them.
+
+    The first run on a machine that has not settled may be 7 to 14 % off, and would then spoil the
+    mean and the scatter of all. It is judged by the prediction interval of the others.
+
+    Args:
+        values: One per run, in the order of measurement, above zero.
+
+    Returns:
+        The distance as a fraction (0.07 is 7 % above the others); ``None`` if the first belongs.
+    """
+    first, *others = (math.log(value) for value in values)
+    if len(others) < FEWEST_OTHERS:
+        return None
+    distance = first - statistics.fmean(others)
+    standard = statistics.stdev(others) * math.sqrt(1 + 1 / len(others))
+    bound = t_quantile(len(others) - 1, 1 - OUTLYING_SIGNIFICANCE / 2) * standard
+    return math.expm1(distance) if abs(distance) > max(bound, OUTLYING) else None
 
 
 def _mean_square(runs: Sequence[Estimate]) -> float:
@@ -169,3 +213,20 @@ def relative_change(
         combine(term for term, _ in terms),
         effective_degrees_of_freedom(terms),
     )
+
+
+def median_change(log_ratios: Sequence[float]) -> Change:
+    """The median of many benchmarks' changes, with its uncertainty.
+
+    The scatter is taken from the median absolute deviation, so that neither the median nor its
+    uncertainty follows the few benchmarks that did change. The median of normal values scatters by
+    √(π/2) times as much as their mean.
+
+    Args:
+        log_ratios: Logarithms of new over old, at least two.
+    """
+    median = statistics.median(log_ratios)
+    deviation = statistics.median(abs(ratio - median) for ratio in log_ratios)
+    scatter = statistics.NormalDist().inv_cdf(0.75) ** -1 * deviation
+    count = len(log_ratios)
+    return Change(median, math.sqrt(math.pi / 2 / count) * scatter, count - 1)

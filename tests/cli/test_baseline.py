@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.cli import main
+from pytest_energy.gate.baseline_history import creep, last_tag
 from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Verdict
-from tests.gate_data import A100, TEST, invalid, measurement, result, run_of, store_with
+from tests.gate_data import A100, H200, TEST, invalid, measurement, result, run_of, store_with
 
 
 @pytest.fixture
@@ -294,8 +295,43 @@ def test_log_shows_the_drift(here: Path, capsys: pytest.CaptureFixture[str]) -> 
         _commit(here, f"accept {number}")
     assert main(["baseline", "log"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{TEST} on nvidia-h200: +6.0 % in 3 versions"
+    beyond = ", beyond the tolerance of 5.0 %"
+    assert lines[0] == f"{TEST} on nvidia-h200: +6.0 % in 3 versions{beyond}"
     assert lines[3].endswith("1.060 ± 0.004 J/pass  accept 2")
+
+
+def test_log_since_a_tag_begins_with_its_version(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was accepted before a release is no drift since then."""
+    for number, energy_j in enumerate((1.0, 1.03, 1.06)):
+        store_with(here, energy_j)
+        _commit(here, f"accept {number}")
+        if number == 1:
+            subprocess.run(["git", "tag", "v1"], cwd=here, check=True)
+    assert main(["baseline", "log", "--since=v1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{TEST} on nvidia-h200: +2.9 % in 2 versions since v1"
+
+
+def test_log_of_a_shallow_clone_says_that_the_history_is_cut(
+    here: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Checkouts of CI systems have one commit, which looks like a baseline that never moved."""
+    for energy_j in (1.0, 1.03):
+        store_with(here, energy_j)
+        _commit(here, f"accept {energy_j}")
+    clone = tmp_path_factory.mktemp("clones") / "clone"
+    command = ["git", "clone", "-q", "--depth=1", f"file://{here}", str(clone)]
+    subprocess.run(command, check=True)
+    monkeypatch.chdir(clone)
+    assert main(["baseline", "log"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[0].endswith(" in 1 version")
+    assert "this clone is shallow" in shown.err
 
 
 def test_log_of_a_new_baseline_is_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,3 +362,30 @@ def test_log_outside_git_is_an_error(here: Path, capsys: pytest.CaptureFixture[s
     store_with(here, 1.0)
     assert main(["baseline", "log"]) == 2
     assert "not a git repository" in capsys.readouterr().err
+
+
+def _creep(folder: Path, value: float, tag: str | None) -> float | None:
+    store = BaselineStore(folder / "baselines")
+    current = store.load(TEST, "nvidia-h200")
+    assert current is not None
+    return creep(store.path(TEST, "nvidia-h200"), current, value, 0.05, tag)
+
+
+def test_creep_counts_from_the_level_of_the_tag(here: Path) -> None:
+    """Without a tag it counts from the first runs that the file still has."""
+    store_with(here, 1.0, 1.0)
+    _commit(here, "accept")
+    subprocess.run(["git", "tag", "v1"], cwd=here, check=True)
+    store_with(here, 1.02, 1.03, 1.04, 1.04)
+    assert _creep(here, 1.06, "v1") == pytest.approx(0.06)
+    assert _creep(here, 1.06, None) == pytest.approx(1.06 / 1.0 - 1)
+    assert last_tag(here) == "v1"
+
+
+def test_creep_does_not_count_what_was_accepted_as_a_change(here: Path) -> None:
+    """Whoever accepted +20 % knows of it."""
+    store = store_with(here, 1.0, 1.0)
+    _commit(here, "accept")
+    subprocess.run(["git", "tag", "v1"], cwd=here, check=True)
+    store.save(result(1.2, outcome=Outcome.REGRESSED), H200, "nvidia-h200", "c9")
+    assert _creep(here, 1.23, "v1") == pytest.approx(1.23 / 1.2 - 1)

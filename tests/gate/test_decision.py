@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -11,6 +12,7 @@ from pytest_energy.gate.decision import Again, KnownBaselines, Policy, Settled, 
 from pytest_energy.gate.schedule import FIXED
 from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode
 from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Undecided
 from tests.gate_data import A100, H200, TEST, measurement, store_with
 
 SLUG = "nvidia-h200"
@@ -59,7 +61,7 @@ def test_a_rise_is_called_one_only_when_it_was_seen_twice(tmp_path: Path) -> Non
 
 def test_the_second_look_at_a_rise_needs_no_budget(tmp_path: Path) -> None:
     """A first visit that went wrong fails no test because time is up; what is open stays open."""
-    known, policy = baselines(tmp_path, *EIGHT_RUNS), Policy(TOLERANCES, budget_left=False)
+    known, policy = baselines(tmp_path, *EIGHT_RUNS), Policy(TOLERANCES, spent="time")
     assert isinstance(decide([measurement(1.2)], known, H200, policy), Again)
     undecided = decide([measurement(1.05)], known, H200, policy)
     assert isinstance(undecided, Settled)
@@ -172,3 +174,66 @@ def test_deciding_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     first = decide(visits, known, H200, policy)
     assert (visits, known, H200, policy) == before
     assert decide(visits, known, H200, policy) == first
+
+
+def test_a_fall_is_called_one_only_when_it_was_seen_twice(tmp_path: Path) -> None:
+    """Otherwise one low visit becomes a baseline that every later run exceeds."""
+    known = baselines(tmp_path, *EIGHT_RUNS)
+    policy = Policy(TOLERANCES, update="improved", baseline_runs=1)
+    first = decide([measurement(0.8)], known, H200, policy)
+    assert isinstance(first, Again)
+    assert (first.reason, outcome_of(first)) == ("suspect", Outcome.INCONCLUSIVE)
+    confirmed = decide([measurement(0.8), measurement(0.8)], known, H200, policy)
+    assert isinstance(confirmed, Settled)
+    assert confirmed.accept
+    refuted = decide([measurement(0.8), *[measurement(1.0)] * 6], known, H200, policy)
+    assert not (isinstance(refuted, Settled) and refuted.accept)
+
+
+def test_a_first_visit_far_from_the_others_is_left_out(tmp_path: Path) -> None:
+    """A machine that had not settled makes no benchmark inconclusive; a remark says so."""
+    visits = [measurement(1.12), *(measurement(1 + number / 1000) for number in range(6))]
+    decision = decide(visits, baselines(tmp_path, *EIGHT_RUNS), H200, Policy(TOLERANCES))
+    assert outcome_of(decision) is Outcome.UNCHANGED
+    remarks = [reason.message for reason in decision.result.reasons]
+    assert remarks == [
+        "the first of 7 visits was left out: +11.7 % away from the mean of the others"
+    ]
+
+
+def test_a_recording_does_not_contain_an_outlying_first_visit() -> None:
+    """It is measured once more instead, so that the baseline has the runs that were asked for."""
+    policy = Policy(TOLERANCES, update="new")
+    visits = [measurement(1.1), *(measurement(1 + number / 1000) for number in range(7))]
+    again = decide(visits, KnownBaselines(), H200, policy)
+    assert isinstance(again, Again)
+    assert again.reason == "recording"
+    last = decide([*visits, measurement(1.0)], KnownBaselines(), H200, policy)
+    assert isinstance(last, Settled)
+    assert last.accept
+
+
+@pytest.mark.parametrize(("spent", "limit"), [("time", "time"), ("energy", "energy")])
+def test_an_open_verdict_says_what_ended_it_and_what_would_decide_it(
+    tmp_path: Path, spent: Literal["time", "energy"], limit: str
+) -> None:
+    """Visits, seconds and joules, by what the visits so far took."""
+    policy = Policy(TOLERANCES, spent=spent)
+    decision = decide([measurement(1.035)], baselines(tmp_path, *EIGHT_RUNS), H200, policy)
+    assert isinstance(decision, Settled)
+    undecided = decision.result.verdict.undecided
+    assert undecided is not None
+    assert undecided.limit == limit
+    assert undecided.visits is not None
+    assert undecided.duration_s == pytest.approx(27 * undecided.visits)
+    assert undecided.energy_j == pytest.approx(31.05 * undecided.visits)
+
+
+def test_a_change_at_the_tolerance_says_that_no_visits_would_decide(tmp_path: Path) -> None:
+    """After ten visits the limit is their number."""
+    known = baselines(tmp_path, *EIGHT_RUNS)
+    decision = decide([measurement(1.0545)] * 10, known, H200, Policy(TOLERANCES))
+    assert isinstance(decision, Settled)
+    assert decision.result.verdict.undecided == Undecided(limit="visits")
+    settled = decide([measurement(1.0)], known, H200, Policy(TOLERANCES))
+    assert settled.result.verdict.undecided is None

@@ -2,38 +2,120 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_energy.cli import main
-from pytest_energy.gate.detectability import detectable, sensitivity
-from tests.gate_data import TEST, store_with
+from pytest_energy.gate.baseline_store import BaselineStore
+from pytest_energy.gate.detectability import (
+    detectable,
+    further_visits,
+    sensitivity,
+    shared_scatter,
+    visits_within,
+)
+from pytest_energy.gate.schedule import ADAPTIVE, Suite
+from pytest_energy.model.measurement import Quantity
+from tests.gate_data import H200, TEST, measurement, store_with
 
 STEADY = (1.0, 1.002, 0.998, 1.001, 0.999)
 NOISY = (1.0, 1.05, 0.96, 1.04, 0.95)
 
 
 def test_more_visits_see_smaller_changes(tmp_path: Path) -> None:
-    """The last look of a schedule sees less than half of what the first one needs."""
+    """A later look calls a smaller rise regressed than the first one."""
     baseline = store_with(tmp_path, *STEADY).load(TEST, "nvidia-h200")
     assert baseline is not None
-    assert detectable(baseline, 8) < detectable(baseline, 1)
+    assert detectable(baseline, 8, 0.05) < detectable(baseline, 1, 0.05)
+
+
+def test_a_rise_must_be_beyond_the_tolerance_to_be_called_regressed(tmp_path: Path) -> None:
+    """What differs surely and lies within the tolerance is never regressed."""
+    baseline = store_with(tmp_path, *STEADY).load(TEST, "nvidia-h200")
+    assert baseline is not None
+    exact = detectable(baseline, 8, 0.0)
+    assert detectable(baseline, 8, 0.05) == pytest.approx((1 + exact) * 1.05 - 1, abs=0.01)
+    found = sensitivity(baseline, 0.04, 0.05)
+    assert found is not None
+    assert found.rounds is None
+    assert found.last > 0.05
 
 
 def test_scatter_hides_changes(tmp_path: Path) -> None:
-    """Where runs scatter by 4 %, a change of 3 % is not to be seen; where by 0.2 %, it is."""
+    """Where runs scatter by 4 %, a rise of 10 % is not to be seen; where by 0.2 %, it is."""
     steady = store_with(tmp_path / "steady", *STEADY).load(TEST, "nvidia-h200")
     noisy = store_with(tmp_path / "noisy", *NOISY).load(TEST, "nvidia-h200")
     assert steady is not None
     assert noisy is not None
-    seen, hidden = sensitivity(steady, 0.03), sensitivity(noisy, 0.03)
+    seen, hidden = sensitivity(steady, 0.1, 0.05), sensitivity(noisy, 0.1, 0.05)
     assert seen is not None
     assert hidden is not None
     assert seen.rounds is not None
     assert seen.energy_j == pytest.approx(10 * seen.rounds)
     assert hidden.rounds is None
-    assert hidden.last > 0.03
+    assert hidden.last > 0.1
+
+
+@given(st.floats(0.002, 0.02), st.floats(0, 0.1), st.integers(1, 100))
+def test_a_larger_suite_and_a_shared_scatter_hide_more(
+    scatter: float, tolerance: float, family: int
+) -> None:
+    """And nothing within the tolerance is ever called regressed."""
+    runs = [1 - scatter, 1 + scatter, 1.0, 1 - scatter, 1 + scatter]
+    with TemporaryDirectory() as folder:
+        baseline = store_with(Path(folder), *runs).load(TEST, "nvidia-h200")
+    assert baseline is not None
+    rise = detectable(baseline, 2, tolerance, suite=Suite(family))
+    assert rise > tolerance
+    assert rise >= detectable(baseline, 2, tolerance, suite=Suite(1)) - 1e-12
+    assert detectable(baseline, 2, tolerance, suite=Suite(family, shared=0.01)) > rise
+
+
+def test_a_limit_of_time_leaves_fewer_visits(tmp_path: Path) -> None:
+    """At least the second look stays, which needs no budget."""
+    store = BaselineStore(tmp_path)
+    for number in range(5):
+        watts = Quantity(value=10 / 27, unit="W")  # 10 J in three rounds of 9 s
+        joules = measurement(1 + number / 1000).metrics["energy_j"]
+        metrics = {"energy_j": joules, "power_w": watts}
+        store.save(measurement(metrics=metrics), H200, "nvidia-h200", None)
+    baseline = store.load(TEST, "nvidia-h200")
+    assert baseline is not None
+    allowed = [visits_within(baseline, ADAPTIVE, limit_s) for limit_s in (1, 60, 600)]
+    assert allowed[0] == 2
+    assert allowed == sorted(allowed)
+    assert allowed[1] < ADAPTIVE.visits
+    assert visits_within(baseline, ADAPTIVE, math.inf) == ADAPTIVE.visits
+
+
+def test_what_a_session_shares_shows_over_several_sessions(tmp_path: Path) -> None:
+    """Six benchmarks that rise and fall together from commit to commit share all of it."""
+    shifts = (0.0, 0.03, -0.03, 0.02)
+    for number in range(6):
+        store = store_with(
+            tmp_path, *(1 + shift for shift in shifts), test_id=f"t.py::test_{number}"
+        )
+    together = store.load_all("nvidia-h200")
+    assert shared_scatter(together) == pytest.approx(0.0265, rel=0.05)
+    assert shared_scatter(together[:4]) == 0.0
+
+
+@pytest.mark.parametrize(("energy_j", "some"), [(1.04, True), (1.05, False)])
+def test_further_visits_decide_or_no_number_does(
+    tmp_path: Path, energy_j: float, some: bool
+) -> None:
+    """A change at the tolerance itself stays undecided, however long one measures."""
+    baseline = store_with(tmp_path, *(1 + n / 1000 for n in range(-4, 5))).load(TEST, "nvidia-h200")
+    assert baseline is not None
+    found = further_visits(measurement(energy_j), baseline, 0.05, suite=Suite(50))
+    assert (found is not None) == some
+    if found is not None:
+        assert found >= 1
 
 
 def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
+import pytest
+
 from pytest_energy.gate.schedule import ADAPTIVE
-from pytest_energy.gate.selection import Selected, count_comparisons, select, too_tight
+from pytest_energy.gate.selection import Selected, count_comparisons, select, suite_prior, too_tight
 from pytest_energy.model.metrics import TOLERANCES
 from pytest_energy.settings import MarkerSettings
+from pytest_energy.uncertainty.change import Prior
 from tests.gate_data import H200, measurement, store_with
 
 SLUG = "nvidia-h200"
@@ -37,9 +41,24 @@ def test_a_tolerance_below_what_can_be_detected_is_named(tmp_path: Path) -> None
     markers = {"t.py::test_a": MarkerSettings(tolerance=0.001)}
     (sentence,) = too_tight(selected(tmp_path, markers), ADAPTIVE)
     assert sentence.startswith(
-        "t.py::test_a: 0.1 % is too tight: with 2 baseline runs only changes above "
+        "t.py::test_a: 0.1 % is too tight: with 2 baseline runs only rises above "
     )
     assert (
         too_tight(selected(tmp_path, {"t.py::test_a": MarkerSettings(tolerance=0.5)}), ADAPTIVE)
         == []
     )
+
+
+@pytest.mark.parametrize(("scatter", "expected"), [(0.04, 0.04), (0.003, 0.01)])
+def test_the_suite_shows_how_much_runs_vary(
+    tmp_path: Path, scatter: float, expected: float
+) -> None:
+    """More than the assumed 1 % replaces it; less does not: one session shows little."""
+    draw = random.Random(7)
+    for number in range(12):
+        energies_j = [draw.gauss(1, scatter) for _ in range(8)]
+        store = store_with(tmp_path, *energies_j, test_id=f"t.py::test_{number}")
+    prior = suite_prior(store.load_all(SLUG))
+    assert prior.relative == pytest.approx(expected, rel=0.2)
+    assert prior.weight == pytest.approx(8)
+    assert suite_prior(store.load_all(SLUG)[:9]) == Prior()

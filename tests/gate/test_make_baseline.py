@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,11 @@ from pytest_energy.gate.make_baseline import (
     has_something_to_keep,
     round_to_uncertainty,
 )
+from pytest_energy.gate.schedule import ADAPTIVE
+from pytest_energy.gate.verdict import judge, unconfirmed
 from pytest_energy.model.measurement import MeterInfo, Quantity
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result
 from tests.gate_data import H200, measurement
 
 
@@ -71,3 +76,23 @@ def test_carbon_is_not_part_of_a_baseline() -> None:
     """It changes with the grid, which no commit can change."""
     metrics = {**measurement().metrics, "co2_g": Quantity(value=1, unit="g")}
     assert extended(1, metrics=metrics).metrics.keys() == {"energy_j"}
+
+
+@pytest.mark.parametrize(
+    ("energy_j", "level"),
+    [(445.0, [445.0]), (415.0, [415.0]), (404.0, [400.0] * 8 + [404.0])],
+    ids=["beyond the tolerance", "halfway and certain", "within the scatter"],
+)
+def test_a_value_that_moved_begins_a_level_whatever_the_verdict(
+    energy_j: float, level: list[float]
+) -> None:
+    """Averaged with eight runs of 400 J, one of 445 J would make the next run of 445 J fail."""
+    baseline = None
+    for number in range(8):
+        baseline = extend_baseline(baseline, measurement(400.0), H200, f"c{number}")
+    measured = measurement(energy_j)
+    judged = judge(measured, baseline, None, H200, {"energy_j": 0.05}, ADAPTIVE.rule(1, 50))
+    undecided = unconfirmed(judged, "seen once")
+    assert undecided.outcome is not Outcome.REGRESSED
+    accepted = extend_baseline(baseline, Result.of(measured, undecided), H200, "c8")
+    assert [run.value for run in accepted.level("energy_j")] == level

@@ -140,3 +140,50 @@ def test_a_tolerance_below_the_detectable_change_gives_a_warning(folder: Folder)
     """The header names the tolerance and what the baseline can detect."""
     session = folder.run("-k", "same", "--energy-tolerance=0.1%")
     assert "energy: test_suite.py::test_it[same]: 0.1 % is too tight: with" in session.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "figures"),
+    [
+        ([], {}, "3 figures"),
+        ([], {"CI_NODE_TOTAL": "10"}, "30 figures"),
+        (["--energy-family=50"], {"CI_NODE_TOTAL": "10"}, "50 figures"),
+    ],
+    ids=["whole", "shards", "option"],
+)
+def test_shards_share_the_chance_of_a_false_alarm(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    variables: dict[str, str],
+    figures: str,
+) -> None:
+    """Ten jobs of one suite must not allow ten times the alarms."""
+    folder = Folder(tmp_path)
+    folder.run("--energy-update", "--energy-baseline-runs=1")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    folder.run(*arguments)
+    run = json.loads((tmp_path / ".energy" / "results.json").read_text())
+    assert any(note.startswith(figures) for note in run["run"]["notes"])
+
+
+def test_many_small_accepted_rises_ask_for_a_word(tmp_path: Path) -> None:
+    """Each is within the tolerance, their sum is not; the session that would accept it fails."""
+    folder = Folder(tmp_path)
+    update = ("-k", "up", "--energy-update", "--energy-baseline-runs=1")
+    folder.run(*update)
+    (path,) = (tmp_path / "baselines").glob("scripted-card/*/*.json")
+    baseline = json.loads(path.read_text())
+    (first,) = baseline["accepted"]
+    joules = first["values"]["energy_j"]
+    baseline["accepted"] = [
+        {**first, "values": {"energy_j": joules * factor}} for factor in (1.0, 1.02, 1.04, 1.06)
+    ]
+    path.write_text(json.dumps(baseline))
+    refused = folder.run(*update, factors={"up": 1.075})
+    assert refused.returncode == 1
+    assert "not accepted: small accepted changes add up to +6.4 % over its" in refused.stdout
+    accepted = folder.run(*update, "--energy-accept-drift", factors={"up": 1.075})
+    assert accepted.returncode == 0
+    assert "energy: accepted baselines/" in accepted.stdout

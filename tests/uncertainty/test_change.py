@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from pytest_energy.uncertainty.change import (
     Estimate,
     Prior,
     learn_scatter,
+    outlying_first,
     pool_round_variance,
     relative_change,
 )
@@ -60,3 +64,33 @@ def test_more_visits_never_widen_the_interval(old: list[Estimate], new: float, v
     few = relative_change(Estimate(new), old, scatter, visits)
     more = relative_change(Estimate(new), old, scatter, visits + 1)
     assert more.standard <= few.standard
+
+
+def test_without_a_prior_the_scatter_is_that_of_the_runs() -> None:
+    """An accuracy that varied by 1 % must not be taken for one that varies by 0.6 %."""
+    runs = [Estimate(value) for value in (0.90, 0.91, 0.89, 0.905)]
+    found = learn_scatter([runs], Prior(0.0, weight=0.0))
+    logs = [math.log(run.value) for run in runs]
+    assert found.relative == pytest.approx(statistics.stdev(logs))
+    assert found.degrees_of_freedom == 3
+    assert learn_scatter([[Estimate(0.9)]], Prior(0.0, weight=0.0)).relative == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "distance"),
+    [
+        ([1.07, 1.0, 1.002, 0.998, 1.001, 0.999, 1.0], 0.07),
+        ([0.9, 1.0, 1.0, 1.0, 1.0], -0.1),
+        ([1.07, 1.0, 1.002, 0.998], None),
+        ([1.07, 1.0, 1.06, 0.95, 1.05, 0.96, 1.02], None),
+        ([1.015, 1.0, 1.0, 1.0, 1.0, 1.0], None),
+        ([1.0, 1.0, 1.07, 1.0, 1.0, 1.0], None),
+    ],
+    ids=["high", "low", "few others", "noisy", "near", "not the first"],
+)
+def test_a_first_run_far_from_the_others_is_recognized(
+    values: list[float], distance: float | None
+) -> None:
+    """The others decide by how much they vary, and enough of them are needed."""
+    found = outlying_first(values)
+    assert found == (None if distance is None else pytest.approx(distance, abs=1e-3))

@@ -14,7 +14,7 @@ from pytest_energy.model.outcomes import SEVERITY
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.labels import short_names
-from pytest_energy.report.sentences import remarks, rerun_command, sentence, severity
+from pytest_energy.report.sentences import remarks, rerun_command, sentence, severity, suite_shift
 from pytest_energy.report.summary import counts, headline
 from pytest_energy.report.text.columns import WIDE, Column, filled
 
@@ -43,7 +43,7 @@ def render_markdown(run: Run, limit_bytes: int = STEP_SUMMARY_BYTES) -> str:
         limit_bytes: The largest size of the text in UTF-8. The opening lines always stay.
     """
     head = _head(run)
-    sections = [*_by_outcome(run), _environment(run)]
+    sections = [*_uncompared(run), *_by_outcome(run), _environment(run)]
     everything = _joined(head, sections)
     if _size(everything) <= limit_bytes:
         return everything
@@ -84,7 +84,24 @@ def _head(run: Run) -> str:
     if run.run.meter is not None and run.run.meter.estimated:
         name = escape(run.run.meter.name)
         lines += ["", f"Joules are *estimated* by {name} from a model of the hardware."]
+    if shift := suite_shift(run):
+        lines += ["", f"{escape(shift[0].upper() + shift[1:])}."]
     return "\n".join(lines) + "\n"
+
+
+def _uncompared(run: Run) -> Iterator[Section]:
+    """The baselines that got no result, each with the reason."""
+    if not run.run.uncompared:
+        return
+    names = short_names([missing.id for missing in run.run.uncompared])
+    lines = [
+        f"- {code(names[missing.id])}: {escape(missing.reason)}"
+        for missing in run.run.uncompared[:EXPLANATIONS]
+    ]
+    if len(run.run.uncompared) > EXPLANATIONS:
+        lines.append(f"- and {len(run.run.uncompared) - EXPLANATIONS} more: see results.json")
+    title = f"not compared ({len(run.run.uncompared)})"
+    yield Section(title, "\n".join([f"### {title.capitalize()}\n", *lines, ""]))
 
 
 def _by_outcome(run: Run) -> Iterator[Section]:

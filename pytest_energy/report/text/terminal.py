@@ -20,7 +20,9 @@ from pytest_energy.report.sentences import (
     rerun_command,
     sentence,
     severity,
+    suite_shift,
 )
+from pytest_energy.report.sentences import undecided as what_would_decide
 from pytest_energy.report.summary import deciding_metric, headline
 from pytest_energy.report.text.columns import NARROW, Column, filled
 
@@ -47,8 +49,10 @@ class Line(NamedTuple):
 
 def summary_lines(run: Run, width: int) -> list[Line]:
     """The table and the sections of a run; lines of the table have at most ``width`` characters."""
-    if not run.benchmarks:
+    if not run.benchmarks and not run.run.uncompared:
         return []
+    if not run.benchmarks:
+        return [*_uncompared(run), Line(""), _verdict(run)]
     names = short_names([result.id for result in run.benchmarks])
     lines = [*_table(run.benchmarks, names, width)]
     if (meter := run.run.meter) is not None and meter.estimated:
@@ -56,9 +60,7 @@ def summary_lines(run: Run, width: int) -> list[Line]:
         lines.append(Line(text))
     for section in (_with_reasons, _inconclusive, _new, _regressed):
         lines += section(run.benchmarks, names)
-    verdict = headline(run)
-    last = Line(f"{verdict.symbol} {verdict}", "red" if verdict.failed else "bold")
-    return [*lines, Line(""), last]
+    return [*lines, *_uncompared(run), *_suite_shift(run), Line(""), _verdict(run)]
 
 
 def _table(results: Sequence[Result], names: Names, width: int) -> Iterator[Line]:
@@ -105,6 +107,32 @@ def shorten(text: str, width: int) -> str:
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
 
 
+def _verdict(run: Run) -> Line:
+    verdict = headline(run)
+    return Line(f"{verdict.symbol} {verdict}", "red" if verdict.failed else "bold")
+
+
+def _suite_shift(run: Run) -> Iterator[Line]:
+    if shift := suite_shift(run):
+        yield Line("")
+        yield Line(shift, "yellow")
+
+
+def _uncompared(run: Run) -> Iterator[Line]:
+    """The baselines that got no result, grouped by the reason."""
+    if not run.run.uncompared:
+        return
+    names = short_names([missing.id for missing in run.run.uncompared])
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for missing in run.run.uncompared:
+        by_reason[missing.reason].append(names[missing.id])
+    yield Line("")
+    yield Line(f"not compared: baselines without a result ({len(names)})", "yellow")
+    for reason, sharing in by_reason.items():
+        more = f" and {len(sharing) - NAMED} more" if len(sharing) > NAMED else ""
+        yield Line(f"  {', '.join(sharing[:NAMED])}{more}: {reason}")
+
+
 def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:
     """The sections that show only the benchmarks and their reasons."""
     # Several outcomes share a section, which must appear once.
@@ -134,6 +162,8 @@ def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
     yield from _section(traits.section, traits.terminal_style, undecided)
     for result in undecided:
         yield Line(f"  {names[result.id]}: {sentence(result)}")
+        if wanted := what_would_decide(result):
+            yield Line(f"    {wanted}")
     if undecided:
         yield Line("  → how many runs would decide? pytest-energy sensitivity")
 
