@@ -76,14 +76,14 @@ class EnergyPlugin:
         self._ranks = ranks
         self._progress = progress or terminal_progress(config)
         self._announce = announce
-        config.pluginmanager.register(Reruns(_uses_energy), "energy-reruns")
+        config.pluginmanager.register(Reruns(uses_energy), "energy-reruns")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
         """Let pytest-benchmark select the tests that measure, and install its replay timer."""
-        timed = [item for item in items if _uses_energy(item) and needs_replay_timer(item)]
+        timed = [item for item in items if uses_energy(item) and needs_replay_timer(item)]
         if config.getoption("benchmark_only", None) or config.getoption("benchmark_skip", None):
             for item in timed:
                 # A new list, since the cases of a parametrized test share one.
@@ -97,7 +97,7 @@ class EnergyPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Check all markers, read the baselines and open the meter, before any test runs."""
-        measuring = [item for item in session.items if _uses_energy(item)]
+        measuring = [item for item in session.items if uses_energy(item)]
         for item in measuring:
             item.stash[MARKER] = _read_marker(item)
         if self._config.option.collectonly or not measuring:
@@ -142,6 +142,7 @@ class EnergyPlugin:
             item.stash[MARKER],
             workload,
             self._show,
+            self._pause,
         )
         item.stash[FIXTURE] = energy
         return energy
@@ -149,7 +150,7 @@ class EnergyPlugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Hold the locks on the devices while a test that measures and its fixtures run."""
-        if self._session is None or not _uses_energy(item):
+        if self._session is None or not uses_energy(item):
             return (yield)
         with ExitStack() as stack:
             try:
@@ -211,6 +212,11 @@ class EnergyPlugin:
         if self._progress:
             self._progress.update(benchmark, now.round, now.rounds, now.passes, now.energy_j)
 
+    @property
+    def _pause(self) -> Callable[[], object]:
+        """Called between windows; nobody else measures meanwhile, so it does nothing."""
+        return lambda: None
+
     def _amend_identity(self, identity: Facts) -> Facts:
         amendments = self._config.hook.pytest_energy_identity(
             config=self._config, identity=identity
@@ -235,7 +241,8 @@ class EnergyPlugin:
             self._session.meter.close()
 
 
-def _uses_energy(item: pytest.Item) -> bool:
+def uses_energy(item: pytest.Item) -> bool:
+    """Whether a test measures."""
     return "energy" in getattr(item, "fixturenames", ())
 
 

@@ -54,6 +54,8 @@ class EnergySession:
     """The table of ``pyproject.toml``."""
     selected: tuple[Selected, ...] = ()
     """The baselines of the tests that will run."""
+    alternating: bool = False
+    """Whether another process measures the same tests in turn."""
     record: RunRecord = field(default_factory=RunRecord)
 
     @classmethod
@@ -241,6 +243,7 @@ class EnergySession:
             ],
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity, self.settings.pue) if self.intensity else {},
+            against=self.record.against,
             accepted=[str(_within(self.root, path)) for path in self.record.accepted],
         )
         return Run(
