@@ -63,6 +63,13 @@ def _count(text: str) -> int:
     return value
 
 
+def _at_least_four(text: str) -> int:
+    value = int(text)
+    if value < 4:
+        raise ValueError
+    return value
+
+
 def _fraction(text: str) -> float:
     return _number(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
 
@@ -180,6 +187,7 @@ COUNT = Format(_count, "a whole number of at least 1")
 SECONDS = Format(_positive_number, "a number of seconds above 0")
 FRACTION = Format(_fraction, "a fraction of at least 0, such as 0.05 or 5%")
 FOLDER = Format(Path, "a folder")
+INPUT_FILE = Format(Path, "a file")
 OUTPUT_FILE = Format(Path, "a file")
 
 
@@ -362,6 +370,43 @@ class Settings:
         "SECONDS",
     )
     """Seconds."""
+    against: str | None = _option(
+        None,
+        TEXT,
+        "measure the working tree in alternation with another revision: a branch, tag or commit,"
+        " merge-base:BRANCH, or self to see what this machine can tell apart [baselines are used]",
+        "REF",
+    )
+    against_setup: str | None = _option(
+        None,
+        TEXT,
+        "shell command that prepares each side, run in its tree; if it makes .venv there, the side"
+        " runs in it [nothing is prepared]",
+        "COMMAND",
+    )
+    against_python: Path | None = _option(
+        None, INPUT_FILE, "interpreter of the base side [the one that runs pytest]", "PATH"
+    )
+    against_blocks: int = _option(
+        24,
+        Format(_at_least_four, "a whole number of at least 4"),
+        "blocks after which an undecided comparison is inconclusive [24]",
+        "N",
+    )
+    against_time: float | None = _option(
+        None,
+        SECONDS,
+        "time limit of the whole comparison; what is then undecided is inconclusive [no limit]",
+        "SECONDS",
+    )
+    """Seconds."""
+    against_timeout: float = _option(
+        600.0,
+        SECONDS,
+        "seconds after which a silent side is stopped [600]",
+        "SECONDS",
+    )
+    """Seconds between two answers of a side; one round, or one epoch, must end in it."""
     baselines: Path = _option(
         Path("baselines"), FOLDER, "folder of the baselines [baselines]", "DIR"
     )

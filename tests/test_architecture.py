@@ -23,7 +23,7 @@ ORDER = (
     {"measuring", "report"},
     {"fixture"},
     {"session"},
-    {"logs", "simulation"},
+    {"against", "logs", "simulation"},
     {"plugin", "testing"},
     {"cli"},
 )

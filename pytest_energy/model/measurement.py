@@ -49,6 +49,7 @@ class ReasonCode(StrEnum):
     DATA_GAP = "data-gap"
     TIME_LIMIT = "time-limit"
     TEST_FAILED = "test-failed"
+    SIDE_FAILED = "side-failed"
     NOTE = "note"
 
 

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from pydantic import ConfigDict, Field
 
+from pytest_energy.model.comparison import Against, Comparison
 from pytest_energy.model.measurement import (
     Environment,
     Facts,
@@ -108,12 +109,16 @@ class Result(Measurement):
     """A measurement and the gate's verdict on it."""
 
     verdict: Verdict
+    comparison: Comparison | None = None
+    """Where it was measured against another revision."""
 
     @classmethod
-    def of(cls, measurement: Measurement, verdict: Verdict) -> Result:
-        """Combine ``measurement`` and ``verdict`` without a deep copy."""
+    def of(
+        cls, measurement: Measurement, verdict: Verdict, comparison: Comparison | None = None
+    ) -> Result:
+        """Combine a measurement and its verdict without a deep copy."""
         fields = {name: getattr(measurement, name) for name in Measurement.model_fields}
-        return cls.model_construct(**fields, verdict=verdict)
+        return cls.model_construct(**fields, verdict=verdict, comparison=comparison)
 
 
 NOT_RUN: Final = "not run"
@@ -172,6 +177,8 @@ class RunInfo(Record):
     """``None`` if too few benchmarks were comparable."""
     failures: list[str] = Field(default_factory=list)
     """Why the policy fails the session as a whole, apart from its benchmarks."""
+    against: Against | None = None
+    """The other revision, if the run was compared with one."""
     accepted: list[str] = Field(default_factory=list)
     """Baseline files that the session wrote, relative to the tests' root folder if within it."""
 

@@ -68,13 +68,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _register(config: pytest.Config, settings: Settings) -> None:
     """Register what measures and what reports: one process does both, or xdist's share the work."""
+    from pytest_energy.against.messages import SideConfig
     from pytest_energy.measuring.torchrun import ranks_of
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
     from pytest_energy.plugin.reporter import Reporter
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
+    if side := SideConfig.load():
+        from pytest_energy.plugin.side import SidePlugin
+
+        config.pluginmanager.register(SidePlugin(config, settings, side), "energy-measuring")
+        return
+    ranks = ranks_of(os.environ)
     worker_input = getattr(config, "workerinput", None)
+    if settings.against is not None:
+        from pytest_energy.plugin.against import check_supported
+
+        workers = worker_input is not None or is_controller(config)
+        check_supported(config, settings, ranks, workers=workers)
     if worker_input is not None:
         _register_worker(config, settings, worker_input)
         return
@@ -84,7 +96,12 @@ def _register(config: pytest.Config, settings: Settings) -> None:
         config.pluginmanager.register(Controller(config, settings, reporter), "energy-controller")
         return
     show_only(settings.devices)
-    ranks = ranks_of(os.environ)
+    if settings.against is not None:
+        from pytest_energy.plugin.against import AgainstPlugin
+
+        against = AgainstPlugin(config, settings, reporter.report)
+        config.pluginmanager.register(against, "energy-measuring")
+        return
     settings = torchrun_settings(settings, ranks) if ranks else settings
     measuring = EnergyPlugin(config, settings, reporter.report, ranks=ranks)
     config.pluginmanager.register(measuring, "energy-measuring")

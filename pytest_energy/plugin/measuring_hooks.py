@@ -79,7 +79,7 @@ class EnergyPlugin:
         self._progress = progress or terminal_progress(config)
         self._announce = announce
         self._uncompared = UncomparedBaselines(config)
-        config.pluginmanager.register(Reruns(_uses_energy), "energy-reruns")
+        config.pluginmanager.register(Reruns(uses_energy), "energy-reruns")
         config.pluginmanager.register(self._uncompared, "energy-uncompared")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -87,7 +87,7 @@ class EnergyPlugin:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
         """Let pytest-benchmark select the tests that measure, and install its replay timer."""
-        timed = [item for item in items if _uses_energy(item) and needs_replay_timer(item)]
+        timed = [item for item in items if uses_energy(item) and needs_replay_timer(item)]
         if config.getoption("benchmark_only", None) or config.getoption("benchmark_skip", None):
             for item in timed:
                 # A new list, since the cases of a parametrized test share one.
@@ -101,7 +101,7 @@ class EnergyPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Check all markers, read the baselines and open the meter, before any test runs."""
-        measuring = [item for item in session.items if _uses_energy(item)]
+        measuring = [item for item in session.items if uses_energy(item)]
         for item in measuring:
             item.stash[MARKER] = _read_marker(item)
         if self._config.option.collectonly or not measuring:
@@ -147,6 +147,7 @@ class EnergyPlugin:
             item.stash[MARKER],
             workload,
             self._show,
+            self._pause,
         )
         item.stash[FIXTURE] = energy
         return energy
@@ -154,7 +155,7 @@ class EnergyPlugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Hold the locks on the devices while a test that measures and its fixtures run."""
-        if self._session is None or not _uses_energy(item):
+        if self._session is None or not uses_energy(item):
             return (yield)
         with ExitStack() as stack:
             try:
@@ -216,6 +217,11 @@ class EnergyPlugin:
         if self._progress:
             self._progress.update(benchmark, now.round, now.rounds, now.passes, now.energy_j)
 
+    @property
+    def _pause(self) -> Callable[[], object]:
+        """Called between windows; nobody else measures meanwhile, so it does nothing."""
+        return lambda: None
+
     def _amend_identity(self, identity: Facts) -> Facts:
         amendments = self._config.hook.pytest_energy_identity(
             config=self._config, identity=identity
@@ -261,7 +267,8 @@ def _count_shards(config: pytest.Config, environ: Mapping[str, str]) -> int:
     return max([1, *(int(text) for text in texts if text.isdecimal())])
 
 
-def _uses_energy(item: pytest.Item) -> bool:
+def uses_energy(item: pytest.Item) -> bool:
+    """Whether a test measures."""
     return "energy" in getattr(item, "fixturenames", ())
 
 

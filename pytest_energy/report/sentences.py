@@ -100,6 +100,11 @@ def undecided(result: Result) -> str | None:
     return f"{LIMITS[record.limit]}; about {record.visits} more visit{plural} ({cost}) would decide"
 
 
+def reference(result: Result) -> str:
+    """What a result was compared with: ``the baseline``, or ``main (1a2b3c4d5)``."""
+    return result.comparison.label if result.comparison else "the baseline"
+
+
 def likely_cause(result: Result) -> str | None:
     """``likely cause: power +8.0 % × time +0.9 %``."""
     return f"likely cause: {result.verdict.cause}" if result.verdict.cause else None
@@ -108,7 +113,7 @@ def likely_cause(result: Result) -> str | None:
 def changed(result: Result) -> str | None:
     """``changed since the baseline: torch 2.9 → 2.10``."""
     differences = ", ".join(map(difference, result.verdict.context))
-    return f"changed since the baseline: {differences}" if differences else None
+    return f"changed since {reference(result)}: {differences}" if differences else None
 
 
 def suite_shift(run: Run) -> str | None:
@@ -129,7 +134,10 @@ def suite_shift(run: Run) -> str | None:
 def rerun_command(*results: Result) -> str:
     """The command that measures only these benchmarks."""
     ids = dict.fromkeys(shlex.quote(test_id(result)) for result in results)
-    return f"pytest {' '.join(ids)} --energy"
+    command = f"pytest {' '.join(ids)} --energy"
+    if against := results[0].comparison:
+        command += f" --energy-against={shlex.quote(against.reference)}"
+    return command
 
 
 def test_id(result: Result) -> str:

@@ -87,6 +87,8 @@ def _failure(failing: Sequence[Result], run: Run) -> str:
     if len(verdicts) < len(failing) or any(v.metric not in ENERGIES for v in verdicts):
         return f"{share} failed ({_kinds(failing)})."
     exceeds = "exceeds its baseline" if len(failing) == 1 else "exceed their baselines"
+    if against := failing[0].comparison:
+        exceeds = f"{'exceeds' if len(failing) == 1 else 'exceed'} {against.label}"
     return f"{share} {exceeds} by more than {_limit(verdicts)}."
 
 

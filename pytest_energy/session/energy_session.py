@@ -67,6 +67,8 @@ class EnergySession:
     """Standard deviation of what the benchmarks of a session share and no shift takes off."""
     shards: int = 1
     """Number of sessions that share the suite; each is taken to have as many comparisons."""
+    alternating: bool = False
+    """Whether another process measures the same tests in turn."""
     record: RunRecord = field(default_factory=RunRecord)
 
     @classmethod
@@ -312,6 +314,7 @@ class EnergySession:
             uncompared=[entry for entry in missing if complete or entry.reason != NOT_RUN],
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity, self.settings.pue) if self.intensity else {},
+            against=self.record.against,
             accepted=[str(_within(self.root, path)) for path in self.record.accepted],
         )
         return Run(

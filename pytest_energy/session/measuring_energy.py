@@ -60,7 +60,19 @@ class MeasuringEnergy(Energy):
         marker: MarkerSettings,
         workload: Facts,
         watch: Watch = lambda benchmark, progress: None,
+        pause: Callable[[], object] = lambda: None,
     ) -> None:
+        """Prepare to measure one test.
+
+        Args:
+            session: What it shares with other tests.
+            place: The test.
+            marker: The keywords of its marker.
+            workload: Facts to add.
+            watch: Told how far it is.
+            pause: Called before the first window and after each, so that another process may
+                measure meanwhile.
+        """
         super().__init__(session.settings.data)
         self.scale = session.scale
         self._session = session
@@ -68,6 +80,8 @@ class MeasuringEnergy(Energy):
         self._requested = Requested.of(marker, session.settings)
         self._workload = workload
         self._watch = watch
+        self._pause = pause
+        self._paused = False
         self._synchronize = synchronizer()
         self._measurements: dict[str, Measurement] = {}
         self._windows: dict[str, list[Window]] = {}
@@ -128,7 +142,10 @@ class MeasuringEnergy(Energy):
             epoch_metrics.extend(item for item in returned if isinstance(item, Mapping))
 
         with peak_memory(self) as peak:
-            finished = self._run(work, plan_epochs(self._requested, self.scale, epochs))
+            plan = plan_epochs(
+                self._requested, self.scale, epochs, alternating=self._session.alternating
+            )
+            finished = self._run(work, plan)
         described = {
             **describe_model(model, input_shape, batch_size),
             "scale_to": scale_to,
@@ -208,7 +225,10 @@ class MeasuringEnergy(Energy):
             if not self._in_time(windows):
                 yield
                 return
-            with open_window(self._session.meter, 1, self._synchronize) as opened:
+            with (
+                self._turn(),
+                open_window(self._session.meter, 1, self._synchronize) as opened,
+            ):
                 yield
             windows.append(opened.window)
 
@@ -283,7 +303,17 @@ class MeasuringEnergy(Energy):
             synchronized = in_step(work, self._synchronize)
             own = measure_round(self._session.meter, synchronized, passes, self._synchronize)
             return agree(own, ranks)
-        return measure_round(self._session.meter, work, passes, self._synchronize)
+        with self._turn():
+            return measure_round(self._session.meter, work, passes, self._synchronize)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Measure one window in the body of a ``with`` statement, between two pauses."""
+        if not self._paused:
+            self._paused = True
+            self._pause()
+        yield
+        self._pause()
 
     def _plan(self, passes: int | None = None, rounds: int | None = None) -> Plan:
         return plan_passes(self._session, self._place.id, self._requested, passes, rounds)

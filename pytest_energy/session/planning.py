@@ -20,6 +20,10 @@ SHORTER: Final = 10
 """A round of the fixed protocol has this many times the passes of an adaptive one."""
 SHORT_ROUND_S: Final = 2.0
 """The shortest adaptive round: on a GPU, shorter windows are noisy whatever the sensor."""
+SMALL_ROUND_S: Final = 0.2
+"""The shortest round of a comparison at small scale."""
+ROUNDS_PER_BLOCK: Final = 3
+"""Rounds per side and block: their median withstands one outlier."""
 
 T = TypeVar("T")
 
@@ -74,7 +78,11 @@ def plan_passes(
         max_time_s=requested.max_time_s or default.max_time_s,
         shortest_window_s=session.meter.shortest_window_s if session.meter else 0.0,
     )
-    if passes or rounds or session.scale == "small" or not session.decides(test_id):
+    if passes or rounds:
+        return plan
+    if session.alternating:
+        return _block(plan, session.scale)
+    if session.scale == "small" or not session.decides(test_id):
         return plan
     session.record.note_fixed_passes(test_id, plan.passes * plan.rounds)
     return replace(
@@ -85,7 +93,21 @@ def plan_passes(
     )
 
 
-def plan_epochs(requested: Requested, scale: Scale, epochs: int) -> Plan:
-    """Plan training. Each epoch is a round, neither lengthened nor shortened."""
-    measured = requested.epochs or (1 if scale == "small" else epochs)
+def _block(plan: Plan, scale: Scale) -> Plan:
+    """The rounds of one side in one block."""
+    shortest_s = SMALL_ROUND_S if scale == "small" else SHORT_ROUND_S
+    return replace(
+        plan,
+        passes=plan.passes if scale == "small" else plan.passes // SHORTER,
+        rounds=ROUNDS_PER_BLOCK,
+        shortest_window_s=max(plan.shortest_window_s, shortest_s),
+    )
+
+
+def plan_epochs(
+    requested: Requested, scale: Scale, epochs: int, *, alternating: bool = False
+) -> Plan:
+    """Plan training: each epoch is a round, neither lengthened nor shortened."""
+    most = min(epochs, ROUNDS_PER_BLOCK) if alternating else epochs
+    measured = requested.epochs or (1 if scale == "small" else most)
     return Plan(1, measured, max_time_s=requested.max_time_s, lengthen=False)

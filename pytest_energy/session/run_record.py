@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pytest_energy.gate.decision import RevisitReason
+from pytest_energy.model.comparison import Against
 from pytest_energy.model.measurement import Measurement
 from pytest_energy.model.result import Result, Run
 
@@ -27,6 +28,7 @@ class RunRecord:
     _fixed_passes: dict[str, int] = field(default_factory=dict)
     _accepted: dict[Path, None] = field(default_factory=dict)
     _refused: list[str] = field(default_factory=list)
+    _against: Against | None = None
     _closed: Run | None = None
     _unsaved: str | None = None
 
@@ -94,6 +96,15 @@ class RunRecord:
     def note_refused(self, why: str) -> None:
         """Note why a result was not accepted as a baseline."""
         self._refused.append(why)
+
+    @property
+    def against(self) -> Against | None:
+        """The other revision, if the run is compared with one."""
+        return self._against
+
+    def note_against(self, against: Against) -> None:
+        """Note how far the comparison with another revision is."""
+        self._against = against
 
     @property
     def unsaved(self) -> str | None:

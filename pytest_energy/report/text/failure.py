@@ -9,7 +9,7 @@ from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers
-from pytest_energy.report.sentences import change, difference, remarks, rerun_command
+from pytest_energy.report.sentences import change, difference, reference, remarks, rerun_command
 
 
 def explain(result: Result) -> str:
@@ -22,7 +22,7 @@ def _headline(result: Result) -> str:
     if not outcome.traits.has_joules:
         return f"could not measure {result.id}: {outcome}"
     if outcome is Outcome.NEW:
-        return f"{result.id}: no baseline"
+        return f"{result.id}: {'new' if result.comparison else 'no baseline'}"
     # Only metrics with a tolerance gate: only they are the reason for the outcome.
     labels = [
         metric(verdict.metric).label
@@ -42,13 +42,13 @@ def _lines(result: Result) -> Iterator[str]:
     for reason in result.reasons:
         yield f"{reason.code}: {reason.message}"
     for fact in verdict.differences:
-        yield f"not as in the baseline: {difference(fact)}"
+        yield f"not as in {reference(result)}: {difference(fact)}"
     yield from remarks(result)
     if measured := _conditions(result):
         yield f"while measuring: {measured}"
     yield from verdict.notes
     yield f"measure again:  {rerun_command(result)}"
-    if verdict.outcome.traits.has_joules:
+    if verdict.outcome.traits.has_joules and result.comparison is None:
         yield f"accept it:      {rerun_command(result)} --energy-update"
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from pytest_energy.model.comparison import describe_reference
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import TRAITS, Outcome
 from pytest_energy.model.result import Result, Run
@@ -58,6 +59,7 @@ def summary_lines(run: Run, width: int) -> list[Line]:
     if (meter := run.run.meter) is not None and meter.estimated:
         text = f"Joules are estimated by {meter.name} from a model of the hardware, not measured."
         lines.append(Line(text))
+    lines += _against(run)
     for section in (_with_reasons, _inconclusive, _new, _regressed):
         lines += section(run.benchmarks, names)
     return [*lines, *_uncompared(run), *_suite_shift(run), Line(""), _verdict(run)]
@@ -133,6 +135,18 @@ def _uncompared(run: Run) -> Iterator[Line]:
         yield Line(f"  {', '.join(sharing[:NAMED])}{more}: {reason}")
 
 
+def _against(run: Run) -> Iterator[Line]:
+    against = run.run.against
+    if against is None:
+        return
+    blocks = "1 block" if against.blocks == 1 else f"{against.blocks} blocks"
+    label = describe_reference(against.reference, against.commit)
+    yield Line(f"Compared with {label} in {blocks}.")
+    for benchmark, outcome in against.controls.items():
+        yield Line(f"Control, base against base: {benchmark} {outcome}")
+    yield from map(Line, against.notes)
+
+
 def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:
     """The sections that show only the benchmarks and their reasons."""
     # Several outcomes share a section, which must appear once.
@@ -164,13 +178,20 @@ def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
         yield Line(f"  {names[result.id]}: {sentence(result)}")
         if wanted := what_would_decide(result):
             yield Line(f"    {wanted}")
-    if undecided:
+        if result.comparison:
+            yield from (Line(f"    {note}") for note in result.verdict.notes)
+    if any(result.comparison is None for result in undecided):
         yield Line("  → how many runs would decide? pytest-energy sensitivity")
 
 
 def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:
     traits = Outcome.NEW.traits
     new = [result for result in _having(results, Outcome.NEW) if _is_open(result)]
+    against = [result for result in new if result.comparison]
+    yield from _section("new: no other revision to compare with", traits.terminal_style, against)
+    for result in against:
+        yield Line(f"  {names[result.id]}: {'; '.join(result.verdict.notes)}")
+    new = [result for result in new if result.comparison is None]
     yield from _section(traits.section, traits.terminal_style, new)
     if new:
         yield Line(f"  {_named(new, names)}")
@@ -197,7 +218,8 @@ def _regressed(results: Sequence[Result], names: Names) -> Iterator[Line]:
     else:
         it = "it" if len(regressed) == 1 else "them"
         yield Line(f"  → measure {it} again: {rerun_command(*regressed)}")
-    yield Line("  → intended? Rerun with --energy-update")
+    if regressed[0].comparison is None:
+        yield Line("  → intended? Rerun with --energy-update")
 
 
 def _regression(result: Result) -> Iterator[Line]:

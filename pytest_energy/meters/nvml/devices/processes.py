@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 PROC = Path("/proc")
-WORKER_VARIABLES = frozenset({"PYTEST_XDIST_WORKER", "LOCAL_RANK"})
+SIDE_VARIABLE = "PYTEST_ENERGY_SIDE"
+"""Environment variable of a side of a comparison; the other side waits on the same device."""
+WORKER_VARIABLES = frozenset({"PYTEST_XDIST_WORKER", "LOCAL_RANK", SIDE_VARIABLE})
 """Environment variables of a worker process, whose siblings belong to the same session."""
 
 
@@ -22,14 +24,14 @@ def others(listed: Iterable[int], proc: Path = PROC) -> frozenset[int]:
     In a container with its own PID namespace, NVML's PIDs are those of the host, unknown here.
     There, one unknown PID counts as ours if this process or a child has CUDA's driver library
     loaded and no PID of ours is listed. Only one, because a forked child has the library loaded as
-    well, but does not use the device.
+    well, but does not use the device. In a side of a comparison, one for each side.
     """
     pids = frozenset(listed)
     parents = _parents(proc)
     foreign = frozenset(pid for pid in pids if not _is_ours(pid, parents))
     unknown = sorted(pid for pid in foreign if pid not in parents)
-    if unknown and foreign == pids and _has_cuda(parents, proc):
-        return foreign - {unknown[0]}
+    if unknown and foreign == pids:
+        return foreign - frozenset(unknown[: _users_of_cuda(parents, proc)])
     return foreign
 
 
@@ -98,9 +100,17 @@ def _parent(folder: Path) -> int | None:
     return int(text.rpartition(")")[2].split()[1])
 
 
-def _has_cuda(parents: dict[int, int], proc: Path) -> bool:
-    """Whether this process or a descendant has CUDA's driver library loaded."""
-    return any(_maps_cuda(proc / str(pid)) for pid in parents if os.getpid() in _line(pid, parents))
+def _users_of_cuda(parents: dict[int, int], proc: Path) -> int:
+    """How many PIDs of another namespace can belong to this session."""
+    if SIDE_VARIABLE not in os.environ:
+        return int(_has_cuda(os.getpid(), parents, proc))
+    sides = [pid for pid, parent in parents.items() if parent == os.getppid()]
+    return sum(_has_cuda(side, parents, proc) for side in sides)
+
+
+def _has_cuda(head: int, parents: dict[int, int], proc: Path) -> bool:
+    """Whether the process ``head`` or a descendant has CUDA's driver library loaded."""
+    return any(_maps_cuda(proc / str(pid)) for pid in parents if head in _line(pid, parents))
 
 
 def _maps_cuda(folder: Path) -> bool:

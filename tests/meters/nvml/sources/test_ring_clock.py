@@ -14,7 +14,9 @@ SINCE_BOOT_S = -time.time() + 5000.0
 
 
 @pytest.mark.parametrize("card", ["pascal", "ada"])
-@pytest.mark.parametrize("offset_s", [SINCE_BOOT_S, -7.0, 4.0, 3600.0])
+@pytest.mark.parametrize(
+    "offset_s", [SINCE_BOOT_S, -7.0, 4.0, 3600.0], ids=["since boot", "-7 s", "4 s", "1 h"]
+)
 def test_stamps_of_another_clock_are_anchored(card: str, offset_s: float) -> None:
     """Since boot, late or early: cards older than Volta measure by them, others have traces."""
     with SimulatedNvml(card) as machine:

@@ -1,0 +1,1 @@
+"""Two revisions measured in alternation on one machine: trees, sides, blocks and the verdicts."""

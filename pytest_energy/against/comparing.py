@@ -1,0 +1,437 @@
+"""What a comparison has found so far, and what of it is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from pytest_energy.against.blocks import Paired
+from pytest_energy.against.messages import SideRun
+from pytest_energy.against.side import SideFailedError
+from pytest_energy.against.trees import Reference
+from pytest_energy.against.verdicts import (
+    COMPARABLE,
+    compare,
+    differences,
+    outcome_of,
+    withdrawn,
+)
+from pytest_energy.gate.policy import fails_test
+from pytest_energy.gate.pooling import pool
+from pytest_energy.model.comparison import Against, Block, Comparison, Control, SideName
+from pytest_energy.model.measurement import Environment, Measurement, Reason, ReasonCode
+from pytest_energy.model.metrics import ENERGY, TOLERANCES
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result
+from pytest_energy.uncertainty.pairs import LOOKS, PairLook, look
+
+SPOILT_BLOCKS: Final = 3
+"""After so many blocks without a valid one a benchmark is given up."""
+CHANGED: Final = (Outcome.REGRESSED, Outcome.IMPROVED)
+CONTROL_SHARE: Final = 10
+"""One test in so many is a control."""
+MOST_CONTROLS: Final = 5
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What governs the decisions."""
+
+    reference: Reference
+    seed: int
+    tolerances: Callable[[str], Mapping[str, float]]
+    """The accepted relative changes of a benchmark, by metric; the first argument is its id."""
+    failing: Collection[str]
+    """Outcomes that fail a test."""
+    most_blocks: int
+
+
+@dataclass
+class Contest:
+    """The blocks of one benchmark."""
+
+    blocks: list[Block] = field(default_factory=list)
+    base: list[Measurement] = field(default_factory=list)
+    head: list[Measurement] = field(default_factory=list)
+    """One valid measurement per block, as for the base."""
+    spoilt: list[tuple[Measurement, Measurement]] = field(default_factory=list)
+    """Base and head of the blocks in which one was invalid."""
+    alternated: set[str] = field(default_factory=set)
+
+    def add(self, number: int, done: Paired, base: Measurement, head: Measurement) -> None:
+        """Take in one block."""
+        self.alternated.add(done.alternated)
+        if not {base.status, head.status} <= {*COMPARABLE}:
+            self.spoilt.append((base, head))
+            return
+        self.base.append(base)
+        self.head.append(head)
+        block = Block(
+            number=number,
+            first=done.first,
+            base=base.rounds,
+            head=head.rounds,
+            differences=differences(base, head),
+        )
+        self.blocks.append(block)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether no block was valid although several were measured."""
+        return not self.blocks and len(self.spoilt) >= SPOILT_BLOCKS
+
+    def sample(self, metric: str) -> list[float]:
+        """The differences of the blocks that tell of a metric."""
+        return [block.differences[metric] for block in self.blocks if metric in block.differences]
+
+    @property
+    def metrics(self) -> set[str]:
+        """The metrics that each block tells of."""
+        found = [block.differences.keys() for block in self.blocks]
+        return set(found[0]).intersection(*found) if found else set()
+
+
+@dataclass
+class CaseState:
+    """What is known of one test."""
+
+    contests: dict[str, Contest] = field(default_factory=dict)
+    """By benchmark."""
+    results: dict[str, Result] = field(default_factory=dict)
+    """Of the benchmarks that are decided."""
+    failure: str | None = None
+    """Why the test failed on the head, whatever it measured."""
+    skipped: str | None = None
+    """Why the head skipped it."""
+    ended: bool = False
+    """Whether it is not measured any further."""
+
+
+class Comparing:
+    """Collects blocks, looks at them, and settles one benchmark after the other.
+
+    Args:
+        tests: The ids of the tests, in the order of the session.
+        rules: What governs the decisions.
+    """
+
+    def __init__(self, tests: Iterable[str], rules: Rules) -> None:
+        self.states = {test: CaseState() for test in tests}
+        self.controls: dict[str, Contest] = {}
+        """By benchmark: the base against itself."""
+        self.block = 0
+        """The number of the current block, from 1."""
+        self.environments = (Environment(), Environment())
+        """Of base and head."""
+        self.notes: dict[str, None] = {}
+        """What concerns the whole comparison."""
+        self._rules = rules
+        self._looks: dict[str, dict[str, PairLook]] = {}
+        self._control_outcomes: dict[str, Outcome] = {}
+        self._closed_controls = False
+
+    # ---- which tests are measured next ----
+
+    @property
+    def open_tests(self) -> list[str]:
+        """The tests of the next block."""
+        return [test for test, state in self.states.items() if not state.ended]
+
+    def choose_controls(self, draw: Random) -> list[str]:
+        """Draw tests that both sides can run; none where the base is the head."""
+        if self._rules.reference.is_self:
+            return []
+        able = [test for test, state in self.states.items() if state.contests]
+        number = min(MOST_CONTROLS, -(-len(able) // CONTROL_SHARE))
+        return sorted(draw.sample(able, number))
+
+    @property
+    def open_controls(self) -> set[str]:
+        """The benchmarks whose control is not decided."""
+        if self._closed_controls:
+            return set()
+        return self.controls.keys() - self._control_outcomes.keys()
+
+    # ---- what the blocks gave ----
+
+    def take(self, test: str, done: Paired | SideFailedError) -> None:
+        """Take in what one test gave in this block."""
+        state = self.states[test]
+        if isinstance(done, SideFailedError):
+            self._end_without_side(test, state, done.side, str(done))
+        elif done.head.outcome == "skipped":
+            state.skipped, state.ended = done.head.text or "skipped", True
+        elif done.head.outcome != "passed":
+            state.failure, state.ended = done.head.text or done.head.error, True
+        elif done.base.outcome != "passed":
+            self._end_without_base(test, state, done)
+        else:
+            self._pair(test, state, done)
+
+    def take_control(self, done: Paired | SideFailedError, test: str) -> None:
+        """Take in a block of the base against itself."""
+        if isinstance(done, SideFailedError):
+            self.notes[f"the control {test} was lost: {done.how}"] = None
+            self._lose_control(test)
+            return
+        again = {measured.id: measured for measured in done.head.measurements}
+        for base in done.base.measurements:
+            if base.id in again:
+                contest = self.controls.setdefault(base.id, Contest())
+                contest.add(self.block, done, base, again[base.id])
+
+    def _lose_control(self, test: str) -> None:
+        for benchmark in self.states[test].contests:
+            self.controls.pop(benchmark, None)
+
+    def _pair(self, test: str, state: CaseState, done: Paired) -> None:
+        before = {measured.id: measured for measured in done.base.measurements}
+        for head in done.head.measurements:
+            if head.id in before:
+                contest = state.contests.setdefault(head.id, Contest())
+                contest.add(self.block, done, before[head.id], head)
+            elif head.id not in state.contests:
+                self._keep(state, self._new(head, f"not measured on {self._reference}"))
+        for gone in before.keys() - {head.id for head in done.head.measurements}:
+            self.notes[f"gone: {gone} is measured on {self._reference} only"] = None
+        state.ended = not state.contests
+
+    def _end_without_side(self, test: str, state: CaseState, side: SideName, how: str) -> None:
+        state.ended = True
+        if side == "head":
+            state.failure = f"{test}: {how}"
+        reason = Reason(code=ReasonCode.SIDE_FAILED, message=how)
+        for benchmark in state.contests or {test: Contest()}:
+            contest = state.contests.get(benchmark, Contest())
+            self._keep(state, self._invalid(benchmark, contest, [reason]))
+
+    def _end_without_base(self, test: str, state: CaseState, done: Paired) -> None:
+        state.ended = True
+        why = done.base.error or done.base.text or f"it was {done.base.outcome}"
+        for head in done.head.measurements:
+            contest = state.contests.get(head.id)
+            if contest and contest.blocks:
+                message = f"the base side failed in block {self.block}: {why}"
+                reason = Reason(code=ReasonCode.SIDE_FAILED, message=message)
+                self._keep(state, self._invalid(head.id, contest, [reason]))
+            else:
+                self._keep(state, self._new(head, f"does not run on {self._reference}: {why}"))
+
+    # ---- decisions ----
+
+    def look(self, *, last: str | None = None) -> list[Result]:
+        """Look at all blocks so far.
+
+        Args:
+            last: Why no further block follows; then whatever is open is inconclusive.
+
+        Returns:
+            The results that this look settled.
+        """
+        self._looks = {metric: self._look_at(metric) for metric in self._metrics()}
+        if last:
+            self._closed_controls = True
+        self._settle_controls()
+        before = {id for state in self.states.values() for id in state.results}
+        for state in self.states.values():
+            if not state.ended:
+                self._settle(state, last)
+        results = [result for state in self.states.values() for result in state.results.values()]
+        return [result for result in results if result.id not in before]
+
+    def _metrics(self) -> set[str]:
+        contests = [*self._contests().values(), *self.controls.values()]
+        return {metric for contest in contests for metric in contest.metrics}
+
+    def _contests(self) -> dict[str, Contest]:
+        return {
+            benchmark: contest
+            for state in self.states.values()
+            for benchmark, contest in state.contests.items()
+        }
+
+    def _look_at(self, metric: str) -> dict[str, PairLook]:
+        """Look at one metric of all benchmarks and controls: they lend scatter to one another."""
+        contests = self._contests() | {_control(id): one for id, one in self.controls.items()}
+        samples = {id: contest.sample(metric) for id, contest in contests.items()}
+        samples = {id: sample for id, sample in samples.items() if len(sample) >= LOOKS[0]}
+        tolerances = {id: self._tolerance(id, metric) for id in samples}
+        return look(samples, tolerances, self.family, self._rules.most_blocks)
+
+    def _tolerance(self, id: str, metric: str) -> float:
+        """Of a gated metric its own; others are judged by that of the energy, without gating."""
+        tolerances = self._rules.tolerances(id.removeprefix(_control("")))
+        return tolerances.get(metric, tolerances.get(ENERGY, TOLERANCES[ENERGY]))
+
+    @property
+    def family(self) -> int:
+        """The number of comparisons that share the chance of a false alarm."""
+        gated = [
+            len(contest.metrics & self._rules.tolerances(benchmark).keys())
+            for benchmark, contest in self._contests().items()
+        ]
+        return max(1, sum(gated) + len(self.controls))
+
+    def _settle(self, state: CaseState, last: str | None) -> None:
+        for benchmark, contest in state.contests.items():
+            if benchmark in state.results:
+                continue
+            if contest.given_up or (last and not contest.blocks):
+                self._keep(state, self._invalid(benchmark, contest, []))
+            elif contest.blocks and (last or self._is_decided(benchmark, contest)):
+                self._keep(state, self._compared(benchmark, contest, last))
+        state.ended = state.contests.keys() <= state.results.keys()
+
+    def _is_decided(self, benchmark: str, contest: Contest) -> bool:
+        gated = contest.metrics & self._rules.tolerances(benchmark).keys()
+        outcomes = [
+            outcome_of(metric, self._looks[metric].get(benchmark)) for metric in sorted(gated)
+        ]
+        return Outcome.REGRESSED in outcomes or None not in outcomes
+
+    def _settle_controls(self) -> None:
+        for benchmark, contest in self.controls.items():
+            looks = {m: self._looks[m].get(_control(benchmark)) for m in contest.metrics}
+            gated = contest.metrics & self._rules.tolerances(benchmark).keys()
+            outcomes = [outcome_of(metric, looks[metric]) for metric in sorted(gated)]
+            changed = [outcome for outcome in outcomes if outcome in CHANGED]
+            if benchmark in self._control_outcomes:
+                continue
+            if changed:
+                self._control_outcomes[benchmark] = changed[0] or Outcome.INCONCLUSIVE
+            elif None not in outcomes or self._closed_controls:
+                calm = all(outcome is Outcome.UNCHANGED for outcome in outcomes)
+                outcome = Outcome.UNCHANGED if calm else Outcome.INCONCLUSIVE
+                self._control_outcomes[benchmark] = outcome
+
+    @property
+    def moved(self) -> list[str]:
+        """The controls that changed although their code did not."""
+        return sorted(id for id, outcome in self._control_outcomes.items() if outcome in CHANGED)
+
+    def final(self) -> list[Result]:
+        """The results, once the controls are settled; inconclusive where a control moved."""
+        results = [result for state in self.states.values() for result in state.results.values()]
+        return [self._with_controls(result) for result in results]
+
+    def _with_controls(self, result: Result) -> Result:
+        comparison = result.comparison
+        if comparison is not None and result.id in self.controls:
+            control = self._describe_control(result.id)
+            comparison = comparison.model_copy(update={"control": control})
+        verdict = result.verdict
+        if self.moved:
+            why = (
+                f"the control {self.moved[0]} moved, measured base against base: the machine"
+                " changed, so this session proves nothing"
+            )
+            verdict = withdrawn(result, why)
+            fails = fails_test(verdict, result, self._rules.failing)
+            verdict = verdict.model_copy(update={"fails": fails})
+        return Result.of(result, verdict, comparison)
+
+    def _describe_control(self, benchmark: str) -> Control:
+        contest = self.controls[benchmark]
+        found = self._looks.get(ENERGY, {}).get(_control(benchmark))
+        numbers = (found.change, found.low, found.high) if found else (None, None, None)
+        outcome = self._control_outcomes.get(benchmark, Outcome.INCONCLUSIVE)
+        change, low, high = numbers
+        return Control(outcome=outcome, change=change, low=low, high=high, blocks=contest.blocks)
+
+    def describe(self) -> Against:
+        """The comparison as a whole, as far as it is."""
+        return Against(
+            reference=self._rules.reference.name,
+            commit=self._rules.reference.commit,
+            seed=self._rules.seed,
+            blocks=self.block,
+            controls=dict(self._control_outcomes),
+            notes=list(self.notes),
+        )
+
+    # ---- results ----
+
+    def _keep(self, state: CaseState, result: Result) -> None:
+        fails = fails_test(result.verdict, result, self._rules.failing)
+        verdict = result.verdict.model_copy(update={"fails": fails or state.failure is not None})
+        state.results[result.id] = Result.of(result, verdict, result.comparison)
+
+    def _compared(self, benchmark: str, contest: Contest, last: str | None) -> Result:
+        looks = {
+            metric: found[benchmark] for metric, found in self._looks.items() if benchmark in found
+        }
+        base, head = pool(contest.base), pool(contest.head)
+        tolerances = self._rules.tolerances(benchmark)
+        verdict = compare(base, head, looks, tolerances, self.environments)
+        notes = [self._how(contest)]
+        if last and verdict.outcome is Outcome.INCONCLUSIVE:
+            notes.append(f"undecided: {last}")
+        if contest.spoilt:
+            notes.append(f"{len(contest.spoilt)} blocks were left out: one side was invalid")
+        return Result.of(head, verdict.model_copy(update={"notes": notes}), self._describe(contest))
+
+    def _how(self, contest: Contest) -> str:
+        blocks = len(contest.blocks)
+        text = f"measured against {self._reference} in {blocks} block{'s'[: blocks != 1]}"
+        if "runs" in contest.alternated:
+            text += "; the device does not hold both sides, so whole runs alternated, not rounds"
+        return text
+
+    def _new(self, head: Measurement, why: str) -> Result:
+        verdict = compare(
+            head.model_copy(update={"metrics": {}}),
+            head,
+            {},
+            self._rules.tolerances(head.id),
+            self.environments,
+        )
+        new = verdict.model_copy(update={"outcome": Outcome.NEW, "notes": [why]})
+        return Result.of(head, new, self._describe(Contest()))
+
+    def _invalid(self, benchmark: str, contest: Contest, reasons: list[Reason]) -> Result:
+        """A benchmark whose sides gave nothing that can be compared."""
+        measured, found = self._unusable(benchmark, contest)
+        invalid = measured.model_copy(
+            update={"status": "invalid", "reasons": [*found, *reasons], "metrics": {}}
+        )
+        tolerances = self._rules.tolerances(benchmark)
+        verdict = compare(measured, invalid, {}, tolerances, self.environments)
+        return Result.of(invalid, verdict, self._describe(contest))
+
+    def _unusable(self, benchmark: str, contest: Contest) -> tuple[Measurement, list[Reason]]:
+        """The last measurement of the head, if there is any, and why a pair was not valid."""
+        if contest.spoilt:
+            base, head = contest.spoilt[-1]
+            return head, [*head.reasons, *(_of_base(reason) for reason in base.reasons)]
+        if contest.head:
+            return contest.head[-1], []
+        return Measurement(id=benchmark, kind="call", workload={}, status="invalid"), []
+
+    def _describe(self, contest: Contest) -> Comparison:
+        return Comparison(
+            reference=self._rules.reference.name,
+            commit=self._rules.reference.commit,
+            seed=self._rules.seed,
+            alternated="runs" if "runs" in contest.alternated else "rounds",
+            blocks=contest.blocks,
+            spoilt=len(contest.spoilt),
+        )
+
+    @property
+    def _reference(self) -> str:
+        return str(self._rules.reference)
+
+
+def _control(benchmark: str) -> str:
+    return f"control {benchmark}"
+
+
+def _of_base(reason: Reason) -> Reason:
+    return reason.model_copy(update={"message": f"base side: {reason.message}"})
+
+
+def missing(error: str) -> SideRun:
+    """What a side answers for a test that it does not have."""
+    return SideRun(outcome="missing", error=error or "there is no such test")

@@ -1,0 +1,60 @@
+"""Whether a side imported the project from its own tree: else a thing is compared with itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from pytest_energy.against.trees import within
+
+RULER: Final = "pytest_energy"
+"""The plugin itself measures on both sides, so both sides must have the same one."""
+
+
+def project_names(paths: Sequence[str]) -> frozenset[str]:
+    """The top names that can be imported from folders of a tree: packages and modules."""
+    found: set[str] = set()
+    for folder in map(Path, paths):
+        found |= {path.stem for path in folder.glob("*.py")}
+        found |= {path.parent.name for path in folder.glob("*/__init__.py")}
+    return frozenset(found - {RULER})
+
+
+def imported_elsewhere(
+    tree: Path,
+    environment: Path | None,
+    other: Path,
+    names: frozenset[str],
+    modules: Mapping[str, ModuleType] | None = None,
+) -> dict[str, str]:
+    """The modules of the project that this process did not import from its own tree.
+
+    Args:
+        tree: The side's own tree.
+        environment: The side's own environment, if it has one: there the project may be installed.
+        other: The tree of the other side; nothing may come from there, whatever its name.
+        names: The top names of the project.
+        modules: By default those of this process.
+
+    Returns:
+        By the name of each module: its file.
+    """
+    found = {}
+    for name, module in list((sys.modules if modules is None else modules).items()):
+        file = getattr(module, "__file__", None)
+        top = name.partition(".")[0]
+        if not isinstance(file, str) or top == RULER:
+            continue
+        path = Path(file).resolve()
+        if _is_own(path, tree, environment):
+            continue
+        if top in names or (other != tree and within(path, other)):
+            found[name] = file
+    return found
+
+
+def _is_own(path: Path, tree: Path, environment: Path | None) -> bool:
+    return within(path, tree) or (environment is not None and path.is_relative_to(environment))

@@ -1,0 +1,231 @@
+"""One side of a comparison as a child process: started, asked, stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from pytest_energy.against.messages import Channel, SideConfig, SideRun, Started
+from pytest_energy.errors import EnergyError, UsageError
+from pytest_energy.meters.nvml.devices.processes import SIDE_VARIABLE
+from pytest_energy.model.comparison import SideName
+
+START_MODULE: Final = "pytest_energy.plugin.side_start"
+END_S: Final = 10.0
+"""How long a side may take to end by itself."""
+START_S: Final = 600.0
+"""How long a side may take at least to import the tests and to open its meter."""
+LOG_LINES: Final = 15
+"""The last lines of a side's output that an error shows."""
+
+
+@dataclass(frozen=True)
+class SidePlan:
+    """How to start a side."""
+
+    name: SideName
+    python: str
+    environment: Path | None
+    """The folder of its own environment, if it has one."""
+    tree: Path
+    other: Path
+    folder: Path
+    """Where it starts."""
+    paths: tuple[str, ...]
+    arguments: tuple[str, ...]
+    """Of pytest."""
+    variables: Mapping[str, str]
+    timeout_s: float
+
+
+@dataclass
+class SideFailedError(EnergyError):
+    """A side that crashed or hung; the text says which, how, and its last words."""
+
+    side: SideName
+    how: str
+    log: str = ""
+
+    def __str__(self) -> str:
+        ending = f"; its last lines:\n{self.log}" if self.log else ""
+        return f"the {self.side} side {self.how}{ending}"
+
+
+@dataclass
+class Side:
+    """A running side. It works only between a question and its answer."""
+
+    plan: SidePlan
+    process: subprocess.Popen[bytes]
+    channel: Channel
+    output: IO[bytes]
+
+    @classmethod
+    def start(cls, plan: SidePlan) -> Side:
+        """Start the process, which imports and collects; :meth:`open` waits for it."""
+        ours, theirs = socket.socketpair()
+        config = SideConfig(
+            plan.name,
+            theirs.fileno(),
+            str(plan.tree),
+            str(plan.other),
+            str(plan.environment) if plan.environment else None,
+            plan.paths,
+        )
+        output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the side
+        try:
+            process = subprocess.Popen(
+                # -P: the folder where it starts must not come before the side's own paths.
+                [plan.python, "-P", "-m", START_MODULE, *plan.arguments],
+                cwd=plan.folder,
+                env={**plan.variables, SIDE_VARIABLE: config.dump()},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs.fileno(),),
+                # Ctrl-C reaches the session only, which then ends its sides and their children.
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            output.close()
+            raise UsageError(
+                f"the {plan.name} side cannot be started with {plan.python}: {error.strerror}"
+            ) from None
+        finally:
+            theirs.close()
+        return cls(plan, process, Channel(ours), output)
+
+    def open(self) -> Started:
+        """Wait until the side has collected its tests, then let it open the meter.
+
+        Raises:
+            UsageError: It has ended instead, or imported the project from another tree.
+        """
+        try:
+            limit_s = max(START_S, self.plan.timeout_s)
+            self._answer(limit_s)
+            self._send({"open": True})
+            started = Started.model_validate(self._answer(limit_s))
+        except SideFailedError as error:
+            raise UsageError(f"--energy-against: {error}{self._hint(error)}") from None
+        self.check_imports(started.elsewhere)
+        return started
+
+    def _hint(self, error: SideFailedError) -> str:
+        if "No module named" in error.log and "pytest" in error.log:
+            return (
+                f"\ninstall pytest-energy for {self.plan.python}, for example by"
+                " --energy-against-setup"
+            )
+        return ""
+
+    def run(self, test: str, following: str | None) -> SideRun | None:
+        """Begin a test; ``None`` once the side waits for its first window.
+
+        Args:
+            test: Its id.
+            following: The test that runs next, for which fixtures are kept.
+
+        Raises:
+            SideFailedError: The side crashed or hung.
+            UsageError: It imported the project from another tree.
+        """
+        return self._ask({"run": test, "next": following})
+
+    def go_on(self) -> SideRun | None:
+        """Let the side work until the end of its next window, or of the test.
+
+        Raises:
+            SideFailedError: The side crashed or hung.
+            UsageError: It imported the project from another tree.
+        """
+        return self._ask({"go": True})
+
+    def _ask(self, question: dict[str, object]) -> SideRun | None:
+        self._send(question)
+        answer = self._answer(self.plan.timeout_s)
+        if "finished" not in answer:
+            return None
+        finished = SideRun.model_validate(answer["finished"])
+        self.check_imports(finished.elsewhere)
+        return finished
+
+    def _send(self, question: dict[str, object]) -> None:
+        try:
+            self.channel.send(question)
+        except OSError:
+            raise self._crashed() from None
+
+    def _answer(self, limit_s: float) -> dict[str, object]:
+        try:
+            answer = self.channel.receive(limit_s)
+        except TimeoutError:
+            self.stop()
+            how = f"gave no answer for {limit_s:g} s (--energy-against-timeout)"
+            raise SideFailedError(self.plan.name, f"hung: it {how}", self.log()) from None
+        if answer is None:
+            raise self._crashed()
+        return answer
+
+    def _crashed(self) -> SideFailedError:
+        try:
+            status = self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            return SideFailedError(self.plan.name, "closed its connection", self.log())
+        return SideFailedError(self.plan.name, f"crashed: it {_describe(status)}", self.log())
+
+    def check_imports(self, elsewhere: Mapping[str, str]) -> None:
+        """Refuse a side that would measure the code of another tree.
+
+        Raises:
+            UsageError: It imported a module of the project from elsewhere.
+        """
+        if not elsewhere:
+            return
+        name, file = next(iter(elsewhere.items()))
+        raise UsageError(
+            f"--energy-against: the {self.plan.name} side imported {name} from {file}, not from its"
+            f" own tree {self.plan.tree}; nothing can be compared. Give each side an environment of"
+            " its own (--energy-against-setup), or let pytest import from the tree (the ini option"
+            " pythonpath)"
+        )
+
+    def log(self) -> str:
+        """The last lines of what the side wrote."""
+        self.output.seek(0)
+        text = self.output.read().decode("utf-8", "replace")
+        return "\n".join(text.rstrip().splitlines()[-LOG_LINES:])
+
+    def close(self) -> None:
+        """End the side, by force if it does not end by itself."""
+        with suppress(OSError, subprocess.TimeoutExpired):
+            self.channel.send({"end": True})
+            self.process.wait(END_S)
+        self.stop()
+        self.channel.close()
+        self.output.close()
+
+    def stop(self) -> None:
+        """Kill the side and all processes that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def _describe(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"

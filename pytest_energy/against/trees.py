@@ -1,0 +1,212 @@
+"""The trees of the two sides: which commit, a worktree for it, and what is imported from where."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pytest_energy.errors import EnergyError, UsageError
+from pytest_energy.model.comparison import describe_reference
+from pytest_energy.model.git import run_git
+
+SELF: Final = "self"
+"""The reference that compares the working tree with itself."""
+MERGE_BASE: Final = "merge-base:"
+PREFIX: Final = "pytest-energy-against-"
+"""Of the temporary folders; the process that made one follows, so that a leftover is known."""
+INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
+"""Folders of installed packages, which belong to no tree even where they lie in one."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the working tree is compared with."""
+
+    name: str
+    """As the user wrote it."""
+    repository: Path
+    """The top folder of the working tree."""
+    commit: str | None
+    """``None`` for ``self`` outside a repository."""
+
+    @property
+    def is_self(self) -> bool:
+        """Whether both sides are the working tree."""
+        return self.name == SELF
+
+    def __str__(self) -> str:
+        return describe_reference(self.name, self.commit)
+
+
+def resolve(name: str, root: Path) -> Reference:
+    """Find the commit of a reference.
+
+    Args:
+        name: A branch, tag or commit, ``merge-base:BRANCH`` or ``self``.
+        root: A folder of the working tree.
+
+    Raises:
+        UsageError: There is no repository, or no such commit in it.
+    """
+    where = f"--energy-against={name}"
+    try:
+        top = Path(run_git(root, "rev-parse", "--show-toplevel").strip()).resolve()
+    except EnergyError as error:
+        if name == SELF:
+            return Reference(name, root.resolve(), None)
+        raise UsageError(f"{where}: {root} is not in a git repository ({error})") from None
+    try:
+        commit = _commit_of(name, top)
+    except EnergyError as error:
+        if name == SELF:  # a repository without a commit
+            return Reference(name, top, None)
+        raise UsageError(f"{where}: {_why_not_found(name, top, error)}") from None
+    return Reference(name, top, commit)
+
+
+def _commit_of(name: str, top: Path) -> str:
+    if name.startswith(MERGE_BASE):
+        branch = _verified(name.removeprefix(MERGE_BASE), top)
+        return run_git(top, "merge-base", "HEAD", branch).strip()
+    return _verified("HEAD" if name == SELF else name, top)
+
+
+def _verified(revision: str, top: Path) -> str:
+    expression = f"{revision}^{{commit}}"
+    return run_git(top, "rev-parse", "--verify", "--end-of-options", expression).strip()
+
+
+def _why_not_found(name: str, top: Path, error: EnergyError) -> str:
+    text = (
+        f"no such commit in {top} ({error}); expected a branch, tag or commit, merge-base:BRANCH"
+        " or self"
+    )
+    if _is_shallow(top):
+        text += "; the clone is shallow: fetch the whole history (git fetch --unshallow, or"
+        text += " fetch-depth: 0 in GitHub's checkout)"
+    return text
+
+
+def _is_shallow(top: Path) -> bool:
+    return run_git(top, "rev-parse", "--is-shallow-repository").strip() == "true"
+
+
+@contextmanager
+def worktree(reference: Reference) -> Iterator[Path]:
+    """Check the commit out in a temporary folder, which is removed at the end whatever happens.
+
+    For ``self`` the working tree is the base as well, and nothing is checked out.
+
+    Raises:
+        EnergyError: git cannot check it out.
+    """
+    if reference.is_self or reference.commit is None:
+        yield reference.repository
+        return
+    _remove_leftovers(reference.repository)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
+    tree = folder / "base"
+    try:
+        # A hook of the user's after a checkout is meant for the working tree.
+        run_git(
+            reference.repository,
+            *("-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--detach", "--quiet"),
+            *(str(tree), reference.commit),
+        )
+        yield tree
+    finally:
+        _remove(reference.repository, folder)
+
+
+def _remove(repository: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    run_git(repository, "worktree", "prune")
+
+
+def _remove_leftovers(repository: Path) -> None:
+    """Remove the worktrees of sessions that were killed before they could do it."""
+    for line in run_git(repository, "worktree", "list", "--porcelain").splitlines():
+        folder = Path(line.removeprefix("worktree ")).parent
+        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if folder.name.startswith(PREFIX) and owner.isdigit() and not _is_alive(int(owner)):
+            _remove(repository, folder)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def within(path: Path, tree: Path) -> bool:
+    """Whether a path belongs to a tree, and not to packages that are installed inside it."""
+    return path.is_relative_to(tree) and INSTALLED.isdisjoint(path.relative_to(tree).parts)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Where one side runs."""
+
+    folder: Path
+    repository: Path
+    """The working tree, whose places :meth:`place` maps to this tree."""
+
+    def place(self, path: Path) -> Path:
+        """The same place in this tree; paths outside the working tree stay."""
+        path = path.resolve()
+        if not within(path, self.repository):
+            return path
+        return self.folder / path.relative_to(self.repository)
+
+    def import_paths(self, search: Iterable[str]) -> tuple[str, ...]:
+        """The folders to import from first: those of the session, ``src``, and the tree itself.
+
+        Args:
+            search: ``sys.path`` of the session.
+        """
+        ours = (Path(entry or os.curdir).resolve() for entry in search)
+        mapped = [self.place(entry) for entry in ours if within(entry, self.repository)]
+        usual = [self.folder / "src", self.folder]
+        return tuple(dict.fromkeys(str(path) for path in (*mapped, *usual) if path.is_dir()))
+
+
+def overlay(tree: Tree, tests: Iterable[Path], configuration: Path | None) -> None:
+    """Put the head's test files, ``conftest.py`` files and configuration into the base's tree.
+
+    Args:
+        tree: The base's.
+        tests: The test files of the working tree.
+        configuration: The file with pytest's options.
+    """
+    if tree.folder == tree.repository:
+        return
+    files = {path.resolve() for path in tests}
+    folders = {folder for path in files for folder in _between(path.parent, tree.repository)}
+    conftests = {folder / "conftest.py" for folder in folders}
+    wanted = files | conftests | ({configuration.resolve()} if configuration else set())
+    for path in sorted(wanted):
+        if within(path, tree.repository):
+            _copy(path, tree.place(path))
+
+
+def _between(folder: Path, top: Path) -> Sequence[Path]:
+    """``folder`` and those above it, up to ``top``."""
+    return [one for one in (folder, *folder.parents) if one.is_relative_to(top)]
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    else:
+        target.unlink(missing_ok=True)  # a conftest.py that the head no longer has

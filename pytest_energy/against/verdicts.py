@@ -1,0 +1,124 @@
+"""From blocks to a verdict: pure functions of measurements."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pytest_energy.gate.classify import mirrored, worst
+from pytest_energy.gate.make_baseline import facts_baseline
+from pytest_energy.gate.verdict import compare_facts, judge, likely_cause
+from pytest_energy.model.measurement import Environment, Measurement, Round
+from pytest_energy.model.metrics import ENERGY, higher_is_better
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Difference, MetricVerdict, Result, Verdict
+from pytest_energy.uncertainty.pairs import PairLook
+
+COMPARABLE: Final = ("measured", "estimated", "unmeasured")
+"""Statuses of measurements whose rounds count; an unmeasured one has seconds without joules."""
+
+_OF_A_ROUND: Final[Mapping[str, Callable[[Round], float | None]]] = {
+    "energy_j": lambda done: None if done.energy_j is None else done.energy_j / done.passes,
+    "latency_s": lambda done: done.duration_s / done.passes,
+    "power_w": lambda done: None if done.energy_j is None else done.energy_j / done.duration_s,
+}
+"""Metrics that each round tells of by itself."""
+
+
+def differences(base: Measurement, head: Measurement) -> dict[str, float]:
+    """By metric: the logarithm of head over base, of the medians of their rounds.
+
+    A median withstands one outlier among three rounds. Metrics that rounds do not tell of, such as
+    an accuracy, are compared by their values. A value that is not above zero has no logarithm.
+    """
+    names = [
+        name
+        for name, quantity in head.metrics.items()
+        if name in base.metrics and not quantity.exact
+    ]
+    values = {name: (_value(base, name), _value(head, name)) for name in names}
+    return {
+        name: math.log(after / before)
+        for name, (before, after) in values.items()
+        if before > 0 and after > 0
+    }
+
+
+def _value(measured: Measurement, metric: str) -> float:
+    of_round = _OF_A_ROUND.get(metric)
+    found = [of_round(done) for done in measured.rounds] if of_round else []
+    known = [value for value in found if value is not None]
+    return statistics.median(known) if known else measured.metrics[metric].value
+
+
+def outcome_of(metric: str, look: PairLook | None) -> Outcome | None:
+    """What a look says of a metric; ``None`` if it says nothing yet."""
+    if look is None or look.outcome is None:
+        return None
+    return mirrored(look.outcome) if higher_is_better(metric) else look.outcome
+
+
+def compare(
+    base: Measurement,
+    head: Measurement,
+    looks: Mapping[str, PairLook],
+    tolerances: Mapping[str, float],
+    environments: tuple[Environment, Environment],
+) -> Verdict:
+    """Judge a benchmark that will not be measured any further.
+
+    Args:
+        base: All blocks of the base as one measurement.
+        head: Likewise.
+        looks: The last look, by metric.
+        tolerances: Accepted relative changes, by metric; these metrics gate.
+        environments: Of the base and of the head.
+    """
+    changed = compare_facts(base.workload, head.workload, "workload")
+    facts = facts_baseline(base)
+    judged = judge(head, None, facts, environments[1], tolerances)
+    metrics = [_metric(found, base, looks.get(found.metric), changed) for found in judged.metrics]
+    before, after = (environment.context for environment in environments)
+    return Verdict(
+        outcome=worst(metrics),
+        metrics=metrics,
+        differences=[*changed, *judged.differences],
+        context=compare_facts(before, after, "context"),
+        # Rounds that agree to the last digit have an interval of no width, as exact metrics do.
+        cause=likely_cause(found for found in metrics if found.metric != ENERGY),
+    )
+
+
+def _metric(
+    found: MetricVerdict, base: Measurement, look: PairLook | None, changed: list[Difference]
+) -> MetricVerdict:
+    """The verdict on one metric: ``new`` means that no baseline was asked, so the look decides."""
+    before = base.metrics.get(found.metric)
+    if found.outcome is not Outcome.NEW or before is None or before.exact:
+        return found
+    values: dict[str, object] = {
+        "baseline": before.value,
+        "baseline_uncertainty": before.uncertainty,
+    }
+    if changed:
+        return found.model_copy(update={"outcome": Outcome.INCOMPARABLE})
+    if look is None:
+        return found.model_copy(update={**values, "outcome": Outcome.INCONCLUSIVE})
+    outcome = outcome_of(found.metric, look) or Outcome.INCONCLUSIVE
+    values |= {"change": look.change, "low": look.low, "high": look.high}
+    return found.model_copy(update={**values, "outcome": outcome})
+
+
+def withdrawn(result: Result, why: str) -> Verdict:
+    """The verdict of a session whose controls moved; only exact metrics keep theirs."""
+    exact = {name for name, quantity in result.metrics.items() if quantity.exact}
+    metrics = [
+        metric.model_copy(update={"outcome": Outcome.INCONCLUSIVE})
+        if metric.change is not None and metric.metric not in exact
+        else metric
+        for metric in result.verdict.metrics
+    ]
+    update = {"metrics": metrics, "outcome": worst(metrics), "notes": [why, *result.verdict.notes]}
+    return result.verdict.model_copy(update=update)

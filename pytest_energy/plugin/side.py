@@ -1,0 +1,132 @@
+"""The hooks of a process that is one side of a comparison: it runs what the session asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from pytest_energy.against.comparing import missing
+from pytest_energy.against.imports import imported_elsewhere, project_names
+from pytest_energy.against.messages import Channel, SideConfig, SideRun, Started
+from pytest_energy.model.measurement import Environment, Measurement
+from pytest_energy.model.result import Result
+from pytest_energy.plugin.measuring_hooks import FIXTURE, EnergyPlugin, uses_energy
+from pytest_energy.settings import Settings
+
+
+class SidePlugin(EnergyPlugin):
+    """Collects as any session does, then runs one test at a time when it is asked to.
+
+    Args:
+        config: The configuration of pytest.
+        settings: The options in force.
+        side: What the session said when it started this side.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings, side: SideConfig) -> None:
+        super().__init__(config, settings, lambda run, unsaved: None)
+        self._side = side
+        self._channel = Channel.inherited(side.socket)
+        self._names = project_names(side.paths)
+        self._uncollected: dict[str, str] = {}
+        self._measurements: list[Measurement] = []
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note why a file could not be imported."""
+        if report.failed:
+            self._uncollected[report.nodeid.partition("::")[0]] = _last_line(report.longreprtext)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Open the meter when the session lets it: the other side may be opening its own."""
+        self._channel.send({"collected": True})
+        self._expect()
+        super().pytest_collection_finish(session)
+        if self._session is not None:
+            self._session = replace(self._session, alternating=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run what the session asks for until it asks for nothing more."""
+        tests = {item.nodeid: item for item in session.items if uses_energy(item)}
+        started = Started(
+            tests=tuple(tests),
+            uncollected=self._uncollected,
+            elsewhere=self._elsewhere(),
+            environment=self._session.environment if self._session else Environment(),
+        )
+        self._channel.send(started.model_dump(mode="json"))
+        while (question := self._channel.receive()) is not None and "run" in question:
+            item = tests.get(question["run"])
+            following = tests.get(question["next"])
+            done = self._run(item, following) if item else self._missing(question["run"])
+            self._channel.send({"finished": done.model_dump(mode="json")})
+        return True
+
+    def _missing(self, test: str) -> SideRun:
+        return missing(self._uncollected.get(test.partition("::")[0], ""))
+
+    def _run(self, item: pytest.Item, following: pytest.Item | None) -> SideRun:
+        self._measurements = []
+        reports = runtestprotocol(item, log=False, nextitem=following)
+        unlike = [report for report in reports if report.outcome != "passed"]
+        first = unlike[0] if unlike else None
+        return SideRun(
+            outcome=first.outcome if first else "passed",
+            text=_text(first) if first else "",
+            error=_last_line(first.longreprtext) if first and first.failed else "",
+            measurements=tuple(self._measurements),
+            elsewhere=self._elsewhere(),
+        )
+
+    def _conclude(self, item: pytest.Function, *, failed: bool) -> list[Result]:
+        """Keep what a test measured; the session judges it."""
+        energy = item.stash.get(FIXTURE, None)
+        if energy is not None:
+            del item.stash[FIXTURE]
+            self._measurements = energy.finish()
+            if not failed:
+                energy.check_used()
+        return []
+
+    @property
+    def _pause(self) -> Callable[[], object]:
+        return self._wait
+
+    def _wait(self) -> None:
+        """Let the other side work; return when it is this side's turn."""
+        self._channel.send({"waiting": True})
+        self._expect()
+
+    def _expect(self) -> None:
+        """Wait for a word of the session, and end with it if it has ended."""
+        if self._channel.receive() is None:
+            pytest.exit("the session that compares has ended", returncode=1)
+
+    def _elsewhere(self) -> dict[str, str]:
+        side = self._side
+        environment = Path(side.environment) if side.environment else None
+        return imported_elsewhere(Path(side.tree), environment, Path(side.other), self._names)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Close the meter; a side writes no files."""
+        if self._session is not None and self._session.meter:
+            self._session.meter.close()
+
+
+def _text(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):  # of a skip: file, line, reason
+        return str(report.longrepr[2])
+    return report.longreprtext or str(getattr(report, "wasxfail", ""))
+
+
+def _last_line(text: str) -> str:
+    """The line that names the exception: the last one that pytest marks with ``E``."""
+    lines: Sequence[str] = [line for line in text.splitlines() if line.strip()]
+    marked = [line[1:].strip() for line in lines if line.startswith("E ")]
+    return (marked or list(lines) or [""])[-1 if not marked else 0]

@@ -1,0 +1,1 @@
+"""Comparisons of two revisions, from their parts to whole sessions."""

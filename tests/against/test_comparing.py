@@ -1,0 +1,271 @@
+"""What blocks come to: decisions on measurements made by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_energy.against.blocks import Paired
+from pytest_energy.against.comparing import Comparing, Rules
+from pytest_energy.against.messages import SideRun
+from pytest_energy.against.side import SideFailedError
+from pytest_energy.against.trees import Reference
+from pytest_energy.against.verdicts import differences
+from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode, Round
+from pytest_energy.model.result import Result
+
+MAIN = Reference("main", Path("/project"), "1a2b3c4d5e6f")
+
+
+def measured(
+    joules: Sequence[float | None], id: str = "t.py::test", seconds: float = 1.0, **changes: Any
+) -> Measurement:
+    """A measurement with one round for each energy."""
+    rounds = [Round(start=0.0, duration_s=seconds, passes=1, energy_j=energy) for energy in joules]
+    metrics = {"latency_s": Quantity(value=seconds, unit="s/call")}
+    if joules[0] is not None:
+        mean = sum(energy or 0.0 for energy in joules) / len(joules)
+        metrics["energy_j"] = Quantity(value=mean, unit="J/call", uncertainty=0.01)
+    values: dict[str, Any] = {"status": "measured", "metrics": metrics, **changes}
+    return Measurement(id=id, kind="call", workload={"n": 1}, rounds=rounds, **values)
+
+
+def passed(*measurements: Measurement) -> SideRun:
+    """A test that passed on one side."""
+    return SideRun(outcome="passed", measurements=measurements)
+
+
+def paired(base: Measurement, head: Measurement) -> Paired:
+    """A test that passed on both sides."""
+    return Paired("base", passed(base), passed(head))
+
+
+def comparing(
+    *tests: str,
+    reference: Reference = MAIN,
+    most_blocks: int = 24,
+    tolerances: dict[str, float] | None = None,
+    failing: tuple[str, ...] = ("regressed",),
+) -> Comparing:
+    """A comparison of these tests."""
+    accepted = tolerances or {"energy_j": 0.05}
+    rules = Rules(reference, 1, lambda benchmark: accepted, failing, most_blocks)
+    return Comparing(tests or ("t.py::test",), rules)
+
+
+def blocks(state: Comparing, *ratios: float, test: str = "t.py::test") -> list[Result]:
+    """Measure a block for each ratio of head to base; return what they settle."""
+    settled = []
+    for ratio in ratios:
+        state.block += 1
+        state.take(test, paired(measured([1.0], test), measured([ratio], test)))
+        settled += state.look()
+    return settled
+
+
+def test_a_median_withstands_an_outlier() -> None:
+    """One round of three that is far off changes nothing."""
+    before, after = measured([1.0, 1.0, 9.0]), measured([1.1, 1.1, 0.1])
+    assert differences(before, after)["energy_j"] == pytest.approx(math.log(1.1))
+
+
+def test_a_round_without_joules_tells_of_time_only() -> None:
+    """What is missing is no zero."""
+    found = differences(measured([None]), measured([None], seconds=1.1))
+    assert found == {"latency_s": pytest.approx(math.log(1.1))}
+
+
+@given(st.floats(0.01, 100), st.floats(0.01, 100))
+def test_sides_that_change_places_change_the_sign(before: float, after: float) -> None:
+    """The difference of head and base is that of base and head, negated."""
+    one, other = measured([before]), measured([after])
+    there, back = differences(one, other)["energy_j"], differences(other, one)["energy_j"]
+    assert there == pytest.approx(-back)
+
+
+def test_unchanged_is_known_after_two_blocks() -> None:
+    """The test then leaves the later blocks."""
+    state = comparing()
+    (result,) = blocks(state, 1.001, 1.002)
+    assert result.verdict.outcome == "unchanged"
+    assert state.open_tests == []
+
+
+def test_a_rise_fails_after_four_blocks_and_not_before() -> None:
+    """However clear it is."""
+    state = comparing()
+    assert blocks(state, 1.10, 1.101, 1.099) == []
+    (result,) = blocks(state, 1.10)
+    assert result.verdict.outcome == "regressed"
+    assert result.verdict.fails
+    assert result.comparison is not None
+    assert [block.number for block in result.comparison.blocks] == [1, 2, 3, 4]
+    assert result.comparison.label == "main (1a2b3c4d5)"
+    assert len(result.rounds) == 4
+
+
+def test_the_policy_decides_what_fails() -> None:
+    """As for baselines."""
+    assert not blocks(comparing(failing=()), 1.10, 1.101, 1.099, 1.10)[0].verdict.fails
+    state = comparing(failing=("inconclusive",), most_blocks=4)
+    (result,) = blocks(state, 0.8, 1.2, 0.9, 1.1)
+    assert result.verdict.outcome == "inconclusive"
+    assert result.verdict.fails
+
+
+def test_a_limit_is_named_where_nothing_was_decided() -> None:
+    """The note says which limit it was."""
+    state = comparing()
+    blocks(state, 0.8, 1.2)
+    (result,) = state.look(last="the time limit of 9 s (--energy-against-time)")
+    assert result.verdict.outcome == "inconclusive"
+    assert "undecided: the time limit of 9 s (--energy-against-time)" in result.verdict.notes
+
+
+def test_time_alone_can_be_compared() -> None:
+    """Without a meter, a tolerance for the latency gates."""
+    state = comparing(tolerances={"energy_j": 0.05, "latency_s": 0.05})
+    head = measured([None], seconds=1.1, status="unmeasured")
+    for _ in range(4):
+        state.block += 1
+        state.take("t.py::test", paired(measured([None], status="unmeasured"), head))
+        settled = state.look()
+    assert settled[0].verdict.outcome == "regressed"
+
+
+def test_a_metric_of_which_more_is_better_falls_badly() -> None:
+    """A lower accuracy is a regression."""
+    state = comparing(tolerances={"accuracy": 0.05})
+    fine, poor = (Quantity(value=value, unit="1") for value in (0.9, 0.8))
+    for _ in range(4):
+        state.block += 1
+        base, head = measured([1.0]), measured([1.0])
+        base = base.model_copy(update={"metrics": {**base.metrics, "accuracy": fine}})
+        head = head.model_copy(update={"metrics": {**head.metrics, "accuracy": poor}})
+        state.take("t.py::test", paired(base, head))
+        settled = state.look()
+    assert settled[0].verdict.outcome == "regressed"
+
+
+def test_exact_metrics_are_compared_by_value() -> None:
+    """One parameter more is a regression, without any scatter."""
+    state = comparing()
+    for _ in range(2):
+        state.block += 1
+        sides = []
+        for count in (100, 101):
+            one = measured([1.0])
+            params = Quantity(value=count, unit="parameters", exact=True)
+            sides.append(one.model_copy(update={"metrics": {**one.metrics, "params": params}}))
+        state.take("t.py::test", paired(*sides))
+        settled = state.look()
+    assert settled[0].verdict.outcome == "regressed"
+
+
+def test_another_workload_is_incomparable() -> None:
+    """Two things are not compared because they have one name."""
+    state = comparing()
+    for _ in range(2):
+        state.block += 1
+        head = measured([1.0]).model_copy(update={"workload": {"n": 2}})
+        state.take("t.py::test", paired(measured([1.0]), head))
+        settled = state.look()
+    assert settled[0].verdict.outcome == "incomparable"
+    assert settled[0].verdict.differences[0].name == "workload.n"
+
+
+def test_spoilt_blocks_are_left_out_and_counted() -> None:
+    """A benchmark without any valid block is given up, with the reason and its side."""
+    state = comparing()
+    reason = Reason(code=ReasonCode.THROTTLED, message="throttled for 40 %")
+    spoilt = measured([1.0], status="invalid", reasons=[reason])
+    state.block = 1
+    state.take("t.py::test", paired(spoilt, measured([1.0])))
+    (result,) = blocks(state, 1.0, 1.001)
+    assert result.comparison is not None
+    assert (result.verdict.outcome, result.comparison.spoilt) == ("unchanged", 1)
+    state = comparing()
+    for _ in range(3):
+        state.block += 1
+        state.take("t.py::test", paired(spoilt, measured([1.0])))
+        settled = state.look()
+    assert settled[0].verdict.outcome == "invalid"
+    assert "base side: throttled for 40 %" in [one.message for one in settled[0].reasons]
+
+
+@pytest.mark.parametrize(("side", "fails"), [("head", True), ("base", False)])
+def test_a_crash_is_told_and_ends_the_test(side: Any, fails: bool) -> None:
+    """A crash of the head fails the test; one of the base is an invalid result."""
+    state = comparing()
+    state.take("t.py::test", SideFailedError(side, "crashed: it ended with status 3"))
+    (result,) = state.final()
+    assert result.verdict.outcome == "invalid"
+    assert result.verdict.fails is fails
+    assert "status 3" in result.reasons[0].message
+    assert state.open_tests == []
+
+
+def test_a_test_that_the_base_cannot_run_is_new() -> None:
+    """With the reason."""
+    state = comparing()
+    base = SideRun(outcome="failed", error="ImportError: no engine")
+    state.take("t.py::test", Paired("base", base, passed(measured([1.0]))))
+    (result,) = state.final()
+    assert result.verdict.outcome == "new"
+    assert result.verdict.notes == ["does not run on main (1a2b3c4d5): ImportError: no engine"]
+
+
+def test_a_failure_of_the_head_is_that_of_the_test() -> None:
+    """Nothing is compared then."""
+    state = comparing()
+    head = SideRun(outcome="failed", text="assert 1 == 2")
+    state.take("t.py::test", Paired("base", passed(measured([1.0])), head))
+    assert state.states["t.py::test"].failure == "assert 1 == 2"
+    assert state.final() == []
+
+
+def test_a_control_that_moves_withdraws_every_verdict() -> None:
+    """Also one that was settled before."""
+    state = comparing()
+    (result,) = blocks(state, 1.0, 1.001)
+    assert result.verdict.outcome == "unchanged"
+    for _ in range(4):
+        state.take_control(paired(measured([1.0]), measured([1.2])), "t.py::test")
+        state.look()
+    assert state.moved == ["t.py::test"]
+    (final,) = state.final()
+    assert final.verdict.outcome == "inconclusive"
+    assert "moved, measured base against base" in final.verdict.notes[0]
+    assert final.comparison is not None
+    assert final.comparison.control is not None
+    assert final.comparison.control.outcome == "regressed"
+    assert len(final.comparison.control.blocks) == 4
+
+
+def test_a_calm_control_changes_nothing() -> None:
+    """It is kept beside the benchmark."""
+    state = comparing()
+    blocks(state, 1.0, 1.001)
+    for _ in range(2):
+        state.take_control(paired(measured([1.0]), measured([1.0])), "t.py::test")
+        state.look()
+    assert state.open_controls == set()
+    assert state.final()[0].verdict.outcome == "unchanged"
+
+
+@pytest.mark.parametrize(("number", "controls"), [(1, 1), (10, 1), (11, 2), (200, 5)])
+def test_one_test_in_ten_is_a_control(number: int, controls: int) -> None:
+    """At least one and at most five; none where both sides are the same tree."""
+    tests = [f"t.py::test_{index}" for index in range(number)]
+    for reference, expected in ((MAIN, controls), (Reference("self", Path("/p"), None), 0)):
+        state = comparing(*tests, reference=reference)
+        for test in tests:
+            state.take(test, paired(measured([1.0], test), measured([1.0], test)))
+        assert len(state.choose_controls(Random(1))) == expected

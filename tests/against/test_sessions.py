@@ -1,0 +1,373 @@
+"""Whole sessions that compare two revisions of a repository."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from pytest_energy.model.json_files import results_json_schema
+from tests.against.conftest import Repository, git
+
+pytestmark = pytest.mark.slow
+
+SUITE = """
+import pytest
+import engine
+from scripted_meter import work
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_sizes(energy, size):
+    energy(work, 0.01 * size)
+
+def test_it(energy):
+    energy(engine.run)
+
+def test_pedantic(energy):
+    energy.pedantic(engine.run, rounds=3, iterations=2)
+
+def test_windows(energy):
+    for _ in range(3):
+        with energy.window("prefill"):
+            work(0.03)
+        with energy.window("decode"):
+            engine.run()
+
+def test_training(energy):
+    energy.training(lambda: work(0.05), epochs=10)
+
+def test_plain():
+    pass
+"""
+
+
+def test_a_rise_of_ten_percent_fails_and_the_rest_passes(repository: Repository) -> None:
+    """Calls, pedantic, windows and training alternate; the file has blocks, seed and control."""
+    repository.write("benchmarks/test_it.py", SUITE)
+    repository.commit("the suite")
+    repository.engine(0.011)
+    done = repository.run("--energy-against=HEAD")
+    assert done.returncode == 1, done.stdout
+    outcomes = {one["id"].split("::", 1)[1]: one for one in repository.results()["benchmarks"]}
+    assert {name: one["verdict"]["outcome"] for name, one in outcomes.items()} == {
+        "test_sizes[1]": "unchanged",
+        "test_sizes[2]": "unchanged",
+        "test_it": "regressed",
+        "test_pedantic": "regressed",
+        "test_windows::prefill": "unchanged",
+        "test_windows::decode": "regressed",
+        "test_training": "unchanged",
+    }
+    assert "3 failed, 4 passed" in done.stdout
+    assert "+10.0 %" in done.stdout
+    assert "exceed HEAD (" in done.stdout
+    assert "--energy-update" not in done.stdout
+    jsonschema.validate(repository.results(), results_json_schema())
+    comparison = outcomes["test_it"]["comparison"]
+    assert comparison["commit"] == git(repository.folder, "rev-parse", "HEAD").strip()
+    assert [len(block["base"]) for block in comparison["blocks"]] == [3, 3, 3, 3]
+    assert [block["differences"]["energy_j"] for block in comparison["blocks"]] == pytest.approx(
+        [0.0953] * 4, abs=1e-4
+    )
+    against = repository.results()["run"]["against"]
+    assert against["seed"] == comparison["seed"]
+    assert set(against["controls"].values()) == {"unchanged"}
+    assert len(repository.worktrees()) == 1
+
+
+def test_rounds_of_both_sides_alternate(repository: Repository) -> None:
+    """No window of one side overlaps one of the other, and each side is first and last."""
+    repository.write(
+        "engine.py",
+        "import time\nfrom scripted_meter import work\n"
+        "def run():\n    time.sleep(0.01)\n    work(0.01)\n",
+    )
+    repository.commit()
+    done = repository.run("--energy-against=HEAD")
+    assert done.returncode == 0, done.stdout
+    for block in repository.benchmark()["comparison"]["blocks"]:
+        rounds = [
+            (one["start"], one["duration_s"], side)
+            for side in ("base", "head")
+            for one in block[side]
+        ]
+        rounds.sort()
+        first, second = block["first"], {"base": "head", "head": "base"}[block["first"]]
+        assert [side for _, _, side in rounds] == [first, second, second, first, first, second]
+        ends = [start + duration for start, duration, _ in rounds]
+        assert all(end <= start for end, (start, _, _) in zip(ends, rounds[1:], strict=False))
+
+
+@pytest.mark.parametrize("package", ["", "src"])
+def test_each_side_imports_its_own_tree(
+    repositories: Callable[[str], Repository], package: str
+) -> None:
+    """In a flat and in a src layout, a branch is compared with an uncommitted working tree."""
+    repository = repositories(package)
+    git(repository.folder, "branch", "old")
+    repository.engine(0.02)
+    repository.commit()
+    repository.engine(0.009)
+    done = repository.run("--energy-against=old")
+    assert done.returncode == 0, done.stdout
+    assert repository.outcome() == "improved"
+    change = repository.benchmark()["verdict"]["metrics"][0]["change"]
+    assert change == pytest.approx(-0.1)
+
+
+def test_a_merge_base_is_the_reference(repository: Repository) -> None:
+    """What the other branch did since the branching does not count."""
+    git(repository.folder, "checkout", "--quiet", "-b", "topic")
+    repository.engine(0.01)
+    repository.commit()
+    git(repository.folder, "checkout", "--quiet", "main")
+    repository.engine(0.02)
+    repository.commit()
+    git(repository.folder, "checkout", "--quiet", "topic")
+    done = repository.run("--energy-against=merge-base:main")
+    assert done.returncode == 0, done.stdout
+    assert repository.outcome() == "unchanged"
+
+
+def test_a_wrong_tree_is_an_error(repository: Repository) -> None:
+    """A package that the test imports from an installed place is never compared with itself."""
+    (repository.library / "site-packages").mkdir()
+    installed = repository.library / "site-packages" / "engine.py"
+    installed.write_text((repository.folder / "engine.py").read_text("utf-8"), "utf-8")
+    repository.write(
+        "benchmarks/conftest.py", f"import sys\nsys.path.insert(0, {str(installed.parent)!r})\n"
+    )
+    repository.commit()
+    done = repository.run("--energy-against=HEAD")
+    assert done.returncode == 4, done.stdout
+    assert f"the base side imported engine from {installed}" in done.stdout
+    assert "--energy-against-setup" in done.stdout
+    assert len(repository.worktrees()) == 1
+
+
+def test_new_and_gone_benchmarks_are_named(repository: Repository) -> None:
+    """A test that cannot run on the base is new; one that only the base has is gone."""
+    cases = "import engine, pytest\n@pytest.mark.parametrize('name', engine.NAMES)\n"
+    body = "def test_it(energy, name):\n    energy(engine.run)\n"
+    later = "def test_later(energy):\n    energy(engine.later)\n"
+    repository.engine(0.01, "NAMES = ['kept', 'gone']\n")
+    repository.commit()
+    repository.engine(0.01, "NAMES = ['kept', 'added']\n")
+    with (repository.folder / "engine.py").open("a") as file:
+        file.write("\ndef later():\n    work(0.02)\n")
+    repository.write("benchmarks/test_it.py", cases + body + later)
+    done = repository.run("--energy-against=HEAD")
+    assert done.returncode == 0, done.stdout
+    assert repository.outcome("test_it[kept]") == "unchanged"
+    assert repository.outcome("test_it[added]") == "new"
+    assert repository.outcome("test_later") == "new"
+    assert "no attribute 'later'" in done.stdout
+    assert "gone: benchmarks/test_it.py::test_it[gone] exists on HEAD (" in done.stdout
+
+
+CRASHES = """
+import os, time
+import engine
+from scripted_meter import work
+
+def test_one(energy):
+    energy(work, 0.01)
+
+def test_bad(energy):
+    energy(engine.run)
+
+def test_two(energy):
+    energy(work, 0.02)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "side", "words", "status"),
+    [
+        ("os._exit(7)", "head", "the head side crashed: it ended with status 7", 1),
+        ("os.abort()", "base", "the base side crashed: it was ended by SIGABRT", 0),
+        ("time.sleep(1000)", "head", "the head side hung: it gave no answer for 5 s", 1),
+    ],
+)
+def test_a_side_that_crashes_or_hangs_costs_its_own_benchmark_only(
+    repository: Repository, fault: str, side: str, words: str, status: int
+) -> None:
+    """The benchmark is invalid and says why; the others are decided."""
+    repository.write("benchmarks/test_it.py", CRASHES)
+    faulty = f"import os, time\ndef run():\n    {fault}\n"
+    sound = "from scripted_meter import work\ndef run():\n    work(0.01)\n"
+    repository.write("engine.py", faulty if side == "base" else sound)
+    repository.commit()
+    repository.write("engine.py", faulty if side == "head" else sound)
+    done = repository.run("--energy-against=HEAD", "--energy-against-timeout=5")
+    assert done.returncode == status, done.stdout
+    assert words in done.stdout
+    assert repository.outcome("test_bad") == "invalid"
+    assert repository.outcome("test_one") == "unchanged"
+    assert repository.outcome("test_two") == "unchanged"
+
+
+def test_a_device_that_holds_one_side_only_alternates_whole_runs(repository: Repository) -> None:
+    """A side that runs out of memory beside the other one runs alone, and the result says so."""
+    lock = repository.library / "device"
+    repository.engine(0.01)
+    repository.write(
+        "engine.py",
+        "import atexit, os\nfrom pathlib import Path\nfrom scripted_meter import work\n"
+        f"LOCK = Path({str(lock)!r})\n"
+        "def run():\n"
+        "    if LOCK.exists() and LOCK.read_text() != str(os.getpid()):\n"
+        "        raise RuntimeError('CUDA out of memory')\n"
+        "    LOCK.write_text(str(os.getpid()))\n"
+        "    atexit.register(LOCK.unlink, missing_ok=True)\n"
+        "    work(0.01)\n",
+    )
+    repository.commit()
+    done = repository.run("--energy-against=HEAD")
+    assert done.returncode == 0, done.stdout
+    assert repository.outcome() == "unchanged"
+    assert repository.benchmark()["comparison"]["alternated"] == "runs"
+    assert any("whole runs" in note for note in repository.benchmark()["verdict"]["notes"])
+
+
+def test_self_passes_without_a_worktree(repository: Repository) -> None:
+    """The suite against itself is unchanged, and needs no control."""
+    done = repository.run("--energy-against=self")
+    assert done.returncode == 0, done.stdout
+    assert repository.outcome() == "unchanged"
+    assert repository.results()["run"]["against"]["controls"] == {}
+
+
+MOVING = """
+import atexit, os
+from pathlib import Path
+from scripted_meter import work
+
+BASE = '"name": "base"' in os.environ.get("PYTEST_ENERGY_SIDE", "")
+OWN = Path(__file__).parent / f"{os.getpid()}.base"
+if BASE:
+    OWN.touch()
+    atexit.register(OWN.unlink)
+
+def run():
+    elder = [path for path in OWN.parent.glob("*.base") if int(path.stem) < os.getpid()]
+    work(0.012 if BASE and elder else 0.01)
+"""
+"""Of two processes of the base, the one that started later uses more."""
+
+
+def test_a_control_that_moves_makes_the_session_inconclusive(repository: Repository) -> None:
+    """Where the base differs from itself, nothing is called changed or unchanged."""
+    repository.write("engine.py", MOVING)
+    repository.commit()
+    done = repository.run("--energy-against=HEAD", "--energy-against-blocks=4")
+    assert repository.outcome() == "inconclusive", done.stdout
+    assert "moved, measured base against base" in done.stdout
+    assert done.returncode == 0
+    controls = repository.results()["run"]["against"]["controls"]
+    assert controls == {"benchmarks/test_it.py::test_it": "regressed"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_keeps_what_was_decided(
+    repository: Repository, number: signal.Signals
+) -> None:
+    """After Ctrl-C or a cancelled job the results are there and the worktree is gone."""
+    repository.write(
+        "benchmarks/test_it.py",
+        "import engine, time\nfrom scripted_meter import work\n"
+        "def test_quick(energy):\n    energy(work, 0.01)\n"
+        "def test_slow(energy):\n    energy(engine.run)\n",
+    )
+    repository.write(
+        "engine.py",
+        "import random\nfrom scripted_meter import work\ndef run():\n"
+        "    work(random.uniform(0.001, 0.1))\n",
+    )
+    repository.commit()
+    results = repository.folder / ".energy" / "results.json"
+    with repository.start("--energy-against=HEAD") as process:
+        wait_until(lambda: results.exists() and json.loads(results.read_text())["benchmarks"])
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, output
+    assert repository.outcome("test_quick") == "unchanged"
+    assert repository.outcome("test_slow") == "inconclusive"
+    assert "the comparison was stopped" in output
+    assert not repository.results()["run"]["complete"]
+    assert len(repository.worktrees()) == 1
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until something is true; the time limit is that of a broken test."""
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_selection_passes_to_the_sides(repository: Repository) -> None:
+    """By -k, by -m and by node id, only the selected tests are measured."""
+    repository.write("benchmarks/test_it.py", SUITE)
+    repository.commit()
+    done = repository.run("--energy-against=HEAD", "-k", "sizes", "benchmarks/test_it.py")
+    assert done.returncode == 0, done.stdout
+    assert len(repository.results()["benchmarks"]) == 2
+
+
+def test_a_failing_test_fails_and_a_skipped_one_is_skipped(repository: Repository) -> None:
+    """The head's outcome is that of the test, with pytest's own text."""
+    repository.write(
+        "benchmarks/test_it.py",
+        "import pytest\n"
+        "def test_wrong(energy):\n    assert 1 + 1 == 3, 'sums'\n"
+        "def test_no(energy):\n    pytest.skip('no card')\n",
+    )
+    repository.commit()
+    done = repository.run("--energy-against=HEAD", "-rs")
+    assert "1 failed, 1 skipped" in done.stdout
+    assert "AssertionError: sums" in done.stdout
+    assert "no card" in done.stdout
+
+
+def test_a_setup_gives_each_side_an_environment_of_its_own(repository: Repository) -> None:
+    """The command runs in both trees; the sides use the .venv that it made."""
+    repository.write(
+        "make.sh",
+        f"{sys.executable} -m venv --system-site-packages --without-pip .venv\n"
+        "echo 'SECONDS = '$(cat size) > built.py\n",
+    )
+    repository.write(".gitignore", "__pycache__\n.energy\n.venv\nbuilt.py\n")
+    repository.write(
+        "engine.py",
+        "import built\nfrom scripted_meter import work\ndef run():\n    work(built.SECONDS)\n",
+    )
+    repository.write("size", "0.01")
+    repository.commit()
+    repository.write("size", "0.02")
+    repository.write("built.py", "SECONDS = 5")  # of an older build; the session imports it
+    site = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import pytest, pathlib; print(pathlib.Path(pytest.__file__).parent.parent)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    root = Path(__file__).parent.parent.parent
+    done = repository.run(
+        "--energy-against=HEAD",
+        "--energy-against-setup=sh make.sh",
+        PYTHONPATH=f"{repository.library}:{site}:{root}",
+    )
+    assert done.returncode == 1, done.stdout
+    assert repository.outcome() == "regressed"
