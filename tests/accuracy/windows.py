@@ -29,6 +29,7 @@ from pytest_energy.meters.nvml.sources.collector import RingCollector
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
 from pytest_energy.meters.nvml.sources.power_sensor import power_sensor
 from pytest_energy.meters.nvml.sources.power_source import PowerSource
+from pytest_energy.meters.nvml.sources.probing import OwnLoad
 from pytest_energy.model.measurement import Round
 from pytest_energy.testing import PROFILES, Machine, Profile, SimulatedNvml
 
@@ -135,7 +136,7 @@ def _draw_load(meter: NvmlMeter, period_s: float, rng: random.Random) -> Load:
     return Load(period_s, high_w, rng.uniform(0.3, 0.7), rng.uniform(0.0, period_s))
 
 
-def open_session_meter() -> NvmlMeter:
+def open_session_meter(load: OwnLoad | None = None) -> NvmlMeter:
     """Open the meter as ``open_meter`` does, but without a helper process."""
     library.start()
     devices = select_devices(None)
@@ -143,7 +144,7 @@ def open_session_meter() -> NvmlMeter:
     sensors = {d.channel: s for d in devices if (s := power_sensor(d.handle)) is not None}
     collector = RingCollector(sensors)
     if counters:
-        instruments = Instruments(CounterSource(counters), None, sensors, collector)
+        instruments = Instruments(CounterSource(counters, load), None, sensors, collector)
     else:
         time.sleep(IDLE_S)
         instruments = Instruments(None, PowerSource(sensors, collector.end()), sensors, collector)

@@ -27,6 +27,7 @@ from pytest_energy.meters.nvml.meter import Instruments, NvmlMeter
 from pytest_energy.meters.nvml.sources.collector import Collector, HelperCollector, Samples
 from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, measure_losses
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
+from pytest_energy.meters.nvml.sources.own_load import torch_load
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, power_sensor
 from pytest_energy.meters.nvml.sources.power_source import PowerSource
 from pytest_energy.model.measurement import ReasonCode
@@ -129,6 +130,8 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
     counter = CounterSource(counters) if counters else None
     if counter is not None:
         counter.idle_power_w |= measure_losses(counter.tickers, counters)
+        if load := torch_load(devices):
+            counter.probe(load)
     scopes = _scopes(devices, counter) if counter else {}
     # The samples are those of the GPU: they are no check of a counter of something else.
     sensors = {c: s for c, s in sensors.items() if scopes.get(c, GPU_NAME) == GPU_NAME}
