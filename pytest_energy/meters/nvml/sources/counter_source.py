@@ -11,6 +11,7 @@ measures exactly what it contains, ten thousand passes or one epoch.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -54,6 +55,8 @@ KNOWN_TAIL_S = 5e-4
 """With less standard uncertainty of the tail, long windows are read for one stretch only."""
 LONGEST_LATE_S = 0.3
 """The largest lag of a counter that was not tried with a load of the meter's own."""
+MOST_RIPPLES = 50
+"""From so many windows the noise of the power at rest is taken."""
 LATE_LAGS = 5.0
 """After so many time constants of its lag, a counter has shown 99 % of what is late."""
 LONG_WINDOW_TICKS = 50
@@ -134,6 +137,7 @@ class CounterSource:
             for (channel, ticks), idle in zip(seen.items(), self.idle_power_w.values(), strict=True)
         }
         """Standard uncertainty of the difference between the joules of two ticks at rest."""
+        self._ripples_j: dict[str, list[float]] = {channel: [] for channel in readers}
         self._rest_power: dict[str, Power] = {}
         self._long = False
         self._last: dict[str, EndedLoad] = {}
@@ -224,7 +228,7 @@ class CounterSource:
 
     def _known(self) -> bool:
         """Whether what follows a load is known well enough to be read for a shorter time."""
-        return all(
+        return self._probed and all(
             self._responses[channel].late
             or (tail.points and tail.curve().uncertainty_s < KNOWN_TAIL_S)
             for channel, tail in self._tails.items()
@@ -308,10 +312,39 @@ class CounterSource:
                 fall.closing, fall.period_s, fall.ended_s, power_w, fall.after.value_w, lost.fast_j
             )
         )
+        joules = self._with_noise(channel, joules, opening, fall, window, lost)
         unproven_j = 0.0 if self._probed else lost.fast_j + fall.unproven_j
         energy_j = joules.energy_j - lost.fast_j - lost.slow_j
         settling_j = combine((lost.uncertainty_j, unproven_j / math.sqrt(3)))
         return with_settling(replace(joules, energy_j=energy_j), settling_j)
+
+    def _with_noise(
+        self,
+        channel: str,
+        joules: Joules,
+        opening: OpeningTick,
+        fall: Fall,
+        window: Span,
+        lost: TailJoules,
+    ) -> Joules:
+        """Add the noise of the power at rest, as the ticks after the windows show it.
+
+        White noise of a standard deviation σ joules in each tick T adds σ·√(t/T) to the joules of a
+        gap t, and σ·t/T by the tick from which the power of the gap was taken.
+        """
+        ripples_j = self._ripples_j[channel]
+        if fall.later:
+            ripples_j.append(abs(fall.excess_j - lost.left_j))
+            del ripples_j[:-MOST_RIPPLES]
+        if not ripples_j:
+            return joules
+        # the median of |x| is 0.6745 σ; each is a difference of two ticks
+        tick_j = statistics.median(ripples_j) / 0.6745 / math.sqrt(2)
+        gaps_s = (window.start_s - opening.tick.time_s, fall.after_s)
+        shares = [max(0.0, gap_s) / fall.spacing_s for gap_s in gaps_s]
+        noise_j = tick_j * combine(math.sqrt(share + share * share) for share in shares)
+        edges_j = combine((joules.budget["edges"], noise_j))
+        return replace(joules, budget={**joules.budget, "edges": edges_j})
 
     def _late_joules(self, channel: str, opening: OpeningTick, fall: Fall, window: Span) -> Joules:
         """Joules by a counter that is late, with those that are still to come."""
@@ -492,6 +525,7 @@ class Fall:
         return TailJoules(
             fast_j=before_s * step_w,
             slow_j=slow_w * self.after_s,
+            left_j=(curve.left_s(self.after_s) + curve.drift_s) * step_w,
             uncertainty_j=combine(
                 (*(s * step_w for s in unsure_s), uniform(slow_w) * self.after_s)
             ),
@@ -510,7 +544,9 @@ class TailJoules:
 
     fast_j: float
     slow_j: float
-    """Those of the slow part above the last power that was read."""
+    """Those of the slow part above the power after the closing tick."""
+    left_j: float
+    """Those after the closing tick: what it shows above the next one."""
     uncertainty_j: float
 
 

@@ -30,6 +30,8 @@ A power that falls exponentially with time constant τ leaves τ·exp(-g/τ) to 
 10 µs, less than the noise, for τ < 0.1 g if g is a millisecond, and for τ < 0.2 g at 100 ms."""
 UNKNOWN_SCALE = 0.5
 """Standard uncertainty of the scale of a program's tail before one of its windows has shown it."""
+UNREAD_SCALE = 0.3
+"""Standard uncertainty of the scale of a window whose own tail was not read."""
 DIFFERENT = 2.0
 """Scales further apart than this many standard uncertainties belong to different programs."""
 SAME_POWER = 0.02
@@ -74,7 +76,8 @@ class Response:
             return 0.0
         most_s = LATE_SHARE * self.mean_s
         wait_s = self.delay_s + (self.lag_s * math.log(self.lag_s / most_s) if self.lag_s else 0.0)
-        return min(max(wait_s, 0.0), LONGEST_WAIT_S)
+        # Ticks 100 ms apart may mistake a delay for a lag in part: wait for either of them.
+        return min(max(wait_s, 2 * self.mean_s), LONGEST_WAIT_S)
 
     def left_s(self, after_s: float) -> float:
         """What of an ended load is still to come ``after_s`` later, in seconds of its step."""
@@ -227,6 +230,8 @@ class Tail:
         if own is not None:
             self.scales.append((power_w, own))
             del self.scales[:-MOST_POINTS]
+        if left_s is None:
+            return Scale(mean.value, combine((mean.uncertainty, UNREAD_SCALE)))
         return mean
 
     def _own_scale(self, after_s: float, left_s: float, noise_s: float) -> Scale | None:
