@@ -30,7 +30,7 @@ from pytest_energy.meters.nvml.opening import IDLE_S
 from pytest_energy.meters.nvml.sources.collector import RingCollector
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
 from pytest_energy.meters.nvml.sources.power_sensor import power_sensor
-from pytest_energy.meters.nvml.sources.power_source import PowerSource
+from pytest_energy.meters.nvml.sources.power_source import PowerSource, sensor_responses
 from pytest_energy.meters.nvml.sources.probing import OwnLoad
 from pytest_energy.model.measurement import Round
 from pytest_energy.testing import PROFILES, Machine, Profile, SimulatedNvml
@@ -181,7 +181,10 @@ def open_session_meter(load: OwnLoad | None = None) -> NvmlMeter:
         instruments = Instruments(CounterSource(counters, load), None, sensors, collector)
     else:
         time.sleep(IDLE_S)
-        instruments = Instruments(None, PowerSource(sensors, collector.end()), sensors, collector)
+        idle = collector.end()
+        responses = sensor_responses(sensors, collector, load) if load else {}
+        source = PowerSource(sensors, idle, responses)
+        instruments = Instruments(None, source, sensors, collector)
     stack = ExitStack()
     stack.callback(library.stop)
     return NvmlMeter(devices, instruments, {}, stack)

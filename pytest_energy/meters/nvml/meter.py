@@ -157,7 +157,7 @@ class NvmlMeter:
                 "missing": self._missing(),
                 "counter_step_j": [r.step_j for r in instruments.readers.values()],
                 "loss_per_read_j": [r.loss_j for r in instruments.readers.values()],
-                **(instruments.counter.details() if instruments.counter else {}),
+                **{name: fact for s in sources for name, fact in s.details().items()},
             },
         )
         self._close = close.pop_all()
@@ -291,7 +291,7 @@ class NvmlMeter:
         if collector is None or failure is not None:
             return {}, failure
         if power is not None:
-            time.sleep(power.settling_s)
+            time.sleep(power.after_s)
         try:
             return collector.end(), None
         except SensorError as error:

@@ -230,3 +230,53 @@ def test_a_load_of_its_own_shows_whether_a_counter_counts_all_of_the_time(
     """A counter that counts all of the time is known at the first window, also if it is late."""
     card = replace(PROFILES["hopper"], counter_lag_s=lag_s, counter_window_s=window_s)
     assert measure(card, own=True, windows=0)["all"] is (window_s is None)
+
+
+SENSOR_PROGRAM = """
+import json, time
+from pytest_energy.meters.nvml import driver
+from pytest_energy.meters.nvml.devices.selection import select_devices
+from pytest_energy.meters.nvml.sources.collector import RingCollector
+from pytest_energy.meters.nvml.sources.power_sensor import power_sensor
+from pytest_energy.meters.nvml.sources.power_source import PowerSource, sensor_responses
+from pytest_energy.meters.nvml.span import Span
+from pytest_energy.testing import Machine
+from pytest_energy.uncertainty.gum import combine
+
+machine = Machine.attached()
+driver.start()
+time.sleep(5.0)
+sensors = {"gpu0": power_sensor(select_devices(None)[0].handle)}
+collector = RingCollector(sensors)
+responses = sensor_responses(sensors, collector, lambda: machine.load(150.0))
+source = PowerSource(sensors, collector.end(), responses)
+time.sleep(source.settling_s)
+began_s, epoch_s = time.perf_counter(), time.time()
+with machine.load(200.0):
+    time.sleep(1.013)
+ended_s = time.perf_counter()
+time.sleep(source.after_s)
+joules = source.joules(collector.end(), Span(epoch_s, ended_s - began_s))["gpu0"]
+standard_j = combine(term for cause, term in joules.budget.items() if cause != "unseen")
+true_j = machine.true_energy_j(began_s, ended_s)
+print(json.dumps([joules.energy_j, true_j, standard_j, source.details()]))
+"""
+
+
+@pytest.mark.parametrize("late", [{}, {"power_lag_s": 0.05}, {"power_delay_s": 0.1}])
+def test_a_late_power_sensor_is_waited_for(late: dict[str, float]) -> None:
+    """Without a counter, the samples that come late are counted, within the interval."""
+    card = replace(PROFILES["pascal"], sample_count=600, **late)  # type: ignore[arg-type]
+    with SimulatedNvml(card, virtual_clock=True) as machine:
+        answer = subprocess.run(
+            [sys.executable, "-c", SENSOR_PROGRAM],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    energy_j, true_j, standard_j, details = json.loads(answer)
+    assert abs(energy_j - true_j) <= 2 * standard_j
+    assert energy_j == pytest.approx(true_j, rel=5e-3)
+    late_s = details["gpu0.delay_s"] + details["gpu0.lag_s"]
+    assert late_s == pytest.approx(sum(late.values()), abs=0.01)
