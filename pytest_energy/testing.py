@@ -22,7 +22,7 @@ from pytest_energy.meters.contract import BrokenContractError, meter_contract
 from pytest_energy.simulation.build import SimulationError
 from pytest_energy.simulation.machine import Machine
 from pytest_energy.simulation.nvml import SimulatedNvml
-from pytest_energy.simulation.profiles import PROFILES, MigProfile, Profile
+from pytest_energy.simulation.profiles import PROFILES, MigProfile, Profile, Tail
 
 __all__ = [
     "PROFILES",
@@ -32,6 +32,7 @@ __all__ = [
     "Profile",
     "SimulatedNvml",
     "SimulationError",
+    "Tail",
     "meter_contract",
 ]
 

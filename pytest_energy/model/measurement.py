@@ -64,6 +64,8 @@ class Reason(Record):
 
 UNSEEN = "unseen"
 """The budget's term for energy that a sensor did not observe."""
+SETTLING = "settling"
+"""The budget's term for what follows the end of a load; all rounds of a session share it."""
 
 
 class Quantity(Record):

@@ -6,6 +6,7 @@ from ctypes import Structure, c_char, c_double, c_int32, c_int64, c_uint32, c_ui
 
 MAX_DEVICES = 16
 MAX_SEGMENTS = 32768
+MAX_RECORDED = 32768
 MAX_FAULTS = 64
 MAX_PROCESSES = 64
 MAX_THROTTLES = 256
@@ -25,6 +26,12 @@ class Segment(Structure):
         ("high_w", c_double),
         ("low_w", c_double),
         ("duty", c_double),
+        ("fast_w", c_double),
+        ("fast_s", c_double),
+        ("slow_w", c_double),
+        ("slow_s", c_double),
+        ("recorded_from", c_int64),
+        ("recorded_count", c_int64),
         ("energy_j", c_double),
     )
 
@@ -93,12 +100,17 @@ class Device(Structure):
         ("counter_tick_ns", c_int64),
         ("counter_phase_ns", c_int64),
         ("counter_window_ns", c_int64),
+        ("counter_lag_ns", c_int64),
+        ("counter_delay_ns", c_int64),
+        ("counter_jitter_ns", c_int64),
         ("counter_reset_ns", c_int64),
         ("seen_tick", c_int64),
         ("seen_j", c_double),
         ("seen_at_reset_j", c_double),
         ("power_update_ns", c_int64),
         ("power_phase_ns", c_int64),
+        ("power_lag_ns", c_int64),
+        ("power_delay_ns", c_int64),
         ("instant_window_ns", c_int64),
         ("usage_window_ns", c_int64),
         ("average_window_ns", c_int64),
@@ -125,6 +137,12 @@ class Device(Structure):
         ("throttle_count", c_int32),
         ("segment_count", c_int32),
         ("spare", c_int32),
+        ("tail_fast_share", c_double),
+        ("tail_fast_s", c_double),
+        ("tail_slow_share", c_double),
+        ("tail_slow_s", c_double),
+        ("recorded_step_ns", c_int64),
+        ("recorded_j", c_double * MAX_RECORDED),
         ("segments", Segment * MAX_SEGMENTS),
     )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,54 @@ class Machine:
         with self._restoring(device), self.process(os.getpid(), device):
             self.set_pulses(high_w, low_w, period_s, duty, phase_s, device)
             yield
+
+    def record(self, powers_w: Sequence[float], step_s: float, device: int = 0) -> None:
+        """Store a recording of power for :meth:`replayed_load`: means over steps of ``step_s``.
+
+        Raises:
+            SimulationError: There are more samples than a device holds.
+        """
+        self._check_device(device)
+        if len(powers_w) > layout.MAX_RECORDED:
+            raise SimulationError(
+                f"a recording of {len(powers_w)} samples does not fit; a device holds "
+                f"{layout.MAX_RECORDED}"
+            )
+        energies_j = accumulate(power_w * step_s for power_w in powers_w)
+        with self._locked():
+            target = self._state.devices[device]
+            target.recorded_step_ns = ns(step_s)
+            target.recorded_j[: len(powers_w)] = list(energies_j)
+
+    @contextmanager
+    def replayed_load(
+        self, load: range, tail: range, rest_w: float, duration_s: float, device: int = 0
+    ) -> Iterator[None]:
+        """Draw the recorded power while the block runs, then its recorded tail, then ``rest_w``.
+
+        Args:
+            load: The samples of the load; a longer block repeats them. It ends with the last one.
+            tail: The samples that follow its end.
+            rest_w: The power after the tail.
+            duration_s: How long the block will run.
+            device: The device.
+        """
+        self._check_device(device)
+        step_ns = self._state.devices[device].recorded_step_ns
+        whole_ns = len(load) * step_ns
+        begun = layout.Segment(
+            period_ns=whole_ns,
+            phase_ns=-ns(duration_s) % whole_ns,
+            recorded_from=load.start,
+            recorded_count=len(load),
+        )
+        ended = layout.Segment(high_w=rest_w, recorded_from=tail.start, recorded_count=len(tail))
+        with self.process(os.getpid(), device):
+            self._append(begun, device, None)
+            try:
+                yield
+            finally:
+                self._append(ended, device, None)
 
     def true_energy_j(self, start_s: float, end_s: float, device: int = 0) -> float:
         """The true joules of the device between two times: the exact integral of its power."""
@@ -329,7 +378,18 @@ class Machine:
             segment = layout.Segment.from_buffer_copy(before)
             elapsed_ns = ns(self.now_s()) - before.start_ns + before.phase_ns
             segment.phase_ns = elapsed_ns % before.period_ns if before.period_ns else 0
+            if not before.period_ns:
+                segment.recorded_count, segment.fast_w, segment.slow_w = 0, 0.0, 0.0
+                self._add_tail(segment, device)
             self._append(segment, device, None)
+
+    def _add_tail(self, rest: layout.Segment, device: int) -> None:
+        """Let the power fall to that of ``rest`` as the device's tail says."""
+        target = self._state.devices[device]
+        loaded = target.segments[target.segment_count - 1]
+        step_w = _power_w(loaded, ns(self.now_s())) - rest.high_w
+        rest.fast_w, rest.fast_s = target.tail_fast_share * step_w, target.tail_fast_s
+        rest.slow_w, rest.slow_s = target.tail_slow_share * step_w, target.tail_slow_s
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -349,6 +409,15 @@ class Machine:
 def ns(time_s: float) -> int:
     """Nanoseconds, the unit of times in the state."""
     return round(time_s * 1e9)
+
+
+def _power_w(segment: layout.Segment, at_ns: int) -> float:
+    """The power of a constant or pulsed section at a moment."""
+    if not segment.period_ns:
+        return float(segment.high_w)
+    position_ns = (at_ns - segment.start_ns + segment.phase_ns) % segment.period_ns
+    in_pulse = position_ns < segment.duty * segment.period_ns
+    return float(segment.high_w if in_pulse else segment.low_w)
 
 
 def assign(target: ctypes.Structure, name: str, value: Any) -> None:

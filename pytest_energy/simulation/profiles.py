@@ -21,6 +21,16 @@ class MigProfile:
 
 
 @dataclass(frozen=True)
+class Tail:
+    """How the power falls when a load ends: two shares of the step, each falling exponentially."""
+
+    fast_share: float = 0.0
+    fast_s: float = 0.02
+    slow_share: float = 0.0
+    slow_s: float = 2.0
+
+
+@dataclass(frozen=True)
 class Profile:
     """A card; times are in seconds, and ``None`` means that the card lacks the quantity."""
 
@@ -47,6 +57,16 @@ class Profile:
     """The phase of the counter's ticks within their period."""
     counter_window_s: float | None = None
     """The end of each tick that a part-time counter samples; ``None``: the full time."""
+    counter_lag_s: float = 0.0
+    """Time constant of a first-order low-pass: joules arrive late, but all arrive."""
+    counter_delay_s: float = 0.0
+    """The counter shows the energy of so long ago."""
+    counter_jitter_s: float = 0.0
+    """A tick comes up to so much early or late."""
+    tail: Tail = Tail()
+    """How the power falls when a load ends; without shares it falls at once."""
+    power_lag_s: float = 0.0
+    power_delay_s: float = 0.0
     power_phase_s: float = 0.0
     sample_period_s: float | None = None
     """Time between entries of the driver's ring; ``None``: the power's update period."""

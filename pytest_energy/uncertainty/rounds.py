@@ -28,7 +28,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from pytest_energy.model.conditions import TEMPERATURE, Condition
-from pytest_energy.model.measurement import UNSEEN, Quantity, Reason, ReasonCode, Round
+from pytest_energy.model.measurement import SETTLING, UNSEEN, Quantity, Reason, ReasonCode, Round
 from pytest_energy.uncertainty.gum import (
     COVERAGE,
     combine,
@@ -41,7 +41,7 @@ from pytest_energy.uncertainty.gum import (
 SCATTER = "scatter"
 TEMPERATURE_LIMIT_C = 10.0
 """Largest difference between the end temperatures of rounds without a remark."""
-SHARED = frozenset({"idle", "gain"})
+SHARED = frozenset({"idle", "gain", SETTLING})
 """Terms that are the same in all rounds of a session, so that more rounds do not reduce them."""
 
 

@@ -96,7 +96,7 @@ def _tick(ticker: Ticker) -> Tick:
 def _main(lengths_s: list[float], loads: int, seed: int) -> None:
     machine, rng = Machine.attached(), random.Random(seed)
     time.sleep(5.0)  # until the driver's ring is full
-    meter = open_session_meter()
+    meter = open_session_meter(lambda: machine.load(500.0))
     read_j = counter_of(select_devices(None)[0])
     assert read_j is not None
     ticker = Ticker("gpu0", read_j)

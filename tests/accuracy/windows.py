@@ -19,6 +19,8 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from recorded import recording
+
 from pytest_energy.measuring.window import measure_round
 from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml.devices.selection import select_devices
@@ -28,13 +30,16 @@ from pytest_energy.meters.nvml.opening import IDLE_S
 from pytest_energy.meters.nvml.sources.collector import RingCollector
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
 from pytest_energy.meters.nvml.sources.power_sensor import power_sensor
-from pytest_energy.meters.nvml.sources.power_source import PowerSource
+from pytest_energy.meters.nvml.sources.power_source import PowerSource, sensor_responses
+from pytest_energy.meters.nvml.sources.probing import OwnLoad
 from pytest_energy.model.measurement import Round
 from pytest_energy.testing import PROFILES, Machine, Profile, SimulatedNvml
 
 LOADS_S = (0.0, 0.001, 0.002, 0.02, 0.05, 0.1, 0.13, 0.2)
 """Periods of the alternating loads, in seconds; 0 is a constant load."""
 ROUNDS = 3
+OWN_LOAD_SHARE = 0.7
+"""The power of the meter's own load on a simulated card, as a share of the limit."""
 RING_S = 16.0
 """The ring is longer than the longest window: the virtual clock allows no helper process."""
 
@@ -61,8 +66,22 @@ class Load:
     phase_s: float
 
 
+@dataclass(frozen=True)
+class Program:
+    """What the sessions of a study run."""
+
+    recorded: str | None = None
+    """The recording that is replayed; without one, the loads are constant or pulsed."""
+    own_load: bool = True
+    """Whether the meter may use a load of its own when it opens."""
+
+
 def measure_sessions(
-    profile: Profile, lengths_s: Sequence[float], sessions: int, measurements: int
+    profile: Profile,
+    lengths_s: Sequence[float],
+    sessions: int,
+    measurements: int,
+    program: Program = Program(),
 ) -> list[Observed]:
     """Measure in several sessions; in each, the card's sensors look at other moments.
 
@@ -71,11 +90,12 @@ def measure_sessions(
         lengths_s: The lengths of the windows.
         sessions: Number of sessions; they run in parallel, one per processor.
         measurements: Loads per session; each is measured for three rounds of each length.
+        program: What the sessions run.
     """
 
     def measure(seed: int) -> list[Observed]:
         card = vary(profile, random.Random(seed))
-        seen = measure_windows(card, lengths_s, measurements, seed)
+        seen = measure_windows(card, lengths_s, measurements, seed, program)
         return [replace(one, measurement=seed * measurements + one.measurement) for one in seen]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -83,10 +103,16 @@ def measure_sessions(
 
 
 def measure_windows(
-    profile: Profile, lengths_s: Sequence[float], measurements: int, seed: int
+    profile: Profile,
+    lengths_s: Sequence[float],
+    measurements: int,
+    seed: int,
+    program: Program = Program(),
 ) -> list[Observed]:
     """Measure three rounds of each length for each of ``measurements`` loads in one session."""
     job = {"lengths_s": lengths_s, "measurements": measurements, "seed": seed}
+    own_load_w = OWN_LOAD_SHARE * profile.power_limit_w if program.own_load else None
+    job |= {"recorded": program.recorded, "own_load_w": own_load_w}
     with SimulatedNvml(profile, virtual_clock=True) as machine:
         result = subprocess.run(
             [sys.executable, str(Path(__file__)), json.dumps(job)],
@@ -113,16 +139,25 @@ def _parse(line: str) -> Observed:
     return Observed(**{**fields, "round": Round.model_validate(fields["round"])})
 
 
-def _main(lengths_s: list[float], measurements: int, seed: int) -> None:
+def _main(
+    lengths_s: list[float],
+    measurements: int,
+    seed: int,
+    recorded: str | None,
+    own_load_w: float | None,
+) -> None:
     machine, rng = Machine.attached(), random.Random(seed)
+    replayed = recording(machine, recorded) if recorded else None
     time.sleep(5.0)  # until the driver's ring is full
-    meter = open_session_meter()
+    own = replayed.own if replayed else lambda: machine.load(own_load_w or 0.0)
+    meter = open_session_meter(own if own_load_w else None)
     for number in range(measurements):
         load = _draw_load(meter, LOADS_S[number % len(LOADS_S)], rng)
         for length_s in lengths_s:
             for _ in range(ROUNDS):
                 time.sleep(rng.uniform(0.0, 0.3))
-                true_j, measured = _observe(machine, meter, length_s, load)
+                running = replayed.run(length_s) if replayed else _running(machine, load)
+                true_j, measured = _observe(machine, meter, length_s, running)
                 seen = Observed(number, length_s, load.period_s, true_j, measured)
                 print(json.dumps(asdict(seen) | {"round": measured.model_dump(mode="json")}))
     meter.close()
@@ -135,7 +170,7 @@ def _draw_load(meter: NvmlMeter, period_s: float, rng: random.Random) -> Load:
     return Load(period_s, high_w, rng.uniform(0.3, 0.7), rng.uniform(0.0, period_s))
 
 
-def open_session_meter() -> NvmlMeter:
+def open_session_meter(load: OwnLoad | None = None) -> NvmlMeter:
     """Open the meter as ``open_meter`` does, but without a helper process."""
     library.start()
     devices = select_devices(None)
@@ -143,24 +178,27 @@ def open_session_meter() -> NvmlMeter:
     sensors = {d.channel: s for d in devices if (s := power_sensor(d.handle)) is not None}
     collector = RingCollector(sensors)
     if counters:
-        instruments = Instruments(CounterSource(counters), None, sensors, collector)
+        instruments = Instruments(CounterSource(counters, load), None, sensors, collector)
     else:
         time.sleep(IDLE_S)
-        instruments = Instruments(None, PowerSource(sensors, collector.end()), sensors, collector)
+        idle = collector.end()
+        responses = sensor_responses(sensors, collector, load) if load else {}
+        source = PowerSource(sensors, idle, responses)
+        instruments = Instruments(None, source, sensors, collector)
     stack = ExitStack()
     stack.callback(library.stop)
     return NvmlMeter(devices, instruments, {}, stack)
 
 
 def _observe(
-    machine: Machine, meter: NvmlMeter, length_s: float, load: Load
+    machine: Machine, meter: NvmlMeter, length_s: float, running: AbstractContextManager[None]
 ) -> tuple[float, Round]:
     """Measure one round; return its true joules and its measurement."""
     moments_s = []
 
     def work(passes: int) -> None:
         moments_s.append(time.perf_counter())
-        with _running(machine, load):
+        with running:
             time.sleep(length_s)
         moments_s.append(time.perf_counter())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ from pytest_energy.simulation.profiles import (
     PROFILES,
     VOLTA,
 )
-from pytest_energy.testing import SimulatedNvml
+from pytest_energy.testing import SimulatedNvml, SimulationError, Tail
 
 ENERGY, AVERAGE, INSTANT = 83, 185, 186
 
@@ -272,3 +273,85 @@ def test_what_a_device_is_can_change(start):
     assert pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM) == 900
     assert pynvml.nvmlDeviceGetPowerManagementLimit(handle) == 350_000
     assert pynvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) == 700_000
+
+
+def load_for_a_second(machine, power_w):
+    """Rest for a second, draw a power for another; return when it ended."""
+    machine.advance(1.0)
+    with machine.load(power_w):
+        machine.advance(1.0)
+    return machine.now_s()
+
+
+def test_a_tail_follows_a_load(start):
+    """After a load, both parts of the tail fall exponentially to the power before it."""
+    tail = Tail(fast_share=0.5, fast_s=0.02, slow_share=0.1, slow_s=2.0)
+    machine, _ = start(replace(HOPPER, tail=tail, idle_w=70.0))
+    ended_s = load_for_a_second(machine, 470.0)
+    fallen_j = 200 * 0.02 * -math.expm1(-5) + 40 * 2.0 * -math.expm1(-0.05)
+    assert machine.true_energy_j(ended_s, ended_s + 0.1) == pytest.approx(7.0 + fallen_j)
+
+
+@pytest.mark.parametrize("late", [{"counter_lag_s": 0.1}, {"counter_delay_s": 0.1}])
+def test_a_late_counter_shows_all_joules_in_the_end(start, late):
+    """At a load's end a tenth of a second of it is missing, and nothing two seconds later."""
+    machine, handle = start(replace(HOPPER, **late))
+    began_s, began_j = machine.now_s(), energy_j(handle)
+
+    def missing_j():
+        return machine.true_energy_j(began_s, machine.now_s()) - (energy_j(handle) - began_j)
+
+    load_for_a_second(machine, 470.0)
+    assert missing_j() == pytest.approx(40.0, abs=0.1)
+    machine.advance(2.0)
+    assert missing_j() == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_late_power_sensor_averages_the_past(start):
+    """A delayed sensor reads the power of so long ago; a lagging one falls exponentially."""
+    delayed, handle = start(replace(VOLTA, power_delay_s=0.1))
+    load_for_a_second(delayed, 300.0)
+    delayed.advance(0.08)
+    assert usage_w(handle) == pytest.approx(300.0)
+    delayed.advance(0.06)
+    assert usage_w(handle) == pytest.approx(40.0)
+    lagging, handle = start(replace(VOLTA, power_lag_s=0.1))
+    load_for_a_second(lagging, 300.0)
+    lagging.advance(0.1)
+    mean_w = 40 + 260 * 0.1 * (math.exp(-0.9) - math.exp(-1)) / 0.01
+    assert usage_w(handle) == pytest.approx(mean_w, rel=1e-3)
+
+
+def test_ticks_jitter_about_their_period(start):
+    """Jittered ticks come within their bound, and not all at the same distance."""
+    machine, handle = start(replace(HOPPER, counter_jitter_s=0.005))
+    moments_s, value_j = [], energy_j(handle)
+    for _ in range(10_000):
+        machine.advance(2e-4)
+        if (now_j := energy_j(handle)) != value_j:
+            moments_s.append(machine.now_s())
+            value_j = now_j
+    off_s = [(moment_s + 0.05) % 0.1 - 0.05 for moment_s in moments_s]
+    assert all(abs(moment_s) <= 0.0055 for moment_s in off_s)
+    assert max(off_s) - min(off_s) > 0.004
+
+
+def test_a_recording_is_replayed(start):
+    """A recorded load repeats and ends with its last sample; then come its tail and the rest."""
+    machine, _ = start("hopper")
+    machine.record([100.0, 200.0, 300.0, 90.0, 80.0], 0.1)
+    began_s = machine.now_s()
+    with machine.replayed_load(range(3), range(3, 5), 70.0, 0.5):
+        machine.advance(0.5)
+    machine.advance(1.0)
+    powers_w = [
+        machine.true_energy_j(began_s + 0.1 * i, began_s + 0.1 * (i + 1)) / 0.1 for i in range(9)
+    ]
+    assert powers_w == pytest.approx([200, 300, 100, 200, 300, 90, 80, 70, 70])
+
+
+def test_a_recording_that_does_not_fit_is_refused(start):
+    """The error says how many samples a device holds."""
+    machine, _ = start("hopper")
+    with pytest.raises(SimulationError, match="40000 samples does not fit; a device holds 32768"):
+        machine.record([1.0] * 40_000, 0.001)

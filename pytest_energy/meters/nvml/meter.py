@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -53,7 +52,7 @@ from pytest_energy.model.measurement import (
     Scalar,
     Trace,
 )
-from pytest_energy.uncertainty.gum import combine, standard_error
+from pytest_energy.uncertainty.gum import combine
 
 T = TypeVar("T")
 
@@ -158,6 +157,7 @@ class NvmlMeter:
                 "missing": self._missing(),
                 "counter_step_j": [r.step_j for r in instruments.readers.values()],
                 "loss_per_read_j": [r.loss_j for r in instruments.readers.values()],
+                **{name: fact for s in sources for name, fact in s.details().items()},
             },
         )
         self._close = close.pop_all()
@@ -244,7 +244,7 @@ class NvmlMeter:
         joules = counter.end(start.ticks, counted) if counter is not None else {}
         joules = {channel: self._with_reading(channel, j) for channel, j in joules.items()}
         samples, failure = self._collected(start.collecting)
-        joules = {c: self._with_doubt(c, j, samples, window) for c, j in joules.items()}
+        joules = {c: self._with_doubt(c, j) for c, j in joules.items()}
         if power is not None:
             joules |= power.joules(samples, window)
         if failure is None:
@@ -272,39 +272,26 @@ class NvmlMeter:
                 message = f"{channel}: no power samples for {gap_s:.3g} s of the window"
                 yield Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False)
 
-    def _with_doubt(
-        self, channel: str, joules: Joules | SensorError, samples: Samples, window: Span
-    ) -> Joules | SensorError:
+    def _with_doubt(self, channel: str, joules: Joules | SensorError) -> Joules | SensorError:
         """Counted joules, with an uncertainty ``unseen`` if the power sensor is part-time.
 
-        Whether the counter is part-time as well is not published for any card. Until enough windows
-        have shown it (:mod:`.sources.coverage`), two facts of the power samples are used: how much
-        they vary, and how far their joules are from the counter's. A counter that then is not
-        shown to cover the full time may have missed as much as any such sensor.
+        Whether the counter is part-time as well is not published for any card. Until loads have
+        shown it (:mod:`.sources.coverage`), it may have missed as much as any such sensor.
         """
         sensor, counter = self._instruments.sensors.get(channel), self._instruments.counter
         if isinstance(joules, SensorError) or sensor is None or not sensor.part_time:
             return joules
         assert counter is not None
-        full_time = counter.full_time(channel)
-        inside_w = [
-            power_w
-            for time_s, power_w in samples.get(channel, ())
-            if 0 < time_s - window.start_s <= window.duration_s
-        ]
-        if full_time or len(inside_w) < 2:
+        if counter.full_time(channel):
             return joules
-        apart_j = statistics.fmean(inside_w) * window.duration_s - joules.energy_j
-        missed_j = 0.0 if full_time is None else largest_miss(joules.energy_j)
-        scatter_j = standard_error(inside_w) * window.duration_s
-        return with_unseen(joules, combine((scatter_j, apart_j, missed_j)))
+        return with_unseen(joules, largest_miss(joules.energy_j))
 
     def _collected(self, failure: SensorError | None) -> tuple[Samples, SensorError | None]:
         collector, power = self._instruments.collector, self._instruments.power
         if collector is None or failure is not None:
             return {}, failure
         if power is not None:
-            time.sleep(power.settling_s)
+            time.sleep(power.after_s)
         try:
             return collector.end(), None
         except SensorError as error:

@@ -27,8 +27,10 @@ from pytest_energy.meters.nvml.meter import Instruments, NvmlMeter
 from pytest_energy.meters.nvml.sources.collector import Collector, HelperCollector, Samples
 from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, measure_losses
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
+from pytest_energy.meters.nvml.sources.own_load import torch_load
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, power_sensor
-from pytest_energy.meters.nvml.sources.power_source import PowerSource
+from pytest_energy.meters.nvml.sources.power_source import PowerSource, sensor_responses
+from pytest_energy.meters.nvml.sources.probing import OwnLoad
 from pytest_energy.model.measurement import ReasonCode
 
 IDLE_S = 0.5
@@ -126,9 +128,12 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
     uncounted = {c: sensor for c, sensor in sensors.items() if c not in counters}
     if blind := [d for d in devices if d.channel not in counters | uncounted]:
         raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(blind))
+    load = torch_load(devices)
     counter = CounterSource(counters) if counters else None
     if counter is not None:
         counter.idle_power_w |= measure_losses(counter.tickers, counters)
+        if load is not None:
+            counter.probe(load)
     scopes = _scopes(devices, counter) if counter else {}
     # The samples are those of the GPU: they are no check of a counter of something else.
     sensors = {c: s for c, s in sensors.items() if scopes.get(c, GPU_NAME) == GPU_NAME}
@@ -136,7 +141,7 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
     collector = HelperCollector(wanted) if wanted else None
     if collector is not None:
         undo.callback(collector.close)
-    power = PowerSource(uncounted, _idle_samples(collector)) if collector and uncounted else None
+    power = _power_source(uncounted, collector, load) if collector and uncounted else None
     collected = tuple(d.channel for d in wanted)
     return Instruments(counter, power, sensors, collector, collected, scopes, counters)
 
@@ -168,6 +173,13 @@ def _no_sensor(devices: Sequence[Device]) -> str:
     if any(device.candidate.place for device in devices):
         return f"{text}: a MIG instance has neither; measure the whole GPU by its UUID (GPU-…)"
     return f"{text}: many virtual GPUs have neither; measure on the host, or with another meter"
+
+
+def _power_source(
+    sensors: Mapping[str, PowerSensor], collector: Collector, load: OwnLoad | None
+) -> PowerSource:
+    idle = _idle_samples(collector)
+    return PowerSource(sensors, idle, sensor_responses(sensors, collector, load) if load else {})
 
 
 def _idle_samples(collector: Collector) -> Samples:

@@ -8,7 +8,9 @@ int64_t last_update_ns(int64_t at_ns, int64_t period_ns, int64_t phase_ns) {
 }
 
 double mean_power_w(const device_t *device, int64_t end_ns, int64_t window_ns) {
-    double energy_j = script_energy_j(device, end_ns) - script_energy_j(device, end_ns - window_ns);
+    int64_t lag_ns = device->power_lag_ns, delay_ns = device->power_delay_ns;
+    double energy_j = lagging_energy_j(device, end_ns, lag_ns, delay_ns)
+                    - lagging_energy_j(device, end_ns - window_ns, lag_ns, delay_ns);
     return energy_j / ((double)window_ns * 1e-9);
 }
 
@@ -31,7 +33,8 @@ static double part_time_energy_j(device_t *device, int64_t until_ns) {
 }
 
 static double seen_energy_j(const state_t *state, device_t *device, int64_t tick_ns) {
-    if (device->counter_window_ns == 0) return script_energy_j(device, tick_ns);
+    if (device->counter_window_ns == 0)
+        return lagging_energy_j(device, tick_ns, device->counter_lag_ns, device->counter_delay_ns);
     if (device->seen_tick == 0) {
         device->seen_tick = last_update_ns(state->created_ns, device->counter_tick_ns,
                                            device->counter_phase_ns);
@@ -51,8 +54,26 @@ static double lost_energy_j(device_t *device, int64_t tick_ns) {
     return device->counter_lost_j;
 }
 
+/* A tick at its own moment: early or late by a share that its number decides (splitmix64). */
+static int64_t jittered_ns(const device_t *device, int64_t tick_ns) {
+    uint64_t mixed = (uint64_t)(tick_ns / device->counter_tick_ns) + 0x9e3779b97f4a7c15u;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9u;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebu;
+    double share = (double)(mixed >> 11) * 0x1p-52 - 1.0;
+    return tick_ns + (int64_t)(share * (double)device->counter_jitter_ns);
+}
+
+static int64_t last_tick_ns(const device_t *device, int64_t at_ns) {
+    int64_t even_ns = last_update_ns(at_ns, device->counter_tick_ns, device->counter_phase_ns);
+    for (int64_t later = 1; later > -1; later--) {
+        int64_t tick_ns = jittered_ns(device, even_ns + later * device->counter_tick_ns);
+        if (tick_ns <= at_ns) return tick_ns;
+    }
+    return jittered_ns(device, even_ns - device->counter_tick_ns);
+}
+
 uint64_t counter_mj(const state_t *state, device_t *device, int64_t at_ns) {
-    int64_t tick_ns = last_update_ns(at_ns, device->counter_tick_ns, device->counter_phase_ns);
+    int64_t tick_ns = last_tick_ns(device, at_ns);
     double energy_j = seen_energy_j(state, device, tick_ns);
     if (at_ns >= device->counter_reset_ns) {
         int whole = device->counter_window_ns == 0;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,9 +56,41 @@ static double pulse_energy_j(const segment_t *segment, int64_t position_ns) {
     return (segment->high_w * at_high_ns + segment->low_w * ((double)position_ns - at_high_ns)) * 1e-9;
 }
 
-static double segment_energy_j(const segment_t *segment, int64_t at_ns) {
+/* Joules of the recording from its beginning; the power is constant within each step. */
+static double recording_energy_j(const device_t *device, int64_t at_ns) {
+    int64_t step = at_ns / device->recorded_step_ns;
+    double share = (double)(at_ns % device->recorded_step_ns) / (double)device->recorded_step_ns;
+    double before_j = step > 0 ? device->recorded_j[step - 1] : 0.0;
+    return share > 0.0 ? before_j + share * (device->recorded_j[step] - before_j) : before_j;
+}
+
+/* Joules of a recorded stretch from its first sample on, `position_ns` long. */
+static double replayed_energy_j(const device_t *device, const segment_t *segment,
+                                int64_t position_ns) {
+    int64_t from_ns = segment->recorded_from * device->recorded_step_ns;
+    int64_t whole_ns = segment->recorded_count * device->recorded_step_ns;
+    double begun_j = recording_energy_j(device, from_ns);
+    double whole_j = recording_energy_j(device, from_ns + whole_ns) - begun_j;
+    if (segment->period_ns == 0 && position_ns >= whole_ns)
+        return whole_j + segment->high_w * (double)(position_ns - whole_ns) * 1e-9;
+    return (double)(position_ns / whole_ns) * whole_j
+         + recording_energy_j(device, from_ns + position_ns % whole_ns) - begun_j;
+}
+
+static double falling_energy_j(double power_w, double constant_s, int64_t length_ns) {
+    if (power_w == 0.0) return 0.0;
+    return power_w * constant_s * -expm1((double)length_ns * -1e-9 / constant_s);
+}
+
+static double segment_energy_j(const device_t *device, const segment_t *segment, int64_t at_ns) {
     int64_t length_ns = at_ns - segment->start_ns;
-    if (segment->period_ns == 0) return segment->high_w * (double)length_ns * 1e-9;
+    if (segment->recorded_count != 0)
+        return replayed_energy_j(device, segment, segment->phase_ns + length_ns)
+             - replayed_energy_j(device, segment, segment->phase_ns);
+    if (segment->period_ns == 0)
+        return segment->high_w * (double)length_ns * 1e-9
+             + falling_energy_j(segment->fast_w, segment->fast_s, length_ns)
+             + falling_energy_j(segment->slow_w, segment->slow_s, length_ns);
     return pulse_energy_j(segment, segment->phase_ns + length_ns)
          - pulse_energy_j(segment, segment->phase_ns);
 }
@@ -69,7 +102,28 @@ double script_energy_j(const device_t *device, int64_t at_ns) {
         if (device->segments[middle].start_ns <= at_ns) low = middle; else high = middle;
     }
     const segment_t *segment = &device->segments[low];
-    return segment->energy_j + segment_energy_j(segment, at_ns);
+    return segment->energy_j + segment_energy_j(device, segment, at_ns);
+}
+
+/* The energy behind a first-order low-pass, and delayed: what has gone in, less what is still
+ * stored. The store is followed from 15 time constants ago, where it is taken as settled. */
+double lagging_energy_j(const device_t *device, int64_t at_ns, int64_t lag_ns, int64_t delay_ns) {
+    at_ns -= delay_ns;
+    double energy_j = script_energy_j(device, at_ns);
+    if (lag_ns == 0) return energy_j;
+    enum { STEPS = 1500 };
+    int64_t step_ns = 15 * lag_ns / STEPS;
+    int64_t from_ns = at_ns - STEPS * step_ns;
+    double kept = exp(-(double)step_ns / (double)lag_ns);
+    double taken = (1.0 - kept) * (double)lag_ns / (double)step_ns;
+    double before_j = script_energy_j(device, from_ns);
+    double stored_j = before_j - script_energy_j(device, from_ns - lag_ns);
+    for (int64_t step = 1; step <= STEPS; step++) {
+        double now_j = script_energy_j(device, from_ns + step * step_ns);
+        stored_j = stored_j * kept + (now_j - before_j) * taken;
+        before_j = now_j;
+    }
+    return energy_j - stored_j;
 }
 
 static size_t length_without_version(const char *function) {

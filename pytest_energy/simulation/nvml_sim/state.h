@@ -12,9 +12,10 @@
 #include <stdint.h>
 
 #define STATE_VARIABLE "PYTEST_ENERGY_NVML_SIM"
-#define LAYOUT 1
+#define LAYOUT 2
 #define MAX_DEVICES 16
 #define MAX_SEGMENTS 32768
+#define MAX_RECORDED 32768
 #define MAX_FAULTS 64
 #define MAX_PROCESSES 64
 #define MAX_THROTTLES 256
@@ -30,6 +31,10 @@ typedef struct {
     double high_w;
     double low_w;
     double duty;     /* share of each period, from its beginning, at high_w */
+    double fast_w, fast_s, slow_w, slow_s; /* what a constant stretch starts above high_w, and the
+                                              time constants with which both parts of it fall */
+    int64_t recorded_from, recorded_count; /* a stretch of the recording, if the count is not 0:
+                                              repeated with a period, else followed by high_w */
     double energy_j; /* from the beginning of the script to start_ns, exact */
 } segment_t;
 
@@ -67,11 +72,15 @@ typedef struct {
     /* the energy counter; a tick of 0 means that there is none */
     int64_t counter_tick_ns, counter_phase_ns;
     int64_t counter_window_ns; /* seen of each tick, at its end; 0: all of it */
+    int64_t counter_lag_ns;    /* time constant of a low-pass before the counter; 0: none */
+    int64_t counter_delay_ns;  /* the counter shows the energy of so long ago */
+    int64_t counter_jitter_ns; /* a tick comes up to so much early or late */
     int64_t counter_reset_ns;  /* from then on it has started again from zero; FOREVER: never */
     int64_t seen_tick; /* the part-time counter's running sum: up to this tick */
     double seen_j, seen_at_reset_j;
     /* the power sensor; windows of 0 mean that the quantity is not supported */
     int64_t power_update_ns, power_phase_ns;
+    int64_t power_lag_ns, power_delay_ns; /* as those of the counter */
     int64_t instant_window_ns; /* field 186 and the samples */
     int64_t usage_window_ns;   /* nvmlDeviceGetPowerUsage */
     int64_t average_window_ns; /* field 185 */
@@ -96,6 +105,10 @@ typedef struct {
     throttle_t throttles[MAX_THROTTLES];
     int32_t process_count, throttle_count;
     int32_t segment_count, spare;
+    /* how its power falls when a load ends: parts of the step, and their time constants */
+    double tail_fast_share, tail_fast_s, tail_slow_share, tail_slow_s;
+    int64_t recorded_step_ns; /* between two means of the recorded power */
+    double recorded_j[MAX_RECORDED]; /* joules from the recording's beginning to each step's end */
     segment_t segments[MAX_SEGMENTS];
 } device_t;
 
@@ -139,6 +152,7 @@ void state_lock(state_t *state);
 void state_unlock(state_t *state);
 int64_t state_now_ns(const state_t *state);
 double script_energy_j(const device_t *device, int64_t at_ns); /* from the script's beginning */
+double lagging_energy_j(const device_t *device, int64_t at_ns, int64_t lag_ns, int64_t delay_ns);
 int32_t fault_of(state_t *state, const char *function, int32_t device, int32_t field, int64_t now_ns);
 void count_call(state_t *state, const char *function);
 

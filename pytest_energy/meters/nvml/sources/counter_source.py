@@ -11,19 +11,54 @@ measures exactly what it contains, ten thousand passes or one epoch.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.coverage import Coverage, last_tick
-from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, calibrate, next_ticks
+from pytest_energy.meters.nvml.sources.coverage import CLEAR_J, Coverage, last_tick
+from pytest_energy.meters.nvml.sources.probing import (
+    Ended,
+    OwnLoad,
+    Ticks,
+    counted_loads,
+    short_loads,
+    step_response,
+)
+from pytest_energy.meters.nvml.sources.settling import (
+    LATE_UNCERTAINTY,
+    SHAPE,
+    Response,
+    Scale,
+    Tail,
+    TailCurve,
+    response_of,
+    weighted_mean,
+)
+from pytest_energy.meters.nvml.sources.ticks import (
+    Tick,
+    Ticker,
+    calibrate,
+    next_ticks,
+    pause_until,
+)
 from pytest_energy.meters.nvml.span import Span
-from pytest_energy.model.measurement import UNSEEN, Quantity, ReasonCode
-from pytest_energy.uncertainty.gum import combine, expand, standard_error, uniform
+from pytest_energy.model.measurement import SETTLING, UNSEEN, Quantity, ReasonCode, Scalar
+from pytest_energy.uncertainty.gum import combine, expand, significant, standard_error, uniform
 
 RESOLUTION_J = 1e-3
 """Counters count whole millijoules."""
+SETTLED_S = 0.1
+"""The power after a window is compared over stretches of one tick, and of no less than this."""
+KNOWN_TAIL_S = 5e-4
+"""With less standard uncertainty of the tail, long windows are read for one stretch only."""
+LONGEST_LATE_S = 0.3
+"""The largest lag of a counter that was not tried with a load of the meter's own."""
+MOST_RIPPLES = 50
+"""From so many windows the noise of the power at rest is taken."""
+LATE_LAGS = 5.0
+"""After so many time constants of its lag, a counter has shown 99 % of what is late."""
 LONG_WINDOW_TICKS = 50
 """In longer windows the gaps weigh so little that the power of earlier gaps is exact enough."""
 
@@ -44,12 +79,21 @@ def with_unseen(joules: Joules, unseen_j: float) -> Joules:
     return replace(joules, budget={**joules.budget, UNSEEN: unseen_j})
 
 
+def with_settling(joules: Joules, settling_j: float) -> Joules:
+    """Return ``joules`` with the standard uncertainty of what follows the end of a load."""
+    return replace(joules, budget={**joules.budget, SETTLING: settling_j})
+
+
 @dataclass(frozen=True)
 class Power:
     """The power in a gap beside a window, with its standard uncertainty."""
 
     value_w: float
     uncertainty_w: float
+    changes_w: float = 0.0
+    """By how much it has changed from one tick to the next."""
+    recent: bool = True
+    """Whether it was measured just now."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +104,24 @@ class OpeningTick:
     power: Power
 
 
+Following = tuple[Tick | SensorError, Tick | SensorError | None, Tick | SensorError | None]
+"""The tick that closes a window, and later ones, if they were read."""
+
+
 class CounterSource:
     """The energy counters of one or several devices."""
 
     name = "counter"
 
-    def __init__(self, readers: Mapping[str, Callable[[], float]]) -> None:
+    def __init__(
+        self, readers: Mapping[str, Callable[[], float]], load: OwnLoad | None = None
+    ) -> None:
         """Measure the counters' periods and the idle power.
 
         Args:
             readers: For each channel, a function that reads its counter in joules.
+            load: A load of the meter's own, to learn how the counters see a load begin and end.
+                Without it, they are taken as prompt, and the windows show how power falls.
 
         Raises:
             SensorError: A counter does not answer or does not move.
@@ -80,11 +132,21 @@ class CounterSource:
         self.channels = tuple(readers)
         self.period_s = max(ticker.period_s or 0.0 for ticker in self._tickers)
         self.idle_power_w = {channel: idle_power(ticks) for channel, ticks in seen.items()}
+        self._noise_j = {
+            channel: math.sqrt(2 * len(ticks)) * idle.budget["scatter"] * self.period_s
+            for (channel, ticks), idle in zip(seen.items(), self.idle_power_w.values(), strict=True)
+        }
+        """Standard uncertainty of the difference between the joules of two ticks at rest."""
+        self._ripples_j: dict[str, list[float]] = {channel: [] for channel in readers}
         self._rest_power: dict[str, Power] = {}
         self._long = False
-        self._rested = False
-        """Whether the power after a window is known: it differs from that before the first one."""
+        self._last: dict[str, EndedLoad] = {}
         self._coverage = {channel: Coverage() for channel in readers}
+        self._tails = {channel: Tail() for channel in readers}
+        self._responses = dict.fromkeys(readers, Response())
+        self._probed = False
+        if load is not None:
+            self.probe(load)
 
     @property
     def tickers(self) -> tuple[Ticker, ...]:
@@ -108,17 +170,37 @@ class CounterSource:
         return sum(spent_j.values())
 
     def begin(self) -> dict[str, OpeningTick | SensorError]:
-        """Wait for two ticks of each counter: the power before the window lies between them.
+        """Wait for three ticks of each counter: they show the power, and whether it still changes.
 
-        After a long window, one tick is enough: the next window is probably long as well.
+        After a long window, two ticks are enough: the next window is probably long as well.
         """
-        earlier = {} if self._long else next_ticks(self._tickers)
+        first = {} if self._long else next_ticks(self._tickers)
+        late = self._long and self._all_late()
+        second = {} if late else next_ticks(self._tickers)
         ticks = next_ticks(self._tickers)
-        powers = self._rest(earlier, ticks)
+        earlier = self._rest(first, second)
+        powers = self._rest(second, ticks)
         return {
-            channel: OpeningTick(tick, powers[channel]) if isinstance(tick, Tick) else tick
+            channel: OpeningTick(tick, self._opening_power(channel, earlier[channel], tick, powers))
+            if isinstance(tick, Tick)
+            else tick
             for channel, tick in ticks.items()
         }
+
+    def _opening_power(
+        self, channel: str, earlier: Power, tick: Tick, powers: Mapping[str, Power]
+    ) -> Power:
+        """The power in the gap before a window, without what is late of an earlier load."""
+        power, load = powers[channel], self._last.get(channel)
+        drift_w = abs(power.value_w - earlier.value_w) if earlier.recent else 0.0
+        chance_w = 2 * combine((power.uncertainty_w, earlier.uncertainty_w))
+        power = replace(power, changes_w=max(0.0, drift_w - chance_w))
+        response = self._responses[channel]
+        if load is None or not response.late or not power.recent:
+            return power
+        late_j = load.left_j(response, tick.time_s - self.period_s)
+        late_j -= load.left_j(response, tick.time_s)
+        return replace(power, value_w=power.value_w - late_j / self.period_s)
 
     def end(
         self, opening: Mapping[str, OpeningTick | SensorError], window: Span
@@ -129,74 +211,371 @@ class CounterSource:
             opening: What :meth:`begin` returned.
             window: The window by ``time.perf_counter``.
         """
-        closing = next_ticks(self._tickers)
         self._long = window.duration_s >= LONG_WINDOW_TICKS * self.period_s
-        known = self._long and self._rested
-        powers = self._rest(closing, {} if known else next_ticks(self._tickers))
-        self._rested = True
-        counted = {c: _joules(opening[c], closing[c], window, powers[c]) for c in powers}
+        pause_until(window.end_s + max(r.wait_s for r in self._responses.values()))
+        closing = next_ticks(self._tickers)
+        first = {} if self._long and self._all_late() else self._later_ticks(closing)
+        second = {} if self._long and self._known() else self._later_ticks(first)
+        counted = {}
         for ticker in self._tickers:
-            tick, joules = closing[ticker.name], counted[ticker.name]
-            if isinstance(tick, Tick) and isinstance(joules, Joules) and ticker.period_s:
-                power_w = joules.energy_j / window.duration_s
-                self._coverage[ticker.name].learn(
-                    last_tick(tick, ticker.period_s, window.end_s, power_w, joules.rest_w)
-                )
+            ticks = (closing[ticker.name], first.get(ticker.name), second.get(ticker.name))
+            counted[ticker.name] = self._joules(ticker, opening[ticker.name], ticks, window)
         return counted
+
+    def _all_late(self) -> bool:
+        """Whether the wait after a window leaves no time for further ticks."""
+        return all(response.late for response in self._responses.values())
+
+    def _known(self) -> bool:
+        """Whether what follows a load is known well enough to be read for a shorter time."""
+        return self._probed and all(
+            self._responses[channel].late
+            or (tail.points and tail.curve().uncertainty_s < KNOWN_TAIL_S)
+            for channel, tail in self._tails.items()
+        )
+
+    def _later_ticks(self, ticks: Mapping[str, Tick | SensorError]) -> Ticks:
+        """The ticks that come :data:`SETTLED_S` or one tick after others."""
+        known = [tick.time_s for tick in ticks.values() if isinstance(tick, Tick)]
+        periods = self._periods()
+        if known and periods > 1:
+            pause_until(min(known) + (periods - 0.6) * self.period_s)
+        return next_ticks(self._tickers)
+
+    def _periods(self) -> int:
+        return max(1, round(SETTLED_S / self.period_s))
+
+    def _joules(
+        self,
+        ticker: Ticker,
+        opening: OpeningTick | SensorError,
+        ticks: Following,
+        window: Span,
+    ) -> Joules | SensorError:
+        closing, channel = ticks[0], ticker.name
+        if isinstance(opening, SensorError):
+            return opening
+        if isinstance(closing, SensorError):
+            return closing
+        if closing.energy_j < opening.tick.energy_j:
+            return _went_back(opening.tick, closing)
+        fall = self._fall(ticker, ticks, window.end_s)
+        if self._responses[channel].late:
+            return self._late_joules(channel, opening, fall, window)
+        return self._prompt_joules(channel, opening, fall, window)
+
+    def _fall(
+        self,
+        ticker: Ticker,
+        ticks: Following,
+        ended_s: float,
+    ) -> Fall:
+        """What the ticks after a load show."""
+        closing, first, second = ticks
+        assert isinstance(closing, Tick)
+        powers = [self._power_between(ticker, closing, first)]
+        if second is not None:
+            powers.append(self._power_between(ticker, first, second))
+        known = [power for power in powers if power is not None]
+        after = known[0] if known else self._remembered(ticker.name)
+        if known:
+            self._rest_power[ticker.name] = known[-1]
+        assert ticker.period_s is not None
+        return Fall(
+            closing=closing,
+            ended_s=ended_s,
+            period_s=ticker.period_s,
+            spacing_s=self._periods() * ticker.period_s,
+            after=after,
+            later=known[1] if len(known) == 2 else None,
+        )
+
+    def _prompt_joules(
+        self, channel: str, opening: OpeningTick, fall: Fall, window: Span
+    ) -> Joules:
+        """Joules by a counter that is not late, less those of the tail before the closing tick."""
+        tail = self._tails[channel]
+        joules = window_joules(opening, fall.closing, window, fall.after)
+        power_w = joules.energy_j / window.duration_s
+        step_w = power_w - (fall.later or fall.after).value_w
+        clear = step_w * fall.spacing_s > CLEAR_J
+        if clear and fall.later and not self._probed:
+            tail.learn(fall.after_s, fall.excess_j / step_w)
+        if not clear or not tail.points:
+            return joules
+        left_s = fall.excess_j / step_w if fall.later else None
+        noise_s = combine((self._noise_j[channel], RESOLUTION_J)) / step_w
+        scale = tail.scale(power_w, fall.after_s, left_s, noise_s)
+        lost = fall.tail(tail.curve(), scale, step_w)
+        self._coverage[channel].learn(
+            last_tick(
+                fall.closing, fall.period_s, fall.ended_s, power_w, fall.after.value_w, lost.fast_j
+            )
+        )
+        joules = self._with_noise(channel, joules, opening, fall, window, lost)
+        unproven_j = 0.0 if self._probed else lost.fast_j + fall.unproven_j
+        energy_j = joules.energy_j - lost.fast_j - lost.slow_j
+        settling_j = combine((lost.uncertainty_j, unproven_j / math.sqrt(3)))
+        return with_settling(replace(joules, energy_j=energy_j), settling_j)
+
+    def _with_noise(
+        self,
+        channel: str,
+        joules: Joules,
+        opening: OpeningTick,
+        fall: Fall,
+        window: Span,
+        lost: TailJoules,
+    ) -> Joules:
+        """Add the noise of the power at rest, as the ticks after the windows show it.
+
+        White noise of a standard deviation σ joules in each tick T adds σ·√(t/T) to the joules of a
+        gap t, and σ·t/T by the tick from which the power of the gap was taken.
+        """
+        ripples_j = self._ripples_j[channel]
+        if fall.later:
+            ripples_j.append(abs(fall.excess_j - lost.left_j))
+            del ripples_j[:-MOST_RIPPLES]
+        if not ripples_j:
+            return joules
+        # the median of |x| is 0.6745 σ; each is a difference of two ticks
+        tick_j = statistics.median(ripples_j) / 0.6745 / math.sqrt(2)
+        gaps_s = (window.start_s - opening.tick.time_s, fall.after_s)
+        shares = [max(0.0, gap_s) / fall.spacing_s for gap_s in gaps_s]
+        noise_j = tick_j * combine(math.sqrt(share + share * share) for share in shares)
+        edges_j = combine((joules.budget["edges"], noise_j))
+        return replace(joules, budget={**joules.budget, "edges": edges_j})
+
+    def _late_joules(self, channel: str, opening: OpeningTick, fall: Fall, window: Span) -> Joules:
+        """Joules by a counter that is late, with those that are still to come."""
+        response, earlier = self._responses[channel], self._last.get(channel)
+        early_j = earlier.left_j(response, opening.tick.time_s) if earlier else 0.0
+        left_s, next_s = (
+            response.left_s(fall.after_s + ticks * fall.spacing_s) for ticks in range(2)
+        )
+        mean_w, joules, scale = 0.0, Joules(0.0), Scale()
+        for _ in range(4):  # what is still to come depends on the step, and this on the joules
+            scale = self._late_scale(channel, fall, mean_w)
+            after = opening.power
+            if fall.after.recent:
+                shown_w = scale.value * mean_w * (left_s - next_s) / fall.spacing_s
+                after = replace(fall.after, value_w=fall.after.value_w - shown_w)
+            joules = window_joules(opening, fall.closing, window, after)
+            late_j = scale.value * mean_w * left_s
+            joules = replace(joules, energy_j=joules.energy_j + late_j - early_j)
+            mean_w = joules.energy_j / window.duration_s - after.value_w
+        self._last[channel] = EndedLoad(window.end_s, scale.value * mean_w)
+        self._rest_power[channel] = after
+        settling_j = (
+            scale.uncertainty * mean_w * left_s,
+            response.uncertainty_s * mean_w,
+            LATE_UNCERTAINTY * early_j,
+        )
+        return with_settling(joules, combine(settling_j))
+
+    def _late_scale(self, channel: str, fall: Fall, mean_w: float) -> Scale:
+        """The power at a load's end, as a share of its mean, by what came late of it."""
+        response = self._responses[channel]
+        first_s, second_s, third_s = (
+            response.left_s(fall.after_s + ticks * fall.spacing_s) for ticks in range(3)
+        )
+        expected_j = mean_w * (first_s - 2 * second_s + third_s)
+        noise_j = combine((self._noise_j[channel], RESOLUTION_J))
+        if fall.later is None or expected_j <= noise_j:
+            return Scale()
+        value = fall.excess_j / expected_j
+        return weighted_mean(
+            [Scale(), Scale(value, combine((noise_j / expected_j, SHAPE * value)))]
+        )
+
+    def probe(self, load: OwnLoad) -> None:
+        """Learn by loads of the meter's own how late each counter is, and how power falls.
+
+        Raises:
+            SensorError: A counter does not answer or does not move.
+        """
+        self._probed = True
+        steps = step_response(self._tickers, load)
+        self._responses = {channel: response_of(step) for channel, step in steps.items()}
+        if any(response.late for response in self._responses.values()):
+            wait_s = max(r.delay_s + LATE_LAGS * r.lag_s for r in self._responses.values())
+            for counted in counted_loads(self._tickers, load, wait_s):
+                for channel, evidence in counted.items():
+                    step_w = steps[channel].step_w(self._responses[channel])
+                    self._coverage[channel].learn(evidence.last_tick(step_w))
+            return
+        for ended in short_loads(self._tickers, load):
+            closing = next_ticks(self._tickers)
+            first = self._later_ticks(closing)
+            second = self._later_ticks(first)
+            for ticker in self._tickers:
+                name = ticker.name
+                ticks = (closing[name], first[name], second[name])
+                self._learn(ticker, ended, ticks)
+
+    def _learn(
+        self,
+        ticker: Ticker,
+        ended: Ended,
+        ticks: Following,
+    ) -> None:
+        """Learn from a short load the tail, and whether the counter covers the full time."""
+        closing, tail = ticks[0], self._tails[ticker.name]
+        running = self._power_between(ticker, *(seen[ticker.name] for seen in ended.running))
+        if isinstance(closing, SensorError) or running is None:
+            return
+        fall = self._fall(ticker, ticks, ended.ended_s)
+        rest_w = (fall.later or fall.after).value_w
+        step_w = running.value_w - rest_w
+        if not fall.later or step_w * fall.spacing_s <= CLEAR_J:
+            return
+        tail.learn(fall.after_s, fall.excess_j / step_w)
+        lost = fall.tail(tail.curve(), Scale(), step_w)
+        self._coverage[ticker.name].learn(
+            last_tick(closing, fall.period_s, fall.ended_s, running.value_w, rest_w, lost.fast_j)
+        )
+
+    def details(self) -> dict[str, Scalar]:
+        """What the meter's own load has shown of each counter; empty without such a load."""
+        facts: dict[str, Scalar] = {}
+        if not self._probed:
+            return facts
+        for channel, response in self._responses.items():
+            facts[f"{channel}.delay_s"] = significant(response.delay_s, 3)
+            facts[f"{channel}.lag_s"] = significant(response.lag_s, 3)
+            tail = self._tails[channel]
+            if tail.points:
+                facts[f"{channel}.tail_s"] = significant(tail.curve().length_s, 3)
+        return facts
 
     def full_time(self, channel: str) -> bool | None:
         """Whether a counter covers the full time; ``None`` before enough windows have shown it."""
         return self._coverage[channel].full_time
 
-    def _rest(
-        self,
-        earlier: Mapping[str, Tick | SensorError],
-        later: Mapping[str, Tick | SensorError],
-    ) -> dict[str, Power]:
+    def _rest(self, earlier: Ticks, later: Ticks) -> dict[str, Power]:
         """The power of each channel between two ticks; without ticks, the power as last seen."""
         powers = {channel: self._remembered(channel) for channel in self.channels}
         for ticker in self._tickers:
             first, second = earlier.get(ticker.name), later.get(ticker.name)
-            if isinstance(first, Tick) and isinstance(second, Tick):
-                power = mean_power(first, second, ticker.period_s, ticker.drift)
-                if power.value_w >= 0:  # negative: the counter was reset between the ticks
-                    powers[ticker.name] = self._rest_power[ticker.name] = power
+            power = self._power_between(ticker, first, second)
+            if power is not None:
+                powers[ticker.name] = self._rest_power[ticker.name] = power
         return powers
+
+    def _power_between(
+        self,
+        ticker: Ticker,
+        first: Tick | SensorError | None,
+        second: Tick | SensorError | None,
+    ) -> Power | None:
+        """The power between two ticks; ``None`` without both, or if the counter was reset."""
+        if not isinstance(first, Tick) or not isinstance(second, Tick):
+            return None
+        # the ticks of a counter that is not regular are timed by the reads around them
+        period_s = None if ticker.jitter_s else ticker.period_s
+        power = mean_power(first, second, period_s, ticker.drift)
+        return power if power.value_w >= 0 else None
 
     def _remembered(self, channel: str) -> Power:
         """The last power at rest; the more it differs from idle power, the less certain it is."""
         idle = self.idle_power_w[channel]
         last = self._rest_power.get(channel, Power(idle.value, 0.0))
         apart_w = uniform(2 * abs(last.value_w - idle.value))
-        return Power(last.value_w, combine((last.uncertainty_w, *idle.budget.values(), apart_w)))
+        uncertainty_w = combine((last.uncertainty_w, *idle.budget.values(), apart_w))
+        return Power(last.value_w, uncertainty_w, recent=False)
 
 
-def _joules(
-    opening: OpeningTick | SensorError,
-    closing: Tick | SensorError,
-    window: Span,
-    after: Power,
-) -> Joules | SensorError:
-    if isinstance(opening, SensorError):
-        return opening
-    if isinstance(closing, SensorError):
-        return closing
-    if closing.energy_j < opening.tick.energy_j:
-        return SensorError(
-            ReasonCode.COUNTER_RESET,
-            f"the energy counter went back from {opening.tick.energy_j:.3f} J to "
-            f"{closing.energy_j:.3f} J during the window; was the driver reloaded?",
+@dataclass(frozen=True)
+class Fall:
+    """How a load ended, by the ticks that followed it."""
+
+    closing: Tick
+    ended_s: float
+    """When the load ended, by ``time.perf_counter``."""
+    period_s: float
+    spacing_s: float
+    """Between the ticks from which the powers are taken."""
+    after: Power
+    """The power that follows the closing tick."""
+    later: Power | None
+    """The power that follows that one; the difference shows the tail."""
+
+    @property
+    def after_s(self) -> float:
+        """From the load's end to the closing tick."""
+        return self.closing.time_s - self.ended_s
+
+    @property
+    def unproven_j(self) -> float:
+        """The most that may still come late, if the counter was not tried with a known load."""
+        if self.later is None:
+            return 0.0
+        kept = math.exp(-self.spacing_s / LONGEST_LATE_S)
+        return max(0.0, self.excess_j) / (1 - kept) ** 2
+
+    def tail(self, curve: TailCurve, scale: Scale, step_w: float) -> TailJoules:
+        """The joules of the tail before the closing tick, above those at the last power read."""
+        before_s = curve.length_s - curve.left_s(self.after_s)
+        unsure_s = (scale.uncertainty * before_s, scale.value * curve.uncertainty_s)
+        step_w = scale.value * step_w
+        # The slow part falls evenly from the load's end to the middle of the next stretch.
+        slope_w = curve.drift_s * step_w / self.spacing_s**2
+        slow_w = slope_w * (self.spacing_s + self.after_s) / 2
+        slow_w -= curve.left_s(self.after_s) * step_w / self.spacing_s
+        return TailJoules(
+            fast_j=before_s * step_w,
+            slow_j=slow_w * self.after_s,
+            left_j=(curve.left_s(self.after_s) + curve.drift_s) * step_w,
+            uncertainty_j=combine(
+                (*(s * step_w for s in unsure_s), uniform(slow_w) * self.after_s)
+            ),
         )
-    return window_joules(opening, closing, window, after)
+
+    @property
+    def excess_j(self) -> float:
+        """The joules of the first power above those of the second one."""
+        assert self.later is not None
+        return (self.after.value_w - self.later.value_w) * self.spacing_s
+
+
+@dataclass(frozen=True)
+class TailJoules:
+    """The joules of a tail between a load's end and the closing tick."""
+
+    fast_j: float
+    slow_j: float
+    """Those of the slow part above the power after the closing tick."""
+    left_j: float
+    """Those after the closing tick: what it shows above the next one."""
+    uncertainty_j: float
+
+
+@dataclass(frozen=True)
+class EndedLoad:
+    """A load that has ended, for what of it is still to come."""
+
+    ended_s: float
+    step_w: float
+
+    def left_j(self, response: Response, at_s: float) -> float:
+        """The joules that a late counter has still to show at a moment."""
+        return self.step_w * response.left_s(at_s - self.ended_s)
+
+
+def _went_back(opening: Tick, closing: Tick) -> SensorError:
+    return SensorError(
+        ReasonCode.COUNTER_RESET,
+        f"the energy counter went back from {opening.energy_j:.3f} J to "
+        f"{closing.energy_j:.3f} J during the window; was the driver reloaded?",
+    )
 
 
 def window_joules(opening: OpeningTick, closing: Tick, window: Span, after: Power) -> Joules:
     """The joules of a window that lies between two ticks.
 
     The budget has two terms: ``resolution`` of both readings, and ``edges``, the uncertainty of the
-    gaps: of the moments of the ticks, and of the power in the gaps. If the power before the window
-    differs from that after it, it changes while the device is idle, and the difference counts as
-    uncertainty.
+    gaps: of the moments of the ticks, and of the power in the gaps. If the power still changes
+    before the window, the change counts as uncertainty.
 
     Args:
         opening: The tick before the window, with the power in the gap after it.
@@ -206,18 +585,13 @@ def window_joules(opening: OpeningTick, closing: Tick, window: Span, after: Powe
     """
     before = opening.power
     before_s, after_s = window.start_s - opening.tick.time_s, closing.time_s - window.end_s
-    apart_w = abs(after.value_w - before.value_w)
-    # Twice the standard uncertainty: a smaller difference may be chance, not a change.
-    chance_w = 2 * combine((before.uncertainty_w, after.uncertainty_w))
-    changes_w = uniform(2 * max(apart_w - chance_w, 0.0))
     edges_j = combine(
         (
             before.value_w * uniform(opening.tick.width_s),
             after.value_w * uniform(closing.width_s),
             # added linearly: both powers come from one counter and its period
             before.uncertainty_w * before_s + after.uncertainty_w * after_s,
-            changes_w * before_s,
-            changes_w * after_s,
+            uniform(2 * before.changes_w) * before_s,
         )
     )
     counted_j = closing.energy_j - opening.tick.energy_j

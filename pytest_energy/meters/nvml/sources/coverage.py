@@ -44,7 +44,12 @@ class LastTick:
 
 
 def last_tick(
-    closing: Tick, period_s: float, ended_s: float, power_w: float, gap_w: float
+    closing: Tick,
+    period_s: float,
+    ended_s: float,
+    power_w: float,
+    gap_w: float,
+    tail_j: float = 0.0,
 ) -> LastTick | None:
     """The evidence of the tick that closed a window; ``None`` if it is no test.
 
@@ -54,13 +59,14 @@ def last_tick(
         ended_s: When the window ended, by ``time.perf_counter``.
         power_w: The window's mean power.
         gap_w: The idle power after the window.
+        tail_j: Joules above idle between the window's end and the tick.
     """
     ticks = max(1, math.ceil((closing.time_s - closing.sought_s) / period_s))
     loaded = (ended_s - (closing.time_s - ticks * period_s)) / period_s
     load_j = (power_w - gap_w) * period_s
     if load_j < CLEAR_J or not TELLING[0] <= loaded <= TELLING[1]:
         return None
-    above_j = closing.energy_j - closing.sought_j - ticks * gap_w * period_s
+    above_j = closing.energy_j - closing.sought_j - ticks * gap_w * period_s - tail_j
     return LastTick(loaded, above_j / load_j)
 
 

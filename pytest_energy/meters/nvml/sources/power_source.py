@@ -11,17 +11,26 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from dataclasses import replace
+from itertools import accumulate, pairwise
 
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.collector import Samples
-from pytest_energy.meters.nvml.sources.counter_source import Joules, with_unseen
+from pytest_energy.meters.nvml.sources.collector import Collector, Samples
+from pytest_energy.meters.nvml.sources.counter_source import Joules, with_settling, with_unseen
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
+from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad
+from pytest_energy.meters.nvml.sources.settling import (
+    LATE_UNCERTAINTY,
+    Response,
+    Step,
+    response_of,
+)
 from pytest_energy.meters.nvml.span import Span
-from pytest_energy.model.measurement import Quantity, ReasonCode
+from pytest_energy.model.measurement import Quantity, ReasonCode, Scalar
 from pytest_energy.model.traces import integrate
-from pytest_energy.uncertainty.gum import combine, standard_error, uniform
+from pytest_energy.uncertainty.gum import combine, significant, standard_error, uniform
 from pytest_energy.uncertainty.rounds import mean_of
 
 SAMPLES_AFTER = 3
@@ -31,6 +40,10 @@ SHORTEST_PERIODS = 10
 LONGEST_GAP_PERIODS = 5
 """A longer time between samples is reported as a gap."""
 
+FALL_S = 0.2
+"""For how long after a window the fall of the power is sampled, before the power at rest."""
+LATE_LAGS = 5.0
+"""After so many time constants of its lag, a sensor has shown 99 % of what is late."""
 LARGEST_MISS = 0.43
 """Largest relative error of a part-time sensor, at any length of the window, on loads with a period
 of 50 to 100 ms. Source: arXiv 2312.02741."""
@@ -41,17 +54,24 @@ class PowerSource:
 
     name = "power"
 
-    def __init__(self, sensors: Mapping[str, PowerSensor], samples: Samples) -> None:
+    def __init__(
+        self,
+        sensors: Mapping[str, PowerSensor],
+        samples: Samples,
+        responses: Mapping[str, Response] | None = None,
+    ) -> None:
         """Take the idle power from samples of idle devices.
 
         Args:
             sensors: The sensors by channel.
             samples: Their samples while the devices were idle.
+            responses: How late the sensors are, if a load of the meter's own has shown it.
 
         Raises:
             SensorError: A sensor gave no samples.
         """
         self._sensors = sensors
+        self._responses = responses or {}
         self.channels = tuple(sensors)
         self.period_s = max(sensor.period_s for sensor in sensors.values())
         self.idle_power_w = {c: sampled_idle_power(c, samples.get(c, ())) for c in sensors}
@@ -63,14 +83,33 @@ class PowerSource:
 
     @property
     def settling_s(self) -> float:
-        """For how long samples are needed before a window and after it."""
-        return (SAMPLES_AFTER + 1) * self.period_s
+        """For how long samples are needed before a window."""
+        return (SAMPLES_AFTER + 1) * self.period_s + self._late_s
+
+    @property
+    def after_s(self) -> float:
+        """For how long samples are needed after a window: until the power has settled."""
+        return (SAMPLES_AFTER + 1) * self.period_s + max(self._late_s, FALL_S)
+
+    @property
+    def _late_s(self) -> float:
+        """After this time a late sensor has shown 99 % of what is late."""
+        waits_s = (r.delay_s + LATE_LAGS * r.lag_s for r in self._responses.values())
+        return max(waits_s, default=0.0)
+
+    def details(self) -> dict[str, Scalar]:
+        """How late each sensor is, if a load of the meter's own has shown it."""
+        return {
+            f"{channel}.{name}": significant(time_s, 3)
+            for channel, response in self._responses.items()
+            for name, time_s in (("delay_s", response.delay_s), ("lag_s", response.lag_s))
+        }
 
     def joules(self, samples: Samples, window: Span) -> dict[str, Joules | SensorError]:
         """The joules of each channel within a window.
 
         Args:
-            samples: From :attr:`settling_s` before the window to as long after it.
+            samples: From :attr:`settling_s` before the window to :attr:`after_s` after it.
             window: The window in seconds since the epoch.
         """
         return {c: self._joules(c, samples.get(c, ()), window) for c in self.channels}
@@ -95,9 +134,71 @@ class PowerSource:
                 f"{channel}: no power samples for {gap_s:.3g} s; the sensor's period is "
                 f"{sensor.period_s:.3g} s",
             )
-        after_w = [power_w for _, power_w in after]
+        after_w = [power_w for _, power_w in after[-SAMPLES_AFTER:]]
         used = sampled_joules(around, after_w, window, sensor.unseen_s)
+        used = self._settled(channel, used, around, window)
         return with_unseen(used, largest_miss(used.energy_j)) if sensor.part_time else used
+
+    def _settled(
+        self, channel: str, used: Joules, samples: Sequence[Sample], window: Span
+    ) -> Joules:
+        """Joules without the tail of the load, or with what a late sensor showed after it."""
+        shown_j = math.fsum(
+            (power_w - used.rest_w) * (time_s - earlier_s)
+            for (earlier_s, _), (time_s, power_w) in pairwise(samples)
+            if earlier_s >= window.end_s
+        )
+        response = self._responses.get(channel)
+        if response is not None and response.late:
+            step_w = used.energy_j / window.duration_s - used.rest_w
+            return with_settling(
+                used, combine((LATE_UNCERTAINTY * shown_j, response.uncertainty_s * step_w))
+            )
+        # The sample in which the load ended hides the beginning of the tail, and without a load of
+        # the meter's own the same joules may have come late.
+        return with_settling(replace(used, energy_j=used.energy_j - shown_j), abs(shown_j))
+
+
+def sensor_responses(
+    sensors: Mapping[str, PowerSensor], collector: Collector, load: OwnLoad
+) -> dict[str, Response]:
+    """How late power sensors are, by a load of the meter's own.
+
+    Args:
+        sensors: The sensors by channel.
+        collector: Collects their samples.
+        load: The meter's own load.
+
+    Raises:
+        SensorError: The samples were not collected.
+    """
+    collector.begin()
+    time.sleep(REST_S)
+    began_s = time.time()
+    with load():
+        time.sleep(STEP_S)
+    ended_s = time.time()
+    time.sleep(FALL_S + STEP_S)
+    samples = collector.end()
+    return {
+        channel: response_of(_step(samples[channel], began_s, ended_s))
+        for channel in sensors
+        if any(time_s < began_s - sensors[channel].period_s for time_s, _ in samples[channel])
+    }
+
+
+def _step(samples: Sequence[Sample], began_s: float, ended_s: float) -> Step:
+    """The joules above rest at each sample since a load began."""
+    rest_w = statistics.fmean(
+        [power_w for time_s, power_w in samples if began_s - REST_S <= time_s < began_s]
+    )
+    joules = accumulate(
+        (power_w - rest_w) * (time_s - earlier_s)
+        for (earlier_s, _), (time_s, power_w) in pairwise(samples)
+    )
+    moments_s = (time_s - began_s for time_s, _ in samples[1:])
+    above = [(m, j) for m, j in zip(moments_s, joules, strict=True) if m > 0]
+    return Step(ended_s - began_s, above)
 
 
 def largest_miss(energy_j: float) -> float:

@@ -57,6 +57,8 @@ class Ticker:
         """``None`` until it has been measured."""
         self.drift = 0.0
         """Standard uncertainty of the period, as a share of it."""
+        self.jitter_s = 0.0
+        """The largest observed distance of a tick from its regular moment, beyond its width."""
         self.last: Tick | None = None
         self._first: Tick | None = None
         """The earliest tick since which the number of ticks is known."""
@@ -124,7 +126,7 @@ class Ticker:
             return
         ahead = math.ceil((self._before_s - self.last.time_s) / self.period_s)
         drift_s = self.drift * ahead * self.period_s
-        guard_s = 2 * drift_s + self.last.width_s + 2 * FINEST_READ_S
+        guard_s = 2 * drift_s + self.last.width_s + 2 * FINEST_READ_S + 2 * self.jitter_s
         if guard_s < self.period_s / 4:
             self._guard_s = guard_s
             self._expected_s = self.last.time_s + ahead * self.period_s
@@ -227,3 +229,8 @@ def _refine(ticker: Ticker, ticks: Sequence[Tick]) -> None:
     for _ in range(3):
         period_s = total_s / sum(max(1, round(length_s / period_s)) for length_s in intervals_s)
     ticker.time_by(ticks[0], ticks[-1], period_s)
+    ticker.jitter_s = max(
+        abs(length_s - max(1, round(length_s / period_s)) * period_s) - (a.width_s + b.width_s) / 2
+        for length_s, (a, b) in zip(intervals_s, pairwise(ticks), strict=True)
+    )
+    ticker.jitter_s = max(0.0, ticker.jitter_s)

@@ -20,7 +20,7 @@ from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.model.traces import decode
 from pytest_energy.testing import PROFILES, Profile, SimulatedNvml
 
-COUNTED = replace(PROFILES["turing"], power_update_s=0.01, instant_window_s=0.01, sample_count=1000)
+COUNTED = replace(PROFILES["turing"], power_update_s=0.02, instant_window_s=0.02, sample_count=1000)
 SAMPLED = replace(PROFILES["pascal"], sample_count=1000)
 WINDOW_S = 0.25
 GAP = ReasonCode.DATA_GAP

@@ -1,0 +1,159 @@
+"""Learn from a load of the meter's own how its counters see a load begin and end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from pytest_energy.meters.nvml.driver import SensorError
+from pytest_energy.meters.nvml.sources.coverage import LastTick
+from pytest_energy.meters.nvml.sources.settling import Step
+from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, next_ticks, pause_until
+
+OwnLoad = Callable[[], AbstractContextManager[object]]
+"""Loads all measured devices as long as the block runs; its exit returns when they have ended."""
+STEP_S = 0.8
+"""Length of the load whose rise and fall are read at every tick."""
+FALL_S = 2.0
+"""For how long its fall is read."""
+AFTER_S = (0.001, 0.002, 0.004, 0.008, 0.015, 0.025, 0.035)
+"""How long before a tick short loads end, to see the tail."""
+SHARES = (0.3, 0.4, 0.5, 0.6, 0.7)
+"""The shares of a tick that other short loads use, to see whether the counter counts all of it."""
+REST_S = 0.3
+"""The pause between two loads."""
+
+Ticks = Mapping[str, Tick | SensorError]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A short load that has ended: its ticks while it ran, and when it ended."""
+
+    running: tuple[Ticks, Ticks]
+    ended_s: float
+
+
+def step_response(tickers: Sequence[Ticker], load: OwnLoad) -> dict[str, Step]:
+    """The joules above rest at each tick during and after a load, by channel.
+
+    Raises:
+        SensorError: A counter does not answer or does not move.
+    """
+    before = [_ticks(tickers), _ticks(tickers)]
+    with load():
+        began_s = time.perf_counter()
+        seen = list(_until(tickers, began_s + STEP_S))
+    ended_s = time.perf_counter()
+    seen += _until(tickers, ended_s + FALL_S)
+    return {
+        ticker.name: _step(
+            [ticks[ticker.name] for ticks in before],
+            [ticks[ticker.name] for ticks in seen],
+            began_s,
+            ended_s,
+        )
+        for ticker in tickers
+    }
+
+
+def _step(before: Sequence[Tick], seen: Sequence[Tick], began_s: float, ended_s: float) -> Step:
+    first, opening = before
+    rest_w = (opening.energy_j - first.energy_j) / (opening.time_s - first.time_s)
+    above = [
+        (
+            tick.time_s - began_s,
+            tick.energy_j - opening.energy_j - rest_w * (tick.time_s - opening.time_s),
+        )
+        for tick in seen
+    ]
+    return Step(ended_s - began_s, above)
+
+
+def short_loads(tickers: Sequence[Ticker], load: OwnLoad) -> Iterator[Ended]:
+    """Loads of two to three ticks that end at chosen moments of the first counter's tick.
+
+    The caller must read the ticks that follow before it asks for the next one.
+
+    Raises:
+        SensorError: A counter does not answer or does not move.
+    """
+    lead = tickers[0]
+    assert lead.period_s is not None
+    period_s = lead.period_s
+    moments_s = [after_s for after_s in AFTER_S if after_s < 0.9 * period_s]
+    for after_s in [*moments_s, *((1 - share) * period_s for share in SHARES)]:
+        time.sleep(REST_S)
+        with load():
+            _ticks(tickers)  # the load begins in this tick
+            running = (_ticks(tickers), _ticks(tickers))
+            pause_until(running[1][lead.name].time_s + period_s - after_s)
+        yield Ended(running, time.perf_counter())
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A load that began at a tick, and all that a late counter has shown of it."""
+
+    opening: Tick
+    period_s: float
+    began_s: float
+    ended_s: float
+    above_j: float
+    """Joules above those of the device at rest."""
+
+    def last_tick(self, step_w: float) -> LastTick:
+        """The load's last tick: how much of it was loaded, and how much was counted."""
+        ticks = (self.ended_s - self.opening.time_s) / self.period_s
+        early = (self.began_s - self.opening.time_s) / self.period_s
+        whole = math.floor(ticks)
+        return LastTick(ticks - whole, self.above_j / (step_w * self.period_s) - whole + early)
+
+
+def counted_loads(
+    tickers: Sequence[Ticker], load: OwnLoad, wait_s: float
+) -> Iterator[dict[str, Counted]]:
+    """Loads from a tick to chosen shares of a later one, read when all that is late has come.
+
+    Only the first counter's tick is met, so that the others show nothing.
+
+    Args:
+        tickers: The counters.
+        load: The meter's own load.
+        wait_s: For how long joules come late.
+
+    Raises:
+        SensorError: A counter does not answer or does not move.
+    """
+    lead = tickers[0]
+    assert lead.period_s is not None
+    for share in SHARES:
+        time.sleep(wait_s)
+        first, opening = _ticks([lead])[lead.name], _ticks([lead])[lead.name]
+        with load():
+            began_s = time.perf_counter()
+            pause_until(opening.time_s + (2 + share) * lead.period_s)
+        ended_s = time.perf_counter()
+        pause_until(ended_s + wait_s)
+        closing = _ticks([lead])[lead.name]
+        rest_w = (opening.energy_j - first.energy_j) / (opening.time_s - first.time_s)
+        above_j = closing.energy_j - opening.energy_j - rest_w * (closing.time_s - opening.time_s)
+        yield {lead.name: Counted(opening, lead.period_s, began_s, ended_s, above_j)}
+
+
+def _until(tickers: Sequence[Ticker], moment_s: float) -> Iterator[dict[str, Tick]]:
+    period_s = max(ticker.period_s or 0.0 for ticker in tickers)
+    while time.perf_counter() + period_s < moment_s:
+        yield _ticks(tickers)
+    pause_until(moment_s)
+
+
+def _ticks(tickers: Sequence[Ticker]) -> dict[str, Tick]:
+    ticks = next_ticks(tickers)
+    for tick in ticks.values():
+        if isinstance(tick, SensorError):
+            raise tick
+    return {name: tick for name, tick in ticks.items() if isinstance(tick, Tick)}

@@ -1,0 +1,286 @@
+"""What a device draws, and what its counter still shows, after a load has ended.
+
+Two things happen after a load. The power of the device falls over a time, its *tail*: these joules
+are not part of the window. And the counter may show joules late: these are part of it. Both count
+in the ticks that follow a window, so each is known only by something else: a counter that is late
+is late at the beginning of a load, too, and a tail is not.
+
+Times of a tail or of late joules are given as seconds of the load's *step*, its power above that of
+the device at rest: a load that rises by 300 W and leaves 3 J behind leaves 10 ms.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_energy.uncertainty.gum import combine, uniform
+
+KNOTS_S = (0.002, 0.004, 0.007, 0.01, 0.014, 0.02, 0.03, 0.045, 0.065, 0.1, 0.15, 0.25)
+"""A tail is a staircase of power that steps down at some of these times."""
+MOST_POINTS = 200
+"""Later points replace the first ones, since the tail may depend on the load."""
+SMOOTH = 0.1
+"""A tail that is over when it is first seen, after a time g, was shorter than about g/10.
+
+A power that falls exponentially with time constant τ leaves τ·exp(-g/τ) to be seen. That is below
+10 µs, less than the noise, for τ < 0.1 g if g is a millisecond, and for τ < 0.2 g at 100 ms."""
+UNKNOWN_SCALE = 0.5
+"""Standard uncertainty of the scale of a program's tail before one of its windows has shown it."""
+UNREAD_SCALE = 0.3
+"""Standard uncertainty of the scale of a window whose own tail was not read."""
+DIFFERENT = 2.0
+"""Scales further apart than this many standard uncertainties belong to different programs."""
+SAME_POWER = 0.02
+"""Relative difference of the mean power of two loads at which one says nothing of the other."""
+SHAPE = 0.05
+"""The shape of the tail may change by this share in the time in which it falls to 1/e."""
+SHORTEST_LATE_S = 0.01
+"""Joules that come less late than this are not distinguished from a tail."""
+FIT_LIMIT = 0.1
+"""A counter is late only if one delay and one lag explain rise and fall to this share of them."""
+LATE_SHARE = 0.1
+"""The meter waits until no more than this share of what is late is still to come."""
+LATE_UNCERTAINTY = 0.05
+"""Relative standard uncertainty of what is still to come: its shape is a model."""
+LONGEST_WAIT_S = 0.25
+"""The meter waits no longer; then the model says what is still to come."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """How late a counter shows joules: a delay, then a first-order low-pass."""
+
+    delay_s: float = 0.0
+    lag_s: float = 0.0
+    uncertainty_s: float = 0.0
+    """Standard uncertainty of their sum."""
+
+    @property
+    def late(self) -> bool:
+        """Whether the counter is late at all."""
+        return self.mean_s > 0
+
+    @property
+    def mean_s(self) -> float:
+        """By how much a joule is late on average."""
+        return self.delay_s + self.lag_s
+
+    @property
+    def wait_s(self) -> float:
+        """For how long to wait after a window."""
+        if not self.late:
+            return 0.0
+        most_s = LATE_SHARE * self.mean_s
+        wait_s = self.delay_s + (self.lag_s * math.log(self.lag_s / most_s) if self.lag_s else 0.0)
+        # Ticks 100 ms apart may mistake a delay for a lag in part: wait for either of them.
+        return min(max(wait_s, 2 * self.mean_s), LONGEST_WAIT_S)
+
+    def left_s(self, after_s: float) -> float:
+        """What of an ended load is still to come ``after_s`` later, in seconds of its step."""
+        if after_s <= self.delay_s:
+            return self.mean_s - max(after_s, 0.0)
+        if self.lag_s == 0:
+            return 0.0
+        return self.lag_s * math.exp((self.delay_s - after_s) / self.lag_s)
+
+    def shown_s(self, after_s: float) -> float:
+        """What of a load that began ``after_s`` ago has been shown, in seconds of its step."""
+        return max(after_s, 0.0) - self.mean_s + self.left_s(after_s)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A known load, and the joules above rest that a counter showed at its ticks since."""
+
+    ended_s: float
+    """All times are seconds after the load began."""
+    ticks: Sequence[tuple[float, float]]
+    """Moments of the ticks, and joules above those of the device at rest."""
+
+    def step_w(self, response: Response) -> float:
+        """The load's power above rest, by least squares."""
+        shown = self._shown(response)
+        joint = math.fsum(s * j for s, (_, j) in zip(shown, self.ticks, strict=True))
+        return joint / math.fsum(s * s for s in shown)
+
+    def _shown(self, response: Response) -> list[float]:
+        return [response.shown_s(t) - response.shown_s(t - self.ended_s) for t, _ in self.ticks]
+
+    def misfit(self, response: Response) -> float:
+        """By how much ``response`` fails to explain the ticks, in seconds of the step."""
+        step_w = self.step_w(response)
+        off_j = [
+            j - step_w * s for s, (_, j) in zip(self._shown(response), self.ticks, strict=True)
+        ]
+        return math.sqrt(statistics.fmean(j * j for j in off_j)) / abs(step_w)
+
+
+def response_of(step: Step) -> Response:
+    """How late a counter is; not at all unless both the rise and the fall of a load show it.
+
+    Power may rise slowly, as clocks rise, and it may fall slowly. A counter that is late shows both
+    late, by the same time and in the same form.
+    """
+    import numpy as np
+    from scipy.optimize import minimize
+
+    def misfit(times: Any) -> float:
+        return step.misfit(Response(abs(float(times[0])), abs(float(times[1]))))
+
+    starts = [(0.0, 0.05), (0.05, 0.0), (0.0, 0.2), (0.15, 0.0), (0.05, 0.05)]
+    fits = [
+        minimize(misfit, np.array(start), method="Nelder-Mead", options={"xatol": 1e-5})
+        for start in starts
+    ]
+    best = min(fits, key=lambda fit: float(fit.fun))
+    off_s = float(best.fun)
+    delay_s, lag_s = (abs(float(time_s)) for time_s in best.x)
+    if delay_s + lag_s < SHORTEST_LATE_S or off_s > FIT_LIMIT * (delay_s + lag_s):
+        return Response()
+    return Response(delay_s, lag_s, off_s)
+
+
+@dataclass(frozen=True)
+class TailCurve:
+    """What is still to come of a tail, by the time since the load ended."""
+
+    drops: Sequence[tuple[float, float]]
+    """When the power steps down, and by which share of the load's step."""
+    uncertainty_s: float
+    """Standard uncertainty of the length."""
+    noise_s: float = 0.0
+    """Standard deviation of what single loads left from the curve."""
+    drift_s: float = 0.0
+    """What a tick counts above the next one long after the load: the slow part of the tail."""
+
+    @property
+    def length_s(self) -> float:
+        """The fast part of the tail, in seconds of the step."""
+        return self.left_s(0.0)
+
+    def left_s(self, after_s: float) -> float:
+        """What of the fast part is still to come ``after_s`` after the load's end."""
+        return math.fsum(share * max(0.0, knot_s - after_s) for knot_s, share in self.drops)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The ratio of one load's tail to the known curve, with its standard uncertainty."""
+
+    value: float = 1.0
+    uncertainty: float = UNKNOWN_SCALE
+
+
+@dataclass
+class Tail:
+    """What loads that ended at several moments of a tick have shown of a device's tail.
+
+    Each load shows what was still to come when its closing tick came, a time after its end. The
+    loads together show the whole curve. Its value at the time 0 is the length of the tail. The
+    curve is that of a power that only falls: a sum of hinges (max(0, k - t) with weights ≥ 0 that
+    add up to 1 at most), fitted by least squares (Lawson, Hanson, *Solving Least Squares Problems*,
+    1974, chapter 23).
+
+    A tail begins with the power at the end of its load, which may differ from the load's mean. So
+    each load scales the curve. A window that ends shortly before a tick shows its scale. Windows of
+    equal power are taken for the same program, which ends alike each time.
+    """
+
+    points: list[tuple[float, float]] = field(default_factory=list)
+    """Seconds from a load's end to the tick, and what was still to come, in seconds of the step."""
+    scales: list[tuple[float, Scale]] = field(default_factory=list)
+    """The mean power of earlier loads, and what each alone showed of its scale."""
+    _known: TailCurve | None = None
+
+    def learn(self, after_s: float, left_s: float) -> None:
+        """Take into account what one more load left."""
+        self.points.append((after_s, left_s))
+        del self.points[:-MOST_POINTS]
+        self._known = None
+
+    def curve(self) -> TailCurve:
+        """The tail by all loads so far, of which there is one at least."""
+        if self._known is None:
+            self._known = _fit(self.points)
+        return self._known
+
+    def scale(self, power_w: float, after_s: float, left_s: float | None, noise_s: float) -> Scale:
+        """The scale of the tail of one load, by itself and by earlier ones of the same power.
+
+        Args:
+            power_w: The load's mean power.
+            after_s: From its end to the closing tick.
+            left_s: What was still to come then, in seconds of the step, if that was read.
+            noise_s: Standard uncertainty of ``left_s``.
+        """
+        own = None if left_s is None else self._own_scale(after_s, left_s, noise_s)
+        shown = [Scale(), own] if own else [Scale()]
+        mean = weighted_mean(shown)
+        for other_w, other in reversed(self.scales):
+            earlier = _widened(other, other_w / power_w - 1)
+            apart = abs(earlier.value - mean.value)
+            if apart > DIFFERENT * combine((earlier.uncertainty, mean.uncertainty)):
+                break  # another program, and all before it as well
+            shown.append(earlier)
+            mean = weighted_mean(shown)
+        if own is not None:
+            self.scales.append((power_w, own))
+            del self.scales[:-MOST_POINTS]
+        if left_s is None:
+            return Scale(mean.value, combine((mean.uncertainty, UNREAD_SCALE)))
+        return mean
+
+    def _own_scale(self, after_s: float, left_s: float, noise_s: float) -> Scale | None:
+        curve = self.curve()
+        noise_s = combine((noise_s, curve.noise_s))
+        fast_s = curve.left_s(after_s)
+        expected_s = fast_s + curve.drift_s
+        if fast_s < 1e-3 * curve.length_s or expected_s < noise_s or curve.length_s == 0:
+            return None
+        # What is seen late in the tail says less of its beginning.
+        shape = SHAPE * (1 + math.log(curve.length_s / fast_s))
+        value = left_s / expected_s
+        return Scale(value, combine((noise_s / expected_s, shape * max(value, SHAPE))))
+
+
+def _widened(seen: Scale, apart: float) -> Scale:
+    """What another window showed; the more its power differs, the less it says of this one."""
+    return Scale(seen.value, combine((seen.uncertainty, SHAPE, apart / SAME_POWER)))
+
+
+def weighted_mean(shown: Sequence[Scale]) -> Scale:
+    """The mean weighted by uncertainties, which grow if the values contradict each other.
+
+    Source: R. T. Birge, "The calculation of errors by the method of least squares", Phys. Rev. 40,
+    207 (1932).
+    """
+    weights = [seen.uncertainty**-2 for seen in shown]
+    total = math.fsum(weights)
+    mean = math.fsum(w * s.value for w, s in zip(weights, shown, strict=True)) / total
+    spread = math.fsum(w * (s.value - mean) ** 2 for w, s in zip(weights, shown, strict=True))
+    ratio = max(1.0, spread / max(1, len(shown) - 1))
+    return Scale(max(mean, 0.0), math.sqrt(ratio / total))
+
+
+def _fit(points: Sequence[tuple[float, float]]) -> TailCurve:
+    import numpy as np
+    from scipy.optimize import nnls
+
+    after_s, left_s = (np.array(column) for column in zip(*points, strict=True))
+    knots_s = np.array([k for k in KNOTS_S if k > after_s.min()] or [2 * after_s.min()])
+    hinges = np.maximum(0.0, knots_s[None, :] - after_s[:, None])
+    weights, _ = nnls(np.column_stack([hinges, np.full(len(points), 1e-2)]), left_s)
+    drops, drift_s = weights[:-1], 1e-2 * float(weights[-1])
+    off_s = left_s - hinges @ drops - drift_s
+    noise_s = float(np.sqrt(np.mean(off_s**2)))
+    slope = min(float(drops.sum()), 1.0)
+    first_s = float(after_s.min())
+    seen = float(drops @ np.maximum(0.0, knots_s - first_s)) > max(0.01 * first_s, 3 * noise_s)
+    unseen_s = (1 - slope) * first_s * (uniform(1.0) if seen else SMOOTH / math.sqrt(3))
+    scatter_s = noise_s / math.sqrt(max(1, len(points) - 2))
+    steps = [(float(k), float(drop)) for k, drop in zip(knots_s, drops, strict=True) if drop > 0]
+    return TailCurve(steps, combine((unseen_s, scatter_s)), noise_s, drift_s)

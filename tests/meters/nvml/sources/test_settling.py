@@ -1,0 +1,282 @@
+"""What follows the end of a load: tails, and counters that are late."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_energy.meters.nvml.sources.settling import (
+    UNKNOWN_SCALE,
+    Response,
+    Scale,
+    Step,
+    Tail,
+    response_of,
+    weighted_mean,
+)
+from pytest_energy.testing import PROFILES, Profile, SimulatedNvml
+from pytest_energy.testing import Tail as SimulatedTail
+
+REST_S = 0.8
+STEP_W = 300.0
+
+
+@given(
+    delay_s=st.floats(0, 0.3),
+    lag_s=st.floats(1e-3, 0.3),
+    after_s=st.floats(0, 3),
+    more_s=st.floats(0, 1),
+)
+def test_what_is_late_only_arrives(
+    delay_s: float, lag_s: float, after_s: float, more_s: float
+) -> None:
+    """At a load's end all that is late is still to come; from then on it only becomes less."""
+    response = Response(delay_s, lag_s)
+    assert response.left_s(0.0) == pytest.approx(delay_s + lag_s)
+    assert 0 <= response.left_s(after_s + more_s) <= response.left_s(after_s) + 1e-12
+    assert response.shown_s(after_s) <= after_s + 1e-12
+
+
+def step(response: Response, ramp_s: float = 0.0, tail_s: float = 0.0) -> Step:
+    """A load of 0.8 s as a counter shows it; its power rises and falls over a time."""
+
+    def true_s(after_s: float) -> float:
+        rise = after_s - ramp_s * -math.expm1(-after_s / ramp_s) if ramp_s else after_s
+        past_s = max(0.0, after_s - REST_S)
+        fall = past_s - tail_s * -math.expm1(-past_s / tail_s) if tail_s else past_s
+        return rise - fall
+
+    ticks = [0.03 + 0.1 * number for number in range(28)]
+    if response.late:
+        shown = [response.shown_s(t) - response.shown_s(t - REST_S) for t in ticks]
+    else:
+        shown = [true_s(t) for t in ticks]
+    return Step(REST_S, [(t, STEP_W * s) for t, s in zip(ticks, shown, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "lag_s"), [(0.0, 0.05), (0.0, 0.3), (0.02, 0.0), (0.2, 0.0), (0.05, 0.1)]
+)
+def test_rise_and_fall_show_how_late_a_counter_is(delay_s: float, lag_s: float) -> None:
+    """Delay and lag of a step are found, up to what ticks of 100 ms can distinguish."""
+    found = response_of(step(Response(delay_s, lag_s)))
+    assert found.mean_s == pytest.approx(delay_s + lag_s, abs=1e-3)
+    assert found.left_s(0.25) == pytest.approx(Response(delay_s, lag_s).left_s(0.25), abs=2e-3)
+
+
+@pytest.mark.parametrize(("ramp_s", "tail_s"), [(0.0, 0.0), (0.05, 0.0), (0.0, 0.05), (0.1, 0.01)])
+def test_slow_power_is_no_late_counter(ramp_s: float, tail_s: float) -> None:
+    """A power that only rises slowly, or only falls slowly, is not taken for a late counter."""
+    assert not response_of(step(Response(), ramp_s, tail_s)).late
+
+
+@pytest.mark.parametrize("constant_s", [0.005, 0.01, 0.02, 0.03])
+def test_loads_that_end_at_several_moments_show_a_tail(constant_s: float) -> None:
+    """The length of an exponential tail is found within its uncertainty."""
+    tail, rng = Tail(), random.Random(3)
+    for _ in range(30):
+        after_s = rng.uniform(0.001, 0.1)
+        tail.learn(after_s, 0.5 * constant_s * math.exp(-after_s / constant_s))
+    curve = tail.curve()
+    assert abs(curve.length_s - 0.5 * constant_s) <= 2 * curve.uncertainty_s
+    assert curve.uncertainty_s < 1e-3
+
+
+def test_a_sharp_end_has_no_tail() -> None:
+    """If nothing is left at any tick, the tail is 0 and soon certain."""
+    tail = Tail()
+    for after_s in (0.001, 0.01, 0.05):
+        tail.learn(after_s, 0.0)
+    assert tail.curve().length_s == 0.0
+    assert tail.curve().uncertainty_s < 1e-4
+
+
+def test_an_unseen_beginning_of_a_tail_is_uncertain() -> None:
+    """A load that ends long before the tick leaves open how the power fell until then."""
+    near, far = Tail(), Tail()
+    near.learn(0.005, 0.004)
+    far.learn(0.05, 0.004)
+    assert far.curve().uncertainty_s > 5 * near.curve().uncertainty_s
+
+
+def known_tail() -> Tail:
+    """A tail of 10 ms, by loads of the meter's own."""
+    tail = Tail()
+    for after_s in (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06):
+        tail.learn(after_s, 0.01 * math.exp(-after_s / 0.02))
+    return tail
+
+
+def test_a_window_near_a_tick_shows_the_scale_of_its_tail() -> None:
+    """Power at the end of a program may differ from its mean; its windows show by how much."""
+    tail = known_tail()
+    assert tail.scale(200.0, 0.05, None, 1e-6).uncertainty >= UNKNOWN_SCALE
+    near = tail.scale(200.0, 0.005, 0.5 * 0.01 * math.exp(-0.25), 1e-6)
+    assert near.value == pytest.approx(0.5, rel=0.1)
+    later = tail.scale(200.5, 0.095, None, 1e-6)
+    assert later.value == pytest.approx(0.5, rel=0.2)
+    assert later.uncertainty < UNKNOWN_SCALE
+
+
+def test_another_program_is_not_measured_by_the_scale_of_the_last() -> None:
+    """A window whose own tail contradicts the earlier ones is believed, even at equal power."""
+    tail = known_tail()
+    for _ in range(10):
+        tail.scale(200.0, 0.005, 0.4 * 0.01 * math.exp(-0.25), 1e-6)
+    changed = tail.scale(200.0, 0.005, 1.9 * 0.01 * math.exp(-0.25), 1e-6)
+    assert changed.value == pytest.approx(1.9, rel=0.15)
+
+
+def test_contradicting_scales_are_uncertain() -> None:
+    """The mean of values that contradict each other is less certain than each of them."""
+    apart = weighted_mean([Scale(0.5, 0.01), Scale(1.5, 0.01)])
+    assert apart.value == pytest.approx(1.0)
+    assert apart.uncertainty > 0.4
+
+
+PROGRAM = """
+import json, sys, time
+from pytest_energy.meters.nvml import driver
+from pytest_energy.meters.nvml.devices.selection import select_devices
+from pytest_energy.meters.nvml.devices.sensors import counter_of
+from pytest_energy.meters.nvml.sources.counter_source import CounterSource
+from pytest_energy.meters.nvml.span import Span
+from pytest_energy.testing import Machine
+from pytest_energy.uncertainty.gum import combine
+
+machine, (own, windows) = Machine.attached(), json.loads(sys.argv[1])
+driver.start()
+read_j = counter_of(select_devices(None)[0])
+counter = CounterSource({"gpu0": read_j}, (lambda: machine.load(400.0)) if own else None)
+seen = []
+for number in range(windows):
+    time.sleep(0.037 * number % 0.3)
+    opening = counter.begin()
+    began_s = time.perf_counter()
+    with machine.load(350.0):
+        time.sleep(1.013)
+    ended_s = time.perf_counter()
+    joules = counter.end(opening, Span(began_s, ended_s - began_s))["gpu0"]
+    true_j = machine.true_energy_j(began_s, ended_s)
+    seen.append([joules.energy_j, true_j, combine(joules.budget.values())])
+print(json.dumps({"windows": seen, "details": counter.details(), "all": counter.full_time("gpu0")}))
+"""
+
+
+def measure(card: Profile, *, own: bool, windows: int = 6) -> dict[str, object]:
+    """Measure windows of one second on a simulated card, with or without a load of our own."""
+    with SimulatedNvml(card, virtual_clock=True) as machine:
+        answer = subprocess.run(
+            [sys.executable, "-c", PROGRAM, json.dumps([own, windows])],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    result: dict[str, object] = json.loads(answer)
+    return result
+
+
+FALLING = replace(
+    PROFILES["hopper"], tail=SimulatedTail(fast_share=0.6, fast_s=0.02, slow_share=0.1, slow_s=2.0)
+)
+CARDS = {
+    "sharp": (PROFILES["hopper"], 3e-4),
+    "tail": (FALLING, 2e-3),
+    "lag": (replace(PROFILES["hopper"], counter_lag_s=0.1), 5e-3),
+    "delay": (replace(PROFILES["hopper"], counter_delay_s=0.1), 5e-3),
+    "jitter": (replace(PROFILES["hopper"], counter_jitter_s=0.002), 1e-3),
+}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_load_of_its_own_tells_the_meter_what_follows_a_window(name: str) -> None:
+    """Tails are taken off and late joules are counted, and what is left is in the interval."""
+    card, limit = CARDS[name]
+    answer = measure(card, own=True)
+    windows = answer["windows"]
+    assert isinstance(windows, list)
+    for energy_j, true_j, standard_j in windows:
+        assert abs(energy_j - true_j) <= 2 * standard_j
+        assert energy_j == pytest.approx(true_j, rel=limit)
+    details = answer["details"]
+    assert isinstance(details, dict)
+    late_s = details["gpu0.delay_s"] + details["gpu0.lag_s"]
+    assert late_s == pytest.approx(0.1 if name in ("lag", "delay") else 0.0, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_without_a_load_of_its_own_the_interval_holds_a_tail_and_a_late_counter(name: str) -> None:
+    """Windows alone cannot tell the two apart: the interval is wide enough for both."""
+    windows = measure(CARDS[name][0], own=False)["windows"]
+    assert isinstance(windows, list)
+    held = [abs(energy_j - true_j) <= 2 * standard_j for energy_j, true_j, standard_j in windows]
+    assert sum(held) >= len(held) - 1
+
+
+@pytest.mark.parametrize(("lag_s", "window_s"), [(0.0, None), (0.1, None), (0.0, 0.025)])
+def test_a_load_of_its_own_shows_whether_a_counter_counts_all_of_the_time(
+    lag_s: float, window_s: float | None
+) -> None:
+    """A counter that counts all of the time is known at the first window, also if it is late."""
+    card = replace(PROFILES["hopper"], counter_lag_s=lag_s, counter_window_s=window_s)
+    assert measure(card, own=True, windows=0)["all"] is (window_s is None)
+
+
+SENSOR_PROGRAM = """
+import json, time
+from pytest_energy.meters.nvml import driver
+from pytest_energy.meters.nvml.devices.selection import select_devices
+from pytest_energy.meters.nvml.sources.collector import RingCollector
+from pytest_energy.meters.nvml.sources.power_sensor import power_sensor
+from pytest_energy.meters.nvml.sources.power_source import PowerSource, sensor_responses
+from pytest_energy.meters.nvml.span import Span
+from pytest_energy.testing import Machine
+from pytest_energy.uncertainty.gum import combine
+
+machine = Machine.attached()
+driver.start()
+time.sleep(5.0)
+sensors = {"gpu0": power_sensor(select_devices(None)[0].handle)}
+collector = RingCollector(sensors)
+responses = sensor_responses(sensors, collector, lambda: machine.load(150.0))
+source = PowerSource(sensors, collector.end(), responses)
+time.sleep(source.settling_s)
+began_s, epoch_s = time.perf_counter(), time.time()
+with machine.load(200.0):
+    time.sleep(1.013)
+ended_s = time.perf_counter()
+time.sleep(source.after_s)
+joules = source.joules(collector.end(), Span(epoch_s, ended_s - began_s))["gpu0"]
+standard_j = combine(term for cause, term in joules.budget.items() if cause != "unseen")
+true_j = machine.true_energy_j(began_s, ended_s)
+print(json.dumps([joules.energy_j, true_j, standard_j, source.details()]))
+"""
+
+
+@pytest.mark.parametrize("late", [{}, {"power_lag_s": 0.05}, {"power_delay_s": 0.1}])
+def test_a_late_power_sensor_is_waited_for(late: dict[str, float]) -> None:
+    """Without a counter, the samples that come late are counted, within the interval."""
+    card = replace(PROFILES["pascal"], sample_count=600, **late)  # type: ignore[arg-type]
+    with SimulatedNvml(card, virtual_clock=True) as machine:
+        answer = subprocess.run(
+            [sys.executable, "-c", SENSOR_PROGRAM],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    energy_j, true_j, standard_j, details = json.loads(answer)
+    assert abs(energy_j - true_j) <= 2 * standard_j
+    assert energy_j == pytest.approx(true_j, rel=5e-3)
+    late_s = details["gpu0.delay_s"] + details["gpu0.lag_s"]
+    assert late_s == pytest.approx(sum(late.values()), abs=0.01)
