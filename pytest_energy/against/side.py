@@ -18,7 +18,7 @@ from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.meters.nvml.devices.processes import SIDE_VARIABLE
 from pytest_energy.model.comparison import SideName
 
-START_MODULE: Final = "pytest_energy.plugin.side_start"
+START_MODULE: Final = "pytest_energy.plugin.alternation.side_start"
 END_S: Final = 10.0
 """How long a side may take to end by itself."""
 START_S: Final = 600.0

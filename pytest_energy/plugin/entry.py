@@ -76,14 +76,14 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
     if side := SideConfig.load():
-        from pytest_energy.plugin.side import SidePlugin
+        from pytest_energy.plugin.alternation.side import SidePlugin
 
         config.pluginmanager.register(SidePlugin(config, settings, side), "energy-measuring")
         return
     ranks = ranks_of(os.environ)
     worker_input = getattr(config, "workerinput", None)
     if settings.against is not None:
-        from pytest_energy.plugin.against import check_supported
+        from pytest_energy.plugin.alternation.against import check_supported
 
         workers = worker_input is not None or is_controller(config)
         check_supported(config, settings, ranks, workers=workers)
@@ -97,7 +97,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
         return
     show_only(settings.devices)
     if settings.against is not None:
-        from pytest_energy.plugin.against import AgainstPlugin
+        from pytest_energy.plugin.alternation.against import AgainstPlugin
 
         against = AgainstPlugin(config, settings, reporter.report)
         config.pluginmanager.register(against, "energy-measuring")

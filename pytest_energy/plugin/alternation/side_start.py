@@ -1,4 +1,4 @@
-"""Start pytest as one side of a comparison: ``python -P -m pytest_energy.plugin.side_start``.
+"""Start pytest as one side of a comparison; ``python -P -m`` runs this module.
 
 The plugin is imported first, from where it is installed, so that the same one measures on both
 sides even where the tree contains another. Then the side's own tree comes first.

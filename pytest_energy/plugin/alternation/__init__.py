@@ -1,0 +1,1 @@
+"""Measuring two revisions in alternation: the session and its sides."""
