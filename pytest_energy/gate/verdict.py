@@ -41,11 +41,10 @@ from pytest_energy.uncertainty.change import (
     relative_change,
 )
 from pytest_energy.uncertainty.gum import combine, expand
+from pytest_energy.uncertainty.rounds import BOARD_GAIN
 
 NO_PRIOR: Final = Prior(0.0, weight=0.0)
 """For metrics that a test records itself, such as an accuracy: nothing is assumed of them."""
-BOARD_GAIN: Final = 0.05
-"""Boards of one model read within plus or minus this share of the truth: arXiv 2312.02741."""
 GAIN_BETWEEN_BOARDS: Final = BOARD_GAIN * math.sqrt(2 / 3)
 """Relative standard uncertainty of the ratio of two boards' readings."""
 # A value known only to lie within ±a has the standard uncertainty a / √3 (JCGM 100:2008, 4.3.7).

@@ -38,6 +38,8 @@ from pytest_energy.uncertainty.gum import (
     t_quantile,
 )
 
+BOARD_GAIN = 0.05
+"""Boards of one model read within ±5 % of the truth. Source: arXiv 2312.02741, section 5."""
 SCATTER = "scatter"
 TEMPERATURE_LIMIT_C = 10.0
 """Largest difference between the end temperatures of rounds without a remark."""

@@ -53,11 +53,10 @@ from pytest_energy.model.measurement import (
     Trace,
 )
 from pytest_energy.uncertainty.gum import combine
+from pytest_energy.uncertainty.rounds import BOARD_GAIN
 
 T = TypeVar("T")
 
-GAIN_LIMIT = 0.05
-"""Boards of one model read within ±5 % of the truth. Source: arXiv 2312.02741, section 5."""
 EDGES = "edges"
 """The channel of the conditions that say what the search for both edges cost."""
 
@@ -153,7 +152,7 @@ class NvmlMeter:
             source="+".join(source.name for source in sources),
             tick_s=self._period_s,
             details={
-                "gain_limit": GAIN_LIMIT,
+                "gain_limit": BOARD_GAIN,
                 "missing": self._missing(),
                 "counter_step_j": [r.step_j for r in instruments.readers.values()],
                 "loss_per_read_j": [r.loss_j for r in instruments.readers.values()],

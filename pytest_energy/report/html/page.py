@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_energy.carbon import JOULES_PER_KWH
-from pytest_energy.gate.verdict import BOARD_GAIN
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
@@ -21,6 +20,7 @@ from pytest_energy.report.html.quality import Finding, Remark, build_findings, b
 from pytest_energy.report.html.results_table import Table, build_table
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.summary import Headline, Standout, best, counts, headline, worst
+from pytest_energy.uncertainty.rounds import BOARD_GAIN
 
 
 @dataclass(frozen=True)
