@@ -20,6 +20,7 @@ from itertools import pairwise
 from typing import Literal
 
 from pytest_energy.errors import UsageError
+from pytest_energy.logs.wording import counted
 from pytest_energy.uncertainty.gum import combine
 
 Method = Literal["trapezoid", "hold", "counter"]
@@ -195,7 +196,7 @@ def build_channel(
     forward = [step for step in steps if step > 0]
     if not forward:
         raise UsageError(
-            f"{name}: {len(readings)} usable readings; two at different times are needed"
+            f"{name}: {counted(len(readings), 'usable reading')}; two at different times are needed"
         )
     period_s = statistics.median(forward)
     limit_s = _gap_limit(readings, forward, period_s) if max_gap_s is None else max_gap_s

@@ -10,6 +10,7 @@ from typing import Final
 
 from pytest_energy.errors import UsageError
 from pytest_energy.logs.energy import Reading
+from pytest_energy.logs.wording import agree, counted
 from pytest_energy.model.measurement import Reason, ReasonCode
 
 GPU_LIMIT_W: Final = 5e3
@@ -74,25 +75,35 @@ def check_power(
         remarks.append(
             Reason(
                 code=ReasonCode.IMPLAUSIBLE_POWER,
-                message=f"{name}: {above} of {len(readings)} readings are above the limit of the"
-                f" device (up to {highest_w:.6g} W) and were left out",
+                message=f"{name}: {above} of {len(readings)} readings {agree(above, 'is', 'are')}"
+                f" above the limit of the device (up to {highest_w:.6g} W) and"
+                f" {agree(above, 'was', 'were')} left out",
                 fatal=not usable,
             )
         )
     if blank := len(possible) - len(usable):
-        remarks.append(_note(f"{name}: {blank} readings are the largest of a display; left out"))
+        remarks.append(
+            _note(
+                f"{name}: {counted(blank, 'reading')} {agree(blank, 'is', 'are')} the largest of a"
+                " display; left out"
+            )
+        )
     zeros = sum(reading.value == 0 for reading in usable)
     if usable and zeros == len(usable):
         remarks.append(_still(f"{name}: all {zeros} readings are 0 W: nothing was measured"))
     elif zeros and gpu:
         remarks.append(
-            _note(f"{name}: {zeros} of {len(usable)} readings are 0 W; a GPU that is on draws more")
+            _note(
+                f"{name}: {zeros} of {len(usable)} readings {agree(zeros, 'is', 'are')} 0 W; a GPU"
+                " that is on draws more"
+            )
         )
     elif len(usable) >= LONG_STILLNESS and len({reading.value for reading in usable}) == 1:
         remarks.append(_note(f"{name}: all {len(usable)} readings are equal"))
     remarks += _unusual(name, [reading.value for reading in usable if reading.value])
     if negative := sum(reading.value < 0 for reading in usable):
-        remarks.append(_note(f"{name}: {negative} of {len(usable)} readings are negative"))
+        are = agree(negative, "is", "are")
+        remarks.append(_note(f"{name}: {negative} of {len(usable)} readings {are} negative"))
     return Checked(tuple(usable), tuple(remarks))
 
 
@@ -110,8 +121,9 @@ def check_counter(
         remarks.append(
             Reason(
                 code=ReasonCode.COUNTER_RESET,
-                message=f"{name}: {glitches} readings of the counter do not fit those around them"
-                " and were left out",
+                message=f"{name}: {counted(glitches, 'reading')} of the counter"
+                f" {agree(glitches, 'does', 'do')} not fit those around"
+                f" {agree(glitches, 'it', 'them')} and {agree(glitches, 'was', 'were')} left out",
                 fatal=False,
             )
         )
@@ -135,9 +147,8 @@ def check_rows(name: str, readings: Sequence[Reading]) -> Checked:
     if readings and not any(reading.value for reading in readings):
         remarks.append(_still(f"{name}: all rows have 0 J: nothing was measured"))
     if negative := sum(reading.value < 0 for reading in readings):
-        remarks.append(
-            Reason(code=ReasonCode.NEGATIVE_ENERGY, message=f"{name}: {negative} rows are negative")
-        )
+        message = f"{name}: {counted(negative, 'row')} {agree(negative, 'is', 'are')} negative"
+        remarks.append(Reason(code=ReasonCode.NEGATIVE_ENERGY, message=message))
     rises = [later.value - earlier.value for earlier, later in pairwise(readings)]
     first = readings[0].value if readings else 0.0
     many = len(rises) >= FEW_ROWS and min(rises) >= 0 and max(rises) > 0

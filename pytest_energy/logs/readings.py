@@ -39,6 +39,7 @@ from pytest_energy.logs.units import (
     unit_of_header,
     without_unit,
 )
+from pytest_energy.logs.wording import agree, counted
 from pytest_energy.model.measurement import Reason, ReasonCode
 
 FINEST_POLL_S: Final = 2e-4
@@ -207,9 +208,9 @@ def _cells(
     remarks = [_note(remark) for remark in kept.remarks]
     if sentinels:
         listed = ", ".join(sorted(set(sentinels))[:MOST_LINES])
-        remarks.append(
-            _note(f"{len(sentinels)} cells of {column!r} hold no reading ({listed}); left out")
-        )
+        hold = agree(len(sentinels), "holds", "hold")
+        left_out = f"{counted(len(sentinels), 'cell')} of {column!r}"
+        remarks.append(_note(f"{left_out} {hold} no reading ({listed}); left out"))
     if (
         scale.header is None
         and scale.option is None
@@ -460,7 +461,8 @@ def _ends_early(
         if (log_end_s > end_s)
         else ""
     )
-    remark = f"{name}: {empty} of {len(pairs)} rows have no value (line {cell.row.line}){tail}"
+    have = agree(empty, "has", "have")
+    remark = f"{name}: {empty} of {len(pairs)} rows {have} no value (line {cell.row.line}){tail}"
     return [Reason(code=ReasonCode.DATA_GAP, message=remark, fatal=False)]
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from pytest_energy.errors import UsageError
 from pytest_energy.logs.energy import Channel, Energy, Gap
+from pytest_energy.logs.wording import counted
 from pytest_energy.model.measurement import (
     Environment,
     Measurement,
@@ -190,7 +191,8 @@ def compare_instruments(results: Iterable[Result], name: str) -> list[str]:
         return []
     ours, theirs = zip(*pairs, strict=True)
     ratio = statistics.median(their_j / our_j for our_j, their_j in pairs)
-    note = f"{name}: {ratio:.3f} times pytest-energy's joules (median of {len(pairs)} benchmarks)"
+    benchmarks = counted(len(pairs), "benchmark")
+    note = f"{name}: {ratio:.3f} times pytest-energy's joules (median of {benchmarks})"
     # Ranks of equal values have no correlation.
     if len(pairs) < FEWEST_TO_RANK or len(set(ours)) == 1 or len(set(theirs)) == 1:
         return [note]

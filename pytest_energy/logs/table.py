@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 
 from pytest_energy.errors import FileFormatError, UsageError
 from pytest_energy.logs.units import unit_of_header, without_unit
+from pytest_energy.logs.wording import counted
 
 SEPARATORS: Final = (",", ";", "\t", "|")
 MOST_FAULTS: Final = 10
@@ -97,10 +98,10 @@ def read_table(
         endings.add(len(lines))
     if not rows:
         faults += [
-            f"line {number}: {len(_fitted(split(line, separator), len(header)))} cells,"
-            f" {len(header)} expected"
+            f"line {number}: {counted(len(cells), 'cell')}, {len(header)} expected"
             for number, line in strays.items()
             if number > first
+            for cells in [_fitted(split(line, separator), len(header))]
         ] or ["no readings"]
     raise_for(faults, path)
     return drop_strays(Table(tuple(rows), separator, endings=frozenset(endings)), strays, path)

@@ -329,6 +329,43 @@ def test_a_glitch_of_a_counter_is_left_out(read: Read, places: list[int], value:
     assert any("left out" in remark for remark in got.remarks)
 
 
+@pytest.mark.parametrize(
+    ("text", "remark"),
+    [
+        (
+            column("energy [J]", [*COUNTED[:9], 0, *COUNTED[10:]]),
+            "wattmeter: 1 reading of the counter does not fit those around it and was left out",
+        ),
+        (
+            column("energy [J]", [*COUNTED[:9], 0, 1, *COUNTED[11:]]),
+            "wattmeter: 2 readings of the counter do not fit those around them and were left out",
+        ),
+        (
+            column("power [W]", ["200", "1e8", *["201"] * 9]),
+            "wattmeter: 1 of 11 readings is above the limit of the device (up to 1e+08 W) and was"
+            " left out",
+        ),
+        (
+            column("power [W]", ["200", "201", "9999", *["201"] * 9]),
+            "wattmeter: 1 reading is the largest of a display; left out",
+        ),
+        (column("power [W]", ["200", -5, *["201"] * 9]), "wattmeter: 1 of 11 readings is negative"),
+        (
+            column("power [W]", ["200", "4294967295", *["201"] * 9]),
+            "1 cell of 'power [W]' holds no reading (4294967295); left out",
+        ),
+        (
+            column("power [W]", ["200", "n/a", *["201"] * 9]),
+            "wattmeter: 1 of 11 rows has no value (line 3)",
+        ),
+    ],
+)
+def test_remarks_agree_with_their_count(read: Read, text: str, remark: str) -> None:
+    """One reading was left out, two readings were."""
+    options = ["--energy-column=energy"] if "energy" in text else []
+    assert remark in power(read, text, *options).remarks
+
+
 def test_a_counter_that_begins_with_a_zero(read: Read) -> None:
     """The jump from it is no energy."""
     got = power(read, column("energy [J]", [0, *COUNTED[1:]]), "--energy-column=energy")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_energy.cli import main
 from pytest_energy.cli.import_ import configure
 from pytest_energy.logs.formats import FORMATS
 
@@ -41,3 +42,18 @@ def test_the_commands_of_the_page_are_accepted(command: str) -> None:
     arguments = parser().parse_args(shlex.split(command))
     assert arguments.log.suffix == ".csv"
     assert len(COMMANDS) > 4
+
+
+def test_the_first_example_prints_what_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log on the page gives the lines on the page."""
+    log, command, printed = re.search(
+        r"^\$ cat train\.csv\n(.*?)^\$ pytest-energy (.*?)\n(.*?)^```", PAGE, re.M | re.S
+    ).groups()  # type: ignore[union-attr]
+    (tmp_path / "train.csv").write_text(log, "utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    assert main(shlex.split(command)) == 0
+
+    assert capsys.readouterr().out == printed

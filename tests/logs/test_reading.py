@@ -174,7 +174,7 @@ def test_many_lines_of_another_length_are_refused(write: Write) -> None:
     with pytest.raises(FileFormatError, match="line 3: '1' is not a row of 2 cells") as caught:
         read_column(write("time,power", *lines))
     assert len(caught.value.faults) == 8
-    with pytest.raises(FileFormatError, match="line 2: 1 cells, 2 expected"):
+    with pytest.raises(FileFormatError, match="line 2: 1 cell, 2 expected"):
         read_column(write("time,power", "0", "10"))
 
 
@@ -275,7 +275,7 @@ def test_a_cell_without_end_is_refused(write: Write) -> None:
     """A quote that is never closed is refused, and does not take in the rest of the file."""
     path = write("timestamp,power.draw", '"' + "x" * 200_000)
 
-    with pytest.raises(FileFormatError, match="line 2: 1 cells, 2 expected"):
+    with pytest.raises(FileFormatError, match="line 2: 1 cell, 2 expected"):
         read_smi(path)
 
 

@@ -11,6 +11,7 @@ from pytest_energy.errors import UsageError
 from pytest_energy.logs.numbers import parse_number
 from pytest_energy.logs.source import Format, Options, Source, columns_by_options
 from pytest_energy.logs.table import Row, has_column, has_header, read_table
+from pytest_energy.logs.wording import agree, counted
 
 COLUMNS: Final = ("timestamp", "run_id", "duration", "energy_consumed")
 
@@ -30,7 +31,8 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         "CodeCarbon estimates what it cannot measure, the CPU's and the memory's share often"
     ]
     if dropped := len(table.rows) - len(rows):
-        remarks.append(f"{dropped} rows are earlier states of a run that goes on; left out")
+        states = agree(dropped, "is an earlier state", "are earlier states")
+        remarks.append(f"{counted(dropped, 'row')} {states} of a run that goes on; left out")
     table = replace(table, rows=rows)
     defaults = replace(options, duration_column=options.duration_column or "duration")
     columns = columns_by_options(

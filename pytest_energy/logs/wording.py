@@ -1,0 +1,13 @@
+"""Counts in the sentences of remarks and errors: one reading was, three readings were."""
+
+from __future__ import annotations
+
+
+def counted(number: int, noun: str) -> str:
+    """A count with its noun: ``1 reading``, ``3 readings``."""
+    return f"{number} {agree(number, noun, f'{noun}s')}"
+
+
+def agree(number: int, one: str, many: str) -> str:
+    """The form of a word that goes with a count."""
+    return one if number == 1 else many
