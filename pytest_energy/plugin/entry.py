@@ -51,7 +51,8 @@ def _add_option(group: pytest.OptionGroup, option: Option) -> None:
         arguments |= {"nargs": "?", "const": option.const}
     elif option.repeats:
         arguments |= {"action": "append"}
-    group.addoption(option.flag, dest=option.ini, help=option.help, **arguments)
+    text = option.help.replace("%", "%%")  # argparse formats the help
+    group.addoption(option.flag, dest=option.ini, help=text, **arguments)
 
 
 @pytest.hookimpl(trylast=True)  # live progress needs the terminal reporter to be registered

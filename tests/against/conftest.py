@@ -79,7 +79,7 @@ class Repository:
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run pytest in a process of its own."""
         with self.start(*arguments, **variables) as process:
-            output, _ = process.communicate(timeout=400)
+            output, _ = process.communicate(timeout=900)
         return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:

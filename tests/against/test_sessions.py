@@ -296,7 +296,7 @@ def test_an_interruption_keeps_what_was_decided(
     with repository.start("--energy-against=HEAD") as process:
         wait_until(lambda: results.exists() and json.loads(results.read_text())["benchmarks"])
         process.send_signal(number)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=300)
     assert process.returncode == 2, output
     assert repository.outcome("test_quick") == "unchanged"
     assert repository.outcome("test_slow") == "inconclusive"

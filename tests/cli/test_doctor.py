@@ -77,7 +77,7 @@ def test_the_same_as_json() -> None:
     assert meter["available"] is True
     assert meter["tick_s"] == pytest.approx(0.106, rel=0.01)
     assert meter["idle_power"]["gpu0"]["value"] == pytest.approx(20.0, rel=0.05)
-    assert meter["dominant"] == "edges"
+    assert meter["dominant"] == "resolution"
     assert 0 < meter["window_for_aim_s"] < 2
 
 

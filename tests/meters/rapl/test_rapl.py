@@ -218,7 +218,9 @@ def test_slow_counters_are_aligned(powercap, tick_s, length_s):
         assert reading.duration_s == pytest.approx(length_s, abs=1e-3)
         stated_j = expand(combine(reading.budget.values()))
         assert reading.channels["cpu"] == pytest.approx(200 * length_s, abs=2 * stated_j)
-        assert stated_j < 0.02 * 200 * length_s
+        # Where only one whole tick fits into the window, what follows the load is less well known.
+        largest = 0.04 if length_s < 2 * tick_s else 0.02
+        assert stated_j < largest * 200 * length_s
 
 
 def test_a_slow_counter_that_wraps_is_right(powercap):
