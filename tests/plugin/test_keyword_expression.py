@@ -29,7 +29,7 @@ class TestTraining:
         "not (training or vgg16)",
         "[resnet50-blurpool]",
         "benchmarks",
-        "test_models.py",
+        "test_networks_by_name.py",
         "nosuch",
         "",
         " ",
@@ -39,7 +39,8 @@ def test_ids_are_selected_as_pytest_selects_tests(
     pytester: pytest.Pytester, expression: str
 ) -> None:
     """Folders, files, classes, functions and parameters match, in upper and lower case."""
-    path = pytester.mkdir("benchmarks") / "test_models.py"
+    # a module name that no other test has: both sessions import into one process
+    path = pytester.mkdir("benchmarks") / "test_networks_by_name.py"
     path.write_text(TESTS, "utf-8")
     session = pytester.inline_run("--collect-only", "-k", expression)
     reports = session.getcalls("pytest_collection_finish")
