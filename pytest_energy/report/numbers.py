@@ -107,11 +107,11 @@ def percent(fraction: float | None, places: int = 1, sign: bool = True) -> str:
     return f"{text if sign else text.lstrip('+')} %"
 
 
-def tick(value: float) -> str:
-    """A round number at an axis: ``25M``, ``0.5``, ``2m``; the unit is in the axis' title."""
-    exponent = _exponent(value, "J")
+def tick(value: float, unit: str = "") -> str:
+    """A round number at an axis: ``5 ms``, ``0.5 J``, and ``25M`` where there is no unit."""
+    exponent = _exponent(value, unit or "J")
     number = f"{value / 10.0**exponent:.10g}".replace("-", MINUS)  # all digits: few where round
-    return f"{number}{_PREFIXES[exponent]}"
+    return f"{number}{' ' if unit else ''}{_PREFIXES[exponent]}{unit}"
 
 
 def tolerance(fraction: float | None) -> str:
@@ -132,6 +132,33 @@ def before_after(verdict: MetricVerdict, uncertainty: float | None = None) -> st
     before = _with_uncertainty(verdict.baseline / scale, known).split(" ")[0]
     after = _with_uncertainty(verdict.value / scale, known)
     return _join(f"{before} → {after}", _PREFIXES[exponent], verdict.unit)
+
+
+def pair(verdict: MetricVerdict, uncertainty: float | None = None) -> str:
+    """``0.900 ± 0.003 → 0.980 ± 0.004 J/pass``: both sides with their uncertainties."""
+    if verdict.value is None or verdict.baseline is None:
+        return before_after(verdict, uncertainty)
+    sides = ((verdict.baseline, verdict.baseline_uncertainty), (verdict.value, uncertainty))
+    exponent = _exponent(max(abs(value) + (half or 0.0) for value, half in sides), verdict.unit)
+    scale = 10.0**exponent
+    before, after = (
+        _with_uncertainty(value / scale, half and half / scale) for value, half in sides
+    )
+    return _join(f"{before} → {after}", _PREFIXES[exponent], verdict.unit)
+
+
+def several(values: Sequence[float], unit: str) -> str:
+    """``1.002, 1.001, 0.998 J``: values of one kind with a common prefix."""
+    if not values:
+        return MISSING
+    exponent = _exponent(max(map(abs, values)), unit)
+    texts = ", ".join(_significant(value / 10.0**exponent, _DIGITS_UNKNOWN) for value in values)
+    return _join(texts, _PREFIXES[exponent], unit)
+
+
+def log_change(difference: float | None) -> str:
+    """A difference of logarithms as a relative change: ``+1.2 %``."""
+    return MISSING if difference is None else percent(math.expm1(difference), places=2)
 
 
 def fact(value: Scalar | Sequence[Scalar]) -> str:

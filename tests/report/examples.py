@@ -5,11 +5,13 @@ Everything follows from a seed, so that a failure can be repeated.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_energy.model.comparison import Against, Block, Comparison, Control
 from pytest_energy.model.measurement import (
     Environment,
     MeterInfo,
@@ -396,3 +398,106 @@ def _outcome(low: float, high: float) -> Outcome:
         return Outcome.IMPROVED
     inside = low >= -TOLERANCE and high <= TOLERANCE
     return Outcome.UNCHANGED if inside else Outcome.INCONCLUSIVE
+
+
+COMMIT = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
+CONTROL_CHANGE = 0.002
+
+
+def compared_run(*changes: float | None, blocks: int = 4, metric: str = "energy_j") -> Run:
+    """A run that was compared with ``main``; each benchmark changed by so much, ``None`` is new.
+
+    The first benchmark is also a control. Every block differs a little from the others.
+    """
+    chance = random.Random(7)
+    results = [
+        _compared(index, change, blocks, metric, chance) for index, change in enumerate(changes)
+    ]
+    against = Against(
+        reference="main",
+        commit=COMMIT,
+        seed=11,
+        blocks=blocks,
+        controls={results[0].id: Outcome.UNCHANGED},
+        notes=["gone: benchmarks/test_x.py::test_old exists on main (1a2b3c4d5) only"],
+    )
+    return run_of(results, against=against)
+
+
+def _compared(
+    index: int, change: float | None, blocks: int, metric: str, chance: random.Random
+) -> Result:
+    done = [] if change is None else [_block(at, change, chance) for at in range(1, blocks + 1)]
+    control = Control(
+        outcome=Outcome.UNCHANGED,
+        change=CONTROL_CHANGE,
+        low=CONTROL_CHANGE - 0.004,
+        high=CONTROL_CHANGE + 0.004,
+        blocks=[_block(at, CONTROL_CHANGE, chance) for at in range(1, 3)],
+    )
+    comparison = Comparison(
+        reference="main",
+        commit=COMMIT,
+        seed=11,
+        blocks=done,
+        control=control if index == 0 else None,
+    )
+    outcome, low, high = Outcome.NEW, None, None
+    if change is not None:
+        low, high = change - 0.01, change + 0.01
+        outcome = Outcome.REGRESSED if low > TOLERANCE else Outcome.UNCHANGED
+    unit = {"energy_j": "J/pass", "latency_s": "s"}[metric]
+    judged = MetricVerdict(
+        metric=metric,
+        outcome=outcome,
+        baseline=None if change is None else 1.0,
+        baseline_uncertainty=None if change is None else 0.003,
+        value=1 + (change or 0.0),
+        unit=unit,
+        change=change,
+        low=low,
+        high=high,
+        tolerance=TOLERANCE,
+    )
+    why = f"measured against main (1a2b3c4d5) in {blocks} blocks"
+    return Result(
+        id=f"benchmarks/test_x.py::test_it[{index}]",
+        kind="inference",
+        workload={"model": f"m{index}"},
+        status="measured",
+        meter=METER,
+        metrics={metric: Quantity(value=1 + (change or 0.0), unit=unit, uncertainty=0.004)},
+        rounds=[done_round for block in done for done_round in block.head],
+        comparison=comparison,
+        verdict=Verdict(
+            outcome=outcome,
+            metrics=[judged],
+            notes=["does not run on main (1a2b3c4d5): no such test" if change is None else why],
+            fails=outcome is Outcome.REGRESSED,
+        ),
+    )
+
+
+def _block(number: int, change: float, chance: random.Random) -> Block:
+    base, head = (
+        [
+            Round(
+                start=EPOCH_S + 60 * number + at,
+                duration_s=mean * chance.gauss(1, 0.002),
+                passes=1,
+                energy_j=mean * chance.gauss(1, 0.002),
+                channels={"gpu0": mean},
+            )
+            for at in range(3)
+        ]
+        for mean in (1.0, 1 + change)
+    )
+    difference = math.log1p(change) + chance.gauss(0, 0.002)
+    names = ("energy_j", "latency_s")
+    return Block(
+        number=number,
+        first=chance.choice(("base", "head")),
+        base=base,
+        head=head,
+        differences=dict.fromkeys(names, difference),
+    )

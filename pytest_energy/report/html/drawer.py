@@ -12,6 +12,7 @@ from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.html.charts.history import Course, build_history
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
+from pytest_energy.report.html.charts.sides import Sides, build_sides
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.labels import humanized
 from pytest_energy.report.sentences import rerun_command
@@ -39,11 +40,13 @@ class Drawer:
     """The names of the columns, then the cells of each round."""
     budget: str
     """The terms of the uncertainty, largest first."""
+    sides: Sides | None
+    """Block by block, where another revision was compared."""
     power: tuple[Power | Unreadable, ...]
     history: Course | None
     workload: str
     rerun: str
-    accept: str
+    accept: str | None
 
     @property
     def agreements(self) -> list[float]:
@@ -63,6 +66,7 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         metrics=_compared(result),
         rounds=_rounds(result.rounds),
         budget=_budget(result.energy),
+        sides=build_sides(result),
         power=tuple(build_power(result, run)),
         history=build_history(result, run, older),
         workload=" · ".join(
@@ -70,7 +74,8 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
             for name, value in result.workload.items()
         ),
         rerun=rerun,
-        accept=f"{rerun} --energy-update",
+        # A comparison with another revision knows no baselines.
+        accept=None if result.comparison else f"{rerun} --energy-update",
     )
 
 

@@ -16,6 +16,7 @@ from pytest_energy.report.html.charts.scatter import Scatter, build_scatters
 from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
 from pytest_energy.report.html.drawer import Drawer, build_drawer
 from pytest_energy.report.html.machine import FactRow, build_surroundings
+from pytest_energy.report.html.pairs import Pairs, build_pairs
 from pytest_energy.report.html.quality import Finding, Remark, build_findings, build_remarks
 from pytest_energy.report.html.results_table import Table, build_table
 from pytest_energy.report.labels import short_names
@@ -52,8 +53,15 @@ class Page:
     """Whether there is another environment to compare with."""
     board_gain: float
     """How far the sensors of one model differ, relative to the truth."""
+    pairs: Pairs | None
+    """The other revision, if the run was compared with one."""
     findings: list[Finding]
     remarks: list[Remark]
+
+    @property
+    def before_after(self) -> str:
+        """The title of a column with both values."""
+        return "Base → head" if self.pairs else "Baseline → now"
 
 
 def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
@@ -86,6 +94,7 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         surroundings=build_surroundings(run, runs),
         compared=bool(older) or any(_has_baseline(result) for result in run.benchmarks),
         board_gain=BOARD_GAIN,
+        pairs=build_pairs(run),
         findings=build_findings(run, drawers),
         remarks=build_remarks(run),
     )

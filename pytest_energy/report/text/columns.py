@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_energy.model.result import MetricVerdict, Result
-from pytest_energy.report import numbers
+from pytest_energy.report import numbers, pairs
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,13 @@ WIDE = (
     Column("params", _with_uncertainty("params"), 5),
 )
 """With every uncertainty, for pages that scroll."""
+PAIRED = (
+    Column("base → head", pairs.base_and_head, 0),
+    Column("difference [95 %]", pairs.difference, 1),
+    Column("blocks", lambda result: pairs.blocks(result.comparison), 2),
+    Column("outcome", _outcome, 0, numeric=False),
+)
+"""For benchmarks that were compared with another revision."""
 NARROW = (
     Column("energy", _with_uncertainty("energy_j"), 0),
     Column("change", _change, 1),

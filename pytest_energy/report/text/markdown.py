@@ -7,21 +7,33 @@ important first, and the text names them. A table is never cut.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.outcomes import SEVERITY
+from pytest_energy.model.outcomes import SEVERITY, Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.labels import short_names
-from pytest_energy.report.sentences import remarks, rerun_command, sentence, severity, suite_shift
+from pytest_energy.report.pairs import compared_with, controls
+from pytest_energy.report.sentences import (
+    changed,
+    likely_cause,
+    remarks,
+    rerun_command,
+    sentence,
+    severity,
+    suite_shift,
+)
 from pytest_energy.report.summary import counts, headline
-from pytest_energy.report.text.columns import WIDE, Column, filled
+from pytest_energy.report.text.columns import PAIRED, WIDE, Column, filled
 
 STEP_SUMMARY_BYTES = 1_048_576
 """GitHub's limit for the summary of one step."""
 BY_IMPORTANCE = tuple(sorted(SEVERITY, key=lambda outcome: outcome.traits.folded))
 """The worst first, and folded tables after all others."""
+HOW_MEASURED = "measured against"
+"""How a remark begins that says what the table of pairs says, too."""
 EXPLANATIONS = 20
 """At most so many benchmarks of an outcome are explained; nobody reads more."""
 
@@ -43,7 +55,7 @@ def render_markdown(run: Run, limit_bytes: int = STEP_SUMMARY_BYTES) -> str:
         limit_bytes: The largest size of the text in UTF-8. The opening lines always stay.
     """
     head = _head(run)
-    sections = [*_uncompared(run), *_by_outcome(run), _environment(run)]
+    sections = [*_uncompared(run), *_pairs(run), *_by_outcome(run), _environment(run)]
     everything = _joined(head, sections)
     if _size(everything) <= limit_bytes:
         return everything
@@ -86,6 +98,9 @@ def _head(run: Run) -> str:
         lines += ["", f"Joules are *estimated* by {name} from a model of the hardware."]
     if shift := suite_shift(run):
         lines += ["", f"{escape(shift[0].upper() + shift[1:])}."]
+    if (sentence := compared_with(run)) and run.run.against:
+        lines += ["", escape(sentence), ""]
+        lines += [f"- {escape(each)}" for each in (*controls(run), *run.run.against.notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -104,11 +119,51 @@ def _uncompared(run: Run) -> Iterator[Section]:
     yield Section(title, "\n".join([f"### {title.capitalize()}\n", *lines, ""]))
 
 
+def _pairs(run: Run) -> Iterator[Section]:
+    """What was compared with another revision: one table, the unchanged folded."""
+    pairs = [result for result in run.benchmarks if result.comparison]
+    pairs.sort(key=lambda each: (SEVERITY.index(each.verdict.outcome), -severity(each)[1]))
+    names = short_names([result.id for result in run.benchmarks])
+    moved = [result for result in pairs if result.verdict.outcome is not Outcome.UNCHANGED]
+    still = pairs[len(moved) :]  # by severity the unchanged are last
+    if moved:
+        parts = [f"### Pairs ({len(moved)})\n", _table(moved, PAIRED, names)]
+        yield Section(f"pairs ({len(moved)})", "\n".join([*parts, _about_pairs(moved, names)]))
+    if still:
+        title = f"{Outcome.UNCHANGED.traits.symbol} Unchanged pairs ({len(still)})"
+        parts = [f"<details><summary>{title}</summary>\n", _table(still, PAIRED, names)]
+        yield Section(f"unchanged pairs ({len(still)})", "\n".join([*parts, "</details>\n"]))
+
+
+def _about_pairs(results: Sequence[Result], names: Mapping[str, str]) -> str:
+    """What the table does not say: reasons, causes, what changed, and how to measure again."""
+    by_text: dict[str, list[str]] = defaultdict(list)
+    for result in results:
+        for text in _about_pair(result):
+            by_text[text].append(code(names[result.id]))
+    lines = [f"- {', '.join(ids)}: {escape(text)}" for text, ids in by_text.items()]
+    if len(lines) > EXPLANATIONS:
+        lines[EXPLANATIONS:] = [f"- and {len(lines) - EXPLANATIONS} more: see the report"]
+    explained = [result for result in results if result.verdict.outcome.traits.explained]
+    if explained:
+        again = rerun_command(*explained[:EXPLANATIONS])
+        lines += ["", f"Measure again: {code(again)}"]
+    return "\n".join(lines) + "\n" * bool(lines)
+
+
+def _about_pair(result: Result) -> Iterator[str]:
+    """The reasons, the remarks but for the number of blocks, the likely cause, what changed."""
+    yield from (reason.message for reason in result.reasons if reason.fatal)
+    yield from (note for note in result.verdict.notes if not note.startswith(HOW_MEASURED))
+    yield from filter(None, (likely_cause(result), changed(result)))
+
+
 def _by_outcome(run: Run) -> Iterator[Section]:
     columns = filled(WIDE, run.benchmarks)
     names = short_names([result.id for result in run.benchmarks])
+    others = [result for result in run.benchmarks if result.comparison is None]
     for outcome in BY_IMPORTANCE:
-        results = [result for result in run.benchmarks if result.verdict.outcome is outcome]
+        results = [result for result in others if result.verdict.outcome is outcome]
         if not results:
             continue
         results.sort(key=severity, reverse=True)

@@ -9,11 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pytest_energy.model.comparison import describe_reference
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import TRAITS, Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.labels import short_names
+from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
     changed,
     comparison,
@@ -136,15 +136,8 @@ def _uncompared(run: Run) -> Iterator[Line]:
 
 
 def _against(run: Run) -> Iterator[Line]:
-    against = run.run.against
-    if against is None:
-        return
-    blocks = "1 block" if against.blocks == 1 else f"{against.blocks} blocks"
-    label = describe_reference(against.reference, against.commit)
-    yield Line(f"Compared with {label} in {blocks}.")
-    for benchmark, outcome in against.controls.items():
-        yield Line(f"Control, base against base: {benchmark} {outcome}")
-    yield from map(Line, against.notes)
+    if (sentence := compared_with(run)) and run.run.against:
+        yield from map(Line, [sentence, *controls(run), *run.run.against.notes])
 
 
 def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:

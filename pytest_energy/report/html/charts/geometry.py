@@ -37,6 +37,8 @@ EXPLORER: Final = Frame(840, 440, left=66, right=826, top=14, bottom=390)
 SCATTER: Final = Frame(560, 360, left=62, right=546, top=14, bottom=314)
 SWEEP: Final = Frame(560, 300, left=62, right=546, top=14, bottom=254)
 HISTORY: Final = Frame(720, 150, left=58, right=708, top=12, bottom=124)
+SIDES: Final = Frame(720, 190, left=74, right=708, top=12, bottom=150)
+"""The rounds of two revisions, and below them the differences, with the same blocks across."""
 POWER: Final = Frame(720, 190, left=58, right=708, top=16, bottom=190)
 """The height ends at the first lane; lanes and the time axis come below."""
 GROUPS: Final = Frame(76, 280, left=62, right=62, top=14, bottom=240)

@@ -1,0 +1,136 @@
+"""Comparisons of two revisions on the page and in Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from pytest_energy.model.result import Run
+from pytest_energy.report.html.charts.sides import build_sides
+from pytest_energy.report.html.render import render_html
+from pytest_energy.report.text.markdown import render_markdown
+
+from .conftest import Shown
+from .examples import compared_run
+
+Show = Callable[..., Shown]
+RUN = compared_run(0.12, 0.01, None)
+
+
+def rows_of(markdown: str) -> dict[str, list[str]]:
+    """The cells of each benchmark's row, by name."""
+    lines = [line.strip("| ").split(" | ") for line in markdown.splitlines() if "test_it" in line]
+    return {cells[0].strip("`"): cells[1:] for cells in lines if len(cells) > 1}
+
+
+def test_markdown_has_one_row_for_each_pair() -> None:
+    """A row has both sides with ±, the difference with its interval, the blocks, the outcome."""
+    rows = rows_of(render_markdown(RUN))
+    assert rows["test_it[0]"] == [
+        "1.000 ± 0.003 → 1.120 ± 0.004 J/pass",
+        "+12.0 % \\[+11.0, +13.0\\]",
+        "4",
+        "▲ regressed",
+    ]
+    assert rows["test_it[1]"][-1] == "= unchanged"
+    assert rows["test_it[2]"] == ["1.000 ± 0.004 J/pass", "–", "–", "+ new"]
+
+
+def test_markdown_says_things_once() -> None:
+    """Base, control, what is gone and why a benchmark is new appear once, however many pairs."""
+    text = render_markdown(compared_run(0.12, 0.11, None, 0.01))
+    for once in (
+        "Compared with main (1a2b3c4d5) in 4 blocks.",
+        "Control, base against base: benchmarks/test\\_x.py::test\\_it\\[0\\] unchanged, +0.2 %",
+        "gone: benchmarks/test\\_x.py::test\\_old",
+        "no such test",
+        "Measure again:",
+    ):
+        assert text.count(once) == 1, once
+    assert "--energy-against=main" in text
+    assert "--energy-update" not in text
+
+
+def test_dots_of_the_blocks_lie_at_their_values() -> None:
+    """Each block has three rounds a side and one difference, on the axes of their charts."""
+    result = RUN.benchmarks[0]
+    chart = build_sides(result)
+    assert chart is not None
+    assert chart.rounds is not None
+    assert result.comparison is not None
+    blocks = result.comparison.blocks
+    base, head = chart.sides
+    assert [dot.y for dot in base.dots] == pytest.approx(
+        [chart.rounds.at(done.energy_j or 0) for block in blocks for done in block.base]
+    )
+    assert [dot.y for dot in head.dots] == pytest.approx(
+        [chart.rounds.at(done.energy_j or 0) for block in blocks for done in block.head]
+    )
+    changes, control = chart.differences
+    assert len(changes.dots) == 4
+    assert len(control.dots) == 2
+    assert changes.mean is not None
+    assert changes.mean == pytest.approx([changes.y.at(end) for end in (0.12, 0.13, 0.11)])
+    assert changes.band == (changes.y.at(0.05), changes.y.at(-0.05))
+    assert "+0.2 %" in control.about
+
+
+def test_a_comparison_by_time_shows_seconds() -> None:
+    """Where the latency decided, the rounds and their axis are in seconds."""
+    chart = build_sides(compared_run(0.12, metric="latency_s").benchmarks[0])
+    assert chart is not None
+    assert chart.rounds is not None
+    assert chart.label == "Latency"
+    assert all(re.search(r" m?s$", tick.text) for tick in chart.rounds.ticks)
+
+
+def test_a_new_benchmark_has_no_charts() -> None:
+    """Without a block there is nothing to draw."""
+    assert build_sides(RUN.benchmarks[2]) is None
+
+
+def test_the_page_names_base_controls_new_and_gone() -> None:
+    """The section says what was compared; no column speaks of a baseline."""
+    page = render_html(RUN)
+    section = page[page.index('id="revisions"') : page.index('id="changes"')]
+    for text in ("main (1a2b3c4d5)", "seed 11", "+0.2 % [", "no such test", "test_old exists on"):
+        assert text in section, text
+    assert "Base → head" in page
+    assert "Baseline → now" not in page
+    assert "Change against main (1a2b3c4d5)" in page
+    assert "--energy-update</code></p>" not in page
+
+
+@pytest.mark.parametrize("width", [390, 1080, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_drawer_shows_both_sides(width: int, scheme: str, show: Show) -> None:
+    """Charts of rounds and of differences, at any width; axe finds nothing; blocks as numbers."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    shown = show(RUN, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    assert shown.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    shown.page.locator("#table tbody a").first.click()
+    drawer = shown.page.locator("#drawer")
+    assert drawer.locator(".sides use").count() == 2 * 3 * 4 + 2
+    assert drawer.locator(".differences circle").count() == 4 + 2
+    drawer.get_by_text("The 4 blocks as numbers").click()
+    assert drawer.get_by_text("Begins").is_visible()
+    assert [found["id"] for found in Axe().run(shown.page).response["violations"]] == []
+    assert shown.faultless()
+
+
+def test_the_comparison_is_readable_without_script(show: Show) -> None:
+    """The section, and the charts in an opened benchmark, need no script."""
+    shown = show(RUN, java_script_enabled=False)
+    assert shown.page.locator("#revisions").is_visible()
+    shown.page.locator("details.drawer summary").first.click()
+    assert shown.page.locator(".sides").first.is_visible()
+    assert shown.page.locator(".differences").first.is_visible()
+
+
+@pytest.mark.parametrize("run", [compared_run(0.12, blocks=1), compared_run(0.12, blocks=24)])
+def test_few_and_many_blocks_are_drawn(run: Run, show: Show) -> None:
+    """One block and the largest number both give a page without complaint."""
+    assert show(run).faultless()
