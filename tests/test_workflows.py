@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,26 +81,153 @@ def test_options_exist(document):
     assert used <= options
 
 
-def test_own_runners_never_see_pull_requests():
-    """Pull requests start no workflow on a self-hosted runner."""
+def triggers(document):
+    """What starts a workflow, as a list of names."""
+    on = document.get("on", document.get(True))  # YAML 1.1 reads `on` as true
+    return [on] if isinstance(on, str) else list(on or [])
+
+
+def own_jobs(document):
+    """The jobs of a workflow that run on a self-hosted runner."""
+    jobs = document.get("jobs", {}).values()
+    return [job for job in jobs if "self-hosted" in str(job["runs-on"])]
+
+
+def test_own_runners_never_see_unapproved_pull_requests():
+    """A self-hosted runner starts by a push, or for a pull request behind an environment."""
     for text in documents().values():
         document = yaml.safe_load(text)
-        on = document.get("on", document.get(True))  # YAML 1.1 reads `on` as true
-        if "self-hosted" in text:
-            assert "pull_request" not in str(on)
+        if own_jobs(document):
+            assert "pull_request" not in triggers(document)
             assert list(every(document, "concurrency"))
+        if "pull_request_target" in triggers(document):
+            assert all("energy-forks" in job["environment"] for job in own_jobs(document))
+
+
+PULL_REQUEST = ".github/workflows/energy-pull-request.yml"
+
+
+def test_code_of_a_pull_request_gets_no_rights():
+    """The job that runs it reads only, keeps no token, and runs the commit that was reviewed."""
+    document = yaml.safe_load(documents()[PULL_REQUEST])
+    (job,) = own_jobs(document)
+    assert document["permissions"] == {}
+    assert job["permissions"] == {"contents": "read"}
+    assert "secrets." not in documents()[PULL_REQUEST]
+    (checkout,) = [each["with"] for each in job["steps"] if "checkout" in each.get("uses", "")]
+    assert checkout["ref"] == "${{ github.event.pull_request.head.sha }}"
+    assert checkout["persist-credentials"] is False
+    commenting = document["jobs"]["comment"]
+    assert "checkout" not in str(commenting)
+    assert commenting["runs-on"] == "ubuntu-latest"
+
+
+@pytest.mark.parametrize("name", ["energy-pull-request", "energy-nightly"])
+def test_comparisons_fetch_the_history(name):
+    """A merge base and the last tag need more than the newest commit."""
+    document = yaml.safe_load(documents()[f".github/workflows/{name}.yml"])
+    depths = list(every(document, "fetch-depth"))
+    assert depths == [0]
+    assert any("--energy-against=" in script for script in scripts(document))
+
+
+def script_with(name, text):
+    """The script of a workflow that contains a text."""
+    workflow = yaml.safe_load(documents()[f".github/workflows/{name}.yml"])
+    (script,) = [script for script in scripts(workflow) if text in script]
+    return script
+
+
+@pytest.mark.parametrize(("reviewed", "goes_on"), [("yes", True), ("", False), ("no", False)])
+def test_a_fork_without_a_protected_environment_stops(reviewed, goes_on):
+    """An environment that GitHub made by itself has no variable, so the job stops."""
+    script = script_with("energy-pull-request", "REVIEWED")
+    environ = {"PATH": os.environ["PATH"], "REVIEWED": reviewed}
+    job = subprocess.run(
+        ["bash", "-e", "-c", script], env=environ, check=False, capture_output=True, text=True
+    )
+    assert (job.returncode == 0) is goes_on
+    assert goes_on or "required reviewers" in job.stdout
+
+
+GH = """#!{python}
+import json, pathlib, sys
+store = pathlib.Path("comments.json")
+comments = json.loads(store.read_text())
+arguments = sys.argv[1:]
+address = next(each for each in arguments if each.startswith("repos/"))
+if "--jq" in arguments:
+    query = arguments[arguments.index("--jq") + 1]
+    assert "github-actions[bot]" in query
+    marker = query.split('startswith("')[1].split('"')[0]
+    for comment in comments:
+        if comment["login"] == "github-actions[bot]" and comment["body"].startswith(marker):
+            print(comment["id"])
+    sys.exit()
+body = pathlib.Path(next(each for each in arguments if "=@" in each).split("@")[1]).read_text()
+if "PATCH" in arguments:
+    (comment,) = [each for each in comments if address.endswith("/" + str(each["id"]))]
+    comment["body"] = body
+else:
+    comments.append({{"id": len(comments) + 1, "login": "github-actions[bot]", "body": body}})
+store.write_text(json.dumps(comments))
+"""
+
+
+@pytest.fixture
+def pull_request(tmp_path):
+    """Runs the script of the comment with a summary; returns all comments afterwards."""
+    gh = tmp_path / "gh"
+    gh.write_text(GH.format(python=sys.executable))
+    gh.chmod(0o755)
+    store = tmp_path / "comments.json"
+    stranger = {"id": 1, "login": "somebody", "body": "<!-- pytest-energy -->\nmine"}
+    store.write_text(json.dumps([stranger]))
+    (tmp_path / "energy").mkdir()
+    environ = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "NUMBER": "7",
+        "RUN": "https://ci.example/run",
+        "GITHUB_REPOSITORY": "owner/project",
+    }
+
+    def comment(summary):
+        (tmp_path / "energy" / "summary.md").write_text(summary)
+        script = script_with("energy-pull-request", "gh api")
+        subprocess.run(["bash", "-e", "-c", script], env=environ, cwd=tmp_path, check=True)
+        return json.loads(store.read_text())
+
+    return comment
+
+
+def test_the_comment_is_updated_not_repeated(pull_request):
+    """A second run changes the first run's comment, and nobody else's."""
+    pull_request("## first\n")
+    stranger, comment = pull_request("## second\n")
+    assert stranger["body"].endswith("mine")
+    assert comment["body"].startswith("<!-- pytest-energy -->\n## second\n")
+    assert "https://ci.example/run" in comment["body"]
+    assert "first" not in comment["body"]
+
+
+def test_a_comment_is_never_too_long(pull_request):
+    """Of a long summary the comment has the opening lines, and the link to all of it."""
+    comment = pull_request("## verdict\n\n" + "### Pairs\n" + "row\n" * 20_000)[-1]
+    assert len(comment["body"]) < 65_536
+    assert "## verdict" in comment["body"]
+    assert "https://ci.example/run" in comment["body"]
 
 
 def test_workflows_ask_for_the_permissions_they_need():
-    """Each workflow names its permissions, and only two may write."""
+    """Each workflow names its permissions, and few may write."""
     writing = set()
     for name, text in documents().items():
         document = yaml.safe_load(text)
         if name.startswith(".github"):
             assert "permissions" in document, name
-        if "write" in str(document.get("permissions")):
-            writing.add(Path(name).name)
-    assert writing == {"energy-baselines.yml", "energy-history.yml"}
+        if "write" in str(list(every(document, "permissions"))):
+            writing.add(Path(name).stem)
+    assert writing == {"energy-baselines", "energy-history", "energy-pull-request"}
 
 
 @pytest.mark.parametrize(("status", "goes_on"), [(0, True), (1, True), (2, False), (4, False)])
