@@ -23,15 +23,30 @@
 
   const state = { q: "", outcome: "", sort: "", cols: "", open: "", kind: "", x: "", y: "", log: "", group: "" };
 
+  /** The benchmark that the address names: #test_inference[resnet50]. */
+  function namedInAddress(hash = location.hash) {
+    try {
+      const key = decodeURIComponent(hash.slice(1));
+      return document.getElementById(key)?.matches(".panel") ? key : "";
+    } catch {
+      return ""; // a lone % is no name
+    }
+  }
+
   function readAddress() {
-    if (!location.hash.includes("=")) return;
+    const named = namedInAddress();
+    if (!named && !location.hash.includes("=")) return;
     const parameters = new URLSearchParams(location.hash.slice(1));
-    for (const key of Object.keys(state)) state[key] = parameters.get(key) ?? "";
+    for (const key of Object.keys(state)) state[key] = named ? "" : parameters.get(key) ?? "";
+    if (named) state.open = named;
   }
 
   function remember(part) {
     Object.assign(state, part);
-    const hash = new URLSearchParams(Object.entries(state).filter(([, value]) => value)).toString();
+    const unchanged = one("#preset")?.options[0].value === `${state.kind},${state.x},${state.y}`;
+    const set = Object.entries(state).filter(([key, value]) => value && !(unchanged && ["kind", "x", "y"].includes(key)));
+    const alone = set.length === 1 && state.open;
+    const hash = alone ? state.open.replaceAll("%", "%25") : new URLSearchParams(set).toString();
     history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
   }
 
@@ -288,12 +303,11 @@
   // Drawers: the panel of a benchmark, shown as a dialog at the side of the page.
 
   const dialog = one("#drawer");
-  const KEY = /^b\d+$/;
   let home = null;
 
   function openDrawer(key) {
     const panel = document.getElementById(key);
-    if (!KEY.test(key) || !panel) return;
+    if (!panel?.matches(".panel")) return;
     putBack();
     home = { panel, parent: panel.parentElement };
     one("#content").append(panel);
@@ -311,8 +325,8 @@
 
   function startDrawers() {
     document.addEventListener("click", (event) => {
-      const key = event.target.closest?.("a")?.hash.slice(1) ?? "";
-      if (!KEY.test(key)) return;
+      const key = namedInAddress(event.target.closest?.("a")?.hash ?? "");
+      if (!key) return;
       event.preventDefault();
       openDrawer(key);
     });
@@ -472,9 +486,8 @@
   // Start.
 
   function follow() {
-    const anchor = location.hash.slice(1);
     readAddress();
-    openDrawer(KEY.test(anchor) ? anchor : state.open);
+    openDrawer(state.open);
     applyTable();
     applyScatter();
   }

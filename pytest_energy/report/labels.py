@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _BOUNDARY = re.compile(r"(?<=/)|(?<=::)")
 _UNITS = {"_c": " (°C)", "_mhz": " (MHz)", "_w": " (W)", "_s": " (s)", "_j": " (J)"}
@@ -29,6 +29,22 @@ def short_names(ids: Sequence[str]) -> dict[str, str]:
     while shared < most and len({parts[shared] for parts in split}) == 1:
         shared += 1
     return {test_id: "".join(parts[shared:]) for test_id, parts in zip(ids, split, strict=True)}
+
+
+def anchors(names: Iterable[str]) -> list[str]:
+    """The ids of HTML elements that carry these names: without white space, and each once.
+
+    The page's own ids have neither underscore, colon nor bracket, so one of these is in each.
+    """
+    ids: dict[str, None] = {}
+    for name in names:
+        anchor = re.sub(r"\s", "_", name)
+        if set(anchor).isdisjoint("_:["):
+            anchor += "_"
+        while anchor in ids:
+            anchor += "_"
+        ids[anchor] = None
+    return list(ids)
 
 
 def _parts(test_id: str) -> list[str]:

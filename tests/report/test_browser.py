@@ -26,6 +26,7 @@ from .examples import (
     empty_run,
     example_run,
     hostile_run,
+    power_trace,
     run_of,
     traced_run,
     trained_and_run,
@@ -339,12 +340,72 @@ def test_dots_are_reached_by_keyboard(show: Show) -> None:
 
 
 def test_a_drawer_opens_from_its_address(show: Show) -> None:
-    """A link to a benchmark opens its drawer, with its commands."""
+    """A link that names the test opens its drawer, with its commands."""
     run = example_run(MODELS[:2])
-    shown = show(run, at="#open=b3")
-    text = shown.page.locator("#drawer").inner_text()
-    assert run.benchmarks[3].id in text
-    assert f"pytest '{run.benchmarks[3].id}' --energy --energy-update" in text
+    name = run.benchmarks[3].id.partition("::")[2]
+    for at in (f"#{name}", f"#open={name}&sort=energy_j%3Aup"):
+        text = show(run, at=at).page.locator("#drawer").inner_text()
+        assert run.benchmarks[3].id in text
+        assert f"pytest '{run.benchmarks[3].id}' --energy --energy-update" in text
+
+
+NAMES = ("test_a[x=1&open=y]", "test_b[50 %-ü]", "summary", "test_d[a b]", "test_d[a_b]")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_address_names_the_open_benchmark(name: str, show: Show) -> None:
+    """Opening a drawer puts the test's name into the address, which opens it again."""
+    results = example_run(MODELS[: len(NAMES)], ("baseline",)).benchmarks
+    ids = {other: f"t.py::{other}" for other in NAMES}
+    renamed = [
+        result.model_copy(update={"id": ids[other]})
+        for result, other in zip(results, NAMES, strict=True)
+    ]
+    shown = show(run_of(renamed))
+    shown.page.locator("#table tbody a").nth(NAMES.index(name)).click()
+    assert "open=" not in shown.page.url.split("#")[1].partition("[")[0]
+    shown.page.reload()
+    shown.page.wait_for_selector("html[data-ready]")
+    assert f"t.py::{name}" in shown.page.locator("#drawer .subtitle").inner_text()
+
+
+def test_sentence_and_commands_come_first(show: Show) -> None:
+    """Above all tables and charts, the drawer says the verdict and what to type."""
+    shown = show(example_run(MODELS[:2]))
+    shown.page.locator("#table tbody a").nth(3).click()
+    text = shown.page.locator("#drawer .panel").inner_text()
+    assert "+9.0 %" in text[: text.index("Measure again")]
+    assert text.index("Measure again") < text.index("Accept") < text.index("Outcome")
+
+
+def test_the_rounds_of_a_suspect_share_one_chart(show: Show) -> None:
+    """Thirty visits give one chart of all rounds; their own charts are folded away."""
+    result = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
+    visits = [
+        result.model_copy(
+            update={
+                "rounds": [
+                    done.model_copy(update={"start": done.start + 1000 * visit, "visit": visit})
+                    for done in result.rounds
+                ]
+            }
+        )
+        for visit in range(1, 31)
+    ]
+    suspect = result.model_copy(
+        update={
+            "trace": [power_trace(visit, 500, seed) for seed, visit in enumerate(visits)],
+            "rounds": [done for visit in visits for done in visit.rounds],
+        }
+    )
+    shown = show(run_of([suspect]))
+    shown.page.locator("#table tbody a").first.click()
+    assert shown.page.locator("#drawer .overlay path.line").count() == 90
+    assert shown.page.locator("#drawer .power").first.is_hidden()
+    assert shown.page.locator("#drawer .panel").evaluate("panel => panel.scrollHeight") < 2000
+    shown.page.get_by_text("30 charts").click()
+    assert shown.page.locator("#drawer .power").last.is_visible()
+    assert shown.faultless()
 
 
 def test_dark_mode_is_dark_and_light_is_light(show: Show) -> None:
@@ -473,6 +534,47 @@ def test_two_hundred_benchmarks_with_long_traces(show: Show) -> None:
     assert energies(shown) == sorted(energies(shown))
     open_trace(shown)
     assert shown.faultless()
+
+
+READ_FOREST = """
+table => {
+  const centre = element => {
+    const box = element.getBoundingClientRect();
+    return box.x + box.width / 2;
+  };
+  const labels = [...table.querySelectorAll("thead .tick text")];
+  const ticks = labels.map(text => [text.textContent, centre(text)]);
+  const rows = [...table.querySelectorAll("tbody tr")].map(row => [
+    row.querySelector("td:nth-of-type(3)").textContent, centre(row.querySelector("circle")),
+  ]);
+  return [ticks, rows];
+}
+"""
+
+
+def fraction(text: str) -> float:
+    """The number at the beginning of ``−5 %`` or ``+9.0 % [+7.0, +11.0]``."""
+    return float(text.split(" %")[0].replace("−", "-")) / 100
+
+
+@pytest.mark.parametrize("width", [390, 768, 1080, 1280, 1440, 1920])
+def test_marks_of_the_forest_lie_at_their_values(width: int, show: Show) -> None:
+    """By the axis above it, each dot reads as the number beside it, at every width."""
+    shown = show(example_run(MODELS[:3]), viewport={"width": width, "height": 900})
+    unfold = (
+        "document.querySelectorAll('#changes details.more').forEach(more => { more.open = true })"
+    )
+    shown.page.evaluate(unfold)
+    tables = shown.page.locator("#changes details[open] > .scroll table.forest").all()
+    assert len(tables) > 1
+    for table in tables:
+        table.scroll_into_view_if_needed()
+        ticks, rows = table.evaluate(READ_FOREST)
+        (low, left), (high, right) = ((fraction(text), at) for text, at in (ticks[0], ticks[-1]))
+        for text, at in rows:
+            value = low + (at - left) / (right - left) * (high - low)
+            assert value == pytest.approx(fraction(text), abs=0.004)
+        assert rows
 
 
 @pytest.mark.parametrize("section", ["changes", "distributions"])

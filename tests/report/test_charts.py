@@ -22,7 +22,7 @@ from pytest_energy.report.html.machine import build_surroundings
 from pytest_energy.report.html.page import build_page
 from pytest_energy.report.html.render import render_html
 from pytest_energy.report.html.results_table import Row, build_table
-from pytest_energy.report.labels import short_names
+from pytest_energy.report.labels import anchors, short_names
 
 from .examples import (
     MODELS,
@@ -103,8 +103,7 @@ def test_changes_beyond_the_axis_are_cut_and_marked() -> None:
     rows = rows_of(run_of([result, run.benchmarks[1]]))
     forest = build_forests(rows)[0]
     by_key = {row.row.key: row for row in (*forest.moved, *forest.still)}
-    assert by_key["b0"].beyond == ">"
-    assert by_key["b1"].beyond == ""
+    assert [by_key[row.key].beyond for row in rows] == [">", ""]
 
 
 @pytest.mark.parametrize("rounds", [2, ENOUGH - 1, ENOUGH])
@@ -239,6 +238,32 @@ def test_training_over_batch_sizes_is_an_epoch_not_an_item() -> None:
 def test_one_benchmark_sweeps_nothing() -> None:
     """A sweep needs two values of a fact."""
     assert build_sweeps(rows_of(example_run(MODELS[:1], ("baseline",)))) == []
+
+
+@pytest.mark.parametrize("fact", ["function", "window"])
+def test_names_are_no_knobs(fact: str) -> None:
+    """Two functions, or two windows of a test, are different work and no sweep."""
+    results = [
+        result.model_copy(update={"workload": {fact: name, "scale": "full"}})
+        for result, name in zip(
+            example_run(MODELS[:2], ("baseline",)).benchmarks, ("one", "two"), strict=True
+        )
+    ]
+    assert build_sweeps(rows_of(run_of(results))) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["test_a[x 1]", "test_a[x_1]"], ["test_a[x_1]", "test_a[x_1]_"]),
+        (["summary", "test_a"], ["summary_", "test_a"]),
+    ],
+)
+def test_anchors_differ_from_each_other_and_from_the_page(
+    names: list[str], expected: list[str]
+) -> None:
+    """An anchor has no white space, and none of the ids of the page's own sections."""
+    assert anchors(names) == expected
 
 
 def test_zero_joules_are_no_reference() -> None:

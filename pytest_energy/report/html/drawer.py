@@ -11,11 +11,12 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.html.charts.history import Course, build_history
+from pytest_energy.report.html.charts.overlay import Overlay, build_overlay
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
 from pytest_energy.report.html.charts.sides import Sides, build_sides
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.labels import humanized
-from pytest_energy.report.sentences import rerun_command
+from pytest_energy.report.sentences import remarks, rerun_command, sentence
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,13 @@ class Drawer:
     """One benchmark in full."""
 
     key: str
+    link: str
     name: str
     result: Result
+    sentence: str
+    """The verdict."""
+    remarks: tuple[str, ...]
+    """What would decide it, the likely cause, and what changed."""
     metrics: tuple[Compared, ...]
     rounds: tuple[tuple[str, ...], ...]
     """The names of the columns, then the cells of each round."""
@@ -42,6 +48,8 @@ class Drawer:
     """The terms of the uncertainty, largest first."""
     sides: Sides | None
     """Block by block, where another revision was compared."""
+    overlay: Overlay | None
+    """Where several visits have traces."""
     power: tuple[Power | Unreadable, ...]
     history: Course | None
     workload: str
@@ -61,12 +69,16 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
     rerun = rerun_command(result)
     return Drawer(
         key=row.key,
+        link=row.link,
         name=row.name,
         result=result,
+        sentence=sentence(result),
+        remarks=() if result.verdict.outcome is Outcome.UNCHANGED else tuple(remarks(result)),
         metrics=_compared(result),
         rounds=_rounds(result.rounds),
         budget=_budget(result.energy),
         sides=build_sides(result),
+        overlay=build_overlay(result),
         power=tuple(build_power(result, run)),
         history=build_history(result, run, older),
         workload=" · ".join(
@@ -109,8 +121,8 @@ def _rounds(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:
                 a_pass = numbers.energy(measured.energy_j / measured.passes)
         conditions = (numbers.fact(measured.conditions.get(name)) for name in shown)
         cells = (str(index), passes, duration, energy, a_pass, *conditions)
-        remarks = "; ".join(reason.message for reason in measured.reasons) or numbers.MISSING
-        lines.append((*cells, remarks) if remarked else cells)
+        reasons = "; ".join(reason.message for reason in measured.reasons) or numbers.MISSING
+        lines.append((*cells, reasons) if remarked else cells)
     return tuple(lines)
 
 

@@ -40,8 +40,8 @@ class Page:
     best: list[Standout]
     names: dict[str, str]
     """Short names by id."""
-    keys: dict[str, str]
-    """Anchors by id."""
+    links: dict[str, str]
+    """Addresses within the page, by id."""
     table: Table
     drawers: list[Drawer]
     forests: list[Forest]
@@ -84,7 +84,7 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         worst=worst(run),
         best=best(run),
         names=names,
-        keys={row.result.id: row.key for row in table.rows},
+        links={row.result.id: row.link for row in table.rows},
         table=table,
         drawers=drawers,
         forests=build_forests(table.rows),

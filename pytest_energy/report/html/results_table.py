@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
+from urllib.parse import quote
 
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.metrics import Better
@@ -12,11 +14,14 @@ from pytest_energy.model.result import Result
 from pytest_energy.report import numbers
 from pytest_energy.report.derived_metrics import direction, present, values
 from pytest_energy.report.html.training import trained
+from pytest_energy.report.labels import anchors
 from pytest_energy.report.summary import energy_verdict
 from pytest_energy.uncertainty.gum import no_loss
 
 REFERENCE = "baseline"
 """The value of the fact ``technique`` that marks the reference of a group."""
+IN_FRAGMENT: Final = "/:[],=+!$&'()*;@?~|^{}"
+"""The signs of a name that stay readable in an address."""
 _COMPARED_WITHIN = ("model", "dataset", "data", "input_shape", "batch_size", "scale", "sweep")
 
 
@@ -56,6 +61,11 @@ class Row:
     training: dict[str, Quantity] = field(default_factory=dict)
     """For an inference benchmark: the metrics of training the same model."""
 
+    @property
+    def link(self) -> str:
+        """``#test_inference[resnet50]``: the address of its details within the page."""
+        return f"#{quote(self.key, safe=IN_FRAGMENT)}"
+
     def known(self) -> dict[str, Quantity]:
         """Every metric that may be an axis."""
         return {**self.training, **self.metrics}
@@ -91,9 +101,10 @@ def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
     energy = [column for column in metrics if column.name == "energy_j"]
     others = [column for column in metrics if column.name != "energy_j"]
     training = trained(results)
+    keys = anchors([names[result.id] for result in results])
     rows = [
-        _row(f"b{index}", names[result.id], result, training.get(result.id, {}))
-        for index, result in enumerate(results)
+        _row(key, names[result.id], result, training.get(result.id, {}))
+        for key, result in zip(keys, results, strict=True)
     ]
     ways = {row.name: way for row in shown if (way := direction(row.name, results))}
     return Table((*energy, *_BEFORE, *others, *_AFTER), tuple(_marked(rows, ways)))
@@ -121,7 +132,7 @@ def _row(key: str, name: str, result: Result, training: dict[str, Quantity]) -> 
     return Row(key, name, result, metrics, cells, training)
 
 
-def _marked(rows: Iterable[Row], ways: dict[str, Better]) -> list[Row]:
+def _marked(rows: Sequence[Row], ways: dict[str, Better]) -> list[Row]:
     """The rows, with marks for better than the reference and best of the group."""
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
@@ -129,8 +140,9 @@ def _marked(rows: Iterable[Row], ways: dict[str, Better]) -> list[Row]:
         facts = (str(workload.get(name)) for name in _COMPARED_WITHIN)
         groups[row.result.kind, *facts].append(row)
     marked = [row for group in groups.values() for row in _mark_group(group, ways)]
-    # The groups have parted the rows; the number in a key is the row's place in the run.
-    return sorted(marked, key=lambda row: int(row.key[1:]))
+    # The groups have parted the rows, which return to their places in the run.
+    places = {row.key: place for place, row in enumerate(rows)}
+    return sorted(marked, key=lambda row: places[row.key])
 
 
 def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
