@@ -63,7 +63,7 @@ class Row:
 
     @property
     def link(self) -> str:
-        """``#test_inference[resnet50]``: the address of its details within the page."""
+        """``#test_it[name]``: the address of its details within the page."""
         return f"#{quote(self.key, safe=IN_FRAGMENT)}"
 
     def known(self) -> dict[str, Quantity]:
