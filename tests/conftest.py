@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -20,9 +25,22 @@ SURROUNDINGS = (
     "GITHUB_ACTIONS",
     "GITHUB_STEP_SUMMARY",
     "GITLAB_CI",
+    "PYTEST_XDIST_TESTRUNUID",
+    "PYTEST_XDIST_WORKER",
+    "PYTEST_XDIST_WORKER_COUNT",
     *COMMITS,
 )
 """Variables that change what pytest or this plugin prints or measures."""
+UNUSED_PLUGINS = "-p no:hypothesispytest -p no:anyio"
+"""Options of the sessions inside tests: they use neither plugin, and load for half their time."""
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the cores are shared by the workers
+
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    # Images of containers often set it. Each worker and each session inside a test would then
+    # compile all that it imports, which takes longer than the session itself.
+    os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="pytest-energy-bytecode-")
+    atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -32,4 +50,15 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         for name in SURROUNDINGS:
             patch.delenv(name, raising=False)
         patch.setenv(LOCK_FOLDER_VARIABLE, str(tmp_path_factory.mktemp("locks")))
+        patch.setenv("PYTEST_ADDOPTS", UNUSED_PLUGINS)
+        # Sessions inside this process are so short that a file is changed within one second, to a
+        # text of the same length: Python would take its bytecode for that of the new text.
+        patch.setattr(sys, "dont_write_bytecode", True)
         yield
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Load no plugins that its sessions do not use: pytester itself has cleared the options."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", UNUSED_PLUGINS)
+    return pytester

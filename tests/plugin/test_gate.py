@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch.utils.flop_counter  # noqa: F401 - see Project.run
 
 from tests.plugin.conftest import Project
 
@@ -174,8 +175,8 @@ def test_it(energy):
 """
     project.write(model.format(width=4))
     automatic = ("--energy-meter=auto", "-p", "no:benchmark")
-    assert project.run_apart("--energy-update", *automatic).ret == 0
+    assert project.run("--energy-update", *automatic).ret == 0
     project.write(model.format(width=5))
-    result = project.run_apart(*automatic)
+    result = project.run(*automatic)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*flops*"])

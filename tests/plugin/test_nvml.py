@@ -152,7 +152,7 @@ def test_a_fault_in_the_middle_has_its_reason(
 def test_limits_of_the_checks_are_options(card: Card, machine: SimulatedNvml) -> None:
     """A limit applies and is in the results; the option may be repeated."""
     limits = (
-        "--energy-validity-limit=implausible-power=0.2",
+        "--energy-validity-limit=implausible-power=0.3",
         "--energy-validity-limit=contended=3",
     )
     assert card.run(machine, *limits).ret == 0
@@ -160,11 +160,11 @@ def test_limits_of_the_checks_are_options(card: Card, machine: SimulatedNvml) ->
     assert benchmark["status"] == "invalid"
     (reason,) = benchmark["reasons"]
     assert reason["code"] == "implausible-power"
-    assert "0.2 × the limit" in reason["message"]
+    assert "0.3 × the limit" in reason["message"]
     settings = json.loads((card.folder / ".energy" / "results.json").read_text("utf-8"))["run"][
         "settings"
     ]
-    assert settings["validity_limit.implausible-power"] == 0.2
+    assert settings["validity_limit.implausible-power"] == 0.3
     assert settings["validity_limit.contended"] == 3
 
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from tests.plugin.scripted import install
+from tests.plugin.conftest import Project
 
 pytestmark = pytest.mark.slow
 
@@ -44,52 +39,37 @@ ANNOUNCES = DESELECTS + "    config.hook.pytest_deselected(items=gone)\n"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def suite(project: Project) -> Project:
     """A suite whose baselines are recorded."""
-    install(tmp_path)
-    (tmp_path / "test_suite.py").write_text(SUITE, "utf-8")
-    (tmp_path / "test_other.py").write_text(OTHER, "utf-8")
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n", "utf-8")
-    assert run(tmp_path, "--energy-update", "--energy-baseline-runs=1").returncode == 0
-    return tmp_path
+    project.path("test_suite.py").write_text(SUITE, "utf-8")
+    project.path("test_other.py").write_text(OTHER, "utf-8")
+    project.path("pytest.ini").write_text("[pytest]\nmarkers = slow\n", "utf-8")
+    assert project.run("--energy-update", "--energy-baseline-runs=1").ret == 0
+    return project
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a session in the folder."""
-    command = [sys.executable, "-m", "pytest", "--energy", "--energy-meter=scripted"]
-    fast = ["--energy-scale=small", "--energy-markdown=energy.md", "-p", "no:anyio"]
-    return subprocess.run(
-        [*command, *fast, "-p", "no:hypothesispytest", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def uncompared(folder: Path) -> dict[str, str]:
+def uncompared(suite: Project) -> dict[str, str]:
     """The reasons in the results of the last session, by the name of the benchmark."""
-    results = json.loads((folder / ".energy" / "results.json").read_text("utf-8"))
     return {
         missing["id"].partition("::")[2]: missing["reason"]
-        for missing in results["run"]["uncompared"]
+        for missing in suite.results()["run"]["uncompared"]
     }
 
 
-def test_a_skipped_test_is_named_and_fails_in_strict_mode(folder: Path) -> None:
+def test_a_skipped_test_is_named_and_fails_in_strict_mode(suite: Project) -> None:
     """In the terminal, in Markdown and in the results."""
-    assert uncompared(folder) == {}
-    (folder / "test_suite.py").write_text(SKIPPED, "utf-8")
-    relaxed = run(folder)
-    assert relaxed.returncode == 0
-    assert "not compared: baselines without a result (1)" in relaxed.stdout
-    assert "  test_two: skipped: no data" in relaxed.stdout
-    assert "1 baseline was not compared." in relaxed.stdout
-    assert "- `test_two`: skipped: no data" in (folder / "energy.md").read_text("utf-8")
-    assert uncompared(folder) == {"test_two": "skipped: no data"}
-    strict = run(folder, "--energy-strict")
-    assert strict.returncode == 1
-    assert "Gate failed: 1 baseline was not compared." in strict.stdout
+    assert uncompared(suite) == {}
+    suite.path("test_suite.py").write_text(SKIPPED, "utf-8")
+    relaxed = suite.run("--energy-markdown=energy.md")
+    assert relaxed.ret == 0
+    assert "not compared: baselines without a result (1)" in relaxed.stdout.str()
+    assert "  test_two: skipped: no data" in relaxed.stdout.str()
+    assert "1 baseline was not compared." in relaxed.stdout.str()
+    assert "- `test_two`: skipped: no data" in suite.path("energy.md").read_text("utf-8")
+    assert uncompared(suite) == {"test_two": "skipped: no data"}
+    strict = suite.run("--energy-strict")
+    assert strict.ret == 1
+    assert "Gate failed: 1 baseline was not compared." in strict.stdout.str()
 
 
 @pytest.mark.parametrize(
@@ -108,12 +88,12 @@ def test_a_skipped_test_is_named_and_fails_in_strict_mode(folder: Path) -> None:
     ids=["renamed", "window", "dropped", "deselected", "skipped file"],
 )
 def test_what_leaves_the_suite_by_itself_is_named(
-    folder: Path, file: str, text: str, expected: dict[str, str]
+    suite: Project, file: str, text: str, expected: dict[str, str]
 ) -> None:
     """The reason says what became of the test."""
-    (folder / file).write_text(text, "utf-8")
-    assert run(folder, "--energy-fail-on=uncompared").returncode == 1
-    assert uncompared(folder) == expected
+    suite.path(file).write_text(text, "utf-8")
+    assert suite.run("--energy-fail-on=uncompared").ret == 1
+    assert uncompared(suite) == expected
 
 
 @pytest.mark.parametrize(
@@ -128,24 +108,24 @@ def test_what_leaves_the_suite_by_itself_is_named(
     ],
     ids=" ".join,
 )
-def test_what_the_user_leaves_out_is_not_missed(folder: Path, arguments: list[str]) -> None:
+def test_what_the_user_leaves_out_is_not_missed(suite: Project, arguments: list[str]) -> None:
     """Even if it was renamed meanwhile."""
-    (folder / "test_suite.py").write_text(RENAMED, "utf-8")
-    assert run(folder, "--energy-fail-on=uncompared", *arguments).returncode == 0
-    assert uncompared(folder) == {}
+    suite.path("test_suite.py").write_text(RENAMED, "utf-8")
+    assert suite.run("--energy-fail-on=uncompared", *arguments).ret == 0
+    assert uncompared(suite) == {}
 
 
-def test_workers_miss_only_what_none_of_them_measured(folder: Path) -> None:
+def test_workers_miss_only_what_none_of_them_measured(suite: Project) -> None:
     """Each worker measures a part of the tests, which is no fault."""
-    (folder / "test_suite.py").write_text(SKIPPED, "utf-8")
-    done = run(folder, "-n", "2", "--energy-strict")
-    assert uncompared(folder) == {"test_two": "skipped: no data"}
-    assert done.returncode == 1
+    suite.path("test_suite.py").write_text(SKIPPED, "utf-8")
+    done = suite.run("-n", "2", "--energy-strict")
+    assert uncompared(suite) == {"test_two": "skipped: no data"}
+    assert done.ret == 1
 
 
-def test_a_session_that_stops_early_does_not_miss_the_rest(folder: Path) -> None:
+def test_a_session_that_stops_early_does_not_miss_the_rest(suite: Project) -> None:
     """The headline already says that later benchmarks are missing."""
     failing = SUITE.replace("def test_one(energy):", "def test_one(energy):\n    assert False")
-    (folder / "test_suite.py").write_text(failing, "utf-8")
-    assert run(folder, "-x", "test_suite.py").returncode == 1
-    assert uncompared(folder) == {"test_one": "failed before it had measured"}
+    suite.path("test_suite.py").write_text(failing, "utf-8")
+    assert suite.run("-x", "test_suite.py").ret == 1
+    assert uncompared(suite) == {"test_one": "failed before it had measured"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,13 +45,18 @@ def test_a_new_technique_becomes_benchmarks(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_new_technique_is_collected(pytester: pytest.Pytester) -> None:
+def test_a_new_technique_is_collected(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Pytest finds the benchmarks of a technique that is added to a copy of the suite."""
     suite = shutil.copytree(
         ZOO.parent, pytester.path / "benchmarks", ignore=shutil.ignore_patterns("__pycache__")
     )
     (suite / "zoo/techniques/made_up.py").write_text(MADE_UP)
-    result = pytester.runpytest_subprocess("benchmarks", "--collect-only", "-q", "-k", "made_up")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
+        monkeypatch.delitem(sys.modules, name)  # the copy is imported in its place
+    pytester.syspathinsert()
+    result = pytester.runpytest_inprocess("benchmarks", "--collect-only", "-q", "-k", "made_up")
     result.stdout.fnmatch_lines(
         ["benchmarks/test_training.py::test_training[[]resnet50_cifar-made_up-cifar100[]]", "4/*"]
     )
