@@ -243,6 +243,9 @@ def test_self_passes_without_a_worktree(repository: Repository) -> None:
     assert done.returncode == 0, done.stdout
     assert repository.outcome() == "unchanged"
     assert repository.results()["run"]["against"]["controls"] == {}
+    (benchmark,) = repository.results()["benchmarks"]
+    assert benchmark["comparison"]["visible"]["energy_j"] >= 0.05
+    assert "smallest rises that are called regressed here" in done.stdout
 
 
 MOVING = """
