@@ -21,7 +21,13 @@ from pytest_energy.against.verdicts import (
 from pytest_energy.gate.policy import fails_test
 from pytest_energy.gate.pooling import pool
 from pytest_energy.model.comparison import Against, Block, Comparison, Control, SideName
-from pytest_energy.model.measurement import Environment, Measurement, Reason, ReasonCode
+from pytest_energy.model.measurement import (
+    Environment,
+    Measurement,
+    Reason,
+    ReasonCode,
+    is_control,
+)
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result
@@ -142,12 +148,17 @@ class Comparing:
         return [test for test, state in self.states.items() if not state.ended]
 
     def choose_controls(self, draw: Random) -> list[str]:
-        """Draw tests that both sides can run; none where the base is the head."""
+        """Draw tests that both sides can run; none where the base is the head.
+
+        The plugin's own control is always among them.
+        """
         if self._rules.reference.is_self:
             return []
         able = [test for test, state in self.states.items() if state.contests]
-        number = min(MOST_CONTROLS, -(-len(able) // CONTROL_SHARE))
-        return sorted(draw.sample(able, number))
+        fixed = [test for test in able if is_control(test)]
+        others = [test for test in able if test not in fixed]
+        number = min(MOST_CONTROLS, -(-len(others) // CONTROL_SHARE))
+        return sorted([*fixed, *draw.sample(others, number)])
 
     @property
     def open_controls(self) -> set[str]:

@@ -11,7 +11,7 @@ from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.baseline_store import FACTS, BaselineStore
 from pytest_energy.gate.make_baseline import has_something_to_keep
 from pytest_energy.model.environment import slug as slug_of
-from pytest_energy.model.measurement import Measurement, ReasonCode
+from pytest_energy.model.measurement import Measurement, ReasonCode, is_control
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run, Verdict
 from pytest_energy.settings import Update
@@ -124,6 +124,8 @@ class Collected:
 
     def was_asked_for(self, test_id: str) -> bool:
         """Whether the command line includes a test of this id, existing or not."""
+        if is_control(test_id):
+            return False  # its option collects it, whatever else was asked for
         inside = tuple(f"{asked}{mark}" for asked in self.asked for mark in ("/", "::", "["))
         everywhere = not self.asked or "." in self.asked
         return everywhere or test_id in self.asked or test_id.startswith(inside)

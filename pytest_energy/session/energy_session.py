@@ -163,12 +163,17 @@ class EnergySession:
         return slug(self.environment.identity)
 
     @property
+    def measures_gpu(self) -> bool:
+        """Whether joules of a GPU are measured."""
+        channels = self.meter.channels if self.meter else ()
+        return any(channel.startswith("gpu") for channel in channels)
+
+    @property
     def scale(self) -> Scale:
         """The option's scale; for ``auto``, ``full`` if a GPU is measured."""
         if self.settings.scale != "auto":
             return "full" if self.settings.scale == "full" else "small"
-        channels = self.meter.channels if self.meter else ()
-        return "full" if any(channel.startswith("gpu") for channel in channels) else "small"
+        return "full" if self.measures_gpu else "small"
 
     @property
     def schedule(self) -> Schedule:

@@ -14,9 +14,11 @@ from typing import Final
 
 from pytest_energy.gate.classify import classify
 from pytest_energy.gate.policy import with_failures
+from pytest_energy.model.measurement import is_control
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Result, Run, SuiteShift
+from pytest_energy.session.control import check_control
 from pytest_energy.settings import Settings
 from pytest_energy.uncertainty.change import Change, median_change
 
@@ -28,6 +30,8 @@ def shifts_of(results: Iterable[Result]) -> dict[str, Change]:
     """The change that the results have in common, for each metric that enough of them compare."""
     ratios: dict[str, list[float]] = {}
     for result in results:
+        if is_control(result.id):
+            continue  # it shows the machine, not the suite
         for metric in result.verdict.gated if result.status == "measured" else ():
             if (ratio := _whole_change(metric)) is not None:
                 ratios.setdefault(metric.metric, []).append(ratio)
@@ -47,7 +51,9 @@ def _whole_change(metric: MetricVerdict) -> float | None:
 
 
 def finish(run: Run, settings: Settings) -> Run:
-    """The finished run with what only all of its results show: the shift, and the run's failures.
+    """The finished run with what only all of its results show.
+
+    That is the suite's shift, what the control says of the machine, and the run's failures.
 
     Args:
         run: With the results of all processes.
@@ -55,6 +61,8 @@ def finish(run: Run, settings: Settings) -> Run:
     """
     if settings.update != "all":
         run = with_shift(run, settings.tolerance[ENERGY], settings.failing)
+    if check := check_control(run.benchmarks):
+        run = run.model_copy(update={"run": run.run.model_copy(update={"control": check})})
     return with_failures(run, settings)
 
 
@@ -116,7 +124,7 @@ def resettle(result: Result, shifts: Mapping[str, Change], failing: bool) -> Res
         shifts: The suite's shift, by metric.
         failing: Whether an inconclusive result fails.
     """
-    if result.verdict.outcome is not Outcome.UNCHANGED:
+    if result.verdict.outcome is not Outcome.UNCHANGED or is_control(result.id):
         return result
     metrics = [
         _without(metric, shifts[metric.metric])

@@ -14,7 +14,7 @@ from pytest_energy.report.html.charts.history import Course, build_history
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.labels import humanized
-from pytest_energy.report.sentences import rerun_command
+from pytest_energy.report.sentences import rerun_command, undecided
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Drawer:
     """The terms of the uncertainty, largest first."""
     power: tuple[Power | Unreadable, ...]
     history: Course | None
+    undecided: str | None
+    """Which limit ended the measuring of an inconclusive benchmark, and what would decide it."""
     workload: str
     rerun: str
     accept: str
@@ -65,6 +67,7 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         budget=_budget(result.energy),
         power=tuple(build_power(result, run)),
         history=build_history(result, run, older),
+        undecided=undecided(result),
         workload=" · ".join(
             f"{name.replace('_', ' ')} {numbers.fact(value)}"
             for name, value in result.workload.items()

@@ -14,7 +14,14 @@ from pytest_energy.model.outcomes import SEVERITY
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.labels import short_names
-from pytest_energy.report.sentences import remarks, rerun_command, sentence, severity, suite_shift
+from pytest_energy.report.sentences import (
+    control,
+    remarks,
+    rerun_command,
+    sentence,
+    severity,
+    suite_shift,
+)
 from pytest_energy.report.summary import counts, headline
 from pytest_energy.report.text.columns import WIDE, Column, filled
 
@@ -84,8 +91,8 @@ def _head(run: Run) -> str:
     if run.run.meter is not None and run.run.meter.estimated:
         name = escape(run.run.meter.name)
         lines += ["", f"Joules are *estimated* by {name} from a model of the hardware."]
-    if shift := suite_shift(run):
-        lines += ["", f"{escape(shift[0].upper() + shift[1:])}."]
+    for remark in filter(None, (suite_shift(run), control(run))):
+        lines += ["", f"{escape(remark[0].upper() + remark[1:])}."]
     return "\n".join(lines) + "\n"
 
 

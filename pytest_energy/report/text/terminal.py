@@ -17,6 +17,7 @@ from pytest_energy.report.labels import short_names
 from pytest_energy.report.sentences import (
     changed,
     comparison,
+    control,
     likely_cause,
     rerun_command,
     sentence,
@@ -122,6 +123,9 @@ def _suite_shift(run: Run) -> Iterator[Line]:
     if shift := suite_shift(run):
         yield Line("")
         yield Line(shift, "yellow")
+    if machine := control(run):
+        yield Line("")
+        yield Line(machine)
 
 
 def _uncompared(run: Run) -> Iterator[Line]:
