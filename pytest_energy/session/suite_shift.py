@@ -14,8 +14,9 @@ from typing import Final
 
 from pytest_energy.gate.classify import classify
 from pytest_energy.gate.policy import with_failures
+from pytest_energy.model.environment import slug
 from pytest_energy.model.measurement import is_control
-from pytest_energy.model.metrics import ENERGY
+from pytest_energy.model.metrics import ENERGY, TOLERANCES
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Result, Run, SuiteShift
 from pytest_energy.session.control import check_control
@@ -66,6 +67,20 @@ def finish(run: Run, settings: Settings) -> Run:
     return with_failures(run, settings)
 
 
+def with_common_changes(run: Run) -> Run:
+    """A merged run with its shift and its control; they say nothing of several machines."""
+    machines = {slug(result.measured_in(run.environment).identity) for result in run.benchmarks}
+    tolerance = run.run.settings.get("tolerance")
+    if len(machines) != 1:
+        return run
+    limit = tolerance if isinstance(tolerance, float) else TOLERANCES[ENERGY]
+    update = {
+        "suite_shift": suite_shift(run.benchmarks, limit),
+        "control": check_control(run.benchmarks),
+    }
+    return run.model_copy(update={"run": run.run.model_copy(update=update)})
+
+
 def with_shift(run: Run, tolerance: float, failing: Collection[str]) -> Run:
     """The run with the verdict on its shift, and the results that were settled without it."""
     shift = suite_shift(run.benchmarks, tolerance)
@@ -74,7 +89,17 @@ def with_shift(run: Run, tolerance: float, failing: Collection[str]) -> Run:
     shifts = shifts_of(run.benchmarks)
     fails = Outcome.INCONCLUSIVE.value in failing
     benchmarks = [resettle(result, shifts, fails) for result in run.benchmarks]
-    info = run.run.model_copy(update={"suite_shift": shift})
+    late = sum(
+        after.verdict.fails and not before.verdict.fails
+        for before, after in zip(run.benchmarks, benchmarks, strict=True)
+    )
+    # Their tests have passed, so only the session can still fail.
+    failures = [
+        f"{late} benchmark{' that has' if late == 1 else 's that have'} passed"
+        f" {'is' if late == 1 else 'are'} inconclusive without the shift of the whole suite"
+    ][:late]
+    update = {"suite_shift": shift, "failures": [*run.run.failures, *failures]}
+    info = run.run.model_copy(update=update)
     return run.model_copy(update={"run": info, "benchmarks": benchmarks})
 
 
