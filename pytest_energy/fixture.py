@@ -40,6 +40,8 @@ class Energy:
     """Whether the fixture measures: True with ``--energy``."""
     scale: Scale = "small"
     """``small`` on machines without a GPU, unless ``--energy-scale`` is set."""
+    measures_gpu: bool = False
+    """Whether joules of a GPU are measured."""
     measurement: Measurement | None = None
     """The last measurement; ``None`` before the first one, and always without ``--energy``."""
 

@@ -407,6 +407,12 @@ class Settings:
         "SECONDS",
     )
     """Seconds between two answers of a side; one round, or one epoch, must end in it."""
+    control: bool = _option(
+        False,
+        FLAG,
+        "also measure the fixed benchmarks of energy_control, a matrix product and a copy, at the"
+        " beginning and at the end: they show whether the machine changed",
+    )
     baselines: Path = _option(
         Path("baselines"), FOLDER, "folder of the baselines [baselines]", "DIR"
     )

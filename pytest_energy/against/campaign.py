@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -94,6 +95,7 @@ class Campaign:
         self._walk_controls(self._pair)
         self._spent_s += self.clock() - before_s
         self._walked += len(tests)
+        self._count_permitted_blocks()
         return comparing.look(last=self._limit())
 
     def _walk_controls(self, pair: Pair) -> None:
@@ -115,6 +117,16 @@ class Campaign:
 
     def _has_open_control(self, test: str) -> bool:
         return not self.comparing.open_controls.isdisjoint(self.comparing.states[test].contests)
+
+    def _count_permitted_blocks(self) -> None:
+        """Count the blocks that the limit of time permits if every test stays open."""
+        limit_s = self.settings.against_time
+        if limit_s is None or not self._walked:
+            return
+        block_s = self._spent_s / self._walked * len(self.comparing.states)
+        # A block that has begun is finished.
+        in_time = math.ceil(limit_s / block_s) if block_s > 0 else self.settings.against_blocks
+        self.comparing.permitted_blocks = min(self.settings.against_blocks, in_time)
 
     def _limit(self) -> str | None:
         """Why no block may follow."""

@@ -21,11 +21,17 @@ from pytest_energy.against.verdicts import (
 from pytest_energy.gate.policy import fails_test
 from pytest_energy.gate.pooling import pool
 from pytest_energy.model.comparison import Against, Block, Comparison, Control, SideName
-from pytest_energy.model.measurement import Environment, Measurement, Reason, ReasonCode
+from pytest_energy.model.measurement import (
+    Environment,
+    Measurement,
+    Reason,
+    ReasonCode,
+    is_control,
+)
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result
-from pytest_energy.uncertainty.pairs import LOOKS, PairLook, look
+from pytest_energy.uncertainty.pairs import LOOKS, PairLook, look, smallest_change
 
 SPOILT_BLOCKS: Final = 3
 """After so many blocks without a valid one a benchmark is given up."""
@@ -123,6 +129,8 @@ class Comparing:
         """By benchmark: the base against itself."""
         self.block = 0
         """The number of the current block, from 1."""
+        self.permitted_blocks = rules.most_blocks
+        """Blocks that the limits of number and time permit."""
         self.environments = (Environment(), Environment())
         """Of base and head."""
         self.notes: dict[str, None] = {}
@@ -140,12 +148,17 @@ class Comparing:
         return [test for test, state in self.states.items() if not state.ended]
 
     def choose_controls(self, draw: Random) -> list[str]:
-        """Draw tests that both sides can run; none where the base is the head."""
+        """Draw tests that both sides can run; none where the base is the head.
+
+        The plugin's own control is always among them.
+        """
         if self._rules.reference.is_self:
             return []
         able = [test for test, state in self.states.items() if state.contests]
-        number = min(MOST_CONTROLS, -(-len(able) // CONTROL_SHARE))
-        return sorted(draw.sample(able, number))
+        fixed = [test for test in able if is_control(test)]
+        others = [test for test in able if test not in fixed]
+        number = min(MOST_CONTROLS, -(-len(others) // CONTROL_SHARE))
+        return sorted([*fixed, *draw.sample(others, number)])
 
     @property
     def open_controls(self) -> set[str]:
@@ -321,6 +334,9 @@ class Comparing:
         if comparison is not None and result.id in self.controls:
             control = self._describe_control(result.id)
             comparison = comparison.model_copy(update={"control": control})
+        if comparison is not None and (visible := self._visible(result.id)):
+            update = {"visible": visible, "visible_blocks": self.permitted_blocks}
+            comparison = comparison.model_copy(update=update)
         verdict = result.verdict
         if self.moved:
             why = (
@@ -331,6 +347,20 @@ class Comparing:
             fails = fails_test(verdict, result, self._rules.failing)
             verdict = verdict.model_copy(update={"fails": fails})
         return Result.of(result, verdict, comparison)
+
+    def _visible(self, benchmark: str) -> dict[str, float]:
+        """The smallest rises that would be called regressed, by gated metric."""
+        changes = {
+            metric: smallest_change(
+                self._looks[metric][benchmark],
+                self._tolerance(benchmark, metric),
+                self.family,
+                self.permitted_blocks,
+            )
+            for metric in sorted(self._rules.tolerances(benchmark))
+            if benchmark in self._looks.get(metric, {})
+        }
+        return {metric: change for metric, change in changes.items() if change is not None}
 
     def _describe_control(self, benchmark: str) -> Control:
         contest = self.controls[benchmark]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_energy.gate.acceptance import Collected
     from pytest_energy.gate.baseline import Baseline
     from pytest_energy.gate.baseline_store import BaselineStore
+    from pytest_energy.model.result import Result
 
 FOLDER: Final = Path("baselines")
 """The default folder of baselines."""
@@ -46,6 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("new", "improved", "all"),
         default="all",
         help="outcomes to accept; improved includes new [%(default)s]",
+    )
+    accept.add_argument(
+        "--accept-drift",
+        action="store_true",
+        help="accept a run although small accepted changes add up to more than the tolerance since"
+        " the last tag",
     )
     prune = _action(actions, "prune", "list baselines of tests that no longer exist")
     prune.add_argument("--delete", action="store_true", help="delete them, too")
@@ -203,9 +210,12 @@ def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
 
 def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.errors import UsageError
-    from pytest_energy.gate.acceptance import accept, select_results
+    from pytest_energy.gate.acceptance import accept, drift_refusal, machine_of, select_results
+    from pytest_energy.gate.baseline_history import last_tag
     from pytest_energy.model.json_files import load_run
+    from pytest_energy.model.metrics import ENERGY
     from pytest_energy.plugin.keyword_expression import matching_ids
+    from pytest_energy.report.comparison import tolerances_in_force
 
     run = load_run(arguments.results)
     ids = matching_ids(arguments.expression, {result.id for result in run.benchmarks})
@@ -213,7 +223,16 @@ def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
         raise UsageError(f"no result in {arguments.results} matches {arguments.expression!r}")
     matching = [result for result in run.benchmarks if result.id in ids]
     selected = run.model_copy(update={"benchmarks": matching})
-    acceptance = accept(run, select_results(selected, store, arguments.only), store)
+    tag = last_tag(store.folder)
+
+    def refuses(result: Result) -> str | None:
+        if arguments.accept_drift:
+            return None
+        tolerance = tolerances_in_force(result, run)[ENERGY]
+        reason = drift_refusal(result, store, machine_of(result, run), tolerance, tag)
+        return reason and f"{reason}; accept them with --accept-drift"
+
+    acceptance = accept(run, select_results(selected, store, arguments.only), store, refuses)
     for path in acceptance.written:
         print(f"wrote {path}")
     if not acceptance.written:

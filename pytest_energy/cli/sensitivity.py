@@ -4,6 +4,9 @@ A rise is shown if the gate calls it regressed with a probability of 95 %: its w
 then above the tolerance. The table shows the smallest such rise after the first visit to the
 benchmark, and after all visits that the protocol and the limit of time allow. It follows from the
 scatter of the accepted runs. Tolerances are those of pyproject.toml; markers are not read.
+
+Given the results of a run with --energy-against, it shows the smallest rises that such a comparison
+sees instead: they follow from the scatter between the blocks of that run.
 """
 
 from __future__ import annotations
@@ -21,6 +24,13 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    parser.add_argument(
+        "results",
+        type=Path,
+        nargs="?",
+        help="results.json of a run with --energy-against; show what its blocks can tell apart"
+        " [the baselines are shown]",
+    )
     parser.add_argument(
         "--baselines",
         type=Path,
@@ -44,7 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print one table for each machine."""
+    """Print what a comparison in alternation sees, or one table of baselines for each machine."""
+    if arguments.results is not None:
+        return _show_blocks(arguments.results)
     from pytest_energy.errors import UsageError
     from pytest_energy.gate.baseline_store import BaselineStore
     from pytest_energy.gate.tolerances import load_tolerances
@@ -81,6 +93,29 @@ def run(arguments: argparse.Namespace) -> int:
             f"no energy baselines in {arguments.baselines}; record some on the machine that"
             " measures, with pytest --energy --energy-update"
         )
+    return 0
+
+
+def _show_blocks(path: Path) -> int:
+    """Print the smallest rises that the blocks of a run can tell from none.
+
+    Raises:
+        UsageError: The run was not compared with another revision.
+    """
+    from pytest_energy.errors import UsageError
+    from pytest_energy.model.json_files import load_run
+    from pytest_energy.report.text.align import aligned
+    from pytest_energy.report.visible import visible_rows
+
+    run = load_run(path)
+    rows = visible_rows(run)
+    if not rows:
+        why = "has no block of two" if run.run.against else "was not compared in alternation"
+        raise UsageError(
+            f"{path}: this run {why}; measure one with --energy-against=self, which shows the"
+            " smallest changes that this machine can tell apart"
+        )
+    print(aligned(rows))
     return 0
 
 

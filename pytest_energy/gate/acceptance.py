@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pytest_energy.gate.baseline import Baseline
+from pytest_energy.gate.baseline_history import creep
 from pytest_energy.gate.baseline_store import FACTS, BaselineStore
 from pytest_energy.gate.make_baseline import has_something_to_keep
 from pytest_energy.model.environment import slug as slug_of
-from pytest_energy.model.measurement import Measurement, ReasonCode
+from pytest_energy.model.measurement import Measurement, ReasonCode, is_control
+from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run, Verdict
 from pytest_energy.settings import Update
@@ -96,12 +98,54 @@ def _has_own(result: Result, run: Run, store: BaselineStore) -> bool:
     return store.load(result.id, machine_of(result, run)) is not None
 
 
-def accept(run: Run, results: Collection[Result], store: BaselineStore) -> Acceptance:
-    """Make results the baselines of the machines that measured them. Invalid ones are refused."""
+def drift_refusal(
+    result: Result, store: BaselineStore, machine: str, tolerance: float, tag: str | None
+) -> str | None:
+    """Why a result must not be accepted unless the user accepts the drift; ``None`` if it may.
+
+    Each of many small rises is within the tolerance, but their sum is not.
+
+    Args:
+        result: The result that may become the baseline.
+        store: The present baselines.
+        machine: The folder of the machine that measured it.
+        tolerance: The accepted relative change of the energy.
+        tag: A revision from which on accepted changes add up, such as the last tag.
+    """
+    baseline = store.load(result.id, machine)
+    if baseline is None or result.energy is None:
+        return None
+    if any(m.metric == ENERGY and abs(m.change or 0.0) > tolerance for m in result.verdict.gated):
+        return None  # a change of its own, which the user sees
+    path = store.path(result.id, machine)
+    change = creep(path, baseline, result.energy.value, tolerance, tag)
+    if change is None or change <= tolerance:
+        return None
+    since = f"since {tag}" if tag else "over its accepted runs"
+    return (
+        f"small accepted changes add up to {100 * change:+.1f} % {since}, tolerance"
+        f" {100 * tolerance:g} %"
+    )
+
+
+def accept(
+    run: Run,
+    results: Collection[Result],
+    store: BaselineStore,
+    refuses: Callable[[Result], str | None] = lambda result: None,
+) -> Acceptance:
+    """Make results the baselines of the machines that measured them. Invalid ones are refused.
+
+    Args:
+        run: Which measured them.
+        results: Those to accept.
+        store: Takes them.
+        refuses: Why a valid result is refused nevertheless.
+    """
     written: list[Path] = []
     refused: list[str] = []
     for result in results:
-        if reason := refusal_reason(result):
+        if reason := refusal_reason(result) or refuses(result):
             refused.append(f"{result.id}: {reason}")
             continue
         machine = machine_of(result, run)
@@ -124,6 +168,8 @@ class Collected:
 
     def was_asked_for(self, test_id: str) -> bool:
         """Whether the command line includes a test of this id, existing or not."""
+        if is_control(test_id):
+            return False  # its option collects it, whatever else was asked for
         inside = tuple(f"{asked}{mark}" for asked in self.asked for mark in ("/", "::", "["))
         everywhere = not self.asked or "." in self.asked
         return everywhere or test_id in self.asked or test_id.startswith(inside)

@@ -70,6 +70,12 @@ class Comparison(Record):
     """Blocks that were left out because one side's measurement was invalid."""
     control: Control | None = None
     """Where this benchmark was also measured base against base."""
+    visible: dict[str, float] = Field(default_factory=dict)
+    """By gated metric: the smallest relative rise that would be called regressed here with a
+    probability of 95 %, by the scatter of the blocks and within ``visible_blocks``. A metric is
+    missing if its blocks were too few to tell."""
+    visible_blocks: int = 0
+    """Blocks that the limits of number and time permit; 0 if ``visible`` is empty."""
 
     @property
     def label(self) -> str:

@@ -10,7 +10,7 @@ absent, never zero.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +19,13 @@ Status = Literal["measured", "estimated", "invalid", "unmeasured"]
 Scalar = str | bool | int | float | None
 Facts = dict[str, Scalar | list[Scalar]]
 """Named facts of a workload or a machine: plain JSON values or lists of them."""
+CONTROL_FILE: Final = "energy_control.py"
+"""The file part in the ids of the control, the fixed benchmarks that the plugin brings."""
+
+
+def is_control(test_id: str) -> bool:
+    """Whether a test is one of the control's, whose work never changes."""
+    return test_id.startswith(f"{CONTROL_FILE}::")
 
 
 class Record(BaseModel):

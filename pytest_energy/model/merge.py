@@ -66,6 +66,10 @@ def merge_runs(
             "duration_s": sum(run.run.duration_s for run in runs),
             "complete": all(run.run.complete for run in runs),
             "uncompared": merge_uncompared(runs),
+            "failures": list(dict.fromkeys(text for run in runs for text in run.run.failures)),
+            # Those of one run say nothing of the others.
+            "suite_shift": None,
+            "control": None,
             "notes": [*notes, f"merged from {', '.join(names)}", *conflicts],
         }
     )

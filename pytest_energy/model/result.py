@@ -150,6 +150,24 @@ class SuiteShift(Record):
     """What changed since most of the baselines."""
 
 
+class ControlCheck(Record):
+    """What the fixed benchmarks of the control say of the machine."""
+
+    machine: Literal["moved", "steady", "unclear"]
+    """``moved``: the control's change is certain and at least 1.5 %. ``steady``: its whole interval
+    is within the tolerance."""
+    change: float
+    """Relative change of the control since its baselines: the mean over its benchmarks."""
+    low: float
+    """Lower end of the 95 % interval of ``change``."""
+    high: float
+    """Upper end of the 95 % interval of ``change``."""
+    benchmarks: int
+    """How many it is the mean of."""
+    drift: float | None = None
+    """Relative change from the beginning of the session to its end; ``None`` if unknown."""
+
+
 class RunInfo(Record):
     """The session: its energy, duration, commit, meter and settings."""
 
@@ -175,6 +193,8 @@ class RunInfo(Record):
     """Baselines of selected tests that got no result, sorted by id."""
     suite_shift: SuiteShift | None = None
     """``None`` if too few benchmarks were comparable."""
+    control: ControlCheck | None = None
+    """``None`` without ``--energy-control``, or before the control has a baseline."""
     failures: list[str] = Field(default_factory=list)
     """Why the policy fails the session as a whole, apart from its benchmarks."""
     against: Against | None = None

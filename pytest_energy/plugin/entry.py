@@ -76,6 +76,11 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.plugin.reporter import Reporter
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
+    if settings.control:
+        from pytest_energy.plugin.control.collection import ControlCollection
+
+        control = ControlCollection(alternating=settings.against is not None)
+        config.pluginmanager.register(control, "energy-control")
     if side := SideConfig.load():
         from pytest_energy.plugin.alternation.side import SidePlugin
 

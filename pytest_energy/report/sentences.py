@@ -7,7 +7,7 @@ from typing import Final
 
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Difference, MetricVerdict, Result, Run
+from pytest_energy.model.result import Difference, MetricVerdict, Result, Run, SuiteShift
 from pytest_energy.report import numbers
 from pytest_energy.report.summary import deciding_metric
 
@@ -128,7 +128,40 @@ def suite_shift(run: Run) -> str | None:
     )
     causes = ", ".join(map(difference, shift.context))
     because = f"since most baselines, these changed: {causes}" if causes else "no fact changed"
-    return f"{text}; {because}; it is the machine, or a change that hits everything"
+    return f"{text}; {because}; {_cause_of_shift(run, shift)}"
+
+
+def _cause_of_shift(run: Run, shift: SuiteShift) -> str:
+    check = run.run.control
+    if check and check.machine == "moved" and check.change * shift.change > 0:
+        return "the control moved as well, so it is the machine"
+    if check and check.machine == "steady" and not check.low <= shift.change <= check.high:
+        return "the control did not move with it, so it is a change that hits everything"
+    return "it is the machine, or a change that hits everything"
+
+
+CONTROL: Final = {
+    "moved": "the machine is not as it was",
+    "steady": "the machine is as it was, so a change is the code's",
+    "unclear": "too uncertain to say whether the machine changed",
+}
+"""What the control says of the machine."""
+
+
+def control(run: Run) -> str | None:
+    """``control +0.3 % [−0.9, +1.5] since its baselines (4 benchmarks): …``."""
+    check = run.run.control
+    if check is None:
+        return None
+    interval = f"[{100 * check.low:+.1f}, {100 * check.high:+.1f}]".replace("-", numbers.MINUS)
+    plural = "" if check.benchmarks == 1 else "s"
+    text = (
+        f"control {numbers.percent(check.change)} {interval} since its baselines"
+        f" ({check.benchmarks} benchmark{plural}): {CONTROL[check.machine]}"
+    )
+    if check.drift is not None and abs(check.drift) >= REPORTED_SHIFT:
+        text += f"; from the beginning of the session to its end {numbers.percent(check.drift)}"
+    return text
 
 
 def rerun_command(*results: Result) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_energy.gate.decision import Again, Policy, decide
 from pytest_energy.gate.tolerances import tolerances_of
-from pytest_energy.model.measurement import Measurement
+from pytest_energy.model.measurement import Measurement, is_control
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.result import Result
 from pytest_energy.session.energy_session import EnergySession
@@ -39,12 +41,16 @@ def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettin
 def policy_of(measured: Measurement, session: EnergySession, marker: MarkerSettings) -> Policy:
     """The settings for the decision on one benchmark."""
     settings = session.settings
+    suite = session.suite
+    if is_control(measured.id):
+        # Its change is asked for as it is, to say whether the suite's shift is the machine's.
+        suite = replace(suite, shifts={})
     return Policy(
         tolerances=tolerances_of(measured.id, settings.tolerance, session.tolerances, marker),
         failing=settings.failing,
         update=settings.update,
         schedule=session.schedule,
-        suite=session.suite,
+        suite=suite,
         baseline_runs=settings.baseline_runs,
         spent=session.spent_limit(),
         commit=session.revision.commit,

@@ -10,7 +10,8 @@ from typing import Literal
 
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
 from pytest_energy.errors import EnergyError
-from pytest_energy.gate.baseline_history import creep, last_tag
+from pytest_energy.gate.acceptance import drift_refusal
+from pytest_energy.gate.baseline_history import last_tag
 from pytest_energy.gate.baseline_store import FACTS, BaselineStore
 from pytest_energy.gate.decision import KnownBaselines
 from pytest_energy.gate.detectability import shared_scatter
@@ -163,12 +164,17 @@ class EnergySession:
         return slug(self.environment.identity)
 
     @property
+    def measures_gpu(self) -> bool:
+        """Whether joules of a GPU are measured."""
+        channels = self.meter.channels if self.meter else ()
+        return any(channel.startswith("gpu") for channel in channels)
+
+    @property
     def scale(self) -> Scale:
         """The option's scale; for ``auto``, ``full`` if a GPU is measured."""
         if self.settings.scale != "auto":
             return "full" if self.settings.scale == "full" else "small"
-        channels = self.meter.channels if self.meter else ()
-        return "full" if any(channel.startswith("gpu") for channel in channels) else "small"
+        return "full" if self.measures_gpu else "small"
 
     @property
     def schedule(self) -> Schedule:
@@ -205,27 +211,13 @@ class EnergySession:
         return last_tag(self.root)
 
     def drift_refusal(self, result: Result, tolerance: float) -> str | None:
-        """Why a result must not be accepted unless the user accepts the drift; ``None`` if it may.
-
-        Each of many small rises is within the tolerance, but their sum is not.
-        """
-        baseline = self.store.load(result.id, self.slug)
-        energy = result.energy
-        if baseline is None or energy is None or self.settings.accept_drift:
+        """Why a result needs ``--energy-accept-drift`` to be accepted; ``None`` if it may be."""
+        if self.settings.accept_drift:
             return None
-        if any(
-            m.metric == ENERGY and abs(m.change or 0.0) > tolerance for m in result.verdict.gated
-        ):
-            return None  # a change of its own, which the user sees
-        path = self.store.path(result.id, self.slug)
-        change = creep(path, baseline, energy.value, tolerance, self.last_tag)
-        if change is None or change <= tolerance:
+        reason = drift_refusal(result, self.store, self.slug, tolerance, self.last_tag)
+        if reason is None:
             return None
-        since = f"since {self.last_tag}" if self.last_tag else "over its accepted runs"
-        return (
-            f"{result.id}: not accepted: small accepted changes add up to {100 * change:+.1f} %"
-            f" {since}, tolerance {100 * tolerance:g} %; accept them with --energy-accept-drift"
-        )
+        return f"{result.id}: not accepted: {reason}; accept them with --energy-accept-drift"
 
     def accept(self, result: Result) -> None:
         """Make a result the baseline of its benchmark.

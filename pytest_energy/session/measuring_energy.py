@@ -75,6 +75,7 @@ class MeasuringEnergy(Energy):
         """
         super().__init__(session.settings.data)
         self.scale = session.scale
+        self.measures_gpu = session.measures_gpu
         self._session = session
         self._place = place
         self._requested = Requested.of(marker, session.settings)

@@ -14,9 +14,12 @@ from typing import Final
 
 from pytest_energy.gate.classify import classify
 from pytest_energy.gate.policy import with_failures
-from pytest_energy.model.metrics import ENERGY
+from pytest_energy.model.environment import slug
+from pytest_energy.model.measurement import is_control
+from pytest_energy.model.metrics import ENERGY, TOLERANCES
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Result, Run, SuiteShift
+from pytest_energy.session.control import check_control
 from pytest_energy.settings import Settings
 from pytest_energy.uncertainty.change import Change, median_change
 
@@ -28,6 +31,8 @@ def shifts_of(results: Iterable[Result]) -> dict[str, Change]:
     """The change that the results have in common, for each metric that enough of them compare."""
     ratios: dict[str, list[float]] = {}
     for result in results:
+        if is_control(result.id):
+            continue  # it shows the machine, not the suite
         for metric in result.verdict.gated if result.status == "measured" else ():
             if (ratio := _whole_change(metric)) is not None:
                 ratios.setdefault(metric.metric, []).append(ratio)
@@ -47,7 +52,9 @@ def _whole_change(metric: MetricVerdict) -> float | None:
 
 
 def finish(run: Run, settings: Settings) -> Run:
-    """The finished run with what only all of its results show: the shift, and the run's failures.
+    """The finished run with what only all of its results show.
+
+    That is the suite's shift, what the control says of the machine, and the run's failures.
 
     Args:
         run: With the results of all processes.
@@ -55,7 +62,23 @@ def finish(run: Run, settings: Settings) -> Run:
     """
     if settings.update != "all":
         run = with_shift(run, settings.tolerance[ENERGY], settings.failing)
+    if check := check_control(run.benchmarks):
+        run = run.model_copy(update={"run": run.run.model_copy(update={"control": check})})
     return with_failures(run, settings)
+
+
+def with_common_changes(run: Run) -> Run:
+    """A merged run with its shift and its control; they say nothing of several machines."""
+    machines = {slug(result.measured_in(run.environment).identity) for result in run.benchmarks}
+    tolerance = run.run.settings.get("tolerance")
+    if len(machines) != 1:
+        return run
+    limit = tolerance if isinstance(tolerance, float) else TOLERANCES[ENERGY]
+    update = {
+        "suite_shift": suite_shift(run.benchmarks, limit),
+        "control": check_control(run.benchmarks),
+    }
+    return run.model_copy(update={"run": run.run.model_copy(update=update)})
 
 
 def with_shift(run: Run, tolerance: float, failing: Collection[str]) -> Run:
@@ -66,7 +89,17 @@ def with_shift(run: Run, tolerance: float, failing: Collection[str]) -> Run:
     shifts = shifts_of(run.benchmarks)
     fails = Outcome.INCONCLUSIVE.value in failing
     benchmarks = [resettle(result, shifts, fails) for result in run.benchmarks]
-    info = run.run.model_copy(update={"suite_shift": shift})
+    late = sum(
+        after.verdict.fails and not before.verdict.fails
+        for before, after in zip(run.benchmarks, benchmarks, strict=True)
+    )
+    # Their tests have passed, so only the session can still fail.
+    failures = [
+        f"{late} benchmark{' that has' if late == 1 else 's that have'} passed"
+        f" {'is' if late == 1 else 'are'} inconclusive without the shift of the whole suite"
+    ][:late]
+    update = {"suite_shift": shift, "failures": [*run.run.failures, *failures]}
+    info = run.run.model_copy(update=update)
     return run.model_copy(update={"run": info, "benchmarks": benchmarks})
 
 
@@ -116,7 +149,7 @@ def resettle(result: Result, shifts: Mapping[str, Change], failing: bool) -> Res
         shifts: The suite's shift, by metric.
         failing: Whether an inconclusive result fails.
     """
-    if result.verdict.outcome is not Outcome.UNCHANGED:
+    if result.verdict.outcome is not Outcome.UNCHANGED or is_control(result.id):
         return result
     metrics = [
         _without(metric, shifts[metric.metric])

@@ -33,6 +33,8 @@ FEWEST_FOR_PRIOR: Final = 3
 """Benchmarks that it takes to learn a suite's variance."""
 SUITE_ERROR: Final = 0.01
 """Chance that a suite without any change fails, at most."""
+PROBABILITY: Final = 0.95
+"""With which a rise that counts as visible is called regressed."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,38 @@ def _look(
     if outcome is None and count >= most_blocks:
         outcome = Outcome.INCONCLUSIVE
     return PairLook(outcome, math.expm1(mean), low, high, count, standard, freedom)
+
+
+def smallest_change(
+    found: PairLook, tolerance: float, family: int, most_blocks: int = LOOKS[-1]
+) -> float | None:
+    """The smallest relative rise that is called regressed, with a probability of 95 %.
+
+    It is the power of one look, the best of those that the limit permits, if later blocks scatter
+    as those so far. Source: a t test with a shifted t distribution in place of the noncentral one
+    (Lachin, *Controlled Clinical Trials* 2 (1981)).
+
+    Args:
+        found: The last look at the benchmark; its mean does not matter.
+        tolerance: The relative change that is accepted.
+        family: How many benchmarks share the permitted error.
+        most_blocks: The largest number of blocks.
+
+    Returns:
+        ``None`` if the limit permits too few blocks to call anything a change.
+    """
+    variance = found.standard**2 * found.blocks
+    looks = [blocks for blocks in LOOKS if blocks <= most_blocks]
+    visible = []
+    for blocks in (count for count in looks if count >= FEWEST_TO_FAIL):
+        freedom = found.degrees_of_freedom + blocks - found.blocks
+        standard = math.sqrt(variance / blocks)
+        spent = SUITE_ERROR / max(family, 1) * error_share(blocks, looks)
+        missed = t_quantile(freedom, PROBABILITY) * standard
+        # Both conditions of a look: the estimate is beyond the tolerance, and the rise is proven.
+        proven = t_quantile(freedom, 1 - spent) * standard + missed
+        visible.append(math.expm1(max(math.log1p(tolerance) + missed, proven)))
+    return min(visible, default=None)
 
 
 def error_share(blocks: int, looks: Sequence[int] = LOOKS) -> float:

@@ -269,3 +269,32 @@ def test_one_test_in_ten_is_a_control(number: int, controls: int) -> None:
         for test in tests:
             state.take(test, paired(measured([1.0], test), measured([1.0], test)))
         assert len(state.choose_controls(Random(1))) == expected
+
+
+def test_a_benchmark_says_what_its_blocks_can_tell_apart() -> None:
+    """The smallest rise follows from the scatter of the blocks and the permitted number."""
+    found = []
+    for spread in (0.0002, 0.002):
+        state = comparing(reference=Reference("self", Path("/project"), None))
+        blocks(state, 1 + spread, 1 - spread)
+        (result,) = state.final()
+        assert result.comparison is not None
+        assert result.comparison.visible_blocks == 24
+        found.append(result.comparison.visible["energy_j"])
+    assert 0.05 < found[0] < found[1]
+
+
+def test_fewer_permitted_blocks_tell_less_apart() -> None:
+    """A limit of time that leaves three blocks can call nothing a change."""
+    state = comparing()
+    blocks(state, 1.002, 0.998)
+    seen = []
+    for permitted in (3, 4, 24):
+        state.permitted_blocks = permitted
+        (result,) = state.final()
+        assert result.comparison is not None
+        seen.append(result.comparison.visible.get("energy_j"))
+    assert seen[0] is None
+    assert seen[1] is not None
+    assert seen[2] is not None
+    assert seen[1] > seen[2]

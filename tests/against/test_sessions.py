@@ -15,6 +15,7 @@ import pytest
 
 from pytest_energy.model.json_files import results_json_schema
 from tests.against.conftest import Repository, git
+from tests.plugin.scripted import script
 
 pytestmark = pytest.mark.slow
 
@@ -243,6 +244,9 @@ def test_self_passes_without_a_worktree(repository: Repository) -> None:
     assert done.returncode == 0, done.stdout
     assert repository.outcome() == "unchanged"
     assert repository.results()["run"]["against"]["controls"] == {}
+    (benchmark,) = repository.results()["benchmarks"]
+    assert benchmark["comparison"]["visible"]["energy_j"] >= 0.05
+    assert "smallest rises that are called regressed here" in done.stdout
 
 
 MOVING = """
@@ -273,6 +277,27 @@ def test_a_control_that_moves_makes_the_session_inconclusive(repository: Reposit
     assert done.returncode == 0
     controls = repository.results()["run"]["against"]["controls"]
     assert controls == {"benchmarks/test_it.py::test_it": "regressed"}
+
+
+def test_the_plugins_own_control_is_a_control(repository: Repository) -> None:
+    """With --energy-control it is measured once a block, and base against base."""
+    script(repository.library, channel="cpu")
+    repository.write(
+        "conftest.py",
+        "from pytest_energy.plugin.control import benchmarks\n"
+        "from scripted_meter import work\n"
+        "def load(*operands): work(0.02)\n"
+        "benchmarks.multiply_on_cpu = benchmarks.copy_on_cpu = load\n"
+        "benchmarks.CPU_SIDE = benchmarks.CPU_BYTES = 1\n",
+    )
+    repository.commit()
+    done = repository.run("--energy-against=HEAD", "--energy-control")
+    assert done.returncode == 0, done.stdout
+    controls = repository.results()["run"]["against"]["controls"]
+    for kind in ("test_matmul", "test_copy"):
+        assert controls[f"energy_control.py::{kind}[begin]"] == "unchanged"
+        assert repository.outcome(f"{kind}[begin]") == "unchanged"
+    assert len(repository.results()["benchmarks"]) == 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

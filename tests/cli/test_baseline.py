@@ -18,6 +18,13 @@ from pytest_energy.model.result import MetricVerdict, Verdict
 from tests.gate_data import A100, H200, TEST, invalid, measurement, result, run_of, store_with
 
 
+def risen(change: float) -> Verdict:
+    """The verdict on an energy that rose, with a tolerance of 5 %."""
+    outcome = Outcome.REGRESSED if change > 0.05 else Outcome.UNCHANGED
+    metric = MetricVerdict(metric="energy_j", outcome=outcome, change=change, tolerance=0.05)
+    return Verdict(outcome=outcome, metrics=[metric])
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory."""
@@ -71,7 +78,7 @@ def test_accept_takes_results_of_another_machine(here: Path) -> None:
     """Each benchmark goes into its machine's folder; -k and --only select."""
     store_with(here, 1.0)
     measured = [
-        result(1.1, TEST, Outcome.REGRESSED),
+        result(1.1, TEST, Outcome.REGRESSED).model_copy(update={"verdict": risen(0.1)}),
         result(0.5, "t.py::test_b", Outcome.IMPROVED, identity=A100.identity),
     ]
     save_run(run_of(*measured), here / "results.json")
@@ -389,3 +396,21 @@ def test_creep_does_not_count_what_was_accepted_as_a_change(here: Path) -> None:
     subprocess.run(["git", "tag", "v1"], cwd=here, check=True)
     store.save(result(1.2, outcome=Outcome.REGRESSED), H200, "nvidia-h200", "c9")
     assert _creep(here, 1.23, "v1") == pytest.approx(1.23 / 1.2 - 1)
+
+
+def test_accept_asks_for_a_word_if_small_rises_add_up(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As an update does: +2 % is within the tolerance, but +6 % since the first runs is not."""
+    store = store_with(here, 1.0, 1.0, 1.02, 1.04)
+    crept = result(1.06).model_copy(update={"verdict": risen(0.02)})
+    save_run(run_of(crept, result(1.0, "t.py::test_new")), here / "results.json")
+    assert main(["baseline", "accept", "results.json"]) == 1
+    error = capsys.readouterr().err
+    assert f"refused {TEST}: small accepted changes add up to +6.0 %" in error
+    assert "accept them with --accept-drift" in error
+    assert store.path("t.py::test_new", "nvidia-h200").exists(), "the others are accepted"
+    assert main(["baseline", "accept", "results.json", "--accept-drift"]) == 0
+    accepted = BaselineStore(here / "baselines").load(TEST, "nvidia-h200")
+    assert accepted is not None
+    assert accepted.level("energy_j")[-1].value == pytest.approx(1.06)

@@ -23,7 +23,7 @@ def work(seconds):
 
 
 class ScriptedMeter:
-    channels = ("gpu0",)
+    channels = (SCRIPT["channel"],)
     shortest_window_s = 0.0
     idle_power_w = {}
     info = MeterInfo(name="scripted", source="counter", estimated=SCRIPT["estimated"])
@@ -42,7 +42,7 @@ class ScriptedMeter:
         energy_j = used_j - edge.state
         return Reading(
             duration_s=time.perf_counter() - edge.time_s,
-            channels={} if "device-lost" in SCRIPT["faults"] else {"gpu0": energy_j},
+            channels={} if "device-lost" in SCRIPT["faults"] else {SCRIPT["channel"]: energy_j},
             budget={"resolution": energy_j * SCRIPT["uncertainty"]},
             reasons=reasons,
         )
@@ -74,6 +74,7 @@ def script(folder: Path, **changes: Any) -> None:
     """Change the meter in a folder."""
     default = {
         "power_w": 100.0,
+        "channel": "gpu0",
         "device": "Scripted Card",
         "estimated": False,
         "uncertainty": 0.001,

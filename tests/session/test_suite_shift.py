@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_energy.cli import main
 from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.decision import Again, KnownBaselines, Policy, Settled, decide
 from pytest_energy.gate.make_baseline import extend_baseline
 from pytest_energy.gate.schedule import Suite
+from pytest_energy.model.json_files import load_run, save_run
+from pytest_energy.model.merge import merge_runs
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result
-from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish, shifts_of, suite_shift
+from pytest_energy.session.suite_shift import (
+    FEWEST_COMPARABLE,
+    finish,
+    shifts_of,
+    suite_shift,
+    with_common_changes,
+)
 from pytest_energy.settings import Settings
 from pytest_energy.uncertainty.change import median_change
-from tests.gate_data import H200, measurement, run_of
+from tests.gate_data import A100, H200, measurement, run_of
 
 TOLERANCES = {"energy_j": 0.05}
 
@@ -112,6 +122,32 @@ def test_what_was_settled_before_the_shift_was_known_becomes_inconclusive() -> N
     assert energy.change == pytest.approx(0.083, abs=0.01)
     assert run.benchmarks[0].verdict.outcome is Outcome.INCONCLUSIVE
     assert not run.benchmarks[0].verdict.fails
+
+
+def test_merged_shards_shift_together(tmp_path: Path) -> None:
+    """None of two shards has enough benchmarks for a shift; together they have, on one machine."""
+    results = judged(suite_at(1.03, FEWEST_COMPARABLE + 4))
+    shards = [finish(run_of(*half), Settings()) for half in (results[:12], results[12:])]
+    assert [shard.run.suite_shift for shard in shards] == [None, None]
+    files = [tmp_path / f"{number}.json" for number in range(2)]
+    for shard, path in zip(shards, files, strict=True):
+        save_run(shard, path)
+    merged = tmp_path / "merged.json"
+    assert main(["merge", *map(str, files), "-o", str(merged)]) == 0
+    shift = load_run(merged).run.suite_shift
+    assert shift is not None
+    assert shift.benchmarks == FEWEST_COMPARABLE + 4
+    assert shift.change == pytest.approx(0.03, abs=0.004)
+
+
+def test_shards_of_two_machines_have_no_common_shift() -> None:
+    """Nor does that of the first shard stand for all of them."""
+    shards = [
+        finish(run_of(*judged(suite_at(1.03)), environment=env), Settings()) for env in (H200, A100)
+    ]
+    assert all(shard.run.suite_shift for shard in shards)
+    merged = with_common_changes(merge_runs(shards, ["a", "b"]))
+    assert merged.run.suite_shift is None
 
 
 def test_an_update_of_everything_takes_no_shift_off() -> None:

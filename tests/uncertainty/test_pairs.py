@@ -19,6 +19,7 @@ from pytest_energy.uncertainty.pairs import (
     error_share,
     fit_suite_variance,
     look,
+    smallest_change,
 )
 
 CALM = [0.001, -0.002, 0.0015, -0.0005]
@@ -129,3 +130,37 @@ def test_suites_without_change_do_not_fail_and_rises_are_found() -> None:
     assert calm == {Outcome.UNCHANGED: 1000}
     risen = sum((simulate(0.02, 0.10, rng) for _ in range(4)), Counter())
     assert risen == {Outcome.REGRESSED: 200}
+
+
+@pytest.mark.parametrize(("scatter", "tolerance"), [(0.005, 0.05), (0.03, 0.05), (0.02, 0.01)])
+def test_the_smallest_change_is_called_one_in_95_of_100(scatter: float, tolerance: float) -> None:
+    """Simulated: a rise of that size is regressed about as often as it says, and half of it less.
+
+    One benchmark alone, so that its own scatter is all that is known.
+    """
+    draw = np.random.default_rng(5)
+    blocks = 8
+    calm = draw.normal(0.0, 1.0, blocks)
+    calm = scatter * (calm - calm.mean()) / calm.std(ddof=1)
+    known = look({"it": list(calm)}, {"it": tolerance}, most_blocks=blocks)["it"]
+    rise = smallest_change(known, tolerance, family=1, most_blocks=blocks)
+    assert rise is not None
+    assert rise > tolerance
+
+    def share(change: float, repeats: int = 400) -> float:
+        samples = draw.normal(math.log1p(change), scatter, (repeats, blocks))
+        found = [look({"it": list(s)}, {"it": tolerance}, most_blocks=blocks) for s in samples]
+        return sum(entry["it"].outcome is Outcome.REGRESSED for entry in found) / repeats
+
+    assert share(rise) > 0.90
+    assert share(rise / 2) < 0.85
+
+
+def test_more_blocks_show_smaller_changes() -> None:
+    """Down to the tolerance, below which nothing is called a change; three blocks show none."""
+    found = look_at([0.03, -0.02, 0.01, -0.02])
+    rises = [smallest_change(found, 0.05, 50, blocks) for blocks in (3, 4, 8, 24)]
+    assert rises[0] is None
+    seen = [rise for rise in rises if rise is not None]
+    assert seen == sorted(seen, reverse=True)
+    assert seen[0] > seen[-1] > 0.05

@@ -20,6 +20,7 @@ from pytest_energy.against.trees import Reference, Tree, resolve
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate.tolerances import tolerances_of
 from pytest_energy.measuring.torchrun import Ranks
+from pytest_energy.model.measurement import is_control
 from pytest_energy.model.result import Result, Run
 from pytest_energy.plugin.measuring_hooks import MARKER, EnergyPlugin, uses_energy
 from pytest_energy.plugin.progress import ProgressLine
@@ -156,7 +157,8 @@ class AgainstPlugin(EnergyPlugin):
 
     def _describe_session(self, measuring: Sequence[pytest.Item]) -> Session:
         config = self._config
-        files = tuple(dict.fromkeys(item.path for item in measuring))
+        in_files = (item for item in measuring if not is_control(item.nodeid))
+        files = tuple(dict.fromkeys(item.path for item in in_files))
         return Session(
             root=config.rootpath,
             started_in=config.invocation_params.dir,

@@ -16,7 +16,7 @@ from pytest_energy.report.html.charts.power import Power, Unreadable, build_powe
 from pytest_energy.report.html.charts.sides import Sides, build_sides
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.labels import humanized
-from pytest_energy.report.sentences import remarks, rerun_command, sentence
+from pytest_energy.report.sentences import remarks, rerun_command, sentence, undecided
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Drawer:
     """Where several visits have traces."""
     power: tuple[Power | Unreadable, ...]
     history: Course | None
+    undecided: str | None
+    """Which limit ended the measuring of an inconclusive benchmark, and what would decide it."""
     workload: str
     rerun: str
     accept: str | None
@@ -81,6 +83,7 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         overlay=build_overlay(result),
         power=tuple(build_power(result, run)),
         history=build_history(result, run, older),
+        undecided=undecided(result),
         workload=" · ".join(
             f"{name.replace('_', ' ')} {numbers.fact(value)}"
             for name, value in result.workload.items()

@@ -18,6 +18,7 @@ from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
     changed,
+    control,
     likely_cause,
     remarks,
     rerun_command,
@@ -96,8 +97,8 @@ def _head(run: Run) -> str:
     if run.run.meter is not None and run.run.meter.estimated:
         name = escape(run.run.meter.name)
         lines += ["", f"Joules are *estimated* by {name} from a model of the hardware."]
-    if shift := suite_shift(run):
-        lines += ["", f"{escape(shift[0].upper() + shift[1:])}."]
+    for remark in filter(None, (suite_shift(run), control(run))):
+        lines += ["", f"{escape(remark[0].upper() + remark[1:])}."]
     if (sentence := compared_with(run)) and run.run.against:
         lines += ["", escape(sentence), ""]
         lines += [f"- {escape(each)}" for each in (*controls(run), *run.run.against.notes)]

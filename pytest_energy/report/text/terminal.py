@@ -17,6 +17,7 @@ from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
     changed,
     comparison,
+    control,
     likely_cause,
     rerun_command,
     sentence,
@@ -25,12 +26,16 @@ from pytest_energy.report.sentences import (
 )
 from pytest_energy.report.sentences import undecided as what_would_decide
 from pytest_energy.report.summary import deciding_metric, headline
+from pytest_energy.report.text.align import aligned
 from pytest_energy.report.text.columns import NARROW, Column, filled
+from pytest_energy.report.visible import visible_rows
 
 WORST = 3
 """At most so many regressions are shown in full, so that the section fits into 20 lines."""
 NAMED = 5
 """At most so many benchmarks with the same remark are named."""
+SENSITIVE = 10
+"""At most so many smallest rises are listed, the largest first."""
 NARROWEST_NAME = 20
 """The smallest width of the column of names, in characters."""
 GAP = "  "
@@ -59,7 +64,7 @@ def summary_lines(run: Run, width: int) -> list[Line]:
     if (meter := run.run.meter) is not None and meter.estimated:
         text = f"Joules are estimated by {meter.name} from a model of the hardware, not measured."
         lines.append(Line(text))
-    lines += _against(run)
+    lines += [*_against(run), *_visible(run)]
     for section in (_with_reasons, _inconclusive, _new, _regressed):
         lines += section(run.benchmarks, names)
     return [*lines, *_uncompared(run), *_suite_shift(run), Line(""), _verdict(run)]
@@ -118,6 +123,9 @@ def _suite_shift(run: Run) -> Iterator[Line]:
     if shift := suite_shift(run):
         yield Line("")
         yield Line(shift, "yellow")
+    if machine := control(run):
+        yield Line("")
+        yield Line(machine)
 
 
 def _uncompared(run: Run) -> Iterator[Line]:
@@ -138,6 +146,21 @@ def _uncompared(run: Run) -> Iterator[Line]:
 def _against(run: Run) -> Iterator[Line]:
     if (sentence := compared_with(run)) and run.run.against:
         yield from map(Line, [sentence, *controls(run), *run.run.against.notes])
+
+
+def _visible(run: Run) -> Iterator[Line]:
+    """What this machine can tell apart, if that was the question: a tree against itself."""
+    if run.run.against is None or run.run.against.reference != "self":
+        return
+    rows = visible_rows(run)
+    if not rows:
+        return
+    yield Line("")
+    yield Line("smallest rises that are called regressed here, with a probability of 95 %")
+    for line in aligned(rows[: SENSITIVE + 1]).splitlines():
+        yield Line(f"  {line}")
+    if (more := len(rows) - 1 - SENSITIVE) > 0:
+        yield Line(f"  and {more} more: pytest-energy sensitivity RESULTS, with this results.json")
 
 
 def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:

@@ -65,10 +65,15 @@ def _warm_up(torch: Any, places: Sequence[int]) -> None:
         _multiply(torch, place, stop)
 
 
+def square_matrix(torch: Any, device: str) -> Any:
+    """The matrix to multiply by itself; the control measures the same product."""
+    return torch.ones(SIDE, SIDE, device=device, dtype=torch.float16)
+
+
 def _multiply(torch: Any, place: int, stop: threading.Event) -> None:
     """Multiply until ``stop``, at least once, waiting for each product."""
     with torch.cuda.device(place), torch.no_grad():
-        matrix = torch.ones(SIDE, SIDE, device=f"cuda:{place}", dtype=torch.float16)
+        matrix = square_matrix(torch, f"cuda:{place}")
         while True:
             torch.mm(matrix, matrix)
             torch.cuda.synchronize(place)
