@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pytest_energy.carbon import JOULES_PER_KWH
 from pytest_energy.errors import UsageError
+from pytest_energy.logs.devices import REMEDY
 from pytest_energy.logs.energy import Channel, Method, Reading, build_channel, build_row_channel
 from pytest_energy.logs.formats import FORMATS, choose_format
 from pytest_energy.logs.readings import Log, Series, read_log
@@ -25,6 +25,7 @@ from pytest_energy.logs.source import Options
 from pytest_energy.logs.text import read_lines
 from pytest_energy.logs.times import parse_time
 from pytest_energy.logs.units import ENERGY, POWER
+from pytest_energy.logs.wording import counted
 
 if TYPE_CHECKING:
     from pytest_energy.model.measurement import Reason
@@ -182,7 +183,11 @@ def _configure_values(parser: argparse.ArgumentParser) -> None:
         "--decimal", choices=DECIMAL_SIGNS, help="decimal sign [by the log's other numbers]"
     )
     parser.add_argument(
-        "--period", metavar="S", type=float, help="seconds between the rows of a log without times"
+        "--period",
+        metavar="S",
+        type=float,
+        help="seconds between the rows of a device: the times of a log without any, and a check of"
+        " those of others",
     )
 
 
@@ -199,11 +204,10 @@ def run(arguments: argparse.Namespace) -> int:
     log = read_log(arguments.log, form.read(arguments.log, lines, options), options)
     channels, remarks = _channels(arguments, log)
     name = arguments.name or form.name.replace("-", "_")
-    method = _method(arguments, log)
     results = (
         _compare(arguments, channels, remarks, name)
         if arguments.over
-        else _convert(arguments, channels, remarks, name, method)
+        else _convert(arguments, log, channels, remarks, name)
     )
     save_run(results, arguments.output)
     print(f"wrote {arguments.output}")
@@ -213,10 +217,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _convert(
     arguments: argparse.Namespace,
+    log: Log,
     channels: Sequence[Channel],
     remarks: Sequence[Reason],
     name: str,
-    method: str,
 ) -> Run:
     """Results with the log as their only benchmark."""
     from pytest_energy.logs.results import run_of_log, whole_log
@@ -225,7 +229,12 @@ def _convert(
     meter = MeterInfo(
         name=name,
         source="log",
-        details={"method": method, "file": arguments.log.name, "excluded": "gain"},
+        estimated=log.estimated,
+        details={
+            "method": _method(arguments, log),
+            "file": arguments.log.name,
+            "excluded": "gain",
+        },
     )
     window = whole_log(channels, arguments.min_coverage, remarks)
     results = run_of_log(window, arguments.log.name, meter)
@@ -257,9 +266,10 @@ def _compare(
 
 
 def _print_log(result: Result) -> None:
+    from pytest_energy.report.numbers import measured, watt_hours
+
     energy = result.energy or result.metrics["covered_energy_j"]
-    interval = f" ± {energy.uncertainty:.2g} J" if energy.uncertainty else ""
-    joules = f"{energy.value:.6g} J{interval} ({energy.value / JOULES_PER_KWH:.3f} kWh)"
+    joules = f"{measured(energy.value, energy.uncertainty, 'J')} ({watt_hours(energy.value)})"
     part = "" if result.energy else " in the time covered"
     duration_s = result.rounds[0].duration_s
     print(f"{result.id}: {result.status}, {joules}{part}, {duration_s:.6g} s; {GAIN}")
@@ -291,8 +301,6 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--device-column cannot be used with --one-device")
     if arguments.energy_counter and arguments.energy_per_row:
         raise UsageError("--energy-counter cannot be used with --energy-per-row")
-    if arguments.period and arguments.time_column:
-        raise UsageError("--period cannot be used with --time-column: the times are known")
     for option in ("energy_unit", "energy_per_row", "energy_counter", "duration_column"):
         if getattr(arguments, option) and not arguments.energy_column:
             name = option.replace("_", "-")
@@ -332,7 +340,7 @@ def _channels(arguments: argparse.Namespace, log: Log) -> tuple[list[Channel], l
     Raises:
         UsageError: No device has readings, or which devices count is not known.
     """
-    from pytest_energy.logs.results import no_readings
+    from pytest_energy.logs.results import missing_readings, no_readings
 
     series = _chosen(arguments, log)
     usable = [each for each in series if each.readings]
@@ -346,13 +354,14 @@ def _channels(arguments: argparse.Namespace, log: Log) -> tuple[list[Channel], l
             f"{arguments.log}: no reading can be used: "
             + "; ".join(remark.message for remark in log.remarks if remark.fatal)
         )
-    if arguments.over and log.gpus:
-        _check_count(arguments, usable)
+    counts = _compare_counts(arguments, log, usable) if arguments.over else []
     names = {each.name for each in series}
     others = {each.name for each in log.series} - names
     remarks = [remark for remark in log.remarks if remark.message.partition(":")[0] not in others]
+    remarks += counts
     remarks += [no_readings(each.name) for each in series if not each.readings]
-    return [_channel(arguments, log, each) for each in usable], remarks
+    channels = [_channel(arguments, log, each) for each in usable]
+    return channels, [*remarks, *missing_readings(channels)]
 
 
 def _channel(arguments: argparse.Namespace, log: Log, series: Series) -> Channel:
@@ -380,15 +389,46 @@ def _chosen(arguments: argparse.Namespace, log: Log) -> list[Series]:
     return [each for each in log.series if each.device in wanted or each.name in wanted]
 
 
-def _check_count(arguments: argparse.Namespace, series: Sequence[Series]) -> None:
-    """Refuse a log of more GPUs than the run measured.
+def _compare_counts(
+    arguments: argparse.Namespace, log: Log, series: Sequence[Series]
+) -> list[Reason]:
+    """A remark if fewer GPUs of the log count than the run measured.
 
     Raises:
-        UsageError: Which of them count must be said.
+        UsageError: Which of them count, or how many the log has, must be said.
     """
+    from pytest_energy.model.measurement import Reason, ReasonCode
+
+    measured = _gpus_of_run(arguments.over)
+    logged = list(dict.fromkeys(each.device or each.name for each in series))
+    if not measured or not (log.gpus or log.may_mix):
+        return []
+    counted_gpus = f"{counted(len(logged), 'GPU')} ({', '.join(logged)})"
+    if measured < len(logged):
+        raise UsageError(
+            f"the log has {counted_gpus}, the run measured {measured}; name those of the run with"
+            " --devices"
+        )
+    if measured == len(logged):
+        return []
+    if log.may_mix and not arguments.one_device:
+        raise UsageError(
+            f"the run measured {measured} GPUs, and no column of the log tells any apart; {REMEDY}"
+        )
+    if not arguments.devices and not arguments.one_device:
+        raise UsageError(
+            f"the log has {counted_gpus}, the run measured {measured}; log all of them, or name"
+            " those to compare with --devices"
+        )
+    message = f"the log's {counted_gpus} are compared with the {measured} that the run measured"
+    return [Reason(code=ReasonCode.NOTE, message=message, fatal=False)]
+
+
+def _gpus_of_run(results: Path) -> int | None:
+    """How many GPUs an earlier run measured; ``None`` if it does not say."""
     from pytest_energy.model.json_files import load_run
 
-    run = load_run(arguments.over)
+    run = load_run(results)
     channels = {
         name
         for result in run.benchmarks
@@ -396,13 +436,8 @@ def _check_count(arguments: argparse.Namespace, series: Sequence[Series]) -> Non
         for name in round_.channels
         if name.startswith("gpu")
     }
-    measured = run.environment.identity.get("device_count") or len(channels)
-    logged = list(dict.fromkeys(each.device or each.name for each in series))
-    if isinstance(measured, int) and 0 < measured < len(logged):
-        raise UsageError(
-            f"the log has {len(logged)} GPUs ({', '.join(logged)}), the run measured {measured};"
-            " name those of the run with --devices"
-        )
+    count = run.environment.identity.get("device_count")
+    return count if isinstance(count, int) and count else len(channels) or None
 
 
 def _method(arguments: argparse.Namespace, log: Log) -> Method:

@@ -1,4 +1,6 @@
 """Logs of other instruments.
 
-``reading`` parses the files, ``energy`` integrates the readings, ``results`` makes results.
+``formats`` knows the programs that write logs, ``readings`` makes numbers of their tables,
+``devices`` and ``plausibility`` find what cannot be, ``energy`` integrates the readings, and
+``results`` makes results.
 """

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -39,6 +40,17 @@ LENGTH_RATIO: Final = 1.8
 REGULAR_SHARE: Final = 0.75
 """Bursts: at least these shares of short and long steps, a gap and a ratio between their lengths,
 and regular beginnings."""
+MOST_COMPARED: Final = 4000
+"""Readings in the middle of a log that are compared with each other."""
+FEWEST_PAIRS: Final = 12
+CLEAR_JUMP: Final = 0.05
+CLEAR_RATIO: Final = 0.2
+"""Readings alternate between levels if neighbours differ by a larger share of the middle reading,
+and those of one device by a smaller share of that."""
+MULTIPLE: Final = 1.5
+WEAK_RATIO: Final = 0.5
+FEWEST_WEAK: Final = 30
+"""A weaker sign needs more pairs, and is only worth a remark."""
 REMEDY: Final = (
     "name the column that tells devices apart with --device-column (nvidia-smi: log index, too), or"
     " say --one-device if all rows are of one device"
@@ -68,8 +80,7 @@ def several_devices(
     steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]
     if kind != "per-row" and _come_in_bursts(times, steps):
         return "the rows come in bursts, as those of several devices do"
-    values = [reading.value for reading in readings]
-    if kind == "power" and _alternate(values):
+    if kind == "power" and _alternate(readings):
         return "the readings alternate between levels, as those of several devices do"
     return None
 
@@ -179,18 +190,66 @@ def _correlation(steps: Sequence[float], lag: int) -> float:
     return statistics.correlation(first, second)
 
 
-def _alternate(values: Sequence[float]) -> bool:
+@dataclass(frozen=True)
+class Recurrence:
+    """How much more alike readings are that are some steps apart than those next to each other."""
+
+    steps: int
+    ratio: float
+    """The difference of readings so many steps apart, as a share of that of neighbours."""
+    jump: float
+    """The difference of neighbours, as a share of the middle reading."""
+    pairs: int
+
+
+def _recurrence(readings: Sequence[Reading]) -> Recurrence | None:
+    """The recurrence that is clearest; ``None`` if neighbours do not differ.
+
+    Readings of one device differ more, the further they are apart. Those of several devices are
+    most alike where the same device comes again. Lags are taken by time, not by rows, so that lost
+    rows do not blur them. Differences are medians.
+    """
+    if len(readings) < FEWEST_READINGS:
+        return None
+    first = max(0, (len(readings) - MOST_COMPARED) // 2)
+    part = readings[first : first + MOST_COMPARED]
+    by_lag = _differences(part)
+    middle = statistics.median(abs(reading.value) for reading in part)
+    neighbours = statistics.median(by_lag[1]) if by_lag.get(1) else 0.0
+    if neighbours <= 0 or middle <= 0:
+        return None
+    found = [
+        Recurrence(lag, statistics.median(gaps) / neighbours, neighbours / middle, len(gaps))
+        for lag, gaps in sorted(by_lag.items())
+        if lag >= 2 and len(gaps) >= min(FEWEST_PAIRS, len(part) // 2)
+    ]
+    clearest = min((recurrence.ratio for recurrence in found), default=0.0)
+    # Twice the number of devices recurs as clearly.
+    return next((each for each in found if each.ratio <= MULTIPLE * clearest), None)
+
+
+def _differences(readings: Sequence[Reading]) -> Mapping[int, list[float]]:
+    """The differences of readings, by the number of steps of time between them."""
+    steps = [b.time_s - a.time_s for a, b in pairwise(readings) if b.time_s > a.time_s]
+    step_s = statistics.median(steps) if steps else 1.0
+    by_lag: dict[int, list[float]] = defaultdict(list)
+    for place, earlier in enumerate(readings):
+        for later in readings[place + 1 : place + 1 + MOST_DEVICES]:
+            lag = round((later.time_s - earlier.time_s) / step_s)
+            if 1 <= lag <= MOST_DEVICES:
+                by_lag[lag].append(abs(later.value - earlier.value))
+    return by_lag
+
+
+def _alternate(readings: Sequence[Reading]) -> bool:
     """Whether readings differ from the one before, but not from one a few rows before."""
-    if len(values) < FEWEST_READINGS:
-        return False
-    middle = statistics.median(abs(value) for value in values)
-    jump = statistics.median(abs(later - earlier) for earlier, later in pairwise(values))
-    if jump <= 0.05 * middle:
-        return False
-    return any(
-        statistics.median(
-            abs(later - earlier) for earlier, later in zip(values, values[devices:], strict=False)
-        )
-        < 0.2 * jump
-        for devices in range(2, min(8, len(values) // 2) + 1)
-    )
+    found = _recurrence(readings)
+    return found is not None and found.jump > CLEAR_JUMP and found.ratio < CLEAR_RATIO
+
+
+def perhaps_several(readings: Sequence[Reading]) -> str | None:
+    """A weak sign of several devices in readings of power, in words; ``None`` without one."""
+    found = _recurrence(readings)
+    if found is None or found.ratio > WEAK_RATIO or found.pairs < FEWEST_WEAK:
+        return None
+    return f"readings {found.steps} rows apart are more alike than neighbours"

@@ -39,6 +39,10 @@ MOST_POLLS = 20
 polls long, to know its period."""
 STILL_SHARE = 0.3
 """A counter that stands still in more of the steps has coarse steps."""
+FEWEST_STEPS = 5
+REGULAR = 0.2
+REGULAR_SHARE = 0.8
+"""A log is regular if this share of its steps is so close to their median."""
 ROUNDING = 1e-6
 """A smaller uncovered share of the time is a rounding error.
 
@@ -144,6 +148,8 @@ class Channel:
     """Median time between readings."""
     resolution_j: float = 0.0
     """Standard uncertainty of the difference of two readings of a counter."""
+    missing: int = 0
+    """Readings, or rows of energy, that a regular log lacks outside of gaps."""
 
     @property
     def start_s(self) -> float:
@@ -200,13 +206,16 @@ def build_channel(
         )
     period_s = statistics.median(forward)
     limit_s = _gap_limit(readings, forward, period_s) if max_gap_s is None else max_gap_s
-    pairs = [_between(*pair, method, limit_s, period_s) for pair in pairwise(readings)]
+    scatter_w = _scatter(readings) if method != "counter" else 0.0
+    pairs = [_between(*pair, method, limit_s, period_s, scatter_w) for pair in pairwise(readings)]
     pieces = tuple(part for part in pairs if isinstance(part, Piece))
     gaps = tuple(part for part in pairs if isinstance(part, Gap))
     if not pieces:
         raise UsageError(f"{name}: no two readings are within {limit_s:g} s of each other")
     resolution_j = _counter_resolution(readings) if method == "counter" else 0.0
-    return Channel(name, pieces, gaps, period_s, resolution_j)
+    lengths = [piece.duration_s for piece in pieces]
+    missing = _missing(lengths, period_s) if method != "counter" else 0
+    return Channel(name, pieces, gaps, period_s, resolution_j, missing)
 
 
 def build_row_channel(
@@ -238,7 +247,9 @@ def build_row_channel(
         )
         ordered = tuple(sorted(pieces, key=lambda piece: piece.start_s))
         _refuse_overlap(name, ordered)
-        return Channel(name, ordered, (), statistics.median(durations_s))
+        starts = [later.start_s - earlier.start_s for earlier, later in pairwise(ordered)]
+        period_s = statistics.median(starts) if starts else durations_s[0]
+        return Channel(name, ordered, (), period_s, missing=_missing(starts, period_s))
     steps = [later.time_s - earlier.time_s for earlier, later in pairwise(rows)]
     if not steps or min(steps) <= 0:
         raise UsageError(f"{name}: two rows or more in the order of time are needed")
@@ -313,8 +324,36 @@ def _counter_resolution(readings: Sequence[Reading]) -> float:
     return statistics.median(positive) / math.sqrt(6)
 
 
+def _missing(steps_s: Sequence[float], period_s: float) -> int:
+    """The number of readings that a regular log lacks, by the time between those that it has."""
+    steps = [step_s / period_s for step_s in steps_s] if period_s > 0 else []
+    regular = sum(abs(step - 1) <= REGULAR for step in steps)
+    if len(steps) < FEWEST_STEPS or regular < REGULAR_SHARE * len(steps):
+        return 0
+    return sum(round(step) - 1 for step in steps if step > 1.5)
+
+
+def _scatter(readings: Sequence[Reading]) -> float:
+    """The root mean square distance of a reading from the line between its neighbours, in watts.
+
+    The other readings show by this how wrong a missing one is that is interpolated.
+    """
+    squares = [
+        (here.value - before.value - (after.value - before.value) * share) ** 2
+        for before, here, after in zip(readings, readings[1:], readings[2:], strict=False)
+        if before.time_s < here.time_s < after.time_s
+        for share in [(here.time_s - before.time_s) / (after.time_s - before.time_s)]
+    ]
+    return math.sqrt(statistics.fmean(squares)) if squares else 0.0
+
+
 def _between(
-    earlier: Reading, later: Reading, method: Method, limit_s: float, period_s: float
+    earlier: Reading,
+    later: Reading,
+    method: Method,
+    limit_s: float,
+    period_s: float,
+    scatter_w: float,
 ) -> Piece | Gap | None:
     """The time between two readings; ``None`` if no time has passed."""
     step_s = later.time_s - earlier.time_s
@@ -324,15 +363,18 @@ def _between(
         return Gap("reset", earlier.time_s, later.time_s, step_s)
     if method != "counter" and step_s > limit_s:  # a counter counts during a pause
         return Gap("pause", earlier.time_s, later.time_s, step_s)
-    return _piece(earlier, later, method) if step_s > 0 else None
+    # Readings that are missing between the two, each of which stands for a period.
+    missing = max(round(step_s / period_s) - 1, 0)
+    missing_w = scatter_w * missing * period_s / step_s if step_s > 0 else 0.0
+    return _piece(earlier, later, method, missing_w) if step_s > 0 else None
 
 
-def _piece(earlier: Reading, later: Reading, method: Method) -> Piece:
+def _piece(earlier: Reading, later: Reading, method: Method, missing_w: float) -> Piece:
     if method == "counter":
         mean_w = (later.value - earlier.value) / (later.time_s - earlier.time_s)
         return Piece(earlier.time_s, later.time_s, mean_w, mean_w, 0.0)
     end_w = earlier.value if method == "hold" else later.value
-    range_w = abs(later.value - earlier.value)
+    range_w = max(abs(later.value - earlier.value), missing_w * math.sqrt(12))
     return Piece(earlier.time_s, later.time_s, earlier.value, end_w, range_w)
 
 

@@ -18,6 +18,7 @@ GPU_LIMIT_W: Final = 5e3
 LIMIT_W: Final = 1e7
 """No meter of a machine room reads more."""
 USUAL_W: Final = (1e-3, 5e4)
+GPU_USUAL_W: Final = (1.0, GPU_LIMIT_W)
 """Power outside of this range is worth a remark: its unit may be wrong."""
 ABOVE_LIMIT: Final = 1.25
 """GPUs pass their limit for moments; by more than this they do not."""
@@ -32,7 +33,10 @@ JUMP_RATIO: Final = 200.0
 JUMP_W: Final = 2e4
 """A step of a counter at more power than both is a jump of the number, not energy."""
 ZERO_RATIO: Final = 20.0
-"""A counter that begins with a zero jumps if its first step is steeper than others by this."""
+ZERO_HIGHEST: Final = 5.0
+ZERO_W: Final = 2e3
+"""A counter that begins with a zero jumps if its first step is steeper than the usual one and the
+steepest other one by these, and than the power of any one device. Else a load begins the log."""
 LONGEST_GLITCH: Final = 3
 """Readings in a row that a counter's glitch may spoil."""
 GLITCH_RATIO: Final = 5.0
@@ -100,7 +104,8 @@ def check_power(
         )
     elif len(usable) >= LONG_STILLNESS and len({reading.value for reading in usable}) == 1:
         remarks.append(_note(f"{name}: all {len(usable)} readings are equal"))
-    remarks += _unusual(name, [reading.value for reading in usable if reading.value])
+    usual = GPU_USUAL_W if gpu else USUAL_W
+    remarks += _unusual(name, [reading.value for reading in usable if reading.value], usual)
     if negative := sum(reading.value < 0 for reading in usable):
         are = agree(negative, "is", "are")
         remarks.append(_note(f"{name}: {negative} of {len(usable)} readings {are} negative"))
@@ -136,7 +141,7 @@ def check_counter(
             " if the rows are of several devices, name their column with --device-column"
         )
     if usual_w := _usual_power(kept):
-        remarks += _unusual(name, [usual_w])
+        remarks += _unusual(name, [usual_w], GPU_USUAL_W if gpu else USUAL_W)
     remarks += _steep(name, kept, GPU_LIMIT_W if gpu else LIMIT_W)
     return Checked(tuple(kept), tuple(remarks))
 
@@ -181,7 +186,9 @@ def _without_jumping_ends(readings: list[Reading]) -> list[Reading]:
     usual_w = _usual_power(readings)
     jump_w = max(JUMP_RATIO * usual_w, JUMP_W)
     first_w = _power(*readings[:2])
-    if first_w > jump_w or (readings[0].value == 0 and first_w > ZERO_RATIO * usual_w):
+    highest_w = max(_power(*pair) for pair in pairwise(readings[1:]))
+    zero_w = max(ZERO_RATIO * usual_w, ZERO_HIGHEST * highest_w, ZERO_W)
+    if first_w > jump_w or (readings[0].value == 0 and first_w > zero_w):
         readings = readings[1:]
     return readings[:-1] if _power(*readings[-2:]) > jump_w else readings
 
@@ -261,9 +268,9 @@ def _steep(name: str, readings: Sequence[Reading], limit_w: float) -> list[Reaso
     return [Reason(code=ReasonCode.IMPLAUSIBLE_POWER, message=message)]
 
 
-def _unusual(name: str, powers_w: Sequence[float]) -> list[Reason]:
+def _unusual(name: str, powers_w: Sequence[float], usual: tuple[float, float]) -> list[Reason]:
     """A remark on a power that hints at a wrong unit."""
-    lowest_w, highest_w = USUAL_W
+    lowest_w, highest_w = usual
     usual_w = statistics.median(map(abs, powers_w)) if powers_w else lowest_w
     if lowest_w <= usual_w <= highest_w:
         return []

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_energy.errors import UsageError
-from pytest_energy.logs.devices import REMEDY, several_devices
+from pytest_energy.logs.devices import REMEDY, perhaps_several, several_devices
 from pytest_energy.logs.energy import Reading
 from pytest_energy.logs.numbers import (
     NO_VALUE,
@@ -46,6 +46,9 @@ FINEST_POLL_S: Final = 2e-4
 """No program polls a GPU more often."""
 ZONES: Final = ("utc", "gmt", "z")
 """Zones that a header may name."""
+FEWEST_TO_MIX: Final = 3
+ROWS_A_PERIOD: Final = 1.5
+"""A device has one row a period; so many are of several devices."""
 BETWEEN_SHARE: Final = 0.005
 """A larger share of time between rows of energy is worth a remark."""
 
@@ -73,6 +76,9 @@ class Log:
     gpus: bool
     row_start: bool
     remarks: tuple[Reason, ...]
+    estimated: bool = False
+    may_mix: bool = False
+    """Whether no column tells GPUs apart, so that their number is not known."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,14 @@ def read_log(path: Path, source: Source, options: Options) -> Log:
             series.append(part)
             remarks += checked
     return Log(
-        tuple(series), columns.kind, clock.relative, source.gpus, columns.row_start, tuple(remarks)
+        tuple(series),
+        columns.kind,
+        clock.relative,
+        source.gpus,
+        columns.row_start,
+        tuple(remarks),
+        source.estimated,
+        source.may_mix and len(series) == 1,
     )
 
 
@@ -143,6 +156,7 @@ def _series(
     readings = [Reading(time_s, cell.value or 0.0) for cell, time_s in usable]
     if not options.one_device:
         _refuse_several(path, name, [cell.row for cell, _ in usable], readings, source)
+        remarks += _perhaps_several(name, readings, source)
     elif any(later.time_s == earlier.time_s for earlier, later in pairwise(readings)):
         readings = _spread(readings)
         remarks.append(
@@ -150,6 +164,8 @@ def _series(
         )
     if source.gpus and columns.kind == "power":
         _check_polling(name, readings)
+    if columns.times and options.period_s:
+        _check_period(path, name, readings, options.period_s)
     remarks += _ends_early(name, pairs, usable)
     durations = None
     if columns.duration and usable:
@@ -412,6 +428,34 @@ def _refuse_several(
         where = f" of device {name}" if columns.devices else ""
         raise UsageError(
             f"{path}: the rows{where} look like those of several devices: {sign}; {REMEDY}"
+        )
+
+
+def _perhaps_several(name: str, readings: Sequence[Reading], source: Source) -> list[Reason]:
+    """A remark if readings may be of several devices, or nothing says how many there are."""
+    if source.columns.kind != "power" or len(source.columns.values) > 1:
+        return []
+    if sign := perhaps_several(readings):
+        return [_note(f"{name}: perhaps several devices: {sign}; {REMEDY}")]
+    if source.may_mix and len(readings) >= FEWEST_TO_MIX:
+        return [
+            _note(f"{name}: one device is assumed, because no column tells any apart; {REMEDY}")
+        ]
+    return []
+
+
+def _check_period(path: Path, name: str, readings: Sequence[Reading], period_s: float) -> None:
+    """Refuse rows that come more often than a device is polled.
+
+    Raises:
+        UsageError: There are.
+    """
+    steps = [later.time_s - earlier.time_s for earlier, later in pairwise(readings)]
+    step_s = statistics.mean(steps) if steps else period_s
+    if 0 <= step_s < period_s / ROWS_A_PERIOD:
+        raise UsageError(
+            f"{path}: {name} has a row each {step_s:.3g} s, but --period says {period_s:g} s: the"
+            f" rows look like those of several devices; {REMEDY}"
         )
 
 

@@ -15,15 +15,17 @@ from typing import Final
 
 from pytest_energy.errors import UsageError
 from pytest_energy.logs.energy import Channel, Energy, Gap
-from pytest_energy.logs.wording import counted
+from pytest_energy.logs.wording import agree, counted
 from pytest_energy.model.measurement import (
     Environment,
+    Facts,
     Measurement,
     MeterInfo,
     Quantity,
     Reason,
     ReasonCode,
     Round,
+    Status,
 )
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run, RunInfo, Verdict
@@ -93,6 +95,21 @@ def no_readings(name: str) -> Reason:
     return Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False)
 
 
+def missing_readings(channels: Sequence[Channel]) -> list[Reason]:
+    """Remarks on regular logs that lack readings."""
+    return [
+        Reason(
+            code=ReasonCode.DATA_GAP,
+            message=f"{channel.name}: {counted(channel.missing, 'reading')}"
+            f" {agree(channel.missing, 'is', 'are')} missing, by the usual {channel.period_s:.4g} s"
+            " between them",
+            fatal=False,
+        )
+        for channel in channels
+        if channel.missing
+    ]
+
+
 def whole_log(
     channels: Sequence[Channel], min_coverage: float = MIN_COVERAGE, remarks: Iterable[Reason] = ()
 ) -> LogWindow:
@@ -131,14 +148,20 @@ def run_of_log(window: LogWindow, name: str, meter: MeterInfo) -> Run:
         id=name,
         kind="window",
         workload={"log": name},
-        status="measured" if window.valid else "invalid",
+        status=_status(window, meter),
         reasons=list(window.reasons),
         meter=meter,
         metrics=_metrics(window),
         rounds=[_round(window)],
     )
     outcome = Outcome.NEW if window.valid else Outcome.INVALID
-    identity = {"device": ", ".join(window.energies), "meter": meter.name, "meter_source": "log"}
+    identity: Facts = {
+        "device": ", ".join(window.energies),
+        "meter": meter.name,
+        "meter_source": "log",
+    }
+    if meter.estimated:
+        identity["estimated"] = True
     return Run(
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         environment=Environment(identity=identity),
@@ -149,6 +172,12 @@ def run_of_log(window: LogWindow, name: str, meter: MeterInfo) -> Run:
         ),
         benchmarks=[Result.of(measurement, Verdict(outcome=outcome))],
     )
+
+
+def _status(window: LogWindow, meter: MeterInfo) -> Status:
+    if not window.valid:
+        return "invalid"
+    return "estimated" if meter.estimated else "measured"
 
 
 def compare_with_log(

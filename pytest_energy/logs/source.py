@@ -95,6 +95,10 @@ class Source:
     gpus: bool = False
     """Whether the devices are GPUs, each of which draws less than 5 kW."""
     remarks: tuple[str, ...] = field(default=())
+    estimated: bool = False
+    """Whether the program computed the values from a model of the hardware."""
+    may_mix: bool = False
+    """Whether rows may be of several devices although no column tells them apart."""
 
 
 @dataclass(frozen=True)

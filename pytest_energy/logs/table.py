@@ -18,6 +18,9 @@ from pytest_energy.errors import FileFormatError, UsageError
 from pytest_energy.logs.units import unit_of_header, without_unit
 from pytest_energy.logs.wording import counted
 
+Fits = Callable[[Sequence[str]], bool]
+"""Whether cells are the header of a table."""
+
 SEPARATORS: Final = (",", ";", "\t", "|")
 MOST_FAULTS: Final = 10
 """More faults of a file are only counted."""
@@ -61,7 +64,7 @@ class Table:
 def read_table(
     path: Path,
     lines: Sequence[str],
-    fits: Callable[[Sequence[str]], bool],
+    fits: Fits,
     names: Sequence[str] | None = None,
 ) -> Table:
     """Read a table with commas, semicolons, tabs or bars between its cells.
@@ -103,6 +106,16 @@ def read_table(
             if number > first
             for cells in [_fitted(split(line, separator), len(header))]
         ] or ["no readings"]
+    early = [
+        number
+        for number in strays
+        if number < first and _is_row(lines[number - 1], separator, len(header))
+    ]
+    if len(early) > MOST_LINES:
+        faults.append(
+            f"lines {early[0]} to {early[-1]} have {len(header)} cells, as the table has, but"
+            f" stand before its header in line {first}; correct the header, or remove them"
+        )
     raise_for(faults, path)
     return drop_strays(Table(tuple(rows), separator, endings=frozenset(endings)), strays, path)
 
@@ -183,7 +196,23 @@ def raise_for(faults: Sequence[str], path: Path) -> None:
     raise FileFormatError(path, "a power log", listed)
 
 
-def has_header(lines: Sequence[str], fits: Callable[[Sequence[str]], bool]) -> bool:
+def has_columns(*names: str, one_of: Sequence[str] = ()) -> Fits:
+    """A test for a header with all of these columns and, if ``one_of`` names some, one of those."""
+
+    def fits(cells: Sequence[str]) -> bool:
+        return all(has_column(cells, name) for name in names) and (
+            not one_of or any(has_column(cells, name) for name in one_of)
+        )
+
+    return fits
+
+
+def recognizer(fits: Fits) -> Callable[[Sequence[str]], bool]:
+    """A test for lines among whose first there is a header that fits."""
+    return lambda lines: has_header(lines, fits)
+
+
+def has_header(lines: Sequence[str], fits: Fits) -> bool:
     """Whether one of the first lines is a header that fits."""
     return _header_line(lines, fits) is not None
 
@@ -191,7 +220,7 @@ def has_header(lines: Sequence[str], fits: Callable[[Sequence[str]], bool]) -> b
 def _find_header(
     path: Path,
     lines: Sequence[str],
-    fits: Callable[[Sequence[str]], bool],
+    fits: Fits,
     names: Sequence[str] | None,
 ) -> tuple[str, list[str], int]:
     """The separator, the header, and the number of its line."""
@@ -215,9 +244,7 @@ def _find_header(
     return header if header is not None else _refuse(path, lines)
 
 
-def _header_line(
-    lines: Sequence[str], fits: Callable[[Sequence[str]], bool]
-) -> tuple[str, list[str], int] | None:
+def _header_line(lines: Sequence[str], fits: Fits) -> tuple[str, list[str], int] | None:
     for number, line in enumerate(lines[:LAST_HEADER], start=1):
         for separator in SEPARATORS:
             cells = split(line.lstrip("#").lstrip(), separator)
@@ -246,6 +273,10 @@ def _distinct(cells: Sequence[str]) -> list[str]:
         name = cell or f"column {place}"
         names.append(f"{name} #{place}" if name in names else name)
     return names
+
+
+def _is_row(line: str, separator: str, length: int) -> bool:
+    return len(_fitted(split(line, separator), length)) == length
 
 
 def _fitted(cells: list[str], length: int) -> list[str]:

@@ -25,6 +25,8 @@ class Imported:
     out: str
     err: str
     start: float = 0.0
+    uncertainty_j: float = 0.0
+    state: str = ""
 
 
 def import_text(
@@ -52,6 +54,8 @@ def import_text(
         out.getvalue(),
         err.getvalue(),
         result.rounds[0].start,
+        result.rounds[0].uncertainty_j or 0.0,
+        result.status,
     )
 
 

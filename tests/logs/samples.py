@@ -21,6 +21,8 @@ class Sample:
     first: int = 1
     """The lines of the header."""
     devices: int = 1
+    lines_a_row: int = 1
+    """The lines of a sample."""
     tags: Sequence[str] = field(default=())
 
     @property
@@ -92,7 +94,9 @@ def dcgm_exporter(powers: Sequence[Sequence[float]]) -> Sample:
             for gpu, watts in enumerate(polled)
         ]
     truth = sum(map(trapezoid, powers))
-    return Sample("dcgm-exporter", lines, truth, first=0, devices=len(powers), tags=("scrapes",))
+    return Sample(
+        "dcgm-exporter", lines, truth, first=0, devices=len(powers), lines_a_row=3 + len(powers)
+    )
 
 
 def tegrastats(powers: Sequence[Sequence[float]]) -> Sample:
@@ -118,7 +122,7 @@ def powermetrics(powers: Sequence[Sequence[float]]) -> Sample:
         lines += [f"CPU Power: {round(watts * 400)} mW", "GPU Power: 20 mW", "ANE Power: 0 mW"]
         lines += [f"Combined Power (CPU + GPU + ANE): {round(watts * 1e3)} mW", ""]
     truth = sum(round(watts * 1e3) / 1e3 * 1.0034 for watts in powers[0])
-    return Sample("powermetrics", lines, truth, first=3, tags=("blocks",))
+    return Sample("powermetrics", lines, truth, first=3, lines_a_row=7, tags=("blocks",))
 
 
 def amd_smi(powers: Sequence[Sequence[float]]) -> Sample:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_energy.logs.formats import FORMATS
 from tests.logs.conftest import Imported
-from tests.logs.samples import BUILDERS, Sample
+from tests.logs.samples import BUILDERS, NOON, Sample, powermetrics
 from tests.logs.test_fuzz import powers_of
 
 
@@ -43,3 +43,114 @@ def test_a_log_of_no_known_format_lists_what_can_be_read(read: Callable[..., Imp
     assert got.status == 2
     assert all(name in got.err for name in FORMATS)
     assert "--power-column" in got.err
+
+
+def scrapes(*shares: str, second_w: float = 1.0, marks: bool = True) -> str:
+    """Ten scrapes of GPU 0, with a sample for each share of it."""
+    lines = []
+    for second in range(10):
+        lines += [f"{NOON + second:.3f}"] if marks else []
+        lines += ["# TYPE DCGM_FI_DEV_POWER_USAGE gauge"] if marks else []
+        lines += [
+            f'DCGM_FI_DEV_POWER_USAGE{{gpu="0",UUID="GPU-a",device="nvidia0",{share}}} '
+            f"{210 + second / 100 + (second_w if place else 0):.3f}"
+            for place, share in enumerate(shares)
+        ]
+    return "\n".join([*lines, ""])
+
+
+@pytest.mark.parametrize("label", ["GPU_I_ID", "pod"])
+def test_a_gpu_that_is_shared_counts_once(read: Callable[..., Imported], label: str) -> None:
+    """MIG instances and pods have a sample each, and each is the power of the whole GPU."""
+    got = read(scrapes(*(f'{label}="{share}"' for share in (3, 4, 5))))
+    assert got.status == 0, got.err
+    assert got.energy_j == pytest.approx(210 * 9, rel=1e-3)
+    assert got.channels.keys() == {"gpu0"}
+    assert "gpu0 has several samples a scrape" in got.remarks[0]
+
+
+def test_samples_of_one_gpu_that_differ_are_refused(read: Callable[..., Imported]) -> None:
+    """Two powers of one GPU at one time cannot both be its own."""
+    got = read(scrapes('GPU_I_ID="3"', 'GPU_I_ID="4"', second_w=90))
+    assert got.status == 2
+    assert "of the same GPU in one scrape" in got.err
+
+
+def test_instances_without_times_are_refused(read: Callable[..., Imported]) -> None:
+    """Where one scrape ends is not known, so that samples cannot be told apart."""
+    got = read(scrapes('GPU_I_ID="3"', 'GPU_I_ID="4"', marks=False), "--period=1")
+    assert got.status == 2
+
+
+def ptdaemon_lines(total_w: float) -> list[str]:
+    """Readings of three channels, as PTDaemon writes them, after messages of its own."""
+    channels = "".join(
+        f",Ch{channel},Watts,{watts:.6f},Volts,120.9,Amps,0.8,PF,0.94"
+        for channel, watts in enumerate((90.5, 91.25, 89.75), start=1)
+    )
+    return [
+        "Time,03-14-2023 09:30:00.010,NOTICE,Analyzer identity response of 32 bytes",
+        *(
+            f"Time,03-14-2023 09:30:{second:02d}.240,Watts,{total_w:.6f},Volts,-1.000000,"
+            f"Amps,-1.000000,PF,-1.000000,Mark,run_1{channels}"
+            for second in range(1, 12)
+        ),
+        "Time,03-14-2023 09:30:13.010,NOTICE,Stopping",
+    ]
+
+
+def test_ptdaemon_with_several_channels(read: Callable[..., Imported]) -> None:
+    """The watts of a line are the sum of its channels; messages are counted in a remark."""
+    got = read("\n".join([*ptdaemon_lines(271.5), ""]))
+    assert got.energy_j == pytest.approx(2715)
+    assert "2 messages of PTDaemon" in got.remarks[0]
+
+    got = read("\n".join([*ptdaemon_lines(90.5), ""]))
+    assert got.status == 2
+    assert "the channels add up to 271.5 W, not to 90.5 W" in got.err
+
+
+def emissions(header: str, *rows: str) -> str:
+    """A file of CodeCarbon."""
+    return "\n".join([header, *rows, ""])
+
+
+def test_codecarbon_is_an_estimate(read: Callable[..., Imported]) -> None:
+    """Its joules are estimated; those of GPUs alone are read from the driver."""
+    text = emissions(
+        "timestamp,project_name,run_id,duration,gpu_energy,energy_consumed,pue",
+        "2024-03-05T09:00:00,demo,a,100.0,0.010,0.016,1.4",
+        "2024-03-05T10:00:00,demo,b,100.0,0.012,0.018,1.4",
+    )
+    got = read(text)
+    assert got.state == "estimated"
+    assert got.energy_j == pytest.approx(0.034 * 3.6e6)
+    assert "from models" in got.remarks[0]
+    assert "factor (pue) 1.4" in got.remarks[1]
+
+    got = read(text, "--energy-column=gpu_energy")
+    assert got.state == "measured"
+    assert got.energy_j == pytest.approx(0.022 * 3.6e6)
+
+
+def test_tasks_of_codecarbon_are_added_up(read: Callable[..., Imported]) -> None:
+    """The rows of a file of tasks share their run, and are no earlier states of it."""
+    got = read(
+        emissions(
+            "task_name,timestamp,project_name,run_id,duration,energy_consumed",
+            "load,2024-03-05T09:00:00,demo,a,10.0,0.001",
+            "train,2024-03-05T09:10:00,demo,a,500.0,0.020",
+            "test,2024-03-05T09:12:00,demo,a,100.0,0.004",
+        )
+    )
+    assert got.energy_j == pytest.approx(0.025 * 3.6e6)
+    assert not any("earlier state" in remark for remark in got.remarks)
+
+
+def test_a_sample_of_powermetrics_without_its_start_is_told(read: Callable[..., Imported]) -> None:
+    """A second power in one sample is that of another one, whose first line is missing."""
+    sample = powermetrics(powers_of(random.Random(1), 1, 20))
+    places = [n for n, line in enumerate(sample.lines) if line.startswith("***")]
+    lines = [line for n, line in enumerate(sample.lines) if n != places[8]]
+    got = read("\n".join([*lines, ""]))
+    assert any("a second Combined power in one sample" in remark for remark in got.remarks)

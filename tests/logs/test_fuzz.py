@@ -1,4 +1,9 @@
-"""Mutated logs of every format: the joules are right, or a remark or a refusal says why not.
+"""Mutated logs of every format: the joules are right, or the fault is told, or the log is refused.
+
+A fault is told by a remark that names its kind: lost readings by one on what is missing, devices
+that are mixed by one on devices. Any other remark is no excuse. Where readings are lost, the joules
+are within their stated uncertainty, or what is lost is told and the joules are within the energy
+that it can hold.
 
 ``LOG_MUTATIONS=10000 pytest tests/logs/test_fuzz.py`` tries 10,000 mutated logs.
 """
@@ -9,15 +14,17 @@ import os
 import random
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.logs.conftest import import_text
-from tests.logs.samples import BUILDERS, Sample
+from tests.logs.conftest import Imported, import_text
+from tests.logs.samples import BUILDERS, Sample, smi_stamp
 
 EXAMPLES = int(os.environ.get("LOG_MUTATIONS", "120"))
 """Mutated logs of a test run."""
@@ -45,7 +52,8 @@ def lose_block(sample: Sample, draw: random.Random) -> Lines:
 def cut_end(sample: Sample, draw: random.Random) -> Lines:
     """A logger that is killed while it writes."""
     lines = [line for line in sample.lines if line]
-    lines[-1] = lines[-1][: draw.randrange(len(lines[-1]))]
+    indent = len(lines[-1]) - len(lines[-1].lstrip())
+    lines[-1] = lines[-1][: draw.randrange(indent + 1, len(lines[-1]))]
     return lines
 
 
@@ -94,10 +102,40 @@ def merge_devices(sample: Sample, draw: random.Random) -> Lines:
     ]
 
 
+def interleave_devices(sample: Sample, draw: random.Random) -> Lines:
+    """Rows of several GPUs, in bursts or evenly, alike or not, and no column that tells them apart.
+
+    Only tables of power by GPU are changed.
+    """
+    if not is_power_table(sample):
+        return list(sample.lines)
+    gpus, alike = draw.choice([2, 3, 4, 8]), draw.random() < 0.5
+    period_s = draw.choice([0.25, 1.0, 5.0])
+    apart_s = draw.choice([0.0, 0.002, period_s / gpus])
+    lost = draw.choice([0.0, 0.0, 0.05, 0.2])
+    levels = [200.0 if alike else draw.uniform(30, 400) for _ in range(gpus)]
+    lines = ["timestamp, power.draw [W], utilization.gpu [%]"]
+    for poll in range(60):
+        for gpu, level in enumerate(levels):
+            if draw.random() >= lost:
+                stamp = smi_stamp(poll * period_s + gpu * apart_s)
+                lines.append(f"{stamp}, {level * draw.uniform(0.98, 1.02):.2f} W, 97 %")
+    return lines
+
+
+def is_power_table(sample: Sample) -> bool:
+    """Whether a log may be one of GPUs without a column for them."""
+    return sample.format == "nvidia-smi" or (sample.format == "wattmeter" and not sample.tags)
+
+
 def rename_units(sample: Sample, draw: random.Random) -> Lines:
-    """The unit in the header is another one, unknown, or missing."""
+    """The unit in the header is another one, unknown, or missing.
+
+    A GPU's power may also get another prefix. That of other instruments may be true.
+    """
     other = "[W]" if "counter" in sample.tags else "[kWh]"
-    unit = draw.choice(["[VA]", "(hp)", other, "(%)", "[bananas]", "[A]"])
+    prefixes = ["[mW]", "[kW]", "[MW]"] if sample.format in ("xpu-smi", "nvidia-smi") else []
+    unit = draw.choice(["[VA]", "(hp)", other, "(%)", "[bananas]", "[A]", *prefixes])
     head = [re.sub(r"[\[(](W|J|Wh)[\])]", unit, line) for line in sample.lines[: sample.first]]
     return [*head, *sample.lines[sample.first :]]
 
@@ -106,6 +144,15 @@ def drop_units(sample: Sample, draw: random.Random) -> Lines:
     """The header has no unit."""
     head = [re.sub(r" ?[\[(](W|J|Wh)[\])]", "", line) for line in sample.lines[: sample.first]]
     return [*head, *sample.lines[sample.first :]]
+
+
+def rename_columns(sample: Sample, draw: random.Random) -> Lines:
+    """The columns have the names of another language."""
+    if sample.first != 1:
+        return list(sample.lines)
+    separator = ";" if ";" in sample.lines[0] else ","
+    names = [f"Spalte {place}" for place in range(len(sample.lines[0].split(separator)))]
+    return [separator.join(names), *sample.lines[1:]]
 
 
 def swap_columns(sample: Sample, draw: random.Random) -> Lines:
@@ -153,11 +200,32 @@ def unchanged(sample: Sample, draw: random.Random) -> Lines:
     return list(sample.lines)
 
 
-MUTATIONS: tuple[Mutation, ...] = (
-    unchanged, lose_lines, lose_block, cut_end, stray_lines, repeat_header, no_values, sentinels,
-    merge_devices, rename_units, drop_units, swap_columns, swap_header, shuffle_lines, twice,
-    thousands,
-)  # fmt: skip
+LOST = r"missing|no reading|no value|no row|log covers|left out|may be cut|clock stepped|do not fit"
+MIXED = r"several devices|one device is assumed|samples a scrape|same GPU"
+UNITS = r"unit"
+ORDER = r"clock stepped back|reverse order|left out"
+MUTATIONS: dict[Mutation, str] = {
+    unchanged: "",
+    lose_lines: LOST,
+    lose_block: LOST,
+    cut_end: LOST,
+    stray_lines: "",
+    repeat_header: "",
+    no_values: LOST,
+    sentinels: LOST,
+    merge_devices: MIXED,
+    interleave_devices: MIXED,
+    rename_units: UNITS,
+    drop_units: UNITS,
+    rename_columns: "left out",
+    swap_columns: "",
+    swap_header: UNITS,
+    shuffle_lines: ORDER,
+    twice: ORDER,
+    thousands: "",
+}
+"""Each with the remarks that tell its fault; one that does no harm has none."""
+LOSSY = {lose_lines, lose_block, cut_end, no_values, sentinels, shuffle_lines}
 
 
 def _with_number(line: str, word: str) -> str:
@@ -167,6 +235,9 @@ def _with_number(line: str, word: str) -> str:
         return line
     match = numbers[-1]
     return line[: match.start()] + word + line[match.end() :]
+
+
+LOWEST_W, HIGHEST_W = 12.0, 380.0
 
 
 def powers_of(draw: random.Random, devices: int, count: int) -> list[list[float]]:
@@ -188,22 +259,23 @@ def powers_of(draw: random.Random, devices: int, count: int) -> list[list[float]
     max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )
 def test_mutated_logs_are_read_right_or_with_a_remark(seed: int) -> None:
-    """No mutated log gives wrong joules without a remark."""
+    """No mutated log gives wrong joules without a remark that names the fault."""
     draw = random.Random(seed)
     builder = draw.choice(BUILDERS)
     sample = builder(powers_of(draw, draw.randrange(1, 4), draw.randrange(24, 60)))
-    names = draw.sample(MUTATIONS, draw.choice([1, 1, 2]))
+    mutations = draw.sample([*MUTATIONS], draw.choice([1, 1, 2]))
     lines: Sequence[str] = sample.lines
-    for mutate in names:
-        lines = mutate(
-            Sample(**{**vars(sample), "lines": lines}) if len(lines) > 12 else sample, draw
-        )
-    end = "" if cut_end in names else "\n"
-    assert_right_or_told(sample, "\n".join(lines) + end, [name.__name__ for name in names])
+    for mutate in mutations:
+        if len(lines) > 12:
+            lines = mutate(replace(sample, lines=lines), draw)
+    assert_right_or_told(sample, lines, mutations)
 
 
-def assert_right_or_told(sample: Sample, text: str, names: Sequence[str]) -> None:
-    """No wrong joules without a remark."""
+def assert_right_or_told(
+    sample: Sample, lines: Sequence[str], mutations: Sequence[Mutation]
+) -> None:
+    """No wrong joules without a remark that names the fault."""
+    text = "\n".join(lines) + ("" if cut_end in mutations else "\n")
     with tempfile.TemporaryDirectory() as folder:
         got = import_text(Path(folder), text, sample.options)
     assert got.status in (0, 1, 2)
@@ -211,14 +283,50 @@ def assert_right_or_told(sample: Sample, text: str, names: Sequence[str]) -> Non
         assert got.energy_j is None
         assert got.err or got.remarks
         return
-    right = got.energy_j == pytest.approx(sample.energy_j, rel=tolerance(names))
-    assert right or got.remarks, (names, sample.energy_j, got.energy_j, text)
+    assert got.energy_j is not None
+    error_j = abs(got.energy_j - sample.energy_j)
+    stated_j = ROUNDING * sample.energy_j + COVERAGE * got.uncertainty_j
+    mixed = interleave_devices in mutations and is_power_table(sample)
+    if not mixed and error_j <= stated_j:
+        return
+    if "blocks" in sample.tags and error_j <= stated_j + energy_of_lines(sample, 0):
+        return  # stamps of whole seconds do not show that one sample of a second is missing
+    causes = [mutate for mutate in mutations if tells(got, mutate)]
+    assert causes, describe(sample, got, mutations, text)
+    if LOSSY.issuperset(mutations):
+        lost_j = energy_of_lines(sample, changed_lines(sample.lines, lines))
+        assert error_j <= stated_j + lost_j, describe(sample, got, mutations, text)
 
 
-def tolerance(names: Sequence[str]) -> float:
-    """What lost readings may change: power between readings is interpolated."""
-    lost = {"lose_lines", "lose_block", "cut_end", "shuffle_lines", "no_values", "sentinels"}
-    return 0.25 if lost & set(names) else 2e-3
+def changed_lines(before: Sequence[str], after: Sequence[str]) -> int:
+    """How many lines are not what they were."""
+    return sum((Counter(before) - Counter(after)).values())
+
+
+def describe(sample: Sample, got: Imported, mutations: Sequence[Mutation], text: str) -> str:
+    """What went wrong, first in short."""
+    names = ", ".join(mutate.__name__ for mutate in mutations)
+    return (
+        f"{sample.format}: {names}: {sample.energy_j:.6g} J became {got.energy_j} ±"
+        f" {got.uncertainty_j} J, remarks {got.remarks}\n{text}"
+    )
+
+
+ROUNDING = 2e-3
+COVERAGE = 2.0
+"""The interval is one of 95 %: of ten thousand logs, hundreds are outside of it, few of twice."""
+
+
+def tells(got: Imported, mutate: Mutation) -> bool:
+    """Whether a remark names the kind of fault that a mutation makes."""
+    pattern = MUTATIONS[mutate]
+    return bool(pattern) and any(re.search(pattern, remark) for remark in got.remarks)
+
+
+def energy_of_lines(sample: Sample, number: int) -> float:
+    """The joules that so many lines, and the one beside them, can hold at most."""
+    rows = (len(sample.lines) - sample.first) / sample.lines_a_row
+    return (number + 1) * HIGHEST_W / LOWEST_W * sample.energy_j / rows
 
 
 @pytest.mark.parametrize("builder", BUILDERS, ids=lambda builder: builder.__name__)
@@ -227,6 +335,4 @@ def test_every_mutation_of_every_format(builder: Callable[..., Sample], mutate: 
     """Each mutation of each format is read right, told or refused."""
     draw = random.Random(f"{builder.__name__} {mutate.__name__}")
     sample = builder(powers_of(draw, 2, 30))
-    end = "" if mutate is cut_end else "\n"
-    lines = mutate(sample, draw)
-    assert_right_or_told(sample, "\n".join(lines) + end, [mutate.__name__])
+    assert_right_or_told(sample, mutate(sample, draw), [mutate])

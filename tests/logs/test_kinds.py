@@ -81,6 +81,56 @@ def test_one_gpu_polled_irregularly_is_one_channel(read: Read, steps_ms: Sequenc
     assert got.energy_j == pytest.approx(mean, rel=1e-3), got.err
 
 
+def gpus_in_turn(
+    gpus: int, levels: Sequence[float], lost: float = 0.0, period_s: float = 1.0
+) -> list[tuple[float, float]]:
+    """Rows of GPUs polled in turn at even times, some of which are lost."""
+    draw = random.Random(gpus)
+    return [
+        (SECONDS + poll * period_s + gpu * period_s / gpus, levels[gpu] + draw.uniform(-2, 2))
+        for poll in range(80)
+        for gpu in range(gpus)
+        if draw.random() >= lost
+    ]
+
+
+@pytest.mark.parametrize("gpus", [2, 3, 8])
+@pytest.mark.parametrize("lost", [0.0, 0.1, 0.3])
+def test_gpus_at_even_times_are_told_by_their_power(read: Read, gpus: int, lost: float) -> None:
+    """Rows of one GPU are more alike than neighbours, also where rows are lost."""
+    levels = [60 + 70 * (5 * gpu % gpus) for gpu in range(gpus)]
+    check(read(smi_rows(gpus_in_turn(gpus, levels, lost))), "alternate between levels")
+
+
+def test_gpus_that_differ_little_are_a_remark(read: Read) -> None:
+    """Cards of one kind differ by some per cent, more than a card's own readings do."""
+    got = read(smi_rows(gpus_in_turn(4, [200, 205, 211, 194])))
+    assert "perhaps several devices: readings 4 rows apart are more alike" in got.remarks[0], got
+
+
+@pytest.mark.parametrize("gpus", [2, 4, 8])
+@pytest.mark.parametrize("header", ["timestamp, power.draw [W]", "time, gpu_power [W]"])
+def test_alike_gpus_at_even_times_are_never_silent(read: Read, gpus: int, header: str) -> None:
+    """Nothing in such a log tells one GPU from many: it is said, and options settle it."""
+    text = smi_rows(gpus_in_turn(gpus, [200] * gpus), header)
+    options = [WATTMETER, "--power-column=gpu_power"] if "gpu_power" in header else []
+    got = read(text, *options)
+    assert got.status == 0
+    assert "one device is assumed" in got.remarks[0]
+    assert "--device-column" in got.remarks[0]
+    check(read(text, *options, "--period=1"), "--period says 1 s")
+    assert read(text, *options, "--one-device").remarks == ()
+    assert read(text, *options, f"--period={1 / gpus}", "--one-device").status == 0
+
+
+def test_a_wattmeter_is_one_device(read: Read) -> None:
+    """A table that does not speak of GPUs needs no remark, and is checked by its period, too."""
+    draw = random.Random(6)
+    text = column("power [W]", [round(draw.uniform(198, 203), 2) for _ in range(40)])
+    assert power(read, text).remarks == ()
+    check(power(read, text, "--period=2"), "--period says 2 s")
+
+
 DEVICES = table(
     "time_s,outlet,power [W]", ((n, outlet, 40 * outlet) for n in range(8) for outlet in (1, 2, 3))
 )
@@ -485,7 +535,7 @@ def test_encodings(read: Read, encoding: str) -> None:
 )  # fmt: skip
 def test_lines_around_the_table(read: Read, text: str, told: str | None) -> None:
     """Lines that are no readings are left out; a remark names those that have text."""
-    got = read(text)
+    got = read(text, "--one-device")
     check(got, 1000)
     assert got.remarks == () if told is None else told in got.remarks[0]
 
@@ -530,7 +580,7 @@ def test_a_fast_poll_of_a_slow_sensor_has_no_gap(read: Read) -> None:
     for number in range(1500):
         rows.append((time_s, round(200 + 40 * random.Random(int(time_s * 10)).random(), 2)))
         time_s += 0.06 if number % 200 == 199 else draw.choice([7, 7, 8, 9, 13, 21]) / 1e3
-    got = read(smi_rows(rows))
+    got = read(smi_rows(rows), "--one-device")
     assert got.status == 0, got.remarks
     assert got.remarks == ()
 
@@ -557,6 +607,35 @@ def test_a_duration_without_unit_is_told(read: Read) -> None:
     got = power(read, text, *options)
     check(got, 189)
     assert "seconds are assumed" in got.remarks[0]
+
+
+def test_lost_readings_are_told_and_widen_the_interval(read: Read) -> None:
+    """What a lost reading may hide is learnt from the others."""
+    draw = random.Random(5)
+    watts = [draw.uniform(100, 300) for _ in range(200)]
+    lost = set(range(20, 180, 9))
+    full = sum(watts) - (watts[0] + watts[-1]) / 2
+    text = table("time_s,power [W]", [(n, w) for n, w in enumerate(watts) if n not in lost])
+    got = power(read, text)
+    assert "18 readings are missing, by the usual 1 s between them" in got.remarks[0]
+    assert abs(got.energy_j - full) <= got.uncertainty_j < 0.05 * full
+
+
+def test_lost_rows_of_regular_windows_are_told(read: Read) -> None:
+    """Rows with durations of their own show by their rhythm that one is missing."""
+    text = table(
+        "start_time,window_name,elapsed_time,gpu0_energy",
+        [(SECONDS + 10 * n, n, 8, 900 + n % 7) for n in range(30) if n != 12],
+    )
+    assert any("1 reading is missing, by the usual 10 s" in remark for remark in read(text).remarks)
+
+
+def test_a_counter_that_begins_with_a_load(read: Read) -> None:
+    """A first step at the power of a device is energy, even if it rests from then on."""
+    cells = [0.0, 380.0, *(380.0 + 12 * n for n in range(1, 40))]
+    got = power(read, column("energy [J]", cells), "--energy-column=energy")
+    check(got, 848)
+    assert got.remarks == ()
 
 
 def test_rows_that_overlap_are_refused(read: Read) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import re
 import shlex
 from pathlib import Path
@@ -12,6 +13,10 @@ import pytest
 from pytest_energy.cli import main
 from pytest_energy.cli.import_ import configure
 from pytest_energy.logs.formats import FORMATS
+from pytest_energy.model.json_files import save_run
+from pytest_energy.model.measurement import Environment, Measurement, Quantity, Round
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run, RunInfo, Verdict
 
 PAGE = (Path(__file__).parents[2] / "docs" / "logs.md").read_text("utf-8")
 COMMANDS = re.findall(r"^\$ pytest-energy import (.*)$", PAGE, re.M)
@@ -57,3 +62,61 @@ def test_the_first_example_prints_what_the_page_shows(
     assert main(shlex.split(command)) == 0
 
     assert capsys.readouterr().out == printed
+
+
+def test_the_comparison_prints_what_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lines on the page are those of a wattmeter over the results of four benchmarks."""
+    command, printed = re.search(
+        r"^\$ pytest-energy (import wall\.csv [^\n]*--over \S+)\n(.*?)^```", PAGE, re.M | re.S
+    ).groups()  # type: ignore[union-attr]
+    ours = {"linear": 92.4, "conv": 141.8, "attention": 150.3, "training": 262.0}
+    wall_w = (139.7, 216.5, 211.2, 371.9)
+    draw = random.Random(0)
+    monkeypatch.chdir(tmp_path)
+    save_run(run_of(ours), Path(".energy/results.json"))
+    rows = [
+        f"{START + 60 * place + second},{watts + draw.uniform(-3, 3):.1f}"
+        for place, watts in enumerate(wall_w)
+        for second in range(60)
+    ]
+    Path("wall.csv").write_text("\n".join(["time,power [W]", *rows, ""]), "utf-8")
+
+    assert main(shlex.split(command)) == 0
+
+    assert capsys.readouterr().out == printed
+
+
+START = 1_700_000_000.0
+
+
+def run_of(watts: dict[str, float]) -> Run:
+    """Results of benchmarks a minute apart, with one round of 40 s each."""
+    results = [
+        Result.of(
+            Measurement(
+                id=f"test_models.py::test_{name}",
+                kind="inference",
+                workload={},
+                status="measured",
+                metrics={"energy_j": Quantity(value=power_w / 5, unit="J/pass")},
+                rounds=[
+                    Round(
+                        start=START + 60 * place + 10,
+                        duration_s=40,
+                        passes=200,
+                        energy_j=40 * power_w,
+                    )
+                ],
+            ),
+            Verdict(outcome=Outcome.NEW),
+        )
+        for place, (name, power_w) in enumerate(watts.items())
+    ]
+    return Run(
+        created="2023-11-14T22:20:00Z",
+        environment=Environment(),
+        run=RunInfo(),
+        benchmarks=results,
+    )

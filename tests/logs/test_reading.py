@@ -115,6 +115,14 @@ def test_a_cell_without_value_is_no_reading(write: Write, cell: str) -> None:
     assert read_smi(path) == {"": [Reading(NOON, 50), Reading(NOON + 20, 70)]}
 
 
+def test_rows_before_the_header_are_refused(write: Write) -> None:
+    """A part of the table with another header is never left out as if it were no reading."""
+    rows = [f"{second},100" for second in range(10)]
+    path = write("Zeit,Leistung", *rows[:5], "time,power [W]", *rows[5:])
+    with pytest.raises(FileFormatError, match="lines 1 to 6 have 2 cells"):
+        read_column(path)
+
+
 def test_a_header_that_comes_again_and_a_line_cut_off_are_left_out(write: Write) -> None:
     """A log that was started twice and killed in the middle of a line is read."""
     path = write(

@@ -63,7 +63,7 @@ def choose_format(path: Path, lines: Sequence[str], name: str, options: Options)
     if name != "auto":
         return FORMATS[name]
     if options.columns is not None:
-        gpu = nvidia_smi.has_power(options.columns)
+        gpu = nvidia_smi.HAS_POWER(options.columns)
         return FORMATS[nvidia_smi.FORMAT.name if gpu else GENERIC]
     recognized = next((each for each in FORMATS.values() if each.recognizes(lines)), None)
     if recognized is not None:

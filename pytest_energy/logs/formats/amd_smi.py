@@ -8,23 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from pytest_energy.logs.source import Format, Options, Source, columns_by_options
-from pytest_energy.logs.table import find_column, has_column, has_header, read_table
+from pytest_energy.logs.table import find_column, has_column, has_columns, read_table, recognizer
 
 POWERS: Final = ("power_usage", "socket_power", "current_socket_power", "average_socket_power")
 LIMITS: Final = ("max_power", "power_limit", "power_cap")
-
-
-def _fits(cells: Sequence[str]) -> bool:
-    return has_column(cells, "gpu") and any(has_column(cells, name) for name in POWERS)
-
-
-def _recognizes(lines: Sequence[str]) -> bool:
-    return has_header(lines, lambda cells: _fits(cells) and has_column(cells, "timestamp"))
+FITS: Final = has_columns("gpu", one_of=POWERS)
+"""Without ``-w`` there are no times, so that ``--period`` is needed."""
 
 
 def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
-    fits = None if options.columns else _fits
-    table = read_table(path, lines, fits or _fits, options.columns)
+    table = read_table(path, lines, FITS, options.columns)
     power = next((name for name in POWERS if has_column(table.names, name)), POWERS[0])
     times = [name for name in ("timestamp",) if has_column(table.names, name)]
     columns = columns_by_options(table, options, times, [power], devices=["gpu"])
@@ -42,4 +35,9 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     )
 
 
-FORMAT: Final = Format("amd-smi", "amd-smi monitor -p -w 1 --csv", _recognizes, _read)
+FORMAT: Final = Format(
+    "amd-smi",
+    "amd-smi monitor -p -w 1 --csv",
+    recognizer(has_columns("gpu", "timestamp", one_of=POWERS)),
+    _read,
+)

@@ -2,6 +2,9 @@
 
 The counter of energy is read if it is there, else the power. A scrape's time is that of its samples
 (milliseconds behind the value), or a line of its own that holds a time.
+
+A GPU that is shared by MIG instances or pods has a sample for each of them, and each has the whole
+GPU's power (https://github.com/NVIDIA/dcgm-exporter/issues/257). It counts once.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Final
 
 from pytest_energy.errors import FileFormatError
 from pytest_energy.logs.source import Columns, Format, Options, Source
-from pytest_energy.logs.table import Row, Table, drop_strays
+from pytest_energy.logs.table import Row, Table, drop_strays, raise_for
 from pytest_energy.logs.times import parse_time
 
 ENERGY: Final = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
@@ -22,7 +25,10 @@ SAMPLE: Final = re.compile(
     r"(?P<metric>DCGM_FI_\w+)\{(?P<labels>.*)\}\s+(?P<value>\S+)(?:\s+(?P<time>\d{10,}))?\s*"
 )
 LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-DEVICE_LABELS: Final = ("Hostname", "instance", "gpu", "UUID", "GPU_I_ID")
+DEVICE_LABELS: Final = ("Hostname", "instance", "gpu", "UUID")
+SHARE_LABEL: Final = "GPU_I_ID"
+ALIKE: Final = 0.05
+"""Samples of one GPU in one scrape are taken moments apart; they differ by less."""
 
 
 def _recognizes(lines: Sequence[str]) -> bool:
@@ -36,21 +42,7 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     metric = next((name for name in wanted if name in present), wanted[0])
     counter = metric == ENERGY
     name = f"{metric} [{'mJ' if counter else 'W'}]"
-    rows: list[Row] = []
-    strays: dict[int, str] = {}
-    time = ""
-    for number, match in samples:
-        line = lines[number - 1]
-        if match is None:
-            if _is_time(text := line.strip().lstrip("# ")):
-                time = text
-            elif line.strip() and not line.startswith("#"):
-                strays[number] = line
-        elif match["metric"] == metric:
-            labels = dict(LABEL.findall(match["labels"]))
-            device = " ".join(labels[label] for label in DEVICE_LABELS if label in labels)
-            cells = {"time": match["time"] or time, "device": device, name: match["value"]}
-            rows.append(Row(number, cells))
+    rows, strays, shared = _rows(path, lines, metric, name)
     if not rows:
         raise FileFormatError(path, "scrapes of dcgm-exporter", (f"no sample of {metric}",))
     table = drop_strays(Table(tuple(rows), " "), strays, path)
@@ -68,7 +60,60 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         ),
         label=lambda device, place: f"gpu{_index(device, len(short), place)}",
         gpus=True,
+        remarks=tuple(
+            f"gpu{gpu} has several samples a scrape, each of the whole GPU; they count once"
+            for gpu in sorted(shared)
+        ),
     )
+
+
+def _rows(
+    path: Path, lines: Sequence[str], metric: str, name: str
+) -> tuple[list[Row], dict[int, str], set[str]]:
+    """The samples of a metric, one a scrape and GPU, stray lines, and the GPUs that had more.
+
+    Raises:
+        FileFormatError: Samples of one GPU in one scrape differ.
+    """
+    rows: list[Row] = []
+    strays: dict[int, str] = {}
+    faults: list[str] = []
+    shared: set[str] = set()
+    scraped: dict[tuple[str, str], str] = {}
+    time, bounded = "", False
+    for number, line in enumerate(lines, start=1):
+        match = SAMPLE.fullmatch(line)
+        if match is None:
+            if _is_time(text := line.strip().lstrip("# ")):
+                time, scraped = text, {}
+            elif line.split()[:3] == ["#", "TYPE", metric]:
+                scraped, bounded = {}, True
+            elif line.strip() and not line.startswith("#"):
+                strays[number] = line
+        elif match["metric"] == metric:
+            labels = dict(LABEL.findall(match["labels"]))
+            device = " ".join(labels[label] for label in DEVICE_LABELS if label in labels)
+            stamp = match["time"] or time
+            before = scraped.get((stamp, device))
+            if before is None or not (stamp or bounded or SHARE_LABEL in labels):
+                rows.append(Row(number, {"time": stamp, "device": device, name: match["value"]}))
+                scraped[stamp, device] = match["value"]
+            elif _alike(before, match["value"]):
+                shared.add(labels.get("gpu", device))
+            else:
+                faults.append(
+                    f"line {number}: {match['value']} after {before} of the same GPU in one scrape"
+                )
+    raise_for(faults, path)
+    return rows, strays, shared
+
+
+def _alike(first: str, second: str) -> bool:
+    """Whether two samples are of one sensor."""
+    try:
+        return abs(float(first) - float(second)) <= ALIKE * abs(float(first))
+    except ValueError:
+        return False
 
 
 def _index(device: str, devices: int, place: int) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 from pytest_energy.errors import UsageError
 from pytest_energy.logs.source import Format, Options, Source, columns_by_options
-from pytest_energy.logs.table import has_column, has_header, read_table
+from pytest_energy.logs.table import has_column, read_table, recognizer
 from pytest_energy.logs.units import without_unit
 
 COUNTER: Final = re.compile(r"(PACKAGE|CPU|DRAM|PP0|PP1|CORE\d+|GPU\d+)_ENERGY")
@@ -27,10 +27,6 @@ def _fits(cells: Sequence[str]) -> bool:
 
 def _is(pattern: re.Pattern[str], name: str) -> bool:
     return pattern.fullmatch(without_unit(name)) is not None
-
-
-def _recognizes(lines: Sequence[str]) -> bool:
-    return has_header(lines, _fits)
 
 
 def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
@@ -52,4 +48,4 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     )
 
 
-FORMAT: Final = Format("energibridge", "EnergiBridge -o FILE", _recognizes, _read)
+FORMAT: Final = Format("energibridge", "EnergiBridge -o FILE", recognizer(_fits), _read)

@@ -8,21 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from pytest_energy.logs.source import Format, Options, Source, columns_by_options
-from pytest_energy.logs.table import has_column, has_header, read_table
+from pytest_energy.logs.table import has_column, has_columns, read_table, recognizer
 
-COLUMNS: Final = ("time", "current", "voltage", "power")
-
-
-def _fits(cells: Sequence[str]) -> bool:
-    return all(has_column(cells, name) for name in COLUMNS)
-
-
-def _recognizes(lines: Sequence[str]) -> bool:
-    return has_header(lines, _fits)
+FITS: Final = has_columns("time", "current", "voltage", "power")
 
 
 def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
-    table = read_table(path, lines, _fits, options.columns)
+    table = read_table(path, lines, FITS, options.columns)
     # The instrument integrates at 1 MHz or more; its counter misses nothing between the rows.
     counted = has_column(table.names, "energy") and not options.power_columns
     columns = columns_by_options(
@@ -40,4 +32,4 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     )
 
 
-FORMAT: Final = Format("joulescope", "statistics of a Joulescope", _recognizes, _read)
+FORMAT: Final = Format("joulescope", "statistics of a Joulescope", recognizer(FITS), _read)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from pytest_energy.errors import UsageError
 from pytest_energy.logs.source import Format, Options, Source, columns_by_options
-from pytest_energy.logs.table import find_column, has_column, has_header, read_table
+from pytest_energy.logs.table import find_column, has_column, has_columns, read_table, recognizer
 
 GPU_COLUMNS: Final = ("index", "uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id", "serial")
 """Columns that identify the device, the best one first."""
@@ -17,21 +17,14 @@ POWER_COLUMNS: Final = ("power.draw", "power.draw.average", "power.draw.instant"
 """Columns of watts; the first one in a log is read."""
 LIMIT_COLUMNS: Final = ("power.max_limit", "enforced.power.limit", "power.limit")
 TIME: Final = "timestamp"
-
-
-def has_power(names: Iterable[str]) -> bool:
-    """Whether columns are those of a log of power by nvidia-smi."""
-    return has_column(names, TIME) and any(has_column(names, name) for name in POWER_COLUMNS)
-
-
-def _recognizes(lines: Sequence[str]) -> bool:
-    return has_header(lines, has_power)
+HAS_POWER: Final = has_columns(TIME, one_of=POWER_COLUMNS)
+"""Whether columns are those of a log of power by nvidia-smi."""
 
 
 def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     if options.energy_columns:
         raise UsageError("--energy-column needs a format with counters, such as --format wattmeter")
-    table = read_table(path, lines, lambda cells: has_column(cells, TIME), options.columns)
+    table = read_table(path, lines, has_columns(TIME), options.columns)
     names = table.names
     power = next((name for name in POWER_COLUMNS if has_column(names, name)), POWER_COLUMNS[0])
     device = next((name for name in GPU_COLUMNS if has_column(names, name)), None)
@@ -52,7 +45,10 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         ),
         label=lambda device, place: f"gpu{device if by_index else place}",
         gpus=True,
+        may_mix=not columns.devices,
     )
 
 
-FORMAT: Final = Format("nvidia-smi", "nvidia-smi --query-gpu=… --format=csv", _recognizes, _read)
+FORMAT: Final = Format(
+    "nvidia-smi", "nvidia-smi --query-gpu=… --format=csv", recognizer(HAS_POWER), _read
+)

@@ -21,6 +21,8 @@ POWER: Final = re.compile(
 )
 PREFERRED: Final = ("Combined", "Package", "Intel energy model derived package")
 """The sum of all, the best name first."""
+WHOLE_SECONDS_S: Final = 1.05
+"""The sum of exact times may differ by so much from stamps of whole seconds."""
 
 
 def _recognizes(lines: Sequence[str]) -> bool:
@@ -29,12 +31,15 @@ def _recognizes(lines: Sequence[str]) -> bool:
 
 def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     samples: list[tuple[int, str, float, dict[str, float]]] = []
+    repeated: list[tuple[int, str]] = []
     for number, line in enumerate(lines, start=1):
         if sample := SAMPLE.search(line):
             samples.append((number, sample["time"], float(sample["elapsed"]) / 1e3, {}))
         elif samples and (power := POWER.match(line.strip())):
             watts = float(power["value"]) * (1e-3 if power["unit"] == "mW" else 1.0)
-            samples[-1][3].setdefault(power["name"].strip(), watts)
+            known_w = samples[-1][3].setdefault(power["name"].strip(), watts)
+            if known_w != watts:
+                repeated.append((number, power["name"].strip()))
     names = _rails(path, samples, options)
     # The last sample may lack its power if the program was stopped.
     cut = samples and not samples[-1][3]
@@ -61,7 +66,15 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
             zone=options.zone,
         ),
         label=lambda _, __: names[0].partition(" ")[0].casefold(),
-        remarks=("the last sample has no power; left out",) if cut else (),
+        remarks=(
+            *(("the last sample has no power; left out",) if cut else ()),
+            *(
+                f"line {number}: a second {name} power in one sample; the start of another is"
+                " missing"
+                for number, name in repeated
+                if name in names
+            ),
+        ),
     )
 
 
@@ -69,14 +82,14 @@ def _counted(rows: Sequence[Row]) -> list[Row]:
     """Rows with the time at which each sample ended.
 
     Stamps are of whole seconds, while samples last 1003.4 ms; the sum of the lengths is exact as
-    long as it agrees with the stamps.
+    long as it agrees with the stamps. A lost sample of a second or less may agree, too.
     """
     counted: list[Row] = []
     end_s = 0.0
     for row in rows:
         stamp_s = parse_time(row.cells["time"])
         end_s += float(row.cells["elapsed [s]"])
-        if not counted or abs(end_s - stamp_s) > 2.0:
+        if not counted or abs(end_s - stamp_s) > WHOLE_SECONDS_S:
             end_s = stamp_s
         counted.append(Row(row.line, {"end [s]": repr(end_s), **row.cells}))
     return counted

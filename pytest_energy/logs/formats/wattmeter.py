@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from pytest_energy.logs.source import Format, Options, Source, columns_by_options
-from pytest_energy.logs.table import has_column, has_header, read_table
+from pytest_energy.logs.table import has_column, has_columns, has_header, read_table, recognizer
 
 TIME: Final = "time"
 POWER: Final = "power"
+GPU: Final = re.compile(r"gpu|cuda|util|accelerator|\bsm\b|_sm\b|temp", re.IGNORECASE)
+"""Names of columns of a script that polls GPUs; a wattmeter has none of them."""
 
 
 def _wanted(options: Options) -> tuple[str, ...]:
@@ -19,22 +22,25 @@ def _wanted(options: Options) -> tuple[str, ...]:
     return (*times, *values, *options.device_columns)
 
 
-def _recognizes(lines: Sequence[str]) -> bool:
-    return has_header(lines, lambda cells: has_column(cells, TIME) and has_column(cells, POWER))
-
-
 def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     wanted = _wanted(options)
-
-    def fits(cells: Sequence[str]) -> bool:
-        return all(has_column(cells, name) for name in wanted)
-
+    fits = has_columns(*wanted)
     # Without a header that fits, the first table's columns are listed in the error.
     usable = fits if has_header(lines, fits) else lambda cells: len(cells) > 1
     table = read_table(path, lines, usable, options.columns)
-    times = () if options.period_s else (TIME,)
+    times = (TIME,) if has_column(table.names, TIME) or not options.period_s else ()
     columns = columns_by_options(table, options, times, [POWER])
-    return Source(table, columns, label=lambda device, _: device or "wattmeter")
+    return Source(
+        table,
+        columns,
+        label=lambda device, _: device or "wattmeter",
+        may_mix=not columns.devices and any(GPU.search(name) for name in table.names),
+    )
 
 
-FORMAT: Final = Format("wattmeter", "any table of times with power or energy", _recognizes, _read)
+FORMAT: Final = Format(
+    "wattmeter",
+    "any table of times with power or energy",
+    recognizer(has_columns(TIME, POWER)),
+    _read,
+)

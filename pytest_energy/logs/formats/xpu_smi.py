@@ -8,26 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from pytest_energy.logs.source import Format, Options, Source, columns_by_options
-from pytest_energy.logs.table import has_column, has_header, read_table
+from pytest_energy.logs.table import has_column, has_columns, read_table, recognizer
 
 POWER: Final = "GPU Power"
 ENERGY: Final = "GPU Energy Consumed"
-
-
-def _fits(cells: Sequence[str]) -> bool:
-    return (
-        has_column(cells, "Timestamp")
-        and has_column(cells, "DeviceId")
-        and (has_column(cells, POWER) or has_column(cells, ENERGY))
-    )
-
-
-def _recognizes(lines: Sequence[str]) -> bool:
-    return has_header(lines, _fits)
+FITS: Final = has_columns("Timestamp", "DeviceId", one_of=(POWER, ENERGY))
 
 
 def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
-    table = read_table(path, lines, _fits, options.columns)
+    table = read_table(path, lines, FITS, options.columns)
     powered = has_column(table.names, POWER)
     devices = [name for name in ("DeviceId", "TileId") if has_column(table.names, name)]
     columns = columns_by_options(
@@ -46,4 +35,4 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     )
 
 
-FORMAT: Final = Format("xpu-smi", "xpu-smi dump -d 0 -m 1 --date", _recognizes, _read)
+FORMAT: Final = Format("xpu-smi", "xpu-smi dump -d 0 -m 1 --date", recognizer(FITS), _read)

@@ -10,23 +10,15 @@ from typing import Final
 
 from pytest_energy.errors import UsageError
 from pytest_energy.logs.source import Format, Options, Source, columns_by_options
-from pytest_energy.logs.table import has_column, has_header, read_table
+from pytest_energy.logs.table import has_columns, read_table, recognizer
 from pytest_energy.logs.units import without_unit
 
 ENERGY: Final = re.compile(r"(gpu|cpu|dram)\d+_energy")
-COLUMNS: Final = ("start_time", "window_name", "elapsed_time")
-
-
-def _fits(cells: Sequence[str]) -> bool:
-    return all(has_column(cells, name) for name in COLUMNS)
-
-
-def _recognizes(lines: Sequence[str]) -> bool:
-    return has_header(lines, _fits)
+FITS: Final = has_columns("start_time", "window_name", "elapsed_time")
 
 
 def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
-    table = read_table(path, lines, _fits, options.columns)
+    table = read_table(path, lines, FITS, options.columns)
     energies = [name for name in table.names if ENERGY.fullmatch(without_unit(name))]
     if options.power_columns or not (energies or options.energy_columns):
         raise UsageError(f"{path}: no column of energy among {', '.join(table.names)}")
@@ -52,4 +44,4 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     return Source(table, columns, label=lambda device, _: device or first)
 
 
-FORMAT: Final = Format("zeus", "ZeusMonitor(log_file=…)", _recognizes, _read)
+FORMAT: Final = Format("zeus", "ZeusMonitor(log_file=…)", recognizer(FITS), _read)
