@@ -33,12 +33,16 @@ class SidePlugin(EnergyPlugin):
         self._channel = Channel.inherited(side.socket)
         self._names = project_names(side.paths)
         self._uncollected: dict[str, str] = {}
+        self._skipped: dict[str, str] = {}
         self._measurements: list[Measurement] = []
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note why a file could not be imported."""
+        """Note why a file could not be imported, or skipped itself."""
+        file = report.nodeid.partition("::")[0]
         if report.failed:
-            self._uncollected[report.nodeid.partition("::")[0]] = _last_line(report.longreprtext)
+            self._uncollected[file] = _last_line(report.longreprtext)
+        elif report.skipped:
+            self._skipped[file] = _text(report)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -47,7 +51,7 @@ class SidePlugin(EnergyPlugin):
         self._expect()
         super().pytest_collection_finish(session)
         if self._session is not None:
-            self._session = replace(self._session, alternating=True)
+            self._session = replace(self._session, alternating=self._side.alternates)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -68,7 +72,10 @@ class SidePlugin(EnergyPlugin):
         return True
 
     def _missing(self, test: str) -> SideRun:
-        return missing(self._uncollected.get(test.partition("::")[0], ""))
+        file = test.partition("::")[0]
+        if file in self._skipped:
+            return SideRun(outcome="skipped", text=self._skipped[file])
+        return missing(self._uncollected.get(file, ""))
 
     def _run(self, item: pytest.Item, following: pytest.Item | None) -> SideRun:
         self._measurements = []
@@ -119,7 +126,7 @@ class SidePlugin(EnergyPlugin):
             self._session.meter.close()
 
 
-def _text(report: pytest.TestReport) -> str:
+def _text(report: pytest.TestReport | pytest.CollectReport) -> str:
     if isinstance(report.longrepr, tuple):  # of a skip: file, line, reason
         return str(report.longrepr[2])
     return report.longreprtext or str(getattr(report, "wasxfail", ""))
