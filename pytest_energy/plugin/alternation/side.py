@@ -10,7 +10,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from pytest_energy.against.comparing import missing
-from pytest_energy.against.imports import imported_elsewhere, project_names
+from pytest_energy.against.imports import counterparts, imported_elsewhere, project_names
 from pytest_energy.against.messages import Channel, SideConfig, SideRun, Started
 from pytest_energy.model.measurement import Environment, Measurement
 from pytest_energy.model.result import Result
@@ -31,7 +31,8 @@ class SidePlugin(EnergyPlugin):
         super().__init__(config, settings, lambda run, unsaved: None)
         self._side = side
         self._channel = Channel.inherited(side.socket)
-        self._names = project_names(side.paths)
+        elsewhere = counterparts(side.paths, Path(side.tree), Path(side.other))
+        self._names = project_names([*side.paths, *elsewhere])
         self._uncollected: dict[str, str] = {}
         self._skipped: dict[str, str] = {}
         self._measurements: list[Measurement] = []
