@@ -377,6 +377,12 @@ class Settings:
         " merge-base:BRANCH, or self to see what this machine can tell apart [baselines are used]",
         "REF",
     )
+    against_all: bool = _option(
+        False,
+        FLAG,
+        "measure every benchmark against the other revision, also those that the committed"
+        " baselines call unchanged",
+    )
     against_setup: str | None = _option(
         None,
         TEXT,

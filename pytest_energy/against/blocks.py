@@ -140,6 +140,36 @@ def _alternate(
     return _paired(first, runs)
 
 
+def walk_alone(
+    plan: SidePlan,
+    tests: Sequence[str],
+    take: Callable[[str, SideRun | SideFailedError], None],
+    watch: Callable[[str], None] = lambda test: None,
+) -> None:
+    """Measure each test once on one side, without any other.
+
+    After the side has crashed or hung, a fresh one measures the tests after it.
+
+    Args:
+        plan: How to start the side.
+        tests: Their ids.
+        take: Takes each result.
+        watch: Told which test begins, outside every window.
+    """
+    left = list(tests)
+    while left:
+        with _alone(plan) as side:
+            broken = False
+            while left and not broken:
+                test = left.pop(0)
+                watch(test)
+                try:
+                    take(test, _to_the_end(side, test, left[0] if left else None))
+                except SideFailedError as error:
+                    take(test, error)
+                    broken = True
+
+
 def _take_turns(pair: Pair, test: str, first: SideName) -> Paired | SideFailedError:
     """Run the test on one side alone, then on the other."""
     try:
@@ -152,15 +182,25 @@ def _take_turns(pair: Pair, test: str, first: SideName) -> Paired | SideFailedEr
 
 
 def _run_alone(plan: SidePlan, test: str) -> SideRun:
+    with _alone(plan) as side:
+        return _to_the_end(side, test, None)
+
+
+@contextmanager
+def _alone(plan: SidePlan) -> Iterator[Side]:
     side = Side.start(plan)
     try:
         side.open()
-        done = side.run(test, None)
-        while done is None:
-            done = side.go_on()
-        return done
+        yield side
     finally:
         side.close()
+
+
+def _to_the_end(side: Side, test: str, following: str | None) -> SideRun:
+    done = side.run(test, following)
+    while done is None:
+        done = side.go_on()
+    return done
 
 
 def _paired(

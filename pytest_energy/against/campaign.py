@@ -9,19 +9,22 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from pytest_energy.against.blocks import Pair, walk
+from pytest_energy.against.blocks import Pair, walk, walk_alone
 from pytest_energy.against.comparing import Comparing
-from pytest_energy.against.messages import Started
-from pytest_energy.against.side import LOG_LINES, SidePlan
+from pytest_energy.against.gone import gone_tests
+from pytest_energy.against.messages import SideRun, Started
+from pytest_energy.against.side import LOG_LINES, SideFailedError, SidePlan
 from pytest_energy.against.trees import Reference, Tree, overlay, within, worktree
 from pytest_energy.errors import UsageError
 from pytest_energy.model.comparison import SideName
+from pytest_energy.model.measurement import Measurement
 from pytest_energy.model.result import Result
 from pytest_energy.settings import Settings
 
@@ -43,6 +46,10 @@ class Session:
     """The arguments of pytest for a side: its tree, and a folder for its files."""
     search: tuple[str, ...]
     """``sys.path``."""
+    places: tuple[Path, ...] = ()
+    """The files and folders that were to be collected."""
+    file_names: tuple[str, ...] = ()
+    """The patterns of test files."""
 
 
 @dataclass
@@ -71,7 +78,46 @@ class Campaign:
     def settled(self) -> bool:
         """Whether no further block is needed."""
         comparing = self.comparing
-        return comparing.block > 0 and not comparing.open_tests and not comparing.open_controls
+        begun = self._began_s is not None
+        return begun and not comparing.open_tests and not comparing.open_controls
+
+    def screen(
+        self,
+        tests: Sequence[str],
+        baselines: Path,
+        judge: Callable[[Measurement], Result],
+        keep: Callable[[Result], object],
+    ) -> None:
+        """Measure the head alone; whatever the committed baselines call unchanged is decided.
+
+        Args:
+            tests: Those that have a baseline.
+            baselines: The folder of the baselines.
+            judge: The verdict of a baseline.
+            keep: Takes each verdict, first as soon as there is one.
+
+        Raises:
+            UsageError: A tree or a side cannot be made, or imports the wrong tree.
+            EnergyError: git fails.
+        """
+        pair, comparing = self.prepare(), self.comparing
+        arguments = (*pair.head.arguments, f"--energy-baselines={baselines}")
+        plan = replace(pair.head, arguments=arguments, alternates=False)
+
+        def take(test: str, done: SideRun | SideFailedError) -> None:
+            comparing.take_screening(test, done)
+            for measured in comparing.states[test].screening:
+                keep(judge(measured))
+
+        number = count(1)
+
+        def watch(test: str) -> None:
+            self.show(f"screening {next(number)} of {len(tests)} by the baselines · {test}")
+
+        walk_alone(plan, tests, take, watch)
+        # Only now is it known what the whole suite has in common.
+        for result in comparing.screen(judge):
+            keep(result)
 
     def next_block(self) -> list[Result]:
         """Measure one block, and look.
@@ -83,16 +129,12 @@ class Campaign:
             UsageError: A tree or a side cannot be made, or imports the wrong tree.
             EnergyError: git fails.
         """
-        if self._began_s is None:
-            self._began_s = self.clock()
-        if self._pair is None:
-            self._pair = self._prepare()
-        comparing = self.comparing
+        pair, comparing = self.prepare(), self.comparing
         comparing.block += 1
         before_s = self.clock()
         tests = comparing.open_tests
-        walk(self._pair, tests, self._whole_runs, self.draw, comparing.take, self._watch)
-        self._walk_controls(self._pair)
+        walk(pair, tests, self._whole_runs, self.draw, comparing.take, self._watch)
+        self._walk_controls(pair)
         self._spent_s += self.clock() - before_s
         self._walked += len(tests)
         self._count_permitted_blocks()
@@ -101,10 +143,9 @@ class Campaign:
     def _walk_controls(self, pair: Pair) -> None:
         comparing = self.comparing
         if self._controls is None:
-            self._controls = comparing.choose_controls(self.draw)
-            tests = self._controls
+            self._controls = tests = comparing.choose_controls(self.draw)
         else:
-            tests = [test for test in self._controls if self._has_open_control(test)]
+            tests = comparing.open_control_tests
         bases = Pair(pair.base, pair.base)
         walk(
             bases,
@@ -114,9 +155,6 @@ class Campaign:
             lambda test, done: comparing.take_control(done, test),
             lambda test: self._watch(f"control {test}"),
         )
-
-    def _has_open_control(self, test: str) -> bool:
-        return not self.comparing.open_controls.isdisjoint(self.comparing.states[test].contests)
 
     def _count_permitted_blocks(self) -> None:
         """Count the blocks that the limit of time permits if every test stays open."""
@@ -157,14 +195,30 @@ class Campaign:
 
     # ---- trees and environments ----
 
-    def _prepare(self) -> Pair:
+    def prepare(self) -> Pair:
+        """Make the trees and the environments, once.
+
+        Raises:
+            UsageError: A tree or its environment cannot be made.
+            EnergyError: git fails.
+        """
+        if self._began_s is None:
+            self._began_s = self.clock()
+        if self._pair is None:
+            self._pair = self._make_pair()
+        return self._pair
+
+    def _make_pair(self) -> Pair:
         self.show("preparing the base's tree")
         top = self.reference.repository
         base = Tree(self._leave.enter_context(worktree(self.reference)), top)
         head = Tree(top, top)
         for tree in dict.fromkeys((base, head)):
             self._set_up(tree)
-        overlay(base, self.session.tests, self.session.configuration)
+        session = self.session
+        for test in gone_tests(base, session.tests, session.places, session.file_names):
+            self._note_gone(test)
+        overlay(base, session.tests, session.configuration)
         return Pair(
             self._plan("base", base, head), self._plan("head", head, base), self._check_start
         )
@@ -231,7 +285,10 @@ class Campaign:
         comparing = self.comparing
         comparing.environments = (base.environment, head.environment)
         for test in sorted(set(base.tests) - set(head.tests)):
-            comparing.notes[f"gone: {test} exists on {self.reference} only"] = None
+            self._note_gone(test)
+
+    def _note_gone(self, test: str) -> None:
+        self.comparing.notes[f"gone: {test} exists on {self.reference} only"] = None
 
 
 def _variables(tree: Tree, environment: Mapping[str, str]) -> dict[str, str]:

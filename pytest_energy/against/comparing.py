@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -111,6 +111,8 @@ class CaseState:
     """Why the test failed on the head, whatever it measured."""
     skipped: str | None = None
     """Why the head skipped it."""
+    screening: tuple[Measurement, ...] = ()
+    """What the head measured for the committed baselines."""
     ended: bool = False
     """Whether it is not measured any further."""
 
@@ -135,9 +137,13 @@ class Comparing:
         """Of base and head."""
         self.notes: dict[str, None] = {}
         """What concerns the whole comparison."""
+        self.screened: dict[str, Outcome] = {}
+        """By benchmark: the verdict by the committed baselines."""
         self._rules = rules
         self._looks: dict[str, dict[str, PairLook]] = {}
         self._control_outcomes: dict[str, Outcome] = {}
+        self._control_tests: dict[str, set[str]] = {}
+        """By test: the benchmarks of its control."""
         self._closed_controls = False
 
     # ---- which tests are measured next ----
@@ -148,17 +154,22 @@ class Comparing:
         return [test for test, state in self.states.items() if not state.ended]
 
     def choose_controls(self, draw: Random) -> list[str]:
-        """Draw tests that both sides can run; none where the base is the head.
+        """Draw tests that the sides can run; none where the base is the head.
 
-        The plugin's own control is always among them.
+        The plugin's own control is always among them. Where the committed baselines screened, their
+        unchanged tests may be controls, too.
         """
-        if self._rules.reference.is_self:
+        compared = [test for test, state in self.states.items() if state.contests]
+        if self._rules.reference.is_self or not compared:
             return []
-        able = [test for test, state in self.states.items() if state.contests]
+        screened = [test for test, state in self.states.items() if _is_by_baseline(state)]
+        able = [*compared, *screened]
         fixed = [test for test in able if is_control(test)]
         others = [test for test in able if test not in fixed]
         number = min(MOST_CONTROLS, -(-len(others) // CONTROL_SHARE))
-        return sorted([*fixed, *draw.sample(others, number)])
+        tests = sorted([*fixed, *draw.sample(others, number)])
+        self._control_tests = {test: set() for test in tests}
+        return tests
 
     @property
     def open_controls(self) -> set[str]:
@@ -167,6 +178,12 @@ class Comparing:
             return set()
         return self.controls.keys() - self._control_outcomes.keys()
 
+    @property
+    def open_control_tests(self) -> list[str]:
+        """The tests of the controls that are not decided."""
+        open_controls = self.open_controls
+        return [test for test, ids in self._control_tests.items() if ids & open_controls]
+
     # ---- what the blocks gave ----
 
     def take(self, test: str, done: Paired | SideFailedError) -> None:
@@ -174,10 +191,8 @@ class Comparing:
         state = self.states[test]
         if isinstance(done, SideFailedError):
             self._end_without_side(test, state, done.side, str(done))
-        elif done.head.outcome == "skipped":
-            state.skipped, state.ended = done.head.text or "skipped", True
         elif done.head.outcome != "passed":
-            state.failure, state.ended = done.head.text or done.head.error, True
+            _end_as_on_head(state, done.head)
         elif done.base.outcome != "passed":
             self._end_without_base(test, state, done)
         else:
@@ -185,19 +200,19 @@ class Comparing:
 
     def take_control(self, done: Paired | SideFailedError, test: str) -> None:
         """Take in a block of the base against itself."""
-        if isinstance(done, SideFailedError):
-            self.notes[f"the control {test} was lost: {done.how}"] = None
-            self._lose_control(test)
+        benchmarks = self._control_tests.setdefault(test, set())
+        if why := _why_no_control(done):
+            self.notes[f"The control {test} was lost: {why}"] = None
+            for benchmark in benchmarks - self._control_outcomes.keys():
+                self.controls.pop(benchmark, None)
             return
+        assert isinstance(done, Paired)
         again = {measured.id: measured for measured in done.head.measurements}
         for base in done.base.measurements:
             if base.id in again:
                 contest = self.controls.setdefault(base.id, Contest())
                 contest.add(self.block, done, base, again[base.id])
-
-    def _lose_control(self, test: str) -> None:
-        for benchmark in self.states[test].contests:
-            self.controls.pop(benchmark, None)
+                benchmarks.add(base.id)
 
     def _pair(self, test: str, state: CaseState, done: Paired) -> None:
         before = {measured.id: measured for measured in done.base.measurements}
@@ -231,6 +246,45 @@ class Comparing:
                 self._keep(state, self._invalid(head.id, contest, [reason]))
             else:
                 self._keep(state, self._new(head, f"does not run on {self._reference}: {why}"))
+
+    # ---- the first stage: committed baselines ----
+
+    def take_screening(self, test: str, done: SideRun | SideFailedError) -> None:
+        """Take in what the head alone gave for the committed baselines."""
+        state = self.states[test]
+        if isinstance(done, SideFailedError):
+            self._end_without_side(test, state, done.side, str(done))
+        elif done.outcome != "passed":
+            _end_as_on_head(state, done)
+        else:
+            state.screening = done.measurements
+
+    def screen(self, judge: Callable[[Measurement], Result]) -> list[Result]:
+        """Judge by the committed baselines whatever the head has measured alone.
+
+        A test whose benchmarks are all unchanged is decided; the others are measured against the
+        reference.
+
+        Args:
+            judge: The verdict of a committed baseline.
+
+        Returns:
+            All verdicts of this stage.
+        """
+        found = []
+        for state in self.states.values():
+            results = [self._by_baseline(judge(measured)) for measured in state.screening]
+            self.screened |= {result.id: result.verdict.outcome for result in results}
+            if results and all(one.verdict.outcome is Outcome.UNCHANGED for one in results):
+                state.ended = True
+                state.results = {result.id: result for result in results}
+            found += results
+        return found
+
+    def _by_baseline(self, result: Result) -> Result:
+        note = f"compared with the committed baseline, not with {self._reference}"
+        verdict = result.verdict.model_copy(update={"notes": [note, *result.verdict.notes]})
+        return result.model_copy(update={"verdict": verdict})
 
     # ---- decisions ----
 
@@ -306,18 +360,26 @@ class Comparing:
 
     def _settle_controls(self) -> None:
         for benchmark, contest in self.controls.items():
-            looks = {m: self._looks[m].get(_control(benchmark)) for m in contest.metrics}
-            gated = contest.metrics & self._rules.tolerances(benchmark).keys()
-            outcomes = [outcome_of(metric, looks[metric]) for metric in sorted(gated)]
-            changed = [outcome for outcome in outcomes if outcome in CHANGED]
             if benchmark in self._control_outcomes:
                 continue
-            if changed:
-                self._control_outcomes[benchmark] = changed[0] or Outcome.INCONCLUSIVE
-            elif None not in outcomes or self._closed_controls:
-                calm = all(outcome is Outcome.UNCHANGED for outcome in outcomes)
-                outcome = Outcome.UNCHANGED if calm else Outcome.INCONCLUSIVE
+            if outcome := self._control_outcome(benchmark, contest):
                 self._control_outcomes[benchmark] = outcome
+
+    def _control_outcome(self, benchmark: str, contest: Contest) -> Outcome | None:
+        """What a control comes to; ``None`` as long as it is open."""
+        if not contest.blocks:
+            return Outcome.INVALID if contest.given_up or self._closed_controls else None
+        gated = contest.metrics & self._rules.tolerances(benchmark).keys()
+        if not gated:
+            return Outcome.UNMEASURED
+        looks = [self._looks[metric].get(_control(benchmark)) for metric in sorted(gated)]
+        outcomes = [outcome_of(m, found) for m, found in zip(sorted(gated), looks, strict=True)]
+        if changed := [outcome for outcome in outcomes if outcome in CHANGED]:
+            return changed[0]
+        if None in outcomes and not self._closed_controls:
+            return None
+        calm = all(outcome is Outcome.UNCHANGED for outcome in outcomes)
+        return Outcome.UNCHANGED if calm else Outcome.INCONCLUSIVE
 
     @property
     def moved(self) -> list[str]:
@@ -378,8 +440,43 @@ class Comparing:
             seed=self._rules.seed,
             blocks=self.block,
             controls=dict(self._control_outcomes),
-            notes=list(self.notes),
+            screened=self.screened,
+            notes=[
+                *self._describe_screening(),
+                *self._describe_controls(),
+                *self._describe_nothing(),
+                *self.notes,
+            ],
         )
+
+    def _describe_screening(self) -> Sequence[str]:
+        if not self.screened:
+            return ()
+        decided = sum(
+            len(state.results) for state in self.states.values() if _is_by_baseline(state)
+        )
+        return (
+            f"Screened by the committed baselines: {decided} of {len(self.screened)} unchanged, and"
+            f" not measured against {self._reference} (--energy-against-all measures every one)",
+        )
+
+    def _describe_controls(self) -> Sequence[str]:
+        """Say so if the controls do not show that the machine was steady."""
+        outcomes = self._control_outcomes.values()
+        if not self._control_tests or self.open_controls or Outcome.UNCHANGED in outcomes:
+            return ()
+        if self.moved:
+            return ()
+        return (
+            "No control could vouch for the machine: none was found unchanged, base against base,"
+            " so a change may be the machine's",
+        )
+
+    def _describe_nothing(self) -> Sequence[str]:
+        """Say so if no test gave anything that could be compared."""
+        if not self.block or self._contests() or self.screened:
+            return ()
+        return (f"Nothing was compared: no test ran both here and on {self._reference}",)
 
     # ---- results ----
 
@@ -454,6 +551,30 @@ class Comparing:
         return str(self._rules.reference)
 
 
+def _end_as_on_head(state: CaseState, head: SideRun) -> None:
+    """A test that did not pass on the head has the outcome that it has there."""
+    state.ended = True
+    if head.outcome == "skipped":
+        state.skipped = head.text or "skipped"
+    else:
+        state.failure = head.text or head.error
+
+
+def _is_by_baseline(state: CaseState) -> bool:
+    """Whether the committed baselines decided a test, so that it was not compared."""
+    return bool(state.screening and state.results) and not state.contests
+
+
+def _why_no_control(done: Paired | SideFailedError) -> str | None:
+    """Why two runs of the base say nothing; ``None`` if they do."""
+    if isinstance(done, SideFailedError):
+        return done.how
+    runs = [run for run in (done.base, done.head) if run.outcome != "passed"]
+    if runs:
+        return runs[0].error or runs[0].text or f"it was {runs[0].outcome}"
+    return None if done.base.measurements else "it measured nothing"
+
+
 def _control(benchmark: str) -> str:
     return f"control {benchmark}"
 
@@ -464,4 +585,5 @@ def _of_base(reason: Reason) -> Reason:
 
 def missing(error: str) -> SideRun:
     """What a side answers for a test that it does not have."""
-    return SideRun(outcome="missing", error=error or "there is no such test")
+    why = error or "there is no such test"
+    return SideRun(outcome="missing", text=why, error=why)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -15,12 +16,26 @@ RULER: Final = "pytest_energy"
 
 
 def project_names(paths: Sequence[str]) -> frozenset[str]:
-    """The top names that can be imported from folders of a tree: packages and modules."""
+    """The top names that can be imported from folders of a tree: packages and modules.
+
+    Compiled modules are among them, as far as they are built.
+    """
     found: set[str] = set()
     for folder in map(Path, paths):
         found |= {path.stem for path in folder.glob("*.py")}
         found |= {path.parent.name for path in folder.glob("*/__init__.py")}
-    return frozenset(found - {RULER})
+        for suffix in EXTENSION_SUFFIXES:
+            found |= {path.name.removesuffix(suffix) for path in folder.glob(f"*{suffix}")}
+    return frozenset(name for name in found - {RULER} if name.isidentifier())
+
+
+def counterparts(paths: Sequence[str], tree: Path, other: Path) -> list[str]:
+    """The same folders in the other tree.
+
+    A module that only one side has built must not come from an installed copy on the other side.
+    """
+    folders = [Path(path) for path in paths]
+    return [str(other / one.relative_to(tree)) for one in folders if one.is_relative_to(tree)]
 
 
 def imported_elsewhere(

@@ -19,7 +19,7 @@ from pytest_energy.errors import EnergyError
 from pytest_energy.meters.nvml.devices.processes import SIDE_VARIABLE
 from pytest_energy.model.measurement import Environment, Measurement, Record
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the messages; both ends must agree."""
 
 
@@ -38,6 +38,8 @@ class SideConfig:
     """The folder of the side's own environment, if it has one."""
     paths: tuple[str, ...]
     """Imported from first."""
+    alternates: bool = True
+    """Whether another side measures the same tests in turn; if not, it measures as any session."""
     version: int = VERSION
 
     def dump(self) -> str:

@@ -44,6 +44,8 @@ class SidePlan:
     """Of pytest."""
     variables: Mapping[str, str]
     timeout_s: float
+    alternates: bool = True
+    """Whether another side measures the same tests in turn."""
 
 
 @dataclass
@@ -79,6 +81,7 @@ class Side:
             str(plan.other),
             str(plan.environment) if plan.environment else None,
             plan.paths,
+            plan.alternates,
         )
         output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the side
         try:
@@ -225,6 +228,8 @@ class Side:
 def _describe(status: int) -> str:
     if status >= 0:
         return f"ended with status {status}"
+    if -status == signal.SIGKILL:
+        return "was ended by SIGKILL, as the system does when memory runs out"
     try:
         return f"was ended by {signal.Signals(-status).name}"
     except ValueError:

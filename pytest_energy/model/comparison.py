@@ -50,8 +50,11 @@ class Against(Record):
     """Walks through the suite."""
     controls: dict[str, Outcome] = Field(default_factory=dict)
     """By benchmark: what the base measured against itself came to."""
+    screened: dict[str, Outcome] = Field(default_factory=dict)
+    """By benchmark: the first verdict, by the committed baselines; empty if they did not screen.
+    The unchanged ones were not measured against the reference."""
     notes: list[str] = Field(default_factory=list)
-    """Benchmarks that exist on the base only, lost controls, an early end."""
+    """Benchmarks that exist on the base only, what screened, lost controls, an early end."""
 
 
 class Comparison(Record):

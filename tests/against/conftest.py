@@ -8,10 +8,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from pytest_energy.against.blocks import walk
+from pytest_energy.against.campaign import Campaign, Session
+from pytest_energy.against.comparing import Comparing, Rules
+from pytest_energy.against.trees import Tree, resolve
+from pytest_energy.settings import Settings
 from tests.plugin.scripted import install
 
 BENCHMARK = """
@@ -112,6 +118,48 @@ class Repository:
         """The folders that git takes for trees of this repository."""
         lines = git(self.folder, "worktree", "list", "--porcelain").splitlines()
         return [line for line in lines if line.startswith("worktree ")]
+
+
+TEST = "benchmarks/test_it.py::test_it"
+
+
+def walk_once(
+    repository: Repository, *tests: str, whole_runs: set[str] | None = None, **options: Any
+) -> Comparing:
+    """Measure the last commit and the working tree in one block, without a session or controls.
+
+    Args:
+        repository: With a commit.
+        tests: Ids; by default :data:`TEST` only.
+        whole_runs: Takes the tests of which whole runs alternated.
+        options: Fields of the settings.
+    """
+    folder = repository.folder.resolve()
+    reference = resolve("HEAD", folder)
+    rules = Rules(reference, 1, lambda benchmark: {"energy_j": 0.05}, ("regressed",), 4)
+    comparing = Comparing(tests or [TEST], rules)
+    comparing.block = 1
+
+    def arguments(tree: Tree, files: Path) -> list[str]:
+        places = (f"--rootdir={tree.folder}", "-c", str(tree.folder / "pytest.ini"))
+        results = f"--energy-json={files / 'results.json'}"
+        return [*OPTIONS, *places, results, str(tree.folder / "benchmarks")]
+
+    test_file = folder / "benchmarks" / "test_it.py"
+    session = Session(folder, folder, folder / "pytest.ini", (test_file,), arguments, ())
+    campaign = Campaign(Settings(**options), reference, session, comparing, Random(1))
+    turns = set() if whole_runs is None else whole_runs
+    # In any environment the sides find pytest, this plugin and the meter.
+    places = (repository.library, Path(pytest.__file__).parent.parent, Path(__file__).parents[2])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, places)))
+        try:
+            walk(campaign.prepare(), list(comparing.states), turns, Random(1), comparing.take)
+        finally:
+            campaign.close()
+    comparing.look(last="one block")
+    assert len(repository.worktrees()) == 1
+    return comparing
 
 
 @pytest.fixture

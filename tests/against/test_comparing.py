@@ -19,7 +19,8 @@ from pytest_energy.against.side import SideFailedError
 from pytest_energy.against.trees import Reference
 from pytest_energy.against.verdicts import differences
 from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode, Round
-from pytest_energy.model.result import Result
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict, Result, Verdict
 
 MAIN = Reference("main", Path("/project"), "1a2b3c4d5e6f")
 
@@ -247,6 +248,185 @@ def test_a_control_that_moves_withdraws_every_verdict() -> None:
     assert final.comparison.control is not None
     assert final.comparison.control.outcome == "regressed"
     assert len(final.comparison.control.blocks) == 4
+
+
+def control(state: Comparing, base: SideRun, head: SideRun, *, last: str | None = None) -> None:
+    """Measure a block of the control, and look."""
+    state.block += 1
+    state.take_control(Paired("base", base, head), "t.py::test")
+    state.look(last=last)
+
+
+def test_an_undecided_control_is_told_and_withdraws_nothing() -> None:
+    """Nothing shows that the machine moved, and nothing that it was steady."""
+    state = comparing()
+    blocks(state, 1.10, 1.101, 1.099, 1.10)
+    steady, wild = passed(measured([1.0])), passed(measured([1.5]))
+    control(state, steady, wild)
+    control(state, wild, steady, last="the time limit")
+    assert state.describe().controls == {"t.py::test": "inconclusive"}
+    assert "No control could vouch for the machine" in state.describe().notes[0]
+    assert state.final()[0].verdict.outcome == "regressed"
+
+
+def test_an_invalid_control_does_not_vouch() -> None:
+    """A control without a valid block is no calm one."""
+    state = comparing()
+    blocks(state, 1.0, 1.001)
+    reason = Reason(code=ReasonCode.THROTTLED, message="throttled for 40 %")
+    spoilt = passed(measured([1.0], status="invalid", reasons=[reason]))
+    control(state, spoilt, spoilt)
+    assert state.open_control_tests == ["t.py::test"]
+    assert state.describe().notes == []
+    for _ in range(2):
+        control(state, spoilt, spoilt)
+    assert state.describe().controls == {"t.py::test": "invalid"}
+    assert "No control could vouch" in state.describe().notes[0]
+
+
+@pytest.mark.parametrize(
+    ("done", "why"),
+    [
+        (SideFailedError("head", "crashed: it ended with status 3"), "ended with status 3"),
+        (
+            Paired("base", passed(measured([1.0])), SideRun(outcome="failed", error="OSError: no")),
+            "OSError: no",
+        ),
+        (Paired("base", SideRun(outcome="skipped", text="no card"), passed()), "no card"),
+        (Paired("base", passed(), passed()), "it measured nothing"),
+    ],
+)
+def test_a_lost_control_is_told(done: Any, why: str) -> None:
+    """With the reason; it is not measured again, and vouches for nothing."""
+    state = comparing()
+    control(state, passed(measured([1.0])), passed(measured([1.0])))
+    state.take_control(done, "t.py::test")
+    state.look()
+    assert state.open_control_tests == []
+    notes = state.describe().notes
+    assert any(note.startswith("The control t.py::test was lost: ") for note in notes)
+    assert any(why in note for note in notes)
+    assert any("No control could vouch" in note for note in notes)
+
+
+def test_a_control_without_a_gated_metric_ends_at_once() -> None:
+    """It would never be decided, and the session would go on for nothing."""
+    state = comparing()
+    blind = passed(measured([None], status="unmeasured"))
+    control(state, blind, blind)
+    assert state.describe().controls == {"t.py::test": "unmeasured"}
+    assert state.open_control_tests == []
+
+
+def screened(state: Comparing, **outcomes: str) -> list[Result]:
+    """Let the committed baselines come to these outcomes, by the name of the test."""
+    for test in outcomes:
+        state.take_screening(f"t.py::{test}", passed(measured([1.0], f"t.py::{test}")))
+
+    def judge(found: Measurement) -> Result:
+        outcome = Outcome(outcomes[found.id.partition("::")[2].partition("::")[0]])
+        return Result.of(found, Verdict(outcome=outcome))
+
+    return state.screen(judge)
+
+
+def test_baselines_decide_what_they_call_unchanged_and_nothing_else() -> None:
+    """Whatever else they say, the other revision has the last word."""
+    others = ("regressed", "inconclusive", "new", "incomparable", "improved", "invalid")
+    state = comparing("t.py::unchanged", *(f"t.py::{name}" for name in others))
+    found = screened(state, unchanged="unchanged", **{name: name for name in others})
+    assert len(found) == 7
+    assert state.open_tests == [f"t.py::{name}" for name in others]
+    (result,) = state.final()
+    assert (result.id, result.verdict.outcome) == ("t.py::unchanged", "unchanged")
+    assert "committed baseline, not with main (1a2b3c4d5)" in result.verdict.notes[0]
+    assert state.describe().screened["t.py::improved"] == "improved"
+    assert "1 of 7 unchanged" in state.describe().notes[0]
+
+
+def test_the_verdict_against_the_revision_replaces_that_of_the_baseline() -> None:
+    """A rise that the baseline saw is none if the other revision has it, too."""
+    state = comparing()
+    assert screened(state, test="regressed")[0].verdict.outcome == "regressed"
+    blocks(state, 1.0, 1.001)
+    (result,) = state.final()
+    assert result.verdict.outcome == "unchanged"
+    assert result.comparison is not None
+    assert not any("committed baseline" in note for note in result.verdict.notes)
+
+
+def test_a_test_with_one_open_window_is_measured_as_a_whole() -> None:
+    """Its windows are measured together."""
+    state = comparing("t.py::test")
+    windows = [measured([1.0], f"t.py::test::{name}") for name in ("fill", "drain")]
+    state.take_screening("t.py::test", passed(*windows))
+    outcomes = {"fill": Outcome.UNCHANGED, "drain": Outcome.INCONCLUSIVE}
+    state.screen(
+        lambda found: Result.of(found, Verdict(outcome=outcomes[found.id.rpartition("::")[2]]))
+    )
+    assert state.open_tests == ["t.py::test"]
+    assert "0 of 2 unchanged" in state.describe().notes[0]
+
+
+def test_a_failure_on_the_head_needs_no_second_stage() -> None:
+    """A failure, a skip and a crash end the test as they do without baselines."""
+    state = comparing("t.py::a", "t.py::b", "t.py::c")
+    state.take_screening("t.py::a", SideRun(outcome="failed", text="assert 1 == 2"))
+    state.take_screening("t.py::b", SideRun(outcome="skipped", text="no card"))
+    state.take_screening("t.py::c", SideFailedError("head", "crashed: it ended with status 3"))
+    assert state.open_tests == []
+    assert state.states["t.py::a"].failure == "assert 1 == 2"
+    assert state.states["t.py::b"].skipped == "no card"
+    (result,) = state.final()
+    assert (result.id, result.verdict.fails) == ("t.py::c", True)
+
+
+def test_controls_are_drawn_from_all_tests_while_anything_is_compared() -> None:
+    """Also from those that the baselines decided; where they decided all there is no control."""
+    names = [f"t{number}" for number in range(20)]
+    state = comparing(*(f"t.py::{name}" for name in names))
+    screened(state, **dict.fromkeys(names, "unchanged"))
+    assert state.choose_controls(Random(1)) == []
+    state = comparing(*(f"t.py::{name}" for name in [*names, "open"]))
+    screened(state, **dict.fromkeys(names, "unchanged"))
+    blocks(state, 1.0, test="t.py::open")
+    assert len(state.choose_controls(Random(1))) == 3
+
+
+def test_a_control_that_moves_withdraws_screened_verdicts_as_well() -> None:
+    """They were measured on the same machine in the same hour."""
+    state = comparing("t.py::a", "t.py::test")
+    change = MetricVerdict(
+        metric="energy_j",
+        outcome=Outcome.UNCHANGED,
+        change=0.0,
+        low=-0.01,
+        high=0.01,
+        tolerance=0.05,
+    )
+    state.take_screening("t.py::a", passed(measured([1.0], "t.py::a")))
+    state.screen(
+        lambda found: Result.of(found, Verdict(outcome=Outcome.UNCHANGED, metrics=[change]))
+    )
+    blocks(state, 1.0, 1.001)
+    for _ in range(4):
+        control(state, passed(measured([1.0])), passed(measured([1.2])))
+    assert {result.verdict.outcome for result in state.final()} == {"inconclusive"}
+
+
+def test_a_session_in_which_nothing_runs_on_both_sides_says_so() -> None:
+    """All benchmarks are new then, which by itself fails nothing."""
+    state = comparing()
+    state.block = 1
+    base = SideRun(outcome="skipped", text="Skipped: no engine")
+    state.take("t.py::test", Paired("base", base, passed(measured([1.0]))))
+    state.look()
+    assert state.final()[0].verdict.notes == [
+        "does not run on main (1a2b3c4d5): Skipped: no engine"
+    ]
+    assert state.describe().notes == [
+        "Nothing was compared: no test ran both here and on main (1a2b3c4d5)"
+    ]
 
 
 def test_a_calm_control_changes_nothing() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from pytest_energy.against.imports import imported_elsewhere, project_names
+from pytest_energy.against.imports import counterparts, imported_elsewhere, project_names
 
 OWN, OTHER = Path("/trees/base"), Path("/work")
 
@@ -62,4 +63,19 @@ def test_the_names_of_a_project_are_its_packages_and_modules(tmp_path: Path) -> 
     (tmp_path / "pkg" / "__init__.py").touch()
     (tmp_path / "docs").mkdir()
     (tmp_path / "single.py").touch()
-    assert project_names([str(tmp_path)]) == {"pkg", "single"}
+    (tmp_path / "built.abi3.so").touch()
+    (tmp_path / f"other{EXTENSION_SUFFIXES[0]}").touch()
+    assert project_names([str(tmp_path)]) == {"pkg", "single", "built", "other"}
+
+
+def test_what_only_one_side_has_built_belongs_to_the_project(tmp_path: Path) -> None:
+    """An installed copy of it is found out on the side that has not."""
+    for folder in ("base/src", "head/src"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "head/src/built.abi3.so").touch()
+    base, head = tmp_path / "base", tmp_path / "head"
+    paths = [str(base / "src"), "/usr/lib/python3"]
+    names = project_names([*paths, *counterparts(paths, base, head)])
+    assert "built" in names
+    file = "/usr/lib/site-packages/built.abi3.so"
+    assert imported_elsewhere(base, None, head, names, modules(built=file)) == {"built": file}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,71 +170,6 @@ def test_new_and_gone_benchmarks_are_named(repository: Repository) -> None:
     assert "gone: benchmarks/test_it.py::test_it[gone] exists on HEAD (" in done.stdout
 
 
-CRASHES = """
-import os, time
-import engine
-from scripted_meter import work
-
-def test_one(energy):
-    energy(work, 0.01)
-
-def test_bad(energy):
-    energy(engine.run)
-
-def test_two(energy):
-    energy(work, 0.02)
-"""
-
-
-@pytest.mark.parametrize(
-    ("fault", "side", "words", "status"),
-    [
-        ("os._exit(7)", "head", "the head side crashed: it ended with status 7", 1),
-        ("os.abort()", "base", "the base side crashed: it was ended by SIGABRT", 0),
-        ("time.sleep(1000)", "head", "the head side hung: it gave no answer for 5 s", 1),
-    ],
-)
-def test_a_side_that_crashes_or_hangs_costs_its_own_benchmark_only(
-    repository: Repository, fault: str, side: str, words: str, status: int
-) -> None:
-    """The benchmark is invalid and says why; the others are decided."""
-    repository.write("benchmarks/test_it.py", CRASHES)
-    faulty = f"import os, time\ndef run():\n    {fault}\n"
-    sound = "from scripted_meter import work\ndef run():\n    work(0.01)\n"
-    repository.write("engine.py", faulty if side == "base" else sound)
-    repository.commit()
-    repository.write("engine.py", faulty if side == "head" else sound)
-    done = repository.run("--energy-against=HEAD", "--energy-against-timeout=5")
-    assert done.returncode == status, done.stdout
-    assert words in done.stdout
-    assert repository.outcome("test_bad") == "invalid"
-    assert repository.outcome("test_one") == "unchanged"
-    assert repository.outcome("test_two") == "unchanged"
-
-
-def test_a_device_that_holds_one_side_only_alternates_whole_runs(repository: Repository) -> None:
-    """A side that runs out of memory beside the other one runs alone, and the result says so."""
-    lock = repository.library / "device"
-    repository.engine(0.01)
-    repository.write(
-        "engine.py",
-        "import atexit, os\nfrom pathlib import Path\nfrom scripted_meter import work\n"
-        f"LOCK = Path({str(lock)!r})\n"
-        "def run():\n"
-        "    if LOCK.exists() and LOCK.read_text() != str(os.getpid()):\n"
-        "        raise RuntimeError('CUDA out of memory')\n"
-        "    LOCK.write_text(str(os.getpid()))\n"
-        "    atexit.register(LOCK.unlink, missing_ok=True)\n"
-        "    work(0.01)\n",
-    )
-    repository.commit()
-    done = repository.run("--energy-against=HEAD")
-    assert done.returncode == 0, done.stdout
-    assert repository.outcome() == "unchanged"
-    assert repository.benchmark()["comparison"]["alternated"] == "runs"
-    assert any("whole runs" in note for note in repository.benchmark()["verdict"]["notes"])
-
-
 def test_self_passes_without_a_worktree(repository: Repository) -> None:
     """The suite against itself is unchanged, and needs no control."""
     done = repository.run("--energy-against=self")
@@ -298,44 +230,6 @@ def test_the_plugins_own_control_is_a_control(repository: Repository) -> None:
         assert controls[f"energy_control.py::{kind}[begin]"] == "unchanged"
         assert repository.outcome(f"{kind}[begin]") == "unchanged"
     assert len(repository.results()["benchmarks"]) == 3
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_keeps_what_was_decided(
-    repository: Repository, number: signal.Signals
-) -> None:
-    """After Ctrl-C or a cancelled job the results are there and the worktree is gone."""
-    repository.write(
-        "benchmarks/test_it.py",
-        "import engine, time\nfrom scripted_meter import work\n"
-        "def test_quick(energy):\n    energy(work, 0.01)\n"
-        "def test_slow(energy):\n    energy(engine.run)\n",
-    )
-    repository.write(
-        "engine.py",
-        "import random\nfrom scripted_meter import work\ndef run():\n"
-        "    work(random.uniform(0.001, 0.1))\n",
-    )
-    repository.commit()
-    results = repository.folder / ".energy" / "results.json"
-    with repository.start("--energy-against=HEAD") as process:
-        wait_until(lambda: results.exists() and json.loads(results.read_text())["benchmarks"])
-        process.send_signal(number)
-        output, _ = process.communicate(timeout=300)
-    assert process.returncode == 2, output
-    assert repository.outcome("test_quick") == "unchanged"
-    assert repository.outcome("test_slow") == "inconclusive"
-    assert "the comparison was stopped" in output
-    assert not repository.results()["run"]["complete"]
-    assert len(repository.worktrees()) == 1
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until something is true; the time limit is that of a broken test."""
-    deadline = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_a_selection_passes_to_the_sides(repository: Repository) -> None:

@@ -18,14 +18,17 @@ from pytest_energy.against.campaign import Campaign, Session
 from pytest_energy.against.comparing import CaseState, Comparing, Rules
 from pytest_energy.against.trees import Reference, Tree, resolve
 from pytest_energy.errors import EnergyError, UsageError
+from pytest_energy.gate.decision import decide
+from pytest_energy.gate.selection import Selected
 from pytest_energy.gate.tolerances import tolerances_of
 from pytest_energy.measuring.torchrun import Ranks
-from pytest_energy.model.measurement import is_control
+from pytest_energy.model.measurement import Measurement, is_control
 from pytest_energy.model.result import Result, Run
 from pytest_energy.plugin.measuring_hooks import MARKER, EnergyPlugin, uses_energy
 from pytest_energy.plugin.progress import ProgressLine
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
+from pytest_energy.session.conclude import policy_of
 from pytest_energy.settings import MarkerSettings, Settings
 
 WITH_CONTROLS = "the comparison was stopped before its controls were decided"
@@ -85,19 +88,41 @@ class AgainstPlugin(EnergyPlugin):
         self._reference: Reference = resolve(settings.against or "", config.rootpath)
         self._campaign: Campaign | None = None
         self._visits: dict[str, int] = {}
+        self._markers: dict[str, MarkerSettings] = {}
+        self._screened = False
         self._restore: Any = None
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """Return the header: what measures, and what is compared with what."""
         lines = super().pytest_report_collectionfinish()
         if self._session is None:
-            return lines
+            return [
+                *lines,
+                f"energy: nothing is compared with {self._reference}: no test that was collected"
+                " uses the energy fixture",
+            ]
         what = "the working tree with itself" if self._reference.is_self else "the working tree"
         against = "" if self._reference.is_self else f" against {self._reference}"
         return [
             *lines,
             f"energy: compares {what}{against}, in at most {self._settings.against_blocks} blocks",
+            *self._screening_line(),
         ]
+
+    def _screening_line(self) -> list[str]:
+        if not (number := len(self._selected)):
+            return []
+        return [
+            f"energy: {number} committed baseline{'s'[: number != 1]} screen first: what they call"
+            " unchanged is not measured any further (--energy-against-all measures everything)"
+        ]
+
+    @property
+    def _selected(self) -> Sequence[Selected]:
+        """The committed baselines that screen."""
+        if self._session is None or self._reference.is_self or self._settings.against_all:
+            return ()
+        return self._session.selected
 
     # Beside the wrapper of the base class, which holds the locks on the devices meanwhile.
     @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_protocol")
@@ -108,6 +133,7 @@ class AgainstPlugin(EnergyPlugin):
         campaign = self._campaign or self._start(item.session)
         visit = self._visits[item.nodeid] = self._visits.get(item.nodeid, 0) + 1
         try:
+            self._screen(campaign)
             if campaign.comparing.block < visit and not campaign.settled:
                 results = campaign.next_block()
                 self._session.record.note_against(campaign.comparing.describe())
@@ -125,15 +151,36 @@ class AgainstPlugin(EnergyPlugin):
         self._report_test(item, campaign.comparing)
         return True
 
+    def _screen(self, campaign: Campaign) -> None:
+        """Let the committed baselines decide what they can, once."""
+        measuring = self._session
+        tests = [
+            test
+            for test in campaign.comparing.states
+            if any(_belongs(selected.baseline.id, test) for selected in self._selected)
+        ]
+        if measuring is None or self._screened or not tests:
+            return
+        self._screened = True
+
+        def judge(measured: Measurement) -> Result:
+            marker = self._markers.get(measured.id) or self._markers[_test_of_window(measured.id)]
+            policy = policy_of(measured, measuring, marker)
+            known = measuring.known_baselines(measured.id)
+            return decide((measured,), known, measuring.environment, policy).result
+
+        campaign.screen(tests, self._settings.baselines, judge, measuring.keep)
+        measuring.record.note_against(campaign.comparing.describe())
+
     def _start(self, session: pytest.Session) -> Campaign:
         assert self._session is not None
         measuring = [item for item in session.items if uses_energy(item)]
         seed = secrets.randbits(32)
-        markers = {item.nodeid: item.stash[MARKER] for item in measuring}
+        self._markers = {item.nodeid: item.stash[MARKER] for item in measuring}
         rules = Rules(
             reference=self._reference,
             seed=seed,
-            tolerances=lambda benchmark: self._tolerances(benchmark, markers),
+            tolerances=self._tolerances,
             failing=self._settings.failing,
             most_blocks=self._settings.against_blocks,
         )
@@ -141,7 +188,7 @@ class AgainstPlugin(EnergyPlugin):
             self._settings,
             self._reference,
             self._describe_session(measuring),
-            Comparing(markers, rules),
+            Comparing(self._markers, rules),
             Random(seed),
             self._show_text,
         )
@@ -149,10 +196,10 @@ class AgainstPlugin(EnergyPlugin):
         self._restore = signal.signal(signal.SIGTERM, _interrupt)
         return self._campaign
 
-    def _tolerances(self, benchmark: str, markers: dict[str, MarkerSettings]) -> dict[str, float]:
+    def _tolerances(self, benchmark: str) -> dict[str, float]:
         assert self._session is not None
-        # A window of a test has the id of the test and its own name after it.
-        marker = markers.get(benchmark) or markers.get(benchmark.rpartition("::")[0])
+        markers = self._markers
+        marker = markers.get(benchmark) or markers.get(_test_of_window(benchmark))
         return tolerances_of(benchmark, self._settings.tolerance, self._session.tolerances, marker)
 
     def _describe_session(self, measuring: Sequence[pytest.Item]) -> Session:
@@ -166,6 +213,8 @@ class AgainstPlugin(EnergyPlugin):
             tests=files,
             arguments=lambda tree, folder: _arguments(config, self._settings, tree, folder, files),
             search=tuple(sys.path),
+            places=_places(config),
+            file_names=tuple(config.getini("python_files")),
         )
 
     def _show_text(self, text: str) -> None:
@@ -216,6 +265,21 @@ class AgainstPlugin(EnergyPlugin):
         for result in comparing.final():
             self._session.keep(result)
         self._session.record.note_against(comparing.describe())
+
+
+def _places(config: pytest.Config) -> tuple[Path, ...]:
+    """The files and folders that the session was asked to collect."""
+    folder = config.invocation_params.dir
+    return tuple(folder / argument.partition("::")[0] for argument in config.args)
+
+
+def _test_of_window(benchmark: str) -> str:
+    """A window of a test has the id of the test and its own name after it."""
+    return benchmark.rpartition("::")[0]
+
+
+def _belongs(benchmark: str, test: str) -> bool:
+    return test in (benchmark, _test_of_window(benchmark))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

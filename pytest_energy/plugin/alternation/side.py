@@ -10,7 +10,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from pytest_energy.against.comparing import missing
-from pytest_energy.against.imports import imported_elsewhere, project_names
+from pytest_energy.against.imports import counterparts, imported_elsewhere, project_names
 from pytest_energy.against.messages import Channel, SideConfig, SideRun, Started
 from pytest_energy.model.measurement import Environment, Measurement
 from pytest_energy.model.result import Result
@@ -31,14 +31,19 @@ class SidePlugin(EnergyPlugin):
         super().__init__(config, settings, lambda run, unsaved: None)
         self._side = side
         self._channel = Channel.inherited(side.socket)
-        self._names = project_names(side.paths)
+        elsewhere = counterparts(side.paths, Path(side.tree), Path(side.other))
+        self._names = project_names([*side.paths, *elsewhere])
         self._uncollected: dict[str, str] = {}
+        self._skipped: dict[str, str] = {}
         self._measurements: list[Measurement] = []
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note why a file could not be imported."""
+        """Note why a file could not be imported, or skipped itself."""
+        file = report.nodeid.partition("::")[0]
         if report.failed:
-            self._uncollected[report.nodeid.partition("::")[0]] = _last_line(report.longreprtext)
+            self._uncollected[file] = _last_line(report.longreprtext)
+        elif report.skipped:
+            self._skipped[file] = _text(report)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -47,7 +52,7 @@ class SidePlugin(EnergyPlugin):
         self._expect()
         super().pytest_collection_finish(session)
         if self._session is not None:
-            self._session = replace(self._session, alternating=True)
+            self._session = replace(self._session, alternating=self._side.alternates)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -68,7 +73,10 @@ class SidePlugin(EnergyPlugin):
         return True
 
     def _missing(self, test: str) -> SideRun:
-        return missing(self._uncollected.get(test.partition("::")[0], ""))
+        file = test.partition("::")[0]
+        if file in self._skipped:
+            return SideRun(outcome="skipped", text=self._skipped[file])
+        return missing(self._uncollected.get(file, ""))
 
     def _run(self, item: pytest.Item, following: pytest.Item | None) -> SideRun:
         self._measurements = []
@@ -119,7 +127,7 @@ class SidePlugin(EnergyPlugin):
             self._session.meter.close()
 
 
-def _text(report: pytest.TestReport) -> str:
+def _text(report: pytest.TestReport | pytest.CollectReport) -> str:
     if isinstance(report.longrepr, tuple):  # of a skip: file, line, reason
         return str(report.longrepr[2])
     return report.longreprtext or str(getattr(report, "wasxfail", ""))
