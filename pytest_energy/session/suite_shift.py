@@ -31,8 +31,8 @@ def shifts_of(results: Iterable[Result]) -> dict[str, Change]:
     """The change that the results have in common, for each metric that enough of them compare."""
     ratios: dict[str, list[float]] = {}
     for result in results:
-        if is_control(result.id):
-            continue  # it shows the machine, not the suite
+        if not _moves_with_the_suite(result):
+            continue
         for metric in result.verdict.gated if result.status == "measured" else ():
             if (ratio := _whole_change(metric)) is not None:
                 ratios.setdefault(metric.metric, []).append(ratio)
@@ -41,6 +41,12 @@ def shifts_of(results: Iterable[Result]) -> dict[str, Change]:
         for metric, values in ratios.items()
         if len(values) >= FEWEST_COMPARABLE
     }
+
+
+def _moves_with_the_suite(result: Result) -> bool:
+    """Whether a result was compared with a baseline, and shows the code of the suite."""
+    # A control shows the machine. A revision was measured in the same hour: nothing drifted.
+    return result.comparison is None and not is_control(result.id)
 
 
 def _whole_change(metric: MetricVerdict) -> float | None:
@@ -149,7 +155,7 @@ def resettle(result: Result, shifts: Mapping[str, Change], failing: bool) -> Res
         shifts: The suite's shift, by metric.
         failing: Whether an inconclusive result fails.
     """
-    if result.verdict.outcome is not Outcome.UNCHANGED or is_control(result.id):
+    if result.verdict.outcome is not Outcome.UNCHANGED or not _moves_with_the_suite(result):
         return result
     metrics = [
         _without(metric, shifts[metric.metric])

@@ -15,6 +15,7 @@ from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.decision import Again, KnownBaselines, Policy, Settled, decide
 from pytest_energy.gate.make_baseline import extend_baseline
 from pytest_energy.gate.schedule import Suite
+from pytest_energy.model.comparison import Comparison
 from pytest_energy.model.json_files import load_run, save_run
 from pytest_energy.model.merge import merge_runs
 from pytest_energy.model.outcomes import Outcome
@@ -122,6 +123,19 @@ def test_what_was_settled_before_the_shift_was_known_becomes_inconclusive() -> N
     assert energy.change == pytest.approx(0.083, abs=0.01)
     assert run.benchmarks[0].verdict.outcome is Outcome.INCONCLUSIVE
     assert not run.benchmarks[0].verdict.fails
+
+
+def test_a_comparison_with_a_revision_has_no_part_in_the_shift() -> None:
+    """The revision was measured in the same hour: what all have in common is the code's."""
+    pair = Comparison(reference="main", seed=1)
+    results = [
+        result.model_copy(update={"comparison": pair}) for result in judged(suite_at(0.92, 30))
+    ]
+    assert shifts_of(results) == {}
+    first = judged([1.0])[0].model_copy(update={"comparison": pair})
+    run = finish(run_of(first, *judged(suite_at(0.92))[1:]), Settings())
+    assert run.run.suite_shift is not None
+    assert run.benchmarks[0] == first
 
 
 def test_merged_shards_shift_together(tmp_path: Path) -> None:
