@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.uncertainty.gum import t_quantile
+from pytest_energy.uncertainty.gum import t_quantile, variance
 
 LOOKS: Final = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
 """Numbers of blocks after which the suite is looked at."""
@@ -100,8 +100,8 @@ def _look(
 ) -> PairLook:
     count = len(blocks)
     mean = statistics.fmean(blocks)
-    variance, freedom = suite.moderated(statistics.variance(blocks), count - 1)
-    standard = math.sqrt(variance / count)
+    moderated, freedom = suite.moderated(variance(blocks), count - 1)
+    standard = math.sqrt(moderated / count)
     half = t_quantile(freedom) * standard
     low, high = math.expm1(mean - half), math.expm1(mean + half)
     looks = [blocks for blocks in LOOKS if blocks <= most_blocks]
@@ -142,18 +142,15 @@ def fit_suite_variance(suite: Iterable[Sequence[float]]) -> SuiteVariance:
     from scipy.optimize import brentq
     from scipy.special import digamma, polygamma
 
-    spread = [
-        (statistics.variance(blocks), len(blocks) - 1)
-        for blocks in suite
-        if len(blocks) > 1 and statistics.variance(blocks) > 0
-    ]
+    known = [(variance(blocks), len(blocks) - 1) for blocks in suite if len(blocks) > 1]
+    spread = [(own, freedom) for own, freedom in known if own > 0]
     if len(spread) < FEWEST_FOR_PRIOR:
         return SuiteVariance()
     logs = [
-        math.log(variance) - float(digamma(freedom / 2)) + math.log(freedom / 2)
-        for variance, freedom in spread
+        math.log(own) - float(digamma(freedom / 2)) + math.log(freedom / 2)
+        for own, freedom in spread
     ]
-    excess = statistics.variance(logs) - statistics.fmean(
+    excess = variance(logs) - statistics.fmean(
         float(polygamma(1, freedom / 2)) for _, freedom in spread
     )
     if excess <= float(polygamma(1, MOST_PRIOR_FREEDOM / 2)):
