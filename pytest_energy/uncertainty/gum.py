@@ -24,17 +24,17 @@ def t_quantile(degrees_of_freedom: float, probability: float = (1 + COVERAGE) / 
     return float(stdtrit(degrees_of_freedom, probability))
 
 
-def variance(values: Iterable[float]) -> float:
+def variance(values: Sequence[float]) -> float:
     """Variance of two observations or more, as that of a sample (GUM 4.2.2).
 
     It agrees with :func:`statistics.variance` to 1e-12, without that function's exact fractions,
     which cost most of the time of a verdict. Distances from the first observation keep the digits
     that close observations differ in, and are zero for equal ones.
     """
-    first, *others = values
-    distances = [0.0, *(value - first for value in others)]
-    mean = math.fsum(distances) / len(distances)
-    return math.fsum((distance - mean) ** 2 for distance in distances) / len(others)
+    first = values[0]
+    distances = [value - first for value in values]
+    mean = sum(distances) / len(distances)
+    return sum([(distance - mean) ** 2 for distance in distances]) / (len(distances) - 1)
 
 
 def standard_error(values: Sequence[float]) -> float:

@@ -17,6 +17,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from pytest_energy.model.outcomes import Outcome
@@ -140,24 +141,29 @@ def fit_suite_variance(suite: Iterable[Sequence[float]]) -> SuiteVariance:
     and is left out.
     """
     from scipy.optimize import brentq
-    from scipy.special import digamma, polygamma
+    from scipy.special import polygamma
 
     known = [(variance(blocks), len(blocks) - 1) for blocks in suite if len(blocks) > 1]
     spread = [(own, freedom) for own, freedom in known if own > 0]
     if len(spread) < FEWEST_FOR_PRIOR:
         return SuiteVariance()
-    logs = [
-        math.log(own) - float(digamma(freedom / 2)) + math.log(freedom / 2)
-        for own, freedom in spread
-    ]
-    excess = variance(logs) - statistics.fmean(
-        float(polygamma(1, freedom / 2)) for _, freedom in spread
-    )
-    if excess <= float(polygamma(1, MOST_PRIOR_FREEDOM / 2)):
+    moments = [_moments_of_logarithm(freedom) for _, freedom in spread]
+    logs = [math.log(own) - mean for (own, _), (mean, _) in zip(spread, moments, strict=True)]
+    excess = variance(logs) - statistics.fmean(of_logarithm for _, of_logarithm in moments)
+    if excess <= _moments_of_logarithm(MOST_PRIOR_FREEDOM)[1]:
         freedom = MOST_PRIOR_FREEDOM
     else:
         freedom = 2 * brentq(
             lambda half: float(polygamma(1, half)) - excess, 1e-4, MOST_PRIOR_FREEDOM / 2
         )
-    location = statistics.fmean(logs) + float(digamma(freedom / 2)) - math.log(freedom / 2)
+    location = statistics.fmean(logs) + _moments_of_logarithm(freedom)[0]
     return SuiteVariance(math.exp(location), freedom)
+
+
+@lru_cache(maxsize=1024)
+def _moments_of_logarithm(freedom: float) -> tuple[float, float]:
+    """Mean and variance of the logarithm of an estimated variance, if the true one is 1."""
+    from scipy.special import digamma, polygamma
+
+    half = freedom / 2
+    return float(digamma(half)) - math.log(half), float(polygamma(1, half))
