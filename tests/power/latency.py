@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -59,13 +60,16 @@ class Compared:
     same: Counter[str]
     """Of the benchmarks whose code is the same."""
     risen: Counter[str]
+    scatter: float
+    """Standard deviation of a block's difference of logarithms, where the code is the same."""
     blocks: int
     seconds: float
 
     def __str__(self) -> str:
         return (
             f"the same: {_counts(self.same)}; +{RISE:.0%}: {_counts(self.risen)};"
-            f" {self.blocks} blocks, {self.seconds:.0f} s, load {os.getloadavg()[0]:.1f}"
+            f" a block scatters by {self.scatter:.1%}; {self.blocks} blocks, {self.seconds:.0f} s,"
+            f" load {os.getloadavg()[0]:.1f}"
         )
 
 
@@ -106,10 +110,18 @@ def compare(folder: Path, options: Sequence[str]) -> Compared:
     if done.returncode not in (0, 1):
         raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout}")
     run = json.loads((folder / ".energy" / "results.json").read_text("utf-8"))
-    outcomes = {one["id"].partition("[")[2]: _latency(one) for one in run["benchmarks"]}
+    results = {one["id"].partition("[")[2]: one for one in run["benchmarks"]}
+    outcomes = {name: _latency(result) for name, result in results.items()}
+    differences = [
+        block["differences"]["latency_s"]
+        for name, result in results.items()
+        if name.startswith("same")
+        for block in result["comparison"]["blocks"]
+    ]
     return Compared(
         Counter(outcome for name, outcome in outcomes.items() if name.startswith("same")),
         Counter(outcome for name, outcome in outcomes.items() if name.startswith("risen")),
+        statistics.stdev(differences),
         run["run"]["against"]["blocks"],
         time.perf_counter() - began,
     )
