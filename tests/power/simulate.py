@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -173,12 +174,13 @@ def tables(counted: Iterable[Counted], suites: int) -> Iterator[str]:
     changed = AT_10 * suites
     missed = changed // 100
     low, high = interval(changed - missed, changed)
-    yield (
+    yield from textwrap.wrap(
         f"{suites} suites a row: {UNCHANGED * suites} unchanged benchmarks, {AT_5 * suites} with"
         f" +5 % and {changed} with +10 %. In brackets is the 95 % interval of the share of suites."
         f" {percent(1 - missed / changed)} of {changed} benchmarks is {100 * low:.1f} to"
         f" {100 * high:.1f} % where benchmarks are independent. Joules are seconds times"
-        f" {POWER_W:g} W."
+        f" {POWER_W:g} W.",
+        width=100,
     )
     for gate in (*GATES, *TIGHT):
         yield from ["", f"**{gate}**", "", f"| noise | {HEADER}", "|---" * 8 + "|"]
