@@ -99,5 +99,5 @@ def split_visits(measured: Measurement) -> list[list[Round]]:
 
 def visit_estimates(measured: Measurement, metric: str) -> list[Estimate]:
     """Each visit's estimate of a metric; empty for metrics that rounds do not have."""
-    quantities = [summarize(rounds).get(metric) for rounds in split_visits(measured)]
+    quantities = [summarize(rounds, only=metric).get(metric) for rounds in split_visits(measured)]
     return [estimate_of(quantity) for quantity in quantities if quantity and quantity.value > 0]

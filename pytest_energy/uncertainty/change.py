@@ -25,6 +25,7 @@ from pytest_energy.uncertainty.gum import (
     combine,
     effective_degrees_of_freedom,
     t_quantile,
+    variance,
 )
 
 
@@ -116,8 +117,7 @@ def learn_scatter(levels: Iterable[Sequence[Estimate]], prior: Prior = PRIOR) ->
     repeated = [level for level in levels if len(level) > 1]
     freedom = sum(len(level) - 1 for level in repeated)
     squares = sum(
-        (len(level) - 1) * statistics.variance([math.log(run.value) for run in level])
-        for level in repeated
+        (len(level) - 1) * variance([math.log(run.value) for run in level]) for level in repeated
     )
     total = prior.weight + freedom
     if not total:
@@ -125,9 +125,9 @@ def learn_scatter(levels: Iterable[Sequence[Estimate]], prior: Prior = PRIOR) ->
     within = sum((len(level) - 1) * _mean_square(level) for level in repeated)
     # Runs vary by what differs between them and by what varies within each. The second part is
     # subtracted (DerSimonian and Laird's moment estimate), since a change counts it by itself.
-    variance = (prior.weight * prior.relative**2 + squares - within) / total
+    between = (prior.weight * prior.relative**2 + squares - within) / total
     runs = sum(len(level) for level in repeated)
-    return Scatter(math.sqrt(max(variance, 0.0)), total, runs)
+    return Scatter(math.sqrt(max(between, 0.0)), total, runs)
 
 
 OUTLYING: Final = 0.02
@@ -153,7 +153,7 @@ def outlying_first(values: Sequence[float]) -> float | None:
     if len(others) < FEWEST_OTHERS:
         return None
     distance = first - statistics.fmean(others)
-    standard = statistics.stdev(others) * math.sqrt(1 + 1 / len(others))
+    standard = math.sqrt(variance(others)) * math.sqrt(1 + 1 / len(others))
     bound = t_quantile(len(others) - 1, 1 - OUTLYING_SIGNIFICANCE / 2) * standard
     return math.expm1(distance) if abs(distance) > max(bound, OUTLYING) else None
 
@@ -174,8 +174,8 @@ def pool_round_variance(new: Estimate, old: Sequence[Estimate]) -> Estimate:
     if new not in repeated or freedom == new.degrees_of_freedom:
         return new
     squares = sum(run.degrees_of_freedom * _round_variance(run) for run in repeated)
-    variance = max(squares / freedom, _round_variance(new))
-    standard = new.value * math.sqrt(variance / (new.degrees_of_freedom + 1))
+    single = max(squares / freedom, _round_variance(new))
+    standard = new.value * math.sqrt(single / (new.degrees_of_freedom + 1))
     return Estimate(new.value, standard, freedom)
 
 

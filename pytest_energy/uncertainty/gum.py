@@ -24,11 +24,24 @@ def t_quantile(degrees_of_freedom: float, probability: float = (1 + COVERAGE) / 
     return float(stdtrit(degrees_of_freedom, probability))
 
 
+def variance(values: Sequence[float]) -> float:
+    """Variance of two observations or more, as that of a sample (GUM 4.2.2).
+
+    It agrees with :func:`statistics.variance` to 1e-12, without that function's exact fractions,
+    which cost most of the time of a verdict. Distances from the first observation keep the digits
+    that close observations differ in, and are zero for equal ones.
+    """
+    first = values[0]
+    distances = [value - first for value in values]
+    mean = sum(distances) / len(distances)
+    return sum([(distance - mean) ** 2 for distance in distances]) / (len(distances) - 1)
+
+
 def standard_error(values: Sequence[float]) -> float:
     """Standard uncertainty of the mean of repeated observations (GUM 4.2.3); 0 for one value."""
     if len(values) < 2:
         return 0.0
-    return statistics.stdev(values) / math.sqrt(len(values))
+    return math.sqrt(variance(values) / len(values))
 
 
 def combine(terms: Iterable[float]) -> float:

@@ -17,10 +17,11 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.uncertainty.gum import t_quantile
+from pytest_energy.uncertainty.gum import t_quantile, variance
 
 LOOKS: Final = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
 """Numbers of blocks after which the suite is looked at."""
@@ -102,8 +103,8 @@ def _look(
 ) -> PairLook:
     count = len(blocks)
     mean = statistics.fmean(blocks)
-    variance, freedom = suite.moderated(statistics.variance(blocks), count - 1)
-    standard = math.sqrt(variance / count)
+    moderated, freedom = suite.moderated(variance(blocks), count - 1)
+    standard = math.sqrt(moderated / count)
     half = t_quantile(freedom) * standard
     low, high = math.expm1(mean - half), math.expm1(mean + half)
     looks = [blocks for blocks in LOOKS if blocks <= most_blocks]
@@ -174,27 +175,29 @@ def fit_suite_variance(suite: Iterable[Sequence[float]]) -> SuiteVariance:
     and is left out.
     """
     from scipy.optimize import brentq
-    from scipy.special import digamma, polygamma
+    from scipy.special import polygamma
 
-    spread = [
-        (statistics.variance(blocks), len(blocks) - 1)
-        for blocks in suite
-        if len(blocks) > 1 and statistics.variance(blocks) > 0
-    ]
+    known = [(variance(blocks), len(blocks) - 1) for blocks in suite if len(blocks) > 1]
+    spread = [(own, freedom) for own, freedom in known if own > 0]
     if len(spread) < FEWEST_FOR_PRIOR:
         return SuiteVariance()
-    logs = [
-        math.log(variance) - float(digamma(freedom / 2)) + math.log(freedom / 2)
-        for variance, freedom in spread
-    ]
-    excess = statistics.variance(logs) - statistics.fmean(
-        float(polygamma(1, freedom / 2)) for _, freedom in spread
-    )
-    if excess <= float(polygamma(1, MOST_PRIOR_FREEDOM / 2)):
+    moments = [_moments_of_logarithm(freedom) for _, freedom in spread]
+    logs = [math.log(own) - mean for (own, _), (mean, _) in zip(spread, moments, strict=True)]
+    excess = variance(logs) - statistics.fmean(of_logarithm for _, of_logarithm in moments)
+    if excess <= _moments_of_logarithm(MOST_PRIOR_FREEDOM)[1]:
         freedom = MOST_PRIOR_FREEDOM
     else:
         freedom = 2 * brentq(
             lambda half: float(polygamma(1, half)) - excess, 1e-4, MOST_PRIOR_FREEDOM / 2
         )
-    location = statistics.fmean(logs) + float(digamma(freedom / 2)) - math.log(freedom / 2)
+    location = statistics.fmean(logs) + _moments_of_logarithm(freedom)[0]
     return SuiteVariance(math.exp(location), freedom)
+
+
+@lru_cache(maxsize=1024)
+def _moments_of_logarithm(freedom: float) -> tuple[float, float]:
+    """Mean and variance of the logarithm of an estimated variance, if the true one is 1."""
+    from scipy.special import digamma, polygamma
+
+    half = freedom / 2
+    return float(digamma(half)) - math.log(half), float(polygamma(1, half))

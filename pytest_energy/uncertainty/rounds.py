@@ -69,6 +69,7 @@ def summarize(
     rounds: Sequence[Round],
     idle_power_w: Mapping[str, Quantity] | None = None,
     per: str = "pass",
+    only: str | None = None,
 ) -> dict[str, Quantity]:
     """Summarize the rounds as metrics of one pass.
 
@@ -76,20 +77,22 @@ def summarize(
         rounds: At least one round.
         idle_power_w: Idle power by channel, if it was measured.
         per: The name of a pass in the unit: ``pass``, ``epoch``, ``call``.
+        only: The metric that is wanted; all of them by default.
 
     Returns:
         ``latency_s`` always; ``energy_j`` and ``power_w`` if every round has joules;
         ``net_energy_j`` if the idle power of every channel is also known.
     """
-    metrics = {"latency_s": _mean(rounds, lambda r: (r.duration_s / r.passes, {}), "s")}
-    if any(round_.energy_j is None for round_ in rounds):
-        return metrics
-    metrics["energy_j"] = _mean(rounds, _energy, f"J/{per}")
-    metrics["power_w"] = _mean(rounds, _power, "W")
-    if idle_power_w and all(set(r.channels) == set(idle_power_w) for r in rounds):
-        net = _net(list(idle_power_w.values()))
-        metrics["net_energy_j"] = _mean(rounds, net, f"J/{per}")
-    return metrics
+    metrics: dict[str, tuple[Observed, str]] = {"latency_s": (_latency, "s")}
+    if all(round_.energy_j is not None for round_ in rounds):
+        metrics |= {"energy_j": (_energy, f"J/{per}"), "power_w": (_power, "W")}
+        if idle_power_w and all(set(r.channels) == set(idle_power_w) for r in rounds):
+            metrics["net_energy_j"] = (_net(list(idle_power_w.values())), f"J/{per}")
+    return {
+        name: _mean(rounds, observe, unit)
+        for name, (observe, unit) in metrics.items()
+        if only in (None, name)
+    }
 
 
 def dominant(quantity: Quantity) -> str | None:
@@ -145,6 +148,10 @@ def with_gain(quantity: Quantity, relative_limit: float) -> Quantity:
 
 Observed = Callable[[Round], tuple[float, Mapping[str, float]]]
 """A round's value of a metric and its type B standard uncertainties by cause."""
+
+
+def _latency(round_: Round) -> tuple[float, Mapping[str, float]]:
+    return round_.duration_s / round_.passes, {}
 
 
 def _energy(round_: Round) -> tuple[float, Mapping[str, float]]:

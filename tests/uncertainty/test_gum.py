@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,29 @@ from pytest_energy.uncertainty.gum import (
     standard_error,
     t_quantile,
     uniform,
+    variance,
 )
+
+observations = st.lists(st.floats(0.5, 2.0), min_size=2, max_size=12)
+
+
+@given(observations, st.sampled_from([1e-6, 1.0, 1e6]), st.sampled_from([1e-9, 1e-3, 1.0]))
+def test_the_variance_is_that_of_exact_fractions(
+    values: list[float], size: float, spread: float
+) -> None:
+    """Also of observations that agree in most of their digits."""
+    close = [size * (1 + spread * value) for value in values]
+    # Deviations of a unit in the last place have no digits that could agree.
+    assert variance(close) == pytest.approx(
+        statistics.variance(close), rel=1e-12, abs=(1e-16 * size) ** 2
+    )
+
+
+@given(st.floats(1e-9, 1e9), st.integers(2, 12))
+def test_equal_observations_have_no_variance(value: float, count: int) -> None:
+    """Exactly none: what agrees to the last digit tells nothing of a scatter."""
+    assert variance([value] * count) == 0
+
 
 terms = st.lists(st.tuples(st.floats(0.01, 100), st.floats(1, 100)), min_size=1, max_size=6)
 
