@@ -23,12 +23,8 @@ from pytest_energy.meters.nvml.devices.sensors import (
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
 from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, with_reading
-from pytest_energy.meters.nvml.sources.counter_source import (
-    CounterSource,
-    Joules,
-    OpeningTick,
-    with_unseen,
-)
+from pytest_energy.meters.nvml.sources.counter_source import CounterSource
+from pytest_energy.meters.nvml.sources.joules import Joules, OpeningTick, with_unseen
 from pytest_energy.meters.nvml.sources.phases import Phases
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor
 from pytest_energy.meters.nvml.sources.power_source import (

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.counter_source import Joules, idle_power, mean_power
+from pytest_energy.meters.nvml.sources.joules import Joules, idle_power, mean_power
 from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, next_ticks
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.uncertainty.gum import combine, uniform

@@ -18,7 +18,7 @@ from itertools import accumulate, pairwise
 
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
-from pytest_energy.meters.nvml.sources.counter_source import Joules, with_settling, with_unseen
+from pytest_energy.meters.nvml.sources.joules import Joules, with_settling, with_unseen
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
 from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad
 from pytest_energy.meters.nvml.sources.settling import (
