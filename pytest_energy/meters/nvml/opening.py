@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.nvml import driver as library
@@ -29,8 +31,7 @@ from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, measur
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
 from pytest_energy.meters.nvml.sources.own_load import torch_load
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, power_sensor
-from pytest_energy.meters.nvml.sources.power_source import PowerSource, sensor_responses
-from pytest_energy.meters.nvml.sources.probing import OwnLoad
+from pytest_energy.meters.nvml.sources.power_source import PowerSource
 from pytest_energy.model.measurement import ReasonCode
 
 IDLE_S = 0.5
@@ -58,7 +59,10 @@ def open_nvml(request: MeterRequest) -> NvmlMeter:
             devices = select_devices(request.devices)
             most = validity.limits(request.thresholds)[ReasonCode.CONTENDED]
             _wait_until_alone(devices, request.wait_idle_s, most)
-            instruments = _instruments(devices, request.traces, undo)
+            instruments = replace(
+                open_instruments(devices, request.traces, undo),
+                own_load=partial(torch_load, devices),
+            )
             meter = NvmlMeter(devices, instruments, request.thresholds, undo)
             undo.callback(meter.close)  # it has taken what was open
             for device in devices:
@@ -112,8 +116,19 @@ def _wait_until_alone(devices: Sequence[Device], limit_s: float, most: float) ->
         )
 
 
-def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> Instruments:
-    """Open the sources of the devices; ``undo`` closes them.
+def open_instruments(
+    devices: Sequence[Device],
+    traces: bool,
+    undo: ExitStack,
+    collect: Callable[[Sequence[Device], Mapping[str, PowerSensor]], Collector] | None = None,
+) -> Instruments:
+    """Open the sources of the devices.
+
+    Args:
+        devices: The devices to measure.
+        traces: Whether the samples of devices with a counter are collected, too.
+        undo: Closes the sources.
+        collect: How samples are collected, if not by a helper process.
 
     Raises:
         MeterUnavailableError: A device has neither an energy counter nor a power sensor.
@@ -128,20 +143,18 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
     uncounted = {c: sensor for c, sensor in sensors.items() if c not in counters}
     if blind := [d for d in devices if d.channel not in counters | uncounted]:
         raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(blind))
-    load = torch_load(devices)
     counter = CounterSource(counters) if counters else None
     if counter is not None:
         counter.idle_power_w |= measure_losses(counter.tickers, counters)
-        if load is not None:
-            counter.probe(load)
     scopes = _scopes(devices, counter) if counter else {}
     # The samples are those of the GPU: they are no check of a counter of something else.
     sensors = {c: s for c, s in sensors.items() if scopes.get(c, GPU_NAME) == GPU_NAME}
     wanted = [d for d in devices if d.channel in (sensors if traces else uncounted)]
-    collector = HelperCollector(wanted) if wanted else None
-    if collector is not None:
+    collector: Collector | None = None
+    if wanted:
+        collector = collect(wanted, sensors) if collect else HelperCollector(wanted)
         undo.callback(collector.close)
-    power = _power_source(uncounted, collector, load) if collector and uncounted else None
+    power = PowerSource(uncounted, _idle_samples(collector)) if collector and uncounted else None
     collected = tuple(d.channel for d in wanted)
     return Instruments(counter, power, sensors, collector, collected, scopes, counters)
 
@@ -173,13 +186,6 @@ def _no_sensor(devices: Sequence[Device]) -> str:
     if any(device.candidate.place for device in devices):
         return f"{text}: a MIG instance has neither; measure the whole GPU by its UUID (GPU-…)"
     return f"{text}: many virtual GPUs have neither; measure on the host, or with another meter"
-
-
-def _power_source(
-    sensors: Mapping[str, PowerSensor], collector: Collector, load: OwnLoad | None
-) -> PowerSource:
-    idle = _idle_samples(collector)
-    return PowerSource(sensors, idle, sensor_responses(sensors, collector, load) if load else {})
 
 
 def _idle_samples(collector: Collector) -> Samples:

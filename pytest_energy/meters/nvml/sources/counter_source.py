@@ -32,6 +32,7 @@ from pytest_energy.meters.nvml.sources.probing import (
     Ended,
     OwnLoad,
     Ticks,
+    check_seen,
     counted_loads,
     short_loads,
     step_response,
@@ -77,15 +78,14 @@ class CounterSource:
 
     name = "counter"
 
-    def __init__(
-        self, readers: Mapping[str, Callable[[], float]], load: OwnLoad | None = None
-    ) -> None:
+    def __init__(self, readers: Mapping[str, Callable[[], float]]) -> None:
         """Measure the counters' periods and the idle power.
+
+        Until :meth:`probe` has shown how the counters see a load begin and end, they are taken as
+        prompt, and the windows show how power falls.
 
         Args:
             readers: For each channel, a function that reads its counter in joules.
-            load: A load of the meter's own, to learn how the counters see a load begin and end.
-                Without it, they are taken as prompt, and the windows show how power falls.
 
         Raises:
             SensorError: A counter does not answer or does not move.
@@ -109,8 +109,6 @@ class CounterSource:
         self._tails = {channel: Tail() for channel in readers}
         self._responses = dict.fromkeys(readers, Response())
         self._probed = False
-        if load is not None:
-            self.probe(load)
 
     @property
     def tickers(self) -> tuple[Ticker, ...]:
@@ -356,11 +354,13 @@ class CounterSource:
         """Learn by loads of the meter's own how late each counter is, and how power falls.
 
         Raises:
-            SensorError: A counter does not answer or does not move.
+            SensorError: A counter does not answer or does not move, or does not show the load.
         """
-        self._probed = True
         steps = step_response(self._tickers, load)
+        check_seen(steps)
+        self._tails = {channel: Tail() for channel in steps}
         self._responses = {channel: response_of(step) for channel, step in steps.items()}
+        self._probed = True
         if any(response.late for response in self._responses.values()):
             wait_s = max(r.delay_s + LATE_LAGS * r.lag_s for r in self._responses.values())
             for counted in counted_loads(self._tickers, load, wait_s):

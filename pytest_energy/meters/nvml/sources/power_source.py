@@ -20,7 +20,7 @@ from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
 from pytest_energy.meters.nvml.sources.joules import Joules, with_settling, with_unseen
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
-from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad
+from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad, check_seen
 from pytest_energy.meters.nvml.sources.settling import (
     LATE_UNCERTAINTY,
     Response,
@@ -58,20 +58,18 @@ class PowerSource:
         self,
         sensors: Mapping[str, PowerSensor],
         samples: Samples,
-        responses: Mapping[str, Response] | None = None,
     ) -> None:
         """Take the idle power from samples of idle devices.
 
         Args:
             sensors: The sensors by channel.
             samples: Their samples while the devices were idle.
-            responses: How late the sensors are, if a load of the meter's own has shown it.
 
         Raises:
             SensorError: A sensor gave no samples.
         """
         self._sensors = sensors
-        self._responses = responses or {}
+        self._responses: Mapping[str, Response] = {}
         self.channels = tuple(sensors)
         self.period_s = max(sensor.period_s for sensor in sensors.values())
         self.idle_power_w = {c: sampled_idle_power(c, samples.get(c, ())) for c in sensors}
@@ -96,6 +94,18 @@ class PowerSource:
         """After this time a late sensor has shown 99 % of what is late."""
         waits_s = (r.delay_s + LATE_LAGS * r.lag_s for r in self._responses.values())
         return max(waits_s, default=0.0)
+
+    def probe(self, collector: Collector, load: OwnLoad) -> None:
+        """Learn by a load of the meter's own how late the sensors are.
+
+        Args:
+            collector: Collects their samples.
+            load: The meter's own load.
+
+        Raises:
+            SensorError: The samples were not collected, or do not show the load.
+        """
+        self._responses = sensor_responses(self._sensors, collector, load)
 
     def details(self) -> dict[str, Scalar]:
         """How late each sensor is, if a load of the meter's own has shown it."""
@@ -180,11 +190,13 @@ def sensor_responses(
     ended_s = time.time()
     time.sleep(FALL_S + STEP_S)
     samples = collector.end()
-    return {
-        channel: response_of(_step(samples[channel], began_s, ended_s))
+    steps = {
+        channel: _step(samples[channel], began_s, ended_s)
         for channel in sensors
         if any(time_s < began_s - sensors[channel].period_s for time_s, _ in samples[channel])
     }
+    check_seen(steps)
+    return {channel: response_of(step) for channel, step in steps.items()}
 
 
 def _step(samples: Sequence[Sample], began_s: float, ended_s: float) -> Step:

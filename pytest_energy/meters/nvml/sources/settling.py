@@ -42,6 +42,8 @@ SHORTEST_LATE_S = 0.01
 """Joules that come less late than this are not distinguished from a tail."""
 FIT_LIMIT = 0.1
 """A counter is late only if one delay and one lag explain rise and fall to this share of them."""
+CLEAR_STEP_J = 1.0
+"""A load of the meter's own that shows less has not run."""
 LATE_SHARE = 0.1
 """The meter waits until no more than this share of what is late is still to come."""
 LATE_UNCERTAINTY = 0.05
@@ -106,6 +108,11 @@ class Step:
         shown = self._shown(response)
         joint = math.fsum(s * j for s, (_, j) in zip(shown, self.ticks, strict=True))
         return joint / math.fsum(s * s for s in shown)
+
+    @property
+    def seen(self) -> bool:
+        """Whether the counter shows the load clearly."""
+        return max((joules for _, joules in self.ticks), default=0.0) > CLEAR_STEP_J
 
     def _shown(self, response: Response) -> list[float]:
         return [response.shown_s(t) - response.shown_s(t - self.ended_s) for t, _ in self.ticks]

@@ -156,7 +156,9 @@ from pytest_energy.uncertainty.gum import combine
 machine, (own, windows) = Machine.attached(), json.loads(sys.argv[1])
 driver.start()
 read_j = counter_of(select_devices(None)[0])
-counter = CounterSource({"gpu0": read_j}, (lambda: machine.load(400.0)) if own else None)
+counter = CounterSource({"gpu0": read_j})
+if own:
+    counter.probe(lambda: machine.load(400.0))
 seen = []
 for number in range(windows):
     time.sleep(0.037 * number % 0.3)
@@ -238,7 +240,7 @@ from pytest_energy.meters.nvml import driver
 from pytest_energy.meters.nvml.devices.selection import select_devices
 from pytest_energy.meters.nvml.sources.collector import RingCollector
 from pytest_energy.meters.nvml.sources.power_sensor import power_sensor
-from pytest_energy.meters.nvml.sources.power_source import PowerSource, sensor_responses
+from pytest_energy.meters.nvml.sources.power_source import PowerSource
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.testing import Machine
 from pytest_energy.uncertainty.gum import combine
@@ -248,8 +250,8 @@ driver.start()
 time.sleep(5.0)
 sensors = {"gpu0": power_sensor(select_devices(None)[0].handle)}
 collector = RingCollector(sensors)
-responses = sensor_responses(sensors, collector, lambda: machine.load(150.0))
-source = PowerSource(sensors, collector.end(), responses)
+source = PowerSource(sensors, collector.end())
+source.probe(collector, lambda: machine.load(150.0))
 time.sleep(source.settling_s)
 began_s, epoch_s = time.perf_counter(), time.time()
 with machine.load(200.0):
@@ -277,6 +279,7 @@ def test_a_late_power_sensor_is_waited_for(late: dict[str, float]) -> None:
         ).stdout
     energy_j, true_j, standard_j, details = json.loads(answer)
     assert abs(energy_j - true_j) <= 2 * standard_j
-    assert energy_j == pytest.approx(true_j, rel=5e-3)
+    # each edge lies anywhere in the 10 ms that the sensor does not see
+    assert energy_j == pytest.approx(true_j, rel=1e-2)
     late_s = details["gpu0.delay_s"] + details["gpu0.lag_s"]
     assert late_s == pytest.approx(sum(late.values()), abs=0.01)
