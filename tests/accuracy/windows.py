@@ -13,10 +13,10 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from recorded import recording
@@ -69,7 +69,9 @@ class Program:
     recorded: str | None = None
     """The recording that is replayed; without one, the loads are constant or pulsed."""
     own_load: bool = True
-    """Whether the meter may use a load of its own when it opens."""
+    """Whether the meter may use a load of its own."""
+    device: Mapping[str, float] = field(default_factory=dict)
+    """Values of the simulated device that no profile has, by name."""
 
 
 def measure_sessions(
@@ -110,6 +112,7 @@ def measure_windows(
     own_load_w = OWN_LOAD_SHARE * profile.power_limit_w if program.own_load else None
     job |= {"recorded": program.recorded, "own_load_w": own_load_w}
     with SimulatedNvml(profile, virtual_clock=True) as machine:
+        machine.configure(**program.device)
         result = subprocess.run(
             [sys.executable, str(Path(__file__)), json.dumps(job)],
             env={**os.environ, **machine.environment()},

@@ -28,6 +28,7 @@ LEAST_LOSS = 0.02
 SEARCH_READS = 20
 """So many reads search the tick that closes a window, about."""
 MILLIJOULE = 1e-3
+BY_CHANCE = 1e-6
 
 
 class CounterReads:
@@ -40,15 +41,18 @@ class CounterReads:
         """Lost with each read; 0 until it has been measured."""
         self._last_mj: int | None = None
         self._lost_j = 0.0
-        self._step_mj = 0
+        self._step_mj = self._moves = 0
 
     @property
     def step_j(self) -> float:
         """The counter's resolution: the largest step of which all its values are multiples.
 
-        The values, not their changes: at constant power all changes are alike.
+        The values, not their changes: at constant power all changes are alike. Of a counter of
+        millijoules, a share of one in g values is a multiple of g by chance. A step is believed if
+        that chance is below :data:`BY_CHANCE` for all its values together.
         """
-        return max(self._step_mj, 1) * MILLIJOULE
+        believed = self._step_mj > 1 and self._step_mj**-self._moves < BY_CHANCE
+        return (self._step_mj if believed else 1) * MILLIJOULE
 
     def __call__(self) -> float:
         """Read; the lost joules are added when the counter moves, so that it moves only then.
@@ -60,6 +64,7 @@ class CounterReads:
         value_mj = round(value_j / MILLIJOULE)
         if self._last_mj is not None and value_mj != self._last_mj:
             self._lost_j = self.reads * self.loss_j
+            self._moves += 1
         self._step_mj = math.gcd(self._step_mj, value_mj)
         self._last_mj = value_mj
         self.reads += 1

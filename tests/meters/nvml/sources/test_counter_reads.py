@@ -77,6 +77,16 @@ def test_all_values_are_multiples_of_the_step(step: int, counts: list[int]) -> N
     assert seen_mj == 1 or seen_mj % step == 0
 
 
+@pytest.mark.parametrize(("step", "moves", "seen"), [(2, 8, 1), (2, 25, 2), (1000, 3, 1000)])
+def test_a_step_by_chance_is_not_believed(step: int, moves: int, seen: int) -> None:
+    """Some values that happen to be even show no step of 2 mJ; many of them do."""
+    values = iter(range(moves + 1))
+    reader = CounterReads(lambda: next(values) * step / 1e3)
+    for _ in range(moves + 1):
+        reader()
+    assert reader.step_j == pytest.approx(seen / 1e3)
+
+
 def test_lost_joules_do_not_make_a_counter_move() -> None:
     """Between two updates, reads give the same value, or each would look like a tick."""
     values = iter([1.0, 1.0, 1.0, 2.0, 2.0])
