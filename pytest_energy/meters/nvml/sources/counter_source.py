@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.coverage import CLEAR_J, Coverage, last_tick
+from pytest_energy.meters.nvml.sources.coverage import CLEAR_J, Coverage, between, last_tick
 from pytest_energy.meters.nvml.sources.fall import EndedLoad, Fall, TailJoules
 from pytest_energy.meters.nvml.sources.joules import (
     RESOLUTION_J,
@@ -395,8 +395,18 @@ class CounterSource:
             return
         tail.learn(fall.after_s, fall.excess_j / step_w)
         lost = fall.tail(tail.curve(), Scale(), step_w)
+        earlier = ended.running[1][ticker.name]
+        assert isinstance(earlier, Tick)  # the power of the running load stands on it
         self._coverage[ticker.name].learn(
-            last_tick(closing, fall.period_s, fall.ended_s, running.value_w, rest_w, lost.fast_j)
+            between(
+                earlier,
+                closing,
+                fall.period_s,
+                fall.ended_s,
+                running.value_w,
+                rest_w,
+                lost.fast_j,
+            )
         )
 
     def details(self) -> dict[str, Scalar]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_energy.uncertainty.gum import combine, uniform
@@ -44,10 +44,16 @@ FIT_LIMIT = 0.1
 """A counter is late only if one delay and one lag explain rise and fall to this share of them."""
 CLEAR_STEP_J = 1.0
 """A load of the meter's own that shows less has not run."""
+DIVISIONS = 20
+"""So many divisions of a counter's lateness into delay and lag are tried."""
+AS_GOOD = 2.0
+"""Divisions whose misfit is at most this multiple of the smallest explain the ticks as well."""
 LATE_SHARE = 0.1
 """The meter waits until no more than this share of what is late is still to come."""
 LATE_UNCERTAINTY = 0.05
 """Relative standard uncertainty of what is still to come: its shape is a model."""
+SHORT_WAIT_S = 0.1
+"""So long a wait costs 1 % of a window of 10 s."""
 LONGEST_WAIT_S = 0.25
 """The meter waits no longer; then the model says what is still to come."""
 
@@ -79,7 +85,8 @@ class Response:
         most_s = LATE_SHARE * self.mean_s
         wait_s = self.delay_s + (self.lag_s * math.log(self.lag_s / most_s) if self.lag_s else 0.0)
         # Ticks 100 ms apart may mistake a delay for a lag in part: wait for either of them.
-        return min(max(wait_s, 2 * self.mean_s), LONGEST_WAIT_S)
+        either_s = max(2 * self.mean_s, min(5 * self.mean_s, SHORT_WAIT_S))
+        return min(max(wait_s, either_s), LONGEST_WAIT_S)
 
     def left_s(self, after_s: float) -> float:
         """What of an ended load is still to come ``after_s`` later, in seconds of its step."""
@@ -143,12 +150,28 @@ def response_of(step: Step) -> Response:
         minimize(misfit, np.array(start), method="Nelder-Mead", options={"xatol": 1e-5})
         for start in starts
     ]
-    best = min(fits, key=lambda fit: float(fit.fun))
-    off_s = float(best.fun)
-    delay_s, lag_s = (abs(float(time_s)) for time_s in best.x)
-    if delay_s + lag_s < SHORTEST_LATE_S or off_s > FIT_LIMIT * (delay_s + lag_s):
+    fitted = min(fits, key=lambda fit: float(fit.fun))
+    delay_s, lag_s = (abs(float(time_s)) for time_s in fitted.x)
+    mean_s = delay_s + lag_s
+    if mean_s < SHORTEST_LATE_S or float(fitted.fun) > FIT_LIMIT * mean_s:
         return Response()
-    return Response(delay_s, lag_s, off_s)
+    return _split(step, Response(delay_s, lag_s))
+
+
+def _split(step: Step, fitted: Response) -> Response:
+    """The response, uncertain by all divisions into delay and lag that explain the ticks as well.
+
+    All ticks show the mean; only those shortly after the load's ends show the division.
+    """
+    shares = [number / DIVISIONS for number in range(DIVISIONS + 1)]
+    mean_s = fitted.mean_s
+    others = [fitted, *(Response(s * mean_s, (1 - s) * mean_s) for s in shares)]
+    misfits = {response: step.misfit(response) for response in others}
+    best = min(misfits, key=misfits.__getitem__)
+    off_s = misfits[best]
+    left_s = [r.left_s(best.wait_s) for r, misfit in misfits.items() if misfit <= AS_GOOD * off_s]
+    unsure_s = uniform(max(left_s) - min(left_s))
+    return replace(best, uncertainty_s=combine((off_s, unsure_s)))
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,19 @@ def test_rise_and_fall_show_how_late_a_counter_is(delay_s: float, lag_s: float) 
     assert found.left_s(0.25) == pytest.approx(Response(delay_s, lag_s).left_s(0.25), abs=2e-3)
 
 
+@pytest.mark.parametrize("first_s", [0.002, 0.015, 0.03, 0.06, 0.09])
+@pytest.mark.parametrize("delay_s", [0.02, 0.05, 0.1])
+def test_what_ticks_do_not_distinguish_is_uncertain(delay_s: float, first_s: float) -> None:
+    """Delay and lag may be confused: what is taken to be left is still right as stated."""
+    true = Response(delay_s, 0.0)
+    ticks = [first_s + 0.1 * number for number in range(28)]
+    shown = [true.shown_s(t) - true.shown_s(t - 0.77) for t in ticks]
+    found = response_of(Step(0.77, [(t, STEP_W * s) for t, s in zip(ticks, shown, strict=True)]))
+    for after_s in (found.wait_s, found.wait_s + 0.02, found.wait_s + 0.1):
+        off_s = abs(found.left_s(after_s) - true.left_s(after_s))
+        assert off_s <= 2 * found.uncertainty_s + 1e-4
+
+
 @pytest.mark.parametrize(("ramp_s", "tail_s"), [(0.0, 0.0), (0.05, 0.0), (0.0, 0.05), (0.1, 0.01)])
 def test_slow_power_is_no_late_counter(ramp_s: float, tail_s: float) -> None:
     """A power that only rises slowly, or only falls slowly, is not taken for a late counter."""
@@ -225,13 +238,23 @@ def test_without_a_load_of_its_own_the_interval_holds_a_tail_and_a_late_counter(
     assert sum(held) >= len(held) - 1
 
 
-@pytest.mark.parametrize(("lag_s", "window_s"), [(0.0, None), (0.1, None), (0.0, 0.025)])
+@pytest.mark.parametrize(
+    "sensor",
+    [
+        {},
+        {"counter_lag_s": 0.1},
+        {"counter_jitter_s": 0.01},
+        {"counter_window_s": 0.025},
+        {"counter_window_s": 0.025, "counter_jitter_s": 0.01},
+    ],
+    ids=lambda sensor: ", ".join(sensor) or "prompt",
+)
 def test_a_load_of_its_own_shows_whether_a_counter_counts_all_of_the_time(
-    lag_s: float, window_s: float | None
+    sensor: dict[str, float],
 ) -> None:
-    """A counter that counts all of the time is known at the first window, also if it is late."""
-    card = replace(PROFILES["hopper"], counter_lag_s=lag_s, counter_window_s=window_s)
-    assert measure(card, own=True, windows=0)["all"] is (window_s is None)
+    """A counter that does is known at the first window, also if it is late or ticks irregularly."""
+    card = replace(PROFILES["hopper"], **sensor)  # type: ignore[arg-type]
+    assert measure(card, own=True, windows=0)["all"] is ("counter_window_s" not in sensor)
 
 
 SENSOR_PROGRAM = """
