@@ -275,7 +275,7 @@ Power does not fall sharply when a load ends, and a counter may show joules late
 the cases `tail`, 60 % of the step falls with the first time constant, 10 % with the second one, and
 30 % at once. `lag` is a first-order low-pass before the counter. `recorded` replays the power of
 real cards, as an external meter recorded it (1 ms means; Yang, Adámek, Armour, SC'24). In the cases
-`no own load`, the process has not imported torch with CUDA, so that the meter could not tell a tail
+`no own load`, the process does not use CUDA through torch, so that the meter cannot tell a tail
 from a late counter. Its intervals are wide enough for both. The added time is spent at the edges of
 a window.
 

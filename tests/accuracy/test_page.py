@@ -17,6 +17,7 @@ import run
 TEMPLATES = (
     run.INTRODUCTION,
     run.ERROR_AND_INTERVAL,
+    run.SETTLING_STUDY,
     run.EDGES,
     run.EDGE_COST,
     run.COMPARISON,

@@ -74,6 +74,8 @@ class Instruments:
     """What the counters of devices in modules count, by channel; see :mod:`.devices.scopes`."""
     readers: Mapping[str, CounterReads] = field(default_factory=dict)
     """The readers of the counters, which know what reading costs."""
+    at_rest: Mapping[str, float] = field(default_factory=dict)
+    """The idle power of devices with a counter by their power samples, in watts by channel."""
     own_load: Callable[[], OwnLoad | None] = lambda: None
     """A load of the meter's own, or ``None`` as long as this process has none."""
 
@@ -147,6 +149,11 @@ class NvmlMeter:
         }
         self.shortest_window_s = max(source.shortest_window_s for source in sources)
         self._unavailable = self._missing()
+        checks = (
+            validity.disagreement_at_rest(c, self.idle_power_w[c].value, sampled_w, self._limits)
+            for c, sampled_w in instruments.at_rest.items()
+        )
+        self._wrong_counters = tuple(reason for reason in checks if reason is not None)
         self._probed = False
         self._close = close.pop_all()
 
@@ -245,6 +252,7 @@ class NvmlMeter:
         evidence = list(self._evidence(before, after, used, window))
         stages = (before.state, before.fields, after.fields, after.state, used.joules)
         reasons = [*_failures(*stages), *self._length(window.duration_s), *used.remarks]
+        reasons += self._wrong_counters
         reasons += [r for device in evidence for r in validity.judge(device, self._limits)]
         joules = {channel: j for channel, j in used.joules.items() if isinstance(j, Joules)}
         traces = self._traces(used.samples, window)

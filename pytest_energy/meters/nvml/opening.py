@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -30,8 +31,9 @@ from pytest_energy.meters.nvml.sources.collector import Collector, HelperCollect
 from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, measure_losses
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
 from pytest_energy.meters.nvml.sources.own_load import torch_load
-from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, power_sensor
+from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor, power_sensor
 from pytest_energy.meters.nvml.sources.power_source import PowerSource
+from pytest_energy.meters.nvml.sources.sample_energy import FEWEST_SAMPLES
 from pytest_energy.model.measurement import ReasonCode
 
 IDLE_S = 0.5
@@ -134,6 +136,7 @@ def open_instruments(
         MeterUnavailableError: A device has neither an energy counter nor a power sensor.
         SensorError: A device is lost, or a sensor fails.
     """
+    began = time.time()
     counters = {
         d.channel: CounterReads(read) for d in devices if (read := counter_of(d)) is not None
     }
@@ -149,6 +152,8 @@ def open_instruments(
     scopes = _scopes(devices, counter) if counter else {}
     # The samples are those of the GPU: they are no check of a counter of something else.
     sensors = {c: s for c, s in sensors.items() if scopes.get(c, GPU_NAME) == GPU_NAME}
+    counted = [c for c in sensors if c in counters]
+    at_rest = {c: power_w for c in counted if (power_w := _mean_since(sensors[c], began))}
     wanted = [d for d in devices if d.channel in (sensors if traces else uncounted)]
     collector: Collector | None = None
     if wanted:
@@ -156,7 +161,7 @@ def open_instruments(
         undo.callback(collector.close)
     power = PowerSource(uncounted, _idle_samples(collector)) if collector and uncounted else None
     collected = tuple(d.channel for d in wanted)
-    return Instruments(counter, power, sensors, collector, collected, scopes, counters)
+    return Instruments(counter, power, sensors, collector, collected, scopes, counters, at_rest)
 
 
 def _scopes(devices: Sequence[Device], counter: CounterSource) -> dict[str, str]:
@@ -178,6 +183,16 @@ def _sensor(device: Device, counted: bool) -> PowerSensor | None:
         if counted and error.reason.code is not ReasonCode.DEVICE_LOST:
             return None
         raise
+
+
+def _mean_since(sensor: PowerSensor, began: float) -> float | None:
+    """The mean of the power samples since a moment; ``None`` if the driver keeps too few."""
+    try:
+        samples = sensor.read(began) if sensor.source == RING else []
+    except SensorError:
+        return None
+    powers_w = [power_w for _, power_w in samples]
+    return statistics.fmean(powers_w) if len(powers_w) >= FEWEST_SAMPLES else None
 
 
 def _no_sensor(devices: Sequence[Device]) -> str:

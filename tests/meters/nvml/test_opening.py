@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -354,3 +355,42 @@ def test_a_load_that_fails_is_listed_as_missing(power_w: float, message: str) ->
     assert failed["valid"]
     assert any(message in missing for missing in failed["details"]["missing"])
     assert failed["loads"] == later["loads"] == 1
+
+
+GAIN = """
+import json, time
+from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.registry import open_meter
+from pytest_energy.testing import Machine
+
+machine = Machine.attached()
+time.sleep(5.0)
+meter = open_meter("nvml", MeterRequest(traces=False))
+edge = meter.begin()
+with machine.load(300.0):
+    time.sleep(0.2)
+reading = meter.end(edge)
+print(json.dumps([reading.valid, [reason.message for reason in reading.reasons]]))
+"""
+
+
+@pytest.mark.parametrize(("card", "idle_w"), [("ada", 20), ("hopper", 70), ("ga100", 55)])
+@pytest.mark.parametrize("gain", [0.57, 0.95, 1.05, 1.4])
+def test_a_counter_that_differs_from_the_power_at_rest_is_wrong(
+    card: str, idle_w: float, gain: float
+) -> None:
+    """Such a window is invalid however short it is, also where the sensor sees part of the time."""
+    with SimulatedNvml(card, virtual_clock=True) as machine:
+        machine.configure(counter_gain=gain)
+        answer = subprocess.run(
+            [sys.executable, "-c", GAIN],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    valid, messages = json.loads(answer)
+    assert valid == (0.9 < gain < 1.1)
+    powers_w = [re.findall(r"at rest ([\d.]+) W.* ([\d.]+) W", message) for message in messages]
+    shown_w = [float(power_w) for found in powers_w for pair in found for power_w in pair]
+    assert shown_w == ([] if valid else pytest.approx([gain * idle_w, idle_w], rel=0.02))

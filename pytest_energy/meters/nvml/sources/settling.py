@@ -30,8 +30,9 @@ A power that falls exponentially with time constant τ leaves τ·exp(-g/τ) to 
 10 µs, less than the noise, for τ < 0.1 g if g is a millisecond, and for τ < 0.2 g at 100 ms."""
 UNKNOWN_SCALE = 0.5
 """Standard uncertainty of the scale of a program's tail before one of its windows has shown it."""
-UNREAD_SCALE = 0.3
-"""Standard uncertainty of the scale of a window whose own tail was not read."""
+UNREAD_SCALE = 0.5
+"""Standard uncertainty of the scale of a window whose own tail was not read: it may end at another
+moment of its program than the earlier ones."""
 DIFFERENT = 2.0
 """Scales further apart than this many standard uncertainties belong to different programs."""
 SAME_POWER = 0.02

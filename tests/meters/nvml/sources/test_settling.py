@@ -288,6 +288,44 @@ print(json.dumps([joules.energy_j, true_j, standard_j, source.details()]))
 """
 
 
+TAILS_PROGRAM = (
+    SENSOR_PROGRAM[: SENSOR_PROGRAM.index("time.sleep(source.settling_s)")]
+    + """
+seen = []
+for number in range(30):
+    time.sleep(source.settling_s + 0.37 * number % 0.1)
+    began_s, epoch_s = time.perf_counter(), time.time()
+    with machine.load(200.0):
+        time.sleep(1.013)
+    ended_s = time.perf_counter()
+    time.sleep(source.after_s)
+    joules = source.joules(collector.end(), Span(epoch_s, ended_s - began_s))["gpu0"]
+    true_j = machine.true_energy_j(began_s, ended_s)
+    seen.append([joules.energy_j, true_j, combine(joules.budget.values())])
+print(json.dumps(seen))
+"""
+)
+
+
+def test_the_hidden_beginning_of_a_tail_is_learnt_from_samples() -> None:
+    """Without a counter, windows that end at several moments of a sample show the whole tail."""
+    card = replace(FALLING, counter_tick_s=None, instant_window_s=0.1, sample_count=600)
+    card = replace(card, compute_capability=(8, 9), architecture=8)
+    with SimulatedNvml(card, virtual_clock=True) as machine:
+        answer = subprocess.run(
+            [sys.executable, "-c", TAILS_PROGRAM],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    windows = json.loads(answer)
+    held = [abs(energy_j - true_j) <= 2 * standard_j for energy_j, true_j, standard_j in windows]
+    assert sum(held) >= 0.9 * len(held)
+    errors = [energy_j / true_j - 1 for energy_j, true_j, _ in windows[10:]]
+    assert abs(sum(errors) / len(errors)) < 4e-3
+
+
 @pytest.mark.parametrize("late", [{}, {"power_lag_s": 0.05}, {"power_delay_s": 0.1}])
 def test_a_late_power_sensor_is_waited_for(late: dict[str, float]) -> None:
     """Without a counter, the samples that come late are counted, within the interval."""
