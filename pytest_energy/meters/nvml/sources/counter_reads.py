@@ -16,7 +16,7 @@ from dataclasses import replace
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.joules import Joules, idle_power, mean_power
 from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, next_ticks
-from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.measurement import SETTLING, Quantity
 from pytest_energy.uncertainty.gum import combine, uniform
 
 STRETCH_TICKS = 5
@@ -75,12 +75,16 @@ def with_reading(joules: Joules, reader: CounterReads) -> Joules:
     """Return ``joules`` with the uncertainty of large steps and of what reading has lost.
 
     Six readings go into a window: those of its two ticks, and two for the power of each gap, which
-    is at most one tick long. The loss of a read is known to half of it (uniform, GUM 4.3.7).
+    is at most one tick long. The loss of a read is known to half of it (uniform, GUM 4.3.7), and so
+    is what it takes from a window: all rounds share this part, which is why it is in ``settling``.
     """
     if reader.step_j <= MILLIJOULE and not reader.loss_j:
         return joules
-    terms = [*[uniform(reader.step_j)] * 6, uniform(SEARCH_READS * reader.loss_j)]
-    return replace(joules, budget={**joules.budget, "resolution": combine(terms)})
+    resolution_j = combine([uniform(reader.step_j)] * 6)
+    lost_j = uniform(SEARCH_READS * reader.loss_j)
+    shared_j = combine((joules.budget.get(SETTLING, 0.0), lost_j))
+    budget = {**joules.budget, "resolution": resolution_j, SETTLING: shared_j}
+    return replace(joules, budget=budget)
 
 
 def measure_losses(

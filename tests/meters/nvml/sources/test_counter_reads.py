@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.meters.base import Meter, MeterRequest
-from pytest_energy.meters.nvml.sources.counter_reads import CounterReads
+from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, with_reading
+from pytest_energy.meters.nvml.sources.joules import Joules
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import SimulatedNvml
 from pytest_energy.uncertainty.gum import combine, expand
@@ -42,6 +43,15 @@ def test_the_loss_of_a_read_is_measured_and_added() -> None:
     assert loss_j == pytest.approx(0.002, rel=0.3)
     assert meter.idle_power_w["gpu0"].value == pytest.approx(8.0, rel=0.1)
     assert all(abs(error_j) <= 2 * stated_j for error_j, stated_j in errors)
+
+
+def test_what_reading_lost_is_shared_by_the_rounds() -> None:
+    """Each round loses as much: the term does not become smaller with more rounds."""
+    reader = CounterReads(lambda: 1.0)
+    reader.loss_j = 0.01
+    budget = with_reading(Joules(300.0, {"edges": 0.02, "settling": 0.03}), reader).budget
+    assert budget["settling"] > 0.05
+    assert budget["resolution"] < 0.01
 
 
 def test_a_counter_without_loss_is_left_as_it_is() -> None:
