@@ -37,7 +37,7 @@ DIFFERENT = 2.0
 """Scales further apart than this many standard uncertainties belong to different programs."""
 SAME_POWER = 0.02
 """Relative difference of the mean power of two loads at which one says nothing of the other."""
-SHAPE = 0.05
+SHAPE = 0.08
 """The shape of the tail may change by this share in the time in which it falls to 1/e."""
 SHORTEST_LATE_S = 0.01
 """Joules that come less late than this are not distinguished from a tail."""
