@@ -267,7 +267,7 @@ class CounterSource:
             return joules
         left_s = fall.excess_j / step_w if fall.later else None
         noise_s = combine((self._noise_j[channel], RESOLUTION_J)) / step_w
-        scale = tail.scale(power_w, fall.after_s, left_s, noise_s)
+        scale = tail.scale(joules.energy_j, fall.after_s, left_s, noise_s)
         lost = fall.tail(tail.curve(), scale, step_w)
         self._coverage[channel].learn(
             last_tick(

@@ -35,8 +35,11 @@ UNREAD_SCALE = 0.5
 moment of its program than the earlier ones."""
 DIFFERENT = 2.0
 """Scales further apart than this many standard uncertainties belong to different programs."""
-SAME_POWER = 0.02
-"""Relative difference of the mean power of two loads at which one says nothing of the other."""
+SAME_JOULES = 0.02
+"""Relative difference of the joules of two loads at which one says nothing of the other.
+
+Of the joules, not of the power: a program that ran for another time may have ended elsewhere in its
+cycle."""
 SHAPE = 0.08
 """The shape of the tail may change by this share in the time in which it falls to 1/e."""
 SHORTEST_LATE_S = 0.01
@@ -218,13 +221,13 @@ class Tail:
 
     A tail begins with the power at the end of its load, which may differ from the load's mean. So
     each load scales the curve. A window that ends shortly before a tick shows its scale. Windows of
-    equal power are taken for the same program, which ends alike each time.
+    equal joules are taken for the same program, which ends alike each time.
     """
 
     points: list[tuple[float, float]] = field(default_factory=list)
     """Seconds from a load's end to the tick, and what was still to come, in seconds of the step."""
     scales: list[tuple[float, Scale]] = field(default_factory=list)
-    """The mean power of earlier loads, and what each alone showed of its scale."""
+    """The joules of earlier loads, and what each alone showed of its scale."""
     _known: TailCurve | None = None
 
     def learn(self, after_s: float, left_s: float) -> None:
@@ -239,11 +242,11 @@ class Tail:
             self._known = _fit(self.points)
         return self._known
 
-    def scale(self, power_w: float, after_s: float, left_s: float | None, noise_s: float) -> Scale:
-        """The scale of the tail of one load, by itself and by earlier ones of the same power.
+    def scale(self, energy_j: float, after_s: float, left_s: float | None, noise_s: float) -> Scale:
+        """The scale of the tail of one load, by itself and by earlier ones of the same joules.
 
         Args:
-            power_w: The load's mean power.
+            energy_j: The load's joules.
             after_s: From its end to the closing tick.
             left_s: What was still to come then, in seconds of the step, if that was read.
             noise_s: Standard uncertainty of ``left_s``.
@@ -251,15 +254,15 @@ class Tail:
         own = None if left_s is None else self._own_scale(after_s, left_s, noise_s)
         shown = [Scale(), own] if own else [Scale()]
         mean = weighted_mean(shown)
-        for other_w, other in reversed(self.scales):
-            earlier = _widened(other, other_w / power_w - 1)
+        for other_j, other in reversed(self.scales):
+            earlier = _widened(other, other_j / energy_j - 1)
             apart = abs(earlier.value - mean.value)
             if apart > DIFFERENT * combine((earlier.uncertainty, mean.uncertainty)):
                 break  # another program, and all before it as well
             shown.append(earlier)
             mean = weighted_mean(shown)
         if own is not None:
-            self.scales.append((power_w, own))
+            self.scales.append((energy_j, own))
             del self.scales[:-MOST_POINTS]
         if left_s is None:
             return Scale(mean.value, combine((mean.uncertainty, UNREAD_SCALE)))
@@ -279,8 +282,8 @@ class Tail:
 
 
 def _widened(seen: Scale, apart: float) -> Scale:
-    """What another window showed; the more its power differs, the less it says of this one."""
-    return Scale(seen.value, combine((seen.uncertainty, SHAPE, apart / SAME_POWER)))
+    """What another window showed; the more its joules differ, the less it says of this one."""
+    return Scale(seen.value, combine((seen.uncertainty, SHAPE, apart / SAME_JOULES)))
 
 
 def weighted_mean(shown: Sequence[Scale]) -> Scale:
