@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from textwrap import fill
 
 from edges import IDLE, PASSES_S, RUNNING, Seen
 from recorded import rest_power_w
@@ -266,7 +267,7 @@ def _settling(chosen: argparse.Namespace) -> Iterable[str]:
             yield f"| {case.name} | {length_s:g} s | " + _settling_row(valid, invalid, length_s)
             if valid:
                 outside += _below(f"{case.name} at {length_s:g} s", valid)
-    yield f"\nBelow {AIMED[0]:.0%}: {', '.join(outside) or 'none'}.\n"
+    yield "\n" + fill(f"Below {AIMED[0]:.0%}: {', '.join(outside) or 'none'}.", 100) + "\n"
 
 
 SETTLING_STUDY = """\
