@@ -77,7 +77,7 @@ class Energy:
             batch_size: Samples per pass.
             make_input: Makes one batch on :attr:`device`; by default seeded random numbers.
             passes: Passes per round; the marker and the command line take precedence. By default
-                10,000, or 20 at small scale.
+                10,000, or 20 at small scale. Fewer run if they would exceed ``--energy-max-time``.
             rounds: Windows to measure, with the same precedence. By default 3.
             facts: Whether to count parameters, MACs and FLOPs; or their values, if the test knows
                 them.
@@ -96,7 +96,7 @@ class Energy:
         self,
         train_one_epoch: Callable[[], Mapping[str, float] | object],
         *,
-        epochs: int = 10,
+        epochs: int | None = None,
         scale_to: int | None = None,
         evaluate: Callable[[], Evaluation] | None = None,
         model: object | None = None,
@@ -111,7 +111,7 @@ class Energy:
             train_one_epoch: Runs one epoch. If it returns a mapping, such as
                 ``{"data_wait_share": 0.1}``, the means over the measured epochs become metrics.
             epochs: Epochs to measure, each in one window; the marker and the command line take
-                precedence.
+                precedence. By default 10, or fewer if they would exceed ``--energy-max-time``.
             scale_to: Epochs of the full schedule, for ``total_energy_j``.
             evaluate: Called after the last epoch, outside every window. Returns an accuracy between
                 0 and 1, or metrics by name. Score is ``miou``, else ``map``, else ``accuracy``, per
@@ -132,6 +132,9 @@ class Energy:
 
     def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Measure a call, as ``benchmark(function, *args)`` does: joules and seconds per call.
+
+        A call is timed first. Each round then has as many calls as fill ``--energy-window``: five
+        seconds on a GPU.
 
         Returns:
             What the last call of ``function`` returned.

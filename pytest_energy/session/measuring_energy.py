@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from typing import Any, ParamSpec, TypeVar
 
 from pytest_energy.errors import UsageError
@@ -19,6 +20,7 @@ from pytest_energy.fixture import (
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
 from pytest_energy.measuring.protocol import (
     Finished,
+    Forecast,
     Plan,
     Progress,
     Work,
@@ -37,7 +39,7 @@ from pytest_energy.session.model_description import (
     name_of,
     peak_memory,
 )
-from pytest_energy.session.planning import Requested, plan_epochs, plan_passes
+from pytest_energy.session.planning import Requested, plan_call, plan_epochs, plan_inference
 from pytest_energy.session.user_values import check_facts, evaluation, mean_metrics, own_metrics
 from pytest_energy.settings import MarkerSettings
 
@@ -46,6 +48,8 @@ T = TypeVar("T")
 
 Watch = Callable[[str, Progress], None]
 """Called with the benchmark's id and its progress."""
+Announce = Callable[[str, Forecast], None]
+"""Called with the benchmark's id and what it will cost."""
 
 
 class MeasuringEnergy(Energy):
@@ -61,6 +65,7 @@ class MeasuringEnergy(Energy):
         workload: Facts,
         watch: Watch = lambda benchmark, progress: None,
         pause: Callable[[], object] = lambda: None,
+        announce: Announce = lambda benchmark, forecast: None,
     ) -> None:
         """Prepare to measure one test.
 
@@ -72,6 +77,7 @@ class MeasuringEnergy(Energy):
             watch: Told how far it is.
             pause: Called before the first window and after each, so that another process may
                 measure meanwhile.
+            announce: Told what a benchmark will cost, before its first round.
         """
         super().__init__(session.settings.data)
         self.scale = session.scale
@@ -82,6 +88,7 @@ class MeasuringEnergy(Energy):
         self._workload = workload
         self._watch = watch
         self._pause = pause
+        self._announce = announce
         self._paused = False
         self._synchronize = synchronizer()
         self._measurements: dict[str, Measurement] = {}
@@ -111,7 +118,8 @@ class MeasuringEnergy(Energy):
         run = prepare(model, input_shape, batch_size, self.device, make_input)
         counted, reasons = count_facts(facts, model, run.inputs[0])
         with peak_memory(self) as peak:
-            finished = self._run(run, self._plan(passes, rounds))
+            plan = plan_inference(self._session, self._place.id, self._requested, passes, rounds)
+            finished = self._run(run, plan)
         described = {
             **describe_model(model, input_shape, batch_size),
             "data": "random" if make_input is None else "own",
@@ -123,7 +131,7 @@ class MeasuringEnergy(Energy):
         self,
         train_one_epoch: Callable[[], Mapping[str, float] | object],
         *,
-        epochs: int = 10,
+        epochs: int | None = None,
         scale_to: int | None = None,
         evaluate: Callable[[], Evaluation] | None = None,
         model: object | None = None,
@@ -143,10 +151,7 @@ class MeasuringEnergy(Energy):
             epoch_metrics.extend(item for item in returned if isinstance(item, Mapping))
 
         with peak_memory(self) as peak:
-            plan = plan_epochs(
-                self._requested, self.scale, epochs, alternating=self._session.alternating
-            )
-            finished = self._run(work, plan)
+            finished = self._run(work, plan_epochs(self._session, self._requested, epochs))
         described = {
             **describe_model(model, input_shape, batch_size),
             "scale_to": scale_to,
@@ -164,15 +169,16 @@ class MeasuringEnergy(Energy):
 
     def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:  # noqa: D102
         self._claim()
-        last: list[T] = []
+        returned: T
 
         def work(passes: int) -> None:
-            for _ in range(passes):
-                last[:] = [function(*args, **kwargs)]
+            nonlocal returned
+            for _ in repeat(None, passes):  # as fast as a loop can be: calls may take 1e-7 s
+                returned = function(*args, **kwargs)
 
-        finished = self._run(work, self._plan())
+        finished = self._run(work, plan_call(self._session, self._place.id, self._requested))
         self._add("call", {"function": name_of(function)}, finished)
-        return last[0]
+        return returned
 
     def pedantic(  # noqa: D102
         self,
@@ -295,8 +301,20 @@ class MeasuringEnergy(Energy):
         def watch(progress: Progress) -> None:
             self._watch(self._place.id, progress)
 
+        def announce(forecast: Forecast) -> None:
+            self._announce(self._place.id, forecast)
+
+        meter = self._session.meter
         with self._alone():
-            return run_rounds(work, plan, self._measure, synchronize=self._synchronize, watch=watch)
+            return run_rounds(
+                work,
+                plan,
+                self._measure,
+                synchronize=self._synchronize,
+                watch=watch,
+                announce=announce,
+                spent_j=meter.spent_j if meter else lambda: None,
+            )
 
     def _measure(self, work: Work, passes: int) -> Window:
         ranks = self._session.ranks
@@ -315,9 +333,6 @@ class MeasuringEnergy(Energy):
             self._pause()
         yield
         self._pause()
-
-    def _plan(self, passes: int | None = None, rounds: int | None = None) -> Plan:
-        return plan_passes(self._session, self._place.id, self._requested, passes, rounds)
 
     def _in_time(self, windows: Sequence[Window]) -> bool:
         return another_fits([window.round for window in windows], self._requested.max_time_s)
