@@ -328,12 +328,18 @@ def likely_cause(metrics: Iterable[MetricVerdict]) -> str | None:
     causes = [
         f"{name} {_percent(entry.change)}"
         for name, entry in changes.items()
-        if entry.change and entry.low == entry.high  # no width: an exact metric
+        # No width: an exact metric. What was computed from the joules is no cause of them.
+        if entry.change and entry.low == entry.high and not _is_from_joules(entry)
     ]
     power, time = changes.get("power_w"), changes.get("latency_s")
     if power and time:
         causes.append(f"power {_percent(power.change)} × time {_percent(time.change)}")
     return "; ".join(causes) or None
+
+
+def _is_from_joules(entry: MetricVerdict) -> bool:
+    units = {part.strip().lstrip("kMGm") for part in entry.unit.split("/")}
+    return metric_named(entry.metric).depends_on_gain or bool(units & {"J", "Wh"})
 
 
 def _percent(fraction: float | None) -> str:
