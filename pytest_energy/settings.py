@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pytest_energy.errors import UsageError
-from pytest_energy.model.metrics import ENERGY, TOLERANCES
+from pytest_energy.model.metrics import ENERGY, TOLERANCES, per_unit_name
 from pytest_energy.model.outcomes import FAILING_BY_DEFAULT, FAILING_IN_STRICT_MODE
 
 T = TypeVar("T")
@@ -571,6 +571,8 @@ class MarkerSettings:
     max_time: float | None = None
     """Seconds."""
     window_s: float | None = None
+    max_joules: Mapping[str, float] = field(default_factory=dict)
+    """Most joules, by metric: ``energy_j``, or joules per unit of work."""
 
 
 def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
@@ -610,4 +612,17 @@ def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
         epochs=read("epochs", COUNT),
         max_time=read("max_time", SECONDS),
         window_s=read("window_s", SECONDS),
+        max_joules=_budgets(keywords.get("max_joules", {}), where),
     )
+
+
+def _budgets(value: object, where: str) -> dict[str, float]:
+    """Read ``max_joules=10`` of a pass or window, or ``max_joules={"token": 0.02}`` of a unit."""
+    joules = Format(_positive_number, "a number of joules above 0")
+    where = f"{where}: @pytest.mark.energy: max_joules"
+    if not isinstance(value, Mapping):
+        return {ENERGY: joules.read(str(value), where)}
+    return {
+        per_unit_name(str(unit)): joules.read(str(limit), f"{where}[{unit!r}]")
+        for unit, limit in value.items()
+    }

@@ -32,6 +32,7 @@ from pytest_energy.measuring.protocol import (
 from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
 from pytest_energy.measuring.window import Window, measure_round, open_window, synchronizer
 from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason, ReasonCode
+from pytest_energy.model.metrics import ENERGY, PER_UNIT
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.model_description import (
     count_facts,
@@ -85,6 +86,7 @@ class MeasuringEnergy(Energy):
         self._session = session
         self._place = place
         self._requested = Requested.of(marker, session.settings)
+        self._budgets = marker.max_joules
         self._workload = workload
         self._watch = watch
         self._pause = pause
@@ -303,12 +305,19 @@ class MeasuringEnergy(Energy):
         return list(self._measurements.values())
 
     def check_used(self) -> None:
-        """Check that recorded metrics belong to a benchmark, and that windows have equal units.
+        """Check that recorded metrics and budgets belong to a benchmark, and windows' units.
 
         Raises:
-            UsageError: There are recorded metrics, but nothing was measured; or only some windows
-                of one name have a unit.
+            UsageError: There are recorded metrics, but nothing was measured; a budget is per unit
+                of work that no benchmark has; or only some windows of one name have a unit.
         """
+        for metric in self._budgets.keys() - {ENERGY}:
+            unit = metric.removeprefix(PER_UNIT)
+            if not any(unit in measured.units for measured in self._measurements.values()):
+                raise UsageError(
+                    f"{self._place.id}: max_joules={{{unit!r}: …}}, but nothing that was measured"
+                    f" has the unit {unit!r}; tell it by units={{{unit!r}: n}}"
+                )
         for name, handles in self._handles.items():
             for unit in sorted({unit for handle in handles for unit in handle.counts}):
                 having = sum(unit in handle.counts for handle in handles)
