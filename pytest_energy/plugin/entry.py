@@ -155,6 +155,14 @@ def energy(request: pytest.FixtureRequest) -> Energy:
     return measuring.fixture(request) if measuring else Energy(_data_dir(request.config))
 
 
+@pytest.fixture(scope="session")
+def energy_device() -> str:
+    """The torch device for models, as ``energy.device``, for fixtures of any scope."""
+    from pytest_energy.measuring.forward_passes import default_device
+
+    return default_device()
+
+
 def _data_dir(config: pytest.Config) -> Path | None:
     """The value of the only option that also applies without ``--energy``."""
     # The others stay unread: without --energy a wrong one must not stop the session.
