@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pytest_energy.errors import UsageError
-from pytest_energy.model.metrics import ENERGY, TOLERANCES, per_unit_name
+from pytest_energy.model.metrics import ENERGY, TOLERANCES, Direction, in_catalogue, per_unit_name
 from pytest_energy.model.outcomes import FAILING_BY_DEFAULT, FAILING_IN_STRICT_MODE
 
 T = TypeVar("T")
@@ -573,6 +573,8 @@ class MarkerSettings:
     window_s: float | None = None
     max_joules: Mapping[str, float] = field(default_factory=dict)
     """Most joules, by metric: ``energy_j``, or joules per unit of work."""
+    better: Mapping[str, Direction] = field(default_factory=dict)
+    """Which values of own metrics are better."""
 
 
 def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
@@ -613,6 +615,7 @@ def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
         max_time=read("max_time", SECONDS),
         window_s=read("window_s", SECONDS),
         max_joules=_budgets(keywords.get("max_joules", {}), where),
+        better=_directions(keywords.get("better", {}), where),
     )
 
 
@@ -625,4 +628,18 @@ def _budgets(value: object, where: str) -> dict[str, float]:
     return {
         per_unit_name(str(unit)): joules.read(str(limit), f"{where}[{unit!r}]")
         for unit, limit in value.items()
+    }
+
+
+def _directions(value: object, where: str) -> dict[str, Direction]:
+    """Read ``better={"throughput": "higher"}``."""
+    where = f"{where}: @pytest.mark.energy: better"
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{where}={value!r}: expected metric names and 'higher' or 'lower'")
+    for name in value:
+        if in_catalogue(str(name)):
+            raise UsageError(f"{where}[{name!r}]: the direction of this metric is fixed")
+    read = _choice(get_args(Direction)).read
+    return {
+        str(name): read(str(direction), f"{where}[{name!r}]") for name, direction in value.items()
     }

@@ -153,6 +153,8 @@ class Measurement(Record):
     workload: Facts
     units: dict[str, float] = Field(default_factory=dict)
     """Units of work in one pass by name, such as ``token``; the mean over the rounds."""
+    better: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
+    """Which values of the test's own metrics are better, where the test says so."""
     status: Status
     reasons: list[Reason] = Field(default_factory=list)
     meter: MeterInfo | None = None

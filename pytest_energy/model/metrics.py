@@ -162,7 +162,15 @@ TOLERANCES: Final = {row.name: row.tolerance for row in CATALOGUE if row.toleran
 ENERGIES: Final = tuple(row.name for row in CATALOGUE if row.role == "energy")
 SCORES: Final = tuple(row.name for row in CATALOGUE if row.role == "score")
 
-_SUFFIXES_OF_MORE: Final = (*SCORES, "_hz", "_per_kwh", "_score", "f1", "auc")
+Direction = Literal["higher", "lower"]
+"""What a test may say of its own metric: which values are better."""
+
+_SUFFIXES_OF_MORE: Final = (
+    *SCORES,
+    *("_hz", "_per_kwh", "_per_j", "_per_joule", "_per_s", "_per_second", "_score", "f1", "auc"),
+    *("throughput", "speedup", "bleu", "recall", "precision", "iou", "psnr", "ssim", "mfu"),
+)
+_SUFFIXES_OF_LESS: Final = ("_j", "_s", "_bytes", "loss", "error", "perplexity", "latency", "wer")
 
 
 def in_catalogue(name: str) -> bool:
@@ -181,6 +189,12 @@ def metric(name: str) -> Metric:
     if name.endswith(PER_JOULE):
         return Metric(name, label, "more", depends_on_gain=True)
     return Metric(name, label)
+
+
+def direction_is_known(name: str) -> bool:
+    """Whether the catalogue or the name says which direction of a metric is better."""
+    known = in_catalogue(name) or metric(name).better is not None
+    return known or name.endswith((*_SUFFIXES_OF_MORE, *_SUFFIXES_OF_LESS))
 
 
 def higher_is_better(name: str) -> bool:

@@ -87,6 +87,7 @@ class MeasuringEnergy(Energy):
         self._place = place
         self._requested = Requested.of(marker, session.settings)
         self._budgets = marker.max_joules
+        self._better = dict(marker.better)
         self._workload = workload
         self._watch = watch
         self._pause = pause
@@ -430,6 +431,7 @@ class MeasuringEnergy(Energy):
         self._keep(self._current().model_copy(update={"metrics": metrics}))
 
     def _keep(self, measured: Measurement) -> None:
+        measured = measured.model_copy(update={"better": self._better})
         self._measurements[measured.id] = measured
         self._measurement = measured
 
