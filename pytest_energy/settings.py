@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pytest_energy.errors import UsageError
-from pytest_energy.model.metrics import ENERGY, TOLERANCES
+from pytest_energy.model.metrics import ENERGY, TOLERANCES, Direction, in_catalogue, per_unit_name
 from pytest_energy.model.outcomes import FAILING_BY_DEFAULT, FAILING_IN_STRICT_MODE
 
 T = TypeVar("T")
@@ -271,7 +271,11 @@ class Settings:
         "LIST",
     )
     passes: int | None = _option(
-        None, COUNT, "passes per inference round [10000; 20 at small scale]", "N"
+        None,
+        COUNT,
+        "passes per inference round, and most calls per round [10000; 20 at small scale; calls: any"
+        " number]",
+        "N",
     )
     rounds: int | None = _option(
         None, COUNT, "rounds per inference benchmark; each is one energy window [3]", "N"
@@ -282,11 +286,20 @@ class Settings:
         "training epochs to measure, after one warm-up epoch [set by the test; 1 at small scale]",
         "N",
     )
+    window: float | None = _option(
+        None,
+        SECONDS,
+        "seconds of a round: as many calls as fill it, at most --energy-passes; if it is set,"
+        " inference fills it, too [5 for calls, 0.5 at small scale; inference: its passes]",
+        "SECONDS",
+    )
+    """Seconds."""
     max_time: float | None = _option(
         None,
         SECONDS,
-        "time limit per benchmark in seconds; passes, epochs or rounds are cut to meet it"
-        " [no limit; 10 for inference and calls at small scale]",
+        "time limit of the rounds of a benchmark in seconds; passes, rounds or epochs are cut to"
+        " meet it [600; 10 for inference and calls at small scale; none for the passes of"
+        " --energy-protocol=fixed, and where the number of epochs is set]",
         "SECONDS",
     )
     scale: ScaleChoice = _option(
@@ -331,7 +344,7 @@ class Settings:
         "adaptive",
         _choice(get_args(MeasuringProtocol)),
         "adaptive: short rounds, repeated after the other tests until the verdict is decided;"
-        " fixed: 3 rounds of 10000 passes [adaptive]",
+        " fixed: 3 rounds, of inference 10000 passes each [adaptive]",
         "NAME",
     )
     retry_time: float = _option(
@@ -557,6 +570,11 @@ class MarkerSettings:
     epochs: int | None = None
     max_time: float | None = None
     """Seconds."""
+    window_s: float | None = None
+    max_joules: Mapping[str, float] = field(default_factory=dict)
+    """Most joules, by metric: ``energy_j``, or joules per unit of work."""
+    better: Mapping[str, Direction] = field(default_factory=dict)
+    """Which values of own metrics are better."""
 
 
 def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
@@ -595,4 +613,33 @@ def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
         passes=read("passes", COUNT),
         epochs=read("epochs", COUNT),
         max_time=read("max_time", SECONDS),
+        window_s=read("window_s", SECONDS),
+        max_joules=_budgets(keywords.get("max_joules", {}), where),
+        better=_directions(keywords.get("better", {}), where),
     )
+
+
+def _budgets(value: object, where: str) -> dict[str, float]:
+    """Read ``max_joules=10`` of a pass or window, or ``max_joules={"token": 0.02}`` of a unit."""
+    joules = Format(_positive_number, "a number of joules above 0")
+    where = f"{where}: @pytest.mark.energy: max_joules"
+    if not isinstance(value, Mapping):
+        return {ENERGY: joules.read(str(value), where)}
+    return {
+        per_unit_name(str(unit)): joules.read(str(limit), f"{where}[{unit!r}]")
+        for unit, limit in value.items()
+    }
+
+
+def _directions(value: object, where: str) -> dict[str, Direction]:
+    """Read ``better={"throughput": "higher"}``."""
+    where = f"{where}: @pytest.mark.energy: better"
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{where}={value!r}: expected metric names and 'higher' or 'lower'")
+    for name in value:
+        if in_catalogue(str(name)):
+            raise UsageError(f"{where}[{name!r}]: the direction of this metric is fixed")
+    read = _choice(get_args(Direction)).read
+    return {
+        str(name): read(str(direction), f"{where}[{name!r}]") for name, direction in value.items()
+    }

@@ -22,7 +22,7 @@ ACCEPTED: Final[Mapping[Update, frozenset[Outcome]]] = {
     "none": frozenset(),
     "new": frozenset({Outcome.NEW}),
     "improved": frozenset({Outcome.NEW, Outcome.IMPROVED}),
-    "all": frozenset(Outcome) - {Outcome.INVALID},
+    "all": frozenset(Outcome) - {Outcome.INVALID, Outcome.OVER_BUDGET},
 }
 """Outcomes that become the baseline, by the value of ``--energy-update``."""
 OF_ANOTHER_MACHINE: Final = ("identity.", "meter.")
@@ -51,6 +51,8 @@ def is_accepted(update: Update, verdict: Verdict, measured: Measurement, *, has_
         has_own: Whether the machine that measured it already has a baseline of it.
     """
     selected = acceptance_outcome(verdict, has_own=has_own) in ACCEPTED[update]
+    if any(budget.outcome is Outcome.OVER_BUDGET for budget in verdict.budgets):
+        return False  # a baseline does not lift the budget of the test
     return selected and refusal_reason(measured) is None and has_something_to_keep(measured)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from pytest_energy.model.metrics import higher_is_better
 from pytest_energy.model.outcomes import SEVERITY, Outcome
 from pytest_energy.model.result import MetricVerdict
 from pytest_energy.uncertainty.change import Change
@@ -49,11 +48,6 @@ def classify_exact(change: float, tolerance: float) -> Outcome:
     if change > tolerance:
         return Outcome.REGRESSED
     return Outcome.IMPROVED if change < -tolerance else Outcome.UNCHANGED
-
-
-def in_direction_of(metric: str, outcome: Outcome) -> Outcome:
-    """The outcome in the direction of this metric, given the one for 'less is better'."""
-    return mirrored(outcome) if higher_is_better(metric) else outcome
 
 
 def mirrored(outcome: Outcome) -> Outcome:

@@ -15,7 +15,7 @@ from pytest_energy.gate.baseline import MOST_RUNS, Baseline
 from pytest_energy.gate.classify import worst
 from pytest_energy.gate.detectability import further_visits
 from pytest_energy.gate.make_baseline import extend_baseline
-from pytest_energy.gate.policy import fails_test
+from pytest_energy.gate.policy import fails_test, with_budgets
 from pytest_energy.gate.pooling import leave_out_outlying_first, pool, split_visits
 from pytest_energy.gate.schedule import ADAPTIVE, ALONE, Schedule, Suite
 from pytest_energy.gate.verdict import contended, judge, unconfirmed
@@ -52,6 +52,8 @@ class Policy:
 
     tolerances: Mapping[str, float] = field(default_factory=dict)
     """Accepted relative change by metric; a metric that has one gates."""
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    """Most joules that the test allows, by metric."""
     failing: frozenset[str] = frozenset({Outcome.REGRESSED.value})
     """Outcomes that fail a test. With ``estimated``, the rise of an estimate fails as well."""
     update: Update = "none"
@@ -133,6 +135,7 @@ def decide(
     if baselines.own is not None:
         update = {"undecided": _undecided(verdict, measured, baselines.own, len(visits), policy)}
         verdict = verdict.model_copy(update=update)
+    verdict = with_budgets(verdict, measured, policy.budgets)
     accept = is_accepted(policy.update, verdict, measured, has_own=has_own)
     fails = not accept and fails_test(verdict, measured, policy.failing)
     return Settled(Result.of(measured, verdict.model_copy(update={"fails": fails})), accept)

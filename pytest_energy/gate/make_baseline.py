@@ -12,7 +12,7 @@ from pytest_energy.gate.baseline import (
     Baseline,
     standard_within,
 )
-from pytest_energy.gate.pooling import split_visits
+from pytest_energy.gate.pooling import metrics_of_rounds, split_visits
 from pytest_energy.model.conditions import conditions
 from pytest_energy.model.measurement import (
     Environment,
@@ -27,7 +27,6 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.model.workload import facts_workload, workload_hash
 from pytest_energy.uncertainty.gum import significant
-from pytest_energy.uncertainty.rounds import summarize
 
 
 def facts_baseline(result: Measurement) -> Baseline | None:
@@ -130,7 +129,11 @@ def _by_visit(
     if len(visits) < 2:
         return [(result.rounds, measured)]
     metrics = [
-        {name: quantity for name, quantity in summarize(rounds).items() if name in measured}
+        {
+            name: quantity
+            for name, quantity in metrics_of_rounds(rounds, result).items()
+            if name in measured
+        }
         for rounds in visits
     ]
     return list(zip(visits, [*metrics[:-1], {**measured, **metrics[-1]}], strict=True))

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from pytest_energy.gate.baseline import estimate_of, freedom_of, standard_within
 from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode, Round
+from pytest_energy.model.metrics import ENERGY, PER_JOULE, PER_UNIT
 from pytest_energy.uncertainty.change import Estimate, outlying_first
 from pytest_energy.uncertainty.gum import combine, effective_degrees_of_freedom, expand
 from pytest_energy.uncertainty.rounds import summarize
+from pytest_energy.uncertainty.units import per_unit
 
 
 def pool(visits: Sequence[Measurement]) -> Measurement:
@@ -97,7 +99,18 @@ def split_visits(measured: Measurement) -> list[list[Round]]:
     return [[round_ for round_ in measured.rounds if round_.visit == visit] for visit in numbers]
 
 
+def metrics_of_rounds(
+    rounds: Sequence[Round], measured: Measurement, only: str | None = None
+) -> dict[str, Quantity]:
+    """The metrics of some rounds of a measurement, those per unit of work included."""
+    metrics = summarize(rounds, only=only)
+    return metrics | per_unit(metrics.get(ENERGY), measured.units)
+
+
 def visit_estimates(measured: Measurement, metric: str) -> list[Estimate]:
     """Each visit's estimate of a metric; empty for metrics that rounds do not have."""
-    quantities = [summarize(rounds, only=metric).get(metric) for rounds in split_visits(measured)]
+    only = ENERGY if metric.startswith(PER_UNIT) or metric.endswith(PER_JOULE) else metric
+    quantities = [
+        metrics_of_rounds(rounds, measured, only).get(metric) for rounds in split_visits(measured)
+    ]
     return [estimate_of(quantity) for quantity in quantities if quantity and quantity.value > 0]

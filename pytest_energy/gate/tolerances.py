@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_energy.errors import FileFormatError
-from pytest_energy.model.metrics import ENERGY
+from pytest_energy.errors import FileFormatError, UsageError
+from pytest_energy.model.metrics import ENERGY, direction_is_known
 from pytest_energy.settings import MarkerSettings
 
 OURS: Final = "tool.pytest-energy"
@@ -98,6 +98,41 @@ def _faults(table: Any) -> Iterator[str]:
 
 def _is_fraction(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value < float("inf")
+
+
+def check_directions(
+    markers: Mapping[str, MarkerSettings],
+    default: Mapping[str, float],
+    table: Sequence[TolerancePattern],
+) -> None:
+    """Check that it is known of each metric with a tolerance which direction is better.
+
+    Args:
+        markers: The markers of the tests, by id.
+        default: The tolerances of the option.
+        table: The table of ``pyproject.toml``.
+
+    Raises:
+        UsageError: A direction is not known: a gain would fail, and a loss would pass.
+    """
+    declared = {name for marker in markers.values() for name in marker.better}
+    wanted = [(f"--energy-tolerance={name}", name, declared) for name in default]
+    wanted += [
+        (f"{OURS}.{TABLE}.{entry.pattern!r}.{name}", name, declared)
+        for entry in table
+        for name in entry.tolerances
+    ]
+    wanted += [
+        (f"{test}: tolerances[{name!r}]", name, set(marker.better))
+        for test, marker in markers.items()
+        for name in marker.tolerances
+    ]
+    for where, name, known in wanted:
+        if name not in known and not direction_is_known(name):
+            raise UsageError(
+                f"{where}: nobody says whether more or less of {name} is better; say it by"
+                f" @pytest.mark.energy(better={{{name!r}: 'higher'}}), or 'lower'"
+            )
 
 
 def tolerances_of(

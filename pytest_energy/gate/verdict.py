@@ -19,7 +19,7 @@ from pytest_energy.gate.classify import (
     Rule,
     classify,
     classify_exact,
-    in_direction_of,
+    mirrored,
     relative_difference,
     worst,
 )
@@ -200,7 +200,7 @@ class _Comparison:
         if self.facts.workload_hash != workload_hash(facts_workload(self.measured.workload)):
             return self._verdict(metric, Outcome.INCOMPARABLE, tolerance=tolerance)
         change = relative_difference(quantity.value, before.value)
-        outcome = in_direction_of(metric, classify_exact(change, tolerance))
+        outcome = self._in_direction_of(metric, classify_exact(change, tolerance))
         if math.isinf(change):  # from nothing to something; JSON has no infinity
             return self._verdict(metric, outcome, tolerance=tolerance)
         return self._verdict(
@@ -242,7 +242,7 @@ class _Comparison:
         low, high = change.interval(self.rule.coverage)
         return self._verdict(
             metric,
-            in_direction_of(metric, classify(change, tolerance, self.rule)),
+            self._in_direction_of(metric, classify(change, tolerance, self.rule)),
             change=change.relative,
             low=low,
             high=high,
@@ -256,9 +256,9 @@ class _Comparison:
         Where more is better, everything is lost. Where less is better, a zero is more likely a
         fault of the test than a gain.
         """
-        if not higher_is_better(metric):
+        if not self._higher_is_better(metric):
             return self._verdict(metric, Outcome.INCONCLUSIVE)
-        outcome = in_direction_of(metric, classify_exact(-1.0, tolerance))
+        outcome = self._in_direction_of(metric, classify_exact(-1.0, tolerance))
         lost = {"change": -1.0, "low": -1.0, "high": -1.0}
         return self._verdict(metric, outcome, **lost, **self._baseline_value(metric, runs))
 
@@ -294,9 +294,18 @@ class _Comparison:
             "value": quantity.value if quantity else None,
             "unit": quantity.unit if quantity else "",
             "tolerance": self.tolerances.get(metric),
-            "higher_is_better": higher_is_better(metric),
+            "higher_is_better": self._higher_is_better(metric),
         }
         return MetricVerdict.model_validate({**common, **fields})
+
+    def _higher_is_better(self, metric: str) -> bool:
+        """By what the test says of its own metric, else by its name."""
+        declared = self.measured.better.get(metric)
+        return higher_is_better(metric) if declared is None else declared == "higher"
+
+    def _in_direction_of(self, metric: str, outcome: Outcome) -> Outcome:
+        """The outcome in the direction of this metric, given the one for 'less is better'."""
+        return mirrored(outcome) if self._higher_is_better(metric) else outcome
 
     @property
     def _other_board(self) -> bool:
@@ -328,12 +337,18 @@ def likely_cause(metrics: Iterable[MetricVerdict]) -> str | None:
     causes = [
         f"{name} {_percent(entry.change)}"
         for name, entry in changes.items()
-        if entry.change and entry.low == entry.high  # no width: an exact metric
+        # No width: an exact metric. What was computed from the joules is no cause of them.
+        if entry.change and entry.low == entry.high and not _is_from_joules(entry)
     ]
     power, time = changes.get("power_w"), changes.get("latency_s")
     if power and time:
         causes.append(f"power {_percent(power.change)} × time {_percent(time.change)}")
     return "; ".join(causes) or None
+
+
+def _is_from_joules(entry: MetricVerdict) -> bool:
+    units = {part.strip().lstrip("kMGm") for part in entry.unit.split("/")}
+    return metric_named(entry.metric).depends_on_gain or bool(units & {"J", "Wh"})
 
 
 def _percent(fraction: float | None) -> str:

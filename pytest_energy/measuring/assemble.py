@@ -18,6 +18,7 @@ from pytest_energy.model.measurement import (
     Status,
 )
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C, summarize, temperature_drift
+from pytest_energy.uncertainty.units import per_unit
 
 SCORES = {"miou": "miou/kWh", "map": "map/kWh", "accuracy": "1/kWh"}
 """The metrics that a Score can be made of, and its unit; the most specific metric first."""
@@ -61,6 +62,7 @@ def assemble(
     source: Source,
     extra: Mapping[str, Quantity],
     reasons: Iterable[Reason] = (),
+    units: Mapping[str, float] | None = None,
 ) -> Measurement:
     """Assemble a measurement.
 
@@ -72,6 +74,7 @@ def assemble(
         source: Where their joules come from.
         extra: Metrics that the rounds do not contain, such as parameters and FLOPs.
         reasons: Remarks that the rounds do not contain.
+        units: Units of work in one pass, by name.
     """
     remarks = [*_distinct(finished, source), *reasons]
     status = status_of(finished, source, remarks)
@@ -82,10 +85,12 @@ def assemble(
     elif source.intensity is not None:
         grams_a_joule = co2_g(1.0, source.intensity, source.pue)
         metrics["co2_g"] = scaled(metrics["energy_j"], grams_a_joule, f"g/{PER[kind]}")
+    metrics |= per_unit(metrics.get("energy_j"), units or {})
     return Measurement(
         id=place.id,
         kind=kind,
         workload=workload,
+        units=dict(units or {}),
         status=status,
         reasons=remarks,
         meter=source.meter,

@@ -6,10 +6,11 @@ runs them inside one window.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
 from pytest_energy.model.measurement import Reason, ReasonCode, Round, Trace
 
@@ -37,22 +38,55 @@ Measure = Callable[[Work, int], MeasuredWindow]
 """Runs a number of passes inside one window."""
 
 
+MARGIN: Final = 1.5
+"""A round is planned longer than the shortest window: the warm-up's latency is an estimate."""
+LATE: Final = 1.25
+"""Rounds that take longer than the warm-up predicted are left out only beyond this many limits."""
+ATTEMPTS: Final = 5
+"""How often the first window is measured again, each time with at least twice the passes."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """How much of a benchmark to run."""
 
-    passes: int
-    """Passes per round."""
+    passes: int | None
+    """Passes per round, at most if the plan has a :attr:`window_s`; ``None``: any number."""
     rounds: int
     warmup_s: float = 0.0
     """The warm-up runs passes until this time is over or one batch has as many as a round."""
     max_time_s: float | None = None
-    """Time limit for all rounds together. To meet it, passes per round are cut, or rounds if the
-    passes per round are fixed; at least one of each is run."""
+    """Time limit for all rounds together. To meet it, passes per round are cut, then rounds; at
+    least one of each is run."""
     shortest_window_s: float = 0.0
     """The shortest window that the meter can resolve; a shorter round gets more passes."""
     lengthen: bool = True
     """Whether the passes per round may change; the single pass of training, an epoch, may not."""
+    window_s: float | None = None
+    """A round has as many passes as fill this time; ``None``: it has :attr:`passes`."""
+    in_step: bool = False
+    """Whether several processes must plan alike: not by their own warm-up, but by the durations of
+    the rounds, which they share."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The work that a plan comes to, at a known latency."""
+
+    passes: int
+    """Passes per round."""
+    rounds: int
+    wanted: int
+    """Passes per round without the time limit."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the rounds of a benchmark will cost, by its warm-up."""
+
+    duration_s: float
+    energy_j: float | None
+    """``None`` if nothing measures."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +96,12 @@ class Progress:
     round: int
     """The round that begins, from 1; 0 during the warm-up."""
     rounds: int
-    passes: int
-    """Passes per round."""
+    passes: int | None
+    """Passes per round; ``None`` before they are known."""
     energy_j: float | None
     """Joules of the rounds so far; ``None`` if there are none."""
+    left_s: float | None = None
+    """Seconds until the last round ends; ``None`` before the warm-up has shown it."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +118,19 @@ class _Record:
     rounds: list[Round] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
 
-    def energy_j(self) -> float | None:
-        known = [done.energy_j for done in self.rounds if done.energy_j is not None]
-        return sum(known) if known else None
+    def add(self, window: MeasuredWindow) -> None:
+        self.rounds.append(window.round)
+        self.traces.extend(window.traces)
+
+    def progress(self, size: Size, latency_s: float) -> Progress:
+        """The state before the next round."""
+        done = len(self.rounds)
+        known = [round_.energy_j for round_ in self.rounds if round_.energy_j is not None]
+        if done:
+            latency_s = sum(r.duration_s for r in self.rounds) / sum(r.passes for r in self.rounds)
+        left_s = (size.rounds - done) * size.passes * latency_s
+        energy_j = sum(known) if known else None
+        return Progress(done + 1, size.rounds, size.passes, energy_j, left_s)
 
 
 def run_rounds(
@@ -94,12 +140,15 @@ def run_rounds(
     *,
     synchronize: Synchronize = lambda: None,
     watch: Callable[[Progress], None] = lambda progress: None,
+    announce: Callable[[Forecast], None] = lambda forecast: None,
+    spent_j: Callable[[], float | None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Finished:
     """Warm up, then measure round after round.
 
-    The first window may end too early, if the passes of the warm-up were slower than those after
-    it. Then it is measured again with enough passes, and the short window is dropped.
+    The first window may end far too early, if the passes of the warm-up were slower than those
+    after it: a compiler ran, or a cache was filled. Then it is measured again with enough passes,
+    and the short window is dropped.
 
     Args:
         work: Runs passes.
@@ -107,25 +156,38 @@ def run_rounds(
         measure: Runs passes inside a window.
         synchronize: Waits for the passes of the warm-up.
         watch: Called before the warm-up and before each round, outside every window.
+        announce: Called after the warm-up, before the first round.
+        spent_j: Joules since some moment before, for the forecast.
         clock: Measures the warm-up, in seconds.
     """
     watch(Progress(0, plan.rounds, plan.passes, None))
+    before_j, before_s = spent_j(), clock()
     latency_s = warm_up(work, plan, synchronize, clock)
-    passes = passes_per_round(plan, latency_s)
+    size = size_rounds(plan, latency_s)
+    announce(_forecast(size, latency_s, (before_j, spent_j()), clock() - before_s))
+    if plan.in_step and plan.lengthen:
+        size = replace(size, passes=1, rounds=plan.rounds)
     record = _Record()
-    # Passes that may change are cut instead of rounds, before the first round.
-    limit_s = None if plan.lengthen else plan.max_time_s
-    while len(record.rounds) < plan.rounds and another_fits(record.rounds, limit_s):
-        watch(Progress(len(record.rounds) + 1, plan.rounds, passes, record.energy_j()))
-        window = measure(work, passes)
-        if not record.rounds and (enough := enough_passes(plan, window.round)) > passes:
-            passes = enough
-            window = measure(work, passes)
-        record.rounds.append(window.round)
-        record.traces.extend(window.traces)
-        if _lost(window.round):
+    watch(record.progress(size, latency_s))
+    window = measure(work, size.passes)
+    for _ in range(ATTEMPTS):
+        enough = enough_passes(plan, window.round)
+        if enough.passes == window.round.passes:
             break
-    cut = (*_fewer_passes(plan, passes), *fewer_rounds(plan.rounds, record.rounds, limit_s))
+        size = enough
+        window = measure(work, size.passes)
+    record.add(window)
+    limit_s = plan.max_time_s
+    if plan.lengthen and limit_s is not None:
+        limit_s *= LATE  # the passes were cut to meet the limit, so that the rounds need not be
+    while (
+        len(record.rounds) < size.rounds
+        and not _lost(record.rounds[-1])
+        and another_fits(record.rounds, limit_s)
+    ):
+        watch(record.progress(size, latency_s))
+        record.add(measure(work, size.passes))
+    cut = (*_fewer_passes(plan, size), *_left_out(plan, record.rounds))
     return Finished(tuple(record.rounds), tuple(record.traces), cut)
 
 
@@ -142,27 +204,47 @@ def warm_up(work: Work, plan: Plan, synchronize: Synchronize, clock: Callable[[]
         work(passes)
         synchronize()  # queueing passes takes less time than running them
         after = clock()
-        if after - begin >= plan.warmup_s or passes >= plan.passes:
+        if after - begin >= plan.warmup_s or passes == plan.passes:
             return (after - before) / passes
-        passes = min(passes * 2, plan.passes)
+        passes = min(passes * 2, plan.passes or passes * 2)
 
 
-def passes_per_round(plan: Plan, latency_s: float) -> int:
-    """Return the planned passes; more to fill the shortest window, fewer to meet a time limit."""
-    passes = plan.passes
-    if plan.lengthen and latency_s > 0:
-        # A tenth longer than the shortest window, since the latency of the warm-up is an estimate.
-        passes = max(passes, -int(-1.1 * plan.shortest_window_s // latency_s))
-    if plan.max_time_s is not None and plan.lengthen and latency_s > 0:
-        passes = min(passes, int(plan.max_time_s / plan.rounds / latency_s))
-    return max(passes, 1)
+def size_rounds(plan: Plan, latency_s: float) -> Size:
+    """Return the passes per round that fill the window, and what the time limit leaves of them.
+
+    A round is never planned shorter than the meter resolves: rather than that, rounds are cut.
+    """
+    if not plan.lengthen or latency_s <= 0:
+        passes = plan.passes or 1
+        return Size(passes, plan.rounds, passes)
+    least = max(math.ceil(MARGIN * plan.shortest_window_s / latency_s), 1)
+    filling = plan.passes if plan.window_s is None else math.ceil(plan.window_s / latency_s)
+    wanted = max(min(filling or 1, plan.passes or filling or 1), least)
+    if plan.max_time_s is None:
+        return Size(wanted, plan.rounds, wanted)
+    within = plan.max_time_s / latency_s * (1 + 1e-9)  # passes, whatever division rounds off
+    passes = min(wanted, max(int(within / plan.rounds), least))
+    return Size(passes, min(plan.rounds, max(int(within / passes), 1)), wanted)
 
 
-def enough_passes(plan: Plan, measured: Round) -> int:
-    """Return how many passes make a window long enough, judged by a measured round."""
-    if measured.duration_s >= plan.shortest_window_s or _lost(measured):
-        return measured.passes
-    return passes_per_round(plan, measured.duration_s / measured.passes)
+def enough_passes(plan: Plan, measured: Round) -> Size:
+    """Return what the plan comes to by a measured round; its own passes if they were enough."""
+    size = size_rounds(plan, measured.duration_s / measured.passes)
+    too_short = measured.duration_s < plan.shortest_window_s and size.passes > measured.passes
+    if _lost(measured) or not (too_short or size.passes >= 2 * measured.passes):
+        return replace(size, passes=measured.passes)
+    return size
+
+
+def _forecast(
+    size: Size, latency_s: float, spent_j: tuple[float | None, float | None], warmed_s: float
+) -> Forecast:
+    """Expect the latency and the power of the warm-up."""
+    duration_s = size.passes * size.rounds * latency_s
+    before_j, after_j = spent_j
+    if before_j is None or after_j is None or warmed_s <= 0:
+        return Forecast(duration_s, None)
+    return Forecast(duration_s, (after_j - before_j) / warmed_s * duration_s)
 
 
 def another_fits(done: Sequence[Round], max_time_s: float | None) -> bool:
@@ -180,11 +262,18 @@ def fewer_rounds(asked: int, done: Sequence[Round], max_time_s: float | None) ->
     return _cut(f"{len(done)} of {asked} rounds", max_time_s)
 
 
-def _fewer_passes(plan: Plan, passes: int) -> tuple[Reason, ...]:
-    """Return a remark if passes were left out to meet the time limit."""
-    if plan.max_time_s is None or passes >= plan.passes:
+def _left_out(plan: Plan, done: Sequence[Round]) -> tuple[Reason, ...]:
+    """Return a remark if planned rounds were left out: the only other cause is a lost device."""
+    if plan.max_time_s is None or len(done) >= plan.rounds or _lost(done[-1]):
         return ()
-    return _cut(f"{passes} of {plan.passes} passes per round", plan.max_time_s)
+    return _cut(f"{len(done)} of {plan.rounds} rounds", plan.max_time_s)
+
+
+def _fewer_passes(plan: Plan, size: Size) -> tuple[Reason, ...]:
+    """Return a remark if passes were left out to meet the time limit."""
+    if plan.max_time_s is None or size.passes >= size.wanted:
+        return ()
+    return _cut(f"{size.passes} of {size.wanted} passes per round", plan.max_time_s)
 
 
 def _cut(ran: str, max_time_s: float) -> tuple[Reason, ...]:

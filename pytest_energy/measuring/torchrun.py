@@ -78,10 +78,10 @@ def ranks_of(environ: Mapping[str, str]) -> Ranks | None:
 def in_step_plan(plan: Plan) -> Plan:
     """Remove from ``plan`` what each process would decide by its own clock.
 
-    The time limit stays: it depends on the duration of the finished rounds, which all processes
-    share.
+    The window and the time limit stay: they then depend on the durations of the finished rounds,
+    which all processes share.
     """
-    return replace(plan, warmup_s=0.0, lengthen=False)
+    return replace(plan, warmup_s=0.0, in_step=True)
 
 
 def in_step(work: Work, synchronize: Callable[[], None]) -> Work:

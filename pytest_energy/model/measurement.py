@@ -37,6 +37,7 @@ class Record(BaseModel):
 class ReasonCode(StrEnum):
     """Why a measurement is missing, invalid or remarkable."""
 
+    NOT_ENABLED = "not-enabled"
     NO_METER = "no-meter"
     UNSUPPORTED = "unsupported"
     NO_PERMISSION = "no-permission"
@@ -150,6 +151,10 @@ class Measurement(Record):
     """The test's node id; a second window in one test appends ``::window-name``."""
     kind: Kind
     workload: Facts
+    units: dict[str, float] = Field(default_factory=dict)
+    """Units of work in one pass by name, such as ``token``; the mean over the rounds."""
+    better: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
+    """Which values of the test's own metrics are better, where the test says so."""
     status: Status
     reasons: list[Reason] = Field(default_factory=list)
     meter: MeterInfo | None = None

@@ -139,6 +139,22 @@ CATALOGUE: Final = (
 )
 """In the order of the page's columns."""
 
+PER_UNIT: Final = "energy_j_per_"
+"""The beginning of the name of joules per unit of work."""
+PER_JOULE: Final = "_per_joule"
+"""The end of the name of units of work per joule."""
+
+
+def per_unit_name(unit: str) -> str:
+    """``energy_j_per_token``."""
+    return f"{PER_UNIT}{unit}"
+
+
+def per_joule_name(unit: str) -> str:
+    """``tokens_per_joule``."""
+    return f"{unit}s{PER_JOULE}"
+
+
 _BY_NAME: Final = {row.name: row for row in CATALOGUE}
 
 TOLERANCES: Final = {row.name: row.tolerance for row in CATALOGUE if row.tolerance is not None}
@@ -146,7 +162,15 @@ TOLERANCES: Final = {row.name: row.tolerance for row in CATALOGUE if row.toleran
 ENERGIES: Final = tuple(row.name for row in CATALOGUE if row.role == "energy")
 SCORES: Final = tuple(row.name for row in CATALOGUE if row.role == "score")
 
-_SUFFIXES_OF_MORE: Final = (*SCORES, "_hz", "_per_kwh", "_score", "f1", "auc")
+Direction = Literal["higher", "lower"]
+"""What a test may say of its own metric: which values are better."""
+
+_SUFFIXES_OF_MORE: Final = (
+    *SCORES,
+    *("_hz", "_per_kwh", "_per_j", "_per_joule", "_per_s", "_per_second", "_score", "f1", "auc"),
+    *("throughput", "speedup", "bleu", "recall", "precision", "iou", "psnr", "ssim", "mfu"),
+)
+_SUFFIXES_OF_LESS: Final = ("_j", "_s", "_bytes", "loss", "error", "perplexity", "latency", "wer")
 
 
 def in_catalogue(name: str) -> bool:
@@ -155,12 +179,26 @@ def in_catalogue(name: str) -> bool:
 
 
 def metric(name: str) -> Metric:
-    """The metric's row, or a plain one for a metric that is not in the catalogue."""
-    return _BY_NAME.get(name) or Metric(name, name.replace("_", " "))
+    """The metric's row, or one made from its name for a metric that is not in the catalogue."""
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    if name.startswith(PER_UNIT):
+        unit = name.removeprefix(PER_UNIT).replace("_", " ")
+        return Metric(name, f"Energy/{unit}", "less", depends_on_gain=True, recordable=False)
+    label = name.replace("_", " ")
+    if name.endswith(PER_JOULE):
+        return Metric(name, label, "more", depends_on_gain=True)
+    return Metric(name, label)
+
+
+def direction_is_known(name: str) -> bool:
+    """Whether the catalogue or the name says which direction of a metric is better."""
+    known = in_catalogue(name) or metric(name).better is not None
+    return known or name.endswith((*_SUFFIXES_OF_MORE, *_SUFFIXES_OF_LESS))
 
 
 def higher_is_better(name: str) -> bool:
     """Whether a rise of the metric is an improvement; otherwise a rise is a regression."""
-    if in_catalogue(name):
-        return metric(name).better == "more"
-    return name.endswith(_SUFFIXES_OF_MORE)
+    if better := metric(name).better:
+        return better == "more"
+    return not in_catalogue(name) and name.endswith(_SUFFIXES_OF_MORE)

@@ -15,6 +15,7 @@ class Outcome(StrEnum):
     """What the gate says of a metric or of a benchmark."""
 
     REGRESSED = "regressed"
+    OVER_BUDGET = "over budget"
     IMPROVED = "improved"
     UNCHANGED = "unchanged"
     INCONCLUSIVE = "inconclusive"
@@ -76,6 +77,16 @@ TRAITS: Final = (
         section="regressed",
         explained=True,
         next_step="If the rise is intended, accept it with `--energy-update`.",
+    ),
+    Traits(
+        Outcome.OVER_BUDGET,
+        symbol="⊘",
+        meaning="The whole interval of the joules lies above `max_joules`, the budget of the test.",
+        terminal_style="red",
+        page_colour="bad",
+        fails="always",
+        section="over budget",
+        explained=True,
     ),
     Traits(
         Outcome.INVALID,

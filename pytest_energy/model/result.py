@@ -54,6 +54,19 @@ class MetricVerdict(Record):
     higher_is_better: bool = False
 
 
+class Budget(Record):
+    """A limit that a test sets to its joules, beside what was measured."""
+
+    metric: str
+    """``energy_j``, or joules per unit of work such as ``energy_j_per_token``."""
+    outcome: Outcome
+    limit: float
+    value: float
+    uncertainty: float | None = None
+    """Half-width of the 95 % interval of ``value``."""
+    unit: str = ""
+
+
 class Past(Record):
     """An accepted run of the baseline."""
 
@@ -94,6 +107,8 @@ class Verdict(Record):
     """Of an inconclusive benchmark whose energy was compared."""
     history: list[Past] = Field(default_factory=list)
     """Accepted runs of the baseline, oldest first."""
+    budgets: list[Budget] = Field(default_factory=list)
+    """The limits that the test sets to its joules."""
     fails: bool = False
     """Whether the policy turns it into a failed test."""
     accepted: bool = False

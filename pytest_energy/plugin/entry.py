@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
 
 MARKER = (
-    "energy(tolerance, tolerances, rounds, passes, epochs, max_time): how to measure the energy of"
-    " this test, and how much it may change"
+    "energy(tolerance, tolerances, rounds, passes, epochs, max_time, window_s, max_joules, better):"
+    " how to measure the energy of this test, how much it may change, and how much it may be"
 )
 
 
@@ -153,6 +153,14 @@ def energy(request: pytest.FixtureRequest) -> Energy:
     """Measure the energy of what the test runs; without --energy only run it once."""
     measuring: EnergyPlugin | None = request.config.pluginmanager.get_plugin("energy-measuring")
     return measuring.fixture(request) if measuring else Energy(_data_dir(request.config))
+
+
+@pytest.fixture(scope="session")
+def energy_device() -> str:
+    """The torch device for models, as ``energy.device``, for fixtures of any scope."""
+    from pytest_energy.measuring.forward_passes import default_device
+
+    return default_device()
 
 
 def _data_dir(config: pytest.Config) -> Path | None:

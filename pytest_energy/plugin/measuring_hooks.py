@@ -12,7 +12,7 @@ import pytest
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate.selection import too_tight
 from pytest_energy.measuring.assemble import Place
-from pytest_energy.measuring.protocol import Progress
+from pytest_energy.measuring.protocol import Forecast, Progress
 from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.model.measurement import Facts, Measurement, Reason, ReasonCode
 from pytest_energy.model.result import Result, Run
@@ -28,7 +28,12 @@ from pytest_energy.plugin.gpu_locks import (
     lock_folder,
     lock_names,
 )
-from pytest_energy.plugin.progress import WorkerProgress, terminal_progress
+from pytest_energy.plugin.progress import (
+    WorkerProgress,
+    forecast_line,
+    terminal_progress,
+    uncaptured,
+)
 from pytest_energy.plugin.reporter import fail_session, ran_all
 from pytest_energy.plugin.rerun import RERUN_REASON, Reruns
 from pytest_energy.plugin.uncompared import UncomparedBaselines
@@ -41,6 +46,8 @@ from pytest_energy.settings import MarkerSettings, Settings, read_marker
 
 FIXTURE = pytest.StashKey[MeasuringEnergy]()
 MARKER = pytest.StashKey[MarkerSettings]()
+LONG_S: Final = 60.0
+"""What takes longer is said before it begins."""
 NAMED: Final = 5
 """How many tests with a too small tolerance the header names."""
 PREFERRED = ("GPU meter", "CPU counter")
@@ -78,6 +85,7 @@ class EnergyPlugin:
         self._ranks = ranks
         self._progress = progress or terminal_progress(config)
         self._announce = announce
+        self._forecasts: set[str] = set()
         self._uncompared = UncomparedBaselines(config)
         config.pluginmanager.register(Reruns(uses_energy), "energy-reruns")
         config.pluginmanager.register(self._uncompared, "energy-uncompared")
@@ -148,6 +156,7 @@ class EnergyPlugin:
             workload,
             self._show,
             self._pause,
+            self._say,
         )
         item.stash[FIXTURE] = energy
         return energy
@@ -215,7 +224,29 @@ class EnergyPlugin:
 
     def _show(self, benchmark: str, now: Progress) -> None:
         if self._progress:
-            self._progress.update(benchmark, now.round, now.rounds, now.passes, now.energy_j)
+            self._progress.update(
+                benchmark, now.round, now.rounds, now.passes, now.energy_j, now.left_s
+            )
+
+    def _say(self, benchmark: str, forecast: Forecast) -> None:
+        """Say what a benchmark will cost, once, if it will take long."""
+        if forecast.duration_s < LONG_S or benchmark in self._forecasts:
+            return
+        self._forecasts.add(benchmark)
+        line = f"energy: {forecast_line(benchmark, forecast.duration_s, forecast.energy_j)}"
+        if self._progress:
+            self._progress.clear()
+        (self._announce or self._write)([line])
+
+    def _write(self, lines: list[str]) -> None:
+        """Write lines on the terminal while a test runs, whose own output pytest captures."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None:
+            return
+        with uncaptured(self._config):
+            terminal.ensure_newline()
+            for line in lines:
+                terminal.write_line(line)
 
     @property
     def _pause(self) -> Callable[[], object]:

@@ -37,7 +37,13 @@ class ProgressLine:
     _shown: bool = False
 
     def update(
-        self, benchmark: str, round: int, rounds: int | None, passes: int, joules: float | None
+        self,
+        benchmark: str,
+        round: int,
+        rounds: int | None,
+        passes: int | None,
+        joules: float | None,
+        left_s: float | None = None,
     ) -> None:
         """Show the state of a benchmark, unless the last one is too recent to be replaced.
 
@@ -47,12 +53,13 @@ class ProgressLine:
             rounds: The number of rounds, if it is known.
             passes: Passes per round.
             joules: Joules measured so far; ``None`` if none were.
+            left_s: Seconds until the last round ends, if they are known.
         """
         now = self.clock()
         if now < self._next_s:
             return
         self._next_s = now + SHORTEST_INTERVAL_S
-        self.show(describe(benchmark, round, rounds, passes, joules))
+        self.show(describe(benchmark, round, rounds, passes, joules, left_s))
 
     def show(self, text: str) -> None:
         """Replace the shown text."""
@@ -75,7 +82,13 @@ class WorkerProgress:
     """Sends a state; ``None`` if nothing is measured."""
 
     def update(
-        self, benchmark: str, round: int, rounds: int | None, passes: int, joules: float | None
+        self,
+        benchmark: str,
+        round: int,
+        rounds: int | None,
+        passes: int | None,
+        joules: float | None,
+        left_s: float | None = None,
     ) -> None:
         """Send the state of a benchmark; see :meth:`ProgressLine.update`."""
         self.send(describe_briefly(benchmark, round, rounds))
@@ -120,15 +133,43 @@ class WorkersProgress:
 
 def describe_briefly(benchmark: str, round: int, rounds: int | None) -> str:
     """Describe a state in few words: the name of the test and its round."""
-    name = benchmark.rpartition("/")[2].partition("::")[2] or benchmark
+    name = name_of(benchmark)
     return f"{name} {_counted(round, rounds)}" if round else f"{name} warm-up"
 
 
+def name_of(benchmark: str) -> str:
+    """The name of a test without its file."""
+    return benchmark.rpartition("/")[2].partition("::")[2] or benchmark
+
+
+def forecast_line(benchmark: str, duration_s: float, joules: float | None) -> str:
+    """What a benchmark will cost: ``about 4 min, 70 kJ: test_generate``."""
+    cost = (
+        rough(duration_s) if joules is None else f"{rough(duration_s)}, {energy(joules, digits=2)}"
+    )
+    return f"about {cost}: {name_of(benchmark)}"
+
+
+def rough(duration_s: float) -> str:
+    """A duration that is only an estimate: ``50 s``, ``4 min``, ``2.5 h``."""
+    if duration_s < 100:
+        return f"{duration_s:.0f} s"
+    minutes = duration_s / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
 def describe(
-    benchmark: str, round: int, rounds: int | None, passes: int, joules: float | None
+    benchmark: str,
+    round: int,
+    rounds: int | None,
+    passes: int | None,
+    joules: float | None,
+    left_s: float | None = None,
 ) -> str:
     """Describe a state, the most important part first, because the end may be cut off."""
-    parts = [f"round {_counted(round, rounds)} of {passes:,} passes" if round else "warm-up"]
+    parts = [f"round {_counted(round, rounds)} of {passes or 1:,} passes" if round else "warm-up"]
+    if left_s is not None:
+        parts.append(f"{rough(left_s)} left")
     if joules is not None:
         parts.append(energy(joules))
     return " · ".join([*parts, benchmark])
@@ -161,13 +202,13 @@ def terminal_progress(config: pytest.Config) -> ProgressLine | None:
     terminal = config.get_terminal_writer()
 
     def write(text: str) -> None:
-        with _uncaptured(config):
+        with uncaptured(config):
             terminal.write_raw(text, flush=True)
 
     return ProgressLine(write, lambda: terminal.fullwidth - terminal.width_of_current_line - 1)
 
 
-def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
+def uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
     """Let output reach the terminal while pytest captures the output of a test."""
     manager = config.pluginmanager.get_plugin("capturemanager")
     return manager.global_and_fixture_disabled() if manager else nullcontext()

@@ -165,7 +165,8 @@ class Controller:
         if error := message.get("error"):
             self._errors[worker] = error
         if announced := message.get("announced"):
-            self._announced[worker] = announced
+            waiting = self._announced.get(worker)
+            self._announced[worker] = f"{waiting}\n{announced}" if waiting else announced
         if unsaved := message.get("unsaved"):
             self._unsaved.append(unsaved)
         if self._progress and "state" in message:

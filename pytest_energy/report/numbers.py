@@ -49,9 +49,9 @@ def measured(value: float, uncertainty: float | None, unit: str) -> str:
     return _join(text, _PREFIXES[exponent], unit)
 
 
-def energy(joules: float | None, unit: str = "J") -> str:
+def energy(joules: float | None, unit: str = "J", digits: int = 3) -> str:
     """Joules without uncertainty: ``12.3 kJ``."""
-    return MISSING if joules is None else _rounded(joules, unit, digits=3)
+    return MISSING if joules is None else _rounded(joules, unit, digits=digits)
 
 
 def watt_hours(joules: float | None) -> str:

@@ -7,7 +7,14 @@ from typing import Final
 
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Difference, MetricVerdict, Result, Run, SuiteShift
+from pytest_energy.model.result import (
+    Budget,
+    Difference,
+    MetricVerdict,
+    Result,
+    Run,
+    SuiteShift,
+)
 from pytest_energy.report import numbers
 from pytest_energy.report.summary import deciding_metric
 
@@ -46,6 +53,8 @@ def sentence(result: Result) -> str:
     """The verdict: the deciding metric, or the reason why there is none."""
     verdict = result.verdict
     decisive = deciding_metric(result)
+    if over := [budget for budget in verdict.budgets if budget.outcome is verdict.outcome]:
+        return "; ".join(map(budget_sentence, over))
     if verdict.outcome is Outcome.INCOMPARABLE and verdict.differences:
         return "; ".join(map(difference, verdict.differences))
     # Where others used the device, the outcome is inconclusive and the status invalid.
@@ -54,6 +63,13 @@ def sentence(result: Result) -> str:
         return comparison(result, decisive)
     reasons = [reason.message for reason in result.reasons if reason.fatal] or verdict.notes
     return "; ".join(dict.fromkeys(reasons)) or verdict.outcome.value
+
+
+def budget_sentence(budget: Budget) -> str:
+    """``Energy 12.3 ± 0.1 J/call, budget 10 J/call (max_joules)``."""
+    value = numbers.measured(budget.value, budget.uncertainty, budget.unit)
+    limit = f"{budget.limit:g} {budget.unit}"
+    return f"{metric(budget.metric).label} {value}, budget {limit} (max_joules)"
 
 
 UNITS = {"w": "W", "mhz": "MHz", "c": "°C", "bytes": "B"}

@@ -47,6 +47,7 @@ def policy_of(measured: Measurement, session: EnergySession, marker: MarkerSetti
         suite = replace(suite, shifts={})
     return Policy(
         tolerances=tolerances_of(measured.id, settings.tolerance, session.tolerances, marker),
+        budgets=marker.max_joules,
         failing=settings.failing,
         update=settings.update,
         schedule=session.schedule,

@@ -17,7 +17,7 @@ from pytest_energy.gate.decision import KnownBaselines
 from pytest_energy.gate.detectability import shared_scatter
 from pytest_energy.gate.schedule import ADAPTIVE, FIXED, Schedule, Suite, family_note
 from pytest_energy.gate.selection import Selected, count_comparisons, select, suite_prior
-from pytest_energy.gate.tolerances import TolerancePattern, load_tolerances
+from pytest_energy.gate.tolerances import TolerancePattern, check_directions, load_tolerances
 from pytest_energy.measuring.assemble import Source
 from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
@@ -104,6 +104,7 @@ class EnergySession:
         if settings.update != "none" and (ranks is None or ranks.reports):
             check_folder(settings.baselines, "--energy-baselines")
         table = load_tolerances(root / "pyproject.toml")
+        check_directions(markers, settings.tolerance, table)
         measures = ranks is None or ranks.measures
         passed_over: list[Reason] = []
         meter, unmeasured = _open_meter(settings, passed_over.append) if measures else (None, None)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from itertools import chain, repeat
+from statistics import fmean
+from typing import Any, TypeVar
 
 from pytest_energy.errors import UsageError
-from pytest_energy.fixture import (
-    Energy,
-    Evaluation,
-    Workload,
+from pytest_energy.fixture import Energy, Evaluation, Units, WindowHandle, Workload
+from pytest_energy.fixture.arguments import (
     check_counts,
+    check_function,
     check_name,
     check_pedantic,
+    check_units,
 )
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
 from pytest_energy.measuring.protocol import (
     Finished,
+    Forecast,
     Plan,
     Progress,
     Work,
@@ -28,7 +31,8 @@ from pytest_energy.measuring.protocol import (
 )
 from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
 from pytest_energy.measuring.window import Window, measure_round, open_window, synchronizer
-from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason
+from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason, ReasonCode
+from pytest_energy.model.metrics import ENERGY, PER_UNIT
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.model_description import (
     count_facts,
@@ -37,15 +41,16 @@ from pytest_energy.session.model_description import (
     name_of,
     peak_memory,
 )
-from pytest_energy.session.planning import Requested, plan_epochs, plan_passes
+from pytest_energy.session.planning import Requested, plan_call, plan_epochs, plan_inference
 from pytest_energy.session.user_values import check_facts, evaluation, mean_metrics, own_metrics
 from pytest_energy.settings import MarkerSettings
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 Watch = Callable[[str, Progress], None]
 """Called with the benchmark's id and its progress."""
+Announce = Callable[[str, Forecast], None]
+"""Called with the benchmark's id and what it will cost."""
 
 
 class MeasuringEnergy(Energy):
@@ -61,6 +66,7 @@ class MeasuringEnergy(Energy):
         workload: Facts,
         watch: Watch = lambda benchmark, progress: None,
         pause: Callable[[], object] = lambda: None,
+        announce: Announce = lambda benchmark, forecast: None,
     ) -> None:
         """Prepare to measure one test.
 
@@ -72,6 +78,7 @@ class MeasuringEnergy(Energy):
             watch: Told how far it is.
             pause: Called before the first window and after each, so that another process may
                 measure meanwhile.
+            announce: Told what a benchmark will cost, before its first round.
         """
         super().__init__(session.settings.data)
         self.scale = session.scale
@@ -79,13 +86,17 @@ class MeasuringEnergy(Energy):
         self._session = session
         self._place = place
         self._requested = Requested.of(marker, session.settings)
+        self._budgets = marker.max_joules
+        self._better = dict(marker.better)
         self._workload = workload
         self._watch = watch
         self._pause = pause
+        self._announce = announce
         self._paused = False
         self._synchronize = synchronizer()
         self._measurements: dict[str, Measurement] = {}
         self._windows: dict[str, list[Window]] = {}
+        self._handles: defaultdict[str, list[WindowHandle]] = defaultdict(list)
         self._entered: Counter[str] = Counter()
         self._recorded: dict[str, float] = {}
         self._busy = False
@@ -111,19 +122,21 @@ class MeasuringEnergy(Energy):
         run = prepare(model, input_shape, batch_size, self.device, make_input)
         counted, reasons = count_facts(facts, model, run.inputs[0])
         with peak_memory(self) as peak:
-            finished = self._run(run, self._plan(passes, rounds))
+            plan = plan_inference(self._session, self._place.id, self._requested, passes, rounds)
+            finished = self._run(run, plan)
         described = {
             **describe_model(model, input_shape, batch_size),
             "data": "random" if make_input is None else "own",
             **(workload or {}),
         }
-        self._add("inference", described, finished, {**counted, **peak}, reasons)
+        units = {"sample": float(batch_size)} if batch_size > 1 else {}
+        self._add("inference", described, finished, {**counted, **peak}, reasons, units=units)
 
     def training(  # noqa: D102
         self,
         train_one_epoch: Callable[[], Mapping[str, float] | object],
         *,
-        epochs: int = 10,
+        epochs: int | None = None,
         scale_to: int | None = None,
         evaluate: Callable[[], Evaluation] | None = None,
         model: object | None = None,
@@ -131,8 +144,10 @@ class MeasuringEnergy(Energy):
         batch_size: int | None = None,
         facts: bool | Mapping[str, Quantity] = True,
         workload: Workload | None = None,
+        units: Units | None = None,
     ) -> None:
         check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
+        counts = check_units("energy.training", units)
         check_facts("training", facts, workload)
         self._claim()
         counted, reasons = count_training_facts(facts, model, input_shape, self)
@@ -143,16 +158,13 @@ class MeasuringEnergy(Energy):
             epoch_metrics.extend(item for item in returned if isinstance(item, Mapping))
 
         with peak_memory(self) as peak:
-            plan = plan_epochs(
-                self._requested, self.scale, epochs, alternating=self._session.alternating
-            )
-            finished = self._run(work, plan)
+            finished = self._run(work, plan_epochs(self._session, self._requested, epochs))
         described = {
             **describe_model(model, input_shape, batch_size),
             "scale_to": scale_to,
             **(workload or {}),
         }
-        self._add("training", described, finished, {**counted, **peak}, reasons)
+        self._add("training", described, finished, {**counted, **peak}, reasons, units=counts)
         where = f"{self._place.id}: energy.training"
         evaluated = evaluation(evaluate, where)
         # The warm-up trains one epoch as well; its metrics come first and are left out.
@@ -162,17 +174,27 @@ class MeasuringEnergy(Energy):
             training_metrics(self._current(), 1 + len(finished.rounds), scale_to, evaluated)
         )
 
-    def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        function: Callable[..., T],
+        /,
+        *args: Any,
+        units: Units | None = None,
+        **kwargs: Any,
+    ) -> T:
+        counts = check_units("energy", units)
+        check_function(function, units)
         self._claim()
-        last: list[T] = []
+        returned: T
 
         def work(passes: int) -> None:
-            for _ in range(passes):
-                last[:] = [function(*args, **kwargs)]
+            nonlocal returned
+            for _ in repeat(None, passes):  # as fast as a loop can be: calls may take 1e-7 s
+                returned = function(*args, **kwargs)
 
-        finished = self._run(work, self._plan())
-        self._add("call", {"function": name_of(function)}, finished)
-        return last[0]
+        finished = self._run(work, plan_call(self._session, self._place.id, self._requested))
+        self._add("call", {"function": name_of(function)}, finished, units=counts)
+        return returned
 
     def pedantic(  # noqa: D102
         self,
@@ -183,7 +205,9 @@ class MeasuringEnergy(Energy):
         rounds: int = 1,
         iterations: int = 1,
         warmup_rounds: int = 0,
+        units: Units | None = None,
     ) -> T:
+        counts = check_units("energy.pedantic", units)
         arguments = check_pedantic(args, kwargs, setup, rounds, iterations, warmup_rounds)
         self._claim()
         last: list[T] = []
@@ -201,12 +225,16 @@ class MeasuringEnergy(Energy):
                 call(*arguments())(iterations)
             while len(windows) < rounds and self._in_time(windows):
                 windows.append(self._measure(call(*arguments()), iterations))
-        self._add("call", {"function": name_of(target)}, self._finished(windows, rounds))
+        finished = self._finished(windows, rounds)
+        self._add("call", {"function": name_of(target)}, finished, units=counts)
         return last[0]
 
     @contextmanager
-    def window(self, name: str) -> Iterator[None]:  # noqa: D102
+    def window(  # noqa: D102
+        self, name: str, units: Units | None = None
+    ) -> Iterator[WindowHandle]:
         check_name(name)
+        handle = WindowHandle(name, check_units(f"energy.window({name!r})", units))
         self._check_open()
         if self._measurements:
             raise UsageError(f"{self._place.id}: energy.window() after another measurement")
@@ -222,22 +250,41 @@ class MeasuringEnergy(Energy):
             )
         windows = self._windows.setdefault(name, [])
         self._entered[name] += 1
+        self._windowed = name
         with self._alone():
             if not self._in_time(windows):
-                yield
+                yield handle
+                handle.end(self._unmeasured_window(name))
                 return
             with (
                 self._turn(),
                 open_window(self._session.meter, 1, self._synchronize) as opened,
             ):
-                yield
+                yield handle
             windows.append(opened.window)
+            self._handles[name].append(handle)
+            handle.end(self._window_alone(name, opened.window))
 
     def record(self, **metrics: float) -> None:  # noqa: D102
         self._check_open()
         self._recorded |= own_metrics(metrics, f"{self._place.id}: energy.record")
         if self._place.id in self._measurements:
             self._extend({})
+
+    def _window_alone(self, name: str, window: Window) -> Measurement:
+        """One window as a measurement of its own, whatever other windows have the same name."""
+        finished = Finished((window.round,), window.traces)
+        return assemble(self._place.window(name), "window", {}, finished, self._session.source, {})
+
+    def _unmeasured_window(self, name: str) -> Measurement:
+        """A window after the time limit."""
+        limit_s = self._requested.max_time_s or 0.0
+        message = f"the windows before used the {limit_s:g} s of --energy-max-time"
+        reason = Reason(code=ReasonCode.TIME_LIMIT, message=message, fatal=False)
+        place = self._place.window(name)
+        return Measurement(
+            id=place.id, kind="window", workload={}, status="unmeasured", reasons=[reason]
+        )
 
     def finish(self) -> list[Measurement]:
         """Return the measurements of the test; each window is a benchmark of its own.
@@ -249,16 +296,37 @@ class MeasuringEnergy(Energy):
             if not windows:  # its body raised
                 continue
             finished = self._finished(windows, self._entered[name])
-            self._add("window", {"window": name}, finished, at=self._place.window(name))
+            units = _mean_units(self._handles[name])
+            self._add(
+                "window", {"window": name}, finished, at=self._place.window(name), units=units
+            )
+        for handle in chain.from_iterable(self._handles.values()):
+            handle.close()
         self._windows.clear()
         return list(self._measurements.values())
 
     def check_used(self) -> None:
-        """Check that recorded metrics belong to a benchmark.
+        """Check that recorded metrics and budgets belong to a benchmark, and windows' units.
 
         Raises:
-            UsageError: There are recorded metrics, but nothing was measured.
+            UsageError: There are recorded metrics, but nothing was measured; a budget is per unit
+                of work that no benchmark has; or only some windows of one name have a unit.
         """
+        for metric in self._budgets.keys() - {ENERGY}:
+            unit = metric.removeprefix(PER_UNIT)
+            if not any(unit in measured.units for measured in self._measurements.values()):
+                raise UsageError(
+                    f"{self._place.id}: max_joules={{{unit!r}: …}}, but nothing that was measured"
+                    f" has the unit {unit!r}; tell it by units={{{unit!r}: n}}"
+                )
+        for name, handles in self._handles.items():
+            for unit in sorted({unit for handle in handles for unit in handle.counts}):
+                having = sum(unit in handle.counts for handle in handles)
+                if having < len(handles):
+                    raise UsageError(
+                        f"{self._place.window(name).id}: {having} of {len(handles)} windows have"
+                        f" the unit {unit!r}; tell it for each: w.units({unit}=n)"
+                    )
         if self._recorded and not self._measurements:
             raise UsageError(
                 f"{self._place.id}: energy.record({next(iter(self._recorded))}=…) in a test that"
@@ -295,8 +363,20 @@ class MeasuringEnergy(Energy):
         def watch(progress: Progress) -> None:
             self._watch(self._place.id, progress)
 
+        def announce(forecast: Forecast) -> None:
+            self._announce(self._place.id, forecast)
+
+        meter = self._session.meter
         with self._alone():
-            return run_rounds(work, plan, self._measure, synchronize=self._synchronize, watch=watch)
+            return run_rounds(
+                work,
+                plan,
+                self._measure,
+                synchronize=self._synchronize,
+                watch=watch,
+                announce=announce,
+                spent_j=meter.spent_j if meter else lambda: None,
+            )
 
     def _measure(self, work: Work, passes: int) -> Window:
         ranks = self._session.ranks
@@ -316,9 +396,6 @@ class MeasuringEnergy(Energy):
         yield
         self._pause()
 
-    def _plan(self, passes: int | None = None, rounds: int | None = None) -> Plan:
-        return plan_passes(self._session, self._place.id, self._requested, passes, rounds)
-
     def _in_time(self, windows: Sequence[Window]) -> bool:
         return another_fits([window.round for window in windows], self._requested.max_time_s)
 
@@ -335,12 +412,15 @@ class MeasuringEnergy(Energy):
         extra: Mapping[str, Quantity] | None = None,
         reasons: Sequence[Reason] = (),
         at: Place | None = None,
+        units: Mapping[str, float] | None = None,
     ) -> None:
         place = at or self._place
         described = {**workload, "scale": self.scale, **self._workload}
         recorded = _as_quantities(self._recorded) | dict(extra or {})
         self._keep(
-            assemble(place, kind, described, finished, self._session.source, recorded, reasons)
+            assemble(
+                place, kind, described, finished, self._session.source, recorded, reasons, units
+            )
         )
 
     def _current(self) -> Measurement:
@@ -351,8 +431,15 @@ class MeasuringEnergy(Energy):
         self._keep(self._current().model_copy(update={"metrics": metrics}))
 
     def _keep(self, measured: Measurement) -> None:
+        measured = measured.model_copy(update={"better": self._better})
         self._measurements[measured.id] = measured
-        self.measurement = measured
+        self._measurement = measured
+
+
+def _mean_units(handles: Sequence[WindowHandle]) -> dict[str, float]:
+    """Units of work in one window: the mean over those of one name, for units that all have."""
+    names = set.intersection(*(set(handle.counts) for handle in handles)) if handles else set()
+    return {name: fmean(handle.counts[name] for handle in handles) for name in sorted(names)}
 
 
 def _as_quantities(values: Mapping[str, float]) -> dict[str, Quantity]:

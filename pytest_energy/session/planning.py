@@ -11,11 +11,14 @@ from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.settings import MarkerSettings, Scale, Settings
 
 SCALES: Final[Mapping[Scale, Plan]] = {
-    "full": Plan(passes=10_000, rounds=3, warmup_s=2.0),
-    "small": Plan(passes=20, rounds=3, warmup_s=0.1, max_time_s=10.0),
+    "full": Plan(None, rounds=3, warmup_s=2.0, max_time_s=600.0, window_s=5.0),
+    "small": Plan(None, rounds=3, warmup_s=0.1, max_time_s=10.0, window_s=0.5),
 }
-"""The default plan of each scale."""
-
+"""The default plan of each scale; the window is that of a call."""
+PASSES: Final[Mapping[Scale, int]] = {"full": 10_000, "small": 20}
+"""Passes per round of inference."""
+EPOCHS: Final = 10
+"""Epochs of training."""
 SHORTER: Final = 10
 """A round of the fixed protocol has this many times the passes of an adaptive one."""
 SHORT_ROUND_S: Final = 2.0
@@ -36,6 +39,7 @@ class Requested:
     rounds: int | None
     epochs: int | None
     max_time_s: float | None
+    window_s: float | None = None
 
     @classmethod
     def of(cls, marker: MarkerSettings, settings: Settings) -> Requested:
@@ -45,6 +49,7 @@ class Requested:
             rounds=_first(marker.rounds, settings.rounds),
             epochs=_first(marker.epochs, settings.epochs),
             max_time_s=_first(marker.max_time, settings.max_time),
+            window_s=_first(marker.window_s, settings.window),
         )
 
 
@@ -52,14 +57,14 @@ def _first(marker: T | None, option: T | None) -> T | None:
     return option if marker is None else marker
 
 
-def plan_passes(
+def plan_inference(
     session: EnergySession,
     test_id: str,
     requested: Requested,
     passes: int | None = None,
     rounds: int | None = None,
 ) -> Plan:
-    """Plan inference or a call.
+    """Plan inference: rounds of equally many passes, unless a window was requested.
 
     Args:
         session: Provides scale, meter and schedule.
@@ -68,46 +73,73 @@ def plan_passes(
         passes: Passes per round that the test requests.
         rounds: Rounds that the test requests.
     """
-    default = SCALES[session.scale]
-    passes = requested.passes or passes
-    rounds = requested.rounds or rounds
-    plan = Plan(
-        passes=passes or default.passes,
-        rounds=rounds or default.rounds,
-        warmup_s=default.warmup_s,
-        max_time_s=requested.max_time_s or default.max_time_s,
-        shortest_window_s=session.meter.shortest_window_s if session.meter else 0.0,
-    )
-    if passes or rounds:
+    passes, rounds = requested.passes or passes, requested.rounds or rounds
+    most = passes or PASSES[session.scale]
+    plan = replace(_plan(session, requested, rounds), passes=most, window_s=requested.window_s)
+    if session.settings.protocol == "fixed" and session.scale == "full":
+        plan = replace(plan, max_time_s=requested.max_time_s, window_s=None)
+    if passes or rounds or requested.window_s:
         return plan
     if session.alternating:
-        return _block(plan, session.scale)
+        return _block(plan, most, session.scale)
     if session.scale == "small" or not session.decides(test_id):
         return plan
-    session.record.note_fixed_passes(test_id, plan.passes * plan.rounds)
+    session.record.note_fixed_passes(test_id, most * plan.rounds)
     return replace(
         plan,
-        passes=plan.passes // SHORTER,
+        passes=most // SHORTER,
         rounds=session.schedule.rounds_of(session.record.visit_number(test_id)),
         shortest_window_s=max(plan.shortest_window_s, SHORT_ROUND_S),
     )
 
 
-def _block(plan: Plan, scale: Scale) -> Plan:
+def plan_call(session: EnergySession, test_id: str, requested: Requested) -> Plan:
+    """Plan a call: rounds of as many calls as fill a window, at most the requested passes."""
+    plan = replace(_plan(session, requested, requested.rounds), passes=requested.passes)
+    if requested.passes or requested.rounds or requested.window_s:
+        return plan
+    if session.alternating:
+        short_s = SMALL_ROUND_S if session.scale == "small" else SHORT_ROUND_S
+        return replace(plan, rounds=ROUNDS_PER_BLOCK, window_s=short_s)
+    if session.scale == "small" or not session.decides(test_id):
+        return plan
+    rounds = session.schedule.rounds_of(session.record.visit_number(test_id))
+    return replace(plan, rounds=rounds, window_s=SHORT_ROUND_S)
+
+
+def _plan(session: EnergySession, requested: Requested, rounds: int | None) -> Plan:
+    """The plan of the scale, with what was requested of rounds, window and time."""
+    scale = SCALES[session.scale]
+    return replace(
+        scale,
+        rounds=rounds or scale.rounds,
+        max_time_s=requested.max_time_s or scale.max_time_s,
+        window_s=requested.window_s or scale.window_s,
+        shortest_window_s=session.meter.shortest_window_s if session.meter else 0.0,
+    )
+
+
+def _block(plan: Plan, passes: int, scale: Scale) -> Plan:
     """The rounds of one side in one block."""
     shortest_s = SMALL_ROUND_S if scale == "small" else SHORT_ROUND_S
     return replace(
         plan,
-        passes=plan.passes if scale == "small" else plan.passes // SHORTER,
+        passes=passes if scale == "small" else passes // SHORTER,
         rounds=ROUNDS_PER_BLOCK,
         shortest_window_s=max(plan.shortest_window_s, shortest_s),
     )
 
 
-def plan_epochs(
-    requested: Requested, scale: Scale, epochs: int, *, alternating: bool = False
-) -> Plan:
-    """Plan training: each epoch is a round, neither lengthened nor shortened."""
-    most = min(epochs, ROUNDS_PER_BLOCK) if alternating else epochs
-    measured = requested.epochs or (1 if scale == "small" else most)
-    return Plan(1, measured, max_time_s=requested.max_time_s, lengthen=False)
+def plan_epochs(session: EnergySession, requested: Requested, epochs: int | None) -> Plan:
+    """Plan training: each epoch is a round, neither lengthened nor shortened.
+
+    The default time limit drops epochs only where nobody set their number: fewer epochs than the
+    test asks for would change the accuracy that it evaluates.
+    """
+    most = epochs or EPOCHS
+    if session.alternating:
+        most = min(most, ROUNDS_PER_BLOCK)
+    measured = requested.epochs or (1 if session.scale == "small" else most)
+    unlimited = requested.epochs or epochs or session.settings.protocol == "fixed"
+    default_s = None if unlimited else SCALES["full"].max_time_s
+    return Plan(1, measured, max_time_s=requested.max_time_s or default_s, lengthen=False)

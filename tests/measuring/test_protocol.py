@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.measuring.protocol import (
+    MARGIN,
     Finished,
+    Forecast,
     Plan,
     Progress,
+    Size,
     Work,
-    passes_per_round,
     run_rounds,
+    size_rounds,
 )
 from pytest_energy.measuring.window import Window
 from pytest_energy.model.measurement import Reason, ReasonCode, Round
@@ -48,11 +52,28 @@ def test_progress_is_reported_before_each_round() -> None:
     """Progress has the round, its passes, and the joules of the rounds before."""
     updates: list[Progress] = []
     run_rounds(Passes(), Plan(passes=5, rounds=2), measure, watch=updates.append)
-    assert updates == [
+    assert [replace(update, left_s=None) for update in updates] == [
         Progress(0, 2, 5, None),
         Progress(1, 2, 5, None),
         Progress(2, 2, 5, 10.0),
     ]
+
+
+def test_progress_says_how_long_it_will_take() -> None:
+    """First by the warm-up, then by the rounds so far."""
+    queue = Queue(Clock(), pass_s=0.1)
+    queue.run(Plan(passes=20, rounds=3, warmup_s=1.0))
+    left_s = [update.left_s for update in queue.updates]
+    assert left_s == [None, pytest.approx(6.0), pytest.approx(4.0), pytest.approx(2.0)]
+
+
+def test_a_forecast_comes_before_the_first_round() -> None:
+    """Seconds by the latency, joules by the power of the warm-up."""
+    queue = Queue(Clock(), pass_s=0.1)
+    queue.run(Plan(passes=20, rounds=3, warmup_s=1.0))
+    (forecast,) = queue.forecasts
+    assert forecast == Forecast(pytest.approx(6.0), pytest.approx(6.0 * POWER_W))
+    assert queue.announced_after == [1, 2, 4, 8]
 
 
 def test_a_lost_device_ends_the_rounds() -> None:
@@ -68,14 +89,7 @@ def test_a_lost_device_ends_the_rounds() -> None:
 
 def test_a_time_limit_reduces_the_passes_and_says_so() -> None:
     """The result says how many passes ran, and which option caused it."""
-
-    def slow(passes: int) -> None:
-        clock.advance(passes * 0.01)
-
-    clock = Clock()
-    finished = run_rounds(
-        slow, Plan(passes=1000, rounds=2, max_time_s=1.0), measure, clock=clock.now
-    )
+    finished = Queue(Clock(), pass_s=1 / 128).run(Plan(1000, rounds=2, max_time_s=100 / 128))
     assert [measured.passes for measured in finished.rounds] == [50, 50]
     assert finished.reasons[0].code is ReasonCode.TIME_LIMIT
     assert not finished.reasons[0].fatal
@@ -108,6 +122,9 @@ def test_the_warm_up_doubles_until_its_time_is_over() -> None:
     assert calls == [1, 2, 4, 8, 100]
 
 
+POWER_W = 300.0
+
+
 @dataclass
 class Queue:
     """A device that queues passes, and runs them only while the host waits."""
@@ -118,6 +135,9 @@ class Queue:
     """The extra time of the first pass."""
     queued: int = 0
     calls: list[int] = field(default_factory=list)
+    updates: list[Progress] = field(default_factory=list)
+    forecasts: list[Forecast] = field(default_factory=list)
+    announced_after: list[int] = field(default_factory=list)
 
     def launch(self, passes: int) -> None:
         self.calls.append(passes)
@@ -136,8 +156,19 @@ class Queue:
 
     def run(self, plan: Plan) -> Finished:
         return run_rounds(
-            self.launch, plan, self.measure, synchronize=self.synchronize, clock=self.clock.now
+            self.launch,
+            plan,
+            self.measure,
+            synchronize=self.synchronize,
+            watch=self.updates.append,
+            announce=self.announce,
+            spent_j=lambda: POWER_W * self.clock.seconds,
+            clock=self.clock.now,
         )
+
+    def announce(self, forecast: Forecast) -> None:
+        self.forecasts.append(forecast)
+        self.announced_after = list(self.calls)
 
 
 def test_the_warm_up_waits_for_the_device() -> None:
@@ -149,11 +180,11 @@ def test_the_warm_up_waits_for_the_device() -> None:
 
 
 def test_a_window_too_short_is_measured_again_with_more_passes() -> None:
-    """A slow first call misleads the warm-up; the short window is dropped, once."""
+    """A slow first call misleads the warm-up; the short window is dropped."""
     queue = Queue(Clock(), pass_s=1 / 1024, first_s=0.25)
     finished = queue.run(Plan(20, rounds=3, warmup_s=0.1, shortest_window_s=0.125))
-    assert queue.calls == [1, 20, 141, 141, 141]
-    assert [measured.passes for measured in finished.rounds] == [141] * 3
+    assert queue.calls == [1, 20, 192, 192, 192]
+    assert [measured.passes for measured in finished.rounds] == [192] * 3
     assert all(measured.duration_s >= 0.125 for measured in finished.rounds)
 
 
@@ -167,12 +198,74 @@ def test_passes_that_must_not_change_are_not_measured_again() -> None:
 latencies = st.floats(1e-6, 10)
 
 
+@given(st.floats(1e-7, 100), st.floats(0.01, 100), st.floats(0.001, 10), st.floats(0.1, 1000))
+def test_a_plan_by_time_keeps_the_limit_and_what_the_meter_resolves(
+    latency_s: float, window_s: float, shortest_s: float, max_time_s: float
+) -> None:
+    """Rounds are cut before windows become too short; one pass and one round always run."""
+    plan = Plan(None, 3, max_time_s=max_time_s, shortest_window_s=shortest_s, window_s=window_s)
+    size = size_rounds(plan, latency_s)
+    assert size.passes * latency_s >= MARGIN * shortest_s * 0.999999
+    within = size.passes * size.rounds * latency_s <= max_time_s * 1.000001
+    assert within or size.rounds == 1
+    if size.passes == size.wanted:
+        assert size.passes * latency_s >= min(window_s, latency_s) * 0.999999
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "passes", "most"),
+    [(2e-7, 25_000_000, None), (0.5, 10, None), (2.0, 3, None), (30.0, 1, None), (0.5, 4, 4)],
+)
+def test_a_round_has_the_passes_that_fill_the_window(
+    latency_s: float, passes: int, most: int | None
+) -> None:
+    """At least one, and at most as many as were requested."""
+    size = size_rounds(Plan(most, 3, window_s=5.0, max_time_s=600.0), latency_s)
+    assert (size.passes, size.rounds, size.wanted) == (passes, 3, passes)
+
+
+def test_a_compiler_in_the_first_call_misleads_nobody() -> None:
+    """The first windows show how fast the passes are: one pass, then enough, within the limit."""
+    queue = Queue(Clock(), pass_s=1 / 1024, first_s=60.0)
+    finished = queue.run(Plan(None, rounds=3, warmup_s=2.0, window_s=5.0, max_time_s=100.0))
+    assert [measured.passes for measured in finished.rounds] == [5120] * 3
+    assert finished.reasons == ()
+
+
+def test_passes_that_become_slower_stop_at_the_limit() -> None:
+    """The plan was made for faster passes; what is beyond the limit is not run, and is told."""
+    clock = Clock()
+
+    def work(passes: int) -> None:
+        clock.advance(passes * (0.001 if clock.seconds < 0.5 else 1.0))
+
+    def measure_slow(work: Work, passes: int) -> Window:
+        began_s = clock.now()
+        work(passes)
+        return Window(Round(start=0, duration_s=clock.now() - began_s, passes=passes, energy_j=1.0))
+
+    plan = Plan(None, 3, warmup_s=0.5, window_s=1.0, max_time_s=10.0)
+    finished = run_rounds(work, plan, measure_slow, clock=clock.now)
+    assert len(finished.rounds) == 1
+    assert [reason.message.partition(",")[0] for reason in finished.reasons] == [
+        "ran 1 of 3 rounds"
+    ]
+
+
+def test_processes_in_step_plan_by_their_shared_rounds() -> None:
+    """No process trusts its own warm-up: the first window has one pass in all of them."""
+    queue = Queue(Clock(), pass_s=0.5)
+    finished = queue.run(Plan(None, rounds=2, window_s=5.0, in_step=True))
+    assert queue.calls == [1, 1, 10, 10]
+    assert [measured.passes for measured in finished.rounds] == [10, 10]
+
+
 @given(st.integers(1, 10_000), latencies, st.floats(0.01, 100))
 def test_a_window_is_lengthened_to_what_the_meter_resolves(
     passes: int, latency_s: float, shortest_s: float
 ) -> None:
     """Without a time limit there are enough passes for the plan and for the meter."""
-    chosen = passes_per_round(Plan(passes, 3, shortest_window_s=shortest_s), latency_s)
+    chosen = size_rounds(Plan(passes, 3, shortest_window_s=shortest_s), latency_s).passes
     assert chosen >= passes
     assert chosen * latency_s >= shortest_s
 
@@ -182,9 +275,9 @@ def test_a_time_limit_is_kept(
     passes: int, latency_s: float, max_time_s: float, rounds: int
 ) -> None:
     """All rounds together meet the limit, unless even one pass per round does not."""
-    chosen = passes_per_round(Plan(passes, rounds, max_time_s=max_time_s), latency_s)
-    assert chosen >= 1
-    assert chosen == 1 or chosen * rounds * latency_s <= max_time_s * 1.000001
+    size = size_rounds(Plan(passes, rounds, max_time_s=max_time_s), latency_s)
+    in_time = size.passes * size.rounds * latency_s <= max_time_s * 1.000001
+    assert in_time or (size.passes, size.rounds) == (1, 1)
 
 
 @given(st.integers(1, 50), st.floats(0.1, 100))
@@ -203,4 +296,4 @@ def test_a_time_limit_reduces_the_rounds_if_passes_are_fixed(
 def test_an_epoch_is_neither_stretched_nor_cut() -> None:
     """An epoch is one pass, whatever the meter or the time limit requires."""
     plan = Plan(1, 3, max_time_s=0.1, shortest_window_s=50, lengthen=False)
-    assert passes_per_round(plan, 1.0) == 1
+    assert size_rounds(plan, 1.0) == Size(passes=1, rounds=3, wanted=1)

@@ -95,7 +95,7 @@ def test_sum_lasts_as_long_as_the_slowest():
 def test_plan_leaves_nothing_to_the_clocks():
     """All processes run equally many passes, whatever their clocks say."""
     plan = in_step_plan(Plan(passes=7, rounds=2, warmup_s=1.0, max_time_s=5.0))
-    assert plan == Plan(passes=7, rounds=2, warmup_s=0.0, max_time_s=5.0, lengthen=False)
+    assert plan == Plan(passes=7, rounds=2, warmup_s=0.0, max_time_s=5.0, in_step=True)
 
 
 def test_processes_without_a_group_are_refused():

@@ -84,7 +84,7 @@ def test_a_new_outcome_is_in_the_settings(shown: dict[str, list[str]]) -> None:
     """``--energy-fail-on`` takes it; it fails in strict mode and not by default."""
     assert "paused" in shown["fail-on"]
     assert "paused" in shown["strict"]
-    assert shown["default"] == ["regressed"]
+    assert shown["default"] == ["over budget", "regressed"]
 
 
 def test_a_new_outcome_is_annotated(shown: dict[str, list[str]]) -> None:

@@ -485,3 +485,22 @@ def test_metrics_without_a_benchmark_are_refused(project: Project) -> None:
     result = project.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*::test_it: energy.record(tokens=*measures nothing"])
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_fixture_of_the_session_may_ask_for_the_device(project: Project, measured: bool) -> None:
+    """It is the device of the energy fixture, which itself belongs to one test."""
+    project.write(
+        """
+@pytest.fixture(scope="session")
+def model(energy_device):
+    return {"device": energy_device}
+
+def test_it(energy, model):
+    assert model["device"] == energy.device
+    energy(work, 0.01)
+"""
+    )
+    arguments = ("--energy", "--energy-meter=scripted", "--energy-passes=1") if measured else ()
+    result = project.pytester.runpytest_subprocess(*QUICK, *arguments)
+    result.assert_outcomes(passed=1)

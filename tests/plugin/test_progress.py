@@ -9,7 +9,13 @@ import sys
 import pyte
 import pytest
 
-from pytest_energy.plugin.progress import ProgressLine, WorkerProgress, WorkersProgress, cut
+from pytest_energy.plugin.progress import (
+    ProgressLine,
+    WorkerProgress,
+    WorkersProgress,
+    cut,
+    forecast_line,
+)
 from tests.terminals import run_in_terminal
 
 ID = "benchmarks/test_inference.py::test_inference[resnet50]"
@@ -48,6 +54,26 @@ def test_update_shows_round_and_joules():
     screen = Screen(before="")
     screen.progress().update("t.py::t", 2, 3, 100, 123.4)
     assert screen.line == " round 2/3 of 100 passes · 123 J · t.p…"
+
+
+def test_update_shows_the_time_left():
+    """After the round, since the end of the line may be cut off."""
+    screen = Screen(before="")
+    screen.progress().update("t.py::t", 2, 3, 8, 123.4, left_s=250)
+    assert screen.line == " round 2/3 of 8 passes · 4 min left · …"
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "joules", "line"),
+    [
+        (90.0, None, "about 90 s: test_inference[resnet50]"),
+        (250.0, 70_123.0, "about 4 min, 70 kJ: test_inference[resnet50]"),
+        (60_000.0, 18.2e6, "about 16.7 h, 18 MJ: test_inference[resnet50]"),
+    ],
+)
+def test_a_forecast_is_rough(duration_s, joules, line):
+    """It names the test without its file; without a meter it has no joules."""
+    assert forecast_line(ID, duration_s, joules) == line
 
 
 def test_cursor_stays_where_pytest_left_it():

@@ -9,7 +9,13 @@ import pytest
 from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.model.revision import Revision
 from pytest_energy.session.energy_session import EnergySession
-from pytest_energy.session.planning import SHORT_ROUND_S, Requested, plan_epochs, plan_passes
+from pytest_energy.session.planning import (
+    SHORT_ROUND_S,
+    Requested,
+    plan_call,
+    plan_epochs,
+    plan_inference,
+)
 from pytest_energy.settings import MarkerSettings, MeasuringProtocol, Scale, Settings
 from tests.gate_data import H200, TEST, measurement, store_with
 
@@ -33,7 +39,7 @@ def test_the_marker_wins_over_the_command_line() -> None:
 def test_a_baseline_allows_short_rounds(tmp_path: Path) -> None:
     """Three rounds of a tenth of the passes; the passes that were saved are noted."""
     adaptive = session(store_with(tmp_path, 1.0))
-    plan = plan_passes(adaptive, TEST, NOTHING)
+    plan = plan_inference(adaptive, TEST, NOTHING)
     assert (plan.passes, plan.rounds) == (1000, 3)
     assert plan.shortest_window_s == SHORT_ROUND_S
     assert adaptive.record.fixed_passes == {TEST: 30_000}
@@ -44,7 +50,7 @@ def test_a_further_visit_has_fewer_rounds(tmp_path: Path) -> None:
     adaptive = session(store_with(tmp_path, 1.0))
     adaptive.record.add_visit(measurement())
     adaptive.record.ask_for_revisit(TEST, "suspect")
-    plan = plan_passes(adaptive, TEST, NOTHING)
+    plan = plan_inference(adaptive, TEST, NOTHING)
     assert (plan.passes, plan.rounds) == (1000, 2)
 
 
@@ -64,14 +70,78 @@ def test_what_was_requested_runs_in_full(
     planned: tuple[int, int],
 ) -> None:
     """The fixed protocol, the small scale and a test's own number of passes are not shortened."""
-    plan = plan_passes(session(store_with(tmp_path, 1.0), scale, protocol), TEST, NOTHING, passes)
+    plan = plan_inference(
+        session(store_with(tmp_path, 1.0), scale, protocol), TEST, NOTHING, passes
+    )
     assert (plan.passes, plan.rounds) == planned
 
 
 @pytest.mark.parametrize(
-    ("epochs", "scale", "rounds"), [(None, "full", 10), (None, "small", 1), (4, "small", 4)]
+    ("epochs", "scale", "protocol", "rounds", "max_time_s"),
+    [
+        (None, "full", "adaptive", 10, 600.0),
+        (None, "full", "fixed", 10, None),
+        (None, "small", "adaptive", 1, 600.0),
+        (4, "small", "adaptive", 4, None),
+    ],
 )
-def test_each_epoch_is_a_round(epochs: int | None, scale: Scale, rounds: int) -> None:
-    """A small scale trains one epoch, unless the user requests more."""
-    plan = plan_epochs(Requested(None, None, epochs, None), scale, 10)
+def test_each_epoch_is_a_round(
+    tmp_path: Path,
+    epochs: int | None,
+    scale: Scale,
+    protocol: MeasuringProtocol,
+    rounds: int,
+    max_time_s: float | None,
+) -> None:
+    """A small scale trains one epoch; epochs that were requested are all trained."""
+    opened = session(BaselineStore(tmp_path), scale, protocol)
+    plan = plan_epochs(opened, Requested(None, None, epochs, None), None)
     assert (plan.passes, plan.rounds, plan.lengthen) == (1, rounds, False)
+    assert plan.max_time_s == max_time_s
+
+
+def test_epochs_of_the_test_are_all_trained(tmp_path: Path) -> None:
+    """Fewer would change the accuracy; a limit that was requested counts nevertheless."""
+    opened = session(BaselineStore(tmp_path))
+    plan = plan_epochs(opened, NOTHING, 200)
+    assert (plan.rounds, plan.max_time_s) == (200, None)
+    assert plan_epochs(opened, Requested(None, None, None, 60.0), 200).max_time_s == 60.0
+
+
+@pytest.mark.parametrize(
+    ("protocol", "requested", "max_time_s"),
+    [
+        ("adaptive", NOTHING, 600.0),
+        ("fixed", NOTHING, None),
+        ("fixed", Requested(None, None, None, max_time_s=60.0), 60.0),
+    ],
+)
+def test_the_fixed_protocol_keeps_its_passes(
+    tmp_path: Path, protocol: MeasuringProtocol, requested: Requested, max_time_s: float | None
+) -> None:
+    """Otherwise ten minutes are the limit of 30,000 passes; a limit that was requested counts."""
+    plan = plan_inference(session(BaselineStore(tmp_path), "full", protocol), TEST, requested)
+    assert (plan.passes, plan.rounds, plan.max_time_s) == (10_000, 3, max_time_s)
+    assert plan.window_s is None
+
+
+@pytest.mark.parametrize("protocol", ["adaptive", "fixed"])
+def test_a_call_is_planned_by_time(tmp_path: Path, protocol: MeasuringProtocol) -> None:
+    """Nobody knows how many calls are sensible; the limit holds in each protocol."""
+    plan = plan_call(session(BaselineStore(tmp_path), "full", protocol), TEST, NOTHING)
+    assert (plan.passes, plan.rounds, plan.window_s, plan.max_time_s) == (None, 3, 5.0, 600.0)
+
+
+def test_a_baseline_allows_short_windows(tmp_path: Path) -> None:
+    """A window of five seconds becomes one of two, unless the user requested it."""
+    adaptive = session(store_with(tmp_path, 1.0))
+    assert plan_call(adaptive, TEST, NOTHING).window_s == SHORT_ROUND_S
+    requested = Requested.of(MarkerSettings(window_s=8.0), Settings(window=7.0))
+    assert plan_call(adaptive, TEST, requested).window_s == 8.0
+
+
+def test_inference_fills_a_window_that_was_requested(tmp_path: Path) -> None:
+    """At most its passes run."""
+    requested = Requested.of(MarkerSettings(), Settings(window=7.0))
+    plan = plan_inference(session(BaselineStore(tmp_path)), TEST, requested)
+    assert (plan.passes, plan.window_s) == (10_000, 7.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pytest_energy.model.metrics import PER_UNIT
 from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers, pairs
 
@@ -38,6 +39,12 @@ def _rounded(metric: str) -> Callable[[Result], str]:
     return cell
 
 
+def _per_unit(result: Result) -> str:
+    """Joules per unit of work; the first one if there are several."""
+    named = (name for name in result.metrics if name.startswith(PER_UNIT))
+    return numbers.quantity(result.metrics.get(next(named, "")))
+
+
 def _interval(result: Result) -> str:
     verdict = metric_verdict(result)
     return numbers.change(verdict) if verdict else numbers.MISSING
@@ -55,6 +62,7 @@ def _outcome(result: Result) -> str:
 
 WIDE = (
     Column("energy", _with_uncertainty("energy_j"), 0),
+    Column("per unit", _per_unit, 2),
     Column("change", _interval, 1),
     Column("latency", _with_uncertainty("latency_s"), 2),
     Column("power", _with_uncertainty("power_w"), 3),
@@ -71,6 +79,7 @@ PAIRED = (
 """For benchmarks that were compared with another revision."""
 NARROW = (
     Column("energy", _with_uncertainty("energy_j"), 0),
+    Column("per unit", _per_unit, 2),
     Column("change", _change, 1),
     Column("latency", _rounded("latency_s"), 2),
     Column("power", _rounded("power_w"), 3),

@@ -9,7 +9,14 @@ from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers
-from pytest_energy.report.sentences import change, difference, reference, remarks, rerun_command
+from pytest_energy.report.sentences import (
+    budget_sentence,
+    change,
+    difference,
+    reference,
+    remarks,
+    rerun_command,
+)
 
 
 def explain(result: Result) -> str:
@@ -39,6 +46,9 @@ def _lines(result: Result) -> Iterator[str]:
     for judged in verdict.metrics:
         if judged.tolerance is not None and judged.outcome is not Outcome.UNCHANGED:
             yield _metric(judged, result)
+    for budget in verdict.budgets:
+        if budget.outcome is not Outcome.UNCHANGED:
+            yield budget_sentence(budget)
     for reason in result.reasons:
         yield f"{reason.code}: {reason.message}"
     for fact in verdict.differences:
@@ -48,7 +58,8 @@ def _lines(result: Result) -> Iterator[str]:
         yield f"while measuring: {measured}"
     yield from verdict.notes
     yield f"measure again:  {rerun_command(result)}"
-    if verdict.outcome.traits.has_joules and result.comparison is None:
+    is_over = any(budget.outcome is Outcome.OVER_BUDGET for budget in verdict.budgets)
+    if verdict.outcome.traits.has_joules and result.comparison is None and not is_over:
         yield f"accept it:      {rerun_command(result)} --energy-update"
 
 
