@@ -31,6 +31,8 @@ Update = Literal["new", "improved", "all", "none"]
 Annotations = Literal["auto", "on", "off"]
 """The values of ``--energy-annotations``."""
 
+NO_METER = "none"
+"""The value of ``--energy-meter`` for time alone."""
 ENOUGH_RUNS = 8
 """From this number of accepted runs on, a baseline knows how much runs vary."""
 
@@ -261,7 +263,7 @@ class Settings:
         "auto",
         TEXT,
         "energy source: auto tries NVML, then RAPL, then an estimate; or nvml, rapl, codecarbon, or"
-        " a sum such as nvml+rapl [auto]",
+        " a sum such as nvml+rapl; none measures time alone [auto]",
         "NAME",
     )
     devices: tuple[str, ...] | None = _option(

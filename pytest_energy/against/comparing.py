@@ -5,40 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final
 
 from pytest_energy.against.blocks import Paired
+from pytest_energy.against.contest import Contest
+from pytest_energy.against.controls import Controls, Looks, benchmark_of
 from pytest_energy.against.messages import SideRun
 from pytest_energy.against.side import SideFailedError
 from pytest_energy.against.trees import Reference
-from pytest_energy.against.verdicts import (
-    COMPARABLE,
-    compare,
-    differences,
-    outcome_of,
-    withdrawn,
-)
+from pytest_energy.against.verdicts import compare, outcome_of, withdrawn
 from pytest_energy.gate.policy import fails_test
 from pytest_energy.gate.pooling import pool
-from pytest_energy.model.comparison import Against, Block, Comparison, Control, SideName
+from pytest_energy.model.comparison import Against, Comparison, SideName
 from pytest_energy.model.measurement import (
     Environment,
     Measurement,
     Reason,
     ReasonCode,
-    is_control,
 )
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result
+from pytest_energy.session.suite_shift import suite_shift
 from pytest_energy.uncertainty.pairs import LOOKS, PairLook, look, smallest_change
-
-SPOILT_BLOCKS: Final = 3
-"""After so many blocks without a valid one a benchmark is given up."""
-CHANGED: Final = (Outcome.REGRESSED, Outcome.IMPROVED)
-CONTROL_SHARE: Final = 10
-"""One test in so many is a control."""
-MOST_CONTROLS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -52,51 +40,8 @@ class Rules:
     failing: Collection[str]
     """Outcomes that fail a test."""
     most_blocks: int
-
-
-@dataclass
-class Contest:
-    """The blocks of one benchmark."""
-
-    blocks: list[Block] = field(default_factory=list)
-    base: list[Measurement] = field(default_factory=list)
-    head: list[Measurement] = field(default_factory=list)
-    """One valid measurement per block, as for the base."""
-    spoilt: list[tuple[Measurement, Measurement]] = field(default_factory=list)
-    """Base and head of the blocks in which one was invalid."""
-    alternated: set[str] = field(default_factory=set)
-
-    def add(self, number: int, done: Paired, base: Measurement, head: Measurement) -> None:
-        """Take in one block."""
-        self.alternated.add(done.alternated)
-        if not {base.status, head.status} <= {*COMPARABLE}:
-            self.spoilt.append((base, head))
-            return
-        self.base.append(base)
-        self.head.append(head)
-        block = Block(
-            number=number,
-            first=done.first,
-            base=base.rounds,
-            head=head.rounds,
-            differences=differences(base, head),
-        )
-        self.blocks.append(block)
-
-    @property
-    def given_up(self) -> bool:
-        """Whether no block was valid although several were measured."""
-        return not self.blocks and len(self.spoilt) >= SPOILT_BLOCKS
-
-    def sample(self, metric: str) -> list[float]:
-        """The differences of the blocks that tell of a metric."""
-        return [block.differences[metric] for block in self.blocks if metric in block.differences]
-
-    @property
-    def metrics(self) -> set[str]:
-        """The metrics that each block tells of."""
-        found = [block.differences.keys() for block in self.blocks]
-        return set(found[0]).intersection(*found) if found else set()
+    suite_tolerance: float = TOLERANCES[ENERGY]
+    """The accepted relative change of the whole suite's energy."""
 
 
 @dataclass
@@ -127,8 +72,8 @@ class Comparing:
 
     def __init__(self, tests: Iterable[str], rules: Rules) -> None:
         self.states = {test: CaseState() for test in tests}
-        self.controls: dict[str, Contest] = {}
-        """By benchmark: the base against itself."""
+        self.controls = Controls()
+        """The base against itself."""
         self.block = 0
         """The number of the current block, from 1."""
         self.permitted_blocks = rules.most_blocks
@@ -140,11 +85,7 @@ class Comparing:
         self.screened: dict[str, Outcome] = {}
         """By benchmark: the verdict by the committed baselines."""
         self._rules = rules
-        self._looks: dict[str, dict[str, PairLook]] = {}
-        self._control_outcomes: dict[str, Outcome] = {}
-        self._control_tests: dict[str, set[str]] = {}
-        """By test: the benchmarks of its control."""
-        self._closed_controls = False
+        self._looks: Looks = {}
 
     # ---- which tests are measured next ----
 
@@ -163,26 +104,17 @@ class Comparing:
         if self._rules.reference.is_self or not compared:
             return []
         screened = [test for test, state in self.states.items() if _is_by_baseline(state)]
-        able = [*compared, *screened]
-        fixed = [test for test in able if is_control(test)]
-        others = [test for test in able if test not in fixed]
-        number = min(MOST_CONTROLS, -(-len(others) // CONTROL_SHARE))
-        tests = sorted([*fixed, *draw.sample(others, number)])
-        self._control_tests = {test: set() for test in tests}
-        return tests
+        return self.controls.choose([*compared, *screened], draw)
 
     @property
     def open_controls(self) -> set[str]:
         """The benchmarks whose control is not decided."""
-        if self._closed_controls:
-            return set()
-        return self.controls.keys() - self._control_outcomes.keys()
+        return self.controls.open_benchmarks
 
     @property
     def open_control_tests(self) -> list[str]:
         """The tests of the controls that are not decided."""
-        open_controls = self.open_controls
-        return [test for test, ids in self._control_tests.items() if ids & open_controls]
+        return self.controls.open_tests
 
     # ---- what the blocks gave ----
 
@@ -200,19 +132,8 @@ class Comparing:
 
     def take_control(self, done: Paired | SideFailedError, test: str) -> None:
         """Take in a block of the base against itself."""
-        benchmarks = self._control_tests.setdefault(test, set())
-        if why := _why_no_control(done):
+        if why := self.controls.take(test, done, self.block):
             self.notes[f"The control {test} was lost: {why}"] = None
-            for benchmark in benchmarks - self._control_outcomes.keys():
-                self.controls.pop(benchmark, None)
-            return
-        assert isinstance(done, Paired)
-        again = {measured.id: measured for measured in done.head.measurements}
-        for base in done.base.measurements:
-            if base.id in again:
-                contest = self.controls.setdefault(base.id, Contest())
-                contest.add(self.block, done, base, again[base.id])
-                benchmarks.add(base.id)
 
     def _pair(self, test: str, state: CaseState, done: Paired) -> None:
         before = {measured.id: measured for measured in done.base.measurements}
@@ -263,7 +184,8 @@ class Comparing:
         """Judge by the committed baselines whatever the head has measured alone.
 
         A test whose benchmarks are all unchanged is decided; the others are measured against the
-        reference.
+        reference. If the whole suite shifted by more than the tolerance, all are: the baselines
+        cannot tell a machine that moved from a change that hits everything.
 
         Args:
             judge: The verdict of a committed baseline.
@@ -271,14 +193,25 @@ class Comparing:
         Returns:
             All verdicts of this stage.
         """
-        found = []
-        for state in self.states.values():
-            results = [self._by_baseline(judge(measured)) for measured in state.screening]
-            self.screened |= {result.id: result.verdict.outcome for result in results}
-            if results and all(one.verdict.outcome is Outcome.UNCHANGED for one in results):
-                state.ended = True
-                state.results = {result.id: result for result in results}
-            found += results
+        judged = {
+            test: [self._by_baseline(judge(measured)) for measured in state.screening]
+            for test, state in self.states.items()
+        }
+        found = [result for results in judged.values() for result in results]
+        self.screened = {result.id: result.verdict.outcome for result in found}
+        shift = suite_shift(found, self._rules.suite_tolerance)
+        shifted = shift is not None and shift.outcome is not Outcome.UNCHANGED
+        if shift is not None and shifted:
+            change = f"{100 * shift.change:+.1f} %".replace("-", "\u2212")
+            self.notes[
+                f"The whole suite shifted by {change} since its baselines, so every benchmark is"
+                f" measured against {self._reference}"
+            ] = None
+        for test, results in judged.items():
+            calm = all(one.verdict.outcome is Outcome.UNCHANGED for one in results)
+            if results and calm and not shifted:
+                self.states[test].ended = True
+                self.states[test].results = {result.id: result for result in results}
         return found
 
     def _by_baseline(self, result: Result) -> Result:
@@ -299,8 +232,8 @@ class Comparing:
         """
         self._looks = {metric: self._look_at(metric) for metric in self._metrics()}
         if last:
-            self._closed_controls = True
-        self._settle_controls()
+            self.controls.close()
+        self.controls.settle(self._looks, self._gated)
         before = {id for state in self.states.values() for id in state.results}
         for state in self.states.values():
             if not state.ended:
@@ -309,7 +242,7 @@ class Comparing:
         return [result for result in results if result.id not in before]
 
     def _metrics(self) -> set[str]:
-        contests = [*self._contests().values(), *self.controls.values()]
+        contests = [*self._contests().values(), *self.controls.contests.values()]
         return {metric for contest in contests for metric in contest.metrics}
 
     def _contests(self) -> dict[str, Contest]:
@@ -321,7 +254,7 @@ class Comparing:
 
     def _look_at(self, metric: str) -> dict[str, PairLook]:
         """Look at one metric of all benchmarks and controls: they lend scatter to one another."""
-        contests = self._contests() | {_control(id): one for id, one in self.controls.items()}
+        contests = self._contests() | self.controls.by_look
         samples = {id: contest.sample(metric) for id, contest in contests.items()}
         samples = {id: sample for id, sample in samples.items() if len(sample) >= LOOKS[0]}
         tolerances = {id: self._tolerance(id, metric) for id in samples}
@@ -329,17 +262,20 @@ class Comparing:
 
     def _tolerance(self, id: str, metric: str) -> float:
         """Of a gated metric its own; others are judged by that of the energy, without gating."""
-        tolerances = self._rules.tolerances(id.removeprefix(_control("")))
+        tolerances = self._rules.tolerances(benchmark_of(id))
         return tolerances.get(metric, tolerances.get(ENERGY, TOLERANCES[ENERGY]))
 
     @property
     def family(self) -> int:
         """The number of comparisons that share the chance of a false alarm."""
         gated = [
-            len(contest.metrics & self._rules.tolerances(benchmark).keys())
-            for benchmark, contest in self._contests().items()
+            len(self._gated(benchmark, contest)) for benchmark, contest in self._contests().items()
         ]
-        return max(1, sum(gated) + len(self.controls))
+        return max(1, sum(gated) + len(self.controls.contests))
+
+    def _gated(self, benchmark: str, contest: Contest) -> list[str]:
+        """The metrics that decide, as far as each block tells of them."""
+        return sorted(contest.metrics & self._rules.tolerances(benchmark).keys())
 
     def _settle(self, state: CaseState, last: str | None) -> None:
         for benchmark, contest in state.contests.items():
@@ -352,39 +288,11 @@ class Comparing:
         state.ended = state.contests.keys() <= state.results.keys()
 
     def _is_decided(self, benchmark: str, contest: Contest) -> bool:
-        gated = contest.metrics & self._rules.tolerances(benchmark).keys()
         outcomes = [
-            outcome_of(metric, self._looks[metric].get(benchmark)) for metric in sorted(gated)
+            outcome_of(metric, self._looks[metric].get(benchmark))
+            for metric in self._gated(benchmark, contest)
         ]
         return Outcome.REGRESSED in outcomes or None not in outcomes
-
-    def _settle_controls(self) -> None:
-        for benchmark, contest in self.controls.items():
-            if benchmark in self._control_outcomes:
-                continue
-            if outcome := self._control_outcome(benchmark, contest):
-                self._control_outcomes[benchmark] = outcome
-
-    def _control_outcome(self, benchmark: str, contest: Contest) -> Outcome | None:
-        """What a control comes to; ``None`` as long as it is open."""
-        if not contest.blocks:
-            return Outcome.INVALID if contest.given_up or self._closed_controls else None
-        gated = contest.metrics & self._rules.tolerances(benchmark).keys()
-        if not gated:
-            return Outcome.UNMEASURED
-        looks = [self._looks[metric].get(_control(benchmark)) for metric in sorted(gated)]
-        outcomes = [outcome_of(m, found) for m, found in zip(sorted(gated), looks, strict=True)]
-        if changed := [outcome for outcome in outcomes if outcome in CHANGED]:
-            return changed[0]
-        if None in outcomes and not self._closed_controls:
-            return None
-        calm = all(outcome is Outcome.UNCHANGED for outcome in outcomes)
-        return Outcome.UNCHANGED if calm else Outcome.INCONCLUSIVE
-
-    @property
-    def moved(self) -> list[str]:
-        """The controls that changed although their code did not."""
-        return sorted(id for id, outcome in self._control_outcomes.items() if outcome in CHANGED)
 
     def final(self) -> list[Result]:
         """The results, once the controls are settled; inconclusive where a control moved."""
@@ -393,16 +301,16 @@ class Comparing:
 
     def _with_controls(self, result: Result) -> Result:
         comparison = result.comparison
-        if comparison is not None and result.id in self.controls:
-            control = self._describe_control(result.id)
+        if comparison is not None and result.id in self.controls.contests:
+            control = self.controls.describe(result.id, self._looks)
             comparison = comparison.model_copy(update={"control": control})
         if comparison is not None and (visible := self._visible(result.id)):
             update = {"visible": visible, "visible_blocks": self.permitted_blocks}
             comparison = comparison.model_copy(update=update)
         verdict = result.verdict
-        if self.moved:
+        if moved := self.controls.moved:
             why = (
-                f"the control {self.moved[0]} moved, measured base against base: the machine"
+                f"the control {moved[0]} moved, measured base against base: the machine"
                 " changed, so this session proves nothing"
             )
             verdict = withdrawn(result, why)
@@ -424,14 +332,6 @@ class Comparing:
         }
         return {metric: change for metric, change in changes.items() if change is not None}
 
-    def _describe_control(self, benchmark: str) -> Control:
-        contest = self.controls[benchmark]
-        found = self._looks.get(ENERGY, {}).get(_control(benchmark))
-        numbers = (found.change, found.low, found.high) if found else (None, None, None)
-        outcome = self._control_outcomes.get(benchmark, Outcome.INCONCLUSIVE)
-        change, low, high = numbers
-        return Control(outcome=outcome, change=change, low=low, high=high, blocks=contest.blocks)
-
     def describe(self) -> Against:
         """The comparison as a whole, as far as it is."""
         return Against(
@@ -439,11 +339,11 @@ class Comparing:
             commit=self._rules.reference.commit,
             seed=self._rules.seed,
             blocks=self.block,
-            controls=dict(self._control_outcomes),
+            controls=dict(self.controls.outcomes),
             screened=self.screened,
             notes=[
                 *self._describe_screening(),
-                *self._describe_controls(),
+                *self.controls.remarks,
                 *self._describe_nothing(),
                 *self.notes,
             ],
@@ -458,18 +358,6 @@ class Comparing:
         return (
             f"Screened by the committed baselines: {decided} of {len(self.screened)} unchanged, and"
             f" not measured against {self._reference} (--energy-against-all measures every one)",
-        )
-
-    def _describe_controls(self) -> Sequence[str]:
-        """Say so if the controls do not show that the machine was steady."""
-        outcomes = self._control_outcomes.values()
-        if not self._control_tests or self.open_controls or Outcome.UNCHANGED in outcomes:
-            return ()
-        if self.moved:
-            return ()
-        return (
-            "No control could vouch for the machine: none was found unchanged, base against base,"
-            " so a change may be the machine's",
         )
 
     def _describe_nothing(self) -> Sequence[str]:
@@ -563,20 +451,6 @@ def _end_as_on_head(state: CaseState, head: SideRun) -> None:
 def _is_by_baseline(state: CaseState) -> bool:
     """Whether the committed baselines decided a test, so that it was not compared."""
     return bool(state.screening and state.results) and not state.contests
-
-
-def _why_no_control(done: Paired | SideFailedError) -> str | None:
-    """Why two runs of the base say nothing; ``None`` if they do."""
-    if isinstance(done, SideFailedError):
-        return done.how
-    runs = [run for run in (done.base, done.head) if run.outcome != "passed"]
-    if runs:
-        return runs[0].error or runs[0].text or f"it was {runs[0].outcome}"
-    return None if done.base.measurements else "it measured nothing"
-
-
-def _control(benchmark: str) -> str:
-    return f"control {benchmark}"
 
 
 def _of_base(reason: Reason) -> Reason:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pytest_energy.gate.classify import mirrored, worst
 from pytest_energy.gate.make_baseline import facts_baseline
 from pytest_energy.gate.verdict import compare_facts, judge, likely_cause
 from pytest_energy.model.measurement import Environment, Measurement, Round
-from pytest_energy.model.metrics import ENERGY, higher_is_better
+from pytest_energy.model.metrics import ENERGY, LATENCY, higher_is_better
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Result, Verdict
 from pytest_energy.uncertainty.pairs import PairLook
+from pytest_energy.uncertainty.rounds import of_rounds
 
 COMPARABLE: Final = ("measured", "estimated", "unmeasured")
 """Statuses of measurements whose rounds count; an unmeasured one has seconds without joules."""
 
-_OF_A_ROUND: Final[Mapping[str, Callable[[Round], float | None]]] = {
-    "energy_j": lambda done: None if done.energy_j is None else done.energy_j / done.passes,
-    "latency_s": lambda done: done.duration_s / done.passes,
-    "power_w": lambda done: None if done.energy_j is None else done.energy_j / done.duration_s,
-}
-"""Metrics that each round tells of by itself."""
+MERGED: Final = 3
+"""Rounds that are kept of a side and a block by time alone."""
 
 
 def differences(base: Measurement, head: Measurement) -> dict[str, float]:
@@ -32,6 +29,7 @@ def differences(base: Measurement, head: Measurement) -> dict[str, float]:
 
     A median withstands one outlier among three rounds. Metrics that rounds do not tell of, such as
     an accuracy, are compared by their values. A value that is not above zero has no logarithm.
+    Without joules rounds are short and many, and the median of :func:`neighbours` is the estimate.
     """
     names = [
         name
@@ -39,17 +37,55 @@ def differences(base: Measurement, head: Measurement) -> dict[str, float]:
         if name in base.metrics and not quantity.exact
     ]
     values = {name: (_value(base, name), _value(head, name)) for name in names}
-    return {
+    found = {
         name: math.log(after / before)
         for name, (before, after) in values.items()
         if before > 0 and after > 0
     }
+    if LATENCY in found and _is_by_time_alone(base) and _is_by_time_alone(head):
+        found[LATENCY] = statistics.median(neighbours(base.rounds, head.rounds))
+    return found
+
+
+def neighbours(base: Sequence[Round], head: Sequence[Round]) -> list[float]:
+    """The logarithm of head over base for each pair of rounds that ran one after the other.
+
+    A busy processor changes its speed by tens of per cent, within tenths of a second. Two short
+    rounds beside each other share it; the medians of both sides do not.
+    """
+    pairs = zip(of_rounds(base, LATENCY), of_rounds(head, LATENCY), strict=False)
+    return [math.log(after / before) for before, after in pairs]
+
+
+def _is_by_time_alone(measured: Measurement) -> bool:
+    return all(done.energy_j is None and done.duration_s > 0 for done in measured.rounds)
+
+
+def merged(measured: Measurement) -> Measurement:
+    """The measurement with its many short rounds by time alone joined to :data:`MERGED` long ones.
+
+    Their number would make the results unreadable.
+    """
+    rounds = measured.rounds
+    if len(rounds) <= MERGED or not _is_by_time_alone(measured):
+        return measured
+    length = -(-len(rounds) // MERGED)
+    parts = [rounds[begin : begin + length] for begin in range(0, len(rounds), length)]
+    return measured.model_copy(update={"rounds": [_join(part) for part in parts]})
+
+
+def _join(rounds: Sequence[Round]) -> Round:
+    return rounds[0].model_copy(
+        update={
+            "duration_s": sum(done.duration_s for done in rounds),
+            "passes": sum(done.passes for done in rounds),
+            "reasons": [reason for done in rounds for reason in done.reasons],
+        }
+    )
 
 
 def _value(measured: Measurement, metric: str) -> float:
-    of_round = _OF_A_ROUND.get(metric)
-    found = [of_round(done) for done in measured.rounds] if of_round else []
-    known = [value for value in found if value is not None]
+    known = of_rounds(measured.rounds, metric)
     return statistics.median(known) if known else measured.metrics[metric].value
 
 
@@ -73,13 +109,18 @@ def compare(
         base: All blocks of the base as one measurement.
         head: Likewise.
         looks: The last look, by metric.
-        tolerances: Accepted relative changes, by metric; these metrics gate.
+        tolerances: Accepted relative changes, by metric; these metrics gate. Without one for the
+            energy, missing joules decide nothing.
         environments: Of the base and of the head.
     """
     changed = compare_facts(base.workload, head.workload, "workload")
     facts = facts_baseline(base)
     judged = judge(head, None, facts, environments[1], tolerances)
-    metrics = [_metric(found, base, looks.get(found.metric), changed) for found in judged.metrics]
+    metrics = [
+        _metric(found, base, looks.get(found.metric), changed)
+        for found in judged.metrics
+        if found.metric != ENERGY or ENERGY in tolerances or ENERGY in head.metrics
+    ]
     before, after = (environment.context for environment in environments)
     return Verdict(
         outcome=worst(metrics),

@@ -18,12 +18,14 @@ from pytest_energy.uncertainty.units import per_unit
 def pool(visits: Sequence[Measurement]) -> Measurement:
     """Combine visits into one measurement. All visits have the same weight.
 
-    Visits without joules are left out if others have joules; their remarks are kept.
+    Visits without joules are left out if others have joules; their remarks are kept. Where nothing
+    measures joules, all visits count, with their seconds.
 
     Args:
         visits: In the order of measurement, at least one.
     """
-    valid = [visit for visit in visits if visit.has_joules] or [visits[-1]]
+    timed = [visit for visit in visits if visit.status == "unmeasured"]
+    valid = [visit for visit in visits if visit.has_joules] or timed or [visits[-1]]
     last = valid[-1]
     names = [name for name in last.metrics if all(name in visit.metrics for visit in valid)]
     return last.model_copy(

@@ -64,6 +64,9 @@ class Plan:
     """Whether the passes per round may change; the single pass of training, an epoch, may not."""
     window_s: float | None = None
     """A round has as many passes as fill this time; ``None``: it has :attr:`passes`."""
+    enough_rounds: int | None = None
+    """With this, rounds end before all are done, once so many took :attr:`enough_s` seconds."""
+    enough_s: float = 0.0
     in_step: bool = False
     """Whether several processes must plan alike: not by their own warm-up, but by the durations of
     the rounds, which they share."""
@@ -182,6 +185,7 @@ def run_rounds(
         limit_s *= LATE  # the passes were cut to meet the limit, so that the rounds need not be
     while (
         len(record.rounds) < size.rounds
+        and not _are_enough(plan, record.rounds)
         and not _lost(record.rounds[-1])
         and another_fits(record.rounds, limit_s)
     ):
@@ -247,6 +251,13 @@ def _forecast(
     return Forecast(duration_s, (after_j - before_j) / warmed_s * duration_s)
 
 
+def _are_enough(plan: Plan, done: Sequence[Round]) -> bool:
+    """Whether a plan that ends early has enough rounds."""
+    if plan.enough_rounds is None or len(done) < plan.enough_rounds:
+        return False
+    return sum(measured.duration_s for measured in done) >= plan.enough_s
+
+
 def another_fits(done: Sequence[Round], max_time_s: float | None) -> bool:
     """Whether one more round of mean length would end in time; the first round always does."""
     if max_time_s is None or not done:
@@ -264,7 +275,8 @@ def fewer_rounds(asked: int, done: Sequence[Round], max_time_s: float | None) ->
 
 def _left_out(plan: Plan, done: Sequence[Round]) -> tuple[Reason, ...]:
     """Return a remark if planned rounds were left out: the only other cause is a lost device."""
-    if plan.max_time_s is None or len(done) >= plan.rounds or _lost(done[-1]):
+    all_done = len(done) >= plan.rounds or _are_enough(plan, done)
+    if plan.max_time_s is None or all_done or _lost(done[-1]):
         return ()
     return _cut(f"{len(done)} of {plan.rounds} rounds", plan.max_time_s)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 ENERGY: Final = "energy_j"
+LATENCY: Final = "latency_s"
 
 Better = Literal["less", "more"]
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from pytest_energy.model.comparison import Block, Comparison, Control, describe_reference
-from pytest_energy.model.measurement import Round
 from pytest_energy.model.metrics import ENERGY, metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.summary import deciding_metric, energy_verdict
+from pytest_energy.uncertainty.rounds import ROUND_METRICS, of_rounds
 
 
 def pair_verdict(result: Result) -> MetricVerdict | None:
@@ -84,29 +82,8 @@ def only_on_the_head(run: Run) -> list[Result]:
     ]
 
 
-ROUND_METRICS: Final = {"energy_j": "J", "latency_s": "s", "power_w": "W"}
-"""The metrics that each round tells of by itself, with their units."""
-
-
-def of_round(measured: Round, name: str) -> float | None:
-    """The value of one of :data:`ROUND_METRICS` in one round; ``None`` if it is unknown."""
-    if name == "latency_s":
-        return measured.duration_s / measured.passes
-    if measured.energy_j is None:
-        return None
-    return measured.energy_j / (measured.duration_s if name == "power_w" else measured.passes)
-
-
-def of_side(rounds: list[Round], name: str) -> list[float]:
-    """The known values of one side's rounds."""
-    if name not in ROUND_METRICS:
-        return []
-    values = [of_round(measured, name) for measured in rounds]
-    return [value for value in values if value is not None]
-
-
 def block_cells(block: Block, name: str) -> tuple[str, ...]:
     """Number, the side that began, the rounds of both sides, and the difference."""
     unit, change = ROUND_METRICS.get(name, ""), numbers.log_change(block.differences.get(name))
-    base, head = (numbers.several(of_side(side, name), unit) for side in (block.base, block.head))
+    base, head = (numbers.several(of_rounds(side, name), unit) for side in (block.base, block.head))
     return (str(block.number), block.first, base, head, change)

@@ -32,7 +32,7 @@ from pytest_energy.model.revision import Revision, read_revision
 from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
 from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish, shifts_of
-from pytest_energy.settings import MarkerSettings, Scale, Settings
+from pytest_energy.settings import NO_METER, MarkerSettings, Scale, Settings
 from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
 
@@ -321,6 +321,8 @@ class EnergySession:
 def _open_meter(
     settings: Settings, passed_over: Callable[[Reason], object]
 ) -> tuple[Meter | None, Reason | None]:
+    if settings.meter == NO_METER:
+        return None, Reason(code=ReasonCode.NO_METER, message=f"--energy-meter={NO_METER}")
     request = MeterRequest(
         devices=settings.devices,
         country=settings.country,

@@ -27,6 +27,11 @@ SMALL_ROUND_S: Final = 0.2
 """The shortest round of a comparison at small scale."""
 ROUNDS_PER_BLOCK: Final = 3
 """Rounds per side and block: their median withstands one outlier."""
+SLICE_S: Final = 0.003
+"""The round of a comparison by time alone. A busy processor changes its speed within tenths of a
+second: neighbouring slices of both sides share it, so that their ratio is free of it."""
+SLICES_PER_BLOCK: Final = 64
+"""Rounds per side and block in a comparison by time alone, if they are as short."""
 
 T = TypeVar("T")
 
@@ -81,7 +86,7 @@ def plan_inference(
     if passes or rounds or requested.window_s:
         return plan
     if session.alternating:
-        return _block(plan, most, session.scale)
+        return _block(session, plan)
     if session.scale == "small" or not session.decides(test_id):
         return plan
     session.record.note_fixed_passes(test_id, most * plan.rounds)
@@ -99,8 +104,7 @@ def plan_call(session: EnergySession, test_id: str, requested: Requested) -> Pla
     if requested.passes or requested.rounds or requested.window_s:
         return plan
     if session.alternating:
-        short_s = SMALL_ROUND_S if session.scale == "small" else SHORT_ROUND_S
-        return replace(plan, rounds=ROUNDS_PER_BLOCK, window_s=short_s)
+        return _block(session, plan)
     if session.scale == "small" or not session.decides(test_id):
         return plan
     rounds = session.schedule.rounds_of(session.record.visit_number(test_id))
@@ -119,15 +123,20 @@ def _plan(session: EnergySession, requested: Requested, rounds: int | None) -> P
     )
 
 
-def _block(plan: Plan, passes: int, scale: Scale) -> Plan:
-    """The rounds of one side in one block."""
-    shortest_s = SMALL_ROUND_S if scale == "small" else SHORT_ROUND_S
-    return replace(
-        plan,
-        passes=passes if scale == "small" else passes // SHORTER,
-        rounds=ROUNDS_PER_BLOCK,
-        shortest_window_s=max(plan.shortest_window_s, shortest_s),
-    )
+def _block(session: EnergySession, plan: Plan) -> Plan:
+    """The rounds of one side in one block: as many passes as fill a short window."""
+    if session.meter is None:
+        return replace(
+            plan,
+            passes=None,
+            rounds=SLICES_PER_BLOCK,
+            window_s=SLICE_S,
+            # Slow passes take no longer than the rounds of a comparison of joules.
+            enough_rounds=ROUNDS_PER_BLOCK,
+            enough_s=ROUNDS_PER_BLOCK * SHORT_ROUND_S,
+        )
+    short_s = SMALL_ROUND_S if session.scale == "small" else SHORT_ROUND_S
+    return replace(plan, passes=None, rounds=ROUNDS_PER_BLOCK, window_s=short_s)
 
 
 def plan_epochs(session: EnergySession, requested: Requested, epochs: int | None) -> Plan:

@@ -25,7 +25,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from pytest_energy.model.conditions import TEMPERATURE, Condition
 from pytest_energy.model.measurement import SETTLING, UNSEEN, Quantity, Reason, ReasonCode, Round
@@ -144,6 +145,26 @@ def with_gain(quantity: Quantity, relative_limit: float) -> Quantity:
     return quantity.model_copy(
         update={"budget": terms, "uncertainty": combine((within, COVERAGE * math.sqrt(3) * gain))}
     )
+
+
+ROUND_METRICS: Final = {"energy_j": "J", "latency_s": "s", "power_w": "W"}
+"""The metrics that each round tells of by itself, with the unit of one pass."""
+
+
+def of_round(measured: Round, name: str) -> float | None:
+    """The value of one of :data:`ROUND_METRICS` in one round; ``None`` if it is unknown."""
+    if name != "latency_s" and measured.energy_j is None:
+        return None
+    observe = {"energy_j": _energy, "latency_s": _latency, "power_w": _power}[name]
+    return observe(measured)[0]
+
+
+def of_rounds(rounds: Iterable[Round], name: str) -> list[float]:
+    """The known values of several rounds; none if single rounds do not tell of the metric."""
+    if name not in ROUND_METRICS:
+        return []
+    values = (of_round(measured, name) for measured in rounds)
+    return [value for value in values if value is not None]
 
 
 Observed = Callable[[Round], tuple[float, Mapping[str, float]]]

@@ -83,6 +83,57 @@ def test_a_round_without_joules_tells_of_time_only() -> None:
     assert found == {"latency_s": pytest.approx(math.log(1.1))}
 
 
+SPEEDS = (1.0, 1.0, 1.6, 1.6, 1.0, 1.3, 1.3, 1.3, 1.0)
+"""Of a processor that others use, slice by slice."""
+
+
+def sliced(seconds: float, speeds: Sequence[float] = SPEEDS) -> Measurement:
+    """A measurement by time alone whose rounds lasted as long as the machine was slow."""
+    rounds = [
+        Round(start=start, duration_s=seconds * speed, passes=2, energy_j=None)
+        for start, speed in enumerate(speeds)
+    ]
+    metrics = {"latency_s": Quantity(value=seconds, unit="s/call")}
+    return measured([None], status="unmeasured").model_copy(
+        update={"rounds": rounds, "metrics": metrics}
+    )
+
+
+def test_by_time_alone_neighbours_are_compared() -> None:
+    """The machine's speed cancels, and a slice that was interrupted changes nothing."""
+    late = [*SPEEDS[:-1], 40.0]
+    found = differences(sliced(1.0), sliced(1.1, late))
+    assert found == {"latency_s": pytest.approx(math.log(1.1))}
+
+
+def test_by_time_alone_few_long_rounds_are_kept() -> None:
+    """They hold all the seconds and passes of the slices, and the change is that of the slices."""
+    state = comparing(tolerances={"latency_s": 0.05})
+    for _ in range(2):
+        state.block += 1
+        state.take("t.py::test", paired(sliced(1.0), sliced(1.01)))
+        state.look()
+    (result,) = state.final()
+    assert result.verdict.outcome == "unchanged"
+    assert [metric.metric for metric in result.verdict.metrics] == ["latency_s"]
+    assert result.verdict.metrics[0].change == pytest.approx(0.01)
+    assert result.comparison is not None
+    block = result.comparison.blocks[0]
+    assert [done.passes for done in block.head] == [6, 6, 6]
+    assert sum(done.duration_s for done in block.base) == pytest.approx(sum(SPEEDS))
+    assert len(result.rounds) == 6
+
+
+def test_missing_joules_decide_where_a_tolerance_asks_for_them() -> None:
+    """Whoever gates on the energy must not get a pass by the time."""
+    state = comparing(tolerances={"energy_j": 0.05, "latency_s": 0.05})
+    for _ in range(2):
+        state.block += 1
+        state.take("t.py::test", paired(sliced(1.0), sliced(1.0)))
+        state.look()
+    assert state.final()[0].verdict.outcome == "unmeasured"
+
+
 @given(st.floats(0.01, 100), st.floats(0.01, 100))
 def test_sides_that_change_places_change_the_sign(before: float, after: float) -> None:
     """The difference of head and base is that of base and head, negated."""
@@ -240,7 +291,7 @@ def test_a_control_that_moves_withdraws_every_verdict() -> None:
     for _ in range(4):
         state.take_control(paired(measured([1.0]), measured([1.2])), "t.py::test")
         state.look()
-    assert state.moved == ["t.py::test"]
+    assert state.controls.moved == ["t.py::test"]
     (final,) = state.final()
     assert final.verdict.outcome == "inconclusive"
     assert "moved, measured base against base" in final.verdict.notes[0]
@@ -379,6 +430,35 @@ def test_a_failure_on_the_head_needs_no_second_stage() -> None:
     assert state.states["t.py::b"].skipped == "no card"
     (result,) = state.final()
     assert (result.id, result.verdict.fails) == ("t.py::c", True)
+
+
+def shifted(state: Comparing, number: int, shift: float) -> None:
+    """Screen some tests whose baselines are all off by the same share, and unchanged without it."""
+    names = [f"t.py::t{index}" for index in range(number)]
+    for name in names:
+        state.take_screening(name, passed(measured([1.0], name)))
+    change = MetricVerdict(
+        metric="energy_j",
+        outcome=Outcome.UNCHANGED,
+        change=0.001,
+        low=-0.01,
+        high=0.01,
+        tolerance=0.05,
+        suite_shift=shift,
+    )
+    verdict = Verdict(outcome=Outcome.UNCHANGED, metrics=[change])
+    state.screen(lambda found: Result.of(found, verdict))
+
+
+@pytest.mark.parametrize(("shift", "left"), [(0.02, 0), (0.08, 20), (-0.08, 20)])
+def test_a_suite_that_shifted_too_far_is_measured_against_the_revision(
+    shift: float, left: int
+) -> None:
+    """The baselines cannot tell a machine that moved from a change that hits everything."""
+    state = comparing(*(f"t.py::t{index}" for index in range(20)))
+    shifted(state, 20, shift)
+    assert len(state.open_tests) == left
+    assert any("whole suite shifted" in note for note in state.describe().notes) is bool(left)
 
 
 def test_controls_are_drawn_from_all_tests_while_anything_is_compared() -> None:

@@ -87,6 +87,15 @@ def test_a_lost_device_ends_the_rounds() -> None:
     assert len(finished.rounds) == 1
 
 
+@pytest.mark.parametrize(("pass_s", "rounds"), [(1 / 128, 64), (0.25, 24), (4.0, 3)])
+def test_rounds_end_early_once_they_are_enough(pass_s: float, rounds: int) -> None:
+    """Short ones are all run, and slow ones are few; that is no remark."""
+    plan = Plan(None, 64, max_time_s=100.0, window_s=1 / 128, enough_rounds=3, enough_s=6.0)
+    finished = Queue(Clock(), pass_s=pass_s).run(plan)
+    assert len(finished.rounds) == rounds
+    assert finished.reasons == ()
+
+
 def test_a_time_limit_reduces_the_passes_and_says_so() -> None:
     """The result says how many passes ran, and which option caused it."""
     finished = Queue(Clock(), pass_s=1 / 128).run(Plan(1000, rounds=2, max_time_s=100 / 128))

@@ -30,9 +30,9 @@ RISE: Final = 0.10
 LOOPS: Final = 4000
 """Of one pass, about half a millisecond."""
 OPTIONS: Final = (
-    *("-m", "pytest", "-q", "-p", "no:benchmark", "--energy", "--energy-against=HEAD~1"),
-    # A machine without counters has estimated joules, which must decide nothing here.
-    "--energy-tolerance=latency_s=0.05,energy_j=9",
+    *("-m", "pytest", "-q"),
+    *("-p", "no:benchmark", "-p", "no:xdist", "-p", "no:anyio", "-p", "no:hypothesispytest"),
+    *("--energy", "--energy-against=HEAD~1", "--energy-meter=none"),
 )
 ENGINE: Final = """
 LOOPS = {loops}

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from pytest_energy.gate.baseline_store import BaselineStore
+from pytest_energy.measuring.protocol import Plan
+from pytest_energy.meters.base import Meter
 from pytest_energy.model.revision import Revision
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.planning import (
     SHORT_ROUND_S,
+    SLICE_S,
+    SLICES_PER_BLOCK,
     Requested,
     plan_call,
     plan_epochs,
@@ -20,6 +28,7 @@ from pytest_energy.settings import MarkerSettings, MeasuringProtocol, Scale, Set
 from tests.gate_data import H200, TEST, measurement, store_with
 
 NOTHING = Requested(None, None, None, None)
+METER = cast(Meter, SimpleNamespace(shortest_window_s=0.15))
 
 
 def session(
@@ -130,6 +139,31 @@ def test_a_call_is_planned_by_time(tmp_path: Path, protocol: MeasuringProtocol) 
     """Nobody knows how many calls are sensible; the limit holds in each protocol."""
     plan = plan_call(session(BaselineStore(tmp_path), "full", protocol), TEST, NOTHING)
     assert (plan.passes, plan.rounds, plan.window_s, plan.max_time_s) == (None, 3, 5.0, 600.0)
+
+
+@pytest.mark.parametrize("plan_it", [plan_call, plan_inference])
+@pytest.mark.parametrize(("scale", "window_s"), [("full", SHORT_ROUND_S), ("small", 0.2)])
+def test_a_block_is_planned_by_time(
+    tmp_path: Path, plan_it: Callable[..., Plan], scale: Scale, window_s: float
+) -> None:
+    """Inference, too: a thousand passes of a large model would take minutes."""
+    opened = session(BaselineStore(tmp_path), scale)
+    side = replace(opened, alternating=True, meter=METER)
+    plan = plan_it(side, TEST, NOTHING)
+    assert (plan.passes, plan.rounds, plan.window_s) == (None, 3, window_s)
+    assert plan.shortest_window_s == METER.shortest_window_s
+    assert plan_it(side, TEST, Requested(7, None, None, None)).passes == 7
+
+
+@pytest.mark.parametrize("plan_it", [plan_call, plan_inference])
+def test_a_block_by_time_alone_has_many_short_slices(
+    tmp_path: Path, plan_it: Callable[..., Plan]
+) -> None:
+    """A busy processor changes its speed from one tenth of a second to the next."""
+    side = replace(session(BaselineStore(tmp_path), "small"), alternating=True)
+    plan = plan_it(side, TEST, NOTHING)
+    assert (plan.passes, plan.rounds, plan.window_s) == (None, SLICES_PER_BLOCK, SLICE_S)
+    assert (plan.enough_rounds, plan.enough_s) == (3, 3 * SHORT_ROUND_S)
 
 
 def test_a_baseline_allows_short_windows(tmp_path: Path) -> None:

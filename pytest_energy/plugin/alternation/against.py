@@ -23,13 +23,14 @@ from pytest_energy.gate.selection import Selected
 from pytest_energy.gate.tolerances import tolerances_of
 from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.model.measurement import Measurement, is_control
+from pytest_energy.model.metrics import ENERGY, LATENCY
 from pytest_energy.model.result import Result, Run
 from pytest_energy.plugin.measuring_hooks import MARKER, EnergyPlugin, uses_energy
 from pytest_energy.plugin.progress import ProgressLine
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import policy_of
-from pytest_energy.settings import MarkerSettings, Settings
+from pytest_energy.settings import NO_METER, MarkerSettings, Settings
 
 WITH_CONTROLS = "the comparison was stopped before its controls were decided"
 
@@ -183,6 +184,7 @@ class AgainstPlugin(EnergyPlugin):
             tolerances=self._tolerances,
             failing=self._settings.failing,
             most_blocks=self._settings.against_blocks,
+            suite_tolerance=self._settings.tolerance[ENERGY],
         )
         self._campaign = Campaign(
             self._settings,
@@ -197,10 +199,17 @@ class AgainstPlugin(EnergyPlugin):
         return self._campaign
 
     def _tolerances(self, benchmark: str) -> dict[str, float]:
+        """By metric; without joules the latency takes the place of the energy."""
         assert self._session is not None
         markers = self._markers
         marker = markers.get(benchmark) or markers.get(_test_of_window(benchmark))
-        return tolerances_of(benchmark, self._settings.tolerance, self._session.tolerances, marker)
+        tolerances = tolerances_of(
+            benchmark, self._settings.tolerance, self._session.tolerances, marker
+        )
+        if self._settings.meter != NO_METER:
+            return tolerances
+        energy = tolerances.pop(ENERGY)
+        return {LATENCY: energy, **tolerances}
 
     def _describe_session(self, measuring: Sequence[pytest.Item]) -> Session:
         config = self._config

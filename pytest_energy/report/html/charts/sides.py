@@ -14,7 +14,8 @@ from pytest_energy.report import numbers
 from pytest_energy.report.html.charts.axes import Axis, fit, percent_tick
 from pytest_energy.report.html.charts.geometry import SIDES
 from pytest_energy.report.html.charts.marks import Mark, marks
-from pytest_energy.report.pairs import ROUND_METRICS, block_cells, of_side, pair_verdict
+from pytest_energy.report.pairs import block_cells, pair_verdict
+from pytest_energy.uncertainty.rounds import ROUND_METRICS, of_rounds
 
 APART = 0.16
 """How far the dots of a side lie from the middle of their block, as a share of its width."""
@@ -105,7 +106,7 @@ def _rounds(
     """Both sides' rounds on one axis, the base left and the head right of a block's middle."""
     names, unit = marks(NAMES), ROUND_METRICS.get(verdict.metric)
     values = {
-        side: [of_side(getattr(each, side), verdict.metric) for each in blocks] for side in NAMES
+        side: [of_rounds(getattr(each, side), verdict.metric) for each in blocks] for side in NAMES
     }
     every = [value for lists in values.values() for each in lists for value in each]
     if unit is None or not every:
