@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -124,7 +124,11 @@ TEST = "benchmarks/test_it.py::test_it"
 
 
 def walk_once(
-    repository: Repository, *tests: str, whole_runs: set[str] | None = None, **options: Any
+    repository: Repository,
+    *tests: str,
+    whole_runs: set[str] | None = None,
+    arguments: Sequence[str] = (),
+    **options: Any,
 ) -> Comparing:
     """Measure the last commit and the working tree in one block, without a session or controls.
 
@@ -132,6 +136,7 @@ def walk_once(
         repository: With a commit.
         tests: Ids; by default :data:`TEST` only.
         whole_runs: Takes the tests of which whole runs alternated.
+        arguments: Further ones of the sides.
         options: Fields of the settings.
     """
     folder = repository.folder.resolve()
@@ -140,13 +145,13 @@ def walk_once(
     comparing = Comparing(tests or [TEST], rules)
     comparing.block = 1
 
-    def arguments(tree: Tree, files: Path) -> list[str]:
+    def of_side(tree: Tree, files: Path) -> list[str]:
         places = (f"--rootdir={tree.folder}", "-c", str(tree.folder / "pytest.ini"))
         results = f"--energy-json={files / 'results.json'}"
-        return [*OPTIONS, *places, results, str(tree.folder / "benchmarks")]
+        return [*OPTIONS, *arguments, *places, results, str(tree.folder / "benchmarks")]
 
     test_file = folder / "benchmarks" / "test_it.py"
-    session = Session(folder, folder, folder / "pytest.ini", (test_file,), arguments, ())
+    session = Session(folder, folder, folder / "pytest.ini", (test_file,), of_side, ())
     campaign = Campaign(Settings(**options), reference, session, comparing, Random(1))
     turns = set() if whole_runs is None else whole_runs
     # In any environment the sides find pytest, this plugin and the meter.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+
+import pytest
 
 from tests.against.conftest import git
 from tests.power.latency import LOOPS, make_repository
+from tests.power.slices import ESTIMATES, table
 
 
 def test_the_second_revision_does_ten_per_cent_more_work_in_some_benchmarks(tmp_path: Path) -> None:
@@ -21,3 +25,19 @@ def _loops(engine: str) -> dict[str, int]:
     names: dict[str, dict[str, int]] = {}
     exec(engine, names)
     return names["LOOPS"]
+
+
+def test_slices_side_by_side_share_the_speed_of_the_machine() -> None:
+    """Where it changes between turns, neighbours agree and the medians of both sides do not."""
+    base, head = [1.0, 2.0, 2.0, 1.0, 1.0] * 4, [1.0, 2.0, 2.0, 2.0, 1.0] * 4
+    assert ESTIMATES["median of neighbours"](base, head) == 0.0
+    assert ESTIMATES["medians"](base, head) == pytest.approx(math.log(2.0))
+
+
+def test_the_table_has_a_row_for_each_length() -> None:
+    """Processes that are alike have no scatter; the first column is the length of a slice."""
+    pair = ([0.001] * 8, [0.001] * 8)
+    header, _, short, long = table([pair, pair], (1, 4))
+    assert header == "| slice | medians | lower quartiles | minima | median of neighbours |"
+    assert short == "| 1.0 ms | 0.0 % | 0.0 % | 0.0 % | 0.0 % |"
+    assert long.startswith("| 4.0 ms |")
