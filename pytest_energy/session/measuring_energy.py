@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain, repeat
 from statistics import fmean
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from pytest_energy.fixture.arguments import (
     check_units,
 )
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
+from pytest_energy.measuring.processor import same_processor
 from pytest_energy.measuring.protocol import (
     Finished,
     Forecast,
@@ -93,6 +94,7 @@ class MeasuringEnergy(Energy):
         self._pause = pause
         self._announce = announce
         self._paused = False
+        self._slices = 0
         self._synchronize = synchronizer()
         self._measurements: dict[str, Measurement] = {}
         self._windows: dict[str, list[Window]] = {}
@@ -384,8 +386,15 @@ class MeasuringEnergy(Energy):
             synchronized = in_step(work, self._synchronize)
             own = measure_round(self._session.meter, synchronized, passes, self._synchronize)
             return agree(own, ranks)
-        with self._turn():
+        with self._turn(), self._on_processor():
             return measure_round(self._session.meter, work, passes, self._synchronize)
+
+    def _on_processor(self) -> AbstractContextManager[None]:
+        """In a comparison by time alone the slices of both sides share a processor."""
+        if self._session.meter is not None or not self._session.alternating:
+            return nullcontext()
+        self._slices += 1
+        return same_processor(self._slices)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
