@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.metrics import ENERGIES, metric
+from pytest_energy.model.metrics import ENERGIES, LATENCY, metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run
 from pytest_energy.report.numbers import MISSING, percent, tolerance
@@ -121,6 +121,9 @@ def _success(run: Run) -> tuple[str, str]:
         text = f"exact metrics match in {_benchmarks(compared)}; no joules were compared"
         if Outcome.IMPROVED in by_outcome:
             text = f"{_benchmarks(compared)} compared by exact metrics; no joules were compared"
+        if latencies := _latencies(run):
+            compared_by = f"{_benchmarks(len(latencies))} compared by time alone"
+            text = f"{compared_by}: none is slower by more than {_limit(latencies)}"
     listed = _listed(+others)  # unary plus drops counts of zero
     return PASSED, f"{text} ({listed})." if listed else f"{text}."
 
@@ -157,6 +160,17 @@ def _undecided(run: Run) -> list[Result]:
     inconclusive = [r for r in run.benchmarks if r.verdict.outcome is Outcome.INCONCLUSIVE]
     verdicts = [(result, energy_verdict(result)) for result in inconclusive]
     return [r for r, v in verdicts if v and v.change is not None and not v.outcome.traits.decided]
+
+
+def _latencies(run: Run) -> list[MetricVerdict]:
+    """The gated latencies that a comparison with another revision decided."""
+    return [
+        verdict
+        for result in run.benchmarks
+        if result.comparison
+        for verdict in result.verdict.gated
+        if verdict.metric == LATENCY and verdict.outcome.traits.decided
+    ]
 
 
 def joules_compared(run: Run) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_energy.model.comparison import Comparison
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run, Verdict
 from pytest_energy.report.html.render import render_html
@@ -34,6 +35,18 @@ def new_with_facts() -> Run:
     flops = MetricVerdict(metric="flops", outcome=Outcome.UNCHANGED, change=0.0, tolerance=0.0)
     verdict = first.verdict.model_copy(update={"metrics": [*first.verdict.metrics, flops]})
     return run_of([first.model_copy(update={"verdict": verdict})])
+
+
+def timed(outcome: Outcome) -> Result:
+    """A benchmark that was compared with another revision by time alone."""
+    found = result(Outcome.UNMEASURED)
+    latency = MetricVerdict(metric="latency_s", outcome=outcome, change=0.01, tolerance=0.1)
+    return found.model_copy(
+        update={
+            "verdict": Verdict(outcome=outcome, metrics=[latency]),
+            "comparison": Comparison(reference="main", seed=1),
+        }
+    )
 
 
 def undecided() -> Result:
@@ -83,6 +96,11 @@ def test_passing_claims_no_more_than_was_decided(results: list[Result], sentence
         (
             new_with_facts(),
             "Gate passed: exact metrics match in 1 benchmark; no joules were compared (1 new).",
+        ),
+        (
+            run_of([timed(Outcome.UNCHANGED), timed(Outcome.INCONCLUSIVE)]),
+            "Gate passed: 1 benchmark compared by time alone: none is slower by more than 10 %"
+            " (1 inconclusive).",
         ),
         (strict_run(), "Gate failed: 1 of 2 benchmarks failed (1 inconclusive)."),
         (empty_run(), "Nothing measured: the run holds no benchmarks."),
