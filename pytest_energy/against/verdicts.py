@@ -58,7 +58,8 @@ def neighbours(base: Sequence[Round], head: Sequence[Round]) -> list[float]:
 
 
 def _is_by_time_alone(measured: Measurement) -> bool:
-    return all(done.energy_j is None and done.duration_s > 0 for done in measured.rounds)
+    rounds = measured.rounds
+    return bool(rounds) and all(done.energy_j is None and done.duration_s > 0 for done in rounds)
 
 
 def merged(measured: Measurement) -> Measurement:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,11 +26,14 @@ def same_processor(slice_number: int) -> Iterator[None]:
     if len(processors) < 2:
         yield
         return
-    os.sched_setaffinity(0, {processors[slice_number // STAY % len(processors)]})
+    # A container may lose processors meanwhile; then the system chooses, as it would without this.
+    with suppress(OSError):
+        os.sched_setaffinity(0, {processors[slice_number // STAY % len(processors)]})
     try:
         yield
     finally:
-        os.sched_setaffinity(0, processors)
+        with suppress(OSError):
+            os.sched_setaffinity(0, processors)
 
 
 def _usable() -> list[int]:

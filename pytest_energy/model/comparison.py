@@ -23,7 +23,8 @@ class Block(Record):
     base: list[Round] = Field(default_factory=list)
     head: list[Round] = Field(default_factory=list)
     differences: dict[str, float] = Field(default_factory=dict)
-    """By metric: the logarithm of head over base, of the medians of the rounds."""
+    """By metric: the logarithm of head over base, of the medians of the rounds. By time alone it is
+    the median over neighbouring slices, of which ``base`` and ``head`` hold the sums."""
 
 
 class Control(Record):
