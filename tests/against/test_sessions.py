@@ -103,12 +103,9 @@ def test_rounds_of_both_sides_alternate(repository: Repository) -> None:
         assert all(end <= start for end, (start, _, _) in zip(ends, rounds[1:], strict=False))
 
 
-@pytest.mark.parametrize("package", ["", "src"])
-def test_each_side_imports_its_own_tree(
-    repositories: Callable[[str], Repository], package: str
-) -> None:
-    """In a flat and in a src layout, a branch is compared with an uncommitted working tree."""
-    repository = repositories(package)
+def test_each_side_imports_its_own_tree(repositories: Callable[[str], Repository]) -> None:
+    """In a src layout, a branch is compared with an uncommitted working tree."""
+    repository = repositories("src")
     git(repository.folder, "branch", "old")
     repository.engine(0.02)
     repository.commit()
