@@ -34,8 +34,11 @@ from tests.suite.trees import IMAGES, plant
 SIDES = {"classification": 32, "segmentation": 64, "detection": 64, "amp": 8}
 """The largest side of an image here, by task or technique. YOLOv5 halves it five times. A CPU
 emulates convolutions in float16, which takes a hundred times as long."""
-LARGEST = ("resnet101", "resnet152", "yolov5m", "yolov5l", "yolov5x")
-"""Their depth is a number in a table; a smaller one of the family runs the same code."""
+DEEPER = (
+    *("resnet34", "resnet101", "resnet152", "vgg19_transfer"),
+    *("yolov5s", "yolov5m", "yolov5l", "yolov5x"),
+)
+"""Their depth is a number in a table; another one of the family runs the same code."""
 
 
 def distinct(rows: Iterable[Row]) -> list[Row]:
@@ -45,7 +48,7 @@ def distinct(rows: Iterable[Row]) -> list[Row]:
     """
     chosen: dict[tuple[object, ...], Row] = {}
     for row in rows:
-        if row.model not in LARGEST:
+        if row.model not in DEEPER:
             dataset = row.dataset if row.technique in ("baseline", "cyclic_lr") else ""
             chosen.setdefault((row.model, row.technique, dataset), row)
     return list(chosen.values())

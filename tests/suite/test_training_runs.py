@@ -167,3 +167,6 @@ def test_too_large_a_step_is_skipped_with_the_option_that_helps(
     monkeypatch.setattr(memory, "available_bytes", lambda _: 1000)
     with pytest.raises(NotApplicableError, match="--micro-batch than 16, which keeps the batch of"):
         check_memory(row, scheduled(row, "full"), "cpu", options)
+    mixed = replace(row, technique="amp")  # traced in float32: a bound, and no reason to skip
+    check_memory(mixed, scheduled(mixed, "full"), "cpu", options)
+    assert "needs at most" in lines[-1]
