@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import argparse
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 
 import pytest
 
-from benchmarks.data import name_of
+from benchmarks.data import DataMissingError, name_of
 from benchmarks.determinism import one_thread, settle
+from benchmarks.options import Options
 from benchmarks.rows import Row
 from benchmarks.target import SMALL_MODEL
 from benchmarks.workbench import facts_shape
@@ -26,12 +28,44 @@ MARKERS = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what only this suite needs."""
-    parser.getgroup("energy").addoption(
+    group = parser.getgroup("energy")
+    group.addoption(
         "--power-caps",
         action="store_true",
         help="run the power-cap sweep, which changes the card's power limit (needs root) and "
         "restores it",
     )
+    group.addoption(
+        "--data-workers",
+        type=_count(0),
+        metavar="N",
+        help="processes that load training data at full scale [one a core, at most 8]",
+    )
+    group.addoption(
+        "--epoch-images",
+        type=_count(2),
+        metavar="N",
+        help="cut an epoch at full scale to N images, and scale the joules of the full schedule "
+        "by images",
+    )
+    group.addoption(
+        "--micro-batch",
+        type=_count(1),
+        metavar="N",
+        help="put at most N images through the model at once; accumulated gradients keep the "
+        "paper's batch",
+    )
+
+
+def _count(least: int) -> Callable[[str], int]:
+    """A type for options that are whole numbers of at least ``least``."""
+
+    def count(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+        return int(text)
+
+    return count
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,10 +90,10 @@ def pytest_energy_workload(item: pytest.Item) -> Mapping[str, object] | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call() -> Iterator[None]:
-    """Skip a benchmark that cannot run on this machine, and give the reason."""
+    """Skip a benchmark that cannot run on this machine or lacks its data, and give the reason."""
     try:
         return (yield)
-    except NotApplicableError as error:
+    except (NotApplicableError, DataMissingError) as error:
         pytest.skip(str(error))
 
 
@@ -72,7 +106,21 @@ def _settled(energy: Energy) -> Iterator[None]:
 
 
 @pytest.fixture
-def epochs_option(request: pytest.FixtureRequest) -> int | None:
-    """The value of ``--energy-epochs``; a training plans its epochs and its evaluation by it."""
-    text = request.config.getoption("energy_epochs", None) or None
-    return int(text) if text else None
+def options(request: pytest.FixtureRequest) -> Options:
+    """What the command line says about trainings."""
+    config = request.config
+    epochs = config.getoption("energy_epochs", None) or None
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+
+    def announce(sentence: str) -> None:
+        if terminal is not None:  # a worker of pytest-xdist has none
+            terminal.ensure_newline()
+            terminal.write_line(sentence)
+
+    return Options(
+        epochs=int(epochs) if epochs else None,
+        workers=config.getoption("data_workers"),
+        epoch_images=config.getoption("epoch_images"),
+        micro_batch=config.getoption("micro_batch"),
+        announce=announce,
+    )

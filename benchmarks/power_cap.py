@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.zoo.recipe import NotApplicableError
+from pytest_energy.model.measurement import Scalar
 
 
 @contextmanager
-def power_cap(cap_w: float, device: str) -> Iterator[None]:
-    """Cap the power of a torch ``device`` at ``cap_w`` watts.
+def power_cap(knobs: Mapping[str, Scalar], device: str) -> Iterator[str]:
+    """Cap the power of a torch ``device``, and give a sentence on the limit in force.
 
     The previous limit is restored at the end, also if the body fails or is interrupted.
 
+    Args:
+        knobs: ``power_cap_w`` in watts, or ``power_cap_pct`` in per cent of the default limit.
+        device: A torch device.
+
     Raises:
         NotApplicableError: There is no NVIDIA card, no permission, or the card does not accept
-            this limit. The message says which.
+            this limit or any. The message says which.
     """
     if not device.startswith("cuda"):
         raise NotApplicableError(f"a power cap needs an NVIDIA GPU; the device is {device}")
@@ -26,19 +31,24 @@ def power_cap(cap_w: float, device: str) -> Iterator[None]:
     pynvml.nvmlInit()
     try:
         card = pynvml.nvmlDeviceGetHandleByUUID(uuid_of(device))
-        before_mw = pynvml.nvmlDeviceGetPowerManagementLimit(card)
-        _set_limit(pynvml, card, round(cap_w * 1000))
+        before_mw, sentence = _set_limit(pynvml, card, knobs)
         try:
-            yield
+            yield sentence
         finally:
             pynvml.nvmlDeviceSetPowerManagementLimit(card, before_mw)
     finally:
         pynvml.nvmlShutdown()
 
 
-def _set_limit(nvml: Any, card: Any, limit_mw: int) -> None:
-    """Set a limit in milliwatts, which is NVML's unit."""
-    lowest_mw, highest_mw = nvml.nvmlDeviceGetPowerManagementLimitConstraints(card)
+def _set_limit(nvml: Any, card: Any, knobs: Mapping[str, Scalar]) -> tuple[int, str]:
+    """Set a limit. Return the previous one in milliwatts, NVML's unit, and the sentence."""
+    try:
+        before_mw = nvml.nvmlDeviceGetPowerManagementLimit(card)
+        default_mw = nvml.nvmlDeviceGetPowerManagementDefaultLimit(card)
+        lowest_mw, highest_mw = nvml.nvmlDeviceGetPowerManagementLimitConstraints(card)
+    except nvml.NVMLError as error:  # cards without a limit, such as many laptops': not supported
+        raise NotApplicableError(f"this card has no power limit to set ({error})") from None
+    limit_mw = _wanted_mw(knobs, default_mw)
     if not lowest_mw <= limit_mw <= highest_mw:
         raise NotApplicableError(
             f"this card accepts a limit of {lowest_mw / 1000:g} to {highest_mw / 1000:g} W, "
@@ -50,6 +60,14 @@ def _set_limit(nvml: Any, card: Any, limit_mw: int) -> None:
         raise NotApplicableError(
             f"cannot set the power limit ({error}); this needs root on the bare machine"
         ) from None
+    share = limit_mw / default_mw
+    return before_mw, f"The power limit was {limit_mw / 1000:g} W, {share:.0%} of the default."
+
+
+def _wanted_mw(knobs: Mapping[str, Scalar], default_mw: int) -> int:
+    if "power_cap_w" in knobs:
+        return round(float(str(knobs["power_cap_w"])) * 1000)
+    return round(default_mw * float(str(knobs["power_cap_pct"])) / 100)
 
 
 def uuid_of(device: str) -> str:

@@ -36,8 +36,12 @@ OTHER_TECHNIQUES: Final = {
     "compile": "beyond",
     "bf16": "beyond",
     "fp16": "beyond",
+    "fp8": "beyond",
+    "int8": "beyond",
 }
 """The techniques that are not paper C's, each with the paper that proposes it."""
+LINEAR_TRIED_ON: Final = ("convnext_tiny", "birds")
+"""Paper A's model, whose weights are mostly in linear layers: others change little in 8 bits."""
 PAPER_MARKS: Final = {**{paper: f"paper_{paper}" for paper in "abcde"}, "beyond": "beyond"}
 """The marker of each paper's rows."""
 PAPER_B_RUNS: Final = 3
@@ -112,12 +116,12 @@ def training_rows(zoo: Path = ZOO) -> list[Row]:
 
 def sweep_rows(stage: Stage) -> list[Row]:
     """The rows that vary one knob and nothing else, without the power caps."""
-    return [row for row in _sweeps() if row.stage == stage and "power_cap_w" not in row.knobs]
+    return [row for row in _sweeps() if row.stage == stage and row.knobs["sweep"] not in CAP_KNOBS]
 
 
 def cap_rows() -> list[Row]:
-    """The rows of paper D's power caps."""
-    return [row for row in _sweeps() if "power_cap_w" in row.knobs]
+    """The rows of paper D's power caps, in watts and in per cent of the card's default limit."""
+    return [row for row in _sweeps() if row.knobs["sweep"] in CAP_KNOBS]
 
 
 def target_rows() -> list[Row]:
@@ -130,6 +134,9 @@ def target_rows() -> list[Row]:
 
 BATCHES: Final = (64, 128, 256, 512)
 CAPS_W: Final = (250, 200, 150, 100)
+CAPS_PCT: Final = (100, 80, 60, 40)
+"""The paper's caps as shares of the 250 W of its card: other cards refuse 100 W."""
+CAP_KNOBS: Final = ("power_cap_w", "power_cap_pct")
 RESOLUTIONS: Final = (128, 160, 192, 224, 256, 288)
 
 
@@ -142,6 +149,8 @@ def _sweeps() -> Iterator[Row]:
     yield _swept("d", "training", "resnet50", "imagenet", "precision", "mixed", technique="amp")
     for cap_w in CAPS_W:
         yield _swept("d", "training", "resnet50", "imagenet", "power_cap_w", cap_w)
+    for share in CAPS_PCT:
+        yield _swept("d", "training", "resnet50", "imagenet", "power_cap_pct", share)
     for batch in (1, 8, 32, 128):
         yield _swept("beyond", "inference", "resnet50", "imagenet", "batch", batch)
     for side in RESOLUTIONS:
@@ -191,6 +200,6 @@ def _techniques(zoo: Path, stage: Stage) -> Iterator[Row]:
 
 
 def _other_technique(technique: Technique, stage: Stage) -> Iterator[Row]:
-    model, dataset = OTHERS_TRIED_ON
+    model, dataset = LINEAR_TRIED_ON if technique.name in ("fp8", "int8") else OTHERS_TRIED_ON
     if technique.suits("classification", stage):
         yield Row(OTHER_TECHNIQUES[technique.name], stage, model, dataset, technique.name)

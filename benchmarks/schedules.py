@@ -14,6 +14,8 @@ from typing import Literal
 Optimiser = Literal["sgd", "adam", "adamw"]
 Decay = Literal["constant", "poly", "step"]
 
+GOYAL_WARMUP_EPOCHS = 5
+"""Epochs of rising learning rate for a batch larger than the schedule's: Goyal et al. 2017."""
 SMALL_BATCHES = 2
 """Batches an epoch of the small twin: long enough for the meters' shortest window."""
 
@@ -34,6 +36,10 @@ class Schedule:
     decay: Decay = "constant"
     """``poly``: times (1 − step / steps) ** 0.9. ``step``: down to a fifth at 30, 60 and
     80 % of the steps. Paper C says that its rate is stepped; no paper states the steps."""
+    warmup_epochs: int = 0
+    """Epochs in which the learning rate rises from near zero."""
+    summed_loss: bool = False
+    """Whether the loss is summed over the batch, so that gradients grow with the batch."""
     augmentation: tuple[str, ...] = ()
     """Names of :data:`benchmarks.data.augmentation.STEPS`."""
     base_size: int | None = None
@@ -47,8 +53,11 @@ class Schedule:
     """Batches an epoch; ``None``: the whole training part."""
     held_out_batches: int | None = None
     """Batches of evaluation for each measured epoch; ``None``: the whole held-out part."""
-    workers: int = 8
-    """Processes that load data; 0: the training process loads it."""
+    workers: int | None = None
+    """Processes that load data; 0: the training process loads it; ``None``: as many as the cores
+    allow (:func:`benchmarks.data.loading.default_workers`)."""
+    repeated: bool = True
+    """Whether generated data are repeated to the count of images of the paper's."""
 
     small_size: int | None = None
     """``image_size`` of the small twin; ``None``: the same."""
@@ -69,19 +78,24 @@ class Schedule:
             batches=self.small_batches,
             held_out_batches=1,
             workers=0,
+            repeated=False,
         )
 
     def with_batch(self, batch_size: int) -> Schedule:
         """Change the batch size, and the learning rate in proportion.
 
-        The small twin's batch is a 32nd of it.
-        Source of the proportion: Goyal et al. 2017, https://arxiv.org/abs/1706.02677.
+        A rate above the schedule's own needs a warm-up. Where the loss is summed over the batch,
+        the gradients grow with it, so the rate itself stays. The small twin's batch is a 32nd.
+        Source: Goyal et al. 2017, https://arxiv.org/abs/1706.02677, sections 2.1 and 2.2.
         """
+        larger = batch_size > self.batch_size
+        growth = 1.0 if self.summed_loss else batch_size / self.batch_size
         return replace(
             self,
             batch_size=batch_size,
             small_batch=max(1, batch_size // 32),
-            learning_rate=self.learning_rate * batch_size / self.batch_size,
+            learning_rate=self.learning_rate * growth,
+            warmup_epochs=max(self.warmup_epochs, GOYAL_WARMUP_EPOCHS if larger else 0),
         )
 
     def with_side(self, image_size: int) -> Schedule:
@@ -167,7 +181,10 @@ DETECTION = Schedule(
     learning_rate=0.01,
     momentum=0.937,
     weight_decay=5e-4,
+    warmup_epochs=3,  # ultralytics' default, as are the other settings of the optimiser
+    summed_loss=True,
     assumed=(
+        "warmup_epochs",
         "batch_size",
         "image_size",
         "optimiser",
@@ -212,9 +229,9 @@ SCHEDULES = {
 
 
 def schedule_of(paper: str, model: str, dataset: str) -> Schedule:
-    """The schedule of a model on a data set. Rows of no paper train as in paper D or E."""
+    """The schedule of a model on a data set. Rows of no paper train as in paper A, D or E."""
     if paper == "beyond":
-        paper = "d" if dataset == "imagenet" else "e"
+        paper = {"imagenet": "d", "birds": "a"}.get(dataset, "e")
     schedule = SCHEDULES.get((paper, model)) or SCHEDULES.get((paper, dataset))
     if schedule is None:
         raise KeyError(f"no schedule of paper {paper} for {model} on {dataset}")

@@ -11,6 +11,11 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from benchmarks.data.real import IGNORED
+from pytest_energy.errors import EnergyError
+
+
+class UndefinedScoreError(EnergyError):
+    """No score can be computed of what was scored."""
 
 
 class Scores(Protocol):
@@ -66,8 +71,17 @@ class Precision:
         self._metric.update(predicted, true)
 
     def compute(self) -> Mapping[str, Any]:
-        """The two figures that papers usually print."""
+        """The two figures that papers usually print.
+
+        Raises:
+            UndefinedScoreError: No image has a true box, for which torchmetrics returns -1.
+        """
         scores = self._metric.compute()
+        if scores["map"] < 0:
+            raise UndefinedScoreError(
+                "mean average precision is undefined: none of the scored images has a true box. "
+                "Check the label files of the data set"
+            )
         return {"map": scores["map"], "map50": scores["map_50"]}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from benchmarks.options import Options
 from benchmarks.rows import Row
 from benchmarks.schedules import Schedule
-from benchmarks.training import Training
+from benchmarks.training import Training, record_losses
 from benchmarks.workbench import scheduled
 from benchmarks.zoo.recipe import NotApplicableError
 from pytest_energy.errors import EnergyError
@@ -57,10 +58,12 @@ class TargetMissedError(EnergyError):
         )
 
 
-def run_to_target(energy: Energy, row: Row) -> Reached:
+def run_to_target(energy: Energy, row: Row, options: Options) -> Reached:
     """Measure a training from its first step to the target, including the evaluations.
 
-    There is no warm-up, because an epoch before the window would be missing from the joules.
+    There is no warm-up, because an epoch before the window would be missing from the joules. An
+    epoch is that of the data, neither cut nor repeated: an epoch of digits that are repeated to
+    ImageNet's count would reach any target.
 
     Raises:
         NotApplicableError: ``--energy-data`` was given at small scale.
@@ -74,8 +77,12 @@ def run_to_target(energy: Energy, row: Row) -> Reached:
                 "or train on its data with --energy-scale=full"
             )
         row, schedule = replace(row, model=SMALL_MODEL), quick_to_learn(row, schedule)
-    training = Training(row, schedule, energy.device, energy.data_dir)
+    options = replace(options, epochs=None, epoch_images=None)
+    schedule = replace(schedule, repeated=False)
+    training = Training(row, schedule, energy.device, energy.data_dir, options)
+    energy.describe(**training.workload)
     reached = energy.pedantic(train_until, (training, target))
+    record_losses(energy, training)
     energy.record(accuracy=reached.accuracy, epochs_to_target=reached.epochs)
     if reached.accuracy < target.accuracy:
         raise TargetMissedError(target, reached.accuracy)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.options import Options
 from benchmarks.power_cap import power_cap
 from benchmarks.rows import Row, cap_rows, parameters, sweep_rows
 from benchmarks.training import run_training
@@ -19,9 +20,9 @@ pytestmark = pytest.mark.sweep
 
 @pytest.mark.training
 @pytest.mark.parametrize("row", parameters(sweep_rows("training")))
-def test_training_sweep(energy: Energy, row: Row, epochs_option: int | None) -> None:
+def test_training_sweep(energy: Energy, row: Row, options: Options) -> None:
     """Batch size and precision of training."""
-    run_training(energy, row, epochs_option)
+    run_training(energy, row, options)
 
 
 @pytest.mark.inference
@@ -34,10 +35,11 @@ def test_inference_sweep(energy: Energy, row: Row) -> None:
 @pytest.mark.training
 @pytest.mark.parametrize("row", parameters(cap_rows()))
 def test_power_cap(
-    energy: Energy, row: Row, epochs_option: int | None, request: pytest.FixtureRequest
+    energy: Energy, row: Row, options: Options, request: pytest.FixtureRequest
 ) -> None:
     """The card's power limit: changed only with ``--power-caps``, and always restored."""
     if not request.config.getoption("--power-caps"):
         pytest.skip("this changes the card's power limit: run it with --power-caps (needs root)")
-    with power_cap(float(str(row.knobs["power_cap_w"])), energy.device):
-        run_training(energy, row, epochs_option)
+    with power_cap(row.knobs, energy.device) as sentence:
+        energy.remark(sentence)
+        run_training(energy, row, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.options import Options
 from benchmarks.rows import Row, parameters, training_rows
 from benchmarks.training import run_training
 from pytest_energy.fixture import Energy
@@ -12,6 +13,6 @@ pytestmark = pytest.mark.training
 
 
 @pytest.mark.parametrize("row", parameters(training_rows()))
-def test_training(energy: Energy, row: Row, epochs_option: int | None) -> None:
+def test_training(energy: Energy, row: Row, options: Options) -> None:
     """Load data, forward, backward, step. The model is scored after the measured epochs."""
-    run_training(energy, row, epochs_option)
+    run_training(energy, row, options)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from benchmarks.data import open_data
+from benchmarks.data import KINDS, open_data
 from benchmarks.data.augmentation import Transformed, augmented, plain
-from benchmarks.data.loading import Batches
-from benchmarks.data.samples import Samples
+from benchmarks.data.loading import Batches, default_workers, in_parts
+from benchmarks.data.samples import Samples, Subset
 from benchmarks.determinism import settle
+from benchmarks.memory import check_memory
+from benchmarks.options import Options
 from benchmarks.rows import Row
 from benchmarks.schedules import Schedule
 from benchmarks.scores import scores_of
 from benchmarks.workbench import facts_of, recipe_for, scheduled
 from pytest_energy.fixture import Energy
+from pytest_energy.model.measurement import Scalar
 
 
 class Training:
@@ -28,8 +34,8 @@ class Training:
         schedule: How to train it.
         device: Where to train it.
         data_dir: Root of the real data; ``None`` for generated data.
-        measured_epochs: How many epochs will be measured. If the epochs of a recipe differ in
-            cost, the measured ones are spread evenly over its full schedule.
+        options: The command line. If the epochs of a recipe differ in cost, the measured ones are
+            spread evenly over its full schedule.
     """
 
     def __init__(
@@ -38,42 +44,71 @@ class Training:
         schedule: Schedule,
         device: str,
         data_dir: Path | None = None,
-        measured_epochs: int | None = None,
+        options: Options = Options(),  # noqa: B008 - frozen
     ) -> None:
         self.seed = int(row.knobs.get("run") or 0)
         settle(self.seed)
-        self.recipe = recipe_for(row, schedule, device)
+        # Missing data skips a row at once, so it comes before all that takes time.
         self.data = open_data(row.dataset, data_dir, schedule.image_size)
+        self.memory_need_gib = (
+            check_memory(row, schedule, device, options) if schedule.batches is None else None
+        )
+        """GiB of a training step; ``None`` for a small twin, which fits everywhere."""
+        self.recipe = recipe_for(row, schedule, device)
         self.schedule = schedule
-        self.measured_epochs = measured_epochs or self._enough_epochs()
+        self.options = options
+        self.measured_epochs = options.epochs or self._enough_epochs()
+        self.whole_epoch = self._whole_epoch(KINDS[row.dataset].images)
         base = schedule.base_size or schedule.image_size
         augment = augmented(schedule.augmentation, schedule.image_size, base)
         self.batches = self._batches(Transformed(self.data.train, augment), train=True)
         unchanged = plain(schedule.image_size)
-        self._held_out = self._batches(Transformed(self.data.held_out, unchanged), train=False)
-        self._seen = self._batches(Transformed(self.data.train, unchanged), train=False)
-        self._seen.limit = len(self._held_out)  # both parts are scored on as many images
+        held_out = Subset(self.data.held_out, self._held_out_limit, self.seed)
+        # Both parts are scored on as many images.
+        seen = Subset(self.data.train, len(held_out), self.seed)
+        self._held_out = self._batches(Transformed(held_out, unchanged), train=False)
+        self._seen = self._batches(Transformed(seen, unchanged), train=False)
         self.optimizer, self.scheduler = self.recipe.start(len(self.batches))
         # A disabled scaler passes everything through, so one loop serves every precision.
         self.scaler = torch.amp.GradScaler(device, enabled=self.recipe.scale_gradients)
-        self.epochs_run = 0
+        self.losses: list[float] = []
+        """The mean loss of an image, by epoch. A training that diverges has NaN or infinity."""
+
+    @property
+    def epochs_run(self) -> int:
+        """Epochs so far."""
+        return len(self.losses)
 
     def _batches(self, dataset: Samples, *, train: bool) -> Batches:
+        options, schedule = self.options, self.schedule
+        workers = schedule.workers if options.workers is None else options.workers
         return Batches(
             dataset,
-            batch_size=self.schedule.batch_size,
+            batch_size=schedule.batch_size if train else self._most_scored,
             device=self.recipe.device,
             train=train,
-            limit=self.schedule.batches if train else self._held_out_limit,
-            workers=self.schedule.workers,
+            images=min(self.whole_epoch, options.epoch_images or self.whole_epoch),
+            workers=default_workers() if workers is None else workers,
             seed=self.seed,
         )
 
     @property
+    def _most_scored(self) -> int:
+        """Images that are scored at once."""
+        return min(self.schedule.batch_size, self.options.micro_batch or self.schedule.batch_size)
+
+    def _whole_epoch(self, published: int) -> int:
+        """Images of an epoch that is not cut: generated ones are repeated to the paper's count."""
+        if self.schedule.batches is not None:
+            return self.schedule.batches * self.schedule.batch_size
+        is_repeated = self.schedule.repeated and not self.data.real
+        return published if is_repeated else len(self.data.train)
+
+    @property
     def _held_out_limit(self) -> int | None:
-        """Batches of the evaluation; a bounded number grows with the measured epochs."""
+        """Images of the evaluation; a bounded number grows with the measured epochs."""
         batches = self.schedule.held_out_batches
-        return None if batches is None else batches * self.measured_epochs
+        return batches and batches * self.measured_epochs * self.schedule.batch_size
 
     def _enough_epochs(self) -> int:
         """Epochs to measure: at full scale all of them, if they differ in cost.
@@ -99,26 +134,36 @@ class Training:
         """Train on every batch once.
 
         Returns:
-            ``data_wait_share``: the share of the epoch in which this process waited for data.
+            ``data_wait_share``: the share of the epoch in which this process waited for data; and
+            ``loss``: the mean loss of an image, if it is a finite number.
         """
         begin, waited_before = time.perf_counter(), self.batches.waited_s
         self.recipe.model.train()
         progress = self.progress
-        for images, target in self.batches:
-            self._step(images, target, progress)
-        self.epochs_run += 1
+        # Read once an epoch: each reading would make the process wait for the GPU.
+        loss = sum(self._step(images, target, progress) for images, target in self.batches)
+        self.losses.append(float(loss) / self.batches.images)
         waited = self.batches.waited_s - waited_before
-        return {"data_wait_share": waited / (time.perf_counter() - begin)}
+        metrics = {"data_wait_share": waited / (time.perf_counter() - begin)}
+        return metrics | ({"loss": self.losses[-1]} if math.isfinite(self.losses[-1]) else {})
 
-    def _step(self, images: Tensor, target: object, progress: float) -> None:
-        recipe = self.recipe
-        images, target = recipe.batch(images, target, progress)
-        loss = recipe.training_loss(recipe.model(recipe.prepare(images)), target)
+    def _step(self, images: Tensor, target: object, progress: float) -> Tensor:
+        """Take one step of the optimiser, and return the loss, summed over the images."""
+        recipe, total = self.recipe, torch.zeros((), device=self.recipe.device)
         self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()
+        for part, part_target in in_parts(images, target, self.options.micro_batch):
+            inputs, answers = recipe.batch(part, part_target, progress)
+            loss = recipe.training_loss(recipe.model(recipe.prepare(inputs)), answers)
+            share = 1.0 if self.schedule.summed_loss else len(part) / len(images)
+            self.scaler.scale(loss * share).backward()
+            total += loss.detach() * (1 if self.schedule.summed_loss else len(part))
+        scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.scheduler.step()
+        # A scale that falls means that gradients overflowed and the optimiser took no step.
+        if self.scaler.get_scale() >= scale:
+            self.scheduler.step()
+        return total
 
     def evaluate(self) -> dict[str, float]:
         """Score the held-out part and, as ``train_…``, as many images of the training part."""
@@ -137,29 +182,102 @@ class Training:
                 scores.update(self.recipe.model(self.recipe.prepare(images)), target)
         return {name: float(value) for name, value in scores.compute().items()}
 
+    @property
+    def workload(self) -> dict[str, Scalar]:
+        """The facts of an epoch. Results of epochs of other lengths are not compared."""
+        parts = self.options.micro_batch
+        return {
+            "images_per_epoch": self.batches.images,
+            "steps_per_epoch": len(self.batches),
+            **({"micro_batch": parts} if parts and parts < self.schedule.batch_size else {}),
+        }
 
-def run_training(energy: Energy, row: Row, epochs_option: int | None) -> None:
+    @property
+    def epochs_to_scale_to(self) -> int:
+        """Epochs like the measured ones that cost what the full schedule does."""
+        cut = self.options.epoch_images is not None and self.options.epoch_images < self.whole_epoch
+        share = self.whole_epoch / self.batches.images if cut else 1
+        return round(self.recipe.epochs * share)
+
+
+def remarks_on_data(training: Training, published: int) -> Iterator[str]:
+    """Sentences on an epoch that is not the paper's, and on a split that is ours."""
+    images, whole, name = training.batches.images, training.whole_epoch, training.data.name
+    if training.options.epoch_images is not None and images < whole:
+        yield (
+            f"An epoch was cut to {images:,} of {whole:,} images (--epoch-images); the joules of "
+            "the full schedule are scaled by images."
+        )
+    if training.data.real and len(training.data.train) != published:
+        yield f"{name} has {len(training.data.train):,} training images here, not {published:,}."
+    if training.data.split:
+        yield training.data.split
+
+
+def remarks_on_loss(losses: Sequence[float], epochs: int) -> Iterator[str]:
+    """Sentences on a training that went wrong.
+
+    Args:
+        losses: The mean loss of each epoch that ran.
+        epochs: Epochs of the full schedule.
+    """
+    failed = [number for number, loss in enumerate(losses, 1) if not math.isfinite(loss)]
+    if failed:
+        yield (
+            f"The loss was no finite number from epoch {failed[0]} on: the training diverged, and "
+            "its scores mean nothing."
+        )
+    elif 1 < epochs <= len(losses) and losses[-1] >= losses[0]:
+        yield (
+            f"The loss did not fall over the full schedule: {losses[0]:.4g} in the first epoch, "
+            f"{losses[-1]:.4g} in the last."
+        )
+
+
+def run_training(energy: Energy, row: Row, options: Options) -> None:
     """Measure epochs of a row's training, and score the trained model.
 
     Args:
         energy: The fixture that measures.
         row: What to train.
-        epochs_option: The value of ``--energy-epochs``, if it was given.
+        options: The command line.
 
     Raises:
         NotApplicableError: The model or the technique cannot run on this machine.
         DataMissingError: The folder of real data lacks what the row needs.
     """
     schedule = scheduled(row, energy.scale)
-    training = Training(row, schedule, energy.device, energy.data_dir, epochs_option)
+    if energy.scale == "small":  # its epochs are a few batches anyway
+        options = replace(options, epoch_images=None)
+    training = Training(row, schedule, energy.device, energy.data_dir, options)
+    if training.memory_need_gib is not None:
+        energy.record(memory_need_gib=training.memory_need_gib)
     energy.training(
         training.one_epoch,
         epochs=training.measured_epochs,
-        scale_to=training.recipe.epochs,
+        scale_to=training.epochs_to_scale_to,
         evaluate=training.evaluate,
         input_shape=training.recipe.input_shape,
         batch_size=schedule.batch_size,
         facts=energy.enabled and facts_of(row),
-        workload={"epochs": training.recipe.epochs},
+        # The epochs of the paper are the fact, however the joules are scaled to them.
+        workload={
+            "epochs": training.recipe.epochs,
+            "scale_to": training.recipe.epochs,
+            **training.workload,
+        },
     )
+    record_losses(energy, training)
     energy.record(epochs_run=training.epochs_run)
+    if training.batches.images < training.whole_epoch - 1:  # one image may be left out
+        energy.record(epoch_share=training.batches.images / training.whole_epoch)
+    for sentence in remarks_on_data(training, KINDS[row.dataset].images):
+        energy.remark(sentence)
+
+
+def record_losses(energy: Energy, training: Training) -> None:
+    """Record the first and the last loss, and remark on a training that went wrong."""
+    ends = {"first_loss": training.losses[0], "last_loss": training.losses[-1]}
+    energy.record(**{name: loss for name, loss in ends.items() if math.isfinite(loss)})
+    for sentence in remarks_on_loss(training.losses, training.recipe.epochs):
+        energy.remark(sentence)

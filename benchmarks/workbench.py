@@ -9,7 +9,13 @@ from typing import cast
 
 import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, PolynomialLR
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    PolynomialLR,
+)
 
 from benchmarks.data import KINDS
 from benchmarks.rows import BASELINE, Row
@@ -29,7 +35,7 @@ from pytest_energy.fixture import Energy
 from pytest_energy.measuring.model_facts import model_facts
 from pytest_energy.model.measurement import Quantity
 
-COUNTED_AS_BASELINE = ("compile", "quantisation")
+COUNTED_AS_BASELINE = ("compile", "fp8", "int8", "quantisation")
 """Techniques whose models cannot be counted. Their facts are those of the baseline."""
 
 
@@ -91,7 +97,24 @@ def optimiser_of(schedule: Schedule) -> MakeOptimizer:
 
 def scheduler_of(schedule: Schedule) -> MakeScheduler:
     """The schedule's learning rate as a scheduler over all steps."""
-    return {"constant": constant, "poly": _poly, "step": _stepped}[schedule.decay]
+    decay = {"constant": constant, "poly": _poly, "step": _stepped}[schedule.decay]
+    return _warmed_up(decay, schedule.warmup_epochs) if schedule.warmup_epochs else decay
+
+
+FEWEST_WARMUP_STEPS = 100
+"""A few steps of a huge batch are no warm-up. Source: ultralytics' trainer, which has this bound,
+too."""
+
+
+def _warmed_up(decay: MakeScheduler, epochs: int) -> MakeScheduler:
+    """The same schedule, times a factor that rises from 0.001 to 1."""
+
+    def scheduler(optimizer: Optimizer, horizon: Horizon) -> LRScheduler:
+        steps = max(FEWEST_WARMUP_STEPS, epochs * horizon.steps_per_epoch)
+        rising = LinearLR(optimizer, start_factor=1e-3, total_iters=steps)
+        return ChainedScheduler([rising, decay(optimizer, horizon)], optimizer)
+
+    return scheduler
 
 
 def _poly(optimizer: Optimizer, horizon: Horizon) -> LRScheduler:

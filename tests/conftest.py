@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,29 @@ from pytest_energy.model.revision import COMMITS
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
 
 pytest_plugins = ["pytester", "pytest_energy.testing"]
+
+
+STRICT = (
+    "error",
+    # pycocotools 2.0.11 decodes its masks by NumPy 1's protocol
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+)
+"""The filters of warnings for tests. pytest calls these hooks for what lies in this folder, so the
+benchmarks of the same session keep Python's own filters."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Make warnings of a test errors, unless the test has a filter of its own."""
+    # The first marker is applied first, so the filters of the test itself win.
+    item.add_marker(pytest.mark.filterwarnings(*STRICT), append=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    """Make warnings at the import of a test module errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return (yield)
 
 
 SURROUNDINGS = (

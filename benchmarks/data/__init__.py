@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.data import digits, real, shapes
-from benchmarks.data.errors import DataMissingError
+from benchmarks.data.errors import DataLayoutError, DataMissingError
 from benchmarks.data.real import IGNORED
 from benchmarks.data.samples import Samples
 
-__all__ = ["IGNORED", "KINDS", "Data", "DataMissingError", "Kind", "open_data"]
+__all__ = ["IGNORED", "KINDS", "Data", "DataLayoutError", "DataMissingError", "Kind", "open_data"]
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,20 @@ class Kind:
     classes: int
     image_size: int
     """Side of the square that the paper trains on, in pixels."""
+    images: int
+    """Images of the training part. Generated data are repeated to as many at full scale."""
 
 
 KINDS = {
-    "mnist": Kind("classification", 10, 48),
-    "cifar10": Kind("classification", 10, 32),
-    "cifar100": Kind("classification", 100, 32),
-    "tiny_imagenet": Kind("classification", 200, 64),
-    "birds": Kind("classification", 400, 224),
-    "imagenet": Kind("classification", 1000, 224),
-    "cityscapes": Kind("segmentation", 19, 512),
-    "coco_stuff": Kind("segmentation", 92, 640),
-    "xview": Kind("detection", 60, 640),
+    "mnist": Kind("classification", 10, 48, 60_000),
+    "cifar10": Kind("classification", 10, 32, 50_000),
+    "cifar100": Kind("classification", 100, 32, 50_000),
+    "tiny_imagenet": Kind("classification", 200, 64, 100_000),
+    "birds": Kind("classification", 400, 224, 58_388),
+    "imagenet": Kind("classification", 1000, 224, 1_281_167),
+    "cityscapes": Kind("segmentation", 19, 512, 2_975),
+    "coco_stuff": Kind("segmentation", 92, 640, 118_287),
+    "xview": Kind("detection", 60, 640, 761),  # nine tenths of the 846 labelled ones
 }
 
 
@@ -49,6 +51,13 @@ class Data:
     """The name of the data in use: the data set's, or ``digits`` or ``shapes``."""
     train: Samples
     held_out: Samples
+    real: bool = False
+    """Whether it is the data set itself, not generated data."""
+
+    @property
+    def split(self) -> str:
+        """A sentence on a split that is not the publisher's; empty otherwise."""
+        return real.XVIEW_SPLIT if self.name == "xview" else ""
 
 
 def open_data(dataset: str, root: Path | None, image_size: int) -> Data:
@@ -62,14 +71,16 @@ def open_data(dataset: str, root: Path | None, image_size: int) -> Data:
 
     Raises:
         DataMissingError: Files of the data set are missing; the message lists their paths.
+        DataLayoutError: The files are there, and do not have the layout of the data set.
     """
     name = name_of(dataset, root is not None)
     if root is not None:
-        return Data(name, *(real.open_real(dataset, root, train) for train in (True, False)))
+        train, held_out = (real.open_real(dataset, root, part) for part in (True, False))
+        return Data(name, train, held_out, real=True)
     if name == "digits":
-        return Data(name, *(digits.Digits(train, image_size) for train in (True, False)))
+        return Data(name, digits.Digits(True, image_size), digits.Digits(False, image_size))
     task = KINDS[dataset].task
-    return Data(name, *(shapes.Shapes(task, train, image_size) for train in (True, False)))
+    return Data(name, shapes.Shapes(task, True, image_size), shapes.Shapes(task, False, image_size))
 
 
 def name_of(dataset: str, real: bool) -> str:

@@ -56,8 +56,12 @@ def _common() -> list[v2.Transform]:
     return [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, DEVIATION)]
 
 
+SANITIZE = v2.SanitizeBoundingBoxes()
+"""Removes the boxes that a crop has left without area."""
+
+
 class Transformed(Samples):
-    """A data set whose samples pass through a transform."""
+    """A data set whose samples pass through a transform. Boxes outside of a crop are removed."""
 
     def __init__(self, inner: Samples, transform: Callable[..., Any]) -> None:
         self.inner, self.transform = inner, transform
@@ -66,4 +70,5 @@ class Transformed(Samples):
         return len(self.inner)
 
     def __getitem__(self, index: int) -> Any:
-        return self.transform(*self.inner[index])
+        image, target = self.transform(*self.inner[index])
+        return SANITIZE(image, target) if isinstance(target, dict) else (image, target)

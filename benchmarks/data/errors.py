@@ -25,3 +25,17 @@ class DataMissingError(EnergyError):
             f"{self.dataset}: missing below --energy-data {self.root}: {paths}. {self.layout} "
             "Nothing is downloaded; leave --energy-data out to run on generated data."
         )
+
+
+@dataclass
+class DataLayoutError(EnergyError):
+    """The files of a data set are there, but reading them would give wrong labels or none."""
+
+    dataset: str
+    root: Path
+    fault: str
+    layout: str
+    """The expected layout, and the source of the files."""
+
+    def __str__(self) -> str:
+        return f"{self.dataset} below --energy-data {self.root}: {self.fault}. {self.layout}"

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, default_collate
 
 from benchmarks.data.samples import Samples
+
+MOST_WORKERS: Final = 8
+"""More processes that load data seldom help one GPU."""
+
+
+def default_workers() -> int:
+    """One process for each core that this process may use, up to :data:`MOST_WORKERS`."""
+    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
 class Batches:
@@ -17,10 +26,12 @@ class Batches:
 
     Args:
         dataset: Samples of image and target.
-        batch_size: Samples a batch. In training an incomplete last batch is dropped.
+        batch_size: Samples a batch. The last batch may be smaller. In training a last batch of one
+            image is left out, because batch normalisation has no variance for it.
         device: Where the batches go.
         train: Whether to shuffle the samples anew for each epoch.
-        limit: Batches an epoch; ``None``: all that the data gives.
+        images: Samples an epoch in training; ``None``: all. More than the data has are repeated,
+            each equally often.
         workers: Processes that load data; 0: this process loads it.
         seed: The seed of the shuffling.
     """
@@ -32,26 +43,27 @@ class Batches:
         batch_size: int,
         device: str,
         train: bool,
-        limit: int | None,
+        images: int | None = None,
         workers: int,
         seed: int = 0,
     ) -> None:
         self.device = device
         self.waited_s = 0.0
         """Seconds that all iterations so far have waited for batches."""
-        num_samples = None if limit is None else limit * batch_size
+        self.images = images or len(dataset)
+        """Samples an epoch."""
+        if train and batch_size > 1 and self.images > 1 and self.images % batch_size == 1:
+            self.images -= 1
         generator = torch.Generator().manual_seed(seed)
         sampler = (
-            RandomSampler(dataset, num_samples=num_samples, generator=generator)
+            RandomSampler(dataset, num_samples=self.images, generator=generator)
             if train
             else SequentialSampler(dataset)
         )
-        self.limit = limit
         self.loader = DataLoader(
             dataset,
             batch_size=batch_size,
             sampler=sampler,
-            drop_last=train,  # a smaller last batch would make one step cheaper than the others
             num_workers=workers,
             persistent_workers=workers > 0,  # else each epoch pays for starting them
             pin_memory=device.startswith("cuda"),  # copies from pinned memory need not block
@@ -60,20 +72,17 @@ class Batches:
         )
 
     def __len__(self) -> int:
-        batches = len(self.loader)
-        return batches if self.limit is None else min(batches, self.limit)
+        return len(self.loader)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         batches = iter(self.loader)
-        served = 0
-        while self.limit is None or served < self.limit:
+        while True:
             begin = time.perf_counter()
             batch = next(batches, None)
             if batch is None:
                 return
             images, targets = (move(part, self.device) for part in batch)
             self.waited_s += time.perf_counter() - begin
-            served += 1
             yield images, targets
 
 
@@ -90,3 +99,16 @@ def move(part: Any, device: str) -> Any:
     if isinstance(part, list):
         return [{name: move(value, device) for name, value in item.items()} for item in part]
     return part.to(device, non_blocking=True)
+
+
+def in_parts(
+    images: torch.Tensor, targets: Any, most: int | None
+) -> Iterator[tuple[torch.Tensor, Any]]:
+    """Split a batch into parts of at most ``most`` images, as equal as possible."""
+    if most is None or len(images) <= most:
+        yield images, targets
+        return
+    begin = 0
+    for part in images.tensor_split(-(-len(images) // most)):
+        yield part, targets[begin : begin + len(part)]
+        begin += len(part)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,18 @@ from torch import Tensor
 from torchvision import datasets, tv_tensors
 from torchvision.transforms.v2 import functional
 
-from benchmarks.data.errors import DataMissingError
+from benchmarks.data.errors import DataLayoutError, DataMissingError
 from benchmarks.data.samples import Samples
+from benchmarks.zoo.recipe import NotApplicableError
 
 STUFF_OFFSET = 92
 """COCO's number of the first stuff category. The last, 183, is everything that is no stuff."""
+HELD_OUT_EVERY = 10
+"""Every such labelled image of xView is held out."""
+XVIEW_SPLIT = (
+    "xView's validation images have no labels: every tenth labelled image was held out, so the "
+    "split is ours."
+)
 IGNORED = 255
 """The class number of pixels that neither the loss nor the metric counts."""
 
@@ -38,12 +47,29 @@ def open_real(dataset: str, root: Path, train: bool) -> Samples:
 
     Raises:
         DataMissingError: Files are missing; nothing is downloaded.
+        DataLayoutError: The files are there, and do not have the layout of the data set.
     """
     source = SOURCES[dataset]
-    missing = tuple(name for name in source.needs if not (root / name).exists())
+    missing = tuple(name for name in source.needs if not _path_of(root, name).exists())
     if missing:
         raise DataMissingError(dataset, root, missing, source.layout)
     return source.read(root, train)
+
+
+def _path_of(root: Path, name: str) -> Path:
+    """A path below the root, of which xView has two spellings."""
+    folder, _, rest = name.partition("/")
+    return (xview_folder(root) if folder == "xview" else root / folder) / rest
+
+
+def open_image(path: str | Path) -> Any:
+    """Read an image as RGB.
+
+    Some files of ImageNet have a damaged EXIF block, of which Pillow warns. The pixels are whole.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(Corrupt|Truncated) (EXIF|File)", UserWarning)
+        return datasets.folder.pil_loader(str(path))
 
 
 def _wrapped(dataset: Any) -> Samples:
@@ -65,7 +91,8 @@ def _cifar100(root: Path, train: bool) -> Samples:
 
 
 def _imagenet(root: Path, train: bool) -> Samples:
-    return _wrapped(datasets.ImageNet(root / "imagenet", "train" if train else "val"))
+    part = "train" if train else "val"
+    return _wrapped(datasets.ImageNet(root / "imagenet", part, loader=open_image))
 
 
 def _folders(dataset: str, folder: str, held_out: str) -> Callable[[Path, bool], Samples]:
@@ -76,10 +103,10 @@ def _folders(dataset: str, folder: str, held_out: str) -> Callable[[Path, bool],
         classes = [{path.name for path in part.iterdir() if path.is_dir()} for part in parts]
         if classes[0] != classes[1]:
             # numbering is by sorted name: a class missing in one part would shift the labels
-            unpaired = sorted(classes[0] - classes[1]) or sorted(classes[1] - classes[0])
-            missing = tuple(f"class {label} in both parts of {folder}" for label in unpaired[:3])
-            raise DataMissingError(dataset, root, missing, SOURCES[dataset].layout)
-        return _wrapped(datasets.ImageFolder(parts[0] if train else parts[1]))
+            unpaired = sorted(classes[0] ^ classes[1])[:3]
+            fault = f"{folder} lacks a folder of {', '.join(unpaired)} in train or {held_out}"
+            raise DataLayoutError(dataset, root, fault, SOURCES[dataset].layout)
+        return _wrapped(datasets.ImageFolder(parts[0] if train else parts[1], loader=open_image))
 
     return read
 
@@ -108,6 +135,10 @@ class CocoStuff(Samples):
     """COCO's stuff annotations as masks: 91 kinds of stuff, and one class for everything else."""
 
     def __init__(self, root: Path, train: bool) -> None:
+        if find_spec("pycocotools") is None:
+            raise NotApplicableError(
+                "COCO's annotations need pycocotools: pip install 'pytest-energy[detection]'"
+            )
         part = "train2017" if train else "val2017"
         folder = root / "coco"
         annotations = folder / "annotations" / f"stuff_{part}.json"
@@ -126,28 +157,44 @@ class CocoStuff(Samples):
 
 
 class Xview(Samples):
-    """Images, each with a YOLO text file: one box a line, as class, relative centre and size."""
+    """Images, each with a YOLO text file: one box a line, as class, relative centre and size.
+
+    The published validation images have no labels. So every tenth labelled image, in the order of
+    the names, is held out; this split is ours.
+    """
 
     def __init__(self, root: Path, train: bool) -> None:
-        part = "train" if train else "val"
-        self.images = sorted(
-            path for path in (root / "xview" / "images" / part).iterdir() if path.is_file()
-        )
-        self.labels = root / "xview" / "labels" / part
+        folder = xview_folder(root)
+        self.labels = folder / "labels/train"
+        labelled = [
+            path
+            for path in sorted((folder / "images/train").iterdir())
+            if (self.labels / f"{path.stem}.txt").exists()
+        ]
+        if len(labelled) < 2:  # one to train on and one to hold out
+            fault = f"{len(labelled)} images of images/train have a file in labels/train"
+            raise DataLayoutError("xview", root, fault, SOURCES["xview"].layout)
+        held_out = labelled[::HELD_OUT_EVERY]
+        self.images = sorted(set(labelled) - set(held_out)) if train else held_out
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[tv_tensors.Image, dict[str, Tensor]]:
         path = self.images[index]
-        with datasets.folder.pil_loader(str(path)) as opened:
+        with open_image(path) as opened:
             image = tv_tensors.Image(functional.pil_to_tensor(opened))
         return image, _boxes(self.labels / f"{path.stem}.txt", tuple(image.shape[-2:]))
 
 
+def xview_folder(root: Path) -> Path:
+    """Where xView lies: ultralytics' script writes ``xView``."""
+    return root / ("xView" if (root / "xView").is_dir() else "xview")
+
+
 def _boxes(path: Path, size: tuple[int, ...]) -> dict[str, Tensor]:
-    """Boxes in pixels (xyxy). An image without a file has no boxes."""
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    """Boxes in pixels (xyxy)."""
+    lines = path.read_text("utf-8").splitlines()
     table = torch.tensor([[float(word) for word in line.split()] for line in lines]).reshape(-1, 5)
     height, width = size
     centred = table[:, 1:] * torch.tensor([width, height, width, height])
@@ -171,13 +218,17 @@ SOURCES = {
     "cifar10": Source(
         tuple(
             f"cifar-10-batches-py/{name}"
-            for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+            for name in (
+                *(f"data_batch_{number}" for number in range(1, 6)),
+                "test_batch",
+                "batches.meta",
+            )
         ),
         "Unpack cifar-10-python.tar.gz there (cs.toronto.edu/~kriz/cifar.html).",
         _cifar10,
     ),
     "cifar100": Source(
-        ("cifar-100-python/train", "cifar-100-python/test"),
+        tuple(f"cifar-100-python/{name}" for name in ("train", "test", "meta")),
         "Unpack cifar-100-python.tar.gz there (cs.toronto.edu/~kriz/cifar.html).",
         _cifar100,
     ),
@@ -218,9 +269,10 @@ SOURCES = {
         CocoStuff,
     ),
     "xview": Source(
-        tuple(f"xview/{kind}/{part}" for kind in ("images", "labels") for part in ("train", "val")),
-        "xView (xviewdataset.org) with its boxes as YOLO text files, one an image, as the script "
-        "in ultralytics' xView.yaml writes them.",
+        ("xview/images/train", "xview/labels/train"),
+        "xView (xviewdataset.org) in the folder xView or xview, with its boxes as YOLO text files, "
+        "one an image, as the script in ultralytics' xView.yaml writes them. The images of "
+        "images/val have no labels and are not used.",
         Xview,
     ),
 }

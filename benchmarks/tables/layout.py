@@ -232,6 +232,12 @@ def departures(results: Sequence[Result]) -> tuple[str, ...]:
         for named, ran in sorted(pairs)
         if ran not in (named, RANDOM)
     ]
+    shares = sorted(r.metrics["epoch_share"].value for r in results if "epoch_share" in r.metrics)
+    if shares:
+        notes.append(
+            f"Epochs were cut to {shares[0]:.2%} of their images and more (--epoch-images); the "
+            "joules of the full schedule are scaled by images."
+        )
     cut = sorted(filter(None, map(_cut_short, results)))
     if cut:
         parts = ", ".join(dict.fromkeys(f"{run:g} of {all_:g}" for all_, run in cut))

@@ -73,6 +73,18 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(logits, target, ignore_index=VOID)
 
 
+def one_hot(target: Tensor, classes: int) -> Tensor:
+    """Mark the class of each pixel: (B, H, W) → bool (B, K, H, W); void pixels have none.
+
+    ``F.one_hot`` makes integers of 64 bits, eight times as large.
+    """
+    marked = torch.zeros(
+        target.shape[0], classes + 1, *target.shape[1:], dtype=torch.bool, device=target.device
+    )
+    marked.scatter_(1, target.where(target != VOID, classes)[:, None], value=True)
+    return marked[:, :classes]
+
+
 def sgd(parameters: Iterable[nn.Parameter]) -> Optimizer:
     """Stochastic gradient descent with momentum: the default."""
     return torch.optim.SGD(parameters, lr=0.01, momentum=0.9)

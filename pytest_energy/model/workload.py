@@ -10,7 +10,9 @@ from pytest_energy.model.measurement import Facts
 
 HOW_IT_RAN: Final = frozenset({"data", "scale"})
 """Facts that exact metrics do not depend on."""
-COUNTED_ON: Final = frozenset({"batch_size", "input_shape"})
+COUNTED_ON: Final = frozenset(
+    {"batch_size", "images_per_epoch", "input_shape", "micro_batch", "steps_per_epoch"}
+)
 """Facts that matter only if exact metrics were counted on the input that was run."""
 
 
@@ -19,7 +21,7 @@ def facts_workload(workload: Facts) -> Facts:
 
     Exact metrics are the same at every scale and on any data. With ``facts_input_shape`` in the
     workload, they were counted on one sample of that shape instead of the input that was run. They
-    are then the same at every batch size and input shape as well.
+    are then the same at every batch size, input shape and length of an epoch as well.
     """
     apart = HOW_IT_RAN | COUNTED_ON if "facts_input_shape" in workload else HOW_IT_RAN
     return {name: value for name, value in workload.items() if name not in apart}

@@ -101,6 +101,7 @@ class MeasuringEnergy(Energy):
         self._handles: defaultdict[str, list[WindowHandle]] = defaultdict(list)
         self._entered: Counter[str] = Counter()
         self._recorded: dict[str, float] = {}
+        self._remarks: list[Reason] = []
         self._busy = False
         self._ended = False
 
@@ -288,6 +289,22 @@ class MeasuringEnergy(Energy):
             id=place.id, kind="window", workload={}, status="unmeasured", reasons=[reason]
         )
 
+    def describe(self, **facts: Any) -> None:  # noqa: D102
+        self._check_open()
+        check_facts("describe", False, facts)
+        if self._measurements or self._windows:
+            raise UsageError(
+                f"{self._place.id}: energy.describe() after a measurement, which its facts would"
+                " not describe; call it before"
+            )
+        self._workload = {**self._workload, **facts}
+
+    def remark(self, sentence: str) -> None:  # noqa: D102
+        self._check_open()
+        if not sentence.strip():
+            raise UsageError(f"{self._place.id}: energy.remark() needs a sentence")
+        self._remarks.append(Reason(code=ReasonCode.NOTE, message=sentence, fatal=False))
+
     def finish(self) -> list[Measurement]:
         """Return the measurements of the test; each window is a benchmark of its own.
 
@@ -305,7 +322,10 @@ class MeasuringEnergy(Energy):
         for handle in chain.from_iterable(self._handles.values()):
             handle.close()
         self._windows.clear()
-        return list(self._measurements.values())
+        return [
+            measured.model_copy(update={"reasons": [*measured.reasons, *self._remarks]})
+            for measured in self._measurements.values()
+        ]
 
     def check_used(self) -> None:
         """Check that recorded metrics and budgets belong to a benchmark, and windows' units.

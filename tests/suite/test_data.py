@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
-from benchmarks.data import KINDS, DataMissingError, open_data
+from benchmarks.data import KINDS, DataLayoutError, DataMissingError, open_data
 from benchmarks.data.augmentation import Transformed, augmented, plain
 from benchmarks.data.digits import Digits
-from benchmarks.data.real import IGNORED, SOURCES, open_real
+from benchmarks.data.real import IGNORED, SOURCES, open_image, open_real
 from benchmarks.data.shapes import Shapes, boxes_of
+from tests.suite.trees import DAMAGED_EXIF, save_image
 
 
 @pytest.mark.parametrize("dataset", sorted(KINDS))
@@ -136,19 +137,59 @@ def test_an_unsorted_validation_part_is_refused(tmp_path: Path) -> None:
     """Tiny-ImageNet as packed has all of val in one folder, which would give wrong labels."""
     _image(tmp_path / "tiny-imagenet-200/train/n01/1.png")
     _image(tmp_path / "tiny-imagenet-200/val/images/1.png")
-    with pytest.raises(DataMissingError, match="class n01 in both parts"):
+    with pytest.raises(DataLayoutError, match="lacks a folder of images, n01 in train or val"):
         open_data("tiny_imagenet", tmp_path, 32)
 
 
+def xview(root: Path, *labels: str) -> None:
+    """Labelled images of 40 × 20 pixels as ultralytics' script leaves them, and one unlabelled."""
+    (root / "xView/labels/train").mkdir(parents=True)
+    _image(root / "xView/images/val/900.tif", (40, 20))
+    for number, text in enumerate(labels):
+        _image(root / f"xView/images/train/{number:02}.tif", (40, 20))
+        (root / f"xView/labels/train/{number:02}.txt").write_text(text)
+
+
 def test_boxes_of_text_files_are_read_in_pixels(tmp_path: Path) -> None:
-    """A centred box of half the image's sides becomes its corners. No file means no boxes."""
-    for part in ("train", "val"):
-        _image(tmp_path / f"xview/images/{part}/1.png", (40, 20))
-        (tmp_path / f"xview/labels/{part}").mkdir(parents=True)
-    (tmp_path / "xview/labels/train/1.txt").write_text("7 0.5 0.5 0.5 0.5\n")
+    """A centred box of half the image's sides becomes its corners."""
+    xview(tmp_path, "", "7 0.5 0.5 0.5 0.5\n")
     data = open_data("xview", tmp_path, 32)
     _, target = data.train[0]
     assert target["boxes"].tolist() == [[10.0, 5.0, 30.0, 15.0]]
     assert isinstance(target["boxes"], tv_tensors.BoundingBoxes)
     assert target["labels"].tolist() == [7]
     assert data.held_out[0][1]["boxes"].shape == (0, 4)
+
+
+def test_every_tenth_labelled_image_of_xview_is_held_out(tmp_path: Path) -> None:
+    """The published validation images have no labels; the split says that it is ours."""
+    xview(tmp_path, *["7 0.5 0.5 0.5 0.5\n"] * 21)
+    _image(tmp_path / "xView/images/train/99.tif")  # has no label file
+    data = open_data("xview", tmp_path, 32)
+    assert (len(data.train), len(data.held_out)) == (18, 3)
+    assert "split is ours" in data.split
+
+
+def test_an_xview_without_labels_is_refused(tmp_path: Path) -> None:
+    """Before the script has run, the folders exist and no image has boxes."""
+    xview(tmp_path)
+    _image(tmp_path / "xView/images/train/1.tif")
+    with pytest.raises(DataLayoutError, match="0 images of images/train have a file"):
+        open_data("xview", tmp_path, 32)
+
+
+def test_boxes_outside_of_a_crop_are_removed(tmp_path: Path) -> None:
+    """The square in the centre of 40 × 20 loses a box at the left edge, and its label."""
+    xview(tmp_path, "", "7 0.5 0.5 0.2 0.2\n3 0.05 0.5 0.1 0.4\n")
+    sample = Transformed(open_data("xview", tmp_path, 20).train, plain(20))[0]
+    assert sample[1]["labels"].tolist() == [7]
+    assert sample[1]["boxes"].shape == (1, 4)
+
+
+def test_a_damaged_exif_block_is_no_error(tmp_path: Path) -> None:
+    """Pillow warns of it, and the pixels are whole."""
+    path = tmp_path / "imagenet.JPEG"
+    save_image(path, 100, exif=DAMAGED_EXIF)
+    with pytest.warns(UserWarning, match="EXIF"), Image.open(path):
+        pass
+    assert open_image(path).size == (40, 32)

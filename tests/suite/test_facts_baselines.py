@@ -51,3 +51,15 @@ def test_another_model_is_another_workload(tmp_path: Path) -> None:
     other = counted(8e9, facts_input_shape=[3, 8, 8], technique="b")
     verdict = judge(other, None, store.load_facts(other.id), HERE, {})
     assert Outcome.INCOMPARABLE in {metric.outcome for metric in verdict.metrics}
+
+
+def test_the_length_of_an_epoch_does_not_change_facts(tmp_path: Path) -> None:
+    """Facts of 50,000 images in 391 steps gate an epoch of two images."""
+    store = BaselineStore(tmp_path)
+    epoch = {"images_per_epoch": 50_000, "steps_per_epoch": 391, "micro_batch": 64}
+    full = counted(8e9, facts_input_shape=[3, 8, 8], **epoch)
+    store.save(full, HERE, "none", None)
+    short = counted(8e9, facts_input_shape=[3, 8, 8], images_per_epoch=2, steps_per_epoch=1)
+    verdict = judge(short, None, store.load_facts(short.id), HERE, {})
+    flops = [metric.outcome for metric in verdict.metrics if metric.metric == "flops"]
+    assert flops == [Outcome.UNCHANGED]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks.determinism import one_thread
+from benchmarks.options import Options
 from benchmarks.rows import Row, sweep_rows
 from benchmarks.training import Training
 from benchmarks.workbench import inference_batch, run_inference, scheduled
@@ -50,7 +51,7 @@ def test_a_step_of_the_papers_schedule_changes_the_weights(where: tuple[str, str
         scheduled(row, "full"), batch_size=2, batches=1, held_out_batches=1, workers=0
     )
     with one_thread():
-        training = Training(row, schedule, "cpu", measured_epochs=1)
+        training = Training(row, schedule, "cpu", options=Options(epochs=1))
         before = [weights.clone() for weights in training.recipe.model.parameters()]
         training.one_epoch()
         after = list(training.recipe.model.parameters())

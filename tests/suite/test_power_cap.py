@@ -9,7 +9,10 @@ import pytest
 
 from benchmarks import power_cap as module
 from benchmarks.power_cap import power_cap
+from benchmarks.rows import CAPS_PCT, CAPS_W
 from benchmarks.zoo.recipe import NotApplicableError
+
+WATTS_150 = {"sweep": "power_cap_w", "power_cap_w": 150}
 
 
 class NVMLError(Exception):
@@ -24,6 +27,7 @@ class Nvml(ModuleType):
     def __init__(self, permitted: bool = True) -> None:
         super().__init__("pynvml")
         self.permitted = permitted
+        self.supported = True
         self.limit_mw = 250_000
         self.set_mw: list[int] = []
         self.open = 0
@@ -39,6 +43,11 @@ class Nvml(ModuleType):
 
     def nvmlDeviceGetPowerManagementLimit(self, card: str) -> int:  # noqa: N802
         return self.limit_mw
+
+    def nvmlDeviceGetPowerManagementDefaultLimit(self, card: str) -> int:  # noqa: N802
+        if not self.supported:
+            raise NVMLError("Not Supported")
+        return 300_000
 
     def nvmlDeviceGetPowerManagementLimitConstraints(self, card: str) -> tuple[int, int]:  # noqa: N802
         return 100_000, 300_000
@@ -60,7 +69,7 @@ def install(nvml: Nvml, monkeypatch: pytest.MonkeyPatch) -> Nvml:
 def test_the_cap_is_set_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """The card is capped inside the block and has its previous limit after it."""
     nvml = install(Nvml(), monkeypatch)
-    with power_cap(150, "cuda:0"):
+    with power_cap(WATTS_150, "cuda:0"):
         assert nvml.limit_mw == 150_000
     assert nvml.set_mw == [150_000, 250_000]
     assert nvml.open == 0
@@ -72,7 +81,7 @@ def test_the_limit_comes_back_when_the_body_fails(
 ) -> None:
     """A benchmark that fails or is interrupted leaves no cap behind."""
     nvml = install(Nvml(), monkeypatch)
-    with pytest.raises(raised), power_cap(150, "cuda:0"):
+    with pytest.raises(raised), power_cap(WATTS_150, "cuda:0"):
         raise raised
     assert nvml.limit_mw == 250_000
     assert nvml.open == 0
@@ -87,7 +96,7 @@ def test_a_cap_that_cannot_be_set_is_refused(
 ) -> None:
     """Out of range or without permission: the error gives the reason, and the limit stays."""
     nvml = install(Nvml(permitted), monkeypatch)
-    with pytest.raises(NotApplicableError, match=why), power_cap(cap_w, "cuda:0"):
+    with pytest.raises(NotApplicableError, match=why), power_cap({"power_cap_w": cap_w}, "cuda:0"):
         pytest.fail("the body ran without its cap")
     assert nvml.limit_mw == 250_000
     assert nvml.open == 0
@@ -95,5 +104,29 @@ def test_a_cap_that_cannot_be_set_is_refused(
 
 def test_a_cpu_has_no_cap() -> None:
     """Without an NVIDIA card the benchmark is not applicable."""
-    with pytest.raises(NotApplicableError, match="the device is cpu"), power_cap(150, "cpu"):
+    with pytest.raises(NotApplicableError, match="the device is cpu"), power_cap(WATTS_150, "cpu"):
         pytest.fail("the body ran without its cap")
+
+
+def test_a_share_is_one_of_the_default_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 % of 300 W is 120 W, whatever the limit was before; the sentence has both."""
+    nvml = install(Nvml(), monkeypatch)
+    with power_cap({"power_cap_pct": 40}, "cuda:0") as sentence:
+        assert nvml.limit_mw == 120_000
+    assert sentence == "The power limit was 120 W, 40% of the default."
+    assert nvml.limit_mw == 250_000
+
+
+def test_a_card_without_a_power_limit_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NVML's "not supported" is a reason to skip, not an error."""
+    nvml = install(Nvml(), monkeypatch)
+    nvml.supported = False
+    refused = pytest.raises(NotApplicableError, match="no power limit to set")
+    with refused, power_cap({"power_cap_pct": 40}, "cuda:0"):
+        pytest.fail("the body ran without its cap")
+    assert nvml.open == 0
+
+
+def test_every_cap_of_the_paper_has_its_share() -> None:
+    """The shares are those of the paper's card of 250 W."""
+    assert [250 * share / 100 for share in CAPS_PCT] == list(CAPS_W)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks.determinism import one_thread
+from benchmarks.options import Options
 from benchmarks.rows import Row, inference_rows, sweep_rows, target_rows, training_rows
 from benchmarks.schedules import SCHEDULES, Schedule, schedule_of
 from benchmarks.training import Training
@@ -89,6 +90,7 @@ def test_what_a_paper_leaves_open_is_assumed(place: tuple[str, str], schedule: S
     paper, trained = place
     plain = Schedule(0, 0, 0, "sgd", 0.0)
     optional = ("optimiser", "momentum", "weight_decay", "decay", "augmentation", "base_size")
+    optional += ("warmup_epochs",)
     settings = {"epochs", "batch_size", "image_size", "optimiser", "learning_rate"}
     settings |= {name for name in optional if getattr(schedule, name) != getattr(plain, name)}
     assert settings - STATED[trained if paper == "c" else paper] == set(schedule.assumed)
@@ -165,8 +167,44 @@ def test_no_training_outlasts_the_papers(row: Row, run: int) -> None:
 def test_uneven_epochs_stand_evenly_for_the_whole_schedule() -> None:
     """Progressive resizing measures epochs of all its sizes, not of the first ones only."""
     row = Row("c", "training", "bisenet_resnet18", "cityscapes", "progressive_resizing")
-    training = Training(row, scheduled(row, "small"), "cpu", measured_epochs=4)
+    training = Training(row, scheduled(row, "small"), "cpu", options=Options(epochs=4))
     progress = []
-    for training.epochs_run in range(5):
+    for epochs_run in range(5):
+        training.losses = [1.0] * epochs_run
         progress.append(training.progress)
     assert progress == [0.125, 0.125, 0.375, 0.625, 0.875]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=map(str, SCHEDULES))
+@pytest.mark.parametrize("factor", [0.25, 1, 16])
+def test_no_rate_grows_without_a_warm_up(schedule: Schedule, factor: float) -> None:
+    """A batch larger than the schedule's own brings epochs of rising rate."""
+    swept = schedule.with_batch(round(schedule.batch_size * factor))
+    if swept.batch_size > schedule.batch_size:
+        assert swept.warmup_epochs >= 3
+    if swept.learning_rate > schedule.learning_rate:
+        assert swept.warmup_epochs >= 5
+    assert swept.warmup_epochs >= schedule.warmup_epochs
+
+
+def test_a_loss_summed_over_the_batch_keeps_its_rate() -> None:
+    """YOLOv5's gradients grow with the batch themselves; its rate would count the batch twice."""
+    schedule = schedule_of("d", "yolov5s", "xview")
+    assert schedule.with_batch(512).learning_rate == schedule.learning_rate
+    assert schedule_of("d", "resnet50", "imagenet").with_batch(512).learning_rate == 0.2
+
+
+def test_a_warm_up_rises_to_the_rate_and_then_follows_the_decay() -> None:
+    """After the warm-up the factor is 1, and the decay's own factor remains."""
+    schedule = replace(schedule_of("d", "resnet50", "imagenet"), warmup_epochs=2)
+    optimizer = optimiser_of(schedule)([torch.nn.Parameter(torch.zeros(1))])
+    scheduler = scheduler_of(schedule)(optimizer, Horizon(10, 100))
+    rates = []
+    for _ in range(1000):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates[0] == pytest.approx(0.1 * 1e-3)
+    assert rates[:201] == sorted(rates[:201])
+    assert rates[250] == pytest.approx(0.1)
+    assert rates[-1] == pytest.approx(0.1 * 0.2**3)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.data.real import IGNORED
-from benchmarks.scores import scores_of, suppressed
+from benchmarks.scores import Precision, UndefinedScoreError, scores_of, suppressed
 
 
 def test_accuracy_is_the_share_of_right_classes() -> None:
@@ -37,3 +37,13 @@ def test_only_the_best_of_overlapping_boxes_stays() -> None:
     assert best["scores"].tolist() == pytest.approx([0.9, 0.7, 0.6])
     assert best["labels"].tolist() == [0, 1, 0]
     assert best["boxes"][0].tolist() == [6, 6, 14, 14]
+
+
+def test_a_precision_without_true_boxes_is_an_error() -> None:
+    """Torchmetrics returns -1, which is no precision."""
+    pytest.importorskip("pycocotools", reason="needs pip install 'pytest-energy[detection]'")
+    scores = Precision()
+    nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)}
+    scores.update(torch.zeros(1, 64, 5), [nothing])
+    with pytest.raises(UndefinedScoreError, match="none of the scored images has a true box"):
+        scores.compute()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import target as module
 from benchmarks.determinism import one_thread
+from benchmarks.options import Options
 from benchmarks.rows import Row, target_rows
 from benchmarks.target import TARGETS, TargetMissedError, run_to_target, train_until
 from benchmarks.zoo.recipe import NotApplicableError
@@ -19,10 +22,16 @@ class Scripted:
 
     def __init__(self, *accuracies: float) -> None:
         self.accuracies = accuracies
-        self.epochs_run = 0
+        self.losses: list[float] = []
+        self.workload: dict[str, int] = {}
+        self.recipe = SimpleNamespace(epochs=40)
+
+    @property
+    def epochs_run(self) -> int:
+        return len(self.losses)
 
     def one_epoch(self) -> None:
-        self.epochs_run += 1
+        self.losses.append(1.0)
 
     def held_out_scores(self) -> dict[str, float]:
         return {"accuracy": self.accuracies[min(self.epochs_run, len(self.accuracies)) - 1]}
@@ -33,7 +42,7 @@ class Scripted:
 def test_the_small_twin_reaches_its_target_with_room(row: Row) -> None:
     """At every batch size the digits are learnt in at most half of the allowed epochs."""
     with one_thread():
-        reached = run_to_target(Energy(), row)
+        reached = run_to_target(Energy(), row, Options())
     assert reached.accuracy >= TARGETS["small"].accuracy
     assert reached.epochs <= TARGETS["small"].most_epochs // 2
 
@@ -49,7 +58,7 @@ def test_a_missed_target_is_an_error_that_says_what_to_do(monkeypatch: pytest.Mo
     """The joules of a training that stopped early are never reported as those of the target."""
     monkeypatch.setattr(module, "Training", lambda *args: Scripted(0.1, 0.25))
     with pytest.raises(TargetMissedError) as missed:
-        run_to_target(Energy(), target_rows()[0])
+        run_to_target(Energy(), target_rows()[0], Options())
     assert (missed.value.accuracy, missed.value.target) == (0.25, TARGETS["small"])
     assert "25.0% after 20 epochs, not the 40%" in str(missed.value)
     assert "allow more epochs in benchmarks/target.py" in str(missed.value)
@@ -67,8 +76,8 @@ def test_full_scale_trains_the_papers_model(monkeypatch: pytest.MonkeyPatch) -> 
     energy = Energy()
     energy.scale = "full"
     row = target_rows()[0]
-    assert run_to_target(energy, row).epochs == 2
-    assert trained == [(row, module.scheduled(row, "full"))]
+    assert run_to_target(energy, row, Options()).epochs == 2
+    assert trained == [(row, replace(module.scheduled(row, "full"), repeated=False))]
 
 
 def test_real_data_needs_full_scale(tmp_path: Path) -> None:
@@ -76,4 +85,4 @@ def test_real_data_needs_full_scale(tmp_path: Path) -> None:
     energy = Energy()
     energy.data_dir = tmp_path
     with pytest.raises(NotApplicableError, match="--energy-scale=full"):
-        run_to_target(energy, target_rows()[0])
+        run_to_target(energy, target_rows()[0], Options())

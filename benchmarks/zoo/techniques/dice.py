@@ -15,7 +15,7 @@ from typing import cast
 
 from torch import Tensor
 
-from benchmarks.zoo.recipe import VOID, Recipe
+from benchmarks.zoo.recipe import VOID, Recipe, one_hot
 
 TASKS = ("segmentation",)
 STAGES = ("training",)
@@ -27,9 +27,13 @@ def apply(recipe: Recipe) -> Recipe:
     from segmentation_models_pytorch.losses import DiceLoss
 
     previous = recipe.loss
-    dice = DiceLoss(mode="multiclass", ignore_index=VOID)
+    # Its mode "multiclass" is the same loss, and makes one-hot integers of 64 bits.
+    dice = DiceLoss(mode="multilabel", from_logits=False)
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
-        return previous(logits, target) + GAMMA * cast("Tensor", dice(logits, target))
+        counted = (target != VOID)[:, None]
+        answers = one_hot(target, logits.shape[1])
+        overlap = cast("Tensor", dice(logits.softmax(dim=1) * counted, answers))
+        return previous(logits, target) + GAMMA * overlap
 
     return replace(recipe, loss=loss)

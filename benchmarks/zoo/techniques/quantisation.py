@@ -34,8 +34,8 @@ def apply(recipe: Recipe) -> Recipe:
         raise NotApplicableError(
             f"torch's int8 kernels run on the CPU, not on {recipe.device}, whose meter would "
             "measure an idle card: run only this row and its float32 row, with "
-            "CUDA_VISIBLE_DEVICES= --energy-meter=rapl --energy-scale=full; on a GPU, try bf16 or "
-            "fp16"
+            "CUDA_VISIBLE_DEVICES= --energy-meter=rapl --energy-scale=full; on a GPU, the rows "
+            "int8 and fp8 use its 8-bit units"
         )
     if torch.backends.quantized.engine not in ("x86", "onednn", "fbgemm", "qnnpack"):
         raise NotApplicableError("this build of torch has no int8 kernels for this CPU")

@@ -1,0 +1,26 @@
+"""What the command line says about trainings, besides the plugin's own options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def _silent(_: str) -> None:
+    """Say nothing: for a session without a terminal."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of ``conftest.py``. ``None`` means that one was not given."""
+
+    epochs: int | None = None
+    """``--energy-epochs``: epochs to measure."""
+    workers: int | None = None
+    """``--data-workers``: processes that load data; 0: the training process loads it."""
+    epoch_images: int | None = None
+    """``--epoch-images``: the most images of an epoch at full scale."""
+    micro_batch: int | None = None
+    """``--micro-batch``: the most images in memory at once; gradients are accumulated."""
+    announce: Callable[[str], None] = _silent
+    """Prints a sentence before a benchmark runs."""

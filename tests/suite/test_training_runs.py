@@ -1,0 +1,172 @@
+"""What a training does beside its steps: it accumulates, scales by images, and remarks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import conftest, memory
+from benchmarks.data import KINDS, DataMissingError
+from benchmarks.memory import available_bytes, check_memory, step_bytes
+from benchmarks.options import Options
+from benchmarks.rows import Row
+from benchmarks.training import Training, remarks_on_data, remarks_on_loss
+from benchmarks.workbench import scheduled
+from benchmarks.zoo.recipe import NotApplicableError
+
+ROW = Row("b", "training", "vgg16_transfer", "cifar10")
+FULL = replace(scheduled(ROW, "full"), workers=0)
+
+
+@pytest.fixture(autouse=True)
+def small_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A linear model in place of VGG16, and no trace of its memory."""
+    recipe = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10))
+
+    def tiny(row: Row, schedule: object, device: str):
+        torch.manual_seed(0)
+        made = made_by(row, replace(scheduled(ROW, "small")), device)
+        recipe[1].reset_parameters()
+        return replace(made, model=recipe)
+
+    from benchmarks import training
+    from benchmarks.zoo.recipe import Recipe
+
+    def made_by(row: Row, schedule: object, device: str) -> Recipe:
+        return Recipe("classification", recipe, (3, 32, 32), 10, device, epochs=3)
+
+    monkeypatch.setattr(training, "recipe_for", tiny)
+    monkeypatch.setattr(training, "check_memory", lambda *_: 0.5)
+
+
+def test_generated_data_are_repeated_to_the_papers_count() -> None:
+    """An epoch of digits has as many images and steps as one of CIFAR-10."""
+    training = Training(ROW, FULL, "cpu")
+    assert training.workload == {"images_per_epoch": 50_000, "steps_per_epoch": 1563}
+    assert training.epochs_to_scale_to == 3
+    assert list(remarks_on_data(training, KINDS["cifar10"].images)) == []
+
+
+def test_a_cut_epoch_is_scaled_by_images() -> None:
+    """The joules of 500 images stand for a hundredth of an epoch, and the result says so."""
+    training = Training(ROW, FULL, "cpu", options=Options(epoch_images=500))
+    training.one_epoch()
+    assert training.workload["images_per_epoch"] == 500
+    assert training.epochs_to_scale_to == 300
+    (remark,) = remarks_on_data(training, 50_000)
+    assert "cut to 500 of 50,000 images (--epoch-images)" in remark
+
+
+def test_a_small_twin_is_neither_repeated_nor_traced() -> None:
+    """It has its few batches."""
+    training = Training(ROW, scheduled(ROW, "small"), "cpu")
+    assert training.workload["images_per_epoch"] == 8
+    assert training.memory_need_gib is None
+
+
+@pytest.mark.parametrize("most", [1, 3, 7])
+def test_accumulated_gradients_are_those_of_the_whole_batch(most: int) -> None:
+    """One step in parts ends at the same weights, and reports the same loss."""
+    weights, losses = [], []
+    for micro_batch in (None, most):
+        options = Options(epoch_images=32, micro_batch=micro_batch)
+        training = Training(ROW, FULL, "cpu", options=options)
+        training.one_epoch()
+        weights.append(training.recipe.model[1].weight.detach().clone())
+        losses += training.losses
+    torch.testing.assert_close(weights[0], weights[1])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_the_schedule_waits_for_the_optimiser() -> None:
+    """A step whose gradients overflowed is none: the learning rate stays where it was."""
+    training = Training(ROW, FULL, "cpu", options=Options(epoch_images=64))
+    training.scaler = torch.amp.GradScaler("cpu")
+    steps = []
+    training.scheduler.step = lambda: steps.append(1)
+    overflow = training.recipe.model[1].weight.register_hook(lambda gradient: gradient * math.inf)
+    training.one_epoch()
+    assert steps == []
+    overflow.remove()
+    training.one_epoch()
+    assert len(steps) == 2
+
+
+def test_a_training_that_diverges_keeps_its_losses_and_reports_none_as_a_metric() -> None:
+    """NaN is no metric; the remark says from which epoch on."""
+    training = Training(ROW, FULL, "cpu", options=Options(epoch_images=32))
+    assert math.isfinite(training.one_epoch()["loss"])
+    with torch.no_grad():
+        training.recipe.model[1].weight.fill_(math.nan)
+    assert set(training.one_epoch()) == {"data_wait_share"}
+    (remark,) = remarks_on_loss(training.losses, 3)
+    assert "from epoch 2 on: the training diverged" in remark
+
+
+@pytest.mark.parametrize(
+    ("losses", "epochs", "remarks"),
+    [
+        ([2.0, 1.0, 2.1], 3, 1),  # did not fall
+        ([2.0, 1.0, 1.9], 3, 0),
+        ([2.0, 2.1], 3, 0),  # not the full schedule
+        ([2.0], 1, 0),
+        ([2.0, math.inf], 2, 1),
+    ],
+)
+def test_a_loss_that_does_not_fall_is_remarked(
+    losses: list[float], epochs: int, remarks: int
+) -> None:
+    """Only over a full schedule: after a part of it, a loss may still be rising."""
+    assert len(list(remarks_on_loss(losses, epochs))) == remarks
+
+
+def test_a_row_without_its_data_is_skipped_with_what_must_lie_where(tmp_path: Path) -> None:
+    """Other rows of the folder run."""
+    running = conftest.pytest_pyfunc_call()
+    next(running)
+    missing = DataMissingError("mnist", tmp_path, ("MNIST/raw",), "Unpack it.")
+    with pytest.raises(pytest.skip.Exception, match=r"mnist: missing below .* MNIST/raw. Unpack"):
+        running.throw(missing)
+
+
+@pytest.mark.parametrize(
+    ("technique", "most_gib"),
+    [("baseline", 14), ("dice", 27), ("label_relaxation", 21)],
+)
+def test_the_need_of_coco_stuff_is_that_of_its_maps(technique: str, most_gib: float) -> None:
+    """A one-hot map of 64-bit integers would add 4 GiB to each of three heads."""
+    row = Row("c", "training", "bisenet_resnet18", "coco_stuff", technique)
+    need = step_bytes(row, scheduled(row, "full"), 12)
+    assert 13 < need / memory.GIB < most_gib
+
+
+def test_the_need_grows_with_the_images_at_once() -> None:
+    """Weights, gradients and the optimiser's state are needed once."""
+    row = Row("e", "training", "resnet18_cifar", "cifar100")
+    few, many = (step_bytes(row, scheduled(row, "full"), images) for images in (8, 128))
+    weights = 4 * 11_220_132
+    assert few > 4 * weights  # Adam has two states
+    assert few < many < 16 * few
+
+
+def test_too_large_a_step_is_skipped_with_the_option_that_helps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The need is said before anything runs, and a trace leaves random numbers as they were."""
+    row, lines = Row("e", "training", "resnet18_cifar", "cifar100"), []
+    before = torch.get_rng_state()
+    options = Options(micro_batch=16, announce=lines.append)
+    need = check_memory(row, scheduled(row, "full"), "cpu", options)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert f"a step of 16 images needs about {need:.1f} GiB" in lines[0]
+    assert available_bytes("cpu") > 0
+    monkeypatch.setattr(memory, "available_bytes", lambda _: 1000)
+    with pytest.raises(NotApplicableError, match="--micro-batch than 16, which keeps the batch of"):
+        check_memory(row, scheduled(row, "full"), "cpu", options)
+    mixed = replace(row, technique="amp")  # traced in float32: a bound, and no reason to skip
+    check_memory(mixed, scheduled(mixed, "full"), "cpu", options)
+    assert "needs at most" in lines[-1]
