@@ -431,7 +431,7 @@ class MeasuringEnergy(Energy):
         self._keep(self._current().model_copy(update={"metrics": metrics}))
 
     def _keep(self, measured: Measurement) -> None:
-        measured = measured.model_copy(update={"better": self._better})
+        measured = measured.model_copy(update={"better": self._better, **self._session.machine})
         self._measurements[measured.id] = measured
         self._measurement = measured
 
