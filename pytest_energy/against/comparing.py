@@ -18,7 +18,7 @@ from pytest_energy.against.verdicts import (
     outcome_of,
     withdrawn,
 )
-from pytest_energy.gate.policy import fails_test
+from pytest_energy.gate.policy import fails_test, with_budgets
 from pytest_energy.gate.pooling import pool
 from pytest_energy.model.comparison import Against, Block, Comparison, Control, SideName
 from pytest_energy.model.measurement import (
@@ -52,6 +52,8 @@ class Rules:
     failing: Collection[str]
     """Outcomes that fail a test."""
     most_blocks: int
+    budgets: Callable[[str], Mapping[str, float]] = lambda benchmark: {}
+    """The most joules of a benchmark, by metric."""
 
 
 @dataclass
@@ -354,7 +356,8 @@ class Comparing:
     def _is_decided(self, benchmark: str, contest: Contest) -> bool:
         gated = contest.metrics & self._rules.tolerances(benchmark).keys()
         outcomes = [
-            outcome_of(metric, self._looks[metric].get(benchmark)) for metric in sorted(gated)
+            outcome_of(metric, self._looks[metric].get(benchmark), contest.head[-1])
+            for metric in sorted(gated)
         ]
         return Outcome.REGRESSED in outcomes or None not in outcomes
 
@@ -373,7 +376,10 @@ class Comparing:
         if not gated:
             return Outcome.UNMEASURED
         looks = [self._looks[metric].get(_control(benchmark)) for metric in sorted(gated)]
-        outcomes = [outcome_of(m, found) for m, found in zip(sorted(gated), looks, strict=True)]
+        outcomes = [
+            outcome_of(metric, found, contest.head[-1])
+            for metric, found in zip(sorted(gated), looks, strict=True)
+        ]
         if changed := [outcome for outcome in outcomes if outcome in CHANGED]:
             return changed[0]
         if None in outcomes and not self._closed_controls:
@@ -481,8 +487,9 @@ class Comparing:
     # ---- results ----
 
     def _keep(self, state: CaseState, result: Result) -> None:
-        fails = fails_test(result.verdict, result, self._rules.failing)
-        verdict = result.verdict.model_copy(update={"fails": fails or state.failure is not None})
+        verdict = with_budgets(result.verdict, result, self._rules.budgets(result.id))
+        fails = fails_test(verdict, result, self._rules.failing)
+        verdict = verdict.model_copy(update={"fails": fails or state.failure is not None})
         state.results[result.id] = Result.of(result, verdict, result.comparison)
 
     def _compared(self, benchmark: str, contest: Contest, last: str | None) -> Result:

@@ -13,10 +13,11 @@ from statistics import fmean
 from typing import Any, TypeVar
 
 from pytest_energy.errors import UsageError
-from pytest_energy.fixture import Energy, Evaluation, Units, WindowHandle, Workload
+from pytest_energy.fixture import Energy, Evaluation, Metric, Units, WindowHandle, Workload
 from pytest_energy.fixture.arguments import (
     check_counts,
     check_function,
+    check_metrics,
     check_name,
     check_pedantic,
     check_seconds,
@@ -42,7 +43,7 @@ from pytest_energy.measuring.window import (
     synchronizer,
 )
 from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason, ReasonCode
-from pytest_energy.model.metrics import ENERGY, PER_UNIT
+from pytest_energy.model.metrics import ENERGY, PER_UNIT, in_catalogue
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.model_description import (
     count_facts,
@@ -108,7 +109,11 @@ class MeasuringEnergy(Energy):
         self._windows: dict[str, list[Window]] = {}
         self._handles: defaultdict[str, list[WindowHandle]] = defaultdict(list)
         self._entered: Counter[str] = Counter()
-        self._recorded: dict[str, float] = {}
+        self._recorded: dict[str, Quantity] = {}
+        self._inside: str | None = None
+        self._recorded_inside: defaultdict[str, defaultdict[str, list[Quantity]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
         self._unfinished: set[str] = set()
         self._limits_s: dict[str, float | None] = {}
         self._busy = False
@@ -248,7 +253,7 @@ class MeasuringEnergy(Energy):
         handle = self._enter("window", name, units)
         windows = self._windows[name]
         self._entered[name] += 1
-        with self._alone():
+        with self._alone(name):
             if not self._in_time(windows):
                 yield handle
                 handle.end(self._unmeasured_window(name))
@@ -282,7 +287,7 @@ class MeasuringEnergy(Energy):
 
     def _repeat(self, handle: WindowHandle, plan: Plan) -> Iterator[WindowHandle]:
         windows: list[Window] = []
-        with self._alone():
+        with self._alone(handle.name):
             with open_window(None, 1, self._synchronize) as first:
                 handle.pause_by(first.paused)
                 yield handle
@@ -322,11 +327,40 @@ class MeasuringEnergy(Energy):
         self._windowed = name
         return handle
 
-    def record(self, **metrics: float) -> None:  # noqa: D102
+    def record(self, *metrics: Metric, **values: float) -> None:  # noqa: D102
         self._check_open()
-        self._recorded |= own_metrics(metrics, f"{self._place.id}: energy.record")
+        check_metrics(metrics)
+        where = f"{self._place.id}: energy.record"
+        names = [metric.name for metric in metrics]
+        own_metrics({metric.name: metric.value for metric in metrics}, where)
+        if twice := sorted(name for name in {*names, *values} if [*names, *values].count(name) > 1):
+            raise UsageError(f"{where}: {twice[0]!r} twice in one call")
+        for metric in metrics:
+            self._learn_direction(metric)
+        recorded = _as_quantities(own_metrics(values, where))
+        recorded |= {
+            metric.name: Quantity(
+                value=metric.value, unit=metric.unit, uncertainty=metric.uncertainty
+            )
+            for metric in metrics
+        }
+        if self._inside is not None:
+            for name, quantity in recorded.items():
+                self._recorded_inside[self._inside][name].append(quantity)
+            return
+        self._recorded |= recorded
         if self._place.id in self._measurements:
             self._extend({})
+
+    def _learn_direction(self, metric: Metric) -> None:
+        if metric.better is None or in_catalogue(metric.name):
+            return
+        known = self._better.setdefault(metric.name, metric.better)
+        if known != metric.better:
+            raise UsageError(
+                f"{self._place.id}: energy.record: {metric.name!r} has better={metric.better!r}"
+                f" here, and {known!r} before or in the marker"
+            )
 
     def _windows_alone(self, name: str, windows: Sequence[Window]) -> Measurement:
         """Windows as a measurement of their own, whatever other windows have the same name."""
@@ -357,9 +391,12 @@ class MeasuringEnergy(Energy):
             limit_s = self._limits_s.get(name, self._requested.max_time_s)
             finished = self._finished(windows, self._entered[name], limit_s)
             units = _mean_units(self._handles[name])
-            self._add(
-                "window", {"window": name}, finished, at=self._place.window(name), units=units
-            )
+            recorded = {
+                metric: _mean_quantity(values)
+                for metric, values in self._recorded_inside[name].items()
+            }
+            place = self._place.window(name)
+            self._add("window", {"window": name}, finished, recorded, at=place, units=units)
         for handle in chain.from_iterable(self._handles.values()):
             handle.close()
         self._windows.clear()
@@ -413,13 +450,17 @@ class MeasuringEnergy(Energy):
             )
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Refuse other measurements in the body of the ``with`` statement."""
-        self._busy = True
+    def _alone(self, window: str | None = None) -> Iterator[None]:
+        """Refuse other measurements in the body of the ``with`` statement.
+
+        Args:
+            window: The window that owns what is recorded there.
+        """
+        self._busy, self._inside = True, window
         try:
             yield
         finally:
-            self._busy = False
+            self._busy, self._inside = False, None
 
     def _run(self, work: Work, plan: Plan) -> Finished:
         if self._session.ranks is not None:
@@ -484,7 +525,7 @@ class MeasuringEnergy(Energy):
     ) -> None:
         place = at or self._place
         described = {**workload, "scale": self.scale, **self._workload}
-        recorded = _as_quantities(self._recorded) | dict(extra or {})
+        recorded = self._recorded | dict(extra or {})
         self._keep(
             assemble(
                 place, kind, described, finished, self._session.source, recorded, reasons, units
@@ -495,7 +536,7 @@ class MeasuringEnergy(Energy):
         return self._measurements[self._place.id]
 
     def _extend(self, extra: Mapping[str, Quantity]) -> None:
-        metrics = {**self._current().metrics, **extra, **_as_quantities(self._recorded)}
+        metrics = {**self._current().metrics, **extra, **self._recorded}
         self._keep(self._current().model_copy(update={"metrics": metrics}))
 
     def _keep(self, measured: Measurement) -> None:
@@ -526,6 +567,19 @@ def _mean_units(handles: Sequence[WindowHandle]) -> dict[str, float]:
     """Units of work in one window: the mean over those of one name, for units that all have."""
     names = set.intersection(*(set(handle.counts) for handle in handles)) if handles else set()
     return {name: fmean(handle.counts[name] for handle in handles) for name in sorted(names)}
+
+
+def _mean_quantity(values: Sequence[Quantity]) -> Quantity:
+    """The mean of what the uses of a window recorded.
+
+    Nobody says whether the errors of the uses are independent, so the largest uncertainty stays.
+    """
+    known = [value.uncertainty for value in values if value.uncertainty is not None]
+    return Quantity(
+        value=fmean(value.value for value in values),
+        unit=values[-1].unit,
+        uncertainty=max(known) if len(known) == len(values) else None,
+    )
 
 
 def _as_quantities(values: Mapping[str, float]) -> dict[str, Quantity]:

@@ -183,6 +183,7 @@ class AgainstPlugin(EnergyPlugin):
             tolerances=self._tolerances,
             failing=self._settings.failing,
             most_blocks=self._settings.against_blocks,
+            budgets=lambda benchmark: self._marker(benchmark).max_joules,
         )
         self._campaign = Campaign(
             self._settings,
@@ -198,9 +199,13 @@ class AgainstPlugin(EnergyPlugin):
 
     def _tolerances(self, benchmark: str) -> dict[str, float]:
         assert self._session is not None
-        markers = self._markers
-        marker = markers.get(benchmark) or markers.get(_test_of_window(benchmark))
+        marker = self._marker(benchmark)
         return tolerances_of(benchmark, self._settings.tolerance, self._session.tolerances, marker)
+
+    def _marker(self, benchmark: str) -> MarkerSettings:
+        markers = self._markers
+        found = markers.get(benchmark) or markers.get(_test_of_window(benchmark))
+        return found or MarkerSettings()
 
     def _describe_session(self, measuring: Sequence[pytest.Item]) -> Session:
         config = self._config
