@@ -9,17 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_energy.fixture import Energy
+    from pytest_energy.fixture import Energy, Metric
     from pytest_energy.model.json_files import load_run
     from pytest_energy.model.measurement import Quantity
     from pytest_energy.model.result import Run
 
 __version__ = "0.1.0"
 
-__all__ = ["Energy", "Quantity", "Run", "__version__", "load_run"]
+__all__ = ["Energy", "Metric", "Quantity", "Run", "__version__", "load_run"]
 
 _MODULES = {
     "Energy": "pytest_energy.fixture",
+    "Metric": "pytest_energy.fixture",
     "Quantity": "pytest_energy.model.measurement",
     "Run": "pytest_energy.model.result",
     "load_run": "pytest_energy.model.json_files",

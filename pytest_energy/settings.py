@@ -51,6 +51,12 @@ def _positive_number(text: str) -> float:
     return value
 
 
+def _meter_name(text: str) -> str:
+    if not text.replace("+", "").replace("_", "").replace("-", "").isalnum():
+        raise ValueError
+    return text
+
+
 def _at_least_one(text: str) -> float:
     value = _number(text)
     if value < 1:
@@ -559,6 +565,9 @@ def load_settings(values: Mapping[Option, tuple[str, str]]) -> Settings:
     return Settings(**parsed)
 
 
+METER_NAME = Format(_meter_name, "a meter's name, such as rapl")
+
+
 @dataclass(frozen=True)
 class MarkerSettings:
     """The keywords of ``@pytest.mark.energy(...)``."""
@@ -577,6 +586,8 @@ class MarkerSettings:
     """Most joules, by metric: ``energy_j``, or joules per unit of work."""
     better: Mapping[str, Direction] = field(default_factory=dict)
     """Which values of own metrics are better."""
+    meter: str | None = None
+    """The meter of this test, if not that of the session."""
 
 
 def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
@@ -618,6 +629,7 @@ def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
         window_s=read("window_s", SECONDS),
         max_joules=_budgets(keywords.get("max_joules", {}), where),
         better=_directions(keywords.get("better", {}), where),
+        meter=read("meter", METER_NAME),
     )
 
 

@@ -13,7 +13,7 @@ from pytest_energy.against.messages import SideRun
 from pytest_energy.against.side import SideFailedError
 from pytest_energy.against.trees import Reference
 from pytest_energy.against.verdicts import compare, outcome_of, withdrawn
-from pytest_energy.gate.policy import fails_test
+from pytest_energy.gate.policy import fails_test, with_budgets
 from pytest_energy.gate.pooling import pool
 from pytest_energy.model.comparison import Against, Comparison, SideName
 from pytest_energy.model.measurement import (
@@ -42,6 +42,8 @@ class Rules:
     most_blocks: int
     suite_tolerance: float = TOLERANCES[ENERGY]
     """The accepted relative change of the whole suite's energy."""
+    budgets: Callable[[str], Mapping[str, float]] = lambda benchmark: {}
+    """The most joules of a benchmark, by metric."""
 
 
 @dataclass
@@ -289,7 +291,7 @@ class Comparing:
 
     def _is_decided(self, benchmark: str, contest: Contest) -> bool:
         outcomes = [
-            outcome_of(metric, self._looks[metric].get(benchmark))
+            outcome_of(metric, self._looks[metric].get(benchmark), contest.head[-1])
             for metric in self._gated(benchmark, contest)
         ]
         return Outcome.REGRESSED in outcomes or None not in outcomes
@@ -369,8 +371,9 @@ class Comparing:
     # ---- results ----
 
     def _keep(self, state: CaseState, result: Result) -> None:
-        fails = fails_test(result.verdict, result, self._rules.failing)
-        verdict = result.verdict.model_copy(update={"fails": fails or state.failure is not None})
+        verdict = with_budgets(result.verdict, result, self._rules.budgets(result.id))
+        fails = fails_test(verdict, result, self._rules.failing)
+        verdict = verdict.model_copy(update={"fails": fails or state.failure is not None})
         state.results[result.id] = Result.of(result, verdict, result.comparison)
 
     def _compared(self, benchmark: str, contest: Contest, last: str | None) -> Result:

@@ -137,7 +137,8 @@ class Controls:
         if not metrics:
             return Outcome.UNMEASURED
         name = name_of(benchmark)
-        outcomes = [outcome_of(metric, looks[metric].get(name)) for metric in metrics]
+        head = contest.head[-1]
+        outcomes = [outcome_of(metric, looks[metric].get(name), head) for metric in metrics]
         if changed := [outcome for outcome in outcomes if outcome in CHANGED]:
             return changed[0]
         if None in outcomes and not self._closed:

@@ -9,9 +9,9 @@ from typing import Final
 
 from pytest_energy.gate.classify import mirrored, worst
 from pytest_energy.gate.make_baseline import facts_baseline
-from pytest_energy.gate.verdict import compare_facts, judge, likely_cause
+from pytest_energy.gate.verdict import compare_facts, judge, likely_cause, rises_are_better
 from pytest_energy.model.measurement import Environment, Measurement, Round
-from pytest_energy.model.metrics import ENERGY, LATENCY, higher_is_better
+from pytest_energy.model.metrics import ENERGY, LATENCY
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Result, Verdict
 from pytest_energy.uncertainty.pairs import PairLook
@@ -90,11 +90,11 @@ def _value(measured: Measurement, metric: str) -> float:
     return statistics.median(known) if known else measured.metrics[metric].value
 
 
-def outcome_of(metric: str, look: PairLook | None) -> Outcome | None:
-    """What a look says of a metric; ``None`` if it says nothing yet."""
+def outcome_of(metric: str, look: PairLook | None, head: Measurement) -> Outcome | None:
+    """What a look says of a metric of ``head``; ``None`` if it says nothing yet."""
     if look is None or look.outcome is None:
         return None
-    return mirrored(look.outcome) if higher_is_better(metric) else look.outcome
+    return mirrored(look.outcome) if rises_are_better(metric, head) else look.outcome
 
 
 def compare(
@@ -118,7 +118,7 @@ def compare(
     facts = facts_baseline(base)
     judged = judge(head, None, facts, environments[1], tolerances)
     metrics = [
-        _metric(found, base, looks.get(found.metric), changed)
+        _metric(found, (base, head), looks.get(found.metric), changed)
         for found in judged.metrics
         if found.metric != ENERGY or ENERGY in tolerances or ENERGY in head.metrics
     ]
@@ -134,9 +134,13 @@ def compare(
 
 
 def _metric(
-    found: MetricVerdict, base: Measurement, look: PairLook | None, changed: list[Difference]
+    found: MetricVerdict,
+    sides: tuple[Measurement, Measurement],
+    look: PairLook | None,
+    changed: list[Difference],
 ) -> MetricVerdict:
     """The verdict on one metric: ``new`` means that no baseline was asked, so the look decides."""
+    base, head = sides
     before = base.metrics.get(found.metric)
     if found.outcome is not Outcome.NEW or before is None or before.exact:
         return found
@@ -148,7 +152,7 @@ def _metric(
         return found.model_copy(update={"outcome": Outcome.INCOMPARABLE})
     if look is None:
         return found.model_copy(update={**values, "outcome": Outcome.INCONCLUSIVE})
-    outcome = outcome_of(found.metric, look) or Outcome.INCONCLUSIVE
+    outcome = outcome_of(found.metric, look, head) or Outcome.INCONCLUSIVE
     values |= {"change": look.change, "low": look.low, "high": look.high}
     return found.model_copy(update={**values, "outcome": outcome})
 

@@ -51,8 +51,8 @@ def is_accepted(update: Update, verdict: Verdict, measured: Measurement, *, has_
         has_own: Whether the machine that measured it already has a baseline of it.
     """
     selected = acceptance_outcome(verdict, has_own=has_own) in ACCEPTED[update]
-    if any(budget.outcome is Outcome.OVER_BUDGET for budget in verdict.budgets):
-        return False  # a baseline does not lift the budget of the test
+    if budget_refusal(verdict):
+        return False
     return selected and refusal_reason(measured) is None and has_something_to_keep(measured)
 
 
@@ -65,6 +65,18 @@ def acceptance_outcome(verdict: Verdict, *, has_own: bool) -> Outcome:
     if verdict.outcome is Outcome.INCOMPARABLE and elsewhere and not has_own:
         return Outcome.NEW
     return verdict.outcome
+
+
+def budget_refusal(verdict: Verdict) -> str | None:
+    """Why a result over its budget cannot be a baseline, which would not lift the budget."""
+    over = [budget for budget in verdict.budgets if budget.outcome is Outcome.OVER_BUDGET]
+    if not over:
+        return None
+    budget = over[0]
+    return (
+        f"over budget: {budget.metric} {budget.value:.4g} {budget.unit}, at most {budget.limit:g}"
+        " (max_joules in the marker of the test)"
+    )
 
 
 def refusal_reason(measured: Measurement) -> str | None:
@@ -88,7 +100,9 @@ def select_results(run: Run, store: BaselineStore, update: Update = "all") -> li
         store: The present baselines.
         update: As for ``--energy-update``.
     """
-    outcomes = ACCEPTED[update] | ({Outcome.INVALID} if update == "all" else set())
+    # What is refused is selected, too, so that accept() can say so.
+    refused = {Outcome.INVALID, Outcome.OVER_BUDGET} if update == "all" else set()
+    outcomes = ACCEPTED[update] | refused
     return [
         result
         for result in run.benchmarks
@@ -147,7 +161,7 @@ def accept(
     written: list[Path] = []
     refused: list[str] = []
     for result in results:
-        if reason := refusal_reason(result) or refuses(result):
+        if reason := refusal_reason(result) or budget_refusal(result.verdict) or refuses(result):
             refused.append(f"{result.id}: {reason}")
             continue
         machine = machine_of(result, run)

@@ -70,6 +70,16 @@ class Baseline(Record):
                 levels[-1].append(_estimate(run, metric))
         return levels
 
+    def values(self, metric: str) -> list[float]:
+        """The values since the last accepted change, whatever their sign."""
+        values: list[float] = []
+        for run in self.accepted:
+            if run.step:
+                values = []
+            if metric in run.values:
+                values.append(run.values[metric])
+        return values
+
     def level(self, metric: str) -> list[Estimate]:
         """The runs since the last accepted change, with which a new run is compared."""
         return self.levels(metric)[-1]

@@ -43,6 +43,15 @@ def classify(change: Change, tolerance: float, rule: Rule = ONE_LOOK) -> Outcome
     return Outcome.INCONCLUSIVE
 
 
+def classify_interval(low: float, high: float, tolerance: float) -> Outcome:
+    """Classify an interval of the change, if less of it is better; exact values have no width."""
+    if low > tolerance:
+        return Outcome.REGRESSED
+    if high < -tolerance:
+        return Outcome.IMPROVED
+    return Outcome.UNCHANGED if -tolerance <= low and high <= tolerance else Outcome.INCONCLUSIVE
+
+
 def classify_exact(change: float, tolerance: float) -> Outcome:
     """Classify the change of a value without uncertainty, if less of it is better."""
     if change > tolerance:

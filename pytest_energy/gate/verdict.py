@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from pytest_energy.gate.baseline import Baseline, estimate_of
+from pytest_energy.gate.baseline import Baseline, estimate_of, standard_within
 from pytest_energy.gate.classify import (
     ONE_LOOK,
     Rule,
     classify,
     classify_exact,
+    classify_interval,
     mirrored,
     relative_difference,
     worst,
@@ -87,6 +88,12 @@ def judge(
             for run in (baseline.accepted if baseline else ())
         ],
     )
+
+
+def rises_are_better(metric: str, measured: Measurement) -> bool:
+    """By what the test says of its own metric, else by its name."""
+    declared = measured.better.get(metric)
+    return higher_is_better(metric) if declared is None else declared == "higher"
 
 
 def contended(measured: Measurement) -> bool:
@@ -222,6 +229,9 @@ class _Comparison:
             return self._verdict(metric, spoilt)
         if self.differences:
             return self._verdict(metric, Outcome.INCOMPARABLE)
+        signed = self.baseline.values(metric) if self.baseline else []
+        if signed and (min(signed) <= 0 or quantity.value < 0):
+            return self._judge_signed(metric, quantity, signed)
         if not runs:
             return self._verdict(metric, Outcome.NEW)
         # A metric that does not gate is classified, for the report, by the tolerance of energy.
@@ -248,6 +258,29 @@ class _Comparison:
             high=high,
             suite_shift=shift.relative if shift else None,
             **self._baseline_value(metric, runs),
+        )
+
+    def _judge_signed(
+        self, metric: str, quantity: Quantity, earlier: Sequence[float]
+    ) -> MetricVerdict:
+        """By the difference, since zero and negative values have no logarithm.
+
+        The difference is a share of the baseline's absolute value. Of a baseline of zero there is
+        no share: any difference beyond the uncertainty is a change.
+        """
+        before, count = statistics.fmean(earlier), len(earlier)
+        scatter = statistics.stdev(earlier) * math.sqrt(1 + 1 / count) if count > 1 else 0.0
+        freedom = float(count - 1) if scatter else math.inf
+        half = expand(combine((scatter, standard_within(quantity))), freedom)
+        difference = quantity.value - before
+        scale = abs(before)
+        tolerance = self.tolerances.get(metric, self.tolerances.get(ENERGY, 0.0))
+        edges = (difference - half, difference + half)
+        outcome = classify_interval(*edges, tolerance * scale)
+        numbers = {"change": difference, "low": edges[0], "high": edges[1]}
+        shares = {name: number / scale for name, number in numbers.items()} if scale else {}
+        return self._verdict(
+            metric, self._in_direction_of(metric, outcome), baseline=before, **shares
         )
 
     def _judge_zero(self, metric: str, tolerance: float, runs: Sequence[Estimate]) -> MetricVerdict:
@@ -299,9 +332,7 @@ class _Comparison:
         return MetricVerdict.model_validate({**common, **fields})
 
     def _higher_is_better(self, metric: str) -> bool:
-        """By what the test says of its own metric, else by its name."""
-        declared = self.measured.better.get(metric)
-        return higher_is_better(metric) if declared is None else declared == "higher"
+        return rises_are_better(metric, self.measured)
 
     def _in_direction_of(self, metric: str, outcome: Outcome) -> Outcome:
         """The outcome in the direction of this metric, given the one for 'less is better'."""

@@ -77,6 +77,8 @@ def assemble(
         units: Units of work in one pass, by name.
     """
     remarks = [*_distinct(finished, source), *reasons]
+    if kind == "window":
+        remarks = [_of_window(reason, workload.get("window")) for reason in remarks]
     status = status_of(finished, source, remarks)
     metrics = summarize(finished.rounds, source.idle_power_w, PER[kind])
     if status in ("invalid", "unmeasured"):
@@ -110,6 +112,16 @@ def status_of(finished: Finished, source: Source, reasons: Iterable[Reason]) -> 
     if incomplete or any(reason.fatal for reason in reasons):
         return "invalid"
     return "estimated" if source.meter.estimated else "measured"
+
+
+def _of_window(reason: Reason, name: object) -> Reason:
+    """A reason with the advice that fits a window, which has no passes to add."""
+    if reason.code is not ReasonCode.WINDOW_TOO_SHORT:
+        return reason
+    cause = reason.message.partition("; run at least")[0]
+    advice = f"repeat the body: for w in energy.repeat({name!r}): …"
+    pauses = "a piece between two pauses must be as long, too"
+    return reason.model_copy(update={"message": f"{cause}; {advice}; {pauses}"})
 
 
 def _distinct(finished: Finished, source: Source) -> list[Reason]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pytest_energy.meters.base import Meter, Reading
-from pytest_energy.model.measurement import Round, Trace
+from pytest_energy.meters.base import Edge, Meter, Reading
+from pytest_energy.model.measurement import SETTLING, UNSEEN, Round, Trace
 from pytest_energy.uncertainty.gum import combine, expand
+
+SHARED = (SETTLING, UNSEEN)
+"""Terms of the budget whose errors have the same sign in all windows of a session."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,23 @@ class Window:
     """Power over time, one trace per channel; empty if the meter records none."""
 
 
-@dataclass
 class OpenWindow:
-    """A window whose passes are running; it has a :attr:`window` when they have ended."""
+    """A window whose passes are running; it has a :attr:`window` when they have ended.
 
-    finished: Window | None = None
+    A pause ends one piece and begins the next. Each piece has edges of its own on the meter.
+    """
+
+    def __init__(
+        self, meter: Meter | None, passes: int, synchronize: Callable[[], None] = lambda: None
+    ) -> None:
+        self.passes = passes
+        """The passes that the body runs; may be set until the window ends."""
+        self._meter = meter
+        self._synchronize = synchronize
+        self._pieces: list[Window] = []
+        self._edge: Edge | None = None
+        self._start = self._began_s = 0.0
+        self._ended = False
 
     @property
     def window(self) -> Window:
@@ -35,9 +50,55 @@ class OpenWindow:
         Raises:
             RuntimeError: The passes are still running, or have raised an exception.
         """
-        if self.finished is None:
+        if not self._ended:
             raise RuntimeError("the window has not been closed")
-        return self.finished
+        return joined(self._pieces, self.passes)
+
+    def elapsed_s(self) -> float:
+        """Seconds until now, without pauses, once the device has finished all queued work."""
+        self._synchronize()
+        before_s = sum(piece.round.duration_s for piece in self._pieces)
+        return before_s + time.perf_counter() - self._began_s
+
+    def begin(self) -> None:
+        """Begin a piece."""
+        self._synchronize()
+        self._edge = self._meter.begin() if self._meter else None
+        self._start, self._began_s = time.time(), time.perf_counter()
+
+    def end_piece(self) -> None:
+        """End the piece."""
+        self._synchronize()
+        duration_s = time.perf_counter() - self._began_s
+        if self._meter is None or self._edge is None:
+            measured = Round(
+                start=self._start, duration_s=duration_s, passes=self.passes, energy_j=None
+            )
+            self._pieces.append(Window(measured))
+        else:
+            edge, self._edge = self._edge, None
+            reading = self._meter.end(edge)
+            measured = _measured(self._meter, reading, self._start, duration_s, self.passes)
+            self._pieces.append(Window(measured, reading.traces))
+
+    def end(self) -> None:
+        """End the window."""
+        self.end_piece()
+        self._ended = True
+
+    def abandon(self) -> None:
+        """Close the meter's window after an exception."""
+        if self._meter and self._edge:
+            self._meter.end(self._edge)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the body of a ``with`` statement out of the window."""
+        self.end_piece()
+        try:
+            yield
+        finally:  # the caller may handle an exception inside the window
+            self.begin()
 
 
 @contextmanager
@@ -56,25 +117,53 @@ def open_window(
         passes: The number of passes that the body runs.
         synchronize: Returns when the device has finished all queued work.
     """
-    opened = OpenWindow()
-    synchronize()
-    edge = meter.begin() if meter else None
-    start, began = time.time(), time.perf_counter()
+    opened = OpenWindow(meter, passes, synchronize)
+    opened.begin()
     try:
         yield opened
-        synchronize()
+        opened.end()
     except BaseException:
-        if meter and edge:
-            meter.end(edge)
+        opened.abandon()
         raise
-    duration_s = time.perf_counter() - began
-    if meter is None or edge is None:
-        measured = Round(start=start, duration_s=duration_s, passes=passes, energy_j=None)
-        opened.finished = Window(measured)
-    else:
-        reading = meter.end(edge)
-        measured = _measured(meter, reading, start, duration_s, passes)
-        opened.finished = Window(measured, reading.traces)
+
+
+def joined(pieces: Sequence[Window], passes: int) -> Window:
+    """The pieces of a window as one round.
+
+    Joules and seconds add up. The pieces have their own ticks, whose errors are independent, so
+    their standard uncertainties add up in squares (JCGM 100:2008, 5.1.2). Errors that all pieces
+    share add up as they are (F.1.2.3, correlation of 1).
+    """
+    rounds = [piece.round for piece in pieces]
+    last = rounds[-1]
+    if len(rounds) == 1:
+        return Window(last.model_copy(update={"passes": passes}), pieces[0].traces)
+    energies_j = [piece.energy_j for piece in rounds if piece.energy_j is not None]
+    complete = len(energies_j) == len(rounds)
+    causes = sorted({cause for piece in rounds for cause in piece.budget})
+    budget = {
+        cause: (sum if cause in SHARED else combine)(
+            piece.budget.get(cause, 0.0) for piece in rounds
+        )
+        for cause in causes
+    }
+    channels = {
+        name: sum(piece.channels[name] for piece in rounds)
+        for name in last.channels
+        if all(name in piece.channels for piece in rounds)
+    }
+    whole = Round(
+        start=rounds[0].start,
+        duration_s=sum(piece.duration_s for piece in rounds),
+        passes=passes,
+        energy_j=sum(energies_j) if complete else None,
+        uncertainty_j=expand(combine(budget.values())) if complete else None,
+        budget=budget,
+        channels=channels,
+        conditions=last.conditions,
+        reasons=[reason for piece in rounds for reason in piece.reasons],
+    )
+    return Window(whole, tuple(trace for piece in pieces for trace in piece.traces))
 
 
 def measure_round(

@@ -11,7 +11,14 @@ from typing import cast
 
 from pytest_energy.errors import UsageError
 from pytest_energy.meters.base import Edge, Meter, Reading
-from pytest_energy.model.measurement import Environment, Facts, MeterInfo, Quantity
+from pytest_energy.model.measurement import (
+    Environment,
+    Facts,
+    MeterInfo,
+    Quantity,
+    Reason,
+    ReasonCode,
+)
 from pytest_energy.uncertainty.gum import combine, uniform
 
 MERGED = ("meter", "meter_source")
@@ -155,9 +162,16 @@ def add_readings(readings: Sequence[Reading]) -> Reading:
         conditions=functools.reduce(
             operator.or_, (dict(reading.conditions) for reading in readings)
         ),
-        reasons=tuple(reason for reading in readings for reason in reading.reasons),
+        reasons=tuple(_of_a_part(reason) for reading in readings for reason in reading.reasons),
         traces=tuple(trace for reading in readings for trace in reading.traces),
     )
+
+
+def _of_a_part(reason: Reason) -> Reason:
+    """A reason of one meter, as that of the sum: what an idle GPU did not do, the CPU may have."""
+    if reason.code is not ReasonCode.DEVICE_IDLE:
+        return reason
+    return reason.model_copy(update={"fatal": False})
 
 
 def _add(facts: Facts, others: Facts, owner: str) -> None:

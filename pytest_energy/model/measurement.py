@@ -50,6 +50,7 @@ class ReasonCode(StrEnum):
     TEMPERATURE_DRIFT = "temperature-drift"
     SENSOR_DISAGREEMENT = "sensor-disagreement"
     IMPLAUSIBLE_POWER = "implausible-power"
+    DEVICE_IDLE = "device-idle"
     NEGATIVE_ENERGY = "negative-energy"
     COUNTER_RESET = "counter-reset"
     DEVICE_LOST = "device-lost"

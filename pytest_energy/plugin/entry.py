@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
 
 MARKER = (
-    "energy(tolerance, tolerances, rounds, passes, epochs, max_time, window_s, max_joules, better):"
-    " how to measure the energy of this test, how much it may change, and how much it may be"
+    "energy(tolerance, tolerances, rounds, passes, epochs, max_time, window_s, max_joules, better,"
+    " meter): how to measure the energy of this test, how much it may change, and its limit"
 )
 
 

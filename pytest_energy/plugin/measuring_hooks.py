@@ -149,10 +149,11 @@ class EnergyPlugin:
         workload: Facts = self._ranks.workload if self._ranks else {}
         for facts in self._config.hook.pytest_energy_workload(item=item):
             workload |= facts or {}
+        marker = item.stash[MARKER]
         energy = MeasuringEnergy(
-            self._session,
+            self._session.of(marker),
             Place(item.nodeid, file, None if line is None else line + 1),
-            item.stash[MARKER],
+            marker,
             workload,
             self._show,
             self._pause,
@@ -168,7 +169,9 @@ class EnergyPlugin:
             return (yield)
         with ExitStack() as stack:
             try:
-                names = lock_names(self._session.meter)
+                # A worker's load on the processors would be in the joules of a part.
+                sessions = (self._session, *self._session.parts.values())
+                names = {name for session in sessions for name in lock_names(session.meter)}
                 stack.enter_context(device_lock(names, lock_folder()))
             except EnergyError as error:
                 raise pytest.UsageError(str(error)) from None
@@ -280,8 +283,8 @@ class EnergyPlugin:
             if not is_worker:
                 fail_session(session, run)
             self._report(run, self._session.record.unsaved)
-        elif self._session.meter:
-            self._session.meter.close()
+        else:
+            self._session.release()
 
 
 SHARDS: Final = ("CI_NODE_TOTAL", "CIRCLE_NODE_TOTAL", "BUILDKITE_PARALLEL_JOB_COUNT")
@@ -322,7 +325,7 @@ def _decide(
     """Decide on each benchmark of a test, unless an earlier run of the test has settled it."""
     awaited = session.record.revisits.keys() & {measured.id for measured in measurements}
     return [
-        conclude(measured, session, marker)
+        conclude(measured, session.of(marker), marker)
         if not awaited or measured.id in awaited
         else session.record.results[measured.id]
         for measured in measurements
@@ -380,6 +383,16 @@ def _header(session: EnergySession) -> list[str]:
         )
     if session.revision.remark:
         lines.append(f"energy: {session.revision.remark}")
+    lines += [f"energy: {_part_line(name, part)}" for name, part in session.parts.items()]
     missing = zip(PREFERRED, session.passed_over, strict=False)
     lines += [f"energy: no {meter}: {reason.message}" for meter, reason in missing]
     return lines
+
+
+def _part_line(name: str, part: EnergySession) -> str:
+    """What measures the tests whose marker names another meter."""
+    if part.meter is None:
+        why = part.unmeasured.message if part.unmeasured else "no meter"
+        return f"tests with meter={name!r} are not measured here ({why})"
+    device = part.environment.identity.get("device", "unknown device")
+    return f"tests with meter={name!r}: channels {', '.join(part.meter.channels)} of {device}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from pytest_energy.carbon import Intensity, carbon_facts, country_intensity, given_intensity
-from pytest_energy.errors import EnergyError
+from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate.acceptance import drift_refusal
 from pytest_energy.gate.baseline_history import last_tag
 from pytest_energy.gate.baseline_store import FACTS, BaselineStore
@@ -70,6 +70,10 @@ class EnergySession:
     """Number of sessions that share the suite; each is taken to have as many comparisons."""
     alternating: bool = False
     """Whether another process measures the same tests in turn."""
+    parts: Mapping[str, EnergySession] = field(default_factory=dict)
+    """The sessions of meters that markers name, by the meter's name; they share the record."""
+    whole: EnergySession | None = None
+    """The session that this one is a part of."""
     record: RunRecord = field(default_factory=RunRecord)
 
     @classmethod
@@ -113,7 +117,7 @@ class EnergySession:
         own_baselines = store.load_all(slug(environment.identity))
         selected = select(own_baselines, markers, settings.tolerance, table)
         small = len(selected) < FEWEST_COMPARABLE
-        return cls(
+        session = cls(
             settings,
             root,
             meter,
@@ -131,6 +135,75 @@ class EnergySession:
             shared_scatter(own_baselines) if small else 0.0,
             shards,
         )
+        return session._with_parts(markers) if measures else session
+
+    def _with_parts(self, markers: Mapping[str, MarkerSettings]) -> EnergySession:
+        """This session with a part for each other meter that a marker names.
+
+        Raises:
+            UsageError: No meter has that name.
+        """
+        by_meter: dict[str, dict[str, MarkerSettings]] = {}
+        for test_id, marker in markers.items():
+            if marker.meter is not None and not self._is_own(marker.meter):
+                by_meter.setdefault(marker.meter, {})[test_id] = marker
+        parts = {name: self._part(name, tests) for name, tests in by_meter.items()}
+        known = [self, *parts.values()]
+        return replace(
+            self,
+            parts=parts,
+            selected=tuple(baseline for session in known for baseline in session.selected),
+            baseline_ids=frozenset().union(*(session.baseline_ids for session in known)),
+        )
+
+    def _is_own(self, meter: str) -> bool:
+        return meter in (self.settings.meter, self.meter.info.name if self.meter else "auto")
+
+    def _part(self, meter: str, markers: Mapping[str, MarkerSettings]) -> EnergySession:
+        """The session of the tests that another meter measures."""
+        # The devices of --energy-devices are those of the session's meter.
+        settings = replace(self.settings, meter=meter, devices=None)
+        try:
+            opened, unmeasured = _open_meter(settings, lambda reason: None)
+        except MeterUnavailableError as error:
+            # The other tests can be measured, so these alone have no joules, and say why.
+            opened, unmeasured = None, error.reason
+        except UsageError as error:
+            raise UsageError(f"{next(iter(markers))}: @pytest.mark.energy: {error}") from None
+        environment = describe(opened.environment if opened else None)
+        own_baselines = self.store.load_all(slug(environment.identity))
+        # Others in the folder belong to tests that this meter does not measure here.
+        named = [known for known in own_baselines if _is_of(known.id, markers)]
+        return replace(
+            self,
+            settings=settings,
+            meter=opened,
+            unmeasured=unmeasured,
+            environment=environment,
+            selected=tuple(select(named, markers, settings.tolerance, self.tolerances)),
+            prior=suite_prior(own_baselines),
+            baseline_ids=frozenset(baseline.id for baseline in named),
+            shared=0.0,
+            whole=self,
+        )
+
+    def of(self, marker: MarkerSettings) -> EnergySession:
+        """The session of one test: that of the meter that its marker names."""
+        part = self.parts.get(marker.meter or "")
+        return self if part is None else replace(part, alternating=self.alternating)
+
+    @property
+    def machine(self) -> dict[str, Facts]:
+        """Identity and context of the results, if they differ from those of the run."""
+        if self.whole is None:
+            return {}
+        return {"identity": self.environment.identity, "context": self.environment.context}
+
+    def release(self) -> None:
+        """Close all meters."""
+        for session in (self, *self.parts.values()):
+            if session.meter:
+                session.meter.close()
 
     @property
     def source(self) -> Source:
@@ -150,13 +223,16 @@ class EnergySession:
     @cached_property
     def family(self) -> int:
         """Number of comparisons in the session: they share the chance of a false alarm."""
+        if self.whole is not None:
+            return self.whole.family + count_comparisons(self.selected)
         return self.settings.family or self.shards * count_comparisons(self.selected)
 
     @property
     def suite(self) -> Suite:
         """What a verdict takes from the other benchmarks, as far as they are measured."""
         # Whoever updates all baselines accepts the shift, too.
-        shifts = {} if self.settings.update == "all" else shifts_of(self.record.results.values())
+        unshifted = self.settings.update == "all" or self.whole is not None
+        shifts = {} if unshifted else shifts_of(self.record.results.values())
         return Suite(self.family, self.prior, shifts, self.shared)
 
     @property
@@ -243,7 +319,7 @@ class EnergySession:
             The result.
         """
         self.record.keep(result)
-        self._save(self.run)
+        self._save((self.whole or self).run)
         return result
 
     @property
@@ -269,8 +345,7 @@ class EnergySession:
             run = self._describe(complete=complete, energy_j=energy_j, missing=missing)
             self.record.close(run if is_part else finish(run, self.settings))
             self._save(self.run)
-            if self.meter:
-                self.meter.close()
+            self.release()
         return self.run
 
     def _save(self, run: Run) -> None:
@@ -335,6 +410,11 @@ def _open_meter(
         if settings.meter != "auto":
             raise
         return None, error.reason
+
+
+def _is_of(baseline_id: str, tests: Collection[str]) -> bool:
+    """Whether a baseline belongs to one of the tests, or to a window of one."""
+    return baseline_id in tests or baseline_id.rpartition("::")[0] in tests
 
 
 def _intensity(settings: Settings) -> Intensity | None:

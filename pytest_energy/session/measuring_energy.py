@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from itertools import chain, repeat
 from statistics import fmean
 from typing import Any, TypeVar
 
 from pytest_energy.errors import UsageError
-from pytest_energy.fixture import Energy, Evaluation, Units, WindowHandle, Workload
+from pytest_energy.fixture import Energy, Evaluation, Metric, Units, WindowHandle, Workload
 from pytest_energy.fixture.arguments import (
     check_counts,
     check_function,
+    check_metrics,
     check_name,
     check_pedantic,
+    check_seconds,
     check_units,
 )
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
@@ -31,9 +36,15 @@ from pytest_energy.measuring.protocol import (
     run_rounds,
 )
 from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
-from pytest_energy.measuring.window import Window, measure_round, open_window, synchronizer
+from pytest_energy.measuring.window import (
+    OpenWindow,
+    Window,
+    measure_round,
+    open_window,
+    synchronizer,
+)
 from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason, ReasonCode
-from pytest_energy.model.metrics import ENERGY, PER_UNIT
+from pytest_energy.model.metrics import ENERGY, PER_UNIT, in_catalogue
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.model_description import (
     count_facts,
@@ -100,8 +111,14 @@ class MeasuringEnergy(Energy):
         self._windows: dict[str, list[Window]] = {}
         self._handles: defaultdict[str, list[WindowHandle]] = defaultdict(list)
         self._entered: Counter[str] = Counter()
-        self._recorded: dict[str, float] = {}
+        self._recorded: dict[str, Quantity] = {}
         self._remarks: list[Reason] = []
+        self._inside: str | None = None
+        self._recorded_inside: defaultdict[str, defaultdict[str, list[Quantity]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        self._unfinished: set[str] = set()
+        self._limits_s: dict[str, float | None] = {}
         self._busy = False
         self._ended = False
 
@@ -236,48 +253,124 @@ class MeasuringEnergy(Energy):
     def window(  # noqa: D102
         self, name: str, units: Units | None = None
     ) -> Iterator[WindowHandle]:
-        check_name(name)
-        handle = WindowHandle(name, check_units(f"energy.window({name!r})", units))
-        self._check_open()
-        if self._measurements:
-            raise UsageError(f"{self._place.id}: energy.window() after another measurement")
-        if self._busy:
-            raise UsageError(
-                f"{self._place.window(name).id}: energy.window() inside another measurement,"
-                " which would then include the wait for the sensor; measure one after the other"
-            )
-        if self._session.ranks is not None:
-            raise UsageError(
-                f"{self._place.id}: energy.window() measures one process; torchrun"
-                " started several: use energy.training() or a call"
-            )
-        windows = self._windows.setdefault(name, [])
+        handle = self._enter("window", name, units)
+        windows = self._windows[name]
         self._entered[name] += 1
-        self._windowed = name
-        with self._alone():
+        with self._alone(name):
             if not self._in_time(windows):
                 yield handle
                 handle.end(self._unmeasured_window(name))
                 return
-            with (
-                self._turn(),
-                open_window(self._session.meter, 1, self._synchronize) as opened,
-            ):
+            with self._opened(handle) as opened:
                 yield handle
             windows.append(opened.window)
             self._handles[name].append(handle)
-            handle.end(self._window_alone(name, opened.window))
+            handle.end(self._windows_alone(name, [opened.window]))
 
-    def record(self, **metrics: float) -> None:  # noqa: D102
+    @contextmanager
+    def _opened(self, handle: WindowHandle) -> Iterator[OpenWindow]:
+        with self._turn(), open_window(self._session.meter, 1, self._synchronize) as opened:
+            handle.pause_by(opened.paused)
+            yield opened
+
+    def repeat(  # noqa: D102
+        self, name: str, seconds: float | None = None, units: Units | None = None
+    ) -> Iterator[WindowHandle]:
+        check_seconds(f"energy.repeat({name!r})", seconds)
+        handle = self._enter("repeat", name, units)
+        self._unfinished.add(name)
+        return self._repeat(handle, self._repetition(name, seconds))
+
+    def _repetition(self, name: str, seconds: float | None) -> Plan:
+        """The plan of a call, with windows of ``seconds`` unless they were requested."""
+        if self._requested.window_s or seconds is None:
+            return plan_call(self._session, self._place.window(name).id, self._requested)
+        requested = replace(self._requested, window_s=seconds)
+        return plan_call(self._session, self._place.window(name).id, requested)
+
+    def _repeat(self, handle: WindowHandle, plan: Plan) -> Iterator[WindowHandle]:
+        windows: list[Window] = []
+        with self._alone(handle.name):
+            with open_window(None, 1, self._synchronize) as first:
+                handle.pause_by(first.paused)
+                yield handle
+            pass_s = first.window.round.duration_s
+            rounds = [first.window.round]
+            while len(windows) < plan.rounds and another_fits(rounds, plan.max_time_s):
+                with self._opened(handle) as opened:
+                    for more in _until_long_enough(opened, plan, pass_s):
+                        yield from repeat(handle, more)
+                windows.append(opened.window)
+                rounds = [window.round for window in windows]
+        self._unfinished.discard(handle.name)
+        self._windows[handle.name] += windows
+        self._entered[handle.name] += plan.rounds
+        self._limits_s[handle.name] = plan.max_time_s
+        self._handles[handle.name].append(handle)
+        handle.end(self._windows_alone(handle.name, windows))
+
+    def _enter(self, method: str, name: str, units: Units | None) -> WindowHandle:
+        """The handle of a window that may begin now."""
+        check_name(name, method)
+        handle = WindowHandle(name, check_units(f"energy.{method}({name!r})", units))
         self._check_open()
-        self._recorded |= own_metrics(metrics, f"{self._place.id}: energy.record")
+        if self._measurements:
+            raise UsageError(f"{self._place.id}: energy.{method}() after another measurement")
+        if self._busy:
+            raise UsageError(
+                f"{self._place.window(name).id}: energy.{method}() inside another measurement,"
+                " which would then include the wait for the sensor; measure one after the other"
+            )
+        if self._session.ranks is not None:
+            raise UsageError(
+                f"{self._place.id}: energy.{method}() measures one process; torchrun"
+                " started several: use energy.training() or a call"
+            )
+        self._windows.setdefault(name, [])
+        self._windowed = name
+        return handle
+
+    def record(self, *metrics: Metric, **values: float) -> None:  # noqa: D102
+        self._check_open()
+        check_metrics(metrics)
+        where = f"{self._place.id}: energy.record"
+        names = [metric.name for metric in metrics]
+        own_metrics({metric.name: metric.value for metric in metrics}, where)
+        if twice := sorted(name for name in {*names, *values} if [*names, *values].count(name) > 1):
+            raise UsageError(f"{where}: {twice[0]!r} twice in one call")
+        for metric in metrics:
+            self._learn_direction(metric)
+        recorded = _as_quantities(own_metrics(values, where))
+        recorded |= {
+            metric.name: Quantity(
+                value=metric.value, unit=metric.unit, uncertainty=metric.uncertainty
+            )
+            for metric in metrics
+        }
+        if self._inside is not None:
+            for name, quantity in recorded.items():
+                self._recorded_inside[self._inside][name].append(quantity)
+            return
+        self._recorded |= recorded
         if self._place.id in self._measurements:
             self._extend({})
 
-    def _window_alone(self, name: str, window: Window) -> Measurement:
-        """One window as a measurement of its own, whatever other windows have the same name."""
-        finished = Finished((window.round,), window.traces)
-        return assemble(self._place.window(name), "window", {}, finished, self._session.source, {})
+    def _learn_direction(self, metric: Metric) -> None:
+        if metric.better is None or in_catalogue(metric.name):
+            return
+        known = self._better.setdefault(metric.name, metric.better)
+        if known != metric.better:
+            raise UsageError(
+                f"{self._place.id}: energy.record: {metric.name!r} has better={metric.better!r}"
+                f" here, and {known!r} before or in the marker"
+            )
+
+    def _windows_alone(self, name: str, windows: Sequence[Window]) -> Measurement:
+        """Windows as a measurement of their own, whatever other windows have the same name."""
+        finished = self._finished(windows, len(windows))
+        return assemble(
+            self._place.window(name), "window", {"window": name}, finished, self._session.source, {}
+        )
 
     def _unmeasured_window(self, name: str) -> Measurement:
         """A window after the time limit."""
@@ -314,11 +407,15 @@ class MeasuringEnergy(Energy):
         for name, windows in self._windows.items():
             if not windows:  # its body raised
                 continue
-            finished = self._finished(windows, self._entered[name])
+            limit_s = self._limits_s.get(name, self._requested.max_time_s)
+            finished = self._finished(windows, self._entered[name], limit_s)
             units = _mean_units(self._handles[name])
-            self._add(
-                "window", {"window": name}, finished, at=self._place.window(name), units=units
-            )
+            recorded = {
+                metric: _mean_quantity(values)
+                for metric, values in self._recorded_inside[name].items()
+            }
+            place = self._place.window(name)
+            self._add("window", {"window": name}, finished, recorded, at=place, units=units)
         for handle in chain.from_iterable(self._handles.values()):
             handle.close()
         self._windows.clear()
@@ -349,6 +446,11 @@ class MeasuringEnergy(Energy):
                         f"{self._place.window(name).id}: {having} of {len(handles)} windows have"
                         f" the unit {unit!r}; tell it for each: w.units({unit}=n)"
                     )
+        for name in sorted(self._unfinished):
+            raise UsageError(
+                f"{self._place.window(name).id}: the loop over energy.repeat({name!r}) did not run"
+                " to its end, so nothing was measured; leave it neither by break nor by return"
+            )
         if self._recorded and not self._measurements:
             raise UsageError(
                 f"{self._place.id}: energy.record({next(iter(self._recorded))}=…) in a test that"
@@ -370,13 +472,17 @@ class MeasuringEnergy(Energy):
             )
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Refuse other measurements in the body of the ``with`` statement."""
-        self._busy = True
+    def _alone(self, window: str | None = None) -> Iterator[None]:
+        """Refuse other measurements in the body of the ``with`` statement.
+
+        Args:
+            window: The window that owns what is recorded there.
+        """
+        self._busy, self._inside = True, window
         try:
             yield
         finally:
-            self._busy = False
+            self._busy, self._inside = False, None
 
     def _run(self, work: Work, plan: Plan) -> Finished:
         if self._session.ranks is not None:
@@ -428,10 +534,13 @@ class MeasuringEnergy(Energy):
     def _in_time(self, windows: Sequence[Window]) -> bool:
         return another_fits([window.round for window in windows], self._requested.max_time_s)
 
-    def _finished(self, windows: Sequence[Window], requested: int) -> Finished:
+    def _finished(
+        self, windows: Sequence[Window], requested: int, limit_s: float | None = None
+    ) -> Finished:
+        limit_s = limit_s or self._requested.max_time_s
         rounds = tuple(window.round for window in windows)
         traces = tuple(trace for window in windows for trace in window.traces)
-        return Finished(rounds, traces, fewer_rounds(requested, rounds, self._requested.max_time_s))
+        return Finished(rounds, traces, fewer_rounds(requested, rounds, limit_s))
 
     def _add(
         self,
@@ -445,7 +554,7 @@ class MeasuringEnergy(Energy):
     ) -> None:
         place = at or self._place
         described = {**workload, "scale": self.scale, **self._workload}
-        recorded = _as_quantities(self._recorded) | dict(extra or {})
+        recorded = self._recorded | dict(extra or {})
         self._keep(
             assemble(
                 place, kind, described, finished, self._session.source, recorded, reasons, units
@@ -456,19 +565,50 @@ class MeasuringEnergy(Energy):
         return self._measurements[self._place.id]
 
     def _extend(self, extra: Mapping[str, Quantity]) -> None:
-        metrics = {**self._current().metrics, **extra, **_as_quantities(self._recorded)}
+        metrics = {**self._current().metrics, **extra, **self._recorded}
         self._keep(self._current().model_copy(update={"metrics": metrics}))
 
     def _keep(self, measured: Measurement) -> None:
-        measured = measured.model_copy(update={"better": self._better})
+        measured = measured.model_copy(update={"better": self._better, **self._session.machine})
         self._measurements[measured.id] = measured
         self._measurement = measured
+
+
+def _until_long_enough(opened: OpenWindow, plan: Plan, pass_s: float) -> Iterator[int]:
+    """How many passes to run next, until a window is long enough or has the most passes.
+
+    The device is not synchronised between passes, so their number is estimated beforehand.
+    """
+    longest_s = math.inf if plan.max_time_s is None else plan.max_time_s
+    window_s = min(max(plan.window_s or 0.0, plan.shortest_window_s), longest_s)
+    most = plan.passes or sys.maxsize
+    opened.passes, elapsed_s = 0, 0.0
+    while not opened.passes or (elapsed_s < window_s and opened.passes < most):
+        estimated = math.ceil((window_s - elapsed_s) / pass_s) if pass_s > 0 else 1
+        more = min(max(1, estimated), most - opened.passes)
+        yield more
+        opened.passes += more
+        elapsed_s = opened.elapsed_s()
+        pass_s = elapsed_s / opened.passes
 
 
 def _mean_units(handles: Sequence[WindowHandle]) -> dict[str, float]:
     """Units of work in one window: the mean over those of one name, for units that all have."""
     names = set.intersection(*(set(handle.counts) for handle in handles)) if handles else set()
     return {name: fmean(handle.counts[name] for handle in handles) for name in sorted(names)}
+
+
+def _mean_quantity(values: Sequence[Quantity]) -> Quantity:
+    """The mean of what the uses of a window recorded.
+
+    Nobody says whether the errors of the uses are independent, so the largest uncertainty stays.
+    """
+    known = [value.uncertainty for value in values if value.uncertainty is not None]
+    return Quantity(
+        value=fmean(value.value for value in values),
+        unit=values[-1].unit,
+        uncertainty=max(known) if len(known) == len(values) else None,
+    )
 
 
 def _as_quantities(values: Mapping[str, float]) -> dict[str, Quantity]:

@@ -54,10 +54,14 @@ def comparing(
     most_blocks: int = 24,
     tolerances: dict[str, float] | None = None,
     failing: tuple[str, ...] = ("regressed",),
+    budgets: dict[str, float] | None = None,
 ) -> Comparing:
     """A comparison of these tests."""
     accepted = tolerances or {"energy_j": 0.05}
-    rules = Rules(reference, 1, lambda benchmark: accepted, failing, most_blocks)
+    limits = budgets or {}
+    rules = Rules(
+        reference, 1, lambda benchmark: accepted, failing, most_blocks, lambda benchmark: limits
+    )
     return Comparing(tests or ("t.py::test",), rules)
 
 
@@ -558,3 +562,32 @@ def test_fewer_permitted_blocks_tell_less_apart() -> None:
     assert seen[1] is not None
     assert seen[2] is not None
     assert seen[1] > seen[2]
+
+
+@pytest.mark.parametrize(("better", "outcome"), [("higher", "regressed"), ("lower", "improved")])
+def test_the_direction_is_that_of_the_test(better: str, outcome: str) -> None:
+    """A metric whose name says nothing falls as badly as its test says."""
+    state = comparing(tolerances={"frobs": 0.05})
+
+    def frobs(value: float) -> Measurement:
+        metrics = {"frobs": Quantity(value=value, unit="1")}
+        return measured([1.0], metrics=metrics, better={"frobs": better})
+
+    settled: list[Result] = []
+    for value in (0.9, 0.901, 0.899, 0.9):
+        state.block += 1
+        state.take("t.py::test", paired(frobs(1.0), frobs(value)))
+        settled += state.look()
+    (result,) = settled
+    outcomes = {found.metric: found.outcome for found in result.verdict.metrics}
+    assert outcomes["frobs"] == outcome
+
+
+def test_a_budget_holds_against_a_revision_too() -> None:
+    """Unchanged joules may be over the budget of the test."""
+    state = comparing(failing=("over budget",), budgets={"energy_j": 0.5})
+    (result,) = blocks(state, 1.001, 1.002)
+    assert (result.verdict.outcome, result.verdict.fails) == ("over budget", True)
+    state = comparing(failing=("over budget",), budgets={"energy_j": 2.0})
+    (result,) = blocks(state, 1.001, 1.002)
+    assert (result.verdict.outcome, result.verdict.fails) == ("unchanged", False)

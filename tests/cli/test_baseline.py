@@ -14,7 +14,7 @@ from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import MetricVerdict, Verdict
+from pytest_energy.model.result import Budget, MetricVerdict, Result, Verdict
 from tests.gate_data import A100, H200, TEST, invalid, measurement, result, run_of, store_with
 
 
@@ -166,6 +166,18 @@ def test_accept_refuses_invalid_results(here: Path, capsys: pytest.CaptureFixtur
     assert main(["baseline", "accept", "results.json"]) == 1
     assert "refused t.py::test_a: process 7 used the GPU" in capsys.readouterr().err
     assert BaselineStore(here / "baselines").slugs_with("t.py::test_b") == ("nvidia-h200",)
+
+
+def test_accept_names_what_is_over_its_budget(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A baseline would not lift the budget, so the result is refused, not passed over."""
+    budget = Budget(metric="energy_j", outcome=Outcome.OVER_BUDGET, limit=0.5, value=1.0, unit="J")
+    over = Verdict(outcome=Outcome.OVER_BUDGET, budgets=[budget])
+    save_run(run_of(Result.of(measurement(1.0), over)), here / "results.json")
+    assert main(["baseline", "accept", "results.json"]) == 1
+    refused = capsys.readouterr().err
+    assert f"refused {TEST}: over budget: energy_j 1 J, at most 0.5 (max_joules" in refused
 
 
 def test_prune_deletes_orphans_only_with_delete(

@@ -131,3 +131,40 @@ def test_an_exception_in_the_body_leaves_no_round() -> None:
     assert meter.calls == ["begin", "end"]
     with pytest.raises(RuntimeError, match="has not been closed"):
         _ = opened.window
+
+
+def test_a_pause_is_left_out_and_both_pieces_add_up() -> None:
+    """Each piece has edges of its own; independent terms add up in squares, shared ones as such."""
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}, {"edges": 0.3, "settling": 0.1}))
+    with open_window(meter, 7, lambda: None) as opened:
+        meter.calls.append("work")
+        with opened.paused():
+            meter.calls.append("load")
+        meter.calls.append("work")
+    assert meter.calls == ["begin", "work", "end", "load", "begin", "work", "end"]
+    measured = opened.window.round
+    assert (measured.energy_j, measured.passes, measured.channels) == (4.0, 7, {"gpu0": 4.0})
+    assert measured.budget == pytest.approx({"edges": 0.3 * 2**0.5, "settling": 0.2})
+
+
+def test_a_piece_without_joules_leaves_the_window_without() -> None:
+    """A sum of the other pieces would look like a saving."""
+    reason = Reason(code=ReasonCode.DEVICE_LOST, message="gpu0 fell off the bus")
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}))
+    with open_window(meter, 1, lambda: None) as opened, opened.paused():
+        meter.reading = Reading(1.0, {}, reasons=(reason,))
+    assert (opened.window.round.energy_j, opened.window.round.channels) == (None, {})
+    assert opened.window.round.reasons == [reason]
+
+
+def test_an_exception_in_a_pause_closes_what_it_opened() -> None:
+    """The caller may handle it inside the window, so the next piece begins all the same."""
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}))
+    window = open_window(meter, 1, lambda: None)
+    with window as opened, pytest.raises(LookupError), opened.paused():
+        raise LookupError
+    assert meter.calls == ["begin", "end", "begin", "end"]
+    window = open_window(meter, 1, lambda: None)
+    with pytest.raises(LookupError), window as opened, opened.paused():
+        raise LookupError
+    assert meter.calls == ["begin", "end", "begin", "end"] * 2

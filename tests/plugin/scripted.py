@@ -55,6 +55,23 @@ def open_meter(request):
     if SCRIPT["unavailable"]:
         raise MeterUnavailableError(ReasonCode.NO_METER, SCRIPT["unavailable"])
     return ScriptedMeter()
+
+
+class ProcessorMeter(ScriptedMeter):
+    channels = ("cpu",)
+    info = MeterInfo(name="processor", source="counter")
+    environment = Environment(identity={"device": "Scripted Processor", "meter": "processor"})
+
+    def end(self, edge):
+        duration_s = time.perf_counter() - edge.time_s
+        energy_j = 0.1 * (used_j - edge.state)
+        return Reading(duration_s=duration_s, channels={"cpu": energy_j}, budget={"resolution": 0})
+
+
+def open_processor(request):
+    if SCRIPT["no_processor"]:
+        raise MeterUnavailableError(ReasonCode.NO_PERMISSION, SCRIPT["no_processor"])
+    return ProcessorMeter()
 '''
 
 
@@ -65,6 +82,7 @@ def install(folder: Path) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scripted-meter\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[pytest_energy.meters]\nscripted = scripted_meter:open_meter\n"
+        "processor = scripted_meter:open_processor\n"
     )
     (folder / "scripted_meter.py").write_text(METER)
     script(folder)
@@ -80,5 +98,6 @@ def script(folder: Path, **changes: Any) -> None:
         "uncertainty": 0.001,
         "faults": [],
         "unavailable": "",
+        "no_processor": "",
     }
     (folder / "scripted.json").write_text(json.dumps({**default, **changes}))

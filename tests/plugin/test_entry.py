@@ -54,10 +54,10 @@ def test_without_the_option_the_body_runs_once(pytester: pytest.Pytester) -> Non
             assert energy(lambda x: calls.append(x) or x, 42) == 42
             energy.pedantic(calls.append, args=(1,), rounds=5, iterations=7)
             energy.training(lambda: calls.append("epoch"), evaluate=lambda: calls.append("eval"))
+            assert energy.measurement is None
             with energy.window("inside"):
                 calls.append("window")
             energy.record(accuracy=0.5)
-            assert energy.measurement is None
             assert calls == [42, 1, "epoch", "eval", "window"]
         """
     )

@@ -32,7 +32,8 @@ def work(in_the_middle=lambda: None):
 
 def test_it(energy):
     energy.pedantic({call}, rounds=2)
-    energy.record(true_energy_j=sum(true_j) / 2)
+    if true_j:
+        energy.record(true_energy_j=sum(true_j) / 2)
 """
 
 
@@ -295,3 +296,14 @@ def test_a_selected_gpu_runs_the_test_and_is_measured(
     assert card.benchmark()["rounds"][0]["channels"].keys() == {"gpu0"}
     result.stdout.fnmatch_lines([f"energy: measured by nvml (counter) on * ({named}); channels*"])
     result.stdout.no_fnmatch_line("*GPUs are added*")
+
+
+def test_a_test_that_leaves_the_gpu_idle_has_no_joules(card: Card, machine: SimulatedNvml) -> None:
+    """The joules of rest belong to nobody: the result is invalid and names two remedies."""
+    card.write("time.sleep, (0.3,)")
+    card.run(machine)
+    benchmark = card.benchmark()
+    assert benchmark["status"] == "invalid"
+    (reason,) = [found for found in benchmark["reasons"] if found["fatal"]]
+    assert reason["code"] == "device-idle"
+    assert "energy_j" not in benchmark["metrics"]

@@ -254,6 +254,7 @@ class NvmlMeter:
         reasons = [*_failures(*stages), *self._length(window.duration_s), *used.remarks]
         reasons += self._wrong_counters
         reasons += [r for device in evidence for r in validity.judge(device, self._limits)]
+        reasons += [reason] if (reason := self._idle(evidence)) else []
         joules = {channel: j for channel, j in used.joules.items() if isinstance(j, Joules)}
         traces = self._traces(used.samples, window)
         edges_s = start.waited_s + time.perf_counter() - ended_s
@@ -360,9 +361,15 @@ class NvmlMeter:
                 fields_after=last,
                 duration_s=window.duration_s,
                 energy_j=joules.energy_j if isinstance(joules, Joules) else None,
+                uncertainty_j=combine(joules.budget.values()) if isinstance(joules, Joules) else 0,
+                idle_power_w=self.idle_power_w.get(channel),
                 sampled=sampled_energy(sensor, used.samples.get(channel, ()), window),
                 sampled_full_time=sensor is not None and not sensor.part_time,
             )
+
+    def _idle(self, evidence: Sequence[validity.Evidence]) -> Reason | None:
+        """The reason against a window without work; a device without readings may have worked."""
+        return validity.idle(evidence) if len(evidence) == len(self._devices) else None
 
     def close(self) -> None:
         """End the helper process and disconnect from the driver."""

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pytest_energy.meters.nvml.devices.desktop import process_name
-from pytest_energy.meters.nvml.devices.processes import others
+from pytest_energy.meters.nvml.devices.processes import others, ours_have_cuda
 from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.driver import FieldValue
 from pytest_energy.meters.nvml.sources.sample_energy import SampledEnergy
 from pytest_energy.model.conditions import CLOCK, TEMPERATURE, THROTTLED
-from pytest_energy.model.measurement import Reason, ReasonCode
+from pytest_energy.model.measurement import Quantity, Reason, ReasonCode
+from pytest_energy.uncertainty.gum import combine, expand
 
 DEFAULTS: Mapping[ReasonCode, float] = {
     ReasonCode.CONTENDED: 0,
@@ -29,6 +30,9 @@ NEAR_W = 5.0
 DESKTOP_SHARE = 0.05
 """A desktop that uses more of the device is remarked on: its energy is in the window."""
 
+REST_DRIFT = 0.02
+"""By how much of itself the power of an idle device drifts with temperature, as a half-width."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -43,6 +47,10 @@ class Evidence:
     fields_after: Fields
     duration_s: float
     energy_j: float | None
+    uncertainty_j: float = 0.0
+    """Standard uncertainty of ``energy_j``."""
+    idle_power_w: Quantity | None = None
+    """Of the device before all windows, if it was idle then."""
     sampled: SampledEnergy | None = None
     """The window's joules from its power samples, if there were enough of them."""
     sampled_full_time: bool = False
@@ -97,6 +105,45 @@ def named(pids: Iterable[int]) -> str:
 def accepting(count: int) -> str:
     """How to measure beside so many other processes all the same."""
     return f"end them, or accept them with --energy-validity-limit=contended={count}"
+
+
+def idle(devices: Iterable[Evidence]) -> Reason | None:
+    """The reason against a window in which no device worked for this session.
+
+    One device at work is enough: with several GPUs, some often wait for the others.
+    """
+    devices = tuple(devices)
+    if not devices or not all(_at_rest(device) and not _used(device) for device in devices):
+        return None
+    powers = ", ".join(
+        f"{device.channel}: {device.energy_j / device.duration_s:.3g} W"
+        for device in devices
+        if device.energy_j is not None
+    )
+    message = (
+        f"the GPU did nothing for this test ({powers}, as at rest); move its work to the GPU:"
+        ' .to(energy.device); or measure the CPU: @pytest.mark.energy(meter="rapl")'
+    )
+    return Reason(code=ReasonCode.DEVICE_IDLE, message=message)
+
+
+def _at_rest(device: Evidence) -> bool:
+    """Whether the mean power is that of rest, within the uncertainties of both."""
+    rest = device.idle_power_w
+    if rest is None or device.energy_j is None or device.duration_s <= 0:
+        return False
+    power_w, standard_w = (j / device.duration_s for j in (device.energy_j, device.uncertainty_j))
+    doubts_w = (expand(standard_w), rest.uncertainty or 0.0, REST_DRIFT * rest.value)
+    return power_w <= rest.value + combine(doubts_w)
+
+
+def _used(device: Evidence) -> bool:
+    """Whether this session has a context on the device, as far as the driver tells."""
+    before, after = device.before.processes, device.after.processes
+    if before is None or after is None:
+        return ours_have_cuda()
+    listed = before | after
+    return len(others(listed)) < len(listed)
 
 
 def throttled_shares(evidence: Evidence) -> dict[str, float]:

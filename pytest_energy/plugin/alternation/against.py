@@ -185,6 +185,7 @@ class AgainstPlugin(EnergyPlugin):
             failing=self._settings.failing,
             most_blocks=self._settings.against_blocks,
             suite_tolerance=self._settings.tolerance[ENERGY],
+            budgets=lambda benchmark: self._marker(benchmark).max_joules,
         )
         self._campaign = Campaign(
             self._settings,
@@ -201,8 +202,7 @@ class AgainstPlugin(EnergyPlugin):
     def _tolerances(self, benchmark: str) -> dict[str, float]:
         """By metric; without joules the latency takes the place of the energy."""
         assert self._session is not None
-        markers = self._markers
-        marker = markers.get(benchmark) or markers.get(_test_of_window(benchmark))
+        marker = self._marker(benchmark)
         tolerances = tolerances_of(
             benchmark, self._settings.tolerance, self._session.tolerances, marker
         )
@@ -210,6 +210,11 @@ class AgainstPlugin(EnergyPlugin):
             return tolerances
         energy = tolerances.pop(ENERGY)
         return {LATENCY: energy, **tolerances}
+
+    def _marker(self, benchmark: str) -> MarkerSettings:
+        markers = self._markers
+        found = markers.get(benchmark) or markers.get(_test_of_window(benchmark))
+        return found or MarkerSettings()
 
     def _describe_session(self, measuring: Sequence[pytest.Item]) -> Session:
         config = self._config

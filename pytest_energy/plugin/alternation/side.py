@@ -123,8 +123,8 @@ class SidePlugin(EnergyPlugin):
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Close the meter; a side writes no files."""
-        if self._session is not None and self._session.meter:
-            self._session.meter.close()
+        if self._session is not None:
+            self._session.release()
 
 
 def _text(report: pytest.TestReport | pytest.CollectReport) -> str:

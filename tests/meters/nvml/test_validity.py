@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from dataclasses import replace
 
 import pynvml
 import pytest
@@ -10,9 +12,9 @@ import pytest
 from pytest_energy.meters.base import MeterRequest
 from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.driver import FieldValue
-from pytest_energy.meters.nvml.validity import Evidence, conditions
+from pytest_energy.meters.nvml.validity import Evidence, conditions, idle
 from pytest_energy.meters.registry import open_meter
-from pytest_energy.model.measurement import ReasonCode
+from pytest_energy.model.measurement import Quantity, ReasonCode
 from pytest_energy.testing import SimulatedNvml
 
 STATE = Snapshot(60.0, 1980.0, None, 700.0, frozenset())
@@ -112,3 +114,55 @@ def test_few_samples_are_compared_with_the_counter(
     found = [r for r in reasons if r.code is ReasonCode.SENSOR_DISAGREEMENT]
     in_window = [reason.fatal for reason in found if "at rest" not in reason.message]
     assert in_window == ([] if fatal is None else [fatal])
+
+
+REST = Quantity(value=70.0, unit="W", uncertainty=1.0)
+
+
+def resting(power_w: float, listed: frozenset[int] | None = frozenset()) -> Evidence:
+    """A window of two seconds on a device that rests at 70 W."""
+    nothing = Fields(None, None, {})
+    state = replace(STATE, processes=listed)
+    window = replace(seen(nothing, nothing), before=state, after=state, idle_power_w=REST)
+    return replace(window, energy_j=2 * power_w, uncertainty_j=1.0)
+
+
+@pytest.mark.parametrize(
+    ("devices", "code"),
+    [
+        ([resting(70.0)], ReasonCode.DEVICE_IDLE),
+        ([resting(71.9)], ReasonCode.DEVICE_IDLE),
+        ([resting(60.0)], ReasonCode.DEVICE_IDLE),
+        ([resting(70.0), resting(71.0)], ReasonCode.DEVICE_IDLE),
+        ([resting(75.0)], None),
+        ([resting(70.0, frozenset({os.getpid()}))], None),
+        ([resting(70.0), resting(300.0, frozenset({os.getpid()}))], None),
+        ([replace(resting(70.0), idle_power_w=None)], None),
+        ([replace(resting(70.0), energy_j=None)], None),
+        ([resting(70.0, None)], ReasonCode.DEVICE_IDLE),
+        ([], None),
+    ],
+    ids=[
+        "at rest",
+        "within the uncertainty",
+        "below",
+        "two at rest",
+        "above",
+        "in use",
+        "one of two in use",
+        "rest unknown",
+        "joules unknown",
+        "processes unknown, no CUDA here",
+        "no device",
+    ],
+)
+def test_devices_at_rest_that_nobody_used_are_idle(
+    devices: list[Evidence], code: ReasonCode | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Power alone does not decide where it is above rest, nor where this session has a context."""
+    monkeypatch.setattr("pytest_energy.meters.nvml.validity.ours_have_cuda", lambda: False)
+    reason = idle(devices)
+    assert (reason.code if reason else None) == code
+    if reason:
+        assert ".to(energy.device)" in reason.message
+        assert '@pytest.mark.energy(meter="rapl")' in reason.message

@@ -120,6 +120,11 @@ def _maps_cuda(folder: Path) -> bool:
         return False
 
 
+def ours_have_cuda(proc: Path = PROC) -> bool:
+    """Whether this process or a descendant has CUDA's driver library loaded."""
+    return _has_cuda(os.getpid(), _parents(proc), proc)
+
+
 def uses_cuda() -> bool:
     """Whether torch has initialised CUDA in this process."""
     torch = sys.modules.get("torch")

@@ -1,0 +1,137 @@
+"""Windows whose body runs again until they are long enough, and windows with pauses."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.conftest import QUICK, Project
+
+BODY = """
+import time
+
+def test_it(energy):
+    for w in energy.repeat("decode", seconds=0.02{units}):
+        work({joules})
+        time.sleep(0.002)
+    print("joules:", w.energy and w.energy.value)
+"""
+MEASURING = ("--energy", "--energy-meter=scripted")
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.00001])
+def test_a_body_that_gets_faster_stays_in_the_gate(project: Project, seconds: float) -> None:
+    """Each round is as long as was asked for, and the joules are those of one run."""
+    project.write(BODY.format(joules=seconds, units=', units={"token": 4}'))
+    project.run("-s").stdout.fnmatch_lines([f"*joules: {100 * seconds:.6g}*"])
+    decode = project.benchmark("decode")
+    assert decode["metrics"]["energy_j"]["value"] == pytest.approx(100 * seconds)
+    assert decode["metrics"]["energy_j_per_token"]["value"] == pytest.approx(25 * seconds)
+    assert len(decode["rounds"]) == 3
+    assert all(done["duration_s"] >= 0.02 for done in decode["rounds"])
+
+
+def test_its_rise_is_found(project: Project) -> None:
+    """Against a baseline, as of any window."""
+    project.write(BODY.format(joules=0.01, units=""))
+    assert project.run("--energy-update", "--energy-baseline-runs=1").ret == 0
+    assert project.run().ret == 0
+    project.write(BODY.format(joules=0.012, units=""))
+    assert project.run().ret == 1
+    assert project.benchmark("decode")["verdict"]["outcome"] == "regressed"
+
+
+def test_without_energy_the_body_runs_once(project: Project) -> None:
+    """As a plain test."""
+    project.write("def test_it(energy):\n    assert len(list(energy.repeat('decode'))) == 1")
+    project.pytester.runpytest_inprocess(*QUICK).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("'', seconds=1", "energy.repeat(''): expected a name of one line"),
+        ("'a', seconds=0", "energy.repeat('a'): seconds=0: expected a finite number above 0"),
+        ("'a', seconds='5'", "seconds='5': expected a finite number above 0"),
+        ("'a', units={'token': 0}", "energy.repeat('a'): token=0: expected a finite number"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(
+    project: Project, call: str, message: str, measured: bool
+) -> None:
+    """The same with and without --energy."""
+    project.write(f"def test_it(energy):\n    for w in energy.repeat({call}):\n        pass")
+    arguments = MEASURING if measured else ()
+    result = project.pytester.runpytest_inprocess(*QUICK, *arguments)
+    result.assert_outcomes(failed=1)
+    assert message in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    "body", ["for w in energy.repeat('a'):\n        break", "energy.repeat('a')"]
+)
+def test_a_loop_that_does_not_end_is_an_error(project: Project, body: str) -> None:
+    """Nothing was measured, and the error says so."""
+    project.write(f"def test_it(energy):\n    {body}")
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    assert "the loop over energy.repeat('a') did not run to its end" in result.stdout.str()
+
+
+@pytest.mark.parametrize("inner", ["energy.window('b').__enter__()", "list(energy.repeat('b'))"])
+def test_nothing_is_measured_inside(project: Project, inner: str) -> None:
+    """Nested windows stay refused."""
+    project.write(f"def test_it(energy):\n    for w in energy.repeat('a'):\n        {inner}")
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    assert "inside another measurement" in result.stdout.str()
+
+
+def test_joules_of_a_pause_are_left_out(project: Project) -> None:
+    """Of windows, and of repeated ones."""
+    project.write(
+        """
+def test_it(energy):
+    with energy.window("train") as w:
+        for _ in range(3):
+            with w.paused():
+                work(5.0)
+            work(0.01)
+    assert w.energy.value == pytest.approx(3.0)
+    for w in energy.repeat("decode", seconds=0.001):
+        with w.paused():
+            work(5.0)
+        work(0.01)
+    assert w.energy.value == pytest.approx(1.0)
+"""
+    )
+    project.run().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("with w.paused(), w.paused():\n            pass", "inside another pause"),
+        ("pass\n    w.paused().__enter__()", "after the window had ended"),
+    ],
+)
+def test_a_pause_that_cannot_be_is_refused(
+    project: Project, body: str, message: str, measured: bool
+) -> None:
+    """The same with and without --energy."""
+    project.write(f"def test_it(energy):\n    with energy.window('a') as w:\n        {body}")
+    arguments = MEASURING if measured else ()
+    result = project.pytester.runpytest_inprocess(*QUICK, *arguments)
+    result.assert_outcomes(failed=1)
+    assert message in result.stdout.str()
+
+
+def test_the_advice_on_a_short_window_fits_windows(project: Project) -> None:
+    """It has no passes to add: its body is repeated."""
+    project.script(faults=["window-too-short"])
+    project.write("def test_it(energy):\n    with energy.window('a'):\n        work(0.01)")
+    project.run()
+    (reason,) = project.benchmark("a")["reasons"]
+    assert "for w in energy.repeat('a'): …" in reason["message"]
+    assert "as many passes" not in reason["message"]
