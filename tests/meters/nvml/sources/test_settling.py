@@ -105,6 +105,17 @@ def test_loads_that_end_at_several_moments_show_a_tail(constant_s: float) -> Non
     assert curve.uncertainty_s < 1e-3
 
 
+@pytest.mark.parametrize("first_s", [0.0012, 0.0019, 0.00199, 0.001999, 0.0069])
+def test_noise_makes_no_long_tail(first_s: float) -> None:
+    """Wherever the first load ends, noise of 0.2 ms does not make a tail of 100 ms."""
+    for seed in range(20):
+        rng, tail = random.Random(seed), Tail()
+        later_s = (0.008, 0.015, 0.025, 0.03, 0.035, 0.04, 0.05, 0.06, 0.07)
+        for after_s in (first_s, 1.06 * first_s, 2 * first_s, *later_s):
+            tail.learn(after_s, 8e-4 * math.exp(-after_s / 0.003) + rng.gauss(0.0, 2e-4))
+        assert tail.curve().length_s <= 2 * first_s + 1e-3
+
+
 def test_a_sharp_end_has_no_tail() -> None:
     """If nothing is left at any tick, the tail is 0 and soon certain."""
     tail = Tail()
