@@ -4,8 +4,8 @@
 
 takes about half an hour. It needs a C compiler and no GPU. ``--only error`` (or ``settling``,
 ``edges``, ``rivals``, ``perturbation``, ``traces``) prints one study and writes no page.
-``--sessions``, ``--measurements``, ``--cases``, ``--windows``, ``--loads`` and ``--blocks`` set how
-much is measured.
+``--sessions``, ``--measurements``, ``--results``, ``--windows``, ``--loads`` and ``--blocks`` set
+how much is measured.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import fill
@@ -27,7 +28,16 @@ from textwrap import fill
 from edges import IDLE, PASSES_S, RUNNING, Seen
 from recorded import rest_power_w
 from rivals import OURS, RIVALS, Compared
-from windows import LOADS_S, ROUNDS, Observed, Program, measure_sessions, profiles
+from windows import (
+    LOADS_S,
+    ROUNDS,
+    Observed,
+    Program,
+    measure_sessions,
+    measure_windows,
+    profiles,
+    vary,
+)
 
 from pytest_energy.model.files import write_atomically
 from pytest_energy.model.traces import encode, reduce_samples
@@ -40,7 +50,8 @@ LENGTHS_S = (1.0, 5.0)
 RIVAL_LENGTHS_S = (0.2, 1.0, 5.0)
 EDGE_LENGTH_S = 10.0
 SETTLING_LENGTHS_S = (0.5, 1.0, 5.0, 10.0)
-SETTLING_MEASUREMENTS = 12
+SETTLING_MEASUREMENTS = 4
+"""Loads per session: few, since most of what can go wrong is learnt at a session's beginning."""
 PERTURBED_PASSES = 20
 SLOWER_LIMIT = 0.005
 AIMED = (0.93, 0.99)
@@ -59,8 +70,9 @@ def main() -> None:
         "--windows", type=int, default=8, help="windows per length beside other tools"
     )
     parser.add_argument(
-        "--cases", type=int, default=8, help="sessions per line of the settling study"
+        "--results", type=int, default=96, help="results per line of the settling study"
     )
+    parser.add_argument("--seed", type=int, default=1, help="seed of the settling study")
     parser.add_argument("--only-case", default="", help="only its lines that contain this text")
     parser.add_argument("--loads", type=int, default=60, help="loads per length in the edge study")
     parser.add_argument("--blocks", type=int, default=1000, help="blocks in the perturbation study")
@@ -246,20 +258,16 @@ def _cases_without_counter(card: Profile) -> Iterable[Case]:
 
 def _settling(chosen: argparse.Namespace) -> Iterable[str]:
     yield "## After a load\n"
-    yield SETTLING_STUDY.format(sessions=chosen.cases, results=chosen.cases * SETTLING_MEASUREMENTS)
+    sessions = math.ceil(chosen.results / SETTLING_MEASUREMENTS)
+    yield SETTLING_STUDY.format(sessions=sessions, results=sessions * SETTLING_MEASUREMENTS)
     yield (
         "| case | window | error, 95 % | bias | stated, median | result's interval right | "
         "one round's right | invalid | added time |"
     )
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     outside = []
-    for case in _cases():
-        if chosen.only_case not in case.name:
-            continue
-        print(case.name, file=sys.stderr)
-        seen = measure_sessions(
-            case.profile, SETTLING_LENGTHS_S, chosen.cases, SETTLING_MEASUREMENTS, case.program
-        )
+    cases = [case for case in _cases() if chosen.only_case in case.name]
+    for case, seen in zip(cases, _observed(cases, sessions, chosen.seed), strict=True):
         for length_s in SETTLING_LENGTHS_S:
             rounds = [one for one in seen if one.length_s == length_s]
             valid = [one for one in rounds if not any(r.fatal for r in one.round.reasons)]
@@ -268,6 +276,20 @@ def _settling(chosen: argparse.Namespace) -> Iterable[str]:
             if valid:
                 outside += _below(f"{case.name} at {length_s:g} s", valid)
     yield "\n" + fill(f"Below {AIMED[0]:.0%}: {', '.join(outside) or 'none'}.", 100) + "\n"
+
+
+def _observed(cases: Sequence[Case], sessions: int, seed: int) -> Iterable[list[Observed]]:
+    """The windows of each case; a process for each, one per processor at a time."""
+
+    def measure(case: Case) -> list[Observed]:
+        card = vary(case.profile, random.Random(f"{seed} {case.name}"))
+        lengths_s, program = SETTLING_LENGTHS_S, case.program
+        seen = measure_windows(card, lengths_s, SETTLING_MEASUREMENTS, seed, program, sessions)
+        print(case.name, file=sys.stderr, flush=True)
+        return seen
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(measure, cases)
 
 
 SETTLING_STUDY = """\
