@@ -286,6 +286,9 @@ time.sleep(5.0)
 sensors = {"gpu0": power_sensor(select_devices(None)[0].handle)}
 collector = RingCollector(sensors)
 source = PowerSource(sensors, collector.end())
+with machine.load(250.0):  # the program's own work, a second earlier
+    time.sleep(0.7)
+time.sleep(1.0)
 source.probe(collector, lambda: machine.load(150.0))
 time.sleep(source.settling_s)
 began_s, epoch_s = time.perf_counter(), time.time()
