@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from recorded import rest_power_w
 from rivals import OURS, RIVALS, Compared
 from windows import (
     LOADS_S,
+    OWN_LOAD_SHARE,
     ROUNDS,
     Observed,
     Program,
@@ -48,6 +49,21 @@ HERE = Path(__file__).parent
 TARGET = HERE.parents[1] / "docs" / "accuracy.md"
 LENGTHS_S = (1.0, 5.0)
 RIVAL_LENGTHS_S = (0.2, 1.0, 5.0)
+RIVAL_CASE_LENGTHS_S = (1.0, 5.0)
+RIVAL_CASES = (
+    "tail 20 ms and 2 s",
+    "lag 100 ms",
+    "delay 100 ms",
+    "jitter ±10 ms",
+    "4090 counts 57 %",
+    "10 mJ lost by a read",
+    "steps of 1 J",
+    "no counter: sharp",
+    "no counter: lag 100 ms",
+    "recorded RTX 3090",
+    "recorded A100",
+)
+"""The cases of the settling study that other tools measure, too."""
 EDGE_LENGTH_S = 10.0
 SETTLING_LENGTHS_S = (0.5, 1.0, 5.0, 10.0)
 SETTLING_MEASUREMENTS = 4
@@ -401,6 +417,41 @@ def _comparison(chosen: argparse.Namespace) -> Iterable[str]:
         cells = [_against_ours(seen, tool, length_s) for length_s in RIVAL_LENGTHS_S]
         yield f"| {tool} | " + " | ".join(cells) + " |"
     yield ""
+    yield from _comparison_by_case(chosen)
+
+
+def _comparison_by_case(chosen: argparse.Namespace) -> Iterable[str]:
+    cases = [
+        case for case in _cases() if case.name in RIVAL_CASES and chosen.only_case in case.name
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        measured = list(pool.map(lambda case: _beside_others(case, chosen.windows), cases))
+    yield "### By case\n"
+    yield COMPARISON_BY_CASE.format(windows=chosen.windows)
+    yield "| case | window | " + " | ".join((OURS, *RIVALS)) + " |"
+    yield "| --- | --- |" + " --- |" * (1 + len(RIVALS))
+    for case, seen in zip(cases, measured, strict=True):
+        for length_s in RIVAL_CASE_LENGTHS_S:
+            cells = [_against_ours(seen, tool, length_s) for tool in (OURS, *RIVALS)]
+            yield f"| {case.name} | {length_s:g} s | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _beside_others(case: Case, windows: int) -> list[Compared]:
+    """Windows of a case by all tools, in real time."""
+    own_load_w = OWN_LOAD_SHARE * case.profile.power_limit_w
+    job = {"lengths_s": RIVAL_CASE_LENGTHS_S, "windows": windows, "seed": 3}
+    job |= {"recorded": case.program.recorded, "own_load_w": own_load_w}
+    lines = _on_machine("rivals.py", job, case.profile, device=case.program.device)
+    print(f"beside others: {case.name}", file=sys.stderr, flush=True)
+    return [Compared(**json.loads(line)) for line in lines]
+
+
+COMPARISON_BY_CASE = """\
+The same tools beside ours on cards of the section *After a load*, with {windows} windows per
+line, in real time. `refused` is a measurement that is invalid, with its reason: no joules are
+better than wrong ones.
+"""
 
 
 COMPARISON = """\
@@ -421,13 +472,17 @@ value is an average over one second. Versions: {versions}.
 
 def _against_ours(seen: Sequence[Compared], tool: str, length_s: float) -> str:
     error, ours = (_mean_error(seen, name, length_s) for name in (tool, OURS))
-    ratio = "" if tool == OURS else f" ({error / ours:.0f} ×)"
+    if error is None:
+        return "refused"
+    ratio = "" if tool == OURS or not ours else f" ({error / ours:.0f} ×)"
     return f"{error:.3%}{ratio}"
 
 
-def _mean_error(seen: Sequence[Compared], tool: str, length_s: float) -> float:
-    mine = [one for one in seen if one.tool == tool and one.length_s == length_s]
-    return statistics.fmean(one.error for one in mine)
+def _mean_error(seen: Sequence[Compared], tool: str, length_s: float) -> float | None:
+    """Of the windows that the tool did not refuse; ``None`` if it refused all."""
+    mine = [one.error for one in seen if one.tool == tool and one.length_s == length_s]
+    errors = [error for error in mine if error is not None]
+    return statistics.fmean(errors) if errors else None
 
 
 def _versions() -> str:
@@ -488,7 +543,19 @@ def _judged(low: float, high: float, beside: float) -> str:
 
 def _on_hopper(program: str, job: dict[str, object], *, virtual_clock: bool = False) -> list[str]:
     """Run a program on a machine with a simulated H100, and return its lines of JSON."""
-    with SimulatedNvml("hopper", virtual_clock=virtual_clock) as machine:
+    return _on_machine(program, job, PROFILES["hopper"], virtual_clock=virtual_clock)
+
+
+def _on_machine(
+    program: str,
+    job: dict[str, object],
+    card: Profile,
+    *,
+    virtual_clock: bool = False,
+    device: Mapping[str, float] | None = None,
+) -> list[str]:
+    with SimulatedNvml(card, virtual_clock=virtual_clock) as machine:
+        machine.configure(**(device or {}))
         result = subprocess.run(
             [sys.executable, str(HERE / program), json.dumps(job)],
             env={**os.environ, **machine.environment()},

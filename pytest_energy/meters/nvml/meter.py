@@ -204,7 +204,8 @@ class NvmlMeter:
         """Read the devices' state, wait for a tick and a part of the next, and read their fields.
 
         Each round starts at another phase of the tick. Otherwise a part-time sensor could sample
-        the same part of a periodic load in all rounds.
+        the same part of a periodic load in all rounds. Long windows of counters that see all of the
+        time begin at once.
         """
         self._probe()
         called_s, instruments = time.perf_counter(), self._instruments
@@ -213,8 +214,10 @@ class NvmlMeter:
         collecting = _failure_of(instruments.collector.begin) if instruments.collector else None
         if instruments.power is not None:
             time.sleep(instruments.power.settling_s)
-        ticks = instruments.counter.begin() if instruments.counter else {}
-        time.sleep(self._phases.next() * self._period_s)
+        counter = instruments.counter
+        ticks = counter.begin() if counter is not None else {}
+        if instruments.power is not None or counter is None or counter.phase_matters:
+            time.sleep(self._phases.next() * self._period_s)
         readings, began_s = _DeviceReadings(state, self._each(take_fields)), time.perf_counter()
         start = _WindowStart(readings, ticks, collecting, began_s - called_s)
         return Edge(start=time.time(), time_s=began_s, state=start)

@@ -437,6 +437,26 @@ def test_a_difference_of_counter_and_samples_is_reported(
     assert "by the counter" in reason.message
 
 
+def test_long_windows_of_a_counter_that_sees_everything_begin_at_its_tick(
+    quick: tuple[SimulatedNvml, Meter],
+) -> None:
+    """A wait for another phase of the tick would only cost time; short windows still wait."""
+    machine, meter = quick
+    tick_s = PROFILES["turing"].counter_tick_s or 0.0
+
+    def begins(length_s: float) -> float:
+        edge = meter.begin()
+        with machine.load(60.0):
+            time.sleep(length_s)
+        meter.end(edge)
+        return (edge.time_s - PROFILES["turing"].counter_phase_s) % tick_s
+
+    short_s = [begins(WINDOW_S + 0.0037 * number) for number in range(30)]
+    assert max(short_s) > 0.6 * tick_s
+    begins(100 * tick_s)
+    assert max(begins(100 * tick_s) for _ in range(6)) < 0.2 * tick_s
+
+
 def test_running_at_the_power_limit_is_a_remark_and_valid(
     quick: tuple[SimulatedNvml, Meter],
 ) -> None:
