@@ -56,6 +56,9 @@ T = TypeVar("T")
 
 EDGES = "edges"
 """The channel of the conditions that say what the search for both edges cost."""
+REST_BEFORE_PROBE_S = 2.0
+"""The program has just worked: until its joules have come, five time constants of 0.3 s and more, a
+late sensor would show them as power at rest, and the meter's own load as a smaller one."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,7 @@ class NvmlMeter:
             load = self._instruments.own_load()
             if load is None:
                 return
+            time.sleep(REST_BEFORE_PROBE_S)
             if counter is not None:
                 counter.probe(load)
             if power is not None and self._instruments.collector is not None:

@@ -16,6 +16,7 @@ import pynvml
 import pytest
 
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
+from pytest_energy.meters.nvml import opening
 from pytest_energy.meters.nvml.devices.sensors import POWER_AVERAGE, POWER_INSTANT, THROTTLES
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
@@ -455,6 +456,23 @@ def test_long_windows_of_a_counter_that_sees_everything_begin_at_its_tick(
     assert max(short_s) > 0.6 * tick_s
     begins(100 * tick_s)
     assert max(begins(100 * tick_s) for _ in range(6)) < 0.2 * tick_s
+
+
+@pytest.mark.parametrize("lag_s", [0.1, 0.3])
+def test_work_before_the_first_window_does_not_hide_a_late_counter(
+    lag_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program warms up before its first window: its joules must not be taken for the rest's."""
+    card = replace(PROFILES["turing"], counter_lag_s=lag_s)
+    with SimulatedNvml(card, virtual_clock=True) as machine, virtual_time(machine):
+        monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(60.0))
+        meter = open_meter("nvml", NO_TRACES)
+        with machine.load(60.0):
+            time.sleep(1.0)
+        meter.end(meter.begin())
+        details = meter.info.details
+        meter.close()
+    assert details["gpu0.delay_s"] + details["gpu0.lag_s"] == pytest.approx(lag_s, rel=0.03)
 
 
 def test_running_at_the_power_limit_is_a_remark_and_valid(

@@ -132,7 +132,12 @@ class Step:
         return [response.shown_s(t) - response.shown_s(t - self.ended_s) for t, _ in self.ticks]
 
     def misfit(self, response: Response) -> float:
-        """By how much ``response`` fails to explain the ticks, in seconds of the step."""
+        """By how much ``response`` fails to explain the ticks, in seconds of the step.
+
+        Infinite if it explains none: a counter so late would not have shown the load at all.
+        """
+        if not any(self._shown(response)):
+            return math.inf
         step_w = self.step_w(response)
         off_j = [
             j - step_w * s for s, (_, j) in zip(self._shown(response), self.ticks, strict=True)

@@ -87,6 +87,11 @@ def test_what_ticks_do_not_distinguish_is_uncertain(delay_s: float, first_s: flo
         assert off_s <= 2 * found.uncertainty_s + 1e-4
 
 
+def test_a_response_that_shows_no_load_explains_none() -> None:
+    """A fit may try a counter that is later than the ticks were read for."""
+    assert step(Response(0.0, 0.1)).misfit(Response(5.0, 0.0)) == math.inf
+
+
 @pytest.mark.parametrize(("ramp_s", "tail_s"), [(0.0, 0.0), (0.05, 0.0), (0.0, 0.05), (0.1, 0.01)])
 def test_slow_power_is_no_late_counter(ramp_s: float, tail_s: float) -> None:
     """A power that only rises slowly, or only falls slowly, is not taken for a late counter."""
