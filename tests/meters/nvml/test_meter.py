@@ -475,6 +475,32 @@ def test_work_before_the_first_window_does_not_hide_a_late_counter(
     assert details["gpu0.delay_s"] + details["gpu0.lag_s"] == pytest.approx(lag_s, rel=0.03)
 
 
+@pytest.mark.parametrize("lag_s", [0.1, 0.3])
+def test_what_is_late_of_work_between_windows_is_not_in_a_window(
+    lag_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program may work until a window begins; without such work, no window waits for it."""
+    card = replace(PROFILES["turing"], counter_lag_s=lag_s)
+    with SimulatedNvml(card, virtual_clock=True) as machine, virtual_time(machine):
+        monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(60.0))
+        meter = open_meter("nvml", NO_TRACES)
+        meter.end(meter.begin())
+        for work_s in (0.0, 1.0, 0.0, 0.2, 0.0):
+            if work_s:
+                with machine.load(60.0):
+                    time.sleep(work_s)
+            called_s = time.perf_counter()
+            edge = meter.begin()
+            waited_s = edge.time_s - called_s
+            with machine.load(60.0):
+                time.sleep(1.0)
+            reading = meter.end(edge)
+            true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+            assert sum(reading.channels.values()) == pytest.approx(true_j, rel=0.02)
+            assert (waited_s > 4 * lag_s) == (work_s > 0)
+        meter.close()
+
+
 def test_running_at_the_power_limit_is_a_remark_and_valid(
     quick: tuple[SimulatedNvml, Meter],
 ) -> None:
