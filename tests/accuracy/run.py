@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 from edges import IDLE, PASSES_S, RUNNING, Seen
 from recorded import rest_power_w
@@ -281,7 +282,7 @@ def _settling(chosen: argparse.Namespace) -> Iterable[str]:
         "result's interval right | one round's right | invalid | added time |"
     )
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
-    outside = []
+    outside: list[str] = []
     cases = [case for case in _cases() if chosen.only_case in case.name]
     for case, seen in zip(cases, _observed(cases, sessions, chosen.seed), strict=True):
         for length_s in SETTLING_LENGTHS_S:
@@ -556,7 +557,7 @@ def _on_machine(
     card: Profile,
     *,
     virtual_clock: bool = False,
-    device: Mapping[str, float] | None = None,
+    device: Mapping[str, Any] | None = None,
 ) -> list[str]:
     with SimulatedNvml(card, virtual_clock=virtual_clock) as machine:
         machine.configure(**(device or {}))

@@ -207,8 +207,8 @@ class NvmlMeter:
         """Read the devices' state, wait for a tick and a part of the next, and read their fields.
 
         Each round starts at another phase of the tick. Otherwise a part-time sensor could sample
-        the same part of a periodic load in all rounds. Long windows of counters that see all of the
-        time begin at once.
+        the same part of a periodic load in all rounds. Equal rounds would also end at the same
+        phase: their scatter would not show the errors of the gaps.
         """
         self._probe()
         called_s, instruments = time.perf_counter(), self._instruments
@@ -219,8 +219,7 @@ class NvmlMeter:
             time.sleep(instruments.power.settling_s)
         counter = instruments.counter
         ticks = counter.begin() if counter is not None else {}
-        if instruments.power is not None or counter is None or counter.phase_matters:
-            time.sleep(self._phases.next() * self._period_s)
+        time.sleep(self._phases.next() * self._period_s)
         readings, began_s = _DeviceReadings(state, self._each(take_fields)), time.perf_counter()
         start = _WindowStart(readings, ticks, collecting, began_s - called_s)
         return Edge(start=time.time(), time_s=began_s, state=start)

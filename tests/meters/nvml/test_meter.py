@@ -438,26 +438,6 @@ def test_a_difference_of_counter_and_samples_is_reported(
     assert "by the counter" in reason.message
 
 
-def test_long_windows_of_a_counter_that_sees_everything_begin_at_its_tick(
-    quick: tuple[SimulatedNvml, Meter],
-) -> None:
-    """A wait for another phase of the tick would only cost time; short windows still wait."""
-    machine, meter = quick
-    tick_s = PROFILES["turing"].counter_tick_s or 0.0
-
-    def begins(length_s: float) -> float:
-        edge = meter.begin()
-        with machine.load(60.0):
-            time.sleep(length_s)
-        meter.end(edge)
-        return (edge.time_s - PROFILES["turing"].counter_phase_s) % tick_s
-
-    short_s = [begins(WINDOW_S + 0.0037 * number) for number in range(30)]
-    assert max(short_s) > 0.6 * tick_s
-    begins(100 * tick_s)
-    assert max(begins(100 * tick_s) for _ in range(6)) < 0.2 * tick_s
-
-
 @pytest.mark.parametrize("lag_s", [0.1, 0.3])
 def test_work_before_the_first_window_does_not_hide_a_late_counter(
     lag_s: float, monkeypatch: pytest.MonkeyPatch
@@ -472,7 +452,8 @@ def test_work_before_the_first_window_does_not_hide_a_late_counter(
         meter.end(meter.begin())
         details = meter.info.details
         meter.close()
-    assert details["gpu0.delay_s"] + details["gpu0.lag_s"] == pytest.approx(lag_s, rel=0.03)
+    late_s = [details["gpu0.delay_s"], details["gpu0.lag_s"]]
+    assert sum(s for s in late_s if isinstance(s, float)) == pytest.approx(lag_s, rel=0.03)
 
 
 @pytest.mark.parametrize("lag_s", [0.1, 0.3])

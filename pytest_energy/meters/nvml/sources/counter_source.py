@@ -218,15 +218,6 @@ class CounterSource:
         """Whether the wait after a window leaves no time for further ticks."""
         return all(response.late for response in self._responses.values())
 
-    @property
-    def phase_matters(self) -> bool:
-        """Whether windows must begin at many phases of a tick.
-
-        Not long ones of counters that are known to see all of the time: there the wait for another
-        phase, half a tick on average, would cost more than the gap's power leaves uncertain.
-        """
-        return not self._long or not all(c.full_time for c in self._coverage.values())
-
     def _known(self) -> bool:
         """Whether what follows a load is known well enough to be read for a shorter time."""
         return self._probed and all(
