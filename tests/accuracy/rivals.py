@@ -13,10 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import pynvml
+from recorded import recording
+from windows import open_session_meter
 
 from pytest_energy.measuring.window import measure_round
 from pytest_energy.meters.base import Meter, MeterRequest
@@ -33,8 +36,8 @@ class Compared:
 
     tool: str
     length_s: float
-    error: float
-    """Absolute error, as a share of the passes' true joules."""
+    error: float | None
+    """Absolute error, as a share of the passes' true joules; ``None`` if the tool refuses."""
 
 
 class Tool(Protocol):
@@ -122,27 +125,41 @@ RIVALS: dict[str, Callable[[], Tool]] = {
 """From the outermost to the innermost: a tool that starts slowly is opened first."""
 
 
-def _main(lengths_s: list[float], windows: int, seed: int) -> None:
+def _main(
+    lengths_s: list[float],
+    windows: int,
+    seed: int,
+    recorded: str | None = None,
+    own_load_w: float | None = None,
+) -> None:
     machine, rng = Machine.attached(), random.Random(seed)
-    meter = open_meter("nvml", MeterRequest())
+    replayed = recording(machine, recorded) if recorded else None
+    time.sleep(1.0)
+    own = replayed.own if replayed else lambda: machine.load(own_load_w or 0.0)
+    meter = open_session_meter(own) if own_load_w else open_meter("nvml", MeterRequest())
     rivals = {name: make() for name, make in RIVALS.items()}
     for _ in range(windows):
         for length_s in lengths_s:
             time.sleep(rng.uniform(0.3, 0.4))
-            errors = _measure(machine, meter, rivals, rng.uniform(200.0, 600.0), length_s)
+            load = replayed.run(length_s) if replayed else machine.load(rng.uniform(200.0, 400.0))
+            errors = _measure(machine, meter, rivals, load, length_s)
             for name, error in errors.items():
                 print(json.dumps(asdict(Compared(name, length_s, error))), flush=True)
 
 
 def _measure(
-    machine: Machine, meter: Meter, rivals: Mapping[str, Tool], power_w: float, length_s: float
-) -> dict[str, float]:
+    machine: Machine,
+    meter: Meter,
+    rivals: Mapping[str, Tool],
+    load: AbstractContextManager[None],
+    length_s: float,
+) -> dict[str, float | None]:
     """Measure one window; return each tool's error as a share of the passes' true joules."""
     passes: list[Span] = []
 
     def work(_: int) -> None:
         began_s = time.perf_counter()
-        with machine.load(power_w):
+        with load:
             time.sleep(length_s)
         passes.append((began_s, time.perf_counter()))
 
@@ -151,10 +168,10 @@ def _measure(
         called_s[name] = time.perf_counter()
         tool.start()
         inside_s[name] = time.perf_counter()
-    ours_j = measure_round(meter, work, 1, lambda: None).round.energy_j
-    assert ours_j is not None
+    ours = measure_round(meter, work, 1, lambda: None).round
     passes_j = machine.true_energy_j(*passes[0])
-    errors = {OURS: abs(ours_j - passes_j) / passes_j}
+    valid = ours.energy_j is not None and not any(reason.fatal for reason in ours.reasons)
+    errors = {OURS: abs((ours.energy_j or 0.0) - passes_j) / passes_j if valid else None}
     for name, tool in reversed(rivals.items()):
         stopped_s = time.perf_counter()
         joules = tool.stop()

@@ -21,6 +21,7 @@ TEMPLATES = (
     run.EDGES,
     run.EDGE_COST,
     run.COMPARISON,
+    run.COMPARISON_BY_CASE,
     run.PERTURBATION,
     run.TRACES,
 )

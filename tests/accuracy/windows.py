@@ -13,13 +13,13 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from recorded import recording
+from recorded import Recording, recording
 
 from pytest_energy.measuring.window import measure_round
 from pytest_energy.meters.nvml import driver as library
@@ -106,9 +106,15 @@ def measure_windows(
     measurements: int,
     seed: int,
     program: Program = Program(),
+    sessions: int = 1,
 ) -> list[Observed]:
-    """Measure three rounds of each length for each of ``measurements`` loads in one session."""
+    """Measure three rounds of each length for each of ``measurements`` loads a session.
+
+    The sessions follow each other in one process: each opens the meter anew, at another moment of
+    the sensors' periods.
+    """
     job = {"lengths_s": lengths_s, "measurements": measurements, "seed": seed}
+    job |= {"sessions": sessions}
     own_load_w = OWN_LOAD_SHARE * profile.power_limit_w if program.own_load else None
     job |= {"recorded": program.recorded, "own_load_w": own_load_w}
     with SimulatedNvml(profile, virtual_clock=True) as machine:
@@ -141,16 +147,30 @@ def _parse(line: str) -> Observed:
 def _main(
     lengths_s: list[float],
     measurements: int,
+    sessions: int,
     seed: int,
     recorded: str | None,
     own_load_w: float | None,
 ) -> None:
     machine, rng = Machine.attached(), random.Random(seed)
     replayed = recording(machine, recorded) if recorded else None
-    time.sleep(5.0)  # until the driver's ring is full
     own = replayed.own if replayed else lambda: machine.load(own_load_w or 0.0)
-    meter = open_session_meter(own if own_load_w else None)
-    for number in range(measurements):
+    for session in range(sessions):
+        time.sleep(rng.uniform(5.0, 6.0))  # until the driver's ring is full
+        with closing(open_session_meter(own if own_load_w else None)) as meter:
+            numbers = range(session * measurements, (session + 1) * measurements)
+            _measure(machine, meter, replayed, lengths_s, numbers, rng)
+
+
+def _measure(
+    machine: Machine,
+    meter: NvmlMeter,
+    replayed: Recording | None,
+    lengths_s: Sequence[float],
+    numbers: Iterable[int],
+    rng: random.Random,
+) -> None:
+    for number in numbers:
         load = _draw_load(meter, LOADS_S[number % len(LOADS_S)], rng)
         for length_s in lengths_s:
             for _ in range(ROUNDS):
@@ -159,7 +179,6 @@ def _main(
                 true_j, measured = _observe(machine, meter, length_s, running)
                 seen = Observed(number, length_s, load.period_s, true_j, measured)
                 print(json.dumps(asdict(seen) | {"round": measured.model_dump(mode="json")}))
-    meter.close()
 
 
 def _draw_load(meter: NvmlMeter, period_s: float, rng: random.Random) -> Load:

@@ -56,6 +56,9 @@ T = TypeVar("T")
 
 EDGES = "edges"
 """The channel of the conditions that say what the search for both edges cost."""
+REST_BEFORE_PROBE_S = 2.0
+"""The program has just worked: until its joules have come, five time constants of 0.3 s and more, a
+late sensor would show them as power at rest, and the meter's own load as a smaller one."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,8 @@ class NvmlMeter:
         """Read the devices' state, wait for a tick and a part of the next, and read their fields.
 
         Each round starts at another phase of the tick. Otherwise a part-time sensor could sample
-        the same part of a periodic load in all rounds.
+        the same part of a periodic load in all rounds. Equal rounds would also end at the same
+        phase: their scatter would not show the errors of the gaps.
         """
         self._probe()
         called_s, instruments = time.perf_counter(), self._instruments
@@ -213,7 +217,8 @@ class NvmlMeter:
         collecting = _failure_of(instruments.collector.begin) if instruments.collector else None
         if instruments.power is not None:
             time.sleep(instruments.power.settling_s)
-        ticks = instruments.counter.begin() if instruments.counter else {}
+        counter = instruments.counter
+        ticks = counter.begin() if counter is not None else {}
         time.sleep(self._phases.next() * self._period_s)
         readings, began_s = _DeviceReadings(state, self._each(take_fields)), time.perf_counter()
         start = _WindowStart(readings, ticks, collecting, began_s - called_s)
@@ -232,6 +237,7 @@ class NvmlMeter:
             load = self._instruments.own_load()
             if load is None:
                 return
+            time.sleep(REST_BEFORE_PROBE_S)
             if counter is not None:
                 counter.probe(load)
             if power is not None and self._instruments.collector is not None:

@@ -16,6 +16,7 @@ import pynvml
 import pytest
 
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
+from pytest_energy.meters.nvml import opening
 from pytest_energy.meters.nvml.devices.sensors import POWER_AVERAGE, POWER_INSTANT, THROTTLES
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
@@ -435,6 +436,50 @@ def test_a_difference_of_counter_and_samples_is_reported(
     assert reason.fatal == fatal
     assert reading.valid == (not fatal)
     assert "by the counter" in reason.message
+
+
+@pytest.mark.parametrize("lag_s", [0.1, 0.3])
+def test_work_before_the_first_window_does_not_hide_a_late_counter(
+    lag_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program warms up before its first window: its joules must not be taken for the rest's."""
+    card = replace(PROFILES["turing"], counter_lag_s=lag_s)
+    with SimulatedNvml(card, virtual_clock=True) as machine, virtual_time(machine):
+        monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(60.0))
+        meter = open_meter("nvml", NO_TRACES)
+        with machine.load(60.0):
+            time.sleep(1.0)
+        meter.end(meter.begin())
+        details = meter.info.details
+        meter.close()
+    late_s = [details["gpu0.delay_s"], details["gpu0.lag_s"]]
+    assert sum(s for s in late_s if isinstance(s, float)) == pytest.approx(lag_s, rel=0.03)
+
+
+@pytest.mark.parametrize("lag_s", [0.1, 0.3])
+def test_what_is_late_of_work_between_windows_is_not_in_a_window(
+    lag_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program may work until a window begins; without such work, no window waits for it."""
+    card = replace(PROFILES["turing"], counter_lag_s=lag_s)
+    with SimulatedNvml(card, virtual_clock=True) as machine, virtual_time(machine):
+        monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(60.0))
+        meter = open_meter("nvml", NO_TRACES)
+        meter.end(meter.begin())
+        for work_s in (0.0, 1.0, 0.0, 0.2, 0.0):
+            if work_s:
+                with machine.load(60.0):
+                    time.sleep(work_s)
+            called_s = time.perf_counter()
+            edge = meter.begin()
+            waited_s = edge.time_s - called_s
+            with machine.load(60.0):
+                time.sleep(1.0)
+            reading = meter.end(edge)
+            true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+            assert sum(reading.channels.values()) == pytest.approx(true_j, rel=0.02)
+            assert (waited_s > 4 * lag_s) == (work_s > 0)
+        meter.close()
 
 
 def test_running_at_the_power_limit_is_a_remark_and_valid(

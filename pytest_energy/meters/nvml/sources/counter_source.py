@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -38,6 +39,7 @@ from pytest_energy.meters.nvml.sources.probing import (
     step_response,
 )
 from pytest_energy.meters.nvml.sources.settling import (
+    CLEAR_STEP_J,
     LATE_UNCERTAINTY,
     SHAPE,
     Response,
@@ -63,6 +65,8 @@ KNOWN_TAIL_S = 5e-4
 """With less standard uncertainty of the tail, long windows are read for one stretch only."""
 MOST_RIPPLES = 50
 """From so many windows the noise of the power at rest is taken."""
+REST_VARIES = 0.1
+"""The power at rest may change by this share between two windows."""
 LATE_LAGS = 5.0
 """After so many time constants of its lag, a counter has shown 99 % of what is late."""
 LONG_WINDOW_TICKS = 50
@@ -105,6 +109,8 @@ class CounterSource:
         self._rest_power: dict[str, Power] = {}
         self._long = False
         self._last: dict[str, EndedLoad] = {}
+        self._closed: dict[str, Tick] = {}
+        """The closing tick of the last window, for counters that are late."""
         self._coverage = {channel: Coverage() for channel in readers}
         self._tails = {channel: Tail() for channel in readers}
         self._responses = dict.fromkeys(readers, Response())
@@ -134,8 +140,10 @@ class CounterSource:
     def begin(self) -> dict[str, OpeningTick | SensorError]:
         """Wait for three ticks of each counter: they show the power, and whether it still changes.
 
-        After a long window, two ticks are enough: the next window is probably long as well.
+        After a long window, two ticks are enough: the next window is probably long as well. If the
+        program has worked since the last window, what is late of that work is waited for.
         """
+        time.sleep(max(self._unknown_late_s(ticker) for ticker in self._tickers))
         first = {} if self._long else next_ticks(self._tickers)
         late = self._long and self._all_late()
         second = {} if late else next_ticks(self._tickers)
@@ -148,6 +156,28 @@ class CounterSource:
             else tick
             for channel, tick in ticks.items()
         }
+
+    def _unknown_late_s(self, ticker: Ticker) -> float:
+        """For how long joules may come late of work that was not in a window."""
+        response, closed = self._responses[ticker.name], self._closed.get(ticker.name)
+        if not response.late:
+            return 0.0
+        if closed is not None and not self._worked_since(closed, ticker):
+            return 0.0
+        return response.delay_s + LATE_LAGS * response.lag_s
+
+    def _worked_since(self, closed: Tick, ticker: Ticker) -> bool:
+        """Whether a late counter has counted more than a device at rest uses, since a tick."""
+        try:
+            counted_j = ticker.read_j() - closed.energy_j
+        except SensorError:
+            return False  # the search for a tick will say so
+        response, load = self._responses[ticker.name], self._last[ticker.name]
+        now_s = time.perf_counter()
+        rest_j = self._remembered(ticker.name).value_w * (now_s - closed.time_s)
+        late_j = load.left_j(response, closed.time_s) - load.left_j(response, now_s)
+        allowed_j = max(CLEAR_STEP_J, REST_VARIES * rest_j, 2 * LATE_UNCERTAINTY * late_j)
+        return counted_j - rest_j - late_j > allowed_j
 
     def _opening_power(
         self, channel: str, earlier: Power, tick: Tick, powers: Mapping[str, Power]
@@ -327,6 +357,7 @@ class CounterSource:
             joules = replace(joules, energy_j=joules.energy_j + late_j - early_j)
             mean_w = joules.energy_j / window.duration_s - after.value_w
         self._last[channel] = EndedLoad(window.end_s, scale.value * mean_w)
+        self._closed[channel] = fall.closing
         self._rest_power[channel] = after
         settling_j = (
             scale.uncertainty * mean_w * left_s,

@@ -37,6 +37,8 @@ from pytest_energy.uncertainty.rounds import mean_of
 
 SAMPLES_AFTER = 3
 """Samples after the window from which the idle power is taken."""
+SAMPLES_BEFORE = 2
+"""Periods before a window: the last sample before it must not average over what ran earlier."""
 SHORTEST_PERIODS = 10
 """A window with fewer samples is not resolved: its edges are too large a part of it."""
 LONGEST_GAP_PERIODS = 5
@@ -87,7 +89,7 @@ class PowerSource:
     @property
     def settling_s(self) -> float:
         """For how long samples are needed before a window."""
-        return (SAMPLES_AFTER + 1) * self.period_s + self._late_s
+        return SAMPLES_BEFORE * self.period_s + self._late_s
 
     @property
     def after_s(self) -> float:
@@ -221,22 +223,24 @@ def sensor_responses(
     steps = {
         channel: _step(samples[channel], began_s, ended_s)
         for channel in sensors
-        if any(time_s < began_s - sensors[channel].period_s for time_s, _ in samples[channel])
+        if any(began_s - REST_S <= time_s < began_s for time_s, _ in samples[channel])
     }
     check_seen(steps)
     return {channel: response_of(step) for channel, step in steps.items()}
 
 
 def _step(samples: Sequence[Sample], began_s: float, ended_s: float) -> Step:
-    """The joules above rest at each sample since a load began."""
-    rest_w = statistics.fmean(
-        [power_w for time_s, power_w in samples if began_s - REST_S <= time_s < began_s]
-    )
+    """The joules above rest at each sample since a load began.
+
+    The driver's ring may also hold loads of the program's own that ended before.
+    """
+    near = [sample for sample in samples if sample[0] >= began_s - REST_S]
+    rest_w = statistics.fmean([power_w for time_s, power_w in near if time_s < began_s])
     joules = accumulate(
         (power_w - rest_w) * (time_s - earlier_s)
-        for (earlier_s, _), (time_s, power_w) in pairwise(samples)
+        for (earlier_s, _), (time_s, power_w) in pairwise(near)
     )
-    moments_s = (time_s - began_s for time_s, _ in samples[1:])
+    moments_s = (time_s - began_s for time_s, _ in near[1:])
     above = [(m, j) for m, j in zip(moments_s, joules, strict=True) if m > 0]
     return Step(ended_s - began_s, above)
 

@@ -28,6 +28,9 @@ SMOOTH = 0.1
 
 A power that falls exponentially with time constant τ leaves τ·exp(-g/τ) to be seen. That is below
 10 µs, less than the noise, for τ < 0.1 g if g is a millisecond, and for τ < 0.2 g at 100 ms."""
+NEAREST_KNOT = 1.5
+"""A knot is this much later than the first point, at least: a step that begins to show nowhere but
+there may have any height, and noise of 0.2 ms would make it a tail of 150 ms."""
 UNKNOWN_SCALE = 0.5
 """Standard uncertainty of the scale of a program's tail before one of its windows has shown it."""
 UNREAD_SCALE = 0.5
@@ -129,7 +132,12 @@ class Step:
         return [response.shown_s(t) - response.shown_s(t - self.ended_s) for t, _ in self.ticks]
 
     def misfit(self, response: Response) -> float:
-        """By how much ``response`` fails to explain the ticks, in seconds of the step."""
+        """By how much ``response`` fails to explain the ticks, in seconds of the step.
+
+        Infinite if it explains none: a counter so late would not have shown the load at all.
+        """
+        if not any(self._shown(response)):
+            return math.inf
         step_w = self.step_w(response)
         off_j = [
             j - step_w * s for s, (_, j) in zip(self._shown(response), self.ticks, strict=True)
@@ -305,10 +313,15 @@ def _fit(points: Sequence[tuple[float, float]]) -> TailCurve:
     from scipy.optimize import nnls
 
     after_s, left_s = (np.array(column) for column in zip(*points, strict=True))
-    knots_s = np.array([k for k in KNOTS_S if k > after_s.min()] or [2 * after_s.min()])
+    nearest_s = NEAREST_KNOT * float(after_s.min())
+    knots_s = np.array([k for k in KNOTS_S if k >= nearest_s] or [nearest_s])
     hinges = np.maximum(0.0, knots_s[None, :] - after_s[:, None])
-    weights, _ = nnls(np.column_stack([hinges, np.full(len(points), 1e-2)]), left_s)
-    drops, drift_s = weights[:-1], 1e-2 * float(weights[-1])
+    drift, slack = np.full(len(points), 1e-2), np.zeros(len(points))
+    # The slack's row keeps the sum of the drops at 1 at most: power falls no lower than to rest.
+    total = np.r_[np.ones(len(knots_s)), 0.0, 1.0]
+    known = np.vstack([np.column_stack([hinges, drift, slack]), total])
+    weights, _ = nnls(known, np.r_[left_s, 1.0])
+    drops, drift_s = weights[:-2], 1e-2 * float(weights[-2])
     off_s = left_s - hinges @ drops - drift_s
     noise_s = float(np.sqrt(np.mean(off_s**2)))
     slope = min(float(drops.sum()), 1.0)

@@ -87,6 +87,11 @@ def test_what_ticks_do_not_distinguish_is_uncertain(delay_s: float, first_s: flo
         assert off_s <= 2 * found.uncertainty_s + 1e-4
 
 
+def test_a_response_that_shows_no_load_explains_none() -> None:
+    """A fit may try a counter that is later than the ticks were read for."""
+    assert step(Response(0.0, 0.1)).misfit(Response(5.0, 0.0)) == math.inf
+
+
 @pytest.mark.parametrize(("ramp_s", "tail_s"), [(0.0, 0.0), (0.05, 0.0), (0.0, 0.05), (0.1, 0.01)])
 def test_slow_power_is_no_late_counter(ramp_s: float, tail_s: float) -> None:
     """A power that only rises slowly, or only falls slowly, is not taken for a late counter."""
@@ -103,6 +108,17 @@ def test_loads_that_end_at_several_moments_show_a_tail(constant_s: float) -> Non
     curve = tail.curve()
     assert abs(curve.length_s - 0.5 * constant_s) <= 2 * curve.uncertainty_s
     assert curve.uncertainty_s < 1e-3
+
+
+@pytest.mark.parametrize("first_s", [0.0012, 0.0019, 0.00199, 0.001999, 0.0069])
+def test_noise_makes_no_long_tail(first_s: float) -> None:
+    """Wherever the first load ends, noise of 0.2 ms does not make a tail of 100 ms."""
+    for seed in range(20):
+        rng, tail = random.Random(seed), Tail()
+        later_s = (0.008, 0.015, 0.025, 0.03, 0.035, 0.04, 0.05, 0.06, 0.07)
+        for after_s in (first_s, 1.06 * first_s, 2 * first_s, *later_s):
+            tail.learn(after_s, 8e-4 * math.exp(-after_s / 0.003) + rng.gauss(0.0, 2e-4))
+        assert tail.curve().length_s <= 2 * first_s + 1e-3
 
 
 def test_a_sharp_end_has_no_tail() -> None:
@@ -275,6 +291,9 @@ time.sleep(5.0)
 sensors = {"gpu0": power_sensor(select_devices(None)[0].handle)}
 collector = RingCollector(sensors)
 source = PowerSource(sensors, collector.end())
+with machine.load(250.0):  # the program's own work, a second earlier
+    time.sleep(0.7)
+time.sleep(1.0)
 source.probe(collector, lambda: machine.load(150.0))
 time.sleep(source.settling_s)
 began_s, epoch_s = time.perf_counter(), time.time()
