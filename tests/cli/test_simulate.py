@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from pytest_energy.cli import main
 from pytest_energy.simulation import build, layout
+from pytest_energy.simulation.load import Load
 from pytest_energy.testing import SimulatedNvml
 
 SLEEPING = """
@@ -21,58 +21,6 @@ import os, time
 def test_it(energy):
     energy(time.sleep, float(os.environ["AMOUNT"]))
 """
-OWN = """
-import os
-import torch
-from torch import nn
-
-class Block(nn.Module):
-    def __init__(self, width=64):
-        super().__init__()
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x):
-        q, k, v = self.qkv(x)[:, None].chunk(3, -1)
-        x = x + self.out(nn.functional.scaled_dot_product_attention(q, k, v)[:, 0])
-        return x + self.narrow(self.wide(x).relu())
-
-layers = int(os.environ["AMOUNT"])
-model = nn.Sequential(*(Block() for _ in range(layers))).eval()
-prompt, last = torch.randn(1, 32, 64), torch.randn(1, 1, 64)
-prefill, decode = (lambda: model(prompt)), (lambda: [model(last) for _ in range(4)])
-"""
-TRANSFORMERS = """
-import os
-import torch
-from transformers import GPT2Config, GPT2LMHeadModel
-
-layers = int(os.environ["AMOUNT"])
-config = GPT2Config(vocab_size=64, n_positions=64, n_embd=64, n_layer=layers, n_head=2)
-model = GPT2LMHeadModel(config).eval()
-prompt = torch.arange(32)[None]
-prefill = lambda: model(prompt)
-
-def decode():
-    return model.generate(
-        prompt[:, :1], min_new_tokens=4, max_new_tokens=4, do_sample=False, pad_token_id=0
-    )
-"""
-PHASES = """
-import pytest
-
-@pytest.fixture(autouse=True)
-def no_gradients():
-    with torch.no_grad():
-        yield
-
-def test_prefill(energy):
-    energy(prefill, units={"token": 32})
-
-def test_decode(energy):
-    energy(decode, units={"token": 4})
-"""
-BY_FLOPS = ("--watts-per-tflops=200000", "--tflops=0.001")
 
 
 class Sandbox:
@@ -147,36 +95,18 @@ def test_a_reader_records_regresses_and_accepts(sandbox: Sandbox) -> None:
     assert sandbox.outcomes() == {"regressed"}
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        OWN,
-        pytest.param(
-            TRANSFORMERS,
-            marks=pytest.mark.skipif(
-                find_spec("transformers") is None, reason="transformers is not installed"
-            ),
-        ),
-    ],
-    ids=["own", "transformers"],
-)
-def test_doubled_layers_regress_until_they_are_accepted(sandbox: Sandbox, model: str) -> None:
-    """Joules a token of prefill and decode follow the FLOPs of the layers."""
-    (sandbox.folder / "test_it.py").write_text(model + PHASES)
-
-    def run(*arguments: str, amount: int) -> int:
-        return sandbox.run(*arguments, amount=amount, load=BY_FLOPS).returncode
-
-    assert run("--energy-update", amount=2) == 0
-    before_j = sandbox.metrics("test_prefill")["energy_j_per_token"]["value"]
-    assert run(amount=4) == 1
-    assert sandbox.outcomes() == {"regressed"}
-    after_j = sandbox.metrics("test_prefill")["energy_j_per_token"]["value"]
-    assert 1.5 < after_j / before_j < 2.1
-    assert "energy_j_per_token" in sandbox.metrics("test_decode")
-    assert run("--energy-update", amount=4) == 0
-    assert run(amount=4) == 0
-    assert sandbox.outcomes() == {"unchanged"}
+def test_joules_follow_the_flops_of_torch() -> None:
+    """Above rest, each TFLOP has the joules that the load says, whatever the time."""
+    torch = pytest.importorskip("torch")
+    matrix = torch.ones(128, 128)
+    with SimulatedNvml() as machine:
+        begun_s = machine.now_s()
+        with Load(watts_per_tflops=1000.0).applied(machine):
+            for _ in range(20):
+                matrix @ matrix
+        ended_s = machine.now_s()
+        above_rest_j = machine.true_energy_j(begun_s, ended_s) - 70.0 * (ended_s - begun_s)
+    assert above_rest_j == pytest.approx(1000.0 * 20 * 2 * 128**3 * 1e-12, rel=1e-3)
 
 
 @pytest.mark.parametrize(
