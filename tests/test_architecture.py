@@ -30,7 +30,7 @@ ORDER = (
 """The floors of the package, lowest first: a module imports its own folder and lower floors."""
 PYTEST_SIDE = {"plugin", "testing"}
 """The rooms that import pytest; everything else works without it."""
-TORCH_SIDE = {"measuring.model_facts", "measuring.forward_passes"}
+TORCH_SIDE = {"measuring.model_facts", "measuring.forward_passes", "simulation.torch_load"}
 """The modules that import torch, and only inside their functions."""
 
 
@@ -149,8 +149,8 @@ def test_the_command_line_imports_the_plugin_only_when_needed() -> None:
             assert not rooms & PYTEST_SIDE
 
 
-def test_only_two_modules_import_torch() -> None:
-    """All other modules ask these two about models."""
+def test_only_three_modules_import_torch() -> None:
+    """All other modules ask these about models and operations."""
     assert importers_of("torch") == TORCH_SIDE
 
 

@@ -12,11 +12,15 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
 
 from pytest_energy.model.measurement import Environment, Facts
 
 PACKAGES = ("pytest-energy", "torch", "torchvision", "nvidia-ml-py", "codecarbon", "numpy")
 """Packages whose versions may explain a drift."""
+
+SIMULATED: Final = "simulated "
+"""The device's name in the identity begins so if it does not exist."""
 
 
 def describe(meter: Environment | None) -> Environment:
@@ -55,6 +59,13 @@ def cpu_model() -> str:
     text = info.read_text("utf-8", "replace") if info.exists() else ""
     name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return name.group(1).strip() if name else platform.machine() or "unknown"
+
+
+def is_simulated(identity: Mapping[str, object]) -> bool:
+    """Whether a device of this identity is simulated."""
+    device = identity.get("device")
+    names = device if isinstance(device, list) else [device]
+    return any(str(name).startswith(SIMULATED) for name in names)
 
 
 def slug(identity: Mapping[str, object]) -> str:

@@ -76,6 +76,10 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.plugin.reporter import Reporter
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
+    if "PYTEST_ENERGY_SIMULATED_LOAD" in os.environ:
+        from pytest_energy.plugin.simulated import register_load
+
+        register_load(config, settings)
     if settings.control:
         from pytest_energy.plugin.control.collection import ControlCollection
 

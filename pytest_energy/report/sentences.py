@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
+from pytest_energy.model.environment import is_simulated
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import (
@@ -192,3 +193,11 @@ def rerun_command(*results: Result) -> str:
 def test_id(result: Result) -> str:
     """The test's node id, without the name of a window in it."""
     return result.id.rpartition("::")[0] if result.kind == "window" else result.id
+
+
+def simulated(run: Run) -> str | None:
+    """A warning that joules are those of simulated devices; ``None`` for real ones."""
+    machines = [run.environment, *(each.measured_in(run.environment) for each in run.benchmarks)]
+    if not any(is_simulated(machine.identity) for machine in machines):
+        return None
+    return "the GPUs are simulated: no device used these joules"

@@ -172,6 +172,35 @@ class Machine:
             finally:
                 self._append(ended, device, None)
 
+    def shorten_script(self, device: int = 0) -> None:
+        """Forget the oldest quarter of a nearly full power script.
+
+        For loads that change the power without end. The sensors look back for seconds only; the
+        true energy of a time that was forgotten is no longer known.
+        """
+        target = self._state.devices[device]
+        if target.segment_count < layout.MAX_SEGMENTS - 8:
+            return
+        with self._locked():
+            dropped = target.segment_count // 4
+            size = ctypes.sizeof(layout.Segment)
+            first = ctypes.addressof(target.segments)
+            ctypes.memmove(
+                first, first + dropped * size, (target.segment_count - dropped) * size
+            )  # a segment holds the joules before it, so the others stay as they are
+            target.segment_count -= dropped
+
+    def rest_power_w(self, device: int = 0) -> float:
+        """The power that the device draws now, without pulses and tails."""
+        self._check_device(device)
+        target = self._state.devices[device]
+        return float(target.segments[target.segment_count - 1].high_w)
+
+    @property
+    def has_virtual_clock(self) -> bool:
+        """Whether its time is virtual."""
+        return bool(self._state.virtual_clock)
+
     def true_energy_j(self, start_s: float, end_s: float, device: int = 0) -> float:
         """The true joules of the device between two times: the exact integral of its power."""
         self._check_device(device)

@@ -225,3 +225,15 @@ PROFILES: dict[str, Profile] = {
     "grace-hopper": GRACE_HOPPER,
     "mig": MIG,
 }
+
+CARDS: dict[str, Profile] = {
+    "p100": PASCAL,
+    "v100": VOLTA,
+    "gtx1650": TURING,
+    "a100": GA100,
+    "rtx4090": ADA,
+    "h100": HOPPER,
+    "h200": replace(HOPPER, name="NVIDIA H200", memory_bytes=141 * 10**9),
+    "gh200": GRACE_HOPPER,
+}
+"""The boards that ``pytest-energy simulate`` knows by their usual names."""

@@ -110,6 +110,11 @@ def stop() -> None:
             raise SensorError(ReasonCode.METER_FAILED, f"NVML: shutdown: {error}") from None
 
 
+def is_simulated() -> bool:
+    """Whether the loaded library is the simulated NVML, whatever started this process."""
+    return hasattr(pynvml.nvmlLib, "nvml_sim_now_ns")
+
+
 def query(function: Callable[..., T], *arguments: Any) -> T | None:
     """Call a function of the bindings; ``None`` if the driver does not offer the reading.
 

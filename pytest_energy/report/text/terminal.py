@@ -22,6 +22,7 @@ from pytest_energy.report.sentences import (
     rerun_command,
     sentence,
     severity,
+    simulated,
     suite_shift,
 )
 from pytest_energy.report.sentences import undecided as what_would_decide
@@ -64,6 +65,8 @@ def summary_lines(run: Run, width: int) -> list[Line]:
     if (meter := run.run.meter) is not None and meter.estimated:
         text = f"Joules are estimated by {meter.name} from a model of the hardware, not measured."
         lines.append(Line(text))
+    if sentence := simulated(run):
+        lines.append(Line(f"Attention: {sentence}.", "yellow"))
     lines += [*_against(run), *_visible(run)]
     for section in (_with_reasons, _inconclusive, _new, _regressed):
         lines += section(run.benchmarks, names)

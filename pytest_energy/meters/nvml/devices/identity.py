@@ -9,7 +9,8 @@ import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings witho
 
 from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.devices.sensors import Snapshot
-from pytest_energy.meters.nvml.driver import query
+from pytest_energy.meters.nvml.driver import is_simulated, query
+from pytest_energy.model.environment import SIMULATED
 from pytest_energy.model.measurement import Environment, Facts, Scalar
 
 
@@ -23,8 +24,10 @@ def describe(
         snapshots: The state of each device.
         scopes: What the counters of devices in modules count, by channel.
     """
+    prefix = SIMULATED if is_simulated() else ""
     identity: Facts = {
-        "device": _common([device.candidate.name for device in devices]),
+        # Part of the name, so that all outputs show it and no real card has the same identity.
+        "device": _common([f"{prefix}{device.candidate.name}" for device in devices]),
         "device_count": len(devices),
         "power_limit_w": _common([snapshot.power_limit_w for snapshot in snapshots]),
     }

@@ -1,0 +1,160 @@
+"""``pytest-energy simulate``: record, change, regress and accept without a GPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.cli import main
+from pytest_energy.simulation import build, layout
+from pytest_energy.simulation.load import Load
+from pytest_energy.testing import SimulatedNvml
+
+SLEEPING = """
+import os, time
+
+def test_it(energy):
+    energy(time.sleep, float(os.environ["AMOUNT"]))
+"""
+
+
+class Sandbox:
+    """A folder with tests, run through the command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(
+        self, *arguments: str, amount: float = 0.2, load: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the tests on the virtual clock; ``amount`` is how much they do."""
+        script = "import sys; from pytest_energy.cli import main; sys.exit(main())"
+        command = [sys.executable, "-c", script, "simulate", "h100", *load]
+        pytest_command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--energy"]
+        return subprocess.run(
+            [
+                *command,
+                "--virtual-clock",
+                "--",
+                *pytest_command,
+                "--energy-window=1",
+                "--energy-rounds=2",
+                "--energy-baseline-runs=1",
+                "--energy-markdown=summary.md",
+                *arguments,
+            ],
+            cwd=self.folder,
+            env={**os.environ, "AMOUNT": str(amount), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def outcomes(self) -> set[str]:
+        """The outcomes of the last run's benchmarks."""
+        results = json.loads((self.folder / ".energy/results.json").read_text())
+        return {each["verdict"]["outcome"] for each in results["benchmarks"]}
+
+    def metrics(self, name: str) -> dict[str, dict[str, float]]:
+        """The metrics of a benchmark of the last run."""
+        results = json.loads((self.folder / ".energy/results.json").read_text())
+        metrics: dict[str, dict[str, float]] = next(
+            each["metrics"] for each in results["benchmarks"] if each["id"].endswith(name)
+        )
+        return metrics
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    """A folder for tests."""
+    return Sandbox(tmp_path)
+
+
+def test_a_reader_records_regresses_and_accepts(sandbox: Sandbox) -> None:
+    """The steps of the page have the outcomes that it states, and each output says simulated."""
+    (sandbox.folder / "test_it.py").write_text(SLEEPING)
+    recorded = sandbox.run("--energy-update")
+    assert recorded.returncode == 0, recorded.stdout
+    energy = sandbox.metrics("test_it")["energy_j"]
+    assert energy["value"] == pytest.approx(350 * 0.2, rel=2e-3)
+    markdown = (sandbox.folder / "summary.md").read_text()
+    page = (sandbox.folder / ".energy/report.html").read_text()
+    results = (sandbox.folder / ".energy/results.json").read_text()
+    for text in (recorded.stdout, recorded.stderr, markdown, page, results):
+        assert "simulated NVIDIA H100" in text
+    for text in (recorded.stdout, markdown, page):
+        assert "GPUs are simulated" in text
+    (baseline,) = (sandbox.folder / "baselines").glob("simulated-nvidia-h100*/*/*.json")
+    assert json.loads(baseline.read_text())["identity"]["simulated_load"] == "350 W, virtual clock"
+    assert sandbox.run(amount=0.22).returncode == 1
+    assert sandbox.outcomes() == {"regressed"}
+
+
+def test_joules_follow_the_flops_of_torch() -> None:
+    """Above rest, each TFLOP has the joules that the load says, whatever the time."""
+    torch = pytest.importorskip("torch")
+    matrix = torch.ones(128, 128)
+    with SimulatedNvml() as machine:
+        begun_s = machine.now_s()
+        with Load(watts_per_tflops=1000.0).applied(machine):
+            for _ in range(20):
+                matrix @ matrix
+        ended_s = machine.now_s()
+        above_rest_j = machine.true_energy_j(begun_s, ended_s) - 70.0 * (ended_s - begun_s)
+    assert above_rest_j == pytest.approx(1000.0 * 20 * 2 * 128**3 * 1e-12, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        (["h300", "--", "true"], ["'h300'", "h100", "a100"]),
+        (["h100"], ["no command", "-- COMMAND"]),
+        (["h100", "--"], ["no command"]),
+        (["h100", "--", "no-such-program"], ["'no-such-program'", "No such file"]),
+        (["h100", "--power=50", "--", "true"], ["--power=50", "70 W"]),
+        (["h100", "--power=nan", "--", "true"], ["'nan'", "above 0", "script"]),
+    ],
+)
+def test_errors_name_the_word_and_the_remedy(
+    arguments: list[str], texts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing runs, and one line says what was expected."""
+    assert main(["simulate", *arguments]) == 2
+    error = capsys.readouterr().err
+    for text in texts:
+        assert text in error
+
+
+def test_a_missing_compiler_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message says how to install one."""
+    monkeypatch.setenv("CC", "no-such-compiler")
+    build.build_libraries.cache_clear()
+    try:
+        assert main(["simulate", "h100", "--", "true"]) == 2
+    finally:
+        build.build_libraries.cache_clear()
+    assert "no-such-compiler (from CC) is not on the path" in capsys.readouterr().err
+
+
+def test_the_exit_status_is_that_of_the_command() -> None:
+    """Also where a signal ended it, as a shell reports it; options may follow the cards."""
+    assert main(["simulate", "h100,a100", "--power=300", "--", "sh", "-c", "exit 3"]) == 3
+    assert main(["simulate", "h200", "--", "sh", "-c", "kill -9 $$"]) == 128 + 9
+
+
+def test_a_full_script_forgets_its_oldest_part() -> None:
+    """Changes of power without end fit, and later joules stay exact."""
+    with SimulatedNvml(virtual_clock=True) as machine:
+        for _ in range(layout.MAX_SEGMENTS + 100):
+            machine.shorten_script()
+            machine.set_power(200.0)
+        begun_s = machine.now_s()
+        machine.advance(2.0)
+        assert machine.true_energy_j(begun_s, begun_s + 2.0) == pytest.approx(400.0)
