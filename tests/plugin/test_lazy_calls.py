@@ -46,7 +46,7 @@ def test_a_call_that_runs_nothing_is_refused(
     project.write(f"{FUNCTIONS}\ndef test_it(energy):\n    {call}")
     result = project.run() if measures else project.pytester.runpytest_inprocess(*QUICK)
     result.assert_outcomes(failed=1)
-    errors = [line for line in result.outlines if "UsageError: " in line]
+    errors = [line for line in result.outlines if "errors.UsageError: " in line]
     assert errors
     assert fault in errors[0]
     assert remedy in errors[0]
