@@ -53,13 +53,13 @@ def test_a_call_that_runs_nothing_is_refused(
 
 
 def test_async_calls_are_measured(project: Project) -> None:
-    """A call of 2 J, awaited on the loop of the test, and what it returned."""
+    """Two seconds at 100 W, awaited on the loop of the test, and what it returned."""
     project.write(
         """
 import asyncio
-async def answer(joules):
+async def answer(seconds):
     await asyncio.sleep(0)
-    work(joules)
+    work(seconds)
     return 42
 def test_it(energy):
     async def body():
@@ -69,8 +69,8 @@ def test_it(energy):
     )
     project.run().assert_outcomes(passed=1)
     metrics = project.benchmark()["metrics"]
-    assert metrics["energy_j"]["value"] == pytest.approx(2.0)
-    assert metrics["energy_j_per_token"]["value"] == pytest.approx(0.5)
+    assert metrics["energy_j"]["value"] == pytest.approx(200.0)
+    assert metrics["energy_j_per_token"]["value"] == pytest.approx(50.0)
     project.pytester.runpytest_inprocess(*QUICK).assert_outcomes(passed=1)
 
 
@@ -110,4 +110,4 @@ def test_it(energy):
 """
     )
     project.run().assert_outcomes(passed=1)
-    assert project.benchmark("decode")["metrics"]["energy_j"]["value"] == pytest.approx(3.0)
+    assert project.benchmark("decode")["metrics"]["energy_j"]["value"] == pytest.approx(300.0)
