@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -176,26 +175,6 @@ def measure_round(
     with open_window(meter, passes, synchronize) as opened:
         work(passes)
     return opened.window
-
-
-def synchronizer() -> Callable[[], None]:
-    """Return a function that waits for the GPUs of this process, if it uses CUDA through torch.
-
-    A process that has not imported torch has queued no work of torch. It may do so later, so each
-    call checks again.
-    """
-    return _synchronize
-
-
-def _synchronize() -> None:
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return
-    # On a device without a context, synchronising would create one, which takes memory and power.
-    has_context = getattr(torch._C, "_cuda_hasPrimaryContext", lambda index: True)
-    for index in range(torch.cuda.device_count()):
-        if has_context(index):
-            torch.cuda.synchronize(index)
 
 
 def _measured(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import chain, repeat
@@ -13,16 +14,27 @@ from statistics import fmean
 from typing import Any, TypeVar
 
 from pytest_energy.errors import UsageError
-from pytest_energy.fixture import Energy, Evaluation, Metric, Units, WindowHandle, Workload
+from pytest_energy.fixture import (
+    Energy,
+    Evaluation,
+    Metric,
+    Synchronize,
+    Units,
+    WindowHandle,
+    Workload,
+)
 from pytest_energy.fixture.arguments import (
+    check_callable,
     check_counts,
     check_function,
     check_metrics,
     check_name,
     check_pedantic,
     check_seconds,
+    check_synchronize,
     check_units,
 )
+from pytest_energy.fixture.lazy import check_awaitable, check_eager, check_returned
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
 from pytest_energy.measuring.processor import same_processor
 from pytest_energy.measuring.protocol import (
@@ -36,13 +48,8 @@ from pytest_energy.measuring.protocol import (
     run_rounds,
 )
 from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
-from pytest_energy.measuring.window import (
-    OpenWindow,
-    Window,
-    measure_round,
-    open_window,
-    synchronizer,
-)
+from pytest_energy.measuring.waiting import synchronizer, waiter_for
+from pytest_energy.measuring.window import OpenWindow, Window, measure_round, open_window
 from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason, ReasonCode
 from pytest_energy.model.metrics import ENERGY, PER_UNIT, in_catalogue
 from pytest_energy.session.energy_session import EnergySession
@@ -168,6 +175,8 @@ class MeasuringEnergy(Energy):
     ) -> None:
         check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
         counts = check_units("energy.training", units)
+        check_callable("energy.training", train_one_epoch)
+        check_eager("energy.training", train_one_epoch)
         check_facts("training", facts, workload)
         self._claim()
         counted, reasons = count_training_facts(facts, model, input_shape, self)
@@ -175,6 +184,7 @@ class MeasuringEnergy(Energy):
 
         def work(passes: int) -> None:
             returned = [train_one_epoch() for _ in range(passes)]
+            check_returned("energy.training", train_one_epoch, returned[-1])
             epoch_metrics.extend(item for item in returned if isinstance(item, Mapping))
 
         with peak_memory(self) as peak:
@@ -200,19 +210,63 @@ class MeasuringEnergy(Energy):
         /,
         *args: Any,
         units: Units | None = None,
+        synchronize: Synchronize | None = None,
         **kwargs: Any,
     ) -> T:
         counts = check_units("energy", units)
-        check_function(function, units)
-        self._claim()
+        check_function(function, units=units, synchronize=synchronize)
+        check_synchronize("energy", synchronize)
+        check_eager("energy", function)
+        self._claim(synchronize)
         returned: T
 
         def work(passes: int) -> None:
             nonlocal returned
-            for _ in repeat(None, passes):  # as fast as a loop can be: calls may take 1e-7 s
+            returned = function(*args, **kwargs)
+            check_returned("energy", function, returned)
+            wait = waiter_for(returned)
+            if wait is None:
+                for _ in repeat(None, passes - 1):  # as fast as a loop can be: 1e-7 s is a call
+                    returned = function(*args, **kwargs)
+                return
+            wait(returned)
+            for _ in repeat(None, passes - 1):
                 returned = function(*args, **kwargs)
+                wait(returned)
 
         finished = self._run(work, plan_call(self._session, self._place.id, self._requested))
+        self._add("call", {"function": name_of(function)}, finished, units=counts)
+        return returned
+
+    async def acall(  # noqa: D102
+        self,
+        function: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        units: Units | None = None,
+        synchronize: Synchronize | None = None,
+        **kwargs: Any,
+    ) -> T:
+        counts = check_units("energy.acall", units)
+        check_function(function, units=units, synchronize=synchronize)
+        check_synchronize("energy.acall", synchronize)
+        check_eager("energy.acall", function, awaited=True)
+        self._claim(synchronize)
+        loop = _running_loop(self._place.id)
+        returned: T
+
+        async def calls(passes: int) -> None:
+            nonlocal returned
+            for _ in repeat(None, passes):
+                made = check_awaitable("energy.acall", function, function(*args, **kwargs))
+                returned = await made
+
+        def work(passes: int) -> None:
+            asyncio.run_coroutine_threadsafe(calls(passes), loop).result()
+
+        plan = plan_call(self._session, self._place.id, self._requested)
+        # The loop must stay free for the calls, so a thread waits for the ticks of the meter.
+        finished = await asyncio.to_thread(self._run, work, plan)
         self._add("call", {"function": name_of(function)}, finished, units=counts)
         return returned
 
@@ -226,16 +280,23 @@ class MeasuringEnergy(Energy):
         iterations: int = 1,
         warmup_rounds: int = 0,
         units: Units | None = None,
+        synchronize: Synchronize | None = None,
     ) -> T:
         counts = check_units("energy.pedantic", units)
         arguments = check_pedantic(args, kwargs, setup, rounds, iterations, warmup_rounds)
-        self._claim()
+        check_callable("energy.pedantic", target)
+        check_synchronize("energy.pedantic", synchronize)
+        check_eager("energy.pedantic", target)
+        self._claim(synchronize)
         last: list[T] = []
 
         def call(positional: Sequence[Any], keywords: Mapping[str, Any]) -> Work:
             def work(passes: int) -> None:
                 for _ in range(passes):
                     last[:] = [target(*positional, **keywords)]
+                    if wait := waiter_for(last[0]):
+                        wait(last[0])
+                check_returned("energy.pedantic", target, last[0])
 
             return work
 
@@ -251,8 +312,12 @@ class MeasuringEnergy(Energy):
 
     @contextmanager
     def window(  # noqa: D102
-        self, name: str, units: Units | None = None
+        self,
+        name: str,
+        units: Units | None = None,
+        synchronize: Synchronize | None = None,
     ) -> Iterator[WindowHandle]:
+        check_synchronize(f"energy.window({name!r})", synchronize)
         handle = self._enter("window", name, units)
         windows = self._windows[name]
         self._entered[name] += 1
@@ -261,15 +326,17 @@ class MeasuringEnergy(Energy):
                 yield handle
                 handle.end(self._unmeasured_window(name))
                 return
-            with self._opened(handle) as opened:
+            with self._opened(handle, synchronizer(synchronize)) as opened:
                 yield handle
             windows.append(opened.window)
             self._handles[name].append(handle)
             handle.end(self._windows_alone(name, [opened.window]))
 
     @contextmanager
-    def _opened(self, handle: WindowHandle) -> Iterator[OpenWindow]:
-        with self._turn(), open_window(self._session.meter, 1, self._synchronize) as opened:
+    def _opened(
+        self, handle: WindowHandle, synchronize: Callable[[], None]
+    ) -> Iterator[OpenWindow]:
+        with self._turn(), open_window(self._session.meter, 1, synchronize) as opened:
             handle.pause_by(opened.paused)
             yield opened
 
@@ -297,7 +364,7 @@ class MeasuringEnergy(Energy):
             pass_s = first.window.round.duration_s
             rounds = [first.window.round]
             while len(windows) < plan.rounds and another_fits(rounds, plan.max_time_s):
-                with self._opened(handle) as opened:
+                with self._opened(handle, self._synchronize) as opened:
                     for more in _until_long_enough(opened, plan, pass_s):
                         yield from repeat(handle, more)
                 windows.append(opened.window)
@@ -463,8 +530,9 @@ class MeasuringEnergy(Energy):
                 f"{self._place.id}: the energy fixture was used after the test's body had ended"
             )
 
-    def _claim(self) -> None:
+    def _claim(self, synchronize: Synchronize | None = None) -> None:
         self._check_open()
+        self._synchronize = synchronizer(synchronize)
         if self._measurements or self._windows or self._busy:
             raise UsageError(
                 f"{self._place.id}: the energy fixture measures one benchmark a test; use"
@@ -590,6 +658,16 @@ def _until_long_enough(opened: OpenWindow, plan: Plan, pass_s: float) -> Iterato
         opened.passes += more
         elapsed_s = opened.elapsed_s()
         pass_s = elapsed_s / opened.passes
+
+
+def _running_loop(test_id: str) -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            f"{test_id}: energy.acall() needs a running asyncio loop; under trio, use"
+            " energy.window(name) around the await"
+        ) from None
 
 
 def _mean_units(handles: Sequence[WindowHandle]) -> dict[str, float]:

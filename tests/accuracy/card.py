@@ -29,7 +29,8 @@ from typing import Any
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
-from pytest_energy.measuring.window import measure_round, synchronizer
+from pytest_energy.measuring.waiting import synchronizer
+from pytest_energy.measuring.window import measure_round
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
 from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml.devices.scopes import ENERGY_BY_SCOPE, scoped

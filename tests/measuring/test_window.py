@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import pytest
 
-from pytest_energy.measuring.window import measure_round, open_window, synchronizer
+from pytest_energy.measuring.window import measure_round, open_window
 from pytest_energy.meters.base import Edge, Reading
 from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 
@@ -88,39 +86,6 @@ def test_window_is_closed_when_the_work_raises(error: type[BaseException]) -> No
     with pytest.raises(error):
         measure_round(meter, fail, 1, lambda: None)
     assert meter.calls == ["begin", "end"]
-
-
-@pytest.mark.parametrize(
-    ("initialized", "internals", "waits"),
-    [
-        (True, {"_cuda_hasPrimaryContext": lambda index: index != 1}, [0, 2]),
-        (True, {}, [0, 1, 2]),
-        (False, {}, []),
-    ],
-    ids=["one idle device", "unknown context", "CUDA not in use"],
-)
-def test_synchronizer_waits_for_every_device_in_use(
-    monkeypatch: pytest.MonkeyPatch,
-    initialized: bool,
-    internals: dict[str, object],
-    waits: list[int],
-) -> None:
-    """Only devices on which this process has a context are synchronised."""
-    waited: list[int] = []
-    cuda = SimpleNamespace(
-        is_initialized=lambda: initialized, device_count=lambda: 3, synchronize=waited.append
-    )
-    torch = SimpleNamespace(cuda=cuda, _C=SimpleNamespace(**internals))
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    synchronizer()()
-    assert waited == waits
-
-
-def test_synchronizer_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process without torch does not import it."""
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    synchronizer()()
-    assert "torch" not in sys.modules
 
 
 def test_an_exception_in_the_body_leaves_no_round() -> None:

@@ -1,0 +1,105 @@
+"""Wait until a device has finished what this process queued, for each framework it has imported.
+
+A framework that is not in :data:`sys.modules` has queued nothing, so none is imported. One may be
+imported later, so each call checks again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+
+def synchronize_torch(torch: Any) -> None:
+    """Wait for CUDA (also HIP, which torch calls CUDA), XPU and MPS."""
+    if torch.cuda.is_initialized():
+        # On a device without a context, synchronising would create one, which takes memory and
+        # power.
+        has_context = getattr(torch._C, "_cuda_hasPrimaryContext", lambda index: True)
+        for index in range(torch.cuda.device_count()):
+            if has_context(index):
+                torch.cuda.synchronize(index)
+    xpu = getattr(torch, "xpu", None)
+    if xpu is not None and xpu.is_initialized():
+        for index in range(xpu.device_count()):
+            xpu.synchronize(index)
+    backends: Any = getattr(torch, "backends", None)
+    if backends is not None and backends.mps.is_available():
+        torch.mps.synchronize()
+
+
+def synchronize_jax(jax: Any) -> None:
+    """Wait for all arrays and effects, and for the queues of devices other than the CPU."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    if bridge is not None and not bridge.backends_are_initialized():
+        return  # waiting would start the backends, which reserve most of a GPU's memory
+    jax.block_until_ready(jax.live_arrays())
+    jax.effects_barrier()
+    for device in jax.local_devices():
+        if device.platform != "cpu":
+            # Results that nobody holds are on no list; a queue runs in order, so one more
+            # computation ends after them.
+            (jax.device_put(0.0, device) + 0).block_until_ready()
+
+
+def synchronize_tensorflow(tensorflow: Any) -> None:
+    """Wait for all devices."""
+    tensorflow.test.experimental.sync_devices()
+
+
+def synchronize_cupy(cupy: Any) -> None:
+    """Wait for the current device; others may have no context, and would be given one."""
+    cupy.cuda.Device().synchronize()
+
+
+def synchronize_warp(warp: Any) -> None:
+    """Wait for all CUDA devices."""
+    warp.synchronize()
+
+
+FRAMEWORKS: Final[Mapping[str, Callable[[Any], None]]] = {
+    "torch": synchronize_torch,
+    "jax": synchronize_jax,
+    "tensorflow": synchronize_tensorflow,
+    "cupy": synchronize_cupy,
+    "warp": synchronize_warp,
+}
+"""How to wait, by the name of the imported module."""
+
+
+def synchronize_frameworks() -> None:
+    """Wait for the devices of all frameworks that this process has imported."""
+    for name, synchronize in FRAMEWORKS.items():
+        module: Any = sys.modules.get(name)
+        if module is not None and not _is_importing(module):
+            synchronize(module)
+
+
+def synchronizer(own: Callable[[], object] | None = None) -> Callable[[], None]:
+    """Return a function that waits for the devices of all frameworks, and then calls ``own``."""
+    if own is None:
+        return synchronize_frameworks
+
+    def synchronize() -> None:
+        synchronize_frameworks()
+        own()
+
+    return synchronize
+
+
+def waiter_for(returned: object) -> Callable[[object], object] | None:
+    """Return the function that waits for a call's result, or ``None`` if nothing must be awaited.
+
+    JAX returns arrays before they are computed. Waiting for each call gives the joules of a body
+    that ends with ``block_until_ready()``.
+    """
+    jax: Any = sys.modules.get("jax")
+    if jax is None or _is_importing(jax):
+        return None
+    has_arrays = any(isinstance(leaf, jax.Array) for leaf in jax.tree_util.tree_leaves(returned))
+    return jax.block_until_ready if has_arrays else None
+
+
+def _is_importing(module: object) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
