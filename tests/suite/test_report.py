@@ -84,6 +84,7 @@ def test_the_suites_knobs_are_its_sweeps(scale: str) -> None:
         ("training", "batch"),
         ("training", "precision"),
         ("training", "power cap (W)"),
+        ("training", "power cap pct"),
     }
 
 
@@ -99,6 +100,7 @@ def test_every_series_of_techniques_has_the_baseline_as_its_reference() -> None:
     sweep = sweeps("full")["inference", "technique"]
     assert all("baseline" in series.stops[0].text for series in sweep.series)
     assert sorted(series.mark.name for series in sweep.series) == [
+        "classification convnext_tiny birds",
         "classification resnet18_cifar cifar100",
         "classification resnet50_cifar cifar100",
         "classification resnet50_cifar tiny_imagenet",
