@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.tables import PAPERS, tables_of
+from benchmarks.tables.conditions import grouped
 from benchmarks.tables.hours import read_hours
 from benchmarks.tables.layout import Table
 from benchmarks.tables.paper_e import low_carbon
@@ -53,7 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="RESULTS",
-        help="results.json; a benchmark that is in several files shows its median",
+        help="results.json; a benchmark that is in several files shows its median; runs of other "
+        "devices, meters, scales or locations get tables of their own",
     )
     parser.add_argument(
         "--paper", choices=PAPERS, required=True, help="the paper whose tables are printed"
@@ -79,13 +82,23 @@ def filled_tables(options: argparse.Namespace) -> tuple[Table, ...]:
         FileFormatError: A file is not what its option expects.
         OSError: A file cannot be read.
     """
-    results = [result for path in options.results for result in load_run(path).benchmarks]
-    tables = tables_of(options.paper, results)
-    if not options.hourly_intensity:
-        return tables
-    if options.paper != "e":
+    if options.hourly_intensity and options.paper != "e":
         raise UsageError(f"--hourly-intensity is for --paper e, not {options.paper}")
-    return (*tables, low_carbon(results, read_hours(options.hourly_intensity)))
+    groups = grouped([load_run(path) for path in options.results], options.paper)
+    hours = read_hours(options.hourly_intensity) if options.hourly_intensity else None
+    tables: list[Table] = []
+    for conditions, results in groups.items() or ((None, []),):
+        filled = tables_of(options.paper, results)
+        if hours:
+            filled = (*filled, low_carbon(results, hours))
+        several = conditions is not None and len(groups) > 1
+        tables += [titled(table, str(conditions)) if several else table for table in filled]
+    return tuple(tables)
+
+
+def titled(table: Table, conditions: str) -> Table:
+    """The table with its conditions in the title."""
+    return replace(table, title=f"{table.title} ({conditions})")
 
 
 if __name__ == "__main__":
