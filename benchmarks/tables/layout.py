@@ -305,7 +305,7 @@ def departures(results: Sequence[Result]) -> tuple[str, ...]:
         )
     if any(has_random_weights(result) for result in results):
         notes.append(
-            "Random weights: the accuracy is not comparable (--energy-weights reads pretrained ones)."
+            "Random weights: the accuracy is not comparable (--energy-weights has pretrained ones)."
         )
     cut = sorted(filter(None, map(_cut_short, results)))
     if cut:
