@@ -129,11 +129,20 @@ def cap_rows() -> list[Row]:
 
 
 def target_rows() -> list[Row]:
-    """The rows of paper D's energy to a target accuracy, by batch size."""
-    return [
-        Row("d", "training", "resnet50", "imagenet", knobs={"sweep": "target", "batch": batch})
-        for batch in BATCHES
-    ]
+    """The rows of paper D's energy to a target accuracy, by batch size and by precision."""
+    batches = [_to_target("batch", batch) for batch in BATCHES]
+    return [*batches, _to_target("precision", "float32"), _to_target("precision", "mixed", "amp")]
+
+
+def target_cap_rows() -> list[Row]:
+    """The rows of paper D's energy to a target accuracy, by power cap."""
+    shares = [_to_target("power_cap_pct", cap_pct) for cap_pct in CAPS_PCT]
+    return [*(_to_target("power_cap_w", cap_w) for cap_w in CAPS_W), *shares]
+
+
+def _to_target(knob: str, value: Scalar, technique: str = BASELINE) -> Row:
+    knobs = {"sweep": "target", knob: value}
+    return Row("d", "training", "resnet50", "imagenet", technique, knobs)
 
 
 BATCHES: Final = (64, 128, 256, 512)

@@ -188,10 +188,11 @@ def _paper_d(results: Sequence[Result]) -> Iterator[Named]:
         ("batch", "yolov5s"),
         ("precision", "resnet50"),
         ("power_cap_w", "resnet50"),
+        ("power_cap_pct", "resnet50"),
     ):
         where = {**train, "sweep": knob, "model": model}
         yield _bars(f"{knob}-{model}", _by_value(results, where, knob), results)
-    for knob in ("batch", "precision", "power_cap_w"):
+    for knob in ("batch", "precision", "power_cap_w", "power_cap_pct"):
         rows = _by_value(results, paper_d.TARGET, knob)
         yield _bars(f"{knob}-to-target", rows, results, "energy_j")
 

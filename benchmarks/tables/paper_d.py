@@ -28,6 +28,7 @@ YOLOS = ("n", "s", "m", "l", "x")
 # ``None``: the fact must be absent, so that no row of a sweep joins the plain rows.
 TRAINING = {"paper": "d", "kind": "training", "technique": "baseline", "sweep": None}
 CAPS_W = (250, 200, 150, 100)
+CAPS_PCT = (100, 80, 60, 40)
 
 
 def _score(name: str, task: str) -> Read:
@@ -89,6 +90,7 @@ def _target_rows() -> list[Row]:
         *((f"batch {batch}", "batch", batch) for batch in (64, 128, 256, 512)),
         *((name, "precision", name) for name in ("float32", "mixed")),
         *((f"cap {cap} W", "power_cap_w", cap) for cap in CAPS_W),
+        *((f"cap {cap} %", "power_cap_pct", cap) for cap in CAPS_PCT),
     ]
     return [Row(label, {**TARGET, knob: value}) for label, knob, value in knobs]
 
