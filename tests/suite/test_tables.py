@@ -190,7 +190,7 @@ def test_repetitions_lie_around_their_average(joules: list[float]) -> None:
         for run, value in enumerate(joules)
     ]
     for average in ("median", "mean"):
-        figure = figure_of(runs, metric("energy_j"), average)  # type: ignore[arg-type]
+        figure = figure_of(runs, metric("energy_j"), average)
         assert figure.value is not None
         assert min(joules) <= figure.value <= max(joules) * (1 + 1e-12)
         assert figure.uncertainty is not None
