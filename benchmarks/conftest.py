@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from benchmarks.rows import Row
 from benchmarks.target import SMALL_MODEL
 from benchmarks.workbench import facts_shape
 from benchmarks.zoo.recipe import NotApplicableError
+from benchmarks.zoo.weights import name_of_weights, weights_from
 from pytest_energy.fixture import Energy
 
 MARKERS = (
@@ -55,6 +57,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="put at most N images through the model at once; accumulated gradients keep the "
         "paper's batch",
     )
+    group.addoption(
+        "--energy-weights",
+        type=Path,
+        metavar="DIR",
+        help="folder of pretrained weights, with torchvision's or timm's file names "
+        "(resnet18-f37072fd.pth) [random weights: accuracies are not comparable]",
+    )
 
 
 def _count(least: int) -> Callable[[str], int]:
@@ -69,7 +78,17 @@ def _count(least: int) -> Callable[[str], int]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the suite's markers."""
+    """Register the suite's markers, and check its options.
+
+    Raises:
+        UsageError: ``--energy-weights`` is no folder.
+    """
+    folder = config.getoption("energy_weights", None)
+    if folder is not None and not folder.is_dir():
+        raise pytest.UsageError(
+            f"--energy-weights={folder}: no such folder; expected one with files such as "
+            "resnet18-f37072fd.pth"
+        )
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
 
@@ -85,6 +104,8 @@ def pytest_energy_workload(item: pytest.Item) -> Mapping[str, object] | None:
     # Paper C measures inference on random images, so real data does not change it.
     ran_on = "random" if row.stage == "inference" else name_of(row.dataset, bool(real))
     facts = {**row.workload, "data": ran_on, "facts_input_shape": list(facts_shape(row))}
+    if weights := name_of_weights(row.model, item.config.getoption("energy_weights")):
+        facts["weights"] = weights
     return facts | ({"small_model": SMALL_MODEL} if row.knobs.get("sweep") == "target" else {})
 
 
@@ -98,10 +119,11 @@ def pytest_pyfunc_call() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _settled(energy: Energy) -> Iterator[None]:
+def _settled(energy: Energy, request: pytest.FixtureRequest) -> Iterator[None]:
     """Start every benchmark from the same seeds, so that their order does not matter."""
     settle()
-    with one_thread() if energy.scale == "small" else nullcontext():
+    threads = one_thread() if energy.scale == "small" else nullcontext()
+    with threads, weights_from(request.config.getoption("energy_weights")):
         yield
 
 

@@ -7,7 +7,7 @@ of ``TRIED_ON`` without an edit here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -44,8 +44,9 @@ LINEAR_TRIED_ON: Final = ("convnext_tiny", "birds")
 """Paper A's model, whose weights are mostly in linear layers: others change little in 8 bits."""
 PAPER_MARKS: Final = {**{paper: f"paper_{paper}" for paper in "abcde"}, "beyond": "beyond"}
 """The marker of each paper's rows."""
-PAPER_B_RUNS: Final = 3
-"""Paper B trains every model three times and reports the median."""
+RUNS: Final = 3
+"""Paper B trains every model three times and reports the median. Paper C trains its "Poly LR ½
+epochs" three times and reports the mean."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,16 @@ def inference_rows(zoo: Path = ZOO) -> list[Row]:
 def training_rows(zoo: Path = ZOO) -> list[Row]:
     """The rows that measure epochs of training."""
     rows = [*_models(zoo, "training"), *_techniques(zoo, "training")]
-    single = [row for row in rows if row.paper != "b"]
-    repeated = [row for row in rows if row.paper == "b"]
-    return single + [
-        Row(row.paper, row.stage, row.model, row.dataset, knobs={"run": run})
-        for row in repeated
-        for run in range(1, PAPER_B_RUNS + 1)
+    return [row for row in rows if not _is_repeated(row)] + [
+        replace(row, knobs={"run": run})
+        for row in rows
+        if _is_repeated(row)
+        for run in range(1, RUNS + 1)
     ]
+
+
+def _is_repeated(row: Row) -> bool:
+    return row.paper == "b" or row.technique == "poly_half"
 
 
 def sweep_rows(stage: Stage) -> list[Row]:
@@ -125,11 +129,20 @@ def cap_rows() -> list[Row]:
 
 
 def target_rows() -> list[Row]:
-    """The rows of paper D's energy to a target accuracy, by batch size."""
-    return [
-        Row("d", "training", "resnet50", "imagenet", knobs={"sweep": "target", "batch": batch})
-        for batch in BATCHES
-    ]
+    """The rows of paper D's energy to a target accuracy, by batch size and by precision."""
+    batches = [_to_target("batch", batch) for batch in BATCHES]
+    return [*batches, _to_target("precision", "float32"), _to_target("precision", "mixed", "amp")]
+
+
+def target_cap_rows() -> list[Row]:
+    """The rows of paper D's energy to a target accuracy, by power cap."""
+    shares = [_to_target("power_cap_pct", cap_pct) for cap_pct in CAPS_PCT]
+    return [*(_to_target("power_cap_w", cap_w) for cap_w in CAPS_W), *shares]
+
+
+def _to_target(knob: str, value: Scalar, technique: str = BASELINE) -> Row:
+    knobs = {"sweep": "target", knob: value}
+    return Row("d", "training", "resnet50", "imagenet", technique, knobs)
 
 
 BATCHES: Final = (64, 128, 256, 512)

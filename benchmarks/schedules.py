@@ -130,9 +130,10 @@ SEGMENTATION = Schedule(
     momentum=0.9,
     weight_decay=1e-4,
     decay="poly",
-    augmentation=("scale_crop", "flip"),
+    augmentation=("scale_crop", "flip", "brightness_contrast"),
     base_size=1024,
-    assumed=("momentum", "weight_decay", "augmentation"),  # the paper states the scaling only
+    # the paper names the steps of the augmentation, and the size of the scaling only
+    assumed=("momentum", "weight_decay", "augmentation"),
     small_size=64,
     small_batch=2,
     small_batches=3,

@@ -95,7 +95,7 @@ def quick_to_learn(row: Row, small: Schedule) -> Schedule:
     On upright digits, Adam at a constant rate needs a few dozen steps. An eighth of the full batch
     is enough images for batch normalisation, whose maps have one pixel here.
     """
-    batch_size = int(str(row.knobs["batch"])) // 8
+    batch_size = scheduled(row, "full").batch_size // 8
     batches = SMALL_IMAGES // batch_size
     return replace(
         small,

@@ -15,6 +15,7 @@ from benchmarks.data import KINDS, open_data
 from benchmarks.data.augmentation import Transformed, augmented, plain
 from benchmarks.data.loading import Batches, default_workers, in_parts
 from benchmarks.data.samples import Samples, Subset
+from benchmarks.data.whole import WholeImages
 from benchmarks.determinism import settle
 from benchmarks.memory import check_memory
 from benchmarks.options import Options
@@ -68,6 +69,8 @@ class Training:
         seen = Subset(self.data.train, len(held_out), self.seed)
         self._held_out = self._batches(Transformed(held_out, unchanged), train=False)
         self._seen = self._batches(Transformed(seen, unchanged), train=False)
+        is_segmented = row.task == "segmentation"
+        self._whole = WholeImages(held_out, base, device, self._workers) if is_segmented else None
         self.optimizer, self.scheduler = self.recipe.start(len(self.batches))
         # A disabled scaler passes everything through, so one loop serves every precision.
         self.scaler = torch.amp.GradScaler(device, enabled=self.recipe.scale_gradients)
@@ -81,16 +84,22 @@ class Training:
 
     def _batches(self, dataset: Samples, *, train: bool) -> Batches:
         options, schedule = self.options, self.schedule
-        workers = schedule.workers if options.workers is None else options.workers
         return Batches(
             dataset,
             batch_size=schedule.batch_size if train else self._most_scored,
             device=self.recipe.device,
             train=train,
             images=min(self.whole_epoch, options.epoch_images or self.whole_epoch),
-            workers=default_workers() if workers is None else workers,
+            workers=self._workers,
             seed=self.seed,
         )
+
+    @property
+    def _workers(self) -> int:
+        """Processes that load data."""
+        asked, planned = self.options.workers, self.schedule.workers
+        workers = planned if asked is None else asked
+        return default_workers() if workers is None else workers
 
     @property
     def _most_scored(self) -> int:
@@ -166,15 +175,22 @@ class Training:
         return total
 
     def evaluate(self) -> dict[str, float]:
-        """Score the held-out part and, as ``train_…``, as many images of the training part."""
+        """Score the held-out part and, as ``train_…``, as many images of the training part.
+
+        A segmentation is scored on whole images and, as ``square_…``, on their square centre.
+        """
         seen = {f"train_{name}": value for name, value in self._score(self._seen).items()}
-        return {**self.held_out_scores(), **seen}
+        held_out = self.held_out_scores()
+        if self._whole is None:
+            return {**held_out, **seen}
+        square = {f"square_{name}": value for name, value in held_out.items()}
+        return {**self._score(self._whole), **square, **seen}
 
     def held_out_scores(self) -> dict[str, float]:
-        """Score the held-out part."""
+        """Score the held-out part, each image in its square centre."""
         return self._score(self._held_out)
 
-    def _score(self, batches: Batches) -> dict[str, float]:
+    def _score(self, batches: Batches | WholeImages) -> dict[str, float]:
         scores = scores_of(self.recipe.task, self.recipe.classes, self.recipe.device)
         self.recipe.model.eval()
         with torch.no_grad():

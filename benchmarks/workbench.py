@@ -31,6 +31,7 @@ from benchmarks.zoo.recipe import (
     cross_entropy,
 )
 from benchmarks.zoo.registry import find_models, find_techniques
+from benchmarks.zoo.weights import pretrain
 from pytest_energy.fixture import Energy
 from pytest_energy.measuring.model_facts import model_facts
 from pytest_energy.model.measurement import Quantity
@@ -54,7 +55,9 @@ def recipe_for(row: Row, schedule: Schedule, device: str) -> Recipe:
     """The model of a row on ``device``, with its schedule and its technique.
 
     Raises:
-        NotApplicableError: The model or the technique cannot run on this machine.
+        NotApplicableError: The model or the technique cannot run on this machine, or
+            ``--energy-weights`` lacks the model's weights.
+        WeightsError: A file of weights is damaged, or of another network.
     """
     side = schedule.image_size
     shape, classes = (3, side, side), KINDS[row.dataset].classes
@@ -62,6 +65,8 @@ def recipe_for(row: Row, schedule: Schedule, device: str) -> Recipe:
     # Drawn on the CPU, the random weights of a seed are the same for every device.
     with torch.device("meta" if device == "meta" else "cpu"):
         model = source.build(shape, classes).to(device)
+    if device != "meta":
+        pretrain(row.model, model)
     recipe = Recipe(
         task=cast("Task", row.task),
         model=model,

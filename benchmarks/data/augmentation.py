@@ -21,11 +21,19 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FILL = {tv_tensors.Mask: IGNORED, "others": 0}
 
 STEPS: dict[str, Callable[[int, int], v2.Transform]] = {
-    # rotation, shift and zoom
-    "affine": lambda size, base: v2.RandomAffine(15, (0.1, 0.1), (0.9, 1.1)),
+    # rotation, shift by a tenth, and zoom; what comes in from outside is the nearest pixel
+    "affine": lambda size, base: v2.Compose(
+        [
+            v2.Resize((size, size), antialias=True),
+            v2.Pad(size // 3, padding_mode="edge"),
+            v2.RandomAffine(15, (0.06, 0.06), (0.9, 1.1)),
+            v2.CenterCrop(size),
+        ]
+    ),
     "crop": lambda size, base: v2.RandomResizedCrop(size, (0.6, 1.0), antialias=True),
     "pad_crop": lambda size, base: v2.RandomCrop(size, padding=size // 8),
     "flip": lambda size, base: v2.RandomHorizontalFlip(),
+    "brightness_contrast": lambda size, base: v2.ColorJitter(brightness=0.2, contrast=0.2),
     "brightness": lambda size, base: v2.ColorJitter(brightness=0.2),
     # between half and twice the base size, then a crop
     "scale_crop": lambda size, base: v2.Compose(

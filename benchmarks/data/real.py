@@ -239,9 +239,10 @@ SOURCES = {
         _folders("tiny_imagenet", "tiny-imagenet-200", "val"),
     ),
     "birds": Source(
-        ("birds/train", "birds/valid"),
-        "400 bird species, 224 × 224: a folder a species in both train and valid.",
-        _folders("birds", "birds", "valid"),
+        ("birds/train", "birds/test"),
+        "400 bird species, 224 × 224: a folder a species in both train and test. The paper prints "
+        "the accuracy on test.",
+        _folders("birds", "birds", "test"),
     ),
     "imagenet": Source(
         ("imagenet/train", "imagenet/val", "imagenet/meta.bin"),

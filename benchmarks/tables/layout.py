@@ -1,23 +1,26 @@
 """A table as a declaration: which benchmarks fill a row, and which figure fills a column.
 
-A cell without a figure says why. If several benchmarks fill one cell (repeated runs), it shows
-their median.
+A cell without a figure says why. If several runs of one benchmark fill a cell, it shows their
+median, or their mean where the paper has means. Runs whose workloads differ are never pooled.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from pytest_energy.model.measurement import Scalar
+from pytest_energy.model.measurement import Quantity, Scalar
 from pytest_energy.model.result import Result
-from pytest_energy.uncertainty.gum import no_loss
+from pytest_energy.uncertainty.gum import combine, expand, no_loss, standard_error
+from pytest_energy.uncertainty.rounds import SHARED
 
 Better = Literal["higher", "lower"]
+Average = Literal["median", "mean"]
 Where = Mapping[str, Scalar]
 
 
@@ -30,6 +33,17 @@ class Figure:
     """Half-width of the 95 % interval; ``None`` for exact or unassessed values."""
     missing: str = ""
     """Why ``value`` is ``None``."""
+    own: float | None = None
+    """The part of ``uncertainty`` that it does not share with other figures of its machine, such as
+    the gain of a sensor or of an estimate; ``None``: all of it."""
+
+    def times(self, factor: float) -> Figure:
+        """The figure times an exact number."""
+        scaled = [
+            None if number is None else number * factor
+            for number in (self.value, self.uncertainty, self.own)
+        ]
+        return Figure(scaled[0], scaled[1], self.missing, scaled[2])
 
 
 RANDOM: Final = "random"
@@ -60,6 +74,8 @@ class Row:
     where: Where
     paper: Mapping[str, str] = field(default_factory=dict)
     """The paper's figures by column name of its CSV file."""
+    average: Average = "median"
+    """What a cell shows of repeated runs."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +107,18 @@ def metric(name: str, factor: float = 1.0) -> Read:
         quantity = result.metrics.get(name)
         if quantity is None:
             return Figure(missing=why_missing(result))
-        uncertainty = quantity.uncertainty
-        scaled = None if uncertainty is None else uncertainty * factor
-        return Figure(quantity.value * factor, scaled)
+        return of_quantity(quantity).times(factor)
 
     return read
+
+
+def of_quantity(quantity: Quantity) -> Figure:
+    """A metric as a figure."""
+    whole = combine(quantity.budget.values())
+    own = combine(term for cause, term in quantity.budget.items() if cause not in SHARED)
+    if quantity.uncertainty is None or not whole:
+        return Figure(quantity.value, quantity.uncertainty)
+    return Figure(quantity.value, quantity.uncertainty, own=quantity.uncertainty * own / whole)
 
 
 def fact(name: str) -> Read:
@@ -128,15 +151,43 @@ def matching(results: Sequence[Result], where: Where) -> list[Result]:
     return [result for result in results if agrees(result)]
 
 
-def figure_of(results: Sequence[Result], read: Read) -> Figure:
-    """The figure of one benchmark, or the median of several."""
-    figures = [read(result) for result in results]
-    known = [figure for figure in figures if figure.value is not None]
+def figure_of(results: Sequence[Result], read: Read, average: Average = "median") -> Figure:
+    """The figure of one benchmark, or the average of its repeated runs.
+
+    The uncertainty of an average contains the scatter of the runs.
+    """
+    known = [(result, figure) for result in results if (figure := read(result)).value is not None]
     if not known:
-        return figures[0] if figures else Figure(missing="not run")
-    if len(known) == 1:
-        return known[0]
-    return Figure(statistics.median(figure.value for figure in known if figure.value is not None))
+        return read(results[0]) if results else Figure(missing="not run")
+    values = [figure.value for _, figure in known if figure.value is not None]
+    if len(set(values)) == 1:
+        return known[0][1]
+    if unlike := differing([result for result, _ in known]):
+        return Figure(missing=f"unlike runs ({unlike})")
+    mean = average == "mean"
+    # A median of normal values scatters by √(π/2) more than their mean.
+    error = standard_error(values) * (1 if mean else math.sqrt(math.pi / 2))
+    scatter = expand(error, len(values) - 1)
+    inner = [figure.uncertainty or 0.0 for _, figure in known]
+    own = [figure.uncertainty or 0.0 if figure.own is None else figure.own for _, figure in known]
+    return Figure(
+        statistics.fmean(values) if mean else statistics.median(values),
+        combine((scatter, statistics.fmean(inner))),
+        own=combine((scatter, statistics.fmean(own))),
+    )
+
+
+def differing(results: Sequence[Result]) -> str:
+    """The facts in which runs of one benchmark differ; empty if they are repetitions."""
+    names = dict.fromkeys(name for result in results for name in result.workload)
+    values = {
+        name: dict.fromkeys(str(result.workload.get(name)) for result in results)
+        for name in names
+        if name != "run"
+    }
+    return "; ".join(
+        f"{name}: {', '.join(found)}" for name, found in values.items() if len(found) > 1
+    )
 
 
 def fill(
@@ -174,7 +225,9 @@ def _fill_column(
     column: Column, rows: Sequence[Row], results: Sequence[Result], baseline: str | None
 ) -> list[tuple[Cell, ...]]:
     figures = {
-        row.label: figure_of(matching(results, {**row.where, **column.where}), column.read)
+        row.label: figure_of(
+            matching(results, {**row.where, **column.where}), column.read, row.average
+        )
         for row in rows
     }
     reference = figures[baseline] if baseline is not None else None
@@ -183,7 +236,7 @@ def _fill_column(
     for row in rows:
         figure = figures[row.label]
         ours = Cell(
-            figure.missing if figure.value is None else format(figure.value, column.form),
+            shown(figure, column.form),
             as_good=row.label != baseline and is_as_good(figure, reference, column.better),
             best=figure.value is not None and figure.value == best,
         )
@@ -198,7 +251,19 @@ def is_as_good(figure: Figure, baseline: Figure | None, better: Better | None) -
         return False
     gain = figure.value - baseline.value
     signed = gain if better == "higher" else -gain
-    return no_loss(signed, figure.uncertainty, baseline.uncertainty)
+    # What both share, such as the gain of an estimate, moves both alike.
+    own = (side.uncertainty if side.own is None else side.own for side in (figure, baseline))
+    return no_loss(signed, *own)
+
+
+def shown(figure: Figure, form: str = ".4g") -> str:
+    """A figure with its uncertainty of two digits, ``0.980 ± 0.012``, or why it is missing."""
+    if figure.value is None:
+        return figure.missing
+    if not figure.uncertainty:
+        return format(figure.value, form)
+    digits = max(0, 1 - math.floor(math.log10(figure.uncertainty)))
+    return f"{figure.value:.{digits}f} ± {figure.uncertainty:.{digits}f}"
 
 
 def _best(figures: Iterable[Figure], better: Better | None) -> float | None:
@@ -238,11 +303,23 @@ def departures(results: Sequence[Result]) -> tuple[str, ...]:
             f"Epochs were cut to {shares[0]:.2%} of their images and more (--epoch-images); the "
             "joules of the full schedule are scaled by images."
         )
+    if any(has_random_weights(result) for result in results):
+        notes.append(
+            "Random weights: the accuracy is not comparable (--energy-weights has pretrained ones)."
+        )
     cut = sorted(filter(None, map(_cut_short, results)))
     if cut:
         parts = ", ".join(dict.fromkeys(f"{run:g} of {all_:g}" for all_, run in cut))
         notes.append(f"Scores were taken after a part of the paper's epochs: {parts}.")
     return tuple(notes)
+
+
+def has_random_weights(result: Result) -> bool:
+    """Whether a scored training lacks the pretrained weights that its paper started from."""
+    model = str(result.workload.get("model"))
+    is_pretrained = model.endswith("_transfer") or model.startswith("bisenet")
+    is_scored = result.kind == "training" and "accuracy" in result.metrics
+    return is_pretrained and is_scored and not result.workload.get("weights")
 
 
 def _cut_short(result: Result) -> tuple[float, float] | None:

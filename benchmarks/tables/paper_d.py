@@ -19,13 +19,16 @@ from benchmarks.tables.layout import (
     metric,
     paper_rows,
 )
+from pytest_energy.model.measurement import Scalar
 from pytest_energy.model.result import Result
+from pytest_energy.uncertainty.gum import combine
 
 RESNETS = (18, 34, 50, 101, 152)
 YOLOS = ("n", "s", "m", "l", "x")
 # ``None``: the fact must be absent, so that no row of a sweep joins the plain rows.
 TRAINING = {"paper": "d", "kind": "training", "technique": "baseline", "sweep": None}
 CAPS_W = (250, 200, 150, 100)
+CAPS_PCT = (100, 80, 60, 40)
 
 
 def _score(name: str, task: str) -> Read:
@@ -39,6 +42,14 @@ def _score(name: str, task: str) -> Read:
 
 
 ENERGY = metric("total_energy_j")
+TARGET: Where = {"paper": "d", "kind": "call", "sweep": "target", "model": "resnet50"}
+TO_TARGET = (
+    Column("energy MJ", metric("energy_j", 1e-6), better="lower"),
+    Column("minutes", metric("latency_s", 1 / 60), better="lower"),
+    Column("power W", metric("power_w")),
+    Column("epochs", metric("epochs_to_target"), form=".0f"),
+    Column("accuracy", metric("accuracy")),
+)
 COLUMNS = (
     Column("params M", metric("params", 1e-6)),
     Column("FLOPs G", metric("flops", 1e-9)),
@@ -62,7 +73,26 @@ def tables(results: Sequence[Result]) -> tuple[Table, ...]:
     return (
         _statements(results),
         fill("Paper D: depth and size", "model", rows, COLUMNS, results, (YOLO_NOTE,)),
+        fill(
+            "Paper D: energy to the target accuracy, ResNet-50",
+            "knob",
+            _target_rows(),
+            TO_TARGET,
+            results,
+            ("The paper's figures 2, 6 and 7 have no printed numbers.",),
+        ),
     )
+
+
+def _target_rows() -> list[Row]:
+    """Rows of the trainings to a target, by knob."""
+    knobs: list[tuple[str, str, Scalar]] = [
+        *((f"batch {batch}", "batch", batch) for batch in (64, 128, 256, 512)),
+        *((name, "precision", name) for name in ("float32", "mixed")),
+        *((f"cap {cap} W", "power_cap_w", cap) for cap in CAPS_W),
+        *((f"cap {cap} %", "power_cap_pct", cap) for cap in CAPS_PCT),
+    ]
+    return [Row(label, {**TARGET, knob: value}) for label, knob, value in knobs]
 
 
 def _statements(results: Sequence[Result]) -> Table:
@@ -88,10 +118,19 @@ def _energy(results: Sequence[Result], where: Where) -> Figure:
 
 
 def _change(before: Figure, after: Figure) -> str:
-    """The relative change in percent, or why there is none."""
+    """The relative change in percent with its uncertainty, or why there is none."""
     if before.value is None or after.value is None:
         return before.missing or after.missing
-    return f"{after.value / before.value - 1:+.0%}" if before.value else "not measured"
+    if not before.value:
+        return "not measured"
+    ratio = after.value / before.value
+    # What both share cancels in a ratio.
+    relative = [
+        (figure.uncertainty if figure.own is None else figure.own) or 0.0
+        for figure in (before, after)
+    ]
+    error = ratio * combine((relative[0] / before.value, relative[1] / (after.value or 1.0)))
+    return f"{ratio - 1:+.0%}" + (f" ± {100 * error:.2g} %" if error else "")
 
 
 def _between(before: Where, after: Where) -> Answer:
@@ -118,7 +157,7 @@ def _capped(results: Sequence[Result]) -> str:
 
 
 def _target(batch: int) -> Where:
-    return {"paper": "d", "kind": "call", "sweep": "target", "model": "resnet50", "batch": batch}
+    return {**TARGET, "batch": batch}
 
 
 def _batch_to_target(results: Sequence[Result]) -> str:

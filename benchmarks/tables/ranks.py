@@ -30,7 +30,7 @@ class Association:
         return not self.refusal
 
 
-def architecture_effect(values: Sequence[tuple[str, float]]) -> Association:
+def group_effect(values: Sequence[tuple[str, float]]) -> Association:
     """Kruskal-Wallis H: do groups of (label, value) differ in rank?"""
     groups = _groups(values)
     test, count = "Kruskal–Wallis H", len(values)
@@ -50,10 +50,12 @@ def architecture_effect(values: Sequence[tuple[str, float]]) -> Association:
     return Association(test, count, float(statistic), float(p))
 
 
-def data_effect(values: Sequence[tuple[str, float]]) -> Association:
+def data_effect(values: Sequence[tuple[str, float]], one: str) -> Association:
     """Point-biserial correlation of a two-valued label with a value.
 
-    The label that sorts last counts as 1, the other as 0.
+    Args:
+        values: Pairs of label and value.
+        one: The label that counts as 1; the other counts as 0.
     """
     groups = _groups(values)
     test, count = "point-biserial r", len(values)
@@ -66,9 +68,8 @@ def data_effect(values: Sequence[tuple[str, float]]) -> Association:
         return Association(test, count, refusal="all values are equal")
     from scipy.stats import pointbiserialr
 
-    last = max(label for label, _ in values)
     statistic, p = pointbiserialr(
-        [label == last for label, _ in values], [value for _, value in values]
+        [label == one for label, _ in values], [value for _, value in values]
     )
     return Association(test, count, float(statistic), float(p))
 

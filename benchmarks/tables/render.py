@@ -10,6 +10,9 @@ from benchmarks.tables.layout import Cell, Table
 
 BOLD = "**Bold**: as good as the baseline or better."
 STAR = "★: best of the column."
+PLUS_MINUS = (
+    "±: 95 % uncertainty. A figure of ours without it is exact, or a score of a single training."
+)
 
 
 def render_markdown(tables: Sequence[Table]) -> str:
@@ -21,7 +24,11 @@ def _markdown(table: Table) -> str:
     lines = [f"## {table.title}", "", _line(table.headings), _line(["---"] * len(table.headings))]
     lines += [_line([_marked(cell) for cell in row]) for row in table.rows]
     cells = [cell for row in table.rows for cell in row]
-    legends = ((BOLD, any(c.as_good for c in cells)), (STAR, any(c.best for c in cells)))
+    legends = (
+        (BOLD, any(cell.as_good for cell in cells)),
+        (STAR, any(cell.best for cell in cells)),
+        (PLUS_MINUS, any(" ± " in cell.text for cell in cells)),
+    )
     if used := [legend for legend, needed in legends if needed]:
         lines += ["", " ".join(used)]
     if table.notes:

@@ -55,6 +55,29 @@ def resnet_of(recipe: Recipe) -> nn.Module:
     )
 
 
+def excited_places(recipe: Recipe) -> dict[str, nn.Module]:
+    """The layers of the ResNet behind which paper C has gather-excite layers, by dotted name.
+
+    For classification they are the stages, for segmentation the normalised 3×3 convolutions: so
+    the parameters are those that the paper prints.
+
+    Raises:
+        NotApplicableError: The model contains no ResNet.
+    """
+    resnet = resnet_of(recipe)
+    inside: tuple[str, ...] = RESNET_STAGES
+    if recipe.task == "segmentation":
+        inside = tuple(
+            f"{stage}.{name}"
+            for stage in RESNET_STAGES
+            for name, _ in resnet.get_submodule(stage).named_modules()
+            if name.endswith(("bn1", "bn2"))
+        )
+    prefix = next(name for name, layer in recipe.model.named_modules() if layer is resnet)
+    names = [f"{prefix}.{name}" if prefix else name for name in inside]
+    return {name: recipe.model.get_submodule(name) for name in names}
+
+
 def blocks_of(recipe: Recipe) -> Iterator[Block]:
     """All residual blocks of the ResNet.
 

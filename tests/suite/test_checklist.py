@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.tables import PAPERS, tables_of
+from benchmarks.tables.figures import figures_of
+from benchmarks.tables.paper_e import low_carbon
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -25,12 +29,54 @@ def expand(pattern: str) -> list[str]:
 
 def listed() -> dict[str, list[str]]:
     """Names of tests by row of the checklist, such as ``c: BlurPool``."""
-    papers = tomllib.loads((ROOT / "benchmarks/checklist.toml").read_text("utf-8"))
     return {
         f"{paper}: {row}": expand(pattern)
-        for paper, rows in papers.items()
-        for row, pattern in rows.items()
+        for paper, parts in checklist().items()
+        for row, pattern in parts["rows"].items()
     }
+
+
+def checklist() -> dict[str, dict[str, dict[str, str]]]:
+    """By paper, by ``rows``, ``tables`` and ``figures``: the entries of the checklist."""
+    entries: dict[str, dict[str, dict[str, str]]] = tomllib.loads(
+        (ROOT / "benchmarks/checklist.toml").read_text("utf-8")
+    )
+    return entries
+
+
+def working(paper: str, part: str) -> list[str]:
+    """The begins of titles or names that work, braces expanded.
+
+    Raises:
+        AssertionError: An entry neither works nor gives a reason.
+    """
+    begins = []
+    for entry, state in checklist()[paper][part].items():
+        verdict, _, detail = state.partition(": ")
+        assert verdict in ("works", "cannot"), f"{paper}: {entry}: {state}"
+        assert len(detail) > (30 if verdict == "cannot" else 0), f"{paper}: {entry}: no reason"
+        begins += expand(detail) if verdict == "works" else []
+    return begins
+
+
+def unmatched(begins: list[str], names: list[str]) -> tuple[list[str], list[str]]:
+    """Begins that no name has, and names that no begin has."""
+    idle = [begin for begin in begins if not any(name.startswith(begin) for name in names)]
+    return idle, [name for name in names if not name.startswith(tuple(begins))]
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_table_is_listed_and_every_listed_table_is_made(paper: str) -> None:
+    """The checklist and the titles of the tables agree in both directions."""
+    tables = [*tables_of(paper, []), *([low_carbon([], [1.0] * 24)] if paper == "e" else [])]
+    assert unmatched(working(paper, "tables"), [table.title for table in tables]) == ([], [])
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_figure_is_listed_and_every_listed_figure_is_made(paper: str) -> None:
+    """The checklist and the names of the figures agree in both directions."""
+    names = [figure.name for figure in figures_of(paper, [])]
+    assert unmatched(working(paper, "figures"), names) == ([], [])
 
 
 class Collector:

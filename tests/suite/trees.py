@@ -159,7 +159,7 @@ PLANTERS = {
         datasets.CIFAR100, "fine_labels", {"train": {"train": IMAGES}, "test": {"test": 2}}
     ),
     "tiny_imagenet": _folders("tiny-imagenet-200", "val", ("n01443537", "n01629819"), "images"),
-    "birds": _folders("birds", "valid", ("ABBOTTS BABBLER", "WREN")),
+    "birds": _folders("birds", "test", ("ABBOTTS BABBLER", "WREN")),
     "imagenet": _imagenet,
     "cityscapes": _cityscapes,
     "coco_stuff": _coco,

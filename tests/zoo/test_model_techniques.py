@@ -14,6 +14,7 @@ from benchmarks.zoo.models.bisenet import BiSeNet
 from benchmarks.zoo.recipe import NotApplicableError, Recipe
 from benchmarks.zoo.registry import find_models, find_techniques
 from benchmarks.zoo.techniques.coordconv import coordinates
+from benchmarks.zoo.techniques.ge_theta import GatherExcite
 from benchmarks.zoo.techniques.pruning import strongest
 from benchmarks.zoo.techniques.switchnorm import SwitchNorm2d
 
@@ -130,6 +131,23 @@ def test_gather_excite_only_weakens_a_channel() -> None:
         plain, scaled = stage[0](maps), stage(maps)
     expected = plain * plain.mean((2, 3), keepdim=True).sigmoid()
     torch.testing.assert_close(scaled, expected)
+
+
+def test_gather_excite_on_a_larger_image_scales_each_pixel_by_the_nearest_number() -> None:
+    """A map of twice the kernel's height has a number for each place of the kernel."""
+    layer = GatherExcite(2, 4, 4).eval()
+    maps = torch.randn(1, 2, 8, 4)
+    with torch.no_grad():
+        scaled = layer(maps)
+        first, last = (layer.gather(maps[:, :, rows]).sigmoid() for rows in (slice(4), slice(4, 8)))
+    torch.testing.assert_close(scaled[:, :, 0], (maps[:, :, :1] * first)[:, :, 0])
+    torch.testing.assert_close(scaled[:, :, 7], (maps[:, :, 7:] * last)[:, :, 0])
+
+
+def test_gather_excite_stands_behind_each_convolution_of_a_segmentation() -> None:
+    """ResNet-18 has two blocks of two convolutions a stage, so BiSeNet has sixteen layers."""
+    model = TECHNIQUES["ge_theta"].apply(bisenet()).model
+    assert sum(isinstance(layer, GatherExcite) for layer in model.modules()) == 16
 
 
 def test_coordinates_are_x_y_and_the_distance_from_the_centre() -> None:

@@ -150,6 +150,14 @@ def test_radam_is_torchs_under_the_recipes_schedule() -> None:
     assert changed.scheduler is recipe.scheduler
 
 
+def test_radam_keeps_the_weight_decay_of_the_optimiser_that_it_replaces() -> None:
+    """All other settings are the same, so the decay is the baseline's."""
+    recipe = recipe_of(optimizer=lambda ps: torch.optim.SGD(ps, lr=0.1, weight_decay=5e-4))
+    optimizer, _ = TECHNIQUES["radam"].apply(recipe).start(1)
+    assert optimizer.param_groups[0]["weight_decay"] == 5e-4
+    assert optimizer.param_groups[0]["lr"] == 0.001
+
+
 def test_lookahead_moves_its_slow_weights_by_alpha() -> None:
     """Five fast steps of -0.1 from slow weights move the model by half of their sum."""
     recipe = TECHNIQUES["lookahead"].apply(recipe_of())
@@ -199,12 +207,21 @@ def test_dice_adds_one_minus_the_overlap() -> None:
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3, 4)])
 def test_focal_loss_weighs_what_is_right_already_less(shape: tuple[int, ...]) -> None:
-    """It is each class's binary cross-entropy times (1 - p)², summed; its mean leaves out void."""
+    """It is (1 - p)² times -log p of the right class's softmax p; its mean leaves out void."""
     target = torch.randint(3, shape)
     logits = torch.randn(shape[0], 3, *shape[1:])
-    one_hot = F.one_hot(target, 3).movedim(-1, 1).float()
-    p = logits.sigmoid() * one_hot + (1 - logits.sigmoid()) * (1 - one_hot)
-    by_hand = ((1 - p) ** 2 * -p.log()).sum(1)
+    p = logits.softmax(1).gather(1, target[:, None])[:, 0]
+    by_hand = (1 - p) ** 2 * -p.log()
     torch.testing.assert_close(focal_loss(logits, target), by_hand.mean())
     target[0] = VOID
     torch.testing.assert_close(focal_loss(logits, target), by_hand[1:].mean())
+
+
+def test_focal_loss_of_a_certain_answer_has_a_finite_gradient() -> None:
+    """A class that is right beyond the precision of float32 costs nothing and trains nothing."""
+    logits = torch.tensor([[200.0, 0.0], [0.0, 200.0]]).requires_grad_()
+    loss = focal_loss(logits, torch.tensor([0, 1]))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()

@@ -1,9 +1,9 @@
 """Paper B's transfer learning: a frozen convolutional base below a trained head 4096-4096-10.
 
 The base has no pooling before the head: (B, 3, H, W) → (B, C, H/32, W/32) → flatten → 4096 →
-4096 → classes. H and W are 32 (CIFAR-10) or 48 (MNIST). The weights of the base are random, because
-the paper's ImageNet weights are not shipped and nothing is downloaded. Energy, parameters and FLOPs
-do not depend on the weights; the accuracy does.
+4096 → classes. H and W are 32 (CIFAR-10) or 48 (MNIST). The weights of the base are random, unless
+``--energy-weights`` names a folder with those of ImageNet, which the paper has. Energy, parameters
+and FLOPs do not depend on the weights; the accuracy does.
 
 Source: Xu et al. 2023, https://arxiv.org/abs/2302.00967, section 3; the bases are torchvision's.
 """
@@ -32,8 +32,10 @@ VARIANTS = {
 class Transfer(nn.Module):
     """A frozen base and a trained head."""
 
-    def __init__(self, base: nn.Module, features: int, classes: int) -> None:
+    def __init__(self, base: nn.Module, names: list[str], features: int, classes: int) -> None:
         super().__init__()
+        self.children_names = names
+        """The names of the base's layers in torchvision's network."""
         self.base = base.requires_grad_(False)
         self.head = nn.Sequential(
             nn.Flatten(),
@@ -63,11 +65,12 @@ def build(input_shape: Shape, classes: int, *, base: str) -> nn.Module:
     device = torch.get_default_device()
     with torch.device("meta"):  # filling VGG's classifier, which is dropped, takes seconds
         network = torchvision.models.get_model(base, weights=None)
-    maps = nn.Sequential(*list(network.children())[:-2])  # without pooling and classifier
+    layers = dict(list(network.named_children())[:-2])  # without pooling and classifier
+    maps = nn.Sequential(*layers.values())
     maps.to_empty(device=device).apply(_fill)
     with torch.no_grad():
         features = math.prod(maps.eval()(torch.zeros(1, *input_shape)).shape)
-    return Transfer(maps, features, classes)
+    return Transfer(maps, list(layers), features, classes)
 
 
 def _fill(layer: nn.Module) -> None:

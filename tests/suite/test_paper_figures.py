@@ -1,0 +1,171 @@
+"""The figures of the papers, from made-up results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.tables.__main__ import main
+from benchmarks.tables.drawing import Point, front_of
+from benchmarks.tables.figures import figures_of, power_line
+from pytest_energy.model.json_files import save_run
+from pytest_energy.model.measurement import Environment, Kind, Quantity, Trace
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Result, Run, RunInfo, Verdict
+from pytest_energy.model.traces import Bucket, Envelope, encode
+
+
+def measured(kind: Kind, metrics: Mapping[str, float], **workload: Any) -> Result:
+    """A result whose metrics are known to a hundredth."""
+    return Result(
+        id=f"test::{kind}[{'-'.join(map(str, workload.values()))}]",
+        kind=kind,
+        status="measured",
+        workload=workload,
+        metrics={n: Quantity(value=v, uncertainty=v / 100, unit="1") for n, v in metrics.items()},
+        verdict=Verdict(outcome=Outcome.NEW),
+    )
+
+
+def traced(model: str, power_w: float) -> Result:
+    """A training of paper A with a minute at one power and a minute at twice that."""
+    buckets = [Bucket(60, 60 * watts, watts, watts) for watts in (power_w, 2 * power_w)]
+    trace = encode(Envelope(0.0, tuple(buckets)), "gpu0", "driver-ring", 2)
+    result = measured("training", {"energy_j": 1.0}, paper="a", model=model)
+    return result.model_copy(update={"trace": [trace]})
+
+
+def drawn(paper: str, results: list[Result]) -> dict[str, Any]:
+    """The figures that can be drawn, by name."""
+    return {figure.name: figure.drawing for figure in figures_of(paper, results) if figure.drawing}
+
+
+def c_training(technique: str, energy_j: float, **facts: Any) -> Result:
+    """A scored training of paper C on Cityscapes."""
+    metrics = {"total_energy_j": energy_j, "miou": energy_j / 1e8, "epochs_run": 10.0}
+    facts = {"task": "segmentation", "dataset": "cityscapes", **facts}
+    return measured("training", metrics, paper="c", technique=technique, **facts)
+
+
+def test_a_line_of_power_is_the_staircase_of_its_trace() -> None:
+    """Each bucket holds its mean power from its begin to its end, in minutes."""
+    (trace,) = traced("resnet50", 100.0).trace or [pytest.fail("no trace")]
+    assert isinstance(trace, Trace)
+    line = power_line("ResNet-50", trace)
+    assert list(line.x) == pytest.approx([0, 1, 1, 2])
+    assert list(line.y) == pytest.approx([100, 100, 200, 200], rel=1e-3)
+
+
+def test_both_models_of_paper_a_are_in_one_chart() -> None:
+    """The legend of the chart names the two models."""
+    figures = drawn("a", [traced("resnet50", 100.0), traced("convnext_tiny", 150.0)])
+    (axes,) = figures["a-power-training"].axes
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["ResNet-50, gpu0", "ConvNeXt-T, gpu0"]
+
+
+def test_paper_b_has_violins_by_architecture_data_and_location() -> None:
+    """Three runs of two models on two data sets: each figure has energy, CO₂ and FLOPs."""
+    runs = [
+        measured(
+            "training",
+            {"total_energy_j": 1e6 + run, "energy_j": 1e5, "co2_g": 10.0 + run, "flops": 1e9},
+            paper="b",
+            technique="baseline",
+            model=model,
+            dataset=dataset,
+            location="436 g/kWh",
+            run=run,
+        )
+        for model in ("vgg16_transfer", "vgg19_transfer")
+        for dataset in ("mnist", "cifar10")
+        for run in range(3)
+    ]
+    figures = drawn("b", runs)
+    assert set(figures) == {"b-by-architecture", "b-by-data", "b-by-location"}
+    axes = figures["b-by-architecture"].axes
+    assert [panel.get_ylabel() for panel in axes] == ["energy kWh", "CO₂ kg", "FLOPs G, batch 32"]
+    labels = [tick.get_text() for tick in axes[0].get_xticklabels()]
+    assert labels == ["vgg16_transfer", "vgg19_transfer"]
+
+
+def test_a_scatter_figure_and_its_front_have_one_data_set() -> None:
+    """Results on COCO-Stuff do not appear in the figure of Cityscapes."""
+    results = [
+        c_training("baseline", 2e7),
+        c_training("focal", 1e7),
+        c_training("dice", 1.0, dataset="coco_stuff"),
+    ]
+    figures = drawn("c", results)
+    (axes,) = figures["c-miou-energy-cityscapes"].axes
+    assert sorted(text.get_text() for text in axes.texts) == ["Baseline", "Focal Loss"]
+    assert "c-miou-energy-coco_stuff" in figures
+    assert "c-accuracy-energy-cifar100" not in figures
+
+
+def test_no_point_of_the_front_is_beaten() -> None:
+    """Less energy and a higher score are better; a point that loses in both is left out."""
+    points = [Point("a", 1, 1), Point("b", 2, 3), Point("c", 3, 2)]
+    assert front_of(points, higher_is_better=True) == [(1, 1), (2, 3)]
+    assert front_of(points, higher_is_better=False) == [(1, 1)]
+
+
+def test_runs_of_several_lengths_are_the_curve_of_a_score() -> None:
+    """Two trainings of one technique are two points of one line."""
+    longer = c_training("baseline", 2e7)
+    metrics = {**longer.metrics, "epochs_run": Quantity(value=20.0, unit="1")}
+    figures = drawn(
+        "c", [longer.model_copy(update={"metrics": metrics}), c_training("baseline", 1e7)]
+    )
+    (line,) = figures["c-score-by-epoch-cityscapes"].axes[0].get_lines()
+    assert list(line.get_xdata()) == [10, 20]
+    assert list(line.get_ydata()) == pytest.approx([10, 20])
+
+
+def test_bars_have_energy_and_time_by_knob() -> None:
+    """Batch sizes in rising order, with a panel each for energy and minutes."""
+    results = [
+        measured(
+            "training",
+            {"total_energy_j": joules, "latency_s": 60.0},
+            paper="d",
+            model="resnet50",
+            sweep="batch",
+            batch=batch,
+        )
+        for batch, joules in ((128, 1e6), (64, 2e6))
+    ]
+    energy, time = drawn("d", results)["d-batch-resnet50"].axes
+    assert [tick.get_text() for tick in energy.get_xticklabels()] == ["64", "128"]
+    assert [bar.get_height() for bar in energy.patches] == [2, 1]
+    assert [bar.get_height() for bar in time.patches] == [1, 1]
+
+
+def save(path: Path, *results: Result) -> str:
+    """A results file."""
+    run = Run(
+        created="2026-01-01T00:00:00Z",
+        environment=Environment(identity={"device": "h100"}, context={}),
+        run=RunInfo(duration_s=1.0),
+        benchmarks=list(results),
+    )
+    save_run(run, path)
+    return str(path)
+
+
+def test_the_command_draws_what_it_can_and_says_what_it_cannot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--figures writes an SVG for each figure, and names the missing ones with their reason."""
+    results = save(tmp_path / "results.json", traced("resnet50", 100.0))
+    folder = tmp_path / "figures"
+    assert main([results, "--paper", "a", "--figures", str(folder)]) == 0
+    first = (folder / "a-power-training.svg").read_bytes()
+    assert b"Paper A: power, training" in first
+    message = "a-power-inference.svg: not drawn: no traces in the results"
+    assert message in capsys.readouterr().err
+    assert main([results, "--paper", "a", "--figures", str(folder)]) == 0
+    assert (folder / "a-power-training.svg").read_bytes() == first
