@@ -180,10 +180,12 @@ class MeasuringEnergy(Energy):
         /,
         *args: Any,
         units: Units | None = None,
+        facts: Mapping[str, Quantity] | None = None,
         **kwargs: Any,
     ) -> T:
         counts = check_units("energy", units)
-        check_function(function, units)
+        check_function(function, units=units, facts=facts)
+        check_facts("call", facts or {}, None)
         self._claim()
         returned: T
 
@@ -193,7 +195,7 @@ class MeasuringEnergy(Energy):
                 returned = function(*args, **kwargs)
 
         finished = self._run(work, plan_call(self._session, self._place.id, self._requested))
-        self._add("call", {"function": name_of(function)}, finished, units=counts)
+        self._add("call", {"function": name_of(function)}, finished, facts, units=counts)
         return returned
 
     def pedantic(  # noqa: D102
