@@ -6,7 +6,8 @@ are the two ends, and the plain text that ``transformers`` writes beside them:
 - ``none``: no draft.
 - ``all_right``: the draft is the first layers of the model. The other layers of the model run as
   always, but add zero to its stream. So both agree on every token.
-- ``all_wrong``: the draft is as large, with weights of its own.
+- ``all_wrong``: the draft is as large, with weights of its own. Its head is not its embedding:
+  otherwise both would repeat the last token, as random weights with a shared table do.
 
 The operations that are counted are those of plain decoding.
 
@@ -36,11 +37,9 @@ def speculate(serving: Serving, draft: str, scale: Scale, device: str) -> Work:
     at = serving.at(scale)
     model: Any = build_language_model(at.model, scale, device, at.context + WRITTEN)
     model = model.bfloat16().eval()
-    assistant = None if draft == "none" else draft_of(model, DRAFT_LAYERS[scale])
+    assistant = None if draft == "none" else draft_of(model, DRAFT_LAYERS[scale], draft)
     if draft == "all_right":
         silence(layers_of(model)[DRAFT_LAYERS[scale] :])
-    elif assistant is not None:
-        assistant.apply(assistant._init_weights)
     prompt = random_tokens(model, at.batch, at.context)
 
     def write_tokens() -> Tensor:
@@ -57,12 +56,21 @@ def speculate(serving: Serving, draft: str, scale: Scale, device: str) -> Work:
     return Work(model, write_tokens, {"token": at.batch * at.written})
 
 
-def draft_of(model: Any, layers: int) -> Any:
-    """A model of the first layers, with copies of the embedding, the last norm and the head."""
+def draft_of(model: Any, layers: int, kind: str) -> Any:
+    """A model of the first layers, with copies of the embedding, the last norm and the head.
+
+    Args:
+        model: The model to be drafted for.
+        layers: How many layers the draft has.
+        kind: ``all_right``, or ``all_wrong`` for other weights and a head of its own.
+    """
     config = copy.deepcopy(model.config)
     config.num_hidden_layers = layers
+    config.tie_word_embeddings = kind == "all_right"
     with torch.device(model.device):
         draft = type(model)(config).to(model.dtype).eval()
+    if kind == "all_wrong":
+        return draft
     known = draft.state_dict()
     draft.load_state_dict({name: w for name, w in model.state_dict().items() if name in known})
     return draft
