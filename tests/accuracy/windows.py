@@ -13,10 +13,10 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from recorded import recording
@@ -24,13 +24,9 @@ from recorded import recording
 from pytest_energy.measuring.window import measure_round
 from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml.devices.selection import select_devices
-from pytest_energy.meters.nvml.devices.sensors import counter_of
-from pytest_energy.meters.nvml.meter import Instruments, NvmlMeter
-from pytest_energy.meters.nvml.opening import IDLE_S
+from pytest_energy.meters.nvml.meter import NvmlMeter
+from pytest_energy.meters.nvml.opening import open_instruments
 from pytest_energy.meters.nvml.sources.collector import RingCollector
-from pytest_energy.meters.nvml.sources.counter_source import CounterSource
-from pytest_energy.meters.nvml.sources.power_sensor import power_sensor
-from pytest_energy.meters.nvml.sources.power_source import PowerSource, sensor_responses
 from pytest_energy.meters.nvml.sources.probing import OwnLoad
 from pytest_energy.model.measurement import Round
 from pytest_energy.testing import PROFILES, Machine, Profile, SimulatedNvml
@@ -73,7 +69,9 @@ class Program:
     recorded: str | None = None
     """The recording that is replayed; without one, the loads are constant or pulsed."""
     own_load: bool = True
-    """Whether the meter may use a load of its own when it opens."""
+    """Whether the meter may use a load of its own."""
+    device: Mapping[str, float] = field(default_factory=dict)
+    """Values of the simulated device that no profile has, by name."""
 
 
 def measure_sessions(
@@ -114,6 +112,7 @@ def measure_windows(
     own_load_w = OWN_LOAD_SHARE * profile.power_limit_w if program.own_load else None
     job |= {"recorded": program.recorded, "own_load_w": own_load_w}
     with SimulatedNvml(profile, virtual_clock=True) as machine:
+        machine.configure(**program.device)
         result = subprocess.run(
             [sys.executable, str(Path(__file__)), json.dumps(job)],
             env={**os.environ, **machine.environment()},
@@ -174,20 +173,10 @@ def open_session_meter(load: OwnLoad | None = None) -> NvmlMeter:
     """Open the meter as ``open_meter`` does, but without a helper process."""
     library.start()
     devices = select_devices(None)
-    counters = {d.channel: read for d in devices if (read := counter_of(d)) is not None}
-    sensors = {d.channel: s for d in devices if (s := power_sensor(d.handle)) is not None}
-    collector = RingCollector(sensors)
-    if counters:
-        instruments = Instruments(CounterSource(counters, load), None, sensors, collector)
-    else:
-        time.sleep(IDLE_S)
-        idle = collector.end()
-        responses = sensor_responses(sensors, collector, load) if load else {}
-        source = PowerSource(sensors, idle, responses)
-        instruments = Instruments(None, source, sensors, collector)
     stack = ExitStack()
     stack.callback(library.stop)
-    return NvmlMeter(devices, instruments, {}, stack)
+    instruments = open_instruments(devices, True, stack, lambda _, s: RingCollector(s))
+    return NvmlMeter(devices, replace(instruments, own_load=lambda: load), {}, stack)
 
 
 def _observe(

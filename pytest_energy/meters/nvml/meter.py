@@ -23,12 +23,8 @@ from pytest_energy.meters.nvml.devices.sensors import (
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
 from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, with_reading
-from pytest_energy.meters.nvml.sources.counter_source import (
-    CounterSource,
-    Joules,
-    OpeningTick,
-    with_unseen,
-)
+from pytest_energy.meters.nvml.sources.counter_source import CounterSource
+from pytest_energy.meters.nvml.sources.joules import Joules, OpeningTick, with_unseen
 from pytest_energy.meters.nvml.sources.phases import Phases
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor
 from pytest_energy.meters.nvml.sources.power_source import (
@@ -36,6 +32,7 @@ from pytest_energy.meters.nvml.sources.power_source import (
     PowerSource,
     largest_miss,
 )
+from pytest_energy.meters.nvml.sources.probing import OwnLoad
 from pytest_energy.meters.nvml.sources.sample_energy import (
     longest_gap_s,
     make_trace,
@@ -77,6 +74,10 @@ class Instruments:
     """What the counters of devices in modules count, by channel; see :mod:`.devices.scopes`."""
     readers: Mapping[str, CounterReads] = field(default_factory=dict)
     """The readers of the counters, which know what reading costs."""
+    at_rest: Mapping[str, float] = field(default_factory=dict)
+    """The idle power of devices with a counter by their power samples, in watts by channel."""
+    own_load: Callable[[], OwnLoad | None] = lambda: None
+    """A load of the meter's own, or ``None`` as long as this process has none."""
 
     @property
     def sources(self) -> tuple[CounterSource | PowerSource, ...]:
@@ -147,19 +148,31 @@ class NvmlMeter:
             channel: power for source in sources for channel, power in source.idle_power_w.items()
         }
         self.shortest_window_s = max(source.shortest_window_s for source in sources)
-        self.info = MeterInfo(
+        self._unavailable = self._missing()
+        checks = (
+            validity.disagreement_at_rest(c, self.idle_power_w[c].value, sampled_w, self._limits)
+            for c, sampled_w in instruments.at_rest.items()
+        )
+        self._wrong_counters = tuple(reason for reason in checks if reason is not None)
+        self._probed = False
+        self._close = close.pop_all()
+
+    @property
+    def info(self) -> MeterInfo:
+        """Name, sources and tick, and what is known of the sensors by now."""
+        sources, readers = self._instruments.sources, self._instruments.readers.values()
+        return MeterInfo(
             name="nvml",
             source="+".join(source.name for source in sources),
             tick_s=self._period_s,
             details={
                 "gain_limit": BOARD_GAIN,
-                "missing": self._missing(),
-                "counter_step_j": [r.step_j for r in instruments.readers.values()],
-                "loss_per_read_j": [r.loss_j for r in instruments.readers.values()],
+                "missing": list(self._unavailable),
+                "counter_step_j": [reader.step_j for reader in readers],
+                "loss_per_read_j": [reader.loss_j for reader in readers],
                 **{name: fact for s in sources for name, fact in s.details().items()},
             },
         )
-        self._close = close.pop_all()
 
     def _missing(self) -> list[Scalar]:
         counter, sensors = self._instruments.counter, self._instruments.sensors
@@ -193,6 +206,7 @@ class NvmlMeter:
         Each round starts at another phase of the tick. Otherwise a part-time sensor could sample
         the same part of a periodic load in all rounds.
         """
+        self._probe()
         called_s, instruments = time.perf_counter(), self._instruments
         # The slow calls come first: between the tick and the window there is one batch only.
         state = self._each(take_snapshot)
@@ -204,6 +218,27 @@ class NvmlMeter:
         readings, began_s = _DeviceReadings(state, self._each(take_fields)), time.perf_counter()
         start = _WindowStart(readings, ticks, collecting, began_s - called_s)
         return Edge(start=time.time(), time_s=began_s, state=start)
+
+    def _probe(self) -> None:
+        """Learn from a load of the meter's own how the sensors see it.
+
+        This is done before the first window of a process that uses CUDA, not at opening: then the
+        program has started CUDA itself, and a session without windows pays nothing.
+        """
+        if self._probed:
+            return
+        counter, power = self._instruments.counter, self._instruments.power
+        try:
+            load = self._instruments.own_load()
+            if load is None:
+                return
+            if counter is not None:
+                counter.probe(load)
+            if power is not None and self._instruments.collector is not None:
+                power.probe(self._instruments.collector, load)
+        except (SensorError, RuntimeError) as error:
+            self._unavailable.append(f"load of the meter's own: {error}")
+        self._probed = True
 
     def end(self, edge: Edge) -> Reading:
         """Read fields and state at once, wait for the closing tick, and judge the window."""
@@ -217,6 +252,7 @@ class NvmlMeter:
         evidence = list(self._evidence(before, after, used, window))
         stages = (before.state, before.fields, after.fields, after.state, used.joules)
         reasons = [*_failures(*stages), *self._length(window.duration_s), *used.remarks]
+        reasons += self._wrong_counters
         reasons += [r for device in evidence for r in validity.judge(device, self._limits)]
         joules = {channel: j for channel, j in used.joules.items() if isinstance(j, Joules)}
         traces = self._traces(used.samples, window)

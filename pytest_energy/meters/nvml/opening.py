@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.nvml import driver as library
@@ -28,9 +31,9 @@ from pytest_energy.meters.nvml.sources.collector import Collector, HelperCollect
 from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, measure_losses
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
 from pytest_energy.meters.nvml.sources.own_load import torch_load
-from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, power_sensor
-from pytest_energy.meters.nvml.sources.power_source import PowerSource, sensor_responses
-from pytest_energy.meters.nvml.sources.probing import OwnLoad
+from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor, power_sensor
+from pytest_energy.meters.nvml.sources.power_source import PowerSource
+from pytest_energy.meters.nvml.sources.sample_energy import FEWEST_SAMPLES
 from pytest_energy.model.measurement import ReasonCode
 
 IDLE_S = 0.5
@@ -58,7 +61,10 @@ def open_nvml(request: MeterRequest) -> NvmlMeter:
             devices = select_devices(request.devices)
             most = validity.limits(request.thresholds)[ReasonCode.CONTENDED]
             _wait_until_alone(devices, request.wait_idle_s, most)
-            instruments = _instruments(devices, request.traces, undo)
+            instruments = replace(
+                open_instruments(devices, request.traces, undo),
+                own_load=partial(torch_load, devices),
+            )
             meter = NvmlMeter(devices, instruments, request.thresholds, undo)
             undo.callback(meter.close)  # it has taken what was open
             for device in devices:
@@ -112,13 +118,25 @@ def _wait_until_alone(devices: Sequence[Device], limit_s: float, most: float) ->
         )
 
 
-def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> Instruments:
-    """Open the sources of the devices; ``undo`` closes them.
+def open_instruments(
+    devices: Sequence[Device],
+    traces: bool,
+    undo: ExitStack,
+    collect: Callable[[Sequence[Device], Mapping[str, PowerSensor]], Collector] | None = None,
+) -> Instruments:
+    """Open the sources of the devices.
+
+    Args:
+        devices: The devices to measure.
+        traces: Whether the samples of devices with a counter are collected, too.
+        undo: Closes the sources.
+        collect: How samples are collected, if not by a helper process.
 
     Raises:
         MeterUnavailableError: A device has neither an energy counter nor a power sensor.
         SensorError: A device is lost, or a sensor fails.
     """
+    began = time.time()
     counters = {
         d.channel: CounterReads(read) for d in devices if (read := counter_of(d)) is not None
     }
@@ -128,22 +146,22 @@ def _instruments(devices: Sequence[Device], traces: bool, undo: ExitStack) -> In
     uncounted = {c: sensor for c, sensor in sensors.items() if c not in counters}
     if blind := [d for d in devices if d.channel not in counters | uncounted]:
         raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(blind))
-    load = torch_load(devices)
     counter = CounterSource(counters) if counters else None
     if counter is not None:
         counter.idle_power_w |= measure_losses(counter.tickers, counters)
-        if load is not None:
-            counter.probe(load)
     scopes = _scopes(devices, counter) if counter else {}
     # The samples are those of the GPU: they are no check of a counter of something else.
     sensors = {c: s for c, s in sensors.items() if scopes.get(c, GPU_NAME) == GPU_NAME}
+    counted = [c for c in sensors if c in counters]
+    at_rest = {c: power_w for c in counted if (power_w := _mean_since(sensors[c], began))}
     wanted = [d for d in devices if d.channel in (sensors if traces else uncounted)]
-    collector = HelperCollector(wanted) if wanted else None
-    if collector is not None:
+    collector: Collector | None = None
+    if wanted:
+        collector = collect(wanted, sensors) if collect else HelperCollector(wanted)
         undo.callback(collector.close)
-    power = _power_source(uncounted, collector, load) if collector and uncounted else None
+    power = PowerSource(uncounted, _idle_samples(collector)) if collector and uncounted else None
     collected = tuple(d.channel for d in wanted)
-    return Instruments(counter, power, sensors, collector, collected, scopes, counters)
+    return Instruments(counter, power, sensors, collector, collected, scopes, counters, at_rest)
 
 
 def _scopes(devices: Sequence[Device], counter: CounterSource) -> dict[str, str]:
@@ -167,19 +185,22 @@ def _sensor(device: Device, counted: bool) -> PowerSensor | None:
         raise
 
 
+def _mean_since(sensor: PowerSensor, began: float) -> float | None:
+    """The mean of the power samples since a moment; ``None`` if the driver keeps too few."""
+    try:
+        samples = sensor.read(began) if sensor.source == RING else []
+    except SensorError:
+        return None
+    powers_w = [power_w for _, power_w in samples]
+    return statistics.fmean(powers_w) if len(powers_w) >= FEWEST_SAMPLES else None
+
+
 def _no_sensor(devices: Sequence[Device]) -> str:
     labels = ", ".join(f"{device.channel} ({device.candidate.name})" for device in devices)
     text = f"NVML: no energy counter and no power sensor on {labels}"
     if any(device.candidate.place for device in devices):
         return f"{text}: a MIG instance has neither; measure the whole GPU by its UUID (GPU-…)"
     return f"{text}: many virtual GPUs have neither; measure on the host, or with another meter"
-
-
-def _power_source(
-    sensors: Mapping[str, PowerSensor], collector: Collector, load: OwnLoad | None
-) -> PowerSource:
-    idle = _idle_samples(collector)
-    return PowerSource(sensors, idle, sensor_responses(sensors, collector, load) if load else {})
 
 
 def _idle_samples(collector: Collector) -> Samples:

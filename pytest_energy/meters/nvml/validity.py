@@ -24,6 +24,8 @@ DEFAULTS: Mapping[ReasonCode, float] = {
 """The largest value that is still valid: a number of other processes, a share of the time, relative
 changes, a relative difference, and a multiple of the power limit."""
 
+NEAR_W = 5.0
+"""Idle powers that differ by less are no evidence: so much the sensors are off near zero."""
 DESKTOP_SHARE = 0.05
 """A desktop that uses more of the device is remarked on: its energy is in the window."""
 
@@ -175,6 +177,24 @@ def _implausibility(evidence: Evidence, most: float) -> Iterator[Remark]:
     if power_w > most * limit_w:
         message = f"mean power {power_w:.4g} W, above {most:g} × the limit of {limit_w:g} W"
         yield ReasonCode.IMPLAUSIBLE_POWER, message, True
+
+
+def disagreement_at_rest(
+    channel: str, counted_w: float, sampled_w: float, limit: Mapping[ReasonCode, float]
+) -> Reason | None:
+    """The reason against a counter whose idle power is not that of the power samples.
+
+    Idle power is steady, so that a sensor which sees a part of the time is not deceived by it. Such
+    a counter is wrong in all windows, also in those too short for a comparison of their own.
+    """
+    most, apart_w = limit[ReasonCode.SENSOR_DISAGREEMENT], abs(counted_w - sampled_w)
+    if apart_w <= max(most * sampled_w, NEAR_W):
+        return None
+    message = (
+        f"{channel}: at rest {counted_w:.4g} W by the counter, {sampled_w:.4g} W by the power "
+        f"samples: {counted_w / sampled_w - 1:+.1%} (limit ±{most:.0%})"
+    )
+    return Reason(code=ReasonCode.SENSOR_DISAGREEMENT, message=message)
 
 
 def _disagreement(evidence: Evidence, most: float) -> Iterator[Remark]:

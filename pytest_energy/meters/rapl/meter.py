@@ -24,7 +24,8 @@ from typing import Final, cast
 
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.counter_source import CounterSource, Joules, OpeningTick
+from pytest_energy.meters.nvml.sources.counter_source import CounterSource
+from pytest_energy.meters.nvml.sources.joules import Joules, OpeningTick
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.meters.rapl.turnover import WrapCounter
 from pytest_energy.meters.rapl.updates import measured_periods_s

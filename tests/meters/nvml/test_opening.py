@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pynvml
 import pytest
@@ -277,3 +282,115 @@ def test_own_processes_are_no_others() -> None:
         machine.add_process(os.getpid())
         machine.add_process(os.getppid())
         open_meter("nvml", NO_TRACES).close()
+
+
+OWN_LOAD = """
+import json, sys, time
+from contextlib import contextmanager
+from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.nvml import opening
+from pytest_energy.meters.registry import open_meter
+from pytest_energy.testing import Machine
+
+machine, power_w, answers = Machine.attached(), float(sys.argv[1]), iter([False, True, True])
+loads = []
+
+@contextmanager
+def load():
+    loads.append(machine.now_s())
+    if power_w < 0:
+        raise RuntimeError("out of memory")
+    with machine.load(power_w):
+        yield
+
+opening.torch_load = lambda devices: load if next(answers, True) else None
+began_s = machine.now_s()
+meter = open_meter("nvml", MeterRequest(traces=False))
+seen = [{"loads": len(loads), "opening_s": machine.now_s() - began_s}]
+for _ in range(3):
+    edge = meter.begin()
+    with machine.load(60.0):
+        time.sleep(0.3)
+    reading = meter.end(edge)
+    seen.append(
+        {"loads": len(loads), "valid": reading.valid, "details": meter.info.details}
+        | dict(reading.conditions)
+    )
+print(json.dumps(seen))
+"""
+
+
+def windows_with_own_load(power_w: float) -> list[dict[str, Any]]:
+    """What the meter knows after opening, and after each of three windows."""
+    with SimulatedNvml("turing", virtual_clock=True) as machine:
+        answer = subprocess.run(
+            [sys.executable, "-c", OWN_LOAD, str(power_w)],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    seen: list[dict[str, Any]] = json.loads(answer)
+    return seen
+
+
+def test_sensors_are_tried_before_the_first_window_that_has_a_load() -> None:
+    """Opening takes below 3 s; the load runs once CUDA is in use, and outside of the window."""
+    opened, without, probed, later = windows_with_own_load(60.0)
+    assert opened["loads"] == 0
+    assert opened["opening_s"] < 3
+    assert without["loads"] == 0
+    assert "gpu0.lag_s" not in without["details"]
+    assert probed["loads"] == later["loads"] > 5
+    assert probed["details"]["gpu0.lag_s"] == 0
+    assert probed["edges.duration_s"] < 1
+
+
+@pytest.mark.parametrize(
+    ("power_w", "message"), [(-1.0, "out of memory"), (8.0, "its sensor does not show the load")]
+)
+def test_a_load_that_fails_is_listed_as_missing(power_w: float, message: str) -> None:
+    """The windows are measured without it, and it is not tried again."""
+    _, _, failed, later = windows_with_own_load(power_w)
+    assert failed["valid"]
+    assert any(message in missing for missing in failed["details"]["missing"])
+    assert failed["loads"] == later["loads"] == 1
+
+
+GAIN = """
+import json, time
+from pytest_energy.meters.base import MeterRequest
+from pytest_energy.meters.registry import open_meter
+from pytest_energy.testing import Machine
+
+machine = Machine.attached()
+time.sleep(5.0)
+meter = open_meter("nvml", MeterRequest(traces=False))
+edge = meter.begin()
+with machine.load(300.0):
+    time.sleep(0.2)
+reading = meter.end(edge)
+print(json.dumps([reading.valid, [reason.message for reason in reading.reasons]]))
+"""
+
+
+@pytest.mark.parametrize(("card", "idle_w"), [("ada", 20), ("hopper", 70), ("ga100", 55)])
+@pytest.mark.parametrize("gain", [0.57, 0.95, 1.05, 1.4])
+def test_a_counter_that_differs_from_the_power_at_rest_is_wrong(
+    card: str, idle_w: float, gain: float
+) -> None:
+    """Such a window is invalid however short it is, also where the sensor sees part of the time."""
+    with SimulatedNvml(card, virtual_clock=True) as machine:
+        machine.configure(counter_gain=gain)
+        answer = subprocess.run(
+            [sys.executable, "-c", GAIN],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    valid, messages = json.loads(answer)
+    assert valid == (0.9 < gain < 1.1)
+    powers_w = [re.findall(r"at rest ([\d.]+) W.* ([\d.]+) W", message) for message in messages]
+    shown_w = [float(power_w) for found in powers_w for pair in found for power_w in pair]
+    assert shown_w == ([] if valid else pytest.approx([gain * idle_w, idle_w], rel=0.02))

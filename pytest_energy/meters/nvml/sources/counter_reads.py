@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.counter_source import Joules, idle_power, mean_power
+from pytest_energy.meters.nvml.sources.joules import Joules, idle_power, mean_power
 from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, next_ticks
-from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.measurement import SETTLING, Quantity
 from pytest_energy.uncertainty.gum import combine, uniform
 
 STRETCH_TICKS = 5
@@ -28,6 +28,7 @@ LEAST_LOSS = 0.02
 SEARCH_READS = 20
 """So many reads search the tick that closes a window, about."""
 MILLIJOULE = 1e-3
+BY_CHANCE = 1e-6
 
 
 class CounterReads:
@@ -40,15 +41,18 @@ class CounterReads:
         """Lost with each read; 0 until it has been measured."""
         self._last_mj: int | None = None
         self._lost_j = 0.0
-        self._step_mj = 0
+        self._step_mj = self._moves = 0
 
     @property
     def step_j(self) -> float:
         """The counter's resolution: the largest step of which all its values are multiples.
 
-        The values, not their changes: at constant power all changes are alike.
+        The values, not their changes: at constant power all changes are alike. Of a counter of
+        millijoules, a share of one in g values is a multiple of g by chance. A step is believed if
+        that chance is below :data:`BY_CHANCE` for all its values together.
         """
-        return max(self._step_mj, 1) * MILLIJOULE
+        believed = self._step_mj > 1 and self._step_mj**-self._moves < BY_CHANCE
+        return (self._step_mj if believed else 1) * MILLIJOULE
 
     def __call__(self) -> float:
         """Read; the lost joules are added when the counter moves, so that it moves only then.
@@ -60,6 +64,7 @@ class CounterReads:
         value_mj = round(value_j / MILLIJOULE)
         if self._last_mj is not None and value_mj != self._last_mj:
             self._lost_j = self.reads * self.loss_j
+            self._moves += 1
         self._step_mj = math.gcd(self._step_mj, value_mj)
         self._last_mj = value_mj
         self.reads += 1
@@ -70,12 +75,16 @@ def with_reading(joules: Joules, reader: CounterReads) -> Joules:
     """Return ``joules`` with the uncertainty of large steps and of what reading has lost.
 
     Six readings go into a window: those of its two ticks, and two for the power of each gap, which
-    is at most one tick long. The loss of a read is known to half of it (uniform, GUM 4.3.7).
+    is at most one tick long. The loss of a read is known to half of it (uniform, GUM 4.3.7), and so
+    is what it takes from a window: all rounds share this part, which is why it is in ``settling``.
     """
     if reader.step_j <= MILLIJOULE and not reader.loss_j:
         return joules
-    terms = [*[uniform(reader.step_j)] * 6, uniform(SEARCH_READS * reader.loss_j)]
-    return replace(joules, budget={**joules.budget, "resolution": combine(terms)})
+    resolution_j = combine([uniform(reader.step_j)] * 6)
+    lost_j = uniform(SEARCH_READS * reader.loss_j)
+    shared_j = combine((joules.budget.get(SETTLING, 0.0), lost_j))
+    budget = {**joules.budget, "resolution": resolution_j, SETTLING: shared_j}
+    return replace(joules, budget=budget)
 
 
 def measure_losses(

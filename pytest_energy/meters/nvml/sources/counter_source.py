@@ -12,16 +12,27 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.coverage import CLEAR_J, Coverage, last_tick
+from pytest_energy.meters.nvml.sources.coverage import CLEAR_J, Coverage, between, last_tick
+from pytest_energy.meters.nvml.sources.fall import EndedLoad, Fall, TailJoules
+from pytest_energy.meters.nvml.sources.joules import (
+    RESOLUTION_J,
+    Joules,
+    OpeningTick,
+    Power,
+    idle_power,
+    mean_power,
+    window_joules,
+    with_settling,
+)
 from pytest_energy.meters.nvml.sources.probing import (
     Ended,
     OwnLoad,
     Ticks,
+    check_seen,
     counted_loads,
     short_loads,
     step_response,
@@ -32,7 +43,6 @@ from pytest_energy.meters.nvml.sources.settling import (
     Response,
     Scale,
     Tail,
-    TailCurve,
     response_of,
     weighted_mean,
 )
@@ -44,64 +54,19 @@ from pytest_energy.meters.nvml.sources.ticks import (
     pause_until,
 )
 from pytest_energy.meters.nvml.span import Span
-from pytest_energy.model.measurement import SETTLING, UNSEEN, Quantity, ReasonCode, Scalar
-from pytest_energy.uncertainty.gum import combine, expand, significant, standard_error, uniform
+from pytest_energy.model.measurement import ReasonCode, Scalar
+from pytest_energy.uncertainty.gum import combine, significant, uniform
 
-RESOLUTION_J = 1e-3
-"""Counters count whole millijoules."""
 SETTLED_S = 0.1
 """The power after a window is compared over stretches of one tick, and of no less than this."""
 KNOWN_TAIL_S = 5e-4
 """With less standard uncertainty of the tail, long windows are read for one stretch only."""
-LONGEST_LATE_S = 0.3
-"""The largest lag of a counter that was not tried with a load of the meter's own."""
 MOST_RIPPLES = 50
 """From so many windows the noise of the power at rest is taken."""
 LATE_LAGS = 5.0
 """After so many time constants of its lag, a counter has shown 99 % of what is late."""
 LONG_WINDOW_TICKS = 50
 """In longer windows the gaps weigh so little that the power of earlier gaps is exact enough."""
-
-
-@dataclass(frozen=True)
-class Joules:
-    """The joules that one channel used in a window."""
-
-    energy_j: float
-    budget: Mapping[str, float] = field(default_factory=dict)
-    """Standard uncertainties by cause, in joules."""
-    rest_w: float = 0.0
-    """Power of the idle device around the window, while the edges were searched."""
-
-
-def with_unseen(joules: Joules, unseen_j: float) -> Joules:
-    """Return ``joules`` with the standard uncertainty of what a part-time sensor did not sample."""
-    return replace(joules, budget={**joules.budget, UNSEEN: unseen_j})
-
-
-def with_settling(joules: Joules, settling_j: float) -> Joules:
-    """Return ``joules`` with the standard uncertainty of what follows the end of a load."""
-    return replace(joules, budget={**joules.budget, SETTLING: settling_j})
-
-
-@dataclass(frozen=True)
-class Power:
-    """The power in a gap beside a window, with its standard uncertainty."""
-
-    value_w: float
-    uncertainty_w: float
-    changes_w: float = 0.0
-    """By how much it has changed from one tick to the next."""
-    recent: bool = True
-    """Whether it was measured just now."""
-
-
-@dataclass(frozen=True)
-class OpeningTick:
-    """The tick before a window, and the power in the gap between the two."""
-
-    tick: Tick
-    power: Power
 
 
 Following = tuple[Tick | SensorError, Tick | SensorError | None, Tick | SensorError | None]
@@ -113,15 +78,14 @@ class CounterSource:
 
     name = "counter"
 
-    def __init__(
-        self, readers: Mapping[str, Callable[[], float]], load: OwnLoad | None = None
-    ) -> None:
+    def __init__(self, readers: Mapping[str, Callable[[], float]]) -> None:
         """Measure the counters' periods and the idle power.
+
+        Until :meth:`probe` has shown how the counters see a load begin and end, they are taken as
+        prompt, and the windows show how power falls.
 
         Args:
             readers: For each channel, a function that reads its counter in joules.
-            load: A load of the meter's own, to learn how the counters see a load begin and end.
-                Without it, they are taken as prompt, and the windows show how power falls.
 
         Raises:
             SensorError: A counter does not answer or does not move.
@@ -145,8 +109,6 @@ class CounterSource:
         self._tails = {channel: Tail() for channel in readers}
         self._responses = dict.fromkeys(readers, Response())
         self._probed = False
-        if load is not None:
-            self.probe(load)
 
     @property
     def tickers(self) -> tuple[Ticker, ...]:
@@ -305,7 +267,7 @@ class CounterSource:
             return joules
         left_s = fall.excess_j / step_w if fall.later else None
         noise_s = combine((self._noise_j[channel], RESOLUTION_J)) / step_w
-        scale = tail.scale(power_w, fall.after_s, left_s, noise_s)
+        scale = tail.scale(joules.energy_j, fall.after_s, left_s, noise_s)
         lost = fall.tail(tail.curve(), scale, step_w)
         self._coverage[channel].learn(
             last_tick(
@@ -392,11 +354,13 @@ class CounterSource:
         """Learn by loads of the meter's own how late each counter is, and how power falls.
 
         Raises:
-            SensorError: A counter does not answer or does not move.
+            SensorError: A counter does not answer or does not move, or does not show the load.
         """
-        self._probed = True
         steps = step_response(self._tickers, load)
+        check_seen(steps)
+        self._tails = {channel: Tail() for channel in steps}
         self._responses = {channel: response_of(step) for channel, step in steps.items()}
+        self._probed = True
         if any(response.late for response in self._responses.values()):
             wait_s = max(r.delay_s + LATE_LAGS * r.lag_s for r in self._responses.values())
             for counted in counted_loads(self._tickers, load, wait_s):
@@ -431,8 +395,18 @@ class CounterSource:
             return
         tail.learn(fall.after_s, fall.excess_j / step_w)
         lost = fall.tail(tail.curve(), Scale(), step_w)
+        earlier = ended.running[1][ticker.name]
+        assert isinstance(earlier, Tick)  # the power of the running load stands on it
         self._coverage[ticker.name].learn(
-            last_tick(closing, fall.period_s, fall.ended_s, running.value_w, rest_w, lost.fast_j)
+            between(
+                earlier,
+                closing,
+                fall.period_s,
+                fall.ended_s,
+                running.value_w,
+                rest_w,
+                lost.fast_j,
+            )
         )
 
     def details(self) -> dict[str, Scalar]:
@@ -485,157 +459,9 @@ class CounterSource:
         return Power(last.value_w, uncertainty_w, recent=False)
 
 
-@dataclass(frozen=True)
-class Fall:
-    """How a load ended, by the ticks that followed it."""
-
-    closing: Tick
-    ended_s: float
-    """When the load ended, by ``time.perf_counter``."""
-    period_s: float
-    spacing_s: float
-    """Between the ticks from which the powers are taken."""
-    after: Power
-    """The power that follows the closing tick."""
-    later: Power | None
-    """The power that follows that one; the difference shows the tail."""
-
-    @property
-    def after_s(self) -> float:
-        """From the load's end to the closing tick."""
-        return self.closing.time_s - self.ended_s
-
-    @property
-    def unproven_j(self) -> float:
-        """The most that may still come late, if the counter was not tried with a known load."""
-        if self.later is None:
-            return 0.0
-        kept = math.exp(-self.spacing_s / LONGEST_LATE_S)
-        return max(0.0, self.excess_j) / (1 - kept) ** 2
-
-    def tail(self, curve: TailCurve, scale: Scale, step_w: float) -> TailJoules:
-        """The joules of the tail before the closing tick, above those at the last power read."""
-        before_s = curve.length_s - curve.left_s(self.after_s)
-        unsure_s = (scale.uncertainty * before_s, scale.value * curve.uncertainty_s)
-        step_w = scale.value * step_w
-        # The slow part falls evenly from the load's end to the middle of the next stretch.
-        slope_w = curve.drift_s * step_w / self.spacing_s**2
-        slow_w = slope_w * (self.spacing_s + self.after_s) / 2
-        slow_w -= curve.left_s(self.after_s) * step_w / self.spacing_s
-        return TailJoules(
-            fast_j=before_s * step_w,
-            slow_j=slow_w * self.after_s,
-            left_j=(curve.left_s(self.after_s) + curve.drift_s) * step_w,
-            uncertainty_j=combine(
-                (*(s * step_w for s in unsure_s), uniform(slow_w) * self.after_s)
-            ),
-        )
-
-    @property
-    def excess_j(self) -> float:
-        """The joules of the first power above those of the second one."""
-        assert self.later is not None
-        return (self.after.value_w - self.later.value_w) * self.spacing_s
-
-
-@dataclass(frozen=True)
-class TailJoules:
-    """The joules of a tail between a load's end and the closing tick."""
-
-    fast_j: float
-    slow_j: float
-    """Those of the slow part above the power after the closing tick."""
-    left_j: float
-    """Those after the closing tick: what it shows above the next one."""
-    uncertainty_j: float
-
-
-@dataclass(frozen=True)
-class EndedLoad:
-    """A load that has ended, for what of it is still to come."""
-
-    ended_s: float
-    step_w: float
-
-    def left_j(self, response: Response, at_s: float) -> float:
-        """The joules that a late counter has still to show at a moment."""
-        return self.step_w * response.left_s(at_s - self.ended_s)
-
-
 def _went_back(opening: Tick, closing: Tick) -> SensorError:
     return SensorError(
         ReasonCode.COUNTER_RESET,
         f"the energy counter went back from {opening.energy_j:.3f} J to "
         f"{closing.energy_j:.3f} J during the window; was the driver reloaded?",
-    )
-
-
-def window_joules(opening: OpeningTick, closing: Tick, window: Span, after: Power) -> Joules:
-    """The joules of a window that lies between two ticks.
-
-    The budget has two terms: ``resolution`` of both readings, and ``edges``, the uncertainty of the
-    gaps: of the moments of the ticks, and of the power in the gaps. If the power still changes
-    before the window, the change counts as uncertainty.
-
-    Args:
-        opening: The tick before the window, with the power in the gap after it.
-        closing: The tick after the window.
-        window: The window by ``time.perf_counter``.
-        after: The power from the window's end to ``closing``.
-    """
-    before = opening.power
-    before_s, after_s = window.start_s - opening.tick.time_s, closing.time_s - window.end_s
-    edges_j = combine(
-        (
-            before.value_w * uniform(opening.tick.width_s),
-            after.value_w * uniform(closing.width_s),
-            # added linearly: both powers come from one counter and its period
-            before.uncertainty_w * before_s + after.uncertainty_w * after_s,
-            uniform(2 * before.changes_w) * before_s,
-        )
-    )
-    counted_j = closing.energy_j - opening.tick.energy_j
-    return Joules(
-        energy_j=counted_j - before.value_w * before_s - after.value_w * after_s,
-        budget={"resolution": math.sqrt(2) * uniform(RESOLUTION_J), "edges": edges_j},
-        rest_w=after.value_w,
-    )
-
-
-def mean_power(
-    earlier: Tick, later: Tick, period_s: float | None = None, drift: float = 0.0
-) -> Power:
-    """The mean power between two ticks.
-
-    Args:
-        earlier: The first tick.
-        later: The second tick.
-        period_s: The counter's period. If both ticks fit it, the time between them is taken from
-            the period, which is more exact than the reads around the ticks.
-        drift: Standard uncertainty of the period, as a share of it.
-    """
-    time_s = later.time_s - earlier.time_s
-    time_u = combine((uniform(earlier.width_s), uniform(later.width_s)))
-    if period_s is not None:
-        regular_s = max(1, round(time_s / period_s)) * period_s
-        reach_s = (earlier.width_s + later.width_s) / 2
-        if abs(regular_s - time_s) <= reach_s < period_s / 2:
-            time_s, time_u = regular_s, drift * regular_s
-    power_w = (later.energy_j - earlier.energy_j) / time_s
-    resolution_w = math.sqrt(2) * uniform(RESOLUTION_J) / time_s
-    return Power(power_w, combine((power_w * time_u / time_s, resolution_w)))
-
-
-def idle_power(ticks: Sequence[Tick]) -> Quantity:
-    """The mean power over all ticks; its uncertainty includes the scatter from tick to tick."""
-    whole = mean_power(ticks[0], ticks[-1])
-    each_w = [mean_power(a, b).value_w for a, b in pairwise(ticks)]
-    budget = {"resolution": whole.uncertainty_w, "scatter": standard_error(each_w)}
-    freedom = len(each_w) - 1
-    return Quantity(
-        value=whole.value_w,
-        unit="W",
-        uncertainty=max(expand(whole.uncertainty_w), expand(budget["scatter"], freedom)),
-        degrees_of_freedom=freedom,
-        budget=budget,
     )

@@ -62,12 +62,30 @@ def last_tick(
         tail_j: Joules above idle between the window's end and the tick.
     """
     ticks = max(1, math.ceil((closing.time_s - closing.sought_s) / period_s))
-    loaded = (ended_s - (closing.time_s - ticks * period_s)) / period_s
+    earlier = Tick(closing.time_s - ticks * period_s, 0.0, closing.sought_j)
+    return between(earlier, closing, period_s, ended_s, power_w, gap_w, tail_j)
+
+
+def between(
+    earlier: Tick,
+    closing: Tick,
+    period_s: float,
+    ended_s: float,
+    power_w: float,
+    gap_w: float,
+    tail_j: float = 0.0,
+) -> LastTick | None:
+    """The evidence of the tick that closed a window, if the one before it is known.
+
+    See :func:`last_tick`; ``earlier`` is a tick under the same load. Its own moment counts, so that
+    a counter that ticks irregularly is judged as well.
+    """
+    loaded = (ended_s - earlier.time_s) / period_s
     load_j = (power_w - gap_w) * period_s
     if load_j < CLEAR_J or not TELLING[0] <= loaded <= TELLING[1]:
         return None
-    above_j = closing.energy_j - closing.sought_j - ticks * gap_w * period_s - tail_j
-    return LastTick(loaded, above_j / load_j)
+    rest_j = gap_w * (closing.time_s - earlier.time_s)
+    return LastTick(loaded, (closing.energy_j - earlier.energy_j - rest_j - tail_j) / load_j)
 
 
 class Coverage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,12 +17,16 @@ SIDE = 4096
 
 
 def torch_load(devices: Sequence[Device]) -> OwnLoad | None:
-    """The load; ``None`` unless this process has imported torch, and CUDA shows it each device.
+    """The load; ``None`` unless this process uses CUDA through torch, which shows it each device.
 
-    Torch is not imported for this: a program that does not use it should not pay for its context.
+    Neither torch nor CUDA is started for this. A program without them should not pay for a context,
+    and a process that has started CUDA can no longer fork children that use it.
+
+    Raises:
+        RuntimeError: The devices cannot be used, for example because their memory is full.
     """
     torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
+    if torch is None or not torch.cuda.is_initialized():
         return None
     places = _places(torch, [device.candidate.uuid for device in devices])
     if places is None:
@@ -30,18 +35,14 @@ def torch_load(devices: Sequence[Device]) -> OwnLoad | None:
     @contextmanager
     def load() -> Iterator[None]:
         stop = threading.Event()
-        threads = [
-            threading.Thread(target=_multiply, args=(torch, place, stop), daemon=True)
-            for place in places
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
+        with ThreadPoolExecutor(len(places)) as threads:
+            running = [threads.submit(_multiply, torch, place, stop) for place in places]
+            try:
+                yield
+            finally:
+                stop.set()
+        for ended in running:
+            ended.result()  # raises what went wrong
 
     _warm_up(torch, places)
     return load

@@ -35,6 +35,8 @@ CLOCK_S = 0.25
 """Stamps that are further off than this, and than two periods, are those of another clock."""
 WATCH_S = 0.3
 WATCH_PERIODS = 3
+OLDEST_PERIODS = 1.5
+"""The newest sample of a ring is no older than this: the next one comes after one period."""
 UNKNOWN_PERIOD_S = 0.1
 """Period of a sensor that is not in the table: that of all known sensors since Turing."""
 SENSORS_S = {
@@ -90,9 +92,9 @@ def power_sensor(handle: Handle) -> PowerSensor | None:
         period_s = median(later[0] - earlier[0] for earlier, later in pairwise(samples))
         span_s = max(samples[-1][0] - samples[0][0], RING_SAMPLES * period_s)
         unseen_s = max(0.0, period_s - sensor_timing(handle, period_s)[1])
-        offset_s = _clock_offset_s(handle, samples[-1][0], period_s)
+        clock = RingClock(_clock_offset_s(handle, samples[-1][0], period_s), period_s)
         return PowerSensor(
-            RING, lambda since: _shifted(handle, since, offset_s), span_s / 4, period_s, unseen_s
+            RING, lambda since: _shifted(handle, since, clock), span_s / 4, period_s, unseen_s
         )
     if read_power(handle) is not None:
         period_s, averaged_s = sensor_timing(handle, UNKNOWN_PERIOD_S)
@@ -136,10 +138,32 @@ def _clock_offset_s(handle: Handle, newest_s: float, period_s: float) -> float:
     return 0.0
 
 
-def _shifted(handle: Handle, since: float, offset_s: float) -> list[Sample]:
+@dataclass
+class RingClock:
+    """The clock of a ring's stamps, which may drift against this machine's."""
+
+    offset_s: float
+    """What to add to a stamp; 0 if the stamps are seconds since the epoch."""
+    period_s: float
+    """Between samples."""
+
+    def follow(self, newest_s: float, now_s: float) -> None:
+        """Correct the offset by the newest sample, which is neither of the future nor old.
+
+        A correction of more than a period is no drift: the ring stands still, or a clock was set.
+        """
+        age_s = now_s - newest_s - self.offset_s
+        excess_s = min(age_s, 0.0) + max(age_s - OLDEST_PERIODS * self.period_s, 0.0)
+        if self.offset_s and abs(excess_s) <= self.period_s:
+            self.offset_s += excess_s
+
+
+def _shifted(handle: Handle, since: float, clock: RingClock) -> list[Sample]:
     """The samples newer than ``since``, with stamps in seconds since the epoch."""
-    samples = read_ring(handle, since - offset_s) or []
-    return [(time_s + offset_s, power_w) for time_s, power_w in samples]
+    samples = read_ring(handle, since - clock.offset_s) or []
+    if samples:
+        clock.follow(samples[-1][0], time.time())
+    return [(time_s + clock.offset_s, power_w) for time_s, power_w in samples]
 
 
 def _of_module(handle: Handle, samples: list[Sample]) -> bool:

@@ -18,13 +18,15 @@ from itertools import accumulate, pairwise
 
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
-from pytest_energy.meters.nvml.sources.counter_source import Joules, with_settling, with_unseen
+from pytest_energy.meters.nvml.sources.coverage import CLEAR_J
+from pytest_energy.meters.nvml.sources.joules import Joules, with_settling, with_unseen
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
-from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad
+from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad, check_seen
 from pytest_energy.meters.nvml.sources.settling import (
     LATE_UNCERTAINTY,
     Response,
     Step,
+    Tail,
     response_of,
 )
 from pytest_energy.meters.nvml.span import Span
@@ -40,6 +42,8 @@ SHORTEST_PERIODS = 10
 LONGEST_GAP_PERIODS = 5
 """A longer time between samples is reported as a gap."""
 
+STAMP_S = 1e-3
+"""Time stamps of samples are exact to about a millisecond."""
 FALL_S = 0.2
 """For how long after a window the fall of the power is sampled, before the power at rest."""
 LATE_LAGS = 5.0
@@ -58,20 +62,19 @@ class PowerSource:
         self,
         sensors: Mapping[str, PowerSensor],
         samples: Samples,
-        responses: Mapping[str, Response] | None = None,
     ) -> None:
         """Take the idle power from samples of idle devices.
 
         Args:
             sensors: The sensors by channel.
             samples: Their samples while the devices were idle.
-            responses: How late the sensors are, if a load of the meter's own has shown it.
 
         Raises:
             SensorError: A sensor gave no samples.
         """
         self._sensors = sensors
-        self._responses = responses or {}
+        self._responses: Mapping[str, Response] = {}
+        self._tails = {channel: Tail() for channel in sensors}
         self.channels = tuple(sensors)
         self.period_s = max(sensor.period_s for sensor in sensors.values())
         self.idle_power_w = {c: sampled_idle_power(c, samples.get(c, ())) for c in sensors}
@@ -96,6 +99,18 @@ class PowerSource:
         """After this time a late sensor has shown 99 % of what is late."""
         waits_s = (r.delay_s + LATE_LAGS * r.lag_s for r in self._responses.values())
         return max(waits_s, default=0.0)
+
+    def probe(self, collector: Collector, load: OwnLoad) -> None:
+        """Learn by a load of the meter's own how late the sensors are.
+
+        Args:
+            collector: Collects their samples.
+            load: The meter's own load.
+
+        Raises:
+            SensorError: The samples were not collected, or do not show the load.
+        """
+        self._responses = sensor_responses(self._sensors, collector, load)
 
     def details(self) -> dict[str, Scalar]:
         """How late each sensor is, if a load of the meter's own has shown it."""
@@ -154,9 +169,32 @@ class PowerSource:
             return with_settling(
                 used, combine((LATE_UNCERTAINTY * shown_j, response.uncertainty_s * step_w))
             )
-        # The sample in which the load ended hides the beginning of the tail, and without a load of
-        # the meter's own the same joules may have come late.
-        return with_settling(replace(used, energy_j=used.energy_j - shown_j), abs(shown_j))
+        return self._without_tail(channel, used, shown_j, samples, window)
+
+    def _without_tail(
+        self, channel: str, used: Joules, shown_j: float, samples: Sequence[Sample], window: Span
+    ) -> Joules:
+        """Joules without the tail of the load, of which the samples show the end only.
+
+        The sample in which the load ended hides the beginning. Loads that end at other moments of
+        a sample show other parts of it. Before they have, the tail may be as long as what is hidden
+        allows; and without a load of the meter's own, the same joules may have come late.
+        """
+        step_w = (used.energy_j - shown_j) / window.duration_s - used.rest_w
+        energy_j = used.energy_j - shown_j
+        if step_w * self._sensors[channel].period_s <= CLEAR_J:
+            return with_settling(replace(used, energy_j=energy_j), abs(shown_j))
+        after_s = next(t for t, _ in samples if t >= window.end_s) - window.end_s
+        after_s, left_s = max(after_s, STAMP_S), max(shown_j, 0.0) / step_w
+        tail = self._tails[channel]
+        tail.learn(after_s, left_s)
+        curve = tail.curve()
+        hidden_j = (curve.length_s - curve.left_s(after_s)) * step_w
+        # the load may end at twice its mean power, or at none
+        settling_j = [curve.uncertainty_s * step_w, hidden_j]
+        if not self._responses:
+            settling_j.append(shown_j + hidden_j)
+        return with_settling(replace(used, energy_j=energy_j - hidden_j), combine(settling_j))
 
 
 def sensor_responses(
@@ -180,11 +218,13 @@ def sensor_responses(
     ended_s = time.time()
     time.sleep(FALL_S + STEP_S)
     samples = collector.end()
-    return {
-        channel: response_of(_step(samples[channel], began_s, ended_s))
+    steps = {
+        channel: _step(samples[channel], began_s, ended_s)
         for channel in sensors
         if any(time_s < began_s - sensors[channel].period_s for time_s, _ in samples[channel])
     }
+    check_seen(steps)
+    return {channel: response_of(step) for channel, step in steps.items()}
 
 
 def _step(samples: Sequence[Sample], began_s: float, ended_s: float) -> Step:
@@ -227,16 +267,12 @@ def sampled_joules(
     outside_j = powers_w[0] * before_s + gap_w * after_s
     energy_j = total_j - outside_j
     step_w = energy_j / window.duration_s - gap_w
-    edges_j = math.sqrt(2) * abs(step_w) * uniform(unseen_s + _STAMP_S)
+    edges_j = math.sqrt(2) * abs(step_w) * uniform(unseen_s + STAMP_S)
     return Joules(
         energy_j=energy_j,
         budget={"edges": combine((edges_j, standard_error(after_w) * after_s))},
         rest_w=gap_w,
     )
-
-
-_STAMP_S = 1e-3
-"""Time stamps of samples are exact to about a millisecond."""
 
 
 def sampled_idle_power(channel: str, samples: Sequence[Sample]) -> Quantity:

@@ -12,6 +12,7 @@ from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.coverage import LastTick
 from pytest_energy.meters.nvml.sources.settling import Step
 from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, next_ticks, pause_until
+from pytest_energy.model.measurement import ReasonCode
 
 OwnLoad = Callable[[], AbstractContextManager[object]]
 """Loads all measured devices as long as the block runs; its exit returns when they have ended."""
@@ -58,6 +59,19 @@ def step_response(tickers: Sequence[Ticker], load: OwnLoad) -> dict[str, Step]:
         )
         for ticker in tickers
     }
+
+
+def check_seen(steps: Mapping[str, Step]) -> None:
+    """Make sure that the sensors show the load.
+
+    Raises:
+        SensorError: One does not: the load did not run, or ran elsewhere.
+    """
+    for channel, step in steps.items():
+        if not step.seen:
+            raise SensorError(
+                ReasonCode.METER_FAILED, f"{channel}: its sensor does not show the load"
+            )
 
 
 def _step(before: Sequence[Tick], seen: Sequence[Tick], began_s: float, ended_s: float) -> Step:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_energy.uncertainty.gum import combine, uniform
@@ -30,22 +30,34 @@ A power that falls exponentially with time constant τ leaves τ·exp(-g/τ) to 
 10 µs, less than the noise, for τ < 0.1 g if g is a millisecond, and for τ < 0.2 g at 100 ms."""
 UNKNOWN_SCALE = 0.5
 """Standard uncertainty of the scale of a program's tail before one of its windows has shown it."""
-UNREAD_SCALE = 0.3
-"""Standard uncertainty of the scale of a window whose own tail was not read."""
+UNREAD_SCALE = 0.5
+"""Standard uncertainty of the scale of a window whose own tail was not read: it may end at another
+moment of its program than the earlier ones."""
 DIFFERENT = 2.0
 """Scales further apart than this many standard uncertainties belong to different programs."""
-SAME_POWER = 0.02
-"""Relative difference of the mean power of two loads at which one says nothing of the other."""
-SHAPE = 0.05
+SAME_JOULES = 0.02
+"""Relative difference of the joules of two loads at which one says nothing of the other.
+
+Of the joules, not of the power: a program that ran for another time may have ended elsewhere in its
+cycle."""
+SHAPE = 0.08
 """The shape of the tail may change by this share in the time in which it falls to 1/e."""
 SHORTEST_LATE_S = 0.01
 """Joules that come less late than this are not distinguished from a tail."""
 FIT_LIMIT = 0.1
 """A counter is late only if one delay and one lag explain rise and fall to this share of them."""
+CLEAR_STEP_J = 1.0
+"""A load of the meter's own that shows less has not run."""
+DIVISIONS = 20
+"""So many divisions of a counter's lateness into delay and lag are tried."""
+AS_GOOD = 2.0
+"""Divisions whose misfit is at most this multiple of the smallest explain the ticks as well."""
 LATE_SHARE = 0.1
 """The meter waits until no more than this share of what is late is still to come."""
 LATE_UNCERTAINTY = 0.05
 """Relative standard uncertainty of what is still to come: its shape is a model."""
+SHORT_WAIT_S = 0.1
+"""So long a wait costs 1 % of a window of 10 s."""
 LONGEST_WAIT_S = 0.25
 """The meter waits no longer; then the model says what is still to come."""
 
@@ -77,7 +89,8 @@ class Response:
         most_s = LATE_SHARE * self.mean_s
         wait_s = self.delay_s + (self.lag_s * math.log(self.lag_s / most_s) if self.lag_s else 0.0)
         # Ticks 100 ms apart may mistake a delay for a lag in part: wait for either of them.
-        return min(max(wait_s, 2 * self.mean_s), LONGEST_WAIT_S)
+        either_s = max(2 * self.mean_s, min(5 * self.mean_s, SHORT_WAIT_S))
+        return min(max(wait_s, either_s), LONGEST_WAIT_S)
 
     def left_s(self, after_s: float) -> float:
         """What of an ended load is still to come ``after_s`` later, in seconds of its step."""
@@ -106,6 +119,11 @@ class Step:
         shown = self._shown(response)
         joint = math.fsum(s * j for s, (_, j) in zip(shown, self.ticks, strict=True))
         return joint / math.fsum(s * s for s in shown)
+
+    @property
+    def seen(self) -> bool:
+        """Whether the counter shows the load clearly."""
+        return max((joules for _, joules in self.ticks), default=0.0) > CLEAR_STEP_J
 
     def _shown(self, response: Response) -> list[float]:
         return [response.shown_s(t) - response.shown_s(t - self.ended_s) for t, _ in self.ticks]
@@ -136,12 +154,28 @@ def response_of(step: Step) -> Response:
         minimize(misfit, np.array(start), method="Nelder-Mead", options={"xatol": 1e-5})
         for start in starts
     ]
-    best = min(fits, key=lambda fit: float(fit.fun))
-    off_s = float(best.fun)
-    delay_s, lag_s = (abs(float(time_s)) for time_s in best.x)
-    if delay_s + lag_s < SHORTEST_LATE_S or off_s > FIT_LIMIT * (delay_s + lag_s):
+    fitted = min(fits, key=lambda fit: float(fit.fun))
+    delay_s, lag_s = (abs(float(time_s)) for time_s in fitted.x)
+    mean_s = delay_s + lag_s
+    if mean_s < SHORTEST_LATE_S or float(fitted.fun) > FIT_LIMIT * mean_s:
         return Response()
-    return Response(delay_s, lag_s, off_s)
+    return _split(step, Response(delay_s, lag_s))
+
+
+def _split(step: Step, fitted: Response) -> Response:
+    """The response, uncertain by all divisions into delay and lag that explain the ticks as well.
+
+    All ticks show the mean; only those shortly after the load's ends show the division.
+    """
+    shares = [number / DIVISIONS for number in range(DIVISIONS + 1)]
+    mean_s = fitted.mean_s
+    others = [fitted, *(Response(s * mean_s, (1 - s) * mean_s) for s in shares)]
+    misfits = {response: step.misfit(response) for response in others}
+    best = min(misfits, key=misfits.__getitem__)
+    off_s = misfits[best]
+    left_s = [r.left_s(best.wait_s) for r, misfit in misfits.items() if misfit <= AS_GOOD * off_s]
+    unsure_s = uniform(max(left_s) - min(left_s))
+    return replace(best, uncertainty_s=combine((off_s, unsure_s)))
 
 
 @dataclass(frozen=True)
@@ -187,13 +221,13 @@ class Tail:
 
     A tail begins with the power at the end of its load, which may differ from the load's mean. So
     each load scales the curve. A window that ends shortly before a tick shows its scale. Windows of
-    equal power are taken for the same program, which ends alike each time.
+    equal joules are taken for the same program, which ends alike each time.
     """
 
     points: list[tuple[float, float]] = field(default_factory=list)
     """Seconds from a load's end to the tick, and what was still to come, in seconds of the step."""
     scales: list[tuple[float, Scale]] = field(default_factory=list)
-    """The mean power of earlier loads, and what each alone showed of its scale."""
+    """The joules of earlier loads, and what each alone showed of its scale."""
     _known: TailCurve | None = None
 
     def learn(self, after_s: float, left_s: float) -> None:
@@ -208,11 +242,11 @@ class Tail:
             self._known = _fit(self.points)
         return self._known
 
-    def scale(self, power_w: float, after_s: float, left_s: float | None, noise_s: float) -> Scale:
-        """The scale of the tail of one load, by itself and by earlier ones of the same power.
+    def scale(self, energy_j: float, after_s: float, left_s: float | None, noise_s: float) -> Scale:
+        """The scale of the tail of one load, by itself and by earlier ones of the same joules.
 
         Args:
-            power_w: The load's mean power.
+            energy_j: The load's joules.
             after_s: From its end to the closing tick.
             left_s: What was still to come then, in seconds of the step, if that was read.
             noise_s: Standard uncertainty of ``left_s``.
@@ -220,15 +254,15 @@ class Tail:
         own = None if left_s is None else self._own_scale(after_s, left_s, noise_s)
         shown = [Scale(), own] if own else [Scale()]
         mean = weighted_mean(shown)
-        for other_w, other in reversed(self.scales):
-            earlier = _widened(other, other_w / power_w - 1)
+        for other_j, other in reversed(self.scales):
+            earlier = _widened(other, other_j / energy_j - 1)
             apart = abs(earlier.value - mean.value)
             if apart > DIFFERENT * combine((earlier.uncertainty, mean.uncertainty)):
                 break  # another program, and all before it as well
             shown.append(earlier)
             mean = weighted_mean(shown)
         if own is not None:
-            self.scales.append((power_w, own))
+            self.scales.append((energy_j, own))
             del self.scales[:-MOST_POINTS]
         if left_s is None:
             return Scale(mean.value, combine((mean.uncertainty, UNREAD_SCALE)))
@@ -248,8 +282,8 @@ class Tail:
 
 
 def _widened(seen: Scale, apart: float) -> Scale:
-    """What another window showed; the more its power differs, the less it says of this one."""
-    return Scale(seen.value, combine((seen.uncertainty, SHAPE, apart / SAME_POWER)))
+    """What another window showed; the more its joules differ, the less it says of this one."""
+    return Scale(seen.value, combine((seen.uncertainty, SHAPE, apart / SAME_JOULES)))
 
 
 def weighted_mean(shown: Sequence[Scale]) -> Scale:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.meters.base import Meter, MeterRequest
-from pytest_energy.meters.nvml.sources.counter_reads import CounterReads
+from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, with_reading
+from pytest_energy.meters.nvml.sources.joules import Joules
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import SimulatedNvml
 from pytest_energy.uncertainty.gum import combine, expand
@@ -44,6 +45,15 @@ def test_the_loss_of_a_read_is_measured_and_added() -> None:
     assert all(abs(error_j) <= 2 * stated_j for error_j, stated_j in errors)
 
 
+def test_what_reading_lost_is_shared_by_the_rounds() -> None:
+    """Each round loses as much: the term does not become smaller with more rounds."""
+    reader = CounterReads(lambda: 1.0)
+    reader.loss_j = 0.01
+    budget = with_reading(Joules(300.0, {"edges": 0.02, "settling": 0.03}), reader).budget
+    assert budget["settling"] > 0.05
+    assert budget["resolution"] < 0.01
+
+
 def test_a_counter_without_loss_is_left_as_it_is() -> None:
     """Usual counters have no loss and steps of a millijoule; both are in the results."""
     with SimulatedNvml("turing") as machine:
@@ -75,6 +85,16 @@ def test_all_values_are_multiples_of_the_step(step: int, counts: list[int]) -> N
     seen_mj = round(reader.step_j * 1e3)
     assert all(count * step % seen_mj == 0 for count in counts)
     assert seen_mj == 1 or seen_mj % step == 0
+
+
+@pytest.mark.parametrize(("step", "moves", "seen"), [(2, 8, 1), (2, 25, 2), (1000, 3, 1000)])
+def test_a_step_by_chance_is_not_believed(step: int, moves: int, seen: int) -> None:
+    """Some values that happen to be even show no step of 2 mJ; many of them do."""
+    values = iter(range(moves + 1))
+    reader = CounterReads(lambda: next(values) * step / 1e3)
+    for _ in range(moves + 1):
+        reader()
+    assert reader.step_j == pytest.approx(seen / 1e3)
 
 
 def test_lost_joules_do_not_make_a_counter_move() -> None:

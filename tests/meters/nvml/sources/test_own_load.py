@@ -24,11 +24,11 @@ class Torch:
 
     float16 = "float16"
 
-    def __init__(self, uuids: list[str], *, available: bool = True) -> None:
+    def __init__(self, uuids: list[str], *, started: bool = True) -> None:
         self.products = dict.fromkeys(range(len(uuids)), 0)
         self.place = 0
         self.cuda = SimpleNamespace(
-            is_available=lambda: available,
+            is_initialized=lambda: started,
             device_count=lambda: len(uuids),
             get_device_properties=lambda place: SimpleNamespace(uuid=uuids[place]),
             device=lambda place: nullcontext(),
@@ -67,12 +67,12 @@ def test_all_measured_devices_work_while_the_block_runs(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     "torch",
-    [None, Torch(["a"], available=False), Torch(["b"])],
-    ids=["no torch", "no CUDA", "another device"],
+    [None, Torch(["a"], started=False), Torch(["b"])],
+    ids=["no torch", "CUDA not started", "another device"],
 )
 def test_without_torch_on_the_devices_there_is_no_load(
     torch: Torch | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The meter then opens without a load of its own; torch is never imported for it."""
+    """There is no load then; neither torch nor CUDA is started for it."""
     monkeypatch.setitem(sys.modules, "torch", torch)
     assert torch_load(devices("GPU-a")) is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
 
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
+from pytest_energy.meters.nvml.sources.power_sensor import RingClock
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import SimulatedNvml
 
@@ -36,6 +38,26 @@ def test_stamps_of_another_clock_are_anchored(card: str, offset_s: float) -> Non
     assert reading.valid
     assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.03)
     assert len(reading.traces) == 1
+
+
+@pytest.mark.parametrize("drift", [-1e-4, 1e-4])
+def test_a_clock_that_drifts_is_followed(drift: float) -> None:
+    """After an hour, at 0.1 ms a second, stamps of another clock are still right to a period."""
+    clock, rng, period_s = RingClock(5000.0, 0.1), random.Random(2), 0.1
+    for second in range(3600):
+        now_s = second + rng.random()
+        newest_s = now_s - now_s % period_s
+        stamp_s = newest_s * (1 + drift) - 5000.0
+        clock.follow(stamp_s, now_s)
+    assert abs(stamp_s + clock.offset_s - newest_s) <= period_s
+
+
+@pytest.mark.parametrize(("offset_s", "age_s"), [(0.0, 0.17), (5000.0, 60.0), (5000.0, -60.0)])
+def test_only_a_drifting_clock_is_followed(offset_s: float, age_s: float) -> None:
+    """Stamps since the epoch are believed, and a ring that stands still is no drift."""
+    clock = RingClock(offset_s, 0.1)
+    clock.follow(1000.0 - age_s - offset_s, 1000.0)
+    assert clock.offset_s == offset_s
 
 
 def test_stamps_that_are_right_stay_as_they_are() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pytest_energy.meters.nvml.sources.settling import (
     UNKNOWN_SCALE,
+    UNREAD_SCALE,
     Response,
     Scale,
     Step,
@@ -73,6 +74,19 @@ def test_rise_and_fall_show_how_late_a_counter_is(delay_s: float, lag_s: float) 
     assert found.left_s(0.25) == pytest.approx(Response(delay_s, lag_s).left_s(0.25), abs=2e-3)
 
 
+@pytest.mark.parametrize("first_s", [0.002, 0.015, 0.03, 0.06, 0.09])
+@pytest.mark.parametrize("delay_s", [0.02, 0.05, 0.1])
+def test_what_ticks_do_not_distinguish_is_uncertain(delay_s: float, first_s: float) -> None:
+    """Delay and lag may be confused: what is taken to be left is still right as stated."""
+    true = Response(delay_s, 0.0)
+    ticks = [first_s + 0.1 * number for number in range(28)]
+    shown = [true.shown_s(t) - true.shown_s(t - 0.77) for t in ticks]
+    found = response_of(Step(0.77, [(t, STEP_W * s) for t, s in zip(ticks, shown, strict=True)]))
+    for after_s in (found.wait_s, found.wait_s + 0.02, found.wait_s + 0.1):
+        off_s = abs(found.left_s(after_s) - true.left_s(after_s))
+        assert off_s <= 2 * found.uncertainty_s + 1e-4
+
+
 @pytest.mark.parametrize(("ramp_s", "tail_s"), [(0.0, 0.0), (0.05, 0.0), (0.0, 0.05), (0.1, 0.01)])
 def test_slow_power_is_no_late_counter(ramp_s: float, tail_s: float) -> None:
     """A power that only rises slowly, or only falls slowly, is not taken for a late counter."""
@@ -124,7 +138,7 @@ def test_a_window_near_a_tick_shows_the_scale_of_its_tail() -> None:
     assert near.value == pytest.approx(0.5, rel=0.1)
     later = tail.scale(200.5, 0.095, None, 1e-6)
     assert later.value == pytest.approx(0.5, rel=0.2)
-    assert later.uncertainty < UNKNOWN_SCALE
+    assert later.uncertainty < 1.2 * UNREAD_SCALE
 
 
 def test_another_program_is_not_measured_by_the_scale_of_the_last() -> None:
@@ -156,7 +170,9 @@ from pytest_energy.uncertainty.gum import combine
 machine, (own, windows) = Machine.attached(), json.loads(sys.argv[1])
 driver.start()
 read_j = counter_of(select_devices(None)[0])
-counter = CounterSource({"gpu0": read_j}, (lambda: machine.load(400.0)) if own else None)
+counter = CounterSource({"gpu0": read_j})
+if own:
+    counter.probe(lambda: machine.load(400.0))
 seen = []
 for number in range(windows):
     time.sleep(0.037 * number % 0.3)
@@ -223,13 +239,23 @@ def test_without_a_load_of_its_own_the_interval_holds_a_tail_and_a_late_counter(
     assert sum(held) >= len(held) - 1
 
 
-@pytest.mark.parametrize(("lag_s", "window_s"), [(0.0, None), (0.1, None), (0.0, 0.025)])
+@pytest.mark.parametrize(
+    "sensor",
+    [
+        {},
+        {"counter_lag_s": 0.1},
+        {"counter_jitter_s": 0.01},
+        {"counter_window_s": 0.025},
+        {"counter_window_s": 0.025, "counter_jitter_s": 0.01},
+    ],
+    ids=lambda sensor: ", ".join(sensor) or "prompt",
+)
 def test_a_load_of_its_own_shows_whether_a_counter_counts_all_of_the_time(
-    lag_s: float, window_s: float | None
+    sensor: dict[str, float],
 ) -> None:
-    """A counter that counts all of the time is known at the first window, also if it is late."""
-    card = replace(PROFILES["hopper"], counter_lag_s=lag_s, counter_window_s=window_s)
-    assert measure(card, own=True, windows=0)["all"] is (window_s is None)
+    """A counter that does is known at the first window, also if it is late or ticks irregularly."""
+    card = replace(PROFILES["hopper"], **sensor)  # type: ignore[arg-type]
+    assert measure(card, own=True, windows=0)["all"] is ("counter_window_s" not in sensor)
 
 
 SENSOR_PROGRAM = """
@@ -238,7 +264,7 @@ from pytest_energy.meters.nvml import driver
 from pytest_energy.meters.nvml.devices.selection import select_devices
 from pytest_energy.meters.nvml.sources.collector import RingCollector
 from pytest_energy.meters.nvml.sources.power_sensor import power_sensor
-from pytest_energy.meters.nvml.sources.power_source import PowerSource, sensor_responses
+from pytest_energy.meters.nvml.sources.power_source import PowerSource
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.testing import Machine
 from pytest_energy.uncertainty.gum import combine
@@ -248,8 +274,8 @@ driver.start()
 time.sleep(5.0)
 sensors = {"gpu0": power_sensor(select_devices(None)[0].handle)}
 collector = RingCollector(sensors)
-responses = sensor_responses(sensors, collector, lambda: machine.load(150.0))
-source = PowerSource(sensors, collector.end(), responses)
+source = PowerSource(sensors, collector.end())
+source.probe(collector, lambda: machine.load(150.0))
 time.sleep(source.settling_s)
 began_s, epoch_s = time.perf_counter(), time.time()
 with machine.load(200.0):
@@ -261,6 +287,44 @@ standard_j = combine(term for cause, term in joules.budget.items() if cause != "
 true_j = machine.true_energy_j(began_s, ended_s)
 print(json.dumps([joules.energy_j, true_j, standard_j, source.details()]))
 """
+
+
+TAILS_PROGRAM = (
+    SENSOR_PROGRAM[: SENSOR_PROGRAM.index("time.sleep(source.settling_s)")]
+    + """
+seen = []
+for number in range(30):
+    time.sleep(source.settling_s + 0.37 * number % 0.1)
+    began_s, epoch_s = time.perf_counter(), time.time()
+    with machine.load(200.0):
+        time.sleep(1.013)
+    ended_s = time.perf_counter()
+    time.sleep(source.after_s)
+    joules = source.joules(collector.end(), Span(epoch_s, ended_s - began_s))["gpu0"]
+    true_j = machine.true_energy_j(began_s, ended_s)
+    seen.append([joules.energy_j, true_j, combine(joules.budget.values())])
+print(json.dumps(seen))
+"""
+)
+
+
+def test_the_hidden_beginning_of_a_tail_is_learnt_from_samples() -> None:
+    """Without a counter, windows that end at several moments of a sample show the whole tail."""
+    card = replace(FALLING, counter_tick_s=None, instant_window_s=0.1, sample_count=600)
+    card = replace(card, compute_capability=(8, 9), architecture=8)
+    with SimulatedNvml(card, virtual_clock=True) as machine:
+        answer = subprocess.run(
+            [sys.executable, "-c", TAILS_PROGRAM],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    windows = json.loads(answer)
+    held = [abs(energy_j - true_j) <= 2 * standard_j for energy_j, true_j, standard_j in windows]
+    assert sum(held) >= 0.9 * len(held)
+    errors = [energy_j / true_j - 1 for energy_j, true_j, _ in windows[10:]]
+    assert abs(sum(errors) / len(errors)) < 4e-3
 
 
 @pytest.mark.parametrize("late", [{}, {"power_lag_s": 0.05}, {"power_delay_s": 0.1}])
@@ -277,6 +341,7 @@ def test_a_late_power_sensor_is_waited_for(late: dict[str, float]) -> None:
         ).stdout
     energy_j, true_j, standard_j, details = json.loads(answer)
     assert abs(energy_j - true_j) <= 2 * standard_j
-    assert energy_j == pytest.approx(true_j, rel=5e-3)
+    # each edge lies anywhere in the 10 ms that the sensor does not see
+    assert energy_j == pytest.approx(true_j, rel=1e-2)
     late_s = details["gpu0.delay_s"] + details["gpu0.lag_s"]
     assert late_s == pytest.approx(sum(late.values()), abs=0.01)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.counter_source import (
+from pytest_energy.meters.nvml.sources.joules import (
     OpeningTick,
     Power,
     idle_power,

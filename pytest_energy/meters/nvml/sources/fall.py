@@ -1,0 +1,91 @@
+"""How a load ended, by the ticks that followed it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pytest_energy.meters.nvml.sources.joules import Power
+from pytest_energy.meters.nvml.sources.settling import Response, Scale, TailCurve
+from pytest_energy.meters.nvml.sources.ticks import Tick
+from pytest_energy.uncertainty.gum import combine, uniform
+
+LONGEST_LATE_S = 0.3
+"""The largest lag of a counter that was not tried with a load of the meter's own."""
+
+
+@dataclass(frozen=True)
+class Fall:
+    """How a load ended, by the ticks that followed it."""
+
+    closing: Tick
+    ended_s: float
+    """When the load ended, by ``time.perf_counter``."""
+    period_s: float
+    spacing_s: float
+    """Between the ticks from which the powers are taken."""
+    after: Power
+    """The power that follows the closing tick."""
+    later: Power | None
+    """The power that follows that one; the difference shows the tail."""
+
+    @property
+    def after_s(self) -> float:
+        """From the load's end to the closing tick."""
+        return self.closing.time_s - self.ended_s
+
+    @property
+    def unproven_j(self) -> float:
+        """The most that may still come late, if the counter was not tried with a known load."""
+        if self.later is None:
+            return 0.0
+        kept = math.exp(-self.spacing_s / LONGEST_LATE_S)
+        return max(0.0, self.excess_j) / (1 - kept) ** 2
+
+    def tail(self, curve: TailCurve, scale: Scale, step_w: float) -> TailJoules:
+        """The joules of the tail before the closing tick, above those at the last power read."""
+        before_s = curve.length_s - curve.left_s(self.after_s)
+        unsure_s = (scale.uncertainty * before_s, scale.value * curve.uncertainty_s)
+        step_w = scale.value * step_w
+        # The slow part falls evenly from the load's end to the middle of the next stretch.
+        slope_w = curve.drift_s * step_w / self.spacing_s**2
+        slow_w = slope_w * (self.spacing_s + self.after_s) / 2
+        slow_w -= curve.left_s(self.after_s) * step_w / self.spacing_s
+        return TailJoules(
+            fast_j=before_s * step_w,
+            slow_j=slow_w * self.after_s,
+            left_j=(curve.left_s(self.after_s) + curve.drift_s) * step_w,
+            uncertainty_j=combine(
+                (*(s * step_w for s in unsure_s), uniform(slow_w) * self.after_s)
+            ),
+        )
+
+    @property
+    def excess_j(self) -> float:
+        """The joules of the first power above those of the second one."""
+        assert self.later is not None
+        return (self.after.value_w - self.later.value_w) * self.spacing_s
+
+
+@dataclass(frozen=True)
+class TailJoules:
+    """The joules of a tail between a load's end and the closing tick."""
+
+    fast_j: float
+    slow_j: float
+    """Those of the slow part above the power after the closing tick."""
+    left_j: float
+    """Those after the closing tick: what it shows above the next one."""
+    uncertainty_j: float
+
+
+@dataclass(frozen=True)
+class EndedLoad:
+    """A load that has ended, for what of it is still to come."""
+
+    ended_s: float
+    step_w: float
+
+    def left_j(self, response: Response, at_s: float) -> float:
+        """The joules that a late counter has still to show at a moment."""
+        return self.step_w * response.left_s(at_s - self.ended_s)
