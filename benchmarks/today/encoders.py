@@ -74,7 +74,8 @@ def denoise(batch: int, scale: Scale, device: str) -> Work:
         fresh = torch.randn_like(images)
         # Algorithm 2 of the source, halfway: the mean of the step, and fresh noise.
         mean = (images - NOISE / 0.5**0.5 * noise) / (1 - NOISE) ** 0.5
-        return mean + NOISE**0.5 * fresh
+        denoised: Tensor = mean + NOISE**0.5 * fresh
+        return denoised
 
     return _work(model, step, {"image": len(images)})
 
@@ -92,7 +93,8 @@ def embed(batch: int, scale: Scale, device: str) -> Work:
         vocab_size=512 if small else 30_522,
     )
     with torch.device(device):
-        model = BertModel(config, add_pooling_layer=False).eval()
+        model: Any = BertModel(config, add_pooling_layer=False)
+        model.eval()
         length = 8 if small else SENTENCE
         sentences = torch.randint(config.vocab_size, (_at(batch, scale), length))
 
@@ -119,7 +121,8 @@ def listen(batch: int, scale: Scale, device: str) -> Work:
         max_source_positions=frames // 2,  # the second convolution halves them
     )
     with torch.device(device):
-        model = WhisperEncoder(config).eval()
+        model: Any = WhisperEncoder(config)
+        model.eval()
         spectrograms = torch.randn(_at(batch, scale), 80, frames)
     seconds = len(spectrograms) * frames / 100
     return _work(model, lambda: model(spectrograms).last_hidden_state, {"audio_second": seconds})

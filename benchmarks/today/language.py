@@ -67,7 +67,7 @@ class Serving:
     @property
     def counted(self) -> Serving:
         """The setting whose operations are counted: the reference's kernels, and one token."""
-        plain = {"attention": "default", "precision": "bf16", "execution": "eager"}
+        plain: dict[str, Any] = {"attention": "default", "precision": "bf16", "execution": "eager"}
         return replace(self, written=1, **plain)
 
 
@@ -85,8 +85,10 @@ def build_language_model(name: str, scale: Scale, device: str, positions: int = 
     small = scale == "small"
     with torch.device(device):
         if name == "gpt2_small":
-            sizes = {"n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 512} if small else {}
-            no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+            sizes: dict[str, Any] = (
+                {"n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 512} if small else {}
+            )
+            no_dropout: dict[str, Any] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
             longest = max(positions, 1024)
             config = GPT2Config(n_positions=longest, **no_dropout, **sizes, **special_tokens())
             return GPT2LMHeadModel(config)
@@ -105,7 +107,7 @@ def build_language_model(name: str, scale: Scale, device: str, positions: int = 
         )
 
 
-def special_tokens() -> dict[str, int | None]:
+def special_tokens() -> dict[str, Any]:
     """No token ends a text, so every text has the length that is asked for."""
     return {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 
@@ -251,5 +253,5 @@ def _compiled(model: nn.Module, execution: str, device: str) -> nn.Module:
     require_compiler()
     # This mode records CUDA graphs of the compiled code.
     mode = "reduce-overhead" if execution == "cuda_graphs" else "default"
-    model.forward = torch.compile(model.forward, mode=mode)  # type: ignore[method-assign]
+    model.forward = torch.compile(model.forward, mode=mode)
     return model
