@@ -211,11 +211,13 @@ class MeasuringEnergy(Energy):
         *args: Any,
         units: Units | None = None,
         synchronize: Synchronize | None = None,
+        facts: Mapping[str, Quantity] | None = None,
         **kwargs: Any,
     ) -> T:
         counts = check_units("energy", units)
-        check_function(function, units=units, synchronize=synchronize)
+        check_function(function, units=units, synchronize=synchronize, facts=facts)
         check_synchronize("energy", synchronize)
+        check_facts("call", facts or {}, None)
         check_eager("energy", function)
         self._claim(synchronize)
         returned: T
@@ -235,7 +237,7 @@ class MeasuringEnergy(Energy):
                 wait(returned)
 
         finished = self._run(work, plan_call(self._session, self._place.id, self._requested))
-        self._add("call", {"function": name_of(function)}, finished, units=counts)
+        self._add("call", {"function": name_of(function)}, finished, facts, units=counts)
         return returned
 
     async def acall(  # noqa: D102

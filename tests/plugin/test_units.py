@@ -95,6 +95,21 @@ def test_it(energy):
     assert "token" not in (verdict["cause"] or "")
 
 
+def test_a_call_keeps_the_facts_that_the_test_knows(project: Project) -> None:
+    """A count of one call is a metric beside its joules, and exact where the test says so."""
+    project.write(
+        """
+from pytest_energy.model.measurement import Quantity
+
+def test_it(energy):
+    energy(work, 0.01, facts={"flops": Quantity(value=8.0, unit="FLOP", exact=True)})
+"""
+    )
+    project.run().assert_outcomes(passed=1)
+    flops = project.benchmark()["metrics"]["flops"]
+    assert (flops["value"], flops["unit"], flops["exact"]) == (8.0, "FLOP", True)
+
+
 @pytest.mark.parametrize("measured", [True, False])
 @pytest.mark.parametrize(
     ("call", "message"),
@@ -103,6 +118,7 @@ def test_it(energy):
         ("energy(work, 1, units=512)", "energy(units=512): expected a mapping"),
         ("energy(work, 1, units={'a b': 1})", "energy: unit 'a b': expected a name"),
         ("energy(lambda units: 1, units={'token': 1})", "has a parameter units, too"),
+        ("energy(lambda facts: 1, facts={})", "has a parameter facts, too"),
         ("energy.pedantic(work, (1,), units={'token': -1})", "energy.pedantic: token=-1: expected"),
         ("energy.training(work, units={'step': 'x'})", "energy.training: step='x': expected"),
         (

@@ -63,6 +63,10 @@ PRINTED = [
     ("convnext_tiny", 224, 1000, 1, "macs", 4_460),
     ("efficientnet_b0", 224, 1000, 1, "params", 5.29),
     ("efficientnet_b0", 224, 1000, 1, "macs", 390),
+    ("vit_b_16", 224, 1000, 1, "params", 86.57),
+    ("vit_b_16", 224, 1000, 1, "macs", 17_560),
+    ("swin_t", 224, 1000, 1, "params", 28.29),
+    ("swin_t", 224, 1000, 1, "macs", 4_490),
 ]
 TOLERANCE = {"params": 0.01, "trainable_params": 0.01, "macs": 0.02, "flops": 0.02}
 

@@ -30,10 +30,18 @@ def apply(recipe: Recipe) -> Recipe:
     Raises:
         NotApplicableError: There is no C++ compiler, or Python's headers are missing.
     """
-    # torch itself would fail the benchmark at its first pass instead of skipping the row.
+    require_compiler()
+    return replace(recipe, model=cast("nn.Module", torch.compile(recipe.model)))
+
+
+def require_compiler() -> None:
+    """Check that torch can compile: it would fail a benchmark at its first pass instead.
+
+    Raises:
+        NotApplicableError: There is no C++ compiler, or Python's headers are missing.
+    """
     if not any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), *COMPILERS)):
         raise NotApplicableError("torch.compile needs a C++ compiler: install g++ or clang")
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if not header.exists():
         raise NotApplicableError(f"torch.compile needs {header}: install python3-dev")
-    return replace(recipe, model=cast("nn.Module", torch.compile(recipe.model)))
