@@ -233,7 +233,7 @@ def quantise(model: nn.Module, precision: str, device: str) -> None:
         from torchao import quantization
     except ImportError:
         raise NotApplicableError(
-            f"{precision} needs torchao: pip install 'pytest-energy[quantisation]'"
+            f"{precision} needs torchao: pip install 'pytest-energy[quantization]'"
         ) from None
     if precision != "int8" and not device.startswith("cuda"):
         raise NotApplicableError(f"torchao's {precision} needs an NVIDIA GPU; this is {device}")
