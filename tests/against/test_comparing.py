@@ -60,7 +60,12 @@ def comparing(
     accepted = tolerances or {"energy_j": 0.05}
     limits = budgets or {}
     rules = Rules(
-        reference, 1, lambda benchmark: accepted, failing, most_blocks, lambda benchmark: limits
+        reference,
+        1,
+        lambda benchmark: accepted,
+        failing,
+        most_blocks,
+        budgets=lambda benchmark: limits,
     )
     return Comparing(tests or ("t.py::test",), rules)
 

@@ -56,6 +56,7 @@ def test_a_baseline_does_not_lift_a_budget(project: Project) -> None:
 @pytest.mark.parametrize(
     "changes", [{"estimated": True}, {"faults": ["throttled"]}, {"unavailable": "no card"}]
 )
+@pytest.mark.usefixtures("only_scripted")
 def test_only_measured_joules_are_compared_with_a_budget(
     project: Project, changes: dict[str, object]
 ) -> None:
