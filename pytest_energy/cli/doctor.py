@@ -11,14 +11,14 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from pytest_energy import __version__
 from pytest_energy.errors import MeterError, UsageError
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.registry import meter_names, open_meter
-from pytest_energy.model.measurement import UNSEEN, Facts, Quantity
+from pytest_energy.model.measurement import UNSEEN, Facts, Quantity, ReasonCode
 from pytest_energy.report.numbers import quantity
 from pytest_energy.uncertainty.gum import combine, expand
 
@@ -93,7 +93,7 @@ def diagnose(name: str) -> Diagnosis:
 def _examine(name: str, meter: Meter) -> Diagnosis:
     edge = meter.begin()
     time.sleep(max(IDLE_S, meter.shortest_window_s))
-    reading = meter.end(edge)
+    reading = _expecting_rest(meter.end(edge))
     budget = _idle_budget(reading)
     # The uncertainty of an estimate comes from its model, and no longer window reduces it.
     window_for_aim_s = None if meter.info.estimated else _window_for_aim(meter, reading)
@@ -116,6 +116,12 @@ def _examine(name: str, meter: Meter) -> Diagnosis:
         missing=tuple(str(item) for item in missing) if isinstance(missing, list) else (),
         remarks=tuple(reason.message for reason in reading.reasons),
     )
+
+
+def _expecting_rest(reading: Reading) -> Reading:
+    """The reading without the reason that the device was idle, which is meant here."""
+    reasons = (reason for reason in reading.reasons if reason.code is not ReasonCode.DEVICE_IDLE)
+    return replace(reading, reasons=tuple(reasons))
 
 
 def _idle_budget(reading: Reading) -> dict[str, float]:

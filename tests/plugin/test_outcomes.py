@@ -109,7 +109,7 @@ class Suite:
 
     def remember_runs(self) -> None:
         """Give every baseline eight accepted runs, with a variation of 0.3 %."""
-        for path in (self.path / "baselines").glob("nvidia-h100/*/*.json"):
+        for path in (self.path / "baselines").glob("simulated-nvidia-h100/*/*.json"):
             baseline = json.loads(path.read_text())
             first = baseline["accepted"][0]
             baseline["accepted"] = [
@@ -242,7 +242,7 @@ def test_another_card_gets_its_own_baselines(recorded: Suite) -> None:
         session = recorded.run("-k", "same", "--energy-update=new", same=2.0)
         assert session.returncode == 0
         added = recorded.baselines().keys() - before.keys()
-        assert {str(path) for path in added} == {"nvidia-h200/test_suite/test_it--same.json"}
+        assert {str(path) for path in added} == {"simulated-nvidia-h200/test_suite/test_it--same.json"}
         assert_matches_snapshot(wording(session.stdout, "energy"), "other-card-accepted")
         recorded.run("-k", "same", "--energy-update=new", same=2.0)
         assert recorded.outcomes() == {"test_it[same]": "unchanged"}
@@ -256,7 +256,7 @@ def three_cards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     with SimulatedNvml(CARD, CARD, CARD):
         session = suite.run("-n3", "--energy-update=new")
         assert session.returncode == 0, session.stdout
-        assert session.stdout.count("energy: accepted baselines/nvidia-h100/") == 6
+        assert session.stdout.count("energy: accepted baselines/simulated-nvidia-h100/") == 6
         suite.remember_runs()
         yield suite
 

@@ -176,7 +176,7 @@ def test_the_meter_describes_itself_and_the_device(quick: tuple[SimulatedNvml, M
     idle = meter.idle_power_w["gpu0"]
     assert idle.uncertainty is not None
     assert idle.value == pytest.approx(8.0, abs=2 * idle.uncertainty)
-    assert meter.environment.identity["device"] == "NVIDIA GeForce GTX 1650"
+    assert meter.environment.identity["device"] == "simulated NVIDIA GeForce GTX 1650"
     assert machine.uuid() not in str(meter.environment.context)
     assert len(str(meter.environment.context["board"])) > 10
 
