@@ -482,6 +482,28 @@ def test_what_is_late_of_work_between_windows_is_not_in_a_window(
         meter.close()
 
 
+@pytest.mark.parametrize("short_s", [0.0, 0.05, 0.2])
+def test_a_window_shorter_than_the_lag_of_its_counter_is_right_and_so_is_the_next(
+    short_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more can come late of a load than its joules, though the lag is longer than the load."""
+    card = replace(PROFILES["turing"], counter_lag_s=0.3)
+    with SimulatedNvml(card, virtual_clock=True) as machine, virtual_time(machine):
+        monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(60.0))
+        meter = open_meter("nvml", NO_TRACES)
+        for length_s in (short_s, 1.0, short_s, 1.0):
+            edge = meter.begin()
+            with machine.load(60.0):
+                time.sleep(length_s)
+            reading = meter.end(edge)
+            true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+            if length_s > 0:
+                assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.02, abs=0.15)
+            else:
+                assert not reading.valid
+        meter.close()
+
+
 def test_running_at_the_power_limit_is_a_remark_and_valid(
     quick: tuple[SimulatedNvml, Meter],
 ) -> None:

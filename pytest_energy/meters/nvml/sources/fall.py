@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pytest_energy.meters.nvml.sources.joules import Power
+from pytest_energy.meters.nvml.sources.joules import RESOLUTION_J, Power
 from pytest_energy.meters.nvml.sources.settling import Response, Scale, TailCurve
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.uncertainty.gum import combine, uniform
@@ -81,11 +81,18 @@ class TailJoules:
 
 @dataclass(frozen=True)
 class EndedLoad:
-    """A load that has ended, for what of it is still to come."""
+    """A load that has ended, for what of it and of earlier ones is still to come."""
 
     ended_s: float
+    length_s: float
     step_w: float
+    earlier: EndedLoad | None = None
 
     def left_j(self, response: Response, at_s: float) -> float:
         """The joules that a late counter has still to show at a moment."""
-        return self.step_w * response.left_s(at_s - self.ended_s)
+        earlier_j = self.earlier.left_j(response, at_s) if self.earlier else 0.0
+        return earlier_j + self.step_w * response.left_of_s(self.length_s, at_s - self.ended_s)
+
+    def if_left(self, response: Response, at_s: float) -> EndedLoad | None:
+        """This load if the counter's resolution still shows something of it at a moment."""
+        return self if abs(self.left_j(response, at_s)) > RESOLUTION_J else None

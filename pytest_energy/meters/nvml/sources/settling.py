@@ -96,12 +96,19 @@ class Response:
         return min(max(wait_s, either_s), LONGEST_WAIT_S)
 
     def left_s(self, after_s: float) -> float:
-        """What of an ended load is still to come ``after_s`` later, in seconds of its step."""
+        """What of a long load is still to come after its end, in seconds of its step."""
         if after_s <= self.delay_s:
             return self.mean_s - max(after_s, 0.0)
         if self.lag_s == 0:
             return 0.0
         return self.lag_s * math.exp((self.delay_s - after_s) / self.lag_s)
+
+    def left_of_s(self, length_s: float, after_s: float) -> float:
+        """What of a load of ``length_s`` is still to come ``after_s`` after its end.
+
+        This is less than the load itself, however late the counter is.
+        """
+        return self.left_s(after_s) - self.left_s(after_s + length_s)
 
     def shown_s(self, after_s: float) -> float:
         """What of a load that began ``after_s`` ago has been shown, in seconds of its step."""
