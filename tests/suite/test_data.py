@@ -125,7 +125,7 @@ def test_cityscapes_masks_hold_the_19_trained_classes(tmp_path: Path) -> None:
 
 def test_folders_a_class_are_read(tmp_path: Path) -> None:
     """The birds are an ImageFolder tree. Classes are numbered by name."""
-    for part in ("train", "valid"):
+    for part in ("train", "test"):
         _image(tmp_path / f"birds/{part}/albatross/1.png")
         _image(tmp_path / f"birds/{part}/wren/1.png")
     data = open_data("birds", tmp_path, 32)
