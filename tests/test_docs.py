@@ -103,11 +103,12 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @each(CURRENT)
 def test_options_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each ``--energy`` option of a page is one of pytest or of ``pytest-energy import``."""
+    """Each ``--energy`` option is one of pytest, ``pytest-energy import`` or the suite."""
     with pytest.raises(SystemExit):
         main(["import", "--help"])
     options = {"--energy", *(option.flag for option in OPTIONS)}
     options |= set(re.findall(OPTION, capsys.readouterr().out))
+    options |= set(re.findall(OPTION, (ROOT / "benchmarks" / "conftest.py").read_text("utf-8")))
     assert set(re.findall(OPTION, page.read_text("utf-8"))) <= options
 
 

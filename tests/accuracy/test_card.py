@@ -58,7 +58,7 @@ def test_every_question_has_its_answer() -> None:
     assert told["counter_and_power"]["idle"][0] == pytest.approx(20.0, rel=0.2)
     assert told["scatter"]["mean_power_w"] == pytest.approx(300.0, rel=0.05)
     shown = card.page(found)
-    assert shown.startswith("# NVIDIA GeForce RTX 4090\n")
+    assert shown.startswith("# simulated NVIDIA GeForce RTX 4090\n")
     assert all(f"## {question}\n" in shown for question, _, _ in card.QUESTIONS.values())
 
 

@@ -242,7 +242,9 @@ def test_another_card_gets_its_own_baselines(recorded: Suite) -> None:
         session = recorded.run("-k", "same", "--energy-update=new", same=2.0)
         assert session.returncode == 0
         added = recorded.baselines().keys() - before.keys()
-        assert {str(path) for path in added} == {"simulated-nvidia-h200/test_suite/test_it--same.json"}
+        assert {str(path) for path in added} == {
+            "simulated-nvidia-h200/test_suite/test_it--same.json"
+        }
         assert_matches_snapshot(wording(session.stdout, "energy"), "other-card-accepted")
         recorded.run("-k", "same", "--energy-update=new", same=2.0)
         assert recorded.outcomes() == {"test_it[same]": "unchanged"}
