@@ -314,14 +314,14 @@ def _observed(cases: Sequence[Case], sessions: int, seed: int) -> Iterable[list[
 
 SETTLING_STUDY = """\
 Power does not fall sharply when a load ends, and a counter may show joules late (see
-[measuring](measuring.md)). `--results` says how many results a line has; each session has
-{measurements}. With 48 of them, a share of 95 % is known to about ±6 %, with 16 to ±11 %. In
-the cases `tail`, 60 % of the step falls with the first time constant, 10 % with the second one, and
-30 % at once. `lag` is a first-order low-pass before the counter. `recorded` replays the power of
-real cards, as an external meter recorded it (1 ms means; Yang, Adámek, Armour, SC'24). In the cases
-`no own load`, the process does not use CUDA through torch, so that the meter cannot tell a tail
-from a late counter. Its intervals are wide enough for both. The added time is spent at the edges of
-a window.
+[measuring](measuring.md)). `--results` says how many results a line has,
+{measurements} of them from each session. With 48, a share of 95 % is known to about
+±6 %, with 16 to ±11 %. In the cases `tail`, 60 % of the step falls with the first time
+constant, 10 % with the second one, and 30 % at once. `lag` is a first-order low-pass before
+the counter. `recorded` replays the power of real cards, as an external meter recorded
+it (1 ms means; Yang, Adámek, Armour, SC'24). In the cases `no own load`, the process
+does not use CUDA through torch, so that the meter cannot tell a tail from a late counter. Its
+intervals are wide enough for both. The added time is spent at the edges of a window.
 
 The cases `counts 57 %`, `lost by a read` and `steps` have such counters. `no counter` is the same
 4090 without a counter, measured by its power samples. Their stamps may be those of another clock.
