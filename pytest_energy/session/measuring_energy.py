@@ -26,7 +26,6 @@ from pytest_energy.fixture import (
 from pytest_energy.fixture.arguments import (
     check_callable,
     check_counts,
-    check_function,
     check_metrics,
     check_name,
     check_pedantic,
@@ -34,7 +33,12 @@ from pytest_energy.fixture.arguments import (
     check_synchronize,
     check_units,
 )
-from pytest_energy.fixture.lazy import check_awaitable, check_eager, check_returned
+from pytest_energy.fixture.lazy import (
+    check_awaitable,
+    check_call,
+    check_eager,
+    check_returned,
+)
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
 from pytest_energy.measuring.processor import same_processor
 from pytest_energy.measuring.protocol import (
@@ -214,11 +218,8 @@ class MeasuringEnergy(Energy):
         facts: Mapping[str, Quantity] | None = None,
         **kwargs: Any,
     ) -> T:
-        counts = check_units("energy", units)
-        check_function(function, units=units, synchronize=synchronize, facts=facts)
-        check_synchronize("energy", synchronize)
+        counts = check_call("energy", function, units, synchronize, facts)
         check_facts("call", facts or {}, None)
-        check_eager("energy", function)
         self._claim(synchronize)
         returned: T
 
@@ -249,10 +250,7 @@ class MeasuringEnergy(Energy):
         synchronize: Synchronize | None = None,
         **kwargs: Any,
     ) -> T:
-        counts = check_units("energy.acall", units)
-        check_function(function, units=units, synchronize=synchronize)
-        check_synchronize("energy.acall", synchronize)
-        check_eager("energy.acall", function, awaited=True)
+        counts = check_call("energy.acall", function, units, synchronize, awaited=True)
         self._claim(synchronize)
         loop = _running_loop(self._place.id)
         returned: T
