@@ -6,7 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
+from benchmarks.rows import Row
 from benchmarks.zoo.recipe import NotApplicableError
+from pytest_energy.fixture import Energy
 from pytest_energy.model.measurement import Scalar
 
 
@@ -38,6 +42,16 @@ def power_cap(knobs: Mapping[str, Scalar], device: str) -> Iterator[str]:
             pynvml.nvmlDeviceSetPowerManagementLimit(card, before_mw)
     finally:
         pynvml.nvmlShutdown()
+
+
+@contextmanager
+def capped(energy: Energy, row: Row, config: pytest.Config) -> Iterator[None]:
+    """Cap the power as a row says, and remark the limit; skip without ``--power-caps``."""
+    if not config.getoption("--power-caps"):
+        pytest.skip("this changes the card's power limit: run it with --power-caps (needs root)")
+    with power_cap(row.knobs, energy.device) as sentence:
+        energy.remark(sentence)
+        yield
 
 
 def _set_limit(nvml: Any, card: Any, knobs: Mapping[str, Scalar]) -> tuple[int, str]:

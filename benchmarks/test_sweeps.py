@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.options import Options
-from benchmarks.power_cap import power_cap
+from benchmarks.power_cap import capped
 from benchmarks.rows import Row, cap_rows, parameters, sweep_rows
 from benchmarks.training import run_training
 from benchmarks.workbench import run_inference
@@ -38,8 +38,5 @@ def test_power_cap(
     energy: Energy, row: Row, options: Options, request: pytest.FixtureRequest
 ) -> None:
     """The card's power limit: changed only with ``--power-caps``, and always restored."""
-    if not request.config.getoption("--power-caps"):
-        pytest.skip("this changes the card's power limit: run it with --power-caps (needs root)")
-    with power_cap(row.knobs, energy.device) as sentence:
-        energy.remark(sentence)
+    with capped(energy, row, request.config):
         run_training(energy, row, options)

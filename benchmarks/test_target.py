@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.options import Options
-from benchmarks.power_cap import power_cap
+from benchmarks.power_cap import capped
 from benchmarks.rows import Row, parameters, target_cap_rows, target_rows
 from benchmarks.target import run_to_target
 from pytest_energy.fixture import Energy
@@ -24,8 +24,5 @@ def test_energy_to_target_capped(
     energy: Energy, row: Row, options: Options, request: pytest.FixtureRequest
 ) -> None:
     """The same under a power limit, which is changed only with ``--power-caps``."""
-    if not request.config.getoption("--power-caps"):
-        pytest.skip("this changes the card's power limit: run it with --power-caps (needs root)")
-    with power_cap(row.knobs, energy.device) as sentence:
-        energy.remark(sentence)
+    with capped(energy, row, request.config):
         run_to_target(energy, row, options)
