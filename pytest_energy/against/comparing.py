@@ -25,6 +25,7 @@ from pytest_energy.model.measurement import (
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result
+from pytest_energy.report.numbers import percent
 from pytest_energy.session.suite_shift import suite_shift
 from pytest_energy.uncertainty.pairs import LOOKS, PairLook, look, smallest_change
 
@@ -204,10 +205,9 @@ class Comparing:
         shift = suite_shift(found, self._rules.suite_tolerance)
         shifted = shift is not None and shift.outcome is not Outcome.UNCHANGED
         if shift is not None and shifted:
-            change = f"{100 * shift.change:+.1f} %".replace("-", "\u2212")
             self.notes[
-                f"The whole suite shifted by {change} since its baselines, so every benchmark is"
-                f" measured against {self._reference}"
+                f"The whole suite shifted by {percent(shift.change)} since its baselines, so every"
+                f" benchmark is measured against {self._reference}"
             ] = None
         for test, results in judged.items():
             calm = all(one.verdict.outcome is Outcome.UNCHANGED for one in results)

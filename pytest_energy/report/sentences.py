@@ -10,6 +10,7 @@ from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import (
     Budget,
+    ControlCheck,
     Difference,
     MetricVerdict,
     Result,
@@ -138,14 +139,18 @@ def suite_shift(run: Run) -> str | None:
     shift = run.run.suite_shift
     if shift is None or (abs(shift.change) < REPORTED_SHIFT and not run.run.failures):
         return None
-    interval = f"[{100 * shift.low:+.1f}, {100 * shift.high:+.1f}]".replace("-", "−")
     text = (
-        f"the whole suite shifted by {numbers.percent(shift.change)} {interval} (median of"
+        f"the whole suite shifted by {numbers.percent(shift.change)} {_interval(shift)} (median of"
         f" {shift.benchmarks}); each benchmark is judged without it"
     )
     causes = ", ".join(map(difference, shift.context))
     because = f"since most baselines, these changed: {causes}" if causes else "no fact changed"
     return f"{text}; {because}; {_cause_of_shift(run, shift)}"
+
+
+def _interval(change: SuiteShift | ControlCheck) -> str:
+    """In per cent: ``[+2.3, +2.9]``."""
+    return f"[{100 * change.low:+.1f}, {100 * change.high:+.1f}]".replace("-", numbers.MINUS)
 
 
 def _cause_of_shift(run: Run, shift: SuiteShift) -> str:
@@ -170,10 +175,9 @@ def control(run: Run) -> str | None:
     check = run.run.control
     if check is None:
         return None
-    interval = f"[{100 * check.low:+.1f}, {100 * check.high:+.1f}]".replace("-", numbers.MINUS)
     plural = "" if check.benchmarks == 1 else "s"
     text = (
-        f"control {numbers.percent(check.change)} {interval} since its baselines"
+        f"control {numbers.percent(check.change)} {_interval(check)} since its baselines"
         f" ({check.benchmarks} benchmark{plural}): {CONTROL[check.machine]}"
     )
     if check.drift is not None and abs(check.drift) >= REPORTED_SHIFT:
