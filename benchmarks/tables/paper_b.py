@@ -129,7 +129,7 @@ def _channel(*channels: str) -> Read:
         epochs_measured = sum(measured.passes for measured in result.rounds)
         scale = whole.value / epoch.value / epochs_measured
         kwh = sum(channel_joules) * scale / JOULES_PER_KWH
-        # A channel is no better known than the whole, of which it is a part.
+        # A channel is a part of the whole, and is known no better.
         relative = None if whole.uncertainty is None else whole.uncertainty / whole.value
         return Figure(kwh, None if relative is None else kwh * relative)
 

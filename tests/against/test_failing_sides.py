@@ -1,4 +1,4 @@
-"""Sides that crash, hang or run out of memory: their benchmark is told, and the rest goes on."""
+"""Sides that crash, hang or run out of memory: the result names them, and the rest goes on."""
 
 from __future__ import annotations
 

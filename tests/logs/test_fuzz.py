@@ -1,9 +1,9 @@
-"""Mutated logs of every format: the joules are right, or the fault is told, or the log is refused.
+"""Mutated logs of every format: the joules are right, a remark names the fault, or it is refused.
 
-A fault is told by a remark that names its kind: lost readings by one on what is missing, devices
-that are mixed by one on devices. Any other remark is no excuse. Where readings are lost, the joules
-are within their stated uncertainty, or what is lost is told and the joules are within the energy
-that it can hold.
+The remark must name the kind of the fault: what is missing if readings are lost, the devices if
+several are mixed. Any other remark is no excuse. Where readings are lost, the joules must be within
+their stated uncertainty. Otherwise a remark must count the lost readings, and the joules must be
+within the energy that these can hold.
 
 ``LOG_MUTATIONS=10000 pytest tests/logs/test_fuzz.py`` tries 10,000 mutated logs.
 """

@@ -242,7 +242,7 @@ def test_a_compiler_in_the_first_call_misleads_nobody() -> None:
 
 
 def test_passes_that_become_slower_stop_at_the_limit() -> None:
-    """The plan was made for faster passes; what is beyond the limit is not run, and is told."""
+    """The plan was made for faster passes. A reason names the rounds that are not run."""
     clock = Clock()
 
     def work(passes: int) -> None:
