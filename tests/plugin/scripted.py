@@ -57,6 +57,28 @@ def open_meter(request):
     return ScriptedMeter()
 
 
+class TimedMeter(ScriptedMeter):
+    """A card that always draws the scripted power, whatever runs."""
+
+    info = MeterInfo(name="timed", source="counter")
+
+    def spent_j(self):
+        return time.perf_counter() * SCRIPT["power_w"]
+
+    def end(self, edge):
+        duration_s = time.perf_counter() - edge.time_s
+        energy_j = duration_s * SCRIPT["power_w"]
+        return Reading(
+            duration_s=duration_s,
+            channels={SCRIPT["channel"]: energy_j},
+            budget={"resolution": energy_j * SCRIPT["uncertainty"]},
+        )
+
+
+def open_timed(request):
+    return TimedMeter()
+
+
 class ProcessorMeter(ScriptedMeter):
     channels = ("cpu",)
     info = MeterInfo(name="processor", source="counter")
@@ -83,6 +105,7 @@ def install(folder: Path) -> None:
     (info / "entry_points.txt").write_text(
         "[pytest_energy.meters]\nscripted = scripted_meter:open_meter\n"
         "processor = scripted_meter:open_processor\n"
+        "timed = scripted_meter:open_timed\n"
     )
     (folder / "scripted_meter.py").write_text(METER)
     script(folder)

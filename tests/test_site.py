@@ -1,0 +1,49 @@
+"""The site: it is built without a warning, and its page on the API has the public names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.fixture import Energy, WindowHandle
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, as the documented command builds it: a broken link is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-d", f"{folder}/cache", "docs"]
+    built = subprocess.run(
+        [*command, str(folder / "html")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    return folder / "html"
+
+
+def test_every_page_is_in_the_site(site: Path) -> None:
+    """A page that no table of contents names would be a warning, and there is none."""
+    pages = {page.stem for page in (ROOT / "docs").glob("*.md")}
+    assert pages <= {page.stem for page in site.glob("*.html")}
+    assert len(pages) > 15
+
+
+@pytest.mark.parametrize("of", [Energy, WindowHandle])
+def test_the_page_on_the_api_has_every_public_call(site: Path, of: type) -> None:
+    """Each public name of the fixture and of a window's handle, except what the session calls."""
+    text = (site / "api.html").read_text("utf-8")
+    names = {name for name in vars(of) if not name.startswith("_")} - {"pause_by", "close", "end"}
+    assert len(names) > 5
+    assert [name for name in sorted(names) if f".{name}" not in text] == []
+
+
+def test_the_site_loads_nothing_from_other_hosts(site: Path) -> None:
+    """Pages can be read without a network."""
+    for page in site.glob("*.html"):
+        text = page.read_text("utf-8")
+        assert 'src="http' not in text, page.name
+        assert 'rel="stylesheet" href="http' not in text, page.name
