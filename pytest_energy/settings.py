@@ -79,7 +79,20 @@ def _at_least_four(text: str) -> int:
 
 
 def _fraction(text: str) -> float:
-    return _number(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    """Read ``0.05`` or ``5%``: a bare 5 could mean either 5 % or 500 %."""
+    if text.endswith("%"):
+        return _number(text.removesuffix("%")) / 100
+    value = _number(text)
+    if value >= 1:
+        raise ValueError
+    return value
+
+
+def _fraction_above_0(text: str) -> float:
+    value = _fraction(text)
+    if value == 0:
+        raise ValueError
+    return value
 
 
 def _tolerances(text: str) -> dict[str, float]:
@@ -135,9 +148,16 @@ CHECKS_WITH_LIMITS = (
 """The codes of the validity checks that have a limit; the meters define the default limits."""
 
 
+CHECKS_OF_SHARES = {"clocks-changed", "power-limit-changed", "sensor-disagreement", "throttled"}
+"""The codes of the checks whose limit is a share."""
+
+
 def _validity_limits(text: str) -> dict[str, float]:
     pairs = [pair.partition("=") for pair in _names(text)]
-    limits = {code.strip(): _number(value) for code, _, value in pairs}
+    limits = {
+        code.strip(): (_fraction if code.strip() in CHECKS_OF_SHARES else _number)(value.strip())
+        for code, _, value in pairs
+    }
     if not limits.keys() <= set(CHECKS_WITH_LIMITS):
         raise ValueError
     return limits
@@ -193,7 +213,10 @@ TEXT = Format(str, "a text")
 FLAG = Format(_flag, "true or false")
 COUNT = Format(_count, "a whole number of at least 1")
 SECONDS = Format(_positive_number, "a number of seconds above 0")
-FRACTION = Format(_fraction, "a fraction of at least 0, such as 0.05 or 5%")
+FRACTION = Format(_fraction, "a fraction below 1, such as 0.05, or per cent, such as 5%")
+FRACTION_ABOVE_0 = Format(
+    _fraction_above_0, "a fraction between 0 and 1, such as 0.05, or per cent, such as 5%"
+)
 FOLDER = Format(Path, "a folder")
 INPUT_FILE = Format(Path, "a file")
 OUTPUT_FILE = Format(Path, "a file")
@@ -377,7 +400,8 @@ class Settings:
         {},
         Format(
             _validity_limits,
-            f"CODE=NUMBER, separated by commas, with CODE out of {', '.join(CHECKS_WITH_LIMITS)}",
+            f"CODE=NUMBER, separated by commas, with CODE out of {', '.join(CHECKS_WITH_LIMITS)};"
+            f" of {', '.join(sorted(CHECKS_OF_SHARES))} {FRACTION.expected}",
         ),
         "limit of a validity check, such as throttled=0.02; may be repeated [the meter's limits]",
         "CODE=VALUE",

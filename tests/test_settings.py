@@ -68,6 +68,9 @@ def test_two_outputs_are_two_files(tmp_path: Path, name: str) -> None:
         ("tolerance", "latency_s"),
         ("tolerance", "-0.1"),
         ("tolerance", "nan"),
+        ("tolerance", "5"),
+        ("tolerance", "0.05,latency_s=10"),
+        ("fail_on", "inconclusive>20"),
         ("passes", "0"),
         ("passes", "1.5"),
         ("rounds", "-3"),
@@ -82,6 +85,7 @@ def test_two_outputs_are_two_files(tmp_path: Path, name: str) -> None:
         ("validity_limit", "throttled"),
         ("validity_limit", "throttled=much"),
         ("validity_limit", "throttled=-1"),
+        ("validity_limit", "throttled=2"),
         ("wait_idle", "-1"),
         ("wait_idle", "inf"),
     ],
@@ -92,6 +96,15 @@ def test_a_bad_value_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(UsageError) as caught:
         load(**{name: text})
     assert str(caught.value) == f"{option.flag}={text}: expected {option.expected}"
+
+
+@pytest.mark.parametrize("text", ["5%", "5 %", "0.05"])
+def test_five_per_cent_have_three_spellings(text: str) -> None:
+    """A bare 5 is refused above, since it could also mean five times the baseline."""
+    assert load(tolerance=text).tolerance["energy_j"] == pytest.approx(0.05)
+    assert read_marker({"tolerance": text}, "t").tolerance == pytest.approx(0.05)
+    with pytest.raises(UsageError, match=r"tolerance=5: expected a fraction below 1"):
+        read_marker({"tolerance": 5}, "t")
 
 
 def test_an_unknown_limit_is_refused_with_the_known_ones() -> None:

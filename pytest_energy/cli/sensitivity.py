@@ -12,9 +12,10 @@ sees instead: they follow from the scatter between the blocks of that run.
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pytest_energy.settings import FRACTION_ABOVE_0
 
 if TYPE_CHECKING:
     from pytest_energy.gate.baseline import Baseline
@@ -40,7 +41,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--change",
-        type=float,
         metavar="FRACTION",
         help="relative rise that should be called regressed [twice the tolerance]",
     )
@@ -62,10 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.tolerances import load_tolerances
     from pytest_energy.report.text.align import aligned
 
-    if arguments.change is not None and not 0 < arguments.change < math.inf:
-        raise UsageError(
-            f"--change {arguments.change:g}: a number above 0 is expected, such as 0.1 for 10 %"
-        )
+    if arguments.change is not None:
+        arguments.change = FRACTION_ABOVE_0.read(arguments.change, "--change")
     if not arguments.retry_time > 0:
         raise UsageError(
             f"--retry-time {arguments.retry_time:g}: a number of seconds above 0 is expected"

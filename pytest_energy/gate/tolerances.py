@@ -92,12 +92,12 @@ def _faults(table: Any) -> Iterator[str]:
         by_metric = value if isinstance(value, dict) else {ENERGY: value}
         for metric, tolerance in by_metric.items():
             if not _is_fraction(tolerance):
-                expected = "a fraction of at least 0 such as 0.05 expected"
+                expected = "a fraction below 1, such as 0.05 for 5 %, expected"
                 yield f"{where}.{pattern!r}.{metric}: {tolerance!r} found, {expected}"
 
 
 def _is_fraction(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < float("inf")
+    return type(value) in (int, float) and 0 <= value < 1
 
 
 def check_directions(

@@ -129,11 +129,11 @@ def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "pytest --energy --energy-update" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("change", ["-1", "0", "nan", "inf"])
+@pytest.mark.parametrize("change", ["-1", "0", "nan", "inf", "3"])
 def test_a_change_that_cannot_be_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
     """Only a rise of more than nothing can be seen."""
     folder = str(store_with(tmp_path, *STEADY).folder)
     assert main(["sensitivity", "--baselines", folder, f"--change={change}"]) == 2
-    assert f"--change {change}: a number above 0 is expected" in capsys.readouterr().err
+    assert f"--change={change}: expected a fraction between 0 and 1" in capsys.readouterr().err
