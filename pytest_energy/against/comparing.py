@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 from pytest_energy.against.blocks import Paired
 from pytest_energy.against.contest import Contest
 from pytest_energy.against.controls import Controls, Looks, benchmark_of
-from pytest_energy.against.messages import SideRun
+from pytest_energy.against.messages import SideRun, Started
 from pytest_energy.against.side import SideFailedError
 from pytest_energy.against.trees import Reference
 from pytest_energy.against.verdicts import compare, outcome_of, withdrawn
@@ -68,12 +68,16 @@ class CaseState:
 class Comparing:
     """Collects blocks, looks at them, and settles one benchmark after the other.
 
+    Where several cards measure at the same time, each has a ``Comparing`` of its own tests and
+    controls. They share the permitted error, and lend scatter to one another.
+
     Args:
         tests: The ids of the tests, in the order of the session.
         rules: What governs the decisions.
+        controls: Tests of another card that are controls of this one, too.
     """
 
-    def __init__(self, tests: Iterable[str], rules: Rules) -> None:
+    def __init__(self, tests: Iterable[str], rules: Rules, controls: Sequence[str] = ()) -> None:
         self.states = {test: CaseState() for test in tests}
         self.controls = Controls()
         """The base against itself."""
@@ -87,7 +91,10 @@ class Comparing:
         """What concerns the whole comparison."""
         self.screened: dict[str, Outcome] = {}
         """By benchmark: the verdict by the committed baselines."""
+        self.cards: Sequence[Comparing] = (self,)
+        """Those of all cards, this one included."""
         self._rules = rules
+        self._own_controls = controls
         self._looks: Looks = {}
 
     # ---- which tests are measured next ----
@@ -107,7 +114,7 @@ class Comparing:
         if self._rules.reference.is_self or not compared:
             return []
         screened = [test for test, state in self.states.items() if _is_by_baseline(state)]
-        return self.controls.choose([*compared, *screened], draw)
+        return self.controls.choose([*compared, *screened, *self._own_controls], draw)
 
     @property
     def open_controls(self) -> set[str]:
@@ -120,6 +127,16 @@ class Comparing:
         return self.controls.open_tests
 
     # ---- what the blocks gave ----
+
+    def note_start(self, base: Started, head: Started) -> None:
+        """Take in what the sides of a fresh pair are."""
+        self.environments = (base.environment, head.environment)
+        for test in sorted(set(base.tests) - set(head.tests)):
+            self.note_gone(test)
+
+    def note_gone(self, test: str) -> None:
+        """Note a test that the base alone has."""
+        self.notes[f"gone: {test} exists on {self._reference} only"] = None
 
     def take(self, test: str, done: Paired | SideFailedError) -> None:
         """Take in what one test gave in this block."""
@@ -184,7 +201,7 @@ class Comparing:
             state.screening = done.measurements
 
     def screen(self, judge: Callable[[Measurement], Result]) -> list[Result]:
-        """Judge by the committed baselines whatever the head has measured alone.
+        """Judge by the committed baselines whatever the head has measured alone, on all cards.
 
         A test whose benchmarks are all unchanged is decided; the others are measured against the
         reference. If the whole suite shifted by more than the tolerance, all are: the baselines
@@ -196,25 +213,26 @@ class Comparing:
         Returns:
             All verdicts of this stage.
         """
-        judged = {
-            test: [self._by_baseline(judge(measured)) for measured in state.screening]
-            for test, state in self.states.items()
-        }
-        found = [result for results in judged.values() for result in results]
-        self.screened = {result.id: result.verdict.outcome for result in found}
-        shift = suite_shift(found, self._rules.suite_tolerance)
+        screening = [
+            (card, state, [self._by_baseline(judge(measured)) for measured in state.screening])
+            for card in self.cards
+            for state in card.states.values()
+        ]
+        judged = [result for _, _, results in screening for result in results]
+        shift = suite_shift(judged, self._rules.suite_tolerance)
         shifted = shift is not None and shift.outcome is not Outcome.UNCHANGED
         if shift is not None and shifted:
             self.notes[
                 f"The whole suite shifted by {percent(shift.change)} since its baselines, so every"
                 f" benchmark is measured against {self._reference}"
             ] = None
-        for test, results in judged.items():
+        for card, state, results in screening:
+            card.screened |= {result.id: result.verdict.outcome for result in results}
             calm = all(one.verdict.outcome is Outcome.UNCHANGED for one in results)
             if results and calm and not shifted:
-                self.states[test].ended = True
-                self.states[test].results = {result.id: result for result in results}
-        return found
+                state.ended = True
+                state.results = {result.id: result for result in results}
+        return judged
 
     def _by_baseline(self, result: Result) -> Result:
         note = f"compared with the committed baseline, not with {self._reference}"
@@ -256,10 +274,15 @@ class Comparing:
 
     def _look_at(self, metric: str) -> dict[str, PairLook]:
         """Look at one metric of all benchmarks and controls: they lend scatter to one another."""
-        contests = self._contests() | self.controls.by_look
-        samples = {id: contest.sample(metric) for id, contest in contests.items()}
-        samples = {id: sample for id, sample in samples.items() if len(sample) >= LOOKS[0]}
-        tolerances = {id: self._tolerance(id, metric) for id in samples}
+        samples: dict[str, list[float]] = {}
+        tolerances: dict[str, float] = {}
+        for number, card in enumerate(self.cards):
+            # A control that all cards measure has the same name on each.
+            prefix = "" if card is self else f"{number} "
+            for name, contest in (card._contests() | card.controls.by_look).items():
+                if len(sample := contest.sample(metric)) >= LOOKS[0]:
+                    samples[prefix + name] = sample
+                    tolerances[prefix + name] = self._tolerance(name, metric)
         return look(samples, tolerances, self.family, self._rules.most_blocks)
 
     def _tolerance(self, id: str, metric: str) -> float:
@@ -269,11 +292,16 @@ class Comparing:
 
     @property
     def family(self) -> int:
-        """The number of comparisons that share the chance of a false alarm."""
+        """The number of comparisons that share the chance of a false alarm, on all cards."""
+        return max(1, sum(card._count_comparisons() for card in self.cards))
+
+    def _count_comparisons(self) -> int:
         gated = [
             len(self._gated(benchmark, contest)) for benchmark, contest in self._contests().items()
         ]
-        return max(1, sum(gated) + len(self.controls.contests))
+        # A card that is still in its first block does not know how many benchmarks its tests have.
+        unknown = [state for state in self.states.values() if not state.contests | state.results]
+        return sum(gated) + len(self.controls.contests) + sum(not one.ended for one in unknown)
 
     def _gated(self, benchmark: str, contest: Contest) -> list[str]:
         """The metrics that decide, as far as each block tells of them."""
@@ -311,14 +339,16 @@ class Comparing:
             comparison = comparison.model_copy(update=update)
         verdict = result.verdict
         if moved := self.controls.moved:
-            why = (
-                f"the control {moved[0]} moved, measured base against base: the machine"
-                " changed, so this session proves nothing"
-            )
+            why = f"the control {moved[0]} moved, measured base against base: {self._moved_what()}"
             verdict = withdrawn(result, why)
             fails = fails_test(verdict, result, self._rules.failing)
             verdict = verdict.model_copy(update={"fails": fails})
         return Result.of(result, verdict, comparison)
+
+    def _moved_what(self) -> str:
+        if len(self.cards) == 1:
+            return "the machine changed, so this session proves nothing"
+        return "its card changed, so no result of this card proves anything"
 
     def _visible(self, benchmark: str) -> dict[str, float]:
         """The smallest rises that would be called regressed, by gated metric."""
@@ -335,36 +365,52 @@ class Comparing:
         return {metric: change for metric, change in changes.items() if change is not None}
 
     def describe(self) -> Against:
-        """The comparison as a whole, as far as it is."""
+        """The comparison on all cards as a whole, as far as it is."""
+        controls: dict[str, Outcome] = {}
+        for number, card in enumerate(self.cards):
+            for benchmark, outcome in card.controls.outcomes.items():
+                name = f"{benchmark} (card {number})" if benchmark in controls else benchmark
+                controls[name] = outcome
         return Against(
             reference=self._rules.reference.name,
             commit=self._rules.reference.commit,
             seed=self._rules.seed,
-            blocks=self.block,
-            controls=dict(self.controls.outcomes),
-            screened=self.screened,
-            notes=[
-                *self._describe_screening(),
-                *self.controls.remarks,
-                *self._describe_nothing(),
-                *self.notes,
-            ],
+            blocks=max(card.block for card in self.cards),
+            controls=controls,
+            screened={id: one for card in self.cards for id, one in card.screened.items()},
+            notes=list(
+                dict.fromkeys(
+                    [
+                        *self._describe_screening(),
+                        *self._describe_controls(),
+                        *self._describe_nothing(),
+                        *(note for card in self.cards for note in card.notes),
+                    ]
+                )
+            ),
         )
 
     def _describe_screening(self) -> Sequence[str]:
-        if not self.screened:
+        screened = sum(len(card.screened) for card in self.cards)
+        if not screened:
             return ()
-        decided = sum(
-            len(state.results) for state in self.states.values() if _is_by_baseline(state)
-        )
+        states = (state for card in self.cards for state in card.states.values())
+        decided = sum(len(state.results) for state in states if _is_by_baseline(state))
         return (
-            f"Screened by the committed baselines: {decided} of {len(self.screened)} unchanged, and"
-            f" not measured against {self._reference} (--energy-against-all measures every one)",
+            f"Screened by the committed baselines: {decided} of {screened} unchanged, and not"
+            f" measured against {self._reference} (--energy-against-all measures every one)",
         )
+
+    def _describe_controls(self) -> Iterator[str]:
+        """Say where the controls do not show that the machine was steady."""
+        for number, card in enumerate(self.cards):
+            on_card = "" if len(self.cards) == 1 else f"Card {number}: "
+            yield from (f"{on_card}{remark}" for remark in card.controls.remarks)
 
     def _describe_nothing(self) -> Sequence[str]:
         """Say so if no test gave anything that could be compared."""
-        if not self.block or self._contests() or self.screened:
+        begun = any(card.block for card in self.cards)
+        if not begun or any(card._contests() or card.screened for card in self.cards):
             return ()
         return (f"Nothing was compared: no test ran both here and on {self._reference}",)
 

@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
@@ -25,6 +26,38 @@ START_S: Final = 600.0
 """How long a side may take at least to import the tests and to open its meter."""
 LOG_LINES: Final = 15
 """The last lines of a side's output that an error shows."""
+
+
+class StoppedError(Exception):
+    """The comparison was stopped while a side was at work."""
+
+
+class RunningSides:
+    """The sides that run: another thread can end all of them, and none starts afterwards."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sides: set[subprocess.Popen[bytes]] = set()
+        self.stopped = False
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        """Note a side that has started."""
+        with self._lock:
+            self._sides.add(process)
+            if self.stopped:
+                _kill(process)
+
+    def remove(self, process: subprocess.Popen[bytes]) -> None:
+        """Note that a side has ended."""
+        with self._lock:
+            self._sides.discard(process)
+
+    def stop(self) -> None:
+        """Kill all sides; whoever waits for one gets :class:`StoppedError`."""
+        with self._lock:
+            self.stopped = True
+            for process in self._sides:
+                _kill(process)
 
 
 @dataclass(frozen=True)
@@ -46,6 +79,7 @@ class SidePlan:
     timeout_s: float
     alternates: bool = True
     """Whether another side measures the same tests in turn."""
+    running: RunningSides = field(default_factory=RunningSides)
 
 
 @dataclass
@@ -105,6 +139,7 @@ class Side:
             ) from None
         finally:
             theirs.close()
+        plan.running.add(process)
         return cls(plan, process, Channel(ours), output)
 
     def open(self) -> Started:
@@ -149,6 +184,7 @@ class Side:
 
         Raises:
             SideFailedError: The side crashed or hung.
+            StoppedError: It was ended by :meth:`RunningSides.stop`.
             UsageError: It imported the project from another tree.
         """
         return self._ask({"go": True})
@@ -180,6 +216,8 @@ class Side:
         return answer
 
     def _crashed(self) -> SideFailedError:
+        if self.plan.running.stopped:
+            raise StoppedError
         try:
             status = self.process.wait(END_S)
         except subprocess.TimeoutExpired:
@@ -215,14 +253,19 @@ class Side:
             self.channel.send({"end": True})
             self.process.wait(END_S)
         self.stop()
+        self.plan.running.remove(self.process)
         self.channel.close()
         self.output.close()
 
     def stop(self) -> None:
         """Kill the side and all processes that it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        _kill(self.process)
         self.process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _describe(status: int) -> str:

@@ -123,13 +123,15 @@ def compare(
         if found.metric != ENERGY or ENERGY in tolerances or ENERGY in head.metrics
     ]
     before, after = (environment.context for environment in environments)
+    outcome = worst(metrics)
+    # Rounds that agree to the last digit have an interval of no width, as exact metrics do.
+    cause = likely_cause(found for found in metrics if found.metric != ENERGY)
     return Verdict(
-        outcome=worst(metrics),
+        outcome=outcome,
         metrics=metrics,
         differences=[*changed, *judged.differences],
         context=compare_facts(before, after, "context"),
-        # Rounds that agree to the last digit have an interval of no width, as exact metrics do.
-        cause=likely_cause(found for found in metrics if found.metric != ENERGY),
+        cause=None if outcome is Outcome.UNCHANGED else cause,
     )
 
 

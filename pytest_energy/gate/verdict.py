@@ -76,12 +76,13 @@ def judge(
     environment = measured.measured_in(environment)
     comparison = _Comparison(measured, baseline, facts, environment, tolerances, rule, suite)
     metrics = [comparison.judge_metric(name) for name in comparison.metric_names()]
+    outcome = worst(metrics)
     return Verdict(
-        outcome=worst(metrics),
+        outcome=outcome,
         metrics=metrics,
         differences=[*comparison.differences, *comparison.facts_no_longer_counted()],
         context=compare_facts(baseline.context, environment.context, "context") if baseline else [],
-        cause=likely_cause(metrics),
+        cause=None if outcome is Outcome.UNCHANGED else likely_cause(metrics),
         notes=comparison.notes(),
         history=[
             Past(commit=run.commit, values=run.values, conditions=run.conditions)

@@ -34,13 +34,16 @@ def read_spool(folder: Path) -> dict[str, Run]:
     return {file.stem: load_run(file) for file in files}
 
 
-def merge_workers(runs: Sequence[Run], names: Sequence[str], killed: Sequence[str] = ()) -> Run:
+def merge_workers(
+    runs: Sequence[Run], names: Sequence[str], killed: Sequence[str] = (), what: str = "workers"
+) -> Run:
     """Merge the runs of the workers of one session; each benchmark counts once.
 
     Args:
         runs: At least one.
         names: The names of the workers, in the same order.
         killed: The workers that ended before they had finished.
+        what: What the workers are, in the plural.
     """
     # A killed worker never wrote how much energy it had used.
     energy_j = None if killed else _total_energy_j(runs)
@@ -53,7 +56,7 @@ def merge_workers(runs: Sequence[Run], names: Sequence[str], killed: Sequence[st
     )
     notes = [note for run in runs for note in run.run.notes]
     if len(runs) > 1:
-        notes.append(f"measured by {len(runs)} workers: {', '.join(names)}")
+        notes.append(f"measured by {len(runs)} {what}: {', '.join(names)}")
     if killed:
         notes.append(f"killed before they had finished: {', '.join(killed)}")
     if repeated:

@@ -16,7 +16,7 @@ from pytest_energy.fixture import Energy
 from pytest_energy.settings import OPTIONS, Option, Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
@@ -53,6 +53,18 @@ def _add_option(group: pytest.OptionGroup, option: Option) -> None:
         arguments |= {"action": "append"}
     text = option.help.replace("%", "%%")  # argparse formats the help
     group.addoption(option.flag, dest=option.ini, help=text, **arguments)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-xdist reads -n
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Take the number of workers from pytest-xdist if two revisions are compared."""
+    if config.getoption("energy") and (
+        config.getoption("energy_against") or config.getini("energy_against")
+    ):
+        from pytest_energy.plugin.alternation.cards import take_workers
+
+        take_workers(config)
+    return (yield)
 
 
 @pytest.hookimpl(trylast=True)  # live progress needs the terminal reporter to be registered
@@ -108,8 +120,10 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     show_only(settings.devices)
     if settings.against is not None:
         from pytest_energy.plugin.alternation.against import AgainstPlugin
+        from pytest_energy.plugin.alternation.cards import reserve_cards
 
-        against = AgainstPlugin(config, settings, reporter.report)
+        cards = reserve_cards(config, settings)
+        against = AgainstPlugin(config, settings, reporter.report, cards)
         config.pluginmanager.register(against, "energy-measuring")
         return
     settings = torchrun_settings(settings, ranks) if ranks else settings

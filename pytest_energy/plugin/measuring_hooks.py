@@ -114,29 +114,48 @@ class EnergyPlugin:
             item.stash[MARKER] = _read_marker(item)
         if self._config.option.collectonly or not measuring:
             return
-        boards = [self._reservation.gpu.board] if self._reservation else []
         try:
-            # Opening the meter measures the idle power, so no other worker may use the GPU.
-            with device_lock(boards, lock_folder()):
-                markers = {item.nodeid: item.stash[MARKER] for item in measuring}
-                self._session = EnergySession.open(
-                    self._settings,
-                    self._config.rootpath,
-                    markers,
-                    self._amend_identity,
-                    self._ranks,
-                    _count_shards(self._config, os.environ),
-                )
+            self._session = self._open({item.nodeid: item.stash[MARKER] for item in measuring})
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
         if self._announce:
             self._announce(self.pytest_report_collectionfinish())
 
+    def _open(self, markers: Mapping[str, MarkerSettings]) -> EnergySession:
+        """Open the session of the tests that measure.
+
+        Args:
+            markers: The markers of the tests, by id.
+
+        Raises:
+            EnergyError: See :meth:`EnergySession.open`.
+        """
+        return self._open_on(self._settings, markers, self._reservation)
+
+    def _open_on(
+        self,
+        settings: Settings,
+        markers: Mapping[str, MarkerSettings],
+        reservation: Reservation | None,
+    ) -> EnergySession:
+        boards = [reservation.gpu.board] if reservation else []
+        # Opening the meter measures the idle power, so no other worker may use the GPU.
+        with device_lock(boards, lock_folder()):
+            return EnergySession.open(
+                settings,
+                self._config.rootpath,
+                markers,
+                self._amend_identity,
+                self._ranks,
+                _count_shards(self._config, os.environ),
+            )
+
     def pytest_report_collectionfinish(self) -> list[str]:
         """Return the header: what measures, or why nothing does, and too small tolerances."""
         if self._session is None:
             return []
-        return [*_header(self._session), *_warnings(self._session)]
+        header = [line for card in self._sessions for line in _header(card)]
+        return [*dict.fromkeys(header), *_warnings(self._session)]
 
     def fixture(self, request: pytest.FixtureRequest) -> MeasuringEnergy:
         """Return the ``energy`` fixture of one test."""
@@ -168,14 +187,23 @@ class EnergyPlugin:
         if self._session is None or not uses_energy(item):
             return (yield)
         with ExitStack() as stack:
-            try:
-                # A worker's load on the processors would be in the joules of a part.
-                sessions = (self._session, *self._session.parts.values())
-                names = {name for session in sessions for name in lock_names(session.meter)}
-                stack.enter_context(device_lock(names, lock_folder()))
-            except EnergyError as error:
-                raise pytest.UsageError(str(error)) from None
+            self._lock_devices(stack)
             return (yield)
+
+    def _lock_devices(self, stack: ExitStack) -> None:
+        """Hold the locks on the devices of this process until ``stack`` is closed."""
+        try:
+            # A worker's load on the processors would be in the joules of a part.
+            sessions = [part for card in self._sessions for part in (card, *card.parts.values())]
+            names = {name for session in sessions for name in lock_names(session.meter)}
+            stack.enter_context(device_lock(names, lock_folder()))
+        except EnergyError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    @property
+    def _sessions(self) -> tuple[EnergySession, ...]:
+        """The session, and those of further cards."""
+        return (self._session, *self._session.cards) if self._session else ()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:

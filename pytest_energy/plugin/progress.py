@@ -11,13 +11,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import pytest
 
 from pytest_energy.report.numbers import energy
+
+T = TypeVar("T")
 
 SHORTEST_INTERVAL_S = 0.25
 """At most four updates a second."""
@@ -98,22 +101,33 @@ class WorkerProgress:
         self.send(None)
 
 
-class WorkersProgress:
-    """Shows the states of all workers on one line."""
+class WorkersProgress(Generic[T]):
+    """Shows the states of all workers on one line.
 
-    def __init__(self, line: ProgressLine) -> None:
+    Args:
+        line: The line.
+        compose: Makes one text of the states, by worker.
+    """
+
+    def __init__(self, line: ProgressLine, compose: Callable[[Mapping[str, T]], str]) -> None:
         self._line = line
-        # The states arrive in a thread of execnet, while pytest writes in the main thread.
+        self._compose = compose
+        # The states arrive in other threads, while pytest writes in the main thread.
         self._lock = threading.RLock()
-        self._states: dict[str, str] = {}
+        self._states: dict[str, T] = {}
 
-    def set_state(self, worker: str, state: str | None) -> None:
+    def set_state(self, worker: str, state: T | None) -> None:
         """Show the state of a worker; ``None`` if it measures nothing."""
         with self._lock:
             self._states.pop(worker, None)
             if state is not None:
                 self._states[worker] = state
             self._show()
+
+    def clear(self) -> None:
+        """Remove the line until a state changes."""
+        with self._lock:
+            self._line.clear()
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -125,10 +139,14 @@ class WorkersProgress:
 
     def _show(self) -> None:
         if self._states:
-            states = sorted(self._states.items())
-            self._line.show(" · ".join(f"{worker} {state}" for worker, state in states))
+            self._line.show(self._compose(self._states))
         else:
             self._line.clear()
+
+
+def side_by_side(states: Mapping[str, str]) -> str:
+    """``gw0 test_a 1/3 · gw1 test_b warm-up``."""
+    return " · ".join(f"{worker} {state}" for worker, state in sorted(states.items()))
 
 
 def describe_briefly(benchmark: str, round: int, rounds: int | None) -> str:

@@ -28,7 +28,12 @@ from pytest_energy.model.json_files import save_run
 from pytest_energy.model.result import Run
 from pytest_energy.model.workers_merge import merge_workers, read_spool, worker_file
 from pytest_energy.plugin.gpu_locks import Reservation, lock_folder, reserve_gpu, visible_gpus
-from pytest_energy.plugin.progress import WorkerProgress, WorkersProgress, terminal_progress
+from pytest_energy.plugin.progress import (
+    WorkerProgress,
+    WorkersProgress,
+    side_by_side,
+    terminal_progress,
+)
 from pytest_energy.plugin.reporter import Reporter, fail_session, ran_all
 from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
 from pytest_energy.session.suite_shift import finish
@@ -148,7 +153,7 @@ class Controller:
         self._unsaved: list[str] = []
         self._config = config
         line = terminal_progress(config)
-        self._progress = WorkersProgress(line) if line else None
+        self._progress = WorkersProgress(line, side_by_side) if line else None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:

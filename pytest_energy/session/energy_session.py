@@ -29,6 +29,7 @@ from pytest_energy.model.measurement import Environment, Facts, Reason, ReasonCo
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared
 from pytest_energy.model.revision import Revision, read_revision
+from pytest_energy.model.workers_merge import merge_workers
 from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
 from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish, shifts_of
@@ -74,6 +75,9 @@ class EnergySession:
     """The sessions of meters that markers name, by the meter's name; they share the record."""
     whole: EnergySession | None = None
     """The session that this one is a part of."""
+    cards: tuple[EnergySession, ...] = ()
+    """The sessions of further GPUs that measure other tests at the same time; they share the
+    record."""
     record: RunRecord = field(default_factory=RunRecord)
 
     @classmethod
@@ -192,6 +196,14 @@ class EnergySession:
         part = self.parts.get(marker.meter or "")
         return self if part is None else replace(part, alternating=self.alternating)
 
+    def with_cards(self, cards: Sequence[EnergySession]) -> EnergySession:
+        """This session as the first of several, each of which measures on its own GPU."""
+        return replace(
+            self,
+            cards=tuple(replace(card, record=self.record) for card in cards),
+            baseline_ids=self.baseline_ids.union(*(card.baseline_ids for card in cards)),
+        )
+
     @property
     def machine(self) -> dict[str, Facts]:
         """Identity and context of the results, if they differ from those of the run."""
@@ -204,6 +216,8 @@ class EnergySession:
         for session in (self, *self.parts.values()):
             if session.meter:
                 session.meter.close()
+        for card in self.cards:
+            card.release()
 
     @property
     def source(self) -> Source:
@@ -325,7 +339,7 @@ class EnergySession:
     @property
     def run(self) -> Run:
         """The run so far."""
-        return self.record.closed or self._describe(complete=False, energy_j=None)
+        return self.record.closed or self._describe(complete=False)
 
     def close(
         self, *, complete: bool = True, missing: Sequence[Uncompared] = (), is_part: bool = False
@@ -339,10 +353,7 @@ class EnergySession:
                 decide whether it fails.
         """
         if self.record.closed is None:
-            # The meter does not see the joules of other hosts.
-            sees_all = self.ranks is None or self.ranks.hosts == 1
-            energy_j = self.meter.spent_j() if self.meter and sees_all else None
-            run = self._describe(complete=complete, energy_j=energy_j, missing=missing)
+            run = self._describe(complete=complete, missing=missing, ended=True)
             self.record.close(run if is_part else finish(run, self.settings))
             self._save(self.run)
             self.release()
@@ -358,11 +369,30 @@ class EnergySession:
             self.record.note_saving(None)
 
     def _describe(
-        self, *, complete: bool, energy_j: float | None, missing: Sequence[Uncompared] = ()
+        self, *, complete: bool, missing: Sequence[Uncompared] = (), ended: bool = False
     ) -> Run:
+        """The run on all cards."""
+        run = self._describe_own(complete=complete, missing=missing, ended=ended)
+        if not self.cards:
+            return run
+        others = [
+            card._describe_own(complete=complete, missing=(), ended=ended).model_copy(
+                update={"benchmarks": []}
+            )
+            for card in self.cards
+        ]
+        names = [f"card{number}" for number in range(1 + len(others))]
+        return merge_workers([run, *others], names, what="pairs of sides")
+
+    def _spent_j(self) -> float | None:
+        # The meter does not see the joules of other hosts.
+        sees_all = self.ranks is None or self.ranks.hosts == 1
+        return self.meter.spent_j() if self.meter and sees_all else None
+
+    def _describe_own(self, *, complete: bool, missing: Sequence[Uncompared], ended: bool) -> Run:
         idle = self.meter.idle_power_w if self.meter else {}
         info = RunInfo(
-            energy_j=energy_j,
+            energy_j=self._spent_j() if ended else None,
             duration_s=self.record.duration_s,
             commit=self.revision.commit,
             branch=self.revision.branch,

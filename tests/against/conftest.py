@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from pytest_energy.against.blocks import walk
-from pytest_energy.against.campaign import Campaign, Session
 from pytest_energy.against.comparing import Comparing, Rules
+from pytest_energy.against.preparation import Preparation, Session
 from pytest_energy.against.trees import Tree, resolve
 from pytest_energy.settings import Settings
 from tests.plugin.scripted import install
@@ -152,16 +152,16 @@ def walk_once(
 
     test_file = folder / "benchmarks" / "test_it.py"
     session = Session(folder, folder, folder / "pytest.ini", (test_file,), of_side, ())
-    campaign = Campaign(Settings(**options), reference, session, comparing, Random(1))
+    preparation = Preparation(Settings(**options), reference, session)
     turns = set() if whole_runs is None else whole_runs
     # In any environment the sides find pytest, this plugin and the meter.
     places = (repository.library, Path(pytest.__file__).parent.parent, Path(__file__).parents[2])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(map(str, places)))
         try:
-            walk(campaign.prepare(), list(comparing.states), turns, Random(1), comparing.take)
+            walk(preparation.pair(), list(comparing.states), turns, Random(1), comparing.take)
         finally:
-            campaign.close()
+            preparation.close()
     comparing.look(last="one block")
     assert len(repository.worktrees()) == 1
     return comparing

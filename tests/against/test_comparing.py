@@ -310,6 +310,56 @@ def test_a_control_that_moves_withdraws_every_verdict() -> None:
     assert len(final.comparison.control.blocks) == 4
 
 
+def on_two_cards() -> tuple[Comparing, Comparing]:
+    """A comparison with one test on each of two cards."""
+    first, second = comparing("t.py::a"), comparing("t.py::b")
+    first.cards = second.cards = (first, second)
+    return first, second
+
+
+def test_a_card_that_moves_withdraws_its_own_verdicts_only() -> None:
+    """The results of the other card stand, and the run as a whole names both controls."""
+    moving, steady = on_two_cards()
+    for card, test, again in ((moving, "t.py::a", 1.2), (steady, "t.py::b", 1.0)):
+        blocks(card, 1.10, 1.101, 1.099, 1.10, test=test)
+        for _ in range(4):
+            card.take_control(paired(measured([1.0], test), measured([again], test)), test)
+            card.look()
+    assert [card.final()[0].verdict.outcome for card in (moving, steady)] == [
+        "inconclusive",
+        "regressed",
+    ]
+    assert "its card changed" in moving.final()[0].verdict.notes[0]
+    assert moving.describe().controls == {"t.py::a": "regressed", "t.py::b": "unchanged"}
+
+
+def test_a_control_of_every_card_is_named_with_its_card() -> None:
+    """The plugin's own control has one id on all cards."""
+    for_both = on_two_cards()
+    for card in for_both:
+        card.block = 1
+        card.take_control(paired(measured([1.0], "c.py::c"), measured([1.0], "c.py::c")), "c.py::c")
+        card.look(last="the limit")
+    assert for_both[0].describe().controls.keys() == {"c.py::c", "c.py::c (card 1)"}
+
+
+def test_cards_share_the_permitted_error_and_the_scatter() -> None:
+    """Two cards with a benchmark each are as strict as one card with both."""
+    first, second = on_two_cards()
+    assert first.family == 2, "the other card's test counts before its first block"
+    together = comparing("t.py::a", "t.py::b")
+    for ratio, other in ((1.00, 1.02), (1.01, 1.00), (1.03, 0.99), (1.00, 1.01)):
+        blocks(second, other, test="t.py::b")
+        blocks(first, ratio, test="t.py::a")
+        together.block += 1
+        for test, value in (("t.py::a", ratio), ("t.py::b", other)):
+            together.take(test, paired(measured([1.0], test), measured([value], test)))
+        together.look()
+    assert first.family == second.family == together.family == 2
+    alone, shared = (card.final()[0].verdict.metrics for card in (together, first))
+    assert alone == shared
+
+
 def control(state: Comparing, base: SideRun, head: SideRun, *, last: str | None = None) -> None:
     """Measure a block of the control, and look."""
     state.block += 1
@@ -596,3 +646,22 @@ def test_a_budget_holds_against_a_revision_too() -> None:
     state = comparing(failing=("over budget",), budgets={"energy_j": 2.0})
     (result,) = blocks(state, 1.001, 1.002)
     assert (result.verdict.outcome, result.verdict.fails) == ("unchanged", False)
+
+
+def test_only_a_change_has_a_likely_cause() -> None:
+    """What is unchanged has none, although its power and its time scatter."""
+    calm, risen = comparing(), comparing()
+    for state, ratio in ((calm, 1.001), (risen, 1.1)):
+        for _ in range(4):
+            state.block += 1
+            watts = [{"power_w": Quantity(value=100 * each, unit="W")} for each in (1.0, ratio)]
+            base, head = measured([1.0]), measured([ratio])
+            base, head = (
+                side.model_copy(update={"metrics": side.metrics | extra})
+                for side, extra in zip((base, head), watts, strict=True)
+            )
+            state.take("t.py::test", paired(base, head))
+            state.look()
+    assert calm.final()[0].verdict.outcome == "unchanged"
+    assert calm.final()[0].verdict.cause is None
+    assert risen.final()[0].verdict.cause == "power +10.0 % × time +0.0 %"

@@ -16,7 +16,8 @@ TORCHRUN = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE
 @pytest.mark.parametrize(
     ("arguments", "variables", "words"),
     [
-        (["-n2"], {}, "not possible with pytest-xdist (-n)"),
+        (["-n2"], {}, "-n 2: a pair of sides is measured on each of several GPUs, and no GPU"),
+        (["-n2", "--dist=loadfile"], {}, "pytest-xdist cannot distribute a comparison (--dist"),
         ([], TORCHRUN, "not possible under torchrun"),
         (["--energy-update"], {}, "a comparison records no baseline"),
         (["--pdb"], {}, "the sides have no terminal"),

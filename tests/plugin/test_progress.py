@@ -15,6 +15,7 @@ from pytest_energy.plugin.progress import (
     WorkersProgress,
     cut,
     forecast_line,
+    side_by_side,
 )
 from tests.terminals import run_in_terminal
 
@@ -125,7 +126,7 @@ def test_control_characters_are_left_out():
 def test_workers_share_the_line():
     """The line shows each worker that measures, and no other."""
     screen = Screen(before="")
-    workers = WorkersProgress(screen.progress())
+    workers = WorkersProgress(screen.progress(), side_by_side)
     workers.set_state("gw1", "test_b warm-up")
     workers.set_state("gw0", "test_a 1/3")
     assert screen.line == " gw0 test_a 1/3 · gw1 test_b warm-up"
@@ -138,7 +139,7 @@ def test_workers_share_the_line():
 def test_others_write_without_the_line():
     """While pytest writes, the line is hidden; then it follows what pytest wrote."""
     screen = Screen(before="")
-    workers = WorkersProgress(screen.progress())
+    workers = WorkersProgress(screen.progress(), side_by_side)
     workers.set_state("gw0", "test_a 1/3")
     with workers.hidden():
         assert screen.line == ""

@@ -9,11 +9,12 @@ import pytest
 
 from pytest_energy.model.result import Run
 from pytest_energy.report.html.charts.sides import build_sides
+from pytest_energy.report.html.page import build_page
 from pytest_energy.report.html.render import render_html
 from pytest_energy.report.text.markdown import render_markdown
 
 from .conftest import Shown
-from .examples import compared_run
+from .examples import compared_run, run_of
 
 Show = Callable[..., Shown]
 RUN = compared_run(0.12, 0.01, None)
@@ -134,3 +135,13 @@ def test_the_comparison_is_readable_without_script(show: Show) -> None:
 def test_few_and_many_blocks_are_drawn(run: Run, show: Show) -> None:
     """One block and the largest number both give a page without complaint."""
     assert show(run).faultless()
+
+
+def test_the_environment_is_compared_with_the_revision() -> None:
+    """The table of facts names the base; where baselines decided a part, these, too."""
+    assert build_page(RUN).compared == "main (1a2b3c4d5)"
+    baseline = run_of([result.model_copy(update={"comparison": None}) for result in RUN.benchmarks])
+    assert build_page(baseline).compared == "Baseline"
+    mixed = run_of([baseline.benchmarks[0], *RUN.benchmarks[1:]])
+    assert build_page(mixed).compared == "Baseline or main (1a2b3c4d5)"
+    assert '<th scope="col">main (1a2b3c4d5)</th>' in render_html(RUN)

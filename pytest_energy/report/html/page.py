@@ -52,8 +52,8 @@ class Page:
     distributions: Distributions | None
     sweeps: list[Sweep]
     surroundings: list[FactRow]
-    compared: bool
-    """Whether there is another environment to compare with."""
+    compared: str | None
+    """What the environment is compared with; ``None`` if there is nothing."""
     board_gain: float
     """How far the sensors of one model differ, relative to the truth."""
     pairs: Pairs | None
@@ -96,12 +96,23 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         distributions=build_distributions(table.rows),
         sweeps=build_sweeps(table.rows),
         surroundings=build_surroundings(run, runs),
-        compared=bool(older) or any(_has_baseline(result) for result in run.benchmarks),
+        compared=_other_environment(run, older=bool(older)),
         board_gain=BOARD_GAIN,
         pairs=build_pairs(run),
         findings=build_findings(run, drawers),
         remarks=build_remarks(run),
     )
+
+
+def _other_environment(run: Run, *, older: bool) -> str | None:
+    """``main (1a2b3c4d5)``, ``Baseline``, or both where baselines decided a part."""
+    compared = [result for result in run.benchmarks if _has_baseline(result)]
+    names = dict.fromkeys(
+        result.comparison.label if result.comparison else "Baseline" for result in compared
+    )
+    if older:
+        names = {"Baseline": None}
+    return " or ".join(names) or None
 
 
 def _has_baseline(result: Result) -> bool:

@@ -1,0 +1,140 @@
+"""Two revisions compared on two simulated GPUs at the same time, by a pair of sides on each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.against.conftest import Repository
+from tests.against.test_failing_sides import wait_until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("nvml_sim"),
+    pytest.mark.parametrize("nvml_sim", [("turing", "turing")], indirect=True),
+]
+
+OPTIONS = (
+    *("--energy", "--energy-scale=small", "--energy-against=HEAD", "--energy-against-blocks=4"),
+    *("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:benchmark", "-n2"),
+)
+ENGINE = """
+import os, time
+from pathlib import Path
+from pytest_energy.simulation.machine import Machine
+
+def work(watts):
+    machine = Machine.attached()
+    cards = [machine.uuid(card) for card in range(machine.device_count)]
+    with machine.load(watts, cards.index(os.environ["CUDA_VISIBLE_DEVICES"])):
+        time.sleep(0.05)
+
+def run():
+    {body}
+"""
+SUITE = """
+import engine, pytest
+
+@pytest.mark.energy(passes=2)
+def test_it(energy):
+    energy(engine.run)
+
+@pytest.mark.energy(passes=2)
+def test_same(energy):
+    energy(engine.work, 30)
+
+@pytest.mark.energy(passes=2)
+def test_last(energy):
+    energy(engine.work, 40)
+
+@pytest.mark.energy(passes=2)
+def test_steady(energy):
+    energy(engine.work, 50)
+"""
+
+
+def start(repository: Repository) -> subprocess.Popen[str]:
+    """Start a session on both cards."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", *OPTIONS],
+        cwd=repository.folder,
+        env={**os.environ, "PYTHONPATH": str(repository.library)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def revise(repository: Repository, before: str, after: str) -> None:
+    """Commit one body of the changing function, and leave the other in the working tree."""
+    repository.write("benchmarks/test_it.py", SUITE)
+    repository.write("engine.py", ENGINE.format(body=before))
+    repository.commit()
+    repository.write("engine.py", ENGINE.format(body=after))
+
+
+def test_each_card_measures_its_share(repository: Repository) -> None:
+    """A rise is found, the rest is unchanged, and the results say which card measured them."""
+    revise(repository, "work(40)", "work(52)")
+    with start(repository) as process:
+        output, _ = process.communicate(timeout=900)
+    assert process.returncode == 1, output
+    assert "by a pair of sides on each of 2 GPUs" in output
+    names = ("test_it", "test_same", "test_last", "test_steady")
+    outcomes = [repository.outcome(name) for name in names]
+    assert outcomes == ["regressed", "unchanged", "unchanged", "unchanged"]
+    run = repository.results()
+    boards = [repository.benchmark(name)["context"]["board"] for name in names]
+    assert boards[0] == boards[2] != boards[1] == boards[3]
+    assert len(run["environment"]["context"]["board"]) == 2
+    assert len(run["run"]["against"]["controls"]) == 2
+    assert run["run"]["energy_j"] > 0
+    spans = [
+        {
+            side["start"]
+            for name in pair
+            for block in repository.benchmark(name)["comparison"]["blocks"]
+            for side in block["base"]
+        }
+        for pair in (names[::2], names[1::2])
+    ]
+    assert min(spans[0]) < max(spans[1]), "the cards measure at the same time"
+    assert min(spans[1]) < max(spans[0])
+    assert len(repository.worktrees()) == 1
+
+
+def test_a_side_that_crashes_costs_its_own_benchmark(repository: Repository) -> None:
+    """The other tests of its card, and the other card, are compared as if it had not."""
+    revise(repository, "work(40)", "os._exit(7)")
+    with start(repository) as process:
+        output, _ = process.communicate(timeout=900)
+    assert process.returncode == 1, output
+    assert "the head side crashed: it ended with status 7" in output
+    assert repository.outcome("test_it") == "invalid"
+    for name in ("test_same", "test_last", "test_steady"):
+        assert repository.outcome(name) == "unchanged"
+
+
+def test_an_interruption_ends_the_sides_of_both_cards(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """Ctrl-C leaves no process and no tree behind, and the session says that it is incomplete."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    body = f"Path({str(marks)!r}, str(os.getpid())).touch(); time.sleep(1000)"
+    revise(repository, body, body)
+    repository.write("benchmarks/test_it.py", SUITE.replace("engine.work, 30", "engine.run"))
+    with start(repository) as process:
+        wait_until(lambda: len(list(marks.iterdir())) == 2)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=300)
+    assert process.returncode == 2, output
+    assert len(repository.worktrees()) == 1
+    for mark in marks.iterdir():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(mark.name), 0)
