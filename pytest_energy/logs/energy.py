@@ -42,7 +42,10 @@ STILL_SHARE = 0.3
 FEWEST_STEPS = 5
 REGULAR = 0.2
 REGULAR_SHARE = 0.8
-"""A log is regular if this share of its steps is so close to their median."""
+CLOSE = 0.05
+WHOLE_SHARE = 0.9
+"""A log is regular if the first share of its steps is so close to their median, or if the second is
+so close to whole multiples of it."""
 ROUNDING = 1e-6
 """A smaller uncovered share of the time is a rounding error.
 
@@ -328,7 +331,11 @@ def _missing(steps_s: Sequence[float], period_s: float) -> int:
     """The number of readings that a regular log lacks, by the time between those that it has."""
     steps = [step_s / period_s for step_s in steps_s] if period_s > 0 else []
     regular = sum(abs(step - 1) <= REGULAR for step in steps)
-    if len(steps) < FEWEST_STEPS or regular < REGULAR_SHARE * len(steps):
+    # Where many are lost, the steps are still whole periods.
+    whole = sum(abs(step - round(step)) <= CLOSE and round(step) > 0 for step in steps)
+    if len(steps) < FEWEST_STEPS or 2 * regular < len(steps):
+        return 0
+    if regular < REGULAR_SHARE * len(steps) and whole < WHOLE_SHARE * len(steps):
         return 0
     return sum(round(step) - 1 for step in steps if step > 1.5)
 

@@ -7,6 +7,7 @@ is left out with a remark, or makes the log invalid.
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_energy.errors import UsageError
+from pytest_energy.logs.counters import check_counter
 from pytest_energy.logs.devices import REMEDY, perhaps_several, several_devices
 from pytest_energy.logs.energy import Reading
 from pytest_energy.logs.numbers import (
@@ -27,7 +29,7 @@ from pytest_energy.logs.numbers import (
     parse_number,
     shape,
 )
-from pytest_energy.logs.plausibility import Checked, check_counter, check_power, check_rows
+from pytest_energy.logs.plausibility import Checked, check_power, check_rows
 from pytest_energy.logs.source import Columns, Kind, Options, Source
 from pytest_energy.logs.table import MOST_LINES, Row, Table, drop_strays, raise_for
 from pytest_energy.logs.times import DAY_S, Clock, Stamp, understand
@@ -46,7 +48,8 @@ FINEST_POLL_S: Final = 2e-4
 """No program polls a GPU more often."""
 ZONES: Final = ("utc", "gmt", "z")
 """Zones that a header may name."""
-FEWEST_TO_MIX: Final = 3
+GPU_ROWS: Final = re.compile(r"gpu\d+(_energy)?\b", re.IGNORECASE)
+"""Names of channels that are one GPU's."""
 ROWS_A_PERIOD: Final = 1.5
 """A device has one row a period; so many are of several devices."""
 BETWEEN_SHARE: Final = 0.005
@@ -156,7 +159,8 @@ def _series(
     readings = [Reading(time_s, cell.value or 0.0) for cell, time_s in usable]
     if not options.one_device:
         _refuse_several(path, name, [cell.row for cell, _ in usable], readings, source)
-        remarks += _perhaps_several(name, readings, source)
+        if not (columns.times and options.period_s):  # it is checked below
+            remarks += _perhaps_several(name, readings, source)
     elif any(later.time_s == earlier.time_s for earlier, later in pairwise(readings)):
         readings = _spread(readings)
         remarks.append(
@@ -167,15 +171,29 @@ def _series(
     if columns.times and options.period_s:
         _check_period(path, name, readings, options.period_s)
     remarks += _ends_early(name, pairs, usable)
-    durations = None
-    if columns.duration and usable:
-        durations = tuple(cell.duration_s or 0.0 for cell, _ in usable)
-        remarks += _between_rows(name, readings, durations, columns.row_start)
     try:
         checked = _checked(name, readings, usable, source, options)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+    durations = None
+    if columns.duration and checked.readings:
+        durations = _durations(checked.readings, readings, usable)
+        remarks += _between_rows(name, checked.readings, durations, columns.row_start)
     return Series(name, device, checked.readings, durations), [*remarks, *checked.remarks]
+
+
+def _durations(
+    readings: Sequence[Reading],
+    all_readings: Sequence[Reading],
+    usable: Sequence[tuple[Cell, float]],
+) -> tuple[float, ...]:
+    """The lengths of the rows that are left."""
+    left = set(readings)
+    return tuple(
+        cell.duration_s or 0.0
+        for reading, (cell, _) in zip(all_readings, usable, strict=True)
+        if reading in left
+    )
 
 
 def _checked(
@@ -185,12 +203,16 @@ def _checked(
     source: Source,
     options: Options,
 ) -> Checked:
-    kind = source.columns.kind
+    columns = source.columns
+    kind = columns.kind
     if kind == "power":
         limits = [cell.limit_w for cell, _ in usable]
         return check_power(name, readings, limits, source.gpus)
     if kind == "per-row":
-        return check_rows(name, readings)
+        durations = [cell.duration_s or 1.0 for cell, _ in usable] if columns.duration else None
+        return check_rows(
+            name, readings, durations, source.gpus or GPU_ROWS.match(name) is not None
+        )
     return check_counter(name, readings, options.counter, source.gpus)
 
 
@@ -433,13 +455,16 @@ def _refuse_several(
 
 def _perhaps_several(name: str, readings: Sequence[Reading], source: Source) -> list[Reason]:
     """A remark if readings may be of several devices, or nothing says how many there are."""
-    if source.columns.kind != "power" or len(source.columns.values) > 1:
-        return []
-    if sign := perhaps_several(readings):
+    if source.columns.kind == "per-row" or len(source.columns.values) > 1:
+        return []  # the joules of rows add up, whatever they are of; columns name devices
+    if sign := perhaps_several(readings, source.columns.kind):
         return [_note(f"{name}: perhaps several devices: {sign}; {REMEDY}")]
-    if source.may_mix and len(readings) >= FEWEST_TO_MIX:
+    if source.may_mix or source.unnamed:
         return [
-            _note(f"{name}: one device is assumed, because no column tells any apart; {REMEDY}")
+            _note(
+                f"{name}: one device is assumed: no column names devices, so that their number"
+                " cannot be checked (--device-column, --one-device)"
+            )
         ]
     return []
 

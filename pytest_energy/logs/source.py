@@ -98,7 +98,9 @@ class Source:
     estimated: bool = False
     """Whether the program computed the values from a model of the hardware."""
     may_mix: bool = False
-    """Whether rows may be of several devices although no column tells them apart."""
+    """Whether rows may be of several GPUs although no column tells them apart."""
+    unnamed: bool = False
+    """Whether no column names the device, and the format may hold several."""
 
 
 @dataclass(frozen=True)
