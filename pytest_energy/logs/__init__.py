@@ -1,6 +1,6 @@
 """Logs of other instruments.
 
 ``formats`` knows the programs that write logs, ``readings`` makes numbers of their tables,
-``devices`` and ``plausibility`` find what cannot be, ``energy`` integrates the readings, and
-``results`` makes results.
+``devices``, ``plausibility`` and ``counters`` find what cannot be, ``energy`` integrates the
+readings, and ``results`` makes results.
 """

@@ -5,6 +5,7 @@ Their mean is no power of anything, so such a log is refused until a column tell
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from collections import Counter, defaultdict
@@ -19,7 +20,7 @@ from pytest_energy.logs.units import unit_of_header
 IDENTIFIER: Final = re.compile(
     r"(^|[^a-z])(gpu|gpus|index|idx|device|dev|id|uuid|name|host|hostname|node|server|machine|rack"
     r"|outlet|socket|plug|port|sensor|entity|meter|channel|ch|phase|card|accelerator|instance|serial"
-    r"|bus|domain|rail|zone|package|pkg|event|metric|source|label|component|unit|module|slot|rank)"
+    r"|bus|domain|rail|zone|location|room|site|circuit|appliance|board|chassis|pdu|tile|die|package|pkg|event|metric|source|label|component|unit|module|slot|rank)"
     r"(s|_?id|_?name|_?index|_?no|_?number)?($|[^a-z])"
 )
 """Names of columns that tell devices apart."""
@@ -82,7 +83,17 @@ def several_devices(
         return "the rows come in bursts, as those of several devices do"
     if kind == "power" and _alternate(readings):
         return "the readings alternate between levels, as those of several devices do"
+    if kind == "counter" and _alternate(_rises(readings)):
+        return "the counter's steps alternate, as those between several counters do"
     return None
+
+
+def _rises(readings: Sequence[Reading]) -> list[Reading]:
+    """The power of each step of a counter; empty if it falls, or stands still between its steps."""
+    steps = [(a, b) for a, b in pairwise(readings) if b.time_s > a.time_s]
+    if any(later.value <= earlier.value for earlier, later in steps):
+        return []
+    return [Reading(b.time_s, (b.value - a.value) / (b.time_s - a.time_s)) for a, b in steps]
 
 
 def _is_device_column(name: str, cells: Sequence[str]) -> bool:
@@ -241,15 +252,29 @@ def _differences(readings: Sequence[Reading]) -> Mapping[int, list[float]]:
     return by_lag
 
 
+def _group(readings: Sequence[Reading]) -> int | None:
+    """The number of rows in which equal readings always come; ``None`` if there is none.
+
+    Alike devices are polled so, or one whose sensor updates less often than it is polled.
+    """
+    values = [reading.value for reading in readings]
+    edges = [0, *(n for n, (a, b) in enumerate(pairwise(values), start=1) if a != b), len(values)]
+    lengths = [end - start for start, end in pairwise(edges)]
+    size = math.gcd(*lengths)
+    return size if 2 <= size <= MOST_DEVICES and len(lengths) >= FEWEST_READINGS else None
+
+
 def _alternate(readings: Sequence[Reading]) -> bool:
     """Whether readings differ from the one before, but not from one a few rows before."""
     found = _recurrence(readings)
     return found is not None and found.jump > CLEAR_JUMP and found.ratio < CLEAR_RATIO
 
 
-def perhaps_several(readings: Sequence[Reading]) -> str | None:
-    """A weak sign of several devices in readings of power, in words; ``None`` without one."""
-    found = _recurrence(readings)
+def perhaps_several(readings: Sequence[Reading], kind: str) -> str | None:
+    """A weak sign of several devices in readings of this kind, in words; ``None`` without one."""
+    if group := _group(readings):
+        return f"the readings come in groups of {group} equal ones"
+    found = _recurrence(readings) if kind == "power" else None
     if found is None or found.ratio > WEAK_RATIO or found.pairs < FEWEST_WEAK:
         return None
     return f"readings {found.steps} rows apart are more alike than neighbours"

@@ -42,7 +42,10 @@ STILL_SHARE = 0.3
 FEWEST_STEPS = 5
 REGULAR = 0.2
 REGULAR_SHARE = 0.8
-"""A log is regular if this share of its steps is so close to their median."""
+CLOSE = 0.05
+WHOLE_SHARE = 0.9
+"""A log is regular if the first share of its steps is so close to their median, or if the second is
+so close to whole multiples of it."""
 ROUNDING = 1e-6
 """A smaller uncovered share of the time is a rounding error.
 
@@ -118,7 +121,7 @@ class Energy:
     """Standard uncertainty because the power between readings is unknown."""
     gaps: tuple[Gap, ...] = ()
     resolution_j: float = 0.0
-    """Standard uncertainty because a counter counts in steps."""
+    """Standard uncertainty because a counter counts in steps, or stamps are of whole seconds."""
 
     @property
     def covered_share(self) -> float:
@@ -147,7 +150,7 @@ class Channel:
     period_s: float
     """Median time between readings."""
     resolution_j: float = 0.0
-    """Standard uncertainty of the difference of two readings of a counter."""
+    """Standard uncertainty of the difference of two readings of a counter, or of two stamps."""
     missing: int = 0
     """Readings, or rows of energy, that a regular log lacks outside of gaps."""
 
@@ -212,7 +215,11 @@ def build_channel(
     gaps = tuple(part for part in pairs if isinstance(part, Gap))
     if not pieces:
         raise UsageError(f"{name}: no two readings are within {limit_s:g} s of each other")
-    resolution_j = _counter_resolution(readings) if method == "counter" else 0.0
+    resolution_j = (
+        _counter_resolution(readings)
+        if method == "counter"
+        else _stamp_resolution(readings, steps, pieces)
+    )
     lengths = [piece.duration_s for piece in pieces]
     missing = _missing(lengths, period_s) if method != "counter" else 0
     return Channel(name, pieces, gaps, period_s, resolution_j, missing)
@@ -324,11 +331,30 @@ def _counter_resolution(readings: Sequence[Reading]) -> float:
     return statistics.median(positive) / math.sqrt(6)
 
 
+def _stamp_resolution(
+    readings: Sequence[Reading], steps_s: Sequence[float], pieces: Sequence[Piece]
+) -> float:
+    """Standard uncertainty of the length of a log with stamps of whole seconds, in joules.
+
+    The first and the last stamp are up to a second before the reading: two rectangular
+    distributions (JCGM 100:2008, 4.3.7). Stamps at equal distances are as late as each other.
+    """
+    if len(set(steps_s)) == 1 or any(reading.time_s % 1 for reading in readings):
+        return 0.0
+    covered_s = math.fsum(piece.duration_s for piece in pieces)
+    mean_w = math.fsum(piece.energy_j for piece in pieces) / covered_s
+    return abs(mean_w) / math.sqrt(6)
+
+
 def _missing(steps_s: Sequence[float], period_s: float) -> int:
     """The number of readings that a regular log lacks, by the time between those that it has."""
     steps = [step_s / period_s for step_s in steps_s] if period_s > 0 else []
     regular = sum(abs(step - 1) <= REGULAR for step in steps)
-    if len(steps) < FEWEST_STEPS or regular < REGULAR_SHARE * len(steps):
+    # Where many are lost, the steps are still whole periods.
+    whole = sum(abs(step - round(step)) <= CLOSE and round(step) > 0 for step in steps)
+    if len(steps) < FEWEST_STEPS or 2 * regular < len(steps):
+        return 0
+    if regular < REGULAR_SHARE * len(steps) and whole < WHOLE_SHARE * len(steps):
         return 0
     return sum(round(step) - 1 for step in steps if step > 1.5)
 

@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+SPACES: Final = "'’ _\u00a0\u2007\u2009\u202f"
+"""Signs between groups of three digits, beside points and commas."""
 NUMBER: Final = re.compile(
-    r"(?P<sign>[-+−]?)(?P<digits>\.\d+|,\d+|\d(?:[\d.,]|(?<=\d)['’ _\u00a0\u202f](?=\d{3}))*)"
+    r"(?P<sign>[-+−]?)(?P<digits>\.\d+|,\d+|\d(?:[\d.,]|(?<=\d)[" + SPACES + r"](?=\d{3}))*)"
     r"(?P<exponent>e[-+]?\d+)?\s*(?P<unit>[^\d\s.,+-][^\d]*)?",
     re.I,
 )
@@ -24,11 +26,12 @@ NO_VALUE: Final = re.compile(
     r"|unknown error"
     r"|insufficient permissions?|permission denied|gpu is lost|gpu requires reset|requires reset"
     r"|requested functionality has been deprecated|deprecated|err(or)?!?|#n/?a!?|#value!|offline"
-    r"|missing|disconnected|timeout|[-+]?inf(inity)?|—|–|\?+)\s*[\])>]?",
+    r"|missing|disconnected|timeout|[-+]?inf(inity)?|—|–|\?+|[-+]?nan\([^)]*\)|[-+]?\d\.#[a-z]+"
+    r"|#[a-z]+(/\d)?[!?]|0x(ff)+)\s*[\])>]?",
     re.I,
 )
 """A cell that says that it has no value."""
-GROUPED: Final = re.compile(r"\d{1,3}(?P<sign>[.,'’ _\u00a0\u202f])\d{3}(?:(?P=sign)\d{3})*")
+GROUPED: Final = re.compile(r"\d{1,3}(?P<sign>[.," + SPACES + r"])\d{3}(?:(?P=sign)\d{3})*")
 LARGEST: Final = (
     *(
         float(2**bits - less) * scale
@@ -147,7 +150,7 @@ def _sign_of(cell: str) -> str | None:
         return last if digits.count(last) == 1 else None
     if len(marks) > 1:
         return {".": ",", ",": "."}[marks[0]] if GROUPED.fullmatch(digits) else None
-    if number["exponent"] or re.search(r"['’ _\u00a0\u202f]", digits):
+    if number["exponent"] or re.search(f"[{SPACES}]", digits):
         return last
     head, _, tail = digits.partition(marks[0])
     return last if len(tail) != 3 or not 1 <= len(head) <= 3 or head.startswith("0") else None

@@ -7,6 +7,7 @@ is left out with a remark, or makes the log invalid.
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_energy.errors import UsageError
+from pytest_energy.logs.counters import check_counter
 from pytest_energy.logs.devices import REMEDY, perhaps_several, several_devices
 from pytest_energy.logs.energy import Reading
 from pytest_energy.logs.numbers import (
@@ -27,13 +29,16 @@ from pytest_energy.logs.numbers import (
     parse_number,
     shape,
 )
-from pytest_energy.logs.plausibility import Checked, check_counter, check_power, check_rows
+from pytest_energy.logs.overlap import overlapping
+from pytest_energy.logs.plausibility import USUAL_W, Checked, check_power, check_rows
 from pytest_energy.logs.source import Columns, Kind, Options, Source
 from pytest_energy.logs.table import MOST_LINES, Row, Table, drop_strays, raise_for
-from pytest_energy.logs.times import DAY_S, Clock, Stamp, understand
+from pytest_energy.logs.times import DAY_S, Clock, Stamp, is_date, is_time_of_day, understand
 from pytest_energy.logs.units import (
     POWER,
     Scale,
+    counts,
+    is_unit,
     scale_of,
     seconds_in,
     unit_of_header,
@@ -46,9 +51,17 @@ FINEST_POLL_S: Final = 2e-4
 """No program polls a GPU more often."""
 ZONES: Final = ("utc", "gmt", "z")
 """Zones that a header may name."""
-FEWEST_TO_MIX: Final = 3
+GPU_ROWS: Final = re.compile(r"gpu\d+(_energy)?\b", re.IGNORECASE)
+"""Names of channels that are one GPU's."""
 ROWS_A_PERIOD: Final = 1.5
 """A device has one row a period; so many are of several devices."""
+NO_TIME: Final = re.compile("is not a time$")
+TIME_HINT: Final = "name the form of the times with --time-format, such as '%d.%m.%Y %H:%M:%S'"
+DIGIT: Final = re.compile(r"\d")
+NUMBERS_SHARE: Final = 0.75
+"""In a column with so many numbers, a word stands for no reading."""
+UNIT_COLUMNS: Final = ("unit", "units", "uom", "unit_of_measurement", "einheit")
+"""Names of columns that hold the unit of a row's number."""
 BETWEEN_SHARE: Final = 0.005
 """A larger share of time between rows of energy is worth a remark."""
 
@@ -100,7 +113,7 @@ def read_log(path: Path, source: Source, options: Options) -> Log:
             not fit.
         UsageError: The log fits several readings; the error names the option that decides.
     """
-    columns = _in_named_zone(source.columns)
+    columns = _with_dates(source.table, _in_named_zone(source.columns))
     table = _without_cut_rows(path, source.table, columns)
     source = replace(source, columns=columns)
     clock = _clock(path, table, columns, options)
@@ -118,6 +131,7 @@ def read_log(path: Path, source: Source, options: Options) -> Log:
             part, checked = _series(path, name, device, own, source, clock, options)
             series.append(part)
             remarks += checked
+    remarks += [_note(remark) for remark in overlapping(path, series, len(columns.values) > 1)]
     return Log(
         tuple(series),
         columns.kind,
@@ -134,6 +148,20 @@ def _in_named_zone(columns: Columns) -> Columns:
     """The columns with the zone that the header of the times names: ``time [UTC]``."""
     named = unit_of_header(columns.times[-1]) if columns.times else None
     return replace(columns, zone=UTC) if (named or "").casefold() in ZONES else columns
+
+
+def _with_dates(table: Table, columns: Columns) -> Columns:
+    """The columns with that of the dates before times of day that pass from day to day."""
+    if len(columns.times) != 1 or columns.time_format:
+        return columns
+    times = table.column(columns.times[0])
+    if 2 * sum(map(is_time_of_day, times)) <= len(times):
+        return columns
+    for name in table.names:
+        dates = table.column(name)
+        if len(set(dates)) > 1 and 2 * sum(map(is_date, dates)) > len(dates):
+            return replace(columns, times=(name, *columns.times))
+    return columns
 
 
 def _series(
@@ -156,7 +184,8 @@ def _series(
     readings = [Reading(time_s, cell.value or 0.0) for cell, time_s in usable]
     if not options.one_device:
         _refuse_several(path, name, [cell.row for cell, _ in usable], readings, source)
-        remarks += _perhaps_several(name, readings, source)
+        if not (columns.times and options.period_s):  # it is checked below
+            remarks += _perhaps_several(name, readings, source)
     elif any(later.time_s == earlier.time_s for earlier, later in pairwise(readings)):
         readings = _spread(readings)
         remarks.append(
@@ -167,15 +196,29 @@ def _series(
     if columns.times and options.period_s:
         _check_period(path, name, readings, options.period_s)
     remarks += _ends_early(name, pairs, usable)
-    durations = None
-    if columns.duration and usable:
-        durations = tuple(cell.duration_s or 0.0 for cell, _ in usable)
-        remarks += _between_rows(name, readings, durations, columns.row_start)
     try:
         checked = _checked(name, readings, usable, source, options)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+    durations = None
+    if columns.duration and checked.readings:
+        durations = _durations(checked.readings, readings, usable)
+        remarks += _between_rows(name, checked.readings, durations, columns.row_start)
     return Series(name, device, checked.readings, durations), [*remarks, *checked.remarks]
+
+
+def _durations(
+    readings: Sequence[Reading],
+    all_readings: Sequence[Reading],
+    usable: Sequence[tuple[Cell, float]],
+) -> tuple[float, ...]:
+    """The lengths of the rows that are left."""
+    left = set(readings)
+    return tuple(
+        cell.duration_s or 0.0
+        for reading, (cell, _) in zip(all_readings, usable, strict=True)
+        if reading in left
+    )
 
 
 def _checked(
@@ -185,12 +228,16 @@ def _checked(
     source: Source,
     options: Options,
 ) -> Checked:
-    kind = source.columns.kind
+    columns = source.columns
+    kind = columns.kind
     if kind == "power":
         limits = [cell.limit_w for cell, _ in usable]
         return check_power(name, readings, limits, source.gpus)
     if kind == "per-row":
-        return check_rows(name, readings)
+        durations = [cell.duration_s or 1.0 for cell, _ in usable] if columns.duration else None
+        return check_rows(
+            name, readings, durations, source.gpus or GPU_ROWS.match(name) is not None
+        )
     return check_counter(name, readings, options.counter, source.gpus)
 
 
@@ -201,6 +248,9 @@ def _cells(
     scale = _scale(path, table, columns, column)
     sign = _decimal(path, table, columns, column)
     limit = next(iter(columns.limits), None)
+    units = unit_column(table, columns) if scale.header is None else None
+    end = max((row.line for row in table.rows if _has_digit(row, columns)), default=0)
+    words_are_gaps = _mostly_have_digits(table.column(column))
     cells: list[Cell] = []
     sentinels: list[str] = []
     faults: list[str] = []
@@ -208,8 +258,12 @@ def _cells(
     for row in table.rows:
         problems: list[str] = []
         stamp = _stamp(row, columns, clock, len(cells), problems)
-        value = _value(row.cells[column], sign, scale, sentinels, problems)
-        if len(problems) == 2:  # neither a time nor a value: not a row of the table
+        text = row.cells[column]
+        is_word = words_are_gaps and not DIGIT.search(text)
+        unit = row.cells[units] if units else None
+        value = None if is_word else _value(text, sign, scale, unit, sentinels, problems)
+        # A row without a value, or a time at the end, is a line of text, such as that of a total.
+        if stamp is None and (is_word or len(problems) == 2 or row.line > end):
             strays[row.line] = ", ".join(row.cells.values())
         elif problems or stamp is None:
             faults += [f"line {row.line}: {problem}" for problem in problems]
@@ -217,7 +271,7 @@ def _cells(
             duration_s = _duration(row, columns, sign, problems)
             faults += [f"line {row.line}: {problem}" for problem in problems]
             cells.append(Cell(row, stamp, value, duration_s, _limit(row, limit, sign)))
-    raise_for(faults, path)
+    raise_for(faults, path, TIME_HINT if any(map(NO_TIME.search, faults)) else None)
     if not cells:
         raise_for([f"line {n}: {line[:60]!r} is not a reading" for n, line in strays.items()], path)
     kept = drop_strays(Table(tuple(cell.row for cell in cells)), strays, path)
@@ -231,16 +285,55 @@ def _cells(
         scale.header is None
         and scale.option is None
         and not columns.unit_is_known
+        and units is None
         and not any(_has_unit(row.cells[column]) for row in table.rows)
     ):
+        _refuse_unusual(path, column, cells)
         remarks.append(_note(f"column {column!r} names no unit; watts are assumed (--power-unit)"))
     return cells, remarks
+
+
+def unit_column(table: Table, columns: Columns) -> str | None:
+    """The column with the unit of each row's number; ``None`` if there is none."""
+    for name in table.names:
+        cells = [cell for cell in table.column(name) if cell.strip()]
+        if name.casefold() in UNIT_COLUMNS and name not in (*columns.devices, *columns.values):
+            return name if cells and all(map(is_unit, cells)) else None
+    return None
+
+
+def _mostly_have_digits(cells: Sequence[str]) -> bool:
+    """Whether so many cells are numbers that words among them stand for no reading."""
+    return sum(DIGIT.search(cell) is not None for cell in cells) >= NUMBERS_SHARE * len(cells)
+
+
+def _has_digit(row: Row, columns: Columns) -> bool:
+    return DIGIT.search(_time_text(row, columns)) is not None
+
+
+def _refuse_unusual(path: Path, column: str, cells: Sequence[Cell]) -> None:
+    """Refuse a power without a unit that is unusual in watts."""
+    lowest_w, highest_w = USUAL_W
+    powers = [abs(cell.value) for cell in cells if cell.value]
+    usual_w = statistics.median(powers) if powers else lowest_w
+    if not lowest_w <= usual_w <= highest_w:
+        raise_for(
+            [
+                f"column {column!r} names no unit, and {usual_w:.4g} W is unusual; name it with"
+                " --power-unit"
+            ],
+            path,
+        )
 
 
 def _scale(path: Path, table: Table, columns: Columns, column: str) -> Scale:
     try:
         scale = scale_of(column, columns.quantity, columns.unit)
-        named = [_has_unit(cell) for cell in table.column(column) if NUMBER.fullmatch(cell.strip())]
+        named = [
+            _has_unit(cell) or unit_column(table, columns) is not None
+            for cell in table.column(column)
+            if NUMBER.fullmatch(cell.strip())
+        ]
         if not scale.header and not scale.option and columns.kind != "power" and not all(named):
             scale.factor()  # says that no unit is named
     except ValueError as error:
@@ -283,9 +376,12 @@ def _clock(path: Path, table: Table, columns: Columns, options: Options) -> Cloc
         sign = "."
         if len(columns.times) == 1 and _mostly_numbers(cells):
             sign = _decimal(path, table, columns, name)
-        return understand(
+        clock = understand(
             cells, unit_s, columns.time_format, sign, columns.order, columns.times_are_seconds
         )
+        if clock.assumed and counts(name):
+            raise ValueError("its name says that it counts, not how long; name --time-unit")
+        return clock
     except ValueError as error:
         raise_for([f"column {name!r}: {error}"], path)
         raise
@@ -307,11 +403,16 @@ def _time_text(row: Row, columns: Columns) -> str:
 
 
 def _value(
-    cell: str, sign: str, scale: Scale, sentinels: list[str], problems: list[str]
+    cell: str,
+    sign: str,
+    scale: Scale,
+    unit: str | None,
+    sentinels: list[str],
+    problems: list[str],
 ) -> float | None:
     """Watts or joules of a cell; ``None`` if it has no value."""
     try:
-        return parse_value(cell, scale, sign)
+        return parse_value(cell, scale, sign, unit)
     except SentinelError:
         sentinels.append(cell.strip())
     except ValueError as error:
@@ -323,8 +424,10 @@ class SentinelError(ValueError):
     """A number that says that there is no reading."""
 
 
-def parse_value(cell: str, scale: Scale, sign: str = ".") -> float | None:
+def parse_value(cell: str, scale: Scale, sign: str = ".", unit: str | None = None) -> float | None:
     """Watts or joules of a number with or without a unit; ``None`` for a cell without a value.
+
+    A number without a unit is in ``unit``, that of another column.
 
     Raises:
         SentinelError: The number says that there is no reading.
@@ -333,8 +436,8 @@ def parse_value(cell: str, scale: Scale, sign: str = ".") -> float | None:
     number = parse_number(cell, sign)
     if number is None:
         return None
-    value, unit = number
-    factor = scale.factor(unit)
+    value, own_unit = number
+    factor = scale.factor(own_unit or unit)
     if is_sentinel(value):
         raise SentinelError(cell)
     return value * factor
@@ -415,6 +518,7 @@ def _refuse_several(
     """Refuse a channel that holds several devices."""
     columns = source.columns
     used = {*columns.times, *columns.values, *columns.devices, columns.duration, *columns.limits}
+    used.add(unit_column(source.table, columns))
     others = {
         other: [row.cells[other] for row in rows]
         for other in source.table.names
@@ -433,13 +537,16 @@ def _refuse_several(
 
 def _perhaps_several(name: str, readings: Sequence[Reading], source: Source) -> list[Reason]:
     """A remark if readings may be of several devices, or nothing says how many there are."""
-    if source.columns.kind != "power" or len(source.columns.values) > 1:
-        return []
-    if sign := perhaps_several(readings):
+    if source.columns.kind == "per-row" or len(source.columns.values) > 1:
+        return []  # the joules of rows add up, whatever they are of; columns name devices
+    if sign := perhaps_several(readings, source.columns.kind):
         return [_note(f"{name}: perhaps several devices: {sign}; {REMEDY}")]
-    if source.may_mix and len(readings) >= FEWEST_TO_MIX:
+    if source.may_mix or source.unnamed:
         return [
-            _note(f"{name}: one device is assumed, because no column tells any apart; {REMEDY}")
+            _note(
+                f"{name}: one device is assumed: no column names devices, so that their number"
+                " cannot be checked (--device-column, --one-device)"
+            )
         ]
     return []
 

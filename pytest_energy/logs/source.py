@@ -8,6 +8,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Literal
 
+from pytest_energy.errors import UsageError
 from pytest_energy.logs.table import Table, find_column
 from pytest_energy.logs.times import Order
 from pytest_energy.logs.units import ENERGY, POWER, Quantity
@@ -98,7 +99,9 @@ class Source:
     estimated: bool = False
     """Whether the program computed the values from a model of the hardware."""
     may_mix: bool = False
-    """Whether rows may be of several devices although no column tells them apart."""
+    """Whether rows may be of several GPUs although no column tells them apart."""
+    unnamed: bool = False
+    """Whether no column names the device, and the format may hold several."""
 
 
 @dataclass(frozen=True)
@@ -126,23 +129,26 @@ def columns_by_options(
     """The columns that the options name, else those of the format.
 
     Raises:
-        UsageError: The table lacks one.
+        UsageError: The table lacks one, or one is named twice.
     """
     names = table.names
     if options.power_columns:
         powers, energies = options.power_columns, ()
     elif options.energy_columns:
         powers, energies = (), options.energy_columns
-    values = energies or powers
+    named_times = options.time_columns or times
+    time_columns = tuple(find_column(names, name, "--time-column") for name in named_times)
+    value_names = energies or powers
     if options.per_row:
         kind = "per-row"
     value_option = "--energy-column" if energies else "--power-column"
+    values = tuple(find_column(names, name, value_option) for name in value_names)
+    if repeated := next((name for name in values if values.count(name) > 1), None):
+        raise UsageError(f"{value_option}: column {repeated!r} is named twice; name it once")
     duration = options.duration_column
     return Columns(
-        times=tuple(
-            find_column(names, name, "--time-column") for name in options.time_columns or times
-        ),
-        values=tuple(find_column(names, name, value_option) for name in values),
+        times=time_columns,
+        values=values,
         devices=tuple(
             find_column(names, name, "--device-column")
             for name in options.device_columns or devices

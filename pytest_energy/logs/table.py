@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from pytest_energy.errors import FileFormatError, UsageError
-from pytest_energy.logs.units import unit_of_header, without_unit
+from pytest_energy.logs.units import is_unit, unit_of_header, without_unit
 from pytest_energy.logs.wording import counted
 
 Fits = Callable[[Sequence[str]], bool]
@@ -81,18 +81,26 @@ def read_table(
         UsageError: No line is a header.
     """
     separator, header, first = _find_header(path, lines, fits, names)
+    unit_line = _unit_line(lines, first, separator, header)
+    if unit_line:
+        header = _with_unit_line(header, split(lines[unit_line - 1], separator))
     rows: list[Row] = []
     strays: dict[int, str] = {}
     faults: list[str] = []
     endings = set()
     for number, line in enumerate(lines, start=1):
         cells = _fitted(split(line, separator), len(header))
-        if not line.strip() or _is_separator_line(line):
+        if not line.strip() or _is_separator_line(line) or number == unit_line:
             continue
         if _same_columns(cells, header):
             faults += _other_units(number, cells, header)
             if rows:
                 endings.add(rows[-1].line)
+        elif first < number < len(lines) and _is_other_header(cells, header):
+            faults.append(
+                f"line {number}: {line.strip()[:60]!r} is a header of other columns than in line"
+                f" {first}; split the log there"
+            )
         elif number <= first or len(cells) != len(header):
             strays[number] = line
         else:
@@ -162,13 +170,18 @@ def find_column(names: Sequence[str], name: str, option: str = "--power-column")
     if name in names:
         return name
     for plain in (str, str.casefold):
-        candidates = [other for other in names if plain(without_unit(other)) == plain(name)]
-        candidates = candidates or [other for other in names if plain(other) == plain(name)]
+        wanted = plain(name)
+        candidates = [
+            other for other in names if wanted in (plain(without_unit(other)), plain(other))
+        ]
+        candidates = candidates or [
+            other for other in names if plain(_plain(other)) in (wanted, plain(without_unit(name)))
+        ]
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
             raise UsageError(
-                f"more than one column {name!r}: {', '.join(candidates)}. Name one with its unit"
+                f"more than one column {name!r}: {', '.join(candidates)}. Name one of these"
             )
     raise UsageError(
         f"no column {name!r} among {', '.join(names)}. Name the right one with {option}. If the log"
@@ -179,12 +192,12 @@ def find_column(names: Sequence[str], name: str, option: str = "--power-column")
 def has_column(names: Iterable[str], name: str) -> bool:
     """Whether a header has this column, with or without a unit, in any case."""
     return name.casefold() in {
-        form.casefold() for other in names for form in (other, without_unit(other))
+        form.casefold() for other in names for form in (other, without_unit(other), _plain(other))
     }
 
 
-def raise_for(faults: Sequence[str], path: Path) -> None:
-    """Raise the faults of a file together.
+def raise_for(faults: Sequence[str], path: Path, hint: str | None = None) -> None:
+    """Raise the faults of a file together, with a hint behind them.
 
     Raises:
         FileFormatError: There are some.
@@ -193,7 +206,7 @@ def raise_for(faults: Sequence[str], path: Path) -> None:
         return
     more = len(faults) - MOST_FAULTS
     listed = (*faults[:MOST_FAULTS], *([f"and {more} more"] if more > 0 else []))
-    raise FileFormatError(path, "a power log", listed)
+    raise FileFormatError(path, "a power log", (*listed, *filter(None, [hint])))
 
 
 def has_columns(*names: str, one_of: Sequence[str] = ()) -> Fits:
@@ -267,12 +280,22 @@ def _refuse(path: Path, lines: Sequence[str]) -> NoReturn:
 
 
 def _distinct(cells: Sequence[str]) -> list[str]:
-    """Names of columns; the second of two equal names gets a number, an empty one its place."""
-    names: list[str] = []
-    for place, cell in enumerate(cells, start=1):
-        name = cell or f"column {place}"
-        names.append(f"{name} #{place}" if name in names else name)
-    return names
+    """Names of columns; equal names get the number of their place, and an empty one a name."""
+    names = [cell or f"column {place}" for place, cell in enumerate(cells, start=1)]
+    return [
+        _numbered(name, place) if names.count(name) > 1 else name
+        for place, name in enumerate(names, start=1)
+    ]
+
+
+def _numbered(name: str, place: int) -> str:
+    unit = unit_of_header(name)
+    return f"{without_unit(name)} #{place}" + (f" [{unit}]" if unit else "")
+
+
+def _plain(name: str) -> str:
+    """A name without its unit and the number of its place."""
+    return re.sub(r" #\d+$", "", without_unit(name))
 
 
 def _is_row(line: str, separator: str, length: int) -> bool:
@@ -286,13 +309,46 @@ def _fitted(cells: list[str], length: int) -> list[str]:
     return cells
 
 
+def _unit_line(
+    lines: Sequence[str], first: int, separator: str, header: Sequence[str]
+) -> int | None:
+    """The number of the line of units behind a header; ``None`` if there is none."""
+    following = ((n, line) for n, line in enumerate(lines, start=1) if n > first and line.strip())
+    number, line = next(following, (0, ""))
+    cells = _fitted(split(line, separator), len(header))
+    texts = [cell.strip("[](){} ") for cell in cells]
+    if not first or len(cells) != len(header) or not any(map(is_unit, texts)):
+        return None
+    return None if any(character.isdigit() for text in texts for character in text) else number
+
+
+def _with_unit_line(header: Sequence[str], units: Sequence[str]) -> list[str]:
+    """Names of columns with the units of the line behind them."""
+    texts = [unit.strip("[](){} ") for unit in units]
+    return [
+        f"{name} [{unit}]" if unit and not unit_of_header(name) else name
+        for name, unit in zip(header, texts, strict=False)
+    ]
+
+
+def _is_other_header(cells: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a line names columns again, but others, or in another order."""
+    named = {without_unit(name).casefold() for name in header}
+    texts = [without_unit(cell.lstrip("# ")).casefold() for cell in cells]
+    return len(texts) > 1 and any(text in named and not _is_number(text) for text in texts)
+
+
+def _is_number(text: str) -> bool:
+    return not text.strip() or text.strip()[0] in "+-.0123456789"
+
+
 def _is_separator_line(line: str) -> bool:
     return re.fullmatch(r"\s*(sep=.|[-=+|\s]+)\s*", line) is not None
 
 
 def _same_columns(cells: Sequence[str], names: Sequence[str]) -> bool:
     plain = [without_unit(cell.lstrip("# ")) for cell in cells]
-    return plain == [without_unit(name) for name in names] or list(cells) == list(names)
+    return plain == [_plain(name) for name in names] or list(cells) == list(names)
 
 
 def _other_units(number: int, cells: Sequence[str], header: Sequence[str]) -> list[str]:

@@ -26,6 +26,8 @@ def read_lines(path: Path) -> list[str]:
     """
     content = path.read_bytes()
     encoding = _encoding(content)
+    if encoding.startswith("utf-16"):
+        content = content[: len(content) // 2 * 2]  # a program that was killed leaves half of one
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:

@@ -27,8 +27,10 @@ DAY_S: Final = 86400.0
 HALF_HOUR_S: Final = 1800.0
 SHORTEST_STEP_S: Final = 1e-3
 """Steps of times without a unit that are shorter cannot be seconds."""
+LONG_STEP_S: Final = 100.0
 LONGEST_STEP_S: Final = 1000.0
-"""Steps of times without a unit that are longer are probably milliseconds."""
+"""Steps of times without a unit that are as long as the second, or as the first and no minutes, are
+probably milliseconds."""
 SPREADSHEET_DAYS: Final = (36526.0, 73051.0)
 """Days since 1899-12-30, the dates of spreadsheets, of this century."""
 MONTHS: Final = (
@@ -154,6 +156,17 @@ def understand(
     return Clock(lambda cell: Stamp(_date(cell.strip().strip("[]'\""), order)))
 
 
+def is_date(cell: str) -> bool:
+    """Whether a cell is a date without a time of day."""
+    date = NUMERIC_DATE.fullmatch(cell.strip())
+    return date is not None and date[5] is None
+
+
+def is_time_of_day(cell: str) -> bool:
+    """Whether a cell is a time of day without a date."""
+    return CLOCK_ONLY.fullmatch(cell.strip()) is not None
+
+
 def parse_time(cell: str, zone: tzinfo | None = None) -> float:
     """Seconds since the epoch of one time.
 
@@ -230,7 +243,10 @@ def _check_seconds(middle: float, step: float, settled: bool) -> None:
             f"{middle:.15g} is no date from 2000 to 2100 in s, ms, µs or ns; name the unit with"
             " --time-unit"
         )
-    if not settled and not SHORTEST_STEP_S <= step < LONGEST_STEP_S:
+    # Nobody polls every 100 or 250 s; a period of minutes is near a multiple of 60.
+    minutes = abs(step - 60 * round(step / 60)) <= 0.01 * step
+    odd = step >= LONG_STEP_S and not minutes
+    if not settled and (odd or not SHORTEST_STEP_S <= step < LONGEST_STEP_S):
         raise ValueError(
             f"times without a unit that are {step:.6g} apart are probably no seconds; name their"
             " unit with --time-unit"

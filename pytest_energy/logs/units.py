@@ -31,6 +31,19 @@ OTHER_QUANTITIES: Final = frozenset({
     "percent", "c", "celsius", "hz", "mhz", "ghz", "kwp",
 })  # fmt: skip
 """Units of what is neither power nor energy; a column of them is refused."""
+FACTOR: Final = re.compile(
+    r"(?:^|[^a-z])(?:tenths?|hundredths?|thousandths?|dbm|dbw"
+    r"|(?:deci|centi|deca|hecto|tera|pico|femto)[ _-]?(?:watt|joule|second))s?"
+    r"|(?:^|[^a-z])[x×]?10+x?(?:$|[^a-z\d])|(?<![a-z\d.])\d+(?:\.\d+)?[nuµmkmg]?(?:wh?|j|s|sec)(?![a-z])"
+    r"|(?<![a-z])(?-i:(?:da|[cdhTp])(?:Wh?|J))(?![a-z])",
+    re.IGNORECASE,
+)
+"""Signs in a name that its unit has a factor: ``power_cW``, ``power_W_x10``, ``t_10ms``."""
+COUNTS: Final = frozenset({
+    "tick", "ticks", "jiffy", "jiffies", "cycle", "cycles", "frame", "frames", "sample", "samples",
+    "index", "idx", "row", "rows", "step", "steps", "iteration", "iterations",
+})  # fmt: skip
+"""Words in the names of columns that count something else than time."""
 
 
 def _scaled(unit: str, factor: float) -> dict[str, float]:
@@ -147,6 +160,10 @@ def scale_of(name: str, quantity: Quantity, option: str | None = None) -> Scale:
         ValueError: The name has a unit of something else, or several units.
     """
     brackets = unit_of_header(name)
+    if option is None and FACTOR.search(without_unit(name)):
+        raise ValueError(
+            f"its name hints at a factor of its unit; convert it, or say {quantity.unit_option}"
+        )
     scale = Scale(quantity, brackets or _unit_in_name(name, quantity, option), option)
     if scale.header or option or quantity is POWER:
         scale.factor()
@@ -170,9 +187,22 @@ def seconds_in(name: str) -> float | None:
             f"{brackets!r} is not a known unit of time; expected one of ns, us, ms, s, min, h, d."
             " Name it with --time-unit"
         )
+    if FACTOR.search(name):
+        raise ValueError(f"{name!r} hints at a factor of a unit of time; name it with --time-unit")
     words = [_plain(word) for part in WORD.findall(name) for word in CAMEL.split(part)]
     last = words[-1].casefold() if words else ""
     return SECONDS.get(last)
+
+
+def counts(name: str) -> bool:
+    """Whether the name of a column says that it counts rows or ticks, not time."""
+    words = [word.casefold() for part in WORD.findall(name) for word in CAMEL.split(part)]
+    return not COUNTS.isdisjoint(words)
+
+
+def is_unit(text: str) -> bool:
+    """Whether a text alone is a unit of power, energy or time, or of another quantity."""
+    return _is_unit(text) or _plain(text).casefold() in SECONDS
 
 
 def unit_of_header(name: str) -> str | None:
@@ -180,7 +210,8 @@ def unit_of_header(name: str) -> str | None:
     brackets = IN_BRACKETS.search(name)
     if brackets is None:
         return None
-    return next(filter(None, brackets.groups()), "").strip() or None
+    unit = next(filter(None, brackets.groups()), "").strip()
+    return unit.removeprefix("in ").strip() or None
 
 
 def without_unit(name: str) -> str:

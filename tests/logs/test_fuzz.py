@@ -174,6 +174,21 @@ def swap_header(sample: Sample, draw: random.Random) -> Lines:
     return [separator.join([*cells[1:2], *cells[:1], *cells[2:]]), *sample.lines[1:]]
 
 
+def swap_midway(sample: Sample, draw: random.Random) -> Lines:
+    """A logger that goes on with its columns in another order, under a header of their own."""
+    place = draw.randrange(sample.first, len(sample.lines))
+    later = replace(sample, lines=[*sample.lines[: sample.first], *sample.lines[place:]])
+    return [*sample.lines[:place], *swap_columns(later, draw)]
+
+
+def zeros(sample: Sample, draw: random.Random) -> Lines:
+    """Zeros in place of readings."""
+    return [
+        _with_number(line, "0.00") if number >= sample.first and draw.random() < 0.05 else line
+        for number, line in enumerate(sample.lines)
+    ]
+
+
 def shuffle_lines(sample: Sample, draw: random.Random) -> Lines:
     """A part of the lines out of order."""
     lines = list(sample.lines)
@@ -220,6 +235,8 @@ MUTATIONS: dict[Mutation, str] = {
     rename_columns: "left out",
     swap_columns: "",
     swap_header: UNITS,
+    swap_midway: LOST,
+    zeros: rf"0 W;|0 J;|{LOST}",
     shuffle_lines: ORDER,
     twice: ORDER,
     thousands: "",

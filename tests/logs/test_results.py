@@ -393,7 +393,7 @@ def test_a_round_outside_the_log_gets_no_joules_from_it(tmp_path, imported, resu
     log = wall_log(tmp_path / "wall.csv", 144)
 
     status, run, output = imported(
-        log, "--format=wattmeter", "--power-column=power_w", f"--over={over}"
+        log, "--format=wattmeter", "--power-column=power_w", "--one-device", f"--over={over}"
     )
 
     covered, missed = run.benchmarks

@@ -35,6 +35,7 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         columns,
         label=lambda device, _: device or "wattmeter",
         may_mix=not columns.devices and any(GPU.search(name) for name in table.names),
+        unnamed=not columns.devices,
     )
 
 
