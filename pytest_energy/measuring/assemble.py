@@ -22,7 +22,13 @@ from pytest_energy.uncertainty.units import per_unit
 
 SCORES = {"miou": "miou/kWh", "map": "map/kWh", "accuracy": "1/kWh"}
 """The metrics that a Score can be made of, and its unit; the most specific metric first."""
-PER = {"inference": "pass", "training": "epoch", "call": "call", "window": "window"}
+PER = {
+    "inference": "pass",
+    "training": "epoch",
+    "call": "call",
+    "window": "window",
+    "candidate": "call",
+}
 """What the unit of a metric calls one pass, by the kind of the benchmark."""
 
 
@@ -35,7 +41,7 @@ class Place:
     line: int | None = None
 
     def window(self, name: str) -> Place:
-        """Return the place of a named window in the same test."""
+        """Return the place of a named window or candidate in the same test."""
         return Place(f"{self.id}::{name}", self.file, self.line)
 
 

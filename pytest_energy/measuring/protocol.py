@@ -167,7 +167,7 @@ def run_rounds(
     before_j, before_s = spent_j(), clock()
     latency_s = warm_up(work, plan, synchronize, clock)
     size = size_rounds(plan, latency_s)
-    announce(_forecast(size, latency_s, (before_j, spent_j()), clock() - before_s))
+    announce(forecast(size, latency_s, (before_j, spent_j()), clock() - before_s))
     if plan.in_step and plan.lengthen:
         size = replace(size, passes=1, rounds=plan.rounds)
     record = _Record()
@@ -186,13 +186,12 @@ def run_rounds(
     while (
         len(record.rounds) < size.rounds
         and not _are_enough(plan, record.rounds)
-        and not _lost(record.rounds[-1])
+        and not is_lost(record.rounds[-1])
         and another_fits(record.rounds, limit_s)
     ):
         watch(record.progress(size, latency_s))
         record.add(measure(work, size.passes))
-    cut = (*_fewer_passes(plan, size), *_left_out(plan, record.rounds))
-    return Finished(tuple(record.rounds), tuple(record.traces), cut)
+    return Finished(tuple(record.rounds), tuple(record.traces), cuts(plan, size, record.rounds))
 
 
 def warm_up(work: Work, plan: Plan, synchronize: Synchronize, clock: Callable[[], float]) -> float:
@@ -235,15 +234,15 @@ def enough_passes(plan: Plan, measured: Round) -> Size:
     """Return what the plan comes to by a measured round; its own passes if they were enough."""
     size = size_rounds(plan, measured.duration_s / measured.passes)
     too_short = measured.duration_s < plan.shortest_window_s and size.passes > measured.passes
-    if _lost(measured) or not (too_short or size.passes >= 2 * measured.passes):
+    if is_lost(measured) or not (too_short or size.passes >= 2 * measured.passes):
         return replace(size, passes=measured.passes)
     return size
 
 
-def _forecast(
+def forecast(
     size: Size, latency_s: float, spent_j: tuple[float | None, float | None], warmed_s: float
 ) -> Forecast:
-    """Expect the latency and the power of the warm-up."""
+    """Expect the latency and the power of the warm-up, which took ``warmed_s``."""
     duration_s = size.passes * size.rounds * latency_s
     before_j, after_j = spent_j
     if before_j is None or after_j is None or warmed_s <= 0:
@@ -273,10 +272,15 @@ def fewer_rounds(asked: int, done: Sequence[Round], max_time_s: float | None) ->
     return _cut(f"{len(done)} of {asked} rounds", max_time_s)
 
 
+def cuts(plan: Plan, size: Size, done: Sequence[Round]) -> tuple[Reason, ...]:
+    """Return remarks on passes and rounds that were left out to meet the time limit."""
+    return (*_fewer_passes(plan, size), *_left_out(plan, done))
+
+
 def _left_out(plan: Plan, done: Sequence[Round]) -> tuple[Reason, ...]:
     """Return a remark if planned rounds were left out: the only other cause is a lost device."""
     all_done = len(done) >= plan.rounds or _are_enough(plan, done)
-    if plan.max_time_s is None or all_done or _lost(done[-1]):
+    if plan.max_time_s is None or all_done or is_lost(done[-1]):
         return ()
     return _cut(f"{len(done)} of {plan.rounds} rounds", plan.max_time_s)
 
@@ -293,5 +297,6 @@ def _cut(ran: str, max_time_s: float) -> tuple[Reason, ...]:
     return (Reason(code=ReasonCode.TIME_LIMIT, message=message, fatal=False),)
 
 
-def _lost(measured: Round) -> bool:
+def is_lost(measured: Round) -> bool:
+    """Whether a device was lost, so that nothing more can be measured."""
     return any(reason.code is ReasonCode.DEVICE_LOST for reason in measured.reasons)

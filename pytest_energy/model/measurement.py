@@ -14,7 +14,9 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["inference", "training", "call", "window"]
+Kind = Literal["inference", "training", "call", "window", "candidate"]
+PARTS: Final = ("window", "candidate")
+"""Kinds of which one test may have several benchmarks: their ids end with their names."""
 Status = Literal["measured", "estimated", "invalid", "unmeasured"]
 Scalar = str | bool | int | float | None
 Facts = dict[str, Scalar | list[Scalar]]
@@ -145,11 +147,28 @@ class MeterInfo(Record):
     details: Facts = Field(default_factory=dict)
 
 
+class Pair(Record):
+    """A candidate of ``energy.compare`` beside its reference, both measured in turn.
+
+    ``change``, ``low`` and ``high`` are relative (−0.12: the candidate uses 12 % less), with a 95 %
+    interval. They are ``None`` without valid measured joules of both.
+    """
+
+    candidate: str
+    reference: str
+    """The name of the other candidate, in the same test."""
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    differences: list[float] = Field(default_factory=list)
+    """Of each block: the logarithm of the candidate's joules over the reference's."""
+
+
 class Measurement(Record):
     """All that was measured of one benchmark."""
 
     id: str
-    """The test's node id; a second window in one test appends ``::window-name``."""
+    """The test's node id; a window or a candidate appends ``::name``."""
     kind: Kind
     workload: Facts
     units: dict[str, float] = Field(default_factory=dict)
@@ -162,6 +181,8 @@ class Measurement(Record):
     metrics: dict[str, Quantity] = Field(default_factory=dict)
     rounds: list[Round] = Field(default_factory=list)
     trace: list[Trace] | None = None
+    pair: Pair | None = None
+    """Of a candidate that is not the reference."""
     identity: dict[str, Scalar | list[Scalar]] | None = None
     """If it differs from the run's: an xdist worker's device, a merged shard's machine."""
     context: dict[str, Scalar | list[Scalar]] | None = None

@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
 from typing import Any, Final
+from unittest import SkipTest
 
 import pytest
 
 from pytest_energy.errors import EnergyError, UsageError
+from pytest_energy.fixture.comparison import NotMeasuredError
 from pytest_energy.gate.selection import too_tight
 from pytest_energy.measuring.assemble import Place
 from pytest_energy.measuring.protocol import Forecast, Progress
@@ -208,9 +210,12 @@ class EnergyPlugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
         """Gate the test after its body."""
+        returned, unmeasured = None, None
         try:
             returned = yield
-        except pytest.skip.Exception:  # a test that skips itself leaves no result
+        except NotMeasuredError as error:  # its candidates have results all the same
+            unmeasured = error
+        except (pytest.skip.Exception, SkipTest):  # a test that skips itself leaves no result
             raise
         except (Exception, pytest.fail.Exception):
             self._conclude(pyfuncitem, failed=True)
@@ -225,6 +230,8 @@ class EnergyPlugin:
         failures = [explain(result) for result in results if result.verdict.fails]
         if failures:
             pytest.fail("\n\n".join(failures), pytrace=False)
+        if unmeasured:
+            raise unmeasured
         return returned
 
     def _conclude(self, item: pytest.Function, *, failed: bool) -> list[Result]:

@@ -15,6 +15,7 @@ import pytest
 
 from pytest_energy.errors import EnergyError
 from pytest_energy.gate.baseline_store import BaselineStore
+from pytest_energy.model.measurement import PARTS
 
 AHEAD = 2
 """Tests that a worker holds: xdist runs a test only when it knows the next one, or the end."""
@@ -33,8 +34,8 @@ def boards_of_baselines(store: BaselineStore) -> dict[str, frozenset[str]]:
     for baseline in baselines:
         match baseline.context.get("board"):
             case [str(board)]:
-                window = baseline.kind == "window"
-                test_id = baseline.id.rpartition("::")[0] if window else baseline.id
+                part = baseline.kind in PARTS
+                test_id = baseline.id.rpartition("::")[0] if part else baseline.id
                 boards.setdefault(test_id, set()).add(board)
     return {test_id: frozenset(names) for test_id, names in boards.items()}
 

@@ -94,9 +94,15 @@ def change(verdict: MetricVerdict) -> str:
         return MISSING
     if verdict.low is None or verdict.high is None or verdict.low == verdict.high:
         return percent(verdict.change)
-    places = max(0, min(3, _places((verdict.high - verdict.low) / 2 * 100)))
-    low, high = (_signed(bound * 100, places) for bound in (verdict.low, verdict.high))
-    return f"{_signed(verdict.change * 100, places)} % [{low}, {high}]"
+    return interval(verdict.change, verdict.low, verdict.high)
+
+
+def interval(fraction: float, low: float, high: float, sign: bool = True) -> str:
+    """A fraction with its interval, in per cent: ``+9.1 % [+7.0, +11.2]``."""
+    places = max(0, min(3, _places((high - low) / 2 * 100)))
+    texts = [_signed(value * 100, places) for value in (fraction, low, high)]
+    value, lower, upper = texts if sign else [text.lstrip("+") for text in texts]
+    return f"{value} % [{lower}, {upper}]"
 
 
 def percent(fraction: float | None, places: int = 1, sign: bool = True) -> str:

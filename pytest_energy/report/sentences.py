@@ -6,6 +6,7 @@ import shlex
 from typing import Final
 
 from pytest_energy.model.environment import is_simulated
+from pytest_energy.model.measurement import PARTS
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import (
@@ -195,8 +196,8 @@ def rerun_command(*results: Result) -> str:
 
 
 def test_id(result: Result) -> str:
-    """The test's node id, without the name of a window in it."""
-    return result.id.rpartition("::")[0] if result.kind == "window" else result.id
+    """The test's node id, without the name of a window or candidate in it."""
+    return result.id.rpartition("::")[0] if result.kind in PARTS else result.id
 
 
 def simulated(run: Run) -> str | None:

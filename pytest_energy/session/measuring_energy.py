@@ -9,9 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import chain, repeat
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from pytest_energy.errors import UsageError
 from pytest_energy.fixture import (
@@ -25,6 +26,7 @@ from pytest_energy.fixture import (
 )
 from pytest_energy.fixture.arguments import (
     check_callable,
+    check_compare,
     check_counts,
     check_metrics,
     check_name,
@@ -33,12 +35,14 @@ from pytest_energy.fixture.arguments import (
     check_synchronize,
     check_units,
 )
+from pytest_energy.fixture.comparison import Candidate, Comparison, check_candidates
 from pytest_energy.fixture.lazy import (
     check_awaitable,
     check_call,
     check_eager,
     check_returned,
 )
+from pytest_energy.measuring.alternation import alternate
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
 from pytest_energy.measuring.processor import same_processor
 from pytest_energy.measuring.protocol import (
@@ -56,6 +60,8 @@ from pytest_energy.measuring.waiting import synchronizer, waiter_for
 from pytest_energy.measuring.window import OpenWindow, Window, measure_round, open_window
 from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason, ReasonCode
 from pytest_energy.model.metrics import ENERGY, PER_UNIT, in_catalogue
+from pytest_energy.session.calls import Calls
+from pytest_energy.session.candidates import pairs_of
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.model_description import (
     count_facts,
@@ -64,7 +70,13 @@ from pytest_energy.session.model_description import (
     name_of,
     peak_memory,
 )
-from pytest_energy.session.planning import Requested, plan_call, plan_epochs, plan_inference
+from pytest_energy.session.planning import (
+    Requested,
+    plan_call,
+    plan_comparison,
+    plan_epochs,
+    plan_inference,
+)
 from pytest_energy.session.user_values import check_facts, evaluation, mean_metrics, own_metrics
 from pytest_energy.settings import MarkerSettings
 
@@ -74,6 +86,15 @@ Watch = Callable[[str, Progress], None]
 """Called with the benchmark's id and its progress."""
 Announce = Callable[[str, Forecast], None]
 """Called with the benchmark's id and what it will cost."""
+
+
+class Surroundings(TypedDict):
+    """What a protocol calls beside the work; see :func:`run_rounds`."""
+
+    synchronize: Synchronize
+    watch: Callable[[Progress], None]
+    announce: Callable[[Forecast], None]
+    spent_j: Callable[[], float | None]
 
 
 class MeasuringEnergy(Energy):
@@ -203,10 +224,10 @@ class MeasuringEnergy(Energy):
         evaluated = evaluation(evaluate, where)
         # The warm-up trains one epoch as well; its metrics come first and are left out.
         of_rounds = epoch_metrics[-len(finished.rounds) :]
-        self._extend(_as_quantities(mean_metrics(of_rounds, where)))
-        self._extend(
-            training_metrics(self._current(), 1 + len(finished.rounds), scale_to, evaluated)
-        )
+        self._extend(self._current(), _as_quantities(mean_metrics(of_rounds, where)))
+        measured = self._current()
+        of_schedule = training_metrics(measured, 1 + len(finished.rounds), scale_to, evaluated)
+        self._extend(measured, of_schedule)
 
     def __call__(  # noqa: D102
         self,
@@ -221,25 +242,10 @@ class MeasuringEnergy(Energy):
         counts = check_call("energy", function, units, synchronize, facts)
         check_facts("call", facts or {}, None)
         self._claim(synchronize)
-        returned: T
-
-        def work(passes: int) -> None:
-            nonlocal returned
-            returned = function(*args, **kwargs)
-            check_returned("energy", function, returned)
-            wait = waiter_for(returned)
-            if wait is None:
-                for _ in repeat(None, passes - 1):  # as fast as a loop can be: 1e-7 s is a call
-                    returned = function(*args, **kwargs)
-                return
-            wait(returned)
-            for _ in repeat(None, passes - 1):
-                returned = function(*args, **kwargs)
-                wait(returned)
-
-        finished = self._run(work, plan_call(self._session, self._place.id, self._requested))
+        calls = Calls("energy", function, args, kwargs)
+        finished = self._run(calls, plan_call(self._session, self._place.id, self._requested))
         self._add("call", {"function": name_of(function)}, finished, facts, units=counts)
-        return returned
+        return calls.returned
 
     async def acall(  # noqa: D102
         self,
@@ -309,6 +315,41 @@ class MeasuringEnergy(Energy):
         finished = self._finished(windows, rounds)
         self._add("call", {"function": name_of(target)}, finished, units=counts)
         return last[0]
+
+    def compare(  # noqa: D102
+        self,
+        *candidates: Callable[[], Any] | Mapping[str, Callable[[], Any]],
+        reference: str | None = None,
+        units: Units | None = None,
+        synchronize: Synchronize | None = None,
+        blocks: int | None = None,
+        **named: Callable[[], Any],
+    ) -> Comparison:
+        functions, first = check_candidates(candidates, named, reference)
+        counts = check_compare(units, synchronize, blocks)
+        self._claim(synchronize)
+        self._check_one_process("compare")
+        self._compared = True
+        calls = {name: Calls("energy.compare", function) for name, function in functions.items()}
+        plan = plan_comparison(self._session, self._requested, blocks)
+        for name, finished in self._alternate(calls, plan).items():
+            described: Facts = {"candidate": name, "function": name_of(functions[name])}
+            place = self._place.window(name)
+            self._add("candidate", described, finished, at=place, units=counts)
+        measurements = {name: self._part(name) for name in calls}
+        for name, pair in pairs_of(measurements, first).items():
+            self._keep(measurements[name].model_copy(update={"pair": pair}))
+        return Comparison(
+            [
+                Candidate(name, call.returned, self._part(name), self._part(first))
+                for name, call in calls.items()
+            ],
+            first,
+        )
+
+    def _part(self, name: str) -> Measurement:
+        """The measurement of a candidate."""
+        return self._measurements[self._place.window(name).id]
 
     @contextmanager
     def window(  # noqa: D102
@@ -388,14 +429,17 @@ class MeasuringEnergy(Energy):
                 f"{self._place.window(name).id}: energy.{method}() inside another measurement,"
                 " which would then include the wait for the sensor; measure one after the other"
             )
+        self._check_one_process(method)
+        self._windows.setdefault(name, [])
+        self._windowed = name
+        return handle
+
+    def _check_one_process(self, method: str) -> None:
         if self._session.ranks is not None:
             raise UsageError(
                 f"{self._place.id}: energy.{method}() measures one process; torchrun"
                 " started several: use energy.training() or a call"
             )
-        self._windows.setdefault(name, [])
-        self._windowed = name
-        return handle
 
     def record(self, *metrics: Metric, **values: float) -> None:  # noqa: D102
         self._check_open()
@@ -419,8 +463,8 @@ class MeasuringEnergy(Energy):
                 self._recorded_inside[self._inside][name].append(quantity)
             return
         self._recorded |= recorded
-        if self._place.id in self._measurements:
-            self._extend({})
+        for measured in list(self._measurements.values()):
+            self._extend(measured, {})
 
     def _learn_direction(self, metric: Metric) -> None:
         if metric.better is None or in_catalogue(metric.name):
@@ -555,24 +599,22 @@ class MeasuringEnergy(Energy):
     def _run(self, work: Work, plan: Plan) -> Finished:
         if self._session.ranks is not None:
             plan = in_step_plan(plan)
-
-        def watch(progress: Progress) -> None:
-            self._watch(self._place.id, progress)
-
-        def announce(forecast: Forecast) -> None:
-            self._announce(self._place.id, forecast)
-
-        meter = self._session.meter
         with self._alone():
-            return run_rounds(
-                work,
-                plan,
-                self._measure,
-                synchronize=self._synchronize,
-                watch=watch,
-                announce=announce,
-                spent_j=meter.spent_j if meter else lambda: None,
-            )
+            return run_rounds(work, plan, self._measure, **self._surroundings())
+
+    def _alternate(self, works: Mapping[str, Work], plan: Plan) -> dict[str, Finished]:
+        with self._alone():
+            return alternate(works, plan, self._measure, **self._surroundings())
+
+    def _surroundings(self) -> Surroundings:
+        """What a protocol calls beside the work."""
+        meter = self._session.meter
+        return {
+            "synchronize": self._synchronize,
+            "watch": partial(self._watch, self._place.id),
+            "announce": partial(self._announce, self._place.id),
+            "spent_j": meter.spent_j if meter else lambda: None,
+        }
 
     def _measure(self, work: Work, passes: int) -> Window:
         ranks = self._session.ranks
@@ -632,9 +674,9 @@ class MeasuringEnergy(Energy):
     def _current(self) -> Measurement:
         return self._measurements[self._place.id]
 
-    def _extend(self, extra: Mapping[str, Quantity]) -> None:
-        metrics = {**self._current().metrics, **extra, **self._recorded}
-        self._keep(self._current().model_copy(update={"metrics": metrics}))
+    def _extend(self, measured: Measurement, extra: Mapping[str, Quantity]) -> None:
+        metrics = {**measured.metrics, **extra, **self._recorded}
+        self._keep(measured.model_copy(update={"metrics": metrics}))
 
     def _keep(self, measured: Measurement) -> None:
         measured = measured.model_copy(update={"better": self._better, **self._session.machine})

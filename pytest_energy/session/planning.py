@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from pytest_energy.measuring.alternation import FEWEST_BLOCKS
 from pytest_energy.measuring.protocol import Plan
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.settings import MarkerSettings, Scale, Settings
+from pytest_energy.uncertainty.candidates import WINDOWS_PER_BLOCK
 
 SCALES: Final[Mapping[Scale, Plan]] = {
     "full": Plan(None, rounds=3, warmup_s=2.0, max_time_s=600.0, window_s=5.0),
@@ -27,6 +29,8 @@ SMALL_ROUND_S: Final = 0.2
 """The shortest round of a comparison at small scale."""
 ROUNDS_PER_BLOCK: Final = 3
 """Rounds per side and block: their median withstands one outlier."""
+BLOCKS: Final = 6
+"""Blocks of candidates that one test compares, two windows of each candidate in a block."""
 SLICE_S: Final = 0.003
 """The round of a comparison by time alone. A busy processor changes its speed within tenths of a
 second: neighbouring slices of both sides share it, so that their ratio is free of it."""
@@ -109,6 +113,20 @@ def plan_call(session: EnergySession, test_id: str, requested: Requested) -> Pla
         return plan
     rounds = session.schedule.rounds_of(session.record.visit_number(test_id))
     return replace(plan, rounds=rounds, window_s=SHORT_ROUND_S)
+
+
+def plan_comparison(session: EnergySession, requested: Requested, blocks: int | None) -> Plan:
+    """Plan the windows of each candidate, two for each block.
+
+    Args:
+        session: Provides scale and meter.
+        requested: The request of the marker or the command line, whose rounds are blocks.
+        blocks: Blocks that the test requests.
+    """
+    short_s = SMALL_ROUND_S if session.scale == "small" else SHORT_ROUND_S
+    number = max(requested.rounds or blocks or BLOCKS, FEWEST_BLOCKS)
+    plan = _plan(session, requested, WINDOWS_PER_BLOCK * number)
+    return replace(plan, passes=requested.passes, window_s=requested.window_s or short_s)
 
 
 def _plan(session: EnergySession, requested: Requested, rounds: int | None) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_energy.model.measurement import PARTS
 from pytest_energy.model.result import Result
 
 
@@ -9,8 +10,8 @@ def properties(result: Result) -> list[tuple[str, str]]:
     """Names and values for ``item.user_properties``, in the order of the result.
 
     Each metric is ``energy.NAME``, with its unit in ``energy.NAME.unit`` and its 95 % half-width,
-    if known, in ``energy.NAME.uncertainty``. A metric that was not measured has no property. If a
-    test has several windows, the names of their properties begin with ``energy.WINDOW.``.
+    if known, in ``energy.NAME.uncertainty``. A metric that was not measured has no property. The
+    names of the properties of a window or candidate begin with ``energy.NAME.``, its own name.
     """
     values = [("outcome", result.verdict.outcome.value), ("status", result.status)]
     if result.meter is not None:
@@ -25,5 +26,5 @@ def properties(result: Result) -> list[tuple[str, str]]:
         if metric.change is not None:
             values.append((f"{metric.metric}.change", repr(metric.change)))
     values += [(f"reason.{reason.code}", reason.message) for reason in result.reasons]
-    window = f"{result.id.rpartition('::')[2]}." if result.kind == "window" else ""
-    return [(f"energy.{window}{name}", value) for name, value in values]
+    part = f"{result.id.rpartition('::')[2]}." if result.kind in PARTS else ""
+    return [(f"energy.{part}{name}", value) for name, value in values]

@@ -9,6 +9,7 @@ from pytest_energy.carbon import JOULES_PER_KWH
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
+from pytest_energy.report.candidates import CandidateRow, candidate_rows
 from pytest_energy.report.comparison import Reference, compare, headline_against, newest
 from pytest_energy.report.html.charts.distributions import Distributions, build_distributions
 from pytest_energy.report.html.charts.forest import Forest, build_forests
@@ -58,6 +59,8 @@ class Page:
     """How far the sensors of one model differ, relative to the truth."""
     pairs: Pairs | None
     """The other revision, if the run was compared with one."""
+    candidates: list[CandidateRow]
+    """What single tests compared in turn."""
     findings: list[Finding]
     remarks: list[Remark]
 
@@ -99,6 +102,7 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         compared=_other_environment(run, older=bool(older)),
         board_gain=BOARD_GAIN,
         pairs=build_pairs(run),
+        candidates=candidate_rows(run),
         findings=build_findings(run, drawers),
         remarks=build_remarks(run),
     )

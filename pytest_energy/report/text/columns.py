@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_energy.model.metrics import PER_UNIT
 from pytest_energy.model.result import MetricVerdict, Result
-from pytest_energy.report import numbers, pairs
+from pytest_energy.report import candidates, numbers, pairs
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ WIDE = (
     Column("energy", _with_uncertainty("energy_j"), 0),
     Column("per unit", _per_unit, 2),
     Column("change", _interval, 1),
+    Column("vs reference", candidates.difference, 1),
     Column("latency", _with_uncertainty("latency_s"), 2),
     Column("power", _with_uncertainty("power_w"), 3),
     Column("FLOPs", _with_uncertainty("flops"), 4),
@@ -81,6 +82,7 @@ NARROW = (
     Column("energy", _with_uncertainty("energy_j"), 0),
     Column("per unit", _per_unit, 2),
     Column("change", _change, 1),
+    Column("vs reference", candidates.difference, 1),
     Column("latency", _rounded("latency_s"), 2),
     Column("power", _rounded("power_w"), 3),
     Column("FLOPs", _rounded("flops"), 4),

@@ -9,6 +9,7 @@ from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers
+from pytest_energy.report.candidates import pair_sentence
 from pytest_energy.report.sentences import (
     budget_sentence,
     change,
@@ -49,6 +50,8 @@ def _lines(result: Result) -> Iterator[str]:
     for budget in verdict.budgets:
         if budget.outcome is not Outcome.UNCHANGED:
             yield budget_sentence(budget)
+    if result.pair and result.pair.change is not None:
+        yield f"in this run: {pair_sentence(result.pair)}"
     for reason in result.reasons:
         yield f"{reason.code}: {reason.message}"
     for fact in verdict.differences:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pytest_energy.model.outcomes import SEVERITY, Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
+from pytest_energy.report.candidates import TITLE, candidate_rows
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
@@ -57,7 +58,8 @@ def render_markdown(run: Run, limit_bytes: int = STEP_SUMMARY_BYTES) -> str:
         limit_bytes: The largest size of the text in UTF-8. The opening lines always stay.
     """
     head = _head(run)
-    sections = [*_uncompared(run), *_pairs(run), *_by_outcome(run), _environment(run)]
+    compared = (*_pairs(run), *_candidates(run))
+    sections = [*_uncompared(run), *compared, *_by_outcome(run), _environment(run)]
     everything = _joined(head, sections)
     if _size(everything) <= limit_bytes:
         return everything
@@ -135,6 +137,21 @@ def _pairs(run: Run) -> Iterator[Section]:
         title = f"{Outcome.UNCHANGED.traits.symbol} Unchanged pairs ({len(still)})"
         parts = [f"<details><summary>{title}</summary>\n", _table(still, PAIRED, names)]
         yield Section(f"unchanged pairs ({len(still)})", "\n".join([*parts, "</details>\n"]))
+
+
+def _candidates(run: Run) -> Iterator[Section]:
+    """What single tests compared in turn."""
+    rows = candidate_rows(run)
+    if not rows:
+        return
+    names = short_names([result.id for result in run.benchmarks])
+    table = "| benchmark | result [95 %] | reference → candidate | blocks |\n"
+    table += "| --- | --- | --: | --: |\n"
+    for row in rows:
+        cells = [code(names[row.id]), *map(escape, (row.sentence, row.energy, row.blocks))]
+        table += f"| {' | '.join(cells)} |\n"
+    title = f"{TITLE} ({len(rows)})"
+    yield Section(title, f"### {title.capitalize()}\n\n{table}")
 
 
 def _about_pairs(results: Sequence[Result], names: Mapping[str, str]) -> str:

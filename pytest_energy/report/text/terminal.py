@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import TRAITS, Outcome
 from pytest_energy.model.result import Result, Run
+from pytest_energy.report.candidates import TITLE, candidate_rows
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
@@ -67,7 +68,7 @@ def summary_lines(run: Run, width: int) -> list[Line]:
         lines.append(Line(text))
     if sentence := simulated(run):
         lines.append(Line(f"Attention: {sentence}.", "yellow"))
-    lines += [*_against(run), *_visible(run)]
+    lines += [*_compared_in_one_test(run, names), *_against(run), *_visible(run)]
     for section in (_with_reasons, _inconclusive, _new, _regressed):
         lines += section(run.benchmarks, names)
     return [*lines, *_uncompared(run), *_suite_shift(run), Line(""), _verdict(run)]
@@ -144,6 +145,16 @@ def _uncompared(run: Run) -> Iterator[Line]:
     for reason, sharing in by_reason.items():
         more = f" and {len(sharing) - NAMED} more" if len(sharing) > NAMED else ""
         yield Line(f"  {', '.join(sharing[:NAMED])}{more}: {reason}")
+
+
+def _compared_in_one_test(run: Run, names: Names) -> Iterator[Line]:
+    rows = candidate_rows(run)
+    if rows:
+        yield Line("")
+        yield Line(f"{TITLE} ({len(rows)})")
+    for row in rows:
+        test = names[row.id].rpartition("::")[0]
+        yield Line(f"  {test}: {row.sentence}" if test else f"  {row.sentence}")
 
 
 def _against(run: Run) -> Iterator[Line]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from pytest_energy.model.measurement import Kind, Quantity
 from pytest_energy.model.metrics import CATALOGUE, SCORES, Better, metric
@@ -15,7 +15,7 @@ from pytest_energy.report.html.charts.marks import COLOURS, SHAPES, Mark, marks
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.numbers import quantity, tick
 
-KINDS: Final[tuple[Kind, ...]] = ("inference", "training", "call", "window")
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """A figure shows one kind: joules a pass and joules an epoch are not comparable."""
 
 

@@ -23,7 +23,7 @@ REFERENCES = ("baseline", "float32", "fp32", "none")
 MOST_SERIES, WIDEST_BAR, LETTER = 8, 60, 6
 _UNSWEPT = frozenset(
     {"model", "input_shape", "data", "dataset", "task", "run", "family", "macs", "flops", "params"}
-    | {"function", "window"}
+    | {"function", "window", "candidate"}
 )
 """Facts that say what is run, and not how."""
 _WITHOUT_EFFECT = frozenset({"paper"})
