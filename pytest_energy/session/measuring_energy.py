@@ -11,10 +11,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import chain, repeat
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pytest_energy.errors import UsageError
 from pytest_energy.fixture import (
+    CallFacts,
     Energy,
     Evaluation,
     Metric,
@@ -24,8 +25,10 @@ from pytest_energy.fixture import (
     Workload,
 )
 from pytest_energy.fixture.arguments import (
+    check_call_facts,
     check_callable,
     check_counts,
+    check_input,
     check_metrics,
     check_name,
     check_pedantic,
@@ -58,15 +61,24 @@ from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, 
 from pytest_energy.model.metrics import ENERGY, PER_UNIT, in_catalogue
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.model_description import (
+    check_placed,
     count_facts,
-    count_training_facts,
+    counting,
+    counts,
     describe_model,
+    facts_of_call,
+    known_facts,
     name_of,
     peak_memory,
+    training_inputs,
 )
 from pytest_energy.session.planning import Requested, plan_call, plan_epochs, plan_inference
 from pytest_energy.session.user_values import check_facts, evaluation, mean_metrics, own_metrics
 from pytest_energy.settings import MarkerSettings
+
+if TYPE_CHECKING:
+    from pytest_energy.measuring.forward_passes import Shapes
+    from pytest_energy.measuring.model_facts import Operations
 
 T = TypeVar("T")
 
@@ -74,6 +86,10 @@ Watch = Callable[[str, Progress], None]
 """Called with the benchmark's id and its progress."""
 Announce = Callable[[str, Forecast], None]
 """Called with the benchmark's id and what it will cost."""
+
+
+COUNTED: Final = "the operations of this window were counted, which takes time: not measured"
+"""Why the first window of its name has no joules, if it counts."""
 
 
 class MeasuringEnergy(Energy):
@@ -129,34 +145,41 @@ class MeasuringEnergy(Energy):
             lambda: defaultdict(list)
         )
         self._unfinished: set[str] = set()
+        self._facts: dict[str, Operations] = {}
         self._limits_s: dict[str, float | None] = {}
         self._busy = False
         self._ended = False
 
     def inference(  # noqa: D102
         self,
-        model: Callable[[Any], Any],
+        model: Callable[..., Any],
         *,
-        input_shape: Sequence[int],
+        input_shape: Shapes | None = None,
         batch_size: int = 1,
         make_input: Callable[[], Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
         passes: int | None = None,
         rounds: int | None = None,
         facts: bool | Mapping[str, Quantity] = True,
         workload: Workload | None = None,
     ) -> None:
-        from pytest_energy.measuring.forward_passes import prepare
-
         check_counts("inference", batch_size=batch_size, passes=passes, rounds=rounds)
+        check_callable("energy.inference", model)
+        check_input("inference", input_shape, make_input, kwargs, needed=True)
         check_facts("inference", facts, workload)
         self._claim()
-        run = prepare(model, input_shape, batch_size, self.device, make_input)
+        from pytest_energy.measuring.forward_passes import evaluating, prepare
+
+        meter = self._session.meter
+        where = f"{self._place.id}: energy.inference"
+        check_placed(model, self.device, meter.channels if meter else (), where)
+        run = prepare(model, input_shape, batch_size, self.device, make_input, kwargs)
         counted, reasons = count_facts(facts, model, run.inputs[0])
-        with peak_memory(self) as peak:
+        with evaluating(model), peak_memory(self) as peak:
             plan = plan_inference(self._session, self._place.id, self._requested, passes, rounds)
             finished = self._run(run, plan)
         described = {
-            **describe_model(model, input_shape, batch_size),
+            **describe_model(model, input_shape, batch_size, run.inputs[0]),
             "data": "random" if make_input is None else "own",
             **(workload or {}),
         }
@@ -171,19 +194,23 @@ class MeasuringEnergy(Energy):
         scale_to: int | None = None,
         evaluate: Callable[[], Evaluation] | None = None,
         model: object | None = None,
-        input_shape: Sequence[int] | None = None,
+        input_shape: Shapes | None = None,
         batch_size: int | None = None,
+        make_input: Callable[[], Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
         facts: bool | Mapping[str, Quantity] = True,
         workload: Workload | None = None,
         units: Units | None = None,
     ) -> None:
         check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
-        counts = check_units("energy.training", units)
+        check_input("training", input_shape, make_input, kwargs)
+        unit_counts = check_units("energy.training", units)
         check_callable("energy.training", train_one_epoch)
         check_eager("energy.training", train_one_epoch)
         check_facts("training", facts, workload)
         self._claim()
-        counted, reasons = count_training_facts(facts, model, input_shape, self)
+        inputs = training_inputs(model, input_shape, make_input, kwargs, self)
+        counted, reasons = count_facts(facts, model, inputs)
         epoch_metrics: list[Mapping[str, float]] = []
 
         def work(passes: int) -> None:
@@ -194,11 +221,11 @@ class MeasuringEnergy(Energy):
         with peak_memory(self) as peak:
             finished = self._run(work, plan_epochs(self._session, self._requested, epochs))
         described = {
-            **describe_model(model, input_shape, batch_size),
+            **describe_model(model, input_shape, batch_size, inputs),
             "scale_to": scale_to,
             **(workload or {}),
         }
-        self._add("training", described, finished, {**counted, **peak}, reasons, units=counts)
+        self._add("training", described, finished, {**counted, **peak}, reasons, units=unit_counts)
         where = f"{self._place.id}: energy.training"
         evaluated = evaluation(evaluate, where)
         # The warm-up trains one epoch as well; its metrics come first and are left out.
@@ -215,11 +242,11 @@ class MeasuringEnergy(Energy):
         *args: Any,
         units: Units | None = None,
         synchronize: Synchronize | None = None,
-        facts: Mapping[str, Quantity] | None = None,
+        facts: CallFacts = None,
         **kwargs: Any,
     ) -> T:
-        counts = check_call("energy", function, units, synchronize, facts)
-        check_facts("call", facts or {}, None)
+        unit_counts = check_call("energy", function, units, synchronize, facts)
+        check_facts("call", facts, None)
         self._claim(synchronize)
         returned: T
 
@@ -237,8 +264,10 @@ class MeasuringEnergy(Energy):
                 returned = function(*args, **kwargs)
                 wait(returned)
 
+        with self._alone():
+            known = facts_of_call(facts, lambda: work(1))
         finished = self._run(work, plan_call(self._session, self._place.id, self._requested))
-        self._add("call", {"function": name_of(function)}, finished, facts, units=counts)
+        self._add_call(function, finished, known, unit_counts)
         return returned
 
     async def acall(  # noqa: D102
@@ -248,9 +277,11 @@ class MeasuringEnergy(Energy):
         *args: Any,
         units: Units | None = None,
         synchronize: Synchronize | None = None,
+        facts: CallFacts = None,
         **kwargs: Any,
     ) -> T:
-        counts = check_call("energy.acall", function, units, synchronize, awaited=True)
+        unit_counts = check_call("energy.acall", function, units, synchronize, facts, awaited=True)
+        check_facts("acall", facts, None)
         self._claim(synchronize)
         loop = _running_loop(self._place.id)
         returned: T
@@ -264,10 +295,15 @@ class MeasuringEnergy(Energy):
         def work(passes: int) -> None:
             asyncio.run_coroutine_threadsafe(calls(passes), loop).result()
 
+        with self._alone():
+            known = known_facts(facts)
+            if counts(facts):
+                with counting(facts) as known:
+                    await calls(1)
         plan = plan_call(self._session, self._place.id, self._requested)
         # The loop must stay free for the calls, so a thread waits for the ticks of the meter.
         finished = await asyncio.to_thread(self._run, work, plan)
-        self._add("call", {"function": name_of(function)}, finished, units=counts)
+        self._add_call(function, finished, known, unit_counts)
         return returned
 
     def pedantic(  # noqa: D102
@@ -281,10 +317,13 @@ class MeasuringEnergy(Energy):
         warmup_rounds: int = 0,
         units: Units | None = None,
         synchronize: Synchronize | None = None,
+        facts: CallFacts = None,
     ) -> T:
-        counts = check_units("energy.pedantic", units)
+        unit_counts = check_units("energy.pedantic", units)
         arguments = check_pedantic(args, kwargs, setup, rounds, iterations, warmup_rounds)
         check_callable("energy.pedantic", target)
+        check_call_facts("energy.pedantic", facts)
+        check_facts("pedantic", facts, None)
         check_synchronize("energy.pedantic", synchronize)
         check_eager("energy.pedantic", target)
         self._claim(synchronize)
@@ -302,12 +341,13 @@ class MeasuringEnergy(Energy):
 
         windows: list[Window] = []
         with self._alone():
+            known = facts_of_call(facts, lambda: call(*arguments())(1))
             for _ in range(warmup_rounds):
                 call(*arguments())(iterations)
             while len(windows) < rounds and self._in_time(windows):
                 windows.append(self._measure(call(*arguments()), iterations))
         finished = self._finished(windows, rounds)
-        self._add("call", {"function": name_of(target)}, finished, units=counts)
+        self._add_call(target, finished, known, unit_counts)
         return last[0]
 
     @contextmanager
@@ -316,15 +356,23 @@ class MeasuringEnergy(Energy):
         name: str,
         units: Units | None = None,
         synchronize: Synchronize | None = None,
+        facts: CallFacts = None,
     ) -> Iterator[WindowHandle]:
         check_synchronize(f"energy.window({name!r})", synchronize)
-        handle = self._enter("window", name, units)
+        handle = self._enter("window", name, units, facts)
         windows = self._windows[name]
-        self._entered[name] += 1
         with self._alone(name):
+            if self._must_count(name, facts):
+                with self._counted(handle, facts):
+                    yield handle
+                handle.end(self._unmeasured_window(name, COUNTED))
+                return
+            self._entered[name] += 1
             if not self._in_time(windows):
                 yield handle
-                handle.end(self._unmeasured_window(name))
+                limit_s = self._requested.max_time_s or 0.0
+                message = f"the windows before used the {limit_s:g} s of --energy-max-time"
+                handle.end(self._unmeasured_window(name, message, ReasonCode.TIME_LIMIT))
                 return
             with self._opened(handle, synchronizer(synchronize)) as opened:
                 yield handle
@@ -340,13 +388,33 @@ class MeasuringEnergy(Energy):
             handle.pause_by(opened.paused)
             yield opened
 
+    @contextmanager
+    def _counted(self, handle: WindowHandle, facts: CallFacts) -> Iterator[None]:
+        """Count what runs in the body of the ``with`` statement for the windows of this name."""
+        with counting(facts) as operations:
+            handle.pause_by(operations.paused)
+            yield
+        self._facts[handle.name] = operations
+
+    def _must_count(self, name: str, facts: CallFacts) -> bool:
+        """Whether what a window runs has still to be counted; known facts are taken at once."""
+        if counts(facts):
+            return name not in self._facts
+        if facts:
+            self._facts[name] = known_facts(facts)
+        return False
+
     def repeat(  # noqa: D102
-        self, name: str, seconds: float | None = None, units: Units | None = None
+        self,
+        name: str,
+        seconds: float | None = None,
+        units: Units | None = None,
+        facts: CallFacts = None,
     ) -> Iterator[WindowHandle]:
         check_seconds(f"energy.repeat({name!r})", seconds)
-        handle = self._enter("repeat", name, units)
+        handle = self._enter("repeat", name, units, facts)
         self._unfinished.add(name)
-        return self._repeat(handle, self._repetition(name, seconds))
+        return self._repeat(handle, self._repetition(name, seconds), facts)
 
     def _repetition(self, name: str, seconds: float | None) -> Plan:
         """The plan of a call, with windows of ``seconds`` unless they were requested."""
@@ -355,9 +423,12 @@ class MeasuringEnergy(Energy):
         requested = replace(self._requested, window_s=seconds)
         return plan_call(self._session, self._place.window(name).id, requested)
 
-    def _repeat(self, handle: WindowHandle, plan: Plan) -> Iterator[WindowHandle]:
+    def _repeat(self, handle: WindowHandle, plan: Plan, facts: CallFacts) -> Iterator[WindowHandle]:
         windows: list[Window] = []
         with self._alone(handle.name):
+            if self._must_count(handle.name, facts):
+                with self._counted(handle, facts):
+                    yield handle
             with open_window(None, 1, self._synchronize) as first:
                 handle.pause_by(first.paused)
                 yield handle
@@ -376,9 +447,11 @@ class MeasuringEnergy(Energy):
         self._handles[handle.name].append(handle)
         handle.end(self._windows_alone(handle.name, windows))
 
-    def _enter(self, method: str, name: str, units: Units | None) -> WindowHandle:
+    def _enter(self, method: str, name: str, units: Units | None, facts: CallFacts) -> WindowHandle:
         """The handle of a window that may begin now."""
         check_name(name, method)
+        check_call_facts(f"energy.{method}({name!r})", facts)
+        check_facts(method, facts, None)
         handle = WindowHandle(name, check_units(f"energy.{method}({name!r})", units))
         self._check_open()
         if self._measurements:
@@ -439,11 +512,11 @@ class MeasuringEnergy(Energy):
             self._place.window(name), "window", {"window": name}, finished, self._session.source, {}
         )
 
-    def _unmeasured_window(self, name: str) -> Measurement:
-        """A window after the time limit."""
-        limit_s = self._requested.max_time_s or 0.0
-        message = f"the windows before used the {limit_s:g} s of --energy-max-time"
-        reason = Reason(code=ReasonCode.TIME_LIMIT, message=message, fatal=False)
+    def _unmeasured_window(
+        self, name: str, message: str, code: ReasonCode = ReasonCode.NOTE
+    ) -> Measurement:
+        """A window without joules, and why."""
+        reason = Reason(code=code, message=message, fatal=False)
         place = self._place.window(name)
         return Measurement(
             id=place.id, kind="window", workload={}, status="unmeasured", reasons=[reason]
@@ -482,7 +555,10 @@ class MeasuringEnergy(Energy):
                 for metric, values in self._recorded_inside[name].items()
             }
             place = self._place.window(name)
-            self._add("window", {"window": name}, finished, recorded, at=place, units=units)
+            known = self._facts.get(name) or known_facts(None)
+            extra = {**known.metrics, **recorded}
+            workload: Facts = {"window": name}
+            self._add("window", workload, finished, extra, known.reasons, at=place, units=units)
         for handle in chain.from_iterable(self._handles.values()):
             handle.close()
         self._windows.clear()
@@ -518,6 +594,13 @@ class MeasuringEnergy(Energy):
                 f"{self._place.window(name).id}: the loop over energy.repeat({name!r}) did not run"
                 " to its end, so nothing was measured; leave it neither by break nor by return"
             )
+        for name in sorted(self._facts):
+            if self._place.window(name).id not in self._measurements:
+                raise UsageError(
+                    f"{self._place.window(name).id}: its first use was counted and not measured,"
+                    f" and there was no other; enter it again, or use: for w in"
+                    f" energy.repeat({name!r}, facts=…): …"
+                )
         if self._recorded and not self._measurements:
             raise UsageError(
                 f"{self._place.id}: energy.record({next(iter(self._recorded))}=…) in a test that"
@@ -628,6 +711,16 @@ class MeasuringEnergy(Energy):
                 place, kind, described, finished, self._session.source, recorded, reasons, units
             )
         )
+
+    def _add_call(
+        self,
+        function: object,
+        finished: Finished,
+        known: Operations,
+        units: Mapping[str, float],
+    ) -> None:
+        workload: Facts = {"function": name_of(function)}
+        self._add("call", workload, finished, known.metrics, known.reasons, units=units)
 
     def _current(self) -> Measurement:
         return self._measurements[self._place.id]
