@@ -45,14 +45,18 @@ from pytest_energy.fixture.lazy import (
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
 from pytest_energy.measuring.processor import same_processor
 from pytest_energy.measuring.protocol import (
+    FEW_PASSES,
     Finished,
     Forecast,
     Plan,
     Progress,
     Work,
     another_fits,
+    check_clock,
     fewer_rounds,
+    progress_of,
     run_rounds,
+    size_rounds,
 )
 from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
 from pytest_energy.measuring.waiting import synchronizer, waiter_for
@@ -434,7 +438,9 @@ class MeasuringEnergy(Energy):
                 yield handle
             pass_s = first.window.round.duration_s
             rounds = [first.window.round]
+            watch = self._watch_repeat(handle.name, plan, pass_s)
             while len(windows) < plan.rounds and another_fits(rounds, plan.max_time_s):
+                watch(windows)
                 with self._opened(handle, self._synchronize) as opened:
                     for more in _until_long_enough(opened, plan, pass_s):
                         yield from repeat(handle, more)
@@ -446,6 +452,20 @@ class MeasuringEnergy(Energy):
         self._limits_s[handle.name] = plan.max_time_s
         self._handles[handle.name].append(handle)
         handle.end(self._windows_alone(handle.name, windows))
+
+    def _watch_repeat(
+        self, name: str, plan: Plan, pass_s: float
+    ) -> Callable[[Sequence[Window]], None]:
+        """Announce what a repeated window will cost; return what shows its progress."""
+        size = size_rounds(plan, pass_s)
+        place = self._place.window(name).id
+        self._announce(place, Forecast(size.rounds * size.passes * pass_s, None))
+
+        def watch(windows: Sequence[Window]) -> None:
+            rounds = [window.round for window in windows]
+            self._watch(place, progress_of(rounds, size, pass_s))
+
+        return watch
 
     def _enter(self, method: str, name: str, units: Units | None, facts: CallFacts) -> WindowHandle:
         """The handle of a window that may begin now."""
@@ -735,6 +755,10 @@ class MeasuringEnergy(Energy):
         self._measurement = measured
 
 
+GROWTH: Final = 64
+"""How many times its passes a repeated window may have after the next step."""
+
+
 def _until_long_enough(opened: OpenWindow, plan: Plan, pass_s: float) -> Iterator[int]:
     """How many passes to run next, until a window is long enough or has the most passes.
 
@@ -746,10 +770,13 @@ def _until_long_enough(opened: OpenWindow, plan: Plan, pass_s: float) -> Iterato
     opened.passes, elapsed_s = 0, 0.0
     while not opened.passes or (elapsed_s < window_s and opened.passes < most):
         estimated = math.ceil((window_s - elapsed_s) / pass_s) if pass_s > 0 else 1
-        more = min(max(1, estimated), most - opened.passes)
+        # A clock that stands still gives no estimate; so few passes show it.
+        known = max(FEW_PASSES, GROWTH * opened.passes)
+        more = min(max(1, estimated), known, most - opened.passes)
         yield more
         opened.passes += more
         elapsed_s = opened.elapsed_s()
+        check_clock(opened.passes, elapsed_s)
         pass_s = elapsed_s / opened.passes
 
 
