@@ -7,14 +7,41 @@ zero, as is usual in published figures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from pytest_energy.measuring.forward_passes import Inputs, evaluating, import_torch, is_module
 from pytest_energy.model.measurement import Quantity, Reason, ReasonCode
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+@dataclass
+class Operations:
+    """What was counted: exact metrics by name, and remarks on what could not be."""
+
+    metrics: dict[str, Quantity] = field(default_factory=dict)
+    reasons: tuple[Reason, ...] = ()
+    _total: Callable[[], int] = int
+    _paused: int = 0
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the body of a ``with`` statement out of the count."""
+        before = self._total()
+        yield
+        self._paused += self._total() - before
+
+    def end(self) -> None:
+        """Take the count; if there is none, a remark says so."""
+        if flops := self._total() - self._paused:
+            self.metrics |= _operations(flops)
+        else:
+            self.reasons = (_not_counted(f"operations not counted: {NOTHING_RAN}"),)
 
 
 def model_facts(
@@ -27,8 +54,9 @@ def model_facts(
 
     Args:
         model: Called as ``model(example_input)``. Without ``torch.nn.Module`` there are no facts.
-        example_input: One batch on the device of the model; ``None`` counts parameters only. The
-            operations are those of the whole batch in this shape.
+        example_input: One batch on the device of the model, or its :class:`Inputs`; ``None`` counts
+            parameters only. A tuple or a mapping has several arguments. The operations are those of
+            the whole batch in this shape.
 
     Returns:
         Exact quantities: ``params`` and ``trainable_params`` (unit ``parameters``; a shared
@@ -37,7 +65,7 @@ def model_facts(
         of the model is raised.
     """
     metrics: dict[str, Quantity] = {}
-    if not _is_module(model):
+    if not is_module(model):
         return metrics, ()
     module = cast("nn.Module", getattr(model, "_orig_mod", model))  # unwrap torch.compile
     try:
@@ -46,9 +74,33 @@ def model_facts(
         if example_input is not None:
             metrics |= _count_operations(module, example_input)
     except Exception as error:  # a model may raise anything; the reason reports it
-        message = f"model facts not counted: {type(error).__name__}: {error}"
-        return metrics, (Reason(code=ReasonCode.NOTE, message=message, fatal=False),)
+        return metrics, (_not_counted(f"model facts not counted: {type(error).__name__}: {error}"),)
     return metrics, ()
+
+
+@contextmanager
+def counted_operations() -> Iterator[Operations]:
+    """Count the operations of torch in the body of a ``with`` statement, of all models together.
+
+    Compiled models run uncompiled. The count is there when the body has ended. If nothing could be
+    counted, a reason that is not fatal says so. It takes time: nothing is measured meanwhile.
+
+    Raises:
+        UsageError: torch is not installed.
+    """
+    torch = import_torch()
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with warnings.catch_warnings(), torch.compiler.set_stance("force_eager"):
+        # The counter hooks into all modules, of which torch warns compiled ones.
+        warnings.filterwarnings("ignore", "Using `torch.compile.module.` when there are global")
+        with FlopCounterMode(display=False) as counter:
+            operations = Operations(_total=counter.get_total_flops)
+            yield operations
+    operations.end()
+
+
+NOTHING_RAN = "no operator of torch ran for which a FLOP formula is known"
 
 
 def peak_memory_bytes(device: str) -> Quantity | None:
@@ -76,12 +128,6 @@ def reset_peak_memory(device: str) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _is_module(model: object) -> bool:
-    """Whether a model is a torch module, found by class name so that torch is not imported."""
-    names = {(kind.__module__, kind.__name__) for kind in type(model).__mro__}
-    return ("torch.nn.modules.module", "Module") in names
-
-
 def _refuse_packed(module: nn.Module) -> None:
     """Refuse quantised layers: their weights are not parameters, their operators have no formula.
 
@@ -107,11 +153,16 @@ def _count_parameters(module: nn.Module) -> dict[str, Quantity]:
 def _count_operations(module: nn.Module, example_input: Any) -> dict[str, Quantity]:
     from torch.utils.flop_counter import FlopCounterMode
 
+    inputs = example_input if isinstance(example_input, Inputs) else Inputs.of(example_input)
     with _undisturbed(module), FlopCounterMode(display=False) as counter:
-        module(example_input)
+        module(*inputs.args, **inputs.kwargs)
     flops = counter.get_total_flops()
     if not flops:
-        raise ValueError("no operator ran for which a FLOP formula is known")
+        raise ValueError(NOTHING_RAN)
+    return _operations(flops)
+
+
+def _operations(flops: int) -> dict[str, Quantity]:
     return {"macs": _exact(flops / 2, "MAC"), "flops": _exact(flops, "FLOP")}
 
 
@@ -123,19 +174,18 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
     """
     import torch
 
-    modes = {layer: layer.training for layer in module.modules()}
     devices = sorted({p.device.index for p in module.parameters() if p.device.type == "cuda"})
-    try:
-        with (
-            torch.no_grad(),
-            torch.random.fork_rng(devices=devices),
-            torch.compiler.set_stance("force_eager"),
-        ):
-            module.eval()
-            yield
-    finally:
-        for layer, training in modes.items():
-            layer.training = training
+    with (
+        torch.no_grad(),
+        torch.random.fork_rng(devices=devices),
+        torch.compiler.set_stance("force_eager"),
+        evaluating(module),
+    ):
+        yield
+
+
+def _not_counted(message: str) -> Reason:
+    return Reason(code=ReasonCode.NOTE, message=message, fatal=False)
 
 
 def _size(parameters: Sequence[Tensor]) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from pytest_energy.errors import UsageError
 from pytest_energy.model.measurement import Reason, ReasonCode, Round, Trace
 
 Work = Callable[[int], object]
@@ -44,6 +45,10 @@ LATE: Final = 1.25
 """Rounds that take longer than the warm-up predicted are left out only beyond this many limits."""
 ATTEMPTS: Final = 5
 """How often the first window is measured again, each time with at least twice the passes."""
+FEW_PASSES: Final = 16
+"""Passes that show whether the clock runs."""
+FASTEST_S: Final = 1e-8
+"""No pass takes less: Python needs longer to make one call."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +130,20 @@ class _Record:
         self.rounds.append(window.round)
         self.traces.extend(window.traces)
 
-    def progress(self, size: Size, latency_s: float) -> Progress:
-        """The state before the next round."""
-        done = len(self.rounds)
-        known = [round_.energy_j for round_ in self.rounds if round_.energy_j is not None]
-        if done:
-            latency_s = sum(r.duration_s for r in self.rounds) / sum(r.passes for r in self.rounds)
-        left_s = (size.rounds - done) * size.passes * latency_s
-        energy_j = sum(known) if known else None
-        return Progress(done + 1, size.rounds, size.passes, energy_j, left_s)
+
+def progress_of(done: Sequence[Round], size: Size, latency_s: float) -> Progress:
+    """The state before the next round.
+
+    Args:
+        done: The rounds so far.
+        size: What the plan comes to.
+        latency_s: Seconds per pass, as long as there is no round.
+    """
+    known = [round_.energy_j for round_ in done if round_.energy_j is not None]
+    if done:
+        latency_s = sum(r.duration_s for r in done) / sum(r.passes for r in done)
+    left_s = (size.rounds - len(done)) * size.passes * latency_s
+    return Progress(len(done) + 1, size.rounds, size.passes, sum(known) if known else None, left_s)
 
 
 def run_rounds(
@@ -171,7 +181,7 @@ def run_rounds(
     if plan.in_step and plan.lengthen:
         size = replace(size, passes=1, rounds=plan.rounds)
     record = _Record()
-    watch(record.progress(size, latency_s))
+    watch(progress_of(record.rounds, size, latency_s))
     window = measure(work, size.passes)
     for _ in range(ATTEMPTS):
         enough = enough_passes(plan, window.round)
@@ -189,7 +199,7 @@ def run_rounds(
         and not is_lost(record.rounds[-1])
         and another_fits(record.rounds, limit_s)
     ):
-        watch(record.progress(size, latency_s))
+        watch(progress_of(record.rounds, size, latency_s))
         record.add(measure(work, size.passes))
     return Finished(tuple(record.rounds), tuple(record.traces), cuts(plan, size, record.rounds))
 
@@ -199,6 +209,9 @@ def warm_up(work: Work, plan: Plan, synchronize: Synchronize, clock: Callable[[]
 
     Returns:
         Seconds per pass in the last batch, which is the largest.
+
+    Raises:
+        UsageError: The clock does not advance.
     """
     passes = 1
     begin = clock()
@@ -207,9 +220,25 @@ def warm_up(work: Work, plan: Plan, synchronize: Synchronize, clock: Callable[[]
         work(passes)
         synchronize()  # queueing passes takes less time than running them
         after = clock()
-        if after - begin >= plan.warmup_s or passes == plan.passes:
+        check_clock(passes, after - before)
+        seen = after - before >= FEW_PASSES * FASTEST_S
+        if after - begin >= plan.warmup_s or (passes == plan.passes and seen):
             return (after - before) / passes
-        passes = min(passes * 2, plan.passes or passes * 2)
+        passes = min(passes * 2, plan.passes or passes * 2) if seen else passes * 2
+
+
+def check_clock(passes: int, duration_s: float) -> None:
+    """Check that the clock runs while the processor works; a virtual one may stand still.
+
+    Raises:
+        UsageError: So many passes cannot be so fast.
+    """
+    if passes >= FEW_PASSES and duration_s < passes * FASTEST_S:
+        raise UsageError(
+            f"{passes} passes took {duration_s:.1e} s by the clock, which does not run while the"
+            " processor works, so that no round would ever end; measure work of the CPU on the real"
+            " clock: pytest-energy simulate without --virtual-clock"
+        )
 
 
 def size_rounds(plan: Plan, latency_s: float) -> Size:

@@ -58,12 +58,18 @@ def synchronize_warp(warp: Any) -> None:
     warp.synchronize()
 
 
+def synchronize_simulated(torch_load: Any) -> None:
+    """Wait for simulated cards that torch's operations on the CPU load."""
+    torch_load.wait_for_cards()
+
+
 FRAMEWORKS: Final[Mapping[str, Callable[[Any], None]]] = {
     "torch": synchronize_torch,
     "jax": synchronize_jax,
     "tensorflow": synchronize_tensorflow,
     "cupy": synchronize_cupy,
     "warp": synchronize_warp,
+    "pytest_energy.simulation.torch_load": synchronize_simulated,
 }
 """How to wait, by the name of the imported module."""
 

@@ -12,10 +12,11 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, repeat
 from statistics import fmean
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar
 
 from pytest_energy.errors import UsageError
 from pytest_energy.fixture import (
+    CallFacts,
     Energy,
     Evaluation,
     Metric,
@@ -25,9 +26,11 @@ from pytest_energy.fixture import (
     Workload,
 )
 from pytest_energy.fixture.arguments import (
+    check_call_facts,
     check_callable,
     check_compare,
     check_counts,
+    check_input,
     check_metrics,
     check_name,
     check_pedantic,
@@ -46,14 +49,18 @@ from pytest_energy.measuring.alternation import alternate
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
 from pytest_energy.measuring.processor import same_processor
 from pytest_energy.measuring.protocol import (
+    FEW_PASSES,
     Finished,
     Forecast,
     Plan,
     Progress,
     Work,
     another_fits,
+    check_clock,
     fewer_rounds,
+    progress_of,
     run_rounds,
+    size_rounds,
 )
 from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
 from pytest_energy.measuring.waiting import synchronizer, waiter_for
@@ -64,11 +71,16 @@ from pytest_energy.session.calls import Calls
 from pytest_energy.session.candidates import pairs_of
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.model_description import (
+    check_placed,
     count_facts,
-    count_training_facts,
+    counting,
+    counts,
     describe_model,
+    facts_of_call,
+    known_facts,
     name_of,
     peak_memory,
+    training_inputs,
 )
 from pytest_energy.session.planning import (
     Requested,
@@ -79,6 +91,10 @@ from pytest_energy.session.planning import (
 )
 from pytest_energy.session.user_values import check_facts, evaluation, mean_metrics, own_metrics
 from pytest_energy.settings import MarkerSettings
+
+if TYPE_CHECKING:
+    from pytest_energy.measuring.forward_passes import Shapes
+    from pytest_energy.measuring.model_facts import Operations
 
 T = TypeVar("T")
 
@@ -95,6 +111,10 @@ class Surroundings(TypedDict):
     watch: Callable[[Progress], None]
     announce: Callable[[Forecast], None]
     spent_j: Callable[[], float | None]
+
+
+COUNTED: Final = "the operations of this window were counted, which takes time: not measured"
+"""Why the first window of its name has no joules, if it counts."""
 
 
 class MeasuringEnergy(Energy):
@@ -150,34 +170,41 @@ class MeasuringEnergy(Energy):
             lambda: defaultdict(list)
         )
         self._unfinished: set[str] = set()
+        self._facts: dict[str, Operations] = {}
         self._limits_s: dict[str, float | None] = {}
         self._busy = False
         self._ended = False
 
     def inference(  # noqa: D102
         self,
-        model: Callable[[Any], Any],
+        model: Callable[..., Any],
         *,
-        input_shape: Sequence[int],
+        input_shape: Shapes | None = None,
         batch_size: int = 1,
         make_input: Callable[[], Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
         passes: int | None = None,
         rounds: int | None = None,
         facts: bool | Mapping[str, Quantity] = True,
         workload: Workload | None = None,
     ) -> None:
-        from pytest_energy.measuring.forward_passes import prepare
-
         check_counts("inference", batch_size=batch_size, passes=passes, rounds=rounds)
+        check_callable("energy.inference", model)
+        check_input("inference", input_shape, make_input, kwargs, needed=True)
         check_facts("inference", facts, workload)
         self._claim()
-        run = prepare(model, input_shape, batch_size, self.device, make_input)
+        from pytest_energy.measuring.forward_passes import evaluating, prepare
+
+        meter = self._session.meter
+        where = f"{self._place.id}: energy.inference"
+        check_placed(model, self.device, meter.channels if meter else (), where)
+        run = prepare(model, input_shape, batch_size, self.device, make_input, kwargs)
         counted, reasons = count_facts(facts, model, run.inputs[0])
-        with peak_memory(self) as peak:
+        with evaluating(model), peak_memory(self) as peak:
             plan = plan_inference(self._session, self._place.id, self._requested, passes, rounds)
             finished = self._run(run, plan)
         described = {
-            **describe_model(model, input_shape, batch_size),
+            **describe_model(model, input_shape, batch_size, run.inputs[0]),
             "data": "random" if make_input is None else "own",
             **(workload or {}),
         }
@@ -192,19 +219,23 @@ class MeasuringEnergy(Energy):
         scale_to: int | None = None,
         evaluate: Callable[[], Evaluation] | None = None,
         model: object | None = None,
-        input_shape: Sequence[int] | None = None,
+        input_shape: Shapes | None = None,
         batch_size: int | None = None,
+        make_input: Callable[[], Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
         facts: bool | Mapping[str, Quantity] = True,
         workload: Workload | None = None,
         units: Units | None = None,
     ) -> None:
         check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
-        counts = check_units("energy.training", units)
+        check_input("training", input_shape, make_input, kwargs)
+        unit_counts = check_units("energy.training", units)
         check_callable("energy.training", train_one_epoch)
         check_eager("energy.training", train_one_epoch)
         check_facts("training", facts, workload)
         self._claim()
-        counted, reasons = count_training_facts(facts, model, input_shape, self)
+        inputs = training_inputs(model, input_shape, make_input, kwargs, self)
+        counted, reasons = count_facts(facts, model, inputs)
         epoch_metrics: list[Mapping[str, float]] = []
 
         def work(passes: int) -> None:
@@ -215,11 +246,11 @@ class MeasuringEnergy(Energy):
         with peak_memory(self) as peak:
             finished = self._run(work, plan_epochs(self._session, self._requested, epochs))
         described = {
-            **describe_model(model, input_shape, batch_size),
+            **describe_model(model, input_shape, batch_size, inputs),
             "scale_to": scale_to,
             **(workload or {}),
         }
-        self._add("training", described, finished, {**counted, **peak}, reasons, units=counts)
+        self._add("training", described, finished, {**counted, **peak}, reasons, units=unit_counts)
         where = f"{self._place.id}: energy.training"
         evaluated = evaluation(evaluate, where)
         # The warm-up trains one epoch as well; its metrics come first and are left out.
@@ -236,15 +267,17 @@ class MeasuringEnergy(Energy):
         *args: Any,
         units: Units | None = None,
         synchronize: Synchronize | None = None,
-        facts: Mapping[str, Quantity] | None = None,
+        facts: CallFacts = None,
         **kwargs: Any,
     ) -> T:
-        counts = check_call("energy", function, units, synchronize, facts)
-        check_facts("call", facts or {}, None)
+        unit_counts = check_call("energy", function, units, synchronize, facts)
+        check_facts("call", facts, None)
         self._claim(synchronize)
         calls = Calls("energy", function, args, kwargs)
+        with self._alone():
+            known = facts_of_call(facts, lambda: calls(1))
         finished = self._run(calls, plan_call(self._session, self._place.id, self._requested))
-        self._add("call", {"function": name_of(function)}, finished, facts, units=counts)
+        self._add_call(function, finished, known, unit_counts)
         return calls.returned
 
     async def acall(  # noqa: D102
@@ -254,9 +287,11 @@ class MeasuringEnergy(Energy):
         *args: Any,
         units: Units | None = None,
         synchronize: Synchronize | None = None,
+        facts: CallFacts = None,
         **kwargs: Any,
     ) -> T:
-        counts = check_call("energy.acall", function, units, synchronize, awaited=True)
+        unit_counts = check_call("energy.acall", function, units, synchronize, facts, awaited=True)
+        check_facts("acall", facts, None)
         self._claim(synchronize)
         loop = _running_loop(self._place.id)
         returned: T
@@ -270,10 +305,15 @@ class MeasuringEnergy(Energy):
         def work(passes: int) -> None:
             asyncio.run_coroutine_threadsafe(calls(passes), loop).result()
 
+        with self._alone():
+            known = known_facts(facts)
+            if counts(facts):
+                with counting(facts) as known:
+                    await calls(1)
         plan = plan_call(self._session, self._place.id, self._requested)
         # The loop must stay free for the calls, so a thread waits for the ticks of the meter.
         finished = await asyncio.to_thread(self._run, work, plan)
-        self._add("call", {"function": name_of(function)}, finished, units=counts)
+        self._add_call(function, finished, known, unit_counts)
         return returned
 
     def pedantic(  # noqa: D102
@@ -287,10 +327,13 @@ class MeasuringEnergy(Energy):
         warmup_rounds: int = 0,
         units: Units | None = None,
         synchronize: Synchronize | None = None,
+        facts: CallFacts = None,
     ) -> T:
-        counts = check_units("energy.pedantic", units)
+        unit_counts = check_units("energy.pedantic", units)
         arguments = check_pedantic(args, kwargs, setup, rounds, iterations, warmup_rounds)
         check_callable("energy.pedantic", target)
+        check_call_facts("energy.pedantic", facts)
+        check_facts("pedantic", facts, None)
         check_synchronize("energy.pedantic", synchronize)
         check_eager("energy.pedantic", target)
         self._claim(synchronize)
@@ -308,12 +351,13 @@ class MeasuringEnergy(Energy):
 
         windows: list[Window] = []
         with self._alone():
+            known = facts_of_call(facts, lambda: call(*arguments())(1))
             for _ in range(warmup_rounds):
                 call(*arguments())(iterations)
             while len(windows) < rounds and self._in_time(windows):
                 windows.append(self._measure(call(*arguments()), iterations))
         finished = self._finished(windows, rounds)
-        self._add("call", {"function": name_of(target)}, finished, units=counts)
+        self._add_call(target, finished, known, unit_counts)
         return last[0]
 
     def compare(  # noqa: D102
@@ -357,15 +401,23 @@ class MeasuringEnergy(Energy):
         name: str,
         units: Units | None = None,
         synchronize: Synchronize | None = None,
+        facts: CallFacts = None,
     ) -> Iterator[WindowHandle]:
         check_synchronize(f"energy.window({name!r})", synchronize)
-        handle = self._enter("window", name, units)
+        handle = self._enter("window", name, units, facts)
         windows = self._windows[name]
-        self._entered[name] += 1
         with self._alone(name):
+            if self._must_count(name, facts):
+                with self._counted(handle, facts):
+                    yield handle
+                handle.end(self._unmeasured_window(name, COUNTED))
+                return
+            self._entered[name] += 1
             if not self._in_time(windows):
                 yield handle
-                handle.end(self._unmeasured_window(name))
+                limit_s = self._requested.max_time_s or 0.0
+                message = f"the windows before used the {limit_s:g} s of --energy-max-time"
+                handle.end(self._unmeasured_window(name, message, ReasonCode.TIME_LIMIT))
                 return
             with self._opened(handle, synchronizer(synchronize)) as opened:
                 yield handle
@@ -381,13 +433,33 @@ class MeasuringEnergy(Energy):
             handle.pause_by(opened.paused)
             yield opened
 
+    @contextmanager
+    def _counted(self, handle: WindowHandle, facts: CallFacts) -> Iterator[None]:
+        """Count what runs in the body of the ``with`` statement for the windows of this name."""
+        with counting(facts) as operations:
+            handle.pause_by(operations.paused)
+            yield
+        self._facts[handle.name] = operations
+
+    def _must_count(self, name: str, facts: CallFacts) -> bool:
+        """Whether what a window runs has still to be counted; known facts are taken at once."""
+        if counts(facts):
+            return name not in self._facts
+        if facts:
+            self._facts[name] = known_facts(facts)
+        return False
+
     def repeat(  # noqa: D102
-        self, name: str, seconds: float | None = None, units: Units | None = None
+        self,
+        name: str,
+        seconds: float | None = None,
+        units: Units | None = None,
+        facts: CallFacts = None,
     ) -> Iterator[WindowHandle]:
         check_seconds(f"energy.repeat({name!r})", seconds)
-        handle = self._enter("repeat", name, units)
+        handle = self._enter("repeat", name, units, facts)
         self._unfinished.add(name)
-        return self._repeat(handle, self._repetition(name, seconds))
+        return self._repeat(handle, self._repetition(name, seconds), facts)
 
     def _repetition(self, name: str, seconds: float | None) -> Plan:
         """The plan of a call, with windows of ``seconds`` unless they were requested."""
@@ -396,15 +468,20 @@ class MeasuringEnergy(Energy):
         requested = replace(self._requested, window_s=seconds)
         return plan_call(self._session, self._place.window(name).id, requested)
 
-    def _repeat(self, handle: WindowHandle, plan: Plan) -> Iterator[WindowHandle]:
+    def _repeat(self, handle: WindowHandle, plan: Plan, facts: CallFacts) -> Iterator[WindowHandle]:
         windows: list[Window] = []
         with self._alone(handle.name):
+            if self._must_count(handle.name, facts):
+                with self._counted(handle, facts):
+                    yield handle
             with open_window(None, 1, self._synchronize) as first:
                 handle.pause_by(first.paused)
                 yield handle
             pass_s = first.window.round.duration_s
             rounds = [first.window.round]
+            watch = self._watch_repeat(handle.name, plan, pass_s)
             while len(windows) < plan.rounds and another_fits(rounds, plan.max_time_s):
+                watch(windows)
                 with self._opened(handle, self._synchronize) as opened:
                     for more in _until_long_enough(opened, plan, pass_s):
                         yield from repeat(handle, more)
@@ -417,9 +494,25 @@ class MeasuringEnergy(Energy):
         self._handles[handle.name].append(handle)
         handle.end(self._windows_alone(handle.name, windows))
 
-    def _enter(self, method: str, name: str, units: Units | None) -> WindowHandle:
+    def _watch_repeat(
+        self, name: str, plan: Plan, pass_s: float
+    ) -> Callable[[Sequence[Window]], None]:
+        """Announce what a repeated window will cost; return what shows its progress."""
+        size = size_rounds(plan, pass_s)
+        place = self._place.window(name).id
+        self._announce(place, Forecast(size.rounds * size.passes * pass_s, None))
+
+        def watch(windows: Sequence[Window]) -> None:
+            rounds = [window.round for window in windows]
+            self._watch(place, progress_of(rounds, size, pass_s))
+
+        return watch
+
+    def _enter(self, method: str, name: str, units: Units | None, facts: CallFacts) -> WindowHandle:
         """The handle of a window that may begin now."""
         check_name(name, method)
+        check_call_facts(f"energy.{method}({name!r})", facts)
+        check_facts(method, facts, None)
         handle = WindowHandle(name, check_units(f"energy.{method}({name!r})", units))
         self._check_open()
         if self._measurements:
@@ -483,11 +576,11 @@ class MeasuringEnergy(Energy):
             self._place.window(name), "window", {"window": name}, finished, self._session.source, {}
         )
 
-    def _unmeasured_window(self, name: str) -> Measurement:
-        """A window after the time limit."""
-        limit_s = self._requested.max_time_s or 0.0
-        message = f"the windows before used the {limit_s:g} s of --energy-max-time"
-        reason = Reason(code=ReasonCode.TIME_LIMIT, message=message, fatal=False)
+    def _unmeasured_window(
+        self, name: str, message: str, code: ReasonCode = ReasonCode.NOTE
+    ) -> Measurement:
+        """A window without joules, and why."""
+        reason = Reason(code=code, message=message, fatal=False)
         place = self._place.window(name)
         return Measurement(
             id=place.id, kind="window", workload={}, status="unmeasured", reasons=[reason]
@@ -526,7 +619,10 @@ class MeasuringEnergy(Energy):
                 for metric, values in self._recorded_inside[name].items()
             }
             place = self._place.window(name)
-            self._add("window", {"window": name}, finished, recorded, at=place, units=units)
+            known = self._facts.get(name) or known_facts(None)
+            extra = {**known.metrics, **recorded}
+            workload: Facts = {"window": name}
+            self._add("window", workload, finished, extra, known.reasons, at=place, units=units)
         for handle in chain.from_iterable(self._handles.values()):
             handle.close()
         self._windows.clear()
@@ -562,6 +658,13 @@ class MeasuringEnergy(Energy):
                 f"{self._place.window(name).id}: the loop over energy.repeat({name!r}) did not run"
                 " to its end, so nothing was measured; leave it neither by break nor by return"
             )
+        for name in sorted(self._facts):
+            if self._place.window(name).id not in self._measurements:
+                raise UsageError(
+                    f"{self._place.window(name).id}: its first use was counted and not measured,"
+                    f" and there was no other; enter it again, or use: for w in"
+                    f" energy.repeat({name!r}, facts=…): …"
+                )
         if self._recorded and not self._measurements:
             raise UsageError(
                 f"{self._place.id}: energy.record({next(iter(self._recorded))}=…) in a test that"
@@ -671,6 +774,16 @@ class MeasuringEnergy(Energy):
             )
         )
 
+    def _add_call(
+        self,
+        function: object,
+        finished: Finished,
+        known: Operations,
+        units: Mapping[str, float],
+    ) -> None:
+        workload: Facts = {"function": name_of(function)}
+        self._add("call", workload, finished, known.metrics, known.reasons, units=units)
+
     def _current(self) -> Measurement:
         return self._measurements[self._place.id]
 
@@ -684,6 +797,10 @@ class MeasuringEnergy(Energy):
         self._measurement = measured
 
 
+GROWTH: Final = 64
+"""How many times its passes a repeated window may have after the next step."""
+
+
 def _until_long_enough(opened: OpenWindow, plan: Plan, pass_s: float) -> Iterator[int]:
     """How many passes to run next, until a window is long enough or has the most passes.
 
@@ -695,10 +812,13 @@ def _until_long_enough(opened: OpenWindow, plan: Plan, pass_s: float) -> Iterato
     opened.passes, elapsed_s = 0, 0.0
     while not opened.passes or (elapsed_s < window_s and opened.passes < most):
         estimated = math.ceil((window_s - elapsed_s) / pass_s) if pass_s > 0 else 1
-        more = min(max(1, estimated), most - opened.passes)
+        # A clock that stands still gives no estimate; so few passes show it.
+        known = max(FEW_PASSES, GROWTH * opened.passes)
+        more = min(max(1, estimated), known, most - opened.passes)
         yield more
         opened.passes += more
         elapsed_s = opened.elapsed_s()
+        check_clock(opened.passes, elapsed_s)
         pass_s = elapsed_s / opened.passes
 
 

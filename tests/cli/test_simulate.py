@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.cli import main
+from pytest_energy.measuring.waiting import synchronizer
 from pytest_energy.simulation import build, layout
 from pytest_energy.simulation.load import Load
 from pytest_energy.testing import SimulatedNvml
@@ -20,6 +21,30 @@ import os, time
 
 def test_it(energy):
     energy(time.sleep, float(os.environ["AMOUNT"]))
+"""
+
+
+SPINNING = """
+import asyncio
+
+def spin():
+    sum(range(1000))
+
+async def spin_slowly():
+    spin()
+
+def test_call(energy):
+    energy(spin)
+
+def test_repeat(energy):
+    for w in energy.repeat("decode"):
+        spin()
+
+def test_awaited(energy):
+    async def body():
+        await energy.acall(spin_slowly)
+
+    asyncio.run(body())
 """
 
 
@@ -107,6 +132,42 @@ def test_joules_follow_the_flops_of_torch() -> None:
         ended_s = machine.now_s()
         above_rest_j = machine.true_energy_j(begun_s, ended_s) - 70.0 * (ended_s - begun_s)
     assert above_rest_j == pytest.approx(1000.0 * 20 * 2 * 128**3 * 1e-12, rel=1e-3)
+
+
+def test_the_flops_of_a_card_are_those_that_torch_counts() -> None:
+    """Forward and backward, by composite operations, too, and each time that they run."""
+    torch = pytest.importorskip("torch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    convolution, linear = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(6, 5)
+    images, tokens = torch.ones(2, 3, 8, 8), torch.ones(2, 2, 3, 6, requires_grad=True)
+
+    def work() -> None:
+        with torch.inference_mode():
+            convolution(images)
+        attended = torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+        linear(attended).sum().backward()
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    with SimulatedNvml() as machine:
+        begun_s = machine.now_s()
+        with Load(watts_per_tflops=1e6).applied(machine):
+            work()
+            work()
+            synchronizer()()  # the card may still have a queue
+            ended_s = machine.now_s()
+        above_rest_j = machine.true_energy_j(begun_s, ended_s) - 70.0 * (ended_s - begun_s)
+    assert above_rest_j == pytest.approx(1e6 * 2 * counter.get_total_flops() * 1e-12, rel=1e-3)
+
+
+def test_work_of_the_cpu_on_the_virtual_clock_is_refused(sandbox: Sandbox) -> None:
+    """It takes no time there, so that no round would end; the real clock is the remedy."""
+    (sandbox.folder / "test_it.py").write_text(SPINNING)
+    refused = sandbox.run()
+    assert refused.returncode == 1
+    assert "3 failed" in refused.stdout
+    assert refused.stdout.count("simulate without --virtual-clock") >= 3
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pytest_energy.measuring.model_facts import model_facts, peak_memory_bytes, reset_peak_memory
+from pytest_energy.measuring.model_facts import (
+    counted_operations,
+    model_facts,
+    peak_memory_bytes,
+    reset_peak_memory,
+)
 
 
 def small_net() -> nn.Module:
@@ -163,6 +168,47 @@ def test_a_function_has_no_facts_and_needs_no_torch() -> None:
         "assert model_facts(print, 'text') == ({}, ()); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_several_inputs_are_counted() -> None:
+    """By position, or by the names of the model's arguments."""
+
+    class Two(nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return a @ b
+
+    a, b = torch.ones(2, 3), torch.ones(3, 4)
+    for inputs in ((a, b), {"a": a, "b": b}):
+        facts, _ = model_facts(Two(), inputs)
+        assert facts["macs"].value == 24
+
+
+def test_operations_of_a_body_are_counted_forward_and_backward() -> None:
+    """A training step has three products of a linear layer, or two without gradients of inputs."""
+    layer, batch = nn.Linear(4, 5, bias=False), torch.ones(2, 4, requires_grad=True)
+    with counted_operations() as step:
+        torch.compile(layer)(batch).sum().backward()
+    assert step.metrics["macs"].value == 3 * 2 * 4 * 5
+    assert step.metrics["flops"].exact
+    assert step.reasons == ()
+
+
+def test_what_runs_in_a_pause_is_not_counted() -> None:
+    """Such as the loading of data."""
+    layer, batch = nn.Linear(4, 5), torch.ones(2, 4)
+    with torch.no_grad(), counted_operations() as operations:
+        layer(batch)
+        with operations.paused():
+            layer(batch)
+    assert operations.metrics["macs"].value == 2 * 4 * 5
+
+
+def test_a_body_without_operations_has_a_remark_and_no_zero() -> None:
+    """Sleeping has no FLOPs that anyone could compare."""
+    with counted_operations() as operations:
+        pass
+    assert operations.metrics == {}
+    assert "no operator of torch ran" in operations.reasons[0].message
 
 
 def test_peak_memory_is_absent_on_the_cpu() -> None:

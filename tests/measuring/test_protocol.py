@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_energy.errors import UsageError
 from pytest_energy.measuring.protocol import (
     MARGIN,
     Finished,
@@ -195,6 +196,15 @@ def test_a_window_too_short_is_measured_again_with_more_passes() -> None:
     assert queue.calls == [1, 20, 192, 192, 192]
     assert [measured.passes for measured in finished.rounds] == [192] * 3
     assert all(measured.duration_s >= 0.125 for measured in finished.rounds)
+
+
+@pytest.mark.parametrize("passes", [None, 1, 10_000])
+def test_a_clock_that_stands_still_ends_the_warm_up(passes: int | None) -> None:
+    """Otherwise passes would be added for ever: nothing they do takes any time."""
+    done = Passes()
+    with pytest.raises(UsageError, match=r"16 passes took 0\.0e\+00 s.*without --virtual-clock"):
+        run_rounds(done, Plan(passes, rounds=3, warmup_s=1.0), measure, clock=lambda: 5.0)
+    assert done.calls == [1, 2, 4, 8, 16]
 
 
 def test_passes_that_must_not_change_are_not_measured_again() -> None:

@@ -96,6 +96,16 @@ def test_each_framework_waits_by_its_own_function(
     assert waited == [name]
 
 
+def test_simulated_cards_are_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They work on sections of torch's operations, as a queue does."""
+    waited: list[str] = []
+    load = SimpleNamespace(wait_for_cards=lambda: waited.append("cards"))
+    name = "pytest_energy.simulation.torch_load"
+    monkeypatch.setitem(sys.modules, name, load)  # type: ignore[arg-type]
+    synchronizer()()
+    assert waited == ["cards"]
+
+
 def test_a_framework_that_is_being_imported_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

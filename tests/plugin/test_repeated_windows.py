@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_energy.measuring.protocol import Forecast, Progress
+from pytest_energy.plugin.measuring_hooks import EnergyPlugin
 from tests.plugin.conftest import QUICK, Project
 
 BODY = """
@@ -28,6 +30,23 @@ def test_a_body_that_gets_faster_stays_in_the_gate(project: Project, seconds: fl
     assert decode["metrics"]["energy_j_per_token"]["value"] == pytest.approx(25 * seconds)
     assert len(decode["rounds"]) == 3
     assert all(done["duration_s"] >= 0.02 for done in decode["rounds"])
+
+
+def test_the_time_that_is_left_is_known(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round is said before it begins, and what the others will still take."""
+    shown: list[Progress] = []
+    forecasts: list[Forecast] = []
+    monkeypatch.setattr(EnergyPlugin, "_show", lambda plugin, benchmark, now: shown.append(now))
+    monkeypatch.setattr(
+        EnergyPlugin, "_say", lambda plugin, benchmark, cost: forecasts.append(cost)
+    )
+    project.write(BODY.format(joules=0.01, units=""))
+    project.run().assert_outcomes(passed=1)
+    assert [(now.round, now.rounds) for now in shown] == [(1, 3), (2, 3), (3, 3)]
+    assert all(now.left_s is not None and now.left_s > 0 for now in shown)
+    assert [now.energy_j is not None for now in shown] == [False, True, True]
+    assert len(forecasts) == 1
+    assert forecasts[0].duration_s >= 0.06
 
 
 def test_its_rise_is_found(project: Project) -> None:

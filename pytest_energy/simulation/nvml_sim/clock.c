@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -86,4 +87,15 @@ int nanosleep(const struct timespec *wanted, struct timespec *rest) {
 int usleep(useconds_t length_us) {
     struct timespec wanted = {length_us / 1000000, (long)(length_us % 1000000) * 1000};
     return nanosleep(&wanted, NULL);
+}
+
+/* An event loop, such as asyncio's, sleeps in epoll_wait: what is ready counts, the rest of the
+ * timeout is virtual. Without a timeout it waits for another thread or process, in real time.
+ * Programs that watch a child process use poll, which stays real. */
+int epoll_wait(int queue, struct epoll_event *events, int most, int timeout_ms) {
+    state_t *state = timeout_ms > 0 ? virtual_state() : NULL;
+    int real_ms = state == NULL ? timeout_ms : 0;
+    int ready = (int)syscall(SYS_epoll_pwait, queue, events, most, real_ms, NULL, 8);
+    if (state != NULL && ready == 0) advance_ns(state, timeout_ms * 1000000LL);
+    return ready;
 }
