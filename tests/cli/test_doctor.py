@@ -13,6 +13,7 @@ import pytest
 
 from pytest_energy.cli import main
 from pytest_energy.testing import SimulatedNvml
+from tests.virtual import virtual_machine
 
 
 def only_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +26,7 @@ def test_a_machine_without_a_gpu_gets_the_cause(
 ) -> None:
     """The message says what is missing and how to get it; the exit status is 1."""
     only_nvml(monkeypatch)
-    with SimulatedNvml(library=False):
+    with virtual_machine(library=False):
         assert main(["doctor"]) == 1
     output = capsys.readouterr().out
     assert "nvml: cannot measure here" in output
@@ -43,7 +44,7 @@ sys.exit(main(["doctor", *sys.argv[1:]]))
 
 def diagnosis(*arguments: str) -> str:
     """The doctor's output for a simulated Ada card, on a clock that no load can delay."""
-    with SimulatedNvml("ada", virtual_clock=True) as machine:
+    with virtual_machine("ada") as machine:
         return subprocess.run(
             [sys.executable, "-c", IN_ITS_OWN_PROCESS, *arguments],
             env={**os.environ, **machine.environment()},
@@ -86,7 +87,7 @@ def test_a_driver_without_a_list_of_processes_gets_a_remark(
 ) -> None:
     """Use of the device by others then cannot be detected."""
     only_nvml(monkeypatch)
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.fail("nvmlDeviceGetComputeRunningProcesses", pynvml.NVML_ERROR_NO_PERMISSION)
         assert main(["doctor"]) == 0
     assert "remark: gpu0: the driver does not list the processes" in capsys.readouterr().out
@@ -97,7 +98,7 @@ def test_readings_that_a_driver_does_not_expose_are_listed(
 ) -> None:
     """Each missing reading comes with the checks disabled as a result."""
     only_nvml(monkeypatch)
-    with SimulatedNvml("turing") as machine:
+    with SimulatedNvml("turing") as machine:  # a helper process that polls needs the real clock
         machine.configure(throttle_counters=0, sample_count=0)
         for function in (
             "nvmlDeviceGetViolationStatus",
@@ -128,7 +129,7 @@ def test_a_busy_gpu_is_reported_at_once(
 ) -> None:
     """The doctor does not wait for other processes; it names them."""
     only_nvml(monkeypatch)
-    with SimulatedNvml("ada") as machine:
+    with virtual_machine("ada") as machine:
         machine.add_process(4_000_000)
         assert main(["doctor", "--json"]) == 1
     (meter,) = json.loads(capsys.readouterr().out)["meters"]

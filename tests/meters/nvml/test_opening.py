@@ -22,6 +22,7 @@ from pytest_energy.meters.nvml.devices.sleep import sleeping_gpus
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import SimulatedNvml
+from tests.virtual import virtual_machine
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 
@@ -46,7 +47,7 @@ def test_a_driver_that_does_not_start_is_reported_with_its_remedy(
     code: int, reason: ReasonCode, remedy: str
 ) -> None:
     """Each failure of nvmlInit has its reason and its remedy."""
-    with SimulatedNvml() as machine:
+    with virtual_machine() as machine:
         machine.fail("nvmlInit", code)
         assert refusal()[0] is reason
         assert remedy in refusal()[1]
@@ -54,7 +55,7 @@ def test_a_driver_that_does_not_start_is_reported_with_its_remedy(
 
 def test_a_missing_library_is_reported_with_its_remedy() -> None:
     """Without NVML: install a driver, or give the container its GPUs."""
-    with SimulatedNvml(library=False):
+    with virtual_machine(library=False):
         code, text = refusal()
     assert code is ReasonCode.NO_METER
     assert "--gpus all" in text
@@ -62,7 +63,7 @@ def test_a_missing_library_is_reported_with_its_remedy() -> None:
 
 def test_neither_counter_nor_power_is_unsupported() -> None:
     """A MIG instance has no sensor: the message says to measure the whole GPU."""
-    with SimulatedNvml("mig"):
+    with virtual_machine("mig"):
         code, text = refusal()
     assert code is ReasonCode.UNSUPPORTED
     assert "whole GPU" in text
@@ -85,7 +86,7 @@ def test_what_a_driver_fails_to_tell_is_missing(
     functions: tuple[str, ...], expected: list[str]
 ) -> None:
     """If everything except the energy fails, the meter opens and lists what is missing."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         fail_power_fields(machine)
         before = missing()
         for function in functions:
@@ -119,7 +120,7 @@ def missing() -> list[str]:
 )
 def test_what_joules_stand_on_must_not_fail(card: str, functions: tuple[str, ...]) -> None:
     """The refusal has the driver's error; the device is not taken for one without a counter."""
-    with SimulatedNvml(card) as machine:
+    with virtual_machine(card) as machine:
         fail_power_fields(machine)
         for function in functions:
             machine.fail(function, pynvml.NVML_ERROR_UNKNOWN)
@@ -130,14 +131,14 @@ def test_what_joules_stand_on_must_not_fail(card: str, functions: tuple[str, ...
 
 def test_a_busy_device_is_waited_for() -> None:
     """The meter waits for another process that ends in time."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.add_process(4_000_000, until_s=machine.now_s() + 0.3)
         open_meter("nvml", MeterRequest(traces=False, wait_idle_s=30)).close()
 
 
 def test_a_device_that_stays_busy_is_refused() -> None:
     """The meter refuses and names a process that does not end."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.add_process(4_000_000)
         code, text = refusal()
     assert code is ReasonCode.CONTENDED
@@ -150,7 +151,7 @@ def test_so_many_others_as_the_limit_permits_are_not_waited_for(
 ) -> None:
     """The limit applies when the meter is opened, and to each device separately."""
     request = replace(NO_TRACES, thresholds={"contended": 1})
-    with SimulatedNvml("turing", "turing") as machine:
+    with virtual_machine("turing", "turing") as machine:
         for device, count in enumerate(present):
             for number in range(count):
                 machine.add_process(4_000_000 + 10 * device + number, device, graphics=True)
@@ -162,7 +163,7 @@ def test_so_many_others_as_the_limit_permits_are_not_waited_for(
 
 def test_the_refusal_names_processes_and_options() -> None:
     """Who uses the device, and the two options that help."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.add_process(4_000_000, graphics=True, name="/opt/firefox/firefox -P me")
         machine.add_process(4_000_001)
         text = refusal()[1]
@@ -183,7 +184,7 @@ def test_the_refusal_names_processes_and_options() -> None:
 )
 def test_a_desktop_is_no_contention(command: str) -> None:
     """Display servers and compositors that draw are context, with their utilisation."""
-    with SimulatedNvml("ada") as machine:
+    with virtual_machine("ada") as machine:
         machine.add_process(4_000_000, graphics=True, name=command, sm_percent=3)
         meter = open_meter("nvml", NO_TRACES)
         edge = meter.begin()
@@ -199,7 +200,7 @@ def test_a_desktop_is_no_contention(command: str) -> None:
 
 def test_a_busy_desktop_is_remarked_on() -> None:
     """A desktop that uses a part of the device is named, and the window stays valid."""
-    with SimulatedNvml("ada") as machine:
+    with virtual_machine("ada") as machine:
         machine.add_process(4_000_000, graphics=True, name="/usr/bin/gnome-shell", sm_percent=30)
         meter = open_meter("nvml", NO_TRACES)
         edge = meter.begin()
@@ -216,7 +217,7 @@ def test_a_busy_desktop_is_remarked_on() -> None:
 @pytest.mark.parametrize(("name", "graphics"), [("/usr/bin/Xorg", False), ("/games/X-Plane", True)])
 def test_other_programs_are_contention(name: str, graphics: bool) -> None:
     """A program that computes is no desktop, whatever its name, and a game that draws is none."""
-    with SimulatedNvml("ada") as machine:
+    with virtual_machine("ada") as machine:
         machine.add_process(4_000_000, graphics=graphics, name=name)
         assert refusal()[0] is ReasonCode.CONTENDED
 
@@ -238,7 +239,7 @@ def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_auto_does_not_wake_a_sleeping_gpu(laptop: Path) -> None:
     """Not one call of NVML is made, and the reason names the option that wakes it."""
-    with SimulatedNvml("ada") as machine:
+    with virtual_machine("ada") as machine:
         code, text = refusal(replace(NO_TRACES, wake=False))
         assert machine.calls("nvmlInit") == 0
         open_meter("nvml", NO_TRACES).close()
@@ -250,14 +251,14 @@ def test_auto_does_not_wake_a_sleeping_gpu(laptop: Path) -> None:
 def test_one_gpu_awake_is_measured(laptop: Path) -> None:
     """With one GPU awake, as an external one, opening wakes nothing that must sleep."""
     (laptop / "0000:01:00.0" / "power" / "runtime_status").write_text("active\n")
-    with SimulatedNvml("ada"):
+    with virtual_machine("ada"):
         open_meter("nvml", replace(NO_TRACES, wake=False)).close()
 
 
 @pytest.mark.parametrize("limited", [True, False])
 def test_an_implausible_idle_power_is_refused(limited: bool) -> None:
     """593 W is no idle power, with a limit of 700 W or none; the refusal names the option."""
-    with SimulatedNvml("hopper") as machine:
+    with virtual_machine("hopper") as machine:
         if not limited:
             machine.configure(power_limit_mw=0, default_limit_mw=0)
         machine.set_power(593.0)
@@ -271,14 +272,14 @@ def test_an_implausible_idle_power_is_refused(limited: bool) -> None:
 
 def test_a_low_power_cap_makes_no_idle_power_implausible() -> None:
     """The default limit counts where a lower one is enforced."""
-    with SimulatedNvml("hopper") as machine:
+    with virtual_machine("hopper") as machine:
         machine.configure(power_limit_mw=100_000)
         open_meter("nvml", NO_TRACES).close()
 
 
 def test_own_processes_are_no_others() -> None:
     """This process and its parent may use the device."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.add_process(os.getpid())
         machine.add_process(os.getppid())
         open_meter("nvml", NO_TRACES).close()
@@ -322,7 +323,7 @@ print(json.dumps(seen))
 
 def windows_with_own_load(power_w: float) -> list[dict[str, Any]]:
     """What the meter knows after opening, and after each of three windows."""
-    with SimulatedNvml("turing", virtual_clock=True) as machine:
+    with virtual_machine("turing") as machine:
         answer = subprocess.run(
             [sys.executable, "-c", OWN_LOAD, str(power_w)],
             env={**os.environ, **machine.environment()},
@@ -380,7 +381,7 @@ def test_a_counter_that_differs_from_the_power_at_rest_is_wrong(
     card: str, idle_w: float, gain: float
 ) -> None:
     """Such a window is invalid however short it is, also where the sensor sees part of the time."""
-    with SimulatedNvml(card, virtual_clock=True) as machine:
+    with virtual_machine(card) as machine:
         machine.configure(counter_gain=gain)
         answer = subprocess.run(
             [sys.executable, "-c", GAIN],
