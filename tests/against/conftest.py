@@ -34,6 +34,7 @@ def run():
 """
 OPTIONS = (
     *("--energy", "--energy-meter=scripted", "--energy-passes=4", "--energy-scale=small"),
+    "--energy-html=none",  # a quarter of the time of a short session; one test has the page
     *("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:xdist", "-p", "no:benchmark"),
 )
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pynvml
 import pytest
@@ -33,28 +31,24 @@ def test_a_machine_without_a_gpu_gets_the_cause(
     assert "install the NVIDIA driver" in output
 
 
-IN_ITS_OWN_PROCESS = """
-import sys
-from pytest_energy.cli import doctor, main
-
-doctor.meter_names = lambda: ("nvml",)
-sys.exit(main(["doctor", *sys.argv[1:]]))
-"""
-
-
-def diagnosis(*arguments: str) -> str:
+@pytest.fixture
+def diagnosis(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
     """The doctor's output for a simulated Ada card, on a clock that no load can delay."""
-    with virtual_machine("ada") as machine:
-        return subprocess.run(
-            [sys.executable, "-c", IN_ITS_OWN_PROCESS, *arguments],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
+
+    def diagnose(*arguments: str) -> str:
+        only_nvml(monkeypatch)
+        with virtual_machine("ada"):
+            assert main(["doctor", *arguments]) == 0
+        return capsys.readouterr().out
+
+    return diagnose
 
 
-def test_a_gpu_is_described_with_its_sources_and_its_resolution() -> None:
+def test_a_gpu_is_described_with_its_sources_and_its_resolution(
+    diagnosis: Callable[..., str],
+) -> None:
     """Device, driver, source, tick, idle power, noise and the shortest window for 1 %."""
     output = diagnosis()
     for expected in (
@@ -72,7 +66,7 @@ def test_a_gpu_is_described_with_its_sources_and_its_resolution() -> None:
     assert float(tick_ms) == pytest.approx(106, rel=0.01)
 
 
-def test_the_same_as_json() -> None:
+def test_the_same_as_json(diagnosis: Callable[..., str]) -> None:
     """JSON has the same data, and the largest term of the uncertainty."""
     (meter,) = json.loads(diagnosis("--json"))["meters"]
     assert meter["available"] is True

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -285,57 +284,53 @@ def test_own_processes_are_no_others() -> None:
         open_meter("nvml", NO_TRACES).close()
 
 
-OWN_LOAD = """
-import json, sys, time
-from contextlib import contextmanager
-from pytest_energy.meters.base import MeterRequest
-from pytest_energy.meters.nvml import opening
-from pytest_energy.meters.registry import open_meter
-from pytest_energy.testing import Machine
-
-machine, power_w, answers = Machine.attached(), float(sys.argv[1]), iter([False, True, True])
-loads = []
-
-@contextmanager
-def load():
-    loads.append(machine.now_s())
-    if power_w < 0:
-        raise RuntimeError("out of memory")
-    with machine.load(power_w):
-        yield
-
-opening.torch_load = lambda devices: load if next(answers, True) else None
-began_s = machine.now_s()
-meter = open_meter("nvml", MeterRequest(traces=False))
-seen = [{"loads": len(loads), "opening_s": machine.now_s() - began_s}]
-for _ in range(3):
-    edge = meter.begin()
-    with machine.load(60.0):
-        time.sleep(0.3)
-    reading = meter.end(edge)
-    seen.append(
-        {"loads": len(loads), "valid": reading.valid, "details": meter.info.details}
-        | dict(reading.conditions)
-    )
-print(json.dumps(seen))
-"""
+Windows = Callable[[float], list[dict[str, Any]]]
 
 
-def windows_with_own_load(power_w: float) -> list[dict[str, Any]]:
-    """What the meter knows after opening, and after each of three windows."""
-    with virtual_machine("turing") as machine:
-        answer = subprocess.run(
-            [sys.executable, "-c", OWN_LOAD, str(power_w)],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-    seen: list[dict[str, Any]] = json.loads(answer)
-    return seen
+@pytest.fixture
+def windows_with_own_load(monkeypatch: pytest.MonkeyPatch) -> Windows:
+    """Measures three windows, the first before CUDA is in use, with a load of so many watts.
+
+    Returns what the meter knows after opening, and after each window.
+    """
+
+    def measure(power_w: float) -> list[dict[str, Any]]:
+        answers, loads = iter([False, True, True]), []
+        with virtual_machine("turing") as machine:
+
+            @contextmanager
+            def load() -> Iterator[None]:
+                loads.append(machine.now_s())
+                if power_w < 0:
+                    raise RuntimeError("out of memory")
+                with machine.load(power_w):
+                    yield
+
+            monkeypatch.setattr(
+                opening, "torch_load", lambda devices: load if next(answers, True) else None
+            )
+            began_s = machine.now_s()
+            meter = open_meter("nvml", MeterRequest(traces=False))
+            seen: list[dict[str, Any]] = [
+                {"loads": len(loads), "opening_s": machine.now_s() - began_s}
+            ]
+            for _ in range(3):
+                edge = meter.begin()
+                with machine.load(60.0):
+                    time.sleep(0.3)
+                reading = meter.end(edge)
+                details = {**meter.info.details}
+                known = {"loads": len(loads), "valid": reading.valid, "details": details}
+                seen.append({**known, **reading.conditions})
+            meter.close()
+        return seen
+
+    return measure
 
 
-def test_sensors_are_tried_before_the_first_window_that_has_a_load() -> None:
+def test_sensors_are_tried_before_the_first_window_that_has_a_load(
+    windows_with_own_load: Windows,
+) -> None:
     """Opening takes below 3 s; the load runs once CUDA is in use, and outside of the window."""
     opened, without, probed, later = windows_with_own_load(60.0)
     assert opened["loads"] == 0
@@ -350,29 +345,14 @@ def test_sensors_are_tried_before_the_first_window_that_has_a_load() -> None:
 @pytest.mark.parametrize(
     ("power_w", "message"), [(-1.0, "out of memory"), (8.0, "its sensor does not show the load")]
 )
-def test_a_load_that_fails_is_listed_as_missing(power_w: float, message: str) -> None:
+def test_a_load_that_fails_is_listed_as_missing(
+    windows_with_own_load: Windows, power_w: float, message: str
+) -> None:
     """The windows are measured without it, and it is not tried again."""
     _, _, failed, later = windows_with_own_load(power_w)
     assert failed["valid"]
     assert any(message in missing for missing in failed["details"]["missing"])
     assert failed["loads"] == later["loads"] == 1
-
-
-GAIN = """
-import json, time
-from pytest_energy.meters.base import MeterRequest
-from pytest_energy.meters.registry import open_meter
-from pytest_energy.testing import Machine
-
-machine = Machine.attached()
-time.sleep(5.0)
-meter = open_meter("nvml", MeterRequest(traces=False))
-edge = meter.begin()
-with machine.load(300.0):
-    time.sleep(0.2)
-reading = meter.end(edge)
-print(json.dumps([reading.valid, [reason.message for reason in reading.reasons]]))
-"""
 
 
 @pytest.mark.parametrize(("card", "idle_w"), [("ada", 20), ("hopper", 70), ("ga100", 55)])
@@ -383,15 +363,15 @@ def test_a_counter_that_differs_from_the_power_at_rest_is_wrong(
     """Such a window is invalid however short it is, also where the sensor sees part of the time."""
     with virtual_machine(card) as machine:
         machine.configure(counter_gain=gain)
-        answer = subprocess.run(
-            [sys.executable, "-c", GAIN],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-    valid, messages = json.loads(answer)
-    assert valid == (0.9 < gain < 1.1)
+        time.sleep(5.0)
+        meter = open_meter("nvml", MeterRequest(traces=False))
+        edge = meter.begin()
+        with machine.load(300.0):
+            time.sleep(0.2)
+        reading = meter.end(edge)
+        meter.close()
+    assert reading.valid == (0.9 < gain < 1.1)
+    messages = [reason.message for reason in reading.reasons]
     powers_w = [re.findall(r"at rest ([\d.]+) W.* ([\d.]+) W", message) for message in messages]
     shown_w = [float(power_w) for found in powers_w for pair in found for power_w in pair]
-    assert shown_w == ([] if valid else pytest.approx([gain * idle_w, idle_w], rel=0.02))
+    assert shown_w == ([] if reading.valid else pytest.approx([gain * idle_w, idle_w], rel=0.02))
