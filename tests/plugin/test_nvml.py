@@ -113,7 +113,7 @@ def test_ten_percent_more_power_fails_until_it_is_accepted(card: Card) -> None:
     with virtual_machine("hopper") as machine:  # nothing can hold a window up
 
         def run(*arguments: str, power_w: float = 300.0) -> pytest.RunResult:
-            return card.run(machine, *arguments, power_w=power_w, apart=True)
+            return card.run(machine, *arguments, power_w=power_w)
 
         assert run("--energy-update").ret == 0
         assert run().ret == 0
@@ -179,7 +179,7 @@ def test_a_wrong_selection_of_cards_is_a_usage_error(
 ) -> None:
     """The error names the option before a test runs; a CPU meter never replaces the cards."""
     option = f"--energy-devices={devices.format(machine.uuid())}"
-    refused = card.run(machine, option, *workers, apart=True)
+    refused = card.run(machine, option, *workers, apart=bool(workers))
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines([f"ERROR: *{option}:{message.format(machine.uuid())}"])
 
@@ -205,7 +205,7 @@ def test_a_mistake_is_an_error_and_no_estimate(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     with virtual_machine(*cards, library=bool(cards)) as machine:
-        refused = card.run(machine, *arguments, apart=True)
+        refused = card.run(machine, *arguments)
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines([f"ERROR: {message}"])
 
