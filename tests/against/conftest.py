@@ -34,6 +34,7 @@ def run():
 """
 OPTIONS = (
     *("--energy", "--energy-meter=scripted", "--energy-passes=4", "--energy-scale=small"),
+    "--energy-html=none",  # a quarter of the time of a short session; one test has the page
     *("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:xdist", "-p", "no:benchmark"),
 )
 
@@ -126,21 +127,25 @@ TEST = "benchmarks/test_it.py::test_it"
 def walk_once(
     repository: Repository,
     *tests: str,
+    revision: str = "HEAD",
     whole_runs: set[str] | None = None,
     arguments: Sequence[str] = (),
     **options: Any,
 ) -> Comparing:
-    """Measure the last commit and the working tree in one block, without a session or controls.
+    """Measure a revision and the working tree in one block, without a session or controls.
+
+    A whole session starts a dozen processes; this starts the two sides.
 
     Args:
         repository: With a commit.
         tests: Ids; by default :data:`TEST` only.
+        revision: The base, as an option names it.
         whole_runs: Takes the tests of which whole runs alternated.
         arguments: Further ones of the sides.
         options: Fields of the settings.
     """
     folder = repository.folder.resolve()
-    reference = resolve("HEAD", folder)
+    reference = resolve(revision, folder)
     rules = Rules(reference, 1, lambda benchmark: {"energy_j": 0.05}, ("regressed",), 4)
     comparing = Comparing(tests or [TEST], rules)
     comparing.block = 1

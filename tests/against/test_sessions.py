@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
+import math
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import jsonschema
 import pytest
 
 from pytest_energy.model.json_files import results_json_schema
-from tests.against.conftest import Repository, git
+from tests.against.conftest import TEST, Repository, git, walk_once
 from tests.plugin.scripted import script
 
 pytestmark = pytest.mark.slow
@@ -51,8 +50,9 @@ def test_a_rise_of_ten_percent_fails_and_the_rest_passes(repository: Repository)
     repository.write("benchmarks/test_it.py", SUITE)
     repository.commit("the suite")
     repository.engine(0.011)
-    done = repository.run("--energy-against=HEAD")
+    done = repository.run("--energy-against=HEAD", "--energy-html=page.html")
     assert done.returncode == 1, done.stdout
+    assert "test_pedantic" in (repository.folder / "page.html").read_text("utf-8")
     outcomes = {one["id"].split("::", 1)[1]: one for one in repository.results()["benchmarks"]}
     assert {name: one["verdict"]["outcome"] for name, one in outcomes.items()} == {
         "test_sizes[1]": "unchanged",
@@ -88,19 +88,14 @@ def test_rounds_of_both_sides_alternate(repository: Repository) -> None:
         "def run():\n    time.sleep(0.01)\n    work(0.01)\n",
     )
     repository.commit()
-    done = repository.run("--energy-against=HEAD")
-    assert done.returncode == 0, done.stdout
-    for block in repository.benchmark()["comparison"]["blocks"]:
-        rounds = [
-            (one["start"], one["duration_s"], side)
-            for side in ("base", "head")
-            for one in block[side]
-        ]
-        rounds.sort()
-        first, second = block["first"], {"base": "head", "head": "base"}[block["first"]]
-        assert [side for _, _, side in rounds] == [first, second, second, first, first, second]
-        ends = [start + duration for start, duration, _ in rounds]
-        assert all(end <= start for end, (start, _, _) in zip(ends, rounds[1:], strict=False))
+    (block,) = walk_once(repository).states[TEST].contests[TEST].blocks
+    sides = {"base": block.base, "head": block.head}
+    rounds = [(one.start, one.duration_s, side) for side in sides for one in sides[side]]
+    rounds.sort()
+    first, second = block.first, {"base": "head", "head": "base"}[block.first]
+    assert [side for _, _, side in rounds] == [first, second, second, first, first, second]
+    ends = [start + duration for start, duration, _ in rounds]
+    assert all(end <= start for end, (start, _, _) in zip(ends, rounds[1:], strict=False))
 
 
 def test_each_side_imports_its_own_tree(repositories: Callable[[str], Repository]) -> None:
@@ -110,11 +105,8 @@ def test_each_side_imports_its_own_tree(repositories: Callable[[str], Repository
     repository.engine(0.02)
     repository.commit()
     repository.engine(0.009)
-    done = repository.run("--energy-against=old")
-    assert done.returncode == 0, done.stdout
-    assert repository.outcome() == "improved"
-    change = repository.benchmark()["verdict"]["metrics"][0]["change"]
-    assert change == pytest.approx(-0.1)
+    (block,) = walk_once(repository, revision="old").states[TEST].contests[TEST].blocks
+    assert block.differences["energy_j"] == pytest.approx(math.log(0.9))
 
 
 def test_a_merge_base_is_the_reference(repository: Repository) -> None:
@@ -126,9 +118,9 @@ def test_a_merge_base_is_the_reference(repository: Repository) -> None:
     repository.engine(0.02)
     repository.commit()
     git(repository.folder, "checkout", "--quiet", "topic")
-    done = repository.run("--energy-against=merge-base:main")
-    assert done.returncode == 0, done.stdout
-    assert repository.outcome() == "unchanged"
+    comparing = walk_once(repository, revision="merge-base:main")
+    (block,) = comparing.states[TEST].contests[TEST].blocks
+    assert block.differences["energy_j"] == pytest.approx(0.0)
 
 
 def test_a_wrong_tree_is_an_error(repository: Repository) -> None:
@@ -268,22 +260,7 @@ def test_a_setup_gives_each_side_an_environment_of_its_own(repository: Repositor
     repository.write("size", "0.01")
     repository.commit()
     repository.write("size", "0.02")
-    repository.write("built.py", "SECONDS = 5")  # of an older build; the session imports it
-    site = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import pytest, pathlib; print(pathlib.Path(pytest.__file__).parent.parent)",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    root = Path(__file__).parent.parent.parent
-    done = repository.run(
-        "--energy-against=HEAD",
-        "--energy-against-setup=sh make.sh",
-        PYTHONPATH=f"{repository.library}:{site}:{root}",
-    )
-    assert done.returncode == 1, done.stdout
-    assert repository.outcome() == "regressed"
+    repository.write("built.py", "SECONDS = 5")  # of an older build
+    comparing = walk_once(repository, against_setup="sh make.sh")
+    (block,) = comparing.states[TEST].contests[TEST].blocks
+    assert block.differences["energy_j"] == pytest.approx(math.log(2))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pynvml
 import pytest
 
 from pytest_energy.cli import main
 from pytest_energy.testing import SimulatedNvml
+from tests.virtual import virtual_machine
 
 
 def only_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,35 +24,31 @@ def test_a_machine_without_a_gpu_gets_the_cause(
 ) -> None:
     """The message says what is missing and how to get it; the exit status is 1."""
     only_nvml(monkeypatch)
-    with SimulatedNvml(library=False):
+    with virtual_machine(library=False):
         assert main(["doctor"]) == 1
     output = capsys.readouterr().out
     assert "nvml: cannot measure here" in output
     assert "install the NVIDIA driver" in output
 
 
-IN_ITS_OWN_PROCESS = """
-import sys
-from pytest_energy.cli import doctor, main
-
-doctor.meter_names = lambda: ("nvml",)
-sys.exit(main(["doctor", *sys.argv[1:]]))
-"""
-
-
-def diagnosis(*arguments: str) -> str:
+@pytest.fixture
+def diagnosis(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
     """The doctor's output for a simulated Ada card, on a clock that no load can delay."""
-    with SimulatedNvml("ada", virtual_clock=True) as machine:
-        return subprocess.run(
-            [sys.executable, "-c", IN_ITS_OWN_PROCESS, *arguments],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
+
+    def diagnose(*arguments: str) -> str:
+        only_nvml(monkeypatch)
+        with virtual_machine("ada"):
+            assert main(["doctor", *arguments]) == 0
+        return capsys.readouterr().out
+
+    return diagnose
 
 
-def test_a_gpu_is_described_with_its_sources_and_its_resolution() -> None:
+def test_a_gpu_is_described_with_its_sources_and_its_resolution(
+    diagnosis: Callable[..., str],
+) -> None:
     """Device, driver, source, tick, idle power, noise and the shortest window for 1 %."""
     output = diagnosis()
     for expected in (
@@ -71,7 +66,7 @@ def test_a_gpu_is_described_with_its_sources_and_its_resolution() -> None:
     assert float(tick_ms) == pytest.approx(106, rel=0.01)
 
 
-def test_the_same_as_json() -> None:
+def test_the_same_as_json(diagnosis: Callable[..., str]) -> None:
     """JSON has the same data, and the largest term of the uncertainty."""
     (meter,) = json.loads(diagnosis("--json"))["meters"]
     assert meter["available"] is True
@@ -86,7 +81,7 @@ def test_a_driver_without_a_list_of_processes_gets_a_remark(
 ) -> None:
     """Use of the device by others then cannot be detected."""
     only_nvml(monkeypatch)
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.fail("nvmlDeviceGetComputeRunningProcesses", pynvml.NVML_ERROR_NO_PERMISSION)
         assert main(["doctor"]) == 0
     assert "remark: gpu0: the driver does not list the processes" in capsys.readouterr().out
@@ -97,7 +92,7 @@ def test_readings_that_a_driver_does_not_expose_are_listed(
 ) -> None:
     """Each missing reading comes with the checks disabled as a result."""
     only_nvml(monkeypatch)
-    with SimulatedNvml("turing") as machine:
+    with SimulatedNvml("turing") as machine:  # a helper process that polls needs the real clock
         machine.configure(throttle_counters=0, sample_count=0)
         for function in (
             "nvmlDeviceGetViolationStatus",
@@ -128,7 +123,7 @@ def test_a_busy_gpu_is_reported_at_once(
 ) -> None:
     """The doctor does not wait for other processes; it names them."""
     only_nvml(monkeypatch)
-    with SimulatedNvml("ada") as machine:
+    with virtual_machine("ada") as machine:
         machine.add_process(4_000_000)
         assert main(["doctor", "--json"]) == 1
     (meter,) = json.loads(capsys.readouterr().out)["meters"]

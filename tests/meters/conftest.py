@@ -1,4 +1,4 @@
-"""A package that counts as the kernel does, for the tests of several meters."""
+"""Machines for the tests of meters: simulated cards, and a package that counts as a kernel does."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from pytest_energy.testing import SimulatedNvml
+from tests.virtual import virtual_machine
+
+
+@pytest.fixture
+def nvml_sim(request: pytest.FixtureRequest) -> Iterator[SimulatedNvml]:
+    """The machine that users have by this name, on the virtual clock."""
+    cards = getattr(request, "param", ())
+    with virtual_machine(*(cards if isinstance(cards, tuple) else (cards,))) as machine:
+        yield machine
 
 
 @pytest.fixture

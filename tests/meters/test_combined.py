@@ -13,6 +13,7 @@ from pytest_energy.meters.combined import CombinedMeter
 from pytest_energy.meters.rapl import meter as rapl_meter
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
+from pytest_energy.testing import SimulatedNvml
 
 LOST = Reason(code=ReasonCode.DEVICE_LOST, message="gpu1 is lost")
 
@@ -326,18 +327,18 @@ def test_named_devices_are_never_replaced_by_the_processor(installed):
 
 
 @pytest.fixture
-def machine(nvml_sim, counting_package):
-    """Two simulated GPUs and an invented package of 50 W."""
-    meters = [
-        nvml_meter.open_meter(MeterRequest()),
-        rapl_meter.open_meter(MeterRequest(), counting_package),
-    ]
-    combined = CombinedMeter(meters)
-    yield nvml_sim, combined
-    combined.close()
+def machine(counting_package):
+    """Two simulated GPUs and an invented package of 50 W, whose thread needs the real clock."""
+    with SimulatedNvml("ada", "ada") as sim:
+        meters = [
+            nvml_meter.open_meter(MeterRequest()),
+            rapl_meter.open_meter(MeterRequest(), counting_package),
+        ]
+        combined = CombinedMeter(meters)
+        yield sim, combined
+        combined.close()
 
 
-@pytest.mark.parametrize("nvml_sim", [("ada", "ada")], indirect=True)
 def test_gpus_and_a_processor_together(machine):
     """Two GPUs and a package in one window: each channel has its true joules."""
     sim, combined = machine
@@ -357,7 +358,6 @@ def test_gpus_and_a_processor_together(machine):
         assert reading.channels[channel] == pytest.approx(true_j, rel=0.02)
 
 
-@pytest.mark.parametrize("nvml_sim", [("ada", "ada")], indirect=True)
 def test_a_gpu_lost_in_the_middle_spoils_the_sum(machine):
     """If one of two GPUs is lost, the other channels have their joules, and the sum has none."""
     sim, combined = machine

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_energy import Metric
 from pytest_energy.errors import UsageError
-from tests.plugin.conftest import QUICK, Project
+from tests.plugin.conftest import MEASURING, QUICK, Project
 
 UPDATE = ("--energy-update", "--energy-baseline-runs=1")
 
@@ -137,8 +137,8 @@ def test_it(energy):
     energy.record({recorded})
 """
     )
-    arguments = ("--energy", "--energy-meter=scripted") if measured else ()
-    result = project.pytester.runpytest_inprocess(*QUICK, *arguments)
+    arguments = MEASURING if measured else QUICK
+    result = project.pytester.runpytest_inprocess(*arguments)
     if measured or always:
         result.assert_outcomes(failed=1)
         assert message in result.stdout.str()

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_energy.testing import SimulatedNvml
 from tests.plugin.conftest import QUICK
+from tests.virtual import virtual_machine
 
 BODY = """
 import os, time
@@ -90,7 +91,7 @@ def card(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Card:
 @pytest.fixture
 def machine() -> Iterator[SimulatedNvml]:
     """A machine with one H100."""
-    with SimulatedNvml("hopper") as simulated:
+    with virtual_machine("hopper") as simulated:
         yield simulated
 
 
@@ -109,10 +110,10 @@ def test_joules_agree_with_the_truth_within_a_tick(card: Card, machine: Simulate
 
 def test_ten_percent_more_power_fails_until_it_is_accepted(card: Card) -> None:
     """Each step of a regression has its exit status."""
-    with SimulatedNvml("hopper", virtual_clock=True) as machine:  # nothing can hold a window up
+    with virtual_machine("hopper") as machine:  # nothing can hold a window up
 
         def run(*arguments: str, power_w: float = 300.0) -> pytest.RunResult:
-            return card.run(machine, *arguments, power_w=power_w, apart=True)
+            return card.run(machine, *arguments, power_w=power_w)
 
         assert run("--energy-update").ret == 0
         assert run().ret == 0
@@ -178,7 +179,7 @@ def test_a_wrong_selection_of_cards_is_a_usage_error(
 ) -> None:
     """The error names the option before a test runs; a CPU meter never replaces the cards."""
     option = f"--energy-devices={devices.format(machine.uuid())}"
-    refused = card.run(machine, option, *workers, apart=True)
+    refused = card.run(machine, option, *workers, apart=bool(workers))
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines([f"ERROR: *{option}:{message.format(machine.uuid())}"])
 
@@ -203,8 +204,8 @@ def test_a_mistake_is_an_error_and_no_estimate(
     """With auto, too, a wrong setting never ends in joules of the processor and exit status 0."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
-    with SimulatedNvml(*cards, library=bool(cards)) as machine:
-        refused = card.run(machine, *arguments, apart=True)
+    with virtual_machine(*cards, library=bool(cards)) as machine:
+        refused = card.run(machine, *arguments)
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines([f"ERROR: {message}"])
 
@@ -253,7 +254,7 @@ def test_without_nvml_the_session_goes_on_or_says_why(
 
 def test_without_the_library_the_remedy_is_named(card: Card) -> None:
     """A machine without an NVIDIA driver is distinguished from a broken one."""
-    with SimulatedNvml(library=False) as machine:
+    with virtual_machine(library=False) as machine:
         refused = card.run(machine, "--energy-meter=nvml")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(["ERROR: *libnvidia-ml.so.1*"])
@@ -270,7 +271,7 @@ def test_it(energy):
 
 def test_the_header_says_that_all_gpus_are_added_up(card: Card, pytester: pytest.Pytester) -> None:
     """The header names the GPUs, says that all are added, and which option measures one."""
-    with SimulatedNvml("turing", "turing") as machine:
+    with virtual_machine("turing", "turing") as machine:
         pytester.makepyfile(test_it=SEES.format(shown=None))
         result = card.run(machine)
         first, second = (machine.uuid(number)[:12] for number in (0, 1))
@@ -288,7 +289,7 @@ def test_a_selected_gpu_runs_the_test_and_is_measured(
     card: Card, pytester: pytest.Pytester
 ) -> None:
     """CUDA shows the test this GPU only, and only its joules count."""
-    with SimulatedNvml("turing", "turing") as machine:
+    with virtual_machine("turing", "turing") as machine:
         pytester.makepyfile(test_it=SEES.format(shown=machine.uuid(1)))
         result = card.run(machine, "--energy-devices=1", apart=True)
         named = machine.uuid(1)[:12]

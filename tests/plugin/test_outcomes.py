@@ -19,6 +19,7 @@ import pytest
 
 from pytest_energy.testing import PROFILES, SimulatedNvml
 from tests.plugin.snapshots import assert_matches_snapshot, wording
+from tests.virtual import virtual_machine
 
 pytestmark = pytest.mark.slow
 
@@ -142,7 +143,7 @@ def _scaled(run: dict[str, Any], factor: float) -> dict[str, Any]:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     """The suite with its baselines, made on one card."""
     suite = Suite(tmp_path_factory.mktemp("suite"))
-    with SimulatedNvml(CARD):
+    with virtual_machine(CARD):
         session = suite.run("--energy-update=new")
     assert session.returncode == 0, session.stdout
     suite.remember_runs()
@@ -152,7 +153,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Suite:
 @pytest.fixture
 def suite(recorded: Suite) -> Iterator[Suite]:
     """The recorded suite on a machine with the same card."""
-    with SimulatedNvml(CARD):
+    with virtual_machine(CARD):
         yield recorded
 
 
@@ -228,7 +229,7 @@ def test_the_last_lines_explain_a_regression(suite: Suite, selected: str, count:
 
 def test_other_card(recorded: Suite) -> None:
     """Twice the joules on another card fail nothing, and each difference is named."""
-    with SimulatedNvml(OTHER_CARD):
+    with virtual_machine(OTHER_CARD):
         session = recorded.run("-k", "same", same=2.0)
     assert session.returncode == 0
     assert recorded.outcomes() == {"test_it[same]": "incomparable"}
@@ -238,7 +239,7 @@ def test_other_card(recorded: Suite) -> None:
 def test_another_card_gets_its_own_baselines(recorded: Suite) -> None:
     """A baseline of another card only is new on this card, and is accepted beside the other."""
     before = recorded.baselines()
-    with SimulatedNvml(OTHER_CARD):
+    with virtual_machine(OTHER_CARD):
         session = recorded.run("-k", "same", "--energy-update=new", same=2.0)
         assert session.returncode == 0
         added = recorded.baselines().keys() - before.keys()
@@ -255,7 +256,7 @@ def test_another_card_gets_its_own_baselines(recorded: Suite) -> None:
 def three_cards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """The suite on a machine with three cards, with baselines from three workers."""
     suite = Suite(tmp_path_factory.mktemp("three"))
-    with SimulatedNvml(CARD, CARD, CARD):
+    with SimulatedNvml(CARD, CARD, CARD):  # on the real clock: three processes run at a time
         session = suite.run("-n3", "--energy-update=new")
         assert session.returncode == 0, session.stdout
         assert session.stdout.count("energy: accepted baselines/simulated-nvidia-h100/") == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -11,15 +12,16 @@ from pytest_energy.meters.base import MeterRequest
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.model.traces import decode
-from pytest_energy.testing import SimulatedNvml
+from pytest_energy.testing import PROFILES, SimulatedNvml
 from pytest_energy.uncertainty.gum import combine, expand
+from tests.virtual import virtual_machine
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 
 
 def test_devices_are_measured_together() -> None:
     """Two cards whose counters tick at different times: each channel has the joules of its card."""
-    with SimulatedNvml("turing", "ada") as machine:
+    with virtual_machine("turing", "ada") as machine:
         meter = open_meter("nvml", NO_TRACES)
         edge = meter.begin()
         with machine.load(60.0, 0), machine.load(300.0, 1):
@@ -36,7 +38,7 @@ def test_devices_are_measured_together() -> None:
 
 def test_a_card_without_counter_is_measured_by_its_power() -> None:
     """Cards older than Volta have no counter: power samples are summed, with a wider interval."""
-    with SimulatedNvml("pascal") as machine:
+    with virtual_machine("pascal") as machine:
         meter = open_meter("nvml", MeterRequest())
         edge = meter.begin()
         with machine.load(200.0):
@@ -54,7 +56,7 @@ def test_a_card_without_counter_is_measured_by_its_power() -> None:
 @pytest.mark.parametrize(("card", "doubted"), [("hopper", True), ("ada", False)])
 def test_a_counter_is_doubted_where_the_power_sensor_looks_away(card: str, doubted: bool) -> None:
     """If the counter covers no more time than the sensor, a periodic load makes it uncertain."""
-    with SimulatedNvml(card) as machine:
+    with virtual_machine(card) as machine:
         meter = open_meter("nvml", MeterRequest())
         edge = meter.begin()
         with machine.pulsed_load(400.0, 100.0, 0.26, 0.5, 0.0):
@@ -71,9 +73,9 @@ def test_a_counter_is_doubted_where_the_power_sensor_looks_away(card: str, doubt
 )
 def test_traces_come_from_the_ring_or_from_a_helper(card: str, source: str) -> None:
     """The trace of a window has about the same joules, and names the source of its samples."""
-    with SimulatedNvml("hopper") as machine:
-        if card == "ringless":
-            machine.configure(sample_count=0)
+    # The helper process that polls a sensor needs the real clock.
+    ringless = SimulatedNvml(replace(PROFILES["hopper"], sample_count=0))
+    with ringless if source == "helper-process" else virtual_machine(card) as machine:
         meter = open_meter("nvml", MeterRequest())
         edge = meter.begin()
         with machine.load(500.0):
@@ -88,7 +90,7 @@ def test_traces_come_from_the_ring_or_from_a_helper(card: str, source: str) -> N
 
 def test_a_sensor_is_asked_no_more_often_than_it_changes() -> None:
     """Without a ring, each sensor is polled with its period: Pascal 20 ms, Ada 100 ms."""
-    with SimulatedNvml("pascal", "ada") as machine:
+    with SimulatedNvml("pascal", "ada") as machine:  # the helper process needs the real clock
         for device in (0, 1):
             machine.configure(device, sample_count=0)
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
@@ -105,7 +107,7 @@ def test_a_sensor_is_asked_no_more_often_than_it_changes() -> None:
 
 def test_one_lost_device_leaves_the_other_its_joules() -> None:
     """The channel of a lost device is absent, never zero; the other channel is there."""
-    with SimulatedNvml("turing", "turing") as machine:
+    with virtual_machine("turing", "turing") as machine:
         meter = open_meter("nvml", NO_TRACES)
         edge = meter.begin()
         machine.lose(1)

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pynvml
@@ -22,29 +21,10 @@ from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import PROFILES, SimulatedNvml
 from pytest_energy.uncertainty.gum import combine, expand
+from tests.virtual import virtual_machine, virtual_time
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 WINDOW_S = 0.05
-
-
-@contextmanager
-def virtual_time(machine: SimulatedNvml) -> Iterator[None]:
-    """Let this process live in the machine's virtual time, which no other process delays.
-
-    As in child processes on the virtual clock, reading a clock takes a little time.
-    """
-    since_epoch_s = time.time() - time.perf_counter()
-
-    def now_s() -> float:
-        machine.advance(1e-6)
-        return machine.now_s()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(time, "sleep", lambda length_s: machine.advance(max(0.0, length_s)))
-        patch.setattr(time, "perf_counter", now_s)
-        patch.setattr(time, "monotonic", now_s)
-        patch.setattr(time, "time", lambda: now_s() + since_epoch_s)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +84,7 @@ for _ in range(20):
 
 def test_short_windows_are_right_to_two_percent() -> None:
     """Without interference, five ticks of the counter in each window are enough."""
-    with SimulatedNvml("turing", virtual_clock=True) as machine:
+    with virtual_machine("turing") as machine:
         output = run_on(machine, ON_VIRTUAL_CLOCK)
     windows = [json.loads(line) for line in output.splitlines()]
     assert len(windows) == 20
@@ -129,7 +109,7 @@ def test_joules_agree_with_the_truth(quick: tuple[SimulatedNvml, Meter]) -> None
 @pytest.mark.parametrize("length_s", [0.1, 0.6], ids=["short", "long"])
 def test_each_gap_is_taken_off_at_its_own_power(length_s: float) -> None:
     """A device that rests at more power after a window than before it is measured as well."""
-    with SimulatedNvml("turing", virtual_clock=True) as machine:
+    with virtual_machine("turing") as machine:
         windows = json.loads(run_on(machine, OTHER_POWER_AT_REST % length_s))
     for measured_j, true_j in windows:
         assert measured_j == pytest.approx(true_j, abs=0.02)
@@ -423,7 +403,7 @@ def test_a_difference_of_counter_and_samples_is_reported(
         instant_window_s=sensed_s,
         sample_count=200,
     )
-    with SimulatedNvml(card) as machine:
+    with virtual_machine(card) as machine:
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
         edge = meter.begin()
         tick_s = card.counter_tick_s or 0.0
@@ -444,7 +424,7 @@ def test_work_before_the_first_window_does_not_hide_a_late_counter(
 ) -> None:
     """A program warms up before its first window: its joules must not be taken for the rest's."""
     card = replace(PROFILES["turing"], counter_lag_s=lag_s)
-    with SimulatedNvml(card, virtual_clock=True) as machine, virtual_time(machine):
+    with virtual_machine(card) as machine:
         monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(60.0))
         meter = open_meter("nvml", NO_TRACES)
         with machine.load(60.0):
@@ -462,7 +442,7 @@ def test_what_is_late_of_work_between_windows_is_not_in_a_window(
 ) -> None:
     """A program may work until a window begins; without such work, no window waits for it."""
     card = replace(PROFILES["turing"], counter_lag_s=lag_s)
-    with SimulatedNvml(card, virtual_clock=True) as machine, virtual_time(machine):
+    with virtual_machine(card) as machine:
         monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(60.0))
         meter = open_meter("nvml", NO_TRACES)
         meter.end(meter.begin())
@@ -488,7 +468,7 @@ def test_a_window_shorter_than_the_lag_of_its_counter_is_right_and_so_is_the_nex
 ) -> None:
     """No more can come late of a load than its joules, though the lag is longer than the load."""
     card = replace(PROFILES["turing"], counter_lag_s=0.3)
-    with SimulatedNvml(card, virtual_clock=True) as machine, virtual_time(machine):
+    with virtual_machine(card) as machine:
         monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(60.0))
         meter = open_meter("nvml", NO_TRACES)
         for length_s in (short_s, 1.0, short_s, 1.0):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from pytest_energy.meters.nvml.devices.sleep import sleeping_gpus
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import SimulatedNvml
+from tests.virtual import virtual_machine
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 
@@ -46,7 +46,7 @@ def test_a_driver_that_does_not_start_is_reported_with_its_remedy(
     code: int, reason: ReasonCode, remedy: str
 ) -> None:
     """Each failure of nvmlInit has its reason and its remedy."""
-    with SimulatedNvml() as machine:
+    with virtual_machine() as machine:
         machine.fail("nvmlInit", code)
         assert refusal()[0] is reason
         assert remedy in refusal()[1]
@@ -54,7 +54,7 @@ def test_a_driver_that_does_not_start_is_reported_with_its_remedy(
 
 def test_a_missing_library_is_reported_with_its_remedy() -> None:
     """Without NVML: install a driver, or give the container its GPUs."""
-    with SimulatedNvml(library=False):
+    with virtual_machine(library=False):
         code, text = refusal()
     assert code is ReasonCode.NO_METER
     assert "--gpus all" in text
@@ -62,7 +62,7 @@ def test_a_missing_library_is_reported_with_its_remedy() -> None:
 
 def test_neither_counter_nor_power_is_unsupported() -> None:
     """A MIG instance has no sensor: the message says to measure the whole GPU."""
-    with SimulatedNvml("mig"):
+    with virtual_machine("mig"):
         code, text = refusal()
     assert code is ReasonCode.UNSUPPORTED
     assert "whole GPU" in text
@@ -85,7 +85,7 @@ def test_what_a_driver_fails_to_tell_is_missing(
     functions: tuple[str, ...], expected: list[str]
 ) -> None:
     """If everything except the energy fails, the meter opens and lists what is missing."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         fail_power_fields(machine)
         before = missing()
         for function in functions:
@@ -119,7 +119,7 @@ def missing() -> list[str]:
 )
 def test_what_joules_stand_on_must_not_fail(card: str, functions: tuple[str, ...]) -> None:
     """The refusal has the driver's error; the device is not taken for one without a counter."""
-    with SimulatedNvml(card) as machine:
+    with virtual_machine(card) as machine:
         fail_power_fields(machine)
         for function in functions:
             machine.fail(function, pynvml.NVML_ERROR_UNKNOWN)
@@ -130,14 +130,14 @@ def test_what_joules_stand_on_must_not_fail(card: str, functions: tuple[str, ...
 
 def test_a_busy_device_is_waited_for() -> None:
     """The meter waits for another process that ends in time."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.add_process(4_000_000, until_s=machine.now_s() + 0.3)
         open_meter("nvml", MeterRequest(traces=False, wait_idle_s=30)).close()
 
 
 def test_a_device_that_stays_busy_is_refused() -> None:
     """The meter refuses and names a process that does not end."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.add_process(4_000_000)
         code, text = refusal()
     assert code is ReasonCode.CONTENDED
@@ -150,7 +150,7 @@ def test_so_many_others_as_the_limit_permits_are_not_waited_for(
 ) -> None:
     """The limit applies when the meter is opened, and to each device separately."""
     request = replace(NO_TRACES, thresholds={"contended": 1})
-    with SimulatedNvml("turing", "turing") as machine:
+    with virtual_machine("turing", "turing") as machine:
         for device, count in enumerate(present):
             for number in range(count):
                 machine.add_process(4_000_000 + 10 * device + number, device, graphics=True)
@@ -162,7 +162,7 @@ def test_so_many_others_as_the_limit_permits_are_not_waited_for(
 
 def test_the_refusal_names_processes_and_options() -> None:
     """Who uses the device, and the two options that help."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.add_process(4_000_000, graphics=True, name="/opt/firefox/firefox -P me")
         machine.add_process(4_000_001)
         text = refusal()[1]
@@ -183,7 +183,7 @@ def test_the_refusal_names_processes_and_options() -> None:
 )
 def test_a_desktop_is_no_contention(command: str) -> None:
     """Display servers and compositors that draw are context, with their utilisation."""
-    with SimulatedNvml("ada") as machine:
+    with virtual_machine("ada") as machine:
         machine.add_process(4_000_000, graphics=True, name=command, sm_percent=3)
         meter = open_meter("nvml", NO_TRACES)
         edge = meter.begin()
@@ -199,7 +199,7 @@ def test_a_desktop_is_no_contention(command: str) -> None:
 
 def test_a_busy_desktop_is_remarked_on() -> None:
     """A desktop that uses a part of the device is named, and the window stays valid."""
-    with SimulatedNvml("ada") as machine:
+    with virtual_machine("ada") as machine:
         machine.add_process(4_000_000, graphics=True, name="/usr/bin/gnome-shell", sm_percent=30)
         meter = open_meter("nvml", NO_TRACES)
         edge = meter.begin()
@@ -216,7 +216,7 @@ def test_a_busy_desktop_is_remarked_on() -> None:
 @pytest.mark.parametrize(("name", "graphics"), [("/usr/bin/Xorg", False), ("/games/X-Plane", True)])
 def test_other_programs_are_contention(name: str, graphics: bool) -> None:
     """A program that computes is no desktop, whatever its name, and a game that draws is none."""
-    with SimulatedNvml("ada") as machine:
+    with virtual_machine("ada") as machine:
         machine.add_process(4_000_000, graphics=graphics, name=name)
         assert refusal()[0] is ReasonCode.CONTENDED
 
@@ -238,7 +238,7 @@ def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_auto_does_not_wake_a_sleeping_gpu(laptop: Path) -> None:
     """Not one call of NVML is made, and the reason names the option that wakes it."""
-    with SimulatedNvml("ada") as machine:
+    with virtual_machine("ada") as machine:
         code, text = refusal(replace(NO_TRACES, wake=False))
         assert machine.calls("nvmlInit") == 0
         open_meter("nvml", NO_TRACES).close()
@@ -250,14 +250,14 @@ def test_auto_does_not_wake_a_sleeping_gpu(laptop: Path) -> None:
 def test_one_gpu_awake_is_measured(laptop: Path) -> None:
     """With one GPU awake, as an external one, opening wakes nothing that must sleep."""
     (laptop / "0000:01:00.0" / "power" / "runtime_status").write_text("active\n")
-    with SimulatedNvml("ada"):
+    with virtual_machine("ada"):
         open_meter("nvml", replace(NO_TRACES, wake=False)).close()
 
 
 @pytest.mark.parametrize("limited", [True, False])
 def test_an_implausible_idle_power_is_refused(limited: bool) -> None:
     """593 W is no idle power, with a limit of 700 W or none; the refusal names the option."""
-    with SimulatedNvml("hopper") as machine:
+    with virtual_machine("hopper") as machine:
         if not limited:
             machine.configure(power_limit_mw=0, default_limit_mw=0)
         machine.set_power(593.0)
@@ -271,70 +271,66 @@ def test_an_implausible_idle_power_is_refused(limited: bool) -> None:
 
 def test_a_low_power_cap_makes_no_idle_power_implausible() -> None:
     """The default limit counts where a lower one is enforced."""
-    with SimulatedNvml("hopper") as machine:
+    with virtual_machine("hopper") as machine:
         machine.configure(power_limit_mw=100_000)
         open_meter("nvml", NO_TRACES).close()
 
 
 def test_own_processes_are_no_others() -> None:
     """This process and its parent may use the device."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.add_process(os.getpid())
         machine.add_process(os.getppid())
         open_meter("nvml", NO_TRACES).close()
 
 
-OWN_LOAD = """
-import json, sys, time
-from contextlib import contextmanager
-from pytest_energy.meters.base import MeterRequest
-from pytest_energy.meters.nvml import opening
-from pytest_energy.meters.registry import open_meter
-from pytest_energy.testing import Machine
-
-machine, power_w, answers = Machine.attached(), float(sys.argv[1]), iter([False, True, True])
-loads = []
-
-@contextmanager
-def load():
-    loads.append(machine.now_s())
-    if power_w < 0:
-        raise RuntimeError("out of memory")
-    with machine.load(power_w):
-        yield
-
-opening.torch_load = lambda devices: load if next(answers, True) else None
-began_s = machine.now_s()
-meter = open_meter("nvml", MeterRequest(traces=False))
-seen = [{"loads": len(loads), "opening_s": machine.now_s() - began_s}]
-for _ in range(3):
-    edge = meter.begin()
-    with machine.load(60.0):
-        time.sleep(0.3)
-    reading = meter.end(edge)
-    seen.append(
-        {"loads": len(loads), "valid": reading.valid, "details": meter.info.details}
-        | dict(reading.conditions)
-    )
-print(json.dumps(seen))
-"""
+Windows = Callable[[float], list[dict[str, Any]]]
 
 
-def windows_with_own_load(power_w: float) -> list[dict[str, Any]]:
-    """What the meter knows after opening, and after each of three windows."""
-    with SimulatedNvml("turing", virtual_clock=True) as machine:
-        answer = subprocess.run(
-            [sys.executable, "-c", OWN_LOAD, str(power_w)],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-    seen: list[dict[str, Any]] = json.loads(answer)
-    return seen
+@pytest.fixture
+def windows_with_own_load(monkeypatch: pytest.MonkeyPatch) -> Windows:
+    """Measures three windows, the first before CUDA is in use, with a load of so many watts.
+
+    Returns what the meter knows after opening, and after each window.
+    """
+
+    def measure(power_w: float) -> list[dict[str, Any]]:
+        answers, loads = iter([False, True, True]), []
+        with virtual_machine("turing") as machine:
+
+            @contextmanager
+            def load() -> Iterator[None]:
+                loads.append(machine.now_s())
+                if power_w < 0:
+                    raise RuntimeError("out of memory")
+                with machine.load(power_w):
+                    yield
+
+            monkeypatch.setattr(
+                opening, "torch_load", lambda devices: load if next(answers, True) else None
+            )
+            began_s = machine.now_s()
+            meter = open_meter("nvml", MeterRequest(traces=False))
+            seen: list[dict[str, Any]] = [
+                {"loads": len(loads), "opening_s": machine.now_s() - began_s}
+            ]
+            for _ in range(3):
+                edge = meter.begin()
+                with machine.load(60.0):
+                    time.sleep(0.3)
+                reading = meter.end(edge)
+                details = {**meter.info.details}
+                known = {"loads": len(loads), "valid": reading.valid, "details": details}
+                seen.append({**known, **reading.conditions})
+            meter.close()
+        return seen
+
+    return measure
 
 
-def test_sensors_are_tried_before_the_first_window_that_has_a_load() -> None:
+def test_sensors_are_tried_before_the_first_window_that_has_a_load(
+    windows_with_own_load: Windows,
+) -> None:
     """Opening takes below 3 s; the load runs once CUDA is in use, and outside of the window."""
     opened, without, probed, later = windows_with_own_load(60.0)
     assert opened["loads"] == 0
@@ -349,29 +345,14 @@ def test_sensors_are_tried_before_the_first_window_that_has_a_load() -> None:
 @pytest.mark.parametrize(
     ("power_w", "message"), [(-1.0, "out of memory"), (8.0, "its sensor does not show the load")]
 )
-def test_a_load_that_fails_is_listed_as_missing(power_w: float, message: str) -> None:
+def test_a_load_that_fails_is_listed_as_missing(
+    windows_with_own_load: Windows, power_w: float, message: str
+) -> None:
     """The windows are measured without it, and it is not tried again."""
     _, _, failed, later = windows_with_own_load(power_w)
     assert failed["valid"]
     assert any(message in missing for missing in failed["details"]["missing"])
     assert failed["loads"] == later["loads"] == 1
-
-
-GAIN = """
-import json, time
-from pytest_energy.meters.base import MeterRequest
-from pytest_energy.meters.registry import open_meter
-from pytest_energy.testing import Machine
-
-machine = Machine.attached()
-time.sleep(5.0)
-meter = open_meter("nvml", MeterRequest(traces=False))
-edge = meter.begin()
-with machine.load(300.0):
-    time.sleep(0.2)
-reading = meter.end(edge)
-print(json.dumps([reading.valid, [reason.message for reason in reading.reasons]]))
-"""
 
 
 @pytest.mark.parametrize(("card", "idle_w"), [("ada", 20), ("hopper", 70), ("ga100", 55)])
@@ -380,17 +361,17 @@ def test_a_counter_that_differs_from_the_power_at_rest_is_wrong(
     card: str, idle_w: float, gain: float
 ) -> None:
     """Such a window is invalid however short it is, also where the sensor sees part of the time."""
-    with SimulatedNvml(card, virtual_clock=True) as machine:
+    with virtual_machine(card) as machine:
         machine.configure(counter_gain=gain)
-        answer = subprocess.run(
-            [sys.executable, "-c", GAIN],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-    valid, messages = json.loads(answer)
-    assert valid == (0.9 < gain < 1.1)
+        time.sleep(5.0)
+        meter = open_meter("nvml", MeterRequest(traces=False))
+        edge = meter.begin()
+        with machine.load(300.0):
+            time.sleep(0.2)
+        reading = meter.end(edge)
+        meter.close()
+    assert reading.valid == (0.9 < gain < 1.1)
+    messages = [reason.message for reason in reading.reasons]
     powers_w = [re.findall(r"at rest ([\d.]+) W.* ([\d.]+) W", message) for message in messages]
     shown_w = [float(power_w) for found in powers_w for pair in found for power_w in pair]
-    assert shown_w == ([] if valid else pytest.approx([gain * idle_w, idle_w], rel=0.02))
+    assert shown_w == ([] if reading.valid else pytest.approx([gain * idle_w, idle_w], rel=0.02))

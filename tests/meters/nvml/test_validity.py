@@ -16,6 +16,7 @@ from pytest_energy.meters.nvml.validity import Evidence, conditions, idle
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import Quantity, ReasonCode
 from pytest_energy.testing import SimulatedNvml
+from tests.virtual import virtual_machine
 
 STATE = Snapshot(60.0, 1980.0, None, 700.0, frozenset())
 
@@ -103,7 +104,7 @@ def test_few_samples_are_compared_with_the_counter(
     counter_gain: float, length_s: float, fatal: bool | None
 ) -> None:
     """A counter far off the power is fatal at 1 s, and a remark where late samples could be why."""
-    with SimulatedNvml("ada") as machine:
+    with virtual_machine("ada") as machine:
         machine.configure(counter_gain=counter_gain)
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
         edge = meter.begin()

@@ -14,6 +14,7 @@ from pytest_energy.meters.nvml.sources.joules import Joules
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import SimulatedNvml
 from pytest_energy.uncertainty.gum import combine, expand
+from tests.virtual import virtual_machine
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 
@@ -34,7 +35,7 @@ def errors_j(machine: SimulatedNvml, meter: Meter, count: int) -> list[tuple[flo
 
 def test_the_loss_of_a_read_is_measured_and_added() -> None:
     """A counter that loses 2 mJ with each read: neither idle power nor joules fall short."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.configure(counter_loss_j=0.002)
         meter = open_meter("nvml", NO_TRACES)
         errors = errors_j(machine, meter, 5)
@@ -56,7 +57,7 @@ def test_what_reading_lost_is_shared_by_the_rounds() -> None:
 
 def test_a_counter_without_loss_is_left_as_it_is() -> None:
     """Usual counters have no loss and steps of a millijoule; both are in the results."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.set_power(8.1373)  # so that no tick's joules are a round number
         meter = open_meter("nvml", NO_TRACES)
         meter.close()
@@ -66,7 +67,7 @@ def test_a_counter_without_loss_is_left_as_it_is() -> None:
 
 def test_large_steps_widen_the_interval() -> None:
     """A counter of 100 mJ steps is known as such, and its windows state what that costs."""
-    with SimulatedNvml("turing") as machine:
+    with virtual_machine("turing") as machine:
         machine.configure(counter_step_mj=100)
         meter = open_meter("nvml", NO_TRACES)
         errors = errors_j(machine, meter, 10)

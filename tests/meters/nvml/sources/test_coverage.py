@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from pytest_energy.meters.nvml.sources.coverage import LEAST_ENDS, Coverage, LastTick, last_tick
 from pytest_energy.meters.nvml.sources.ticks import Tick
-from pytest_energy.testing import PROFILES, SimulatedNvml
+from pytest_energy.testing import PROFILES
+from tests.virtual import virtual_machine
 
 PERIOD_S, IDLE_W, LOAD_W = 0.1, 50.0, 350.0
 
@@ -77,7 +78,7 @@ def test_windows_distinguish_full_time_and_part_time_counters(
 ) -> None:
     """On cards with a part-time power sensor, the ends of a few windows decide."""
     profile = replace(PROFILES["hopper"], counter_window_s=counter_window_s)
-    with SimulatedNvml(profile, virtual_clock=True) as machine:
+    with virtual_machine(profile) as machine:
         process = subprocess.run(
             [sys.executable, "-c", WINDOWS],
             env={**os.environ, **machine.environment()},

@@ -19,6 +19,7 @@ from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.model.traces import decode
 from pytest_energy.testing import PROFILES, Profile, SimulatedNvml
+from tests.virtual import virtual_machine
 
 COUNTED = replace(PROFILES["turing"], power_update_s=0.02, instant_window_s=0.02, sample_count=1000)
 SAMPLED = replace(PROFILES["pascal"], sample_count=1000)
@@ -29,7 +30,7 @@ GAP = ReasonCode.DATA_GAP
 @contextmanager
 def opened(card: object) -> Iterator[tuple[SimulatedNvml, Meter]]:
     """A machine with this card, and an open meter with traces."""
-    with SimulatedNvml(card) as machine:  # type: ignore[arg-type]
+    with virtual_machine(card) as machine:  # type: ignore[arg-type]
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
         yield machine, meter
         meter.close()
@@ -60,6 +61,7 @@ def kill(machine: SimulatedNvml, after_calls: int) -> None:
 def stop(machine: SimulatedNvml, after_calls: int) -> None:
     """The helper process no longer answers."""
     os.kill(helper_pid(), signal.SIGSTOP)
+    companion.ANSWER_S = 0.1  # no answer comes, however long one waits
 
 
 def helper_pid() -> int:
@@ -83,8 +85,9 @@ FAULTS: dict[Callable[[SimulatedNvml, int], None], tuple[ReasonCode | None, ...]
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(companion, "ANSWER_S", 3.0)
+def _usual_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what a fault does to the time limit of an answer."""
+    monkeypatch.setattr(companion, "ANSWER_S", companion.ANSWER_S)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

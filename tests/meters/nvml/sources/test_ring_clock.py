@@ -11,6 +11,7 @@ from pytest_energy.meters.base import Meter, MeterRequest, Reading
 from pytest_energy.meters.nvml.sources.power_sensor import RingClock
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import SimulatedNvml
+from tests.virtual import virtual_machine
 
 SINCE_BOOT_S = -time.time() + 5000.0
 
@@ -31,7 +32,7 @@ def measure_load(machine: SimulatedNvml, meter: Meter, duration_s: float) -> tup
 )
 def test_stamps_of_another_clock_are_anchored(card: str, offset_s: float) -> None:
     """Since boot, late or early: cards older than Volta measure by them, others have traces."""
-    with SimulatedNvml(card) as machine:
+    with virtual_machine(card) as machine:
         machine.configure(sample_offset_ns=round(offset_s * 1e9))
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
         reading, true_j = measure_load(machine, meter, 1.0)
@@ -62,7 +63,7 @@ def test_only_a_drifting_clock_is_followed(offset_s: float, age_s: float) -> Non
 
 def test_stamps_that_are_right_stay_as_they_are() -> None:
     """A ring on the epoch's clock is not shifted by the age of its newest sample."""
-    with SimulatedNvml("pascal") as machine:
+    with virtual_machine("pascal") as machine:
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
         reading, true_j = measure_load(machine, meter, 0.5)
     assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.02)
@@ -71,7 +72,7 @@ def test_stamps_that_are_right_stay_as_they_are() -> None:
 @pytest.mark.parametrize("copies", [1, 3])
 def test_repeated_samples_count_once(copies: int) -> None:
     """A ring with each sample several times has the sensor's period, and the same joules."""
-    with SimulatedNvml("pascal") as machine:
+    with virtual_machine("pascal") as machine:
         machine.configure(sample_copies=copies)
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
         assert meter.info.tick_s == pytest.approx(0.02)

@@ -24,8 +24,9 @@ from pytest_energy.meters.nvml.sources.settling import (
     response_of,
     weighted_mean,
 )
-from pytest_energy.testing import PROFILES, Profile, SimulatedNvml
+from pytest_energy.testing import PROFILES, Profile
 from pytest_energy.testing import Tail as SimulatedTail
+from tests.virtual import virtual_machine
 
 REST_S = 0.8
 STEP_W = 300.0
@@ -206,7 +207,7 @@ print(json.dumps({"windows": seen, "details": counter.details(), "all": counter.
 
 def measure(card: Profile, *, own: bool, windows: int = 6) -> dict[str, object]:
     """Measure windows of one second on a simulated card, with or without a load of our own."""
-    with SimulatedNvml(card, virtual_clock=True) as machine:
+    with virtual_machine(card) as machine:
         answer = subprocess.run(
             [sys.executable, "-c", PROGRAM, json.dumps([own, windows])],
             env={**os.environ, **machine.environment()},
@@ -331,7 +332,7 @@ def test_the_hidden_beginning_of_a_tail_is_learnt_from_samples() -> None:
     """Without a counter, windows that end at several moments of a sample show the whole tail."""
     card = replace(FALLING, counter_tick_s=None, instant_window_s=0.1, sample_count=600)
     card = replace(card, compute_capability=(8, 9), architecture=8)
-    with SimulatedNvml(card, virtual_clock=True) as machine:
+    with virtual_machine(card) as machine:
         answer = subprocess.run(
             [sys.executable, "-c", TAILS_PROGRAM],
             env={**os.environ, **machine.environment()},
@@ -350,7 +351,7 @@ def test_the_hidden_beginning_of_a_tail_is_learnt_from_samples() -> None:
 def test_a_late_power_sensor_is_waited_for(late: dict[str, float]) -> None:
     """Without a counter, the samples that come late are counted, within the interval."""
     card = replace(PROFILES["pascal"], sample_count=600, **late)  # type: ignore[arg-type]
-    with SimulatedNvml(card, virtual_clock=True) as machine:
+    with virtual_machine(card) as machine:
         answer = subprocess.run(
             [sys.executable, "-c", SENSOR_PROGRAM],
             env={**os.environ, **machine.environment()},

@@ -1,0 +1,63 @@
+"""A simulated machine on the virtual clock: a test that opens a meter there waits for nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from pytest_energy.testing import Profile, SimulatedNvml
+
+CLOCK_READ_S = 1e-6
+
+
+@contextmanager
+def virtual_machine(*profiles: Profile | str, **settings: Any) -> Iterator[SimulatedNvml]:
+    """A simulated machine in whose virtual time this process and its children live.
+
+    Sleeping takes no real time, and no busy processor delays a window. Threads and processes that
+    run at the same time share the clock: where one sleeps, time passes for all. Such tests, and
+    those of a helper process that polls, need the real clock of ``SimulatedNvml``.
+
+    Args:
+        profiles: The cards, as of ``SimulatedNvml``.
+        settings: Its other arguments.
+    """
+    with (
+        SimulatedNvml(*profiles, virtual_clock=True, **settings) as machine,
+        virtual_time(machine),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in machine.environment().items():
+            patch.setenv(name, value)  # among them the clock of child processes
+        yield machine
+
+
+@contextmanager
+def virtual_time(machine: SimulatedNvml) -> Iterator[None]:
+    """Let this process live in the machine's virtual time.
+
+    As in child processes on the virtual clock, reading a clock takes a little time. What bound a
+    clock at its import, as pytest did, keeps the real one.
+    """
+    since_epoch_s = time.time() - time.perf_counter()
+
+    def now_s() -> float:
+        machine.advance(CLOCK_READ_S)
+        return machine.now_s()
+
+    replaced: dict[str, Callable[..., Any]] = {
+        "sleep": lambda length_s: machine.advance(max(0.0, length_s)),
+        "perf_counter": lambda: now_s(),
+        "monotonic": lambda: now_s(),
+        "time": lambda: now_s() + since_epoch_s,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in replaced.items():
+            # pytest-benchmark looks its timer up by the name that it has
+            function.__module__, function.__name__ = time.__name__, name
+            patch.setattr(time, name, function)
+        yield
