@@ -11,6 +11,7 @@ how much is measured.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -29,14 +30,17 @@ from typing import Any
 from edges import IDLE, PASSES_S, RUNNING, Seen
 from recorded import rest_power_w
 from rivals import OURS, RIVALS, Compared
+from store import Store
 from windows import (
     LOADS_S,
     OWN_LOAD_SHARE,
     ROUNDS,
     Observed,
     Program,
+    dump,
     measure_sessions,
     measure_windows,
+    parse,
     profiles,
     vary,
 )
@@ -94,6 +98,12 @@ def main() -> None:
     parser.add_argument("--loads", type=int, default=60, help="loads per length in the edge study")
     parser.add_argument("--blocks", type=int, default=1000, help="blocks in the perturbation study")
     parser.add_argument("--only", choices=STUDIES, help="print only this study")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="folder for what is measured: a run that was ended goes on from there if the code of"
+        " the meter and of the study is the same",
+    )
     parser.add_argument("--output", type=Path, default=TARGET)
     chosen = parser.parse_args()
     if chosen.only:
@@ -139,7 +149,7 @@ def _accuracy(chosen: argparse.Namespace) -> Iterable[str]:
     outside = []
     for name, profile in profiles():
         print(name, file=sys.stderr)
-        seen = measure_sessions(profile, LENGTHS_S, chosen.sessions, chosen.measurements)
+        seen = _sessions(chosen, name, profile)
         sees = "part" if name == "pascal" or profile.counter_window_s else "all"
         for length_s in LENGTHS_S:
             rounds = [one for one in seen if one.length_s == length_s]
@@ -149,6 +159,16 @@ def _accuracy(chosen: argparse.Namespace) -> Iterable[str]:
                     outside.append(f"{what} of {name} at {length_s:g} s ({held(rounds):.1%})")
     aimed = " to ".join(f"{share:.0%}" for share in AIMED)
     yield f"\nOutside the target of {aimed}: {', '.join(outside) or 'none'}.\n"
+
+
+def _sessions(chosen: argparse.Namespace, name: str, profile: Profile) -> list[Observed]:
+    sessions, measurements = chosen.sessions, chosen.measurements
+
+    def measure() -> list[str]:
+        return [dump(o) for o in measure_sessions(profile, LENGTHS_S, sessions, measurements)]
+
+    lines = Store(chosen.keep).lines(f"error {name} {sessions} {measurements}", measure)
+    return [parse(line) for line in lines]
 
 
 ERROR_AND_INTERVAL = """\
@@ -229,6 +249,11 @@ class Case:
     profile: Profile
     program: Program = field(default_factory=Program)
 
+    @property
+    def key(self) -> str:
+        """The name, and a hash of the rest."""
+        return f"{self.name} {hashlib.sha256(repr(self).encode()).hexdigest()[:8]}"
+
 
 def _cases() -> Iterable[Case]:
     hopper, ada, ga100 = (PROFILES[name] for name in ("hopper", "ada", "ga100"))
@@ -248,7 +273,9 @@ def _cases() -> Iterable[Case]:
     for watts, card in (("4090", ada), ("H100", hopper)):
         yield Case(f"{watts} counts 57 %", card, Program(device={"counter_gain": 0.57}))
     yield Case("10 mJ lost by a read", ada, Program(device={"counter_loss_j": 0.01}))
-    yield Case("steps of 1 J", hopper, Program(device={"counter_step_mj": 1000}))
+    # 70 W would make whole joules of every tick at rest, so that no step shows there
+    stepped = replace(hopper, idle_w=73.0)
+    yield Case("steps of 1 J", stepped, Program(device={"counter_step_mj": 1000}))
     yield from _cases_without_counter(replace(ada, counter_tick_s=None))
     rtx3090 = replace(ada, idle_w=rest_power_w("rtx3090"))
     yield Case("recorded RTX 3090", rtx3090, Program("rtx3090"))
@@ -279,12 +306,13 @@ def _settling(chosen: argparse.Namespace) -> Iterable[str]:
     yield SETTLING_STUDY.format(measurements=SETTLING_MEASUREMENTS)
     yield (
         "| case | window | results | error, 95 % | bias | stated, median | "
-        "result's interval right | one round's right | invalid | added time |"
+        "error ÷ interval | result's interval right | one round's right | invalid | added time | "
+        "added joules |"
     )
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield "| --- |" + " --- |" * 11
     outside: list[str] = []
     cases = [case for case in _cases() if chosen.only_case in case.name]
-    for case, seen in zip(cases, _observed(cases, sessions, chosen.seed), strict=True):
+    for case, seen in zip(cases, _observed(cases, sessions, chosen), strict=True):
         for length_s in SETTLING_LENGTHS_S:
             rounds = [one for one in seen if one.length_s == length_s]
             valid = [one for one in rounds if not any(r.fatal for r in one.round.reasons)]
@@ -298,18 +326,25 @@ def _settling(chosen: argparse.Namespace) -> Iterable[str]:
     yield "\n" + fill(f"Below {AIMED[0]:.0%}: {', '.join(outside) or 'none'}.", 100) + "\n"
 
 
-def _observed(cases: Sequence[Case], sessions: int, seed: int) -> Iterable[list[Observed]]:
+def _observed(
+    cases: Sequence[Case], sessions: int, chosen: argparse.Namespace
+) -> Iterable[list[Observed]]:
     """The windows of each case; a process for each, one per processor at a time."""
+    seed, store = chosen.seed, Store(chosen.keep)
 
-    def measure(case: Case) -> list[Observed]:
+    def measure(case: Case) -> list[str]:
         card = vary(case.profile, random.Random(f"{seed} {case.name}"))
         lengths_s, program = SETTLING_LENGTHS_S, case.program
         seen = measure_windows(card, lengths_s, SETTLING_MEASUREMENTS, seed, program, sessions)
         print(case.name, file=sys.stderr, flush=True)
-        return seen
+        return [dump(one) for one in seen]
+
+    def observe(case: Case) -> list[Observed]:
+        lines = store.lines(f"settling {case.key} {sessions} {seed}", lambda: measure(case))
+        return [parse(line) for line in lines]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(measure, cases)
+        yield from pool.map(observe, cases)
 
 
 SETTLING_STUDY = """\
@@ -336,19 +371,33 @@ shown yet.
 
 def _settling_row(rounds: Sequence[Observed], invalid: float, length_s: float) -> str:
     if not rounds:
-        return " | ".join(["–"] * 5 + [f"{invalid:.0%}", "–"]) + " |"
+        return " | ".join(["–"] * 6 + [f"{invalid:.0%}", "–", "–"]) + " |"
     errors = sorted(abs(_error(one)) for one in rounds)
     added_s = statistics.fmean(one.round.conditions["edges.duration_s"] for one in rounds)
+    added_j = statistics.fmean(
+        one.round.conditions["edges.energy_j"] / one.true_j for one in rounds
+    )
     cells = (
         f"{errors[int(0.95 * len(errors))]:.3%}",
         f"{statistics.fmean(_error(one) for one in rounds):+.3%}",
         f"±{statistics.median((one.round.uncertainty_j or 0) / one.true_j for one in rounds):.3%}",
+        f"{_error_by_interval(rounds):.2f}",
         f"{_held_by_results(rounds):.1%}",
         f"{_held_by_rounds(rounds):.1%}",
         f"{invalid:.0%}",
         f"{added_s:.2f} s ({added_s / length_s:.1%})",
+        f"{added_j:.2%}",
     )
     return " | ".join(cells) + " |"
+
+
+def _error_by_interval(rounds: Sequence[Observed]) -> float:
+    """Root mean square of the errors as shares of the stated half-widths; 0.51 if all is normal."""
+    shares = [
+        ((one.round.energy_j or 0.0) - one.true_j) / (one.round.uncertainty_j or math.nan)
+        for one in rounds
+    ]
+    return math.sqrt(statistics.fmean(share**2 for share in shares))
 
 
 def _below(name: str, rounds: Sequence[Observed]) -> Iterable[str]:
@@ -429,8 +478,9 @@ def _comparison_by_case(chosen: argparse.Namespace) -> Iterable[str]:
     cases = [
         case for case in _cases() if case.name in RIVAL_CASES and chosen.only_case in case.name
     ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        measured = list(pool.map(lambda case: _beside_others(case, chosen.windows), cases))
+    store = Store(chosen.keep)
+    # one by one: they are measured in real time, and would disturb each other
+    measured = [_beside_others(case, chosen.windows, store) for case in cases]
     yield "### By case\n"
     yield COMPARISON_BY_CASE.format(windows=chosen.windows)
     yield "| case | window | " + " | ".join((OURS, *RIVALS)) + " |"
@@ -442,13 +492,18 @@ def _comparison_by_case(chosen: argparse.Namespace) -> Iterable[str]:
     yield ""
 
 
-def _beside_others(case: Case, windows: int) -> list[Compared]:
+def _beside_others(case: Case, windows: int, store: Store) -> list[Compared]:
     """Windows of a case by all tools, in real time."""
     own_load_w = OWN_LOAD_SHARE * case.profile.power_limit_w
     job = {"lengths_s": RIVAL_CASE_LENGTHS_S, "windows": windows, "seed": 3}
     job |= {"recorded": case.program.recorded, "own_load_w": own_load_w}
-    lines = _on_machine("rivals.py", job, case.profile, device=case.program.device)
-    print(f"beside others: {case.name}", file=sys.stderr, flush=True)
+
+    def measure() -> list[str]:
+        lines = _on_machine("rivals.py", job, case.profile, device=case.program.device)
+        print(f"beside others: {case.name}", file=sys.stderr, flush=True)
+        return lines
+
+    lines = store.lines(f"rivals {case.key} {windows}", measure)
     return [Compared(**json.loads(line)) for line in lines]
 
 

@@ -295,12 +295,12 @@ with machine.load(250.0):  # the program's own work, a second earlier
     time.sleep(0.7)
 time.sleep(1.0)
 source.probe(collector, lambda: machine.load(150.0))
-time.sleep(source.settling_s)
+source.await_rest()
 began_s, epoch_s = time.perf_counter(), time.time()
 with machine.load(200.0):
     time.sleep(1.013)
 ended_s = time.perf_counter()
-time.sleep(source.after_s)
+time.sleep(source.after_s(1.013))
 joules = source.joules(collector.end(), Span(epoch_s, ended_s - began_s))["gpu0"]
 standard_j = combine(term for cause, term in joules.budget.items() if cause != "unseen")
 true_j = machine.true_energy_j(began_s, ended_s)
@@ -309,16 +309,17 @@ print(json.dumps([joules.energy_j, true_j, standard_j, source.details()]))
 
 
 TAILS_PROGRAM = (
-    SENSOR_PROGRAM[: SENSOR_PROGRAM.index("time.sleep(source.settling_s)")]
+    SENSOR_PROGRAM[: SENSOR_PROGRAM.index("source.await_rest()")]
     + """
 seen = []
 for number in range(30):
-    time.sleep(source.settling_s + 0.37 * number % 0.1)
+    source.await_rest()
+    time.sleep(0.37 * number % 0.1)
     began_s, epoch_s = time.perf_counter(), time.time()
     with machine.load(200.0):
         time.sleep(1.013)
     ended_s = time.perf_counter()
-    time.sleep(source.after_s)
+    time.sleep(source.after_s(1.013))
     joules = source.joules(collector.end(), Span(epoch_s, ended_s - began_s))["gpu0"]
     true_j = machine.true_energy_j(began_s, ended_s)
     seen.append([joules.energy_j, true_j, combine(joules.budget.values())])
