@@ -352,8 +352,9 @@ def _fit(points: Sequence[tuple[float, float]], least_noise_s: float = 0.0) -> T
     first_s = float(after_s.min())
     least_s = CLEAR_NOISE * max(noise_s, least_noise_s)
     seen = float(drops @ np.maximum(0.0, knots_s - first_s)) > max(0.01 * first_s, least_s)
-    # all points together show less than one of them
-    hidden_s = _hidden_s(first_s, least_s / math.sqrt(len(points)))
+    # All points together show less than one of them; what is left first may be the slow part.
+    least_s = max(least_s / math.sqrt(len(points)), float(left_s[after_s.argmin()]))
+    hidden_s = _hidden_s(first_s, least_s)
     unseen_s = (1 - slope) * (first_s * uniform(1.0) if seen else hidden_s)
     scatter_s = noise_s / math.sqrt(max(1, len(points) - 2))
     steps = [(float(k), float(drop)) for k, drop in zip(knots_s, drops, strict=True) if drop > 0]
