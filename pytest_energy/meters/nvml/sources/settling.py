@@ -46,6 +46,8 @@ SHAPE = 0.08
 """The shape of the tail may change by this share in the time in which it falls to 1/e."""
 SHORTEST_LATE_S = 0.01
 """Joules that come less late than this are not distinguished from a tail."""
+LATEST_FAST_S = 0.1
+"""A power that falls with 30 ms has fallen by 96 % then."""
 DRIFT = 0.5
 """Relative standard uncertainty of the slow part of a load's tail."""
 FIT_LIMIT = 0.1
@@ -216,6 +218,12 @@ class TailCurve:
         """What of the fast part is still to come ``after_s`` after the load's end."""
         return math.fsum(share * max(0.0, knot_s - after_s) for knot_s, share in self.drops)
 
+    def slow_s(self, after_s: float) -> float:
+        """What is still to come then of drops so late that the slow part may have made them."""
+        late = [drop for drop in self.drops if drop[0] > LATEST_FAST_S]
+        late_s = [share * max(0.0, knot_s - after_s) for knot_s, share in late]
+        return self.drift_s + math.fsum(late_s)
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -289,14 +297,16 @@ class Tail:
     def _own_scale(self, after_s: float, left_s: float, noise_s: float) -> Scale | None:
         curve = self.curve()
         noise_s = combine((noise_s, curve.noise_s))
-        fast_s = curve.left_s(after_s)
+        slow_s = curve.slow_s(after_s)
+        expected_s = curve.left_s(after_s) + curve.drift_s
+        fast_s = expected_s - slow_s
         if fast_s < 1e-3 * curve.length_s or fast_s < noise_s or curve.length_s == 0:
             return None
         # What is seen late in the tail says less of its beginning.
         shape = SHAPE * (1 + math.log(curve.length_s / fast_s))
-        value = left_s / (fast_s + curve.drift_s)
+        value = left_s / expected_s
         # The slow part depends on more than the load's end. Late in a tail there is little else.
-        unsure_s = combine((noise_s, DRIFT * curve.drift_s))
+        unsure_s = combine((noise_s, DRIFT * slow_s))
         return Scale(value, combine((unsure_s / fast_s, shape * max(value, SHAPE))))
 
 

@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_energy.meters.nvml.sources.settling import (
@@ -164,6 +164,33 @@ def test_another_program_is_not_measured_by_the_scale_of_the_last() -> None:
         tail.scale(200.0, 0.005, 0.4 * 0.01 * math.exp(-0.25), 1e-6)
     changed = tail.scale(200.0, 0.005, 1.9 * 0.01 * math.exp(-0.25), 1e-6)
     assert changed.value == pytest.approx(1.9, rel=0.15)
+
+
+def test_a_tick_late_in_a_tail_says_little_of_its_beginning() -> None:
+    """There the slow part is most of what is left: of the fast part it shows nothing."""
+    tail = Tail()
+    for after_s in (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.1):
+        tail.learn(after_s, 0.01 * math.exp(-after_s / 0.02) + 6e-4)
+    late = tail.scale(200.0, 0.1, 1e-4, 1e-6)
+    assert late.value == pytest.approx(1.0, abs=0.3)
+    assert late.uncertainty > 0.8 * UNKNOWN_SCALE
+
+
+@given(
+    first_s=st.floats(0.002, 0.1),
+    noise_s=st.floats(1e-5, 1e-3),
+    constant_s=st.floats(1e-4, 0.1),
+    share=st.floats(0.01, 1.0),
+)
+def test_a_tail_that_noise_hides_is_within_what_is_uncertain(
+    first_s: float, noise_s: float, constant_s: float, share: float
+) -> None:
+    """Any exponential fall that leaves less than the noise shows may have been there."""
+    left_s = share * constant_s * math.exp(-first_s / constant_s)
+    assume(left_s <= noise_s)
+    tail = Tail()
+    tail.learn(first_s, 0.0, noise_s)
+    assert share * constant_s <= 1.96 / 0.70 * tail.curve().uncertainty_s
 
 
 def test_contradicting_scales_are_uncertain() -> None:
