@@ -3,7 +3,8 @@
     uv run --group accuracy python tests/accuracy/run.py
 
 takes about half an hour. It needs a C compiler and no GPU. ``--only error`` (or ``settling``,
-``edges``, ``rivals``, ``perturbation``, ``traces``) prints one study and writes no page.
+``edges``, ``rivals``, ``perturbation``, ``traces``) prints one study, and with ``--write`` replaces
+its section on the page. With ``--keep`` a run that was ended goes on from what it has measured.
 ``--sessions``, ``--measurements``, ``--results``, ``--windows``, ``--loads`` and ``--blocks`` set
 how much is measured.
 """
@@ -30,7 +31,7 @@ from typing import Any
 from edges import IDLE, PASSES_S, RUNNING, Seen
 from recorded import rest_power_w
 from rivals import OURS, RIVALS, Compared
-from store import Store
+from store import Store, state
 from windows import (
     LOADS_S,
     OWN_LOAD_SHARE,
@@ -76,6 +77,8 @@ SETTLING_MEASUREMENTS = 4
 PERTURBED_PASSES = 20
 SLOWER_LIMIT = 0.005
 AIMED = (0.93, 0.99)
+WIDE = 0.25
+"""Intervals are half as wide as needed at most if errors reach this share of them."""
 
 
 def main() -> None:
@@ -105,7 +108,15 @@ def main() -> None:
         " the meter and of the study is the same",
     )
     parser.add_argument("--output", type=Path, default=TARGET)
+    parser.add_argument(
+        "--write", action="store_true", help="with --only: replace its section on the page"
+    )
     chosen = parser.parse_args()
+    if chosen.only and chosen.write:
+        section = "\n".join(STUDIES[chosen.only](chosen))
+        page = replaced(chosen.output.read_text("utf-8"), section)
+        write_atomically(chosen.output, page)
+        return
     if chosen.only:
         for line in STUDIES[chosen.only](chosen):
             print(line, flush=True)
@@ -115,6 +126,20 @@ def main() -> None:
         print(name, file=sys.stderr)
         parts += study(chosen)
     write_atomically(chosen.output, "\n".join(parts) + "\n")
+
+
+def replaced(page: str, section: str) -> str:
+    """The page with another text of one of its sections, which begins with its heading.
+
+    Raises:
+        ValueError: The page has no such section.
+    """
+    heading = section.partition("\n")[0]
+    before, found, rest = page.partition(f"{heading}\n")
+    if not found:
+        raise ValueError(f"the page has no section {heading!r}; write all of it, without --only")
+    _, next_heading, after = rest.partition("\n## ")
+    return before + section.rstrip("\n") + ("\n\n## " + after if next_heading else "\n")
 
 
 INTRODUCTION = """\
@@ -139,7 +164,10 @@ def _periods() -> str:
 def _accuracy(chosen: argparse.Namespace) -> Iterable[str]:
     yield "## Error and interval\n"
     yield ERROR_AND_INTERVAL.format(
-        sessions=chosen.sessions, results=chosen.sessions * chosen.measurements
+        sessions=chosen.sessions,
+        results=chosen.sessions * chosen.measurements,
+        known=1.96 * math.sqrt(0.95 * 0.05 / (chosen.sessions * chosen.measurements)),
+        state=state(),
     )
     yield (
         "| card | sees | window | rounds | error, 95 % | bias | result's interval right | "
@@ -178,7 +206,7 @@ belongs to a measurement of three rounds: it is the `uncertainty` of `energy_j` 
 and verdicts are made from it. The other belongs to one round alone (`uncertainty_j`). `part` means
 that the sensor sees 25 of every 100 ms (Pascal's: 10 of 20 ms). In each of {sessions} sessions per
 card, the sensors look at other moments within their periods. Each line has {results} results: a
-figure of 95.5 % is known to about ±1.3 %.
+share of 95 % is known to about ±{known:.1%}. The code was in the state `{state}`.
 
 A result's interval is Student's t interval of the scatter of its rounds. It is right in 95 % of
 cases, whatever caused the scatter. It is never narrower than one standard uncertainty of the edges,
@@ -303,7 +331,13 @@ def _cases_without_counter(card: Profile) -> Iterable[Case]:
 def _settling(chosen: argparse.Namespace) -> Iterable[str]:
     yield "## After a load\n"
     sessions = math.ceil(chosen.results / SETTLING_MEASUREMENTS)
-    yield SETTLING_STUDY.format(measurements=SETTLING_MEASUREMENTS)
+    results = sessions * SETTLING_MEASUREMENTS
+    yield SETTLING_STUDY.format(
+        measurements=SETTLING_MEASUREMENTS,
+        results=results,
+        known=1.96 * math.sqrt(0.95 * 0.05 / results),
+        state=state(),
+    )
     yield (
         "| case | window | results | error, 95 % | bias | stated, median | "
         "error ÷ interval | result's interval right | one round's right | invalid | added time | "
@@ -311,6 +345,7 @@ def _settling(chosen: argparse.Namespace) -> Iterable[str]:
     )
     yield "| --- |" + " --- |" * 11
     outside: list[str] = []
+    wide: list[str] = []
     cases = [case for case in _cases() if chosen.only_case in case.name]
     for case, seen in zip(cases, _observed(cases, sessions, chosen), strict=True):
         for length_s in SETTLING_LENGTHS_S:
@@ -323,7 +358,21 @@ def _settling(chosen: argparse.Namespace) -> Iterable[str]:
             )
             if valid:
                 outside += _below(f"{case.name} at {length_s:g} s", valid)
+                if _error_by_interval(valid) < WIDE:
+                    wide.append(f"{case.name} at {length_s:g} s")
     yield "\n" + fill(f"Below {AIMED[0]:.0%}: {', '.join(outside) or 'none'}.", 100) + "\n"
+    yield (
+        fill(f"Error ÷ interval below {WIDE:g}: {', '.join(_by_case(wide)) or 'none'}.", 100) + "\n"
+    )
+
+
+def _by_case(lines: Sequence[str]) -> Iterable[str]:
+    """Lines of the same case as one."""
+    lengths: dict[str, list[str]] = {}
+    for line in lines:
+        name, _, length = line.rpartition(" at ")
+        lengths.setdefault(name, []).append(length.removesuffix(" s"))
+    return (f"{name} ({', '.join(found)} s)" for name, found in lengths.items())
 
 
 def _observed(
@@ -350,22 +399,36 @@ def _observed(
 SETTLING_STUDY = """\
 Power does not fall sharply when a load ends, and a counter may show joules late (see
 [measuring](measuring.md)). `--results` says how many results a line has,
-{measurements} of them from each session. With 48, a share of 95 % is known to about
-±6 %, with 16 to ±11 %. In the cases `tail`, 60 % of the step falls with the first time
+{measurements} of them from each session. With {results}, a share of 95 % is known to about
+±{known:.0%}. In the cases `tail`, 60 % of the step falls with the first time
 constant, 10 % with the second one, and 30 % at once. `lag` is a first-order low-pass before
 the counter. `recorded` replays the power of real cards, as an external meter recorded
 it (1 ms means; Yang, Adámek, Armour, SC'24). In the cases `no own load`, the process
 does not use CUDA through torch, so that the meter cannot tell a tail from a late counter. Its
-intervals are wide enough for both. The added time is spent at the edges of a window.
+intervals are wide enough for both. The added time is spent at the edges of a window, and the added
+joules are those of the idle device in this time. The code was in the state `{state}`.
 
 The cases `counts 57 %`, `lost by a read` and `steps` have such counters. `no counter` is the same
 4090 without a counter, measured by its power samples. Their stamps may be those of another clock.
 A window with a fatal reason, such as a counter that disagrees with the power samples, is `invalid`:
 its joules are not used, and the other columns are about the windows that are left.
 
-Intervals with the term `settling` contain the truth more often than 95 %, because its size is a
-bound on what the meter cannot know, such as how the power fell in the millisecond that no load has
-shown yet.
+`error ÷ interval` is the root mean square of the errors of single rounds, as shares of their stated
+intervals. It is 0.51 if errors are normal and intervals as wide as they should be. Where it is far
+smaller, the interval is a bound on something that the window cannot know:
+
+- A load may end at any power, from none to twice its mean, and its tail is as large. A window that
+  ends shortly before a tick shows it, and so do other windows of the same joules. Constant and
+  recorded loads end alike each time: all rounds of a line then share the same small error.
+- A tail may be over before any tick has shown it. The meter's own loads end 1 ms before a tick at
+  best; without them, what is hidden may be as long as noise and the slow part of the tail allow.
+  The simulated `sharp` loads have no tail at all, and are right to the counter's millijoules.
+- The simulated lag is exactly the model that the meter fits to it. What is late at the end of a
+  10 s window is not read, because the wait for it would cost more than 4 %.
+- Without a load of its own the meter never sees a counter's rise: it reads nothing inside a window.
+  What follows the window looks the same for a tail and for a lag, and cannot tell them apart. The
+  interval contains both, which is some percent at 5 s and more in shorter windows. A process that
+  uses CUDA through torch, or longer windows, make it narrow.
 """
 
 
@@ -462,7 +525,10 @@ ticks adds {added_s:.3f} s ({share_s:.2%}) and {added_j:.1f} J ({share_j:.2%}) o
 
 def _comparison(chosen: argparse.Namespace) -> Iterable[str]:
     job = {"lengths_s": RIVAL_LENGTHS_S, "windows": chosen.windows, "seed": 3}
-    seen = [Compared(**json.loads(line)) for line in _on_hopper("rivals.py", job)]
+    lines = Store(chosen.keep).lines(
+        f"rivals {chosen.windows}", lambda: _on_hopper("rivals.py", job)
+    )
+    seen = [Compared(**json.loads(line)) for line in lines]
     yield "## Beside other tools\n"
     yield COMPARISON.format(windows=chosen.windows, versions=_versions())
     yield "| tool | " + " | ".join(f"{length_s:g} s" for length_s in RIVAL_LENGTHS_S) + " |"
@@ -482,12 +548,16 @@ def _comparison_by_case(chosen: argparse.Namespace) -> Iterable[str]:
     # one by one: they are measured in real time, and would disturb each other
     measured = [_beside_others(case, chosen.windows, store) for case in cases]
     yield "### By case\n"
-    yield COMPARISON_BY_CASE.format(windows=chosen.windows)
+    yield COMPARISON_BY_CASE.format(
+        windows=chosen.windows, cores=os.cpu_count(), load=os.getloadavg()[0], state=state()
+    )
     yield "| case | window | " + " | ".join((OURS, *RIVALS)) + " |"
     yield "| --- | --- |" + " --- |" * (1 + len(RIVALS))
     for case, seen in zip(cases, measured, strict=True):
         for length_s in RIVAL_CASE_LENGTHS_S:
-            cells = [_against_ours(seen, tool, length_s) for tool in (OURS, *RIVALS)]
+            cells = [
+                _against_ours(seen, tool, length_s, statistics.median) for tool in (OURS, *RIVALS)
+            ]
             yield f"| {case.name} | {length_s:g} s | " + " | ".join(cells) + " |"
     yield ""
 
@@ -509,8 +579,11 @@ def _beside_others(case: Case, windows: int, store: Store) -> list[Compared]:
 
 COMPARISON_BY_CASE = """\
 The same tools beside ours on cards of the section *After a load*, with {windows} windows per
-line, in real time. `refused` is a measurement that is invalid, with its reason: no joules are
-better than wrong ones.
+line, in real time, one case after the other. The error is the median of the windows: the system may
+delay a process for many milliseconds between the end of its load and the moment at which a tool
+stops. The machine had {cores} cores and a load of {load:.1f} at the end. `refused` is a measurement
+that is invalid, with its reason: no joules are better than wrong ones. The code was in the state
+`{state}`.
 """
 
 
@@ -520,29 +593,40 @@ innermost. The load is a constant power on the simulated H100, in real time, wit
 per length. The table shows the mean absolute error of the joules as a share of the passes' true
 joules, and its ratio to our error.
 
-Opening and closing take time, so the tools measure different spans. Our error is taken against the
-true joules of the passes alone. For another tool, three true energies are tried for each window:
-that of the passes, that from the return of its start to the call of its stop, and that from the
-call of its start to the return of its stop. The one that gives the smallest error counts.
+Opening and closing take time, so the tools measure different spans. For another tool, three true
+energies are tried for each window: that of the passes, that from the return of its start to the
+call of its stop, and that from the call of its start to the return of its stop. For ours, two are
+tried: that of the passes, and that between its edges, because the system may delay the process
+before or after the passes. The one that gives the smallest error counts.
 
 The polling thread reads `nvmlDeviceGetPowerUsage` every 10 ms, as many papers do. On this card that
 value is an average over one second. Versions: {versions}.
 """
 
 
-def _against_ours(seen: Sequence[Compared], tool: str, length_s: float) -> str:
-    error, ours = (_mean_error(seen, name, length_s) for name in (tool, OURS))
+def _against_ours(
+    seen: Sequence[Compared],
+    tool: str,
+    length_s: float,
+    average: Callable[[Iterable[float]], float] = statistics.fmean,
+) -> str:
+    error, ours = (_average_error(seen, name, length_s, average) for name in (tool, OURS))
     if error is None:
         return "refused"
-    ratio = "" if tool == OURS or not ours else f" ({error / ours:.0f} ×)"
+    ratio = "" if tool == OURS or not ours else f" ({error / ours:.3g} ×)"
     return f"{error:.3%}{ratio}"
 
 
-def _mean_error(seen: Sequence[Compared], tool: str, length_s: float) -> float | None:
+def _average_error(
+    seen: Sequence[Compared],
+    tool: str,
+    length_s: float,
+    average: Callable[[Iterable[float]], float],
+) -> float | None:
     """Of the windows that the tool did not refuse; ``None`` if it refused all."""
     mine = [one.error for one in seen if one.tool == tool and one.length_s == length_s]
     errors = [error for error in mine if error is not None]
-    return statistics.fmean(errors) if errors else None
+    return average(errors) if errors else None
 
 
 def _versions() -> str:

@@ -10,17 +10,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SOURCES = ("pytest_energy/meters", "pytest_energy/uncertainty", "pytest_energy/simulation")
 
+PROGRAMS = ("windows.py", "recorded.py", "rivals.py")
+
 
 def state() -> str:
-    """A hash of all code that decides what is measured."""
-    here = sorted(Path(__file__).parent.glob("*.py"))
+    """A hash of all code that measures: the meters, the simulation, and the study's programs."""
+    here = [Path(__file__).parent / name for name in PROGRAMS]
     package = sorted(
         path
         for folder in SOURCES
         for path in (ROOT / folder).rglob("*")
         if path.suffix in {".py", ".c", ".h"}
     )
-    texts = [path.read_bytes() for path in (*package, *here) if path.name not in {"run.py"}]
+    texts = [path.read_bytes() for path in (*package, *here)]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
 
 

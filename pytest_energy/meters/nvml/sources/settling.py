@@ -42,6 +42,9 @@ SAME_JOULES = 0.02
 
 Of the joules, not of the power: a program that ran for another time may have ended elsewhere in its
 cycle."""
+ANOTHER = 3.0
+"""A window whose joules differ by more than this multiple of that ends all windows of a program:
+later windows of equal joules may be those of another one by chance."""
 SHAPE = 0.08
 """The shape of the tail may change by this share in the time in which it falls to 1/e."""
 SHORTEST_LATE_S = 0.01
@@ -254,6 +257,8 @@ class Tail:
     """The joules of earlier loads, and what each alone showed of its scale."""
     _known: TailCurve | None = None
     _noise_s: float = 0.0
+    _energy_j: float | None = None
+    """The joules of the last load."""
 
     def learn(self, after_s: float, left_s: float, noise_s: float = 0.0) -> None:
         """Take into account what one more load left, and the standard uncertainty of that."""
@@ -277,6 +282,9 @@ class Tail:
             left_s: What was still to come then, in seconds of the step, if that was read.
             noise_s: Standard uncertainty of ``left_s``.
         """
+        if self._energy_j and abs(self._energy_j / energy_j - 1) > ANOTHER * SAME_JOULES:
+            self.scales.clear()
+        self._energy_j = energy_j
         own = None if left_s is None else self._own_scale(after_s, left_s, noise_s)
         shown = [Scale(), own] if own else [Scale()]
         mean = weighted_mean(shown)

@@ -193,6 +193,17 @@ def test_a_tail_that_noise_hides_is_within_what_is_uncertain(
     assert share * constant_s <= 1.96 / 0.70 * tail.curve().uncertainty_s
 
 
+def test_equal_joules_after_another_program_are_a_chance() -> None:
+    """A scale holds for the windows of one program in a row, not for later ones as large."""
+    tail = known_tail()
+    tail.scale(200.0, 0.005, 0.4 * 0.01 * math.exp(-0.25), 1e-6)
+    assert tail.scale(200.1, 0.095, None, 1e-6).value < 0.6
+    tail.scale(400.0, 0.095, None, 1e-6)
+    assert tail.scale(200.1, 0.095, None, 1e-6) == Scale(
+        1.0, math.hypot(UNKNOWN_SCALE, UNREAD_SCALE)
+    )
+
+
 def test_contradicting_scales_are_uncertain() -> None:
     """The mean of values that contradict each other is less certain than each of them."""
     apart = weighted_mean([Scale(0.5, 0.01), Scale(1.5, 0.01)])
