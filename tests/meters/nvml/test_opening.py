@@ -394,3 +394,39 @@ def test_a_counter_that_differs_from_the_power_at_rest_is_wrong(
     powers_w = [re.findall(r"at rest ([\d.]+) W.* ([\d.]+) W", message) for message in messages]
     shown_w = [float(power_w) for found in powers_w for pair in found for power_w in pair]
     assert shown_w == ([] if valid else pytest.approx([gain * idle_w, idle_w], rel=0.02))
+
+
+FALLING_REST = """
+import json, math, time
+from contextlib import ExitStack
+from pytest_energy.meters.nvml import driver
+from pytest_energy.meters.nvml.devices.selection import select_devices
+from pytest_energy.meters.nvml.opening import open_instruments
+from pytest_energy.meters.nvml.sources.collector import RingCollector
+from pytest_energy.testing import Machine
+
+machine, began_s = Machine.attached(), time.perf_counter() + 0.1
+for number in range(200):
+    machine.set_power(20.0 + 100.0 * math.exp(-0.025 * number), at_s=began_s + 0.05 * number)
+time.sleep(2.0)
+driver.start()
+with ExitStack() as stack:
+    collect = lambda _, sensors: RingCollector(sensors)
+    at_rest = open_instruments(select_devices(None), True, stack, collect).at_rest
+print(json.dumps(at_rest["gpu0"]))
+"""
+
+
+def test_idle_powers_are_compared_over_the_same_time() -> None:
+    """While the power still falls after earlier use, counter and samples agree all the same."""
+    with SimulatedNvml("ada", virtual_clock=True) as machine:
+        answer = subprocess.run(
+            [sys.executable, "-c", FALLING_REST],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    counted_w, sampled_w = json.loads(answer)
+    assert counted_w > 30.0
+    assert counted_w == pytest.approx(sampled_w, rel=0.08)

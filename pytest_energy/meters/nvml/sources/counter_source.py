@@ -75,6 +75,8 @@ RECENT_S = 1.0
 """The last tick after a window begins the power before the next one if it is no older than this."""
 LONG_WINDOW_TICKS = 40
 """In longer windows the gaps weigh so little that the power of earlier gaps is exact enough."""
+LONG_IF_LATE_TICKS = 60
+"""The same if the counter is late: what is late at the end weighs more, and is not read then."""
 
 
 Following = tuple[Tick | SensorError, Tick | SensorError | None, Tick | SensorError | None]
@@ -245,7 +247,8 @@ class CounterSource:
             opening: What :meth:`begin` returned.
             window: The window by ``time.perf_counter``.
         """
-        self._long = window.duration_s >= LONG_WINDOW_TICKS * self.period_s
+        long_ticks = LONG_IF_LATE_TICKS if self._all_late() else LONG_WINDOW_TICKS
+        self._long = window.duration_s >= long_ticks * self.period_s
         pause_until(window.end_s + max(r.wait_s for r in self._responses.values()))
         closing = next_ticks(self._tickers)
         first = {} if self._long and self._all_late() else self._later_ticks(closing)

@@ -25,6 +25,8 @@ MOST_POINTS = 200
 """Later points replace the first ones, since the tail may depend on the load."""
 CLEAR_NOISE = 3.0
 """A tail is seen if more is left than this multiple of the noise."""
+ENOUGH_POINTS = 6
+"""So many loads show the noise themselves."""
 FINEST_LEFT_S = 1e-6
 """What the millijoules of a counter show of a load of 300 W is no finer."""
 NEAREST_KNOT = 1.5
@@ -368,12 +370,16 @@ def _fit(points: Sequence[tuple[float, float]], least_noise_s: float = 0.0) -> T
     noise_s = float(np.sqrt(np.mean(off_s**2)))
     slope = min(float(drops.sum()), 1.0)
     first_s = float(after_s.min())
-    least_s = CLEAR_NOISE * max(noise_s, least_noise_s)
+    few = len(points) < ENOUGH_POINTS  # they fit any curve, and show no noise
+    least_s = CLEAR_NOISE * (max(noise_s, least_noise_s) if few else noise_s)
     seen = float(drops @ np.maximum(0.0, knots_s - first_s)) > max(0.01 * first_s, least_s)
-    # All points together show less than one of them; what is left first may be the slow part.
-    least_s = max(least_s / math.sqrt(len(points)), float(left_s[after_s.argmin()]))
-    hidden_s = _hidden_s(first_s, least_s)
+    # All points together show less than one of them; the slow part hides as much as it leaves.
+    slow_s = drift_s + float(drops @ np.where(knots_s > LATEST_FAST_S, knots_s - first_s, 0.0))
+    hidden_s = _hidden_s(first_s, max(least_s / math.sqrt(len(points)), slow_s))
     unseen_s = (1 - slope) * (first_s * uniform(1.0) if seen else hidden_s)
-    scatter_s = noise_s / math.sqrt(max(1, len(points) - 2))
+    # The length is the fit's value at 0: its variance by the drops that are not 0.
+    active = hinges[:, drops > 0]
+    spread = knots_s[drops > 0] @ np.linalg.pinv(active.T @ active) @ knots_s[drops > 0]
+    scatter_s = noise_s * math.sqrt(max(1 / max(1, len(points) - 2), float(spread)))
     steps = [(float(k), float(drop)) for k, drop in zip(knots_s, drops, strict=True) if drop > 0]
     return TailCurve(steps, combine((unseen_s, scatter_s)), noise_s, drift_s)
