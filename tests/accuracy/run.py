@@ -3,7 +3,8 @@
     uv run --group accuracy python tests/accuracy/run.py
 
 takes about half an hour. It needs a C compiler and no GPU. ``--only error`` (or ``settling``,
-``edges``, ``rivals``, ``perturbation``, ``traces``) prints one study and writes no page.
+``edges``, ``rivals``, ``perturbation``, ``traces``) prints one study, and with ``--write`` replaces
+its section on the page. With ``--keep`` a run that was ended goes on from what it has measured.
 ``--sessions``, ``--measurements``, ``--results``, ``--windows``, ``--loads`` and ``--blocks`` set
 how much is measured.
 """
@@ -11,6 +12,7 @@ how much is measured.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -29,14 +31,17 @@ from typing import Any
 from edges import IDLE, PASSES_S, RUNNING, Seen
 from recorded import rest_power_w
 from rivals import OURS, RIVALS, Compared
+from store import Store, state
 from windows import (
     LOADS_S,
     OWN_LOAD_SHARE,
     ROUNDS,
     Observed,
     Program,
+    dump,
     measure_sessions,
     measure_windows,
+    parse,
     profiles,
     vary,
 )
@@ -72,6 +77,8 @@ SETTLING_MEASUREMENTS = 4
 PERTURBED_PASSES = 20
 SLOWER_LIMIT = 0.005
 AIMED = (0.93, 0.99)
+WIDE = 0.25
+"""Intervals are half as wide as needed at most if errors reach this share of them."""
 
 
 def main() -> None:
@@ -94,8 +101,22 @@ def main() -> None:
     parser.add_argument("--loads", type=int, default=60, help="loads per length in the edge study")
     parser.add_argument("--blocks", type=int, default=1000, help="blocks in the perturbation study")
     parser.add_argument("--only", choices=STUDIES, help="print only this study")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="folder for what is measured: a run that was ended goes on from there if the code of"
+        " the meter and of the study is the same",
+    )
     parser.add_argument("--output", type=Path, default=TARGET)
+    parser.add_argument(
+        "--write", action="store_true", help="with --only: replace its section on the page"
+    )
     chosen = parser.parse_args()
+    if chosen.only and chosen.write:
+        section = "\n".join(STUDIES[chosen.only](chosen))
+        page = replaced(chosen.output.read_text("utf-8"), section)
+        write_atomically(chosen.output, page)
+        return
     if chosen.only:
         for line in STUDIES[chosen.only](chosen):
             print(line, flush=True)
@@ -105,6 +126,20 @@ def main() -> None:
         print(name, file=sys.stderr)
         parts += study(chosen)
     write_atomically(chosen.output, "\n".join(parts) + "\n")
+
+
+def replaced(page: str, section: str) -> str:
+    """The page with another text of one of its sections, which begins with its heading.
+
+    Raises:
+        ValueError: The page has no such section.
+    """
+    heading = section.partition("\n")[0]
+    before, found, rest = page.partition(f"{heading}\n")
+    if not found:
+        raise ValueError(f"the page has no section {heading!r}; write all of it, without --only")
+    _, next_heading, after = rest.partition("\n## ")
+    return before + section.rstrip("\n") + ("\n\n## " + after if next_heading else "\n")
 
 
 INTRODUCTION = """\
@@ -129,7 +164,10 @@ def _periods() -> str:
 def _accuracy(chosen: argparse.Namespace) -> Iterable[str]:
     yield "## Error and interval\n"
     yield ERROR_AND_INTERVAL.format(
-        sessions=chosen.sessions, results=chosen.sessions * chosen.measurements
+        sessions=chosen.sessions,
+        results=chosen.sessions * chosen.measurements,
+        known=1.96 * math.sqrt(0.95 * 0.05 / (chosen.sessions * chosen.measurements)),
+        state=state(),
     )
     yield (
         "| card | sees | window | rounds | error, 95 % | bias | result's interval right | "
@@ -139,7 +177,7 @@ def _accuracy(chosen: argparse.Namespace) -> Iterable[str]:
     outside = []
     for name, profile in profiles():
         print(name, file=sys.stderr)
-        seen = measure_sessions(profile, LENGTHS_S, chosen.sessions, chosen.measurements)
+        seen = _sessions(chosen, name, profile)
         sees = "part" if name == "pascal" or profile.counter_window_s else "all"
         for length_s in LENGTHS_S:
             rounds = [one for one in seen if one.length_s == length_s]
@@ -151,6 +189,16 @@ def _accuracy(chosen: argparse.Namespace) -> Iterable[str]:
     yield f"\nOutside the target of {aimed}: {', '.join(outside) or 'none'}.\n"
 
 
+def _sessions(chosen: argparse.Namespace, name: str, profile: Profile) -> list[Observed]:
+    sessions, measurements = chosen.sessions, chosen.measurements
+
+    def measure() -> list[str]:
+        return [dump(o) for o in measure_sessions(profile, LENGTHS_S, sessions, measurements)]
+
+    lines = Store(chosen.keep).lines(f"error {name} {sessions} {measurements}", measure)
+    return [parse(line) for line in lines]
+
+
 ERROR_AND_INTERVAL = """\
 The table shows the error of a round's joules (95th percentile, and the mean as bias) and how
 often the stated 95 % intervals contain the truth. There are two intervals. The result's interval
@@ -158,7 +206,7 @@ belongs to a measurement of three rounds: it is the `uncertainty` of `energy_j` 
 and verdicts are made from it. The other belongs to one round alone (`uncertainty_j`). `part` means
 that the sensor sees 25 of every 100 ms (Pascal's: 10 of 20 ms). In each of {sessions} sessions per
 card, the sensors look at other moments within their periods. Each line has {results} results: a
-figure of 95.5 % is known to about ±1.3 %.
+share of 95 % is known to about ±{known:.1%}. The code was in the state `{state}`.
 
 A result's interval is Student's t interval of the scatter of its rounds. It is right in 95 % of
 cases, whatever caused the scatter. It is never narrower than one standard uncertainty of the edges,
@@ -229,6 +277,11 @@ class Case:
     profile: Profile
     program: Program = field(default_factory=Program)
 
+    @property
+    def key(self) -> str:
+        """The name, and a hash of the rest."""
+        return f"{self.name} {hashlib.sha256(repr(self).encode()).hexdigest()[:8]}"
+
 
 def _cases() -> Iterable[Case]:
     hopper, ada, ga100 = (PROFILES[name] for name in ("hopper", "ada", "ga100"))
@@ -248,7 +301,9 @@ def _cases() -> Iterable[Case]:
     for watts, card in (("4090", ada), ("H100", hopper)):
         yield Case(f"{watts} counts 57 %", card, Program(device={"counter_gain": 0.57}))
     yield Case("10 mJ lost by a read", ada, Program(device={"counter_loss_j": 0.01}))
-    yield Case("steps of 1 J", hopper, Program(device={"counter_step_mj": 1000}))
+    # 70 W would make whole joules of every tick at rest, so that no step shows there
+    stepped = replace(hopper, idle_w=73.0)
+    yield Case("steps of 1 J", stepped, Program(device={"counter_step_mj": 1000}))
     yield from _cases_without_counter(replace(ada, counter_tick_s=None))
     rtx3090 = replace(ada, idle_w=rest_power_w("rtx3090"))
     yield Case("recorded RTX 3090", rtx3090, Program("rtx3090"))
@@ -276,15 +331,23 @@ def _cases_without_counter(card: Profile) -> Iterable[Case]:
 def _settling(chosen: argparse.Namespace) -> Iterable[str]:
     yield "## After a load\n"
     sessions = math.ceil(chosen.results / SETTLING_MEASUREMENTS)
-    yield SETTLING_STUDY.format(measurements=SETTLING_MEASUREMENTS)
+    results = sessions * SETTLING_MEASUREMENTS
+    yield SETTLING_STUDY.format(
+        measurements=SETTLING_MEASUREMENTS,
+        results=results,
+        known=1.96 * math.sqrt(0.95 * 0.05 / results),
+        state=state(),
+    )
     yield (
         "| case | window | results | error, 95 % | bias | stated, median | "
-        "result's interval right | one round's right | invalid | added time |"
+        "error ÷ interval | result's interval right | one round's right | invalid | added time | "
+        "added joules |"
     )
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield "| --- |" + " --- |" * 11
     outside: list[str] = []
+    wide: list[str] = []
     cases = [case for case in _cases() if chosen.only_case in case.name]
-    for case, seen in zip(cases, _observed(cases, sessions, chosen.seed), strict=True):
+    for case, seen in zip(cases, _observed(cases, sessions, chosen), strict=True):
         for length_s in SETTLING_LENGTHS_S:
             rounds = [one for one in seen if one.length_s == length_s]
             valid = [one for one in rounds if not any(r.fatal for r in one.round.reasons)]
@@ -295,60 +358,109 @@ def _settling(chosen: argparse.Namespace) -> Iterable[str]:
             )
             if valid:
                 outside += _below(f"{case.name} at {length_s:g} s", valid)
+                if _error_by_interval(valid) < WIDE:
+                    wide.append(f"{case.name} at {length_s:g} s")
     yield "\n" + fill(f"Below {AIMED[0]:.0%}: {', '.join(outside) or 'none'}.", 100) + "\n"
+    yield (
+        fill(f"Error ÷ interval below {WIDE:g}: {', '.join(_by_case(wide)) or 'none'}.", 100) + "\n"
+    )
 
 
-def _observed(cases: Sequence[Case], sessions: int, seed: int) -> Iterable[list[Observed]]:
+def _by_case(lines: Sequence[str]) -> Iterable[str]:
+    """Lines of the same case as one."""
+    lengths: dict[str, list[str]] = {}
+    for line in lines:
+        name, _, length = line.rpartition(" at ")
+        lengths.setdefault(name, []).append(length.removesuffix(" s"))
+    return (f"{name} ({', '.join(found)} s)" for name, found in lengths.items())
+
+
+def _observed(
+    cases: Sequence[Case], sessions: int, chosen: argparse.Namespace
+) -> Iterable[list[Observed]]:
     """The windows of each case; a process for each, one per processor at a time."""
+    seed, store = chosen.seed, Store(chosen.keep)
 
-    def measure(case: Case) -> list[Observed]:
+    def measure(case: Case) -> list[str]:
         card = vary(case.profile, random.Random(f"{seed} {case.name}"))
         lengths_s, program = SETTLING_LENGTHS_S, case.program
         seen = measure_windows(card, lengths_s, SETTLING_MEASUREMENTS, seed, program, sessions)
         print(case.name, file=sys.stderr, flush=True)
-        return seen
+        return [dump(one) for one in seen]
+
+    def observe(case: Case) -> list[Observed]:
+        lines = store.lines(f"settling {case.key} {sessions} {seed}", lambda: measure(case))
+        return [parse(line) for line in lines]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(measure, cases)
+        yield from pool.map(observe, cases)
 
 
 SETTLING_STUDY = """\
 Power does not fall sharply when a load ends, and a counter may show joules late (see
 [measuring](measuring.md)). `--results` says how many results a line has,
-{measurements} of them from each session. With 48, a share of 95 % is known to about
-±6 %, with 16 to ±11 %. In the cases `tail`, 60 % of the step falls with the first time
+{measurements} of them from each session. With {results}, a share of 95 % is known to about
+±{known:.0%}. In the cases `tail`, 60 % of the step falls with the first time
 constant, 10 % with the second one, and 30 % at once. `lag` is a first-order low-pass before
 the counter. `recorded` replays the power of real cards, as an external meter recorded
 it (1 ms means; Yang, Adámek, Armour, SC'24). In the cases `no own load`, the process
 does not use CUDA through torch, so that the meter cannot tell a tail from a late counter. Its
-intervals are wide enough for both. The added time is spent at the edges of a window.
+intervals are wide enough for both. The added time is spent at the edges of a window, and the added
+joules are those of the idle device in this time. The code was in the state `{state}`.
 
 The cases `counts 57 %`, `lost by a read` and `steps` have such counters. `no counter` is the same
 4090 without a counter, measured by its power samples. Their stamps may be those of another clock.
 A window with a fatal reason, such as a counter that disagrees with the power samples, is `invalid`:
 its joules are not used, and the other columns are about the windows that are left.
 
-Intervals with the term `settling` contain the truth more often than 95 %, because its size is a
-bound on what the meter cannot know, such as how the power fell in the millisecond that no load has
-shown yet.
+`error ÷ interval` is the root mean square of the errors of single rounds, as shares of their stated
+intervals. It is 0.51 if errors are normal and intervals as wide as they should be. Where it is far
+smaller, the interval is a bound on something that the window cannot know:
+
+- A load may end at any power, from none to twice its mean, and its tail is as large. A window that
+  ends shortly before a tick shows it, and so do other windows of the same joules. Constant and
+  recorded loads end alike each time: all rounds of a line then share the same small error.
+- A tail may be over before any tick has shown it. The meter's own loads end 1 ms before a tick at
+  best; without them, what is hidden may be as long as noise and the slow part of the tail allow.
+  The simulated `sharp` loads have no tail at all, and are right to the counter's millijoules.
+- The simulated lag is exactly the model that the meter fits to it. What is late at the end of a
+  10 s window is not read, because the wait for it would cost more than 4 %.
+- Without a load of its own the meter never sees a counter's rise: it reads nothing inside a window.
+  What follows the window looks the same for a tail and for a lag, and cannot tell them apart. The
+  interval contains both, which is some percent at 5 s and more in shorter windows. A process that
+  uses CUDA through torch, or longer windows, make it narrow.
 """
 
 
 def _settling_row(rounds: Sequence[Observed], invalid: float, length_s: float) -> str:
     if not rounds:
-        return " | ".join(["–"] * 5 + [f"{invalid:.0%}", "–"]) + " |"
+        return " | ".join(["–"] * 6 + [f"{invalid:.0%}", "–", "–"]) + " |"
     errors = sorted(abs(_error(one)) for one in rounds)
     added_s = statistics.fmean(one.round.conditions["edges.duration_s"] for one in rounds)
+    added_j = statistics.fmean(
+        one.round.conditions["edges.energy_j"] / one.true_j for one in rounds
+    )
     cells = (
         f"{errors[int(0.95 * len(errors))]:.3%}",
         f"{statistics.fmean(_error(one) for one in rounds):+.3%}",
         f"±{statistics.median((one.round.uncertainty_j or 0) / one.true_j for one in rounds):.3%}",
+        f"{_error_by_interval(rounds):.2f}",
         f"{_held_by_results(rounds):.1%}",
         f"{_held_by_rounds(rounds):.1%}",
         f"{invalid:.0%}",
         f"{added_s:.2f} s ({added_s / length_s:.1%})",
+        f"{added_j:.2%}",
     )
     return " | ".join(cells) + " |"
+
+
+def _error_by_interval(rounds: Sequence[Observed]) -> float:
+    """Root mean square of the errors as shares of the stated half-widths; 0.51 if all is normal."""
+    shares = [
+        ((one.round.energy_j or 0.0) - one.true_j) / (one.round.uncertainty_j or math.nan)
+        for one in rounds
+    ]
+    return math.sqrt(statistics.fmean(share**2 for share in shares))
 
 
 def _below(name: str, rounds: Sequence[Observed]) -> Iterable[str]:
@@ -413,7 +525,10 @@ ticks adds {added_s:.3f} s ({share_s:.2%}) and {added_j:.1f} J ({share_j:.2%}) o
 
 def _comparison(chosen: argparse.Namespace) -> Iterable[str]:
     job = {"lengths_s": RIVAL_LENGTHS_S, "windows": chosen.windows, "seed": 3}
-    seen = [Compared(**json.loads(line)) for line in _on_hopper("rivals.py", job)]
+    lines = Store(chosen.keep).lines(
+        f"rivals {chosen.windows}", lambda: _on_hopper("rivals.py", job)
+    )
+    seen = [Compared(**json.loads(line)) for line in lines]
     yield "## Beside other tools\n"
     yield COMPARISON.format(windows=chosen.windows, versions=_versions())
     yield "| tool | " + " | ".join(f"{length_s:g} s" for length_s in RIVAL_LENGTHS_S) + " |"
@@ -429,33 +544,46 @@ def _comparison_by_case(chosen: argparse.Namespace) -> Iterable[str]:
     cases = [
         case for case in _cases() if case.name in RIVAL_CASES and chosen.only_case in case.name
     ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        measured = list(pool.map(lambda case: _beside_others(case, chosen.windows), cases))
+    store = Store(chosen.keep)
+    # one by one: they are measured in real time, and would disturb each other
+    measured = [_beside_others(case, chosen.windows, store) for case in cases]
     yield "### By case\n"
-    yield COMPARISON_BY_CASE.format(windows=chosen.windows)
+    yield COMPARISON_BY_CASE.format(
+        windows=chosen.windows, cores=os.cpu_count(), load=os.getloadavg()[0], state=state()
+    )
     yield "| case | window | " + " | ".join((OURS, *RIVALS)) + " |"
     yield "| --- | --- |" + " --- |" * (1 + len(RIVALS))
     for case, seen in zip(cases, measured, strict=True):
         for length_s in RIVAL_CASE_LENGTHS_S:
-            cells = [_against_ours(seen, tool, length_s) for tool in (OURS, *RIVALS)]
+            cells = [
+                _against_ours(seen, tool, length_s, statistics.median) for tool in (OURS, *RIVALS)
+            ]
             yield f"| {case.name} | {length_s:g} s | " + " | ".join(cells) + " |"
     yield ""
 
 
-def _beside_others(case: Case, windows: int) -> list[Compared]:
+def _beside_others(case: Case, windows: int, store: Store) -> list[Compared]:
     """Windows of a case by all tools, in real time."""
     own_load_w = OWN_LOAD_SHARE * case.profile.power_limit_w
     job = {"lengths_s": RIVAL_CASE_LENGTHS_S, "windows": windows, "seed": 3}
     job |= {"recorded": case.program.recorded, "own_load_w": own_load_w}
-    lines = _on_machine("rivals.py", job, case.profile, device=case.program.device)
-    print(f"beside others: {case.name}", file=sys.stderr, flush=True)
+
+    def measure() -> list[str]:
+        lines = _on_machine("rivals.py", job, case.profile, device=case.program.device)
+        print(f"beside others: {case.name}", file=sys.stderr, flush=True)
+        return lines
+
+    lines = store.lines(f"rivals {case.key} {windows}", measure)
     return [Compared(**json.loads(line)) for line in lines]
 
 
 COMPARISON_BY_CASE = """\
 The same tools beside ours on cards of the section *After a load*, with {windows} windows per
-line, in real time. `refused` is a measurement that is invalid, with its reason: no joules are
-better than wrong ones.
+line, in real time, one case after the other. The error is the median of the windows: the system may
+delay a process for many milliseconds between the end of its load and the moment at which a tool
+stops. The machine had {cores} cores and a load of {load:.1f} at the end. `refused` is a measurement
+that is invalid, with its reason: no joules are better than wrong ones. The code was in the state
+`{state}`.
 """
 
 
@@ -465,29 +593,40 @@ innermost. The load is a constant power on the simulated H100, in real time, wit
 per length. The table shows the mean absolute error of the joules as a share of the passes' true
 joules, and its ratio to our error.
 
-Opening and closing take time, so the tools measure different spans. Our error is taken against the
-true joules of the passes alone. For another tool, three true energies are tried for each window:
-that of the passes, that from the return of its start to the call of its stop, and that from the
-call of its start to the return of its stop. The one that gives the smallest error counts.
+Opening and closing take time, so the tools measure different spans. For another tool, three true
+energies are tried for each window: that of the passes, that from the return of its start to the
+call of its stop, and that from the call of its start to the return of its stop. For ours, two are
+tried: that of the passes, and that between its edges, because the system may delay the process
+before or after the passes. The one that gives the smallest error counts.
 
 The polling thread reads `nvmlDeviceGetPowerUsage` every 10 ms, as many papers do. On this card that
 value is an average over one second. Versions: {versions}.
 """
 
 
-def _against_ours(seen: Sequence[Compared], tool: str, length_s: float) -> str:
-    error, ours = (_mean_error(seen, name, length_s) for name in (tool, OURS))
+def _against_ours(
+    seen: Sequence[Compared],
+    tool: str,
+    length_s: float,
+    average: Callable[[Iterable[float]], float] = statistics.fmean,
+) -> str:
+    error, ours = (_average_error(seen, name, length_s, average) for name in (tool, OURS))
     if error is None:
         return "refused"
-    ratio = "" if tool == OURS or not ours else f" ({error / ours:.0f} ×)"
+    ratio = "" if tool == OURS or not ours else f" ({error / ours:.3g} ×)"
     return f"{error:.3%}{ratio}"
 
 
-def _mean_error(seen: Sequence[Compared], tool: str, length_s: float) -> float | None:
+def _average_error(
+    seen: Sequence[Compared],
+    tool: str,
+    length_s: float,
+    average: Callable[[Iterable[float]], float],
+) -> float | None:
     """Of the windows that the tool did not refuse; ``None`` if it refused all."""
     mine = [one.error for one in seen if one.tool == tool and one.length_s == length_s]
     errors = [error for error in mine if error is not None]
-    return statistics.fmean(errors) if errors else None
+    return average(errors) if errors else None
 
 
 def _versions() -> str:

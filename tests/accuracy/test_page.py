@@ -39,3 +39,12 @@ def test_the_page_on_the_gate_has_the_table_that_the_simulation_writes() -> None
     """The table's columns are those of the simulation."""
     table = simulate.DOCUMENT.read_text("utf-8").partition(simulate.BEGIN)[2]
     assert f"| {simulate.HEADER}\n" in table
+
+
+def test_one_section_is_replaced_and_the_others_stay() -> None:
+    """A study that runs alone changes its own part of the page."""
+    page = "# Page\n\n## One\n\nold\n\n### Part\n\n## Two\n\nkept\n"
+    assert run.replaced(page, "## One\n\nnew\n") == "# Page\n\n## One\n\nnew\n\n## Two\n\nkept\n"
+    assert run.replaced(page, "## Two\n\nnew\n").endswith("### Part\n\n## Two\n\nnew\n")
+    with pytest.raises(ValueError, match="no section '## Three'"):
+        run.replaced(page, "## Three\n")

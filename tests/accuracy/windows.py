@@ -126,7 +126,7 @@ def measure_windows(
             text=True,
             check=True,
         )
-    return [_parse(line) for line in result.stdout.splitlines()]
+    return [parse(line) for line in result.stdout.splitlines()]
 
 
 def vary(profile: Profile, rng: random.Random) -> Profile:
@@ -139,7 +139,13 @@ def vary(profile: Profile, rng: random.Random) -> Profile:
     )
 
 
-def _parse(line: str) -> Observed:
+def dump(observed: Observed) -> str:
+    """A round as a line of JSON."""
+    return json.dumps(asdict(observed) | {"round": observed.round.model_dump(mode="json")})
+
+
+def parse(line: str) -> Observed:
+    """The round of a line of JSON."""
     fields = json.loads(line)
     return Observed(**{**fields, "round": Round.model_validate(fields["round"])})
 
@@ -177,8 +183,7 @@ def _measure(
                 time.sleep(rng.uniform(0.0, 0.3))
                 running = replayed.run(length_s) if replayed else _running(machine, load)
                 true_j, measured = _observe(machine, meter, length_s, running)
-                seen = Observed(number, length_s, load.period_s, true_j, measured)
-                print(json.dumps(asdict(seen) | {"round": measured.model_dump(mode="json")}))
+                print(dump(Observed(number, length_s, load.period_s, true_j, measured)))
 
 
 def _draw_load(meter: NvmlMeter, period_s: float, rng: random.Random) -> Load:

@@ -77,8 +77,9 @@ class Instruments:
     """What the counters of devices in modules count, by channel; see :mod:`.devices.scopes`."""
     readers: Mapping[str, CounterReads] = field(default_factory=dict)
     """The readers of the counters, which know what reading costs."""
-    at_rest: Mapping[str, float] = field(default_factory=dict)
-    """The idle power of devices with a counter by their power samples, in watts by channel."""
+    at_rest: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The idle power of devices by their counters and by their power samples of the same time, in
+    watts by channel."""
     own_load: Callable[[], OwnLoad | None] = lambda: None
     """A load of the meter's own, or ``None`` as long as this process has none."""
 
@@ -153,8 +154,8 @@ class NvmlMeter:
         self.shortest_window_s = max(source.shortest_window_s for source in sources)
         self._unavailable = self._missing()
         checks = (
-            validity.disagreement_at_rest(c, self.idle_power_w[c].value, sampled_w, self._limits)
-            for c, sampled_w in instruments.at_rest.items()
+            validity.disagreement_at_rest(channel, counted_w, sampled_w, self._limits)
+            for channel, (counted_w, sampled_w) in instruments.at_rest.items()
         )
         self._wrong_counters = tuple(reason for reason in checks if reason is not None)
         self._probed = False
@@ -216,7 +217,7 @@ class NvmlMeter:
         state = self._each(take_snapshot)
         collecting = _failure_of(instruments.collector.begin) if instruments.collector else None
         if instruments.power is not None:
-            time.sleep(instruments.power.settling_s)
+            instruments.power.await_rest()
         counter = instruments.counter
         ticks = counter.begin() if counter is not None else {}
         time.sleep(self._phases.next() * self._period_s)
@@ -285,7 +286,7 @@ class NvmlMeter:
         # The counter goes first: it must find the tick that follows the window.
         joules = counter.end(start.ticks, counted) if counter is not None else {}
         joules = {channel: self._with_reading(channel, j) for channel, j in joules.items()}
-        samples, failure = self._collected(start.collecting)
+        samples, failure = self._collected(start.collecting, window.duration_s)
         joules = {c: self._with_doubt(c, j) for c, j in joules.items()}
         if power is not None:
             joules |= power.joules(samples, window)
@@ -328,12 +329,14 @@ class NvmlMeter:
             return joules
         return with_unseen(joules, largest_miss(joules.energy_j))
 
-    def _collected(self, failure: SensorError | None) -> tuple[Samples, SensorError | None]:
+    def _collected(
+        self, failure: SensorError | None, duration_s: float
+    ) -> tuple[Samples, SensorError | None]:
         collector, power = self._instruments.collector, self._instruments.power
         if collector is None or failure is not None:
             return {}, failure
         if power is not None:
-            time.sleep(power.after_s)
+            time.sleep(power.after_s(duration_s))
         try:
             return collector.end(), None
         except SensorError as error:

@@ -136,7 +136,6 @@ def open_instruments(
         MeterUnavailableError: A device has neither an energy counter nor a power sensor.
         SensorError: A device is lost, or a sensor fails.
     """
-    began = time.time()
     counters = {
         d.channel: CounterReads(read) for d in devices if (read := counter_of(d)) is not None
     }
@@ -147,13 +146,13 @@ def open_instruments(
     if blind := [d for d in devices if d.channel not in counters | uncounted]:
         raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(blind))
     counter = CounterSource(counters) if counters else None
+    at_rest = _at_rest(sensors, counter) if counter else {}
     if counter is not None:
         counter.idle_power_w |= measure_losses(counter.tickers, counters)
     scopes = _scopes(devices, counter) if counter else {}
     # The samples are those of the GPU: they are no check of a counter of something else.
     sensors = {c: s for c, s in sensors.items() if scopes.get(c, GPU_NAME) == GPU_NAME}
-    counted = [c for c in sensors if c in counters]
-    at_rest = {c: power_w for c in counted if (power_w := _mean_since(sensors[c], began))}
+    at_rest = {channel: power for channel, power in at_rest.items() if channel in sensors}
     wanted = [d for d in devices if d.channel in (sensors if traces else uncounted)]
     collector: Collector | None = None
     if wanted:
@@ -185,13 +184,32 @@ def _sensor(device: Device, counted: bool) -> PowerSensor | None:
         raise
 
 
-def _mean_since(sensor: PowerSensor, began: float) -> float | None:
-    """The mean of the power samples since a moment; ``None`` if the driver keeps too few."""
+def _at_rest(
+    sensors: Mapping[str, PowerSensor], counter: CounterSource
+) -> dict[str, tuple[float, float]]:
+    """The idle power of devices by their counters and by the power samples of the same time.
+
+    Of the same time, because the power of a device may fall for seconds after it was used.
+    """
+    to_epoch_s = time.time() - time.perf_counter()
+    powers = {}
+    for channel, span in counter.idle_spans.items():
+        if channel not in sensors or sensors[channel].source != RING:
+            continue
+        began_s = span.start_s + to_epoch_s
+        sampled_w = _mean_between(sensors[channel], began_s, began_s + span.duration_s)
+        if sampled_w:
+            powers[channel] = (counter.idle_power_w[channel].value, sampled_w)
+    return powers
+
+
+def _mean_between(sensor: PowerSensor, began_s: float, ended_s: float) -> float | None:
+    """The mean of the power samples of a span; ``None`` if the driver keeps too few."""
     try:
-        samples = sensor.read(began) if sensor.source == RING else []
+        samples = sensor.read(began_s)
     except SensorError:
         return None
-    powers_w = [power_w for _, power_w in samples]
+    powers_w = [power_w for time_s, power_w in samples if time_s <= ended_s]
     return statistics.fmean(powers_w) if len(powers_w) >= FEWEST_SAMPLES else None
 
 

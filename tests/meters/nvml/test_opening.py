@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ import pynvml
 import pytest
 
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
-from pytest_energy.meters.nvml import opening
+from pytest_energy.meters.nvml import driver, opening
+from pytest_energy.meters.nvml.devices.selection import select_devices
 from pytest_energy.meters.nvml.devices.sensors import POWER_AVERAGE, POWER_INSTANT
 from pytest_energy.meters.nvml.devices.sleep import sleeping_gpus
+from pytest_energy.meters.nvml.opening import open_instruments
+from pytest_energy.meters.nvml.sources.collector import RingCollector
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import SimulatedNvml
@@ -375,3 +379,19 @@ def test_a_counter_that_differs_from_the_power_at_rest_is_wrong(
     powers_w = [re.findall(r"at rest ([\d.]+) W.* ([\d.]+) W", message) for message in messages]
     shown_w = [float(power_w) for found in powers_w for pair in found for power_w in pair]
     assert shown_w == ([] if reading.valid else pytest.approx([gain * idle_w, idle_w], rel=0.02))
+
+
+def test_idle_powers_are_compared_over_the_same_time() -> None:
+    """While the power still falls after earlier use, counter and samples agree all the same."""
+    with virtual_machine("ada") as machine, ExitStack() as stack:
+        began_s = time.perf_counter() + 0.1
+        for number in range(200):
+            power_w = 20.0 + 100.0 * math.exp(-0.025 * number)
+            machine.set_power(power_w, at_s=began_s + 0.05 * number)
+        time.sleep(2.0)
+        driver.start()
+        devices = select_devices(None)
+        opened = open_instruments(devices, True, stack, lambda _, sensors: RingCollector(sensors))
+    counted_w, sampled_w = opened.at_rest["gpu0"]
+    assert counted_w > 30.0
+    assert counted_w == pytest.approx(sampled_w, rel=0.08)

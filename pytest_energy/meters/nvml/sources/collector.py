@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pytest_energy.meters.helper_process import HelperLostError, HelperProcess
 from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
+from pytest_energy.meters.nvml.sources.power_sensor import BEFORE_S, PowerSensor, Sample
 from pytest_energy.model.measurement import ReasonCode
 
 Samples = Mapping[str, Sequence[Sample]]
@@ -41,13 +42,15 @@ class RingCollector:
 
     def __init__(self, sensors: Mapping[str, PowerSensor]) -> None:
         self._sensors = sensors
+        self._since = 0.0
 
     def begin(self) -> None:
-        """Do nothing: the driver keeps the samples."""
+        """Remember the moment: the driver keeps the samples."""
+        self._since = time.time() - BEFORE_S
 
     def end(self) -> Samples:
-        """Return everything that the rings hold."""
-        return {channel: sensor.read(0.0) for channel, sensor in self._sensors.items()}
+        """Return what the rings hold of the window, and of the time before it."""
+        return {channel: sensor.read(self._since) for channel, sensor in self._sensors.items()}
 
     def close(self) -> None:
         """Do nothing: there is nothing to stop."""

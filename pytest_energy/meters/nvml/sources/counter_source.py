@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.coverage import CLEAR_J, Coverage, between, last_tick
@@ -41,7 +42,6 @@ from pytest_energy.meters.nvml.sources.probing import (
 from pytest_energy.meters.nvml.sources.settling import (
     CLEAR_STEP_J,
     LATE_UNCERTAINTY,
-    SHAPE,
     Response,
     Scale,
     Tail,
@@ -57,12 +57,10 @@ from pytest_energy.meters.nvml.sources.ticks import (
 )
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.model.measurement import ReasonCode, Scalar
-from pytest_energy.uncertainty.gum import combine, significant, uniform
+from pytest_energy.uncertainty.gum import combine, significant, standard_error, uniform
 
 SETTLED_S = 0.1
 """The power after a window is compared over stretches of one tick, and of no less than this."""
-KNOWN_TAIL_S = 5e-4
-"""With less standard uncertainty of the tail, long windows are read for one stretch only."""
 MOST_RIPPLES = 50
 """From so many windows the noise of the power at rest is taken."""
 REST_VARIES = 0.1
@@ -71,8 +69,14 @@ LATE_LAGS = 5.0
 """After so many time constants of its lag, a counter has shown 99 % of what is late."""
 ROUNDS = 40
 """Each round leaves the share of a load that is still to come: at most 0.78 for a lag of 1 s."""
-LONG_WINDOW_TICKS = 50
+LATE_MISFITS = 2.0
+"""Three ticks are compared; each may be off by what the meter's own load left unexplained."""
+RECENT_S = 1.0
+"""The last tick after a window begins the power before the next one if it is no older than this."""
+LONG_WINDOW_TICKS = 40
 """In longer windows the gaps weigh so little that the power of earlier gaps is exact enough."""
+LONG_IF_LATE_TICKS = 60
+"""The same if the counter is late: what is late at the end weighs more, and is not read then."""
 
 
 Following = tuple[Tick | SensorError, Tick | SensorError | None, Tick | SensorError | None]
@@ -102,14 +106,20 @@ class CounterSource:
         self.channels = tuple(readers)
         self.period_s = max(ticker.period_s or 0.0 for ticker in self._tickers)
         self.idle_power_w = {channel: idle_power(ticks) for channel, ticks in seen.items()}
+        self.idle_spans = {
+            channel: Span(ticks[0].time_s, ticks[-1].time_s - ticks[0].time_s)
+            for channel, ticks in seen.items()
+        }
+        """When the idle power was measured, by ``time.perf_counter``."""
         self._noise_j = {
-            channel: math.sqrt(2 * len(ticks)) * idle.budget["scatter"] * self.period_s
-            for (channel, ticks), idle in zip(seen.items(), self.idle_power_w.values(), strict=True)
+            ticker.name: self._noise(ticker, seen[ticker.name]) for ticker in self._tickers
         }
         """Standard uncertainty of the difference between the joules of two ticks at rest."""
         self._ripples_j: dict[str, list[float]] = {channel: [] for channel in readers}
         self._rest_power: dict[str, Power] = {}
         self._long = False
+        self._latest: Ticks = {}
+        """The last ticks that were read after a window."""
         self._last: dict[str, EndedLoad] = {}
         self._closed: dict[str, Tick] = {}
         """The closing tick of the last window, for counters that are late."""
@@ -117,6 +127,11 @@ class CounterSource:
         self._tails = {channel: Tail() for channel in readers}
         self._responses = dict.fromkeys(readers, Response())
         self._probed = False
+
+    def _noise(self, ticker: Ticker, ticks: Sequence[Tick]) -> float:
+        powers = [self._power_between(ticker, *pair) for pair in pairwise(ticks)]
+        powers_w = [power.value_w for power in powers if power is not None]
+        return math.sqrt(2 * len(powers_w)) * standard_error(powers_w) * self.period_s
 
     @property
     def tickers(self) -> tuple[Ticker, ...]:
@@ -143,14 +158,15 @@ class CounterSource:
         """Wait for three ticks of each counter: they show the power, and whether it still changes.
 
         After a long window, two ticks are enough: the next window is probably long as well. If the
-        program has worked since the last window, what is late of that work is waited for.
+        device has rested since the last window, the last tick read then is one of them. If the
+        program has worked since, what is late of that work is waited for.
         """
         time.sleep(max(self._unknown_late_s(ticker) for ticker in self._tickers))
-        first = {} if self._long else next_ticks(self._tickers)
-        late = self._long and self._all_late()
-        second = {} if late else next_ticks(self._tickers)
-        ticks = next_ticks(self._tickers)
+        before = dict(self._rest_power)
+        first, second, ticks = self._opening_ticks()
         earlier = self._rest(first, second)
+        if second is self._latest:
+            earlier |= before
         powers = self._rest(second, ticks)
         return {
             channel: OpeningTick(tick, self._opening_power(channel, earlier[channel], tick, powers))
@@ -158,6 +174,32 @@ class CounterSource:
             else tick
             for channel, tick in ticks.items()
         }
+
+    def _opening_ticks(self) -> tuple[Ticks, Ticks, Ticks]:
+        """Up to three ticks of each counter; the last one opens the window."""
+        if self._long and self._all_late():
+            return {}, {}, next_ticks(self._tickers)
+        ticks: list[Ticks] = [next_ticks(self._tickers)]
+        if self._rested(ticks[0]):
+            ticks.insert(0, self._latest)
+        while len(ticks) < (2 if self._long else 3):
+            ticks.append(next_ticks(self._tickers))
+        return (ticks[0] if len(ticks) > 2 else {}), ticks[-2], ticks[-1]
+
+    def _rested(self, ticks: Ticks) -> bool:
+        """Whether the devices have been at rest from the last window's end to these ticks."""
+        return all(self._rested_until(ticker, ticks[ticker.name]) for ticker in self._tickers)
+
+    def _rested_until(self, ticker: Ticker, tick: Tick | SensorError) -> bool:
+        latest, rest = self._latest.get(ticker.name), self._rest_power.get(ticker.name)
+        power = self._power_between(ticker, latest, tick)
+        if power is None or rest is None or self._responses[ticker.name].late:
+            return False
+        assert isinstance(latest, Tick)  # else there is no power
+        assert isinstance(tick, Tick)
+        if tick.time_s - latest.time_s > RECENT_S:
+            return False
+        return abs(power.value_w - rest.value_w) <= REST_VARIES * rest.value_w
 
     def _unknown_late_s(self, ticker: Ticker) -> float:
         """For how long joules may come late of work that was not in a window."""
@@ -205,11 +247,13 @@ class CounterSource:
             opening: What :meth:`begin` returned.
             window: The window by ``time.perf_counter``.
         """
-        self._long = window.duration_s >= LONG_WINDOW_TICKS * self.period_s
+        long_ticks = LONG_IF_LATE_TICKS if self._all_late() else LONG_WINDOW_TICKS
+        self._long = window.duration_s >= long_ticks * self.period_s
         pause_until(window.end_s + max(r.wait_s for r in self._responses.values()))
         closing = next_ticks(self._tickers)
         first = {} if self._long and self._all_late() else self._later_ticks(closing)
-        second = {} if self._long and self._known() else self._later_ticks(first)
+        second = self._later_ticks(first) if first else {}
+        self._latest = second
         counted = {}
         for ticker in self._tickers:
             ticks = (closing[ticker.name], first.get(ticker.name), second.get(ticker.name))
@@ -219,14 +263,6 @@ class CounterSource:
     def _all_late(self) -> bool:
         """Whether the wait after a window leaves no time for further ticks."""
         return all(response.late for response in self._responses.values())
-
-    def _known(self) -> bool:
-        """Whether what follows a load is known well enough to be read for a shorter time."""
-        return self._probed and all(
-            self._responses[channel].late
-            or (tail.points and tail.curve().uncertainty_s < KNOWN_TAIL_S)
-            for channel, tail in self._tails.items()
-        )
 
     def _later_ticks(self, ticks: Mapping[str, Tick | SensorError]) -> Ticks:
         """The ticks that come :data:`SETTLED_S` or one tick after others."""
@@ -293,12 +329,12 @@ class CounterSource:
         power_w = joules.energy_j / window.duration_s
         step_w = power_w - (fall.later or fall.after).value_w
         clear = step_w * fall.spacing_s > CLEAR_J
+        noise_s = combine((self._noise_j[channel], RESOLUTION_J)) / step_w
         if clear and fall.later and not self._probed:
-            tail.learn(fall.after_s, fall.excess_j / step_w)
+            tail.learn(fall.after_s, fall.excess_j / step_w, noise_s)
         if not clear or not tail.points:
             return joules
         left_s = fall.excess_j / step_w if fall.later else None
-        noise_s = combine((self._noise_j[channel], RESOLUTION_J)) / step_w
         scale = tail.scale(joules.energy_j, fall.after_s, left_s, noise_s)
         lost = fall.tail(tail.curve(), scale, step_w)
         self._coverage[channel].learn(
@@ -392,8 +428,10 @@ class CounterSource:
         if excess_j is None or expected_j <= noise_j:
             return Scale()
         value = excess_j / expected_j
+        # The meter's own load has shown how well a delay and a lag explain this counter.
+        unexplained_j = LATE_MISFITS * self._responses[channel].uncertainty_s * mean_w
         return weighted_mean(
-            [Scale(), Scale(value, combine((noise_j / expected_j, SHAPE * value)))]
+            [Scale(), Scale(value, combine((noise_j, unexplained_j)) / expected_j)]
         )
 
     def probe(self, load: OwnLoad) -> None:
@@ -439,7 +477,8 @@ class CounterSource:
         step_w = running.value_w - rest_w
         if not fall.later or step_w * fall.spacing_s <= CLEAR_J:
             return
-        tail.learn(fall.after_s, fall.excess_j / step_w)
+        noise_s = combine((self._noise_j[ticker.name], RESOLUTION_J)) / step_w
+        tail.learn(fall.after_s, fall.excess_j / step_w, noise_s)
         lost = fall.tail(tail.curve(), Scale(), step_w)
         earlier = ended.running[1][ticker.name]
         assert isinstance(earlier, Tick)  # the power of the running load stands on it

@@ -18,10 +18,12 @@ import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings witho
 from pytest_energy.meters.helper_process import Question, Questions
 from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample, power_sensor
-
-BEFORE_S = 1.0
-"""Samples from this long before a window are included: they show the power before it."""
+from pytest_energy.meters.nvml.sources.power_sensor import (
+    BEFORE_S,
+    PowerSensor,
+    Sample,
+    power_sensor,
+)
 
 
 def main(questions: Questions, uuids: Mapping[str, str]) -> None:

@@ -29,6 +29,8 @@ from pytest_energy.meters.nvml.driver import (
 
 RING = "driver-ring"
 POLLED = "helper-process"
+BEFORE_S = 1.0
+"""Samples from this long before a window are collected: they show the power before it."""
 RING_SAMPLES = 100
 """The fewest samples that a ring holds. Observed: about 120."""
 CLOCK_S = 0.25

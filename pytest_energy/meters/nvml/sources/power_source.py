@@ -20,10 +20,10 @@ from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
 from pytest_energy.meters.nvml.sources.coverage import CLEAR_J
 from pytest_energy.meters.nvml.sources.joules import Joules, with_settling, with_unseen
-from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
+from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor, Sample
 from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad, check_seen
 from pytest_energy.meters.nvml.sources.settling import (
-    LATE_UNCERTAINTY,
+    UNKNOWN_SCALE,
     Response,
     Step,
     Tail,
@@ -46,6 +46,14 @@ LONGEST_GAP_PERIODS = 5
 
 STAMP_S = 1e-3
 """Time stamps of samples are exact to about a millisecond."""
+LATE_ROUNDS = 10
+"""Each leaves a tenth of the error or less, since no more than that is modelled."""
+LONG_PERIODS = 50
+"""In longer windows the fall of the power weighs little."""
+SAME_REST = 0.02
+SAME_REST_W = 0.5
+"""The device is at rest if its power exceeds the last power at rest by no more than these."""
+TWICE_MEAN = 2.0
 FALL_S = 0.2
 """For how long after a window the fall of the power is sampled, before the power at rest."""
 LATE_LAGS = 5.0
@@ -80,21 +88,46 @@ class PowerSource:
         self.channels = tuple(sensors)
         self.period_s = max(sensor.period_s for sensor in sensors.values())
         self.idle_power_w = {c: sampled_idle_power(c, samples.get(c, ())) for c in sensors}
+        self._rest_w = {channel: idle.value for channel, idle in self.idle_power_w.items()}
+        """The power after the last window, or idle power before the first one."""
 
     @property
     def shortest_window_s(self) -> float:
         """Ten samples: the edges of a shorter window are too large a part of it."""
         return SHORTEST_PERIODS * self.period_s
 
-    @property
-    def settling_s(self) -> float:
-        """For how long samples are needed before a window."""
-        return SAMPLES_BEFORE * self.period_s + self._late_s
+    def await_rest(self) -> None:
+        """Wait until samples show the power at rest before a window.
 
-    @property
-    def after_s(self) -> float:
-        """For how long samples are needed after a window: until the power has settled."""
+        A ring that shows the devices at rest already has these samples.
+        """
+        if not all(self._at_rest(channel) for channel in self.channels):
+            time.sleep(SAMPLES_BEFORE * self.period_s + self._late_s)
+
+    def _at_rest(self, channel: str) -> bool:
+        sensor, rest_w = self._sensors[channel], self._rest_w[channel]
+        if sensor.source != RING:
+            return False
+        since = time.time() - (SAMPLES_BEFORE + 1) * sensor.period_s
+        try:
+            powers_w = [power_w for _, power_w in sensor.read(since)][-SAMPLES_BEFORE:]
+        except SensorError:
+            return False  # the window's own samples will say so
+        near_w = max(SAME_REST * rest_w, SAME_REST_W)
+        return len(powers_w) >= SAMPLES_BEFORE and max(powers_w) <= rest_w + near_w
+
+    def after_s(self, duration_s: float) -> float:
+        """For how long samples are needed after a window: until the power has settled.
+
+        Long windows are hardly changed by what is left of the fall after three samples.
+        """
+        if self._long(duration_s):
+            return SAMPLES_AFTER * self.period_s
         return (SAMPLES_AFTER + 1) * self.period_s + max(self._late_s, FALL_S)
+
+    def _long(self, duration_s: float) -> bool:
+        """Whether a window's edges weigh little; those of a late sensor always weigh."""
+        return not self._late_s and duration_s >= LONG_PERIODS * self.period_s
 
     @property
     def _late_s(self) -> float:
@@ -126,7 +159,7 @@ class PowerSource:
         """The joules of each channel within a window.
 
         Args:
-            samples: From :attr:`settling_s` before the window to :attr:`after_s` after it.
+            samples: From :meth:`await_rest` before the window to :meth:`after_s` after it.
             window: The window in seconds since the epoch.
         """
         return {c: self._joules(c, samples.get(c, ()), window) for c in self.channels}
@@ -151,30 +184,19 @@ class PowerSource:
                 f"{channel}: no power samples for {gap_s:.3g} s; the sensor's period is "
                 f"{sensor.period_s:.3g} s",
             )
-        after_w = [power_w for _, power_w in after[-SAMPLES_AFTER:]]
-        used = sampled_joules(around, after_w, window, sensor.unseen_s)
-        used = self._settled(channel, used, around, window)
+        response = self._responses.get(channel, Response())
+        # After a long window there are few samples: of a fall, the last one is nearest to rest.
+        rest = after[-1:] if self._long(window.duration_s) else after[-SAMPLES_AFTER:]
+        if response.late:
+            used = late_joules(around, rest, window, sensor, response)
+        else:
+            used = sampled_joules(around, [w for _, w in rest], window, sensor.unseen_s)
+            used = self._without_tail(channel, used, around, window)
+        self._rest_w[channel] = max(used.rest_w, first[1])
         return with_unseen(used, largest_miss(used.energy_j)) if sensor.part_time else used
 
-    def _settled(
-        self, channel: str, used: Joules, samples: Sequence[Sample], window: Span
-    ) -> Joules:
-        """Joules without the tail of the load, or with what a late sensor showed after it."""
-        shown_j = math.fsum(
-            (power_w - used.rest_w) * (time_s - earlier_s)
-            for (earlier_s, _), (time_s, power_w) in pairwise(samples)
-            if earlier_s >= window.end_s
-        )
-        response = self._responses.get(channel)
-        if response is not None and response.late:
-            step_w = used.energy_j / window.duration_s - used.rest_w
-            return with_settling(
-                used, combine((LATE_UNCERTAINTY * shown_j, response.uncertainty_s * step_w))
-            )
-        return self._without_tail(channel, used, shown_j, samples, window)
-
     def _without_tail(
-        self, channel: str, used: Joules, shown_j: float, samples: Sequence[Sample], window: Span
+        self, channel: str, used: Joules, samples: Sequence[Sample], window: Span
     ) -> Joules:
         """Joules without the tail of the load, of which the samples show the end only.
 
@@ -182,6 +204,11 @@ class PowerSource:
         a sample show other parts of it. Before they have, the tail may be as long as what is hidden
         allows; and without a load of the meter's own, the same joules may have come late.
         """
+        shown_j = math.fsum(
+            (power_w - used.rest_w) * (time_s - earlier_s)
+            for (earlier_s, _), (time_s, power_w) in pairwise(samples)
+            if earlier_s >= window.end_s
+        )
         step_w = (used.energy_j - shown_j) / window.duration_s - used.rest_w
         energy_j = used.energy_j - shown_j
         if step_w * self._sensors[channel].period_s <= CLEAR_J:
@@ -189,11 +216,14 @@ class PowerSource:
         after_s = next(t for t, _ in samples if t >= window.end_s) - window.end_s
         after_s, left_s = max(after_s, STAMP_S), max(shown_j, 0.0) / step_w
         tail = self._tails[channel]
-        tail.learn(after_s, left_s)
+        if not tail.points or not self._long(window.duration_s):
+            tail.learn(after_s, left_s)
         curve = tail.curve()
-        hidden_j = (curve.length_s - curve.left_s(after_s)) * step_w
-        # the load may end at twice its mean power, or at none
-        settling_j = [curve.uncertainty_s * step_w, hidden_j]
+        scale = tail.scale(used.energy_j, after_s, left_s, curve.uncertainty_s)
+        hidden_j = scale.value * (curve.length_s - curve.left_s(after_s)) * step_w
+        # Any load may end at twice its mean power, or at none: this one, and those that have shown
+        # how long the tail is.
+        settling_j = [TWICE_MEAN * curve.uncertainty_s * step_w, hidden_j]
         if not self._responses:
             settling_j.append(shown_j + hidden_j)
         return with_settling(replace(used, energy_j=energy_j - hidden_j), combine(settling_j))
@@ -277,6 +307,40 @@ def sampled_joules(
         budget={"edges": combine((edges_j, standard_error(after_w) * after_s))},
         rest_w=gap_w,
     )
+
+
+def late_joules(
+    samples: Sequence[Sample],
+    rest: Sequence[Sample],
+    window: Span,
+    sensor: PowerSensor,
+    response: Response,
+) -> Joules:
+    """The joules of a window by a late sensor, with what its samples do not show any more.
+
+    Args:
+        samples: Oldest first; from before the window to after it.
+        rest: The last of them, from which the power at rest is taken.
+        window: The window in seconds since the epoch.
+        sensor: The sensor.
+        response: How late it is.
+    """
+    last_s = rest[-1][0] - window.end_s
+    left_s = [
+        response.left_of_s(window.duration_s, time_s - window.end_s)
+        for time_s in (rest[0][0] - sensor.period_s, *(time_s for time_s, _ in rest))
+    ]
+    shown_s = [earlier - later for earlier, later in pairwise(left_s)]
+    step_w = 0.0
+    for _ in range(LATE_ROUNDS):  # what is late depends on the step, and this on the joules
+        rest_w = [w - step_w * s / sensor.period_s for (_, w), s in zip(rest, shown_s, strict=True)]
+        used = sampled_joules(samples, rest_w, window, sensor.unseen_s)
+        used = replace(used, energy_j=used.energy_j + step_w * left_s[-1])
+        step_w = used.energy_j / window.duration_s - used.rest_w
+    modelled_s = left_s[-1] + statistics.fmean(shown_s) / sensor.period_s * last_s
+    # the load may end at twice its mean power, or at none
+    settling_s = combine((UNKNOWN_SCALE * modelled_s, response.uncertainty_s))
+    return with_settling(used, settling_s * step_w)
 
 
 def sampled_idle_power(channel: str, samples: Sequence[Sample]) -> Quantity:

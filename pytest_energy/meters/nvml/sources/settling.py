@@ -17,17 +17,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_energy.uncertainty.gum import combine, uniform
+from pytest_energy.uncertainty.gum import combine, t_quantile, uniform
 
 KNOTS_S = (0.002, 0.004, 0.007, 0.01, 0.014, 0.02, 0.03, 0.045, 0.065, 0.1, 0.15, 0.25)
 """A tail is a staircase of power that steps down at some of these times."""
 MOST_POINTS = 200
 """Later points replace the first ones, since the tail may depend on the load."""
-SMOOTH = 0.1
-"""A tail that is over when it is first seen, after a time g, was shorter than about g/10.
-
-A power that falls exponentially with time constant τ leaves τ·exp(-g/τ) to be seen. That is below
-10 µs, less than the noise, for τ < 0.1 g if g is a millisecond, and for τ < 0.2 g at 100 ms."""
+CLEAR_NOISE = 3.0
+"""A tail is seen if more is left than this multiple of the noise."""
+ENOUGH_POINTS = 6
+"""So many loads show the noise themselves."""
+FINEST_LEFT_S = 1e-6
+"""What the millijoules of a counter show of a load of 300 W is no finer."""
 NEAREST_KNOT = 1.5
 """A knot is this much later than the first point, at least: a step that begins to show nowhere but
 there may have any height, and noise of 0.2 ms would make it a tail of 150 ms."""
@@ -43,10 +44,17 @@ SAME_JOULES = 0.02
 
 Of the joules, not of the power: a program that ran for another time may have ended elsewhere in its
 cycle."""
+ANOTHER = 3.0
+"""A window whose joules differ by more than this multiple of that ends all windows of a program:
+later windows of equal joules may be those of another one by chance."""
 SHAPE = 0.08
 """The shape of the tail may change by this share in the time in which it falls to 1/e."""
 SHORTEST_LATE_S = 0.01
 """Joules that come less late than this are not distinguished from a tail."""
+LATEST_FAST_S = 0.1
+"""A power that falls with 30 ms has fallen by 96 % then."""
+DRIFT = 0.5
+"""Relative standard uncertainty of the slow part of a load's tail."""
 FIT_LIMIT = 0.1
 """A counter is late only if one delay and one lag explain rise and fall to this share of them."""
 CLEAR_STEP_J = 1.0
@@ -215,6 +223,12 @@ class TailCurve:
         """What of the fast part is still to come ``after_s`` after the load's end."""
         return math.fsum(share * max(0.0, knot_s - after_s) for knot_s, share in self.drops)
 
+    def slow_s(self, after_s: float) -> float:
+        """What is still to come then of drops so late that the slow part may have made them."""
+        late = [drop for drop in self.drops if drop[0] > LATEST_FAST_S]
+        late_s = [share * max(0.0, knot_s - after_s) for knot_s, share in late]
+        return self.drift_s + math.fsum(late_s)
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -244,17 +258,21 @@ class Tail:
     scales: list[tuple[float, Scale]] = field(default_factory=list)
     """The joules of earlier loads, and what each alone showed of its scale."""
     _known: TailCurve | None = None
+    _noise_s: float = 0.0
+    _energy_j: float | None = None
+    """The joules of the last load."""
 
-    def learn(self, after_s: float, left_s: float) -> None:
-        """Take into account what one more load left."""
+    def learn(self, after_s: float, left_s: float, noise_s: float = 0.0) -> None:
+        """Take into account what one more load left, and the standard uncertainty of that."""
         self.points.append((after_s, left_s))
+        self._noise_s = noise_s
         del self.points[:-MOST_POINTS]
         self._known = None
 
     def curve(self) -> TailCurve:
         """The tail by all loads so far, of which there is one at least."""
         if self._known is None:
-            self._known = _fit(self.points)
+            self._known = _fit(self.points, self._noise_s)
         return self._known
 
     def scale(self, energy_j: float, after_s: float, left_s: float | None, noise_s: float) -> Scale:
@@ -266,6 +284,9 @@ class Tail:
             left_s: What was still to come then, in seconds of the step, if that was read.
             noise_s: Standard uncertainty of ``left_s``.
         """
+        if self._energy_j and abs(self._energy_j / energy_j - 1) > ANOTHER * SAME_JOULES:
+            self.scales.clear()
+        self._energy_j = energy_j
         own = None if left_s is None else self._own_scale(after_s, left_s, noise_s)
         shown = [Scale(), own] if own else [Scale()]
         mean = weighted_mean(shown)
@@ -286,14 +307,17 @@ class Tail:
     def _own_scale(self, after_s: float, left_s: float, noise_s: float) -> Scale | None:
         curve = self.curve()
         noise_s = combine((noise_s, curve.noise_s))
-        fast_s = curve.left_s(after_s)
-        expected_s = fast_s + curve.drift_s
-        if fast_s < 1e-3 * curve.length_s or expected_s < noise_s or curve.length_s == 0:
+        slow_s = curve.slow_s(after_s)
+        expected_s = curve.left_s(after_s) + curve.drift_s
+        fast_s = expected_s - slow_s
+        if fast_s < 1e-3 * curve.length_s or fast_s < noise_s or curve.length_s == 0:
             return None
         # What is seen late in the tail says less of its beginning.
         shape = SHAPE * (1 + math.log(curve.length_s / fast_s))
         value = left_s / expected_s
-        return Scale(value, combine((noise_s / expected_s, shape * max(value, SHAPE))))
+        # The slow part depends on more than the load's end. Late in a tail there is little else.
+        unsure_s = combine((noise_s, DRIFT * slow_s))
+        return Scale(value, combine((unsure_s / fast_s, shape * max(value, SHAPE))))
 
 
 def _widened(seen: Scale, apart: float) -> Scale:
@@ -315,7 +339,20 @@ def weighted_mean(shown: Sequence[Scale]) -> Scale:
     return Scale(max(mean, 0.0), math.sqrt(ratio / total))
 
 
-def _fit(points: Sequence[tuple[float, float]]) -> TailCurve:
+def _hidden_s(first_s: float, least_s: float) -> float:
+    """Standard uncertainty of a tail that is over when it is first seen.
+
+    A share a of the power that falls with time constant τ leaves a·τ·exp(-g/τ) after a time g. This
+    is less than what is seen, ``least_s``, up to τ = g/W(g/least), with Lambert's function W. If τ
+    lies evenly between 0 and that, and a between 0 and 1, 95 % of a·τ are below 0.70 of it.
+    """
+    from scipy.special import lambertw
+
+    longest_s = first_s / float(lambertw(first_s / max(least_s, FINEST_LEFT_S)).real)
+    return 0.70 * longest_s / t_quantile(math.inf)
+
+
+def _fit(points: Sequence[tuple[float, float]], least_noise_s: float = 0.0) -> TailCurve:
     import numpy as np
     from scipy.optimize import nnls
 
@@ -333,8 +370,16 @@ def _fit(points: Sequence[tuple[float, float]]) -> TailCurve:
     noise_s = float(np.sqrt(np.mean(off_s**2)))
     slope = min(float(drops.sum()), 1.0)
     first_s = float(after_s.min())
-    seen = float(drops @ np.maximum(0.0, knots_s - first_s)) > max(0.01 * first_s, 3 * noise_s)
-    unseen_s = (1 - slope) * first_s * (uniform(1.0) if seen else SMOOTH / math.sqrt(3))
-    scatter_s = noise_s / math.sqrt(max(1, len(points) - 2))
+    few = len(points) < ENOUGH_POINTS  # they fit any curve, and show no noise
+    least_s = CLEAR_NOISE * (max(noise_s, least_noise_s) if few else noise_s)
+    seen = float(drops @ np.maximum(0.0, knots_s - first_s)) > max(0.01 * first_s, least_s)
+    # All points together show less than one of them; the slow part hides as much as it leaves.
+    slow_s = drift_s + float(drops @ np.where(knots_s > LATEST_FAST_S, knots_s - first_s, 0.0))
+    hidden_s = _hidden_s(first_s, max(least_s / math.sqrt(len(points)), slow_s))
+    unseen_s = (1 - slope) * (first_s * uniform(1.0) if seen else hidden_s)
+    # The length is the fit's value at 0: its variance by the drops that are not 0.
+    active = hinges[:, drops > 0]
+    spread = knots_s[drops > 0] @ np.linalg.pinv(active.T @ active) @ knots_s[drops > 0]
+    scatter_s = noise_s * math.sqrt(max(1 / max(1, len(points) - 2), float(spread)))
     steps = [(float(k), float(drop)) for k, drop in zip(knots_s, drops, strict=True) if drop > 0]
     return TailCurve(steps, combine((unseen_s, scatter_s)), noise_s, drift_s)

@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_energy.meters.nvml.sources.settling import (
@@ -167,6 +167,44 @@ def test_another_program_is_not_measured_by_the_scale_of_the_last() -> None:
     assert changed.value == pytest.approx(1.9, rel=0.15)
 
 
+def test_a_tick_late_in_a_tail_says_little_of_its_beginning() -> None:
+    """There the slow part is most of what is left: of the fast part it shows nothing."""
+    tail = Tail()
+    for after_s in (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.1):
+        tail.learn(after_s, 0.01 * math.exp(-after_s / 0.02) + 6e-4)
+    late = tail.scale(200.0, 0.1, 1e-4, 1e-6)
+    assert late.value == pytest.approx(1.0, abs=0.3)
+    assert late.uncertainty > 0.8 * UNKNOWN_SCALE
+
+
+@given(
+    first_s=st.floats(0.002, 0.1),
+    noise_s=st.floats(1e-5, 1e-3),
+    constant_s=st.floats(1e-4, 0.1),
+    share=st.floats(0.01, 1.0),
+)
+def test_a_tail_that_noise_hides_is_within_what_is_uncertain(
+    first_s: float, noise_s: float, constant_s: float, share: float
+) -> None:
+    """Any exponential fall that leaves less than the noise shows may have been there."""
+    left_s = share * constant_s * math.exp(-first_s / constant_s)
+    assume(left_s <= noise_s)
+    tail = Tail()
+    tail.learn(first_s, 0.0, noise_s)
+    assert share * constant_s <= 1.96 / 0.70 * tail.curve().uncertainty_s
+
+
+def test_equal_joules_after_another_program_are_a_chance() -> None:
+    """A scale holds for the windows of one program in a row, not for later ones as large."""
+    tail = known_tail()
+    tail.scale(200.0, 0.005, 0.4 * 0.01 * math.exp(-0.25), 1e-6)
+    assert tail.scale(200.1, 0.095, None, 1e-6).value < 0.6
+    tail.scale(400.0, 0.095, None, 1e-6)
+    assert tail.scale(200.1, 0.095, None, 1e-6) == Scale(
+        1.0, math.hypot(UNKNOWN_SCALE, UNREAD_SCALE)
+    )
+
+
 def test_contradicting_scales_are_uncertain() -> None:
     """The mean of values that contradict each other is less certain than each of them."""
     apart = weighted_mean([Scale(0.5, 0.01), Scale(1.5, 0.01)])
@@ -296,12 +334,12 @@ with machine.load(250.0):  # the program's own work, a second earlier
     time.sleep(0.7)
 time.sleep(1.0)
 source.probe(collector, lambda: machine.load(150.0))
-time.sleep(source.settling_s)
+source.await_rest()
 began_s, epoch_s = time.perf_counter(), time.time()
 with machine.load(200.0):
     time.sleep(1.013)
 ended_s = time.perf_counter()
-time.sleep(source.after_s)
+time.sleep(source.after_s(1.013))
 joules = source.joules(collector.end(), Span(epoch_s, ended_s - began_s))["gpu0"]
 standard_j = combine(term for cause, term in joules.budget.items() if cause != "unseen")
 true_j = machine.true_energy_j(began_s, ended_s)
@@ -310,16 +348,17 @@ print(json.dumps([joules.energy_j, true_j, standard_j, source.details()]))
 
 
 TAILS_PROGRAM = (
-    SENSOR_PROGRAM[: SENSOR_PROGRAM.index("time.sleep(source.settling_s)")]
+    SENSOR_PROGRAM[: SENSOR_PROGRAM.index("source.await_rest()")]
     + """
 seen = []
 for number in range(30):
-    time.sleep(source.settling_s + 0.37 * number % 0.1)
+    source.await_rest()
+    time.sleep(0.37 * number % 0.1)
     began_s, epoch_s = time.perf_counter(), time.time()
     with machine.load(200.0):
         time.sleep(1.013)
     ended_s = time.perf_counter()
-    time.sleep(source.after_s)
+    time.sleep(source.after_s(1.013))
     joules = source.joules(collector.end(), Span(epoch_s, ended_s - began_s))["gpu0"]
     true_j = machine.true_energy_j(began_s, ended_s)
     seen.append([joules.energy_j, true_j, combine(joules.budget.values())])

@@ -1,0 +1,130 @@
+"""How long a window waits at its edges, on the virtual clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from pytest_energy.testing import PROFILES, Profile, SimulatedNvml
+
+PREPARED = """
+import json, time
+from pytest_energy.meters.nvml import driver
+from pytest_energy.meters.nvml.devices.selection import select_devices
+from pytest_energy.meters.nvml.devices.sensors import counter_of
+from pytest_energy.meters.nvml.sources.collector import RingCollector
+from pytest_energy.meters.nvml.sources.counter_source import CounterSource
+from pytest_energy.meters.nvml.sources.power_sensor import power_sensor
+from pytest_energy.meters.nvml.sources.power_source import PowerSource
+from pytest_energy.meters.nvml.span import Span
+from pytest_energy.testing import Machine
+
+def duration_s(call, *values):
+    began_s = time.perf_counter()
+    call(*values)
+    return time.perf_counter() - began_s
+
+machine = Machine.attached()
+driver.start()
+time.sleep(3.0)
+handle = select_devices(None)[0].handle
+"""
+COUNTER = (
+    PREPARED
+    + """
+counter = CounterSource({"gpu0": counter_of(select_devices(None)[0])})
+
+def window():
+    opening, began_s = counter.begin(), time.perf_counter()
+    with machine.load(300.0):
+        time.sleep(6.0)
+    counter.end(opening, Span(began_s, time.perf_counter() - began_s))
+
+window()
+rested = [(window(), duration_s(counter.begin))[1] for _ in range(4)]
+worked = []
+for _ in range(4):
+    window()
+    with machine.load(300.0):
+        time.sleep(0.37)
+    worked.append(duration_s(counter.begin))
+print(json.dumps([rested, worked]))
+"""
+)
+POWER = (
+    PREPARED
+    + """
+sensors = {"gpu0": power_sensor(handle)}
+collector = RingCollector(sensors)
+source = PowerSource(sensors, collector.end())
+rested = duration_s(source.await_rest)
+with machine.load(300.0):
+    time.sleep(0.5)
+worked = duration_s(source.await_rest)
+print(json.dumps([rested, worked, source.after_s(1.0), source.after_s(10.0)]))
+"""
+)
+RING = (
+    PREPARED
+    + """
+collector = RingCollector({"gpu0": power_sensor(handle)})
+began_s = time.time()
+collector.begin()
+time.sleep(0.5)
+samples = collector.end()["gpu0"]
+print(json.dumps([samples[0][0] - began_s, samples[-1][0] - began_s]))
+"""
+)
+
+
+def on_machine(card: Profile, program: str) -> list[object]:
+    """What a program prints on a machine with this card."""
+    with SimulatedNvml(card, virtual_clock=True) as machine:
+        answer = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, **machine.environment()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    result: list[object] = json.loads(answer)
+    return result
+
+
+@pytest.mark.parametrize("card", ["hopper", "ada"])
+def test_after_a_window_the_last_tick_is_the_first_of_the_next_one(card: str) -> None:
+    """If the device has rested since, one tick is waited for, and two if the program has worked."""
+    rested, worked = on_machine(PROFILES[card], COUNTER)
+    period_s = PROFILES[card].counter_tick_s
+    assert isinstance(rested, list)
+    assert isinstance(worked, list)
+    assert period_s is not None
+    assert max(rested) < 1.1 * period_s < max(worked)
+    assert min(worked) > period_s
+
+
+def test_samples_of_a_device_at_rest_need_no_wait() -> None:
+    """The ring has them already; after work of the program they are waited for."""
+    card = replace(PROFILES["ada"], counter_tick_s=None)
+    rested_s, worked_s, short_s, long_s = on_machine(card, POWER)
+    assert isinstance(rested_s, float)
+    assert isinstance(worked_s, float)
+    assert isinstance(long_s, float)
+    assert rested_s < 0.01
+    assert worked_s >= 2 * card.power_update_s
+    assert long_s <= 0.03 * 10.0
+    assert short_s == pytest.approx(0.6)
+
+
+def test_a_ring_is_read_from_shortly_before_the_window() -> None:
+    """What the driver keeps of earlier loads is no part of a window, nor of the idle power."""
+    first_s, last_s = on_machine(PROFILES["ada"], RING)
+    assert isinstance(first_s, float)
+    assert isinstance(last_s, float)
+    assert -1.0 <= first_s < -0.8
+    assert 0.3 < last_s <= 0.5
