@@ -7,13 +7,14 @@ than a round hits both alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from random import Random
 from typing import Final, Literal
 
-from pytest_energy.against.messages import SideRun, Started
+from pytest_energy.against.messages import SideRun, Started, Waiting
 from pytest_energy.against.side import Side, SideFailedError, SidePlan
 from pytest_energy.model.comparison import SideName
 
@@ -131,12 +132,15 @@ def _alternate(
     """Let the sides prepare the test, then work in turns, until both have ended it."""
     order = _order(first)
     runs = {name: sides[name].run(test, following) for name in order}
-    turn = 0
-    while None in runs.values():
-        name = order[ABBA[turn % len(ABBA)]]
-        turn += 1
-        if runs[name] is None:
-            runs[name] = sides[name].go_on()
+    waiting = [run for run in runs.values() if isinstance(run, Waiting)]
+    # Whatever disturbs a warm-up lengthens it, so the side that plans more passes saw a pass best.
+    passes = max((run.passes for run in waiting), default=1)
+    for turn in cycle(ABBA):
+        name = order[turn]
+        if isinstance(runs[name], Waiting):
+            runs[name] = sides[name].go_on(passes)
+        if not any(isinstance(run, Waiting) for run in runs.values()):
+            break
     return _paired(first, runs)
 
 
@@ -173,9 +177,7 @@ def walk_alone(
 def _take_turns(pair: Pair, test: str, first: SideName) -> Paired | SideFailedError:
     """Run the test on one side alone, then on the other."""
     try:
-        runs: dict[SideName, SideRun | None] = {
-            name: _run_alone(pair.plan(name), test) for name in _order(first)
-        }
+        runs = {name: _run_alone(pair.plan(name), test) for name in _order(first)}
     except SideFailedError as error:
         return error
     return _paired(first, runs, "runs")
@@ -198,17 +200,17 @@ def _alone(plan: SidePlan) -> Iterator[Side]:
 
 def _to_the_end(side: Side, test: str, following: str | None) -> SideRun:
     done = side.run(test, following)
-    while done is None:
-        done = side.go_on()
+    while isinstance(done, Waiting):
+        done = side.go_on(done.passes)
     return done
 
 
 def _paired(
     first: SideName,
-    runs: dict[SideName, SideRun | None],
+    runs: Mapping[SideName, SideRun | Waiting],
     alternated: Literal["rounds", "runs"] = "rounds",
 ) -> Paired:
     base, head = runs["base"], runs["head"]
-    assert base is not None
-    assert head is not None
+    assert isinstance(base, SideRun)
+    assert isinstance(head, SideRun)
     return Paired(first, base, head, alternated)

@@ -1,8 +1,9 @@
 """What a session and its sides say to each other: lines of JSON over a socket.
 
 The session asks, the side answers, and only then goes on: at most one process is at work. A side
-that was asked to run a test answers ``waiting`` before its first window and after each, and
-``finished`` at the end. JSON, not pickles: the sides may run other versions of Python.
+that was asked to run a test answers ``waiting`` before its first window and after each, with the
+passes that it plans, and ``finished`` at the end. To let it go on, the session says how many passes
+both sides run. JSON, not pickles: the sides may run other versions of Python.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pytest_energy.errors import EnergyError
 from pytest_energy.meters.nvml.devices.processes import SIDE_VARIABLE
 from pytest_energy.model.measurement import Environment, Measurement, Record
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the messages; both ends must agree."""
 
 
@@ -94,6 +95,14 @@ class SideRun(Record):
         """Whether the device, or the machine, had too little memory for both sides."""
         text = self.error.lower()
         return self.outcome == "failed" and ("out of memory" in text or "outofmemory" in text)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A side waits for its turn."""
+
+    passes: int
+    """That it plans for its next window."""
 
 
 class Channel:

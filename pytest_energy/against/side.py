@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
-from pytest_energy.against.messages import Channel, SideConfig, SideRun, Started
+from pytest_energy.against.messages import Channel, SideConfig, SideRun, Started, Waiting
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.meters.nvml.devices.processes import SIDE_VARIABLE
 from pytest_energy.model.comparison import SideName
@@ -166,8 +166,8 @@ class Side:
             )
         return ""
 
-    def run(self, test: str, following: str | None) -> SideRun | None:
-        """Begin a test; ``None`` once the side waits for its first window.
+    def run(self, test: str, following: str | None) -> SideRun | Waiting:
+        """Begin a test, until the side waits for its first window.
 
         Args:
             test: Its id.
@@ -179,21 +179,24 @@ class Side:
         """
         return self._ask({"run": test, "next": following})
 
-    def go_on(self) -> SideRun | None:
+    def go_on(self, passes: int) -> SideRun | Waiting:
         """Let the side work until the end of its next window, or of the test.
+
+        Args:
+            passes: Of a window, for a side that runs as many as the other one.
 
         Raises:
             SideFailedError: The side crashed or hung.
             StoppedError: It was ended by :meth:`RunningSides.stop`.
             UsageError: It imported the project from another tree.
         """
-        return self._ask({"go": True})
+        return self._ask({"go": passes})
 
-    def _ask(self, question: dict[str, object]) -> SideRun | None:
+    def _ask(self, question: dict[str, object]) -> SideRun | Waiting:
         self._send(question)
         answer = self._answer(self.plan.timeout_s)
         if "finished" not in answer:
-            return None
+            return Waiting(int(str(answer["waiting"])))
         finished = SideRun.model_validate(answer["finished"])
         self.check_imports(finished.elsewhere)
         return finished

@@ -12,6 +12,7 @@ sees instead: they follow from the scatter between the blocks of that run.
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
         suite = _suite(baselines)
         rows = [_row(baseline, suite, table, arguments) for baseline in baselines]
         print(f"{slug}\n{aligned([heads, *(row for row in rows if row)])}\n")
+        for sentence in _remedies(baselines, suite, table, arguments):
+            print(sentence)
         if suite.shared:
             print(_shared(suite))
     if not store.slugs():
@@ -138,13 +141,10 @@ def _row(
 ) -> tuple[str, ...] | None:
     from pytest_energy.gate.detectability import sensitivity
     from pytest_energy.gate.schedule import ADAPTIVE
-    from pytest_energy.gate.tolerances import tolerances_of
-    from pytest_energy.model.metrics import ENERGY, TOLERANCES
+    from pytest_energy.model.metrics import ENERGY
     from pytest_energy.report import numbers
-    from pytest_energy.settings import MarkerSettings
 
-    tolerance = tolerances_of(baseline.id, TOLERANCES, table, MarkerSettings())[ENERGY]
-    change = 2 * tolerance if arguments.change is None else arguments.change
+    tolerance, change = _asked(baseline, table, arguments)
     rises = sensitivity(baseline, change, tolerance, ADAPTIVE, suite, arguments.retry_time)
     if rises is None:
         return None
@@ -158,6 +158,49 @@ def _row(
         f"{wanted}: {'never' if rises.rounds is None else rises.rounds}",
         numbers.energy(rises.energy_j),
     )
+
+
+def _remedies(
+    baselines: list[Baseline],
+    suite: Suite,
+    table: tuple[TolerancePattern, ...],
+    arguments: argparse.Namespace,
+) -> list[str]:
+    """What would show the rises that are never called regressed within the limits."""
+    from pytest_energy.gate.detectability import needed_retry_s, sensitivity
+    from pytest_energy.gate.schedule import ADAPTIVE
+
+    hidden = []
+    for baseline in baselines:
+        tolerance, change = _asked(baseline, table, arguments)
+        rises = sensitivity(baseline, change, tolerance, ADAPTIVE, suite, arguments.retry_time)
+        if rises and rises.rounds is None:
+            hidden.append(needed_retry_s(baseline, change, tolerance, ADAPTIVE, suite))
+    in_time = [retry_s for retry_s in hidden if retry_s is not None]
+    lines = []
+    if in_time:
+        lines.append(
+            f"{len(in_time)} of the rises that are never seen would be with"
+            f" --energy-retry-time={math.ceil(max(in_time))} for each benchmark.\n"
+        )
+    if never := len(hidden) - len(in_time):
+        lines.append(
+            f"{never} of the rises are not seen by any number of visits: record more runs, or"
+            " compare with the other revision on this machine (--energy-against=REF).\n"
+        )
+    return lines
+
+
+def _asked(
+    baseline: Baseline, table: tuple[TolerancePattern, ...], arguments: argparse.Namespace
+) -> tuple[float, float]:
+    """The tolerance of a benchmark, and the rise that should be called regressed."""
+    from pytest_energy.gate.tolerances import tolerances_of
+    from pytest_energy.model.metrics import ENERGY, TOLERANCES
+    from pytest_energy.settings import MarkerSettings
+
+    tolerance = tolerances_of(baseline.id, TOLERANCES, table, MarkerSettings())[ENERGY]
+    return tolerance, 2 * tolerance if arguments.change is None else arguments.change
 
 
 def _shared(suite: Suite) -> str:

@@ -65,6 +65,8 @@ class Policy:
     """Number of runs in a new baseline."""
     spent: Literal["time", "energy"] | None = None
     """The limit of the session's retries that is reached; ``None`` if there is budget left."""
+    allowed: float | None = None
+    """The seconds or joules of that limit."""
     commit: str | None = None
     """Commit of the measured tree; an accepted run is stored with it."""
 
@@ -151,15 +153,17 @@ def _undecided(
     limit: Literal["time", "energy", "visits", "protocol"] = policy.spent or "protocol"
     if looks >= policy.schedule.visits > 1:
         limit = "visits"
+    allowed = policy.allowed if limit == policy.spent else None
     further = further_visits(
         measured, baseline, energy.tolerance or 0.0, policy.schedule, policy.suite
     )
     if further is None:
-        return Undecided(limit=limit)
+        return Undecided(limit=limit, allowed=allowed)
     share = further / max(len(split_visits(measured)), 1)
     joules = [round_.energy_j or 0.0 for round_ in measured.rounds]
     return Undecided(
         limit=limit,
+        allowed=allowed,
         visits=further,
         duration_s=share * sum(round_.duration_s for round_ in measured.rounds),
         energy_j=share * sum(joules),

@@ -84,16 +84,42 @@ def sensitivity(
 
 def visits_within(baseline: Baseline, schedule: Schedule, retry_s: float) -> int:
     """The number of visits that a limit of time allows, at least the second look at a change."""
+    visit_s = _further_visit_s(baseline, schedule)
+    if visit_s is None or schedule.visits == 1 or math.isinf(retry_s):
+        return schedule.visits
+    # Measuring stops after the visit that reaches the limit.
+    return min(schedule.visits, 1 + max(math.ceil(retry_s / visit_s), 1))
+
+
+def _further_visit_s(baseline: Baseline, schedule: Schedule) -> float | None:
+    """Seconds of the rounds of a further visit, by the accepted runs; ``None`` if unknown."""
     rounds_s = [
         run.spent_j / run.values["power_w"] / run.rounds
         for run in baseline.accepted
         if run.spent_j is not None and run.values.get("power_w", 0) > 0
     ]
-    if not rounds_s or schedule.visits == 1 or math.isinf(retry_s):
-        return schedule.visits
-    # Measuring stops after the visit that reaches the limit.
-    further = math.ceil(retry_s / (schedule.again * statistics.median(rounds_s)))
-    return min(schedule.visits, 1 + max(further, 1))
+    return schedule.again * statistics.median(rounds_s) if rounds_s else None
+
+
+def needed_retry_s(
+    baseline: Baseline,
+    change: float,
+    tolerance: float,
+    schedule: Schedule = ADAPTIVE,
+    suite: Suite = ALONE,
+) -> float | None:
+    """The limit of time with which this rise of one benchmark is called regressed, in seconds.
+
+    Returns:
+        ``None`` if no limit helps: all visits are too few, or the time of a visit is unknown.
+    """
+    visit_s = _further_visit_s(baseline, schedule)
+    if visit_s is None or not baseline.level(ENERGY):
+        return None
+    looks = range(1, schedule.visits + 1)
+    rises = (detectable(baseline, visit, tolerance, schedule, suite) for visit in looks)
+    visits = next((visit for visit, rise in zip(looks, rises, strict=True) if rise <= change), None)
+    return None if visits is None else max(visits - 1, 1) * visit_s
 
 
 def detectable(

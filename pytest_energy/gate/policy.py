@@ -110,7 +110,8 @@ def _too_many_inconclusive(run: Run, limit: float) -> Iterator[str]:
     inconclusive = compared.count(Outcome.INCONCLUSIVE)
     if inconclusive > limit * len(compared):
         yield (
-            f"{inconclusive} of {len(compared)} benchmarks are inconclusive, more than"
+            f"{inconclusive} of {len(compared)} benchmarks"
+            f" {'is' if inconclusive == 1 else 'are'} inconclusive, more than"
             f" {100 * limit:g} %"
         )
 

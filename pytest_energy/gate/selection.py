@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pytest_energy.gate.baseline import Baseline
-from pytest_energy.gate.detectability import sensitivity
+from pytest_energy.gate.detectability import needed_retry_s, sensitivity
 from pytest_energy.gate.schedule import ALONE, Schedule, Suite
 from pytest_energy.gate.tolerances import TolerancePattern, tolerances_of
 from pytest_energy.model.metrics import ENERGY
@@ -100,11 +100,19 @@ def too_tight(
         if rises and rises.last > TOO_TIGHT * tolerance:
             count = len(baseline.accepted)
             runs = "one baseline run" if count == 1 else f"{count} baseline runs"
+            wanted = needed_retry_s(baseline, TOO_TIGHT * tolerance, tolerance, schedule, suite)
             sentences.append(
                 f"{baseline.id}: {_percent(tolerance)} is too tight: with {runs} only rises"
-                f" above {_percent(rises.last)} are called regressed"
+                f" above {_percent(rises.last)} are called regressed; {remedy(wanted)}"
             )
     return sentences
+
+
+def remedy(retry_s: float | None) -> str:
+    """What makes a smaller rise visible: a limit of time in seconds, or none of that kind."""
+    if retry_s is None:
+        return "no number of visits shows smaller ones, --energy-against=REF does"
+    return f"--energy-retry-time={math.ceil(retry_s)} shows smaller ones"
 
 
 def _percent(fraction: float) -> str:

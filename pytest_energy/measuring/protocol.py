@@ -155,13 +155,15 @@ def run_rounds(
     watch: Callable[[Progress], None] = lambda progress: None,
     announce: Callable[[Forecast], None] = lambda forecast: None,
     spent_j: Callable[[], float | None] = lambda: None,
+    agree: Callable[[int], int] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Finished:
     """Warm up, then measure round after round.
 
     The first window may end far too early, if the passes of the warm-up were slower than those
     after it: a compiler ran, or a cache was filled. Then it is measured again with enough passes,
-    and the short window is dropped.
+    and the short window is dropped. Processes that measure in turn agree on the passes before their
+    first window, so none is dropped, and the windows of all have the same work.
 
     Args:
         work: Runs passes.
@@ -171,6 +173,8 @@ def run_rounds(
         watch: Called before the warm-up and before each round, outside every window.
         announce: Called after the warm-up, before the first round.
         spent_j: Joules since some moment before, for the forecast.
+        agree: Takes the passes that this process plans for a round, and returns those that all
+            processes that measure in turn run; ``None`` if it measures alone.
         clock: Measures the warm-up, in seconds.
     """
     watch(Progress(0, plan.rounds, plan.passes, None))
@@ -180,10 +184,13 @@ def run_rounds(
     announce(forecast(size, latency_s, (before_j, spent_j()), clock() - before_s))
     if plan.in_step and plan.lengthen:
         size = replace(size, passes=1, rounds=plan.rounds)
+    if agree and plan.lengthen:
+        size = rehearse(work, plan, size, synchronize, clock)
+        size = replace(size, passes=agree(size.passes))
     record = _Record()
     watch(progress_of(record.rounds, size, latency_s))
     window = measure(work, size.passes)
-    for _ in range(ATTEMPTS):
+    for _ in range(0 if agree else ATTEMPTS):
         enough = enough_passes(plan, window.round)
         if enough.passes == window.round.passes:
             break
@@ -195,7 +202,7 @@ def run_rounds(
         limit_s *= LATE  # the passes were cut to meet the limit, so that the rounds need not be
     while (
         len(record.rounds) < size.rounds
-        and not _are_enough(plan, record.rounds)
+        and not are_enough(plan, record.rounds)
         and not is_lost(record.rounds[-1])
         and another_fits(record.rounds, limit_s)
     ):
@@ -241,6 +248,25 @@ def check_clock(passes: int, duration_s: float) -> None:
         )
 
 
+def rehearse(
+    work: Work, plan: Plan, size: Size, synchronize: Synchronize, clock: Callable[[], float]
+) -> Size:
+    """Run rounds outside every window until they have enough passes.
+
+    Returns:
+        ``size``, or the larger one that fills the window.
+    """
+    for _ in range(ATTEMPTS):
+        before = clock()
+        work(size.passes)
+        synchronize()
+        enough = size_rounds(plan, (clock() - before) / size.passes)
+        if enough.passes < 2 * size.passes:
+            break
+        size = enough
+    return size
+
+
 def size_rounds(plan: Plan, latency_s: float) -> Size:
     """Return the passes per round that fill the window, and what the time limit leaves of them.
 
@@ -279,7 +305,7 @@ def forecast(
     return Forecast(duration_s, (after_j - before_j) / warmed_s * duration_s)
 
 
-def _are_enough(plan: Plan, done: Sequence[Round]) -> bool:
+def are_enough(plan: Plan, done: Sequence[Round]) -> bool:
     """Whether a plan that ends early has enough rounds."""
     if plan.enough_rounds is None or len(done) < plan.enough_rounds:
         return False
@@ -308,7 +334,7 @@ def cuts(plan: Plan, size: Size, done: Sequence[Round]) -> tuple[Reason, ...]:
 
 def _left_out(plan: Plan, done: Sequence[Round]) -> tuple[Reason, ...]:
     """Return a remark if planned rounds were left out: the only other cause is a lost device."""
-    all_done = len(done) >= plan.rounds or _are_enough(plan, done)
+    all_done = len(done) >= plan.rounds or are_enough(plan, done)
     if plan.max_time_s is None or all_done or is_lost(done[-1]):
         return ()
     return _cut(f"{len(done)} of {plan.rounds} rounds", plan.max_time_s)

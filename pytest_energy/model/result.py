@@ -83,6 +83,8 @@ class Undecided(Record):
     limit: Literal["time", "energy", "visits", "protocol"]
     """Which limit was reached: of ``--energy-retry-time``, of ``--energy-retry-energy``, of the
     number of visits, or the single look of ``--energy-protocol=fixed`` and of training."""
+    allowed: float | None = None
+    """Seconds or joules that this limit allows all retries of the session; ``None`` for others."""
     visits: int | None = None
     """Further visits that would decide it, if it goes on as it went; ``None`` if no number can."""
     duration_s: float | None = None

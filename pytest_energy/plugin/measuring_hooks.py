@@ -43,7 +43,7 @@ from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import conclude
 from pytest_energy.session.energy_session import EnergySession
-from pytest_energy.session.measuring_energy import MeasuringEnergy
+from pytest_energy.session.measuring_energy import MeasuringEnergy, Pause, as_planned
 from pytest_energy.settings import MarkerSettings, Settings, read_marker
 
 FIXTURE = pytest.StashKey[MeasuringEnergy]()
@@ -287,9 +287,9 @@ class EnergyPlugin:
                 terminal.write_line(line)
 
     @property
-    def _pause(self) -> Callable[[], object]:
+    def _pause(self) -> Pause:
         """Called between windows; nobody else measures meanwhile, so it does nothing."""
-        return lambda: None
+        return as_planned
 
     def _amend_identity(self, identity: Facts) -> Facts:
         amendments = self._config.hook.pytest_energy_identity(

@@ -77,6 +77,12 @@ def seconds(duration_s: float | None) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def rounded_up(number: float) -> str:
+    """Two significant digits of a number above zero, for the value of an option: ``700``."""
+    place = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return f"{math.ceil(number / place * (1 - 1e-9)) * place:.12g}"
+
+
 def count(number: float | None, unit: str = "") -> str:
     """A count: in full below 100,000, then three digits and a prefix: ``4.09 GFLOP``."""
     if number is None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shlex
+from collections.abc import Iterable
 from typing import Final
 
 from pytest_energy.model.environment import is_simulated
-from pytest_energy.model.measurement import PARTS
+from pytest_energy.model.measurement import PARTS, ReasonCode
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import (
@@ -17,6 +19,7 @@ from pytest_energy.model.result import (
     Result,
     Run,
     SuiteShift,
+    Undecided,
 )
 from pytest_energy.report import numbers
 from pytest_energy.report.summary import deciding_metric
@@ -101,22 +104,69 @@ LIMITS: Final = {
     "protocol": "measured in one visit",
 }
 """What ended the measuring of an undecided benchmark."""
+COMPARE: Final = "compare with the other revision on this machine, --energy-against=REF"
 
 
 def undecided(result: Result) -> str | None:
-    """``stopped by the limit of time …; about 6 more visits (90 s, 27 kJ) would decide``."""
+    """``stopped by the limit of time …; about 6 more visits (90 s, 27 kJ) would decide: …``."""
     record = result.verdict.undecided
     if record is None:
         return None
     if record.visits is None:
         return (
             f"{LIMITS[record.limit]}; no number of visits would decide: the change is too close to"
-            " the tolerance for what is known of the baseline. Compare with the other revision on"
-            " this machine, --energy-against=REF, or record more runs"
+            f" the tolerance for what is known of the baseline; {COMPARE}, or record more runs"
         )
     plural = "" if record.visits == 1 else "s"
     cost = f"{numbers.seconds(record.duration_s)}, {numbers.energy(record.energy_j)}"
-    return f"{LIMITS[record.limit]}; about {record.visits} more visit{plural} ({cost}) would decide"
+    would = f"about {record.visits} more visit{plural} ({cost}) would decide"
+    cut = [reason for reason in result.reasons if reason.code is ReasonCode.TIME_LIMIT]
+    longer = ", and longer ones fewer: raise --energy-max-time" if cut else ""
+    return f"{LIMITS[record.limit]}; {would}{longer}: {_remedy(result, record)}"
+
+
+def _remedy(result: Result, record: Undecided) -> str:
+    """What lets one undecided benchmark have the visits that it needs."""
+    if record.limit in RETRY_OPTIONS:
+        return needed_limits([record]) or COMPARE
+    if result.status == "estimated":
+        return "estimates are measured again with --energy-fail-on=regressed,estimated"
+    if record.limit == "protocol":
+        return "measure it again with --energy-protocol=adaptive"
+    return f"no option allows more; {COMPARE}, or record more runs"
+
+
+RETRY_OPTIONS: Final = {"time": "--energy-retry-time", "energy": "--energy-retry-energy"}
+"""By limit: the option that raises it."""
+
+
+def needed_limits(records: Iterable[Undecided]) -> str | None:
+    """The options that let all of these benchmarks be decided in one session.
+
+    ``--energy-retry-time=690``; ``None`` if no limit of time or joules ended their visits.
+    """
+    options = []
+    ended = [record for record in records if record.visits is not None]
+    for limit, option in RETRY_OPTIONS.items():
+        allowed = [one.allowed for one in ended if one.limit == limit and one.allowed is not None]
+        if allowed:
+            # Whatever the other limit ended needs its share of this one, too.
+            of_limit = [one for one in ended if one.limit in RETRY_OPTIONS]
+            costs = [one.duration_s if limit == "time" else one.energy_j for one in of_limit]
+            needed = max(allowed) + math.fsum(cost or 0.0 for cost in costs)
+            options.append(f"{option}={numbers.rounded_up(needed)}")
+    return " ".join(options) or None
+
+
+def retries(run: Run) -> str | None:
+    """``to decide 3 benchmarks by further visits: --energy-retry-time=1200``."""
+    records = [result.verdict.undecided for result in run.benchmarks]
+    ended = [one for one in records if one and one.visits and one.limit in RETRY_OPTIONS]
+    options = needed_limits(ended)
+    if options is None:
+        return None
+    plural = "" if len(ended) == 1 else "s"
+    return f"to decide {len(ended)} benchmark{plural} by further visits: {options}"
 
 
 def reference(result: Result) -> str:

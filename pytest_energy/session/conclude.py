@@ -41,7 +41,8 @@ def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettin
 def policy_of(measured: Measurement, session: EnergySession, marker: MarkerSettings) -> Policy:
     """The settings for the decision on one benchmark."""
     settings = session.settings
-    suite = session.suite
+    suite, spent = session.suite, session.spent_limit()
+    allowed = {"time": settings.retry_time, "energy": settings.retry_energy}
     if is_control(measured.id):
         # Its change is asked for as it is, to say whether the suite's shift is the machine's.
         suite = replace(suite, shifts={})
@@ -53,6 +54,7 @@ def policy_of(measured: Measurement, session: EnergySession, marker: MarkerSetti
         schedule=session.schedule,
         suite=suite,
         baseline_runs=settings.baseline_runs,
-        spent=session.spent_limit(),
+        spent=spent,
+        allowed=allowed[spent] if spent else None,
         commit=session.revision.commit,
     )

@@ -6,7 +6,7 @@ import asyncio
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -56,6 +56,7 @@ from pytest_energy.measuring.protocol import (
     Progress,
     Work,
     another_fits,
+    are_enough,
     check_clock,
     fewer_rounds,
     progress_of,
@@ -102,6 +103,14 @@ Watch = Callable[[str, Progress], None]
 """Called with the benchmark's id and its progress."""
 Announce = Callable[[str, Forecast], None]
 """Called with the benchmark's id and what it will cost."""
+Pause = Callable[[int], int]
+"""Called with the passes that are planned for the next window; returns those that all processes
+which measure in turn run."""
+
+
+def as_planned(passes: int) -> int:
+    """No other process measures."""
+    return passes
 
 
 class Surroundings(TypedDict):
@@ -129,7 +138,7 @@ class MeasuringEnergy(Energy):
         marker: MarkerSettings,
         workload: Facts,
         watch: Watch = lambda benchmark, progress: None,
-        pause: Callable[[], object] = lambda: None,
+        pause: Pause = as_planned,
         announce: Announce = lambda benchmark, forecast: None,
     ) -> None:
         """Prepare to measure one test.
@@ -480,11 +489,20 @@ class MeasuringEnergy(Energy):
             pass_s = first.window.round.duration_s
             rounds = [first.window.round]
             watch = self._watch_repeat(handle.name, plan, pass_s)
-            while len(windows) < plan.rounds and another_fits(rounds, plan.max_time_s):
+            passes = (yield from self._rehearse(handle, plan, pass_s)) if self._in_slices else None
+            while (
+                len(windows) < plan.rounds
+                and not are_enough(plan, rounds)
+                and another_fits(rounds, plan.max_time_s)
+            ):
                 watch(windows)
-                with self._opened(handle, self._synchronize) as opened:
-                    for more in _until_long_enough(opened, plan, pass_s):
-                        yield from repeat(handle, more)
+                with self._on_processor(), self._opened(handle, self._synchronize) as opened:
+                    if passes is None:
+                        for more in _until_long_enough(opened, plan, pass_s):
+                            yield from repeat(handle, more)
+                    else:
+                        opened.passes = passes
+                        yield from repeat(handle, passes)
                 windows.append(opened.window)
                 rounds = [window.round for window in windows]
         self._unfinished.discard(handle.name)
@@ -507,6 +525,16 @@ class MeasuringEnergy(Energy):
             self._watch(place, progress_of(rounds, size, pass_s))
 
         return watch
+
+    def _rehearse(
+        self, handle: WindowHandle, plan: Plan, pass_s: float
+    ) -> Generator[WindowHandle, None, int]:
+        """Fill a slice outside every window; return the passes that both sides run in each."""
+        with open_window(None, 1, self._synchronize) as opened:
+            handle.pause_by(opened.paused)
+            for more in _until_long_enough(opened, plan, pass_s):
+                yield from repeat(handle, more)
+        return self._agree(opened.passes)
 
     def _enter(self, method: str, name: str, units: Units | None, facts: CallFacts) -> WindowHandle:
         """The handle of a window that may begin now."""
@@ -703,7 +731,8 @@ class MeasuringEnergy(Energy):
         if self._session.ranks is not None:
             plan = in_step_plan(plan)
         with self._alone():
-            return run_rounds(work, plan, self._measure, **self._surroundings())
+            agree = self._agree if self._in_slices else None
+            return run_rounds(work, plan, self._measure, agree=agree, **self._surroundings())
 
     def _alternate(self, works: Mapping[str, Work], plan: Plan) -> dict[str, Finished]:
         with self._alone():
@@ -719,30 +748,39 @@ class MeasuringEnergy(Energy):
             "spent_j": meter.spent_j if meter else lambda: None,
         }
 
+    @property
+    def _in_slices(self) -> bool:
+        """Whether the slices of two sides are compared by time alone."""
+        return self._session.alternating and self._session.meter is None
+
+    def _agree(self, passes: int) -> int:
+        """Wait for the first turn; return the passes that both sides run in a slice."""
+        self._paused = True
+        return self._pause(passes)
+
     def _measure(self, work: Work, passes: int) -> Window:
         ranks = self._session.ranks
         if ranks is not None:
             synchronized = in_step(work, self._synchronize)
             own = measure_round(self._session.meter, synchronized, passes, self._synchronize)
             return agree(own, ranks)
-        with self._turn(), self._on_processor():
+        with self._turn(passes), self._on_processor():
             return measure_round(self._session.meter, work, passes, self._synchronize)
 
     def _on_processor(self) -> AbstractContextManager[None]:
-        """In a comparison by time alone the slices of both sides share a processor."""
-        if self._session.meter is not None or not self._session.alternating:
+        """The slices of both sides share a processor."""
+        if not self._in_slices:
             return nullcontext()
         self._slices += 1
         return same_processor(self._slices)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self, passes: int = 1) -> Iterator[None]:
         """Measure one window in the body of a ``with`` statement, between two pauses."""
         if not self._paused:
-            self._paused = True
-            self._pause()
+            self._agree(passes)
         yield
-        self._pause()
+        self._pause(passes)
 
     def _in_time(self, windows: Sequence[Window]) -> bool:
         return another_fits([window.round for window in windows], self._requested.max_time_s)

@@ -218,12 +218,12 @@ def test_an_open_verdict_says_what_ended_it_and_what_would_decide_it(
     tmp_path: Path, spent: Literal["time", "energy"], limit: str
 ) -> None:
     """Visits, seconds and joules, by what the visits so far took."""
-    policy = Policy(TOLERANCES, spent=spent)
+    policy = Policy(TOLERANCES, spent=spent, allowed=500.0)
     decision = decide([measurement(1.035)], baselines(tmp_path, *EIGHT_RUNS), H200, policy)
     assert isinstance(decision, Settled)
     undecided = decision.result.verdict.undecided
     assert undecided is not None
-    assert undecided.limit == limit
+    assert (undecided.limit, undecided.allowed) == (limit, 500.0)
     assert undecided.visits is not None
     assert undecided.duration_s == pytest.approx(27 * undecided.visits)
     assert undecided.energy_j == pytest.approx(31.05 * undecided.visits)

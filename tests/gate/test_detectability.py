@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_energy.cli import main
+from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.gate.detectability import (
     detectable,
     further_visits,
+    needed_retry_s,
     sensitivity,
     shared_scatter,
     visits_within,
 )
 from pytest_energy.gate.schedule import ADAPTIVE, Suite
+from pytest_energy.gate.selection import Selected, too_tight
 from pytest_energy.model.measurement import Quantity
 from tests.gate_data import H200, TEST, measurement, store_with
 
@@ -91,6 +95,65 @@ def test_a_limit_of_time_leaves_fewer_visits(tmp_path: Path) -> None:
     assert allowed == sorted(allowed)
     assert allowed[1] < ADAPTIVE.visits
     assert visits_within(baseline, ADAPTIVE, math.inf) == ADAPTIVE.visits
+
+
+def timed_baseline(folder: Path, scatter: float) -> Baseline:
+    """Five accepted runs of three rounds of 9 s each."""
+    store = BaselineStore(folder)
+    for number in range(-2, 3):
+        watts = Quantity(value=10 / 27, unit="W")
+        joules = measurement(1 + number * scatter).metrics["energy_j"]
+        metrics = {"energy_j": joules, "power_w": watts}
+        store.save(measurement(metrics=metrics), H200, "nvidia-h200", f"c{number}")
+    baseline = store.load(TEST, "nvidia-h200")
+    assert baseline is not None
+    return baseline
+
+
+@given(
+    st.floats(0.001, 0.03),
+    st.floats(0.001, 0.2),
+    st.integers(1, 50),
+    st.floats(0, 0.03),
+    st.floats(1, 1000),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_command_and_the_warning_agree(
+    scatter: float, tolerance: float, family: int, shared: float, retry_s: float
+) -> None:
+    """By tolerance, limit of time and shared scatter, and the remedy that they name works."""
+    with TemporaryDirectory() as folder:
+        baseline = timed_baseline(Path(folder), scatter)
+    suite, change = Suite(family, shared=shared), 2 * tolerance
+    found = sensitivity(baseline, change, tolerance, ADAPTIVE, suite, retry_s)
+    assert found is not None
+    warnings = too_tight([Selected(baseline, {"energy_j": tolerance})], ADAPTIVE, suite, retry_s)
+    assert len(warnings) == (found.rounds is None)
+    needed_s = needed_retry_s(baseline, change, tolerance, ADAPTIVE, suite)
+    if needed_s is not None:
+        enough = sensitivity(baseline, change, tolerance, ADAPTIVE, suite, needed_s)
+        assert enough is not None
+        assert enough.rounds is not None
+    for warning in warnings:
+        never = "no number of visits shows smaller ones, --energy-against=REF does"
+        option = never if needed_s is None else f"--energy-retry-time={math.ceil(needed_s)} shows"
+        assert option in warning
+
+
+def test_the_command_names_what_would_show_a_rise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit of time, or the other revision where no number of visits helps."""
+    timed_baseline(tmp_path, 0.004)
+    command = ["sensitivity", "--baselines", str(tmp_path), "--retry-time=1"]
+    assert main([*command, "--change=0.085"]) == 0
+    printed = re.search(r"with --energy-retry-time=(\d+) for each", capsys.readouterr().out)
+    assert printed
+    enough = [*command[:-1], f"--retry-time={printed[1]}"]
+    assert main([*enough, "--change=0.085"]) == 0
+    assert "never" not in capsys.readouterr().out
+    assert main([*command, "--change=0.01"]) == 0
+    assert "not seen by any number of visits" in capsys.readouterr().out
 
 
 def test_what_a_session_shares_shows_over_several_sessions(tmp_path: Path) -> None:

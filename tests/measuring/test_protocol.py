@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -164,7 +165,7 @@ class Queue:
         took_s = self.clock.now() - began_s
         return Window(Round(start=0, duration_s=took_s, passes=passes, energy_j=1.0))
 
-    def run(self, plan: Plan) -> Finished:
+    def run(self, plan: Plan, agree: Callable[[int], int] | None = None) -> Finished:
         return run_rounds(
             self.launch,
             plan,
@@ -173,6 +174,7 @@ class Queue:
             watch=self.updates.append,
             announce=self.announce,
             spent_j=lambda: POWER_W * self.clock.seconds,
+            agree=agree,
             clock=self.clock.now,
         )
 
@@ -277,6 +279,29 @@ def test_processes_in_step_plan_by_their_shared_rounds() -> None:
     finished = queue.run(Plan(None, rounds=2, window_s=5.0, in_step=True))
     assert queue.calls == [1, 1, 10, 10]
     assert [measured.passes for measured in finished.rounds] == [10, 10]
+
+
+@pytest.mark.parametrize(("agreed", "rounds"), [(5, [5, 5]), (20, [20, 20])])
+def test_processes_in_turn_agree_before_the_first_window(agreed: int, rounds: list[int]) -> None:
+    """A compiler in the first call misleads nobody, and no window is measured again."""
+    planned: list[int] = []
+
+    def agree(passes: int) -> int:
+        planned.append(passes)
+        return agreed
+
+    queue = Queue(Clock(), pass_s=0.5, first_s=60.0)
+    finished = queue.run(Plan(None, rounds=2, window_s=5.0), agree)
+    assert planned == [10]
+    assert [measured.passes for measured in finished.rounds] == rounds
+    assert queue.calls == [1, 1, 10, *rounds]
+
+
+def test_epochs_are_not_agreed_upon() -> None:
+    """Each is one pass, and none may run beside the measured ones."""
+    queue = Queue(Clock(), pass_s=0.5)
+    queue.run(Plan(1, rounds=2, window_s=5.0, lengthen=False), lambda passes: 7)
+    assert queue.calls == [1, 1, 1]
 
 
 @given(st.integers(1, 10_000), latencies, st.floats(0.01, 100))

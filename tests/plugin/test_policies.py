@@ -178,3 +178,20 @@ def test_many_small_accepted_rises_ask_for_a_word(folder: Folder) -> None:
     accepted = folder.run(*update, "--energy-accept-drift", factors={"up": 1.075})
     assert accepted.ret == 0
     assert "energy: accepted baselines/" in accepted.stdout.str()
+
+
+@pytest.mark.parametrize(("share", "status"), [("20%", 1), ("40%", 0)])
+def test_too_many_inconclusive_benchmarks_fail_the_session(
+    recorded: Folder, share: str, status: int
+) -> None:
+    """One of three that rose by its tolerance is a third of the suite; no test fails."""
+    session = recorded.run(
+        f"--energy-fail-on=regressed,inconclusive>{share}",
+        "--energy-retry-time=0.001",
+        factors={"up": 1.05},
+    )
+    session.assert_outcomes(passed=3)
+    assert recorded.outcomes()["test_it[up]"] == "inconclusive"
+    assert session.ret == status
+    sentence = f"1 of 3 benchmarks is inconclusive, more than {share[:-1]} %"
+    assert (sentence in session.stdout.str()) == bool(status)

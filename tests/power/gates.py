@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -144,57 +145,54 @@ def judge_by_baselines(
 def judge_against(recorded: Recorded, tolerance: float = TOLERANCES["energy_j"]) -> Judged:
     """Measure the suite in alternation with the revision from before its changes."""
     session = recorded.session()
-    outcomes = _alternate(session, range(len(CHANGES)), recorded.seed, tolerance)
-    return Judged(
-        tuple(outcomes[number] for number in range(len(CHANGES))), session.clock_s / len(CHANGES)
-    )
+    outcomes = _alternate(session, _comparing(tolerance), recorded.seed)
+    return Judged(outcomes, session.clock_s / len(CHANGES))
 
 
 def judge_in_two_stages(recorded: Recorded) -> Judged:
-    """Visit the suite once; what its baselines cannot call unchanged is measured in alternation."""
-    session = recorded.session()
+    """Visit the suite once; what its baselines cannot call unchanged is measured in alternation.
+
+    If the whole suite shifted, everything is; so the shift fails nothing by itself.
+    """
+    session, comparing = recorded.session(), _comparing()
     visits = [
         session.visit(number, ADAPTIVE.rounds, change) for number, change in enumerate(CHANGES)
     ]
+    for visit in visits:
+        done = SideRun(outcome="passed", measurements=(visit,))
+        comparing.take_screening(visit.id, done)
+    baselines = {visit.id: base for visit, base in zip(visits, recorded.baselines, strict=True)}
 
-    def screen(suite: Suite) -> list[Result]:
-        return [
-            decide(
-                [visit], KnownBaselines(baseline), MACHINE, Policy(TOLERANCES, suite=suite)
-            ).result
-            for visit, baseline in zip(visits, recorded.baselines, strict=True)
-        ]
+    def judge(measured: Measurement, suite: Suite) -> Result:
+        known, policy = KnownBaselines(baselines[measured.id]), Policy(TOLERANCES, suite=suite)
+        return decide([measured], known, MACHINE, policy).result
 
-    shifts = shifts_of(screen(Suite(len(CHANGES), recorded.prior)))
-    screened = screen(Suite(len(CHANGES), recorded.prior, shifts))
-    outcomes = {number: result.verdict.outcome for number, result in enumerate(screened)}
-    rest = [number for number, outcome in outcomes.items() if outcome is not Outcome.UNCHANGED]
-    outcomes |= _alternate(session, rest, recorded.seed)
-    shift = suite_shift(screened, TOLERANCES["energy_j"])
-    return Judged(
-        tuple(outcomes[number] for number in range(len(CHANGES))),
-        session.clock_s / len(CHANGES),
-        shift is not None and shift.outcome is Outcome.REGRESSED,
-    )
+    alone = Suite(len(CHANGES), recorded.prior)
+    shifts = shifts_of([judge(visit, alone) for visit in visits])
+    comparing.screen(partial(judge, suite=replace(alone, shifts=shifts)))
+    outcomes = _alternate(session, comparing, recorded.seed)
+    return Judged(outcomes, session.clock_s / len(CHANGES))
 
 
-def _alternate(
-    session: Session,
-    tests: Sequence[int],
-    seed: Sequence[int],
-    tolerance: float = TOLERANCES["energy_j"],
-) -> dict[int, Outcome]:
-    """Measure block after block as a campaign does, within the default limits."""
-    if not tests:
-        return {}
-    numbers = {test_id(number): number for number in tests}
+def _comparing(tolerance: float = TOLERANCES["energy_j"]) -> Comparing:
+    tests = [test_id(number) for number in range(len(CHANGES))]
     most_blocks = Settings().against_blocks
     rules = Rules(
         REVISION, 1, lambda benchmark: {"energy_j": tolerance}, ("regressed",), most_blocks
     )
-    comparing, draw = Comparing(numbers, rules), Random(str(seed))
+    return Comparing(tests, rules)
+
+
+def _alternate(session: Session, comparing: Comparing, seed: Sequence[int]) -> tuple[Outcome, ...]:
+    """Measure block after block as a campaign does, within the default limits.
+
+    Returns:
+        The outcomes in the order of :data:`CHANGES`.
+    """
+    numbers = {test: number for number, test in enumerate(comparing.states)}
+    most_blocks, draw = Settings().against_blocks, Random(str(seed))
     controls: list[str] | None = None
-    while comparing.block == 0 or comparing.open_tests or comparing.open_controls:
+    while comparing.open_tests or comparing.open_controls:
         comparing.block += 1
         pair = _Pair(session, draw)
         for test in comparing.open_tests:
@@ -208,7 +206,8 @@ def _alternate(
             for test in open_controls:
                 comparing.take_control(pair.measure(numbers[test], 0.0), test)
         comparing.look(last="the limit of blocks" if comparing.block >= most_blocks else None)
-    return {numbers[result.id]: result.verdict.outcome for result in comparing.final()}
+    final = {result.id: result.verdict.outcome for result in comparing.final()}
+    return tuple(final[test] for test in numbers)
 
 
 class _Pair:

@@ -2,9 +2,12 @@
 
 ``python -m tests.power.latency`` makes a repository with two commits: twenty benchmarks whose code
 is the same in both, and two that do 10 % more work in the second. It then compares the second with
-the first by ``--energy-against``, with ``latency_s`` as the gated metric, ten times. Processes,
-clock and load are real. A run takes minutes, and longer the busier the machine is. The last lines
-say which machine it was, and how busy.
+the first by ``--energy-against``, with ``latency_s`` as the gated metric, ten times. Processes and
+clock are real. ``--busy`` processes of the study's own take the processors in bursts meanwhile, by
+default one for each processor. A run takes minutes, and longer the busier the machine is. The last
+lines say which machine it was, and how busy.
+
+``--results=FILE`` keeps each comparison; a study that was stopped goes on with it.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +38,18 @@ OPTIONS: Final = (
     *("-p", "no:benchmark", "-p", "no:xdist", "-p", "no:anyio", "-p", "no:hypothesispytest"),
     *("--energy", "--energy-against=HEAD~1", "--energy-meter=none"),
 )
+BURSTS: Final = """
+import random, sys, time
+
+draw = random.Random(int(sys.argv[1]))
+while True:
+    end = time.perf_counter() + draw.expovariate(1 / {burst_s})
+    while time.perf_counter() < end:
+        pass
+    time.sleep(draw.expovariate(1 / {burst_s}))
+"""
+BURST_S: Final = 0.1
+"""Mean length of a burst of another process, and of the pause after it."""
 ENGINE: Final = """
 LOOPS = {loops}
 
@@ -64,12 +80,25 @@ class Compared:
     """Standard deviation of a block's difference of logarithms, where the code is the same."""
     blocks: int
     seconds: float
+    load: float
+    """The system's load average over the last minute."""
+
+    def dump(self) -> str:
+        """A line of JSON."""
+        return json.dumps(vars(self))
+
+    @classmethod
+    def load(cls, line: str) -> Compared:
+        """What :meth:`dump` wrote."""
+        values = json.loads(line)
+        outcomes = {name: Counter(values[name]) for name in ("same", "risen")}
+        return cls(**{**values, **outcomes})
 
     def __str__(self) -> str:
         return (
             f"the same: {_counts(self.same)}; +{RISE:.0%}: {_counts(self.risen)};"
             f" a block scatters by {self.scatter:.1%}; {self.blocks} blocks, {self.seconds:.0f} s,"
-            f" load {os.getloadavg()[0]:.1f}"
+            f" load {self.load:.1f}"
         )
 
 
@@ -90,6 +119,19 @@ def make_repository(folder: Path, same: int, risen: int) -> None:
         (folder / "engine.py").write_text(ENGINE.format(loops=loops), "utf-8")
         git(folder, "add", "--all")
         git(folder, "commit", "--quiet", "--message", f"the work times {factor:g}")
+
+
+@contextmanager
+def busy(number: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Let so many processes take the processors in bursts, whose lengths have fixed seeds."""
+    code = BURSTS.format(burst_s=BURST_S)
+    others = [subprocess.Popen([sys.executable, "-c", code, str(seed)]) for seed in range(number)]
+    try:
+        yield others
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def compare(folder: Path, options: Sequence[str]) -> Compared:
@@ -124,6 +166,7 @@ def compare(folder: Path, options: Sequence[str]) -> Compared:
         statistics.stdev(differences),
         run["run"]["against"]["blocks"],
         time.perf_counter() - began,
+        os.getloadavg()[0],
     )
 
 
@@ -140,20 +183,44 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
+def study(
+    runs: int, sizes: tuple[int, int], others: int, store: Path | None, options: Sequence[str]
+) -> list[Compared]:
+    """Compare again and again; print and store each comparison.
+
+    Args:
+        runs: Comparisons, with those that the file holds.
+        sizes: Benchmarks without and with a change.
+        others: Processes that keep the machine busy.
+        store: Lines of JSON, one for each comparison.
+        options: Further ones of pytest.
+    """
+    lines = store.read_text("utf-8").splitlines() if store and store.exists() else []
+    compared = [Compared.load(line) for line in lines]
+    with TemporaryDirectory() as folder, busy(others):
+        make_repository(Path(folder), *sizes)
+        for number in range(len(compared) + 1, runs + 1):
+            compared.append(compare(Path(folder), options))
+            print(f"run {number}: {compared[-1]}", flush=True)
+            if store:
+                with store.open("a", encoding="utf-8") as file:
+                    file.write(compared[-1].dump() + "\n")
+    return compared
+
+
 def main() -> None:
     """Print a line for each comparison, and the sum of all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--same", type=int, default=20, help="benchmarks without a change")
     parser.add_argument("--risen", type=int, default=2, help="benchmarks with a change")
+    others = os.cpu_count() or 1
+    parser.add_argument("--busy", type=int, default=others, help="processes beside it")
+    parser.add_argument("--results", type=Path, help="keeps the comparisons, as lines of JSON")
     parser.add_argument("options", nargs="*", help="further options of pytest, after --")
     chosen = parser.parse_args()
-    compared = []
-    with TemporaryDirectory() as folder:
-        make_repository(Path(folder), chosen.same, chosen.risen)
-        for number in range(1, chosen.runs + 1):
-            compared.append(compare(Path(folder), chosen.options))
-            print(f"run {number}: {compared[-1]}", flush=True)
+    sizes = (chosen.same, chosen.risen)
+    compared = study(chosen.runs, sizes, chosen.busy, chosen.results, chosen.options)
     alarms = sum(bool(one.same["regressed"]) for one in compared)
     found = sum(one.risen["regressed"] for one in compared)
     print(machine())

@@ -5,8 +5,8 @@ writes them into that page. Every verdict is the production decision (:mod:`test
 within the default limits. Only the joules are made up (:mod:`tests.power.noise`), from a fixed
 seed. The gates judge the same suites.
 
-``--results=FILE`` keeps what is judged, suite by suite, and judges only what the file does not
-have: a study that is stopped goes on.
+``--results=FILE`` keeps what is judged, suite by suite and gate by gate, and judges only what the
+file does not have: a study that is stopped goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 import math
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -125,12 +125,15 @@ def gates_of(noise: Noise) -> Mapping[str, Gate]:
     }
 
 
-def judge_suite(noise: Noise, suite: int, seed: int = SEED) -> list[Counted]:
-    """Record one suite, and let each gate judge it."""
+def judge_suite(
+    noise: Noise, suite: int, gates: Collection[str], seed: int = SEED
+) -> list[Counted]:
+    """Record one suite, and let each of these gates judge it."""
     recorded = record(noise, (seed, NOISES.index(noise), suite))
     return [
         Counted.of(name, noise.name, suite, gate(recorded))
         for name, gate in gates_of(noise).items()
+        if name in gates
     ]
 
 
@@ -199,16 +202,18 @@ def tables(counted: Iterable[Counted], suites: int) -> Iterator[str]:
 def study(suites: int, processes: int, store: Path | None, seed: int = SEED) -> list[Counted]:
     """Judge suites, one of each noise after the other, so that all rows have equally many."""
     counted = [Counted(**json.loads(line)) for line in _lines(store)]
-    done = {(one.noise, one.suite) for one in counted}
+    done: dict[tuple[str, int], set[str]] = {}
+    for one in counted:
+        done.setdefault((one.noise, one.suite), set()).add(one.gate)
     jobs = [
-        (noise, suite)
+        (noise, suite, left)
         for suite in range(suites)
         for noise in NOISES
-        if (noise.name, suite) not in done
+        if (left := gates_of(noise).keys() - done.get((noise.name, suite), set()))
     ]
     with ProcessPoolExecutor(processes) as pool:
-        noises, numbers = [noise for noise, _ in jobs], [suite for _, suite in jobs]
-        for found in pool.map(judge_suite, noises, numbers, repeat(seed)):
+        noises, numbers, gates = zip(*jobs, strict=True) if jobs else ((), (), ())
+        for found in pool.map(judge_suite, noises, numbers, gates, repeat(seed)):
             counted += found
             if store:
                 with store.open("a", encoding="utf-8") as file:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.against.conftest import git
-from tests.power.latency import LOOPS, make_repository
+from tests.power.latency import LOOPS, Compared, busy, make_repository, study
 from tests.power.slices import ESTIMATES, table
 
 
@@ -41,3 +42,21 @@ def test_the_table_has_a_row_for_each_length() -> None:
     assert header == "| slice | medians | lower quartiles | minima | median of neighbours |"
     assert short == "| 1.0 ms | 0.0 % | 0.0 % | 0.0 % | 0.0 % |"
     assert long.startswith("| 4.0 ms |")
+
+
+def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
+    """What the file holds is not compared again, and is read as it was."""
+    compared = Compared(
+        Counter(unchanged=19, inconclusive=1), Counter(regressed=2), 0.01, 5, 60.0, 2.0
+    )
+    store = tmp_path / "results.jsonl"
+    store.write_text(compared.dump() + "\n", "utf-8")
+    assert study(1, (1, 1), 0, store, ()) == [compared]
+    assert "the same: 1 inconclusive, 19 unchanged; +10%: 2 regressed" in str(compared)
+
+
+def test_the_processes_beside_it_end_with_it() -> None:
+    """They work and pause in bursts of fixed seeds."""
+    with busy(2) as others:
+        assert [other.poll() for other in others] == [None, None]
+    assert all(other.poll() is not None for other in others)

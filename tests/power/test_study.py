@@ -143,6 +143,22 @@ def test_a_study_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     """What the file has is not judged again."""
     store = tmp_path / "results.jsonl"
     judged = Judged((Outcome.UNCHANGED,) * len(CHANGES), seconds=20.0)
-    counted = [Counted.of("gate", noise.name, 0, judged) for noise in NOISES]
+    counted = [
+        Counted.of(gate, noise.name, 0, judged) for noise in NOISES for gate in gates_of(noise)
+    ]
     store.write_text("".join(json.dumps(asdict(one)) + "\n" for one in counted), "utf-8")
     assert study(1, 1, store) == counted
+    missing = counted.pop(0)
+    store.write_text("".join(json.dumps(asdict(one)) + "\n" for one in counted), "utf-8")
+    (added,) = study(1, 1, store)[len(counted) :]
+    assert (added.gate, added.noise, added.suite) == (missing.gate, missing.noise, 0)
+
+
+def test_a_shifted_suite_is_measured_against_the_revision() -> None:
+    """Its shift fails nothing by itself, as in production, and what rose is found."""
+    shifted = record(replace(CALM, today=0.08), (1, 2, 3))
+    judged = judge_in_two_stages(shifted)
+    assert not judged.shift
+    assert (judged.outcomes[:UNCHANGED], judged.outcomes[UNCHANGED + AT_5 :]) == FOUND
+    assert judged.seconds > judge_in_two_stages(record(CALM, (1, 2, 3))).seconds
+    assert judge_by_baselines(shifted, take_off=True).shift

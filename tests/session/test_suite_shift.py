@@ -175,6 +175,6 @@ def test_a_gate_that_decides_too_little_fails_where_the_policy_says_so() -> None
     """The share counts the benchmarks with a baseline."""
     results = judged([1.0, 1.0, 1.0, 1.05])
     blind = finish(run_of(*results), Settings(fail_on=("regressed", "inconclusive>20%")))
-    assert blind.run.failures == ["1 of 4 benchmarks are inconclusive, more than 20 %"]
+    assert blind.run.failures == ["1 of 4 benchmarks is inconclusive, more than 20 %"]
     seeing = finish(run_of(*results), Settings(fail_on=("regressed", "inconclusive>25%")))
     assert seeing.run.failures == []

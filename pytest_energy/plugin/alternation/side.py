@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -15,6 +16,7 @@ from pytest_energy.against.messages import Channel, SideConfig, SideRun, Started
 from pytest_energy.model.measurement import Environment, Measurement
 from pytest_energy.model.result import Result
 from pytest_energy.plugin.measuring_hooks import FIXTURE, EnergyPlugin, uses_energy
+from pytest_energy.session.measuring_energy import Pause
 from pytest_energy.settings import Settings
 
 
@@ -102,18 +104,20 @@ class SidePlugin(EnergyPlugin):
         return []
 
     @property
-    def _pause(self) -> Callable[[], object]:
+    def _pause(self) -> Pause:
         return self._wait
 
-    def _wait(self) -> None:
-        """Let the other side work; return when it is this side's turn."""
-        self._channel.send({"waiting": True})
-        self._expect()
+    def _wait(self, passes: int) -> int:
+        """Let the other side work; return the passes of both when it is this side's turn."""
+        self._channel.send({"waiting": passes})
+        return int(self._expect()["go"])
 
-    def _expect(self) -> None:
+    def _expect(self) -> dict[str, Any]:
         """Wait for a word of the session, and end with it if it has ended."""
-        if self._channel.receive() is None:
+        message = self._channel.receive()
+        if message is None:
             pytest.exit("the session that compares has ended", returncode=1)
+        return message
 
     def _elsewhere(self) -> dict[str, str]:
         side = self._side

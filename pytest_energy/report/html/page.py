@@ -21,7 +21,7 @@ from pytest_energy.report.html.pairs import Pairs, build_pairs
 from pytest_energy.report.html.quality import Finding, Remark, build_findings, build_remarks
 from pytest_energy.report.html.results_table import Table, build_table
 from pytest_energy.report.labels import short_names
-from pytest_energy.report.sentences import control, simulated, suite_shift
+from pytest_energy.report.sentences import control, retries, simulated, suite_shift
 from pytest_energy.report.summary import Headline, Standout, best, counts, headline, worst
 from pytest_energy.uncertainty.rounds import BOARD_GAIN
 
@@ -35,7 +35,8 @@ class Page:
     subtitle: tuple[str, ...]
     """Branch, commit, device and date, as far as they are known."""
     in_common: tuple[str, ...]
-    """Sentences on all benchmarks: simulated devices, the shift of the suite, the control."""
+    """Sentences on all benchmarks: simulated devices, the shift of the suite, the control, and
+    the limits that would decide what is open."""
     counts: dict[Outcome, int]
     spent: str
     """Energy of the session itself."""
@@ -84,7 +85,9 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         run=run,
         headline=headline_against(measured, run, reference) if reference else headline(run),
         subtitle=_subtitle(run),
-        in_common=tuple(filter(None, (simulated(run), suite_shift(run), control(run)))),
+        in_common=tuple(
+            filter(None, (simulated(run), suite_shift(run), control(run), retries(run)))
+        ),
         counts=counts(run),
         spent=numbers.watt_hours(run.run.energy_j),
         spent_co2=_spent_co2(run),

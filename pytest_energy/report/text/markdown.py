@@ -23,6 +23,7 @@ from pytest_energy.report.sentences import (
     likely_cause,
     remarks,
     rerun_command,
+    retries,
     sentence,
     severity,
     simulated,
@@ -100,7 +101,7 @@ def _head(run: Run) -> str:
     if run.run.meter is not None and run.run.meter.estimated:
         name = escape(run.run.meter.name)
         lines += ["", f"Joules are *estimated* by {name} from a model of the hardware."]
-    for remark in filter(None, (simulated(run), suite_shift(run), control(run))):
+    for remark in filter(None, (simulated(run), suite_shift(run), control(run), retries(run))):
         lines += ["", f"{escape(remark[0].upper() + remark[1:])}."]
     if (sentence := compared_with(run)) and run.run.against:
         lines += ["", escape(sentence), ""]

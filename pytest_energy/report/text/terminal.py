@@ -21,6 +21,7 @@ from pytest_energy.report.sentences import (
     control,
     likely_cause,
     rerun_command,
+    retries,
     sentence,
     severity,
     simulated,
@@ -71,6 +72,8 @@ def summary_lines(run: Run, width: int) -> list[Line]:
     lines += [*_compared_in_one_test(run, names), *_against(run), *_visible(run)]
     for section in (_with_reasons, _inconclusive, _new, _regressed):
         lines += section(run.benchmarks, names)
+        if section is _inconclusive and (wanted := retries(run)):
+            lines.append(Line(f"  → {wanted}"))
     return [*lines, *_uncompared(run), *_suite_shift(run), Line(""), _verdict(run)]
 
 
