@@ -19,7 +19,7 @@ from pytest_energy.errors import EnergyError
 from pytest_energy.meters.nvml.devices.processes import SIDE_VARIABLE
 from pytest_energy.model.measurement import Environment, Measurement, Record
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the messages; both ends must agree."""
 
 
@@ -40,6 +40,8 @@ class SideConfig:
     """Imported from first."""
     alternates: bool = True
     """Whether another side measures the same tests in turn; if not, it measures as any session."""
+    checks_imports: bool = True
+    """Whether the project must be imported from ``tree``."""
     version: int = VERSION
 
     def dump(self) -> str:
