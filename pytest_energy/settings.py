@@ -458,6 +458,12 @@ class Settings:
         "SECONDS",
     )
     """Seconds between two answers of a side; one round, or one epoch, must end in it."""
+    fresh: bool = _option(
+        False,
+        FLAG,
+        "measure each visit of a test in a fresh process, so that recordings and gates see what"
+        " differs between processes; it takes longer",
+    )
     control: bool = _option(
         False,
         FLAG,

@@ -177,15 +177,26 @@ def walk_alone(
 def _take_turns(pair: Pair, test: str, first: SideName) -> Paired | SideFailedError:
     """Run the test on one side alone, then on the other."""
     try:
-        runs = {name: _run_alone(pair.plan(name), test) for name in _order(first)}
+        runs = {name: run_alone(pair.plan(name), test) for name in _order(first)}
     except SideFailedError as error:
         return error
     return _paired(first, runs, "runs")
 
 
-def _run_alone(plan: SidePlan, test: str) -> SideRun:
+def run_alone(plan: SidePlan, test: str, visit: int = 1) -> SideRun:
+    """Measure one test in a fresh process of its own.
+
+    Args:
+        plan: How to start it.
+        test: Its id.
+        visit: How often the test is measured, this time included.
+
+    Raises:
+        SideFailedError: The process crashed or hung.
+        UsageError: It cannot be started.
+    """
     with _alone(plan) as side:
-        return _to_the_end(side, test, None)
+        return _to_the_end(side, test, None, visit)
 
 
 @contextmanager
@@ -198,8 +209,8 @@ def _alone(plan: SidePlan) -> Iterator[Side]:
         side.close()
 
 
-def _to_the_end(side: Side, test: str, following: str | None) -> SideRun:
-    done = side.run(test, following)
+def _to_the_end(side: Side, test: str, following: str | None, visit: int = 1) -> SideRun:
+    done = side.run(test, following, visit)
     while isinstance(done, Waiting):
         done = side.go_on(done.passes)
     return done

@@ -27,7 +27,13 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result
 from pytest_energy.report.numbers import percent
 from pytest_energy.session.suite_shift import suite_shift
-from pytest_energy.uncertainty.pairs import LOOKS, PairLook, look, smallest_change
+from pytest_energy.uncertainty.pairs import (
+    FEWEST_TO_FAIL,
+    LOOKS,
+    PairLook,
+    look,
+    smallest_change,
+)
 
 
 @dataclass(frozen=True)
@@ -384,6 +390,7 @@ class Comparing:
                         *self._describe_screening(),
                         *self._describe_controls(),
                         *self._describe_nothing(),
+                        *self._describe_limit(),
                         *(note for card in self.cards for note in card.notes),
                     ]
                 )
@@ -413,6 +420,16 @@ class Comparing:
         if not begun or any(card._contests() or card.screened for card in self.cards):
             return ()
         return (f"Nothing was compared: no test ran both here and on {self._reference}",)
+
+    def _describe_limit(self) -> Sequence[str]:
+        """Say so if the limit of time lets nothing fail."""
+        fewest = min(card.permitted_blocks for card in self.cards)
+        if fewest >= FEWEST_TO_FAIL:
+            return ()
+        return (
+            f"The limit of time permits about {fewest} block{'s'[: fewest != 1]}, and no rise is"
+            f" called regressed before {FEWEST_TO_FAIL}: raise --energy-against-time",
+        )
 
     # ---- results ----
 

@@ -41,6 +41,8 @@ class SideConfig:
     """Imported from first."""
     alternates: bool = True
     """Whether another side measures the same tests in turn; if not, it measures as any session."""
+    checks_imports: bool = True
+    """Whether the project must be imported from ``tree``."""
     version: int = VERSION
 
     def dump(self) -> str:

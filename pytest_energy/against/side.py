@@ -76,9 +76,12 @@ class SidePlan:
     arguments: tuple[str, ...]
     """Of pytest."""
     variables: Mapping[str, str]
-    timeout_s: float
+    timeout_s: float | None
+    """How long it may be silent; ``None`` for no limit."""
     alternates: bool = True
     """Whether another side measures the same tests in turn."""
+    checks_imports: bool = True
+    """Whether it must import the project from its tree."""
     running: RunningSides = field(default_factory=RunningSides)
 
 
@@ -116,6 +119,7 @@ class Side:
             str(plan.environment) if plan.environment else None,
             plan.paths,
             plan.alternates,
+            plan.checks_imports,
         )
         output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the side
         try:
@@ -149,7 +153,7 @@ class Side:
             UsageError: It has ended instead, or imported the project from another tree.
         """
         try:
-            limit_s = max(START_S, self.plan.timeout_s)
+            limit_s = max(START_S, self.plan.timeout_s or START_S)
             self._answer(limit_s)
             self._send({"open": True})
             started = Started.model_validate(self._answer(limit_s))
@@ -166,18 +170,19 @@ class Side:
             )
         return ""
 
-    def run(self, test: str, following: str | None) -> SideRun | Waiting:
+    def run(self, test: str, following: str | None, visit: int = 1) -> SideRun | Waiting:
         """Begin a test, until the side waits for its first window.
 
         Args:
             test: Its id.
             following: The test that runs next, for which fixtures are kept.
+            visit: How often the test is measured, this time included; later visits are shorter.
 
         Raises:
             SideFailedError: The side crashed or hung.
             UsageError: It imported the project from another tree.
         """
-        return self._ask({"run": test, "next": following})
+        return self._ask({"run": test, "next": following, "visit": visit})
 
     def go_on(self, passes: int) -> SideRun | Waiting:
         """Let the side work until the end of its next window, or of the test.
@@ -207,7 +212,7 @@ class Side:
         except OSError:
             raise self._crashed() from None
 
-    def _answer(self, limit_s: float) -> dict[str, object]:
+    def _answer(self, limit_s: float | None) -> dict[str, object]:
         try:
             answer = self.channel.receive(limit_s)
         except TimeoutError:

@@ -13,7 +13,7 @@ from typing import Final
 
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.model.comparison import describe_reference
-from pytest_energy.model.git import run_git
+from pytest_energy.model.git import is_shallow, run_git
 
 SELF: Final = "self"
 """The reference that compares the working tree with itself."""
@@ -72,8 +72,12 @@ def resolve(name: str, root: Path) -> Reference:
 
 def _commit_of(name: str, top: Path) -> str:
     if name.startswith(MERGE_BASE):
-        branch = _verified(name.removeprefix(MERGE_BASE), top)
-        return run_git(top, "merge-base", "HEAD", branch).strip()
+        branch = name.removeprefix(MERGE_BASE)
+        commit = _verified(branch, top)
+        try:
+            return run_git(top, "merge-base", "HEAD", commit).strip()
+        except EnergyError:  # git says nothing
+            raise EnergyError(f"HEAD and {branch} have no common commit here") from None
     return _verified("HEAD" if name == SELF else name, top)
 
 
@@ -87,14 +91,10 @@ def _why_not_found(name: str, top: Path, error: EnergyError) -> str:
         f"no such commit in {top} ({error}); expected a branch, tag or commit, merge-base:BRANCH"
         " or self"
     )
-    if _is_shallow(top):
+    if is_shallow(top):
         text += "; the clone is shallow: fetch the whole history (git fetch --unshallow, or"
         text += " fetch-depth: 0 in GitHub's checkout)"
     return text
-
-
-def _is_shallow(top: Path) -> bool:
-    return run_git(top, "rev-parse", "--is-shallow-repository").strip() == "true"
 
 
 @contextmanager

@@ -104,10 +104,14 @@ def _register(config: pytest.Config, settings: Settings) -> None:
         return
     ranks = ranks_of(os.environ)
     worker_input = getattr(config, "workerinput", None)
+    workers = worker_input is not None or is_controller(config)
+    if settings.fresh:
+        from pytest_energy.plugin.alternation.fresh import check_fresh
+
+        check_fresh(config, settings, ranks, workers=workers)
     if settings.against is not None:
         from pytest_energy.plugin.alternation.against import check_supported
 
-        workers = worker_input is not None or is_controller(config)
         check_supported(config, settings, ranks, workers=workers)
     if worker_input is not None:
         _register_worker(config, settings, worker_input)
@@ -125,6 +129,12 @@ def _register(config: pytest.Config, settings: Settings) -> None:
         cards = reserve_cards(config, settings)
         against = AgainstPlugin(config, settings, reporter.report, cards)
         config.pluginmanager.register(against, "energy-measuring")
+        return
+    if settings.fresh:
+        from pytest_energy.plugin.alternation.fresh import FreshPlugin
+
+        fresh = FreshPlugin(config, settings, reporter.report)
+        config.pluginmanager.register(fresh, "energy-measuring")
         return
     settings = torchrun_settings(settings, ranks) if ranks else settings
     measuring = EnergyPlugin(config, settings, reporter.report, ranks=ranks)

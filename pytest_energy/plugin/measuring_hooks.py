@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, Final
 from unittest import SkipTest
@@ -37,7 +37,7 @@ from pytest_energy.plugin.progress import (
     uncaptured,
 )
 from pytest_energy.plugin.reporter import fail_session, ran_all
-from pytest_energy.plugin.rerun import RERUN_REASON, Reruns
+from pytest_energy.plugin.rerun import RERUN_REASON, Reruns, Runner, run_here
 from pytest_energy.plugin.uncompared import UncomparedBaselines
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
@@ -89,7 +89,7 @@ class EnergyPlugin:
         self._announce = announce
         self._forecasts: set[str] = set()
         self._uncompared = UncomparedBaselines(config)
-        config.pluginmanager.register(Reruns(uses_energy), "energy-reruns")
+        config.pluginmanager.register(Reruns(uses_energy, self._runner), "energy-reruns")
         config.pluginmanager.register(self._uncompared, "energy-uncompared")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -227,9 +227,7 @@ class EnergyPlugin:
             results = self._conclude(pyfuncitem, failed=False)
         except EnergyError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
-        failures = [explain(result) for result in results if result.verdict.fails]
-        if failures:
-            pytest.fail("\n\n".join(failures), pytrace=False)
+        fail_if_regressed(results)
         if unmeasured:
             raise unmeasured
         return returned
@@ -243,7 +241,13 @@ class EnergyPlugin:
         measurements = energy.finish()
         if not failed:
             energy.check_used()
-        if not self._reports:
+        return self._settle(item, measurements, failed=failed)
+
+    def _settle(
+        self, item: pytest.Function, measurements: list[Measurement], *, failed: bool
+    ) -> list[Result]:
+        """Decide on what a test measured, and publish it; nothing if the test will run again."""
+        if not self._reports or self._session is None:
             return []
         if failed:
             measurements = [_test_failed(measured) for measured in measurements]
@@ -257,8 +261,16 @@ class EnergyPlugin:
             item.user_properties.extend(properties(result))
             self._config.hook.pytest_energy_result(config=self._config, result=result)
         if results and not failed:
-            _publish_latency(item, results)
+            self._publish_latency(item, results)
         return results
+
+    def _publish_latency(self, item: pytest.Function, results: list[Result]) -> None:
+        _publish_latency(item, results)
+
+    @property
+    def _runner(self) -> Runner:
+        """Runs a test once."""
+        return run_here
 
     def _show(self, benchmark: str, now: Progress) -> None:
         if self._progress:
@@ -334,6 +346,13 @@ def _count_shards(config: pytest.Config, environ: Mapping[str, str]) -> int:
     announced += [environ.get(name) for name in SHARDS]
     texts = [str(count) for count in announced]
     return max([1, *(int(text) for text in texts if text.isdecimal())])
+
+
+def fail_if_regressed(results: Iterable[Result]) -> None:
+    """Fail the test if the policy says so for one of its results."""
+    failures = [explain(result) for result in results if result.verdict.fails]
+    if failures:
+        pytest.fail("\n\n".join(failures), pytrace=False)
 
 
 def uses_energy(item: pytest.Item) -> bool:

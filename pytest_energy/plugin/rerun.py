@@ -15,6 +15,7 @@ from _pytest.runner import runtestprotocol
 
 from pytest_energy.gate.decision import RevisitReason
 
+Runner = Callable[[pytest.Item, pytest.Item | None], list[pytest.TestReport]]
 RERUN_REASON = pytest.StashKey[RevisitReason | None]()
 """Why the test that has just run must run again; ``None`` if it need not."""
 LETTERS: Final[Mapping[str, str]] = {"suspect": "?", "recording": "r"}
@@ -26,10 +27,12 @@ class Reruns:
 
     Args:
         measures: Whether a test measures, and may therefore need another run.
+        run: Runs a test, given the next one, and returns its reports.
     """
 
-    def __init__(self, measures: Callable[[pytest.Item], bool]) -> None:
+    def __init__(self, measures: Callable[[pytest.Item], bool], run: Runner) -> None:
         self._measures = measures
+        self._runner = run
 
     @pytest.hookimpl
     def pytest_runtest_protocol(
@@ -39,9 +42,9 @@ class Reruns:
         if not self._measures(item):
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        reports = _run(item, nextitem)
+        reports = self._run(item, nextitem)
         while item.stash[RERUN_REASON] and hasattr(item.config, "workerinput"):
-            reports = _run(item, nextitem)
+            reports = self._run(item, nextitem)
         if reason := item.stash[RERUN_REASON]:
             item.session.items.append(item)
             reports = [_withheld(report, reason) for report in reports if report.when == "call"]
@@ -49,6 +52,11 @@ class Reruns:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
+
+    def _run(self, item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
+        item.stash[RERUN_REASON] = None
+        item.user_properties.clear()  # the run before may have left its joules here
+        return self._runner(item, nextitem)
 
     @pytest.hookimpl
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -59,9 +67,8 @@ class Reruns:
         return report.outcome, letter, f"{report.outcome.upper()} (will be measured again)"
 
 
-def _run(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
-    item.stash[RERUN_REASON] = None
-    item.user_properties.clear()  # the run before may have left its joules here
+def run_here(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
+    """Run a test in this process."""
     return runtestprotocol(item, log=False, nextitem=nextitem)
 
 

@@ -25,6 +25,7 @@ class RunRecord:
     _results: dict[str, Result] = field(default_factory=dict)
     _visits: dict[str, list[Measurement]] = field(default_factory=dict)
     _revisits: dict[str, RevisitReason] = field(default_factory=dict)
+    _earlier_visits: int = 0
     _fixed_passes: dict[str, int] = field(default_factory=dict)
     _accepted: dict[Path, None] = field(default_factory=dict)
     _refused: list[str] = field(default_factory=list)
@@ -64,7 +65,12 @@ class RunRecord:
 
     def visit_number(self, test_id: str) -> int:
         """The number of a benchmark's next visit, from 1."""
-        return len(self._visits[test_id]) + 1 if test_id in self._revisits else 1
+        visits = len(self._visits[test_id]) if test_id in self._revisits else 0
+        return self._earlier_visits + visits + 1
+
+    def note_earlier_visits(self, count: int) -> None:
+        """Note how often other processes have measured the test that runs next."""
+        self._earlier_visits = count
 
     def further_visits(self) -> tuple[Measurement, ...]:
         """Every visit after a benchmark's first."""

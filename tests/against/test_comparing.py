@@ -648,6 +648,19 @@ def test_a_budget_holds_against_a_revision_too() -> None:
     assert (result.verdict.outcome, result.verdict.fails) == ("unchanged", False)
 
 
+def test_a_limit_that_lets_nothing_fail_is_told() -> None:
+    """A rise needs four blocks; whoever permits fewer is not told that all is well."""
+    state = comparing()
+    blocks(state, 1.0, 1.001)
+    assert state.describe().notes == []
+    state.permitted_blocks = 3
+    (note,) = state.describe().notes
+    assert note == (
+        "The limit of time permits about 3 blocks, and no rise is called regressed before 4: raise"
+        " --energy-against-time"
+    )
+
+
 def test_only_a_change_has_a_likely_cause() -> None:
     """What is unchanged has none, although its power and its time scatter."""
     calm, risen = comparing(), comparing()

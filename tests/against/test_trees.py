@@ -41,6 +41,14 @@ def test_a_shallow_clone_says_how_to_get_the_history(
         resolve("HEAD~1", clone)
 
 
+def test_branches_without_a_common_commit_are_refused(repository: Repository) -> None:
+    """Git says nothing about them, so the message does."""
+    git(repository.folder, "checkout", "--quiet", "--orphan", "other")
+    repository.commit("a beginning of its own")
+    with pytest.raises(UsageError, match="HEAD and main have no common commit here"):
+        resolve("merge-base:main", repository.folder)
+
+
 def test_without_a_repository_only_self_works(tmp_path: Path) -> None:
     """There is no revision to compare with."""
     with pytest.raises(UsageError, match="is not in a git repository"):

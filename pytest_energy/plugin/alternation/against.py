@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import math
-import os
 import secrets
-import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from random import Random
-from types import FrameType
-from typing import Any
 
 import pytest
 
 from pytest_energy.against.campaign import Campaign
 from pytest_energy.against.comparing import CaseState, Comparing, Rules
 from pytest_energy.against.lanes import Lanes, Post
-from pytest_energy.against.preparation import Preparation, Session
+from pytest_energy.against.preparation import Preparation
 from pytest_energy.against.standing import Standing, describe_standings
-from pytest_energy.against.trees import Reference, Tree, resolve
+from pytest_energy.against.trees import Reference, resolve
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate.decision import decide
 from pytest_energy.gate.tolerances import tolerances_of
@@ -33,12 +27,21 @@ from pytest_energy.model.measurement import Measurement, is_control
 from pytest_energy.model.metrics import ENERGY, LATENCY
 from pytest_energy.model.result import Result, Run
 from pytest_energy.plugin.alternation.cards import share
+from pytest_energy.plugin.alternation.handover import (
+    describe_session,
+    ending_by_sigterm,
+    report_phases,
+)
 from pytest_energy.plugin.gpu_locks import PROCESSORS, Reservation, lock_names
-from pytest_energy.plugin.measuring_hooks import MARKER, EnergyPlugin, uses_energy
+from pytest_energy.plugin.measuring_hooks import (
+    MARKER,
+    EnergyPlugin,
+    fail_if_regressed,
+    uses_energy,
+)
 from pytest_energy.plugin.progress import ProgressLine, WorkersProgress
 from pytest_energy.plugin.xdist_scheduling import boards_of_baselines
 from pytest_energy.report.ci.junit import properties
-from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import policy_of
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.settings import NO_METER, MarkerSettings, Settings
@@ -261,11 +264,9 @@ class AgainstPlugin(EnergyPlugin):
         super()._lock_devices(self._leave)
         measuring = [item for item in session.items if uses_energy(item)]
         self._markers = {item.nodeid: item.stash[MARKER] for item in measuring}
-        # Whoever cancels a job sends SIGTERM, which by default ends Python without any clean-up.
-        before = signal.signal(signal.SIGTERM, _interrupt)
-        self._leave.callback(signal.signal, signal.SIGTERM, before)
+        self._leave.enter_context(ending_by_sigterm())
         began_s = time.monotonic()
-        described = self._describe_session(measuring)
+        described = describe_session(self._config, self._settings, measuring)
         preparation = Preparation(self._settings, self._reference, described)
         self._leave.callback(preparation.close)
         if isinstance(self._progress, ProgressLine):
@@ -382,21 +383,6 @@ class AgainstPlugin(EnergyPlugin):
         found = markers.get(benchmark) or markers.get(_test_of_window(benchmark))
         return found or MarkerSettings()
 
-    def _describe_session(self, measuring: Sequence[pytest.Item]) -> Session:
-        config = self._config
-        in_files = (item for item in measuring if not is_control(item.nodeid))
-        files = tuple(dict.fromkeys(item.path for item in in_files))
-        return Session(
-            root=config.rootpath,
-            started_in=config.invocation_params.dir,
-            configuration=config.inipath,
-            tests=files,
-            arguments=lambda tree, folder: _arguments(config, self._settings, tree, folder, files),
-            search=tuple(sys.path),
-            places=_places(config),
-            file_names=tuple(config.getini("python_files")),
-        )
-
     # ---- reports, and the end ----
 
     def _report_test(
@@ -410,15 +396,9 @@ class AgainstPlugin(EnergyPlugin):
             self._config.hook.pytest_energy_result(config=self._config, result=result)
         hook = item.ihook
         hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for when, body in (("setup", _nothing), ("call", _body(state, results))):
-            self._log(item, when, body)
-        self._log(item, "teardown", _nothing)
+        for report in report_phases(item, _body(state, results)):
+            hook.pytest_runtest_logreport(report=report)
         hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-
-    def _log(self, item: pytest.Item, when: Any, body: Callable[[], None]) -> None:
-        call = pytest.CallInfo.from_call(body, when=when)
-        report = item.ihook.pytest_runtest_makereport(item=item, call=call)
-        item.ihook.pytest_runtest_logreport(report=report)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -442,23 +422,9 @@ class AgainstPlugin(EnergyPlugin):
         self._session.record.note_against(ongoing.first.describe())
 
 
-def _places(config: pytest.Config) -> tuple[Path, ...]:
-    """The files and folders that the session was asked to collect."""
-    folder = config.invocation_params.dir
-    return tuple(folder / argument.partition("::")[0] for argument in config.args)
-
-
 def _test_of_window(benchmark: str) -> str:
     """A window of a test has the id of the test and its own name after it."""
     return benchmark.rpartition("::")[0]
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _nothing() -> None:
-    """Set up or tear down nothing: the sides have done it."""
 
 
 def _body(state: CaseState, results: Sequence[Result]) -> Callable[[], None]:
@@ -469,33 +435,6 @@ def _body(state: CaseState, results: Sequence[Result]) -> Callable[[], None]:
             raise pytest.skip.Exception(state.skipped.removeprefix("Skipped: "))
         if state.failure is not None:
             pytest.fail(state.failure, pytrace=False)
-        failures = [explain(result) for result in results if result.verdict.fails]
-        if failures:
-            pytest.fail("\n\n".join(failures), pytrace=False)
+        fail_if_regressed(results)
 
     return body
-
-
-def _arguments(
-    config: pytest.Config, settings: Settings, tree: Tree, folder: Path, files: Iterable[Path]
-) -> list[str]:
-    """The session's own arguments, with its places in the side's tree, and without its outputs."""
-    named = list(config.getoption("file_or_dir") or ())
-    arguments = []
-    for argument in config.invocation_params.args:
-        if str(argument) in named:
-            named.remove(str(argument))
-        else:
-            arguments.append(os.fspath(argument))
-    arguments += ["--maxfail=0", "-o", f"cache_dir={folder / 'cache'}"]
-    arguments += [f"--rootdir={tree.place(config.rootpath)}"]
-    if config.inipath is not None:
-        arguments += ["-c", str(tree.place(config.inipath))]
-    if config.getoption("xmlpath", None):
-        arguments += ["--junitxml="]
-    arguments += [f"--basetemp={folder / 'temporary'}"]
-    arguments += [f"--energy-json={folder / 'results.json'}", "--energy-update=none"]
-    arguments += [f"--energy-baselines={folder / 'baselines'}"]
-    if settings.data is not None:
-        arguments += [f"--energy-data={settings.data}"]
-    return [*arguments, *(str(tree.place(path)) for path in files)]

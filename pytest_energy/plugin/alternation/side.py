@@ -34,7 +34,8 @@ class SidePlugin(EnergyPlugin):
         self._side = side
         self._channel = Channel.inherited(side.socket)
         elsewhere = counterparts(side.paths, Path(side.tree), Path(side.other))
-        self._names = project_names([*side.paths, *elsewhere])
+        names = project_names([*side.paths, *elsewhere]) if side.checks_imports else frozenset()
+        self._names = names
         self._uncollected: dict[str, str] = {}
         self._skipped: dict[str, str] = {}
         self._measurements: list[Measurement] = []
@@ -70,6 +71,8 @@ class SidePlugin(EnergyPlugin):
         while (question := self._channel.receive()) is not None and "run" in question:
             item = tests.get(question["run"])
             following = tests.get(question["next"])
+            if self._session is not None:
+                self._session.record.note_earlier_visits(question["visit"] - 1)
             done = self._run(item, following) if item else self._missing(question["run"])
             self._channel.send({"finished": done.model_dump(mode="json")})
         return True

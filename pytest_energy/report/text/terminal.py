@@ -221,7 +221,7 @@ def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:
     traits = Outcome.NEW.traits
     new = [result for result in _having(results, Outcome.NEW) if _is_open(result)]
     against = [result for result in new if result.comparison]
-    yield from _section("new: no other revision to compare with", traits.terminal_style, against)
+    yield from _section("new: not measured on the other revision", traits.terminal_style, against)
     for result in against:
         yield Line(f"  {names[result.id]}: {'; '.join(result.verdict.notes)}")
     new = [result for result in new if result.comparison is None]

@@ -1,0 +1,116 @@
+"""What a session hands over to its sides, and how it reports tests that ran in them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from pytest_energy.against.preparation import Session
+from pytest_energy.against.trees import Tree
+from pytest_energy.model.measurement import is_control
+from pytest_energy.settings import Settings
+
+
+def describe_session(
+    config: pytest.Config, settings: Settings, measuring: Sequence[pytest.Item]
+) -> Session:
+    """The session as its sides must know it.
+
+    Args:
+        config: Of the session.
+        settings: The options in force.
+        measuring: The tests that the sides run.
+    """
+    in_files = (item for item in measuring if not is_control(item.nodeid))
+    files = tuple(dict.fromkeys(item.path for item in in_files))
+    return Session(
+        root=config.rootpath,
+        started_in=config.invocation_params.dir,
+        configuration=config.inipath,
+        tests=files,
+        arguments=lambda tree, folder: side_arguments(config, settings, tree, folder, files),
+        search=tuple(sys.path),
+        places=_places(config),
+        file_names=tuple(config.getini("python_files")),
+    )
+
+
+def _places(config: pytest.Config) -> tuple[Path, ...]:
+    """The files and folders that the session was asked to collect."""
+    folder = config.invocation_params.dir
+    return tuple(folder / argument.partition("::")[0] for argument in config.args)
+
+
+def side_arguments(
+    config: pytest.Config, settings: Settings, tree: Tree, folder: Path, files: Iterable[Path]
+) -> list[str]:
+    """The session's own arguments, with its places in the side's tree, and without its outputs."""
+    named = list(config.getoption("file_or_dir") or ())
+    arguments = []
+    for argument in config.invocation_params.args:
+        if str(argument) in named:
+            named.remove(str(argument))
+        else:
+            arguments.append(os.fspath(argument))
+    arguments += ["--maxfail=0", "-o", f"cache_dir={folder / 'cache'}"]
+    arguments += [f"--rootdir={tree.place(config.rootpath)}"]
+    if config.inipath is not None:
+        arguments += ["-c", str(tree.place(config.inipath))]
+    if config.getoption("xmlpath", None):
+        arguments += ["--junitxml="]
+    arguments += [f"--basetemp={folder / 'temporary'}"]
+    arguments += [f"--energy-json={folder / 'results.json'}", "--energy-update=none"]
+    arguments += [f"--energy-baselines={folder / 'baselines'}"]
+    if settings.data is not None:
+        arguments += [f"--energy-data={settings.data}"]
+    return [*arguments, *(str(tree.place(path)) for path in files)]
+
+
+def report_phases(item: pytest.Item, body: Callable[[], None]) -> list[pytest.TestReport]:
+    """The reports of a test as if it had run here.
+
+    Args:
+        item: The test; its fixtures are not set up, a side has done it.
+        body: Gives the call its outcome, by the exception that it raises.
+    """
+    phases: list[tuple[Any, Callable[[], None]]] = [
+        ("setup", _nothing),
+        ("call", body),
+        ("teardown", _nothing),
+    ]
+    return [_report(item, when, run) for when, run in phases]
+
+
+def _report(item: pytest.Item, when: Any, run: Callable[[], None]) -> pytest.TestReport:
+    call = pytest.CallInfo.from_call(run, when=when)
+    report: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
+    return report
+
+
+def _nothing() -> None:
+    """Set up or tear down nothing: the side has done it."""
+
+
+@contextmanager
+def ending_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM interrupt as Ctrl-C does.
+
+    Whoever cancels a job sends it; by default it ends Python without any clean-up.
+    """
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
