@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.logs.conftest import Imported, import_text
@@ -279,6 +279,7 @@ def powers_of(draw: random.Random, devices: int, count: int) -> list[list[float]
     max_examples=EXAMPLES // PARTS,
     deadline=None,
     database=None,
+    phases=[Phase.generate],  # a smaller seed makes no simpler log
     suppress_health_check=list(HealthCheck),
 )
 def test_mutated_logs_are_read_right_or_with_a_remark(part: int, seed: int) -> None:
