@@ -20,6 +20,7 @@ from pytest_energy.errors import UsageError
 from pytest_energy.logs.devices import REMEDY
 from pytest_energy.logs.energy import Channel, Method, Reading, build_channel, build_row_channel
 from pytest_energy.logs.formats import FORMATS, choose_format
+from pytest_energy.logs.overlap import overlapping
 from pytest_energy.logs.readings import Log, Series, read_log
 from pytest_energy.logs.source import Options
 from pytest_energy.logs.text import read_lines
@@ -358,7 +359,7 @@ def _channels(arguments: argparse.Namespace, log: Log) -> tuple[list[Channel], l
     names = {each.name for each in series}
     others = {each.name for each in log.series} - names
     remarks = [remark for remark in log.remarks if remark.message.partition(":")[0] not in others]
-    remarks += counts
+    remarks += [*counts, *overlapping(arguments.log, usable)]
     remarks += [no_readings(each.name) for each in series if not each.readings]
     channels = [_channel(arguments, log, each) for each in usable]
     return channels, [*remarks, *missing_readings(channels)]

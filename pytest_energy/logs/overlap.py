@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_energy.errors import UsageError
+from pytest_energy.model.measurement import Reason, ReasonCode
 
 if TYPE_CHECKING:
     from pytest_energy.logs.readings import Series
@@ -18,40 +19,49 @@ FEWEST_VALUES: Final = 5
 SUM_SHARE: Final = 0.01
 """A channel that is in every row so close to the sum of the others is their total."""
 WHOLES: Final = frozenset(
-    ("total", "sum", "overall", "system", "psys", "wall", "board", "node", "server", "gesamt")
+    ("total", "sum", "overall", "system", "wall", "board", "node", "server", "gesamt")
 )
 """Words of channels that may contain any other."""
-PACKAGES: Final = frozenset(("pkg", "package", "socket"))
-PARTS_OF_PACKAGES: Final = frozenset(("core", "cores", "uncore", "pp0", "pp1", "igpu"))
-"""RAPL's package contains the cores and the graphics of the processor."""
+PLATFORM: Final = frozenset(("psys",))
+PACKAGES: Final = frozenset(("pkg", "package"))
+PARTS_OF_PACKAGES: Final = frozenset(("core", "cores", "uncore", "pp0", "pp1"))
+"""RAPL's psys contains the packages, and those contain the cores and the processor's graphics
+(Linux, *Power Capping Framework*)."""
 
 
-def overlapping(path: Path, series: Sequence[Series], by_column: bool) -> list[str]:
-    """Remarks on channels whose names say that one contains others.
-
-    Args:
-        path: The file, for errors.
-        series: Its channels.
-        by_column: Whether each is a column of its own; the readings of devices in rows are taken
-            one after another, so that a sum is chance.
+def overlapping(path: Path, series: Sequence[Series]) -> list[Reason]:
+    """Remarks on channels whose names say that one may contain another.
 
     Raises:
-        UsageError: The readings show it: one is the sum of the others.
+        UsageError: One contains another for certain: RAPL's domains do, or it is the sum of all
+            other columns.
     """
-    for whole in series:
-        others = [each for each in series if each is not whole]
-        if by_column and len(others) >= FEWEST_PARTS and _is_sum(whole, others):
-            raise UsageError(
-                f"{path}: {whole.name} is the sum of the other channels, so that joules would count"
-                " twice; name the columns or devices that count"
-            )
+    pairs = [(whole, part) for whole in series for part in series if part is not whole]
+    for whole, part in pairs:
+        if _is_domain_of(_words(whole.name), _words(part.name)):
+            raise _twice(path, f"{whole.name} contains {part.name}")
+    # Devices in rows are read one after another: what looks like a sum is chance.
+    by_column = len({each.device for each in series}) == 1
+    for whole in series if by_column and len(series) > FEWEST_PARTS else ():
+        if _is_sum(whole, [each for each in series if each is not whole]):
+            raise _twice(path, f"{whole.name} is the sum of the other channels")
     return [
-        f"{whole.name} may contain {part.name}, whose joules then count twice; name the columns or"
-        " devices that count"
-        for whole in series
-        for part in series
-        if part is not whole and _contains(_words(whole.name), _words(part.name))
+        Reason(
+            code=ReasonCode.NOTE,
+            message=f"{whole.name} may contain {part.name}, whose joules then count twice; name the"
+            " columns or devices that count",
+            fatal=False,
+        )
+        for whole, part in pairs
+        if _words(whole.name) & WHOLES and not _words(part.name) & WHOLES
     ]
+
+
+def _twice(path: Path, cause: str) -> UsageError:
+    return UsageError(
+        f"{path}: {cause}, so that joules would count twice; name only the columns that count, or"
+        " the devices with --devices"
+    )
 
 
 def _is_sum(whole: Series, parts: Sequence[Series]) -> bool:
@@ -63,16 +73,18 @@ def _is_sum(whole: Series, parts: Sequence[Series]) -> bool:
     ]
     values = [reading.value for reading in whole.readings]
     # Constant powers, as of a test, may add up by chance.
-    return len(set(values)) >= FEWEST_VALUES and all(
+    likely = len(set(values)) >= FEWEST_VALUES or _words(whole.name) & WHOLES
+    return bool(likely and any(values)) and all(
         math.isclose(value, total, rel_tol=SUM_SHARE)
         for value, total in zip(values, sums, strict=True)
     )
 
 
-def _contains(whole: set[str], part: set[str]) -> bool:
-    if whole & WHOLES:
-        return not part & WHOLES
-    return bool(whole & PACKAGES and part & PARTS_OF_PACKAGES)
+def _is_domain_of(whole: set[str], part: set[str]) -> bool:
+    """Whether one domain of RAPL contains the other."""
+    if whole & PLATFORM:
+        return bool(part & (PACKAGES | PARTS_OF_PACKAGES))
+    return bool(whole & PACKAGES and part & PARTS_OF_PACKAGES and not part & PACKAGES)
 
 
 def _words(name: str) -> set[str]:

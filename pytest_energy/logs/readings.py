@@ -29,7 +29,6 @@ from pytest_energy.logs.numbers import (
     parse_number,
     shape,
 )
-from pytest_energy.logs.overlap import overlapping
 from pytest_energy.logs.plausibility import USUAL_W, Checked, check_power, check_rows
 from pytest_energy.logs.source import Columns, Kind, Options, Source
 from pytest_energy.logs.table import MOST_LINES, Row, Table, drop_strays, raise_for
@@ -131,7 +130,6 @@ def read_log(path: Path, source: Source, options: Options) -> Log:
             part, checked = _series(path, name, device, own, source, clock, options)
             series.append(part)
             remarks += checked
-    remarks += [_note(remark) for remark in overlapping(path, series, len(columns.values) > 1)]
     return Log(
         tuple(series),
         columns.kind,

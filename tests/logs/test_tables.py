@@ -144,27 +144,48 @@ def test_a_channel_that_is_the_sum_of_others_is_refused(read: Read) -> None:
     columns = [f"--power-column={name}_w" for name in ("all", "cpu", "gpu")]
     assert "all_w is the sum of the other channels" in read(text, *OPTIONS, *columns).err
     assert read(text, *OPTIONS, *columns[1:]).energy_j == pytest.approx(1512.5)
+    constant = table("t_s,total_w,cpu_w,gpu_w", seconds(300, 100, 200))
+    columns[0] = "--power-column=total_w"
+    assert "total_w is the sum" in read(constant, *OPTIONS, *columns).err
+
+
+def domains(read: Read, names: Sequence[str], *options: str) -> Imported:
+    """Rows of joules of each domain in turn."""
+    rows = [(n, 20 + n % 3 + place, name) for n in range(6) for place, name in enumerate(names)]
+    per_row = ["--energy-column=energy", "--energy-per-row", "--device-column=event"]
+    return read(table("t_s,energy [J],event", rows), *OPTIONS[:2], *per_row, *options)
 
 
 @pytest.mark.parametrize(
-    ("names", "contained"),
+    "names",
     [
-        (["power/energy-pkg/", "power/energy-cores/"], True),
-        (["power/energy-psys/", "power/energy-pkg/"], True),
-        (["power/energy-pkg/", "power/energy-ram/"], False),
-        (["package-0", "package-1"], False),
-        (["Total_W", "fan_W"], True),
+        ("power/energy-pkg/", "power/energy-cores/"),
+        ("power/energy-psys/", "power/energy-pkg/"),
+        ("package-0", "uncore"),
     ],
 )
-def test_names_of_channels_that_contain_others_are_told(
-    read: Read, names: Sequence[str], contained: bool
+def test_domains_that_contain_each_other_are_refused(read: Read, names: Sequence[str]) -> None:
+    """RAPL's package contains the cores; one of the two can be chosen."""
+    assert f"{names[0]} contains {names[1]}" in domains(read, names).err
+    assert domains(read, names, f"--devices={names[0]}").energy_j == pytest.approx(126)
+
+
+@pytest.mark.parametrize(
+    ("names", "remarks"),
+    [
+        (("power/energy-pkg/", "power/energy-ram/"), 0),
+        (("package-0", "package-1"), 0),
+        (("Total", "fan"), 1),
+    ],
+)
+def test_names_of_channels_that_may_contain_others_are_told(
+    read: Read, names: Sequence[str], remarks: int
 ) -> None:
-    """RAPL's package contains the cores; the system contains the package."""
-    rows = [(n, 20 + n % 3 + place, name) for n in range(6) for place, name in enumerate(names)]
-    options = ["--energy-column=energy", "--energy-per-row", "--device-column=event"]
-    got = read(table("t_s,energy [J],event", rows), *OPTIONS[:2], *options)
-    assert got.status == 0, got.err
-    assert sum("count twice" in remark for remark in got.remarks) == contained
+    """Domains side by side add up; a total beside a part is a remark."""
+    got = domains(read, names)
+    assert got.energy_j == pytest.approx(126 + 132), got.err
+    assert sum("count twice" in remark for remark in got.remarks) == remarks
+    assert domains(read, names, f"--devices={names[1]}").remarks == ()
 
 
 @pytest.mark.parametrize(
