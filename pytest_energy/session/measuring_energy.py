@@ -16,6 +16,7 @@ from typing import Any, TypedDict, TypeVar
 
 from pytest_energy.errors import UsageError
 from pytest_energy.fixture import (
+    Around,
     Energy,
     Evaluation,
     Metric,
@@ -35,7 +36,12 @@ from pytest_energy.fixture.arguments import (
     check_synchronize,
     check_units,
 )
-from pytest_energy.fixture.comparison import Candidate, Comparison, check_candidates
+from pytest_energy.fixture.comparison import (
+    Candidate,
+    Comparison,
+    check_around,
+    check_candidates,
+)
 from pytest_energy.fixture.lazy import (
     check_awaitable,
     check_call,
@@ -323,16 +329,18 @@ class MeasuringEnergy(Energy):
         units: Units | None = None,
         synchronize: Synchronize | None = None,
         blocks: int | None = None,
+        around: Around | None = None,
         **named: Callable[[], Any],
     ) -> Comparison:
         functions, first = check_candidates(candidates, named, reference)
         counts = check_compare(units, synchronize, blocks)
+        contexts = check_around(around, functions)
         self._claim(synchronize)
         self._check_one_process("compare")
         self._compared = True
         calls = {name: Calls("energy.compare", function) for name, function in functions.items()}
         plan = plan_comparison(self._session, self._requested, blocks)
-        for name, finished in self._alternate(calls, plan).items():
+        for name, finished in self._alternate(calls, plan, contexts).items():
             described: Facts = {"candidate": name, "function": name_of(functions[name])}
             place = self._place.window(name)
             self._add("candidate", described, finished, at=place, units=counts)
@@ -602,9 +610,11 @@ class MeasuringEnergy(Energy):
         with self._alone():
             return run_rounds(work, plan, self._measure, **self._surroundings())
 
-    def _alternate(self, works: Mapping[str, Work], plan: Plan) -> dict[str, Finished]:
+    def _alternate(
+        self, works: Mapping[str, Work], plan: Plan, around: Around
+    ) -> dict[str, Finished]:
         with self._alone():
-            return alternate(works, plan, self._measure, **self._surroundings())
+            return alternate(works, plan, self._measure, around=around, **self._surroundings())
 
     def _surroundings(self) -> Surroundings:
         """What a protocol calls beside the work."""

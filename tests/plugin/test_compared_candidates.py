@@ -206,6 +206,36 @@ def test_a_test_that_skips_itself_by_unittest_leaves_no_result(project: Project)
     assert project.results()["benchmarks"] == []
 
 
+FLAG = """
+from contextlib import contextmanager
+
+flags = []
+
+@contextmanager
+def flag():
+    flags.append(True)
+    work(100.0)
+    yield
+    work(100.0)
+    flags.pop()
+
+def test_it(energy):
+    found = energy.compare(
+        off=lambda: work(0.1), on=lambda: work(0.05 if flags else 0.2), around={"on": flag}
+    )
+    assert flags == []
+    if energy.enabled:
+        assert found.ratio == pytest.approx(0.5)
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), (*MEASURING, *SHORT)], ids=["plain", "measured"])
+def test_a_candidate_runs_inside_its_context(project: Project, arguments: tuple[str, ...]) -> None:
+    """In its warm-up and its windows, whose joules are without those of entering and leaving."""
+    project.write(FLAG)
+    run_plain(project, *arguments).assert_outcomes(passed=1)
+
+
 def test_without_energy_each_body_runs_once(project: Project) -> None:
     """As a plain test, in their order."""
     project.write(
@@ -242,6 +272,9 @@ MISUSES = [
     ("energy.compare(a=f, b=f, blocks=1)", "blocks=1): expected a whole number of at least 2"),
     ("energy.compare(a=f, b=f, units={'token': 0})", "token=0: expected a finite number"),
     ("energy.compare(a=f, b=f, synchronize=3)", "expected a function, got int"),
+    ("energy.compare(a=f, b=f, around=[f])", "around=[<function f at"),
+    ("energy.compare(a=f, b=f, around={'c': f})", "around['c']: expected the name of a candidate"),
+    ("energy.compare(a=f, b=f, around={'a': 1})", "around['a'](1): expected a function, got int"),
     ("energy.compare(a=f, b=f).saves(5)", "saves(5): expected a share such as 0.05"),
     ("energy.compare(a=f, b=f).saves(-0.1)", "saves(-0.1): expected a share"),
     ("energy.compare(a=f, b=f).costs_at_most('2')", "costs_at_most('2'): expected a share"),
