@@ -64,6 +64,7 @@ from pytest_energy.measuring.protocol import (
 from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
 from pytest_energy.measuring.waiting import synchronizer, waiter_for
 from pytest_energy.measuring.window import OpenWindow, Window, measure_round, open_window
+from pytest_energy.meters.base import Adjustable
 from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason, ReasonCode
 from pytest_energy.model.metrics import ENERGY, PER_UNIT, in_catalogue
 from pytest_energy.session.calls import Calls
@@ -510,6 +511,10 @@ class MeasuringEnergy(Energy):
                 " not describe; call it before"
             )
         self._workload = {**self._workload, **facts}
+
+    def accept_settings(self) -> None:  # noqa: D102
+        if isinstance(self._session.meter, Adjustable):
+            self._session.meter.accept_settings()
 
     def remark(self, sentence: str) -> None:  # noqa: D102
         self._check_open()

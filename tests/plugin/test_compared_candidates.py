@@ -337,15 +337,29 @@ def test_a_comparison_is_the_only_measurement_of_its_test(project: Project) -> N
 
 CARD = """
 import time
+from contextlib import contextmanager
+from functools import partial
 from pytest_energy.testing import Machine
 
 def task(watts):
     with Machine.attached().load(watts):
         time.sleep(0.1)
 
+@contextmanager
+def capped(energy):
+    Machine.attached().configure(power_limit_mw=500_000)
+    energy.accept_settings()
+    yield
+    Machine.attached().configure(power_limit_mw=700_000)
+    energy.accept_settings()
+
 def test_card(energy):
     found = energy.compare(
-        eager=lambda: task(400.0), fast=lambda: task(352.0), same=lambda: task(400.0), blocks=3
+        eager=lambda: task(400.0),
+        fast=lambda: task(352.0),
+        same=lambda: task(400.0),
+        around={"fast": partial(capped, energy)},
+        blocks=3,
     )
     assert found["fast"].saves(0.05)
     assert not found["fast"].saves(0.2)
@@ -357,7 +371,10 @@ def test_card(energy):
 def test_the_truth_lies_in_the_interval_on_a_card(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A simulated H100 with ticks: 12 % less is found, and an equal candidate saves nothing."""
+    """A simulated H100 with ticks: 12 % less is found, under a power limit that the test sets.
+
+    An equal candidate saves nothing.
+    """
     pytester.makepyfile(test_it=CARD)
     machine = SimulatedNvml("hopper", virtual_clock=True, clock_read_cost_s=2e-5)
     with machine, monkeypatch.context() as patch:
