@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.determinism import settle
-from benchmarks.rows import BASELINE, Row
+from benchmarks.power_cap import accepted_cap
+from benchmarks.rows import BASELINE, CAPS_PCT, Row
 from benchmarks.workbench import recipe_for, scheduled
 from benchmarks.zoo.recipe import NotApplicableError, Recipe
 from pytest_energy.fixture import Around, Energy
@@ -37,8 +38,8 @@ class Candidates:
     around: Around = field(default_factory=dict)
 
 
-Make = Callable[[Row, str, str], Candidates]
-"""(row, scale, device) → the candidates; raises NotApplicableError if they cannot run there."""
+Make = Callable[[Row, Energy], Candidates]
+"""Makes the candidates of a row; raises NotApplicableError if they cannot run here."""
 
 
 def run_knob(energy: Energy, row: Row) -> None:
@@ -47,24 +48,24 @@ def run_knob(energy: Energy, row: Row) -> None:
     Raises:
         NotApplicableError: The knob does not exist on this machine.
     """
-    candidates = KNOBS[str(row.knobs["knob"])](row, energy.scale, energy.device)
+    candidates = KNOBS[str(row.knobs["knob"])](row, energy)
     images = IMAGES[energy.scale]
     energy.compare(candidates.runs, around=candidates.around, units={"sample": images})
 
 
-def _recipe(row: Row, scale: str, device: str, technique: str = BASELINE) -> Recipe:
+def _recipe(row: Row, energy: Energy, technique: str = BASELINE) -> Recipe:
     """The row's model with a technique; its weights are the same for every technique."""
     settle()
     plain = Row(row.paper, row.stage, row.model, row.dataset, technique)
-    recipe = recipe_for(plain, scheduled(plain, scale), device)
+    recipe = recipe_for(plain, scheduled(plain, energy.scale), energy.device)
     recipe.model.eval()
     return recipe
 
 
-def _passes(recipe: Recipe, scale: str, batch: int | None = None) -> Callable[[], Tensor]:
+def _passes(recipe: Recipe, images: int, batch: int | None = None) -> Callable[[], Tensor]:
     """Run the model over the images of one call, in batches; (B, K) logits in their order."""
     settle()  # the same images for every candidate
-    batches = recipe.example(IMAGES[scale]).split(batch or IMAGES[scale])
+    batches = recipe.example(images).split(batch or images)
     model = recipe.model
 
     @torch.inference_mode()
@@ -74,50 +75,65 @@ def _passes(recipe: Recipe, scale: str, batch: int | None = None) -> Callable[[]
     return passes
 
 
-def _techniques(names: Mapping[str, str], row: Row, scale: str, device: str) -> Candidates:
+def _techniques(names: Mapping[str, str], row: Row, energy: Energy) -> Candidates:
     """Candidates that are techniques of the zoo, by their names here."""
     return Candidates(
         {
-            name: _passes(_recipe(row, scale, device, technique), scale)
+            name: _passes(_recipe(row, energy, technique), IMAGES[energy.scale])
             for name, technique in names.items()
         }
     )
 
 
-def _compile(row: Row, scale: str, device: str) -> Candidates:
-    if scale == "small":
+def _compile(row: Row, energy: Energy) -> Candidates:
+    if energy.scale == "small":
         raise NotApplicableError(
             "compiling takes minutes, and measuring seconds: at small scale see"
             " test_inference[resnet18_cifar-compile-cifar100]"
         )
-    return _techniques({"eager": BASELINE, "compile": "compile"}, row, scale, device)
+    return _techniques({"eager": BASELINE, "compile": "compile"}, row, energy)
 
 
-def _batch(row: Row, scale: str, device: str) -> Candidates:
-    recipe = _recipe(row, scale, device)
-    sizes = dict.fromkeys((1, min(8, IMAGES[scale]), IMAGES[scale]))
-    return Candidates({f"batch_{size}": _passes(recipe, scale, size) for size in sizes})
+def _batch(row: Row, energy: Energy) -> Candidates:
+    recipe, images = _recipe(row, energy), IMAGES[energy.scale]
+    sizes = dict.fromkeys((1, min(8, images), images))
+    return Candidates({f"batch_{size}": _passes(recipe, images, size) for size in sizes})
 
 
-def _tf32(row: Row, scale: str, device: str) -> Candidates:
+def _tf32(row: Row, energy: Energy) -> Candidates:
+    device = energy.device
     if not device.startswith("cuda") or torch.cuda.get_device_capability(device) < TF32_CAPABILITY:
         raise NotApplicableError(
             f"TF32 needs an NVIDIA GPU of compute capability 8.0; the device is {device}"
         )
-    passes = _passes(_recipe(row, scale, device), scale)
+    passes = _passes(_recipe(row, energy), IMAGES[energy.scale])
     return Candidates({"float32": passes, "tf32": passes}, {"tf32": partial(backends, tf32=True)})
 
 
-def _cudnn_benchmark(row: Row, scale: str, device: str) -> Candidates:
-    if not device.startswith("cuda"):
-        raise NotApplicableError(f"cudnn.benchmark needs an NVIDIA GPU; the device is {device}")
-    passes = _passes(_recipe(row, scale, device), scale)
+def _cudnn_benchmark(row: Row, energy: Energy) -> Candidates:
+    if not energy.device.startswith("cuda"):
+        raise NotApplicableError(
+            f"cudnn.benchmark needs an NVIDIA GPU; the device is {energy.device}"
+        )
+    passes = _passes(_recipe(row, energy), IMAGES[energy.scale])
     # Both may take algorithms that are not deterministic, so that they differ in one flag.
     around: dict[str, Callable[[], AbstractContextManager[object]]] = {
         "heuristic": partial(backends, deterministic=False),
         "cudnn_benchmark": partial(backends, deterministic=False, benchmark=True),
     }
     return Candidates(dict.fromkeys(around, passes), around)
+
+
+def _power_cap(row: Row, energy: Energy) -> Candidates:
+    around: dict[str, Callable[[], AbstractContextManager[object]]] = {
+        f"cap_{share}_pct": partial(accepted_cap, energy, {"power_cap_pct": share})
+        for share in CAPS_PCT[1:]
+    }
+    for cap in around.values():
+        with cap():  # a limit that cannot be set is found before anything is measured
+            pass
+    passes = _passes(_recipe(row, energy), IMAGES[energy.scale])
+    return Candidates({"uncapped": passes, **dict.fromkeys(around, passes)}, around)
 
 
 @contextmanager
@@ -143,6 +159,7 @@ KNOBS: Final[Mapping[str, Make]] = {
     ),
     "compile": _compile,
     "batch": _batch,
+    "power_cap": _power_cap,
 }
 """By name: makes the candidates."""
 

@@ -19,6 +19,7 @@ ROWS = {str(row.knobs["knob"]): row for row in knob_rows()}
 NEED = {
     "tf32": "TF32 needs an NVIDIA GPU of compute capability 8.0; the device is cpu",
     "cudnn_benchmark": "cudnn.benchmark needs an NVIDIA GPU; the device is cpu",
+    "power_cap": "a power cap needs an NVIDIA GPU; the device is cpu",
     "compile": "compiling takes minutes",
 }
 """What a CPU at small scale lacks, by knob."""
@@ -34,7 +35,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.mark.parametrize("knob", sorted(KNOBS.keys() - NEED.keys()))
 def test_candidates_give_the_same_logits(knob: str) -> None:
     """The same weights see the same images, in the same order."""
-    candidates = KNOBS[knob](ROWS[knob], "small", "cpu")
+    candidates = KNOBS[knob](ROWS[knob], Energy())
     outputs = [run() for run in candidates.runs.values()]
     assert len(outputs) > 1
     for output in outputs:
