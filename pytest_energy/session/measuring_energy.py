@@ -350,7 +350,7 @@ class MeasuringEnergy(Energy):
             self._keep(measurements[name].model_copy(update={"pair": pair}))
         return Comparison(
             [
-                Candidate(name, call.returned, self._part(name), self._part(first))
+                Candidate(name, first, call.returned, self._part(name), self._part(first))
                 for name, call in calls.items()
             ],
             first,

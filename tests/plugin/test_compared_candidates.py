@@ -276,6 +276,7 @@ MISUSES = [
     ("energy.compare(a=f, b=f, around={'c': f})", "around['c']: expected the name of a candidate"),
     ("energy.compare(a=f, b=f, around={'a': 1})", "around['a'](1): expected a function, got int"),
     ("energy.compare(a=f, b=f).saves(5)", "saves(5): expected a share such as 0.05"),
+    ("energy.compare(a=f, b=f)['a'].saves(0.1)", "a is the reference of the comparison"),
     ("energy.compare(a=f, b=f).saves(-0.1)", "saves(-0.1): expected a share"),
     ("energy.compare(a=f, b=f).costs_at_most('2')", "costs_at_most('2'): expected a share"),
     ("assert energy.compare(a=f, b=f)", "a comparison is no condition"),
@@ -308,7 +309,6 @@ OTHERS = [
     ("energy.compare(a=f, b=f)\n    energy.window('w').__enter__()", "after another measurement"),
     ("with energy.window('w'):\n        energy.compare(a=f, b=f)", AGAIN),
     ("energy.compare(a=f, b=lambda: energy(f))", AGAIN),
-    ("energy.compare(a=f, b=f)['a'].saves(0.1)", "a is the reference of the comparison"),
 ]
 
 
@@ -330,7 +330,7 @@ def test_misuse_is_refused(project: Project, measured: bool) -> None:
 
 
 def test_a_comparison_is_the_only_measurement_of_its_test(project: Project) -> None:
-    """Another one is refused, and so is a claim on the reference itself."""
+    """Another one is refused, before and after it and inside."""
     project.write(refused(OTHERS))
     project.run(*SHORT).assert_outcomes(passed=len(OTHERS))
 
