@@ -47,11 +47,27 @@ def power_cap(knobs: Mapping[str, Scalar], device: str) -> Iterator[str]:
 @contextmanager
 def capped(energy: Energy, row: Row, config: pytest.Config) -> Iterator[None]:
     """Cap the power as a row says, and remark the limit; skip without ``--power-caps``."""
-    if not config.getoption("--power-caps"):
-        pytest.skip("this changes the card's power limit: run it with --power-caps (needs root)")
-    with power_cap(row.knobs, energy.device) as sentence:
+    check_permitted(config)
+    with accepted_cap(energy, row.knobs) as sentence:
         energy.remark(sentence)
         yield
+
+
+def check_permitted(config: pytest.Config) -> None:
+    """Skip the test without ``--power-caps``."""
+    if not config.getoption("--power-caps"):
+        pytest.skip("this changes the card's power limit: run it with --power-caps (needs root)")
+
+
+@contextmanager
+def accepted_cap(energy: Energy, knobs: Mapping[str, Scalar]) -> Iterator[str]:
+    """A :func:`power_cap` that the meter knows of: any other change makes its windows invalid."""
+    try:
+        with power_cap(knobs, energy.device) as sentence:
+            energy.accept_settings()
+            yield sentence
+    finally:
+        energy.accept_settings()
 
 
 def _set_limit(nvml: Any, card: Any, knobs: Mapping[str, Scalar]) -> tuple[int, str]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from pytest_energy.measuring.protocol import (
@@ -35,6 +37,8 @@ from pytest_energy.uncertainty.candidates import WINDOWS_PER_BLOCK
 FEWEST_BLOCKS: Final = 2
 """A ratio needs two blocks, or it has no scatter. The time limit leaves no fewer."""
 
+Around = Mapping[str, Callable[[], AbstractContextManager[object]]]
+"""Makes the context in which a candidate runs, such as one that sets a flag."""
 Walk = dict[str, MeasuredWindow]
 """One window of each candidate, in the order in which they were measured."""
 
@@ -44,6 +48,7 @@ def alternate(
     plan: Plan,
     measure: Measure,
     *,
+    around: Around = MappingProxyType({}),
     synchronize: Synchronize = lambda: None,
     watch: Callable[[Progress], None] = lambda progress: None,
     announce: Callable[[Forecast], None] = lambda forecast: None,
@@ -59,6 +64,7 @@ def alternate(
         works: Runs passes, by candidate.
         plan: How much to run; its rounds are the windows of each candidate, an even number.
         measure: Runs passes inside a window.
+        around: By candidate, what is entered before its warm-up and each window, and left after.
         synchronize: Waits for the passes of the warm-up.
         watch: Called before the warm-up and before each window.
         announce: Called after the warm-up, before the first window.
@@ -70,22 +76,33 @@ def alternate(
     """
     watch(Progress(0, plan.rounds, plan.passes, None))
     before_j, before_s = spent_j(), clock()
-    latencies_s = [warm_up(work, plan, synchronize, clock) for work in works.values()]
+    latencies_s = []
+    for name, work in works.items():
+        with _around(around, name):
+            latencies_s.append(warm_up(work, plan, synchronize, clock))
     size = size_blocks(plan, latencies_s)
     warmed_s = clock() - before_s
     announce(forecast(size, sum(latencies_s), (before_j, spent_j()), warmed_s))
+
+    def walk(order: Iterable[str], size: Size) -> Walk:
+        windows: Walk = {}
+        for name in order:
+            with _around(around, name):
+                windows[name] = measure(works[name], size.passes)
+        return windows
+
     watch(Progress(1, size.rounds, size.passes, None))
-    walks = [_walk(works, works, size.passes, measure)]
+    walks = [walk(works, size)]
     for _ in range(ATTEMPTS):
         enough = _enough_passes(plan, size, walks[0])
         if enough.passes == size.passes:
             break
         size = enough
-        walks = [_walk(works, works, size.passes, measure)]
+        walks = [walk(works, size)]
     while len(walks) < size.rounds and not _ends(walks, plan.max_time_s):
         watch(_progress(walks, size))
         order = list(works)[::-1] if len(walks) % WINDOWS_PER_BLOCK else works
-        walks.append(_walk(works, order, size.passes, measure))
+        walks.append(walk(order, size))
     return {name: _finished([walk[name] for walk in walks], plan, size) for name in works}
 
 
@@ -112,8 +129,8 @@ def size_blocks(plan: Plan, latencies_s: Sequence[float]) -> Size:
     return Size(passes, min(plan.rounds, WINDOWS_PER_BLOCK * blocks), wanted)
 
 
-def _walk(works: Mapping[str, Work], order: Iterable[str], passes: int, measure: Measure) -> Walk:
-    return {name: measure(works[name], passes) for name in order}
+def _around(around: Around, name: str) -> AbstractContextManager[object]:
+    return around.get(name, nullcontext)()
 
 
 def _enough_passes(plan: Plan, size: Size, walk: Walk) -> Size:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pytest_energy.errors import MeterError
 from pytest_energy.model.measurement import (
@@ -83,6 +83,18 @@ class Reading:
     def valid(self) -> bool:
         """Whether the joules may be used: a channel was read, and no reason is fatal."""
         return bool(self.channels) and not any(reason.fatal for reason in self.reasons)
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A meter that checks settings of its devices, such as a power limit, which a test may change.
+
+    A :class:`Meter` need not have this.
+    """
+
+    def accept_settings(self) -> None:
+        """Check windows against the present settings, no longer against those at the opening."""
+        ...
 
 
 class Meter(Protocol):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import cast
 
 from pytest_energy.errors import UsageError
-from pytest_energy.meters.base import Edge, Meter, Reading
+from pytest_energy.meters.base import Adjustable, Edge, Meter, Reading
 from pytest_energy.model.measurement import (
     Environment,
     Facts,
@@ -87,6 +87,12 @@ class CombinedMeter:
     def idle_power_w(self) -> Mapping[str, Quantity]:
         """The idle power of all channels for which it is known."""
         return functools.reduce(operator.or_, (dict(meter.idle_power_w) for meter in self._meters))
+
+    def accept_settings(self) -> None:
+        """Let each part that can do so check windows against the present settings."""
+        for meter in self._meters:
+            if isinstance(meter, Adjustable):
+                meter.accept_settings()
 
     def spent_j(self) -> float | None:
         """The joules of all meters together; ``None`` if one of them is unknown."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar
 
 from pytest_energy.errors import UsageError
 from pytest_energy.fixture import (
+    Around,
     CallFacts,
     Energy,
     Evaluation,
@@ -38,7 +39,12 @@ from pytest_energy.fixture.arguments import (
     check_synchronize,
     check_units,
 )
-from pytest_energy.fixture.comparison import Candidate, Comparison, check_candidates
+from pytest_energy.fixture.comparison import (
+    Candidate,
+    Comparison,
+    check_around,
+    check_candidates,
+)
 from pytest_energy.fixture.lazy import (
     check_awaitable,
     check_call,
@@ -66,6 +72,7 @@ from pytest_energy.measuring.protocol import (
 from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
 from pytest_energy.measuring.waiting import synchronizer, waiter_for
 from pytest_energy.measuring.window import OpenWindow, Window, measure_round, open_window
+from pytest_energy.meters.base import Adjustable
 from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason, ReasonCode
 from pytest_energy.model.metrics import ENERGY, PER_UNIT, in_catalogue
 from pytest_energy.session.calls import Calls
@@ -376,16 +383,18 @@ class MeasuringEnergy(Energy):
         units: Units | None = None,
         synchronize: Synchronize | None = None,
         blocks: int | None = None,
+        around: Around | None = None,
         **named: Callable[[], Any],
     ) -> Comparison:
         functions, first = check_candidates(candidates, named, reference)
         counts = check_compare(units, synchronize, blocks)
+        contexts = check_around(around, functions)
         self._claim(synchronize)
         self._check_one_process("compare")
         self._compared = True
         calls = {name: Calls("energy.compare", function) for name, function in functions.items()}
         plan = plan_comparison(self._session, self._requested, blocks)
-        for name, finished in self._alternate(calls, plan).items():
+        for name, finished in self._alternate(calls, plan, contexts).items():
             described: Facts = {"candidate": name, "function": name_of(functions[name])}
             place = self._place.window(name)
             self._add("candidate", described, finished, at=place, units=counts)
@@ -394,7 +403,7 @@ class MeasuringEnergy(Energy):
             self._keep(measurements[name].model_copy(update={"pair": pair}))
         return Comparison(
             [
-                Candidate(name, call.returned, self._part(name), self._part(first))
+                Candidate(name, first, call.returned, self._part(name), self._part(first))
                 for name, call in calls.items()
             ],
             first,
@@ -624,6 +633,10 @@ class MeasuringEnergy(Energy):
             )
         self._workload = {**self._workload, **facts}
 
+    def accept_settings(self) -> None:  # noqa: D102
+        if isinstance(self._session.meter, Adjustable):
+            self._session.meter.accept_settings()
+
     def remark(self, sentence: str) -> None:  # noqa: D102
         self._check_open()
         if not sentence.strip():
@@ -734,9 +747,11 @@ class MeasuringEnergy(Energy):
             agree = self._agree if self._in_slices else None
             return run_rounds(work, plan, self._measure, agree=agree, **self._surroundings())
 
-    def _alternate(self, works: Mapping[str, Work], plan: Plan) -> dict[str, Finished]:
+    def _alternate(
+        self, works: Mapping[str, Work], plan: Plan, around: Around
+    ) -> dict[str, Finished]:
         with self._alone():
-            return alternate(works, plan, self._measure, **self._surroundings())
+            return alternate(works, plan, self._measure, around=around, **self._surroundings())
 
     def _surroundings(self) -> Surroundings:
         """What a protocol calls beside the work."""

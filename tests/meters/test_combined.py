@@ -160,6 +160,18 @@ def test_a_part_that_fails_makes_the_sum_invalid():
     assert set(combined.channels) - set(reading.channels) == {"gpu1"}
 
 
+def test_changed_settings_are_accepted_by_the_parts_that_check_them():
+    """A processor has none, so its meter need not know of them."""
+
+    class Adjusted(Part):
+        def accept_settings(self):
+            self.calls.append("accepted")
+
+    gpu, processor = Adjusted("nvml", {"gpu0": 10.0}), rapl()
+    CombinedMeter([gpu, processor]).accept_settings()
+    assert (gpu.calls, processor.calls) == (["accepted"], [])
+
+
 def test_names_sources_and_identity_are_merged():
     """The first meter names the device; facts of the second with the same name get a prefix."""
     combined = CombinedMeter([nvml(), rapl(source="model", estimated=True)])

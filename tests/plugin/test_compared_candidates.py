@@ -206,6 +206,36 @@ def test_a_test_that_skips_itself_by_unittest_leaves_no_result(project: Project)
     assert project.results()["benchmarks"] == []
 
 
+FLAG = """
+from contextlib import contextmanager
+
+flags = []
+
+@contextmanager
+def flag():
+    flags.append(True)
+    work(100.0)
+    yield
+    work(100.0)
+    flags.pop()
+
+def test_it(energy):
+    found = energy.compare(
+        off=lambda: work(0.1), on=lambda: work(0.05 if flags else 0.2), around={"on": flag}
+    )
+    assert flags == []
+    if energy.enabled:
+        assert found.ratio == pytest.approx(0.5)
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), (*MEASURING, *SHORT)], ids=["plain", "measured"])
+def test_a_candidate_runs_inside_its_context(project: Project, arguments: tuple[str, ...]) -> None:
+    """In its warm-up and its windows, whose joules are without those of entering and leaving."""
+    project.write(FLAG)
+    run_plain(project, *arguments).assert_outcomes(passed=1)
+
+
 def test_without_energy_each_body_runs_once(project: Project) -> None:
     """As a plain test, in their order."""
     project.write(
@@ -242,7 +272,11 @@ MISUSES = [
     ("energy.compare(a=f, b=f, blocks=1)", "blocks=1): expected a whole number of at least 2"),
     ("energy.compare(a=f, b=f, units={'token': 0})", "token=0: expected a finite number"),
     ("energy.compare(a=f, b=f, synchronize=3)", "expected a function, got int"),
+    ("energy.compare(a=f, b=f, around=[f])", "around=[<function f at"),
+    ("energy.compare(a=f, b=f, around={'c': f})", "around['c']: expected the name of a candidate"),
+    ("energy.compare(a=f, b=f, around={'a': 1})", "around['a'](1): expected a function, got int"),
     ("energy.compare(a=f, b=f).saves(5)", "saves(5): expected a share such as 0.05"),
+    ("energy.compare(a=f, b=f)['a'].saves(0.1)", "a is the reference of the comparison"),
     ("energy.compare(a=f, b=f).saves(-0.1)", "saves(-0.1): expected a share"),
     ("energy.compare(a=f, b=f).costs_at_most('2')", "costs_at_most('2'): expected a share"),
     ("assert energy.compare(a=f, b=f)", "a comparison is no condition"),
@@ -275,7 +309,6 @@ OTHERS = [
     ("energy.compare(a=f, b=f)\n    energy.window('w').__enter__()", "after another measurement"),
     ("with energy.window('w'):\n        energy.compare(a=f, b=f)", AGAIN),
     ("energy.compare(a=f, b=lambda: energy(f))", AGAIN),
-    ("energy.compare(a=f, b=f)['a'].saves(0.1)", "a is the reference of the comparison"),
 ]
 
 
@@ -297,22 +330,36 @@ def test_misuse_is_refused(project: Project, measured: bool) -> None:
 
 
 def test_a_comparison_is_the_only_measurement_of_its_test(project: Project) -> None:
-    """Another one is refused, and so is a claim on the reference itself."""
+    """Another one is refused, before and after it and inside."""
     project.write(refused(OTHERS))
     project.run(*SHORT).assert_outcomes(passed=len(OTHERS))
 
 
 CARD = """
 import time
+from contextlib import contextmanager
+from functools import partial
 from pytest_energy.testing import Machine
 
 def task(watts):
     with Machine.attached().load(watts):
         time.sleep(0.1)
 
+@contextmanager
+def capped(energy):
+    Machine.attached().configure(power_limit_mw=500_000)
+    energy.accept_settings()
+    yield
+    Machine.attached().configure(power_limit_mw=700_000)
+    energy.accept_settings()
+
 def test_card(energy):
     found = energy.compare(
-        eager=lambda: task(400.0), fast=lambda: task(352.0), same=lambda: task(400.0), blocks=3
+        eager=lambda: task(400.0),
+        fast=lambda: task(352.0),
+        same=lambda: task(400.0),
+        around={"fast": partial(capped, energy)},
+        blocks=3,
     )
     assert found["fast"].saves(0.05)
     assert not found["fast"].saves(0.2)
@@ -324,7 +371,10 @@ def test_card(energy):
 def test_the_truth_lies_in_the_interval_on_a_card(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A simulated H100 with ticks: 12 % less is found, and an equal candidate saves nothing."""
+    """A simulated H100 with ticks: 12 % less is found, under a power limit that the test sets.
+
+    An equal candidate saves nothing.
+    """
     pytester.makepyfile(test_it=CARD)
     machine = SimulatedNvml("hopper", virtual_clock=True, clock_read_cost_s=2e-5)
     with machine, monkeypatch.context() as patch:

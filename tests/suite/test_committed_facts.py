@@ -39,7 +39,7 @@ def committed() -> dict[str, Mapping[str, Any]]:
 
 
 def test_every_benchmark_has_its_facts_and_none_is_left_over() -> None:
-    """Only rows to a target accuracy have no facts: those of their training row hold for them."""
+    """Only rows to a target accuracy and knobs have none: those of the model's own row hold."""
     assert sorted(committed()) == sorted(rows())
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from types import ModuleType
 
 import pytest
 
 from benchmarks import power_cap as module
-from benchmarks.power_cap import power_cap
+from benchmarks.knobs import knob_rows, run_knob
+from benchmarks.power_cap import accepted_cap, power_cap
 from benchmarks.rows import CAPS_PCT, CAPS_W
 from benchmarks.zoo.recipe import NotApplicableError
+from pytest_energy.fixture import Energy
 
 WATTS_150 = {"sweep": "power_cap_w", "power_cap_w": 150}
 
@@ -130,3 +133,37 @@ def test_a_card_without_a_power_limit_is_skipped(monkeypatch: pytest.MonkeyPatch
 def test_every_cap_of_the_paper_has_its_share() -> None:
     """The shares are those of the paper's card of 250 W."""
     assert [250 * share / 100 for share in CAPS_PCT] == list(CAPS_W)
+
+
+class Accepting(Energy):
+    """Records the limit of a card whenever the settings are accepted."""
+
+    device = "cuda:0"
+
+    def __init__(self, nvml: Nvml) -> None:
+        super().__init__()
+        self.nvml = nvml
+        self.accepted_mw: list[int] = []
+
+    def accept_settings(self) -> None:
+        self.accepted_mw.append(self.nvml.limit_mw)
+
+
+@pytest.mark.parametrize("raised", [None, RuntimeError])
+def test_the_meter_accepts_the_cap_and_its_end(
+    raised: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any other change of the limit makes windows invalid, and so would this one."""
+    energy = Accepting(install(Nvml(), monkeypatch))
+    with suppress(RuntimeError), accepted_cap(energy, WATTS_150):
+        if raised:
+            raise raised
+    assert energy.accepted_mw == [150_000, 250_000]
+
+
+def test_a_knob_of_caps_finds_a_limit_that_cannot_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is measured."""
+    energy = Accepting(install(Nvml(permitted=False), monkeypatch))
+    row = next(row for row in knob_rows() if row.knobs["knob"] == "power_cap")
+    with pytest.raises(NotApplicableError, match="needs root"):
+        run_knob(energy, row)

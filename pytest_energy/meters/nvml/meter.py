@@ -194,6 +194,10 @@ class NvmlMeter:
             )
         ]
 
+    def accept_settings(self) -> None:
+        """Check windows against the present power limits and clocks: the test has set them."""
+        self._reference = {device.channel: take_snapshot(device) for device in self._devices}
+
     def spent_j(self) -> float | None:
         """The counters' joules; ``None`` if a device has no counter or no longer answers."""
         counter = self._instruments.counter

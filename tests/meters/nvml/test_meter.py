@@ -14,7 +14,7 @@ from dataclasses import replace
 import pynvml
 import pytest
 
-from pytest_energy.meters.base import Meter, MeterRequest, Reading
+from pytest_energy.meters.base import Adjustable, Meter, MeterRequest, Reading
 from pytest_energy.meters.nvml import opening
 from pytest_energy.meters.nvml.devices.sensors import POWER_AVERAGE, POWER_INSTANT, THROTTLES
 from pytest_energy.meters.registry import open_meter
@@ -322,6 +322,26 @@ FAULTS: dict[Callable[[SimulatedNvml, int], None], tuple[ReasonCode | None, ...]
     fail_all_but_energy: (None,) * 5,
     reclock: (*[ReasonCode.CLOCKS_CHANGED] * 4, None),
 }
+
+
+@pytest.mark.parametrize("change", [cap, reclock], ids=lambda change: change.__name__)
+def test_settings_that_the_test_changed_are_accepted(
+    quick: tuple[SimulatedNvml, Meter], change: Callable[[SimulatedNvml, int], None]
+) -> None:
+    """Until they change once more; those that are restored must be accepted again."""
+    machine, meter = quick
+    assert isinstance(meter, Adjustable)
+    try:
+        change(machine, 0)
+        meter.accept_settings()
+        reading, true_j = run_window(machine, meter)
+        assert reading.valid
+        assert_true(reading, true_j)
+    finally:
+        mend(machine)
+    assert not run_window(machine, meter)[0].valid
+    meter.accept_settings()
+    assert run_window(machine, meter)[0].valid
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
