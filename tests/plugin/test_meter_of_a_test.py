@@ -92,7 +92,7 @@ def test_a_test_takes_some_channels_of_the_meter(project: Project) -> None:
     project.write(CHANNELS)
     result = project.run("--energy-meter=scripted+processor")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*tests with channels=['cpu']: channels cpu of Scripted Proc*"])
+    result.stdout.fnmatch_lines(["*tests with channels=[[]'cpu']: channels cpu of Scripted Proc*"])
     tokenize, whole = project.benchmark("test_tokenize"), project.benchmark()
     assert tokenize["metrics"]["energy_j"]["value"] == pytest.approx(0.1)
     assert tokenize["identity"]["device"] == "Scripted Processor"

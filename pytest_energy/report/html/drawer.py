@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_energy.model.measurement import Quantity, Round
-from pytest_energy.model.metrics import metric
+from pytest_energy.model.metrics import metric, per_joule_name, per_unit_name
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
@@ -42,6 +42,8 @@ class Drawer:
     remarks: tuple[str, ...]
     """What would decide it, the likely cause, and what changed."""
     metrics: tuple[Compared, ...]
+    units: str
+    """Joules per unit of work, and units per joule."""
     rounds: tuple[tuple[str, ...], ...]
     """The names of the columns, then the cells of each round."""
     budget: str
@@ -77,6 +79,7 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         sentence=sentence(result),
         remarks=() if result.verdict.outcome is Outcome.UNCHANGED else tuple(remarks(result)),
         metrics=_compared(result),
+        units=_units(result),
         rounds=_rounds(result.rounds),
         budget=_budget(result.energy),
         sides=build_sides(result),
@@ -104,6 +107,17 @@ def _compared(result: Result) -> tuple[Compared, ...]:
         cells = (numbers.before_after(verdict, uncertainty), change, allowed)
         rows.append(Compared(metric(verdict.metric).label, verdict.outcome, cells))
     return tuple(rows)
+
+
+def _units(result: Result) -> str:
+    """``0.41 ± 0.01 J/token · 2.4 ± 0.1 token/J``."""
+    names = (
+        name
+        for unit in result.units
+        for name in (per_unit_name(unit), per_joule_name(unit))
+        if name in result.metrics
+    )
+    return " · ".join(numbers.quantity(result.metrics[name]) for name in names)
 
 
 def _rounds(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:
