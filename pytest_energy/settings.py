@@ -599,6 +599,21 @@ METER_NAME = Format(_meter_name, "a meter's name, such as rapl")
 
 
 @dataclass(frozen=True)
+class MeterChoice:
+    """What measures one test, if not the session's meter."""
+
+    meter: str | None
+    """The meter's name; ``None``: the session's, or that which has the channels."""
+    channels: tuple[str, ...] = ()
+    """The channels whose joules count; empty for all."""
+
+    def __str__(self) -> str:
+        """As the marker has it."""
+        named = [f"meter={self.meter!r}"] if self.meter else []
+        return ", ".join([*named, *([f"channels={[*self.channels]}"] if self.channels else [])])
+
+
+@dataclass(frozen=True)
 class MarkerSettings:
     """The keywords of ``@pytest.mark.energy(...)``."""
 
@@ -618,6 +633,14 @@ class MarkerSettings:
     """Which values of own metrics are better."""
     meter: str | None = None
     """The meter of this test, if not that of the session."""
+    channels: tuple[str, ...] = ()
+    """The channels whose joules count; empty for all."""
+
+    @property
+    def choice(self) -> MeterChoice | None:
+        """What measures the test; ``None`` for the session's meter."""
+        chosen = self.meter is not None or self.channels
+        return MeterChoice(self.meter, self.channels) if chosen else None
 
 
 def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
@@ -660,7 +683,21 @@ def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
         max_joules=_budgets(keywords.get("max_joules", {}), where),
         better=_directions(keywords.get("better", {}), where),
         meter=read("meter", METER_NAME),
+        channels=_channels(keywords.get("channels"), where),
     )
+
+
+def _channels(value: object, where: str) -> tuple[str, ...]:
+    """Read ``channels=["cpu"]``."""
+    if value is None:
+        return ()
+    names = tuple(value) if isinstance(value, list | tuple | set | frozenset) else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UsageError(
+            f"{where}: @pytest.mark.energy: channels={value!r}: expected a list of channels, such"
+            ' as ["cpu"]'
+        )
+    return tuple(sorted(set(names)))
 
 
 def _budgets(value: object, where: str) -> dict[str, float]:

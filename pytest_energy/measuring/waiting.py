@@ -82,6 +82,11 @@ def synchronize_frameworks() -> None:
             synchronize(module)
 
 
+def is_unawaited(synchronize: Callable[[], object]) -> bool:
+    """Whether a device that works is used by no framework that ``synchronize`` waits for."""
+    return synchronize is synchronize_frameworks and sys.modules.keys().isdisjoint(FRAMEWORKS)
+
+
 def synchronizer(own: Callable[[], object] | None = None) -> Callable[[], None]:
     """Return a function that waits for the devices of all frameworks, and then calls ``own``."""
     if own is None:

@@ -7,12 +7,31 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pytest_energy.measuring.waiting import is_unawaited
 from pytest_energy.meters.base import Edge, Meter, Reading
-from pytest_energy.model.measurement import SETTLING, UNSEEN, Round, Trace
+from pytest_energy.model.measurement import (
+    SETTLING,
+    UNSEEN,
+    Reason,
+    ReasonCode,
+    Round,
+    Trace,
+)
 from pytest_energy.uncertainty.gum import combine, expand
 
 SHARED = (SETTLING, UNSEEN)
 """Terms of the budget whose errors have the same sign in all windows of a session."""
+
+
+UNAWAITED = Reason(
+    code=ReasonCode.NOTE,
+    message=(
+        "the GPU worked through a framework that is not known here, so that work may have been left"
+        " in its queue at the end of a window; wait for it by synchronize=…"
+    ),
+    fatal=False,
+)
+"""The remark on a window whose end may have come before that of its work."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +97,8 @@ class OpenWindow:
             edge, self._edge = self._edge, None
             reading = self._meter.end(edge)
             measured = _measured(self._meter, reading, self._start, duration_s, self.passes)
+            if reading.device_worked and is_unawaited(self._synchronize):
+                measured.reasons.append(UNAWAITED)
             self._pieces.append(Window(measured, reading.traces))
 
     def end(self) -> None:

@@ -78,6 +78,8 @@ class Reading:
     """Other readings; a key is the text of a :class:`~pytest_energy.model.conditions.Condition`."""
     reasons: tuple[Reason, ...] = ()
     traces: tuple[Trace, ...] = ()
+    device_worked: bool = False
+    """Whether a device worked for processes of this session: it may still have a queue."""
 
     @property
     def valid(self) -> bool:

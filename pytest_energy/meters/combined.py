@@ -62,6 +62,11 @@ class CombinedMeter:
         )
 
     @property
+    def parts(self) -> tuple[Meter, ...]:
+        """The meters."""
+        return self._meters
+
+    @property
     def channels(self) -> tuple[str, ...]:
         """All channels, in the order of the meters."""
         return tuple(channel for meter in self._meters for channel in meter.channels)
@@ -170,6 +175,7 @@ def add_readings(readings: Sequence[Reading]) -> Reading:
         ),
         reasons=tuple(_of_a_part(reason) for reading in readings for reason in reading.reasons),
         traces=tuple(trace for reading in readings for trace in reading.traces),
+        device_worked=any(reading.device_worked for reading in readings),
     )
 
 

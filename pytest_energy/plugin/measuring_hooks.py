@@ -44,7 +44,7 @@ from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import conclude
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.measuring_energy import MeasuringEnergy, Pause, as_planned
-from pytest_energy.settings import MarkerSettings, Settings, read_marker
+from pytest_energy.settings import MarkerSettings, MeterChoice, Settings, read_marker
 
 FIXTURE = pytest.StashKey[MeasuringEnergy]()
 MARKER = pytest.StashKey[MarkerSettings]()
@@ -437,16 +437,16 @@ def _header(session: EnergySession) -> list[str]:
         )
     if session.revision.remark:
         lines.append(f"energy: {session.revision.remark}")
-    lines += [f"energy: {_part_line(name, part)}" for name, part in session.parts.items()]
+    lines += [f"energy: {_part_line(choice, part)}" for choice, part in session.parts.items()]
     missing = zip(PREFERRED, session.passed_over, strict=False)
     lines += [f"energy: no {meter}: {reason.message}" for meter, reason in missing]
     return lines
 
 
-def _part_line(name: str, part: EnergySession) -> str:
-    """What measures the tests whose marker names another meter."""
+def _part_line(choice: MeterChoice, part: EnergySession) -> str:
+    """What measures the tests whose marker names another meter, or channels."""
     if part.meter is None:
         why = part.unmeasured.message if part.unmeasured else "no meter"
-        return f"tests with meter={name!r} are not measured here ({why})"
+        return f"tests with {choice} are not measured here ({why})"
     device = part.environment.identity.get("device", "unknown device")
-    return f"tests with meter={name!r}: channels {', '.join(part.meter.channels)} of {device}"
+    return f"tests with {choice}: channels {', '.join(part.meter.channels)} of {device}"

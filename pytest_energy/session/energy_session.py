@@ -22,6 +22,7 @@ from pytest_energy.measuring.assemble import Source
 from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
 from pytest_energy.meters.registry import open_meter
+from pytest_energy.meters.selected_channels import has_all, owner_of, select_channels
 from pytest_energy.model.environment import describe, slug
 from pytest_energy.model.files import check_file, check_folder, not_written
 from pytest_energy.model.json_files import save_run
@@ -33,7 +34,7 @@ from pytest_energy.model.workers_merge import merge_workers
 from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
 from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish, shifts_of
-from pytest_energy.settings import NO_METER, MarkerSettings, Scale, Settings
+from pytest_energy.settings import NO_METER, MarkerSettings, MeterChoice, Scale, Settings
 from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
 
@@ -71,8 +72,8 @@ class EnergySession:
     """Number of sessions that share the suite; each is taken to have as many comparisons."""
     alternating: bool = False
     """Whether another process measures the same tests in turn."""
-    parts: Mapping[str, EnergySession] = field(default_factory=dict)
-    """The sessions of meters that markers name, by the meter's name; they share the record."""
+    parts: Mapping[MeterChoice, EnergySession] = field(default_factory=dict)
+    """The sessions of meters and channels that markers name; they share the record."""
     whole: EnergySession | None = None
     """The session that this one is a part of."""
     cards: tuple[EnergySession, ...] = ()
@@ -147,11 +148,11 @@ class EnergySession:
         Raises:
             UsageError: No meter has that name.
         """
-        by_meter: dict[str, dict[str, MarkerSettings]] = {}
+        chosen: dict[MeterChoice, dict[str, MarkerSettings]] = {}
         for test_id, marker in markers.items():
-            if marker.meter is not None and not self._is_own(marker.meter):
-                by_meter.setdefault(marker.meter, {})[test_id] = marker
-        parts = {name: self._part(name, tests) for name, tests in by_meter.items()}
+            if marker.choice is not None and not self._is_own(marker.choice):
+                chosen.setdefault(marker.choice, {})[test_id] = marker
+        parts = {choice: self._part(choice, tests) for choice, tests in chosen.items()}
         known = [self, *parts.values()]
         return replace(
             self,
@@ -160,15 +161,24 @@ class EnergySession:
             baseline_ids=frozenset().union(*(session.baseline_ids for session in known)),
         )
 
-    def _is_own(self, meter: str) -> bool:
-        return meter in (self.settings.meter, self.meter.info.name if self.meter else "auto")
+    def _is_own(self, choice: MeterChoice) -> bool:
+        own = (None, self.settings.meter, self.meter.info.name if self.meter else "auto")
+        if choice.meter not in own:
+            return False
+        return not choice.channels or bool(self.meter and has_all(self.meter, choice.channels))
 
-    def _part(self, meter: str, markers: Mapping[str, MarkerSettings]) -> EnergySession:
-        """The session of the tests that another meter measures."""
-        # The devices of --energy-devices are those of the session's meter.
-        settings = replace(self.settings, meter=meter, devices=None)
+    def _part(self, choice: MeterChoice, markers: Mapping[str, MarkerSettings]) -> EnergySession:
+        """The session of the tests that another meter, or some channels only, measure."""
+        settings = self.settings
         try:
-            opened, unmeasured = _open_meter(settings, lambda reason: None)
+            opened, unmeasured = self.meter, self.unmeasured
+            name = choice.meter or owner_of(choice.channels, self.meter)
+            if name is not None:
+                # The devices of --energy-devices are those of the session's meter.
+                settings = replace(self.settings, meter=name, devices=None)
+                opened, unmeasured = _open_meter(settings, lambda reason: None)
+            if opened is not None and choice.channels:
+                opened = select_channels(opened, choice.channels)
         except MeterUnavailableError as error:
             # The other tests can be measured, so these alone have no joules, and say why.
             opened, unmeasured = None, error.reason
@@ -193,7 +203,7 @@ class EnergySession:
 
     def of(self, marker: MarkerSettings) -> EnergySession:
         """The session of one test: that of the meter that its marker names."""
-        part = self.parts.get(marker.meter or "")
+        part = self.parts.get(marker.choice) if marker.choice else None
         return self if part is None else replace(part, alternating=self.alternating)
 
     def with_cards(self, cards: Sequence[EnergySession]) -> EnergySession:

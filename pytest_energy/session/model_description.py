@@ -98,7 +98,7 @@ def check_placed(model: object, device: str, channels: Sequence[str], where: str
     if device != "cpu" and measures_gpus_only and devices_of(model) == {"cpu"}:
         raise UsageError(
             f"{where}: {name_of(model)} is on the CPU, and the GPU is measured; move it by"
-            ' .to(energy.device), or measure the CPU: @pytest.mark.energy(meter="rapl")'
+            ' .to(energy.device), or measure the CPU: @pytest.mark.energy(channels=["cpu"])'
         )
 
 

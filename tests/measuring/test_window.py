@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
+from pytest_energy.measuring.waiting import FRAMEWORKS, synchronizer
 from pytest_energy.measuring.window import measure_round, open_window
 from pytest_energy.meters.base import Edge, Reading
 from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
@@ -55,6 +59,36 @@ def test_round_takes_joules_and_budget() -> None:
     assert window.round.passes == 21
     assert window.round.energy_j == 5.0
     assert window.round.uncertainty_j == pytest.approx(1.96 * 0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("worked", "framework", "own", "remarked"),
+    [
+        (True, None, None, True),
+        (False, None, None, False),
+        (True, "cupy", None, False),
+        (True, None, lambda: None, False),
+    ],
+    ids=["unknown", "no work", "known", "own wait"],
+)
+def test_work_through_an_unknown_framework_has_a_remark(
+    worked: bool,
+    framework: str | None,
+    own: Callable[[], object] | None,
+    remarked: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A window may have ended before its work did; the result stays valid and says so."""
+    for name in FRAMEWORKS:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    wait = synchronizer(own)
+    if framework:
+        monkeypatch.setitem(sys.modules, framework, SimpleNamespace())  # type: ignore[arg-type]
+        monkeypatch.setitem(FRAMEWORKS, framework, lambda module: None)  # type: ignore[arg-type]
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}, device_worked=worked))
+    reasons = measure_round(meter, lambda n: None, 1, wait).round.reasons
+    assert ["synchronize=" in reason.message for reason in reasons] == [True] * remarked
+    assert not any(reason.fatal for reason in reasons)
 
 
 def test_missing_channel_makes_no_sum() -> None:

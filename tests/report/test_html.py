@@ -14,8 +14,10 @@ import pytest
 from pytest_energy.cli import main
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.result import Run
+from pytest_energy.report import numbers
 from pytest_energy.report.html.render import render_html
 from pytest_energy.report.html.templating import environment
+from pytest_energy.uncertainty.units import per_unit
 
 from .examples import (
     HOSTILE,
@@ -171,3 +173,22 @@ def test_reading_counts_the_gain_where_the_gate_does() -> None:
     assert "It does not include the gain of a GPU's sensor" in html.unescape(reading)
     assert "own board the sensor's gain cancels and is not counted" in html.unescape(reading)
     assert "the interval includes it: up to ± 5 % for each sensor" in reading
+
+
+def test_joules_per_unit_of_work_are_in_the_table_and_in_the_details() -> None:
+    """The column is beside the energy, and the details have both directions."""
+    run = example_run()
+    measured = next(result for result in run.benchmarks if result.energy is not None)
+    units = {"token": 4.0}
+    result = measured.model_copy(
+        update={"units": units, "metrics": {**measured.metrics, **per_unit(measured.energy, units)}}
+    )
+    page = render_html(run.model_copy(update={"benchmarks": [result]}))
+    heads = re.findall(r'<th scope="col" data-column="(\w+)"', page)
+    assert heads[heads.index("energy_j") + 1] == "energy_j_per_token"
+    (line,) = re.findall(r"<p>Per unit of work: (.*)</p>", page)
+    per_token, per_joule = line.split(" · ")
+    assert per_token == numbers.quantity(result.metrics["energy_j_per_token"])
+    assert per_token.endswith("J/token")
+    assert per_joule.endswith("token/J")
+    assert page.count(per_token) >= 2

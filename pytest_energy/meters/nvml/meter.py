@@ -20,7 +20,7 @@ from pytest_energy.meters.nvml.devices.sensors import (
     take_fields,
     take_snapshot,
 )
-from pytest_energy.meters.nvml.driver import SensorError
+from pytest_energy.meters.nvml.driver import SensorError, is_simulated
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
 from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, with_reading
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
@@ -276,6 +276,8 @@ class NvmlMeter:
             conditions={**_conditions(evidence), **_edge_costs(joules, edges_s)},
             reasons=tuple(reasons),
             traces=traces,
+            # A simulated device has no queue.
+            device_worked=not is_simulated() and validity.worked(evidence),
         )
 
     def _consumption(self, start: _WindowStart, counted: Span, window: Span) -> _Consumption:

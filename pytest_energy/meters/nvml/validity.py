@@ -122,9 +122,15 @@ def idle(devices: Iterable[Evidence]) -> Reason | None:
     )
     message = (
         f"the GPU did nothing for this test ({powers}, as at rest); move its work to the GPU:"
-        ' .to(energy.device); or measure the CPU: @pytest.mark.energy(meter="rapl")'
+        ' .to(energy.device); or measure the CPU: @pytest.mark.energy(meter="rapl"), or'
+        ' channels=["cpu"]'
     )
     return Reason(code=ReasonCode.DEVICE_IDLE, message=message)
+
+
+def worked(devices: Iterable[Evidence]) -> bool:
+    """Whether a device drew more than at rest, and this session has a context on it."""
+    return any(_used(device) and not _at_rest(device) for device in devices)
 
 
 def _at_rest(device: Evidence) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_energy.model.measurement import Pair, Quantity, Round
-from pytest_energy.model.metrics import metric
+from pytest_energy.model.metrics import metric, per_joule_name, per_unit_name
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
@@ -45,6 +45,8 @@ class Drawer:
     pair: str | None
     """The candidate beside its reference, block by block."""
     metrics: tuple[Compared, ...]
+    units: str
+    """Joules per unit of work, and units per joule."""
     rounds: tuple[tuple[str, ...], ...]
     """The names of the columns, then the cells of each round."""
     budget: str
@@ -81,6 +83,7 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         remarks=() if result.verdict.outcome is Outcome.UNCHANGED else tuple(remarks(result)),
         pair=_pair(result.pair),
         metrics=_compared(result),
+        units=_units(result),
         rounds=_rounds(result.rounds),
         budget=_budget(result.energy),
         sides=build_sides(result),
@@ -116,6 +119,17 @@ def _pair(pair: Pair | None) -> str | None:
         return None
     blocks = ", ".join(map(numbers.log_change, pair.differences))
     return f"{pair_sentence(pair)}; blocks: {blocks}"
+
+
+def _units(result: Result) -> str:
+    """``0.41 ± 0.01 J/token · 2.4 ± 0.1 token/J``."""
+    names = (
+        name
+        for unit in result.units
+        for name in (per_unit_name(unit), per_joule_name(unit))
+        if name in result.metrics
+    )
+    return " · ".join(numbers.quantity(result.metrics[name]) for name in names)
 
 
 def _rounds(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from pytest_energy.model.measurement import Quantity
-from pytest_energy.model.metrics import Better
+from pytest_energy.model.metrics import ENERGY, PER_UNIT, Better
 from pytest_energy.model.result import Result
 from pytest_energy.report import numbers
 from pytest_energy.report.derived_metrics import direction, present, values
@@ -98,8 +98,8 @@ def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
     """The table of ``results``; ``names`` are their short names by id."""
     shown = present(results)
     metrics = [Column(row.name, row.label, row.about, row.shown) for row in shown]
-    energy = [column for column in metrics if column.name == "energy_j"]
-    others = [column for column in metrics if column.name != "energy_j"]
+    energy = [column for column in metrics if _is_energy(column)]
+    others = [column for column in metrics if not _is_energy(column)]
     training = trained(results)
     keys = anchors([names[result.id] for result in results])
     rows = [
@@ -108,6 +108,11 @@ def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
     ]
     ways = {row.name: way for row in shown if (way := direction(row.name, results))}
     return Table((*energy, *_BEFORE, *others, *_AFTER), tuple(_marked(rows, ways)))
+
+
+def _is_energy(column: Column) -> bool:
+    """Joules per pass, and per unit of work: they come first."""
+    return column.name == ENERGY or column.name.startswith(PER_UNIT)
 
 
 def _row(key: str, name: str, result: Result, training: dict[str, Quantity]) -> Row:

@@ -56,6 +56,20 @@ def run_window(
     return reading, machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
 
 
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_reading_says_whether_the_device_worked_for_us(
+    quick: tuple[SimulatedNvml, Meter], monkeypatch: pytest.MonkeyPatch, simulated: bool
+) -> None:
+    """A simulated device has no queue, so it counts as idle there."""
+    machine, meter = quick
+    monkeypatch.setattr("pytest_energy.meters.nvml.meter.is_simulated", lambda: simulated)
+    with machine.process(os.getpid()):  # a context outlives the work
+        assert run_window(machine, meter)[0].device_worked is not simulated
+        edge = meter.begin()
+        time.sleep(WINDOW_S)
+        assert not meter.end(edge).device_worked
+
+
 def fatal_codes(reading: Reading) -> set[ReasonCode]:
     """The codes that make a reading invalid."""
     return {reason.code for reason in reading.reasons if reason.fatal}

@@ -12,7 +12,7 @@ import pytest
 from pytest_energy.meters.base import MeterRequest
 from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.driver import FieldValue
-from pytest_energy.meters.nvml.validity import Evidence, conditions, idle
+from pytest_energy.meters.nvml.validity import Evidence, conditions, idle, worked
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import Quantity, ReasonCode
 from pytest_energy.testing import SimulatedNvml
@@ -166,4 +166,22 @@ def test_devices_at_rest_that_nobody_used_are_idle(
     assert (reason.code if reason else None) == code
     if reason:
         assert ".to(energy.device)" in reason.message
-        assert '@pytest.mark.energy(meter="rapl")' in reason.message
+        assert '@pytest.mark.energy(meter="rapl"), or channels=["cpu"]' in reason.message
+
+
+@pytest.mark.parametrize(
+    ("devices", "busy"),
+    [
+        ([resting(300.0, frozenset({os.getpid()}))], True),
+        ([resting(70.0), resting(300.0, frozenset({os.getpid()}))], True),
+        ([resting(70.0, frozenset({os.getpid()}))], False),
+        ([resting(300.0, frozenset({1}))], False),
+        ([], False),
+    ],
+    ids=["ours", "one of two", "a context without work", "another's", "no device"],
+)
+def test_a_device_worked_if_it_drew_power_for_a_process_of_ours(
+    devices: list[Evidence], busy: bool
+) -> None:
+    """Neither a context alone nor the power of others is work of this session."""
+    assert worked(devices) is busy
