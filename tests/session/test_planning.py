@@ -21,6 +21,7 @@ from pytest_energy.session.planning import (
     SLICES_PER_BLOCK,
     Requested,
     plan_call,
+    plan_comparison,
     plan_epochs,
     plan_inference,
 )
@@ -179,3 +180,14 @@ def test_inference_fills_a_window_that_was_requested(tmp_path: Path) -> None:
     requested = Requested.of(MarkerSettings(), Settings(window=7.0))
     plan = plan_inference(session(BaselineStore(tmp_path)), TEST, requested)
     assert (plan.passes, plan.window_s) == (10_000, 7.0)
+
+
+def test_candidates_have_six_blocks_of_two_windows_each(tmp_path: Path) -> None:
+    """Of two seconds on a GPU; rounds of the marker or the command line are blocks."""
+    measuring = session(BaselineStore(tmp_path))
+    plan = plan_comparison(measuring, NOTHING, None)
+    assert (plan.rounds, plan.window_s, plan.max_time_s) == (12, SHORT_ROUND_S, 600.0)
+    assert plan_comparison(measuring, NOTHING, 10).rounds == 20
+    requested = replace(NOTHING, rounds=1, window_s=7.0, passes=3, max_time_s=9.0)
+    plan = plan_comparison(measuring, requested, 10)
+    assert (plan.rounds, plan.window_s, plan.passes, plan.max_time_s) == (4, 7.0, 3, 9.0)
