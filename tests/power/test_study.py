@@ -62,6 +62,16 @@ def test_baselines_find_ten_per_cent_where_nothing_scatters(take_off: bool) -> N
     assert (outcomes[:UNCHANGED], outcomes[UNCHANGED + AT_5 :]) == FOUND
 
 
+def test_baselines_are_judged_within_the_default_limit_of_time() -> None:
+    """A suite that scatters has 600 s of further visits, as in production, and stays open."""
+    recorded = record(NOISES[2], (1, 2, 3))
+    limited = judge_by_baselines(recorded, take_off=False)
+    endless = judge_by_baselines(recorded, take_off=False, limit_s=math.inf)
+    assert endless.seconds > limited.seconds
+    undecided = (judged.outcomes.count(Outcome.INCONCLUSIVE) for judged in (limited, endless))
+    assert next(undecided) > next(undecided)
+
+
 def test_a_shift_of_the_day_cancels_in_alternation() -> None:
     """The verdicts are those without it, in the same time."""
     recorded = record(replace(CALM, today=0.03), (1, 2, 3))
