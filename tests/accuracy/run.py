@@ -109,6 +109,9 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=TARGET)
     parser.add_argument(
+        "--held", action="store_true", help="beside other tools: only cases that --keep holds"
+    )
+    parser.add_argument(
         "--write", action="store_true", help="with --only: replace its section on the page"
     )
     chosen = parser.parse_args()
@@ -545,6 +548,8 @@ def _comparison_by_case(chosen: argparse.Namespace) -> Iterable[str]:
         case for case in _cases() if case.name in RIVAL_CASES and chosen.only_case in case.name
     ]
     store = Store(chosen.keep)
+    if chosen.held:
+        cases = [case for case in cases if store.holds(_rivals_name(case, chosen.windows))]
     # one by one: they are measured in real time, and would disturb each other
     measured = [_beside_others(case, chosen.windows, store) for case in cases]
     yield "### By case\n"
@@ -562,6 +567,10 @@ def _comparison_by_case(chosen: argparse.Namespace) -> Iterable[str]:
     yield ""
 
 
+def _rivals_name(case: Case, windows: int) -> str:
+    return f"rivals {case.key} {windows}"
+
+
 def _beside_others(case: Case, windows: int, store: Store) -> list[Compared]:
     """Windows of a case by all tools, in real time."""
     own_load_w = OWN_LOAD_SHARE * case.profile.power_limit_w
@@ -573,7 +582,7 @@ def _beside_others(case: Case, windows: int, store: Store) -> list[Compared]:
         print(f"beside others: {case.name}", file=sys.stderr, flush=True)
         return lines
 
-    lines = store.lines(f"rivals {case.key} {windows}", measure)
+    lines = store.lines(_rivals_name(case, windows), measure)
     return [Compared(**json.loads(line)) for line in lines]
 
 
