@@ -32,12 +32,20 @@ class Store:
 
     folder: Path | None
 
+    def holds(self, name: str) -> bool:
+        """Whether this state of the code has been measured."""
+        path = self._path(name)
+        return path is not None and path.exists()
+
+    def _path(self, name: str) -> Path | None:
+        safe = "".join(c if c.isalnum() else "-" for c in name)
+        return self.folder / state() / f"{safe}.jsonl" if self.folder else None
+
     def lines(self, name: str, measure: Callable[[], list[str]]) -> list[str]:
         """The stored lines of this state; if there are none, those that ``measure`` returns."""
-        if self.folder is None:
+        path = self._path(name)
+        if path is None:
             return measure()
-        safe = "".join(c if c.isalnum() else "-" for c in name)
-        path = self.folder / state() / f"{safe}.jsonl"
         if path.exists():
             return path.read_text("utf-8").splitlines()
         lines = measure()

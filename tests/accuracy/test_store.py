@@ -15,7 +15,9 @@ import store
 def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
     """A second run takes the lines of the first one, of the same name only."""
     kept = store.Store(tmp_path)
+    assert not kept.holds("lag 50 ms")
     assert kept.lines("lag 50 ms", lambda: ["1", "2"]) == ["1", "2"]
+    assert kept.holds("lag 50 ms")
     assert kept.lines("lag 50 ms", lambda: ["3"]) == ["1", "2"]
     assert kept.lines("lag 100 ms", lambda: ["3"]) == ["3"]
 
