@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 class EnergyError(Exception):
     """The base of all errors; the text is written for the person at the terminal."""
+
+
+def is_refusal(raised: Any) -> bool:
+    """Whether an exception was raised on purpose, by pytest's ``ExceptionInfo`` of it.
+
+    Modules that tests call have this as their ``__tracebackhide__``: a refusal then shows the line
+    of the test, without the frames of this package.
+    """
+    return isinstance(raised.value, EnergyError)
 
 
 class UsageError(EnergyError):

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from pytest_energy.errors import UsageError
+from pytest_energy.errors import UsageError, is_refusal
 from pytest_energy.model.measurement import Reason, ReasonCode, Round, Trace
+
+__tracebackhide__ = is_refusal
 
 Work = Callable[[int], object]
 """Runs a number of passes one after the other; need not wait for the device."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pytest_energy.errors import is_refusal
 from pytest_energy.measuring.waiting import is_unawaited
 from pytest_energy.meters.base import Edge, Meter, Reading
 from pytest_energy.model.measurement import (
@@ -18,6 +19,8 @@ from pytest_energy.model.measurement import (
     Trace,
 )
 from pytest_energy.uncertainty.gum import combine, expand
+
+__tracebackhide__ = is_refusal
 
 SHARED = (SETTLING, UNSEEN)
 """Terms of the budget whose errors have the same sign in all windows of a session."""

@@ -13,6 +13,9 @@ import pytest
 
 from pytest_energy.errors import EnergyError
 from pytest_energy.fixture import Energy
+from pytest_energy.plugin.items.phases import VISIT, Visit
+from pytest_energy.plugin.items.plain import PlainPlugin
+from pytest_energy.plugin.items.requests import check_alone
 from pytest_energy.settings import OPTIONS, Option, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -72,6 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; with ``--energy``, check the options and register the hooks."""
     config.addinivalue_line("markers", MARKER)
     if not config.getoption("energy"):
+        check_alone(config)
+        config.pluginmanager.register(PlainPlugin(_data_dir(config)), "energy-plain")
         return
     try:
         _register(config, load_settings(_user_values(config)).under(config.rootpath))
@@ -179,8 +184,15 @@ def _user_values(config: pytest.Config) -> dict[Option, tuple[str, str]]:
 @pytest.fixture
 def energy(request: pytest.FixtureRequest) -> Energy:
     """Measure the energy of what the test runs; without --energy only run it once."""
-    measuring: EnergyPlugin | None = request.config.pluginmanager.get_plugin("energy-measuring")
-    return measuring.fixture(request) if measuring else Energy(_data_dir(request.config))
+    __tracebackhide__ = True
+    plugins = request.config.pluginmanager
+    plugin: EnergyPlugin | PlainPlugin | None
+    plugin = plugins.get_plugin("energy-measuring") or plugins.get_plugin("energy-plain")
+    if plugin is None:  # the controller of pytest-xdist runs no test
+        raise pytest.UsageError("the energy fixture needs the process that runs the tests")
+    fixture: Energy = plugin.fixture(request)
+    request.node.stash[VISIT] = Visit(fixture)
+    return fixture
 
 
 @pytest.fixture(scope="session")

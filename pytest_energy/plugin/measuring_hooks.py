@@ -6,17 +6,15 @@ import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, Final
-from unittest import SkipTest
 
 import pytest
 
-from pytest_energy.errors import EnergyError, UsageError
-from pytest_energy.fixture.comparison import NotMeasuredError
+from pytest_energy.errors import EnergyError
 from pytest_energy.gate.selection import too_tight
 from pytest_energy.measuring.assemble import Place
 from pytest_energy.measuring.protocol import Forecast, Progress
 from pytest_energy.measuring.torchrun import Ranks
-from pytest_energy.model.measurement import Facts, Measurement, Reason, ReasonCode
+from pytest_energy.model.measurement import Facts, Measurement
 from pytest_energy.model.result import Result, Run
 from pytest_energy.plugin.benchmark_bridge import (
     install_replay_timer,
@@ -30,6 +28,15 @@ from pytest_energy.plugin.gpu_locks import (
     lock_folder,
     lock_names,
 )
+from pytest_energy.plugin.items.phases import Phases, Visit
+from pytest_energy.plugin.items.requests import (
+    MARKER,
+    check_markers,
+    requested_at_run_time,
+    uses_energy,
+)
+from pytest_energy.plugin.items.rerun import RERUN_REASON, Reruns
+from pytest_energy.plugin.items.runners import refuse_runners
 from pytest_energy.plugin.progress import (
     WorkerProgress,
     forecast_line,
@@ -37,17 +44,22 @@ from pytest_energy.plugin.progress import (
     uncaptured,
 )
 from pytest_energy.plugin.reporter import fail_session, ran_all
-from pytest_energy.plugin.rerun import RERUN_REASON, Reruns, Runner, run_here
 from pytest_energy.plugin.uncompared import UncomparedBaselines
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
-from pytest_energy.session.conclude import conclude
+from pytest_energy.session.conclude import (
+    Conclusion,
+    conclude,
+    conclude_failed,
+    settle,
+    withdraw,
+)
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.measuring_energy import MeasuringEnergy, Pause, as_planned
-from pytest_energy.settings import MarkerSettings, MeterChoice, Settings, read_marker
+from pytest_energy.settings import MarkerSettings, MeterChoice, Settings
 
-FIXTURE = pytest.StashKey[MeasuringEnergy]()
-MARKER = pytest.StashKey[MarkerSettings]()
+CONCLUSIONS = pytest.StashKey[list[Conclusion]]()
+"""The judgement on the benchmarks of a test that is running."""
 LONG_S: Final = 60.0
 """What takes longer is said before it begins."""
 NAMED: Final = 5
@@ -56,7 +68,7 @@ PREFERRED = ("GPU meter", "CPU counter")
 """What each meter that ``auto`` prefers to an estimate would be, in the order of its attempts."""
 
 
-class EnergyPlugin:
+class EnergyPlugin(Phases):
     """Opens the session if a test measures, and gates each test at its end.
 
     Args:
@@ -89,7 +101,7 @@ class EnergyPlugin:
         self._announce = announce
         self._forecasts: set[str] = set()
         self._uncompared = UncomparedBaselines(config)
-        config.pluginmanager.register(Reruns(uses_energy, self._runner), "energy-reruns")
+        config.pluginmanager.register(Reruns(uses_energy), "energy-reruns")
         config.pluginmanager.register(self._uncompared, "energy-uncompared")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -111,9 +123,8 @@ class EnergyPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Check all markers, read the baselines and open the meter, before any test runs."""
-        measuring = [item for item in session.items if uses_energy(item)]
-        for item in measuring:
-            item.stash[MARKER] = _read_marker(item)
+        measuring = check_markers(session.items)
+        refuse_runners(measuring, against=self._settings.against)
         if self._config.option.collectonly or not measuring:
             return
         try:
@@ -161,11 +172,10 @@ class EnergyPlugin:
 
     def fixture(self, request: pytest.FixtureRequest) -> MeasuringEnergy:
         """Return the ``energy`` fixture of one test."""
+        __tracebackhide__ = True
         item = request.node
         if self._session is None or MARKER not in item.stash:
-            raise pytest.UsageError(
-                f"{item.nodeid}: the test must request the energy fixture among its own arguments"
-            )
+            raise requested_at_run_time(item)
         file, line, _ = item.location
         workload: Facts = self._ranks.workload if self._ranks else {}
         for facts in self._config.hook.pytest_energy_workload(item=item):
@@ -180,7 +190,11 @@ class EnergyPlugin:
             self._pause,
             self._say,
         )
-        item.stash[FIXTURE] = energy
+        item.stash[RERUN_REASON] = None  # another plugin may run the test once more
+        item.stash[CONCLUSIONS] = []
+        item.user_properties[:] = [
+            (name, value) for name, value in item.user_properties if not name.startswith("energy.")
+        ]
         return energy
 
     @pytest.hookimpl(wrapper=True)
@@ -207,70 +221,71 @@ class EnergyPlugin:
         """The session, and those of further cards."""
         return (self._session, *self._session.cards) if self._session else ()
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
-        """Gate the test after its body."""
-        returned, unmeasured = None, None
-        try:
-            returned = yield
-        except NotMeasuredError as error:  # its candidates have results all the same
-            unmeasured = error
-        except (pytest.skip.Exception, SkipTest):  # a test that skips itself leaves no result
-            raise
-        except (Exception, pytest.fail.Exception):
-            self._conclude(pyfuncitem, failed=True)
-            raise
-        finally:
-            if self._progress:
-                self._progress.clear()
-        try:
-            results = self._conclude(pyfuncitem, failed=False)
-        except EnergyError as error:
-            raise pytest.fail.Exception(str(error), pytrace=False) from None
-        fail_if_regressed(results)
-        if unmeasured:
-            raise unmeasured
-        return returned
+    def leave_body(self) -> None:
+        """Remove the live progress."""
+        if self._progress:
+            self._progress.clear()
 
-    def _conclude(self, item: pytest.Function, *, failed: bool) -> list[Result]:
-        """Return the results of a test; none if it will run again."""
-        energy = item.stash.get(FIXTURE, None)
-        if energy is None or self._session is None:
-            return []
-        del item.stash[FIXTURE]  # a rerun of the test makes a new fixture
-        measurements = energy.finish()
+    def end_body(self, item: pytest.Item, visit: Visit, *, failed: bool) -> None:
+        """Judge what the body has measured.
+
+        Raises:
+            EnergyError: The fixture was misused.
+            pytest.fail.Exception: The verdict fails the test.
+        """
+        __tracebackhide__ = True
+        assert isinstance(visit.energy, MeasuringEnergy)
+        measurements = visit.energy.finish()
+        try:
+            super().end_body(item, visit, failed=failed)
+        except EnergyError:
+            self._conclude(item, measurements, failed=True)
+            raise
+        results = self._conclude(item, measurements, failed=failed)
         if not failed:
-            energy.check_used()
-        return self._settle(item, measurements, failed=failed)
+            visit.verdict_fails = any(result.verdict.fails for result in results)
+            fail_if_regressed(results)
 
-    def _settle(
-        self, item: pytest.Function, measurements: list[Measurement], *, failed: bool
+    def _conclude(
+        self, item: pytest.Item, measurements: list[Measurement], *, failed: bool
     ) -> list[Result]:
-        """Decide on what a test measured, and publish it; nothing if the test will run again."""
+        """Return the results of a test; none if it will run again."""
         if not self._reports or self._session is None:
             return []
-        if failed:
-            measurements = [_test_failed(measured) for measured in measurements]
-        results = _decide(measurements, self._session, item.stash[MARKER])
-        revisits = self._session.record.revisits
-        reasons = {revisits[result.id] for result in results if result.id in revisits}
-        if reasons and not failed:
+        conclusions = _judge(measurements, self._session, item.stash[MARKER], failed=failed)
+        item.stash[CONCLUSIONS] = conclusions
+        reasons = {conclusion.again for conclusion in conclusions} - {None}
+        if reasons:
             item.stash[RERUN_REASON] = "suspect" if "suspect" in reasons else "recording"
             return []
+        results = [conclusion.result for conclusion in conclusions]
         for result in results:
             item.user_properties.extend(properties(result))
-            self._config.hook.pytest_energy_result(config=self._config, result=result)
         if results and not failed:
             self._publish_latency(item, results)
         return results
 
-    def _publish_latency(self, item: pytest.Function, results: list[Result]) -> None:
+    def _publish_latency(self, item: pytest.Item, results: list[Result]) -> None:
         _publish_latency(item, results)
 
-    @property
-    def _runner(self) -> Runner:
-        """Runs a test once."""
-        return run_here
+    def settle(self, item: pytest.Item, visit: Visit) -> None:
+        """Accept results or ask for another visit, unless the test has failed.
+
+        Raises:
+            pytest.fail.Exception: A baseline cannot be written.
+        """
+        again = item.stash[RERUN_REASON]
+        try:
+            keep = withdraw if visit.failed else settle
+            results = [keep(conclusion) for conclusion in item.stash[CONCLUSIONS]]
+        except EnergyError as error:
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
+        for result in () if again else results:
+            self._config.hook.pytest_energy_result(config=self._config, result=result)
+
+    def cancel(self, item: pytest.Item) -> None:
+        """Take back that a test runs again, as it has failed."""
+        item.stash[RERUN_REASON] = None
 
     def _show(self, benchmark: str, now: Progress) -> None:
         if self._progress:
@@ -350,49 +365,32 @@ def _count_shards(config: pytest.Config, environ: Mapping[str, str]) -> int:
 
 def fail_if_regressed(results: Iterable[Result]) -> None:
     """Fail the test if the policy says so for one of its results."""
+    __tracebackhide__ = True
     failures = [explain(result) for result in results if result.verdict.fails]
     if failures:
         pytest.fail("\n\n".join(failures), pytrace=False)
 
 
-def uses_energy(item: pytest.Item) -> bool:
-    """Whether a test measures."""
-    return "energy" in getattr(item, "fixturenames", ())
-
-
-def _read_marker(item: pytest.Item) -> MarkerSettings:
-    """Merge the keywords of all energy markers of a test; the closest marker takes precedence."""
-    keywords: dict[str, Any] = {}
-    for marker in item.iter_markers("energy"):
-        if marker.args:
-            raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.energy takes keywords only")
-        keywords = {**marker.kwargs, **keywords}
-    try:
-        return read_marker(keywords, item.nodeid)
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-def _decide(
-    measurements: list[Measurement], session: EnergySession, marker: MarkerSettings
-) -> list[Result]:
-    """Decide on each benchmark of a test, unless an earlier run of the test has settled it."""
-    awaited = session.record.revisits.keys() & {measured.id for measured in measurements}
+def _judge(
+    measurements: list[Measurement],
+    session: EnergySession,
+    marker: MarkerSettings,
+    *,
+    failed: bool,
+) -> list[Conclusion]:
+    """Judge each benchmark of a test, unless an earlier run of the test has settled it."""
+    record, own = session.record, session.of(marker)
+    awaited = record.revisits.keys() & {measured.id for measured in measurements}
+    judge = conclude_failed if failed else conclude
     return [
-        conclude(measured, session.of(marker), marker)
+        judge(measured, own, marker)
         if not awaited or measured.id in awaited
-        else session.record.results[measured.id]
+        else Conclusion(record.results[measured.id], own, marker)
         for measured in measurements
     ]
 
 
-def _test_failed(measured: Measurement) -> Measurement:
-    message = "the test failed after this measurement"
-    reason = Reason(code=ReasonCode.TEST_FAILED, message=message, fatal=False)
-    return measured.model_copy(update={"reasons": [*measured.reasons, reason]})
-
-
-def _publish_latency(item: pytest.Function, results: list[Result]) -> None:
+def _publish_latency(item: pytest.Item, results: list[Result]) -> None:
     """Report the latencies of the first benchmark of a test to pytest-benchmark."""
     extra: Mapping[str, Any] = {
         result.id: {
@@ -402,7 +400,8 @@ def _publish_latency(item: pytest.Function, results: list[Result]) -> None:
         for result in results
     }
     latencies_s = [measured.duration_s / measured.passes for measured in results[0].rounds]
-    publish_latencies(item._request, latencies_s, {"energy": extra})
+    request: pytest.FixtureRequest = item._request  # type: ignore[attr-defined]
+    publish_latencies(request, latencies_s, {"energy": extra})
 
 
 def _warnings(session: EnergySession) -> list[str]:

@@ -213,7 +213,9 @@ def terminal_progress(config: pytest.Config) -> ProgressLine | None:
     """
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     in_worker = hasattr(config, "workerinput")
-    if reporter is None or in_worker or config.get_verbosity() < 0:
+    if not isinstance(reporter, pytest.TerminalReporter):  # another plugin's need not have a screen
+        return None
+    if in_worker or config.get_verbosity() < 0:
         return None
     if not reporter.isatty or os.environ.get("TERM", "dumb") == "dumb":
         return None

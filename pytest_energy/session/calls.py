@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Generic, TypeVar
 
+from pytest_energy.errors import is_refusal
 from pytest_energy.fixture.lazy import check_returned
 from pytest_energy.measuring.waiting import waiter_for
 
 T = TypeVar("T")
+__tracebackhide__ = is_refusal
 
 
 class Calls(Generic[T]):

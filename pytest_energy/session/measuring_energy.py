@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, S
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from itertools import chain, repeat
+from itertools import repeat
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar
 
-from pytest_energy.errors import UsageError
+from pytest_energy.errors import UsageError, is_refusal
 from pytest_energy.fixture import (
     Around,
     CallFacts,
@@ -31,9 +31,9 @@ from pytest_energy.fixture.arguments import (
     check_callable,
     check_compare,
     check_counts,
+    check_facts,
     check_input,
     check_metrics,
-    check_name,
     check_pedantic,
     check_seconds,
     check_synchronize,
@@ -51,6 +51,7 @@ from pytest_energy.fixture.lazy import (
     check_eager,
     check_returned,
 )
+from pytest_energy.fixture.own_metric import evaluation, mean_metrics
 from pytest_energy.measuring.alternation import alternate
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
 from pytest_energy.measuring.processor import same_processor
@@ -74,7 +75,6 @@ from pytest_energy.measuring.waiting import synchronizer, waiter_for
 from pytest_energy.measuring.window import OpenWindow, Window, measure_round, open_window
 from pytest_energy.meters.base import Adjustable
 from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason, ReasonCode
-from pytest_energy.model.metrics import ENERGY, PER_UNIT, in_catalogue
 from pytest_energy.session.calls import Calls
 from pytest_energy.session.candidates import pairs_of
 from pytest_energy.session.energy_session import EnergySession
@@ -97,7 +97,6 @@ from pytest_energy.session.planning import (
     plan_epochs,
     plan_inference,
 )
-from pytest_energy.session.user_values import check_facts, evaluation, mean_metrics, own_metrics
 from pytest_energy.settings import MarkerSettings
 
 if TYPE_CHECKING:
@@ -105,6 +104,7 @@ if TYPE_CHECKING:
     from pytest_energy.measuring.model_facts import Operations
 
 T = TypeVar("T")
+__tracebackhide__ = is_refusal
 
 Watch = Callable[[str, Progress], None]
 """Called with the benchmark's id and its progress."""
@@ -136,8 +136,6 @@ COUNTED: Final = "the operations of this window were counted, which takes time: 
 class MeasuringEnergy(Energy):
     """Measures what a test runs; :meth:`finish` returns the measurements."""
 
-    enabled = True
-
     def __init__(
         self,
         session: EnergySession,
@@ -160,14 +158,13 @@ class MeasuringEnergy(Energy):
                 measure meanwhile.
             announce: Told what a benchmark will cost, before its first round.
         """
-        super().__init__(session.settings.data)
-        self.scale = session.scale
-        self.measures_gpu = session.measures_gpu
+        super().__init__(session.settings.data, place.id, marker)
+        self._enabled = True
+        self._scale = session.scale
+        self._measures_gpu = session.measures_gpu
         self._session = session
         self._place = place
         self._requested = Requested.of(marker, session.settings)
-        self._budgets = marker.max_joules
-        self._better = dict(marker.better)
         self._workload = workload
         self._watch = watch
         self._pause = pause
@@ -177,19 +174,14 @@ class MeasuringEnergy(Energy):
         self._synchronize = synchronizer()
         self._measurements: dict[str, Measurement] = {}
         self._windows: dict[str, list[Window]] = {}
-        self._handles: defaultdict[str, list[WindowHandle]] = defaultdict(list)
         self._entered: Counter[str] = Counter()
         self._recorded: dict[str, Quantity] = {}
         self._remarks: list[Reason] = []
-        self._inside: str | None = None
         self._recorded_inside: defaultdict[str, defaultdict[str, list[Quantity]]] = defaultdict(
             lambda: defaultdict(list)
         )
-        self._unfinished: set[str] = set()
         self._facts: dict[str, Operations] = {}
         self._limits_s: dict[str, float | None] = {}
-        self._busy = False
-        self._ended = False
 
     def inference(  # noqa: D102
         self,
@@ -290,24 +282,22 @@ class MeasuringEnergy(Energy):
         check_facts("call", facts, None)
         self._claim(synchronize)
         calls = Calls("energy", function, args, kwargs)
-        with self._alone():
+        with self.usage.alone():
             known = facts_of_call(facts, lambda: calls(1))
         finished = self._run(calls, plan_call(self._session, self._place.id, self._requested))
         self._add_call(function, finished, known, unit_counts)
         return calls.returned
 
-    async def acall(  # noqa: D102
+    async def _acall(
         self,
         function: Callable[..., Awaitable[T]],
-        /,
-        *args: Any,
-        units: Units | None = None,
-        synchronize: Synchronize | None = None,
-        facts: CallFacts = None,
-        **kwargs: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        unit_counts: Units,
+        synchronize: Synchronize | None,
+        facts: CallFacts,
     ) -> T:
-        unit_counts = check_call("energy.acall", function, units, synchronize, facts, awaited=True)
-        check_facts("acall", facts, None)
+        self.usage.done(function)
         self._claim(synchronize)
         loop = _running_loop(self._place.id)
         returned: T
@@ -321,7 +311,7 @@ class MeasuringEnergy(Energy):
         def work(passes: int) -> None:
             asyncio.run_coroutine_threadsafe(calls(passes), loop).result()
 
-        with self._alone():
+        with self.usage.alone():
             known = known_facts(facts)
             if counts(facts):
                 with counting(facts) as known:
@@ -366,7 +356,7 @@ class MeasuringEnergy(Energy):
             return work
 
         windows: list[Window] = []
-        with self._alone():
+        with self.usage.alone():
             known = facts_of_call(facts, lambda: call(*arguments())(1))
             for _ in range(warmup_rounds):
                 call(*arguments())(iterations)
@@ -414,21 +404,17 @@ class MeasuringEnergy(Energy):
         return self._measurements[self._place.window(name).id]
 
     @contextmanager
-    def window(  # noqa: D102
-        self,
-        name: str,
-        units: Units | None = None,
-        synchronize: Synchronize | None = None,
-        facts: CallFacts = None,
+    def _window(
+        self, handle: WindowHandle, synchronize: Synchronize | None, facts: CallFacts
     ) -> Iterator[WindowHandle]:
-        check_synchronize(f"energy.window({name!r})", synchronize)
-        handle = self._enter("window", name, units, facts)
-        windows = self._windows[name]
-        with self._alone(name):
+        name = handle.name
+        windows = self._windows.setdefault(name, [])
+        with self._inside(handle):
             if self._must_count(name, facts):
                 with self._counted(handle, facts):
                     yield handle
                 handle.end(self._unmeasured_window(name, COUNTED))
+                self.usage.count_first(name)
                 return
             self._entered[name] += 1
             if not self._in_time(windows):
@@ -440,7 +426,7 @@ class MeasuringEnergy(Energy):
             with self._opened(handle, synchronizer(synchronize)) as opened:
                 yield handle
             windows.append(opened.window)
-            self._handles[name].append(handle)
+            self.usage.window_ended(handle)
             handle.end(self._windows_alone(name, [opened.window]))
 
     @contextmanager
@@ -476,7 +462,6 @@ class MeasuringEnergy(Energy):
     ) -> Iterator[WindowHandle]:
         check_seconds(f"energy.repeat({name!r})", seconds)
         handle = self._enter("repeat", name, units, facts)
-        self._unfinished.add(name)
         return self._repeat(handle, self._repetition(name, seconds), facts)
 
     def _repetition(self, name: str, seconds: float | None) -> Plan:
@@ -488,7 +473,7 @@ class MeasuringEnergy(Energy):
 
     def _repeat(self, handle: WindowHandle, plan: Plan, facts: CallFacts) -> Iterator[WindowHandle]:
         windows: list[Window] = []
-        with self._alone(handle.name):
+        with self.usage.alone(handle.name):
             if self._must_count(handle.name, facts):
                 with self._counted(handle, facts):
                     yield handle
@@ -514,11 +499,11 @@ class MeasuringEnergy(Energy):
                         yield from repeat(handle, passes)
                 windows.append(opened.window)
                 rounds = [window.round for window in windows]
-        self._unfinished.discard(handle.name)
-        self._windows[handle.name] += windows
+        self.usage.done(handle)
+        self._windows.setdefault(handle.name, []).extend(windows)
         self._entered[handle.name] += plan.rounds
         self._limits_s[handle.name] = plan.max_time_s
-        self._handles[handle.name].append(handle)
+        self.usage.window_ended(handle)
         handle.end(self._windows_alone(handle.name, windows))
 
     def _watch_repeat(
@@ -546,22 +531,8 @@ class MeasuringEnergy(Energy):
         return self._agree(opened.passes)
 
     def _enter(self, method: str, name: str, units: Units | None, facts: CallFacts) -> WindowHandle:
-        """The handle of a window that may begin now."""
-        check_name(name, method)
-        check_call_facts(f"energy.{method}({name!r})", facts)
-        check_facts(method, facts, None)
-        handle = WindowHandle(name, check_units(f"energy.{method}({name!r})", units))
-        self._check_open()
-        if self._measurements:
-            raise UsageError(f"{self._place.id}: energy.{method}() after another measurement")
-        if self._busy:
-            raise UsageError(
-                f"{self._place.window(name).id}: energy.{method}() inside another measurement,"
-                " which would then include the wait for the sensor; measure one after the other"
-            )
+        handle = super()._enter(method, name, units, facts)
         self._check_one_process(method)
-        self._windows.setdefault(name, [])
-        self._windowed = name
         return handle
 
     def _check_one_process(self, method: str) -> None:
@@ -572,39 +543,21 @@ class MeasuringEnergy(Energy):
             )
 
     def record(self, *metrics: Metric, **values: float) -> None:  # noqa: D102
-        self._check_open()
         check_metrics(metrics)
-        where = f"{self._place.id}: energy.record"
-        names = [metric.name for metric in metrics]
-        own_metrics({metric.name: metric.value for metric in metrics}, where)
-        if twice := sorted(name for name in {*names, *values} if [*names, *values].count(name) > 1):
-            raise UsageError(f"{where}: {twice[0]!r} twice in one call")
-        for metric in metrics:
-            self._learn_direction(metric)
-        recorded = _as_quantities(own_metrics(values, where))
+        recorded = _as_quantities(self.usage.record(metrics, values))
         recorded |= {
             metric.name: Quantity(
                 value=metric.value, unit=metric.unit, uncertainty=metric.uncertainty
             )
             for metric in metrics
         }
-        if self._inside is not None:
+        if self.usage.inside is not None:
             for name, quantity in recorded.items():
-                self._recorded_inside[self._inside][name].append(quantity)
+                self._recorded_inside[self.usage.inside][name].append(quantity)
             return
         self._recorded |= recorded
         for measured in list(self._measurements.values()):
             self._extend(measured, {})
-
-    def _learn_direction(self, metric: Metric) -> None:
-        if metric.better is None or in_catalogue(metric.name):
-            return
-        known = self._better.setdefault(metric.name, metric.better)
-        if known != metric.better:
-            raise UsageError(
-                f"{self._place.id}: energy.record: {metric.name!r} has better={metric.better!r}"
-                f" here, and {known!r} before or in the marker"
-            )
 
     def _windows_alone(self, name: str, windows: Sequence[Window]) -> Measurement:
         """Windows as a measurement of their own, whatever other windows have the same name."""
@@ -624,13 +577,7 @@ class MeasuringEnergy(Energy):
         )
 
     def describe(self, **facts: Any) -> None:  # noqa: D102
-        self._check_open()
-        check_facts("describe", False, facts)
-        if self._measurements or self._windows:
-            raise UsageError(
-                f"{self._place.id}: energy.describe() after a measurement, which its facts would"
-                " not describe; call it before"
-            )
+        super().describe(**facts)
         self._workload = {**self._workload, **facts}
 
     def accept_settings(self) -> None:  # noqa: D102
@@ -638,9 +585,7 @@ class MeasuringEnergy(Energy):
             self._session.meter.accept_settings()
 
     def remark(self, sentence: str) -> None:  # noqa: D102
-        self._check_open()
-        if not sentence.strip():
-            raise UsageError(f"{self._place.id}: energy.remark() needs a sentence")
+        super().remark(sentence)
         self._remarks.append(Reason(code=ReasonCode.NOTE, message=sentence, fatal=False))
 
     def finish(self) -> list[Measurement]:
@@ -648,13 +593,13 @@ class MeasuringEnergy(Energy):
 
         Nothing can be measured or recorded afterwards.
         """
-        self._ended = True
+        self.usage.end()
         for name, windows in self._windows.items():
             if not windows:  # its body raised
                 continue
             limit_s = self._limits_s.get(name, self._requested.max_time_s)
             finished = self._finished(windows, self._entered[name], limit_s)
-            units = _mean_units(self._handles[name])
+            units = _mean_units(self.usage.handles[name])
             recorded = {
                 metric: _mean_quantity(values)
                 for metric, values in self._recorded_inside[name].items()
@@ -664,93 +609,27 @@ class MeasuringEnergy(Energy):
             extra = {**known.metrics, **recorded}
             workload: Facts = {"window": name}
             self._add("window", workload, finished, extra, known.reasons, at=place, units=units)
-        for handle in chain.from_iterable(self._handles.values()):
-            handle.close()
         self._windows.clear()
         return [
             measured.model_copy(update={"reasons": [*measured.reasons, *self._remarks]})
             for measured in self._measurements.values()
         ]
 
-    def check_used(self) -> None:
-        """Check that recorded metrics and budgets belong to a benchmark, and windows' units.
-
-        Raises:
-            UsageError: There are recorded metrics, but nothing was measured; a budget is per unit
-                of work that no benchmark has; or only some windows of one name have a unit.
-        """
-        for metric in self._budgets.keys() - {ENERGY}:
-            unit = metric.removeprefix(PER_UNIT)
-            if not any(unit in measured.units for measured in self._measurements.values()):
-                raise UsageError(
-                    f"{self._place.id}: max_joules={{{unit!r}: …}}, but nothing that was measured"
-                    f" has the unit {unit!r}; tell it by units={{{unit!r}: n}}"
-                )
-        for name, handles in self._handles.items():
-            for unit in sorted({unit for handle in handles for unit in handle.counts}):
-                having = sum(unit in handle.counts for handle in handles)
-                if having < len(handles):
-                    raise UsageError(
-                        f"{self._place.window(name).id}: {having} of {len(handles)} windows have"
-                        f" the unit {unit!r}; tell it for each: w.units({unit}=n)"
-                    )
-        for name in sorted(self._unfinished):
-            raise UsageError(
-                f"{self._place.window(name).id}: the loop over energy.repeat({name!r}) did not run"
-                " to its end, so nothing was measured; leave it neither by break nor by return"
-            )
-        for name in sorted(self._facts):
-            if self._place.window(name).id not in self._measurements:
-                raise UsageError(
-                    f"{self._place.window(name).id}: its first use was counted and not measured,"
-                    f" and there was no other; enter it again, or use: for w in"
-                    f" energy.repeat({name!r}, facts=…): …"
-                )
-        if self._recorded and not self._measurements:
-            raise UsageError(
-                f"{self._place.id}: energy.record({next(iter(self._recorded))}=…) in a test that"
-                " measures nothing"
-            )
-
-    def _check_open(self) -> None:
-        if self._ended:
-            raise UsageError(
-                f"{self._place.id}: the energy fixture was used after the test's body had ended"
-            )
-
     def _claim(self, synchronize: Synchronize | None = None) -> None:
-        self._check_open()
+        self.usage.claim()
         self._synchronize = synchronizer(synchronize)
-        if self._measurements or self._windows or self._busy:
-            raise UsageError(
-                f"{self._place.id}: the energy fixture measures one benchmark a test; use"
-                " energy.window(name) for several"
-            )
-
-    @contextmanager
-    def _alone(self, window: str | None = None) -> Iterator[None]:
-        """Refuse other measurements in the body of the ``with`` statement.
-
-        Args:
-            window: The window that owns what is recorded there.
-        """
-        self._busy, self._inside = True, window
-        try:
-            yield
-        finally:
-            self._busy, self._inside = False, None
 
     def _run(self, work: Work, plan: Plan) -> Finished:
         if self._session.ranks is not None:
             plan = in_step_plan(plan)
-        with self._alone():
+        with self.usage.alone():
             agree = self._agree if self._in_slices else None
             return run_rounds(work, plan, self._measure, agree=agree, **self._surroundings())
 
     def _alternate(
         self, works: Mapping[str, Work], plan: Plan, around: Around
     ) -> dict[str, Finished]:
-        with self._alone():
+        with self.usage.alone():
             return alternate(works, plan, self._measure, around=around, **self._surroundings())
 
     def _surroundings(self) -> Surroundings:
@@ -819,7 +698,8 @@ class MeasuringEnergy(Energy):
         units: Mapping[str, float] | None = None,
     ) -> None:
         place = at or self._place
-        described = {**workload, "scale": self.scale, **self._workload}
+        self.usage.measured(units or {})
+        described = {**workload, "scale": self._scale, **self._workload}
         recorded = self._recorded | dict(extra or {})
         self._keep(
             assemble(
@@ -845,7 +725,9 @@ class MeasuringEnergy(Energy):
         self._keep(measured.model_copy(update={"metrics": metrics}))
 
     def _keep(self, measured: Measurement) -> None:
-        measured = measured.model_copy(update={"better": self._better, **self._session.machine})
+        measured = measured.model_copy(
+            update={"better": self.usage.better, **self._session.machine}
+        )
         self._measurements[measured.id] = measured
         self._measurement = measured
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +24,9 @@ class RunRecord:
     """UTC, in the format of ``results.json``."""
     _opened_s: float = field(default_factory=time.perf_counter)
     _results: dict[str, Result] = field(default_factory=dict)
-    _visits: dict[str, list[Measurement]] = field(default_factory=dict)
+    _visits: defaultdict[str, list[Measurement]] = field(default_factory=lambda: defaultdict(list))
+    _concluded: Counter[str] = field(default_factory=Counter)
+    """The number of visits that are in a baseline, by benchmark."""
     _revisits: dict[str, RevisitReason] = field(default_factory=dict)
     _earlier_visits: int = 0
     _fixed_passes: dict[str, int] = field(default_factory=dict)
@@ -47,26 +50,32 @@ class RunRecord:
         """Benchmarks that must be measured again, by id, each with the reason."""
         return MappingProxyType(self._revisits)
 
-    def ask_for_revisit(self, test_id: str, reason: RevisitReason) -> None:
-        """Note that a benchmark must be measured again."""
-        self._revisits[test_id] = reason
+    def set_revisit(self, test_id: str, reason: RevisitReason | None) -> None:
+        """Note why a benchmark must be measured again; ``None`` if it need not."""
+        self._revisits.pop(test_id, None)
+        if reason is not None:
+            self._revisits[test_id] = reason
+
+    def visits(self, test_id: str) -> tuple[Measurement, ...]:
+        """The visits that belong together, whoever ran the test again."""
+        return tuple(self._visits[test_id][self._concluded[test_id] :])
 
     def add_visit(self, measured: Measurement) -> tuple[Measurement, ...]:
-        """Store a visit and return all visits that belong together, this one last.
-
-        Without a request for a revisit (another plugin may repeat a test), the benchmark begins
-        anew, so that nothing is counted twice.
-        """
-        if measured.id not in self._revisits:
-            self._visits[measured.id] = []
-        self._revisits.pop(measured.id, None)
+        """Store a visit and return all that belong together, this one last."""
         self._visits[measured.id].append(measured)
-        return tuple(self._visits[measured.id])
+        return self.visits(measured.id)
+
+    def drop_visit(self, test_id: str) -> None:
+        """Forget the last visit, of a test that failed."""
+        del self._visits[test_id][-1]
+
+    def begin_anew(self, test_id: str) -> None:
+        """Let later visits make a new measurement: those so far are in the baseline."""
+        self._concluded[test_id] = len(self._visits[test_id])
 
     def visit_number(self, test_id: str) -> int:
         """The number of a benchmark's next visit, from 1."""
-        visits = len(self._visits[test_id]) if test_id in self._revisits else 0
-        return self._earlier_visits + visits + 1
+        return self._earlier_visits + len(self.visits(test_id)) + 1
 
     def note_earlier_visits(self, count: int) -> None:
         """Note how often other processes have measured the test that runs next."""

@@ -29,7 +29,7 @@ from pytest_energy.gate.verdict import judge
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.report.html.render import render_html
 from pytest_energy.report.text.failure import explain
-from pytest_energy.session.user_values import own_metrics
+from pytest_energy.fixture.own_metric import own_metrics
 from pytest_energy.settings import Settings
 from tests.report.handmade import result, run as run_of
 

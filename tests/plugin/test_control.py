@@ -95,8 +95,9 @@ def test_the_loads_of_a_cpu_do_their_work() -> None:
     benchmarks.test_copy(Energy(), "begin")
 
 
-def test_without_energy_the_option_does_nothing(project: Project) -> None:
+def test_without_energy_the_option_is_refused(project: Project) -> None:
     """The control only exists where something is measured."""
     project.write(BODY)
     done = project.pytester.runpytest_inprocess("--energy-control")
-    done.assert_outcomes(passed=1)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["ERROR: --energy-control without --energy: *"])

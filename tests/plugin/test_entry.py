@@ -49,20 +49,27 @@ def test_without_the_option_the_body_runs_once(pytester: pytest.Pytester) -> Non
         """
         calls = []
 
-        def test_it(energy):
+        def test_call(energy):
             assert not energy.enabled
             assert energy(lambda x: calls.append(x) or x, 42) == 42
-            energy.pedantic(calls.append, args=(1,), rounds=5, iterations=7)
-            energy.training(lambda: calls.append("epoch"), evaluate=lambda: calls.append("eval"))
             assert energy.measurement is None
+
+        def test_pedantic(energy):
+            energy.pedantic(calls.append, args=(1,), rounds=5, iterations=7)
+
+        def test_training(energy):
+            evaluate = lambda: calls.append(0.5) or 0.5
+            energy.training(lambda: calls.append("epoch"), evaluate=evaluate)
+
+        def test_window(energy):
             with energy.window("inside"):
                 calls.append("window")
             energy.record(accuracy=0.5)
-            assert calls == [42, 1, "epoch", "eval", "window"]
+            assert calls == [42, 1, "epoch", 0.5, "window"]
         """
     )
     result = pytester.runpytest_inprocess(*QUICK)
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=4)
     result.stdout.no_fnmatch_line("*energy:*")
     assert not (pytester.path / ".energy").exists()
 

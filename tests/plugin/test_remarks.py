@@ -51,7 +51,7 @@ def test_strange(energy):
         energy.describe(images=object())
 
 def test_silent(energy):
-    with pytest.raises(Exception, match="needs a sentence"):
+    with pytest.raises(Exception, match="expected a sentence"):
         energy.remark(" ")
 """
     )

@@ -94,7 +94,7 @@ def test_a_loop_that_does_not_end_is_an_error(project: Project, body: str) -> No
     project.write(f"def test_it(energy):\n    {body}")
     result = project.run()
     result.assert_outcomes(failed=1)
-    assert "the loop over energy.repeat('a') did not run to its end" in result.stdout.str()
+    assert "energy.repeat('a') was not run to its end" in result.stdout.str()
 
 
 @pytest.mark.parametrize("inner", ["energy.window('b').__enter__()", "list(energy.repeat('b'))"])

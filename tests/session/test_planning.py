@@ -56,10 +56,9 @@ def test_a_baseline_allows_short_rounds(tmp_path: Path) -> None:
 
 
 def test_a_further_visit_has_fewer_rounds(tmp_path: Path) -> None:
-    """A benchmark that must be measured again is on its second visit."""
+    """A benchmark that was measured before is on its second visit."""
     adaptive = session(store_with(tmp_path, 1.0))
     adaptive.record.add_visit(measurement())
-    adaptive.record.ask_for_revisit(TEST, "suspect")
     plan = plan_inference(adaptive, TEST, NOTHING)
     assert (plan.passes, plan.rounds) == (1000, 2)
 

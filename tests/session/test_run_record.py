@@ -10,16 +10,27 @@ from pytest_energy.session.run_record import RunRecord
 from tests.gate_data import TEST, measurement, result
 
 
-def test_visits_belong_together_only_while_asked_for() -> None:
-    """A test that another plugin repeats begins anew."""
+def test_all_visits_of_a_session_belong_together() -> None:
+    """Whoever runs the test again, until they are in a baseline; their cost counts for ever."""
     record = RunRecord()
     assert len(record.add_visit(measurement())) == 1
-    record.ask_for_revisit(TEST, "suspect")
     assert record.visit_number(TEST) == 2
     assert len(record.add_visit(measurement())) == 2
-    assert len(record.further_visits()) == 1
-    assert record.revisits == {}
+    record.drop_visit(TEST)
+    assert len(record.add_visit(measurement())) == 2
+    record.begin_anew(TEST)
+    assert record.visit_number(TEST) == 1
     assert len(record.add_visit(measurement())) == 1
+    assert len(record.further_visits()) == 2
+
+
+def test_a_revisit_is_asked_for_until_it_is_settled() -> None:
+    """The last decision counts."""
+    record = RunRecord()
+    record.set_revisit(TEST, "suspect")
+    assert record.revisits == {TEST: "suspect"}
+    record.set_revisit(TEST, None)
+    assert record.revisits == {}
 
 
 def test_a_result_replaces_the_one_before_it() -> None:

@@ -33,12 +33,8 @@ from pytest_energy.plugin.alternation.handover import (
     report_phases,
 )
 from pytest_energy.plugin.gpu_locks import PROCESSORS, Reservation, lock_names
-from pytest_energy.plugin.measuring_hooks import (
-    MARKER,
-    EnergyPlugin,
-    fail_if_regressed,
-    uses_energy,
-)
+from pytest_energy.plugin.items.requests import MARKER, uses_energy
+from pytest_energy.plugin.measuring_hooks import EnergyPlugin, fail_if_regressed
 from pytest_energy.plugin.progress import ProgressLine, WorkersProgress
 from pytest_energy.plugin.xdist_scheduling import boards_of_baselines
 from pytest_energy.report.ci.junit import properties

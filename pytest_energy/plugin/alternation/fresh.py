@@ -16,6 +16,7 @@ from pytest_energy.against.messages import SideRun
 from pytest_energy.against.side import SideFailedError, SidePlan
 from pytest_energy.against.trees import Tree
 from pytest_energy.errors import EnergyError, UsageError
+from pytest_energy.fixture import Energy
 from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.model.measurement import is_control
 from pytest_energy.model.result import Result
@@ -24,9 +25,11 @@ from pytest_energy.plugin.alternation.handover import (
     report_phases,
     side_arguments,
 )
+from pytest_energy.plugin.items.phases import Visit
+from pytest_energy.plugin.items.requests import uses_energy
+from pytest_energy.plugin.items.rerun import RERUN_REASON
 from pytest_energy.plugin.measuring_hooks import EnergyPlugin, fail_if_regressed
 from pytest_energy.plugin.progress import ProgressLine
-from pytest_energy.plugin.rerun import Runner
 from pytest_energy.settings import Settings
 
 
@@ -73,13 +76,21 @@ class FreshPlugin(EnergyPlugin):
         """End by SIGTERM as by Ctrl-C, so that no process is left behind."""
         self._leave.enter_context(ending_by_sigterm())
 
-    @property
-    def _runner(self) -> Runner:
-        return self._run_apart
+    # Beside the wrapper of the base class, which holds the locks on the devices meanwhile.
+    @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_protocol")
+    def pytest_runtest_protocol_apart(self, item: pytest.Item) -> bool | None:
+        """Run a test in a fresh process, and report it as a test of this session."""
+        if self._session is None or not uses_energy(item):
+            return None
+        item.stash[RERUN_REASON] = None
+        hook = item.ihook
+        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for report in self._run_apart(item):
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
 
-    def _run_apart(
-        self, item: pytest.Item, nextitem: pytest.Item | None
-    ) -> list[pytest.TestReport]:
+    def _run_apart(self, item: pytest.Item) -> list[pytest.TestReport]:
         visit = self._visits[item.nodeid] = self._visits.get(item.nodeid, 0) + 1
         if isinstance(self._progress, ProgressLine):
             self._progress.show(f"visit {visit}, a fresh process · {item.nodeid}")
@@ -129,14 +140,16 @@ class FreshPlugin(EnergyPlugin):
             if done.outcome == "skipped":
                 raise pytest.skip.Exception(done.text.removeprefix("Skipped: "))
             failed = done.outcome != "passed"
-            results = self._settle(item, list(done.measurements), failed=failed)
+            results = self._conclude(item, list(done.measurements), failed=failed)
+            # The process has ended, its teardown included, so the outcome is known.
+            self.settle(item, Visit(Energy()))
             if failed:
                 pytest.fail(done.text or done.error, pytrace=False)
             fail_if_regressed(results)
 
         return body
 
-    def _publish_latency(self, item: pytest.Function, results: list[Result]) -> None:
+    def _publish_latency(self, item: pytest.Item, results: list[Result]) -> None:
         """Publish nothing: pytest-benchmark's fixture was set up in the process of the test."""
 
     @pytest.hookimpl(tryfirst=True)

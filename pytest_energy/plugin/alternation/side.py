@@ -15,7 +15,9 @@ from pytest_energy.against.imports import counterparts, imported_elsewhere, proj
 from pytest_energy.against.messages import Channel, SideConfig, SideRun, Started
 from pytest_energy.model.measurement import Environment, Measurement
 from pytest_energy.model.result import Result
-from pytest_energy.plugin.measuring_hooks import FIXTURE, EnergyPlugin, uses_energy
+from pytest_energy.plugin.items.phases import Visit
+from pytest_energy.plugin.items.requests import uses_energy
+from pytest_energy.plugin.measuring_hooks import EnergyPlugin
 from pytest_energy.session.measuring_energy import Pause
 from pytest_energy.settings import Settings
 
@@ -39,6 +41,7 @@ class SidePlugin(EnergyPlugin):
         self._uncollected: dict[str, str] = {}
         self._skipped: dict[str, str] = {}
         self._measurements: list[Measurement] = []
+        self._failed = False
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note why a file could not be imported, or skipped itself."""
@@ -84,10 +87,12 @@ class SidePlugin(EnergyPlugin):
         return missing(self._uncollected.get(file, ""))
 
     def _run(self, item: pytest.Item, following: pytest.Item | None) -> SideRun:
-        self._measurements = []
+        self._measurements, self._failed = [], False
         reports = runtestprotocol(item, log=False, nextitem=following)
         unlike = [report for report in reports if report.outcome != "passed"]
         first = unlike[0] if unlike else None
+        if self._failed and first is None:
+            return SideRun(outcome="failed", text="a subtest failed", error="a subtest failed")
         return SideRun(
             outcome=first.outcome if first else "passed",
             text=_text(first) if first else "",
@@ -96,15 +101,16 @@ class SidePlugin(EnergyPlugin):
             elsewhere=self._elsewhere(),
         )
 
-    def _conclude(self, item: pytest.Function, *, failed: bool) -> list[Result]:
+    def _conclude(
+        self, item: pytest.Item, measurements: list[Measurement], *, failed: bool
+    ) -> list[Result]:
         """Keep what a test measured; the session judges it."""
-        energy = item.stash.get(FIXTURE, None)
-        if energy is not None:
-            del item.stash[FIXTURE]
-            self._measurements = energy.finish()
-            if not failed:
-                energy.check_used()
+        self._measurements = measurements
         return []
+
+    def settle(self, item: pytest.Item, visit: Visit) -> None:
+        """Note a failed subtest, which the reports of the test do not show."""
+        self._failed = visit.failed
 
     @property
     def _pause(self) -> Pause:

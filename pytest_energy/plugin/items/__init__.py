@@ -1,0 +1,1 @@
+"""One test: what it requests, how its phases end, and whether it runs again."""

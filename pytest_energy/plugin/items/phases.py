@@ -1,0 +1,140 @@
+"""The phases of a test that uses the fixture: its body ends, and at last its outcome is known.
+
+The body is judged as soon as it ends, while its fixtures live and the test can still fail. What the
+judgement changes outside the session, such as an accepted baseline, waits for the teardown: only
+then it is known whether the test has passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from unittest import SkipTest
+
+import pytest
+
+from pytest_energy.errors import EnergyError
+from pytest_energy.fixture import Energy
+from pytest_energy.fixture.comparison import NotMeasuredError
+from pytest_energy.plugin.items.requests import EnergyWarning
+
+
+@dataclass
+class Visit:
+    """One run of a test."""
+
+    energy: Energy
+    body_has_ended: bool = False
+    failed: bool = False
+    """Whether a subtest failed, or a phase; a verdict that fails the test is no such failure."""
+    verdict_fails: bool = False
+
+
+VISIT = pytest.StashKey[Visit]()
+"""The run of a test, from its setup to its teardown."""
+
+
+class Phases:
+    """Ends the bodies of tests, and settles the tests; without ``--energy`` it only checks them."""
+
+    @pytest.hookimpl(wrapper=True, trylast=True)  # close to the body, whose output is captured
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Judge a test as soon as its body has ended; every item passes here."""
+        visit = item.stash.get(VISIT, None)
+        if visit is None:
+            return (yield)
+        raised: BaseException | None = None
+        try:
+            yield
+            raised = _kept_by_unittest(item)
+        except BaseException as error:
+            raised = error
+            raise
+        finally:
+            visit.body_has_ended = True
+            self.leave_body()
+            # A test that skips itself, or that is interrupted, leaves no result. Candidates have
+            # results also where a claim on them skips the test.
+            if raised is None or isinstance(raised, NotMeasuredError):
+                self._end(item, visit, None)
+            elif _is_failure(raised):
+                self._end(item, visit, raised)
+            visit.energy.usage.end()
+        return None
+
+    def _end(self, item: pytest.Item, visit: Visit, raised: BaseException | None) -> None:
+        """End the body.
+
+        Raises:
+            pytest.fail.Exception: The fixture was misused, or the verdict fails the test.
+        """
+        __tracebackhide__ = True
+        failed = visit.failed or raised is not None
+        try:
+            self.end_body(item, visit, failed=failed)
+        except EnergyError as error:
+            if raised is None:
+                raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+    def leave_body(self) -> None:
+        """Clean up after a body, however it ended."""
+
+    def end_body(self, item: pytest.Item, visit: Visit, *, failed: bool) -> None:
+        """Check what the body did with the fixture; ``failed`` says whether the test has failed.
+
+        Raises:
+            EnergyError: It was misused.
+        """
+        usage = visit.energy.usage
+        usage.end()
+        if failed:
+            return
+        usage.check()
+        if not usage.touched:
+            item.warn(
+                EnergyWarning(
+                    f"{item.nodeid}: the test requests the energy fixture, but nothing was"
+                    " measured; measure with energy(function), or request energy_device if only"
+                    " the device is needed"
+                )
+            )
+
+    def settle(self, item: pytest.Item, visit: Visit) -> None:
+        """Keep what the test has measured, now that its outcome is known."""
+
+    def cancel(self, item: pytest.Item) -> None:
+        """Take back that a test runs again, as it has failed."""
+
+    # First of all wrappers: only then the report has its final outcome.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note failures, those of subtests included, and settle the test after its teardown."""
+        report = yield
+        visit = item.stash.get(VISIT, None)
+        if visit is None:
+            return report
+        own = call.when == "call" and visit.body_has_ended and visit.verdict_fails
+        if report.failed and not own:
+            visit.failed = True
+            self.cancel(item)
+        if call.when != "teardown":
+            return report
+        del item.stash[VISIT]
+        settling = pytest.CallInfo.from_call(lambda: self.settle(item, visit), when="teardown")
+        if settling.excinfo is None:
+            return report
+        return pytest.TestReport.from_item_and_call(item, settling)
+
+
+def _is_failure(raised: BaseException) -> bool:
+    return isinstance(raised, Exception | pytest.fail.Exception) and not isinstance(
+        raised, pytest.skip.Exception | SkipTest
+    )
+
+
+def _kept_by_unittest(item: pytest.Item) -> BaseException | None:
+    """What the method of a ``TestCase`` raised: unittest catches it, and pytest keeps it."""
+    kept = getattr(item, "_excinfo", None)
+    return kept[0].value if kept else None

@@ -1,0 +1,41 @@
+"""The hooks of a session without ``--energy``: the same checks, and nothing is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.errors import UsageError
+from pytest_energy.fixture import Energy
+from pytest_energy.gate.tolerances import check_directions
+from pytest_energy.plugin.items.phases import Phases
+from pytest_energy.plugin.items.requests import MARKER, check_markers, requested_at_run_time
+
+
+class PlainPlugin(Phases):
+    """Makes fixtures that run each benchmark once.
+
+    Args:
+        data_dir: The folder of ``--energy-data``.
+    """
+
+    def __init__(self, data_dir: Path | None) -> None:
+        self._data_dir = data_dir
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Check all markers before any test runs."""
+        using = check_markers(session.items)
+        try:
+            check_directions({item.nodeid: item.stash[MARKER] for item in using}, {}, ())
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def fixture(self, request: pytest.FixtureRequest) -> Energy:
+        """Return the ``energy`` fixture of one test."""
+        __tracebackhide__ = True
+        item = request.node
+        if MARKER not in item.stash:
+            raise requested_at_run_time(item)
+        return Energy(self._data_dir, item.nodeid, item.stash[MARKER])
