@@ -258,7 +258,7 @@ class EnergyPlugin:
             item.stash[RERUN_REASON] = "suspect" if "suspect" in reasons else "recording"
             return []
         for result in results:
-            item.user_properties.extend(properties(result))
+            item.user_properties.extend(properties(result, self._session.environment))
             self._config.hook.pytest_energy_result(config=self._config, result=result)
         if results and not failed:
             self._publish_latency(item, results)
