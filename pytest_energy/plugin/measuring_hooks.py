@@ -260,7 +260,7 @@ class EnergyPlugin(Phases):
             return []
         results = [conclusion.result for conclusion in conclusions]
         for result in results:
-            item.user_properties.extend(properties(result))
+            item.user_properties.extend(properties(result, self._session.environment))
         if results and not failed:
             self._publish_latency(item, results)
         return results

@@ -250,6 +250,12 @@ def test_id(result: Result) -> str:
     return result.id.rpartition("::")[0] if result.kind in PARTS else result.id
 
 
+def mark_simulated(result: Result, run: Run) -> str:
+    """``simulated: `` before what is said of a result of a simulated device, else nothing."""
+    machine = result.measured_in(run.environment)
+    return "simulated: " if is_simulated(machine.identity) else ""
+
+
 def simulated(run: Run) -> str | None:
     """A warning that joules are those of simulated devices; ``None`` for real ones."""
     machines = [run.environment, *(each.measured_in(run.environment) for each in run.benchmarks)]

@@ -12,7 +12,23 @@ from tests.plugin.conftest import MEASURING, QUICK, Project
 PAGE = Path(__file__).parents[2] / "docs" / "fixture.md"
 NAMES = """
 import pytest
+import torch
 from scripted_meter import work
+
+class Net(torch.nn.Module):
+    def forward(self, x, use_cache=True):
+        work(0.01)
+        return x.flatten()[:2] @ torch.ones(2, 2)
+
+class Batch(dict):
+    def to(self, device):
+        return self
+
+class AutoModel:
+    from_config = staticmethod(lambda config: Net())
+
+def tokenizer(texts, return_tensors):
+    return Batch(x=torch.ones(len(texts), 2))
 
 class Model:
     def to(self, device):
@@ -28,6 +44,9 @@ def rollout():
 
 prefill = decode = generate = tokenize = answer = train = load = run
 load_model = Model
+resnet50, model = Net, Net()
+config = prompt = None
+texts = ["a"]
 """
 """What the blocks leave to the reader."""
 

@@ -388,7 +388,8 @@ class AgainstPlugin(EnergyPlugin):
         results = [self._keep(final[id]) for id in state.results]
         item.user_properties.clear()
         for result in results:
-            item.user_properties.extend(properties(result))
+            environment = self._card_of(result.id).session.environment
+            item.user_properties.extend(properties(result, environment))
             self._config.hook.pytest_energy_result(config=self._config, result=result)
         hook = item.ihook
         hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from pytest_energy.model.result import Result, Run
-from pytest_energy.report.sentences import remarks, sentence, severity
+from pytest_energy.report.sentences import mark_simulated, remarks, sentence, severity
 
 MOST = 10
 """The number of annotations of a kind that GitHub shows for a step."""
@@ -29,10 +29,10 @@ def render_annotations(run: Run, folder: str = "") -> list[str]:
         for result in run.benchmarks
         if result.verdict.outcome.traits.warns and not result.verdict.fails
     ]
-    return _commands("error", failed, folder) + _commands("warning", warned, folder)
+    return _commands("error", failed, run, folder) + _commands("warning", warned, run, folder)
 
 
-def _commands(kind: str, results: Sequence[Result], folder: str) -> list[str]:
+def _commands(kind: str, results: Sequence[Result], run: Run, folder: str) -> list[str]:
     ordered = sorted(results, key=severity, reverse=True)
     # One more than GitHub shows would hide the annotation that counts the others.
     shown = ordered if len(ordered) <= MOST else ordered[: MOST - 1]
@@ -44,7 +44,8 @@ def _commands(kind: str, results: Sequence[Result], folder: str) -> list[str]:
             if result.line is not None:
                 properties["line"] = str(result.line)
         listed = ",".join(f"{name}={_property(text)}" for name, text in properties.items())
-        message = "\n".join([sentence(result), *remarks(result)])
+        mark = mark_simulated(result, run)
+        message = "\n".join([f"{mark}{sentence(result)}", *remarks(result)])
         commands.append(f"::{kind} {listed}::{_data(message)}")
     left_out = len(ordered) - len(shown)
     if left_out:

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pytest_energy.model.result import Run
-from pytest_energy.report.sentences import sentence
+from pytest_energy.report.sentences import mark_simulated, sentence
 
 
 def render_code_quality(run: Run, folder: str = "") -> str:
@@ -33,7 +33,7 @@ def render_code_quality(run: Run, folder: str = "") -> str:
         fingerprint = hashlib.sha256(f"{result.id} {outcome.value}".encode()).hexdigest()
         entries.append(
             {
-                "description": f"{result.id}: {sentence(result)}",
+                "description": f"{mark_simulated(result, run)}{result.id}: {sentence(result)}",
                 "check_name": f"energy-{outcome.value}",
                 "fingerprint": fingerprint,
                 "severity": "major" if fails else "info",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from pytest_energy.model.result import Run
+from pytest_energy.report.sentences import mark_simulated
 
 SMALLER_IS_BETTER = ("energy_j", "total_energy_j", "latency_s", "peak_memory_bytes", "flops")
 """The metrics for a chart where less is better."""
@@ -25,7 +26,7 @@ def render_github_benchmark(run: Run) -> str:
                 "name": f"{result.id} {metric}",
                 "unit": quantity.unit,
                 "value": quantity.value,
-                "extra": f"{result.status}, {result.verdict.outcome}",
+                "extra": f"{mark_simulated(result, run)}{result.status}, {result.verdict.outcome}",
             }
             if quantity.uncertainty is not None:
                 entry["range"] = f"± {quantity.uncertainty:.2g}"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from pytest_energy.model.measurement import PARTS
+from pytest_energy.model.environment import is_simulated
+from pytest_energy.model.measurement import PARTS, Environment
 from pytest_energy.model.result import Result
 
 
-def properties(result: Result) -> list[tuple[str, str]]:
+def properties(result: Result, environment: Environment) -> list[tuple[str, str]]:
     """Names and values for ``item.user_properties``, in the order of the result.
 
     Each metric is ``energy.NAME``, with its unit in ``energy.NAME.unit`` and its 95 % half-width,
     if known, in ``energy.NAME.uncertainty``. A metric that was not measured has no property. The
     names of the properties of a window or candidate begin with ``energy.NAME.``, its own name.
+
+    Args:
+        result: The result.
+        environment: The machine of its run. A simulated device has ``energy.simulated``.
     """
     values = [("outcome", result.verdict.outcome.value), ("status", result.status)]
     if result.meter is not None:
         values.append(("meter", result.meter.name))
+    if is_simulated(result.measured_in(environment).identity):
+        values.append(("simulated", "true"))
     for name, quantity in result.metrics.items():
         # repr is the shortest text that reads back as the same float.
         values.append((name, repr(quantity.value)))

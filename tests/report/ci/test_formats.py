@@ -8,7 +8,7 @@ import math
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from pytest_energy.model.measurement import MeterInfo, Quantity
+from pytest_energy.model.measurement import Environment, MeterInfo, Quantity
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.report.ci.annotations import MOST, render_annotations
 from pytest_energy.report.ci.code_quality import render_code_quality
@@ -92,7 +92,7 @@ def test_code_quality_has_the_fields_that_gitlab_requires(make_run, make_result)
 def test_junit_properties_hold_every_metric(make_result):
     """The outcome is a property, and so is each metric, with unit and uncertainty."""
     meter = MeterInfo(name="nvml", source="counter")
-    values = dict(properties(make_result(Outcome.REGRESSED, meter=meter)))
+    values = dict(properties(make_result(Outcome.REGRESSED, meter=meter), Environment()))
     assert values["energy.outcome"] == "regressed"
     assert values["energy.meter"] == "nvml"
     assert float(values["energy.energy_j"]) == 1.09
@@ -107,7 +107,7 @@ def test_junit_distinguishes_the_windows_of_a_test(make_result):
         make_result(kind="window", id=f"t.py::test_phases::{name}", change=change)
         for name, change in (("prefill", 0.5), ("decode", 0.25))
     ]
-    pairs = [pair for window in windows for pair in properties(window)]
+    pairs = [pair for window in windows for pair in properties(window, Environment())]
     assert len(dict(pairs)) == len(pairs)
     assert dict(pairs)["energy.prefill.energy_j"] == "1.5"
     assert dict(pairs)["energy.decode.energy_j"] == "1.25"
@@ -115,7 +115,7 @@ def test_junit_distinguishes_the_windows_of_a_test(make_result):
 
 def test_junit_has_no_property_for_what_was_not_measured(make_result):
     """An unmeasured benchmark has its reason, and no joules."""
-    values = dict(properties(make_result(Outcome.UNMEASURED)))
+    values = dict(properties(make_result(Outcome.UNMEASURED), Environment()))
     assert "energy.energy_j" not in values
     assert values["energy.reason.no-meter"] == "libnvidia-ml.so.1 is not installed"
 
@@ -183,3 +183,20 @@ def test_benchmark_json_has_value_unit_and_range(make_run, make_result):
 def test_benchmark_json_leaves_out_what_was_not_measured(make_run, make_result):
     """A benchmark without joules has no entry, not a zero."""
     assert json.loads(render_github_benchmark(make_run(make_result(Outcome.INVALID)))) == []
+
+
+def test_every_format_says_that_a_device_is_simulated(make_run, make_result):
+    """Nobody takes these joules for those of a card, wherever they are read."""
+    environment = Environment(identity={"device": "simulated NVIDIA H100"})
+    result = make_result(Outcome.REGRESSED)
+    real = make_run(result)
+    run = real.model_copy(update={"environment": environment})
+    for render in (
+        render_github_benchmark,
+        render_code_quality,
+        render_openmetrics,
+        lambda run: "".join(render_annotations(run)),
+        lambda run: str(properties(result, run.environment)),
+    ):
+        assert "simulated" in render(run)
+        assert "simulated" not in render(real)
