@@ -39,10 +39,10 @@ OPTIONS: Final = (
     *("--energy", "--energy-against=HEAD~1", "--energy-meter=none"),
 )
 BURSTS: Final = """
-import random, sys, time
+import os, random, sys, time
 
-draw = random.Random(int(sys.argv[1]))
-while True:
+draw, parent = random.Random(int(sys.argv[1])), os.getppid()
+while os.getppid() == parent:  # a study that is killed leaves none behind
     end = time.perf_counter() + draw.expovariate(1 / {burst_s})
     while time.perf_counter() < end:
         pass
