@@ -196,6 +196,7 @@ class MeasuringEnergy(Energy):
         facts: bool | Mapping[str, Quantity] = True,
         workload: Workload | None = None,
     ) -> None:
+        self.usage.touched = True
         check_counts("inference", batch_size=batch_size, passes=passes, rounds=rounds)
         check_callable("energy.inference", model)
         check_input("inference", input_shape, make_input, kwargs, needed=True)
@@ -235,6 +236,7 @@ class MeasuringEnergy(Energy):
         workload: Workload | None = None,
         units: Units | None = None,
     ) -> None:
+        self.usage.touched = True
         check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
         check_input("training", input_shape, make_input, kwargs)
         unit_counts = check_units("energy.training", units)
@@ -278,6 +280,7 @@ class MeasuringEnergy(Energy):
         facts: CallFacts = None,
         **kwargs: Any,
     ) -> T:
+        self.usage.touched = True
         unit_counts = check_call("energy", function, units, synchronize, facts)
         check_facts("call", facts, None)
         self._claim(synchronize)
@@ -335,6 +338,7 @@ class MeasuringEnergy(Energy):
         synchronize: Synchronize | None = None,
         facts: CallFacts = None,
     ) -> T:
+        self.usage.touched = True
         unit_counts = check_units("energy.pedantic", units)
         arguments = check_pedantic(args, kwargs, setup, rounds, iterations, warmup_rounds)
         check_callable("energy.pedantic", target)
@@ -376,6 +380,7 @@ class MeasuringEnergy(Energy):
         around: Around | None = None,
         **named: Callable[[], Any],
     ) -> Comparison:
+        self.usage.touched = True
         functions, first = check_candidates(candidates, named, reference)
         counts = check_compare(units, synchronize, blocks)
         contexts = check_around(around, functions)
@@ -460,6 +465,7 @@ class MeasuringEnergy(Energy):
         units: Units | None = None,
         facts: CallFacts = None,
     ) -> Iterator[WindowHandle]:
+        self.usage.touched = True
         check_seconds(f"energy.repeat({name!r})", seconds)
         handle = self._enter("repeat", name, units, facts)
         return self._repeat(handle, self._repetition(name, seconds), facts)
@@ -543,6 +549,7 @@ class MeasuringEnergy(Energy):
             )
 
     def record(self, *metrics: Metric, **values: float) -> None:  # noqa: D102
+        self.usage.touched = True
         check_metrics(metrics)
         recorded = _as_quantities(self.usage.record(metrics, values))
         recorded |= {
