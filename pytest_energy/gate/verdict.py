@@ -28,7 +28,7 @@ from pytest_energy.gate.make_baseline import meter_facts
 from pytest_energy.gate.pooling import split_visits, visit_estimates
 from pytest_energy.gate.schedule import ALONE, Suite
 from pytest_energy.model.measurement import Environment, Facts, Measurement, Quantity, ReasonCode
-from pytest_energy.model.metrics import ENERGY, higher_is_better
+from pytest_energy.model.metrics import ENERGY, LATENCY, higher_is_better, in_catalogue
 from pytest_energy.model.metrics import metric as metric_named
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Past, Verdict
@@ -364,13 +364,19 @@ class _Comparison:
 
 
 def likely_cause(metrics: Iterable[MetricVerdict]) -> str | None:
-    """The likely cause of a change of energy: changed facts, and power × time."""
+    """The likely cause of a change of energy or time: changed facts, and power × time.
+
+    A test's own metrics are no causes. Facts alone have none: they would name themselves.
+    """
     changes = {entry.metric: entry for entry in metrics if entry.change is not None}
+    if not {ENERGY, LATENCY} & changes.keys():
+        return None
     causes = [
         f"{name} {_percent(entry.change)}"
         for name, entry in changes.items()
-        # No width: an exact metric. What was computed from the joules is no cause of them.
-        if entry.change and entry.low == entry.high and not _is_from_joules(entry)
+        # No width: an exact metric.
+        if entry.change and entry.low == entry.high
+        if in_catalogue(name) and not _is_from_joules(entry)
     ]
     power, time = changes.get("power_w"), changes.get("latency_s")
     if power and time:
