@@ -147,12 +147,17 @@ def test_what_cannot_be_compared_is_named(fields: dict[str, object], names: list
 
 def test_an_own_metric_is_no_cause() -> None:
     """A throughput that fell says nothing about why, least of all about itself."""
-    now = {"energy_j": joules(2), "steps_per_joule": flops(5.0), "steps": flops(5.0)}
-    before = {"energy_j": joules(1), "steps_per_joule": flops(10.0), "steps": flops(10.0)}
-    found = judge(
-        measured(metrics=now), baseline_of(metrics=before), None, HERE, {**TOLERANCES, "steps": 0.1}
+    both = {"energy_j": joules(1), "throughput": Quantity(value=10.0, unit="1")}
+    run = AcceptedRun(
+        values={"energy_j": 1.0, "throughput": 10.0},
+        standard={"energy_j": 0.001, "throughput": 0.0},
+        rounds=3,
     )
-    assert "steps" not in (found.cause or "")
+    before = baseline_of(metrics=both, accepted=[run] * 8)
+    now = measured(metrics={"energy_j": joules(1), "throughput": Quantity(value=5.0, unit="1")})
+    found = judge(now, before, None, HERE, {**TOLERANCES, "throughput": 0.1})
+    assert found.outcome is Outcome.REGRESSED
+    assert "throughput" not in (found.cause or "")
 
 
 @pytest.mark.parametrize("status", ["unmeasured", "measured"])
