@@ -107,7 +107,9 @@ def test_inputs_of_every_form_are_run_and_counted(
         assert decode["metrics"]["energy_j"]["value"] == pytest.approx(1.0)
     # The first window was counted, and two were measured.
     assert len(project.benchmark("test_window::decode")["rounds"]) == 2
-    result.stdout.fnmatch_lines(["*test_once::decode: its first use was counted and not measured*"])
+    result.stdout.fnmatch_lines(
+        ["*test_once: energy.window('decode'): its first use was counted and not measured*"]
+    )
 
 
 @pytest.mark.parametrize("measured", [True, False])

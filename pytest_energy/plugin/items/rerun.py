@@ -50,7 +50,8 @@ class Reruns:
         if not self._measures(item):
             return (yield)
         item.stash[RERUN_REASON] = self._placed = None
-        held = HeldReports(item, lambda: bool(item.stash[RERUN_REASON]), self._place(item))
+        place = self._place(item)
+        held = HeldReports(item, lambda: bool(item.stash[RERUN_REASON]), place)
         with held.hold():
             returned = yield
         reason = item.stash[RERUN_REASON]
@@ -60,6 +61,8 @@ class Reruns:
         held.interim(reason)
         item.user_properties.clear()  # this run has left its joules here
         if not _in_worker(item):
+            if self._placed is None:  # it ran in a process of its own, which tore it down
+                place(nextitem)
             return returned
         nested, self._nested = self._nested, True
         try:
