@@ -179,4 +179,4 @@ def test_it(energy):
     project.write(model.format(width=5))
     result = project.run(*automatic)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*flops*"])
+    result.stdout.fnmatch_lines(["*FLOPs*"])

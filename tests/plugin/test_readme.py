@@ -48,7 +48,8 @@ def test_the_first_tests_pass(project: Project, arguments: tuple[str, ...], mete
     """They pass without --energy, with it, and with it on a machine without a meter."""
     project.script(unavailable="" if meter else "no card")
     write(project, seconds=0.001)
-    limits = ("--energy-passes=1", "--energy-epochs=1", "--energy-scale=small")
+    small = ("--energy-passes=1", "--energy-epochs=1", "--energy-scale=small")
+    limits = small if "--energy" in arguments else ()
     meters = ("--energy-meter=auto",) if not meter else ()
     result = project.pytester.runpytest_subprocess(*arguments, *limits, *meters)
     result.assert_outcomes(passed=4)

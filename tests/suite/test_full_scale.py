@@ -18,6 +18,12 @@ CLASSIFICATION = ("e", "resnet18_cifar", "cifar100")
 SEGMENTATION = ("c", "bisenet_resnet18", "cityscapes")
 
 
+class FullScale(Energy):
+    """The fixture where a GPU would be measured."""
+
+    scale = "full"
+
+
 def row_of(stage: str, paper: str, model: str, dataset: str) -> Row:
     """The row of a baseline."""
     return Row(paper, stage, model, dataset)  # type: ignore[arg-type] # a stage
@@ -33,8 +39,7 @@ def test_a_pass_takes_the_papers_image(
     monkeypatch.setattr(
         torch, "rand", lambda *shape, **_: shapes.append(shape) or torch.zeros(shape)
     )
-    energy = Energy()
-    energy.scale = "full"
+    energy = FullScale()
     row = row_of("inference", *where)
     with one_thread():
         run_inference(energy, row)

@@ -17,6 +17,12 @@ from benchmarks.zoo.recipe import NotApplicableError
 from pytest_energy.fixture import Energy
 
 
+class FullScale(Energy):
+    """The fixture where a GPU would be measured."""
+
+    scale = "full"
+
+
 class Scripted:
     """A training whose held-out accuracy after each epoch is known."""
 
@@ -73,8 +79,7 @@ def test_full_scale_trains_the_papers_model(monkeypatch: pytest.MonkeyPatch) -> 
         return Scripted(0.5, 0.71)
 
     monkeypatch.setattr(module, "Training", training)
-    energy = Energy()
-    energy.scale = "full"
+    energy = FullScale()
     row = target_rows()[0]
     assert run_to_target(energy, row, Options()).epochs == 2
     assert trained == [(row, replace(module.scheduled(row, "full"), repeated=False))]
