@@ -53,7 +53,7 @@ class RunningSides:
             self._sides.discard(process)
 
     def stop(self) -> None:
-        """Kill all sides; whoever waits for one gets :class:`StoppedError`."""
+        """Kill all sides. A call that waits for one raises :class:`StoppedError`."""
         with self._lock:
             self.stopped = True
             for process in self._sides:

@@ -15,7 +15,7 @@ __tracebackhide__ = is_refusal
 
 
 class Calls(Generic[T]):
-    """Calls a function as often as it is told to.
+    """Calls a function a number of times.
 
     Args:
         where: The method that measures it, for errors.

@@ -57,7 +57,7 @@ class RunRecord:
             self._revisits[test_id] = reason
 
     def visits(self, test_id: str) -> tuple[Measurement, ...]:
-        """The visits that belong together, whoever ran the test again."""
+        """All visits of a test, also those that another plugin started."""
         return tuple(self._visits[test_id][self._concluded[test_id] :])
 
     def add_visit(self, measured: Measurement) -> tuple[Measurement, ...]:

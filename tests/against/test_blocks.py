@@ -18,7 +18,7 @@ HERE = Path()
 
 
 class FakeSide:
-    """Runs a number of windows, and notes the passes that it is told."""
+    """Runs a number of windows, and records the passes of each."""
 
     def __init__(self, name: str, planned: int, windows: int, turns: list[tuple[str, int]]) -> None:
         self.name, self.planned, self.left, self.turns = name, planned, windows, turns
@@ -87,7 +87,7 @@ def test_both_sides_run_as_many_passes(
 def test_each_side_is_first_as_often_as_second(
     alternate: Callable[..., list[tuple[str, int]]],
 ) -> None:
-    """A window of one side is beside one of the other; whoever has more works on alone."""
+    """Windows of both sides alternate; the side with more windows runs the rest alone."""
     order = [name for name, _ in alternate((5, 4), (5, 4))]
     assert order == ["base", "head", "head", "base", "base", "head", "head", "base"]
     uneven = [name for name, _ in alternate((5, 1), (5, 3))]

@@ -649,7 +649,7 @@ def test_a_budget_holds_against_a_revision_too() -> None:
 
 
 def test_a_limit_that_lets_nothing_fail_is_told() -> None:
-    """A rise needs four blocks; whoever permits fewer is not told that all is well."""
+    """A rise needs four blocks; a limit below that is reported, and not as a success."""
     state = comparing()
     blocks(state, 1.0, 1.001)
     assert state.describe().notes == []
