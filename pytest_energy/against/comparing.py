@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
 from pytest_energy.against.blocks import Paired
@@ -139,6 +140,15 @@ class Comparing:
         self.environments = (base.environment, head.environment)
         for test in sorted(set(base.tests) - set(head.tests)):
             self.note_gone(test)
+
+    def note_replaced(self, files: Sequence[Path]) -> None:
+        """Say which test files differ: both sides run those of the working tree."""
+        if files:
+            names = ", ".join(path.as_posix() for path in files)
+            self.notes[
+                f"Not measured: what changed in {names} since {self._reference}. Both sides run the"
+                " test files of the working tree"
+            ] = None
 
     def note_gone(self, test: str) -> None:
         """Note a test that the base alone has."""

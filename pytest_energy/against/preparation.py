@@ -55,6 +55,8 @@ class Preparation:
     """Of all sides that the plans start."""
     gone: list[str] = field(default_factory=list)
     """The benchmarks that exist on the reference only, known once the trees are made."""
+    replaced: list[Path] = field(default_factory=list)
+    """The test files that the reference has with another content, known with ``gone``."""
     _leave: ExitStack = field(default_factory=ExitStack)
     _trees: tuple[Tree, Tree] | None = None
 
@@ -86,7 +88,7 @@ class Preparation:
             self._set_up(tree)
         session = self.session
         self.gone += gone_tests(base, session.tests, session.places, session.file_names)
-        overlay(base, session.tests, session.configuration)
+        self.replaced += overlay(base, session.tests, session.configuration)
         return base, head
 
     def _set_up(self, tree: Tree) -> None:

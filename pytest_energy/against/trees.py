@@ -180,8 +180,11 @@ class Tree:
         return tuple(dict.fromkeys(str(path) for path in (*mapped, *usual) if path.is_dir()))
 
 
-def overlay(tree: Tree, tests: Iterable[Path], configuration: Path | None) -> None:
+def overlay(tree: Tree, tests: Iterable[Path], configuration: Path | None) -> list[Path]:
     """Put the head's test files, ``conftest.py`` files and configuration into the base's tree.
+
+    Returns:
+        The files that had another content in the base's tree, from the top of the tree.
 
     Args:
         tree: The base's.
@@ -189,14 +192,23 @@ def overlay(tree: Tree, tests: Iterable[Path], configuration: Path | None) -> No
         configuration: The file with pytest's options.
     """
     if tree.folder == tree.repository:
-        return
+        return []
     files = {path.resolve() for path in tests}
     folders = {folder for path in files for folder in _between(path.parent, tree.repository)}
     conftests = {folder / "conftest.py" for folder in folders}
     wanted = files | conftests | ({configuration.resolve()} if configuration else set())
-    for path in sorted(wanted):
-        if within(path, tree.repository):
-            _copy(path, tree.place(path))
+    places = [path for path in sorted(wanted) if within(path, tree.repository)]
+    changed = [path for path in places if _replaces(path, tree.place(path))]
+    for path in places:
+        _copy(path, tree.place(path))
+    return [path.relative_to(tree.repository) for path in changed]
+
+
+def _replaces(source: Path, target: Path) -> bool:
+    """Whether a file would be lost: a test that only the head has replaces nothing."""
+    if not target.is_file():
+        return False
+    return not source.is_file() or source.read_bytes() != target.read_bytes()
 
 
 def _between(folder: Path, top: Path) -> Sequence[Path]:

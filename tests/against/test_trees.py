@@ -111,7 +111,8 @@ def test_the_base_gets_the_heads_tests_and_keeps_its_own_code(
     with worktree(resolve("HEAD", repository.folder)) as folder:
         tree = Tree(folder, repository.folder.resolve())
         tests = [repository.folder / "benchmarks" / "test_new.py"]
-        overlay(tree, tests, repository.folder / "pytest.ini")
+        changed = overlay(tree, tests, repository.folder / "pytest.ini")
+        assert changed == [Path("conftest.py")]
         assert (folder / "benchmarks" / "test_new.py").exists()
         assert (folder / "benchmarks" / "conftest.py").exists()
         assert not (folder / "conftest.py").exists()

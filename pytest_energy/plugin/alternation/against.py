@@ -287,6 +287,7 @@ class AgainstPlugin(EnergyPlugin):
             card.comparing.cards = [each.comparing for each in cards]
         for test in preparation.gone:
             cards[0].comparing.note_gone(test)
+        cards[0].comparing.note_replaced(preparation.replaced)
         lanes = Lanes([card.campaign for card in cards], preparation.running)
         self._leave.callback(lanes.stop)
         self._ongoing = Ongoing(
