@@ -48,11 +48,14 @@ def write_outputs(
     for path, render in outputs:
         if path is None:
             continue
-        # Outside of the try: an error while rendering is a fault of ours, not of the path.
-        text = render()
         try:
-            write_atomically(path, text)
+            write_atomically(path, render())
             written.append(path)
         except OSError as error:
             failed.append(not_written(path, error))
+        except Exception as error:  # a fault of ours, which costs no other output
+            failed.append(
+                f"could not render {path}: {type(error).__name__}: {error}; this is a fault of"
+                " pytest-energy, and the results are saved"
+            )
     return written, failed

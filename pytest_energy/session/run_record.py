@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.gate.decision import RevisitReason
 from pytest_energy.model.comparison import Against
 from pytest_energy.model.measurement import Measurement
@@ -20,7 +21,9 @@ from pytest_energy.model.result import Result, Run
 class RunRecord:
     """All findings of a running session; written through its methods only."""
 
-    created: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    created: str = field(
+        default_factory=lambda: f"{datetime.fromtimestamp(CLOCK.time(), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    )
     """UTC, in the format of ``results.json``."""
     _opened_s: float = field(default_factory=time.perf_counter)
     _results: dict[str, Result] = field(default_factory=dict)
@@ -133,7 +136,7 @@ class RunRecord:
     @property
     def duration_s(self) -> float:
         """Seconds since the session was opened."""
-        return round(time.perf_counter() - self._opened_s, 3)
+        return round(CLOCK.perf_counter() - self._opened_s, 3)
 
     @property
     def closed(self) -> Run | None:
