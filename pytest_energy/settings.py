@@ -57,6 +57,12 @@ def _meter_name(text: str) -> str:
     return text
 
 
+def _comment_label(text: str) -> str:
+    if not text.replace(" ", "").replace("-", "").isalnum() or "--" in text:  # ends HTML's comment
+        raise ValueError
+    return text
+
+
 def _at_least_one(text: str) -> float:
     value = _number(text)
     if value < 1:
@@ -505,6 +511,14 @@ class Settings:
         _choice(get_args(Annotations)),
         "print GitHub annotation commands; auto: in GitHub Actions only [auto]",
         "WHEN",
+    )
+    comment: str | None = _option(
+        None,
+        Format(_comment_label, "a label of letters, digits, spaces and hyphens"),
+        "write the summary into one comment on GitHub's pull request, and update it in later runs;"
+        " needs GITHUB_TOKEN; jobs with other labels have comments of their own [no comment]",
+        "LABEL",
+        const="energy",
     )
     code_quality: Path | None = _option(
         None,

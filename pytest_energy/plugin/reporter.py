@@ -57,6 +57,10 @@ class Reporter:
         self._errors = [unsaved, *errors] if unsaved else errors
         if run.benchmarks or run.run.uncompared:
             self._errors += add_job_summary(run, os.environ)
+            if self._settings.comment is not None:
+                from pytest_energy.report.ci.pull_request import post_comment
+
+                self._errors += post_comment(run, self._settings.comment, os.environ)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from pytest_energy.model.result import Result, Run
+from pytest_energy.report.machines import Machines
 from pytest_energy.report.sentences import mark_simulated, remarks, sentence, severity
 
 MOST = 10
@@ -33,6 +34,7 @@ def render_annotations(run: Run, folder: str = "") -> list[str]:
 
 
 def _commands(kind: str, results: Sequence[Result], run: Run, folder: str) -> list[str]:
+    machines = Machines(run)
     ordered = sorted(results, key=severity, reverse=True)
     # One more than GitHub shows would hide the annotation that counts the others.
     shown = ordered if len(ordered) <= MOST else ordered[: MOST - 1]
@@ -45,7 +47,8 @@ def _commands(kind: str, results: Sequence[Result], run: Run, folder: str) -> li
                 properties["line"] = str(result.line)
         listed = ",".join(f"{name}={_property(text)}" for name, text in properties.items())
         mark = mark_simulated(result, run)
-        message = "\n".join([f"{mark}{sentence(result)}", *remarks(result)])
+        machine = f"machine: {machines.of(result)}"
+        message = "\n".join([f"{mark}{sentence(result)}", *remarks(result), machine])
         commands.append(f"::{kind} {listed}::{_data(message)}")
     left_out = len(ordered) - len(shown)
     if left_out:

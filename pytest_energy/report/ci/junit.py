@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_energy.model.environment import is_simulated
+from pytest_energy.model.environment import is_simulated, slug
 from pytest_energy.model.measurement import PARTS, Environment
 from pytest_energy.model.result import Result
 
@@ -21,7 +21,9 @@ def properties(result: Result, environment: Environment) -> list[tuple[str, str]
     values = [("outcome", result.verdict.outcome.value), ("status", result.status)]
     if result.meter is not None:
         values.append(("meter", result.meter.name))
-    if is_simulated(result.measured_in(environment).identity):
+    identity = result.measured_in(environment).identity
+    values.append(("machine", slug(identity)))
+    if is_simulated(identity):
         values.append(("simulated", "true"))
     for name, quantity in result.metrics.items():
         # repr is the shortest text that reads back as the same float.
