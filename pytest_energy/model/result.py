@@ -80,17 +80,21 @@ class Past(Record):
 class Undecided(Record):
     """Why measuring stopped before a benchmark was decided, and what would decide it."""
 
-    limit: Literal["time", "energy", "visits", "protocol"]
+    limit: Literal["time", "energy", "visits", "protocol", "comparison"]
     """Which limit was reached: of ``--energy-retry-time``, of ``--energy-retry-energy``, of the
-    number of visits, or the single look of ``--energy-protocol=fixed`` and of training."""
+    number of visits, or the single look of ``--energy-protocol=fixed`` and of training. For
+    ``comparison``, one of ``--energy-against``, which a note of the verdict names."""
     allowed: float | None = None
-    """Seconds or joules that this limit allows all retries of the session; ``None`` for others."""
+    """Seconds or joules that this limit allows all retries of the session, or the most blocks of a
+    comparison; ``None`` for others."""
     visits: int | None = None
     """Further visits that would decide it, if it goes on as it went; ``None`` if no number can."""
+    blocks: int | None = None
+    """Likewise further blocks of a comparison."""
     duration_s: float | None = None
-    """Seconds that their rounds would take."""
+    """Seconds that the rounds of these visits or blocks would take."""
     energy_j: float | None = None
-    """Joules that their rounds would use."""
+    """Joules that these rounds would use."""
 
 
 class Verdict(Record):

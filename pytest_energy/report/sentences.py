@@ -102,6 +102,7 @@ LIMITS: Final = {
     "energy": "stopped by the limit of joules (--energy-retry-energy)",
     "visits": "stopped after the largest number of visits",
     "protocol": "measured in one visit",
+    "comparison": "stopped by a limit of the comparison",
 }
 """What ended the measuring of an undecided benchmark."""
 COMPARE: Final = "compare with the other revision on this machine, --energy-against=REF"
@@ -112,6 +113,8 @@ def undecided(result: Result) -> str | None:
     record = result.verdict.undecided
     if record is None:
         return None
+    if result.comparison:
+        return _undecided_comparison(record, len(result.comparison.blocks))
     if record.visits is None:
         return (
             f"{LIMITS[record.limit]}; no number of visits would decide: the change is too close to"
@@ -123,6 +126,23 @@ def undecided(result: Result) -> str | None:
     cut = [reason for reason in result.reasons if reason.code is ReasonCode.TIME_LIMIT]
     longer = ", and longer ones fewer: raise --energy-max-time" if cut else ""
     return f"{LIMITS[record.limit]}; {would}{longer}: {_remedy(result, record)}"
+
+
+def _undecided_comparison(record: Undecided, done: int) -> str:
+    """``about 8 more blocks (90 s, 27 kJ) would decide: --energy-against-blocks=20``."""
+    if record.blocks is None:
+        return (
+            "no number of blocks would decide: the change is too close to the tolerance for the"
+            " scatter of the blocks; try longer rounds (--energy-window) or another tolerance"
+        )
+    plural = "" if record.blocks == 1 else "s"
+    known = [numbers.seconds(record.duration_s)]
+    known += [numbers.energy(record.energy_j)] if record.energy_j is not None else []
+    would = f"about {record.blocks} more block{plural} ({', '.join(known)}) would decide"
+    needed = done + record.blocks
+    if record.allowed is not None and needed > record.allowed:
+        return f"{would}: --energy-against-blocks={needed}"
+    return f"{would}: give it more time"
 
 
 def _remedy(result: Result, record: Undecided) -> str:
