@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pytest_energy.against.folders import remove_leftovers, session_folder
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.model.comparison import describe_reference
 from pytest_energy.model.git import is_shallow, run_git
@@ -18,8 +18,6 @@ from pytest_energy.model.git import is_shallow, run_git
 SELF: Final = "self"
 """The reference that compares the working tree with itself."""
 MERGE_BASE: Final = "merge-base:"
-PREFIX: Final = "pytest-energy-against-"
-"""Of the temporary folders; the process that made one follows, so that a leftover is known."""
 INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 """Folders of installed packages, which belong to no tree even where they lie in one."""
 
@@ -109,43 +107,21 @@ def worktree(reference: Reference) -> Iterator[Path]:
     if reference.is_self or reference.commit is None:
         yield reference.repository
         return
-    _remove_leftovers(reference.repository)
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
-    tree = folder / "base"
-    try:
-        # A hook of the user's after a checkout is meant for the working tree.
-        run_git(
-            reference.repository,
-            *("-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--detach", "--quiet"),
-            *(str(tree), reference.commit),
-        )
-        yield tree
-    finally:
-        _remove(reference.repository, folder)
-
-
-def _remove(repository: Path, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    run_git(repository, "worktree", "prune")
-
-
-def _remove_leftovers(repository: Path) -> None:
-    """Remove the worktrees of sessions that were killed before they could do it."""
-    for line in run_git(repository, "worktree", "list", "--porcelain").splitlines():
-        folder = Path(line.removeprefix("worktree ")).parent
-        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if folder.name.startswith(PREFIX) and owner.isdigit() and not _is_alive(int(owner)):
-            _remove(repository, folder)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    remove_leftovers()
+    with session_folder("against") as folder:
+        tree = folder / "base"
+        try:
+            # A hook of the user's after a checkout is meant for the working tree.
+            run_git(
+                reference.repository,
+                *("-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--detach", "--quiet"),
+                *(str(tree), reference.commit),
+            )
+            yield tree
+        finally:
+            shutil.rmtree(tree, ignore_errors=True)
+            # It also forgets the trees of sessions that were killed.
+            run_git(reference.repository, "worktree", "prune")
 
 
 def within(path: Path, tree: Path) -> bool:

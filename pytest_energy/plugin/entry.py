@@ -15,7 +15,7 @@ from pytest_energy.errors import EnergyError
 from pytest_energy.fixture import Energy
 from pytest_energy.plugin.items.phases import VISIT, Visit
 from pytest_energy.plugin.items.plain import PlainPlugin
-from pytest_energy.plugin.items.requests import check_alone
+from pytest_energy.plugin.items.requests import check_against, check_alone
 from pytest_energy.settings import OPTIONS, Option, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ def _register(config: pytest.Config, settings: Settings) -> None:
         from pytest_energy.plugin.alternation.fresh import check_fresh
 
         check_fresh(config, settings, ranks, workers=workers)
-    if settings.against is not None:
+    if settings.against is None:
+        check_against(config)
+    else:
         from pytest_energy.plugin.alternation.against import check_supported
 
         check_supported(config, settings, ranks, workers=workers)
