@@ -10,6 +10,7 @@ do not conflict.
 from __future__ import annotations
 
 import math
+import statistics
 from typing import Final, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeFloat
@@ -59,6 +60,16 @@ class Baseline(Record):
     """Of the newest accepted run."""
     accepted: list[AcceptedRun] = Field(default_factory=list)
     """Recent accepted runs, newest last."""
+
+    @property
+    def round_s(self) -> float | None:
+        """Seconds of a round, the median of the accepted runs; ``None`` if unknown."""
+        rounds_s = [
+            run.spent_j / run.values["power_w"] / run.rounds
+            for run in self.accepted
+            if run.spent_j is not None and run.values.get("power_w", 0) > 0
+        ]
+        return statistics.median(rounds_s) if rounds_s else None
 
     def levels(self, metric: str) -> list[list[Estimate]]:
         """The accepted runs with this metric, split where a change was accepted."""

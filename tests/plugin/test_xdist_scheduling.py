@@ -6,7 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
+from pytest_energy.model.measurement import Quantity
+from pytest_energy.plugin.xdist_scheduling import (
+    CardScheduling,
+    boards_of_baselines,
+    seconds_of_baselines,
+)
 from tests.gate_data import H200, measurement, store_with
 
 BOARDS = {"gw0": "a", "gw1": "b", "gw2": "c"}
@@ -141,3 +146,18 @@ def test_boards_are_read_from_the_baselines(tmp_path):
         "t.py::test_1": frozenset({"a"}),
         "t.py::test_w": frozenset({"a"}),
     }
+
+
+def test_seconds_are_read_from_the_baselines(tmp_path):
+    """Those of a test are the sum of its windows; the slowest machine counts."""
+    store = store_with(tmp_path)
+    for slug, power_w in (("nvidia-h200", 100.0), ("nvidia-l4", 50.0)):
+        power = Quantity(value=power_w, unit="W")
+        for name in ("prefill", "decode"):
+            window = measurement(test_id=f"t.py::test_w::{name}", kind="window")
+            window = window.model_copy(update={"metrics": {**window.metrics, "power_w": power}})
+            store.save(window, H200, slug, None)
+    found = seconds_of_baselines(store)
+    per_window = [store.load_all(slug)[0].round_s for slug in store.slugs()]
+    assert found == {"t.py::test_w": pytest.approx(2 * max(per_window))}
+    assert per_window[1] == pytest.approx(2 * per_window[0])

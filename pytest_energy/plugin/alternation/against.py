@@ -36,7 +36,7 @@ from pytest_energy.plugin.gpu_locks import PROCESSORS, Reservation, lock_names
 from pytest_energy.plugin.items.requests import MARKER, uses_energy
 from pytest_energy.plugin.measuring_hooks import EnergyPlugin, fail_if_regressed
 from pytest_energy.plugin.progress import ProgressLine, WorkersProgress
-from pytest_energy.plugin.xdist_scheduling import boards_of_baselines
+from pytest_energy.plugin.xdist_scheduling import boards_of_baselines, seconds_of_baselines
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.session.conclude import policy_of
 from pytest_energy.session.energy_session import EnergySession
@@ -308,8 +308,9 @@ class AgainstPlugin(EnergyPlugin):
             yield self._sessions[0], tests
             return
         boards = [reservation.gpu.board for reservation in self._reservations]
-        preferred = boards_of_baselines(self._sessions[0].store)
-        shares = share(tests, boards, preferred)
+        store = self._sessions[0].store
+        preferred, seconds = boards_of_baselines(store), seconds_of_baselines(store)
+        shares = share(tests, boards, preferred, seconds)
         yield from ((card, own) for card, own in zip(self._sessions, shares, strict=True) if own)
 
     def _gpu_of(self, session: EnergySession) -> str | None:
