@@ -56,7 +56,7 @@ SURROUNDINGS = (
 )
 """Variables that change what pytest or this plugin prints or measures."""
 UNUSED_PLUGINS = "-p no:hypothesispytest -p no:anyio -p no:pytest_fakefs -p no:time_machine"
-"""Options of the sessions inside tests: they use none of these plugins, and load for half their time."""
+"""Options of the sessions inside tests: they use none of these, and load for half their time."""
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the cores are shared by the workers
 

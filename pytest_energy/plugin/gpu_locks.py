@@ -76,7 +76,7 @@ def reserve_gpu(gpus: Sequence[Gpu], worker: int, folder: Path) -> Reservation:
         except Timeout:
             continue
         except OSError as error:
-            raise _unusable(folder, error) from None
+            raise unusable(folder, error) from None
         return Reservation(gpu, lock)
     return Reservation(gpus[start], None)
 
@@ -99,7 +99,7 @@ def device_lock(names: Iterable[str], folder: Path) -> Iterator[None]:
             for name in sorted(names):
                 stack.enter_context(_lock(folder, name, "device"))
         except OSError as error:
-            raise _unusable(folder, error) from None
+            raise unusable(folder, error) from None
         yield
 
 
@@ -192,11 +192,12 @@ def lock_folder() -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise _unusable(folder, error) from None
+        raise unusable(folder, error) from None
     return folder
 
 
-def _unusable(folder: Path, error: OSError) -> UsageError:
+def unusable(folder: Path, error: OSError) -> UsageError:
+    """The error of a folder that cannot hold locks."""
     return UsageError(
         f"{folder}: cannot be the folder of the locks on measured devices"
         f" ({error.strerror or error}); name another folder in {LOCK_FOLDER_VARIABLE}"

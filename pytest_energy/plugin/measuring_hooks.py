@@ -43,7 +43,7 @@ from pytest_energy.plugin.progress import (
     terminal_progress,
     uncaptured,
 )
-from pytest_energy.plugin.reporter import fail_session, ran_all
+from pytest_energy.plugin.reporter import INTERRUPTED, fail_session, ran_all
 from pytest_energy.plugin.uncompared import UncomparedBaselines
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
@@ -125,7 +125,7 @@ class EnergyPlugin(Phases):
         """Check all markers, read the baselines and open the meter, before any test runs."""
         measuring = check_markers(session.items)
         refuse_runners(measuring, against=self._settings.against)
-        if self._config.option.collectonly or not measuring:
+        if not will_run(session, measuring):
             return
         try:
             self._session = self._open({item.nodeid: item.stash[MARKER] for item in measuring})
@@ -330,6 +330,10 @@ class EnergyPlugin(Phases):
     def _reports(self) -> bool:
         return self._ranks is None or self._ranks.reports
 
+    def pytest_keyboard_interrupt(self) -> None:
+        """Note that the session did not run to its end, whatever exit status it gives."""
+        self._config.stash[INTERRUPTED] = True
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Save the results and write the reports."""
@@ -347,6 +351,13 @@ class EnergyPlugin(Phases):
             self._report(run, self._session.record.unsaved)
         else:
             self._session.release()
+
+
+def will_run(session: pytest.Session, measuring: list[pytest.Item]) -> bool:
+    """Whether one of the tests that measure will run, as far as it is known after collection."""
+    if session.testsfailed and not session.config.option.continue_on_collection_errors:
+        return False  # pytest ends the session here
+    return any(item.get_closest_marker("skip") is None for item in measuring)
 
 
 SHARDS: Final = ("CI_NODE_TOTAL", "CIRCLE_NODE_TOTAL", "BUILDKITE_PARALLEL_JOB_COUNT")

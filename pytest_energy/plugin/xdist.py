@@ -34,8 +34,9 @@ from pytest_energy.plugin.progress import (
     side_by_side,
     terminal_progress,
 )
-from pytest_energy.plugin.reporter import Reporter, fail_session, ran_all
+from pytest_energy.plugin.reporter import INTERRUPTED, Reporter, fail_session, ran_all
 from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
+from pytest_energy.session.energy_session import keeps_earlier
 from pytest_energy.session.suite_shift import finish
 from pytest_energy.settings import Settings
 
@@ -230,6 +231,10 @@ class Controller:
     def _progress_hidden(self) -> AbstractContextManager[None]:
         return self._progress.hidden() if self._progress else nullcontext()
 
+    def pytest_keyboard_interrupt(self) -> None:
+        """Note that the session did not run to its end, whatever exit status it gives."""
+        self._config.stash[INTERRUPTED] = True
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Merge the results of the workers, and report them as one run."""
@@ -242,7 +247,8 @@ class Controller:
         run = finish(run, self._settings)
         fail_session(session, run)
         try:
-            save_run(run, self._settings.json)
+            if not keeps_earlier(run, self._settings):
+                save_run(run, self._settings.json)
         except OSError as error:
             why = not_written(self._settings.json, error)
             self._unsaved.append(f"{why}; the results of the workers stay in {self._folder}")
