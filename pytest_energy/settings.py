@@ -423,6 +423,13 @@ class Settings:
         "SECONDS",
     )
     """Seconds."""
+    wait_lock: float | None = _option(
+        None,
+        SECONDS,
+        "seconds to wait for a device that another session of yours measures [no limit]",
+        "SECONDS",
+    )
+    """Seconds."""
     against: str | None = _option(
         None,
         TEXT,
@@ -704,8 +711,8 @@ def _channels(value: object, where: str) -> tuple[str, ...]:
     names = tuple(value) if isinstance(value, list | tuple | set | frozenset) else ()
     if not names or not all(isinstance(name, str) for name in names):
         raise UsageError(
-            f"{where}: @pytest.mark.energy: channels={as_text(value)}: expected a list of channels, such"
-            ' as ["cpu"]'
+            f"{where}: @pytest.mark.energy: channels={as_text(value)}: expected a list of channels,"
+            ' such as ["cpu"]'
         )
     return tuple(sorted(set(names)))
 

@@ -23,6 +23,7 @@ from pytest_energy.plugin.benchmark_bridge import (
 )
 from pytest_energy.plugin.gpu_locks import (
     Reservation,
+    Waiting,
     device_lock,
     device_names,
     lock_folder,
@@ -100,6 +101,7 @@ class EnergyPlugin(Phases):
         self._progress = progress or terminal_progress(config)
         self._announce = announce
         self._forecasts: set[str] = set()
+        self._waited = False
         self._uncompared = UncomparedBaselines(config)
         config.pluginmanager.register(Reruns(uses_energy), "energy-reruns")
         config.pluginmanager.register(self._uncompared, "energy-uncompared")
@@ -153,7 +155,7 @@ class EnergyPlugin(Phases):
     ) -> EnergySession:
         boards = [reservation.gpu.board] if reservation else []
         # Opening the meter measures the idle power, so no other worker may use the GPU.
-        with device_lock(boards, lock_folder()):
+        with device_lock(boards, lock_folder(), self._waiting("the start of a session")):
             return EnergySession.open(
                 settings,
                 self._config.rootpath,
@@ -203,16 +205,26 @@ class EnergyPlugin(Phases):
         if self._session is None or not uses_energy(item):
             return (yield)
         with ExitStack() as stack:
-            self._lock_devices(stack)
+            self._lock_devices(stack, item.nodeid)
             return (yield)
 
-    def _lock_devices(self, stack: ExitStack) -> None:
+    def _waiting(self, test: str) -> Waiting:
+        """How this process waits for locks while it begins ``test``."""
+
+        def say(sentence: str) -> None:
+            if not self._waited:  # workers on one device wait for each other all the time
+                (self._announce or self._write)([f"energy: {sentence}"])
+            self._waited = True
+
+        return Waiting(test, say, self._settings.wait_lock)
+
+    def _lock_devices(self, stack: ExitStack, test: str) -> None:
         """Hold the locks on the devices of this process until ``stack`` is closed."""
         try:
             # A worker's load on the processors would be in the joules of a part.
             sessions = [part for card in self._sessions for part in (card, *card.parts.values())]
             names = {name for session in sessions for name in lock_names(session.meter)}
-            stack.enter_context(device_lock(names, lock_folder()))
+            stack.enter_context(device_lock(names, lock_folder(), self._waiting(test)))
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
 
