@@ -180,11 +180,19 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> CardScheduling | None:
-        """Assign tests to workers by their cards, unless the user chose another ``--dist``."""
-        if config.getoption("dist") != "load":
+        """Assign tests to workers by their cards, unless user or project chose otherwise."""
+        if config.getoption("dist") != "load" or self._has_own_scheduler():
             return None
         preferred = boards_of_baselines(BaselineStore(self._settings.baselines))
         return CardScheduling(self._workers, preferred, self._boards)
+
+    def _has_own_scheduler(self) -> bool:
+        """Whether the project or another plugin decides itself which worker runs which test."""
+        hook = self._config.hook.pytest_xdist_make_scheduler
+        return any(
+            impl.plugin is not self and impl.plugin_name != "dsession"  # xdist's own
+            for impl in hook.get_hookimpls()
+        )
 
     @pytest.hookimpl(optionalhook=True, wrapper=True, tryfirst=True)
     def pytest_testnodedown(self, node: Any, error: object) -> Generator[None, None, None]:
