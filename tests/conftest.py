@@ -55,7 +55,7 @@ SURROUNDINGS = (
     *COMMITS,
 )
 """Variables that change what pytest or this plugin prints or measures."""
-UNUSED_PLUGINS = "-p no:hypothesispytest -p no:anyio -p no:pytest_fakefs -p no:time_machine"
+UNUSED_PLUGINS = "-p no:hypothesispytest -p no:anyio -p no:fakefs -p no:time_machine"
 """Options of the sessions inside tests: they use none of these, and load for half their time."""
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the cores are shared by the workers

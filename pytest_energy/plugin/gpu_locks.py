@@ -246,7 +246,9 @@ def lock_folder() -> Path:
     Raises:
         UsageError: The folder does not exist and cannot be created.
     """
-    default = Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}"
+    # Windows has no numbers of users, and a folder for temporary files for each user.
+    user = os.getuid() if hasattr(os, "getuid") else "locks"
+    default = Path(tempfile.gettempdir()) / f"pytest-energy-{user}"
     folder = Path(os.environ.get(LOCK_FOLDER_VARIABLE) or default)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

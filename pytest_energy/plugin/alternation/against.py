@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import threading
 import time
@@ -54,6 +55,11 @@ def check_supported(
         UsageError: An option that excludes a comparison is set.
     """
     where = f"--energy-against={settings.against}"
+    if not hasattr(os, "killpg"):
+        raise UsageError(
+            f"{where}: not possible on this system, which has no process groups to end the sides"
+            " with; compare with committed baselines"
+        )
     if ranks is not None:
         raise UsageError(
             f"{where}: not possible under torchrun, whose processes would have to change sides"
