@@ -12,7 +12,7 @@ from pytest_energy.gate.baseline import BASELINE_SCHEMA, Baseline
 from pytest_energy.gate.baseline_paths import baseline_path
 from pytest_energy.gate.make_baseline import extend_baseline, facts_baseline
 from pytest_energy.model.files import is_folder, is_there, list_folder, write_atomically
-from pytest_energy.model.json_files import parse_json, read_utf8
+from pytest_energy.model.json_files import encodable_text, parse_json, read_utf8
 from pytest_energy.model.measurement import Environment, Measurement
 
 FACTS: Final = "facts"
@@ -141,6 +141,11 @@ class BaselineStore:
             reasons = "; ".join(reason.message for reason in result.reasons) or "reason not known"
             raise EnergyError(
                 f"{result.id}: an invalid measurement cannot be a baseline: {reasons}"
+            )
+        if encodable_text(result.id) != result.id:
+            raise EnergyError(
+                f"{encodable_text(result.id)}: cannot be a baseline, since half of a surrogate"
+                " pair has no UTF-8; give the test or window another name"
             )
         baselines = {FACTS: facts_baseline(result)}
         if result.has_joules:

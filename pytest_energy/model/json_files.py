@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from pytest_energy.errors import FileFormatError
 from pytest_energy.model.files import read_bytes, write_atomically
@@ -128,7 +128,32 @@ def save_run(run: Run, path: Path) -> None:
 
 def dump_run(run: Run) -> str:
     """The text of ``results.json``: JSON that fits the schema, with a newline at its end."""
-    return run.model_dump_json(by_alias=True, indent=1) + "\n"
+    try:
+        return run.model_dump_json(by_alias=True, indent=1) + "\n"
+    except PydanticSerializationError:
+        return encodable_run(run).model_dump_json(by_alias=True, indent=1) + "\n"
+
+
+def encodable_run(run: Run) -> Run:
+    """A run whose texts all have UTF-8, for all outputs: see :func:`encodable_text`."""
+    return Run.model_validate(encodable(run.model_dump(by_alias=True)))
+
+
+def encodable_text(text: str) -> str:
+    """A text with escapes for halves of surrogate pairs."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def encodable(value: object) -> object:
+    """A value of JSON with escapes for halves of surrogate pairs, which have no UTF-8."""
+    match value:
+        case str():
+            return encodable_text(value)
+        case dict():
+            return {encodable(key): encodable(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [encodable(inner) for inner in value]
+    return value
 
 
 def results_json_schema() -> dict[str, object]:
