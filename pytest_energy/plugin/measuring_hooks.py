@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_energy.errors import EnergyError
+from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate.selection import too_tight
 from pytest_energy.measuring.assemble import Place
 from pytest_energy.measuring.protocol import Forecast, Progress
@@ -57,7 +57,7 @@ from pytest_energy.session.conclude import (
 )
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.measuring_energy import MeasuringEnergy, Pause, as_planned
-from pytest_energy.settings import MarkerSettings, MeterChoice, Settings
+from pytest_energy.settings import MarkerSettings, MeterChoice, Settings, as_text
 
 CONCLUSIONS = pytest.StashKey[list[Conclusion]]()
 """The judgement on the benchmarks of a test that is running."""
@@ -181,7 +181,7 @@ class EnergyPlugin(Phases):
         file, line, _ = item.location
         workload: Facts = self._ranks.workload if self._ranks else {}
         for facts in self._config.hook.pytest_energy_workload(item=item):
-            workload |= facts or {}
+            workload |= check_facts("pytest_energy_workload", facts)
         marker = item.stash[MARKER]
         energy = MeasuringEnergy(
             self._session.of(marker),
@@ -335,7 +335,7 @@ class EnergyPlugin(Phases):
             config=self._config, identity=identity
         )
         for facts in amendments:
-            identity = {**identity, **(facts or {})}
+            identity = {**identity, **check_facts("pytest_energy_identity", facts)}
         return identity
 
     @property
@@ -363,6 +363,22 @@ class EnergyPlugin(Phases):
             self._report(run, self._session.record.unsaved)
         else:
             self._session.release()
+
+
+def check_facts(hook: str, returned: object) -> Facts:
+    """The facts that an implementation of a hook has returned.
+
+    Raises:
+        UsageError: They are none.
+    """
+    if returned is None:
+        return {}
+    if not isinstance(returned, Mapping) or not all(isinstance(name, str) for name in returned):
+        raise UsageError(
+            f"{hook} in a conftest.py or plugin returned {as_text(returned)}: expected names and"
+            " plain values, such as {'batch': 8}, or None"
+        )
+    return dict(returned)
 
 
 def will_run(session: pytest.Session, measuring: list[pytest.Item]) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
+import pytest
+
 from tests.plugin.conftest import Project
 
 ODD = """
@@ -65,3 +67,16 @@ def test_a_name_without_utf8_is_no_baseline(project: Project) -> None:
     result.stdout.fnmatch_lines(["*cannot be a baseline*give the test or window another name*"])
     assert project.benchmark("test_good")["verdict"]["accepted"]
     assert project.run("-k", "test_good").ret == 0
+
+
+@pytest.mark.parametrize("hook", ["pytest_energy_workload", "pytest_energy_identity"])
+@pytest.mark.parametrize("returned", ["7", "'text'", "{1: 2}"])
+def test_a_hook_that_returns_no_facts_is_named(project: Project, hook: str, returned: str) -> None:
+    """One line says which hook it was, and what was expected."""
+    project.write("def test_it(energy):\n    energy(work, 1)")
+    project.pytester.makeconftest(f"def {hook}():\n    return {returned}")
+    result = project.run()
+    text = result.stdout.str() + result.stderr.str()
+    assert result.ret != 0
+    assert f"{hook} in a conftest.py or plugin returned" in text
+    assert "INTERNALERROR" not in text
