@@ -177,6 +177,14 @@ def _flag(text: str) -> bool:
     return meanings[text.lower()]
 
 
+def as_text(value: object) -> str:
+    """The text of any value; of one that has none its type, such as a broken or a huge one."""
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
 @dataclass(frozen=True)
 class Format(Generic[T_co]):
     """What the text of an option may be."""
@@ -418,6 +426,13 @@ class Settings:
         60.0,
         Format(_number, "a number of seconds of at least 0"),
         "seconds to wait until no other process uses the GPU, before measuring is refused [60]",
+        "SECONDS",
+    )
+    """Seconds."""
+    wait_lock: float | None = _option(
+        None,
+        SECONDS,
+        "seconds to wait for a device that another session of yours measures [no limit]",
         "SECONDS",
     )
     """Seconds."""
@@ -676,17 +691,19 @@ def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
         )
     tolerances = keywords.get("tolerances", {})
     if not isinstance(tolerances, Mapping):
-        raise UsageError(f"{where}: tolerances={tolerances!r}: expected metric names and fractions")
+        raise UsageError(
+            f"{where}: tolerances={as_text(tolerances)}: expected metric names and fractions"
+        )
 
     def read(name: str, format: Format[T]) -> T | None:
         if name not in keywords:
             return None
-        return format.read(str(keywords[name]), f"{where}: @pytest.mark.energy: {name}")
+        return format.read(as_text(keywords[name]), f"{where}: @pytest.mark.energy: {name}")
 
     return MarkerSettings(
         tolerance=read("tolerance", FRACTION),
         tolerances={
-            metric: FRACTION.read(str(value), f"{where}: tolerances[{metric!r}]")
+            metric: FRACTION.read(as_text(value), f"{where}: tolerances[{metric!r}]")
             for metric, value in tolerances.items()
         },
         rounds=read("rounds", COUNT),
@@ -708,8 +725,8 @@ def _channels(value: object, where: str) -> tuple[str, ...]:
     names = tuple(value) if isinstance(value, list | tuple | set | frozenset) else ()
     if not names or not all(isinstance(name, str) for name in names):
         raise UsageError(
-            f"{where}: @pytest.mark.energy: channels={value!r}: expected a list of channels, such"
-            ' as ["cpu"]'
+            f"{where}: @pytest.mark.energy: channels={as_text(value)}: expected a list of channels,"
+            ' such as ["cpu"]'
         )
     return tuple(sorted(set(names)))
 
@@ -719,9 +736,9 @@ def _budgets(value: object, where: str) -> dict[str, float]:
     joules = Format(_positive_number, "a number of joules above 0")
     where = f"{where}: @pytest.mark.energy: max_joules"
     if not isinstance(value, Mapping):
-        return {ENERGY: joules.read(str(value), where)}
+        return {ENERGY: joules.read(as_text(value), where)}
     return {
-        per_unit_name(str(unit)): joules.read(str(limit), f"{where}[{unit!r}]")
+        per_unit_name(str(unit)): joules.read(as_text(limit), f"{where}[{unit!r}]")
         for unit, limit in value.items()
     }
 
@@ -730,11 +747,12 @@ def _directions(value: object, where: str) -> dict[str, Direction]:
     """Read ``better={"throughput": "higher"}``."""
     where = f"{where}: @pytest.mark.energy: better"
     if not isinstance(value, Mapping):
-        raise UsageError(f"{where}={value!r}: expected metric names and 'higher' or 'lower'")
+        raise UsageError(f"{where}={as_text(value)}: expected metric names and 'higher' or 'lower'")
     for name in value:
         if in_catalogue(str(name)):
             raise UsageError(f"{where}[{name!r}]: the direction of this metric is fixed")
     read = _choice(get_args(Direction)).read
     return {
-        str(name): read(str(direction), f"{where}[{name!r}]") for name, direction in value.items()
+        str(name): read(as_text(direction), f"{where}[{name!r}]")
+        for name, direction in value.items()
     }

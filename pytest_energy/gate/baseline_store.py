@@ -11,8 +11,8 @@ from pytest_energy.errors import EnergyError, FileFormatError, UsageError
 from pytest_energy.gate.baseline import BASELINE_SCHEMA, Baseline
 from pytest_energy.gate.baseline_paths import baseline_path
 from pytest_energy.gate.make_baseline import extend_baseline, facts_baseline
-from pytest_energy.model.files import is_folder, is_there, list_folder, read_bytes, write_atomically
-from pytest_energy.model.json_files import parse_json
+from pytest_energy.model.files import is_folder, is_there, list_folder, write_atomically
+from pytest_energy.model.json_files import encodable_text, parse_json, read_utf8
 from pytest_energy.model.measurement import Environment, Measurement
 
 FACTS: Final = "facts"
@@ -142,6 +142,11 @@ class BaselineStore:
             raise EnergyError(
                 f"{result.id}: an invalid measurement cannot be a baseline: {reasons}"
             )
+        if encodable_text(result.id) != result.id:
+            raise EnergyError(
+                f"{encodable_text(result.id)}: cannot be a baseline, since half of a surrogate"
+                " pair has no UTF-8; give the test or window another name"
+            )
         baselines = {FACTS: facts_baseline(result)}
         if result.has_joules:
             older = self.load(result.id, slug)
@@ -152,8 +157,8 @@ class BaselineStore:
     def _read(self, path: Path) -> Baseline:
         if path not in self._cache:
             try:
-                text = read_bytes(path).decode("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
+                text = read_utf8(path, "a baseline")
+            except OSError as error:
                 raise FileFormatError(path, "a baseline", (str(error),)) from None
             self._cache[path] = parse_json(text, Baseline, path, "a baseline", BASELINE_SCHEMA)
         return self._cache[path]

@@ -74,7 +74,8 @@ class CodeCarbonMeter:
         self._processor = processor
         self._ram_power_w = ram_power_w
         self._ram_gib = ram_gib
-        self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
+        # Windows counts the time of processes in steps of 1/64 s.
+        self._tick_s = 1 / (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 64)
         self._opened = self.begin()
         self._spent_j = 0.0
 

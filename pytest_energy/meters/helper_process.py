@@ -39,7 +39,13 @@ class HelperProcess:
     """
 
     def __init__(self, module: str, arguments: Sequence[str]) -> None:
-        """Start ``python -m module``; its first argument is for :class:`Questions`."""
+        """Start ``python -m module``; its first argument is for :class:`Questions`.
+
+        Raises:
+            HelperLostError: This system has none.
+        """
+        if sys.platform == "win32":
+            raise HelperLostError("is not available on Windows, which cannot wait for pipes")
         self._unread = bytearray()
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(os.getpid()), *arguments],

@@ -52,13 +52,13 @@ def write_atomically(path: Path, text: str) -> None:
     """
     # No name or remark of a test may cost a file: half of a surrogate pair has no UTF-8.
     content = text.encode("utf-8", "backslashreplace")
-    if _is_stream(path):
+    if is_stream(path):
         _write_into(path, content)
     else:
         _replace_file(Path(REAL.realpath(path)), content)
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Whether a path names what must not be replaced: a device, a FIFO or an open file."""
     folder = REAL.realpath(path.parent)
     if folder == "/dev" or folder.startswith("/proc/"):  # /dev/stdout may be a regular file
@@ -161,7 +161,7 @@ def check_file(path: Path, option: str) -> None:
     """
     if path.is_dir():
         raise UsageError(f"{option}={path}: {os.strerror(errno.EISDIR)}; name a file")
-    if not _is_stream(path):
+    if not is_stream(path):
         _try_folder(Path(REAL.realpath(path)).parent, f"{option}={path}", "a file")
     elif not os.access(path, os.W_OK):
         _refuse(f"{option}={path}", os.strerror(errno.EACCES), "a file")

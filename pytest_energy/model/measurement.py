@@ -9,6 +9,7 @@ absent, never zero.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -115,6 +116,23 @@ class Quantity(Record):
     """Standard uncertainty by cause, in ``unit``: ``scatter``, ``resolution``, ``gain``, …"""
     exact: bool = False
     """Counted rather than measured (parameters, FLOPs): the same on any machine."""
+
+
+LARGEST: Final = 1e60
+"""No quantity is larger; the fourth power of this is still a number."""
+UNITS: Final = {"energy_j": "J", "net_energy_j": "J", "latency_s": "s", "power_w": "W"}
+"""What the units of measured metrics begin with."""
+
+
+def impossible_value(metric: str, quantity: Quantity) -> Iterator[str]:
+    """Say what is impossible in the value of a metric that a file holds."""
+    if abs(quantity.value) > LARGEST or (quantity.uncertainty or 0) > LARGEST:
+        yield f"{metric}: {quantity.value!r} is too large to be compared"
+    if metric in ("energy_j", "latency_s", "power_w") and quantity.value < 0:
+        yield f"{metric}: {quantity.value!r} found, a number of at least 0 expected"
+    unit = UNITS.get(metric)
+    if unit is not None and quantity.unit.partition("/")[0] != unit:
+        yield f"{metric}: unit {quantity.unit!r} found, {unit!r} expected"
 
 
 class Round(Record):

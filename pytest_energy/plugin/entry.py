@@ -79,7 +79,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(PlainPlugin(_data_dir(config)), "energy-plain")
         return
     try:
-        _register(config, load_settings(_user_values(config)).under(config.rootpath))
+        settings = load_settings(_user_values(config)).under(config.rootpath)
+        if config.option.collectonly or config.option.setuponly or config.option.setupplan:
+            # No test is run, so nothing is measured, and earlier results stay.
+            config.pluginmanager.register(PlainPlugin(settings.data), "energy-plain")
+        else:
+            _register(config, settings)
     except EnergyError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -91,6 +96,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
     from pytest_energy.plugin.reporter import Reporter
+    from pytest_energy.plugin.results_lock import hold_results
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
     if "PYTEST_ENERGY_SIMULATED_LOAD" in os.environ:
@@ -123,6 +129,8 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     if worker_input is not None:
         _register_worker(config, settings, worker_input)
         return
+    if ranks is None or ranks.reports:
+        config.add_cleanup(hold_results(settings.json))
     reporter = Reporter(config, settings)
     config.pluginmanager.register(reporter, "energy-reporter")
     if is_controller(config):

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from pytest_energy.model.json_files import encodable_run
 from pytest_energy.model.result import Run
 from pytest_energy.report.ci.annotations import render_annotations
 from pytest_energy.report.ci.detection import add_job_summary, for_this_ci, repository_folder
 from pytest_energy.report.outputs import write_outputs
 from pytest_energy.report.text.terminal import summary_lines
+from pytest_energy.session.energy_session import keeps_earlier
 from pytest_energy.settings import Settings
 
+INTERRUPTED = pytest.StashKey[bool]()
+"""Whether ``pytest.exit`` or the keyboard ended the session, perhaps with exit status 0."""
 EARLY_EXITS = (
     pytest.ExitCode.INTERRUPTED,
     pytest.ExitCode.INTERNAL_ERROR,
@@ -24,7 +28,10 @@ EARLY_EXITS = (
 
 def ran_all(session: pytest.Session, exitstatus: int) -> bool:
     """Whether a session ran to its end, without an interruption and without a stop by ``-x``."""
-    return exitstatus not in EARLY_EXITS and not (session.shouldstop or session.shouldfail)
+    stopped = (
+        session.shouldstop or session.shouldfail or session.config.stash.get(INTERRUPTED, False)
+    )
+    return exitstatus not in EARLY_EXITS and not stopped
 
 
 def fail_session(session: pytest.Session, run: Run) -> None:
@@ -51,7 +58,9 @@ class Reporter:
             run: The run; its results are already saved.
             unsaved: Why its results could not be saved; ``None`` if they are.
         """
-        self._run = run
+        self._run = run = encodable_run(run)
+        if keeps_earlier(run, self._settings):
+            return
         written, errors = write_outputs(run, self._settings, self._folder)
         self._written = written if unsaved else [self._settings.json, *written]
         self._errors = [unsaved, *errors] if unsaved else errors
@@ -80,6 +89,10 @@ class Reporter:
             terminal.write_line(f"energy: accepted {accepted}")
         for text, style in summary_lines(run, terminal._tw.fullwidth):
             terminal.write_line(text, **({style: True} if style else {}))
+        if keeps_earlier(run, self._settings):
+            terminal.write_line(
+                f"energy: nothing was measured; kept the earlier {self._settings.json}"
+            )
         for path in self._written:
             shown = path
             if path.is_relative_to(self._started_in):

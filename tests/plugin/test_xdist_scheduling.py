@@ -13,6 +13,7 @@ from pytest_energy.plugin.xdist_scheduling import (
     seconds_of_baselines,
 )
 from tests.gate_data import H200, measurement, store_with
+from tests.plugin.conftest import Project
 
 BOARDS = {"gw0": "a", "gw1": "b", "gw2": "c"}
 
@@ -161,3 +162,25 @@ def test_seconds_are_read_from_the_baselines(tmp_path):
     per_window = [store.load_all(slug)[0].round_s for slug in store.slugs()]
     assert found == {"t.py::test_w": pytest.approx(2 * max(per_window))}
     assert per_window[1] == pytest.approx(2 * per_window[0])
+
+
+def test_the_scheduler_of_a_project_is_used(project: Project) -> None:
+    """A project may assign its tests to workers itself, as with any other plugin."""
+    project.write("def test_it(energy):\n    energy(work, 1)")
+    project.pytester.makeconftest(
+        """
+        from xdist.scheduler import LoadFileScheduling
+
+        class OwnScheduling(LoadFileScheduling):
+            def schedule(self):
+                print("the project schedules")
+                super().schedule()
+
+        def pytest_xdist_make_scheduler(config, log):
+            return OwnScheduling(config, log)
+        """
+    )
+    result = project.run("-n1", "-s")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*the project schedules*"])
+    assert project.benchmark()["status"] == "measured"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import threading
 import time
@@ -54,6 +55,11 @@ def check_supported(
         UsageError: An option that excludes a comparison is set.
     """
     where = f"--energy-against={settings.against}"
+    if not hasattr(os, "killpg"):
+        raise UsageError(
+            f"{where}: not possible on this system, which has no process groups to end the sides"
+            " with; compare with committed baselines"
+        )
     if ranks is not None:
         raise UsageError(
             f"{where}: not possible under torchrun, whose processes would have to change sides"
@@ -250,14 +256,14 @@ class AgainstPlugin(EnergyPlugin):
         card_of = self._ongoing.card_of
         return card_of.get(benchmark) or card_of[_test_of_window(benchmark)]
 
-    def _lock_devices(self, stack: ExitStack) -> None:
+    def _lock_devices(self, stack: ExitStack, test: str) -> None:
         """Hold no locks for a single test: a comparison holds them from its first to its last."""
 
     # ---- the beginning ----
 
     def _start(self, session: pytest.Session) -> Ongoing:
         assert self._session is not None
-        super()._lock_devices(self._leave)
+        super()._lock_devices(self._leave, f"a comparison with {self._settings.against}")
         measuring = [item for item in session.items if uses_energy(item)]
         self._markers = {item.nodeid: item.stash[MARKER] for item in measuring}
         self._leave.enter_context(ending_by_sigterm())

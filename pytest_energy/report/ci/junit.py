@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_energy.model.environment import is_simulated, slug
+from pytest_energy.model.json_files import encodable_text
 from pytest_energy.model.measurement import PARTS, Environment
 from pytest_energy.model.result import Result
 
@@ -36,4 +37,10 @@ def properties(result: Result, environment: Environment) -> list[tuple[str, str]
             values.append((f"{metric.metric}.change", repr(metric.change)))
     values += [(f"reason.{reason.code}", reason.message) for reason in result.reasons]
     part = f"{result.id.rpartition('::')[2]}." if result.kind in PARTS else ""
-    return [(f"energy.{part}{name}", value) for name, value in values]
+    # pytest's own writer fails at half of a surrogate pair, and with it the results of all tests.
+    return [(_xml_name(f"energy.{part}{name}"), encodable_text(value)) for name, value in values]
+
+
+def _xml_name(name: str) -> str:
+    """A name with escapes for control characters, which XML forbids and pytest leaves in names."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)

@@ -69,9 +69,12 @@ class HelperCollector:
             SensorError: The process did not start.
         """
         named = {device.channel: device.candidate.uuid for device in devices}
-        self._helper = HelperProcess(
-            "pytest_energy.meters.nvml.sources.helper", [json.dumps(named)]
-        )
+        module = "pytest_energy.meters.nvml.sources.helper"
+        try:
+            self._helper = HelperProcess(module, [json.dumps(named)])
+        except HelperLostError as lost:
+            message = f"the process that collects power samples {lost}"
+            raise SensorError(ReasonCode.METER_FAILED, message) from None
         self._collecting = False
         self._ask("ready")
 
