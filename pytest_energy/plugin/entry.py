@@ -91,6 +91,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
     from pytest_energy.plugin.reporter import Reporter
+    from pytest_energy.plugin.unpassed import UNPASSED, UnpassedTests
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
     if "PYTEST_ENERGY_SIMULATED_LOAD" in os.environ:
@@ -123,6 +124,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
         return
     reporter = Reporter(config, settings)
     config.pluginmanager.register(reporter, "energy-reporter")
+    config.pluginmanager.register(UnpassedTests(), UNPASSED)
     if is_controller(config):
         config.pluginmanager.register(Controller(config, settings, reporter), "energy-controller")
         return

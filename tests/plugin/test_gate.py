@@ -157,7 +157,7 @@ def test_accepting_prints_what_was_written(project: Project) -> None:
     project.write(CALL)
     result = project.run("--energy-update")
     (written,) = project.path("baselines").rglob("*.json")
-    result.stdout.fnmatch_lines(["*Accepted as baseline: 1 benchmark.*"])
+    result.stdout.fnmatch_lines(["*Recorded 1 baseline; commit *baselines/.*"])
     result.stdout.no_fnmatch_line("*no baseline yet*")
     result.stdout.fnmatch_lines([f"*{written.relative_to(project.path('.'))}*"])
     recorded = json.loads(written.read_text())

@@ -35,7 +35,7 @@ def test_markdown_has_one_row_for_each_pair() -> None:
         "4",
         "▲ regressed",
     ]
-    assert rows["test_it[1]"][-1] == "= unchanged"
+    assert rows["test_it[1]"][-1] == "= within tolerance"
     assert rows["test_it[2]"] == ["1.000 ± 0.004 J/pass", "–", "–", "+ new"]
 
 

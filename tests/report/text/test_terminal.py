@@ -166,7 +166,8 @@ def test_estimates_are_called_estimates(make_run, make_result):
 
 def test_same_name_in_two_files_keeps_the_file(make_run, make_result):
     """Tests with the same name are shown with their files."""
-    lines = texts(make_run(make_result(id="a.py::test_x"), make_result(id="b.py::test_x")))
+    results = [make_result(Outcome.NEW, id=f"{file}.py::test_x") for file in "ab"]
+    lines = texts(make_run(*results))
     assert row_of(lines, "a.py::test_x")
     assert row_of(lines, "b.py::test_x")
 
