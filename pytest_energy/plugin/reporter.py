@@ -64,6 +64,10 @@ class Reporter:
         self, terminalreporter: pytest.TerminalReporter
     ) -> Generator[None, None, None]:
         """Write the summary below pytest's list of failures: people read a log's end first."""
+        # The latencies are in the table of energies already; its comparison still runs.
+        benchmarks = getattr(terminalreporter.config, "_benchmarksession", None)
+        if benchmarks is not None and not self._settings.latency_table:
+            benchmarks.quiet = True
         yield
         if self._run is not None:
             self._write(self._run, terminalreporter)

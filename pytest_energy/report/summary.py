@@ -87,7 +87,7 @@ def _without_failure(run: Run) -> Headline:
         return Headline("∅", "Incomplete", text + _ending(run), failed=False)
     if title != PASSED and (accepted := _accepted(run)) == len(judged.benchmarks):
         symbol = "≈" if estimated(run) else "✓"
-        text = f"commit {baseline_folder(run)}/.{_ending(run, recorded=False)}"
+        text = f"commit {baseline_folder(run)}.{_ending(run, recorded=False)}"
         return Headline(symbol, _recorded(accepted), text, failed=False, mark=";")
     text += _ending(run)
     if title == PASSED and estimated(run):
@@ -109,14 +109,14 @@ def _recorded(number: int) -> str:
 
 
 def baseline_folder(run: Run) -> str:
-    """The folder of the baselines that a run has written, as its paths give it: ``baselines``."""
+    """The folder of the baselines that a run has written, as its paths give it: ``baselines/``."""
     machines = {slug(run.environment.identity), FACTS}
     machines |= {slug(each.measured_in(run.environment).identity) for each in run.benchmarks}
     for path in map(PurePath, run.run.accepted):
         for folder in path.parents:
             if folder.name in machines:
-                return str(folder.parent)
-    return "the baselines"
+                return f"{folder.parent}/"
+    return "them"
 
 
 def failing_results(run: Run) -> list[Result]:
@@ -166,7 +166,7 @@ def _ending(run: Run, *, recorded: bool = True) -> str:
     """What a reader of the verdict must know of the rest: each a sentence of its own."""
     sentences = []
     if recorded and (accepted := _accepted(run)):
-        sentences.append(f"{_recorded(accepted)}; commit {baseline_folder(run)}/")
+        sentences.append(f"{_recorded(accepted)}; commit {baseline_folder(run)}")
     if invalid := counts(run).get(Outcome.INVALID):
         sentences.append(_could_not_measure(invalid, run))
     if run.run.uncompared and not run.run.failures:
