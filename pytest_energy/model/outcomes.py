@@ -82,7 +82,6 @@ TRAITS: Final = (
         page_colour="bad",
         fails="never",
         warns=False,
-        section="test failed for a reason of its own",
         explained=True,
     ),
     Traits(
