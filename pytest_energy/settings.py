@@ -508,6 +508,11 @@ class Settings:
         "let --energy-update accept a run although small accepted changes add up to more than the"
         " tolerance since the last tag",
     )
+    latency_table: bool = _option(
+        False,
+        FLAG,
+        "also show pytest-benchmark's table of latencies, which --energy hides [off]",
+    )
     baseline_runs: int = _option(
         ENOUGH_RUNS,
         COUNT,

@@ -154,6 +154,25 @@ class Uncompared(Record):
     """Why, in words: skipped, renamed, deselected by a conftest file."""
 
 
+class UnpassedTest(Record):
+    """A test of the session that did not pass, apart from a verdict on its energy."""
+
+    id: str
+    outcome: Literal["failed", "error", "skipped", "xfailed"]
+    """``error``: a fixture or the collection failed. ``xfailed``: it failed as expected."""
+    reason: str
+    """Why, on one line."""
+    text: str = ""
+    """The failure as pytest shows it; the end of a long one."""
+    output: str = ""
+    """The captured output of a failed test; the end of a long one."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it fails the session."""
+        return self.outcome in ("failed", "error")
+
+
 class SuiteShift(Record):
     """The change of energy that the benchmarks of a session have in common: their median."""
 
@@ -212,6 +231,11 @@ class RunInfo(Record):
     notes: list[str] = Field(default_factory=list)
     uncompared: list[Uncompared] = Field(default_factory=list)
     """Baselines of selected tests that got no result, sorted by id."""
+    unpassed: list[UnpassedTest] = Field(default_factory=list)
+    """Tests of the session that failed or were skipped, whether they measure or not; without those
+    that only their verdict failed."""
+    exit_status: int | None = None
+    """Of pytest, before the policy on the run as a whole; ``None`` if it is not known."""
     suite_shift: SuiteShift | None = None
     """``None`` if too few benchmarks were comparable."""
     control: ControlCheck | None = None

@@ -97,6 +97,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
     from pytest_energy.plugin.reporter import Reporter
     from pytest_energy.plugin.results_lock import hold_results
+    from pytest_energy.plugin.unpassed import UNPASSED, UnpassedTests
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
     if "PYTEST_ENERGY_SIMULATED_LOAD" in os.environ:
@@ -133,6 +134,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
         config.add_cleanup(hold_results(settings.json))
     reporter = Reporter(config, settings)
     config.pluginmanager.register(reporter, "energy-reporter")
+    config.pluginmanager.register(UnpassedTests(), UNPASSED)
     if is_controller(config):
         config.pluginmanager.register(Controller(config, settings, reporter), "energy-controller")
         return

@@ -29,7 +29,7 @@ from pytest_energy.plugin.gpu_locks import (
     lock_folder,
     lock_names,
 )
-from pytest_energy.plugin.items.phases import Phases, Visit
+from pytest_energy.plugin.items.phases import BY_VERDICT, Phases, Visit
 from pytest_energy.plugin.items.requests import (
     MARKER,
     check_markers,
@@ -46,6 +46,7 @@ from pytest_energy.plugin.progress import (
 )
 from pytest_energy.plugin.reporter import INTERRUPTED, fail_session, ran_all
 from pytest_energy.plugin.uncompared import UncomparedBaselines
+from pytest_energy.plugin.unpassed import unpassed_tests
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import (
@@ -355,6 +356,7 @@ class EnergyPlugin(Phases):
             measured = self._session.record.results
             missing = self._uncompared.find(self._session.baseline_ids, measured)
             is_worker = hasattr(self._config, "workerinput")
+            self._session.record.note_tests(unpassed_tests(self._config), int(exitstatus))
             run = self._session.close(
                 complete=ran_all(session, exitstatus), missing=missing, is_part=is_worker
             )
@@ -407,7 +409,9 @@ def fail_if_regressed(results: Iterable[Result]) -> None:
     __tracebackhide__ = True
     failures = [explain(result) for result in results if result.verdict.fails]
     if failures:
-        pytest.fail("\n\n".join(failures), pytrace=False)
+        failure = pytest.fail.Exception("\n\n".join(failures), pytrace=False)
+        setattr(failure, BY_VERDICT, True)
+        raise failure
 
 
 def _judge(

@@ -13,6 +13,7 @@ from pytest_energy.model.result import Run
 from pytest_energy.report.ci.annotations import render_annotations
 from pytest_energy.report.ci.detection import add_job_summary, for_this_ci, repository_folder
 from pytest_energy.report.outputs import write_outputs
+from pytest_energy.report.summary import headline
 from pytest_energy.report.text.terminal import summary_lines
 from pytest_energy.session.energy_session import keeps_earlier
 from pytest_energy.settings import Settings
@@ -35,8 +36,8 @@ def ran_all(session: pytest.Session, exitstatus: int) -> bool:
 
 
 def fail_session(session: pytest.Session, run: Run) -> None:
-    """End with a failure if the policy fails the run as a whole."""
-    if run.run.failures and session.exitstatus == pytest.ExitCode.OK:
+    """End with a failure if the run has failed, also where every test has passed."""
+    if headline(run).failed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -76,8 +77,12 @@ class Reporter:
         self, terminalreporter: pytest.TerminalReporter
     ) -> Generator[None, None, None]:
         """Write the summary below pytest's list of failures: people read a log's end first."""
+        # The latencies are in the table of energies already; its comparison still runs.
+        benchmarks = getattr(terminalreporter.config, "_benchmarksession", None)
+        if benchmarks is not None and not self._settings.latency_table:
+            benchmarks.quiet = True
         yield
-        if self._run is not None and (self._run.benchmarks or self._run.run.uncompared):
+        if self._run is not None:
             self._write(self._run, terminalreporter)
 
     def _write(self, run: Run, terminal: pytest.TerminalReporter) -> None:
@@ -85,9 +90,10 @@ class Reporter:
             for command in render_annotations(run, self._folder):
                 terminal.write_line(command)
         terminal.section("energy")
-        for accepted in run.run.accepted:
+        verbose = terminal.config.get_verbosity() > 0
+        for accepted in run.run.accepted if verbose else ():
             terminal.write_line(f"energy: accepted {accepted}")
-        for text, style in summary_lines(run, terminal._tw.fullwidth):
+        for text, style in summary_lines(run, terminal._tw.fullwidth, verbose=verbose):
             terminal.write_line(text, **({style: True} if style else {}))
         if keeps_earlier(run, self._settings):
             terminal.write_line(

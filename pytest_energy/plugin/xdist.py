@@ -35,6 +35,7 @@ from pytest_energy.plugin.progress import (
     terminal_progress,
 )
 from pytest_energy.plugin.reporter import INTERRUPTED, Reporter, fail_session, ran_all
+from pytest_energy.plugin.unpassed import unpassed_tests
 from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
 from pytest_energy.session.energy_session import keeps_earlier
 from pytest_energy.session.suite_shift import finish
@@ -250,8 +251,12 @@ class Controller:
         if not runs:
             return
         run = merge_workers(list(runs.values()), list(runs), self._killed)
-        if not ran_all(session, exitstatus):
-            run = run.model_copy(update={"run": run.run.model_copy(update={"complete": False})})
+        info: dict[str, Any] = {
+            "complete": run.run.complete and ran_all(session, exitstatus),
+            "unpassed": unpassed_tests(self._config),
+            "exit_status": int(exitstatus),
+        }
+        run = run.model_copy(update={"run": run.run.model_copy(update=info)})
         run = finish(run, self._settings)
         fail_session(session, run)
         try:

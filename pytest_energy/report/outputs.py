@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pytest_energy.model.files import not_written, write_atomically
 from pytest_energy.model.result import Run
@@ -12,6 +12,10 @@ from pytest_energy.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_energy.report.comparison import Reference
+
+
+OUTPUTS: Final = ".energy"
+"""The name of the default folder of outputs."""
 
 
 def write_outputs(
@@ -50,6 +54,7 @@ def write_outputs(
             continue
         try:
             write_atomically(path, render())
+            keep_out_of_git(path.parent)
             written.append(path)
         except OSError as error:
             failed.append(not_written(path, error))
@@ -59,3 +64,16 @@ def write_outputs(
                 " pytest-energy, and the results are saved"
             )
     return written, failed
+
+
+def keep_out_of_git(folder: Path) -> None:
+    """Write a ``.gitignore`` into the default folder of outputs, which nobody commits.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    ignored = folder / ".gitignore"
+    if folder.name == OUTPUTS and not ignored.exists():
+        write_atomically(
+            ignored, "# Outputs of pytest --energy; the baselines are what to commit.\n*\n"
+        )

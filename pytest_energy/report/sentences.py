@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from pytest_energy.model.environment import is_simulated
-from pytest_energy.model.measurement import PARTS, ReasonCode
+from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import (
@@ -22,7 +23,7 @@ from pytest_energy.model.result import (
     Undecided,
 )
 from pytest_energy.report import numbers
-from pytest_energy.report.summary import deciding_metric
+from pytest_energy.report.summary import deciding_metric, skipped_tests, test_id
 
 REPORTED_SHIFT: Final = 0.015
 """A smaller shift of the whole suite, as a fraction, is not worth a sentence."""
@@ -265,15 +266,40 @@ def rerun_command(*results: Result) -> str:
     return command
 
 
-def test_id(result: Result) -> str:
-    """The test's node id, without the name of a window or candidate in it."""
-    return result.id.rpartition("::")[0] if result.kind in PARTS else result.id
-
-
 def mark_simulated(result: Result, run: Run) -> str:
     """``simulated: `` before what is said of a result of a simulated device, else nothing."""
     machine = result.measured_in(run.environment)
     return "simulated: " if is_simulated(machine.identity) else ""
+
+
+def estimates(run: Run) -> str | None:
+    """A banner for joules that are no measurement; ``None`` where none are estimated.
+
+    ``ESTIMATED, small scale: these are not joules of a GPU; codecarbon …``.
+    """
+    number, meter = sum(result.status == "estimated" for result in run.benchmarks), run.run.meter
+    if not number and not (meter and meter.estimated):
+        return None
+    scale = f", {run.run.settings['scale']} scale" if "scale" in run.run.settings else ""
+    of_all = f" ({number} of {len(run.benchmarks)})" if 0 < number < len(run.benchmarks) else ""
+    model = meter.name if meter and meter.estimated else "a meter"
+    return (
+        f"ESTIMATED{of_all}{scale}: these are not joules of a GPU; they are estimated by {model}"
+        " from a model of the hardware"
+    )
+
+
+WHAT_TO_MEASURE_WITH: Final = (
+    "to measure instead of estimating: a GPU with its driver, or a processor with readable RAPL"
+    " counters; pytest-energy doctor says what is missing here"
+)
+"""The next step after a run of estimates."""
+
+
+def skipped(run: Run) -> list[tuple[str, int]]:
+    """The reasons of skipped tests, each with the number of tests, the most frequent first."""
+    reasons = Counter(test.reason.removeprefix("skipped: ") for test in skipped_tests(run))
+    return reasons.most_common()
 
 
 def simulated(run: Run) -> str | None:

@@ -421,6 +421,8 @@ class EnergySession:
             # Of a session that stopped early nobody expects the tests after the stop.
             failures=list(self.record.refused),
             uncompared=[entry for entry in missing if complete or entry.reason != NOT_RUN],
+            unpassed=list(self.record.unpassed),
+            exit_status=self.record.exit_status,
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity, self.settings.pue) if self.intensity else {},
             against=self.record.against,

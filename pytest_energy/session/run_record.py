@@ -14,7 +14,7 @@ from pytest_energy.clocks import CLOCK
 from pytest_energy.gate.decision import RevisitReason
 from pytest_energy.model.comparison import Against
 from pytest_energy.model.measurement import Measurement
-from pytest_energy.model.result import Result, Run
+from pytest_energy.model.result import Result, Run, UnpassedTest
 
 
 @dataclass
@@ -36,6 +36,8 @@ class RunRecord:
     _accepted: dict[Path, None] = field(default_factory=dict)
     _refused: list[str] = field(default_factory=list)
     _against: Against | None = None
+    _unpassed: tuple[UnpassedTest, ...] = ()
+    _exit_status: int | None = None
     _closed: Run | None = None
     _unsaved: str | None = None
 
@@ -123,6 +125,20 @@ class RunRecord:
     def note_against(self, against: Against) -> None:
         """Note how far the comparison with another revision is."""
         self._against = against
+
+    @property
+    def unpassed(self) -> tuple[UnpassedTest, ...]:
+        """The tests of the session that failed or were skipped, once it has ended."""
+        return self._unpassed
+
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status of pytest, once it is known."""
+        return self._exit_status
+
+    def note_tests(self, unpassed: Iterable[UnpassedTest], exit_status: int) -> None:
+        """Note how the tests of the session ended."""
+        self._unpassed, self._exit_status = tuple(unpassed), exit_status
 
     @property
     def unsaved(self) -> str | None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.machines import Machines
 from pytest_energy.report.sentences import mark_simulated, remarks, sentence, severity
+from pytest_energy.settings import NO_METER
 
 MOST = 10
 """The number of annotations of a kind that GitHub shows for a step."""
@@ -28,9 +30,17 @@ def render_annotations(run: Run, folder: str = "") -> list[str]:
     warned = [
         result
         for result in run.benchmarks
-        if result.verdict.outcome.traits.warns and not result.verdict.fails
+        if result.verdict.outcome.traits.warns
+        and not result.verdict.fails
+        and not _has_no_joules_by_choice(result, run)
     ]
     return _commands("error", failed, run, folder) + _commands("warning", warned, run, folder)
+
+
+def _has_no_joules_by_choice(result: Result, run: Run) -> bool:
+    """Whether the job compares exact metrics only, so that missing joules are no news."""
+    missing = result.verdict.outcome in (Outcome.UNMEASURED, Outcome.INCOMPARABLE)
+    return missing and run.run.settings.get("meter") == NO_METER and not result.has_joules
 
 
 def _commands(kind: str, results: Sequence[Result], run: Run, folder: str) -> list[str]:

@@ -256,3 +256,10 @@ def test_every_format_says_that_a_device_is_simulated(make_run, make_result):
     ):
         assert "simulated" in render(run)
         assert "simulated" not in render(real)
+
+
+def test_a_job_of_exact_metrics_is_quiet_when_green(make_run, make_result):
+    """Where no joules were asked for, missing ones are no warning; otherwise they are."""
+    unmeasured = make_result(Outcome.UNMEASURED)
+    assert render_annotations(make_run(unmeasured, settings={"meter": "none"})) == []
+    assert len(render_annotations(make_run(unmeasured, settings={"meter": "auto"}))) == 1
