@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+TOO_DEEP: Final = "nested too deeply"
+"""The fault of a file that no parser can follow."""
 
 
 class EnergyError(Exception):

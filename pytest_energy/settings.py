@@ -177,10 +177,10 @@ def _flag(text: str) -> bool:
     return meanings[text.lower()]
 
 
-def as_text(value: object) -> str:
+def as_text(value: object, form: Callable[[object], str] = str) -> str:
     """The text of any value; of one that has none its type, such as a broken or a huge one."""
     try:
-        return str(value)
+        return form(value)
     except Exception:
         return f"<{type(value).__name__}>"
 
@@ -697,7 +697,7 @@ def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
     tolerances = keywords.get("tolerances", {})
     if not isinstance(tolerances, Mapping):
         raise UsageError(
-            f"{where}: tolerances={as_text(tolerances)}: expected metric names and fractions"
+            f"{where}: tolerances={as_text(tolerances, repr)}: expected metric names and fractions"
         )
 
     def read(name: str, format: Format[T]) -> T | None:
@@ -730,7 +730,7 @@ def _channels(value: object, where: str) -> tuple[str, ...]:
     names = tuple(value) if isinstance(value, list | tuple | set | frozenset) else ()
     if not names or not all(isinstance(name, str) for name in names):
         raise UsageError(
-            f"{where}: @pytest.mark.energy: channels={as_text(value)}: expected a list of channels,"
+            f"{where}: @pytest.mark.energy: channels={as_text(value, repr)}: expected a list of channels,"
             ' such as ["cpu"]'
         )
     return tuple(sorted(set(names)))
@@ -752,7 +752,9 @@ def _directions(value: object, where: str) -> dict[str, Direction]:
     """Read ``better={"throughput": "higher"}``."""
     where = f"{where}: @pytest.mark.energy: better"
     if not isinstance(value, Mapping):
-        raise UsageError(f"{where}={as_text(value)}: expected metric names and 'higher' or 'lower'")
+        raise UsageError(
+            f"{where}={as_text(value, repr)}: expected metric names and 'higher' or 'lower'"
+        )
     for name in value:
         if in_catalogue(str(name)):
             raise UsageError(f"{where}[{name!r}]: the direction of this metric is fixed")

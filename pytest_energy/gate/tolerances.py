@@ -20,8 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_energy.errors import FileFormatError, UsageError
-from pytest_energy.model.json_files import TOO_DEEP
+from pytest_energy.errors import TOO_DEEP, FileFormatError, UsageError
 from pytest_energy.model.metrics import ENERGY, direction_is_known
 from pytest_energy.settings import MarkerSettings
 

@@ -6,19 +6,17 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError
 
-from pytest_energy.errors import FileFormatError
+from pytest_energy.errors import TOO_DEEP, FileFormatError
 from pytest_energy.model.files import read_bytes, write_atomically
 from pytest_energy.model.measurement import Record, impossible_value
 from pytest_energy.model.result import RESULTS_SCHEMA, Result, Run
 
 R = TypeVar("R", bound=Record)
-TOO_DEEP: Final = "nested too deeply"
-"""The fault of a file that no parser can follow."""
 
 
 def parse_json(text: str, model: type[R], path: Path, expected: str, schema: str) -> R:

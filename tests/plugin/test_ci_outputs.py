@@ -37,7 +37,7 @@ def test_github_gets_summary_and_annotations(worse, monkeypatch):
     assert '<property name="energy.outcome" value="regressed"' in junit
     assert '<property name="energy.energy_j" value="110.0"' in junit
     files = {path.name for path in worse.path(".energy").iterdir()}
-    assert files == {"results.json", "report.html"}
+    assert files == {"results.json", "report.html", ".gitignore"}
 
 
 def test_a_summary_that_cannot_be_written_is_reported(worse, monkeypatch):
