@@ -730,8 +730,8 @@ def _channels(value: object, where: str) -> tuple[str, ...]:
     names = tuple(value) if isinstance(value, list | tuple | set | frozenset) else ()
     if not names or not all(isinstance(name, str) for name in names):
         raise UsageError(
-            f"{where}: @pytest.mark.energy: channels={as_text(value, repr)}: expected a list of channels,"
-            ' such as ["cpu"]'
+            f"{where}: @pytest.mark.energy: channels={as_text(value, repr)}: expected a list of"
+            ' channels, such as ["cpu"]'
         )
     return tuple(sorted(set(names)))
 

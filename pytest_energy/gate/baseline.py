@@ -85,7 +85,7 @@ class Baseline(Record):
         """Refuse values that no run can have had, as a merge or an editor may leave them."""
         faults = [fault for item in self.metrics.items() for fault in impossible_value(*item)]
         faults += [fault for run in self.accepted for fault in self._impossible(run)]
-        if not self.metrics and not self.accepted:
+        if not self.metrics:
             faults.append("metrics: a baseline of nothing; remove the file")
         if faults:
             raise ValueError("; ".join(faults))

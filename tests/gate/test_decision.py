@@ -152,9 +152,8 @@ def test_a_changed_fact_is_not_measured_again(tmp_path: Path) -> None:
     """Parameters are exact: a second look would count the same."""
     facts = {"params": Quantity(value=8, unit="1", exact=True)}
     store = store_with(tmp_path, *EIGHT_RUNS)
-    store.save(
-        measurement(metrics={"params": Quantity(value=7, unit="1", exact=True)}), H200, "x", None
-    )
+    counted_before = {"params": Quantity(value=7, unit="1", exact=True)}
+    store.save(measurement(status="unmeasured", metrics=counted_before), H200, "x", None)
     known = KnownBaselines(own=store.load(TEST, SLUG), facts=store.load_facts(TEST))
     visit = measurement(1.0)
     counted = visit.model_copy(update={"metrics": {**visit.metrics, **facts}})
