@@ -25,7 +25,18 @@ MARKERS = (
     "inference: forward passes",
     "training: epochs of training",
     "sweep: one knob at several settings",
+    "quick: a few benchmarks of each kind, which run first and end within a minute on a CPU",
 )
+QUICK = (
+    "test_inference[resnet18-baseline-imagenet]",
+    "test_inference[resnet50-baseline-imagenet]",
+    "test_inference[resnet152-baseline-imagenet]",
+    "test_inference[bisenet_resnet18-baseline-cityscapes]",
+    "test_training[resnet18_cifar-baseline-cifar100]",
+    "test_encoder[vit_b_16-baseline-batch_1]",
+    "test_language_model[gpt2_small-baseline-phase_decode-batch_1-context_1024]",
+)
+"""The tests with the marker ``quick``."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,6 +102,14 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the quick benchmarks first: the first figures should not take minutes."""
+    for item in items:
+        if item.name in QUICK:
+            item.add_marker("quick")
+    items.sort(key=lambda item: item.get_closest_marker("quick") is None)
 
 
 @pytest.hookimpl(optionalhook=True)

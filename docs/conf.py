@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_energy import __version__
@@ -9,9 +11,11 @@ from pytest_energy import __version__
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
+sys.path.insert(0, str(Path(__file__).parent))  # where reference_tables is
+
 project = "pytest-energy"
 release = version = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference_tables"]
 myst_heading_anchors = 4  # links name headings as on GitHub
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True

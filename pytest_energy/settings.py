@@ -57,6 +57,12 @@ def _meter_name(text: str) -> str:
     return text
 
 
+def _comment_label(text: str) -> str:
+    if not text.replace(" ", "").replace("-", "").isalnum() or "--" in text:  # ends HTML's comment
+        raise ValueError
+    return text
+
+
 def _at_least_one(text: str) -> float:
     value = _number(text)
     if value < 1:
@@ -169,6 +175,14 @@ def _flag(text: str) -> bool:
     if text.lower() not in meanings:
         raise ValueError
     return meanings[text.lower()]
+
+
+def as_text(value: object) -> str:
+    """The text of any value; of one that has none its type, such as a broken or a huge one."""
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 @dataclass(frozen=True)
@@ -415,6 +429,13 @@ class Settings:
         "SECONDS",
     )
     """Seconds."""
+    wait_lock: float | None = _option(
+        None,
+        SECONDS,
+        "seconds to wait for a device that another session of yours measures [no limit]",
+        "SECONDS",
+    )
+    """Seconds."""
     against: str | None = _option(
         None,
         TEXT,
@@ -487,6 +508,11 @@ class Settings:
         "let --energy-update accept a run although small accepted changes add up to more than the"
         " tolerance since the last tag",
     )
+    latency_table: bool = _option(
+        False,
+        FLAG,
+        "also show pytest-benchmark's table of latencies, which --energy hides [off]",
+    )
     baseline_runs: int = _option(
         ENOUGH_RUNS,
         COUNT,
@@ -505,6 +531,14 @@ class Settings:
         _choice(get_args(Annotations)),
         "print GitHub annotation commands; auto: in GitHub Actions only [auto]",
         "WHEN",
+    )
+    comment: str | None = _option(
+        None,
+        Format(_comment_label, "a label of letters, digits, spaces and hyphens"),
+        "write the summary into one comment on GitHub's pull request, and update it in later runs;"
+        " needs GITHUB_TOKEN; jobs with other labels have comments of their own [no comment]",
+        "LABEL",
+        const="energy",
     )
     code_quality: Path | None = _option(
         None,
@@ -662,17 +696,19 @@ def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
         )
     tolerances = keywords.get("tolerances", {})
     if not isinstance(tolerances, Mapping):
-        raise UsageError(f"{where}: tolerances={tolerances!r}: expected metric names and fractions")
+        raise UsageError(
+            f"{where}: tolerances={as_text(tolerances)}: expected metric names and fractions"
+        )
 
     def read(name: str, format: Format[T]) -> T | None:
         if name not in keywords:
             return None
-        return format.read(str(keywords[name]), f"{where}: @pytest.mark.energy: {name}")
+        return format.read(as_text(keywords[name]), f"{where}: @pytest.mark.energy: {name}")
 
     return MarkerSettings(
         tolerance=read("tolerance", FRACTION),
         tolerances={
-            metric: FRACTION.read(str(value), f"{where}: tolerances[{metric!r}]")
+            metric: FRACTION.read(as_text(value), f"{where}: tolerances[{metric!r}]")
             for metric, value in tolerances.items()
         },
         rounds=read("rounds", COUNT),
@@ -694,8 +730,8 @@ def _channels(value: object, where: str) -> tuple[str, ...]:
     names = tuple(value) if isinstance(value, list | tuple | set | frozenset) else ()
     if not names or not all(isinstance(name, str) for name in names):
         raise UsageError(
-            f"{where}: @pytest.mark.energy: channels={value!r}: expected a list of channels, such"
-            ' as ["cpu"]'
+            f"{where}: @pytest.mark.energy: channels={as_text(value)}: expected a list of channels,"
+            ' such as ["cpu"]'
         )
     return tuple(sorted(set(names)))
 
@@ -705,9 +741,9 @@ def _budgets(value: object, where: str) -> dict[str, float]:
     joules = Format(_positive_number, "a number of joules above 0")
     where = f"{where}: @pytest.mark.energy: max_joules"
     if not isinstance(value, Mapping):
-        return {ENERGY: joules.read(str(value), where)}
+        return {ENERGY: joules.read(as_text(value), where)}
     return {
-        per_unit_name(str(unit)): joules.read(str(limit), f"{where}[{unit!r}]")
+        per_unit_name(str(unit)): joules.read(as_text(limit), f"{where}[{unit!r}]")
         for unit, limit in value.items()
     }
 
@@ -716,11 +752,12 @@ def _directions(value: object, where: str) -> dict[str, Direction]:
     """Read ``better={"throughput": "higher"}``."""
     where = f"{where}: @pytest.mark.energy: better"
     if not isinstance(value, Mapping):
-        raise UsageError(f"{where}={value!r}: expected metric names and 'higher' or 'lower'")
+        raise UsageError(f"{where}={as_text(value)}: expected metric names and 'higher' or 'lower'")
     for name in value:
         if in_catalogue(str(name)):
             raise UsageError(f"{where}[{name!r}]: the direction of this metric is fixed")
     read = _choice(get_args(Direction)).read
     return {
-        str(name): read(str(direction), f"{where}[{name!r}]") for name, direction in value.items()
+        str(name): read(as_text(direction), f"{where}[{name!r}]")
+        for name, direction in value.items()
     }

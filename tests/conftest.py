@@ -55,8 +55,8 @@ SURROUNDINGS = (
     *COMMITS,
 )
 """Variables that change what pytest or this plugin prints or measures."""
-UNUSED_PLUGINS = "-p no:hypothesispytest -p no:anyio"
-"""Options of the sessions inside tests: they use neither plugin, and load for half their time."""
+UNUSED_PLUGINS = "-p no:hypothesispytest -p no:anyio -p no:fakefs -p no:time_machine"
+"""Options of the sessions inside tests: they use none of these, and load for half their time."""
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the cores are shared by the workers
 

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "pytest_energy"
 
 ORDER = (
     {"errors"},
+    {"clocks"},
     {"model"},
     {"settings"},
     {"uncertainty"},

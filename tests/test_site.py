@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.fixture import Energy, WindowHandle
+from pytest_energy.model.measurement import ReasonCode
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.plugin.entry import MARKER
+from pytest_energy.settings import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,6 +45,33 @@ def test_the_page_on_the_api_has_every_public_call(site: Path, of: type) -> None
     names = {name for name in vars(of) if not name.startswith("_")} - {"pause_by", "close", "end"}
     assert len(names) > 5
     assert [name for name in sorted(names) if f".{name}" not in text] == []
+
+
+def words(page: Path) -> str:
+    """The visible text of a page."""
+    return html.unescape(re.sub(r"<[^>]+>", " ", page.read_text("utf-8")))
+
+
+def test_the_reference_has_every_option_and_its_ini_twin(site: Path) -> None:
+    """The table is made from the options themselves."""
+    text = words(site / "options.html")
+    assert [option.flag for option in OPTIONS if option.flag not in text] == []
+    assert [option.ini for option in OPTIONS if option.ini not in text] == []
+
+
+def test_the_reference_has_every_argument_of_the_marker() -> None:
+    """The page explains what the marker's own help names."""
+    page = (ROOT / "docs" / "options.md").read_text("utf-8").partition("## The marker")[2]
+    arguments = MARKER.partition("(")[2].partition(")")[0].split(", ")
+    assert len(arguments) > 5
+    assert [name for name in arguments if not re.search(rf"`{name}[`=]", page)] == []
+
+
+def test_the_reference_has_every_outcome_and_reason(site: Path) -> None:
+    """Each reason code has a sentence of its own."""
+    text = words(site / "results.html")
+    assert [outcome for outcome in Outcome if outcome.value not in text] == []
+    assert [code for code in ReasonCode if f"'{code.value}'" not in text] == []
 
 
 def test_the_site_loads_nothing_from_other_hosts(site: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.testing import Profile, SimulatedNvml
 
 CLOCK_READ_S = 1e-6
@@ -60,4 +61,5 @@ def virtual_time(machine: SimulatedNvml) -> Iterator[None]:
             # pytest-benchmark looks its timer up by the name that it has
             function.__module__, function.__name__ = time.__name__, name
             patch.setattr(time, name, function)
+            patch.setattr(CLOCK, name, function)
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
 from pytest_energy.against.blocks import Paired
@@ -24,13 +25,14 @@ from pytest_energy.model.measurement import (
 )
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Result
+from pytest_energy.model.result import Result, Undecided, Verdict
 from pytest_energy.report.numbers import percent
 from pytest_energy.session.suite_shift import suite_shift
 from pytest_energy.uncertainty.pairs import (
     FEWEST_TO_FAIL,
     LOOKS,
     PairLook,
+    further_blocks,
     look,
     smallest_change,
 )
@@ -139,6 +141,15 @@ class Comparing:
         self.environments = (base.environment, head.environment)
         for test in sorted(set(base.tests) - set(head.tests)):
             self.note_gone(test)
+
+    def note_replaced(self, files: Sequence[Path]) -> None:
+        """Say which test files differ: both sides run those of the working tree."""
+        if files:
+            names = ", ".join(path.as_posix() for path in files)
+            self.notes[
+                f"Not measured: what changed in {names} since {self._reference}. Both sides run the"
+                " test files of the working tree"
+            ] = None
 
     def note_gone(self, test: str) -> None:
         """Note a test that the base alone has."""
@@ -447,11 +458,40 @@ class Comparing:
         tolerances = self._rules.tolerances(benchmark)
         verdict = compare(base, head, looks, tolerances, self.environments)
         notes = [self._how(contest)]
-        if last and verdict.outcome is Outcome.INCONCLUSIVE:
-            notes.append(f"undecided: {last}")
+        undecided = None
+        if verdict.outcome is Outcome.INCONCLUSIVE:
+            notes += [f"undecided: {last}"] if last else []
+            undecided = self._undecided(verdict, contest, looks)
         if contest.spoilt:
             notes.append(f"{len(contest.spoilt)} blocks were left out: one side was invalid")
-        return Result.of(head, verdict.model_copy(update={"notes": notes}), self._describe(contest))
+        verdict = verdict.model_copy(update={"notes": notes, "undecided": undecided})
+        return Result.of(head, verdict, self._describe(contest))
+
+    def _undecided(
+        self, verdict: Verdict, contest: Contest, looks: Mapping[str, PairLook]
+    ) -> Undecided | None:
+        """What would decide the gated metrics that are open; ``None`` if blocks tell of none."""
+        further = [
+            further_blocks(looks[metric.metric], metric.tolerance or 0.0, self.family)
+            for metric in verdict.gated
+            if metric.outcome is Outcome.INCONCLUSIVE and metric.metric in looks
+        ]
+        if not further:
+            return None
+        allowed = self._rules.most_blocks
+        known = [blocks for blocks in further if blocks is not None]
+        if len(known) < len(further):
+            return Undecided(limit="comparison", allowed=allowed)
+        rounds = [done for block in contest.blocks for done in (*block.base, *block.head)]
+        joules = [done.energy_j for done in rounds if done.energy_j is not None]
+        share = max(known) / len(contest.blocks)
+        return Undecided(
+            limit="comparison",
+            allowed=allowed,
+            blocks=max(known),
+            duration_s=share * sum(done.duration_s for done in rounds),
+            energy_j=share * sum(joules) if joules else None,
+        )
 
     def _how(self, contest: Contest) -> str:
         blocks = len(contest.blocks)

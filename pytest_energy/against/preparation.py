@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from pytest_energy.against.blocks import Pair
+from pytest_energy.against.folders import session_folder
 from pytest_energy.against.gone import gone_tests
 from pytest_energy.against.side import LOG_LINES, RunningSides, SidePlan
 from pytest_energy.against.trees import Reference, Tree, overlay, within, worktree
@@ -55,6 +55,8 @@ class Preparation:
     """Of all sides that the plans start."""
     gone: list[str] = field(default_factory=list)
     """The benchmarks that exist on the reference only, known once the trees are made."""
+    replaced: list[Path] = field(default_factory=list)
+    """The test files that the reference has with another content, known with ``gone``."""
     _leave: ExitStack = field(default_factory=ExitStack)
     _trees: tuple[Tree, Tree] | None = None
 
@@ -86,7 +88,7 @@ class Preparation:
             self._set_up(tree)
         session = self.session
         self.gone += gone_tests(base, session.tests, session.places, session.file_names)
-        overlay(base, session.tests, session.configuration)
+        self.replaced += overlay(base, session.tests, session.configuration)
         return base, head
 
     def _set_up(self, tree: Tree) -> None:
@@ -117,7 +119,7 @@ class Preparation:
         python = str(own / "bin" / "python") if own else sys.executable
         if name == "base" and self.settings.against_python:
             python, own = str(self.settings.against_python), None
-        folder = Path(self._leave.enter_context(TemporaryDirectory(prefix="pytest-energy-side-")))
+        folder = self._leave.enter_context(session_folder("side"))
         session = self.session
         start = tree.place(session.started_in)
         shown = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pytest_energy.against.folders import remove_leftovers, session_folder
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.model.comparison import describe_reference
 from pytest_energy.model.git import is_shallow, run_git
@@ -18,8 +18,6 @@ from pytest_energy.model.git import is_shallow, run_git
 SELF: Final = "self"
 """The reference that compares the working tree with itself."""
 MERGE_BASE: Final = "merge-base:"
-PREFIX: Final = "pytest-energy-against-"
-"""Of the temporary folders; the process that made one follows, so that a leftover is known."""
 INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 """Folders of installed packages, which belong to no tree even where they lie in one."""
 
@@ -109,43 +107,21 @@ def worktree(reference: Reference) -> Iterator[Path]:
     if reference.is_self or reference.commit is None:
         yield reference.repository
         return
-    _remove_leftovers(reference.repository)
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
-    tree = folder / "base"
-    try:
-        # A hook of the user's after a checkout is meant for the working tree.
-        run_git(
-            reference.repository,
-            *("-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--detach", "--quiet"),
-            *(str(tree), reference.commit),
-        )
-        yield tree
-    finally:
-        _remove(reference.repository, folder)
-
-
-def _remove(repository: Path, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    run_git(repository, "worktree", "prune")
-
-
-def _remove_leftovers(repository: Path) -> None:
-    """Remove the worktrees of sessions that were killed before they could do it."""
-    for line in run_git(repository, "worktree", "list", "--porcelain").splitlines():
-        folder = Path(line.removeprefix("worktree ")).parent
-        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if folder.name.startswith(PREFIX) and owner.isdigit() and not _is_alive(int(owner)):
-            _remove(repository, folder)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    remove_leftovers()
+    with session_folder("against") as folder:
+        tree = folder / "base"
+        try:
+            # A hook of the user's after a checkout is meant for the working tree.
+            run_git(
+                reference.repository,
+                *("-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--detach", "--quiet"),
+                *(str(tree), reference.commit),
+            )
+            yield tree
+        finally:
+            shutil.rmtree(tree, ignore_errors=True)
+            # It also forgets the trees of sessions that were killed.
+            run_git(reference.repository, "worktree", "prune")
 
 
 def within(path: Path, tree: Path) -> bool:
@@ -180,8 +156,11 @@ class Tree:
         return tuple(dict.fromkeys(str(path) for path in (*mapped, *usual) if path.is_dir()))
 
 
-def overlay(tree: Tree, tests: Iterable[Path], configuration: Path | None) -> None:
+def overlay(tree: Tree, tests: Iterable[Path], configuration: Path | None) -> list[Path]:
     """Put the head's test files, ``conftest.py`` files and configuration into the base's tree.
+
+    Returns:
+        The files that had another content in the base's tree, from the top of the tree.
 
     Args:
         tree: The base's.
@@ -189,14 +168,23 @@ def overlay(tree: Tree, tests: Iterable[Path], configuration: Path | None) -> No
         configuration: The file with pytest's options.
     """
     if tree.folder == tree.repository:
-        return
+        return []
     files = {path.resolve() for path in tests}
     folders = {folder for path in files for folder in _between(path.parent, tree.repository)}
     conftests = {folder / "conftest.py" for folder in folders}
     wanted = files | conftests | ({configuration.resolve()} if configuration else set())
-    for path in sorted(wanted):
-        if within(path, tree.repository):
-            _copy(path, tree.place(path))
+    places = [path for path in sorted(wanted) if within(path, tree.repository)]
+    changed = [path for path in places if _replaces(path, tree.place(path))]
+    for path in places:
+        _copy(path, tree.place(path))
+    return [path.relative_to(tree.repository) for path in changed]
+
+
+def _replaces(source: Path, target: Path) -> bool:
+    """Whether a file would be lost: a test that only the head has replaces nothing."""
+    if not target.is_file():
+        return False
+    return not source.is_file() or source.read_bytes() != target.read_bytes()
 
 
 def _between(folder: Path, top: Path) -> Sequence[Path]:

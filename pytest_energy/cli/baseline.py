@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pytest_energy.gate.acceptance import Collected
     from pytest_energy.gate.baseline import Baseline
     from pytest_energy.gate.baseline_store import BaselineStore
-    from pytest_energy.model.result import Result
+    from pytest_energy.model.outcomes import Outcome
+    from pytest_energy.model.result import MetricVerdict, Result
 
 FOLDER: Final = Path("baselines")
 """The default folder of baselines."""
@@ -181,12 +182,13 @@ def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.acceptance import machine_of
     from pytest_energy.gate.verdict import judge
     from pytest_energy.model.json_files import load_run
+    from pytest_energy.model.outcomes import Outcome
     from pytest_energy.report import numbers
     from pytest_energy.report.comparison import tolerances_in_force
     from pytest_energy.report.text.align import aligned
 
     run = load_run(arguments.results)
-    rows = [("benchmark", "metric", "before → after", "change", "outcome")]
+    rows: list[tuple[str, ...]] = []
     for result in run.benchmarks:
         baseline = store.find(result.id, machine_of(result, run))
         facts = store.load_facts(result.id)
@@ -199,13 +201,26 @@ def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
                 metric.metric,
                 numbers.before_after(metric),
                 numbers.change(metric),
-                metric.outcome.value,
+                _outcome_of_run(result, metric).label,
             )
             for metric in verdict.metrics
-            if metric.change or metric.tolerance is not None
+            if metric.change or metric.outcome is Outcome.NEW
         ]
-    print(aligned(rows))
+    if not rows:
+        print("nothing would change")
+        return 0
+    print(aligned([("benchmark", "metric", "before → after", "change", "outcome"), *rows]))
     return 0
+
+
+def _outcome_of_run(result: Result, metric: MetricVerdict) -> Outcome:
+    """What the run itself called a metric: it had more to go by, such as the suite's shift."""
+    outcomes = {
+        judged.metric: judged.outcome
+        for judged in result.verdict.metrics
+        if judged.outcome.traits.has_baseline
+    }
+    return outcomes.get(metric.metric, metric.outcome)
 
 
 def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
@@ -252,7 +267,9 @@ def _prune(store: BaselineStore, arguments: argparse.Namespace) -> int:
         if arguments.delete:
             path.unlink()
         print(f"{'deleted' if arguments.delete else 'orphaned'} {path} ({baseline.id})")
-    if orphaned.gone and not arguments.delete:
+    if not orphaned.gone:
+        print("nothing to prune: every baseline that was checked has its test")
+    elif not arguments.delete:
         print("run again with --delete to delete them")
     if orphaned.unread:
         files = sorted({baseline.id.partition("::")[0] for _, baseline in orphaned.unread})

@@ -17,7 +17,7 @@ from typing import Final
 from pytest_energy import __version__
 from pytest_energy.errors import MeterError, UsageError
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError, Reading
-from pytest_energy.meters.registry import meter_names, open_meter
+from pytest_energy.meters.registry import auto_order, meter_names, open_meter
 from pytest_energy.model.measurement import UNSEEN, Facts, Quantity, ReasonCode
 from pytest_energy.report.numbers import quantity
 from pytest_energy.uncertainty.gum import combine, expand
@@ -69,10 +69,22 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(_as_json(diagnoses), indent=1, allow_nan=False))
     else:
+        print(_will_measure(diagnoses))
         print(f"pytest-energy {__version__} on {platform.platform()}")
         for diagnosis in diagnoses:
             print("", *_paragraph(diagnosis), sep="\n")
     return 0 if any(diagnosis.available for diagnosis in diagnoses) else 1
+
+
+def _will_measure(diagnoses: list[Diagnosis]) -> str:
+    """What ``pytest --energy`` measures with here, in the order in which it tries the meters."""
+    for name in auto_order():
+        for diagnosis in diagnoses:
+            if diagnosis.meter == name and diagnosis.available:
+                verb = "estimate" if diagnosis.estimated else "measure"
+                device = diagnosis.identity.get("device", "this machine")
+                return f"pytest --energy will {verb} with {name} ({diagnosis.source}) on {device}"
+    return "pytest --energy will measure no joules here: no meter can be opened"
 
 
 def diagnose(name: str) -> Diagnosis:

@@ -3,7 +3,8 @@
 A rise is shown if the gate calls it regressed with a probability of 95 %: its whole interval is
 then above the tolerance. The table shows the smallest such rise after the first visit to the
 benchmark, and after all visits that the protocol and the limit of time allow. It follows from the
-scatter of the accepted runs. Tolerances are those of pyproject.toml; markers are not read.
+scatter of the accepted runs. A benchmark's tolerance is the one that the last run used, markers and
+options included; benchmarks that the last run does not have take it from pyproject.toml.
 
 Given the results of a run with --energy-against, it shows the smallest rises that such a comparison
 sees instead: they follow from the scatter between the blocks of that run.
@@ -21,7 +22,43 @@ from pytest_energy.settings import FRACTION_ABOVE_0
 if TYPE_CHECKING:
     from pytest_energy.gate.baseline import Baseline
     from pytest_energy.gate.schedule import Suite
-    from pytest_energy.gate.tolerances import TolerancePattern
+
+
+class _Asked:
+    """The tolerances of the benchmarks, and the rises that should be called regressed.
+
+    Args:
+        last_run: Results with the tolerances that were in force; the file need not exist.
+        change: The rise of all benchmarks; ``None`` for twice the tolerance of each.
+
+    Raises:
+        EnergyError: The results or ``pyproject.toml`` cannot be read.
+    """
+
+    def __init__(self, last_run: Path, change: float | None) -> None:
+        from pytest_energy.gate.tolerances import load_tolerances
+        from pytest_energy.model.json_files import load_run
+        from pytest_energy.model.metrics import ENERGY
+
+        self._change = change
+        self._table = load_tolerances(Path("pyproject.toml"))
+        results = load_run(last_run).benchmarks if last_run.exists() else []
+        self._used = {
+            result.id: metric.tolerance
+            for result in results
+            for metric in result.verdict.gated
+            if metric.metric == ENERGY and metric.tolerance is not None
+        }
+
+    def of(self, baseline: Baseline) -> tuple[float, float]:
+        """The tolerance of a benchmark, and the rise that should be called regressed."""
+        from pytest_energy.gate.tolerances import tolerances_of
+        from pytest_energy.model.metrics import ENERGY, TOLERANCES
+
+        tolerance = self._used.get(baseline.id)
+        if tolerance is None:
+            tolerance = tolerances_of(baseline.id, TOLERANCES, self._table)[ENERGY]
+        return tolerance, 2 * tolerance if self._change is None else self._change
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +76,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=Path("baselines"),
         metavar="DIR",
         help="folder of the baselines [%(default)s]",
+    )
+    parser.add_argument(
+        "--last-run",
+        type=Path,
+        default=Path(".energy/results.json"),
+        metavar="FILE",
+        help="results.json with the tolerances, if there is one [%(default)s]",
     )
     parser.add_argument(
         "--change",
@@ -60,7 +104,6 @@ def run(arguments: argparse.Namespace) -> int:
         return _show_blocks(arguments.results)
     from pytest_energy.errors import UsageError
     from pytest_energy.gate.baseline_store import BaselineStore
-    from pytest_energy.gate.tolerances import load_tolerances
     from pytest_energy.report.text.align import aligned
 
     if arguments.change is not None:
@@ -79,13 +122,13 @@ def run(arguments: argparse.Namespace) -> int:
         "rounds to see",
         "energy",
     )
-    table = load_tolerances(Path("pyproject.toml"))
+    asked = _Asked(arguments.last_run, arguments.change)
     for slug in store.slugs():
         baselines = store.load_all(slug)
         suite = _suite(baselines)
-        rows = [_row(baseline, suite, table, arguments) for baseline in baselines]
+        rows = [_row(baseline, suite, asked, arguments.retry_time) for baseline in baselines]
         print(f"{slug}\n{aligned([heads, *(row for row in rows if row)])}\n")
-        for sentence in _remedies(baselines, suite, table, arguments):
+        for sentence in _remedies(baselines, suite, asked, arguments.retry_time):
             print(sentence)
         if suite.shared:
             print(_shared(suite))
@@ -136,16 +179,16 @@ def _suite(baselines: list[Baseline]) -> Suite:
 def _row(
     baseline: Baseline,
     suite: Suite,
-    table: tuple[TolerancePattern, ...],
-    arguments: argparse.Namespace,
+    asked: _Asked,
+    retry_s: float,
 ) -> tuple[str, ...] | None:
     from pytest_energy.gate.detectability import sensitivity
     from pytest_energy.gate.schedule import ADAPTIVE
     from pytest_energy.model.metrics import ENERGY
     from pytest_energy.report import numbers
 
-    tolerance, change = _asked(baseline, table, arguments)
-    rises = sensitivity(baseline, change, tolerance, ADAPTIVE, suite, arguments.retry_time)
+    tolerance, change = asked.of(baseline)
+    rises = sensitivity(baseline, change, tolerance, ADAPTIVE, suite, retry_s)
     if rises is None:
         return None
     wanted = numbers.percent(change)
@@ -163,8 +206,8 @@ def _row(
 def _remedies(
     baselines: list[Baseline],
     suite: Suite,
-    table: tuple[TolerancePattern, ...],
-    arguments: argparse.Namespace,
+    asked: _Asked,
+    retry_s: float,
 ) -> list[str]:
     """What would show the rises that are never called regressed within the limits."""
     from pytest_energy.gate.detectability import needed_retry_s, sensitivity
@@ -172,8 +215,8 @@ def _remedies(
 
     hidden = []
     for baseline in baselines:
-        tolerance, change = _asked(baseline, table, arguments)
-        rises = sensitivity(baseline, change, tolerance, ADAPTIVE, suite, arguments.retry_time)
+        tolerance, change = asked.of(baseline)
+        rises = sensitivity(baseline, change, tolerance, ADAPTIVE, suite, retry_s)
         if rises and rises.rounds is None:
             hidden.append(needed_retry_s(baseline, change, tolerance, ADAPTIVE, suite))
     in_time = [retry_s for retry_s in hidden if retry_s is not None]
@@ -189,18 +232,6 @@ def _remedies(
             " compare with the other revision on this machine (--energy-against=REF).\n"
         )
     return lines
-
-
-def _asked(
-    baseline: Baseline, table: tuple[TolerancePattern, ...], arguments: argparse.Namespace
-) -> tuple[float, float]:
-    """The tolerance of a benchmark, and the rise that should be called regressed."""
-    from pytest_energy.gate.tolerances import tolerances_of
-    from pytest_energy.model.metrics import ENERGY, TOLERANCES
-    from pytest_energy.settings import MarkerSettings
-
-    tolerance = tolerances_of(baseline.id, TOLERANCES, table, MarkerSettings())[ENERGY]
-    return tolerance, 2 * tolerance if arguments.change is None else arguments.change
 
 
 def _shared(suite: Suite) -> str:

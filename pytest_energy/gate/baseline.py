@@ -10,11 +10,21 @@ do not conflict.
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Iterator
 from typing import Final, Literal
 
-from pydantic import ConfigDict, Field, NonNegativeFloat
+from pydantic import ConfigDict, Field, NonNegativeFloat, model_validator
 
-from pytest_energy.model.measurement import Facts, Kind, MeterInfo, Quantity, Record
+from pytest_energy.model.measurement import (
+    UNITS,
+    Facts,
+    Kind,
+    MeterInfo,
+    Quantity,
+    Record,
+    impossible_value,
+)
 from pytest_energy.uncertainty.change import Estimate
 from pytest_energy.uncertainty.gum import t_quantile
 
@@ -59,6 +69,33 @@ class Baseline(Record):
     """Of the newest accepted run."""
     accepted: list[AcceptedRun] = Field(default_factory=list)
     """Recent accepted runs, newest last."""
+
+    @property
+    def round_s(self) -> float | None:
+        """Seconds of a round, the median of the accepted runs; ``None`` if unknown."""
+        rounds_s = [
+            run.spent_j / run.values["power_w"] / run.rounds
+            for run in self.accepted
+            if run.spent_j is not None and run.values.get("power_w", 0) > 0
+        ]
+        return statistics.median(rounds_s) if rounds_s else None
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Baseline:
+        """Refuse values that no run can have had, as a merge or an editor may leave them."""
+        faults = [fault for item in self.metrics.items() for fault in impossible_value(*item)]
+        faults += [fault for run in self.accepted for fault in self._impossible(run)]
+        if not self.metrics:
+            faults.append("metrics: a baseline of nothing; remove the file")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _impossible(self, run: AcceptedRun) -> Iterator[str]:
+        for name, value in run.values.items():
+            unit = self.metrics[name].unit if name in self.metrics else UNITS.get(name, "")
+            quantity = Quantity(value=value, unit=unit, uncertainty=run.standard.get(name))
+            yield from (f"accepted: {fault}" for fault in impossible_value(name, quantity))
 
     def levels(self, metric: str) -> list[list[Estimate]]:
         """The accepted runs with this metric, split where a change was accepted."""

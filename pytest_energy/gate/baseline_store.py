@@ -11,8 +11,8 @@ from pytest_energy.errors import EnergyError, FileFormatError, UsageError
 from pytest_energy.gate.baseline import BASELINE_SCHEMA, Baseline
 from pytest_energy.gate.baseline_paths import baseline_path
 from pytest_energy.gate.make_baseline import extend_baseline, facts_baseline
-from pytest_energy.model.files import write_atomically
-from pytest_energy.model.json_files import parse_json
+from pytest_energy.model.files import is_folder, is_there, list_folder, write_atomically
+from pytest_energy.model.json_files import encodable_text, parse_json, read_utf8
 from pytest_energy.model.measurement import Environment, Measurement
 
 FACTS: Final = "facts"
@@ -37,7 +37,7 @@ class BaselineStore:
             FileFormatError: The file is not a baseline of that test.
         """
         path = self.path(test_id, slug)
-        if not path.exists():
+        if not is_there(path):
             return None
         baseline = self._read(path)
         if baseline.id != test_id:
@@ -60,12 +60,12 @@ class BaselineStore:
         """The machines that have baselines, sorted."""
         if not self._folder_exists():
             return ()
-        names = sorted(path.name for path in self.folder.iterdir() if path.is_dir())
-        return tuple(name for name in names if name != FACTS and not name.startswith("."))
+        names = [path.name for path in list_folder(self.folder) if not path.name.startswith(".")]
+        return tuple(name for name in names if name != FACTS)
 
     def slugs_with(self, test_id: str) -> tuple[str, ...]:
         """The machines that have a baseline of this test, sorted."""
-        return tuple(slug for slug in self.slugs() if self.path(test_id, slug).exists())
+        return tuple(slug for slug in self.slugs() if is_there(self.path(test_id, slug)))
 
     def load_all(self, slug: str) -> list[Baseline]:
         """Every baseline of a machine, sorted by test id.
@@ -79,7 +79,11 @@ class BaselineStore:
     def paths(self) -> Iterator[Path]:
         """Every baseline file, sorted."""
         if self._folder_exists():
-            yield from sorted(self.folder.glob("*/*/[!.]*.json"))
+            for machine in list_folder(self.folder):
+                for tests in list_folder(machine):
+                    for path in list_folder(tests):
+                        if path.suffix == ".json" and not path.name.startswith("."):
+                            yield path
 
     def _folder_exists(self) -> bool:
         """Whether the folder exists.
@@ -87,12 +91,14 @@ class BaselineStore:
         Raises:
             UsageError: The path is not a folder.
         """
-        if self.folder.exists() and not self.folder.is_dir():
+        if not is_there(self.folder):
+            return False
+        if not is_folder(self.folder):
             raise UsageError(
                 f"{self.folder}: not a folder; name the folder of the baselines with"
                 " --energy-baselines (pytest-energy: --baselines)"
             )
-        return self.folder.is_dir()
+        return True
 
     def check(self) -> None:
         """Read every file, so that a broken one is reported before anything is measured.
@@ -136,6 +142,11 @@ class BaselineStore:
             raise EnergyError(
                 f"{result.id}: an invalid measurement cannot be a baseline: {reasons}"
             )
+        if encodable_text(result.id) != result.id:
+            raise EnergyError(
+                f"{encodable_text(result.id)}: cannot be a baseline, since half of a surrogate"
+                " pair has no UTF-8; give the test or window another name"
+            )
         baselines = {FACTS: facts_baseline(result)}
         if result.has_joules:
             older = self.load(result.id, slug)
@@ -146,15 +157,15 @@ class BaselineStore:
     def _read(self, path: Path) -> Baseline:
         if path not in self._cache:
             try:
-                text = path.read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
+                text = read_utf8(path, "a baseline")
+            except OSError as error:
                 raise FileFormatError(path, "a baseline", (str(error),)) from None
             self._cache[path] = parse_json(text, Baseline, path, "a baseline", BASELINE_SCHEMA)
         return self._cache[path]
 
     def _write(self, path: Path, baseline: Baseline) -> bool:
         """Write a file, unless it already has this content."""
-        if path.exists() and self._read(path) == baseline:
+        if is_there(path) and self._read(path) == baseline:
             return False
         write_atomically(path, dump_baseline(baseline))
         self._cache[path] = baseline

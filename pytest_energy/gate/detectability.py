@@ -93,12 +93,8 @@ def visits_within(baseline: Baseline, schedule: Schedule, retry_s: float) -> int
 
 def _further_visit_s(baseline: Baseline, schedule: Schedule) -> float | None:
     """Seconds of the rounds of a further visit, by the accepted runs; ``None`` if unknown."""
-    rounds_s = [
-        run.spent_j / run.values["power_w"] / run.rounds
-        for run in baseline.accepted
-        if run.spent_j is not None and run.values.get("power_w", 0) > 0
-    ]
-    return schedule.again * statistics.median(rounds_s) if rounds_s else None
+    round_s = baseline.round_s
+    return None if round_s is None else schedule.again * round_s
 
 
 def needed_retry_s(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.errors import is_refusal
 from pytest_energy.measuring.waiting import is_unawaited
 from pytest_energy.meters.base import Edge, Meter, Reading
@@ -79,18 +79,18 @@ class OpenWindow:
         """Seconds until now, without pauses, once the device has finished all queued work."""
         self._synchronize()
         before_s = sum(piece.round.duration_s for piece in self._pieces)
-        return before_s + time.perf_counter() - self._began_s
+        return before_s + CLOCK.perf_counter() - self._began_s
 
     def begin(self) -> None:
         """Begin a piece."""
         self._synchronize()
         self._edge = self._meter.begin() if self._meter else None
-        self._start, self._began_s = time.time(), time.perf_counter()
+        self._start, self._began_s = CLOCK.time(), CLOCK.perf_counter()
 
     def end_piece(self) -> None:
         """End the piece."""
         self._synchronize()
-        duration_s = time.perf_counter() - self._began_s
+        duration_s = CLOCK.perf_counter() - self._began_s
         if self._meter is None or self._edge is None:
             measured = Round(
                 start=self._start, duration_s=duration_s, passes=self.passes, energy_j=None

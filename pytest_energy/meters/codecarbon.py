@@ -24,7 +24,6 @@ import logging
 import math
 import os
 import platform
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.model.conditions import Condition
 from pytest_energy.model.environment import cpu_model
@@ -74,7 +74,8 @@ class CodeCarbonMeter:
         self._processor = processor
         self._ram_power_w = ram_power_w
         self._ram_gib = ram_gib
-        self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
+        # Windows counts the time of processes in steps of 1/64 s.
+        self._tick_s = 1 / (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 64)
         self._opened = self.begin()
         self._spent_j = 0.0
 
@@ -131,11 +132,11 @@ class CodeCarbonMeter:
         cpu = _load_model(self._processor)
         with _collected_warnings():
             cpu.start()
-        return Edge(start=time.time(), time_s=time.perf_counter(), state=cpu)
+        return Edge(start=CLOCK.time(), time_s=CLOCK.perf_counter(), state=cpu)
 
     def end(self, edge: Edge) -> Reading:
         """Close the window: its joules are the modelled power at its load, times its duration."""
-        duration_s = time.perf_counter() - edge.time_s
+        duration_s = CLOCK.perf_counter() - edge.time_s
         cpu = cast("CPU", edge.state)
         with _collected_warnings():
             powers_w = {"cpu": float(cpu.total_power().W), "ram": self._ram_power_w}

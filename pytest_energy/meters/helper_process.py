@@ -12,11 +12,12 @@ import os
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+from pytest_energy.clocks import CLOCK
 
 ANSWER_S = 20.0
 """Longer than any answer takes: the samples of a day are written within seconds."""
@@ -38,7 +39,13 @@ class HelperProcess:
     """
 
     def __init__(self, module: str, arguments: Sequence[str]) -> None:
-        """Start ``python -m module``; its first argument is for :class:`Questions`."""
+        """Start ``python -m module``; its first argument is for :class:`Questions`.
+
+        Raises:
+            HelperLostError: This system has none.
+        """
+        if sys.platform == "win32":
+            raise HelperLostError("is not available on Windows, which cannot wait for pipes")
         self._unread = bytearray()
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(os.getpid()), *arguments],
@@ -56,7 +63,7 @@ class HelperProcess:
             HelperLostError: The helper has ended, or did not answer for :data:`ANSWER_S`.
         """
         assert self._process.stdin is not None
-        mark = str(time.monotonic_ns())
+        mark = str(CLOCK.monotonic_ns())
         try:
             self._process.stdin.write(f"{mark} {question}\n".encode())
         except (BrokenPipeError, ValueError):  # the helper has ended, or was closed
@@ -119,9 +126,9 @@ class Questions:
         Raises:
             EOFError: The input or the parent process has ended.
         """
-        until_s = time.monotonic() + pause_s
+        until_s = CLOCK.monotonic() + pause_s
         while b"\n" not in self._unread:
-            left_s = max(0.0, until_s - time.monotonic())
+            left_s = max(0.0, until_s - CLOCK.monotonic())
             ready, _, _ = select.select([0], [], [], min(left_s, PARENT_S))
             received = os.read(0, 4096) if ready else b""
             # A forked child keeps the pipe open after the parent's end: its PID is checked, too.

@@ -1,32 +1,152 @@
-"""Atomic writing of files, and checks that a file or folder can be written."""
+"""Writing of all files, and checks that a file or folder can be written.
+
+A test may replace the functions that work on files, or fake the whole file system, while the
+plugin saves results. So the functions are kept from the import of this module on. They are in an
+object, since pyfakefs replaces what the globals of a module refer to.
+"""
 
 from __future__ import annotations
 
 import errno
+import io
 import os
-import tempfile
+import stat
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 from pytest_energy.errors import UsageError
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` (UTF-8) to a temporary file beside ``path``, then rename it to ``path``.
+@dataclass(frozen=True)
+class FileFunctions:
+    """The functions of the real file system, as they were at the import."""
 
-    A reader never sees an incomplete file, and a failure leaves the old file unchanged. Missing
-    parent folders are created.
+    open: Callable[..., IO[Any]] = io.open
+    os_open: Callable[..., int] = os.open
+    stat: Callable[..., os.stat_result] = os.stat
+    realpath: Callable[..., str] = os.path.realpath
+    mkdir: Callable[..., None] = os.mkdir
+    chmod: Callable[..., None] = os.chmod
+    replace: Callable[..., None] = os.replace
+    unlink: Callable[..., None] = os.unlink
+    listdir: Callable[..., list[str]] = os.listdir
+
+
+REAL = FileFunctions()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` (UTF-8) to the file at ``path``; a device or FIFO takes it as it is.
+
+    A regular file is written to a temporary file beside it, which is then renamed: a reader never
+    sees an incomplete file, and a failure leaves the old file unchanged. A symlink stays, and the
+    file that it names is written. A new file has the mode that the umask allows, an old one keeps
+    its own. Missing parent folders are created.
+
+    Raises:
+        OSError: The file cannot be written, or nobody reads the FIFO.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
+    # No name or remark of a test may cost a file: half of a surrogate pair has no UTF-8.
+    content = text.encode("utf-8", "backslashreplace")
+    if is_stream(path):
+        _write_into(path, content)
+    else:
+        _replace_file(Path(REAL.realpath(path)), content)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path names what must not be replaced: a device, a FIFO or an open file."""
+    folder = REAL.realpath(path.parent)
+    if folder == "/dev" or folder.startswith("/proc/"):  # /dev/stdout may be a regular file
+        return True
+    mode = _mode(path)
+    return mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _mode(path: Path) -> int | None:
+    """Type and permissions of what a path leads to; ``None`` if there is nothing."""
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
-        temporary.replace(path)
+        return REAL.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _write_into(path: Path, content: bytes) -> None:
+    # Opening a FIFO that nobody reads would wait for ever; this flag makes it an error.
+    descriptor = REAL.os_open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(descriptor, True)
+    with REAL.open(descriptor, "wb") as file:
+        file.write(content)
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    make_folder(path.parent)
+    mode = _mode(path)
+    temporary = path.parent / f".energy-{uuid.uuid4().hex[:12]}.tmp"
+    try:
+        with REAL.open(temporary, "xb") as file:
+            file.write(content)
+        if mode is not None:
+            REAL.chmod(temporary, stat.S_IMODE(mode))
+        REAL.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its missing parents.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    if _mode(folder) is not None:
+        return
+    make_folder(folder.parent)
+    with suppress(FileExistsError):  # another process was faster
+        REAL.mkdir(folder)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if there is one."""
+    with suppress(FileNotFoundError):
+        REAL.unlink(path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with REAL.open(path, "rb") as file:
+        content: bytes = file.read()
+    return content
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file or folder exists."""
+    return _mode(path) is not None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path leads to a folder."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def list_folder(path: Path) -> list[Path]:
+    """What is in a folder, sorted by name; nothing if it is a file.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    return [path / name for name in sorted(REAL.listdir(path))] if is_folder(path) else []
 
 
 def check_file(path: Path, option: str) -> None:
@@ -41,7 +161,10 @@ def check_file(path: Path, option: str) -> None:
     """
     if path.is_dir():
         raise UsageError(f"{option}={path}: {os.strerror(errno.EISDIR)}; name a file")
-    _try_folder(path.parent, f"{option}={path}", "a file")
+    if not is_stream(path):
+        _try_folder(Path(REAL.realpath(path)).parent, f"{option}={path}", "a file")
+    elif not os.access(path, os.W_OK):
+        _refuse(f"{option}={path}", os.strerror(errno.EACCES), "a file")
 
 
 def check_folder(path: Path, option: str) -> None:
@@ -51,15 +174,22 @@ def check_folder(path: Path, option: str) -> None:
 
 def not_written(path: Path, error: OSError) -> str:
     """The message for a file that could not be written although its check had passed."""
+    if error.errno == errno.ENXIO:
+        return f"could not write {path}: no process reads this FIFO; start its reader first"
     return f"could not write {path}: {error.strerror or error}"
 
 
 def _try_folder(folder: Path, setting: str, kind: str) -> None:
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    temporary = existing / f".energy-{uuid.uuid4().hex[:12]}.tmp"
     try:
         # Permissions alone do not show a full or read-only file system.
-        with tempfile.NamedTemporaryFile(dir=existing, prefix=".", suffix=".tmp"):
+        with REAL.open(temporary, "xb"):
             pass
     except OSError as error:
-        cause = error.strerror or error
-        raise UsageError(f"{setting}: {cause}; name {kind} that can be written") from None
+        _refuse(setting, error.strerror or str(error), kind)
+    remove(temporary)
+
+
+def _refuse(setting: str, cause: str, kind: str) -> None:
+    raise UsageError(f"{setting}: {cause}; name {kind} that can be written") from None

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from pytest_energy.errors import FileFormatError
-from pytest_energy.model.files import write_atomically
-from pytest_energy.model.measurement import Record
-from pytest_energy.model.result import RESULTS_SCHEMA, Run
+from pytest_energy.model.files import read_bytes, write_atomically
+from pytest_energy.model.measurement import Record, impossible_value
+from pytest_energy.model.result import RESULTS_SCHEMA, Result, Run
 
 R = TypeVar("R", bound=Record)
+TOO_DEEP: Final = "nested too deeply"
+"""The fault of a file that no parser can follow."""
 
 
 def parse_json(text: str, model: type[R], path: Path, expected: str, schema: str) -> R:
@@ -30,11 +35,7 @@ def parse_json(text: str, model: type[R], path: Path, expected: str, schema: str
         FileFormatError: The text is not JSON, has another schema, or does not fit the model; the
             error has every fault.
     """
-    try:
-        data: object = json.loads(text)
-    except json.JSONDecodeError as error:
-        fault = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise FileFormatError(path, expected, (f"not JSON: {fault}",)) from None
+    data = _parse(text, path, expected)
     # Checked before the model: another schema would otherwise show as a list of unknown keys.
     if isinstance(data, dict) and data.get("schema", schema) != schema:
         fault = f"schema: {data['schema']!r} found, this version reads {schema!r}"
@@ -43,10 +44,55 @@ def parse_json(text: str, model: type[R], path: Path, expected: str, schema: str
         return model.model_validate_json(text)
     except ValidationError as error:
         faults = tuple(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'top level'}: {fault['msg'].lower()}"
+            f"{'.'.join(str(part) for part in fault['loc']) or 'top level'}: {_message(fault)}"
             for fault in error.errors(include_url=False)
         )
         raise FileFormatError(path, expected, faults) from None
+
+
+def _message(fault: ErrorDetails) -> str:
+    own = fault.get("ctx", {}).get("error")  # a sentence of ours, with units in their case
+    return str(own) if isinstance(own, ValueError) else fault["msg"].lower()
+
+
+def _parse(text: str, path: Path, expected: str) -> object:
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except json.JSONDecodeError as error:
+        fault = f"not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+    except RecursionError:
+        fault = TOO_DEEP
+    except ValueError as error:  # a duplicate key, or a number of thousands of digits
+        fault = str(error)
+    raise FileFormatError(path, expected, (fault,))
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The object of JSON with these keys and values.
+
+    Raises:
+        ValueError: A key comes twice; another parser would take another value for it.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
+        raise ValueError(f"the key {twice!r} comes twice in one object; remove one of them")
+    return found
+
+
+def read_utf8(path: Path, expected: str) -> str:
+    """The text of a file of ours.
+
+    Raises:
+        FileFormatError: It is not UTF-8.
+        OSError: It cannot be read.
+    """
+    try:
+        return read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        fault = f"not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        raise FileFormatError(path, expected, (fault,)) from None
 
 
 def load_run(path: Path) -> Run:
@@ -56,7 +102,23 @@ def load_run(path: Path) -> Run:
         FileFormatError: The file is not a results file of this schema; the error has every fault.
         OSError: The file cannot be read.
     """
-    return parse_json(path.read_text("utf-8"), Run, path, "a results file", RESULTS_SCHEMA)
+    expected = "a results file"
+    run = parse_json(read_utf8(path, expected), Run, path, expected, RESULTS_SCHEMA)
+    if faults := tuple(fault for result in run.benchmarks for fault in _impossible(result)):
+        raise FileFormatError(path, expected, faults)
+    return run
+
+
+def _impossible(result: Result) -> Iterator[str]:
+    """Values that no measurement has."""
+    for name, quantity in result.metrics.items():
+        yield from (f"{result.id}: {fault}" for fault in impossible_value(name, quantity))
+    for number, window in enumerate(result.rounds):
+        where = f"{result.id}: rounds.{number}"
+        if window.passes < 0 or window.duration_s < 0:
+            yield f"{where}: passes={window.passes}, duration_s={window.duration_s}: below 0"
+        if result.has_joules and (window.energy_j or 0) < 0:
+            yield f"{where}: energy_j={window.energy_j}: below 0, but the result is valid"
 
 
 def save_run(run: Run, path: Path) -> None:
@@ -66,7 +128,32 @@ def save_run(run: Run, path: Path) -> None:
 
 def dump_run(run: Run) -> str:
     """The text of ``results.json``: JSON that fits the schema, with a newline at its end."""
-    return run.model_dump_json(by_alias=True, indent=1) + "\n"
+    try:
+        return run.model_dump_json(by_alias=True, indent=1) + "\n"
+    except PydanticSerializationError:
+        return encodable_run(run).model_dump_json(by_alias=True, indent=1) + "\n"
+
+
+def encodable_run(run: Run) -> Run:
+    """A run whose texts all have UTF-8, for all outputs: see :func:`encodable_text`."""
+    return Run.model_validate(encodable(run.model_dump(by_alias=True)))
+
+
+def encodable_text(text: str) -> str:
+    """A text with escapes for halves of surrogate pairs."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def encodable(value: object) -> object:
+    """A value of JSON with escapes for halves of surrogate pairs, which have no UTF-8."""
+    match value:
+        case str():
+            return encodable_text(value)
+        case dict():
+            return {encodable(key): encodable(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [encodable(inner) for inner in value]
+    return value
 
 
 def results_json_schema() -> dict[str, object]:

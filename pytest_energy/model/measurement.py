@@ -9,6 +9,7 @@ absent, never zero.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -40,28 +41,51 @@ class ReasonCode(StrEnum):
     """Why a measurement is missing, invalid or remarkable."""
 
     NOT_ENABLED = "not-enabled"
+    """The session runs without ``--energy``: nothing is measured."""
     NO_METER = "no-meter"
+    """No meter can be opened here, or ``--energy-meter=none`` asks for time alone."""
     UNSUPPORTED = "unsupported"
+    """The device, the driver or the library cannot tell it."""
     NO_PERMISSION = "no-permission"
+    """The system forbids reading the counter, as Linux does for RAPL."""
     WINDOW_TOO_SHORT = "window-too-short"
+    """The window is shorter than what the meter resolves: more passes are needed."""
     CONTENDED = "contended"
+    """Another process used the device at an edge of the window, or when the session began."""
     PROCESSES_UNKNOWN = "processes-unknown"
+    """The driver does not tell which processes compute on the device."""
     THROTTLED = "throttled"
+    """Heat or the power brake slowed the device down."""
     POWER_LIMIT_CHANGED = "power-limit-changed"
+    """The enforced power limit is not what it was when the meter was opened."""
     CLOCKS_CHANGED = "clocks-changed"
+    """The applications clock is not what it was when the meter was opened."""
     TEMPERATURE_DRIFT = "temperature-drift"
+    """The temperature rose or fell from round to round."""
     SENSOR_DISAGREEMENT = "sensor-disagreement"
+    """The energy counter and the power sensor of a device contradict each other."""
     IMPLAUSIBLE_POWER = "implausible-power"
+    """The power is above what the device can draw, or above what it draws at rest."""
     DEVICE_IDLE = "device-idle"
+    """The device was at rest: the work ran elsewhere."""
     NEGATIVE_ENERGY = "negative-energy"
+    """The counter went back within the window."""
     COUNTER_RESET = "counter-reset"
+    """The counter began anew, or its overflow may have been missed."""
     DEVICE_LOST = "device-lost"
+    """The device is no longer there: it fell off the bus, or its driver ended."""
     METER_FAILED = "meter-failed"
+    """The library of the meter reported an error, given in its own words."""
     DATA_GAP = "data-gap"
+    """Samples are missing for longer than the sensor's period explains."""
     TIME_LIMIT = "time-limit"
+    """The work was cut to meet ``--energy-max-time``."""
     TEST_FAILED = "test-failed"
+    """The test failed after it had measured."""
     SIDE_FAILED = "side-failed"
+    """One of two compared revisions crashed, hung or failed."""
     NOTE = "note"
+    """A remark without a limit of its own: the message says it."""
 
 
 class Reason(Record):
@@ -92,6 +116,23 @@ class Quantity(Record):
     """Standard uncertainty by cause, in ``unit``: ``scatter``, ``resolution``, ``gain``, …"""
     exact: bool = False
     """Counted rather than measured (parameters, FLOPs): the same on any machine."""
+
+
+LARGEST: Final = 1e60
+"""No quantity is larger; the fourth power of this is still a number."""
+UNITS: Final = {"energy_j": "J", "net_energy_j": "J", "latency_s": "s", "power_w": "W"}
+"""What the units of measured metrics begin with."""
+
+
+def impossible_value(metric: str, quantity: Quantity) -> Iterator[str]:
+    """Say what is impossible in the value of a metric that a file holds."""
+    if abs(quantity.value) > LARGEST or (quantity.uncertainty or 0) > LARGEST:
+        yield f"{metric}: {quantity.value!r} is too large to be compared"
+    if metric in ("energy_j", "latency_s", "power_w") and quantity.value < 0:
+        yield f"{metric}: {quantity.value!r} found, a number of at least 0 expected"
+    unit = UNITS.get(metric)
+    if unit is not None and quantity.unit.partition("/")[0] != unit:
+        yield f"{metric}: unit {quantity.unit!r} found, {unit!r} expected"
 
 
 class Round(Record):

@@ -32,7 +32,11 @@ class MergeConflictError(EnergyError):
     conflicts: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
-        return "; ".join(self.conflicts)
+        number = len(self.conflicts)
+        title = (
+            f"{number} conflict{'' if number == 1 else 's'}; --keep chooses the result that wins"
+        )
+        return "\n".join([title, *(f"  {conflict}" for conflict in self.conflicts)])
 
 
 def merge_runs(

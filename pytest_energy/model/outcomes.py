@@ -23,6 +23,12 @@ class Outcome(StrEnum):
     INCOMPARABLE = "incomparable"
     INVALID = "invalid"
     UNMEASURED = "unmeasured"
+    TEST_FAILED = "test failed"
+
+    @property
+    def label(self) -> str:
+        """Its name for people: that of files says nothing of the size of the change."""
+        return self.traits.label or self.value
 
     @property
     def traits(self) -> Traits:
@@ -39,6 +45,8 @@ class Traits:
     """One character, so that no outcome is shown by colour alone."""
     meaning: str
     """The page's explanation; code stands in backticks."""
+    label: str = ""
+    """Its name for people; empty where that is the outcome's own."""
     terminal_style: str = ""
     """The colour's name in pytest's terminal writer; empty for plain text."""
     page_colour: Literal["bad", "good", "unsure"] | None = None
@@ -66,6 +74,16 @@ class Traits:
 
 
 TRAITS: Final = (
+    Traits(
+        Outcome.TEST_FAILED,
+        symbol="!",
+        meaning="The test failed for a reason of its own, so nothing follows from its joules.",
+        terminal_style="red",
+        page_colour="bad",
+        fails="never",
+        warns=False,
+        explained=True,
+    ),
     Traits(
         Outcome.REGRESSED,
         symbol="▲",
@@ -153,6 +171,7 @@ TRAITS: Final = (
     Traits(
         Outcome.UNCHANGED,
         symbol="=",
+        label="within tolerance",
         meaning="The whole interval lies within the tolerance: a larger change is ruled out.",
         fails="never",
         warns=False,

@@ -80,17 +80,21 @@ class Past(Record):
 class Undecided(Record):
     """Why measuring stopped before a benchmark was decided, and what would decide it."""
 
-    limit: Literal["time", "energy", "visits", "protocol"]
+    limit: Literal["time", "energy", "visits", "protocol", "comparison"]
     """Which limit was reached: of ``--energy-retry-time``, of ``--energy-retry-energy``, of the
-    number of visits, or the single look of ``--energy-protocol=fixed`` and of training."""
+    number of visits, or the single look of ``--energy-protocol=fixed`` and of training. For
+    ``comparison``, one of ``--energy-against``, which a note of the verdict names."""
     allowed: float | None = None
-    """Seconds or joules that this limit allows all retries of the session; ``None`` for others."""
+    """Seconds or joules that this limit allows all retries of the session, or the most blocks of a
+    comparison; ``None`` for others."""
     visits: int | None = None
     """Further visits that would decide it, if it goes on as it went; ``None`` if no number can."""
+    blocks: int | None = None
+    """Likewise further blocks of a comparison."""
     duration_s: float | None = None
-    """Seconds that their rounds would take."""
+    """Seconds that the rounds of these visits or blocks would take."""
     energy_j: float | None = None
-    """Joules that their rounds would use."""
+    """Joules that these rounds would use."""
 
 
 class Verdict(Record):
@@ -148,6 +152,25 @@ class Uncompared(Record):
     id: str
     reason: str
     """Why, in words: skipped, renamed, deselected by a conftest file."""
+
+
+class UnpassedTest(Record):
+    """A test of the session that did not pass, apart from a verdict on its energy."""
+
+    id: str
+    outcome: Literal["failed", "error", "skipped", "xfailed"]
+    """``error``: a fixture or the collection failed. ``xfailed``: it failed as expected."""
+    reason: str
+    """Why, on one line."""
+    text: str = ""
+    """The failure as pytest shows it; the end of a long one."""
+    output: str = ""
+    """The captured output of a failed test; the end of a long one."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it fails the session."""
+        return self.outcome in ("failed", "error")
 
 
 class SuiteShift(Record):
@@ -208,6 +231,11 @@ class RunInfo(Record):
     notes: list[str] = Field(default_factory=list)
     uncompared: list[Uncompared] = Field(default_factory=list)
     """Baselines of selected tests that got no result, sorted by id."""
+    unpassed: list[UnpassedTest] = Field(default_factory=list)
+    """Tests of the session that failed or were skipped, whether they measure or not; without those
+    that only their verdict failed."""
+    exit_status: int | None = None
+    """Of pytest, before the policy on the run as a whole; ``None`` if it is not known."""
     suite_shift: SuiteShift | None = None
     """``None`` if too few benchmarks were comparable."""
     control: ControlCheck | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_energy.model.json_files import load_run
 from pytest_energy.model.measurement import Environment, Facts, Scalar
-from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared
+from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared, UnpassedTest
 
 BOARD = "board"
 """The fact of the context that identifies a board."""
@@ -92,6 +92,8 @@ def _info(
             "notes": notes,
             "accepted": list(dict.fromkeys(path for run in runs for path in run.run.accepted)),
             "uncompared": merge_uncompared(runs),
+            "unpassed": merge_unpassed(runs),
+            "exit_status": merge_exit_statuses(runs),
             "failures": list(dict.fromkeys(text for run in runs for text in run.run.failures)),
         }
     )
@@ -106,6 +108,21 @@ def merge_uncompared(runs: Sequence[Run]) -> list[Uncompared]:
         if missing.id not in compared and reasons.get(missing.id, NOT_RUN) == NOT_RUN:
             reasons[missing.id] = missing.reason
     return [Uncompared(id=test_id, reason=reasons[test_id]) for test_id in sorted(reasons)]
+
+
+def merge_unpassed(runs: Sequence[Run]) -> list[UnpassedTest]:
+    """The tests that did not pass in one of the runs, each once; a failure takes precedence."""
+    tests: dict[str, UnpassedTest] = {}
+    for test in (test for run in runs for test in run.run.unpassed):
+        if test.id not in tests or (test.failed and not tests[test.id].failed):
+            tests[test.id] = test
+    return list(tests.values())
+
+
+def merge_exit_statuses(runs: Sequence[Run]) -> int | None:
+    """The first status other than 0; ``None`` if that of a run is not known."""
+    statuses = [run.run.exit_status for run in runs]
+    return None if None in statuses else next(filter(None, statuses), 0)
 
 
 def _total_energy_j(runs: Sequence[Run]) -> float | None:

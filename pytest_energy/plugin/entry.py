@@ -15,7 +15,7 @@ from pytest_energy.errors import EnergyError
 from pytest_energy.fixture import Energy
 from pytest_energy.plugin.items.phases import VISIT, Visit
 from pytest_energy.plugin.items.plain import PlainPlugin
-from pytest_energy.plugin.items.requests import check_alone
+from pytest_energy.plugin.items.requests import check_against, check_alone
 from pytest_energy.settings import OPTIONS, Option, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -79,7 +79,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(PlainPlugin(_data_dir(config)), "energy-plain")
         return
     try:
-        _register(config, load_settings(_user_values(config)).under(config.rootpath))
+        settings = load_settings(_user_values(config)).under(config.rootpath)
+        if config.option.collectonly or config.option.setuponly or config.option.setupplan:
+            # No test is run, so nothing is measured, and earlier results stay.
+            config.pluginmanager.register(PlainPlugin(settings.data), "energy-plain")
+        else:
+            _register(config, settings)
     except EnergyError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -91,6 +96,8 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
     from pytest_energy.plugin.reporter import Reporter
+    from pytest_energy.plugin.results_lock import hold_results
+    from pytest_energy.plugin.unpassed import UNPASSED, UnpassedTests
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
     if "PYTEST_ENERGY_SIMULATED_LOAD" in os.environ:
@@ -114,15 +121,20 @@ def _register(config: pytest.Config, settings: Settings) -> None:
         from pytest_energy.plugin.alternation.fresh import check_fresh
 
         check_fresh(config, settings, ranks, workers=workers)
-    if settings.against is not None:
+    if settings.against is None:
+        check_against(config)
+    else:
         from pytest_energy.plugin.alternation.against import check_supported
 
         check_supported(config, settings, ranks, workers=workers)
     if worker_input is not None:
         _register_worker(config, settings, worker_input)
         return
+    if ranks is None or ranks.reports:
+        config.add_cleanup(hold_results(settings.json))
     reporter = Reporter(config, settings)
     config.pluginmanager.register(reporter, "energy-reporter")
+    config.pluginmanager.register(UnpassedTests(), UNPASSED)
     if is_controller(config):
         config.pluginmanager.register(Controller(config, settings, reporter), "energy-controller")
         return

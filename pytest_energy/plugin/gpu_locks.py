@@ -14,17 +14,20 @@ users on a GPU are detected by the meter.
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.errors import UsageError
 from pytest_energy.meters.base import Meter
+from pytest_energy.model.files import is_there, read_bytes, remove, write_atomically
 
 PROCESSORS = "processors"
 """The name of the lock that all processors of this machine share."""
@@ -76,31 +79,87 @@ def reserve_gpu(gpus: Sequence[Gpu], worker: int, folder: Path) -> Reservation:
         except Timeout:
             continue
         except OSError as error:
-            raise _unusable(folder, error) from None
+            raise unusable(folder, error) from None
         return Reservation(gpu, lock)
     return Reservation(gpus[start], None)
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """How a process waits for a lock, and what those who wait for it are told."""
+
+    test: str = "no test yet"
+    """What the process measures while it holds the lock."""
+    say: Callable[[str], object] = lambda sentence: None
+    """Called if the wait is long."""
+    limit_s: float | None = None
+    """The longest wait; ``None`` for any."""
+
+
+SILENT_S = 5.0
+"""A wait that is longer is said."""
+PATIENTLY = Waiting()
+
+
 @contextmanager
-def device_lock(names: Iterable[str], folder: Path) -> Iterator[None]:
+def device_lock(names: Iterable[str], folder: Path, waiting: Waiting = PATIENTLY) -> Iterator[None]:
     """Wait until no other process holds the locks with these names, then hold them.
 
     Args:
         names: See :func:`lock_names`.
         folder: The folder of the locks, see :func:`lock_folder`.
+        waiting: How to wait.
 
     Raises:
-        UsageError: The folder cannot hold locks.
+        UsageError: The folder cannot hold locks, or the wait was too long.
     """
     with ExitStack() as stack:
         try:
             # Every process takes the locks in the same order. Otherwise two processes could each
             # hold a lock that the other one waits for, and neither would go on.
             for name in sorted(names):
-                stack.enter_context(_lock(folder, name, "device"))
+                lock = _lock(folder, name, "device")
+                _await(lock, folder / f"{name}.holder", waiting)
+                stack.callback(lock.release)
+                write_atomically(folder / f"{name}.holder", f"PID {os.getpid()}, {waiting.test}")
+                stack.callback(remove, folder / f"{name}.holder")
         except OSError as error:
-            raise _unusable(folder, error) from None
+            raise unusable(folder, error) from None
         yield
+
+
+def _await(lock: FileLock, holder: Path, waiting: Waiting) -> None:
+    """Take a lock, and say who has it if that takes long.
+
+    Raises:
+        UsageError: The wait was too long.
+    """
+    limit_s = math.inf if waiting.limit_s is None else waiting.limit_s
+    if _acquire(lock, min(SILENT_S, limit_s)):
+        return
+    owner = read_bytes(holder).decode("utf-8", "replace") if is_there(holder) else "not known"
+    if limit_s > SILENT_S:
+        waiting.say(f"waiting for a device that another session measures ({owner})")
+        if _acquire(lock, limit_s - SILENT_S):
+            return
+    raise UsageError(
+        f"another session still measures the device ({owner}) after --energy-wait-lock={limit_s:g}"
+        " seconds; wait until it has ended, or allow more time"
+    )
+
+
+def _acquire(lock: FileLock, limit_s: float) -> bool:
+    # Not filelock's own timeout: its clock may be frozen by a fixture of a whole module.
+    until_s = CLOCK.monotonic() + limit_s
+    while True:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            if CLOCK.monotonic() >= until_s:
+                return False
+            CLOCK.sleep(POLL_S)
+        else:
+            return True
 
 
 def lock_names(meter: Meter | None) -> tuple[str, ...]:
@@ -187,16 +246,19 @@ def lock_folder() -> Path:
     Raises:
         UsageError: The folder does not exist and cannot be created.
     """
-    default = Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}"
+    # Windows has no numbers of users, and a folder for temporary files for each user.
+    user = os.getuid() if hasattr(os, "getuid") else "locks"
+    default = Path(tempfile.gettempdir()) / f"pytest-energy-{user}"
     folder = Path(os.environ.get(LOCK_FOLDER_VARIABLE) or default)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise _unusable(folder, error) from None
+        raise unusable(folder, error) from None
     return folder
 
 
-def _unusable(folder: Path, error: OSError) -> UsageError:
+def unusable(folder: Path, error: OSError) -> UsageError:
+    """The error of a folder that cannot hold locks."""
     return UsageError(
         f"{folder}: cannot be the folder of the locks on measured devices"
         f" ({error.strerror or error}); name another folder in {LOCK_FOLDER_VARIABLE}"
@@ -204,4 +266,4 @@ def _unusable(folder: Path, error: OSError) -> UsageError:
 
 
 def _lock(folder: Path, name: str, kind: str) -> FileLock:
-    return FileLock(folder / f"{name}.{kind}", poll_interval=POLL_S)
+    return FileLock(folder / f"{name}.{kind}")

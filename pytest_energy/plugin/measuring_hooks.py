@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_energy.errors import EnergyError
+from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate.selection import too_tight
 from pytest_energy.measuring.assemble import Place
 from pytest_energy.measuring.protocol import Forecast, Progress
@@ -23,12 +23,13 @@ from pytest_energy.plugin.benchmark_bridge import (
 )
 from pytest_energy.plugin.gpu_locks import (
     Reservation,
+    Waiting,
     device_lock,
     device_names,
     lock_folder,
     lock_names,
 )
-from pytest_energy.plugin.items.phases import Phases, Visit
+from pytest_energy.plugin.items.phases import BY_VERDICT, Phases, Visit
 from pytest_energy.plugin.items.requests import (
     MARKER,
     check_markers,
@@ -43,8 +44,9 @@ from pytest_energy.plugin.progress import (
     terminal_progress,
     uncaptured,
 )
-from pytest_energy.plugin.reporter import fail_session, ran_all
+from pytest_energy.plugin.reporter import INTERRUPTED, fail_session, ran_all
 from pytest_energy.plugin.uncompared import UncomparedBaselines
+from pytest_energy.plugin.unpassed import unpassed_tests
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import (
@@ -56,7 +58,7 @@ from pytest_energy.session.conclude import (
 )
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.measuring_energy import MeasuringEnergy, Pause, as_planned
-from pytest_energy.settings import MarkerSettings, MeterChoice, Settings
+from pytest_energy.settings import MarkerSettings, MeterChoice, Settings, as_text
 
 CONCLUSIONS = pytest.StashKey[list[Conclusion]]()
 """The judgement on the benchmarks of a test that is running."""
@@ -100,6 +102,7 @@ class EnergyPlugin(Phases):
         self._progress = progress or terminal_progress(config)
         self._announce = announce
         self._forecasts: set[str] = set()
+        self._waited = False
         self._uncompared = UncomparedBaselines(config)
         config.pluginmanager.register(Reruns(uses_energy), "energy-reruns")
         config.pluginmanager.register(self._uncompared, "energy-uncompared")
@@ -125,7 +128,7 @@ class EnergyPlugin(Phases):
         """Check all markers, read the baselines and open the meter, before any test runs."""
         measuring = check_markers(session.items)
         refuse_runners(measuring, against=self._settings.against)
-        if self._config.option.collectonly or not measuring:
+        if not will_run(session, measuring):
             return
         try:
             self._session = self._open({item.nodeid: item.stash[MARKER] for item in measuring})
@@ -153,7 +156,7 @@ class EnergyPlugin(Phases):
     ) -> EnergySession:
         boards = [reservation.gpu.board] if reservation else []
         # Opening the meter measures the idle power, so no other worker may use the GPU.
-        with device_lock(boards, lock_folder()):
+        with device_lock(boards, lock_folder(), self._waiting("the start of a session")):
             return EnergySession.open(
                 settings,
                 self._config.rootpath,
@@ -179,7 +182,7 @@ class EnergyPlugin(Phases):
         file, line, _ = item.location
         workload: Facts = self._ranks.workload if self._ranks else {}
         for facts in self._config.hook.pytest_energy_workload(item=item):
-            workload |= facts or {}
+            workload |= check_facts("pytest_energy_workload", facts)
         marker = item.stash[MARKER]
         energy = MeasuringEnergy(
             self._session.of(marker),
@@ -203,16 +206,26 @@ class EnergyPlugin(Phases):
         if self._session is None or not uses_energy(item):
             return (yield)
         with ExitStack() as stack:
-            self._lock_devices(stack)
+            self._lock_devices(stack, item.nodeid)
             return (yield)
 
-    def _lock_devices(self, stack: ExitStack) -> None:
+    def _waiting(self, test: str) -> Waiting:
+        """How this process waits for locks while it begins ``test``."""
+
+        def say(sentence: str) -> None:
+            if not self._waited:  # workers on one device wait for each other all the time
+                (self._announce or self._write)([f"energy: {sentence}"])
+            self._waited = True
+
+        return Waiting(test, say, self._settings.wait_lock)
+
+    def _lock_devices(self, stack: ExitStack, test: str) -> None:
         """Hold the locks on the devices of this process until ``stack`` is closed."""
         try:
             # A worker's load on the processors would be in the joules of a part.
             sessions = [part for card in self._sessions for part in (card, *card.parts.values())]
             names = {name for session in sessions for name in lock_names(session.meter)}
-            stack.enter_context(device_lock(names, lock_folder()))
+            stack.enter_context(device_lock(names, lock_folder(), self._waiting(test)))
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -323,12 +336,16 @@ class EnergyPlugin(Phases):
             config=self._config, identity=identity
         )
         for facts in amendments:
-            identity = {**identity, **(facts or {})}
+            identity = {**identity, **check_facts("pytest_energy_identity", facts)}
         return identity
 
     @property
     def _reports(self) -> bool:
         return self._ranks is None or self._ranks.reports
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Note that the session did not run to its end, whatever exit status it gives."""
+        self._config.stash[INTERRUPTED] = True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -339,6 +356,7 @@ class EnergyPlugin(Phases):
             measured = self._session.record.results
             missing = self._uncompared.find(self._session.baseline_ids, measured)
             is_worker = hasattr(self._config, "workerinput")
+            self._session.record.note_tests(unpassed_tests(self._config), int(exitstatus))
             run = self._session.close(
                 complete=ran_all(session, exitstatus), missing=missing, is_part=is_worker
             )
@@ -347,6 +365,29 @@ class EnergyPlugin(Phases):
             self._report(run, self._session.record.unsaved)
         else:
             self._session.release()
+
+
+def check_facts(hook: str, returned: object) -> Facts:
+    """The facts that an implementation of a hook has returned.
+
+    Raises:
+        UsageError: They are none.
+    """
+    if returned is None:
+        return {}
+    if not isinstance(returned, Mapping) or not all(isinstance(name, str) for name in returned):
+        raise UsageError(
+            f"{hook} in a conftest.py or plugin returned {as_text(returned)}: expected names and"
+            " plain values, such as {'batch': 8}, or None"
+        )
+    return dict(returned)
+
+
+def will_run(session: pytest.Session, measuring: list[pytest.Item]) -> bool:
+    """Whether one of the tests that measure will run, as far as it is known after collection."""
+    if session.testsfailed and not session.config.option.continue_on_collection_errors:
+        return False  # pytest ends the session here
+    return any(item.get_closest_marker("skip") is None for item in measuring)
 
 
 SHARDS: Final = ("CI_NODE_TOTAL", "CIRCLE_NODE_TOTAL", "BUILDKITE_PARALLEL_JOB_COUNT")
@@ -368,7 +409,9 @@ def fail_if_regressed(results: Iterable[Result]) -> None:
     __tracebackhide__ = True
     failures = [explain(result) for result in results if result.verdict.fails]
     if failures:
-        pytest.fail("\n\n".join(failures), pytrace=False)
+        failure = pytest.fail.Exception("\n\n".join(failures), pytrace=False)
+        setattr(failure, BY_VERDICT, True)
+        raise failure
 
 
 def _judge(

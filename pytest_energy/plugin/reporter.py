@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from pytest_energy.model.json_files import encodable_run
 from pytest_energy.model.result import Run
 from pytest_energy.report.ci.annotations import render_annotations
 from pytest_energy.report.ci.detection import add_job_summary, for_this_ci, repository_folder
 from pytest_energy.report.outputs import write_outputs
+from pytest_energy.report.summary import headline
 from pytest_energy.report.text.terminal import summary_lines
+from pytest_energy.session.energy_session import keeps_earlier
 from pytest_energy.settings import Settings
 
+INTERRUPTED = pytest.StashKey[bool]()
+"""Whether ``pytest.exit`` or the keyboard ended the session, perhaps with exit status 0."""
 EARLY_EXITS = (
     pytest.ExitCode.INTERRUPTED,
     pytest.ExitCode.INTERNAL_ERROR,
@@ -24,12 +29,15 @@ EARLY_EXITS = (
 
 def ran_all(session: pytest.Session, exitstatus: int) -> bool:
     """Whether a session ran to its end, without an interruption and without a stop by ``-x``."""
-    return exitstatus not in EARLY_EXITS and not (session.shouldstop or session.shouldfail)
+    stopped = (
+        session.shouldstop or session.shouldfail or session.config.stash.get(INTERRUPTED, False)
+    )
+    return exitstatus not in EARLY_EXITS and not stopped
 
 
 def fail_session(session: pytest.Session, run: Run) -> None:
-    """End with a failure if the policy fails the run as a whole."""
-    if run.run.failures and session.exitstatus == pytest.ExitCode.OK:
+    """End with a failure if the run has failed, also where every test has passed."""
+    if headline(run).failed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -51,20 +59,30 @@ class Reporter:
             run: The run; its results are already saved.
             unsaved: Why its results could not be saved; ``None`` if they are.
         """
-        self._run = run
+        self._run = run = encodable_run(run)
+        if keeps_earlier(run, self._settings):
+            return
         written, errors = write_outputs(run, self._settings, self._folder)
         self._written = written if unsaved else [self._settings.json, *written]
         self._errors = [unsaved, *errors] if unsaved else errors
         if run.benchmarks or run.run.uncompared:
             self._errors += add_job_summary(run, os.environ)
+            if self._settings.comment is not None:
+                from pytest_energy.report.ci.pull_request import post_comment
+
+                self._errors += post_comment(run, self._settings.comment, os.environ)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter
     ) -> Generator[None, None, None]:
         """Write the summary below pytest's list of failures: people read a log's end first."""
+        # The latencies are in the table of energies already; its comparison still runs.
+        benchmarks = getattr(terminalreporter.config, "_benchmarksession", None)
+        if benchmarks is not None and not self._settings.latency_table:
+            benchmarks.quiet = True
         yield
-        if self._run is not None and (self._run.benchmarks or self._run.run.uncompared):
+        if self._run is not None:
             self._write(self._run, terminalreporter)
 
     def _write(self, run: Run, terminal: pytest.TerminalReporter) -> None:
@@ -72,10 +90,15 @@ class Reporter:
             for command in render_annotations(run, self._folder):
                 terminal.write_line(command)
         terminal.section("energy")
-        for accepted in run.run.accepted:
+        verbose = terminal.config.get_verbosity() > 0
+        for accepted in run.run.accepted if verbose else ():
             terminal.write_line(f"energy: accepted {accepted}")
-        for text, style in summary_lines(run, terminal._tw.fullwidth):
+        for text, style in summary_lines(run, terminal._tw.fullwidth, verbose=verbose):
             terminal.write_line(text, **({style: True} if style else {}))
+        if keeps_earlier(run, self._settings):
+            terminal.write_line(
+                f"energy: nothing was measured; kept the earlier {self._settings.json}"
+            )
         for path in self._written:
             shown = path
             if path.is_relative_to(self._started_in):

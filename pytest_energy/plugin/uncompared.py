@@ -13,6 +13,7 @@ from pytest_energy.gate.acceptance import Collected
 from pytest_energy.model.result import NOT_RUN, Uncompared
 from pytest_energy.plugin.collect import CollectionRecorder
 from pytest_energy.plugin.keyword_expression import matching_ids
+from pytest_energy.plugin.unpassed import skip_reason
 
 
 class UncomparedBaselines(CollectionRecorder):
@@ -32,7 +33,7 @@ class UncomparedBaselines(CollectionRecorder):
         """Record a file, and why it skipped itself."""
         super().pytest_collectreport(report)
         if report.skipped and report.nodeid in self._skipped:
-            self._skipped_files[report.nodeid] = _skip_reason(report)
+            self._skipped_files[report.nodeid] = skip_reason(report)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """Record the tests that the user, not a conftest file, left out."""
@@ -48,7 +49,7 @@ class UncomparedBaselines(CollectionRecorder):
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Record how a test ended, if it left no result."""
         if report.skipped:
-            self._ended[report.nodeid] = _skip_reason(report)
+            self._ended[report.nodeid] = skip_reason(report)
         elif report.failed:
             self._ended[report.nodeid] = "failed before it had measured"
         elif report.when == "call":
@@ -107,14 +108,6 @@ def _test_of(test_id: str, tests: Iterable[str]) -> str | None:
     """The test with this id, or with this window."""
     present = set(tests)
     return next((test for test in (test_id, test_id.rpartition("::")[0]) if test in present), None)
-
-
-def _skip_reason(report: pytest.CollectReport | pytest.TestReport) -> str:
-    if isinstance(report.longrepr, tuple):
-        message = report.longrepr[2].removeprefix("Skipped: ")
-        return f"skipped: {message}" if message != "Skipped" else "skipped"
-    reason = getattr(report, "wasxfail", "")
-    return f"failed as expected: {reason}" if reason else "skipped"
 
 
 def _called_by_conftest() -> bool:

@@ -34,8 +34,10 @@ from pytest_energy.plugin.progress import (
     side_by_side,
     terminal_progress,
 )
-from pytest_energy.plugin.reporter import Reporter, fail_session, ran_all
+from pytest_energy.plugin.reporter import INTERRUPTED, Reporter, fail_session, ran_all
+from pytest_energy.plugin.unpassed import unpassed_tests
 from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
+from pytest_energy.session.energy_session import keeps_earlier
 from pytest_energy.session.suite_shift import finish
 from pytest_energy.settings import Settings
 
@@ -179,11 +181,19 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> CardScheduling | None:
-        """Assign tests to workers by their cards, unless the user chose another ``--dist``."""
-        if config.getoption("dist") != "load":
+        """Assign tests to workers by their cards, unless user or project chose otherwise."""
+        if config.getoption("dist") != "load" or self._has_own_scheduler():
             return None
         preferred = boards_of_baselines(BaselineStore(self._settings.baselines))
         return CardScheduling(self._workers, preferred, self._boards)
+
+    def _has_own_scheduler(self) -> bool:
+        """Whether the project or another plugin decides itself which worker runs which test."""
+        hook = self._config.hook.pytest_xdist_make_scheduler
+        return any(
+            impl.plugin is not self and impl.plugin_name != "dsession"  # xdist's own
+            for impl in hook.get_hookimpls()
+        )
 
     @pytest.hookimpl(optionalhook=True, wrapper=True, tryfirst=True)
     def pytest_testnodedown(self, node: Any, error: object) -> Generator[None, None, None]:
@@ -230,6 +240,10 @@ class Controller:
     def _progress_hidden(self) -> AbstractContextManager[None]:
         return self._progress.hidden() if self._progress else nullcontext()
 
+    def pytest_keyboard_interrupt(self) -> None:
+        """Note that the session did not run to its end, whatever exit status it gives."""
+        self._config.stash[INTERRUPTED] = True
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Merge the results of the workers, and report them as one run."""
@@ -237,12 +251,17 @@ class Controller:
         if not runs:
             return
         run = merge_workers(list(runs.values()), list(runs), self._killed)
-        if not ran_all(session, exitstatus):
-            run = run.model_copy(update={"run": run.run.model_copy(update={"complete": False})})
+        info: dict[str, Any] = {
+            "complete": run.run.complete and ran_all(session, exitstatus),
+            "unpassed": unpassed_tests(self._config),
+            "exit_status": int(exitstatus),
+        }
+        run = run.model_copy(update={"run": run.run.model_copy(update=info)})
         run = finish(run, self._settings)
         fail_session(session, run)
         try:
-            save_run(run, self._settings.json)
+            if not keeps_earlier(run, self._settings):
+                save_run(run, self._settings.json)
         except OSError as error:
             why = not_written(self._settings.json, error)
             self._unsaved.append(f"{why}; the results of the workers stay in {self._folder}")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_energy.errors import EnergyError
+from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.model.measurement import PARTS
 
@@ -26,18 +27,40 @@ def boards_of_baselines(store: BaselineStore) -> dict[str, frozenset[str]]:
 
     Baselines of several GPUs are left out, since a worker has one GPU.
     """
-    try:
-        baselines = [baseline for slug in store.slugs() for baseline in store.load_all(slug)]
-    except EnergyError:
-        return {}  # the workers read the baselines as well, and end with this error
     boards: dict[str, set[str]] = {}
-    for baseline in baselines:
+    for _, baseline in _baselines(store):
         match baseline.context.get("board"):
             case [str(board)]:
-                part = baseline.kind in PARTS
-                test_id = baseline.id.rpartition("::")[0] if part else baseline.id
-                boards.setdefault(test_id, set()).add(board)
+                boards.setdefault(_test_of(baseline), set()).add(board)
     return {test_id: frozenset(names) for test_id, names in boards.items()}
+
+
+def seconds_of_baselines(store: BaselineStore) -> dict[str, float]:
+    """Return the seconds of a round of each test, its windows together, by the test's id.
+
+    If machines differ, the slowest counts.
+    """
+    by_machine: dict[tuple[str, str], float] = {}
+    for slug, baseline in _baselines(store):
+        if (round_s := baseline.round_s) is not None:
+            key = (_test_of(baseline), slug)
+            by_machine[key] = by_machine.get(key, 0.0) + round_s
+    seconds: dict[str, float] = {}
+    for (test_id, _), round_s in by_machine.items():
+        seconds[test_id] = max(seconds.get(test_id, 0.0), round_s)
+    return seconds
+
+
+def _baselines(store: BaselineStore) -> list[tuple[str, Baseline]]:
+    """Each baseline with the name of its machine."""
+    try:
+        return [(slug, baseline) for slug in store.slugs() for baseline in store.load_all(slug)]
+    except EnergyError:
+        return []  # whoever measures reads the baselines as well, and ends with this error
+
+
+def _test_of(baseline: Baseline) -> str:
+    return baseline.id.rpartition("::")[0] if baseline.kind in PARTS else baseline.id
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run
 from pytest_energy.report import numbers
-from pytest_energy.report.sentences import test_id
+from pytest_energy.report.summary import test_id
 
 TITLE: Final = "compared in one test"
 

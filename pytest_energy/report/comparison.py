@@ -52,7 +52,7 @@ def headline_against(before: Run, after: Run, reference: Reference) -> Headline:
     if gate.failed or joules_compared(before) or by_outcome == counts(before):
         return gate
     worst = Outcome.REGRESSED if Outcome.REGRESSED in by_outcome else Outcome.UNCHANGED
-    listed = ", ".join(f"{number} {outcome}" for outcome, number in by_outcome.items())
+    listed = ", ".join(f"{number} {outcome.label}" for outcome, number in by_outcome.items())
     text = f"{listed}. That file is no accepted baseline, so no test fails."
     return Headline(worst.traits.symbol, f"Compared with {reference}", text, failed=False)
 

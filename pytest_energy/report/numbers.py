@@ -54,6 +54,13 @@ def energy(joules: float | None, unit: str = "J", digits: int = 3) -> str:
     return MISSING if joules is None else _rounded(joules, unit, digits=digits)
 
 
+def supported(value: Quantity) -> float:
+    """The value, rounded to the digits that its uncertainty supports: two of the uncertainty."""
+    if not value.uncertainty:
+        return value.value
+    return round(value.value, 1 - math.floor(math.log10(value.uncertainty)))
+
+
 def watt_hours(joules: float | None) -> str:
     """Joules as on an electricity bill: ``1.42 kWh``."""
     return MISSING if joules is None else energy(joules / (JOULES_PER_KWH / 1000), "Wh")

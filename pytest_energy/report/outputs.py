@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pytest_energy.model.files import not_written, write_atomically
 from pytest_energy.model.result import Run
@@ -12,6 +12,10 @@ from pytest_energy.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_energy.report.comparison import Reference
+
+
+OUTPUTS: Final = ".energy"
+"""The name of the default folder of outputs."""
 
 
 def write_outputs(
@@ -48,11 +52,28 @@ def write_outputs(
     for path, render in outputs:
         if path is None:
             continue
-        # Outside of the try: an error while rendering is a fault of ours, not of the path.
-        text = render()
         try:
-            write_atomically(path, text)
+            write_atomically(path, render())
+            keep_out_of_git(path.parent)
             written.append(path)
         except OSError as error:
             failed.append(not_written(path, error))
+        except Exception as error:  # a fault of ours, which costs no other output
+            failed.append(
+                f"could not render {path}: {type(error).__name__}: {error}; this is a fault of"
+                " pytest-energy, and the results are saved"
+            )
     return written, failed
+
+
+def keep_out_of_git(folder: Path) -> None:
+    """Write a ``.gitignore`` into the default folder of outputs, which nobody commits.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    ignored = folder / ".gitignore"
+    if folder.name == OUTPUTS and not ignored.exists():
+        write_atomically(
+            ignored, "# Outputs of pytest --energy; the baselines are what to commit.\n*\n"
+        )

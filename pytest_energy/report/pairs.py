@@ -54,7 +54,8 @@ def controls(run: Run) -> list[str]:
     if run.run.against is None:
         return []
     return [
-        f"Control, base against base: {benchmark} {outcome}, {moved(control_of(run, benchmark))}"
+        f"Control, base against base: {benchmark} {outcome.label},"
+        f" {moved(control_of(run, benchmark))}"
         for benchmark, outcome in run.run.against.controls.items()
     ]
 

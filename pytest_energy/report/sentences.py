@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from pytest_energy.model.environment import is_simulated
-from pytest_energy.model.measurement import PARTS, ReasonCode
+from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import (
@@ -22,7 +23,7 @@ from pytest_energy.model.result import (
     Undecided,
 )
 from pytest_energy.report import numbers
-from pytest_energy.report.summary import deciding_metric
+from pytest_energy.report.summary import deciding_metric, skipped_tests, test_id
 
 REPORTED_SHIFT: Final = 0.015
 """A smaller shift of the whole suite, as a fraction, is not worth a sentence."""
@@ -102,6 +103,7 @@ LIMITS: Final = {
     "energy": "stopped by the limit of joules (--energy-retry-energy)",
     "visits": "stopped after the largest number of visits",
     "protocol": "measured in one visit",
+    "comparison": "stopped by a limit of the comparison",
 }
 """What ended the measuring of an undecided benchmark."""
 COMPARE: Final = "compare with the other revision on this machine, --energy-against=REF"
@@ -112,6 +114,8 @@ def undecided(result: Result) -> str | None:
     record = result.verdict.undecided
     if record is None:
         return None
+    if result.comparison:
+        return _undecided_comparison(record, len(result.comparison.blocks))
     if record.visits is None:
         return (
             f"{LIMITS[record.limit]}; no number of visits would decide: the change is too close to"
@@ -123,6 +127,23 @@ def undecided(result: Result) -> str | None:
     cut = [reason for reason in result.reasons if reason.code is ReasonCode.TIME_LIMIT]
     longer = ", and longer ones fewer: raise --energy-max-time" if cut else ""
     return f"{LIMITS[record.limit]}; {would}{longer}: {_remedy(result, record)}"
+
+
+def _undecided_comparison(record: Undecided, done: int) -> str:
+    """``about 8 more blocks (90 s, 27 kJ) would decide: --energy-against-blocks=20``."""
+    if record.blocks is None:
+        return (
+            "no number of blocks would decide: the change is too close to the tolerance for the"
+            " scatter of the blocks; try longer rounds (--energy-window) or another tolerance"
+        )
+    plural = "" if record.blocks == 1 else "s"
+    known = [numbers.seconds(record.duration_s)]
+    known += [numbers.energy(record.energy_j)] if record.energy_j is not None else []
+    would = f"about {record.blocks} more block{plural} ({', '.join(known)}) would decide"
+    needed = done + record.blocks
+    if record.allowed is not None and needed > record.allowed:
+        return f"{would}: --energy-against-blocks={needed}"
+    return f"{would}: give it more time"
 
 
 def _remedy(result: Result, record: Undecided) -> str:
@@ -245,15 +266,40 @@ def rerun_command(*results: Result) -> str:
     return command
 
 
-def test_id(result: Result) -> str:
-    """The test's node id, without the name of a window or candidate in it."""
-    return result.id.rpartition("::")[0] if result.kind in PARTS else result.id
-
-
 def mark_simulated(result: Result, run: Run) -> str:
     """``simulated: `` before what is said of a result of a simulated device, else nothing."""
     machine = result.measured_in(run.environment)
     return "simulated: " if is_simulated(machine.identity) else ""
+
+
+def estimates(run: Run) -> str | None:
+    """A banner for joules that are no measurement; ``None`` where none are estimated.
+
+    ``ESTIMATED, small scale: these are not joules of a GPU; codecarbon …``.
+    """
+    number, meter = sum(result.status == "estimated" for result in run.benchmarks), run.run.meter
+    if not number and not (meter and meter.estimated):
+        return None
+    scale = f", {run.run.settings['scale']} scale" if "scale" in run.run.settings else ""
+    of_all = f" ({number} of {len(run.benchmarks)})" if 0 < number < len(run.benchmarks) else ""
+    model = meter.name if meter and meter.estimated else "a meter"
+    return (
+        f"ESTIMATED{of_all}{scale}: these are not joules of a GPU; they are estimated by {model}"
+        " from a model of the hardware"
+    )
+
+
+WHAT_TO_MEASURE_WITH: Final = (
+    "to measure instead of estimating: a GPU with its driver, or a processor with readable RAPL"
+    " counters; pytest-energy doctor says what is missing here"
+)
+"""The next step after a run of estimates."""
+
+
+def skipped(run: Run) -> list[tuple[str, int]]:
+    """The reasons of skipped tests, each with the number of tests, the most frequent first."""
+    reasons = Counter(test.reason.removeprefix("skipped: ") for test in skipped_tests(run))
+    return reasons.most_common()
 
 
 def simulated(run: Run) -> str | None:

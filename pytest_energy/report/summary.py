@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final
 
+from pytest_energy.model.environment import slug
+from pytest_energy.model.measurement import PARTS
 from pytest_energy.model.metrics import ENERGIES, LATENCY, metric
-from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import MetricVerdict, Result, Run
+from pytest_energy.model.outcomes import FAILING_BY_DEFAULT, Outcome
+from pytest_energy.model.result import MetricVerdict, Result, Run, UnpassedTest
 from pytest_energy.report.numbers import MISSING, percent, tolerance
 
 PASSED = "Gate passed"
 NOTHING_COMPARED = "Nothing compared"
+FACTS: Final = "facts"
+"""The folder of exact metrics, which hold on any machine."""
+TESTS_FAILED: Final = 1
+"""pytest's exit status if a test has failed, or a plugin says that the session has."""
+FAIL_ON_INVALID = f'--energy-fail-on="{",".join([*FAILING_BY_DEFAULT, Outcome.INVALID])}"'
+"""The policy for CI that does not accept benchmarks without a measurement."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +31,14 @@ class Headline:
 
     symbol: str
     title: str
-    """``Gate failed``, ``Gate passed``, ``Nothing compared``, …"""
+    """``Gate failed``, ``Gate passed``, ``1 test failed``, ``Nothing compared``, …"""
     text: str
     failed: bool
+    mark: str = ":"
+    """What stands between title and text."""
 
     def __str__(self) -> str:
-        return f"{self.title}: {self.text}"
+        return f"{self.title}{self.mark} {self.text}"
 
 
 @dataclass(frozen=True)
@@ -45,33 +57,140 @@ def counts(run: Run) -> dict[Outcome, int]:
 
 
 def headline(run: Run) -> Headline:
-    """The verdict in one sentence."""
-    if not run.benchmarks:
-        return _nothing_measured(run)
-    failing = [result for result in run.benchmarks if result.verdict.fails]
-    ending = "" if run.run.complete else " The run did not finish; later benchmarks are missing."
-    if run.run.uncompared and not run.run.failures:
-        ending = f" {not_compared(run)}.{ending}"
-    if accepted := sum(result.verdict.accepted for result in run.benchmarks):
-        ending = f" Accepted as baseline: {_benchmarks(accepted)}.{ending}"
-    whole = "".join(f" {failure}." for failure in run.run.failures)
-    if failing:
-        text = _failure(failing, run) + whole + ending
-        return Headline("✗", "Gate failed", text, failed=True)
+    """The verdict on the whole run in one sentence, with what was not measured or not run.
+
+    It says that the run has failed if, and only if, pytest does.
+    """
+    failing = failing_results(run)
+    whole = [*([_failure(failing, run)] if failing else []), *run.run.failures]
+    tests = failed_tests(run)
     if whole:
-        return Headline("✗", "Gate failed", whole.strip() + ending, failed=True)
-    title, text = _success(run)
+        also = f" {_tests(tests)} for another reason." if tests else ""
+        sentences = " ".join(f"{each.removesuffix('.')}." for each in whole)
+        return Headline("✗", "Gate failed", sentences + also + _ending(run), failed=True)
+    if tests:
+        text = f"{_energies_beside(run)}.{_ending(run)}"
+        return Headline("✗", _tests(tests), text, failed=True, mark=";")
+    if run.run.exit_status == TESTS_FAILED:
+        text = f"no test did, so another plugin failed the session; {_energies_beside(run)}."
+        return Headline("✗", "pytest failed", text + _ending(run), failed=True)
+    return _without_failure(run)
+
+
+def _without_failure(run: Run) -> Headline:
+    judged = run.model_copy(update={"benchmarks": _not_expected_to_fail(run)})
+    if not judged.benchmarks:
+        text = f"the run holds no benchmarks.{_ending(run)}"
+        return Headline("∅", "Nothing measured", text, failed=False)
+    title, text = _success(judged)
     if not run.run.complete:
-        return Headline("∅", "Incomplete", text + ending, failed=False)
-    return Headline("✓" if title == PASSED else "∅", title, text + ending, failed=False)
+        return Headline("∅", "Incomplete", text + _ending(run), failed=False)
+    if title != PASSED and (accepted := _accepted(run)) == len(judged.benchmarks):
+        symbol = "≈" if estimated(run) else "✓"
+        text = f"commit {baseline_folder(run)}.{_ending(run, recorded=False)}"
+        return Headline(symbol, _recorded(accepted), text, failed=False, mark=";")
+    text += _ending(run)
+    if title == PASSED and estimated(run):
+        return Headline("≈", "Estimates only", text, failed=False)
+    return Headline("✓" if title == PASSED else "∅", title, text, failed=False)
 
 
-def _nothing_measured(run: Run) -> Headline:
-    failures = "".join(f" {failure}." for failure in run.run.failures)
-    missing = f" {not_compared(run)}." if run.run.uncompared and not failures else ""
-    text = f"the run holds no benchmarks.{missing}{failures}"
-    symbol, title = ("✗", "Gate failed") if failures else ("∅", "Nothing measured")
-    return Headline(symbol, title, text, failed=bool(failures))
+def _not_expected_to_fail(run: Run) -> list[Result]:
+    expected = {test.id for test in run.run.unpassed if test.outcome == "xfailed"}
+    return [each for each in run.benchmarks if expected.isdisjoint((each.id, test_id(each)))]
+
+
+def _accepted(run: Run) -> int:
+    return sum(result.verdict.accepted for result in run.benchmarks)
+
+
+def _recorded(number: int) -> str:
+    return f"Recorded {number} baseline{'' if number == 1 else 's'}"
+
+
+def baseline_folder(run: Run) -> str:
+    """The folder of the baselines that a run has written, as its paths give it: ``baselines/``."""
+    machines = {slug(run.environment.identity), FACTS}
+    machines |= {slug(each.measured_in(run.environment).identity) for each in run.benchmarks}
+    for path in map(PurePath, run.run.accepted):
+        for folder in path.parents:
+            if folder.name in machines:
+                return f"{folder.parent}/"
+    return "them"
+
+
+def failing_results(run: Run) -> list[Result]:
+    """The benchmarks that fail the run: not those of tests that are expected to fail."""
+    return [result for result in _not_expected_to_fail(run) if result.verdict.fails]
+
+
+def failed_tests(run: Run) -> list[UnpassedTest]:
+    """The tests that failed for a reason of their own."""
+    return [test for test in run.run.unpassed if test.failed]
+
+
+def skipped_tests(run: Run) -> list[UnpassedTest]:
+    """The tests that were skipped."""
+    return [test for test in run.run.unpassed if test.outcome == "skipped"]
+
+
+def test_id(result: Result) -> str:
+    """The test's node id, without the name of a window or candidate in it."""
+    return result.id.rpartition("::")[0] if result.kind in PARTS else result.id
+
+
+def _tests(tests: Sequence[UnpassedTest]) -> str:
+    """``2 tests failed, 1 error``: an error is a failure outside the test's body."""
+    failed = sum(test.outcome == "failed" for test in tests)
+    errors = len(tests) - failed
+    texts = [f"{failed} test{'' if failed == 1 else 's'} failed"] if failed else []
+    texts += [f"{errors} error{'' if errors == 1 else 's'}"] if errors else []
+    return ", ".join(texts)
+
+
+def _energies_beside(run: Run) -> str:
+    """``energy within tolerance (12), improved (2)``: what the other tests have measured."""
+    others = {
+        outcome: number
+        for outcome, number in counts(run).items()
+        if outcome not in (Outcome.TEST_FAILED, Outcome.INVALID)
+    }
+    listed = ", ".join(f"{outcome.label} ({number})" for outcome, number in others.items())
+    if not others:
+        return "no other benchmark was measured"
+    kind = "estimate" if estimated(run) else "energy"
+    return f"{kind} {listed}" if joules_compared(run) else f"no joules were compared: {listed}"
+
+
+def _ending(run: Run, *, recorded: bool = True) -> str:
+    """What a reader of the verdict must know of the rest: each a sentence of its own."""
+    sentences = []
+    if recorded and (accepted := _accepted(run)):
+        sentences.append(f"{_recorded(accepted)}; commit {baseline_folder(run)}")
+    if invalid := counts(run).get(Outcome.INVALID):
+        sentences.append(_could_not_measure(invalid, run))
+    if run.run.uncompared and not run.run.failures:
+        sentences.append(not_compared(run))
+    if skipped := len(skipped_tests(run)):
+        sentences.append(f"{skipped} test{' was' if skipped == 1 else 's were'} skipped")
+    if expected := sum(test.outcome == "xfailed" for test in run.run.unpassed):
+        sentences.append(f"{expected} test{'' if expected == 1 else 's'} failed as expected")
+    if not run.run.complete:
+        sentences.append("The run did not finish; later benchmarks are missing")
+    return "".join(f" {sentence}." for sentence in sentences)
+
+
+def _could_not_measure(invalid: int, run: Run) -> str:
+    text = f"{_benchmarks(invalid)} could not be measured"
+    if any(result.verdict.outcome is Outcome.INVALID for result in failing_results(run)):
+        return text
+    return f"{text}; in CI {FAIL_ON_INVALID} would fail {'it' if invalid == 1 else 'them'}"
+
+
+def estimated(run: Run) -> bool:
+    """Whether all joules of a run are estimates."""
+    with_joules = [result for result in run.benchmarks if result.has_joules]
+    return bool(with_joules) and all(result.status == "estimated" for result in with_joules)
 
 
 def not_compared(run: Run) -> str:
@@ -107,10 +226,13 @@ def _success(run: Run) -> tuple[str, str]:
     """Title and text where nothing fails."""
     by_outcome, total = counts(run), len(run.benchmarks)
     compared = sum(map(_was_compared, run.benchmarks))
+    # The end of the sentence counts those that could not be measured.
+    others: Counter[Outcome] = Counter()
+    others |= Counter({o: n for o, n in by_outcome.items() if not o.traits.decided})
+    del others[Outcome.INVALID]
     if not compared:
-        text = f"none of {_benchmarks(total)} could be compared ({_listed(by_outcome)})."
-        return NOTHING_COMPARED, text
-    others = Counter({o: n for o, n in by_outcome.items() if not o.traits.decided})
+        listed = f" ({_listed(others)})" if others else ""
+        return NOTHING_COMPARED, f"none of {_benchmarks(total)} could be compared{listed}."
     if regressed := by_outcome.get(Outcome.REGRESSED, 0):
         text = f"{regressed} of {_benchmarks(total)} regressed, which the policy allows"
     elif joules_compared(run):
@@ -151,7 +273,8 @@ def _energies(run: Run) -> str:
 
 
 def _compared_energies(run: Run) -> list[MetricVerdict]:
-    verdicts = map(energy_verdict, run.benchmarks)
+    usable = [each for each in run.benchmarks if each.verdict.outcome is not Outcome.TEST_FAILED]
+    verdicts = map(energy_verdict, usable)
     return [verdict for verdict in verdicts if verdict and verdict.change is not None]
 
 
@@ -201,7 +324,10 @@ def _limit(verdicts: Iterable[MetricVerdict]) -> str:
 
 
 def _listed(numbers: Mapping[Outcome, int] | Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in numbers.items())
+    return ", ".join(
+        f"{number} {name.label if isinstance(name, Outcome) else name}"
+        for name, number in numbers.items()
+    )
 
 
 def deciding_metric(result: Result) -> MetricVerdict | None:

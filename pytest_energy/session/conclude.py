@@ -10,6 +10,7 @@ from pytest_energy.gate.decision import Again, Policy, RevisitReason, decide
 from pytest_energy.gate.tolerances import tolerances_of
 from pytest_energy.model.measurement import Measurement, Reason, ReasonCode, is_control
 from pytest_energy.model.metrics import ENERGY
+from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.settings import MarkerSettings
@@ -48,7 +49,8 @@ def conclude_failed(
     failed = measured.model_copy(update={"reasons": [*measured.reasons, TEST_FAILED]})
     visits = (*session.record.visits(measured.id), failed)
     judged = _judge(failed, visits, session, marker)
-    return replace(judged, again=None, accept=False)
+    result = session.keep(_of_failed_test(judged.result))
+    return replace(judged, result=result, again=None, accept=False)
 
 
 def settle(conclusion: Conclusion) -> Result:
@@ -79,7 +81,16 @@ def withdraw(conclusion: Conclusion) -> Result:
     if not conclusion.is_visit:
         return result
     session.record.drop_visit(result.id)
-    return session.keep(result.model_copy(update={"reasons": [*result.reasons, TEST_FAILED]}))
+    failed = result.model_copy(update={"reasons": [*result.reasons, TEST_FAILED]})
+    return session.keep(_of_failed_test(failed))
+
+
+def _of_failed_test(result: Result) -> Result:
+    """The result with the outcome of its test, unless its own verdict fails the test as well."""
+    if result.verdict.fails:
+        return result
+    verdict = result.verdict.model_copy(update={"outcome": Outcome.TEST_FAILED})
+    return result.model_copy(update={"verdict": verdict})
 
 
 def _judge(

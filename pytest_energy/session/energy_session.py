@@ -24,7 +24,7 @@ from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.meters.selected_channels import has_all, owner_of, select_channels
 from pytest_energy.model.environment import describe, slug
-from pytest_energy.model.files import check_file, check_folder, not_written
+from pytest_energy.model.files import check_file, check_folder, is_there, not_written
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.measurement import Environment, Facts, Reason, ReasonCode
 from pytest_energy.model.metrics import ENERGY
@@ -365,7 +365,8 @@ class EnergySession:
         if self.record.closed is None:
             run = self._describe(complete=complete, missing=missing, ended=True)
             self.record.close(run if is_part else finish(run, self.settings))
-            self._save(self.run)
+            if is_part or not keeps_earlier(self.run, self.settings):
+                self._save(self.run)
             self.release()
         return self.run
 
@@ -420,6 +421,8 @@ class EnergySession:
             # Of a session that stopped early nobody expects the tests after the stop.
             failures=list(self.record.refused),
             uncompared=[entry for entry in missing if complete or entry.reason != NOT_RUN],
+            unpassed=list(self.record.unpassed),
+            exit_status=self.record.exit_status,
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity, self.settings.pue) if self.intensity else {},
             against=self.record.against,
@@ -431,6 +434,11 @@ class EnergySession:
             run=info,
             benchmarks=list(self.record.results.values()),
         )
+
+
+def keeps_earlier(run: Run, settings: Settings) -> bool:
+    """Whether a run that measured nothing leaves the results of an earlier one as they are."""
+    return not run.benchmarks and is_there(settings.json)
 
 
 def _open_meter(

@@ -10,17 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.gate.decision import RevisitReason
 from pytest_energy.model.comparison import Against
 from pytest_energy.model.measurement import Measurement
-from pytest_energy.model.result import Result, Run
+from pytest_energy.model.result import Result, Run, UnpassedTest
 
 
 @dataclass
 class RunRecord:
     """All findings of a running session; written through its methods only."""
 
-    created: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    created: str = field(
+        default_factory=lambda: f"{datetime.fromtimestamp(CLOCK.time(), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    )
     """UTC, in the format of ``results.json``."""
     _opened_s: float = field(default_factory=time.perf_counter)
     _results: dict[str, Result] = field(default_factory=dict)
@@ -33,6 +36,8 @@ class RunRecord:
     _accepted: dict[Path, None] = field(default_factory=dict)
     _refused: list[str] = field(default_factory=list)
     _against: Against | None = None
+    _unpassed: tuple[UnpassedTest, ...] = ()
+    _exit_status: int | None = None
     _closed: Run | None = None
     _unsaved: str | None = None
 
@@ -122,6 +127,20 @@ class RunRecord:
         self._against = against
 
     @property
+    def unpassed(self) -> tuple[UnpassedTest, ...]:
+        """The tests of the session that failed or were skipped, once it has ended."""
+        return self._unpassed
+
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status of pytest, once it is known."""
+        return self._exit_status
+
+    def note_tests(self, unpassed: Iterable[UnpassedTest], exit_status: int) -> None:
+        """Note how the tests of the session ended."""
+        self._unpassed, self._exit_status = tuple(unpassed), exit_status
+
+    @property
     def unsaved(self) -> str | None:
         """Why the results on disk are out of date; ``None`` if they are not."""
         return self._unsaved
@@ -133,7 +152,7 @@ class RunRecord:
     @property
     def duration_s(self) -> float:
         """Seconds since the session was opened."""
-        return round(time.perf_counter() - self._opened_s, 3)
+        return round(CLOCK.perf_counter() - self._opened_s, 3)
 
     @property
     def closed(self) -> Run | None:

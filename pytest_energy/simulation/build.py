@@ -80,6 +80,8 @@ def _cache_folder() -> Path:
 
     It lies beside other temporary files and not in the home, because tests often set another HOME.
     """
+    if not hasattr(os, "getuid"):
+        raise SimulationError("the simulated NVML needs Linux, whose loader takes its library")
     folder = Path(tempfile.gettempdir()) / f"pytest-energy-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()

@@ -106,22 +106,53 @@ def _look(
     moderated, freedom = suite.moderated(variance(blocks), count - 1)
     standard = math.sqrt(moderated / count)
     half = t_quantile(freedom) * standard
-    low, high = math.expm1(mean - half), math.expm1(mean + half)
     looks = [blocks for blocks in LOOKS if blocks <= most_blocks]
-    outcome: Outcome | None = None
+    outcome = None
     if count in looks:
-        spent = error * error_share(count, looks)
-        change = math.expm1(mean)
-        # A rise must be proven, and be estimated beyond the tolerance. To ask that the whole
-        # interval lies beyond it finds fewer true rises at the same rate of false alarms.
-        proven = spent > 0 and abs(mean) > t_quantile(freedom, 1 - spent) * standard
-        if proven and abs(change) > tolerance:
-            outcome = Outcome.REGRESSED if change > 0 else Outcome.IMPROVED
-        elif -tolerance <= low and high <= tolerance:
-            outcome = Outcome.UNCHANGED
+        outcome = _decide(mean, standard, freedom, tolerance, error * error_share(count, looks))
     if outcome is None and count >= most_blocks:
         outcome = Outcome.INCONCLUSIVE
+    low, high = math.expm1(mean - half), math.expm1(mean + half)
     return PairLook(outcome, math.expm1(mean), low, high, count, standard, freedom)
+
+
+def _decide(
+    mean: float, standard: float, freedom: float, tolerance: float, error: float
+) -> Outcome | None:
+    """What a look says of a mean difference of logarithms; ``None``: undecided.
+
+    A rise must be proven, and be estimated beyond the tolerance. To ask that the whole interval
+    lies beyond it finds fewer true rises at the same rate of false alarms.
+    """
+    change, half = math.expm1(mean), t_quantile(freedom) * standard
+    proven = error > 0 and abs(mean) > t_quantile(freedom, 1 - error) * standard
+    if proven and abs(change) > tolerance:
+        return Outcome.REGRESSED if change > 0 else Outcome.IMPROVED
+    if -tolerance <= math.expm1(mean - half) and math.expm1(mean + half) <= tolerance:
+        return Outcome.UNCHANGED
+    return None
+
+
+def further_blocks(found: PairLook, tolerance: float, family: int) -> int | None:
+    """How many more blocks would decide, if change and scatter stay what they are.
+
+    Args:
+        found: The last look at the benchmark.
+        tolerance: The relative change that is accepted.
+        family: How many benchmarks share the permitted error.
+
+    Returns:
+        ``None`` if no look decides: the change is too close to the tolerance.
+    """
+    mean, block_variance = math.log1p(found.change), found.standard**2 * found.blocks
+    for blocks in LOOKS:
+        looks = [count for count in LOOKS if count <= blocks]
+        freedom = found.degrees_of_freedom + blocks - found.blocks
+        standard = math.sqrt(block_variance / blocks)
+        error = SUITE_ERROR / max(family, 1) * error_share(blocks, looks)
+        if blocks > found.blocks and _decide(mean, standard, freedom, tolerance, error):
+            return blocks - found.blocks
+    return None
 
 
 def smallest_change(

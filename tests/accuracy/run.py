@@ -595,8 +595,8 @@ delay a process for many milliseconds between the end of its load and the moment
 stops. The machine had {cores} cores and a load of {load:.1f} at the end. At a load above the number
 of cores, these delays are larger than the errors of the tools, and another tool may be nearer by
 chance; the errors of the same cases without delays are in *After a load*. `refused` is a
-measurement that is invalid, with its reason: no joules are better than wrong ones. The code was in
-the state `{state}`.
+measurement that is invalid, with its reason, or a tool that fails on such a card: no joules are
+better than wrong ones. The code was in the state `{state}`.
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -21,6 +22,7 @@ from pytest_energy.against.verdicts import differences
 from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode, Round
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Verdict
+from pytest_energy.report.sentences import undecided
 
 MAIN = Reference("main", Path("/project"), "1a2b3c4d5e6f")
 
@@ -188,6 +190,41 @@ def test_a_limit_is_named_where_nothing_was_decided() -> None:
     (result,) = state.look(last="the time limit of 9 s (--energy-against-time)")
     assert result.verdict.outcome == "inconclusive"
     assert "undecided: the time limit of 9 s (--energy-against-time)" in result.verdict.notes
+
+
+def test_an_undecided_comparison_knows_what_would_decide_it() -> None:
+    """The next look that decides if change and scatter stay, and what its blocks would cost."""
+    state = comparing()
+    blocks(state, 1.02, 1.06, 1.02)
+    (result,) = state.look(last="the time limit of 9 s (--energy-against-time)")
+    record = result.verdict.undecided
+    assert record is not None
+    assert record.blocks is not None
+    assert (record.limit, record.allowed) == ("comparison", 24)
+    assert record.duration_s == pytest.approx(2 * record.blocks)
+    assert record.energy_j == pytest.approx(2.033 * record.blocks, rel=1e-3)
+    # The blocks so far once more, as often as it says, decide it; half of them do not.
+    again = comparing()
+    ratios = (1.02, 1.06, 1.02) * 8
+    settled = blocks(again, *ratios[: 3 + record.blocks])
+    assert [one.verdict.outcome for one in settled] == ["unchanged"]
+
+
+def test_an_undecided_comparison_names_the_option_that_would_decide_it() -> None:
+    """More blocks where their number was the limit; otherwise more time, or longer rounds."""
+    scattered, close = (1.02, 1.06, 1.02, 1.06), (1.04, 1.06, 1.04, 1.06)
+    (short,) = blocks(comparing(most_blocks=4), *scattered)
+    assert re.search(
+        r"about \d+ more blocks \(\S+ s, \S+ J\) would decide: --energy-against-blocks=\d+$",
+        undecided(short) or "",
+    )
+    state = comparing()
+    blocks(state, *scattered)
+    (stopped,) = state.look(last="the time limit of 9 s (--energy-against-time)")
+    assert (undecided(stopped) or "").endswith("would decide: give it more time")
+    (never,) = blocks(comparing(most_blocks=4), *close)
+    assert "no number of blocks would decide" in (undecided(never) or "")
+    assert "--energy-window" in (undecided(never) or "")
 
 
 def test_time_alone_can_be_compared() -> None:

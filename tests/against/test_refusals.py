@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.against.conftest import Repository
+from tests.against.conftest import BENCHMARK, Repository
 
 TORCHRUN = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
 
@@ -41,6 +41,48 @@ def test_it_is_refused(
     assert "--energy-against" in done.stderr
     assert words in done.stderr
     assert len(repository.worktrees()) == 1
+
+
+RERUNNING = """
+class Plugin:
+    pass
+
+def pytest_addoption(parser):
+    parser.addoption("--reruns", type=int)
+
+def pytest_configure(config):
+    config.pluginmanager.register(Plugin(), "rerunfailures")
+    config.addinivalue_line("markers", "flaky: run it again")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "marker", "words"),
+    [
+        (["--reruns=2"], "", "--reruns has no effect with --energy-against=HEAD"),
+        ([], "import pytest\npytestmark = pytest.mark.flaky\n", "@pytest.mark.flaky has no effect"),
+    ],
+)
+def test_reruns_are_refused(
+    repository: Repository, arguments: list[str], marker: str, words: str
+) -> None:
+    """The sides measure a test several times themselves; a stand-in has the plugin's name."""
+    repository.write("conftest.py", RERUNNING)
+    repository.write("benchmarks/test_it.py", marker + BENCHMARK)
+    repository.commit()
+    done = repository.run("--energy-against=HEAD", *arguments)
+    assert done.returncode == 4, done.stdout
+    assert f"benchmarks/test_it.py::test_it: {words}" in done.stdout
+    assert len(repository.worktrees()) == 1
+
+
+@pytest.mark.parametrize("option", ["--energy-against-blocks=8", "--energy-against-all"])
+def test_an_option_of_a_comparison_needs_one(repository: Repository, option: str) -> None:
+    """Otherwise somebody would take a run by baselines for a comparison."""
+    done = repository.run(option)
+    assert done.returncode == 4, done.stdout
+    name = option.partition("=")[0]
+    assert f"{name} without --energy-against: nothing is compared" in done.stdout
 
 
 @pytest.mark.slow

@@ -157,6 +157,7 @@ def test_new_and_gone_benchmarks_are_named(repository: Repository) -> None:
     assert repository.outcome("test_later") == "new"
     assert "no attribute 'later'" in done.stdout
     assert "gone: benchmarks/test_it.py::test_it[gone] exists on HEAD (" in done.stdout
+    assert "Not measured: what changed in benchmarks/test_it.py since HEAD (" in done.stdout
 
 
 def test_self_passes_without_a_worktree(repository: Repository) -> None:

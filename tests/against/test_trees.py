@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from pytest_energy.against.trees import PREFIX, Reference, Tree, overlay, resolve, worktree
+from pytest_energy.against.folders import session_folder
+from pytest_energy.against.trees import Reference, Tree, overlay, resolve, worktree
 from pytest_energy.errors import EnergyError, UsageError
 from tests.against.conftest import Repository, git
 
@@ -74,17 +76,35 @@ def test_a_worktree_is_removed_whatever_happens(
     assert "work(5)" in (repository.folder / "engine.py").read_text("utf-8")
 
 
-def test_what_a_killed_session_left_is_removed(repository: Repository, tmp_path: Path) -> None:
-    """A worktree whose session is dead goes; one whose session lives stays."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    for pid in (ended.pid, os.getpid()):
-        folder = tmp_path / f"{PREFIX}{pid}-x" / "base"
-        git(repository.folder, "worktree", "add", "--quiet", "--detach", str(folder))
-    with worktree(resolve("HEAD", repository.folder)):
-        pass
-    assert not (tmp_path / f"{PREFIX}{ended.pid}-x").exists()
-    assert (tmp_path / f"{PREFIX}{os.getpid()}-x" / "base").exists()
+def test_what_a_killed_session_left_is_removed(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folders of sides and trees go once nobody holds their lock; others stay."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = f"""
+import os, tempfile
+tempfile.tempdir = {str(tmp_path)!r}
+from pathlib import Path
+from pytest_energy.against.folders import session_folder
+from pytest_energy.against.trees import resolve, worktree
+with worktree(resolve("HEAD", Path({str(repository.folder)!r}))), session_folder("side"):
+    os.kill(os.getpid(), 9)
+"""
+    repository.commit()
+    killed = subprocess.run([sys.executable, "-c", program], check=False)
+    assert killed.returncode == -9
+    left = sorted(tmp_path.glob("pytest-energy-*"))
+    assert [folder.name.split("-")[2] for folder in left] == ["against", "side"]
+    assert len(repository.worktrees()) == 2
+    with session_folder("side") as held:
+        for folder in (*left, held):
+            os.utime(folder, (0, 0))
+        with worktree(resolve("HEAD", repository.folder)) as tree:
+            assert not any(folder.exists() for folder in left)
+            assert tree.exists()
+            assert held.exists()
+    assert len(repository.worktrees()) == 1
+    assert list(tmp_path.glob("pytest-energy-*")) == []
 
 
 def test_a_checkout_hook_does_not_run(repository: Repository, tmp_path: Path) -> None:
@@ -111,7 +131,8 @@ def test_the_base_gets_the_heads_tests_and_keeps_its_own_code(
     with worktree(resolve("HEAD", repository.folder)) as folder:
         tree = Tree(folder, repository.folder.resolve())
         tests = [repository.folder / "benchmarks" / "test_new.py"]
-        overlay(tree, tests, repository.folder / "pytest.ini")
+        changed = overlay(tree, tests, repository.folder / "pytest.ini")
+        assert changed == [Path("conftest.py")]
         assert (folder / "benchmarks" / "test_new.py").exists()
         assert (folder / "benchmarks" / "conftest.py").exists()
         assert not (folder / "conftest.py").exists()

@@ -71,7 +71,15 @@ def test_diff_judges_with_the_tolerances_of_the_run(
     judged = result(1.2).model_copy(update={"verdict": Verdict(outcome=outcome, metrics=gate)})
     save_run(run_of(judged), here / "results.json")
     assert main(["baseline", "diff", "results.json"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].endswith(outcome)
+    assert capsys.readouterr().out.splitlines()[1].endswith(outcome.label)
+
+
+def test_diff_without_a_change_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Metrics that did not change have no row."""
+    store_with(here, 1.0)
+    save_run(run_of(result(1.0)), here / "results.json")
+    assert main(["baseline", "diff", "results.json"]) == 0
+    assert capsys.readouterr().out == "nothing would change\n"
 
 
 def test_accept_takes_results_of_another_machine(here: Path) -> None:
@@ -196,6 +204,8 @@ def test_prune_deletes_orphans_only_with_delete(
     assert not orphan.exists()
     assert len(list(store.paths())) == 3
     out = capsys.readouterr().out
+    assert main(["baseline", "prune"]) == 0
+    assert "nothing to prune" in capsys.readouterr().out
     assert out.count(f"orphaned baselines/{orphan.relative_to(store.folder)} ({TEST})") == 1
 
 

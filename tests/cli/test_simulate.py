@@ -170,6 +170,14 @@ def test_work_of_the_cpu_on_the_virtual_clock_is_refused(sandbox: Sandbox) -> No
     assert refused.stdout.count("simulate without --virtual-clock") >= 3
 
 
+def test_several_processes_on_one_virtual_clock_are_refused(sandbox: Sandbox) -> None:
+    """Each would sleep for all of them, and lengthen their windows."""
+    (sandbox.folder / "test_it.py").write_text(SLEEPING)
+    refused = sandbox.run("-n2")
+    assert refused.returncode == 4
+    assert "--virtual-clock: -n 2 measures in several processes at once" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "texts"),
     [

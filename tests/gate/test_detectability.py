@@ -25,7 +25,9 @@ from pytest_energy.gate.detectability import (
 from pytest_energy.gate.schedule import ADAPTIVE, Suite
 from pytest_energy.gate.selection import Selected, too_tight
 from pytest_energy.model.measurement import Quantity
-from tests.gate_data import H200, TEST, measurement, store_with
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import MetricVerdict, Result, Verdict
+from tests.gate_data import H200, TEST, measurement, run_of, store_with
 
 STEADY = (1.0, 1.002, 0.998, 1.001, 0.999)
 NOISY = (1.0, 1.05, 0.96, 1.04, 0.95)
@@ -190,6 +192,25 @@ def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert f"\n{TEST} " in out
     assert main(["sensitivity", "--baselines", str(tmp_path / "none")]) == 0
     assert "pytest --energy --energy-update" in capsys.readouterr().out
+
+
+def test_the_command_takes_the_tolerances_of_the_last_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of markers and options are known to a run only; others come from pyproject.toml."""
+    store_with(tmp_path, *STEADY)
+    store_with(tmp_path, *STEADY, test_id="t.py::test_other")
+    gated = MetricVerdict(metric="energy_j", outcome=Outcome.UNCHANGED, value=1.0, tolerance=0.02)
+    verdict = Verdict(outcome=Outcome.UNCHANGED, metrics=[gated])
+    run = run_of(Result.of(measurement(), verdict))
+    (tmp_path / "results.json").write_text(run.model_dump_json(), "utf-8")
+    text = '[tool.pytest-energy.tolerances]\n"t.py::*" = 0.08\n'
+    (tmp_path / "pyproject.toml").write_text(text, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["sensitivity", "--last-run=results.json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    tolerances = {line.split()[0]: line.split()[2] for line in lines if "::" in line}
+    assert tolerances == {TEST: "2.0", "t.py::test_other": "8.0"}
 
 
 @pytest.mark.parametrize("change", ["-1", "0", "nan", "inf", "3"])

@@ -9,6 +9,7 @@ import warnings
 
 import pytest
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters import codecarbon as estimate
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.codecarbon import CodeCarbonMeter, Processor
@@ -41,7 +42,7 @@ def kernel_counts(monkeypatch):
 def clock(monkeypatch):
     """A clock that stands still until the test moves it."""
     now = {"s": 1000.0}
-    monkeypatch.setattr(estimate.time, "perf_counter", lambda: now["s"])
+    monkeypatch.setattr(CLOCK, "perf_counter", lambda: now["s"])
     return now
 
 

@@ -98,5 +98,7 @@ def test_the_command_merges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["merge", *files, "-o", str(out)]) == 0
     assert len(load_run(out).benchmarks) == 2
     assert main(["merge", *files, files[0], "-o", str(tmp_path / "no.json")]) == 2
-    assert "t.py::a on one machine" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "1 conflict; --keep chooses the result that wins" in error
+    assert "\n  t.py::a on one machine" in error
     assert not (tmp_path / "no.json").exists()

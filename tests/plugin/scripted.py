@@ -9,6 +9,7 @@ from typing import Any
 METER = '''
 import json, os, time
 from pathlib import Path
+from pytest_energy.clocks import CLOCK
 from pytest_energy.model.measurement import Environment, MeterInfo, Reason, ReasonCode
 from pytest_energy.meters.base import Edge, MeterUnavailableError, Reading
 
@@ -33,7 +34,7 @@ class ScriptedMeter:
         return used_j
 
     def begin(self):
-        return Edge(start=time.time(), time_s=time.perf_counter(), state=used_j)
+        return Edge(start=CLOCK.time(), time_s=CLOCK.perf_counter(), state=used_j)
 
     def end(self, edge):
         reasons = tuple(
@@ -41,7 +42,7 @@ class ScriptedMeter:
         )
         energy_j = used_j - edge.state
         return Reading(
-            duration_s=time.perf_counter() - edge.time_s,
+            duration_s=CLOCK.perf_counter() - edge.time_s,
             channels={} if "device-lost" in SCRIPT["faults"] else {SCRIPT["channel"]: energy_j},
             budget={"resolution": energy_j * SCRIPT["uncertainty"]},
             reasons=reasons,
@@ -66,7 +67,7 @@ class TimedMeter(ScriptedMeter):
         return time.perf_counter() * SCRIPT["power_w"]
 
     def end(self, edge):
-        duration_s = time.perf_counter() - edge.time_s
+        duration_s = CLOCK.perf_counter() - edge.time_s
         energy_j = duration_s * SCRIPT["power_w"]
         return Reading(
             duration_s=duration_s,
@@ -85,7 +86,7 @@ class ProcessorMeter(ScriptedMeter):
     environment = Environment(identity={"device": "Scripted Processor", "meter": "processor"})
 
     def end(self, edge):
-        duration_s = time.perf_counter() - edge.time_s
+        duration_s = CLOCK.perf_counter() - edge.time_s
         energy_j = 0.1 * (used_j - edge.state)
         return Reading(duration_s=duration_s, channels={"cpu": energy_j}, budget={"resolution": 0})
 

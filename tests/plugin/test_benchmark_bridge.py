@@ -18,8 +18,12 @@ def test_it(energy, n):
 def test_latency_goes_to_pytest_benchmark(project: Project) -> None:
     """The table, JSON and comparison of pytest-benchmark work; the joules are extra information."""
     project.write(CALL)
-    result = project.run("--benchmark-json=b.json", "--benchmark-autosave", "--energy-rounds=4")
-    result.stdout.fnmatch_lines(["*Name (time in *", "test_it*"])
+    options = ["--benchmark-json=b.json", "--benchmark-autosave", "--energy-rounds=4"]
+    result = project.run(*options)
+    result.stdout.no_fnmatch_line("*Name (time in *")
+    assert project.path(".energy/.gitignore").read_text().endswith("*\n")
+    shown = project.run(*options, "--energy-latency-table")
+    shown.stdout.fnmatch_lines(["*Name (time in *", "test_it*"])
     recorded = json.loads(project.path("b.json").read_text())["benchmarks"]
     assert [item["stats"]["rounds"] for item in recorded] == [4, 4, 4]
     ours = project.benchmark("test_it[1]")

@@ -96,12 +96,30 @@ def test_pairs_need_gpus(gpus: list[Gpu]) -> None:
 def test_a_test_prefers_the_board_of_its_baseline() -> None:
     """The others fill up the cards that have the fewest."""
     preferred = {"t.py::a": frozenset({"b"}), "t.py::c": frozenset({"elsewhere"})}
-    assert share(TESTS, ["a", "b"], preferred) == [["t.py::b", "t.py::c"], ["t.py::a", "t.py::d"]]
+    assert share(TESTS, ["a", "b"], preferred, {}) == [
+        ["t.py::b", "t.py::c"],
+        ["t.py::a", "t.py::d"],
+    ]
 
 
 @given(st.lists(st.text(), unique=True), st.integers(1, 8))
 def test_every_test_is_shared_out_once_and_evenly(tests: list[str], number: int) -> None:
     """No card has two more than another."""
-    shares = share(tests, [str(card) for card in range(number)], {})
+    shares = share(tests, [str(card) for card in range(number)], {}, {})
     assert sorted(test for part in shares for test in part) == sorted(tests)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_long_test_has_a_card_for_itself() -> None:
+    """Cards end at about the same time; a test of unknown length counts as one of the middle."""
+    seconds = {"t.py::c": 30.0, "t.py::a": 5.0, "t.py::b": 5.0}
+    assert share(TESTS, ["a", "b"], {}, seconds) == [["t.py::c"], ["t.py::a", "t.py::b", "t.py::d"]]
+
+
+@given(st.lists(st.floats(0.01, 100.0), min_size=1, max_size=20), st.integers(1, 4))
+def test_no_card_waits_longer_than_the_longest_test(seconds: list[float], number: int) -> None:
+    """Otherwise a test of the last card would end sooner on the first one."""
+    known = {f"t{index}": length for index, length in enumerate(seconds)}
+    shares = share(list(known), [str(card) for card in range(number)], {}, known)
+    totals = [sum(known[test] for test in part) for part in shares]
+    assert max(totals) - min(totals) <= max(seconds) * (1 + 1e-9)

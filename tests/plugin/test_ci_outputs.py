@@ -50,6 +50,17 @@ def test_a_summary_that_cannot_be_written_is_reported(worse, monkeypatch):
     assert worse.path("a.md").exists()
 
 
+def test_a_comment_is_written_only_if_asked_for(worse, monkeypatch):
+    """Without the option nothing is sent; with it, a failure is one line and no verdict."""
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    silent = worse.run()
+    assert "no comment" not in silent.stdout.str()
+    asked = worse.run("--energy-comment")
+    assert asked.ret == silent.ret == 1
+    asked.stdout.fnmatch_lines(["energy: --energy-comment: no comment was written: GITHUB_REPO*"])
+
+
 def test_workers_outputs_are_one_run(worse, monkeypatch):
     """Under pytest-xdist in GitLab CI there is one run and one exit status, with all outputs."""
     monkeypatch.setenv("GITLAB_CI", "true")

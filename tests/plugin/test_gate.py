@@ -155,9 +155,9 @@ def test_a_faulty_measurement_is_invalid(recorded: Project, fault: str, outcome:
 def test_accepting_prints_what_was_written(project: Project) -> None:
     """The output names the changed files, so that they can be committed."""
     project.write(CALL)
-    result = project.run("--energy-update")
+    result = project.run("--energy-update", "-v")
     (written,) = project.path("baselines").rglob("*.json")
-    result.stdout.fnmatch_lines(["*Accepted as baseline: 1 benchmark.*"])
+    result.stdout.fnmatch_lines(["*Recorded 1 baseline; commit *baselines/.*"])
     result.stdout.no_fnmatch_line("*no baseline yet*")
     result.stdout.fnmatch_lines([f"*{written.relative_to(project.path('.'))}*"])
     recorded = json.loads(written.read_text())

@@ -10,12 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.errors import UsageError
 from pytest_energy.model.measurement import Environment
+from pytest_energy.plugin import measuring_hooks
 from pytest_energy.plugin.gpu_locks import (
     LOCK_FOLDER_VARIABLE,
     PROCESSORS,
     Gpu,
+    Waiting,
     device_lock,
     lock_folder,
     lock_names,
@@ -159,6 +162,47 @@ def test_locks_on_two_devices_do_not_wait(tmp_path):
     """The lock on one GPU does not block another GPU."""
     with device_lock(["a"], tmp_path), device_lock(["b"], tmp_path):
         pass
+
+
+def test_a_long_wait_names_who_measures(tmp_path, monkeypatch):
+    """After five seconds the process and its test are named, and at last the limit is an error."""
+    now, sentences = [0.0], []
+    monkeypatch.setattr(CLOCK, "monotonic", lambda: now[0])
+
+    def sleep(length_s):
+        now[0] += length_s
+
+    monkeypatch.setattr(CLOCK, "sleep", sleep)
+
+    def say(sentence):
+        assert 5 <= now[0] < 6
+        sentences.append(sentence)
+
+    owner = f"PID {os.getpid()}, test_it.py::test_first"
+    with device_lock(["a"], tmp_path, Waiting("test_it.py::test_first")):
+        second = device_lock(["a"], tmp_path, Waiting("test_second", say, limit_s=60.0))
+        with pytest.raises(UsageError, match=rf"{owner}.*--energy-wait-lock=60 seconds"), second:
+            pass
+    assert sentences == [f"waiting for a device that another session measures ({owner})"]
+    assert 60 <= now[0] < 61
+    with device_lock(["a"], tmp_path, Waiting("test_second", say, limit_s=0.5)):
+        pass
+    assert not list(tmp_path.glob("*.holder"))
+
+
+def test_a_session_says_for_whom_it_waits(project, monkeypatch):
+    """The line is on the terminal while the test waits, with what the other one measures."""
+    project.write("def test_it(energy):\n    energy(work, 1)")
+    with device_lock(["scripted"], lock_folder(), Waiting("test_of_another")):
+        monkeypatch.setattr(measuring_hooks, "lock_names", lambda meter: ["scripted"])
+        monkeypatch.setattr("pytest_energy.plugin.gpu_locks.SILENT_S", 0.1)
+        monkeypatch.setattr("pytest_energy.plugin.gpu_locks.POLL_S", 0.01)
+        result = project.run("--energy-wait-lock=0.3")
+    assert result.ret != 0
+    text = result.stdout.str() + result.stderr.str()
+    assert f"energy: waiting for a device that another session measures (PID {os.getpid()}" in text
+    assert "test_of_another" in text
+    assert "--energy-wait-lock=0.3" in text
 
 
 class Meter:

@@ -177,7 +177,7 @@ def test_many_small_accepted_rises_ask_for_a_word(folder: Folder) -> None:
     assert "not accepted: small accepted changes add up to +6.4 % over its" in refused.stdout.str()
     accepted = folder.run(*update, "--energy-accept-drift", factors={"up": 1.075})
     assert accepted.ret == 0
-    assert "energy: accepted baselines/" in accepted.stdout.str()
+    assert "Recorded 1 baseline; commit baselines/" in accepted.stdout.str()
 
 
 @pytest.mark.parametrize(("share", "status"), [("20%", 1), ("40%", 0)])

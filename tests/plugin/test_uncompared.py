@@ -127,5 +127,6 @@ def test_a_session_that_stops_early_does_not_miss_the_rest(suite: Project) -> No
     """The headline already says that later benchmarks are missing."""
     failing = SUITE.replace("def test_one(energy):", "def test_one(energy):\n    assert False")
     suite.path("test_suite.py").write_text(failing, "utf-8")
+    suite.path(".energy/results.json").unlink()  # a run without results keeps earlier ones
     assert suite.run("-x", "test_suite.py").ret == 1
     assert uncompared(suite) == {"test_one": "failed before it had measured"}

@@ -6,8 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
+from pytest_energy.model.measurement import Quantity
+from pytest_energy.plugin.xdist_scheduling import (
+    CardScheduling,
+    boards_of_baselines,
+    seconds_of_baselines,
+)
 from tests.gate_data import H200, measurement, store_with
+from tests.plugin.conftest import Project
 
 BOARDS = {"gw0": "a", "gw1": "b", "gw2": "c"}
 
@@ -141,3 +147,40 @@ def test_boards_are_read_from_the_baselines(tmp_path):
         "t.py::test_1": frozenset({"a"}),
         "t.py::test_w": frozenset({"a"}),
     }
+
+
+def test_seconds_are_read_from_the_baselines(tmp_path):
+    """Those of a test are the sum of its windows; the slowest machine counts."""
+    store = store_with(tmp_path)
+    for slug, power_w in (("nvidia-h200", 100.0), ("nvidia-l4", 50.0)):
+        power = Quantity(value=power_w, unit="W")
+        for name in ("prefill", "decode"):
+            window = measurement(test_id=f"t.py::test_w::{name}", kind="window")
+            window = window.model_copy(update={"metrics": {**window.metrics, "power_w": power}})
+            store.save(window, H200, slug, None)
+    found = seconds_of_baselines(store)
+    per_window = [store.load_all(slug)[0].round_s for slug in store.slugs()]
+    assert found == {"t.py::test_w": pytest.approx(2 * max(per_window))}
+    assert per_window[1] == pytest.approx(2 * per_window[0])
+
+
+def test_the_scheduler_of_a_project_is_used(project: Project) -> None:
+    """A project may assign its tests to workers itself, as with any other plugin."""
+    project.write("def test_it(energy):\n    energy(work, 1)")
+    project.pytester.makeconftest(
+        """
+        from xdist.scheduler import LoadFileScheduling
+
+        class OwnScheduling(LoadFileScheduling):
+            def schedule(self):
+                print("the project schedules")
+                super().schedule()
+
+        def pytest_xdist_make_scheduler(config, log):
+            return OwnScheduling(config, log)
+        """
+    )
+    result = project.run("-n1", "-s")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*the project schedules*"])
+    assert project.benchmark()["status"] == "measured"

@@ -35,7 +35,7 @@ def test_markdown_has_one_row_for_each_pair() -> None:
         "4",
         "▲ regressed",
     ]
-    assert rows["test_it[1]"][-1] == "= unchanged"
+    assert rows["test_it[1]"][-1] == "= within tolerance"
     assert rows["test_it[2]"] == ["1.000 ± 0.004 J/pass", "–", "–", "+ new"]
 
 
@@ -44,7 +44,7 @@ def test_markdown_says_things_once() -> None:
     text = render_markdown(compared_run(0.12, 0.11, None, 0.01))
     for once in (
         "Compared with main (1a2b3c4d5) in 4 blocks.",
-        "Control, base against base: benchmarks/test\\_x.py::test\\_it\\[0\\] unchanged, +0.2 %",
+        "benchmarks/test\\_x.py::test\\_it\\[0\\] within tolerance, +0.2 %",
         "gone: benchmarks/test\\_x.py::test\\_old",
         "no such test",
         "Measure again:",

@@ -163,3 +163,18 @@ def test_a_virtual_minute_takes_no_time():
         )
         assert time.monotonic() - begun_s < 600.0
     assert values == pytest.approx([3600.0] * 3, abs=1e-3)
+
+
+def test_a_child_on_the_virtual_clock_is_awaited_in_real_time():
+    """It may go on after it closed its output; a time limit in virtual seconds would be over."""
+    with SimulatedNvml(virtual_clock=True) as machine:
+        status = run_on(
+            machine,
+            """
+            import subprocess
+            spin = "exec >&- 2>&-; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; exit 7"
+            done = subprocess.run(["sh", "-c", spin], capture_output=True, timeout=60.0)
+            print(json.dumps(done.returncode))
+            """,
+        )
+    assert status == 7

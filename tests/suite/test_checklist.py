@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.conftest import QUICK
 from benchmarks.tables import PAPERS, tables_of
 from benchmarks.tables.figures import figures_of
 from benchmarks.tables.paper_e import low_carbon
@@ -108,6 +109,13 @@ def test_every_row_has_its_benchmarks(collected: dict[str, set[str]]) -> None:
     """No row of the checklist lacks a benchmark."""
     missing = {row: sorted(set(names) - collected.keys()) for row, names in listed().items()}
     assert {row: names for row, names in missing.items() if names} == {}
+
+
+@pytest.mark.slow
+def test_the_quick_benchmarks_come_first(collected: dict[str, set[str]]) -> None:
+    """Each name stands for a benchmark, and whoever runs the suite sees them first."""
+    assert set(list(collected)[: len(QUICK)]) == set(QUICK)
+    assert {name for name, markers in collected.items() if "quick" in markers} == set(QUICK)
 
 
 @pytest.mark.slow

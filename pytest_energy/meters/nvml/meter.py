@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.base import Edge, Reading
 from pytest_energy.meters.nvml import validity
 from pytest_energy.meters.nvml.capabilities import missing_readings
@@ -216,7 +216,7 @@ class NvmlMeter:
         phase: their scatter would not show the errors of the gaps.
         """
         self._probe()
-        called_s, instruments = time.perf_counter(), self._instruments
+        called_s, instruments = CLOCK.perf_counter(), self._instruments
         # The slow calls come first: between the tick and the window there is one batch only.
         state = self._each(take_snapshot)
         collecting = _failure_of(instruments.collector.begin) if instruments.collector else None
@@ -224,10 +224,10 @@ class NvmlMeter:
             instruments.power.await_rest()
         counter = instruments.counter
         ticks = counter.begin() if counter is not None else {}
-        time.sleep(self._phases.next() * self._period_s)
-        readings, began_s = _DeviceReadings(state, self._each(take_fields)), time.perf_counter()
+        CLOCK.sleep(self._phases.next() * self._period_s)
+        readings, began_s = _DeviceReadings(state, self._each(take_fields)), CLOCK.perf_counter()
         start = _WindowStart(readings, ticks, collecting, began_s - called_s)
-        return Edge(start=time.time(), time_s=began_s, state=start)
+        return Edge(start=CLOCK.time(), time_s=began_s, state=start)
 
     def _probe(self) -> None:
         """Learn from a load of the meter's own how the sensors see it.
@@ -242,7 +242,7 @@ class NvmlMeter:
             load = self._instruments.own_load()
             if load is None:
                 return
-            time.sleep(REST_BEFORE_PROBE_S)
+            CLOCK.sleep(REST_BEFORE_PROBE_S)
             if counter is not None:
                 counter.probe(load)
             if power is not None and self._instruments.collector is not None:
@@ -253,7 +253,7 @@ class NvmlMeter:
 
     def end(self, edge: Edge) -> Reading:
         """Read fields and state at once, wait for the closing tick, and judge the window."""
-        ended_s = time.perf_counter()
+        ended_s = CLOCK.perf_counter()
         start = edge.state
         assert isinstance(start, _WindowStart)
         fields = self._each(take_fields)
@@ -268,7 +268,7 @@ class NvmlMeter:
         reasons += [reason] if (reason := self._idle(evidence)) else []
         joules = {channel: j for channel, j in used.joules.items() if isinstance(j, Joules)}
         traces = self._traces(used.samples, window)
-        edges_s = start.waited_s + time.perf_counter() - ended_s
+        edges_s = start.waited_s + CLOCK.perf_counter() - ended_s
         return Reading(
             duration_s=window.duration_s,
             channels={channel: j.energy_j for channel, j in joules.items() if j.energy_j >= 0},
@@ -342,7 +342,7 @@ class NvmlMeter:
         if collector is None or failure is not None:
             return {}, failure
         if power is not None:
-            time.sleep(power.after_s(duration_s))
+            CLOCK.sleep(power.after_s(duration_s))
         try:
             return collector.end(), None
         except SensorError as error:

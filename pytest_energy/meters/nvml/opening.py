@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml import validity
@@ -191,7 +191,7 @@ def _at_rest(
 
     Of the same time, because the power of a device may fall for seconds after it was used.
     """
-    to_epoch_s = time.time() - time.perf_counter()
+    to_epoch_s = CLOCK.time() - CLOCK.perf_counter()
     powers = {}
     for channel, span in counter.idle_spans.items():
         if channel not in sensors or sensors[channel].source != RING:
@@ -223,5 +223,5 @@ def _no_sensor(devices: Sequence[Device]) -> str:
 
 def _idle_samples(collector: Collector) -> Samples:
     collector.begin()
-    time.sleep(IDLE_S)
+    CLOCK.sleep(IDLE_S)
     return collector.end()

@@ -16,12 +16,12 @@ such windows: its answer would take time and energy beside every other window.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.base import Edge, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
@@ -131,18 +131,18 @@ class RaplMeter:
 
     def spent_j(self) -> float | None:
         """Joules since the meter was opened, by the counters' last updates."""
-        spent = self._coarse(self._opened, time.perf_counter() - self._opened.read_s)
+        spent = self._coarse(self._opened, CLOCK.perf_counter() - self._opened.read_s)
         joules = [value for value in spent.values() if not isinstance(value, Reason)]
         return sum(joules) if len(joules) == len(spent) else None
 
     def begin(self) -> Edge:
         """Open a window: wait for an update of slow counters, and read all."""
         start = self._start(self._aligned.begin() if self._aligned else {})
-        return Edge(start=time.time(), time_s=time.perf_counter(), state=start)
+        return Edge(start=CLOCK.time(), time_s=CLOCK.perf_counter(), state=start)
 
     def end(self, edge: Edge) -> Reading:
         """Close the window: the difference of each counter, with its wraps."""
-        start, duration_s = cast(_WindowStart, edge.state), time.perf_counter() - edge.time_s
+        start, duration_s = cast(_WindowStart, edge.state), CLOCK.perf_counter() - edge.time_s
         coarse = self._coarse(start, duration_s)
         exact = self._exact(start, Span(edge.time_s, duration_s), coarse)
         joules = {zone: used for zone, used in exact.items() if not isinstance(used, Reason)}
@@ -182,7 +182,7 @@ class RaplMeter:
         return (Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message),)
 
     def _start(self, ticks: Mapping[str, OpeningTick | SensorError]) -> _WindowStart:
-        read_s = time.perf_counter()
+        read_s = CLOCK.perf_counter()
         return _WindowStart({zone: count(zone) for zone in self._zones}, read_s, ticks)
 
     def _coarse(self, start: _WindowStart, duration_s: float) -> dict[Zone, float | Reason]:
@@ -272,8 +272,8 @@ class RaplMeter:
     def _idle_window(self) -> dict[Zone, float]:
         """The power of the zones that could be read, from unaligned readings."""
         start = self._start({})
-        time.sleep(IDLE_WINDOW_S)
-        duration_s = time.perf_counter() - start.read_s
+        CLOCK.sleep(IDLE_WINDOW_S)
+        duration_s = CLOCK.perf_counter() - start.read_s
         spent = self._coarse(start, duration_s)
         return {z: used / duration_s for z, used in spent.items() if not isinstance(used, Reason)}
 

@@ -9,12 +9,12 @@ asked only after windows in which a counter may have wrapped around, never at th
 from __future__ import annotations
 
 import sys
-import time
 from bisect import bisect
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.helper_process import HelperLostError, HelperProcess, Questions
 
 
@@ -69,7 +69,7 @@ class WrapCounter:
         """
         arguments = [text for path, range_uj in counters for text in (str(path), str(range_uj))]
         self._helper = HelperProcess(__name__, [str(period_s), *arguments])
-        self.since(time.perf_counter(), [0] * len(counters))
+        self.since(CLOCK.perf_counter(), [0] * len(counters))
 
     def since(self, time_s: float, counts: Sequence[int]) -> list[int] | None:
         """Microjoules of each counter up to now; see :meth:`WrapHistory.since`.
@@ -93,10 +93,10 @@ def serve(questions: Questions, period_s: float, counters: Sequence[tuple[Path, 
     Raises:
         EOFError: The measured process has ended.
     """
-    history = WrapHistory([top for _, top in counters], _read_uj(counters), time.perf_counter())
+    history = WrapHistory([top for _, top in counters], _read_uj(counters), CLOCK.perf_counter())
     while True:
         question = questions.next(period_s)
-        history.look(_read_uj(counters), time.perf_counter())
+        history.look(_read_uj(counters), CLOCK.perf_counter())
         if question is not None:
             time_s, *counts = question.text.split()
             question.answer(history.since(float(time_s), [int(count) for count in counts]))

@@ -8,11 +8,11 @@ virtual machines update every 100 ms, or once a second (QEMU, "RAPL MSR support"
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.base import MeterUnavailableError
 from pytest_energy.meters.rapl.zones import Zone, count
 from pytest_energy.model.measurement import ReasonCode
@@ -56,15 +56,15 @@ def _watch(zones: Sequence[Zone]) -> dict[Zone, list[float]]:
     """The moments at which each counter was updated."""
     updates: dict[Zone, list[float]] = {zone: [] for zone in zones}
     last = {zone: count(zone) for zone in zones}
-    began_s = now_s = time.perf_counter()
+    began_s = now_s = CLOCK.perf_counter()
     while now_s - began_s < FIRST_WATCH_S or (
         now_s - began_s < WATCH_S and min(map(len, updates.values())) < ENOUGH_UPDATES
     ):
         if now_s - began_s > FIRST_WATCH_S:
-            time.sleep(PAUSE_S)
+            CLOCK.sleep(PAUSE_S)
         for zone in zones:
             value = count(zone)
-            now_s = time.perf_counter()
+            now_s = CLOCK.perf_counter()
             if value != last[zone]:
                 updates[zone].append(now_s)
                 last[zone] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import threading
 import time
@@ -36,7 +37,7 @@ from pytest_energy.plugin.gpu_locks import PROCESSORS, Reservation, lock_names
 from pytest_energy.plugin.items.requests import MARKER, uses_energy
 from pytest_energy.plugin.measuring_hooks import EnergyPlugin, fail_if_regressed
 from pytest_energy.plugin.progress import ProgressLine, WorkersProgress
-from pytest_energy.plugin.xdist_scheduling import boards_of_baselines
+from pytest_energy.plugin.xdist_scheduling import boards_of_baselines, seconds_of_baselines
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.session.conclude import policy_of
 from pytest_energy.session.energy_session import EnergySession
@@ -54,6 +55,11 @@ def check_supported(
         UsageError: An option that excludes a comparison is set.
     """
     where = f"--energy-against={settings.against}"
+    if not hasattr(os, "killpg"):
+        raise UsageError(
+            f"{where}: not possible on this system, which has no process groups to end the sides"
+            " with; compare with committed baselines"
+        )
     if ranks is not None:
         raise UsageError(
             f"{where}: not possible under torchrun, whose processes would have to change sides"
@@ -250,14 +256,14 @@ class AgainstPlugin(EnergyPlugin):
         card_of = self._ongoing.card_of
         return card_of.get(benchmark) or card_of[_test_of_window(benchmark)]
 
-    def _lock_devices(self, stack: ExitStack) -> None:
+    def _lock_devices(self, stack: ExitStack, test: str) -> None:
         """Hold no locks for a single test: a comparison holds them from its first to its last."""
 
     # ---- the beginning ----
 
     def _start(self, session: pytest.Session) -> Ongoing:
         assert self._session is not None
-        super()._lock_devices(self._leave)
+        super()._lock_devices(self._leave, f"a comparison with {self._settings.against}")
         measuring = [item for item in session.items if uses_energy(item)]
         self._markers = {item.nodeid: item.stash[MARKER] for item in measuring}
         self._leave.enter_context(ending_by_sigterm())
@@ -287,6 +293,7 @@ class AgainstPlugin(EnergyPlugin):
             card.comparing.cards = [each.comparing for each in cards]
         for test in preparation.gone:
             cards[0].comparing.note_gone(test)
+        cards[0].comparing.note_replaced(preparation.replaced)
         lanes = Lanes([card.campaign for card in cards], preparation.running)
         self._leave.callback(lanes.stop)
         self._ongoing = Ongoing(
@@ -307,8 +314,9 @@ class AgainstPlugin(EnergyPlugin):
             yield self._sessions[0], tests
             return
         boards = [reservation.gpu.board for reservation in self._reservations]
-        preferred = boards_of_baselines(self._sessions[0].store)
-        shares = share(tests, boards, preferred)
+        store = self._sessions[0].store
+        preferred, seconds = boards_of_baselines(store), seconds_of_baselines(store)
+        shares = share(tests, boards, preferred, seconds)
         yield from ((card, own) for card, own in zip(self._sessions, shares, strict=True) if own)
 
     def _gpu_of(self, session: EnergySession) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -62,24 +63,31 @@ def reserve_cards(config: pytest.Config, settings: Settings) -> tuple[Reservatio
 
 
 def share(
-    tests: Sequence[str], boards: Sequence[str], preferred: Mapping[str, frozenset[str]]
+    tests: Sequence[str],
+    boards: Sequence[str],
+    preferred: Mapping[str, frozenset[str]],
+    seconds: Mapping[str, float],
 ) -> list[list[str]]:
-    """Share the tests out to the cards, in equal numbers as far as their baselines allow.
+    """Share the tests out to the cards, for an equal time as far as their baselines allow.
 
     All blocks of a test must come from one card. A baseline is compared most closely on the board
-    that it was measured on.
+    that it was measured on. The longest tests are shared out first. A test of unknown length counts
+    as one of the middle.
 
     Args:
         tests: Their ids, in order.
         boards: The board of each card.
         preferred: The boards of each test's baselines.
+        seconds: Of a round of each test, where its baselines tell.
 
     Returns:
         For each card its tests, in order.
     """
-    shares: list[list[str]] = [[] for _ in boards]
-    for test in tests:
+    usual = statistics.median(seconds.values()) if seconds else 1.0
+    lengths = {test: seconds.get(test, usual) for test in tests}
+    shares: list[set[str]] = [set() for _ in boards]
+    for test in sorted(tests, key=lengths.__getitem__, reverse=True):
         known = preferred.get(test, frozenset())
         able = [part for part, board in zip(shares, boards, strict=True) if board in known]
-        min(able or shares, key=len).append(test)
-    return shares
+        min(able or shares, key=lambda part: sum(map(lengths.__getitem__, part))).add(test)
+    return [[test for test in tests if test in part] for part in shares]

@@ -42,6 +42,11 @@ def check_fresh(
         UsageError: An option that excludes them is set.
     """
     where = "--energy-fresh"
+    if not hasattr(os, "killpg"):
+        raise UsageError(
+            f"{where}: not possible on this system, which has no process groups to end the"
+            " processes with"
+        )
     if settings.against is not None:
         raise UsageError(
             f"{where}: --energy-against measures each block in fresh processes anyway; leave out"

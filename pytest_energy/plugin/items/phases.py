@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Final
 from unittest import SkipTest
 
 import pytest
@@ -32,6 +33,10 @@ class Visit:
 
 VISIT = pytest.StashKey[Visit]()
 """The run of a test, from its setup to its teardown."""
+
+
+BY_VERDICT: Final = "energy_verdict"
+"""The attribute of an exception, and of its report, that fails a test by the verdict alone."""
 
 
 class Phases:
@@ -112,6 +117,8 @@ class Phases:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Note failures, those of subtests included, and settle the test after its teardown."""
         report = yield
+        if call.excinfo is not None and hasattr(call.excinfo.value, BY_VERDICT):
+            setattr(report, BY_VERDICT, True)  # also in the report that xdist sends
         visit = item.stash.get(VISIT, None)
         if visit is None:
             return report

@@ -81,13 +81,34 @@ def check_alone(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: There is one.
     """
-    given = {str(argument).partition("=")[0] for argument in config.invocation_params.args}
+    given = _given(config)
     for option in OPTIONS:
         if option.flag in given and option.attribute != "data":
             raise pytest.UsageError(
                 f"{option.flag} without --energy: nothing is measured, so it would have no effect;"
                 f" add --energy, or leave out {option.flag}"
             )
+
+
+def check_against(config: pytest.Config) -> None:
+    """Check that no option of a comparison is on a command line that asks for none.
+
+    Raises:
+        pytest.UsageError: There is one.
+    """
+    given = _given(config)
+    for option in OPTIONS:
+        if option.attribute.startswith("against_") and option.flag in given:
+            raise pytest.UsageError(
+                f"{option.flag} without --energy-against: nothing is compared with another"
+                f" revision, so it would have no effect; add --energy-against=REF, or leave out"
+                f" {option.flag}"
+            )
+
+
+def _given(config: pytest.Config) -> set[str]:
+    """The options of the command line, without their values."""
+    return {str(argument).partition("=")[0] for argument in config.invocation_params.args}
 
 
 def requested_at_run_time(item: pytest.Item) -> UsageError:

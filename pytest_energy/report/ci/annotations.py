@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
+from pytest_energy.report.machines import Machines
 from pytest_energy.report.sentences import mark_simulated, remarks, sentence, severity
+from pytest_energy.settings import NO_METER
 
 MOST = 10
 """The number of annotations of a kind that GitHub shows for a step."""
@@ -27,12 +30,21 @@ def render_annotations(run: Run, folder: str = "") -> list[str]:
     warned = [
         result
         for result in run.benchmarks
-        if result.verdict.outcome.traits.warns and not result.verdict.fails
+        if result.verdict.outcome.traits.warns
+        and not result.verdict.fails
+        and not _has_no_joules_by_choice(result, run)
     ]
     return _commands("error", failed, run, folder) + _commands("warning", warned, run, folder)
 
 
+def _has_no_joules_by_choice(result: Result, run: Run) -> bool:
+    """Whether the job compares exact metrics only, so that missing joules are no news."""
+    missing = result.verdict.outcome in (Outcome.UNMEASURED, Outcome.INCOMPARABLE)
+    return missing and run.run.settings.get("meter") == NO_METER and not result.has_joules
+
+
 def _commands(kind: str, results: Sequence[Result], run: Run, folder: str) -> list[str]:
+    machines = Machines(run)
     ordered = sorted(results, key=severity, reverse=True)
     # One more than GitHub shows would hide the annotation that counts the others.
     shown = ordered if len(ordered) <= MOST else ordered[: MOST - 1]
@@ -45,7 +57,8 @@ def _commands(kind: str, results: Sequence[Result], run: Run, folder: str) -> li
                 properties["line"] = str(result.line)
         listed = ",".join(f"{name}={_property(text)}" for name, text in properties.items())
         mark = mark_simulated(result, run)
-        message = "\n".join([f"{mark}{sentence(result)}", *remarks(result)])
+        machine = f"machine: {machines.of(result)}"
+        message = "\n".join([f"{mark}{sentence(result)}", *remarks(result), machine])
         commands.append(f"::{kind} {listed}::{_data(message)}")
     left_out = len(ordered) - len(shown)
     if left_out:

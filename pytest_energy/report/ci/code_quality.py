@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pytest_energy.model.result import Run
+from pytest_energy.report.machines import Machines
 from pytest_energy.report.sentences import mark_simulated, sentence
 
 
@@ -22,6 +23,7 @@ def render_code_quality(run: Run, folder: str = "") -> str:
         run: The run; results without a file are left out, because GitLab needs a place.
         folder: The tests' root folder, relative to the root of the repository.
     """
+    machines = Machines(run)
     entries: list[dict[str, Any]] = []
     for result in run.benchmarks:
         outcome, fails = result.verdict.outcome, result.verdict.fails
@@ -30,10 +32,13 @@ def render_code_quality(run: Run, folder: str = "") -> str:
         path = str(PurePosixPath(folder, result.file))
         # GitLab compares the fingerprints of two branches to tell new entries from old ones, so
         # they must not contain a measured value.
-        fingerprint = hashlib.sha256(f"{result.id} {outcome.value}".encode()).hexdigest()
+        machine = machines.of(result)
+        mark = mark_simulated(result, run)
+        series = f"{result.id} {outcome.value} {machine}"
+        fingerprint = hashlib.sha256(series.encode("utf-8", "surrogatepass")).hexdigest()
         entries.append(
             {
-                "description": f"{mark_simulated(result, run)}{result.id}: {sentence(result)}",
+                "description": f"{mark}{result.id} on {machine}: {sentence(result)}",
                 "check_name": f"energy-{outcome.value}",
                 "fingerprint": fingerprint,
                 "severity": "major" if fails else "info",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 
-from pytest_energy.model.result import Run
+from pytest_energy.model.result import Result, Run
+from pytest_energy.report.machines import Machines
 from pytest_energy.report.sentences import mark_simulated
 
 SMALLER_IS_BETTER = ("energy_j", "total_energy_j", "latency_s", "peak_memory_bytes", "flops")
@@ -16,19 +17,30 @@ SMALLER_IS_BETTER = ("energy_j", "total_energy_j", "latency_s", "peak_memory_byt
 
 
 def render_github_benchmark(run: Run) -> str:
-    """JSON with one entry for each measured metric of each benchmark."""
+    """JSON with one entry for each measured metric of each benchmark.
+
+    The names have the machine in them, because the action compares what has the same name. The
+    texts say what the gate decided on that metric, if it did: a latency has not regressed because
+    the energy has.
+    """
+    machines = Machines(run)
     entries: list[dict[str, str | float]] = []
     for result in run.benchmarks:
         for metric in SMALLER_IS_BETTER:
             if (quantity := result.metrics.get(metric)) is None:
                 continue
             entry: dict[str, str | float] = {
-                "name": f"{result.id} {metric}",
+                "name": f"{result.id} {metric} ({machines.of(result)})",
                 "unit": quantity.unit,
                 "value": quantity.value,
-                "extra": f"{mark_simulated(result, run)}{result.status}, {result.verdict.outcome}",
+                "extra": f"{mark_simulated(result, run)}{', '.join(_decided(result, metric))}",
             }
             if quantity.uncertainty is not None:
                 entry["range"] = f"± {quantity.uncertainty:.2g}"
             entries.append(entry)
     return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
+
+
+def _decided(result: Result, metric: str) -> list[str]:
+    gated = (each for each in result.verdict.gated if each.metric == metric)
+    return [result.status, *(each.outcome.value for each in gated)]

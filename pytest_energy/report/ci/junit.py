@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_energy.model.environment import is_simulated
+from pytest_energy.model.environment import is_simulated, slug
+from pytest_energy.model.json_files import encodable_text
 from pytest_energy.model.measurement import PARTS, Environment
 from pytest_energy.model.result import Result
 
@@ -21,7 +22,9 @@ def properties(result: Result, environment: Environment) -> list[tuple[str, str]
     values = [("outcome", result.verdict.outcome.value), ("status", result.status)]
     if result.meter is not None:
         values.append(("meter", result.meter.name))
-    if is_simulated(result.measured_in(environment).identity):
+    identity = result.measured_in(environment).identity
+    values.append(("machine", slug(identity)))
+    if is_simulated(identity):
         values.append(("simulated", "true"))
     for name, quantity in result.metrics.items():
         # repr is the shortest text that reads back as the same float.
@@ -34,4 +37,10 @@ def properties(result: Result, environment: Environment) -> list[tuple[str, str]
             values.append((f"{metric.metric}.change", repr(metric.change)))
     values += [(f"reason.{reason.code}", reason.message) for reason in result.reasons]
     part = f"{result.id.rpartition('::')[2]}." if result.kind in PARTS else ""
-    return [(f"energy.{part}{name}", value) for name, value in values]
+    # pytest's own writer fails at half of a surrogate pair, and with it the results of all tests.
+    return [(_xml_name(f"energy.{part}{name}"), encodable_text(value)) for name, value in values]
+
+
+def _xml_name(name: str) -> str:
+    """A name with escapes for control characters, which XML forbids and pytest leaves in names."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)

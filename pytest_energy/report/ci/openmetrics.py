@@ -6,11 +6,14 @@ sample are left out, as are values that were not measured.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
+from pytest_energy.report.machines import Machines
+from pytest_energy.report.numbers import supported
 
 Labels = Mapping[str, str]
 
@@ -59,55 +62,81 @@ RUN_ENERGY = Family("run_energy", "Energy of the session.", "joules")
 RUN_DURATION = Family("run_duration", "Duration of the session.", "seconds")
 MACHINE = Family(
     "machine",
-    "The machine's identity; joules are comparable only where it is the same.",
+    "A machine's identity; joules are comparable only where it is the same.",
     type="info",
 )
 
 
 def render_openmetrics(run: Run) -> str:
-    """The whole exposition, including ``# EOF``."""
-    families = [*_of_run(run), *_of_metrics(run), *_of_verdicts(run)]
+    """The whole exposition, including ``# EOF``.
+
+    Each sample of a benchmark has the label ``machine``. The sample of that machine in
+    ``pytest_energy_machine_info`` has its facts as labels, so that a query can join them.
+    """
+    machines = Machines(run)
+    families = [
+        *_of_run(run, machines),
+        *_of_metrics(run, machines),
+        *_of_verdicts(run, machines),
+    ]
     return "".join(f"{line}\n" for family in families for line in family) + "# EOF\n"
 
 
-def _of_run(run: Run) -> Iterator[list[str]]:
-    identity = run.environment.identity
+def _of_run(run: Run, machines: Machines) -> Iterator[list[str]]:
     yield _family(
         MACHINE,
-        [_sample(MACHINE, {"fact": fact, "value": str(identity[fact])}, 1) for fact in identity],
+        [
+            _sample(MACHINE, {**_facts(identity), "machine": name}, 1)
+            for name, identity in machines.identities.items()
+        ],
     )
     if run.run.energy_j is not None:
         yield _family(RUN_ENERGY, [_sample(RUN_ENERGY, {}, run.run.energy_j)])
     yield _family(RUN_DURATION, [_sample(RUN_DURATION, {}, run.run.duration_s)])
 
 
-def _of_metrics(run: Run) -> Iterator[list[str]]:
+def _facts(identity: Mapping[str, object]) -> dict[str, str]:
+    """As labels, whose names may have letters, digits and underscores only."""
+    return {
+        re.sub(r"^(?=\d)|\W", "_", name, flags=re.ASCII): str(identity[name]) for name in identity
+    }
+
+
+def _of_metrics(run: Run, machines: Machines) -> Iterator[list[str]]:
     for metric, family in FAMILIES.items():
-        holders = [result for result in run.benchmarks if metric in result.metrics]
+        known = [
+            (_labels(r, machines), r.metrics[metric]) for r in run.benchmarks if metric in r.metrics
+        ]
         yield _family(
-            family,
-            [_sample(family, _labels(r), r.metrics[metric].value) for r in holders],
+            family, [_sample(family, labels, supported(value)) for labels, value in known]
         )
         half_width = f"95 % half-width: {family.help}"
         uncertain = Family(f"{family.name}_uncertainty", half_width, family.unit)
-        known = [(result, result.metrics[metric].uncertainty) for result in holders]
         yield _family(
             uncertain,
-            [_sample(uncertain, _labels(r), value) for r, value in known if value is not None],
+            [
+                _sample(uncertain, labels, value.uncertainty)
+                for labels, value in known
+                if value.uncertainty is not None
+            ],
         )
-    recorded = []
-    for result in run.benchmarks:
-        for name, quantity in result.metrics.items():
-            if name not in FAMILIES:
-                # A name chosen by a test is a label: the format allows few characters in names.
-                labels = {**_labels(result), "metric": name, "unit": quantity.unit}
-                recorded.append(_sample(OTHER, labels, quantity.value))
+    # A name chosen by a test is a label: the format allows few characters in names.
+    recorded = [
+        _sample(
+            OTHER,
+            {**_labels(result, machines), "metric": name, "unit": quantity.unit},
+            supported(quantity),
+        )
+        for result in run.benchmarks
+        for name, quantity in result.metrics.items()
+        if name not in FAMILIES
+    ]
     yield _family(OTHER, recorded)
 
 
-def _of_verdicts(run: Run) -> Iterator[list[str]]:
+def _of_verdicts(run: Run, machines: Machines) -> Iterator[list[str]]:
     changes = [
-        _sample(CHANGE, {**_labels(result), "metric": metric.metric}, metric.change)
+        _sample(CHANGE, {**_labels(result, machines), "metric": metric.metric}, metric.change)
         for result in run.benchmarks
         for metric in result.verdict.metrics
         if metric.change is not None
@@ -115,7 +144,7 @@ def _of_verdicts(run: Run) -> Iterator[list[str]]:
     yield _family(CHANGE, changes)
     # A stateset has a sample for every state, with 1 for the state that holds.
     states = [
-        _sample(OUTCOME, {**_labels(result), OUTCOME.full_name: outcome}, holds)
+        _sample(OUTCOME, {**_labels(result, machines), OUTCOME.full_name: outcome}, holds)
         for result in run.benchmarks
         for outcome in Outcome
         for holds in [int(result.verdict.outcome is outcome)]
@@ -123,8 +152,8 @@ def _of_verdicts(run: Run) -> Iterator[list[str]]:
     yield _family(OUTCOME, states)
 
 
-def _labels(result: Result) -> dict[str, str]:
-    return {"benchmark": result.id, "kind": result.kind}
+def _labels(result: Result, machines: Machines) -> dict[str, str]:
+    return {"benchmark": result.id, "kind": result.kind, "machine": machines.of(result)}
 
 
 def _family(family: Family, samples: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_energy.carbon import JOULES_PER_KWH
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Result, Run
+from pytest_energy.model.result import Result, Run, UnpassedTest
 from pytest_energy.report import numbers
 from pytest_energy.report.candidates import CandidateRow, candidate_rows
 from pytest_energy.report.comparison import Reference, compare, headline_against, newest
@@ -21,8 +21,24 @@ from pytest_energy.report.html.pairs import Pairs, build_pairs
 from pytest_energy.report.html.quality import Finding, Remark, build_findings, build_remarks
 from pytest_energy.report.html.results_table import Table, build_table
 from pytest_energy.report.labels import short_names
-from pytest_energy.report.sentences import control, retries, simulated, suite_shift
-from pytest_energy.report.summary import Headline, Standout, best, counts, headline, worst
+from pytest_energy.report.sentences import (
+    WHAT_TO_MEASURE_WITH,
+    control,
+    estimates,
+    retries,
+    simulated,
+    skipped,
+    suite_shift,
+)
+from pytest_energy.report.summary import (
+    Headline,
+    Standout,
+    best,
+    counts,
+    failed_tests,
+    headline,
+    worst,
+)
 from pytest_energy.uncertainty.rounds import BOARD_GAIN
 
 
@@ -34,6 +50,12 @@ class Page:
     headline: Headline
     subtitle: tuple[str, ...]
     """Branch, commit, device and date, as far as they are known."""
+    estimates: str | None
+    """The banner of joules that are no measurement."""
+    failed_tests: list[UnpassedTest]
+    """Tests that failed for a reason of their own."""
+    skipped: list[tuple[str, int]]
+    """Reasons of skipped tests, with the number of tests."""
     in_common: tuple[str, ...]
     """Sentences on all benchmarks: simulated devices, the shift of the suite, the control, and
     the limits that would decide what is open."""
@@ -65,6 +87,9 @@ class Page:
     findings: list[Finding]
     remarks: list[Remark]
 
+    what_to_measure_with: str = WHAT_TO_MEASURE_WITH
+    """The next step after a run of estimates."""
+
     @property
     def before_after(self) -> str:
         """The title of a column with both values."""
@@ -85,6 +110,9 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         run=run,
         headline=headline_against(measured, run, reference) if reference else headline(run),
         subtitle=_subtitle(run),
+        estimates=estimates(run),
+        failed_tests=failed_tests(run),
+        skipped=skipped(run),
         in_common=tuple(
             filter(None, (simulated(run), suite_shift(run), control(run), retries(run)))
         ),

@@ -71,10 +71,12 @@ def _uncertainty(results: Sequence[Result]) -> str:
 
 
 def _with(results: Sequence[Result], code: ReasonCode) -> str:
-    # Without a round nothing was checked, and "0 of 3" would claim the opposite.
+    # Without a round nothing was checked, and "0 of 3" would claim the opposite. So it would of
+    # an estimate: a model reads neither clocks nor processes.
     if not any(result.rounds for result in results):
         return MISSING
-    return f"{_number(results, code)} of {len(results)}"
+    checked = [result for result in results if result.status != "estimated"]
+    return f"{_number(checked, code)} of {len(checked)}" if checked else "not checked"
 
 
 def _number(results: Sequence[Result], code: ReasonCode) -> int:

@@ -57,7 +57,7 @@ def _change(result: Result) -> str:
 
 def _outcome(result: Result) -> str:
     outcome = result.verdict.outcome
-    return f"{outcome.traits.symbol} {outcome}"
+    return f"{outcome.traits.symbol} {outcome.label}"
 
 
 WIDE = (

@@ -18,8 +18,10 @@ from pytest_energy.report.candidates import TITLE, candidate_rows
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
+    WHAT_TO_MEASURE_WITH,
     changed,
     control,
+    estimates,
     likely_cause,
     remarks,
     rerun_command,
@@ -27,9 +29,10 @@ from pytest_energy.report.sentences import (
     sentence,
     severity,
     simulated,
+    skipped,
     suite_shift,
 )
-from pytest_energy.report.summary import counts, headline
+from pytest_energy.report.summary import counts, failed_tests, headline
 from pytest_energy.report.text.columns import PAIRED, WIDE, Column, filled
 
 STEP_SUMMARY_BYTES = 1_048_576
@@ -60,7 +63,14 @@ def render_markdown(run: Run, limit_bytes: int = STEP_SUMMARY_BYTES) -> str:
     """
     head = _head(run)
     compared = (*_pairs(run), *_candidates(run))
-    sections = [*_uncompared(run), *compared, *_by_outcome(run), _environment(run)]
+    sections = [
+        *_failed_tests(run),
+        *_uncompared(run),
+        *compared,
+        *_by_outcome(run),
+        *_skipped(run),
+        _environment(run),
+    ]
     everything = _joined(head, sections)
     if _size(everything) <= limit_bytes:
         return everything
@@ -88,8 +98,13 @@ def _size(text: str) -> int:
 def _head(run: Run) -> str:
     verdict = headline(run)
     lines = [f"## {verdict.symbol} {escape(str(verdict))}", ""]
+    if banner := estimates(run):
+        # GitHub renders a quotation that begins so as a coloured banner.
+        lines += ["> [!WARNING]", f"> {escape(banner)}.", f"> {escape(WHAT_TO_MEASURE_WITH)}.", ""]
     if run.benchmarks:
-        totals = [f"{each.traits.symbol} {total} {each}" for each, total in counts(run).items()]
+        totals = [
+            f"{each.traits.symbol} {total} {each.label}" for each, total in counts(run).items()
+        ]
         lines += [" · ".join(totals), ""]
     facts = [escape(numbers.fact(run.environment.identity.get("device")))]
     if commit := run.run.commit:
@@ -98,15 +113,36 @@ def _head(run: Run) -> str:
         facts.append(f"this run used {numbers.watt_hours(run.run.energy_j)}")
     facts.append(f"in {numbers.seconds(run.run.duration_s)}")
     lines.append(" · ".join(facts))
-    if run.run.meter is not None and run.run.meter.estimated:
-        name = escape(run.run.meter.name)
-        lines += ["", f"Joules are *estimated* by {name} from a model of the hardware."]
     for remark in filter(None, (simulated(run), suite_shift(run), control(run), retries(run))):
         lines += ["", f"{escape(remark[0].upper() + remark[1:])}."]
     if (sentence := compared_with(run)) and run.run.against:
         lines += ["", escape(sentence), ""]
         lines += [f"- {escape(each)}" for each in (*controls(run), *run.run.against.notes)]
     return "\n".join(lines) + "\n"
+
+
+def _failed_tests(run: Run) -> Iterator[Section]:
+    """The tests that failed for a reason of their own."""
+    tests = failed_tests(run)
+    if tests:
+        names = short_names([test.id for test in tests])
+        lines = [f"- {code(names[test.id])}: {escape(test.reason)}" for test in tests]
+        lines[EXPLANATIONS:] = [f"- and {len(tests) - EXPLANATIONS} more: see the report"] * (
+            len(tests) > EXPLANATIONS
+        )
+        title = f"failed tests ({len(tests)})"
+        yield Section(title, "\n".join([f"### ✗ {title.capitalize()}\n", *lines, ""]))
+
+
+def _skipped(run: Run) -> Iterator[Section]:
+    """How many tests were skipped, by reason."""
+    if reasons := skipped(run):
+        title = f"skipped tests ({sum(number for _, number in reasons)})"
+        lines = [f"- {number}: {escape(reason)}" for reason, number in reasons[:EXPLANATIONS]]
+        if (more := len(reasons) - EXPLANATIONS) > 0:
+            lines.append(f"- and {more} more reasons: see results.json")
+        parts = [f"<details><summary>{title.capitalize()}</summary>\n", *lines, "\n</details>\n"]
+        yield Section(title, "\n".join(parts))
 
 
 def _uncompared(run: Run) -> Iterator[Section]:
@@ -192,7 +228,7 @@ def _by_outcome(run: Run) -> Iterator[Section]:
             parts.append(_explanations(results, names))
         if outcome.traits.next_step:
             parts.append(outcome.traits.next_step + "\n")
-        name = f"{outcome} ({len(results)})"
+        name = f"{outcome.label} ({len(results)})"
         title = f"{outcome.traits.symbol} {name.capitalize()}"
         if outcome.traits.folded:
             # GitHub renders Markdown inside this element only after an empty line.

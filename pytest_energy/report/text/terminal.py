@@ -5,26 +5,29 @@ People see the last lines of a log first.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pytest_energy.model.metrics import metric
-from pytest_energy.model.outcomes import TRAITS, Outcome
+from pytest_energy.model.outcomes import SEVERITY, TRAITS, Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.candidates import TITLE, candidate_rows
 from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
+    WHAT_TO_MEASURE_WITH,
     changed,
     comparison,
     control,
+    estimates,
     likely_cause,
     rerun_command,
     retries,
     sentence,
     severity,
     simulated,
+    skipped,
     suite_shift,
 )
 from pytest_energy.report.sentences import undecided as what_would_decide
@@ -39,8 +42,12 @@ NAMED = 5
 """At most so many benchmarks with the same remark are named."""
 SENSITIVE = 10
 """At most so many smallest rises are listed, the largest first."""
+ROWS = 40
+"""At most so many rows of the table, unless all are asked for."""
 NARROWEST_NAME = 20
 """The smallest width of the column of names, in characters."""
+SHARES = (0.5, 0.3, 0.7, 0.1, 0.9)
+"""How much of a cut name its beginning gets; each is tried until all names differ."""
 GAP = "  "
 WITH_A_FUNCTION = (Outcome.INCONCLUSIVE, Outcome.NEW, Outcome.REGRESSED)
 """Outcomes whose section says more than benchmark and reason."""
@@ -56,56 +63,92 @@ class Line(NamedTuple):
     style: str = ""
 
 
-def summary_lines(run: Run, width: int) -> list[Line]:
-    """The table and the sections of a run; lines of the table have at most ``width`` characters."""
-    if not run.benchmarks and not run.run.uncompared:
+def summary_lines(run: Run, width: int, *, verbose: bool = False) -> list[Line]:
+    """The table and the sections of a run.
+
+    Args:
+        run: The run.
+        width: The largest number of characters of the table's lines.
+        verbose: Whether the table has all benchmarks, also those that nobody has to look at.
+    """
+    if not (run.benchmarks or run.run.uncompared or run.run.unpassed or run.run.failures):
         return []
-    if not run.benchmarks:
-        return [*_uncompared(run), Line(""), _verdict(run)]
-    names = short_names([result.id for result in run.benchmarks])
-    lines = [*_table(run.benchmarks, names, width)]
-    if (meter := run.run.meter) is not None and meter.estimated:
-        text = f"Joules are estimated by {meter.name} from a model of the hardware, not measured."
-        lines.append(Line(text))
+    lines: list[Line] = []
+    if run.benchmarks:
+        names = short_names([result.id for result in run.benchmarks])
+        lines += [*_table(run.benchmarks, names, width, verbose), *_about_all(run)]
+        lines += [*_compared_in_one_test(run, names), *_against(run), *_visible(run)]
+        for section in (_with_reasons, _inconclusive, _new, _regressed):
+            lines += section(run.benchmarks, names)
+            if section is _inconclusive and (wanted := retries(run)):
+                lines.append(Line(f"  → {wanted}"))
+    lines += [*_uncompared(run), *_skipped(run), *_suite_shift(run), *_estimates(run)]
+    return [*lines, Line(""), _verdict(run)]
+
+
+def _about_all(run: Run) -> Iterator[Line]:
     if sentence := simulated(run):
-        lines.append(Line(f"Attention: {sentence}.", "yellow"))
-    lines += [*_compared_in_one_test(run, names), *_against(run), *_visible(run)]
-    for section in (_with_reasons, _inconclusive, _new, _regressed):
-        lines += section(run.benchmarks, names)
-        if section is _inconclusive and (wanted := retries(run)):
-            lines.append(Line(f"  → {wanted}"))
-    return [*lines, *_uncompared(run), *_suite_shift(run), Line(""), _verdict(run)]
+        yield Line(f"Attention: {sentence}.", "yellow")
 
 
-def _table(results: Sequence[Result], names: Names, width: int) -> Iterator[Line]:
-    columns = _that_fit(filled(NARROW, results), results, names, width)
-    rows = [[names[result.id], *(column.cell(result) for column in columns)] for result in results]
+def _table(results: Sequence[Result], names: Names, width: int, verbose: bool) -> Iterator[Line]:
+    """The rows that somebody may have to look at, and the number of benchmarks by outcome."""
+    shown = list(results) if verbose else rows_to_look_at(results)
+    if shown:
+        # A column that only hidden rows fill stays: its dashes say that a value is missing.
+        yield from _rows(shown, filled(NARROW, results), names, width)
+    hidden = len(results) - len(shown)
+    numbers = Counter(result.verdict.outcome for result in results)
+    totals = ", ".join(
+        f"{numbers[outcome]} {outcome.label}" for outcome in SEVERITY if numbers[outcome]
+    )
+    more = "; -v shows all" if hidden else ""
+    yield Line(f"{len(results)} benchmark{'' if len(results) == 1 else 's'}: {totals}{more}")
+
+
+def rows_to_look_at(results: Sequence[Result]) -> list[Result]:
+    """The benchmarks that are not within their tolerance, at most :data:`ROWS`, the worst kept."""
+    moved = [each for each in results if each.verdict.outcome is not Outcome.UNCHANGED]
+    worst = sorted(moved, key=lambda each: SEVERITY.index(each.verdict.outcome))[:ROWS]
+    chosen = {id(result) for result in worst}
+    return [result for result in moved if id(result) in chosen]
+
+
+def _rows(
+    results: Sequence[Result], columns: tuple[Column, ...], names: Names, width: int
+) -> Iterator[Line]:
+    shown = [names[result.id] for result in results]
+    columns = _that_fit(columns, results, max(map(len, shown)), width)
     header = ["benchmark", *(column.title for column in columns)]
-    widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
-    widths[0] = min(widths[0], max(NARROWEST_NAME, width - sum(len(GAP) + w for w in widths[1:])))
+    cells = [[column.cell(result) for column in columns] for result in results]
+    widths = [max(map(len, column)) for column in zip(header[1:], *cells, strict=True)]
+    room = max(NARROWEST_NAME, width - sum(len(GAP) + each for each in widths))
+    short = shortened(shown, room)
+    widths = [max(map(len, [header[0], *short])), *widths]
     numeric = [False, *(column.numeric for column in columns)]
     yield Line(_row(header, widths, numeric), "bold")
-    for result, row in zip(results, rows, strict=True):
-        yield Line(_row(row, widths, numeric), result.verdict.outcome.traits.terminal_style)
+    for result, name, row in zip(results, short, cells, strict=True):
+        style = result.verdict.outcome.traits.terminal_style
+        yield Line(_row([name, *row], widths, numeric), style)
 
 
 def _that_fit(
-    columns: tuple[Column, ...], results: Sequence[Result], names: Names, width: int
+    columns: tuple[Column, ...], results: Sequence[Result], longest: int, width: int
 ) -> tuple[Column, ...]:
-    # Names may take a third of the width before they are cut; the columns share the rest.
-    room = width - min(max(map(len, names.values())), max(NARROWEST_NAME, width // 3))
+    """The columns beside the whole names; the energy and the outcome always stay."""
     widths = {
         column: len(GAP) + max(map(len, [column.title, *map(column.cell, results)]))
         for column in columns
     }
-    while len(columns) > 1 and sum(widths[column] for column in columns) > room:
+    while longest + sum(widths[column] for column in columns) > width:
         last = max(columns, key=lambda column: column.rank)
+        if last.rank == 0:
+            break
         columns = tuple(column for column in columns if column is not last)
     return columns
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
-    cells = [shorten(cells[0], widths[0]), *cells[1:]]
     aligned = [
         cell.rjust(width) if right else cell.ljust(width)
         for cell, width, right in zip(cells, widths, numeric, strict=True)
@@ -113,17 +156,56 @@ def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -
     return GAP.join(aligned).rstrip()
 
 
-def shorten(text: str, width: int) -> str:
-    """``text`` in ``width`` characters, cut in the middle: both ends of a name identify a test."""
+def shortened(names: Sequence[str], width: int) -> list[str]:
+    """The names in ``width`` characters, or in as few more as keep different names different."""
+    different = len(set(names))
+    longest = max(map(len, names))
+    for room in range(width, longest):
+        for share in SHARES:
+            cut = [shorten(name, room, share) for name in names]
+            if len(set(cut)) == different:
+                return cut
+    return list(names)
+
+
+def shorten(text: str, width: int, share: float = 0.5) -> str:
+    """``text`` in ``width`` characters, cut in the middle: both ends of a name identify a test.
+
+    Args:
+        text: Any text.
+        width: At least 1.
+        share: How much of the room the beginning gets.
+    """
     if len(text) <= width:
         return text
-    head = (width - 1) // 2
+    head = int((width - 1) * share)
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def _estimates(run: Run) -> Iterator[Line]:
+    if banner := estimates(run):
+        yield Line("")
+        yield Line(f"/// {banner} ///", "yellow")
+        yield Line(f"  → {WHAT_TO_MEASURE_WITH}")
+
+
+def _skipped(run: Run) -> Iterator[Line]:
+    """How many tests were skipped, by reason."""
+    reasons = skipped(run)
+    if not reasons:
+        return
+    yield Line("")
+    yield Line(f"skipped tests ({sum(number for _, number in reasons)})")
+    for reason, number in reasons[:NAMED]:
+        yield Line(f"  {number}: {reason}")
+    if (more := len(reasons) - NAMED) > 0:
+        yield Line(f"  and {more} more reasons: see results.json")
 
 
 def _verdict(run: Run) -> Line:
     verdict = headline(run)
-    return Line(f"{verdict.symbol} {verdict}", "red" if verdict.failed else "bold")
+    style = {"✗": "red", "✓": "green", "≈": "yellow"}.get(verdict.symbol, "bold")
+    return Line(f"{verdict.symbol} {verdict}", style)
 
 
 def _suite_shift(run: Run) -> Iterator[Line]:

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,6 +63,21 @@ time_t time(time_t *out) {
     return now.tv_sec;
 }
 
+/* Python waits for a child by asking and sleeping in turn, up to a time limit. The child needs real
+ * time, so after the answer "not yet" the next sleep is real. */
+static int child_is_awaited;
+
+pid_t waitpid(pid_t child, int *status, int options) {
+    pid_t ended = (pid_t)syscall(SYS_wait4, child, status, options, NULL);
+    child_is_awaited = ended == 0 && (options & WNOHANG);
+    return ended;
+}
+
+static void sleep_for_real(int64_t length_ns) {
+    struct timespec length = {length_ns / SECOND_NS, length_ns % SECOND_NS};
+    syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &length, NULL);
+}
+
 int clock_nanosleep(clockid_t clock, int flags, const struct timespec *wanted,
                     struct timespec *rest) {
     state_t *state = is_cpu_time(clock) ? NULL : virtual_state();
@@ -74,6 +90,8 @@ int clock_nanosleep(clockid_t clock, int flags, const struct timespec *wanted,
         if (is_wall(clock)) length_ns -= state->epoch_offset_ns;
     }
     if (length_ns > 0) advance_ns(state, length_ns);
+    if (length_ns > 0 && child_is_awaited) sleep_for_real(length_ns);
+    child_is_awaited = 0;
     return 0;
 }
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.rapl import meter as rapl
 from pytest_energy.meters.rapl.meter import open_meter
@@ -99,8 +100,8 @@ def powercap(tmp_path, monkeypatch):
     """A tree without zones; its clock replaces that of the meter."""
     tree = Powercap(tmp_path / "powercap")
     tree.root.mkdir()
-    monkeypatch.setattr(rapl.time, "perf_counter", tree.perf_counter)
-    monkeypatch.setattr(rapl.time, "sleep", tree.advance)
+    monkeypatch.setattr(CLOCK, "perf_counter", tree.perf_counter)
+    monkeypatch.setattr(CLOCK, "sleep", tree.advance)
 
     def start_helper(counters, period_s):
         tree.helpers.append(Helper(tree, counters))

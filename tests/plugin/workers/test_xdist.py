@@ -88,7 +88,7 @@ def test_terminal_shows_what_runs_where(project, arguments, line):
 def test_accepted_baselines_are_named(project):
     """The controller and the results list each accepted baseline once."""
     project.write(FOUR)
-    done = project.run("-n2", "--energy-update=new", "--energy-baseline-runs=1")
+    done = project.run("-n2", "--energy-update=new", "--energy-baseline-runs=1", "-v")
     listed = [line for line in done.outlines if line.startswith("energy: accepted ")]
     files = [f"baselines/{file}" for file in project.baselines()]
     assert sorted(listed) == [f"energy: accepted {file}" for file in files]

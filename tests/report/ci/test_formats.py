@@ -125,7 +125,62 @@ def test_openmetrics_is_read_by_prometheus(make_run, make_result):
     parsed = samples(make_run(make_result(Outcome.REGRESSED)))
     (energy,) = [sample for sample in parsed if sample.name == "pytest_energy_energy_joules"]
     assert energy.value == 1.09
-    assert energy.labels == {"benchmark": ID, "kind": "inference"}
+    assert energy.labels == {"benchmark": ID, "kind": "inference", "machine": "nvidia-h200"}
+
+
+@pytest.fixture
+def merged(make_run, make_result):
+    """The same test on three machines, two of which are of one kind with other power limits."""
+    identities = [{"device": "A100"}, {"device": "L40S"}, {"device": "L40S", "power_limit_w": 250}]
+    return make_run(*(make_result(Outcome.REGRESSED, identity=each) for each in identities))
+
+
+def test_series_of_several_machines_differ(merged):
+    """No series and no name comes twice, so that unlike hardware is never compared."""
+    series = [(sample.name, frozenset(sample.labels.items())) for sample in samples(merged)]
+    assert len(series) == len(set(series))
+    entries = json.loads(render_github_benchmark(merged))
+    assert len({entry["name"] for entry in entries}) == len(entries) == 6
+    findings = json.loads(render_code_quality(merged))
+    assert len({finding["fingerprint"] for finding in findings}) == 3
+    assert [finding["description"].split(": ")[0].split()[-1] for finding in findings] == [
+        "a100",
+        "l40s",
+        "l40s-2",
+    ]
+    annotations = render_annotations(merged)
+    machines = [annotation.rpartition(" ")[2] for annotation in annotations]
+    assert machines == ["a100", "l40s", "l40s-2"]
+
+
+def test_the_facts_of_a_machine_join_its_series(merged):
+    """One sample a machine has the facts as labels; the label ``machine`` joins it."""
+    facts = {
+        sample.labels.pop("machine"): sample.labels
+        for sample in samples(merged)
+        if sample.name == "pytest_energy_machine_info"
+    }
+    assert facts["l40s-2"] == {"device": "L40S", "power_limit_w": "250"}
+    energy = [sample for sample in samples(merged) if sample.name == "pytest_energy_energy_joules"]
+    assert {sample.labels["machine"] for sample in energy} == {"a100", "l40s", "l40s-2"}
+
+
+def test_a_fact_of_any_name_becomes_a_label(make_run, make_result):
+    """A hook may add facts whose names Prometheus does not accept."""
+    result = make_result(identity={"2nd-card": "L4", "größe": 7})
+    (machine, *_) = [s for s in samples(make_run(result)) if "2nd" in str(s.labels)]
+    assert machine.labels == {"_2nd_card": "L4", "gr__e": "7", "machine": "unknown"}
+
+
+def test_values_have_the_digits_that_the_uncertainty_supports(make_run, make_result):
+    """A tool that shows each changed digit shows no noise; what is exact stays exact."""
+    metrics = {
+        "energy_j": Quantity(value=1.2345678, unit="J/pass", uncertainty=0.0123),
+        "params": Quantity(value=25557032.0, unit="parameters", exact=True),
+    }
+    values = {s.name: s.value for s in samples(make_run(make_result(metrics=metrics)))}
+    assert values["pytest_energy_energy_joules"] == 1.235
+    assert values["pytest_energy_params"] == 25557032.0
 
 
 def test_openmetrics_state_is_the_outcome(make_run, make_result):
@@ -170,13 +225,14 @@ def test_benchmark_json_has_value_unit_and_range(make_run, make_result):
     """Each metric for which less is better has name, unit, value and range."""
     entries = json.loads(render_github_benchmark(make_run(make_result(Outcome.REGRESSED))))
     assert entries[0] == {
-        "name": f"{ID} energy_j",
+        "name": f"{ID} energy_j (nvidia-h200)",
         "unit": "J/pass",
         "value": 1.09,
         "extra": "measured, regressed",
         "range": "± 0.004",
     }
-    assert [entry["name"].split()[-1] for entry in entries] == ["energy_j", "latency_s"]
+    assert [entry["name"].split()[-2] for entry in entries] == ["energy_j", "latency_s"]
+    assert entries[1]["extra"] == "measured"  # the latency was not gated
     assert all(math.isfinite(entry["value"]) for entry in entries)
 
 
@@ -200,3 +256,10 @@ def test_every_format_says_that_a_device_is_simulated(make_run, make_result):
     ):
         assert "simulated" in render(run)
         assert "simulated" not in render(real)
+
+
+def test_a_job_of_exact_metrics_is_quiet_when_green(make_run, make_result):
+    """Where no joules were asked for, missing ones are no warning; otherwise they are."""
+    unmeasured = make_result(Outcome.UNMEASURED)
+    assert render_annotations(make_run(unmeasured, settings={"meter": "none"})) == []
+    assert len(render_annotations(make_run(unmeasured, settings={"meter": "auto"}))) == 1

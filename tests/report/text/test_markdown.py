@@ -45,7 +45,7 @@ def test_opening_lines_have_the_verdict(make_run, make_result):
     assert text.splitlines()[:3] == [
         "## ✗ Gate failed: 1 of 2 benchmarks exceeds its baseline by more than 5 %.",
         "",
-        "▲ 1 regressed · = 1 unchanged",
+        "▲ 1 regressed · = 1 within tolerance",
     ]
     assert "NVIDIA H200 · `0123456789ab` · this run used 1.50 Wh · in 75.0 s" in text
 
@@ -78,7 +78,7 @@ def test_text_stays_within_its_limit_by_whole_sections(make_run, make_result, li
     left_out = re.findall(r"Too long for this summary: (.*)\. The report", text)[0]
     for outcome in Outcome:
         rows = text.count(f"| `test_{outcome}[")
-        assert rows == (0 if f"{outcome} (200)" in left_out else 200)
+        assert rows == (0 if f"{outcome.label} (200)" in left_out else 200)
 
 
 def test_largest_suite_fits_the_job_summary(make_run, make_result):
@@ -88,7 +88,7 @@ def test_largest_suite_fits_the_job_summary(make_run, make_result):
     text = render_markdown(make_run(*results, worse))
     assert len(text.encode()) <= STEP_SUMMARY_BYTES
     assert "`test_worse`" in text
-    assert "unchanged (15000)" in text
+    assert "within tolerance (15000)" in text
 
 
 def test_hostile_id_stays_text(make_run, make_result):

@@ -7,7 +7,7 @@ import pytest
 from pytest_energy.model.measurement import MeterInfo
 from pytest_energy.model.outcomes import TRAITS, Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Verdict
-from pytest_energy.report.text.terminal import WORST, shorten, summary_lines
+from pytest_energy.report.text.terminal import WORST, shorten, shortened, summary_lines
 
 
 def texts(run, width=120):
@@ -166,7 +166,8 @@ def test_estimates_are_called_estimates(make_run, make_result):
 
 def test_same_name_in_two_files_keeps_the_file(make_run, make_result):
     """Tests with the same name are shown with their files."""
-    lines = texts(make_run(make_result(id="a.py::test_x"), make_result(id="b.py::test_x")))
+    results = [make_result(Outcome.NEW, id=f"{file}.py::test_x") for file in "ab"]
+    lines = texts(make_run(*results))
     assert row_of(lines, "a.py::test_x")
     assert row_of(lines, "b.py::test_x")
 
@@ -187,3 +188,19 @@ def test_every_style_is_known_to_pytest(pytestconfig):
     styles = {traits.terminal_style for traits in TRAITS} - {""}
     for style in {*styles, "bold"}:
         writer.markup("text", **{style: True})
+
+
+def test_cut_names_stay_different():
+    """Names that differ in one place only are cut elsewhere, or stay a little longer."""
+    names = [f"test_{'long_' * 9}{letter}{'_name' * 9}" for letter in "abc"]
+    cut = shortened(names, 30)
+    assert len(set(cut)) == 3
+    assert max(map(len, cut)) < len(names[0])
+
+
+def test_only_what_moved_has_a_row(make_run, make_result):
+    """Benchmarks within their tolerance are counted, and shown with -v."""
+    run = make_run(make_result(id="a.py::test_still"), make_result(Outcome.IMPROVED))
+    assert not [line for line in texts(run) if "test_still" in line]
+    assert "2 benchmarks: 1 improved, 1 within tolerance; -v shows all" in texts(run)
+    assert [line for line in summary_lines(run, 100, verbose=True) if "test_still" in line.text]

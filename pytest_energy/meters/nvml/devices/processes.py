@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from pytest_energy.clocks import CLOCK
 
 PROC = Path("/proc")
 SIDE_VARIABLE = "PYTEST_ENERGY_SIDE"
@@ -52,12 +53,12 @@ def wait_until_alone(
     Returns:
         The other processes on the devices that still have more than ``most``.
     """
-    deadline_s = time.monotonic() + limit_s
+    deadline_s = CLOCK.monotonic() + limit_s
     while foreign := _crowd(listed(), most):
-        left_s = deadline_s - time.monotonic()
+        left_s = deadline_s - CLOCK.monotonic()
         if left_s <= 0:
             break
-        time.sleep(min(pause_s, left_s))
+        CLOCK.sleep(min(pause_s, left_s))
     return foreign
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.helper_process import HelperLostError, HelperProcess
 from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.driver import SensorError
@@ -46,7 +46,7 @@ class RingCollector:
 
     def begin(self) -> None:
         """Remember the moment: the driver keeps the samples."""
-        self._since = time.time() - BEFORE_S
+        self._since = CLOCK.time() - BEFORE_S
 
     def end(self) -> Samples:
         """Return what the rings hold of the window, and of the time before it."""
@@ -69,9 +69,12 @@ class HelperCollector:
             SensorError: The process did not start.
         """
         named = {device.channel: device.candidate.uuid for device in devices}
-        self._helper = HelperProcess(
-            "pytest_energy.meters.nvml.sources.helper", [json.dumps(named)]
-        )
+        module = "pytest_energy.meters.nvml.sources.helper"
+        try:
+            self._helper = HelperProcess(module, [json.dumps(named)])
+        except HelperLostError as lost:
+            message = f"the process that collects power samples {lost}"
+            raise SensorError(ReasonCode.METER_FAILED, message) from None
         self._collecting = False
         self._ask("ready")
 

@@ -9,10 +9,10 @@ device is idle, at the edges of windows, so the loss at idle is what its windows
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.joules import Joules, idle_power, mean_power
 from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, next_ticks
@@ -103,7 +103,7 @@ def measure_losses(
     stretch_s = max(STRETCH_S, STRETCH_TICKS * period_s)
     few = [_ticks(tickers)]
     for _ in range(2):  # few reads: the search sleeps until shortly before a tick
-        time.sleep(stretch_s / 2 - period_s / 2)
+        CLOCK.sleep(stretch_s / 2 - period_s / 2)
         few.append(_ticks(tickers))
     before = {name: reader.reads for name, reader in readers.items()}
     _read_densely(readers.values(), stretch_s)
@@ -130,8 +130,8 @@ def _ticks(tickers: Sequence[Ticker]) -> dict[str, Tick]:
 
 
 def _read_densely(readers: Collection[CounterReads], duration_s: float) -> None:
-    until_s = time.perf_counter() + duration_s
-    while time.perf_counter() < until_s:
+    until_s = CLOCK.perf_counter() + duration_s
+    while CLOCK.perf_counter() < until_s:
         for reader in readers:
             reader()
-        time.sleep(DENSE_PAUSE_S)
+        CLOCK.sleep(DENSE_PAUSE_S)

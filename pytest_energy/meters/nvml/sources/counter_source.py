@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.coverage import CLEAR_J, Coverage, between, last_tick
 from pytest_energy.meters.nvml.sources.fall import EndedLoad, Fall, TailJoules
@@ -163,7 +163,7 @@ class CounterSource:
         device has rested since the last window, the last tick read then is one of them. If the
         program has worked since, what is late of that work is waited for.
         """
-        time.sleep(max(self._unknown_late_s(ticker) for ticker in self._tickers))
+        CLOCK.sleep(max(self._unknown_late_s(ticker) for ticker in self._tickers))
         before = dict(self._rest_power)
         first, second, ticks = self._opening_ticks()
         earlier = self._rest(first, second)
@@ -221,7 +221,7 @@ class CounterSource:
         except SensorError:
             return False  # the search for a tick will say so
         response, load = self._responses[ticker.name], self._last[ticker.name]
-        now_s = time.perf_counter()
+        now_s = CLOCK.perf_counter()
         rest_j = self._remembered(ticker.name).value_w * (now_s - closed.time_s)
         late_j = load.left_j(response, closed.time_s) - load.left_j(response, now_s)
         allowed_j = max(CLEAR_STEP_J, REST_VARIES * rest_j, 2 * LATE_UNCERTAINTY * late_j)

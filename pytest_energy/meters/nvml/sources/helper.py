@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import math
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.helper_process import Question, Questions
 from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml.driver import SensorError
@@ -44,7 +44,7 @@ def main(questions: Questions, uuids: Mapping[str, str]) -> None:
         samples: dict[str, list[Sample]] = {}
         question = questions.next()
         while question is not None and question.text == "begin":
-            since = time.time() - BEFORE_S
+            since = CLOCK.time() - BEFORE_S
             samples = {channel: _read(sensor, since) for channel, sensor in sensors.items()}
             question.answer({})
             question = _collect(sensors, samples, questions)
@@ -56,12 +56,12 @@ def _collect(
     sensors: Mapping[str, PowerSensor], samples: dict[str, list[Sample]], questions: Questions
 ) -> Question:
     """Add new samples until the next question; each sensor is read as often as it needs."""
-    due_s = {channel: time.monotonic() + sensor.pause_s for channel, sensor in sensors.items()}
+    due_s = {channel: CLOCK.monotonic() + sensor.pause_s for channel, sensor in sensors.items()}
     question = None
     while question is None:
-        question = questions.next(min(due_s.values(), default=math.inf) - time.monotonic())
+        question = questions.next(min(due_s.values(), default=math.inf) - CLOCK.monotonic())
         for channel, sensor in sensors.items():
-            now_s = time.monotonic()
+            now_s = CLOCK.monotonic()
             if question is not None or now_s >= due_s[channel]:
                 since = samples[channel][-1][0] if samples[channel] else 0.0
                 samples[channel] += _read(sensor, since)

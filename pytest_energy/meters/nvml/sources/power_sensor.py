@@ -6,7 +6,6 @@ ring give all samples. Polling the power must be more frequent than its updates 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +13,7 @@ from statistics import median
 
 import pynvml  # type: ignore[import-untyped]  # NVIDIA ships the bindings without types
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.devices.scopes import MODULE_NAME, has_module, scope_of_power
 from pytest_energy.meters.nvml.devices.sensors import POWER_INSTANT
 from pytest_energy.meters.nvml.driver import (
@@ -120,7 +120,7 @@ def _filled_ring(handle: Handle) -> list[Sample]:
             return []
         if len(samples) > 2:
             return samples
-        time.sleep(0.1)
+        CLOCK.sleep(0.1)
     return []
 
 
@@ -130,13 +130,13 @@ def _clock_offset_s(handle: Handle, newest_s: float, period_s: float) -> float:
     The next sample is awaited: it is new, and so its stamp is that of now. If none comes, the
     stamps are believed.
     """
-    until_s = time.monotonic() + max(WATCH_S, WATCH_PERIODS * period_s)
-    while time.monotonic() < until_s:
+    until_s = CLOCK.monotonic() + max(WATCH_S, WATCH_PERIODS * period_s)
+    while CLOCK.monotonic() < until_s:
         samples = read_ring(handle, 0.0)
         if samples and samples[-1][0] != newest_s:
-            offset_s = time.time() - samples[-1][0]
+            offset_s = CLOCK.time() - samples[-1][0]
             return offset_s if abs(offset_s) > max(CLOCK_S, 2 * period_s) else 0.0
-        time.sleep(period_s / 50)
+        CLOCK.sleep(period_s / 50)
     return 0.0
 
 
@@ -164,7 +164,7 @@ def _shifted(handle: Handle, since: float, clock: RingClock) -> list[Sample]:
     """The samples newer than ``since``, with stamps in seconds since the epoch."""
     samples = read_ring(handle, since - clock.offset_s) or []
     if samples:
-        clock.follow(samples[-1][0], time.time())
+        clock.follow(samples[-1][0], CLOCK.time())
     return [(time_s + clock.offset_s, power_w) for time_s, power_w in samples]
 
 
@@ -211,4 +211,4 @@ def read_power(handle: Handle) -> float | None:
 
 def _polled(handle: Handle) -> list[Sample]:
     power_w = read_power(handle)
-    return [] if power_w is None else [(time.time(), power_w)]
+    return [] if power_w is None else [(CLOCK.time(), power_w)]

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
 from pytest_energy.meters.nvml.sources.coverage import CLEAR_J
@@ -116,13 +116,13 @@ class PowerSource:
         A ring that shows the devices at rest already has these samples.
         """
         if not all(self._at_rest(channel) for channel in self.channels):
-            time.sleep(SAMPLES_BEFORE * self.period_s + self._late_s)
+            CLOCK.sleep(SAMPLES_BEFORE * self.period_s + self._late_s)
 
     def _at_rest(self, channel: str) -> bool:
         sensor, rest_w = self._sensors[channel], self._rest_w[channel]
         if sensor.source != RING:
             return False
-        since = time.time() - (SAMPLES_BEFORE + 1) * sensor.period_s
+        since = CLOCK.time() - (SAMPLES_BEFORE + 1) * sensor.period_s
         try:
             samples = sensor.read(since)
         except SensorError:
@@ -302,12 +302,12 @@ def sensor_responses(
         SensorError: The samples were not collected.
     """
     collector.begin()
-    time.sleep(REST_S)
-    began_s = time.time()
+    CLOCK.sleep(REST_S)
+    began_s = CLOCK.time()
     with load():
-        time.sleep(STEP_S)
-    ended_s = time.time()
-    time.sleep(FALL_S + STEP_S)
+        CLOCK.sleep(STEP_S)
+    ended_s = CLOCK.time()
+    CLOCK.sleep(FALL_S + STEP_S)
     samples = collector.end()
     steps = {
         channel: _step(samples[channel], began_s, ended_s)

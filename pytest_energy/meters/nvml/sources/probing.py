@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.coverage import LastTick
 from pytest_energy.meters.nvml.sources.settling import Step
@@ -46,9 +46,9 @@ def step_response(tickers: Sequence[Ticker], load: OwnLoad) -> dict[str, Step]:
     """
     before = _ticks_at_rest(tickers)
     with load():
-        began_s = time.perf_counter()
+        began_s = CLOCK.perf_counter()
         seen = list(_until(tickers, began_s + STEP_S))
-    ended_s = time.perf_counter()
+    ended_s = CLOCK.perf_counter()
     seen += _until(tickers, ended_s + FALL_S)
     return {
         ticker.name: _step(
@@ -100,12 +100,12 @@ def short_loads(tickers: Sequence[Ticker], load: OwnLoad) -> Iterator[Ended]:
     period_s = lead.period_s
     moments_s = [after_s for after_s in AFTER_S if after_s < 0.9 * period_s]
     for after_s in [*moments_s, *((1 - share) * period_s for share in SHARES)]:
-        time.sleep(REST_S)
+        CLOCK.sleep(REST_S)
         with load():
             _ticks(tickers)  # the load begins in this tick
             running = (_ticks(tickers), _ticks(tickers))
             pause_until(running[1][lead.name].time_s + period_s - after_s)
-        yield Ended(running, time.perf_counter())
+        yield Ended(running, CLOCK.perf_counter())
 
 
 @dataclass(frozen=True)
@@ -145,12 +145,12 @@ def counted_loads(
     lead = tickers[0]
     assert lead.period_s is not None
     for share in SHARES:
-        time.sleep(wait_s)
+        CLOCK.sleep(wait_s)
         first, opening = (ticks[lead.name] for ticks in _ticks_at_rest([lead]))
         with load():
-            began_s = time.perf_counter()
+            began_s = CLOCK.perf_counter()
             pause_until(opening.time_s + (2 + share) * lead.period_s)
-        ended_s = time.perf_counter()
+        ended_s = CLOCK.perf_counter()
         pause_until(ended_s + wait_s)
         closing = _ticks([lead])[lead.name]
         rest_w = (opening.energy_j - first.energy_j) / (opening.time_s - first.time_s)
@@ -160,7 +160,7 @@ def counted_loads(
 
 def _until(tickers: Sequence[Ticker], moment_s: float) -> Iterator[dict[str, Tick]]:
     period_s = max(ticker.period_s or 0.0 for ticker in tickers)
-    while time.perf_counter() + period_s < moment_s:
+    while CLOCK.perf_counter() + period_s < moment_s:
         yield _ticks(tickers)
     pause_until(moment_s)
 
@@ -172,7 +172,7 @@ def _ticks_at_rest(tickers: Sequence[Ticker]) -> tuple[dict[str, Tick], dict[str
     completely, that adds up to more than a hundredth of its joules.
     """
     first = _ticks(tickers)
-    time.sleep(REST_S)
+    CLOCK.sleep(REST_S)
     return first, _ticks(tickers)
 
 

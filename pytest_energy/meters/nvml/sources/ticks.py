@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.uncertainty.gum import combine, uniform
@@ -115,9 +115,9 @@ class Ticker:
 
     def _look(self) -> float:
         """Read; store the value and the time just before, and return the time just after."""
-        self._before_s = time.perf_counter()
+        self._before_s = CLOCK.perf_counter()
         self._value_j = self.read_j()
-        return time.perf_counter()
+        return CLOCK.perf_counter()
 
     def _predict(self) -> None:
         """Set when the next tick is expected, and how far off that may be."""
@@ -183,9 +183,9 @@ def next_ticks(tickers: Sequence[Ticker]) -> dict[str, Tick | SensorError]:
 
 def pause_until(moment_s: float) -> None:
     """Sleep until a moment of ``time.perf_counter``; return at once if it has passed."""
-    left_s = moment_s - time.perf_counter()
+    left_s = moment_s - CLOCK.perf_counter()
     if left_s > 0:
-        time.sleep(left_s)
+        CLOCK.sleep(left_s)
 
 
 def calibrate(tickers: Sequence[Ticker]) -> dict[str, list[Tick]]:
@@ -201,8 +201,8 @@ def calibrate(tickers: Sequence[Ticker]) -> dict[str, list[Tick]]:
         first = [_sure(next_ticks([ticker])[ticker.name]) for _ in range(FIRST_TICKS)]
         seen[ticker.name] += first
         _refine(ticker, first)
-    began_s, rounds = time.perf_counter(), FIRST_TICKS
-    while rounds < CALIBRATION_TICKS or time.perf_counter() - began_s < CALIBRATION_S:
+    began_s, rounds = CLOCK.perf_counter(), FIRST_TICKS
+    while rounds < CALIBRATION_TICKS or CLOCK.perf_counter() - began_s < CALIBRATION_S:
         _observe(tickers, seen)
         rounds += 1
     return seen

@@ -144,7 +144,7 @@ def _differences(title: str, blocks: Sequence[Block], verdict: MetricVerdict) ->
     y = fit(reach, SIDES.bottom, SIDES.top, about=4, write=percent_tick)
     return Differences(
         title=title,
-        about=f"{verdict.outcome}, mean {numbers.change(verdict)}",
+        about=f"{verdict.outcome.label}, mean {numbers.change(verdict)}",
         blocks=tuple(
             (x, str(block.number)) for x, block in zip(_places(blocks), blocks, strict=True)
         ),

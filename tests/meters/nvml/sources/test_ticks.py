@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.joules import (
     OpeningTick,
@@ -49,8 +49,8 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine whose clock replaces that of the process."""
     machine = Machine()
-    monkeypatch.setattr(time, "perf_counter", machine.perf_counter)
-    monkeypatch.setattr(time, "sleep", machine.sleep)
+    monkeypatch.setattr(CLOCK, "perf_counter", machine.perf_counter)
+    monkeypatch.setattr(CLOCK, "sleep", machine.sleep)
     return machine
 
 

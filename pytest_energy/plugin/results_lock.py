@@ -1,0 +1,44 @@
+"""The lock on a results file, so that two sessions do not overwrite each other's results."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pytest_energy.errors import UsageError
+from pytest_energy.model.files import is_stream
+from pytest_energy.plugin.gpu_locks import lock_folder, unusable
+
+
+def lock_name(results: Path) -> str:
+    """The name of the lock on a results file: it lies with the others, not beside the file."""
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(results))).hexdigest()
+    return f"{digest[:16]}.results"
+
+
+def hold_results(results: Path) -> Callable[[], None]:
+    """Take the lock on a results file; it is free again when the process ends at the latest.
+
+    Returns:
+        What releases it. A device or FIFO has no lock.
+
+    Raises:
+        UsageError: Another session has it.
+    """
+    if is_stream(results):
+        return lambda: None
+    lock = FileLock(lock_folder() / lock_name(results))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UsageError(
+            f"another session is writing {results}; wait until it has ended, or write another file"
+            " with --energy-json"
+        ) from None
+    except OSError as error:
+        raise unusable(lock_folder(), error) from None
+    return lock.release
