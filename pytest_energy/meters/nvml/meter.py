@@ -41,6 +41,7 @@ from pytest_energy.meters.nvml.sources.sample_energy import (
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.model.conditions import Condition
 from pytest_energy.model.measurement import (
+    UNSEEN,
     Environment,
     MeterInfo,
     Quantity,
@@ -376,7 +377,7 @@ class NvmlMeter:
                 fields_after=last,
                 duration_s=window.duration_s,
                 energy_j=joules.energy_j if isinstance(joules, Joules) else None,
-                uncertainty_j=combine(joules.budget.values()) if isinstance(joules, Joules) else 0,
+                uncertainty_j=_uncertainty_of_rest(joules) if isinstance(joules, Joules) else 0,
                 idle_power_w=self.idle_power_w.get(channel),
                 sampled=sampled_energy(sensor, used.samples.get(channel, ()), window),
                 sampled_full_time=sensor is not None and not sensor.part_time,
@@ -460,3 +461,11 @@ def _conditions(evidence: Sequence[validity.Evidence]) -> dict[str, float]:
         for device in evidence
         for name, value in validity.conditions(device).items()
     }
+
+
+def _uncertainty_of_rest(joules: Joules) -> float:
+    """Standard uncertainty of the joules if the device only rested.
+
+    Power that is constant is seen rightly at any moment, so a part-time sensor misses nothing.
+    """
+    return combine(value for cause, value in joules.budget.items() if cause != UNSEEN)

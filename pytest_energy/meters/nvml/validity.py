@@ -48,7 +48,7 @@ class Evidence:
     duration_s: float
     energy_j: float | None
     uncertainty_j: float = 0.0
-    """Standard uncertainty of ``energy_j``."""
+    """Standard uncertainty of ``energy_j`` if the device only rested."""
     idle_power_w: Quantity | None = None
     """Of the device before all windows, if it was idle then."""
     sampled: SampledEnergy | None = None

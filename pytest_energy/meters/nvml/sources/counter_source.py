@@ -77,6 +77,8 @@ LONG_WINDOW_TICKS = 40
 """In longer windows the gaps weigh so little that the power of earlier gaps is exact enough."""
 LONG_IF_LATE_TICKS = 60
 """The same if the counter is late: what is late at the end weighs more, and is not read then."""
+LONG_WAIT = 0.02
+"""After such a long window a late counter is waited for no longer than this share of it."""
 
 
 Following = tuple[Tick | SensorError, Tick | SensorError | None, Tick | SensorError | None]
@@ -169,7 +171,7 @@ class CounterSource:
             earlier |= before
         powers = self._rest(second, ticks)
         return {
-            channel: OpeningTick(tick, self._opening_power(channel, earlier[channel], tick, powers))
+            channel: OpeningTick(tick, _opening_power(earlier[channel], powers[channel]))
             if isinstance(tick, Tick)
             else tick
             for channel, tick in ticks.items()
@@ -192,14 +194,16 @@ class CounterSource:
 
     def _rested_until(self, ticker: Ticker, tick: Tick | SensorError) -> bool:
         latest, rest = self._latest.get(ticker.name), self._rest_power.get(ticker.name)
-        power = self._power_between(ticker, latest, tick)
-        if power is None or rest is None or self._responses[ticker.name].late:
+        power = self._rest_between(ticker, latest, tick)
+        if power is None or rest is None:
             return False
         assert isinstance(latest, Tick)  # else there is no power
         assert isinstance(tick, Tick)
         if tick.time_s - latest.time_s > RECENT_S:
             return False
-        return abs(power.value_w - rest.value_w) <= REST_VARIES * rest.value_w
+        apart_w = power.value_w - rest.value_w
+        # a power that still falls weighs little beside a long window
+        return (apart_w if self._long else abs(apart_w)) <= REST_VARIES * rest.value_w
 
     def _unknown_late_s(self, ticker: Ticker) -> float:
         """For how long joules may come late of work that was not in a window."""
@@ -223,21 +227,6 @@ class CounterSource:
         allowed_j = max(CLEAR_STEP_J, REST_VARIES * rest_j, 2 * LATE_UNCERTAINTY * late_j)
         return counted_j - rest_j - late_j > allowed_j
 
-    def _opening_power(
-        self, channel: str, earlier: Power, tick: Tick, powers: Mapping[str, Power]
-    ) -> Power:
-        """The power in the gap before a window, without what is late of an earlier load."""
-        power, load = powers[channel], self._last.get(channel)
-        drift_w = abs(power.value_w - earlier.value_w) if earlier.recent else 0.0
-        chance_w = 2 * combine((power.uncertainty_w, earlier.uncertainty_w))
-        power = replace(power, changes_w=max(0.0, drift_w - chance_w))
-        response = self._responses[channel]
-        if load is None or not response.late or not power.recent:
-            return power
-        late_j = load.left_j(response, tick.time_s - self.period_s)
-        late_j -= load.left_j(response, tick.time_s)
-        return replace(power, value_w=power.value_w - late_j / self.period_s)
-
     def end(
         self, opening: Mapping[str, OpeningTick | SensorError], window: Span
     ) -> dict[str, Joules | SensorError]:
@@ -249,7 +238,10 @@ class CounterSource:
         """
         long_ticks = LONG_IF_LATE_TICKS if self._all_late() else LONG_WINDOW_TICKS
         self._long = window.duration_s >= long_ticks * self.period_s
-        pause_until(window.end_s + max(r.wait_s for r in self._responses.values()))
+        wait_s = max(r.wait_s for r in self._responses.values())
+        if self._long and self._all_late():
+            wait_s = min(wait_s, LONG_WAIT * window.duration_s)
+        pause_until(window.end_s + wait_s)
         closing = next_ticks(self._tickers)
         first = {} if self._long and self._all_late() else self._later_ticks(closing)
         second = self._later_ticks(first) if first else {}
@@ -516,10 +508,23 @@ class CounterSource:
         powers = {channel: self._remembered(channel) for channel in self.channels}
         for ticker in self._tickers:
             first, second = earlier.get(ticker.name), later.get(ticker.name)
-            power = self._power_between(ticker, first, second)
+            power = self._rest_between(ticker, first, second)
             if power is not None:
                 powers[ticker.name] = self._rest_power[ticker.name] = power
         return powers
+
+    def _rest_between(
+        self, ticker: Ticker, first: Tick | SensorError | None, second: Tick | SensorError | None
+    ) -> Power | None:
+        """The power between two ticks, without what is late of an earlier load."""
+        power, load = self._power_between(ticker, first, second), self._last.get(ticker.name)
+        if power is None or load is None:
+            return power
+        assert isinstance(first, Tick)  # else there is no power
+        assert isinstance(second, Tick)
+        response = self._responses[ticker.name]
+        late_j = load.left_j(response, first.time_s) - load.left_j(response, second.time_s)
+        return replace(power, value_w=power.value_w - late_j / (second.time_s - first.time_s))
 
     def _power_between(
         self,
@@ -542,6 +547,13 @@ class CounterSource:
         apart_w = uniform(2 * abs(last.value_w - idle.value))
         uncertainty_w = combine((last.uncertainty_w, *idle.budget.values(), apart_w))
         return Power(last.value_w, uncertainty_w, recent=False)
+
+
+def _opening_power(earlier: Power, power: Power) -> Power:
+    """The power in the gap before a window, and by how much it has changed."""
+    drift_w = abs(power.value_w - earlier.value_w) if earlier.recent else 0.0
+    chance_w = 2 * combine((power.uncertainty_w, earlier.uncertainty_w))
+    return replace(power, changes_w=max(0.0, drift_w - chance_w))
 
 
 def _went_back(opening: Tick, closing: Tick) -> SensorError:

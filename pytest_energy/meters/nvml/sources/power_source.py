@@ -19,10 +19,12 @@ from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
 from pytest_energy.meters.nvml.sources.coverage import CLEAR_J
+from pytest_energy.meters.nvml.sources.fall import EndedLoad
 from pytest_energy.meters.nvml.sources.joules import Joules, with_settling, with_unseen
 from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor, Sample
 from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad, check_seen
 from pytest_energy.meters.nvml.sources.settling import (
+    LATE_UNCERTAINTY,
     UNKNOWN_SCALE,
     Response,
     Step,
@@ -30,9 +32,16 @@ from pytest_energy.meters.nvml.sources.settling import (
     response_of,
 )
 from pytest_energy.meters.nvml.span import Span
-from pytest_energy.model.measurement import Quantity, ReasonCode, Scalar
+from pytest_energy.model.measurement import SETTLING, Quantity, ReasonCode, Scalar
 from pytest_energy.model.traces import integrate
-from pytest_energy.uncertainty.gum import combine, significant, standard_error, uniform
+from pytest_energy.uncertainty.gum import (
+    COVERAGE,
+    combine,
+    significant,
+    standard_error,
+    t_quantile,
+    uniform,
+)
 from pytest_energy.uncertainty.rounds import mean_of
 
 SAMPLES_AFTER = 3
@@ -50,6 +59,8 @@ LATE_ROUNDS = 10
 """Each leaves a tenth of the error or less, since no more than that is modelled."""
 LONG_PERIODS = 50
 """In longer windows the fall of the power weighs little."""
+LONG_IF_LATE_PERIODS = 60
+"""The same for a sensor that is late: the model adds what it has not shown after three samples."""
 SAME_REST = 0.02
 SAME_REST_W = 0.5
 """The device is at rest if its power exceeds the last power at rest by no more than these."""
@@ -61,6 +72,7 @@ LATE_LAGS = 5.0
 LARGEST_MISS = 0.43
 """Largest relative error of a part-time sensor, at any length of the window, on loads with a period
 of 50 to 100 ms. Source: arXiv 2312.02741."""
+MISSED_SHARE = 2 * COVERAGE * LARGEST_MISS - LARGEST_MISS
 
 
 class PowerSource:
@@ -90,6 +102,8 @@ class PowerSource:
         self.idle_power_w = {c: sampled_idle_power(c, samples.get(c, ())) for c in sensors}
         self._rest_w = {channel: idle.value for channel, idle in self.idle_power_w.items()}
         """The power after the last window, or idle power before the first one."""
+        self._last: dict[str, EndedLoad] = {}
+        """The last window of each late sensor, by seconds since the epoch."""
 
     @property
     def shortest_window_s(self) -> float:
@@ -110,11 +124,33 @@ class PowerSource:
             return False
         since = CLOCK.time() - (SAMPLES_BEFORE + 1) * sensor.period_s
         try:
-            powers_w = [power_w for _, power_w in sensor.read(since)][-SAMPLES_BEFORE:]
+            samples = sensor.read(since)
         except SensorError:
             return False  # the window's own samples will say so
+        known = self._without_late(channel, samples)
         near_w = max(SAME_REST * rest_w, SAME_REST_W)
-        return len(powers_w) >= SAMPLES_BEFORE and max(powers_w) <= rest_w + near_w
+        above_w = [
+            known_w - rest_w - near_w - 2 * LATE_UNCERTAINTY * (seen_w - known_w)
+            for (_, seen_w), (_, known_w) in zip(samples, known, strict=True)
+        ][-SAMPLES_BEFORE:]
+        return len(above_w) >= SAMPLES_BEFORE and max(above_w) <= 0
+
+    def _without_late(self, channel: str, samples: Sequence[Sample]) -> list[Sample]:
+        """Samples without what a late sensor shows in them of the last window."""
+        load, period_s = self._last.get(channel), self._sensors[channel].period_s
+        if load is None:
+            return list(samples)
+        response = self._responses[channel]
+        starts_s = [time_s - period_s for time_s, _ in samples[:1]] + [t for t, _ in samples[:-1]]
+        return [
+            (
+                time_s,
+                power_w
+                - (load.left_j(response, start_s) - load.left_j(response, time_s))
+                / (time_s - start_s),
+            )
+            for start_s, (time_s, power_w) in zip(starts_s, samples, strict=True)
+        ]
 
     def after_s(self, duration_s: float) -> float:
         """For how long samples are needed after a window: until the power has settled.
@@ -126,8 +162,9 @@ class PowerSource:
         return (SAMPLES_AFTER + 1) * self.period_s + max(self._late_s, FALL_S)
 
     def _long(self, duration_s: float) -> bool:
-        """Whether a window's edges weigh little; those of a late sensor always weigh."""
-        return not self._late_s and duration_s >= LONG_PERIODS * self.period_s
+        """Whether a window's edges weigh little."""
+        periods = LONG_IF_LATE_PERIODS if self._late_s else LONG_PERIODS
+        return duration_s >= periods * self.period_s
 
     @property
     def _late_s(self) -> float:
@@ -188,12 +225,34 @@ class PowerSource:
         # After a long window there are few samples: of a fall, the last one is nearest to rest.
         rest = after[-1:] if self._long(window.duration_s) else after[-SAMPLES_AFTER:]
         if response.late:
-            used = late_joules(around, rest, window, sensor, response)
+            used = self._late_joules(channel, around, len(rest), window)
         else:
             used = sampled_joules(around, [w for _, w in rest], window, sensor.unseen_s)
             used = self._without_tail(channel, used, around, window)
         self._rest_w[channel] = max(used.rest_w, first[1])
         return with_unseen(used, largest_miss(used.energy_j)) if sensor.part_time else used
+
+    def _late_joules(
+        self, channel: str, samples: Sequence[Sample], at_rest: int, window: Span
+    ) -> Joules:
+        """Joules by a late sensor, without what it shows in the window of an earlier one.
+
+        Args:
+            channel: The channel.
+            samples: From the last one before the window on.
+            at_rest: From so many of the last of them the power at rest is taken.
+            window: The window in seconds since the epoch.
+        """
+        sensor, response = self._sensors[channel], self._responses[channel]
+        earlier = self._last.get(channel)
+        known = self._without_late(channel, samples)
+        used = late_joules(known, known[-at_rest:], window, sensor, response)
+        step_w = used.energy_j / window.duration_s - used.rest_w
+        early_j = earlier.left_j(response, samples[0][0]) if earlier else 0.0
+        left = earlier.if_left(response, samples[-1][0]) if earlier else None
+        self._last[channel] = EndedLoad(window.end_s, window.duration_s, step_w, left)
+        settling_j = (used.budget[SETTLING], LATE_UNCERTAINTY * early_j)
+        return with_settling(used, combine(settling_j))
 
     def _without_tail(
         self, channel: str, used: Joules, samples: Sequence[Sample], window: Span
@@ -276,8 +335,14 @@ def _step(samples: Sequence[Sample], began_s: float, ended_s: float) -> Step:
 
 
 def largest_miss(energy_j: float) -> float:
-    """Standard uncertainty of joules whose error is below :data:`LARGEST_MISS` (GUM 4.3.7)."""
-    return LARGEST_MISS * abs(energy_j) / math.sqrt(3)
+    """Standard uncertainty of joules whose relative error is below :data:`LARGEST_MISS`.
+
+    The sensor reads r = t·(1 + e) of the true joules t. If e lies evenly within ±m, 95 % of the
+    errors are below x·r with x/(1 + x) = 2·0.95·m - m: what reads too low is further off, as a
+    share of r, than what reads as much too high.
+    """
+    share = MISSED_SHARE / (1 - MISSED_SHARE)
+    return share * abs(energy_j) / t_quantile(math.inf)
 
 
 def sampled_joules(
