@@ -14,7 +14,8 @@ from pytest_energy.logs.table import find_column, has_column, has_columns, read_
 GPU_COLUMNS: Final = ("index", "uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id", "serial")
 """Columns that identify the device, the best one first."""
 POWER_COLUMNS: Final = ("power.draw", "power.draw.average", "power.draw.instant")
-"""Columns of watts; the first one in a log is read."""
+"""Columns of watts; the first one in a log is read. Means over up to a second come first: they miss
+no time, where an instant of every tenth of a second may fall in step with the work."""
 LIMIT_COLUMNS: Final = ("power.max_limit", "enforced.power.limit", "power.limit")
 TIME: Final = "timestamp"
 HAS_POWER: Final = has_columns(TIME, one_of=POWER_COLUMNS)
@@ -26,7 +27,8 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         raise UsageError("--energy-column needs a format with counters, such as --format wattmeter")
     table = read_table(path, lines, has_columns(TIME), options.columns)
     names = table.names
-    power = next((name for name in POWER_COLUMNS if has_column(names, name)), POWER_COLUMNS[0])
+    powers = [name for name in POWER_COLUMNS if has_column(names, name)] or [POWER_COLUMNS[0]]
+    power, *others = powers
     device = next((name for name in GPU_COLUMNS if has_column(names, name)), None)
     columns = columns_by_options(
         table, options, [TIME], [power], devices=[device] if device else []
@@ -46,6 +48,17 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         label=lambda device, place: f"gpu{device if by_index else place}",
         gpus=True,
         may_mix=not columns.devices,
+        remarks=() if options.power_columns else _not_read(power, others),
+    )
+
+
+def _not_read(power: str, others: Sequence[str]) -> tuple[str, ...]:
+    """A remark if the log has several powers of a device, of which one is read."""
+    if not others:
+        return ()
+    return (
+        f"{power} is read, not {' or '.join(others)}, which the log has as well;"
+        f" --power-column {others[-1]} reads that one",
     )
 
 
