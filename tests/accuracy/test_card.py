@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pynvml
@@ -19,8 +21,72 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import card
 
-BESIDE = {"step_response", "reading"}
-"""A thread or a process reads beside the load, which needs the real clock."""
+BESIDE = {"reading"}
+"""A process reads beside the load, which needs the real clock."""
+
+
+class Steps(threading.Event):
+    """Lets one thread that waits for this event take turns with the test on the virtual clock.
+
+    The thread sleeps in its waits, and the test in its own sleeps. Whoever is due first runs alone.
+    """
+
+    machine: SimulatedNvml
+    current: Steps | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parked, self._turn = threading.Semaphore(0), threading.Semaphore(0)
+        self._due_s = 0.0
+        Steps.current = self
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep for ``timeout`` of virtual time, as the thread."""
+        if not self.is_set():
+            self._due_s = self.machine.now_s() + (timeout or 0.0)
+            self._parked.release()
+            self._turn.acquire()
+        return self.is_set()
+
+    def set(self) -> None:
+        """Wake the thread for the last time."""
+        super().set()
+        self._turn.release()
+
+    def sleep(self, length_s: float) -> None:
+        """Sleep as the test; the thread runs whenever it is due meanwhile."""
+        until_s = self.machine.now_s() + length_s
+        self._parked.acquire()
+        while self._due_s <= until_s:
+            self.machine.advance(max(0.0, self._due_s - self.machine.now_s()))
+            self._turn.release()
+            self._parked.acquire()
+        self._parked.release()
+        self.machine.advance(max(0.0, until_s - self.machine.now_s()))
+
+
+@pytest.fixture
+def stepped(monkeypatch: pytest.MonkeyPatch) -> Callable[[SimulatedNvml], None]:
+    """Lets the thread of the step response run on a machine's virtual clock."""
+
+    def step(machine: SimulatedNvml) -> None:
+        sleep = time.sleep
+
+        def slept(length_s: float) -> None:
+            thread = Steps.current
+            if thread is None or thread.is_set():
+                sleep(length_s)
+            else:
+                thread.sleep(length_s)
+
+        monkeypatch.setattr(Steps, "machine", machine, raising=False)
+        monkeypatch.setattr(Steps, "current", None)
+        # not in the module threading: each thread waits for an event of its own when it starts
+        namespace = SimpleNamespace(Event=Steps, Thread=threading.Thread)
+        monkeypatch.setattr(card, "threading", namespace)
+        monkeypatch.setattr(time, "sleep", slept)
+
+    return step
 
 
 def asked(
@@ -46,11 +112,12 @@ def asked(
 
 
 @pytest.mark.slow
-def test_every_question_has_its_answer() -> None:
+def test_every_question_has_its_answer(stepped: Callable[[SimulatedNvml], None]) -> None:
     """Each is answered, the answers are those of the simulated card, and a page shows them."""
     with SimulatedNvml("ada") as machine:
         beside = asked(machine, 0.5, questions=BESIDE)["answers"]
     with virtual_machine("ada") as machine:
+        stepped(machine)
         found = asked(machine, 0.5, questions=card.QUESTIONS.keys() - BESIDE)
     found["answers"] |= beside
     told = found["answers"]
@@ -58,8 +125,8 @@ def test_every_question_has_its_answer() -> None:
     assert not [name for name, answer in told.items() if {"error", "not_asked"} & answer.keys()]
     assert found["tick_s"] == pytest.approx(0.106, rel=0.02)
     steps = told["step_response"]["power_w_by_s_after_load"]
-    assert max(power_w for _, power_w in steps) == pytest.approx(300.0, rel=0.1)
-    assert steps[-1][1] < 150.0  # at rest again; in real time a late look still sees some load
+    assert max(power_w for _, power_w in steps) == pytest.approx(300.0, rel=0.05)
+    assert steps[-1][1] == pytest.approx(20.0, abs=4.0)  # at rest again
     lengths = told["window_lengths"]
     assert lengths["1"][0] == pytest.approx(lengths["0.1"][0], rel=0.1)
     assert set(told["reading"]) == {"0.0005", "0.01", "0.1", "1"}
