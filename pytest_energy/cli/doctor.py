@@ -55,6 +55,8 @@ class Diagnosis:
     """Where each channel's power trace comes from."""
     missing: tuple[str, ...] = ()
     """Readings that the driver does not expose, and the checks disabled as a result."""
+    own_load: str | None = None
+    """What a load of the meter's own has shown, or what its absence costs and how to change it."""
     remarks: tuple[str, ...] = ()
 
 
@@ -109,7 +111,7 @@ def _examine(name: str, meter: Meter) -> Diagnosis:
     budget = _idle_budget(reading)
     # The uncertainty of an estimate comes from its model, and no longer window reduces it.
     window_for_aim_s = None if meter.info.estimated else _window_for_aim(meter, reading)
-    missing = meter.info.details.get("missing")
+    missing, own_load = (meter.info.details.get(name) for name in ("missing", "own_load"))
     return Diagnosis(
         meter=name,
         available=True,
@@ -126,6 +128,7 @@ def _examine(name: str, meter: Meter) -> Diagnosis:
         context=meter.environment.context,
         traces={trace.channel: trace.source for trace in reading.traces},
         missing=tuple(str(item) for item in missing) if isinstance(missing, list) else (),
+        own_load=own_load if isinstance(own_load, str) else None,
         remarks=tuple(reason.message for reason in reading.reasons),
     )
 
@@ -188,6 +191,8 @@ def _paragraph(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"  window for {AIM:.0%} at idle power: {diagnosis.window_for_aim_s:.3g} s"
     for channel, source in diagnosis.traces.items():
         yield f"  power trace of {channel}: {source}"
+    if diagnosis.own_load is not None:
+        yield f"  load of the meter's own: {diagnosis.own_load}"
     for reading in diagnosis.missing:
         yield f"  missing: {reading}"
     if diagnosis.missing:

@@ -178,9 +178,9 @@ def _measure(
 ) -> None:
     for number in numbers:
         load = _draw_load(meter, LOADS_S[number % len(LOADS_S)], rng)
+        time.sleep(rng.uniform(0.0, 0.3))
         for length_s in lengths_s:
-            for _ in range(ROUNDS):
-                time.sleep(rng.uniform(0.0, 0.3))
+            for _ in range(ROUNDS):  # at once, as the rounds of a benchmark
                 running = replayed.run(length_s) if replayed else _running(machine, load)
                 true_j, measured = _observe(machine, meter, length_s, running)
                 print(dump(Observed(number, length_s, load.period_s, true_j, measured)))

@@ -57,6 +57,8 @@ def test_a_gpu_is_described_with_its_sources_and_its_resolution(
         "RTX 4090",
         "560.35.03",
         "source: counter",
+        "load of the meter's own: none: what follows a window",
+        "torch.cuda.init()",
         "idle power of gpu0",
         "noise",
         "1% at idle",

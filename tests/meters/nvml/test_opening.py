@@ -344,6 +344,8 @@ def test_sensors_are_tried_before_the_first_window_that_has_a_load(
     assert probed["loads"] == later["loads"] > 5
     assert probed["details"]["gpu0.lag_s"] == 0
     assert probed["edges.duration_s"] < 1
+    assert "±33 % at 1 s" in without["details"]["own_load"]
+    assert probed["details"]["own_load"] == "run"
 
 
 @pytest.mark.parametrize(
@@ -356,6 +358,7 @@ def test_a_load_that_fails_is_listed_as_missing(
     _, _, failed, later = windows_with_own_load(power_w)
     assert failed["valid"]
     assert any(message in missing for missing in failed["details"]["missing"])
+    assert message in failed["details"]["own_load"]
     assert failed["loads"] == later["loads"] == 1
 
 

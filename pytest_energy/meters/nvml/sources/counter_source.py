@@ -69,6 +69,8 @@ LATE_LAGS = 5.0
 """After so many time constants of its lag, a counter has shown 99 % of what is late."""
 ROUNDS = 40
 """Each round leaves the share of a load that is still to come: at most 0.78 for a lag of 1 s."""
+SHOWS_LATE = 0.02
+"""A late counter that shows so much more than the power at rest shows work that has just ended."""
 LATE_MISFITS = 2.0
 """Three ticks are compared; each may be off by what the meter's own load left unexplained."""
 RECENT_S = 1.0
@@ -122,6 +124,8 @@ class CounterSource:
         self._long = False
         self._latest: Ticks = {}
         """The last ticks that were read after a window."""
+        self._seen: list[Ticks] = []
+        """All ticks that were read after the last window."""
         self._last: dict[str, EndedLoad] = {}
         self._closed: dict[str, Tick] = {}
         """The closing tick of the last window, for counters that are late."""
@@ -156,16 +160,26 @@ class CounterSource:
             raise SensorError(ReasonCode.COUNTER_RESET, f"{reset[0]}: the energy counter was reset")
         return sum(spent_j.values())
 
-    def begin(self) -> dict[str, OpeningTick | SensorError]:
+    def begin(self, at_once: bool = False) -> dict[str, OpeningTick | SensorError]:
         """Wait for three ticks of each counter: they show the power, and whether it still changes.
 
         After a long window, two ticks are enough: the next window is probably long as well. If the
         device has rested since the last window, the last tick read then is one of them. If the
         program has worked since, what is late of that work is waited for.
+
+        Args:
+            at_once: Whether the window follows another one so soon that nothing worked in between.
         """
-        CLOCK.sleep(max(self._unknown_late_s(ticker) for ticker in self._tickers))
+        began_s = CLOCK.perf_counter()
+        late_s = max(self._unknown_late_s(ticker) for ticker in self._tickers)
+        CLOCK.sleep(late_s)
         before = dict(self._rest_power)
-        first, second, ticks = self._opening_ticks()
+        if not at_once and not late_s:
+            pause_until(began_s + max(r.delay_s for r in self._responses.values()))
+        first, second, ticks = self._opening_ticks(at_once)
+        if not at_once and not late_s and self._show_late(second, ticks):
+            CLOCK.sleep(max(self._late_s(ticker) for ticker in self._tickers))
+            first, second, ticks = self._opening_ticks(at_once)
         earlier = self._rest(first, second)
         if second is self._latest:
             earlier |= before
@@ -177,16 +191,21 @@ class CounterSource:
             for channel, tick in ticks.items()
         }
 
-    def _opening_ticks(self) -> tuple[Ticks, Ticks, Ticks]:
+    def _opening_ticks(self, at_once: bool) -> tuple[Ticks, Ticks, Ticks]:
         """Up to three ticks of each counter; the last one opens the window."""
-        if self._long and self._all_late():
-            return {}, {}, next_ticks(self._tickers)
+        if at_once and self._long and self._just_seen(self._seen[-1]):
+            return {}, self._seen[-2] if len(self._seen) > 1 else {}, self._seen[-1]
         ticks: list[Ticks] = [next_ticks(self._tickers)]
-        if self._rested(ticks[0]):
+        if (at_once or not self._any_late()) and self._rested(ticks[0]):
             ticks.insert(0, self._latest)
         while len(ticks) < (2 if self._long else 3):
             ticks.append(next_ticks(self._tickers))
         return (ticks[0] if len(ticks) > 2 else {}), ticks[-2], ticks[-1]
+
+    def _just_seen(self, ticks: Ticks) -> bool:
+        """Whether the ticks after the last window are so new that the next one can begin there."""
+        oldest_s = CLOCK.perf_counter() - self.period_s
+        return all(isinstance(tick, Tick) and tick.time_s >= oldest_s for tick in ticks.values())
 
     def _rested(self, ticks: Ticks) -> bool:
         """Whether the devices have been at rest from the last window's end to these ticks."""
@@ -212,7 +231,29 @@ class CounterSource:
             return 0.0
         if closed is not None and not self._worked_since(closed, ticker):
             return 0.0
+        return self._late_s(ticker)
+
+    def _late_s(self, ticker: Ticker) -> float:
+        """For how long a counter shows joules after they were used."""
+        response = self._responses[ticker.name]
         return response.delay_s + LATE_LAGS * response.lag_s
+
+    def _show_late(self, first: Ticks, second: Ticks) -> bool:
+        """Whether two ticks show more than what is known of late counters, and the rest."""
+        return any(
+            self._shows_late(ticker, first.get(ticker.name), second.get(ticker.name))
+            for ticker in self._tickers
+            if self._responses[ticker.name].late
+        )
+
+    def _shows_late(
+        self, ticker: Ticker, first: Tick | SensorError | None, second: Tick | SensorError | None
+    ) -> bool:
+        power, rest = self._rest_between(ticker, first, second), self._remembered(ticker.name)
+        if power is None:
+            return False
+        chance_w = 2 * combine((power.uncertainty_w, self._noise_j[ticker.name] / self.period_s))
+        return power.value_w - rest.value_w > SHOWS_LATE * rest.value_w + chance_w
 
     def _worked_since(self, closed: Tick, ticker: Ticker) -> bool:
         """Whether a late counter has counted more than a device at rest uses, since a tick."""
@@ -246,11 +287,15 @@ class CounterSource:
         first = {} if self._long and self._all_late() else self._later_ticks(closing)
         second = self._later_ticks(first) if first else {}
         self._latest = second
+        self._seen = [ticks for ticks in (closing, first, second) if ticks]
         counted = {}
         for ticker in self._tickers:
             ticks = (closing[ticker.name], first.get(ticker.name), second.get(ticker.name))
             counted[ticker.name] = self._joules(ticker, opening[ticker.name], ticks, window)
         return counted
+
+    def _any_late(self) -> bool:
+        return any(response.late for response in self._responses.values())
 
     def _all_late(self) -> bool:
         """Whether the wait after a window leaves no time for further ticks."""

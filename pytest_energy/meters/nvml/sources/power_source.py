@@ -102,6 +102,8 @@ class PowerSource:
         self.idle_power_w = {c: sampled_idle_power(c, samples.get(c, ())) for c in sensors}
         self._rest_w = {channel: idle.value for channel, idle in self.idle_power_w.items()}
         """The power after the last window, or idle power before the first one."""
+        self._was_long = False
+        """Whether the last window was long."""
         self._last: dict[str, EndedLoad] = {}
         """The last window of each late sensor, by seconds since the epoch."""
 
@@ -110,18 +112,26 @@ class PowerSource:
         """Ten samples: the edges of a shorter window are too large a part of it."""
         return SHORTEST_PERIODS * self.period_s
 
-    def await_rest(self) -> None:
+    def await_rest(self, at_once: bool = False) -> None:
         """Wait until samples show the power at rest before a window.
 
-        A ring that shows the devices at rest already has these samples.
+        A ring that shows the devices at rest already has these samples. A late sensor shows work
+        that has just ended one sample after its delay at the latest.
+
+        Args:
+            at_once: Whether the window follows another one so soon that nothing worked in between.
         """
-        if not all(self._at_rest(channel) for channel in self.channels):
+        if self._late_s and not at_once:
+            CLOCK.sleep(max(r.delay_s for r in self._responses.values()) + self.period_s)
+        if not all(self._at_rest(channel, at_once) for channel in self.channels):
             CLOCK.sleep(SAMPLES_BEFORE * self.period_s + self._late_s)
 
-    def _at_rest(self, channel: str) -> bool:
+    def _at_rest(self, channel: str, at_once: bool) -> bool:
         sensor, rest_w = self._sensors[channel], self._rest_w[channel]
         if sensor.source != RING:
             return False
+        if at_once and self._was_long:  # a power that still falls weighs little
+            return True
         since = CLOCK.time() - (SAMPLES_BEFORE + 1) * sensor.period_s
         try:
             samples = sensor.read(since)
@@ -199,6 +209,7 @@ class PowerSource:
             samples: From :meth:`await_rest` before the window to :meth:`after_s` after it.
             window: The window in seconds since the epoch.
         """
+        self._was_long = self._long(window.duration_s)
         return {c: self._joules(c, samples.get(c, ()), window) for c in self.channels}
 
     def _joules(
@@ -222,6 +233,7 @@ class PowerSource:
                 f"{sensor.period_s:.3g} s",
             )
         response = self._responses.get(channel, Response())
+        _, first_w = self._without_late(channel, [first])[0]
         # After a long window there are few samples: of a fall, the last one is nearest to rest.
         rest = after[-1:] if self._long(window.duration_s) else after[-SAMPLES_AFTER:]
         if response.late:
@@ -229,7 +241,7 @@ class PowerSource:
         else:
             used = sampled_joules(around, [w for _, w in rest], window, sensor.unseen_s)
             used = self._without_tail(channel, used, around, window)
-        self._rest_w[channel] = max(used.rest_w, first[1])
+        self._rest_w[channel] = max(used.rest_w, first_w)
         return with_unseen(used, largest_miss(used.energy_j)) if sensor.part_time else used
 
     def _late_joules(

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,49 @@ worked = duration_s(source.await_rest)
 print(json.dumps([rested, worked, source.after_s(1.0), source.after_s(10.0)]))
 """
 )
+LATE = (
+    f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[3] / "accuracy")!r})
+"""
+    + """
+import json, time
+from contextlib import closing
+from windows import open_session_meter
+from pytest_energy.measuring.window import measure_round
+from pytest_energy.testing import Machine
+
+machine = Machine.attached()
+time.sleep(5.0)
+errors, waits_s = [], []
+with closing(open_session_meter(lambda: machine.load(300.0))) as meter:
+
+    def window(length_s):
+        moments_s = []
+
+        def work(passes):
+            moments_s.append(time.perf_counter())
+            with machine.load(350.0):
+                time.sleep(length_s)
+            moments_s.append(time.perf_counter())
+
+        measured = measure_round(meter, work, 1, lambda: None).round
+        true_j = machine.true_energy_j(*moments_s)
+        errors.append([measured.energy_j - true_j, measured.uncertainty_j, true_j])
+        return measured.conditions["edges.duration_s"]
+
+    for length_s in (1.0, 10.0):
+        window(length_s)
+        for worked_s in (0.03, 0.05, 0.1, 0.15):
+            time.sleep(0.1)
+            with machine.load(400.0):
+                time.sleep(worked_s)
+            window(length_s)
+    window(10.0)
+    waits_s = [window(10.0) for _ in range(4)]
+print(json.dumps([errors, waits_s]))
+"""
+)
 RING = (
     PREPARED
     + """
@@ -119,6 +163,27 @@ def test_samples_of_a_device_at_rest_need_no_wait() -> None:
     assert worked_s >= 2 * card.power_update_s
     assert long_s <= 0.03 * 10.0
     assert short_s == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        pytest.param(replace(PROFILES["hopper"], counter_lag_s=0.1), id="lag 100 ms"),
+        pytest.param(replace(PROFILES["hopper"], counter_lag_s=0.3), id="lag 300 ms"),
+        pytest.param(replace(PROFILES["hopper"], counter_delay_s=0.2), id="delay 200 ms"),
+        pytest.param(
+            replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.1), id="power lag 100 ms"
+        ),
+    ],
+)
+def test_what_comes_late_of_other_work_is_not_the_windows(card: Profile) -> None:
+    """Work just before a window is waited for; windows at once wait less than 4 % of 10 s."""
+    errors, waits_s = on_machine(replace(card, sample_count=200), LATE)
+    assert isinstance(errors, list)
+    assert isinstance(waits_s, list)
+    assert all(abs(error_j) <= uncertainty_j for error_j, uncertainty_j, _ in errors)
+    assert max(abs(error_j) / true_j for error_j, _, true_j in errors) < 1e-3
+    assert sum(waits_s) / len(waits_s) <= 0.4
 
 
 def test_a_ring_is_read_from_shortly_before_the_window() -> None:
