@@ -99,6 +99,27 @@ def _replace_file(path: Path, content: bytes) -> None:
         raise
 
 
+def append(path: Path, text: str) -> None:
+    """Append ``text`` (UTF-8) to a file, all of it or nothing; a kill may leave a part of it.
+
+    A missing file and missing parent folders are created.
+
+    Raises:
+        OSError: The file cannot be written; it is as long as before.
+    """
+    content = text.encode("utf-8", "backslashreplace")
+    make_folder(path.parent)
+    with REAL.open(path, "ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            while content:  # a disk that becomes full takes a part
+                content = content[file.write(content) :]
+        except BaseException:
+            with suppress(OSError):  # the first error says more
+                file.truncate(size)
+            raise
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder and its missing parents.
 

@@ -104,6 +104,15 @@ def load_run(path: Path) -> Run:
     """
     expected = "a results file"
     run = parse_json(read_utf8(path, expected), Run, path, expected, RESULTS_SCHEMA)
+    return possible_run(run, path, expected)
+
+
+def possible_run(run: Run, path: Path, expected: str) -> Run:
+    """Return a run that was read from a file.
+
+    Raises:
+        FileFormatError: It has values that no measurement has.
+    """
     if faults := tuple(fault for result in run.benchmarks for fault in _impossible(result)):
         raise FileFormatError(path, expected, faults)
     return run
@@ -128,15 +137,20 @@ def save_run(run: Run, path: Path) -> None:
 
 def dump_run(run: Run) -> str:
     """The text of ``results.json``: JSON that fits the schema, with a newline at its end."""
+    return dump_line(run, indent=1)
+
+
+def dump_line(record: Record, indent: int | None = None) -> str:
+    """A record as JSON with a newline at its end; without ``indent`` it is a single line."""
     try:
-        return run.model_dump_json(by_alias=True, indent=1) + "\n"
+        return record.model_dump_json(by_alias=True, indent=indent) + "\n"
     except PydanticSerializationError:
-        return encodable_run(run).model_dump_json(by_alias=True, indent=1) + "\n"
+        return encodable_record(record).model_dump_json(by_alias=True, indent=indent) + "\n"
 
 
-def encodable_run(run: Run) -> Run:
-    """A run whose texts all have UTF-8, for all outputs: see :func:`encodable_text`."""
-    return Run.model_validate(encodable(run.model_dump(by_alias=True)))
+def encodable_record(record: R) -> R:
+    """A record whose texts all have UTF-8, for all outputs: see :func:`encodable_text`."""
+    return type(record).model_validate(encodable(record.model_dump(by_alias=True)))
 
 
 def encodable_text(text: str) -> str:

@@ -96,7 +96,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
     from pytest_energy.plugin.reporter import Reporter
-    from pytest_energy.plugin.results_lock import hold_results
+    from pytest_energy.plugin.results_lock import hold_results, recover_results
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
     if "PYTEST_ENERGY_SIMULATED_LOAD" in os.environ:
@@ -127,9 +127,11 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     if worker_input is not None:
         _register_worker(config, settings, worker_input)
         return
+    recovered = None
     if ranks is None or ranks.reports:
         config.add_cleanup(hold_results(settings.json))
-    reporter = Reporter(config, settings)
+        recovered = recover_results(settings.json)
+    reporter = Reporter(config, settings, recovered)
     config.pluginmanager.register(reporter, "energy-reporter")
     if is_controller(config):
         config.pluginmanager.register(Controller(config, settings, reporter), "energy-controller")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.model.json_files import encodable_run
+from pytest_energy.model.json_files import encodable_record
 from pytest_energy.model.result import Run
 from pytest_energy.report.ci.annotations import render_annotations
 from pytest_energy.report.ci.detection import add_job_summary, for_this_ci, repository_folder
@@ -41,15 +41,28 @@ def fail_session(session: pytest.Session, run: Run) -> None:
 
 
 class Reporter:
-    """Writes the files of one run as soon as it ends, and its lines in pytest's summary."""
+    """Writes the files of one run as soon as it ends, and its lines in pytest's summary.
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    Args:
+        config: The configuration of pytest.
+        settings: The options in force.
+        recovered: What was assembled from the journal of an interrupted session, for the header.
+    """
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, recovered: str | None = None
+    ) -> None:
+        self._recovered = recovered
         self._settings = for_this_ci(settings, os.environ)
         self._folder = repository_folder(config.rootpath, os.environ)
         self._started_in = config.invocation_params.dir
         self._run: Run | None = None
         self._written: list[Path] = []
         self._errors: list[str] = []
+
+    def pytest_report_header(self) -> list[str]:
+        """Say that an interrupted session has left results."""
+        return [f"energy: {self._recovered}"] if self._recovered else []
 
     def report(self, run: Run, unsaved: str | None = None) -> None:
         """Write the files of a run, those for the CI system included.
@@ -58,7 +71,7 @@ class Reporter:
             run: The run; its results are already saved.
             unsaved: Why its results could not be saved; ``None`` if they are.
         """
-        self._run = run = encodable_run(run)
+        self._run = run = encodable_record(run)
         if keeps_earlier(run, self._settings):
             return
         written, errors = write_outputs(run, self._settings, self._folder)

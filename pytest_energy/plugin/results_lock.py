@@ -10,8 +10,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pytest_energy.errors import UsageError
-from pytest_energy.model.files import is_stream
+from pytest_energy.model.files import is_stream, not_written
 from pytest_energy.plugin.gpu_locks import lock_folder, unusable
+from pytest_energy.session.journal import recover
 
 
 def lock_name(results: Path) -> str:
@@ -42,3 +43,18 @@ def hold_results(results: Path) -> Callable[[], None]:
     except OSError as error:
         raise unusable(lock_folder(), error) from None
     return lock.release
+
+
+def recover_results(results: Path) -> str | None:
+    """Assemble what an interrupted session has left; the lock on the results must be held.
+
+    Returns:
+        A sentence that says so; ``None`` if there is nothing.
+
+    Raises:
+        EnergyError: The journal cannot be read, or the results cannot be written.
+    """
+    try:
+        return recover(results)
+    except OSError as error:
+        raise UsageError(not_written(results, error)) from None
