@@ -12,7 +12,7 @@ import io
 import os
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,8 @@ class FileFunctions:
 REAL = FileFunctions()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` (UTF-8) to the file at ``path``; a device or FIFO takes it as it is.
+def write_atomically(path: Path, text: str | Iterable[str]) -> None:
+    """Write ``text`` (UTF-8), whole or in parts, to the file at ``path``; a device or FIFO takes it as it is.
 
     A regular file is written to a temporary file beside it, which is then renamed: a reader never
     sees an incomplete file, and a failure leaves the old file unchanged. A symlink stays, and the
@@ -50,8 +50,9 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         OSError: The file cannot be written, or nobody reads the FIFO.
     """
+    parts = (text,) if isinstance(text, str) else text
     # No name or remark of a test may cost a file: half of a surrogate pair has no UTF-8.
-    content = text.encode("utf-8", "backslashreplace")
+    content = (part.encode("utf-8", "backslashreplace") for part in parts)
     if is_stream(path):
         _write_into(path, content)
     else:
@@ -75,22 +76,22 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _write_into(path: Path, content: bytes) -> None:
+def _write_into(path: Path, content: Iterable[bytes]) -> None:
     # Opening a FIFO that nobody reads would wait for ever; this flag makes it an error.
     descriptor = REAL.os_open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))
     if hasattr(os, "set_blocking"):
         os.set_blocking(descriptor, True)
     with REAL.open(descriptor, "wb") as file:
-        file.write(content)
+        file.writelines(content)
 
 
-def _replace_file(path: Path, content: bytes) -> None:
+def _replace_file(path: Path, content: Iterable[bytes]) -> None:
     make_folder(path.parent)
     mode = _mode(path)
     temporary = path.parent / f".energy-{uuid.uuid4().hex[:12]}.tmp"
     try:
         with REAL.open(temporary, "xb") as file:
-            file.write(content)
+            file.writelines(content)
         if mode is not None:
             REAL.chmod(temporary, stat.S_IMODE(mode))
         REAL.replace(temporary, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.model.json_files import encodable_record
+from pytest_energy.model.json_files import encodable_run
 from pytest_energy.model.result import Run
 from pytest_energy.report.ci.annotations import render_annotations
 from pytest_energy.report.ci.detection import add_job_summary, for_this_ci, repository_folder
@@ -71,7 +71,7 @@ class Reporter:
             run: The run; its results are already saved.
             unsaved: Why its results could not be saved; ``None`` if they are.
         """
-        self._run = run = encodable_record(run)
+        self._run = run = encodable_run(run)
         if keeps_earlier(run, self._settings):
             return
         written, errors = write_outputs(run, self._settings, self._folder)

@@ -35,7 +35,7 @@ from pytest_energy.model.workers_merge import merge_workers
 from pytest_energy.session.journal import Entry, Journal
 from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
-from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish, shifts_of
+from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish
 from pytest_energy.settings import NO_METER, MarkerSettings, MeterChoice, Scale, Settings
 from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
@@ -261,7 +261,7 @@ class EnergySession:
         """What a verdict takes from the other benchmarks, as far as they are measured."""
         # Whoever updates all baselines accepts the shift, too.
         unshifted = self.settings.update == "all" or self.whole is not None
-        shifts = {} if unshifted else shifts_of(self.record.results.values())
+        shifts = {} if unshifted else self.record.shifts()
         return Suite(self.family, self.prior, shifts, self.shared)
 
     @property
