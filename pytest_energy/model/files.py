@@ -40,12 +40,12 @@ REAL = FileFunctions()
 
 
 def write_atomically(path: Path, text: str | Iterable[str]) -> None:
-    """Write ``text`` (UTF-8), whole or in parts, to the file at ``path``; a device or FIFO takes it as it is.
+    """Write ``text`` (UTF-8), whole or in parts, to the file at ``path``.
 
-    A regular file is written to a temporary file beside it, which is then renamed: a reader never
-    sees an incomplete file, and a failure leaves the old file unchanged. A symlink stays, and the
-    file that it names is written. A new file has the mode that the umask allows, an old one keeps
-    its own. Missing parent folders are created.
+    A device or FIFO takes it as it is. A regular file is written to a temporary file beside it,
+    which is then renamed: a reader never sees an incomplete file, and a failure leaves the old file
+    unchanged. A symlink stays, and the file that it names is written. A new file has the mode that
+    the umask allows, an old one keeps its own. Missing parent folders are created.
 
     Raises:
         OSError: The file cannot be written, or nobody reads the FIFO.
@@ -88,7 +88,7 @@ def _write_into(path: Path, content: Iterable[bytes]) -> None:
 def _replace_file(path: Path, content: Iterable[bytes]) -> None:
     make_folder(path.parent)
     mode = _mode(path)
-    temporary = path.parent / f".energy-{uuid.uuid4().hex[:12]}.tmp"
+    temporary = path.parent / f"{_temporary_prefix(path)}{uuid.uuid4().hex[:12]}.tmp"
     try:
         with REAL.open(temporary, "xb") as file:
             file.writelines(content)
@@ -119,6 +119,18 @@ def append(path: Path, text: str) -> None:
             with suppress(OSError):  # the first error says more
                 file.truncate(size)
             raise
+
+
+def _temporary_prefix(path: Path) -> str:
+    return f".energy-{path.name}-"
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove what a process that was killed while it wrote a file has left beside it."""
+    path = Path(REAL.realpath(path))
+    for other in list_folder(path.parent) if is_there(path.parent) else ():
+        if other.name.startswith(_temporary_prefix(path)) and other.suffix == ".tmp":
+            remove(other)
 
 
 def make_folder(folder: Path) -> None:

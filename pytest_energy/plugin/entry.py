@@ -130,7 +130,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     recovered = None
     if ranks is None or ranks.reports:
         config.add_cleanup(hold_results(settings.json))
-        recovered = recover_results(settings.json)
+        recovered = recover_results(settings)
     reporter = Reporter(config, settings, recovered)
     config.pluginmanager.register(reporter, "energy-reporter")
     if is_controller(config):

@@ -10,9 +10,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pytest_energy.errors import UsageError
-from pytest_energy.model.files import is_stream, not_written
+from pytest_energy.model.files import is_stream, not_written, remove_temporaries
 from pytest_energy.plugin.gpu_locks import lock_folder, unusable
 from pytest_energy.session.journal import recover
+from pytest_energy.settings import OPTIONS, OUTPUT_FILE, Settings
 
 
 def lock_name(results: Path) -> str:
@@ -45,8 +46,8 @@ def hold_results(results: Path) -> Callable[[], None]:
     return lock.release
 
 
-def recover_results(results: Path) -> str | None:
-    """Assemble what an interrupted session has left; the lock on the results must be held.
+def recover_results(settings: Settings) -> str | None:
+    """Assemble what an interrupted session has left; the lock on its results must be held.
 
     Returns:
         A sentence that says so; ``None`` if there is nothing.
@@ -55,6 +56,9 @@ def recover_results(results: Path) -> str | None:
         EnergyError: The journal cannot be read, or the results cannot be written.
     """
     try:
-        return recover(results)
+        for option in OPTIONS:
+            if option.format is OUTPUT_FILE and (path := getattr(settings, option.attribute)):
+                remove_temporaries(path)
+        return recover(settings.json)
     except OSError as error:
-        raise UsageError(not_written(results, error)) from None
+        raise UsageError(not_written(settings.json, error)) from None

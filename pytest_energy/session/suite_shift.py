@@ -28,8 +28,9 @@ FEWEST_COMPARABLE: Final = 20
 
 
 class CommonChanges:
-    """The changes of the results so far, taken up one by one: all of them anew would cost more for
-    each further result.
+    """The changes of the results so far, taken up one by one.
+
+    All of them anew would cost more with each further result.
     """
 
     def __init__(self) -> None:
