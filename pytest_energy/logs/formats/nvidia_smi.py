@@ -14,7 +14,12 @@ from pytest_energy.logs.table import find_column, has_column, has_columns, read_
 GPU_COLUMNS: Final = ("index", "uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id", "serial")
 """Columns that identify the device, the best one first."""
 POWER_COLUMNS: Final = ("power.draw", "power.draw.average", "power.draw.instant")
-"""Columns of watts; the first one in a log is read."""
+"""Columns of watts; the first one in a log is read.
+
+``power.draw`` comes first, as every card fills it. From Ampere on it is ``power.draw.average``, the
+mean of the last second, which covers what happens between polls; ``power.draw.instant`` does not.
+Source: nvidia-smi --help-query-gpu.
+"""
 LIMIT_COLUMNS: Final = ("power.max_limit", "enforced.power.limit", "power.limit")
 TIME: Final = "timestamp"
 HAS_POWER: Final = has_columns(TIME, one_of=POWER_COLUMNS)
@@ -46,7 +51,17 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         label=lambda device, place: f"gpu{device if by_index else place}",
         gpus=True,
         may_mix=not columns.devices,
+        remarks=_unread(names, columns.values[0]) if not options.power_columns else (),
     )
+
+
+def _unread(names: Sequence[str], read: str) -> tuple[str, ...]:
+    """The remark on further columns of the same power."""
+    columns = [find_column(names, name) for name in POWER_COLUMNS if has_column(names, name)]
+    if not (others := [name for name in columns if name != read]):
+        return ()
+    listed = " and ".join(f"{name!r}" for name in others)
+    return (f"read {read!r}, not {listed}; choose another with --power-column",)
 
 
 FORMAT: Final = Format(
