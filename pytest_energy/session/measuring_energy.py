@@ -51,6 +51,7 @@ from pytest_energy.fixture.lazy import (
     check_call,
     check_eager,
     check_returned,
+    running_loop,
 )
 from pytest_energy.fixture.own_metric import evaluation, mean_metrics
 from pytest_energy.measuring.alternation import alternate
@@ -308,7 +309,7 @@ class MeasuringEnergy(Energy):
     ) -> T:
         self.usage.done(function)
         self._claim(synchronize)
-        loop = _running_loop(self._place.id)
+        loop = running_loop(self._place.id)
         returned: T
 
         async def calls(passes: int) -> None:
@@ -769,16 +770,6 @@ def _until_long_enough(opened: OpenWindow, plan: Plan, pass_s: float) -> Iterato
         elapsed_s = opened.elapsed_s()
         check_clock(opened.passes, elapsed_s)
         pass_s = elapsed_s / opened.passes
-
-
-def _running_loop(test_id: str) -> asyncio.AbstractEventLoop:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError(
-            f"{test_id}: energy.acall() needs a running asyncio loop; under trio, use"
-            " energy.window(name) around the await"
-        ) from None
 
 
 def _mean_units(handles: Sequence[WindowHandle]) -> dict[str, float]:
