@@ -176,7 +176,10 @@ class KilledSession:
     def _left(self) -> list[str]:
         folder = self.folder / ".energy"
         names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-        return [f"left: {name}" for name in sorted(names - {"results.json", "report.html"})]
+        return [
+            f"left: {name}"
+            for name in sorted(names - {"results.json", "report.html", ".gitignore"})
+        ]
 
 
 def _drain(terminal: int) -> None:

@@ -8,6 +8,7 @@ object, since pyfakefs replaces what the globals of a module refer to.
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import stat
@@ -122,7 +123,8 @@ def append(path: Path, text: str) -> None:
 
 
 def _temporary_prefix(path: Path) -> str:
-    return f".energy-{path.name}-"
+    """Of the temporary files beside a file, whose own name may be as long as names can be."""
+    return f".energy-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]}-"
 
 
 def remove_temporaries(path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pytest_energy.errors import UsageError
-from pytest_energy.model.files import is_stream, not_written, remove_temporaries
+from pytest_energy.model.files import check_file, is_stream, not_written, remove_temporaries
 from pytest_energy.plugin.gpu_locks import lock_folder, unusable
 from pytest_energy.session.journal import recover
 from pytest_energy.settings import OPTIONS, OUTPUT_FILE, Settings
@@ -61,4 +61,5 @@ def recover_results(settings: Settings) -> str | None:
                 remove_temporaries(path)
         return recover(settings.json)
     except OSError as error:
+        check_file(settings.json, "--energy-json")  # its error names the option
         raise UsageError(not_written(settings.json, error)) from None

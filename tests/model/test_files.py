@@ -12,6 +12,7 @@ import pytest
 
 from pytest_energy.errors import UsageError
 from pytest_energy.model.files import (
+    _temporary_prefix,
     check_file,
     not_written,
     read_bytes,
@@ -157,7 +158,10 @@ def test_a_device_that_cannot_be_written_is_refused_at_the_start(
 
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     """Only the temporary files of this file: another process may be writing another one."""
-    own, other = tmp_path / ".energy-results.json-0a.tmp", tmp_path / ".energy-own.json-0a.tmp"
+    own, other = (
+        tmp_path / f"{_temporary_prefix(tmp_path / name)}0a.tmp"
+        for name in ("results.json", "own.json")
+    )
     for path in (own, other):
         path.touch()
     remove_temporaries(tmp_path / "results.json")

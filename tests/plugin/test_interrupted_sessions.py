@@ -41,7 +41,7 @@ def test_the_next_session_assembles_the_results(project: Project, workers: tuple
     }
     assert project.results()["run"]["complete"] is False
     names = {path.name for path in project.path(".energy").iterdir()}
-    assert names <= {"results.json", "report.html"}
+    assert names <= {"results.json", "report.html", ".gitignore"}
 
 
 def test_a_killed_controller_leaves_what_its_workers_found(project: Project) -> None:
