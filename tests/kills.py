@@ -1,8 +1,8 @@
 """Sessions that are killed at random moments lose no finished result and leave nothing behind.
 
 ``python -m tests.kills --sessions 500`` says what became of each kind of end. A session is killed
-between its first result and its last; then the next session must have every result that was
-finished, no process of the killed one may live, and no temporary file may be left.
+at any moment from its start until it has written its files. Then the next session must have every
+result that was finished, no process of the killed one may live, and no temporary file may be left.
 """
 
 from __future__ import annotations
@@ -115,11 +115,12 @@ class KilledSession:
 
     def _wait_and_kill(self, session: subprocess.Popen[bytes], terminal: int) -> None:
         full = self._kind == "full disk"
-        wanted = self._random.randrange(FULL_TESTS.stop + 1 if full else 0, TESTS)
+        wanted = self._random.randrange(FULL_TESTS.stop + 1 if full else 0, TESTS + 1)
         while session.poll() is None and len(self._finished()) < wanted:
             _drain(terminal)
             time.sleep(0.002)
-        time.sleep(self._random.random() * 0.02)
+        # After the last test the files are written, which takes longer than a test.
+        time.sleep(self._random.random() * (0.02 if wanted < TESTS else 0.5))
         if self._kind in ("SIGKILL", "full disk", "lost controller"):
             session.kill()
         elif self._kind == "SIGTERM":

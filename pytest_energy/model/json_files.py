@@ -86,8 +86,17 @@ def read_utf8(path: Path, expected: str) -> str:
         FileFormatError: It is not UTF-8.
         OSError: It cannot be read.
     """
+    return decode_utf8(read_bytes(path), path, expected)
+
+
+def decode_utf8(content: bytes, path: Path, expected: str) -> str:
+    """The text of a file of ours, or of a part of it.
+
+    Raises:
+        FileFormatError: It is not UTF-8.
+    """
     try:
-        return read_bytes(path).decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         fault = f"not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         raise FileFormatError(path, expected, (fault,)) from None

@@ -7,7 +7,8 @@ session ends. So the cost of a session grows with the number of its results, not
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,13 +16,13 @@ from pydantic import Field
 
 from pytest_energy.errors import FileFormatError
 from pytest_energy.model.comparison import Against
-from pytest_energy.model.files import append, is_stream, is_there, list_folder, remove
+from pytest_energy.model.files import append, is_stream, is_there, list_folder, read_bytes, remove
 from pytest_energy.model.json_files import (
+    decode_utf8,
     dump_line,
     load_run,
     parse_json,
     possible_run,
-    read_utf8,
     save_run,
 )
 from pytest_energy.model.measurement import Record
@@ -69,6 +70,8 @@ class Journal:
         self.path: Final = None if results is None or is_stream(results) else journal_path(results)
         self._head = ""
         self._unwritten: list[str] = []
+        self._line_end = ""
+        """Ends the part of a line that a failed write may have left."""
 
     def write(self, entry: Entry, head: Callable[[], Run]) -> None:
         """Append an entry.
@@ -85,8 +88,10 @@ class Journal:
         self._head = self._head or dump_line(Entry(run=head()))
         self._unwritten.append(dump_line(entry))
         # A test may have removed the folder.
-        begin = "" if is_there(self.path) else self._head
+        begin = self._line_end if is_there(self.path) else self._head
+        self._line_end = "\n"
         append(self.path, begin + "".join(self._unwritten))
+        self._line_end = ""
         self._unwritten.clear()
 
     def remove(self) -> None:
@@ -131,7 +136,7 @@ def recover(results: Path) -> str | None:
 
 
 def assembled(results: Path) -> Run | None:
-    """The run of an interrupted session; ``None`` if it has left nothing."""
+    """The run of an interrupted session; ``None`` if it has left nothing that counts."""
     runs = {"": load_journal(journal_path(results))} if is_there(journal_path(results)) else {}
     for folder in workers_folders(results):
         runs |= load_workers(folder)
@@ -139,9 +144,18 @@ def assembled(results: Path) -> Run | None:
     if not whole:
         return None
     run = merge_workers(list(whole.values()), list(whole))
+    if is_there(results) and (not run.benchmarks or _has_saved(run, results)):
+        return None
     notes = [*run.run.notes, INTERRUPTED]
     info = run.run.model_copy(update={"notes": notes, "complete": False, "energy_j": None})
     return with_common_changes(run.model_copy(update={"run": info}))
+
+
+def _has_saved(run: Run, results: Path) -> bool:
+    """Whether the session had saved its results, and was killed before it removed its journal."""
+    with suppress(FileFormatError):
+        return load_run(results).created == run.created
+    return False
 
 
 def workers_folders(results: Path) -> list[Path]:
@@ -177,22 +191,52 @@ def _load_worker(results: Path) -> Run | None:
 def load_journal(path: Path) -> Run | None:
     """Assemble a run from a journal; ``None`` if the session was killed before its first line.
 
+    A damaged line costs only what it says. The run's notes have the number of such lines.
+
     Raises:
-        FileFormatError: A line that was written whole is none of a journal.
+        FileFormatError: The first line, which has the set-up of the session, is damaged.
+        OSError: The journal cannot be read.
     """
-    lines = read_utf8(path, EXPECTED).split("\n")[:-1]  # a killed process cuts the last one off
-    return _assemble(path, lines) if lines else None
+    lines = read_bytes(path).split(b"\n")[:-1]  # a killed process cuts the last one off
+    if not lines:
+        return None
+    head = _parse_line(lines[0], path).run
+    if head is None:
+        raise FileFormatError(path, EXPECTED, ("its first line has no session; remove the file",))
+    entries: list[Entry] = []
+    damaged = 0
+    for line in filter(None, lines[1:]):
+        try:
+            entries.append(_possible(_parse_line(line, path), head, path))
+        except FileFormatError:
+            damaged += 1
+    run = _assemble(head, entries)
+    if not damaged:
+        return run
+    note = f"damaged lines of {path.name}, left out: {damaged}"
+    return run.model_copy(
+        update={"run": run.run.model_copy(update={"notes": [*run.run.notes, note]})}
+    )
 
 
-def _assemble(path: Path, lines: Iterable[str]) -> Run:
-    head: Run | None = None
+def _parse_line(line: bytes, path: Path) -> Entry:
+    text = decode_utf8(line, path, EXPECTED)
+    return parse_json(text, Entry, path, EXPECTED, RESULTS_SCHEMA)
+
+
+def _possible(entry: Entry, head: Run, path: Path) -> Entry:
+    """The entry, unless its result has values that no measurement has."""
+    if entry.result is not None:
+        possible_run(head.model_copy(update={"benchmarks": [entry.result]}), path, EXPECTED)
+    return entry
+
+
+def _assemble(head: Run, entries: Sequence[Entry]) -> Run:
     results: dict[str, Result] = {}
     changes: dict[str, object] = {"complete": False}
     accepted: list[str] = []
     failures: list[str] = []
-    for line in lines:
-        entry = parse_json(line, Entry, path, EXPECTED, RESULTS_SCHEMA)
-        head = head or entry.run
+    for entry in entries:
         accepted += entry.accepted
         failures += entry.failures
         if entry.result is not None:
@@ -200,9 +244,6 @@ def _assemble(path: Path, lines: Iterable[str]) -> Run:
         for name in ("against", "duration_s"):
             if (value := getattr(entry, name)) is not None:
                 changes[name] = value
-    if head is None:
-        raise FileFormatError(path, EXPECTED, ("its first line has no session; remove the file",))
     changes |= {"accepted": list(dict.fromkeys(accepted)), "failures": failures}
     info = head.run.model_copy(update=changes)
-    run = head.model_copy(update={"run": info, "benchmarks": list(results.values())})
-    return possible_run(run, path, EXPECTED)
+    return head.model_copy(update={"run": info, "benchmarks": list(results.values())})
