@@ -216,10 +216,9 @@ def test_an_undecided_comparison_names_the_option_that_would_decide_it() -> None
     """More blocks where their number was the limit; otherwise more time, or longer rounds."""
     scattered, close = (1.02, 1.06, 1.02, 1.06), (1.04, 1.06, 1.04, 1.06)
     (short,) = blocks(comparing(most_blocks=4), *scattered)
-    assert re.search(
-        r"about \d+ more blocks \(\S+ s, \S+ J of rounds\) would decide: --energy-against-blocks=\d+$",
-        undecided(short) or "",
-    )
+    cost = r"about \d+ more blocks \(\S+ s, \S+ J of rounds\)"
+    remedy = rf"{cost} would decide: --energy-against-blocks=\d+$"
+    assert re.search(remedy, undecided(short) or "")
     state = comparing()
     blocks(state, *scattered)
     (stopped,) = state.look(last="the time limit of 9 s (--energy-against-time)")
