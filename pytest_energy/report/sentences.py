@@ -134,7 +134,8 @@ def _undecided_comparison(record: Undecided, done: int) -> str:
     if record.blocks is None:
         return (
             "no number of blocks up to 24 would decide: the change is too close to the tolerance"
-            " for the scatter of the blocks; try longer rounds (--energy-window) or another tolerance"
+            " for the scatter of the blocks; try longer rounds (--energy-window), or another"
+            " tolerance"
         )
     plural = "" if record.blocks == 1 else "s"
     known = [numbers.seconds(record.duration_s)]
