@@ -1,7 +1,8 @@
 """The options: their names, the values that they accept, and the frozen settings of a session.
 
 Every option ``--energy-NAME`` has an ini twin ``energy_NAME``. pytest imports this module at every
-start, even without ``--energy``. Therefore it imports nothing heavy.
+start, even without ``--energy``. Therefore it imports nothing heavy, and what is never compared or
+printed does without the methods for it, which dataclasses compile at each import.
 """
 
 # ruff: noqa: RUF009 - `_option` returns a dataclass field, never a shared default
@@ -185,7 +186,7 @@ def as_text(value: object, form: Callable[[object], str] = str) -> str:
         return f"<{type(value).__name__}>"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Format(Generic[T_co]):
     """What the text of an option may be."""
 
@@ -236,7 +237,7 @@ INPUT_FILE = Format(Path, "a file")
 OUTPUT_FILE = Format(Path, "a file")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Option:
     """One option of the command line and its ini twin."""
 
@@ -298,7 +299,7 @@ def _option(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Settings:
     """The options of a session: their values in force, their formats and their help."""
 

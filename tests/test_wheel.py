@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -82,3 +83,12 @@ def test_the_wheel_carries_the_plugin_alone(site: Path) -> None:
     """The suite and the papers' figures stay in the repository."""
     assert [path.name for path in site.iterdir() if path.suffix != ".dist-info"] == [PACKAGE]
     assert list(site.rglob("*.csv")) == []
+
+
+@pytest.mark.slow
+def test_the_readme_on_pypi_has_absolute_links(site: Path) -> None:
+    """PyPI shows it without the repository."""
+    (metadata,) = site.glob("*.dist-info/METADATA")
+    targets = re.findall(r"\]\(([^)\s]+)\)", metadata.read_text("utf-8"))
+    assert len(targets) > 10
+    assert [target for target in targets if not target.startswith(("https://", "#"))] == []

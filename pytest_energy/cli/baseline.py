@@ -181,13 +181,13 @@ def _show(store: BaselineStore, arguments: argparse.Namespace) -> int:
 def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.acceptance import machine_of
     from pytest_energy.gate.verdict import judge
-    from pytest_energy.model.json_files import load_run
     from pytest_energy.model.outcomes import Outcome
     from pytest_energy.report import numbers
     from pytest_energy.report.comparison import tolerances_in_force
     from pytest_energy.report.text.align import aligned
+    from pytest_energy.session.journal import load_results
 
-    run = load_run(arguments.results)
+    run = load_results(arguments.results)
     rows: list[tuple[str, ...]] = []
     for result in run.benchmarks:
         baseline = store.find(result.id, machine_of(result, run))
@@ -227,12 +227,12 @@ def _accept(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.errors import UsageError
     from pytest_energy.gate.acceptance import accept, drift_refusal, machine_of, select_results
     from pytest_energy.gate.baseline_history import last_tag
-    from pytest_energy.model.json_files import load_run
     from pytest_energy.model.metrics import ENERGY
     from pytest_energy.plugin.keyword_expression import matching_ids
     from pytest_energy.report.comparison import tolerances_in_force
+    from pytest_energy.session.journal import load_results
 
-    run = load_run(arguments.results)
+    run = load_results(arguments.results)
     ids = matching_ids(arguments.expression, {result.id for result in run.benchmarks})
     if run.benchmarks and not ids:
         raise UsageError(f"no result in {arguments.results} matches {arguments.expression!r}")

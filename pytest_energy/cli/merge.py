@@ -32,11 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the merged results and print how many benchmarks they have."""
-    from pytest_energy.model.json_files import load_run, save_run
+    from pytest_energy.model.json_files import save_run
     from pytest_energy.model.merge import merge_runs
+    from pytest_energy.session.journal import load_results
     from pytest_energy.session.suite_shift import with_common_changes
 
-    runs = [load_run(path) for path in arguments.results]
+    runs = [load_results(path) for path in arguments.results]
     merged = merge_runs(runs, [str(path) for path in arguments.results], keep=arguments.keep)
     merged = with_common_changes(merged)
     save_run(merged, arguments.output)

@@ -36,14 +36,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files and print their paths."""
-    from pytest_energy.model.json_files import load_run
     from pytest_energy.report.ci.detection import repository_folder
     from pytest_energy.report.comparison import Reference
     from pytest_energy.report.outputs import write_outputs
+    from pytest_energy.session.journal import load_results
     from pytest_energy.settings import Settings
 
-    newest = load_run(arguments.results)
-    older = [Reference(path.name, load_run(path)) for path in arguments.older]
+    newest = load_results(arguments.results)
+    older = [Reference(path.name, load_results(path)) for path in arguments.older]
     settings = Settings(
         json=arguments.results,
         html=arguments.output or arguments.results.with_name("report.html"),

@@ -147,11 +147,11 @@ def _show_blocks(path: Path) -> int:
         UsageError: The run was not compared with another revision.
     """
     from pytest_energy.errors import UsageError
-    from pytest_energy.model.json_files import load_run
     from pytest_energy.report.text.align import aligned
     from pytest_energy.report.visible import visible_rows
+    from pytest_energy.session.journal import load_results
 
-    run = load_run(path)
+    run = load_results(path)
     rows = visible_rows(run)
     if not rows:
         why = "has no block of two" if run.run.against else "was not compared in alternation"

@@ -8,11 +8,12 @@ object, since pyfakefs replaces what the globals of a module refer to.
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +40,20 @@ class FileFunctions:
 REAL = FileFunctions()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` (UTF-8) to the file at ``path``; a device or FIFO takes it as it is.
+def write_atomically(path: Path, text: str | Iterable[str]) -> None:
+    """Write ``text`` (UTF-8), whole or in parts, to the file at ``path``.
 
-    A regular file is written to a temporary file beside it, which is then renamed: a reader never
-    sees an incomplete file, and a failure leaves the old file unchanged. A symlink stays, and the
-    file that it names is written. A new file has the mode that the umask allows, an old one keeps
-    its own. Missing parent folders are created.
+    A device or FIFO takes it as it is. A regular file is written to a temporary file beside it,
+    which is then renamed: a reader never sees an incomplete file, and a failure leaves the old file
+    unchanged. A symlink stays, and the file that it names is written. A new file has the mode that
+    the umask allows, an old one keeps its own. Missing parent folders are created.
 
     Raises:
         OSError: The file cannot be written, or nobody reads the FIFO.
     """
+    parts = (text,) if isinstance(text, str) else text
     # No name or remark of a test may cost a file: half of a surrogate pair has no UTF-8.
-    content = text.encode("utf-8", "backslashreplace")
+    content = (part.encode("utf-8", "backslashreplace") for part in parts)
     if is_stream(path):
         _write_into(path, content)
     else:
@@ -75,28 +77,62 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _write_into(path: Path, content: bytes) -> None:
+def _write_into(path: Path, content: Iterable[bytes]) -> None:
     # Opening a FIFO that nobody reads would wait for ever; this flag makes it an error.
     descriptor = REAL.os_open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))
     if hasattr(os, "set_blocking"):
         os.set_blocking(descriptor, True)
     with REAL.open(descriptor, "wb") as file:
-        file.write(content)
+        file.writelines(content)
 
 
-def _replace_file(path: Path, content: bytes) -> None:
+def _replace_file(path: Path, content: Iterable[bytes]) -> None:
     make_folder(path.parent)
     mode = _mode(path)
-    temporary = path.parent / f".energy-{uuid.uuid4().hex[:12]}.tmp"
+    temporary = path.parent / f"{_temporary_prefix(path)}{uuid.uuid4().hex[:12]}.tmp"
     try:
         with REAL.open(temporary, "xb") as file:
-            file.write(content)
+            file.writelines(content)
         if mode is not None:
             REAL.chmod(temporary, stat.S_IMODE(mode))
         REAL.replace(temporary, path)
     except BaseException:
         remove(temporary)
         raise
+
+
+def append(path: Path, text: str) -> None:
+    """Append ``text`` (UTF-8) to a file, all of it or nothing; a kill may leave a part of it.
+
+    A missing file and missing parent folders are created.
+
+    Raises:
+        OSError: The file cannot be written; it is as long as before.
+    """
+    content = text.encode("utf-8", "backslashreplace")
+    make_folder(path.parent)
+    with REAL.open(path, "ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            while content:  # a disk that becomes full takes a part
+                content = content[file.write(content) :]
+        except BaseException:
+            with suppress(OSError):  # the first error says more
+                file.truncate(size)
+            raise
+
+
+def _temporary_prefix(path: Path) -> str:
+    """Of the temporary files beside a file, whose own name may be as long as names can be."""
+    return f".energy-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]}-"
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove what a process that was killed while it wrote a file has left beside it."""
+    path = Path(REAL.realpath(path))
+    for other in list_folder(path.parent) if is_there(path.parent) else ():
+        if other.name.startswith(_temporary_prefix(path)) and other.suffix == ".tmp":
+            remove(other)
 
 
 def make_folder(folder: Path) -> None:

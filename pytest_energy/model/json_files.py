@@ -86,8 +86,17 @@ def read_utf8(path: Path, expected: str) -> str:
         FileFormatError: It is not UTF-8.
         OSError: It cannot be read.
     """
+    return decode_utf8(read_bytes(path), path, expected)
+
+
+def decode_utf8(content: bytes, path: Path, expected: str) -> str:
+    """The text of a file of ours, or of a part of it.
+
+    Raises:
+        FileFormatError: It is not UTF-8.
+    """
     try:
-        return read_bytes(path).decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         fault = f"not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         raise FileFormatError(path, expected, (fault,)) from None
@@ -102,6 +111,15 @@ def load_run(path: Path) -> Run:
     """
     expected = "a results file"
     run = parse_json(read_utf8(path, expected), Run, path, expected, RESULTS_SCHEMA)
+    return possible_run(run, path, expected)
+
+
+def possible_run(run: Run, path: Path, expected: str) -> Run:
+    """Return a run that was read from a file.
+
+    Raises:
+        FileFormatError: It has values that no measurement has.
+    """
     if faults := tuple(fault for result in run.benchmarks for fault in _impossible(result)):
         raise FileFormatError(path, expected, faults)
     return run
@@ -121,20 +139,52 @@ def _impossible(result: Result) -> Iterator[str]:
 
 def save_run(run: Run, path: Path) -> None:
     """Write ``results.json`` completely or not at all."""
-    write_atomically(path, dump_run(run))
+    write_atomically(path, _parts(run))
 
 
 def dump_run(run: Run) -> str:
     """The text of ``results.json``: JSON that fits the schema, with a newline at its end."""
+    return "".join(_parts(run))
+
+
+def _parts(run: Run) -> Iterator[str]:
+    """The text in parts, since that of thousands of results at once takes much memory."""
+    head = dump_line(run.model_copy(update={"benchmarks": []}), indent=1)
+    if not run.benchmarks:
+        yield head
+        return
+    yield head.removesuffix("]\n}\n")  # the benchmarks are the last field
+    for number, result in enumerate(run.benchmarks):
+        text = dump_line(result, indent=1).rstrip("\n").replace("\n", "\n  ")
+        yield f"{',' if number else ''}\n  {text}"
+    yield "\n ]\n}\n"
+
+
+def dump_line(record: Record, indent: int | None = None) -> str:
+    """A record as JSON with a newline at its end; without ``indent`` it is a single line."""
     try:
-        return run.model_dump_json(by_alias=True, indent=1) + "\n"
+        return record.model_dump_json(by_alias=True, indent=indent) + "\n"
     except PydanticSerializationError:
-        return encodable_run(run).model_dump_json(by_alias=True, indent=1) + "\n"
+        return encodable_record(record).model_dump_json(by_alias=True, indent=indent) + "\n"
+
+
+def encodable_record(record: R) -> R:
+    """A record whose texts all have UTF-8, for all outputs: see :func:`encodable_text`."""
+    return type(record).model_validate(encodable(record.model_dump(by_alias=True)))
 
 
 def encodable_run(run: Run) -> Run:
-    """A run whose texts all have UTF-8, for all outputs: see :func:`encodable_text`."""
-    return Run.model_validate(encodable(run.model_dump(by_alias=True)))
+    """A run whose texts all have UTF-8; results that have it already are not copied."""
+    head = encodable_record(run.model_copy(update={"benchmarks": []}))
+    return head.model_copy(update={"benchmarks": [*map(_encodable_result, run.benchmarks)]})
+
+
+def _encodable_result(result: Result) -> Result:
+    try:
+        result.model_dump_json()
+    except PydanticSerializationError:
+        return encodable_record(result)
+    return result
 
 
 def encodable_text(text: str) -> str:

@@ -1,7 +1,7 @@
 """Merging of the results of one session's pytest-xdist workers.
 
-Each worker writes its own results file after each benchmark, completely or not at all. A worker
-that is killed therefore loses no finished benchmark.
+Each worker writes its own journal and, at its end, its own results file. A worker that is killed
+therefore loses no finished benchmark.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_energy.model.json_files import load_run
 from pytest_energy.model.measurement import Environment, Facts, Scalar
 from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared, UnpassedTest
 
@@ -21,17 +20,6 @@ BOARD = "board"
 def worker_file(folder: Path, worker: str) -> Path:
     """The results file of a worker."""
     return folder / f"{worker}.json"
-
-
-def read_spool(folder: Path) -> dict[str, Run]:
-    """The run of each worker by its name, in the order of the workers' numbers.
-
-    Raises:
-        FileFormatError: A file in the folder is not a results file.
-    """
-    # The length comes first, because gw10 follows gw2.
-    files = sorted(folder.glob("*.json"), key=lambda file: (len(file.stem), file.stem))
-    return {file.stem: load_run(file) for file in files}
 
 
 def merge_workers(

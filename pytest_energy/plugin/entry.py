@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_energy.errors import EnergyError
-from pytest_energy.fixture import Energy
 from pytest_energy.plugin.items.phases import VISIT, Visit
 from pytest_energy.plugin.items.plain import PlainPlugin
 from pytest_energy.plugin.items.requests import check_against, check_alone
 from pytest_energy.settings import OPTIONS, Option, Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
+    from pytest_energy.fixture import Energy
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
 
 MARKER = (
@@ -96,7 +96,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
     from pytest_energy.plugin.reporter import Reporter
-    from pytest_energy.plugin.results_lock import hold_results
+    from pytest_energy.plugin.results_lock import hold_results, recover_results
     from pytest_energy.plugin.unpassed import UNPASSED, UnpassedTests
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
@@ -130,9 +130,11 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     if worker_input is not None:
         _register_worker(config, settings, worker_input)
         return
+    recovered = None
     if ranks is None or ranks.reports:
         config.add_cleanup(hold_results(settings.json))
-    reporter = Reporter(config, settings)
+        recovered = recover_results(settings)
+    reporter = Reporter(config, settings, recovered)
     config.pluginmanager.register(reporter, "energy-reporter")
     config.pluginmanager.register(UnpassedTests(), UNPASSED)
     if is_controller(config):
@@ -177,14 +179,16 @@ def _register_worker(
     config.pluginmanager.register(worker.errors, "energy-errors")
 
 
-def _user_values(config: pytest.Config) -> dict[Option, tuple[str, str]]:
+def _user_values(
+    config: pytest.Config, options: Iterable[Option] = OPTIONS
+) -> dict[Option, tuple[str, str]]:
     """The options that the user set; the command line takes precedence over the ini file.
 
     Returns:
         By option: its spelling where the user set it, and its text.
     """
     values = {}
-    for option in OPTIONS:
+    for option in options:
         text, spelling = config.getoption(option.ini), option.flag
         if text is None:
             text, spelling = config.getini(option.ini), option.ini
@@ -218,6 +222,5 @@ def energy_device() -> str:
 def _data_dir(config: pytest.Config) -> Path | None:
     """The value of the only option that also applies without ``--energy``."""
     # The others stay unread: without --energy a wrong one must not stop the session.
-    values = _user_values(config).items()
-    data = {option: value for option, value in values if option.attribute == "data"}
-    return load_settings(data).under(config.rootpath).data
+    data = [option for option in OPTIONS if option.attribute == "data"]
+    return load_settings(_user_values(config, data)).under(config.rootpath).data

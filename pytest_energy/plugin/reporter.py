@@ -42,15 +42,28 @@ def fail_session(session: pytest.Session, run: Run) -> None:
 
 
 class Reporter:
-    """Writes the files of one run as soon as it ends, and its lines in pytest's summary."""
+    """Writes the files of one run as soon as it ends, and its lines in pytest's summary.
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    Args:
+        config: The configuration of pytest.
+        settings: The options in force.
+        recovered: What was assembled from the journal of an interrupted session, for the header.
+    """
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, recovered: str | None = None
+    ) -> None:
+        self._recovered = recovered
         self._settings = for_this_ci(settings, os.environ)
         self._folder = repository_folder(config.rootpath, os.environ)
         self._started_in = config.invocation_params.dir
         self._run: Run | None = None
         self._written: list[Path] = []
         self._errors: list[str] = []
+
+    def pytest_report_header(self) -> list[str]:
+        """Say that an interrupted session has left results."""
+        return [f"energy: {self._recovered}"] if self._recovered else []
 
     def report(self, run: Run, unsaved: str | None = None) -> None:
         """Write the files of a run, those for the CI system included.

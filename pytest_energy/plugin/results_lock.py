@@ -10,8 +10,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pytest_energy.errors import UsageError
-from pytest_energy.model.files import is_stream
+from pytest_energy.model.files import check_file, is_stream, not_written, remove_temporaries
 from pytest_energy.plugin.gpu_locks import lock_folder, unusable
+from pytest_energy.session.journal import recover
+from pytest_energy.settings import OPTIONS, OUTPUT_FILE, Settings
 
 
 def lock_name(results: Path) -> str:
@@ -42,3 +44,22 @@ def hold_results(results: Path) -> Callable[[], None]:
     except OSError as error:
         raise unusable(lock_folder(), error) from None
     return lock.release
+
+
+def recover_results(settings: Settings) -> str | None:
+    """Assemble what an interrupted session has left; the lock on its results must be held.
+
+    Returns:
+        A sentence that says so; ``None`` if there is nothing.
+
+    Raises:
+        EnergyError: The journal cannot be read, or the results cannot be written.
+    """
+    try:
+        for option in OPTIONS:
+            if option.format is OUTPUT_FILE and (path := getattr(settings, option.attribute)):
+                remove_temporaries(path)
+        return recover(settings.json)
+    except OSError as error:
+        check_file(settings.json, "--energy-json")  # its error names the option
+        raise UsageError(not_written(settings.json, error)) from None

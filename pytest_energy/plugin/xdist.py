@@ -1,9 +1,9 @@
 """Sessions with pytest-xdist or torchrun: which process measures what, and which one reports.
 
-With pytest-xdist each worker measures on its own GPU. It writes its results into its own file after
-each benchmark, in a folder that the controller names. The controller merges the files when the
-workers have ended, even if one was killed. If the controller itself is killed the folder stays, and
-``pytest-energy merge`` reads it.
+With pytest-xdist each worker measures on its own GPU. It has its own journal and results file, in a
+folder that the controller names. The controller merges the files when the workers have ended, even
+if one was killed. If the controller itself is killed the folder stays, and the next session or
+``pytest-energy report`` assembles its results.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.model.files import check_file, not_written
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.result import Run
-from pytest_energy.model.workers_merge import merge_workers, read_spool, worker_file
+from pytest_energy.model.workers_merge import merge_workers, worker_file
 from pytest_energy.plugin.gpu_locks import Reservation, lock_folder, reserve_gpu, visible_gpus
 from pytest_energy.plugin.progress import (
     WorkerProgress,
@@ -38,6 +38,7 @@ from pytest_energy.plugin.reporter import INTERRUPTED, Reporter, fail_session, r
 from pytest_energy.plugin.unpassed import unpassed_tests
 from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
 from pytest_energy.session.energy_session import keeps_earlier
+from pytest_energy.session.journal import load_workers, workers_prefix
 from pytest_energy.session.suite_shift import finish
 from pytest_energy.settings import Settings
 
@@ -146,7 +147,9 @@ class Controller:
         lock_folder()
         self._settings = settings
         self._reporter = reporter
-        self._folder = settings.json.parent / f"workers-{uuid.uuid4().hex[:8]}"
+        self._folder = settings.json.with_name(
+            f"{workers_prefix(settings.json)}{uuid.uuid4().hex[:8]}"
+        )
         self._killed: list[str] = []
         self._workers = 0
         self._boards: dict[str, str] = {}
@@ -247,7 +250,7 @@ class Controller:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Merge the results of the workers, and report them as one run."""
-        runs = read_spool(self._folder) if self._folder.exists() else {}
+        runs = load_workers(self._folder) if self._folder.exists() else {}
         if not runs:
             return
         run = merge_workers(list(runs.values()), list(runs), self._killed)

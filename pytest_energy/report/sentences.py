@@ -133,17 +133,18 @@ def _undecided_comparison(record: Undecided, done: int) -> str:
     """``about 8 more blocks (90 s, 27 kJ) would decide: --energy-against-blocks=20``."""
     if record.blocks is None:
         return (
-            "no number of blocks would decide: the change is too close to the tolerance for the"
-            " scatter of the blocks; try longer rounds (--energy-window) or another tolerance"
+            "no number of blocks up to 24 would decide: the change is too close to the tolerance"
+            " for the scatter of the blocks; try longer rounds (--energy-window), or another"
+            " tolerance"
         )
     plural = "" if record.blocks == 1 else "s"
     known = [numbers.seconds(record.duration_s)]
     known += [numbers.energy(record.energy_j)] if record.energy_j is not None else []
-    would = f"about {record.blocks} more block{plural} ({', '.join(known)}) would decide"
+    would = f"about {record.blocks} more block{plural} ({', '.join(known)} of rounds) would decide"
     needed = done + record.blocks
     if record.allowed is not None and needed > record.allowed:
         return f"{would}: --energy-against-blocks={needed}"
-    return f"{would}: give it more time"
+    return f"{would}: let it run longer (--energy-against-time)"
 
 
 def _remedy(result: Result, record: Undecided) -> str:

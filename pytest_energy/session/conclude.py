@@ -67,7 +67,7 @@ def settle(conclusion: Conclusion) -> Result:
         return result
     tolerances = tolerances_of(result.id, session.settings.tolerance, session.tolerances, marker)
     if refusal := session.drift_refusal(result, tolerances[ENERGY]):
-        session.record.note_refused(refusal)
+        session.refuse(refusal)
         return result
     session.accept(result)
     session.record.begin_anew(result.id)

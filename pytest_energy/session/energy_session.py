@@ -23,6 +23,7 @@ from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.meters.selected_channels import has_all, owner_of, select_channels
+from pytest_energy.model.comparison import Against
 from pytest_energy.model.environment import describe, slug
 from pytest_energy.model.files import check_file, check_folder, is_there, not_written
 from pytest_energy.model.json_files import save_run
@@ -31,9 +32,10 @@ from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared
 from pytest_energy.model.revision import Revision, read_revision
 from pytest_energy.model.workers_merge import merge_workers
+from pytest_energy.session.journal import Entry, Journal
 from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
-from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish, shifts_of
+from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish
 from pytest_energy.settings import NO_METER, MarkerSettings, MeterChoice, Scale, Settings
 from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
@@ -80,6 +82,8 @@ class EnergySession:
     """The sessions of further GPUs that measure other tests at the same time; they share the
     record."""
     record: RunRecord = field(default_factory=RunRecord)
+    journal: Journal = field(default_factory=Journal)
+    """Where each finding is appended; parts share it."""
 
     @classmethod
     def open(
@@ -139,6 +143,7 @@ class EnergySession:
             frozenset(baseline.id for baseline in [*own_baselines, *store.load_all(FACTS)]),
             shared_scatter(own_baselines) if small else 0.0,
             shards,
+            journal=Journal(settings.json),
         )
         return session._with_parts(markers) if measures else session
 
@@ -256,7 +261,7 @@ class EnergySession:
         """What a verdict takes from the other benchmarks, as far as they are measured."""
         # Whoever updates all baselines accepts the shift, too.
         unshifted = self.settings.update == "all" or self.whole is not None
-        shifts = {} if unshifted else shifts_of(self.record.results.values())
+        shifts = {} if unshifted else self.record.shifts()
         return Suite(self.family, self.prior, shifts, self.shared)
 
     @property
@@ -335,16 +340,37 @@ class EnergySession:
                 f" --energy-baselines={self.store.folder}"
             ) from None
         self.record.note_accepted(written)
+        self._append(Entry(accepted=[self._shown(path) for path in written]))
+
+    def refuse(self, why: str) -> None:
+        """Note why a result was not accepted as a baseline."""
+        self.record.note_refused(why)
+        self._append(Entry(failures=[why]))
+
+    def note_against(self, against: Against) -> None:
+        """Note how far the comparison with another revision is."""
+        self.record.note_against(against)
+        self._append(Entry(against=against))
 
     def keep(self, result: Result) -> Result:
-        """Store a result, replace an earlier one of the same benchmark, and save the run.
+        """Store a result, replace an earlier one of the same benchmark, and append it.
 
         Returns:
             The result.
         """
         self.record.keep(result)
-        self._save((self.whole or self).run)
+        self._append(Entry(result=result, duration_s=self.record.duration_s))
         return result
+
+    def _append(self, entry: Entry) -> None:
+        """Append to the journal. A failure is only noted: the disk may have space at the next."""
+        head = self.whole or self
+        try:
+            self.journal.write(entry, lambda: head.run.model_copy(update={"benchmarks": []}))
+        except OSError as error:
+            self.record.note_saving(not_written(self.settings.json, error))
+        else:
+            self.record.note_saving(None)
 
     @property
     def run(self) -> Run:
@@ -371,11 +397,14 @@ class EnergySession:
         return self.run
 
     def _save(self, run: Run) -> None:
-        """Write the results. A failure is only noted: the disk may have space at the next one."""
+        """Write the results, or note why that failed: then they stay in the journal."""
         try:
             save_run(run, self.settings.json)
+            self.journal.remove()
         except OSError as error:
-            self.record.note_saving(not_written(self.settings.json, error))
+            where = self.journal.path
+            kept = f"; its results stay in {where}" if where and is_there(where) else ""
+            self.record.note_saving(f"{not_written(self.settings.json, error)}{kept}")
         else:
             self.record.note_saving(None)
 
@@ -394,6 +423,10 @@ class EnergySession:
         ]
         names = [f"card{number}" for number in range(1 + len(others))]
         return merge_workers([run, *others], names, what="pairs of sides")
+
+    def _shown(self, path: Path) -> str:
+        """A path relative to the tests' root folder if it is within."""
+        return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
     def _spent_j(self) -> float | None:
         # The meter does not see the joules of other hosts.
@@ -426,7 +459,7 @@ class EnergySession:
             settings={"scale": self.scale, **_in_force(self.settings)},
             carbon=carbon_facts(self.intensity, self.settings.pue) if self.intensity else {},
             against=self.record.against,
-            accepted=[str(_within(self.root, path)) for path in self.record.accepted],
+            accepted=[self._shown(path) for path in self.record.accepted],
         )
         return Run(
             created=self.record.created,
@@ -469,10 +502,6 @@ def _intensity(settings: Settings) -> Intensity | None:
     if settings.carbon_intensity is not None:
         return given_intensity(settings.carbon_intensity)
     return country_intensity(settings.country) if settings.country else None
-
-
-def _within(folder: Path, path: Path) -> Path:
-    return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 
 def _in_force(settings: Settings) -> Facts:

@@ -27,6 +27,7 @@ from pytest_energy.fixture import (
     Workload,
 )
 from pytest_energy.fixture.arguments import (
+    asks_to_count,
     check_call_facts,
     check_callable,
     check_compare,
@@ -50,6 +51,7 @@ from pytest_energy.fixture.lazy import (
     check_call,
     check_eager,
     check_returned,
+    running_loop,
 )
 from pytest_energy.fixture.own_metric import evaluation, mean_metrics
 from pytest_energy.measuring.alternation import alternate
@@ -82,13 +84,13 @@ from pytest_energy.session.model_description import (
     check_placed,
     count_facts,
     counting,
-    counts,
     describe_model,
     facts_of_call,
     known_facts,
     name_of,
     peak_memory,
     training_inputs,
+    uncounted,
 )
 from pytest_energy.session.planning import (
     Requested,
@@ -130,7 +132,12 @@ class Surroundings(TypedDict):
 
 
 COUNTED: Final = "the operations of this window were counted, which takes time: not measured"
-"""Why the first window of its name has no joules, if it counts."""
+"""Why the second window of its name has no joules, if it counts."""
+USED_ONCE: Final = (
+    "operations not counted: energy.window({name!r}) was entered once, and counting takes time that"
+    " would be in its joules; enter it again, or use: for w in energy.repeat({name!r}, facts=…): …"
+)
+"""Why a window that was to be counted has no FLOPs."""
 
 
 class MeasuringEnergy(Energy):
@@ -302,7 +309,7 @@ class MeasuringEnergy(Energy):
     ) -> T:
         self.usage.done(function)
         self._claim(synchronize)
-        loop = _running_loop(self._place.id)
+        loop = running_loop(self._place.id)
         returned: T
 
         async def calls(passes: int) -> None:
@@ -316,7 +323,7 @@ class MeasuringEnergy(Energy):
 
         with self.usage.alone():
             known = known_facts(facts)
-            if counts(facts):
+            if asks_to_count(facts):
                 with counting(facts) as known:
                     await calls(1)
         plan = plan_call(self._session, self._place.id, self._requested)
@@ -415,12 +422,12 @@ class MeasuringEnergy(Energy):
         name = handle.name
         windows = self._windows.setdefault(name, [])
         with self._inside(handle):
-            if self._must_count(name, facts):
+            if asks_to_count(facts) and self.usage.must_count(name):
                 with self._counted(handle, facts):
                     yield handle
                 handle.end(self._unmeasured_window(name, COUNTED))
-                self.usage.count_first(name)
                 return
+            self._know(name, facts)
             self._entered[name] += 1
             if not self._in_time(windows):
                 yield handle
@@ -449,14 +456,14 @@ class MeasuringEnergy(Energy):
             handle.pause_by(operations.paused)
             yield
         self._facts[handle.name] = operations
+        self.usage.counted(handle.name)
 
-    def _must_count(self, name: str, facts: CallFacts) -> bool:
-        """Whether what a window runs has still to be counted; known facts are taken at once."""
-        if counts(facts):
-            return name not in self._facts
-        if facts:
-            self._facts[name] = known_facts(facts)
-        return False
+    def _know(self, name: str, facts: CallFacts) -> None:
+        """Take the facts of a window that are known before it is counted."""
+        if not asks_to_count(facts):
+            self._facts |= {name: known_facts(facts)} if facts else {}
+        elif name not in self._facts:
+            self._facts[name] = uncounted(facts, USED_ONCE.format(name=name))
 
     def repeat(  # noqa: D102
         self,
@@ -480,7 +487,8 @@ class MeasuringEnergy(Energy):
     def _repeat(self, handle: WindowHandle, plan: Plan, facts: CallFacts) -> Iterator[WindowHandle]:
         windows: list[Window] = []
         with self.usage.alone(handle.name):
-            if self._must_count(handle.name, facts):
+            self._know(handle.name, facts)
+            if asks_to_count(facts):
                 with self._counted(handle, facts):
                     yield handle
             with open_window(None, 1, self._synchronize) as first:
@@ -762,16 +770,6 @@ def _until_long_enough(opened: OpenWindow, plan: Plan, pass_s: float) -> Iterato
         elapsed_s = opened.elapsed_s()
         check_clock(opened.passes, elapsed_s)
         pass_s = elapsed_s / opened.passes
-
-
-def _running_loop(test_id: str) -> asyncio.AbstractEventLoop:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError(
-            f"{test_id}: energy.acall() needs a running asyncio loop; under trio, use"
-            " energy.window(name) around the await"
-        ) from None
 
 
 def _mean_units(handles: Sequence[WindowHandle]) -> dict[str, float]:

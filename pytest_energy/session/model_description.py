@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from pytest_energy.errors import UsageError
 from pytest_energy.fixture import CallFacts, Energy
-from pytest_energy.model.measurement import Facts, Quantity, Reason
+from pytest_energy.fixture.arguments import asks_to_count
+from pytest_energy.model.measurement import Facts, Quantity, Reason, ReasonCode
 
 if TYPE_CHECKING:
     from pytest_energy.measuring.forward_passes import Inputs, Shapes
@@ -49,16 +50,11 @@ def training_inputs(
 
 def facts_of_call(facts: CallFacts, call: Callable[[], object]) -> Operations:
     """What the test knows of a call, or what is counted while it runs once more."""
-    if not counts(facts):
+    if not asks_to_count(facts):
         return known_facts(facts)
     with counting(facts) as operations:
         call()
     return operations
-
-
-def counts(facts: CallFacts) -> bool:
-    """Whether something is to be counted, and not only taken."""
-    return bool(facts) and not isinstance(facts, Mapping)
 
 
 def known_facts(facts: CallFacts) -> Operations:
@@ -66,6 +62,15 @@ def known_facts(facts: CallFacts) -> Operations:
     from pytest_energy.measuring.model_facts import Operations
 
     return Operations(dict(facts) if isinstance(facts, Mapping) else {})
+
+
+def uncounted(facts: CallFacts, remark: str) -> Operations:
+    """The parameters of a module whose operations were not counted, and why not."""
+    from pytest_energy.measuring.model_facts import Operations, model_facts
+
+    parameters, reasons = model_facts(facts, None)
+    note = Reason(code=ReasonCode.NOTE, message=remark, fatal=False)
+    return Operations(parameters, (*reasons, note))
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from pytest_energy.gate.decision import RevisitReason
 from pytest_energy.model.comparison import Against
 from pytest_energy.model.measurement import Measurement
 from pytest_energy.model.result import Result, Run, UnpassedTest
+from pytest_energy.session.suite_shift import CommonChanges
+from pytest_energy.uncertainty.change import Change
 
 
 @dataclass
@@ -27,6 +29,7 @@ class RunRecord:
     """UTC, in the format of ``results.json``."""
     _opened_s: float = field(default_factory=time.perf_counter)
     _results: dict[str, Result] = field(default_factory=dict)
+    _changes: CommonChanges = field(default_factory=CommonChanges)
     _visits: defaultdict[str, list[Measurement]] = field(default_factory=lambda: defaultdict(list))
     _concluded: Counter[str] = field(default_factory=Counter)
     """The number of visits that are in a baseline, by benchmark."""
@@ -49,6 +52,11 @@ class RunRecord:
     def keep(self, result: Result) -> None:
         """Store a result, and replace an earlier one of the same benchmark."""
         self._results[result.id] = result
+        self._changes.replace(result)
+
+    def shifts(self) -> dict[str, Change]:
+        """The change that the results have in common, by metric."""
+        return self._changes.shifts()
 
     @property
     def revisits(self) -> Mapping[str, RevisitReason]:

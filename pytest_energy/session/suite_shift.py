@@ -27,20 +27,40 @@ FEWEST_COMPARABLE: Final = 20
 """Comparable benchmarks from which on a suite has a shift."""
 
 
+class CommonChanges:
+    """The changes of the results so far, taken up one by one.
+
+    All of them anew would cost more with each further result.
+    """
+
+    def __init__(self) -> None:
+        self._ratios: dict[str, dict[str, float]] = {}  # by metric and benchmark
+
+    def replace(self, result: Result) -> None:
+        """Take up a result in place of an earlier one of the same benchmark."""
+        for ratios in self._ratios.values():
+            ratios.pop(result.id, None)
+        if result.status != "measured" or not _moves_with_the_suite(result):
+            return
+        for metric in result.verdict.gated:
+            if (ratio := _whole_change(metric)) is not None:
+                self._ratios.setdefault(metric.metric, {})[result.id] = ratio
+
+    def shifts(self) -> dict[str, Change]:
+        """The change that the results have in common, for each metric that enough compare."""
+        return {
+            metric: median_change([*ratios.values()])
+            for metric, ratios in self._ratios.items()
+            if len(ratios) >= FEWEST_COMPARABLE
+        }
+
+
 def shifts_of(results: Iterable[Result]) -> dict[str, Change]:
     """The change that the results have in common, for each metric that enough of them compare."""
-    ratios: dict[str, list[float]] = {}
+    changes = CommonChanges()
     for result in results:
-        if not _moves_with_the_suite(result):
-            continue
-        for metric in result.verdict.gated if result.status == "measured" else ():
-            if (ratio := _whole_change(metric)) is not None:
-                ratios.setdefault(metric.metric, []).append(ratio)
-    return {
-        metric: median_change(values)
-        for metric, values in ratios.items()
-        if len(values) >= FEWEST_COMPARABLE
-    }
+        changes.replace(result)
+    return changes.shifts()
 
 
 def _moves_with_the_suite(result: Result) -> bool:

@@ -225,8 +225,11 @@ def median_change(log_ratios: Sequence[float]) -> Change:
     Args:
         log_ratios: Logarithms of new over old, at least two.
     """
-    median = statistics.median(log_ratios)
-    deviation = statistics.median(abs(ratio - median) for ratio in log_ratios)
+    import numpy as np  # asked after each result; statistics.median would take as long as the test
+
+    ratios = np.asarray(log_ratios)
+    median = float(np.median(ratios))
+    deviation = float(np.median(np.abs(ratios - median)))
     scatter = statistics.NormalDist().inv_cdf(0.75) ** -1 * deviation
     count = len(log_ratios)
     return Change(median, math.sqrt(math.pi / 2 / count) * scatter, count - 1)

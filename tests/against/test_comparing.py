@@ -23,6 +23,8 @@ from pytest_energy.model.measurement import Measurement, Quantity, Reason, Reaso
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Verdict
 from pytest_energy.report.sentences import undecided
+from pytest_energy.report.text.markdown import render_markdown
+from tests.gate_data import run_of
 
 MAIN = Reference("main", Path("/project"), "1a2b3c4d5e6f")
 
@@ -214,17 +216,19 @@ def test_an_undecided_comparison_names_the_option_that_would_decide_it() -> None
     """More blocks where their number was the limit; otherwise more time, or longer rounds."""
     scattered, close = (1.02, 1.06, 1.02, 1.06), (1.04, 1.06, 1.04, 1.06)
     (short,) = blocks(comparing(most_blocks=4), *scattered)
-    assert re.search(
-        r"about \d+ more blocks \(\S+ s, \S+ J\) would decide: --energy-against-blocks=\d+$",
-        undecided(short) or "",
-    )
+    cost = r"about \d+ more blocks \(\S+ s, \S+ J of rounds\)"
+    remedy = rf"{cost} would decide: --energy-against-blocks=\d+$"
+    assert re.search(remedy, undecided(short) or "")
     state = comparing()
     blocks(state, *scattered)
     (stopped,) = state.look(last="the time limit of 9 s (--energy-against-time)")
-    assert (undecided(stopped) or "").endswith("would decide: give it more time")
+    assert (undecided(stopped) or "").endswith(
+        "would decide: let it run longer (--energy-against-time)"
+    )
     (never,) = blocks(comparing(most_blocks=4), *close)
-    assert "no number of blocks would decide" in (undecided(never) or "")
+    assert "no number of blocks up to 24 would decide" in (undecided(never) or "")
     assert "--energy-window" in (undecided(never) or "")
+    assert "no number of blocks up to 24 would decide" in render_markdown(run_of(never))
 
 
 def test_time_alone_can_be_compared() -> None:

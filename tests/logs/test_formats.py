@@ -69,6 +69,36 @@ def test_a_gpu_that_is_shared_counts_once(read: Callable[..., Imported], label: 
     assert "gpu0 has several samples a scrape" in got.remarks[0]
 
 
+@pytest.mark.parametrize("place", [0, 4, 9])
+def test_a_scrape_without_a_reading_is_told(read: Callable[..., Imported], place: int) -> None:
+    """Its time is in the log, at the start, inside or at the end; its power is missing."""
+    lines = scrapes('pod="a"').splitlines()
+    del lines[3 * place + 1 : 3 * place + 3]
+    got = read("\n".join([*lines, ""]))
+    assert got.status == 0, got.err
+    line = 3 * place + 1
+    assert f"1 scrape has no reading (from line {line}); left out" in got.remarks
+
+
+def test_of_several_powers_of_a_card_one_is_read(read: Callable[..., Imported]) -> None:
+    """The mean of a second comes before the instant, and a remark says so."""
+    header = "timestamp, power.draw.instant [W], power.draw.average [W]"
+    draw = random.Random(0)
+    rows = [
+        f"2024/03/05 09:30:{n:02d}.000, {draw.uniform(299, 301):.2f} W,"
+        f" {draw.uniform(199, 201):.2f} W"
+        for n in range(20)
+    ]
+    text = "\n".join([header, *rows, ""])
+    got = read(text)
+    assert got.energy_j == pytest.approx(200 * 19, rel=0.01)
+    (remark,) = [each for each in got.remarks if "power.draw" in each]
+    assert "read 'power.draw.average [W]', not 'power.draw.instant [W]'" in remark
+    got = read(text, "--power-column", "power.draw.instant [W]")
+    assert got.energy_j == pytest.approx(300 * 19, rel=0.01)
+    assert not any("power.draw.average" in each for each in got.remarks)
+
+
 def test_samples_of_one_gpu_that_differ_are_refused(read: Callable[..., Imported]) -> None:
     """Two powers of one GPU at one time cannot both be its own."""
     got = read(scrapes('GPU_I_ID="3"', 'GPU_I_ID="4"', second_w=90))

@@ -6,7 +6,6 @@ import itertools
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -114,24 +113,6 @@ def test_a_cell_without_value_is_no_reading(write: Write, cell: str) -> None:
     )
 
     assert read_smi(path) == {"": [Reading(NOON, 50), Reading(NOON + 20, 70)]}
-
-
-def test_one_of_several_powers_is_read_and_named(write: Write) -> None:
-    """A mean and an instant of one device are not added; the option takes the other one."""
-    path = write(
-        "index, timestamp, power.draw.instant [W], power.draw.average [W]",
-        "0, 2022/05/03 12:00:00.000, 310.00 W, 200.00 W",
-        "0, 2022/05/03 12:00:10.000, 330.00 W, 220.00 W",
-    )
-    zone = Options(zone=UTC)
-    log = read_as("nvidia-smi", path, zone)
-    assert [reading.value for reading in log.series[0].readings] == [200.0, 220.0]
-    (remark,) = [each.message for each in log.remarks if "power.draw" in each.message]
-    assert remark.startswith("power.draw.average is read, not power.draw.instant")
-    assert "--power-column power.draw.instant" in remark
-    chosen = read_as("nvidia-smi", path, replace(zone, power_columns=("power.draw.instant",)))
-    assert [reading.value for reading in chosen.series[0].readings] == [310.0, 330.0]
-    assert not [each for each in chosen.remarks if "power.draw" in each.message]
 
 
 def test_rows_before_the_header_are_refused(write: Write) -> None:

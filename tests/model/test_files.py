@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.errors import UsageError
-from pytest_energy.model.files import check_file, not_written, read_bytes, write_atomically
+from pytest_energy.model.files import (
+    _temporary_prefix,
+    check_file,
+    not_written,
+    read_bytes,
+    remove_temporaries,
+    write_atomically,
+)
 
 
 def mode_of(path: Path) -> int:
@@ -147,3 +154,16 @@ def test_a_device_that_cannot_be_written_is_refused_at_the_start(
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(UsageError, match=r"--energy-html=/dev/null: Permission denied"):
         check_file(Path(os.devnull), "--energy-html")
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    """Only the temporary files of this file: another process may be writing another one."""
+    own, other = (
+        tmp_path / f"{_temporary_prefix(tmp_path / name)}0a.tmp"
+        for name in ("results.json", "own.json")
+    )
+    for path in (own, other):
+        path.touch()
+    remove_temporaries(tmp_path / "results.json")
+    assert [own.exists(), other.exists()] == [False, True]
+    remove_temporaries(tmp_path / "no" / "folder" / "results.json")

@@ -7,7 +7,8 @@ import pytest
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.measurement import Environment
 from pytest_energy.model.result import Result, Run, RunInfo, Verdict
-from pytest_energy.model.workers_merge import merge_workers, read_spool, worker_file
+from pytest_energy.model.workers_merge import merge_workers, worker_file
+from pytest_energy.session.journal import load_workers
 
 
 def result(id, **fields):
@@ -101,4 +102,4 @@ def test_spool_is_read_in_the_order_of_the_workers(tmp_path, name):
     """gw2 comes before gw10."""
     for worker in ("gw1", name):
         save_run(run(worker), worker_file(tmp_path, worker))
-    assert list(read_spool(tmp_path)) == ["gw1", name]
+    assert list(load_workers(tmp_path)) == ["gw1", name]

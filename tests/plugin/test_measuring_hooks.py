@@ -81,22 +81,6 @@ def test_an_error_in_a_worker_is_reported_as_without_workers(
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
 
 
-def test_a_killed_run_keeps_finished_results(project: Project) -> None:
-    """The results are complete on disk after each benchmark, and marked as incomplete."""
-    project.write(
-        CALL
-        + """
-def test_killed(energy):
-    import os
-    os._exit(9)
-"""
-    )
-    project.run_apart()
-    results = project.results()
-    assert len(results["benchmarks"]) == 3
-    assert results["run"]["complete"] is False
-
-
 def test_a_skipped_test_leaves_nothing(project: Project) -> None:
     """A test may also skip itself after measuring."""
     project.write("def test_it(energy):\n    energy(work, 1)\n    pytest.skip('enough')")

@@ -61,6 +61,18 @@ MISUSES: Final = [
         "energy.acall(work): expected an async function",
         "measure it with energy(work)",
     ),
+    Misuse(
+        "acall without an asyncio loop",
+        "energy.acall(answer).send(None)",
+        "energy.acall() needs a running asyncio loop",
+        "use energy.window(name)",
+    ),
+    Misuse(
+        "an accuracy in per cent",
+        "energy.training(lambda: work(1), epochs=1, evaluate=lambda: 87)",
+        "energy.training: evaluate returned 87",
+        "between 0 and 1",
+    ),
     # how often
     Misuse(
         "two measurements in a test",

@@ -22,7 +22,11 @@ TAKING_AWAY = """
 import os
 import pathlib
 
-import filelock, platformdirs  # these ask for the system when they are imported
+from importlib import import_module, util
+
+for name in ("filelock", "platformdirs"):  # they ask for the system when they are imported
+    if util.find_spec(name):
+        import_module(name)
 
 for name in "{names}".split():
     if hasattr(os, name):

@@ -12,7 +12,7 @@ from benchmarks.tables.__main__ import main
 from benchmarks.tables.drawing import Point, front_of
 from benchmarks.tables.figures import figures_of, power_line
 from pytest_energy.model.json_files import save_run
-from pytest_energy.model.measurement import Environment, Kind, Quantity, Trace
+from pytest_energy.model.measurement import UNITS, Environment, Kind, Quantity, Trace
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run, RunInfo, Verdict
 from pytest_energy.model.traces import Bucket, Envelope, encode
@@ -25,7 +25,10 @@ def measured(kind: Kind, metrics: Mapping[str, float], **workload: Any) -> Resul
         kind=kind,
         status="measured",
         workload=workload,
-        metrics={n: Quantity(value=v, uncertainty=v / 100, unit="1") for n, v in metrics.items()},
+        metrics={
+            name: Quantity(value=value, uncertainty=value / 100, unit=UNITS.get(name, "1"))
+            for name, value in metrics.items()
+        },
         verdict=Verdict(outcome=Outcome.NEW),
     )
 

@@ -25,7 +25,15 @@ from benchmarks.tables.render import render_markdown
 from pytest_energy.carbon import VIDEO_METHOD, co2_g, given_intensity
 from pytest_energy.errors import FileFormatError
 from pytest_energy.model.json_files import save_run
-from pytest_energy.model.measurement import Environment, Kind, Quantity, Reason, ReasonCode, Round
+from pytest_energy.model.measurement import (
+    UNITS,
+    Environment,
+    Kind,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Round,
+)
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run, RunInfo, Verdict
 
@@ -42,7 +50,10 @@ def result(
         id=f"test::{kind}[{'-'.join(map(str, workload.values()))}]",
         kind=kind,
         workload=dict(workload),
-        metrics={n: Quantity(value=v, uncertainty=u, unit="1") for n, (v, u) in pairs.items()},
+        metrics={
+            name: Quantity(value=value, uncertainty=uncertainty, unit=UNITS.get(name, "1"))
+            for name, (value, uncertainty) in pairs.items()
+        },
         verdict=Verdict(outcome=Outcome.NEW),
         **{"status": "measured", **more},
     )

@@ -18,6 +18,7 @@ from pytest_energy.errors import FileFormatError
 from pytest_energy.logs.source import Columns, Format, Options, Source
 from pytest_energy.logs.table import Row, Table, drop_strays, raise_for
 from pytest_energy.logs.times import parse_time
+from pytest_energy.logs.wording import agree, counted
 
 ENERGY: Final = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
 POWERS: Final = ("DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_DEV_POWER_USAGE_INSTANT")
@@ -42,7 +43,7 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     metric = next((name for name in wanted if name in present), wanted[0])
     counter = metric == ENERGY
     name = f"{metric} [{'mJ' if counter else 'W'}]"
-    rows, strays, shared = _rows(path, lines, metric, name)
+    rows, strays, shared, empty = _rows(path, lines, metric, name)
     if not rows:
         raise FileFormatError(path, "scrapes of dcgm-exporter", (f"no sample of {metric}",))
     table = drop_strays(Table(tuple(rows), " "), strays, path)
@@ -60,17 +61,24 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         ),
         label=lambda device, place: f"gpu{_index(device, len(short), place)}",
         gpus=True,
-        remarks=tuple(
-            f"gpu{gpu} has several samples a scrape, each of the whole GPU; they count once"
-            for gpu in sorted(shared)
+        remarks=(
+            *(
+                f"gpu{gpu} has several samples a scrape, each of the whole GPU; they count once"
+                for gpu in sorted(shared)
+            ),
+            *_without_reading(empty),
         ),
     )
 
 
 def _rows(
     path: Path, lines: Sequence[str], metric: str, name: str
-) -> tuple[list[Row], dict[int, str], set[str]]:
-    """The samples of a metric, one a scrape and GPU, stray lines, and the GPUs that had more.
+) -> tuple[list[Row], dict[int, str], set[str], list[int]]:
+    """The samples of a metric, one a scrape and GPU, and what else the lines hold.
+
+    Returns:
+        The samples, stray lines by number, the GPUs that have several samples a scrape, and the
+        numbers of the lines of time without any sample after them.
 
     Raises:
         FileFormatError: Samples of one GPU in one scrape differ.
@@ -80,17 +88,21 @@ def _rows(
     faults: list[str] = []
     shared: set[str] = set()
     scraped: dict[tuple[str, str], str] = {}
+    empty: list[int] = []
     time, bounded = "", False
     for number, line in enumerate(lines, start=1):
         match = SAMPLE.fullmatch(line)
         if match is None:
             if _is_time(text := line.strip().lstrip("# ")):
                 time, scraped = text, {}
+                empty.append(number)
             elif line.split()[:3] == ["#", "TYPE", metric]:
                 scraped, bounded = {}, True
             elif line.strip() and not line.startswith("#"):
                 strays[number] = line
         elif match["metric"] == metric:
+            if empty and (not rows or empty[-1] > rows[-1].line):
+                empty.pop()
             labels = dict(LABEL.findall(match["labels"]))
             device = " ".join(labels[label] for label in DEVICE_LABELS if label in labels)
             stamp = match["time"] or time
@@ -105,7 +117,15 @@ def _rows(
                     f"line {number}: {match['value']} after {before} of the same GPU in one scrape"
                 )
     raise_for(faults, path)
-    return rows, strays, shared
+    return rows, strays, shared, empty
+
+
+def _without_reading(empty: Sequence[int]) -> tuple[str, ...]:
+    """The remark on lines of time without any sample after them."""
+    if not empty:
+        return ()
+    hold = agree(len(empty), "has", "have")
+    return (f"{counted(len(empty), 'scrape')} {hold} no reading (from line {empty[0]}); left out",)
 
 
 def _alike(first: str, second: str) -> bool:

@@ -14,8 +14,12 @@ from pytest_energy.logs.table import find_column, has_column, has_columns, read_
 GPU_COLUMNS: Final = ("index", "uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id", "serial")
 """Columns that identify the device, the best one first."""
 POWER_COLUMNS: Final = ("power.draw", "power.draw.average", "power.draw.instant")
-"""Columns of watts; the first one in a log is read. Means over up to a second come first: they miss
-no time, where an instant of every tenth of a second may fall in step with the work."""
+"""Columns of watts; the first one in a log is read.
+
+``power.draw`` comes first, as every card fills it. From Ampere on it is ``power.draw.average``, the
+mean of the last second, which covers what happens between polls; ``power.draw.instant`` does not.
+Source: nvidia-smi --help-query-gpu.
+"""
 LIMIT_COLUMNS: Final = ("power.max_limit", "enforced.power.limit", "power.limit")
 TIME: Final = "timestamp"
 HAS_POWER: Final = has_columns(TIME, one_of=POWER_COLUMNS)
@@ -27,8 +31,7 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         raise UsageError("--energy-column needs a format with counters, such as --format wattmeter")
     table = read_table(path, lines, has_columns(TIME), options.columns)
     names = table.names
-    powers = [name for name in POWER_COLUMNS if has_column(names, name)] or [POWER_COLUMNS[0]]
-    power, *others = powers
+    power = next((name for name in POWER_COLUMNS if has_column(names, name)), POWER_COLUMNS[0])
     device = next((name for name in GPU_COLUMNS if has_column(names, name)), None)
     columns = columns_by_options(
         table, options, [TIME], [power], devices=[device] if device else []
@@ -48,18 +51,17 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         label=lambda device, place: f"gpu{device if by_index else place}",
         gpus=True,
         may_mix=not columns.devices,
-        remarks=() if options.power_columns else _not_read(power, others),
+        remarks=_unread(names, columns.values[0]) if not options.power_columns else (),
     )
 
 
-def _not_read(power: str, others: Sequence[str]) -> tuple[str, ...]:
-    """A remark if the log has several powers of a device, of which one is read."""
-    if not others:
+def _unread(names: Sequence[str], read: str) -> tuple[str, ...]:
+    """The remark on further columns of the same power."""
+    columns = [find_column(names, name) for name in POWER_COLUMNS if has_column(names, name)]
+    if not (others := [name for name in columns if name != read]):
         return ()
-    return (
-        f"{power} is read, not {' or '.join(others)}, which the log has as well;"
-        f" --power-column {others[-1]} reads that one",
-    )
+    listed = " and ".join(f"{name!r}" for name in others)
+    return (f"read {read!r}, not {listed}; choose another with --power-column",)
 
 
 FORMAT: Final = Format(

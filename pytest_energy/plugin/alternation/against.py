@@ -238,7 +238,7 @@ class AgainstPlugin(EnergyPlugin):
         ongoing.blocks += 1
         assert self._session is not None
         with ongoing.lock:
-            self._session.record.note_against(ongoing.first.describe())
+            self._session.note_against(ongoing.first.describe())
         for result in results:
             self._keep(result)
 
@@ -361,7 +361,7 @@ class AgainstPlugin(EnergyPlugin):
                 self._keep(self._judge(measured))
         for result in ongoing.first.screen(self._judge):
             self._keep(result)
-        self._session.record.note_against(ongoing.first.describe())
+        self._session.note_against(ongoing.first.describe())
 
     def _judge(self, measured: Measurement) -> Result:
         """The verdict of the committed baseline."""
@@ -424,7 +424,7 @@ class AgainstPlugin(EnergyPlugin):
                 comparing.look(last="the comparison was stopped")
             for result in comparing.final():
                 self._keep(result)
-        self._session.record.note_against(ongoing.first.describe())
+        self._session.note_against(ongoing.first.describe())
 
 
 def _test_of_window(benchmark: str) -> str:

@@ -7,17 +7,18 @@ then it is known whether the test has passed.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Final
-from unittest import SkipTest
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from pytest_energy.errors import EnergyError
-from pytest_energy.fixture import Energy
-from pytest_energy.fixture.comparison import NotMeasuredError
 from pytest_energy.plugin.items.requests import EnergyWarning
+
+if TYPE_CHECKING:
+    from pytest_energy.fixture import Energy
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Phases:
             self.leave_body()
             # A test that skips itself, or that is interrupted, leaves no result. Candidates have
             # results also where a claim on them skips the test.
-            if raised is None or isinstance(raised, NotMeasuredError):
+            if raised is None or _is_unmeasured(raised):
                 self._end(item, visit, None)
             elif _is_failure(raised):
                 self._end(item, visit, raised)
@@ -135,10 +136,19 @@ class Phases:
         return pytest.TestReport.from_item_and_call(item, settling)
 
 
+def _is_unmeasured(raised: BaseException) -> bool:
+    from pytest_energy.fixture.comparison import NotMeasuredError  # pytest starts without it
+
+    return isinstance(raised, NotMeasuredError)
+
+
 def _is_failure(raised: BaseException) -> bool:
-    return isinstance(raised, Exception | pytest.fail.Exception) and not isinstance(
-        raised, pytest.skip.Exception | SkipTest
-    )
+    if isinstance(raised, pytest.skip.Exception):
+        return False
+    unittest: Any = sys.modules.get("unittest")  # who raises its exception has imported it
+    if unittest is not None and isinstance(raised, unittest.SkipTest):
+        return False
+    return isinstance(raised, Exception | pytest.fail.Exception)
 
 
 def _kept_by_unittest(item: pytest.Item) -> BaseException | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_energy.errors import UsageError
-from pytest_energy.fixture import Energy
-from pytest_energy.gate.tolerances import check_directions
 from pytest_energy.plugin.items.phases import Phases
 from pytest_energy.plugin.items.requests import MARKER, check_markers, requested_at_run_time
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_energy.fixture import Energy
 
 
 class PlainPlugin(Phases):
@@ -27,6 +30,10 @@ class PlainPlugin(Phases):
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Check all markers before any test runs."""
         using = check_markers(session.items)
+        if not any(item.stash[MARKER].tolerances for item in using):
+            return
+        from pytest_energy.gate.tolerances import check_directions  # pydantic takes long to import
+
         try:
             check_directions({item.nodeid: item.stash[MARKER] for item in using}, {}, ())
         except UsageError as error:
@@ -38,4 +45,6 @@ class PlainPlugin(Phases):
         item = request.node
         if MARKER not in item.stash:
             raise requested_at_run_time(item)
+        from pytest_energy.fixture import Energy  # pytest starts without it
+
         return Energy(self._data_dir, item.nodeid, item.stash[MARKER])

@@ -19,10 +19,8 @@ from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
-    changed,
     control,
     estimates,
-    likely_cause,
     remarks,
     rerun_command,
     retries,
@@ -208,10 +206,10 @@ def _about_pairs(results: Sequence[Result], names: Mapping[str, str]) -> str:
 
 
 def _about_pair(result: Result) -> Iterator[str]:
-    """The reasons, the remarks but for the number of blocks, the likely cause, what changed."""
+    """The reasons, the notes but for the number of blocks, what would decide it, the cause."""
     yield from (reason.message for reason in result.reasons if reason.fatal)
     yield from (note for note in result.verdict.notes if not note.startswith(HOW_MEASURED))
-    yield from filter(None, (likely_cause(result), changed(result)))
+    yield from remarks(result)
 
 
 def _by_outcome(run: Run) -> Iterator[Section]:

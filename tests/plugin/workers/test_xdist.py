@@ -45,7 +45,7 @@ def test_three_workers_measure_on_three_cards(project):
     assert results["run"]["energy_j"] > 0
     done.stdout.fnmatch_lines(["*= energy =*", "benchmark*", "*20*", "*wrote*report.html*"])
     assert "Benchmarks are automatically disabled" not in done.stdout.str() + done.stderr.str()
-    assert list((project.pytester.path / ".energy").glob("workers-*")) == []
+    assert list((project.pytester.path / ".energy").glob("*.workers-*")) == []
 
 
 @pytest.mark.parametrize("nvml_sim", [(CARD,)], indirect=True)

@@ -1,0 +1,160 @@
+"""Measure what the plugin costs, and write the figures into ``docs/performance.md``.
+
+Run it by hand, on a machine that does nothing else: ``python tests/performance/cost.py``. It takes
+some minutes. All times are of the processor, so that waiting does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # as a script
+from tests.plugin.scripted import install
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "performance.md"
+SIZES = (50, 500, 5000)
+"""Numbers of results, to show how the cost grows."""
+PLAIN = 2000
+"""Number of tests for the cost of each without ``--energy``."""
+PAIRS = 15
+MEASURING = ("--energy", "--energy-meter=scripted", "--energy-passes=20")
+TESTS = """
+import pytest
+from scripted_meter import work
+
+@pytest.mark.parametrize("case", range({count}))
+def test_it(energy, case):
+    energy(work, 1)
+"""
+SAME_WITHOUT = """
+import pytest
+
+@pytest.fixture
+def own():
+    return lambda function, *arguments: function(*arguments)
+
+@pytest.mark.parametrize("case", range({count}))
+def test_it(own, case):
+    own(abs, 1)
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process has used."""
+
+    cpu_s: float
+    memory_mib: float
+
+
+def cost_of(folder: Path, *arguments: str) -> Cost:
+    """The cost of one session of pytest in a folder."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}"},
+        stdout=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in (0, 5):  # 5: no test in the folder
+        raise SystemExit(f"{' '.join(command)} in {folder} ended with {process.returncode}")
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def start_ms(folder: Path) -> float:
+    """Milliseconds that the plugin adds to a session that finds no test."""
+    pairs = [cost_of(folder).cpu_s - cost_of(folder, "-p", "no:energy").cpu_s for _ in range(PAIRS)]
+    return 1e3 * statistics.median(pairs)
+
+
+def per_test_ms(folder: Path, *arguments: str) -> float:
+    """Milliseconds that the fixture adds to a test, beside a fixture of the project's own."""
+    (folder / "test_it.py").write_text(TESTS.format(count=PLAIN).replace("work, 1", "abs, 1"))
+    ours = min(cost_of(folder, *arguments).cpu_s for _ in range(3))
+    (folder / "test_it.py").write_text(SAME_WITHOUT.format(count=PLAIN))
+    return 1e3 * (ours - min(cost_of(folder, *arguments).cpu_s for _ in range(3))) / PLAIN
+
+
+def results_cost(folder: Path, count: int) -> Cost:
+    """The cost of a session that measures, compares and writes so many results."""
+    (folder / "test_it.py").write_text(TESTS.format(count=count))
+    cost_of(folder, *MEASURING, "--energy-update", "--energy-baseline-runs=1")
+    return cost_of(folder, *MEASURING)
+
+
+def machine() -> str:
+    """The machine, in words."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text().splitlines() if info.exists() else ():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+    return f"{model}, {os.cpu_count()} processors, Python {platform.python_version()}"
+
+
+def page() -> str:
+    """The page, with the figures of this machine."""
+    with tempfile.TemporaryDirectory() as name:
+        empty, plain = Path(name, "empty"), Path(name, "plain")
+        for folder in (empty, plain):
+            folder.mkdir()
+        install(plain)
+        start = start_ms(empty)
+        collected = per_test_ms(plain, "--collect-only")
+        fixture = per_test_ms(plain) - collected
+        rows = []
+        for count in SIZES:
+            folder = Path(name, f"of-{count}")
+            folder.mkdir()
+            install(folder)
+            cost = results_cost(folder, count)
+            rows.append(f"| {count:,} | {cost.cpu_s:.1f} s | {cost.memory_mib:.0f} MiB |")
+    load = os.getloadavg()[0]
+    return f"""# Performance
+
+`python tests/performance/cost.py` measures these figures and writes this page. All times are of the
+processor. Machine: {machine()}; load {load:.1f} at the end.
+
+## Without `--energy`
+
+| what | cost |
+|---|---|
+| start of pytest, median of {PAIRS} pairs of sessions | {start:+.1f} ms |
+| collection, for each of {PLAIN:,} tests | {collected:+.3f} ms |
+| fixture, for each of {PLAIN:,} tests, beside a fixture of the project's own | {fixture:+.3f} ms |
+
+## With `--energy`
+
+The session has tests with baselines. Each test is measured (its body takes no time), compared, kept
+in the journal, and written to `results.json` and `report.html` at the end. The figures are those of
+the whole process, pytest and pytest-benchmark included.
+
+| results | processor | memory |
+|---|---|---|
+{chr(10).join(rows)}
+"""
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, default=PAGE, metavar="FILE")
+    output: Path = parser.parse_args().output
+    output.write_text(page(), encoding="utf-8")
+    print(output)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()
