@@ -411,7 +411,9 @@ the counter. `recorded` replays the power of real cards, as an external meter re
 it (1 ms means; Yang, Adámek, Armour, SC'24). In the cases `no own load`, the process
 does not use CUDA through torch, so that the meter cannot tell a tail from a late counter. Its
 intervals are wide enough for both. The added time is spent at the edges of a window, and the added
-joules are those of the idle device in this time. The code was in the state `{state}`.
+joules are those of the idle device in this time. The windows follow each other at once, as the
+rounds of a benchmark do; the first one after other work waits longer. The code was in the state
+`{state}`.
 
 The cases `counts 57 %`, `lost by a read` and `steps` have such counters. `no counter` is the same
 4090 without a counter, measured by its power samples. Their stamps may be those of another clock.

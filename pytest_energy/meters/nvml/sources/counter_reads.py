@@ -77,12 +77,14 @@ def with_reading(joules: Joules, reader: CounterReads) -> Joules:
     Six readings go into a window: those of its two ticks, and two for the power of each gap, which
     is at most one tick long. The loss of a read is known to half of it (uniform, GUM 4.3.7), and so
     is what it takes from a window: all rounds share this part, which is why it is in ``settling``.
+    So is one more reading: what the session has learnt of the tail is rounded to steps, too.
     """
     if reader.step_j <= MILLIJOULE and not reader.loss_j:
         return joules
     resolution_j = combine([uniform(reader.step_j)] * 6)
     lost_j = uniform(SEARCH_READS * reader.loss_j)
-    shared_j = combine((joules.budget.get(SETTLING, 0.0), lost_j))
+    tail_j = uniform(reader.step_j)
+    shared_j = combine((joules.budget.get(SETTLING, 0.0), lost_j, tail_j))
     budget = {**joules.budget, "resolution": resolution_j, SETTLING: shared_j}
     return replace(joules, budget=budget)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -53,6 +54,16 @@ def test_what_reading_lost_is_shared_by_the_rounds() -> None:
     budget = with_reading(Joules(300.0, {"edges": 0.02, "settling": 0.03}), reader).budget
     assert budget["settling"] > 0.05
     assert budget["resolution"] < 0.01
+
+
+def test_what_is_learnt_in_large_steps_is_shared_by_the_rounds() -> None:
+    """A session learns one tail, rounded to a step: more rounds do not make that smaller."""
+    values = iter([1.0, 3.0, 4.0, 7.0, 9.0])
+    reader = CounterReads(lambda: next(values))
+    for _ in range(5):
+        reader()
+    budget = with_reading(Joules(300.0, {"edges": 0.02, "settling": 0.0}), reader).budget
+    assert budget["settling"] == pytest.approx(1 / math.sqrt(12))
 
 
 def test_a_counter_without_loss_is_left_as_it_is() -> None:
