@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from benchmarks.rows import Row, cap_rows, inference_rows, sweep_rows, training_rows
-from benchmarks.workbench import facts_of
+from benchmarks.workbench import facts_of, facts_shape, scheduled
 from benchmarks.zoo.recipe import NotApplicableError
+from pytest_energy.model.workload import workload_hash
 
 FACTS = Path(__file__).parents[2] / "baselines/facts"
 
@@ -41,6 +42,26 @@ def committed() -> dict[str, Mapping[str, Any]]:
 def test_every_benchmark_has_its_facts_and_none_is_left_over() -> None:
     """Only rows to a target accuracy and knobs have none: those of the model's own row hold."""
     assert sorted(committed()) == sorted(rows())
+
+
+def test_the_committed_workloads_are_those_of_the_rows() -> None:
+    """A file with another row's workload, or a hash of it, would never be compared."""
+    files, changed = committed(), []
+    for place, row in rows().items():
+        workload: dict[str, Any] = {**row.workload, "facts_input_shape": list(facts_shape(row))}
+        if row.stage == "training":
+            epochs = recipe_epochs(row)
+            workload |= {"epochs": epochs, "scale_to": epochs}
+        found = (files[place]["workload"], files[place]["workload_hash"])
+        if found != (workload, workload_hash(workload)):
+            changed.append(place)
+    assert changed == []
+
+
+def recipe_epochs(row: Row) -> int:
+    """Epochs of the paper's schedule; one technique halves them."""
+    epochs = scheduled(row, "full").epochs
+    return epochs // 2 if row.technique == "poly_half" else epochs
 
 
 @pytest.mark.slow

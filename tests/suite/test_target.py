@@ -7,12 +7,21 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from benchmarks import target as module
 from benchmarks.determinism import one_thread
 from benchmarks.options import Options
 from benchmarks.rows import Row, target_rows
-from benchmarks.target import TARGETS, TargetMissedError, run_to_target, train_until
+from benchmarks.target import (
+    SMALL_MODEL,
+    TARGETS,
+    TargetMissedError,
+    quick_to_learn,
+    run_to_target,
+    train_until,
+)
+from benchmarks.workbench import recipe_for, scheduled
 from benchmarks.zoo.recipe import NotApplicableError
 from pytest_energy.fixture import Energy
 
@@ -47,17 +56,26 @@ class Scripted:
 @pytest.mark.parametrize("row", target_rows(), ids=lambda row: row.id)
 def test_the_small_twin_reaches_its_target_with_room(row: Row) -> None:
     """At every batch size the digits are learnt in at most half of the allowed epochs."""
-    # bfloat16 on a CPU is not the same in each run, and in some of them nothing is learnt.
-    for left in reversed(range(3 if row.technique == "amp" else 1)):
-        try:
-            with one_thread():
-                reached = run_to_target(Energy(), row, Options())
-            break
-        except TargetMissedError:
-            if not left:
-                raise
+    with one_thread():
+        reached = run_to_target(Energy(), row, Options())
     assert reached.accuracy >= TARGETS["small"].accuracy
     assert reached.epochs <= TARGETS["small"].most_epochs // 2
+
+
+def test_no_strided_convolution_of_the_small_twin_sees_a_single_pixel() -> None:
+    """Its gradient in bfloat16 on a CPU has uninitialised memory, so the twin might learn nothing.
+
+    In torch 2.15, two columns of the 3 × 3 kernel are never written.
+    """
+    row = replace(next(row for row in target_rows() if row.technique == "amp"), model=SMALL_MODEL)
+    recipe = recipe_for(row, quick_to_learn(row, scheduled(row, "small")), "cpu")
+    sides: list[int] = []
+    for layer in recipe.model.modules():
+        if isinstance(layer, nn.Conv2d) and layer.stride != (1, 1):
+            layer.register_forward_pre_hook(lambda _, inputs: sides.append(inputs[0].shape[-1]))
+    recipe.model(recipe.example(2))
+    assert len(sides) == 7  # the stem, and two a stage from the second on
+    assert min(sides) > 1
 
 
 def test_training_stops_at_the_target() -> None:
@@ -89,7 +107,7 @@ def test_full_scale_trains_the_papers_model(monkeypatch: pytest.MonkeyPatch) -> 
     energy = FullScale()
     row = target_rows()[0]
     assert run_to_target(energy, row, Options()).epochs == 2
-    assert trained == [(row, replace(module.scheduled(row, "full"), repeated=False))]
+    assert trained == [(row, replace(scheduled(row, "full"), repeated=False))]
 
 
 def test_real_data_needs_full_scale(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_row_without_its_data_is_skipped_with_what_must_lie_where(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("technique", "most_gib"),
-    [("baseline", 14), ("dice", 27), ("label_relaxation", 21)],
+    [("baseline", 14), ("focal", 15), ("dice", 27), ("label_relaxation", 21)],
 )
 def test_the_need_of_coco_stuff_is_that_of_its_maps(technique: str, most_gib: float) -> None:
     """A one-hot map of 64-bit integers would add 4 GiB to each of three heads."""
