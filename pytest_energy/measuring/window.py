@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pytest_energy.clocks import CLOCK
 from pytest_energy.errors import is_refusal
+from pytest_energy.measuring.pieces import joined
 from pytest_energy.measuring.waiting import is_unawaited
 from pytest_energy.meters.base import Edge, Meter, Reading
-from pytest_energy.model.measurement import (
-    SETTLING,
-    UNSEEN,
-    Reason,
-    ReasonCode,
-    Round,
-    Trace,
-)
+from pytest_energy.model.measurement import Reason, ReasonCode, Round, Trace
 from pytest_energy.uncertainty.gum import combine, expand
 
 __tracebackhide__ = is_refusal
-
-SHARED = (SETTLING, UNSEEN)
-"""Terms of the budget whose errors have the same sign in all windows of a session."""
-
 
 UNAWAITED = Reason(
     code=ReasonCode.NOTE,
@@ -73,7 +63,8 @@ class OpenWindow:
         """
         if not self._ended:
             raise RuntimeError("the window has not been closed")
-        return joined(self._pieces, self.passes)
+        whole = joined([piece.round for piece in self._pieces], self.passes)
+        return Window(whole, tuple(trace for piece in self._pieces for trace in piece.traces))
 
     def elapsed_s(self) -> float:
         """Seconds until now, without pauses, once the device has finished all queued work."""
@@ -148,45 +139,6 @@ def open_window(
     except BaseException:
         opened.abandon()
         raise
-
-
-def joined(pieces: Sequence[Window], passes: int) -> Window:
-    """The pieces of a window as one round.
-
-    Joules and seconds add up. The pieces have their own ticks, whose errors are independent, so
-    their standard uncertainties add up in squares (JCGM 100:2008, 5.1.2). Errors that all pieces
-    share add up as they are (F.1.2.3, correlation of 1).
-    """
-    rounds = [piece.round for piece in pieces]
-    last = rounds[-1]
-    if len(rounds) == 1:
-        return Window(last.model_copy(update={"passes": passes}), pieces[0].traces)
-    energies_j = [piece.energy_j for piece in rounds if piece.energy_j is not None]
-    complete = len(energies_j) == len(rounds)
-    causes = sorted({cause for piece in rounds for cause in piece.budget})
-    budget = {
-        cause: (sum if cause in SHARED else combine)(
-            piece.budget.get(cause, 0.0) for piece in rounds
-        )
-        for cause in causes
-    }
-    channels = {
-        name: sum(piece.channels[name] for piece in rounds)
-        for name in last.channels
-        if all(name in piece.channels for piece in rounds)
-    }
-    whole = Round(
-        start=rounds[0].start,
-        duration_s=sum(piece.duration_s for piece in rounds),
-        passes=passes,
-        energy_j=sum(energies_j) if complete else None,
-        uncertainty_j=expand(combine(budget.values())) if complete else None,
-        budget=budget,
-        channels=channels,
-        conditions=last.conditions,
-        reasons=[reason for piece in rounds for reason in piece.reasons],
-    )
-    return Window(whole, tuple(trace for piece in pieces for trace in piece.traces))
 
 
 def measure_round(

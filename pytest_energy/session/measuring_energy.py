@@ -6,7 +6,7 @@ import asyncio
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -53,6 +53,7 @@ from pytest_energy.fixture.lazy import (
     check_returned,
     running_loop,
 )
+from pytest_energy.fixture.once import LoopedOnce
 from pytest_energy.fixture.own_metric import evaluation, mean_metrics
 from pytest_energy.measuring.alternation import alternate
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
@@ -203,7 +204,6 @@ class MeasuringEnergy(Energy):
         facts: bool | Mapping[str, Quantity] = True,
         workload: Workload | None = None,
     ) -> None:
-        self.usage.touched = True
         check_counts("inference", batch_size=batch_size, passes=passes, rounds=rounds)
         check_callable("energy.inference", model)
         check_input("inference", input_shape, make_input, kwargs, needed=True)
@@ -243,7 +243,6 @@ class MeasuringEnergy(Energy):
         workload: Workload | None = None,
         units: Units | None = None,
     ) -> None:
-        self.usage.touched = True
         check_counts("training", epochs=epochs, scale_to=scale_to, batch_size=batch_size)
         check_input("training", input_shape, make_input, kwargs)
         unit_counts = check_units("energy.training", units)
@@ -287,7 +286,6 @@ class MeasuringEnergy(Energy):
         facts: CallFacts = None,
         **kwargs: Any,
     ) -> T:
-        self.usage.touched = True
         unit_counts = check_call("energy", function, units, synchronize, facts)
         check_facts("call", facts, None)
         self._claim(synchronize)
@@ -307,7 +305,6 @@ class MeasuringEnergy(Energy):
         synchronize: Synchronize | None,
         facts: CallFacts,
     ) -> T:
-        self.usage.done(function)
         self._claim(synchronize)
         loop = running_loop(self._place.id)
         returned: T
@@ -345,7 +342,6 @@ class MeasuringEnergy(Energy):
         synchronize: Synchronize | None = None,
         facts: CallFacts = None,
     ) -> T:
-        self.usage.touched = True
         unit_counts = check_units("energy.pedantic", units)
         arguments = check_pedantic(args, kwargs, setup, rounds, iterations, warmup_rounds)
         check_callable("energy.pedantic", target)
@@ -387,7 +383,6 @@ class MeasuringEnergy(Energy):
         around: Around | None = None,
         **named: Callable[[], Any],
     ) -> Comparison:
-        self.usage.touched = True
         functions, first = check_candidates(candidates, named, reference)
         counts = check_compare(units, synchronize, blocks)
         contexts = check_around(around, functions)
@@ -471,11 +466,11 @@ class MeasuringEnergy(Energy):
         seconds: float | None = None,
         units: Units | None = None,
         facts: CallFacts = None,
-    ) -> Iterator[WindowHandle]:
-        self.usage.touched = True
+    ) -> Iterable[WindowHandle]:
         check_seconds(f"energy.repeat({name!r})", seconds)
         handle = self._enter("repeat", name, units, facts)
-        return self._repeat(handle, self._repetition(name, seconds), facts)
+        runs = self._repeat(handle, self._repetition(name, seconds), facts)
+        return LoopedOnce(handle.where, runs)
 
     def _repetition(self, name: str, seconds: float | None) -> Plan:
         """The plan of a call, with windows of ``seconds`` unless they were requested."""
@@ -498,6 +493,7 @@ class MeasuringEnergy(Energy):
             rounds = [first.window.round]
             watch = self._watch_repeat(handle.name, plan, pass_s)
             passes = (yield from self._rehearse(handle, plan, pass_s)) if self._in_slices else None
+            handle.begin_runs()
             while (
                 len(windows) < plan.rounds
                 and not are_enough(plan, rounds)
@@ -518,7 +514,8 @@ class MeasuringEnergy(Energy):
         self._entered[handle.name] += plan.rounds
         self._limits_s[handle.name] = plan.max_time_s
         self.usage.window_ended(handle)
-        handle.end(self._windows_alone(handle.name, windows))
+        runs = sum(window.round.passes for window in windows)
+        handle.end(self._windows_alone(handle.name, windows), runs)
 
     def _watch_repeat(
         self, name: str, plan: Plan, pass_s: float
@@ -557,7 +554,6 @@ class MeasuringEnergy(Energy):
             )
 
     def record(self, *metrics: Metric, **values: float) -> None:  # noqa: D102
-        self.usage.touched = True
         check_metrics(metrics)
         recorded = _as_quantities(self.usage.record(metrics, values))
         recorded |= {

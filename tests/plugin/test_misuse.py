@@ -17,7 +17,8 @@ from tests.plugin.conftest import MEASURING, QUICK, Project
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "fixture.md"
 PREPARED: Final = """
-import asyncio, concurrent.futures
+import asyncio, concurrent.futures, threading, time
+from concurrent.futures import ThreadPoolExecutor
 from pytest_energy import Metric
 async def answer(): work(1)
 def stream(): yield work(1)
@@ -40,9 +41,27 @@ MISUSES: Final = [
         "a coroutine function", "energy(answer)", "energy(answer): answer is a coroutine", "acall"
     ),
     Misuse(
-        "a generator function", "energy(stream)", "stream is a generator function", "list(stream())"
+        "a generator function",
+        "energy(stream)",
+        "stream is a generator function",
+        "list(stream(…))",
     ),
-    Misuse("a pending future", "energy(pending)", "a future that is not done", ".result()"),
+    Misuse(
+        "a pending future", "energy(pending)", "a future that is not done", "pending(…).result()"
+    ),
+    Misuse(
+        "an iterator such as map",
+        "energy(lambda: map(work, [1]))",
+        "energy(<lambda>): <lambda> returned an iterator (map)",
+        "measure lambda: list(…)",
+    ),
+    Misuse(
+        "a thread or process that still works",
+        "def start():\n        thread = threading.Thread(target=time.sleep, args=(0.1,))\n"
+        "        thread.start()\n        return thread\n    energy(start)",
+        "energy(start): start returned an unfinished Thread",
+        "measure lambda: start(…).join()",
+    ),
     Misuse(
         "a value in place of a function",
         "energy(work(1))",
@@ -52,7 +71,21 @@ MISUSES: Final = [
     Misuse(
         "an async call without await",
         "energy.acall(answer)",
-        "energy.acall(answer) was never awaited",
+        "energy.acall(answer) was not awaited to its end",
+        "write await energy.acall(answer)",
+    ),
+    Misuse(
+        "an async call that is cancelled",
+        "async def body(): asyncio.create_task(energy.acall(asyncio.sleep, 9))\n"
+        "    asyncio.run(body())",
+        "energy.acall(sleep) was not awaited to its end",
+        "write await energy.acall(sleep)",
+    ),
+    Misuse(
+        "two async calls of one function",
+        "async def body():\n        call = energy.acall(answer)\n"
+        "        await energy.acall(answer)\n    asyncio.run(body())",
+        "energy.acall(answer) was not awaited to its end",
         "write await energy.acall(answer)",
     ),
     Misuse(
@@ -104,6 +137,20 @@ MISUSES: Final = [
         "energy.window() inside another measurement",
         "one after the other",
     ),
+    Misuse(
+        "a window inside another one, in a thread",
+        "def inner():\n        with energy.window('b'): work(1)\n"
+        "    with energy.window('a'), ThreadPoolExecutor() as pool: pool.submit(inner)",
+        "test_it::b: energy.window() inside another measurement",
+        "one after the other",
+    ),
+    Misuse(
+        "a refusal in a thread",
+        "thread = threading.Thread(target=energy, args=(3,))\n    thread.start()\n"
+        "    thread.join()",
+        "energy(3): expected a function",
+        "without calling it",
+    ),
     # windows
     Misuse(
         "a window without with",
@@ -118,6 +165,30 @@ MISUSES: Final = [
         "write with energy.window('a'):",
     ),
     Misuse(
+        "a window that is entered twice",
+        "w = energy.window('a')\n    with w: work(1)\n    with w: work(1)",
+        "energy.window('a') was entered twice",
+        "call it anew for each with statement",
+    ),
+    Misuse(
+        "a window as a decorator",
+        "inner = energy.window('a')(work)\n    inner(1)",
+        "energy.window('a') is no decorator",
+        "write with energy.window('a'): … around the call",
+    ),
+    Misuse(
+        "energy.repeat in zip, enumerate or list",
+        "for w, x in zip(energy.repeat('a'), [1]): work(1)",
+        "energy.repeat('a') was passed to a function such as zip",
+        "write for w in energy.repeat('a'): …",
+    ),
+    Misuse(
+        "energy.repeat in two loops",
+        "loop = energy.repeat('a')\n    for w in loop: work(1)\n    for w in loop: work(1)",
+        "energy.repeat('a') was looped over twice",
+        "call it anew for each for statement",
+    ),
+    Misuse(
         "a break out of energy.repeat",
         "for w in energy.repeat('a'):\n        work(1)\n        break",
         "energy.repeat('a') was not run to its end",
@@ -128,6 +199,19 @@ MISUSES: Final = [
         "with energy.window('a') as w:\n        w.paused()\n        work(1)",
         "w.paused() was never entered",
         "write with w.paused():",
+    ),
+    Misuse(
+        "a pause that is never left",
+        "with energy.window('a') as w:\n        w.paused().__enter__()\n        work(1)",
+        "w.paused() was never left",
+        "write with w.paused():",
+    ),
+    Misuse(
+        "a pause that is entered twice",
+        "with energy.window('a') as w:\n        pause = w.paused()\n"
+        "        with pause: work(1)\n        with pause: work(1)",
+        "w.paused() was entered twice",
+        "call it anew for each with statement",
     ),
     Misuse(
         "a name of several lines",
@@ -177,6 +261,12 @@ MISUSES: Final = [
         "for n in (1, 2):\n        with energy.window('a') as w: work(1)\n    w.units(token=8)",
         "test_it::a: 1 of 2 windows have the unit 'token'",
         "w.units(token=n)",
+    ),
+    Misuse(
+        "units told twice in a run",
+        "for w in energy.repeat('a'):\n        w.units(token=8)\n        w.units(token=9)",
+        "energy.repeat('a'): calls of w.units(token=…): ",
+        "call it once in each run",
     ),
     Misuse(
         "a fact that no file holds",
@@ -238,7 +328,7 @@ MISUSES: Final = [
     Misuse(
         "a measurement in a teardown",
         "@pytest.fixture\ndef late(energy):\n    yield\n    energy(work, 1)\n"
-        "def test_it(energy, late):\n    energy.remark('Nothing ran.')",
+        "def test_it(energy, late):\n    assert energy.scale",
         "used after the test's body had ended",
         "inside the test",
     ),
@@ -345,13 +435,18 @@ def test_an_unused_fixture_is_a_warning(project: Project, options: tuple[str, ..
     project.write(
         """
 def test_it(energy): pass
+def test_caught(energy):
+    with pytest.raises(LookupError): energy({}.popitem)
+def test_left(energy):
+    with pytest.raises(LookupError), energy.window("a"): raise LookupError
 def test_other(energy): assert energy.enabled in (True, False)
 def test_skipped(energy): pytest.skip("no model")
 """
     )
     result = project.pytester.runpytest_inprocess(*options, "-W", "default")
-    result.assert_outcomes(passed=2, skipped=1, warnings=1)
-    result.stdout.fnmatch_lines(["*EnergyWarning: test_it.py::test_it: *nothing was measured*"])
+    result.assert_outcomes(passed=4, skipped=1, warnings=3)
+    for name in ("it", "caught", "left"):
+        result.stdout.fnmatch_lines([f"*EnergyWarning: test_it.py::test_{name}: *nothing was*"])
 
 
 @MEASURES

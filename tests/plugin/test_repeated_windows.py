@@ -59,9 +59,28 @@ def test_its_rise_is_found(project: Project) -> None:
     assert project.benchmark("decode")["verdict"]["outcome"] == "regressed"
 
 
+def test_units_of_each_run_are_averaged(project: Project) -> None:
+    """Those of the runs that are measured; the first one only times the body."""
+    project.write(
+        """
+from itertools import chain, cycle
+from statistics import fmean
+def test_it(energy):
+    counts, used = chain([1000], cycle([2, 8, 5])), []
+    for w in energy.repeat("decode", seconds=0.001):
+        used.append(next(counts))
+        w.units(token=used[-1])
+        work(0.5)
+    assert len(used) > 4
+    assert w.per("token").value == pytest.approx(50 / fmean(used[1:]))
+"""
+    )
+    project.run().assert_outcomes(passed=1)
+
+
 def test_without_energy_the_body_runs_once(project: Project) -> None:
     """As a plain test."""
-    project.write("def test_it(energy):\n    assert len(list(energy.repeat('decode'))) == 1")
+    project.write("def test_it(energy):\n    assert len([1 for w in energy.repeat('decode')]) == 1")
     project.pytester.runpytest_inprocess(*QUICK).assert_outcomes(passed=1)
 
 
@@ -97,7 +116,7 @@ def test_a_loop_that_does_not_end_is_an_error(project: Project, body: str) -> No
     assert "energy.repeat('a') was not run to its end" in result.stdout.str()
 
 
-@pytest.mark.parametrize("inner", ["energy.window('b').__enter__()", "list(energy.repeat('b'))"])
+@pytest.mark.parametrize("inner", ["energy.window('b').__enter__()", "energy.repeat('b')"])
 def test_nothing_is_measured_inside(project: Project, inner: str) -> None:
     """Nested windows stay refused."""
     project.write(f"def test_it(energy):\n    for w in energy.repeat('a'):\n        {inner}")

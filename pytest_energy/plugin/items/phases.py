@@ -8,7 +8,9 @@ then it is known whether the test has passed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,7 +53,8 @@ class Phases:
             return (yield)
         raised: BaseException | None = None
         try:
-            yield
+            with _noting_refusals(visit.energy.usage.note_refusal):
+                yield
             raised = _kept_by_unittest(item)
         except BaseException as error:
             raised = error
@@ -96,7 +99,7 @@ class Phases:
         if failed:
             return
         usage.check()
-        if not usage.touched:
+        if not (usage.measures or usage.asked):
             item.warn(
                 EnergyWarning(
                     f"{item.nodeid}: the test requests the energy fixture, but nothing was"
@@ -134,6 +137,24 @@ class Phases:
         if settling.excinfo is None:
             return report
         return pytest.TestReport.from_item_and_call(item, settling)
+
+
+@contextmanager
+def _noting_refusals(note: Callable[[EnergyError], None]) -> Iterator[None]:
+    """Pass on what the plugin refuses in threads of a test, which nobody but Python sees."""
+    previous = threading.excepthook
+
+    def take(ended: threading.ExceptHookArgs) -> None:
+        if isinstance(ended.exc_value, EnergyError):
+            note(ended.exc_value)
+        else:
+            previous(ended)
+
+    threading.excepthook = take
+    try:
+        yield
+    finally:
+        threading.excepthook = previous
 
 
 def _is_unmeasured(raised: BaseException) -> bool:
