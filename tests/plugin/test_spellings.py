@@ -67,6 +67,8 @@ def test_repeat(energy):
 def test_paused(energy):
     for _ in range(3):
         with energy.window("w", units=TOKENS) as w:
+            with w.paused():
+                time.sleep(1)
             time.sleep({SECONDS} / 2)
             with w.paused(), MACHINE.load(600.0):
                 time.sleep(1)
@@ -148,6 +150,17 @@ def test_the_truth_is_within_the_interval(benchmarks: dict[str, dict[str, Any]],
         assert -most_j <= error_j <= most_j + added_j * share
         assert quantity["uncertainty"] < 0.02 * truth
     assert metrics[f"{unit}s_per_joule"]["value"] == pytest.approx(1 / per_unit["value"])
+
+
+def test_most_intervals_contain_the_truth(benchmarks: dict[str, dict[str, Any]]) -> None:
+    """Of eleven of 95 %, five miss it in one run of ten thousand; of 440, 23 did."""
+    missing = [
+        name
+        for name in SPELLINGS
+        if (joules := benchmarks[name]["metrics"]["energy_j"])
+        and not abs(joules["value"] - TRUE_J) <= joules["uncertainty"]
+    ]
+    assert len(missing) <= 4
 
 
 def test_own_metrics_and_budgets_have_their_verdict(
