@@ -9,7 +9,7 @@ from itertools import cycle, islice
 from types import ModuleType
 from typing import Any, SupportsIndex
 
-from pytest_energy.errors import UsageError
+from pytest_energy.errors import EnergyError, UsageError
 
 POOL = 8
 """The number of different samples: a single one would stay in the caches of the device."""
@@ -62,14 +62,20 @@ class Passes:
     inputs: tuple[Inputs, ...]
     random: bool = False
     """Whether the inputs are random numbers, which not every model takes."""
+    check: Callable[[object], None] = lambda output: None
+    """Called with the output of the first pass of each round."""
 
     def __call__(self, passes: int) -> None:
         """Launch ``passes`` forward passes; an asynchronous device may still be running them."""
         torch = import_torch()
         try:
             with torch.inference_mode():
-                for each in islice(cycle(self.inputs), passes):
+                first, *_ = self.inputs
+                self.check(self.model(*first.args, **first.kwargs))
+                for each in islice(cycle(self.inputs), 1, passes):
                     self.model(*each.args, **each.kwargs)
+        except EnergyError:  # its text has the remedy
+            raise
         except Exception as error:
             for hint in self._hints():
                 error.add_note(hint)
@@ -118,6 +124,7 @@ def prepare(
     device: str,
     make_input: Callable[[], Any] | None,
     kwargs: Mapping[str, Any] | None = None,
+    check: Callable[[object], None] = lambda output: None,
 ) -> Passes:
     """Prepare the inference of a model where it is, with a pool of inputs.
 
@@ -128,6 +135,7 @@ def prepare(
         device: Where random input is made for a model without parameters.
         make_input: Makes one batch; by default :func:`random_input`.
         kwargs: Further keywords of each pass.
+        check: Called with the output of the first pass of each round.
 
     Raises:
         UsageError: torch is missing, or a keyword is in the input, too.
@@ -137,7 +145,7 @@ def prepare(
         model, input_shape or (), batch_size, device_of(model, device)
     )
     batches = tuple(Inputs.of(make(), kwargs) for _ in range(max(1, POOL // batch_size)))
-    return Passes(model, batches, random=make_input is None)
+    return Passes(model, batches, random=make_input is None, check=check)
 
 
 def random_input(

@@ -36,6 +36,7 @@ from pytest_energy.fixture.arguments import (
     check_input,
     check_metrics,
     check_pedantic,
+    check_plain,
     check_seconds,
     check_synchronize,
     check_units,
@@ -206,6 +207,7 @@ class MeasuringEnergy(Energy):
     ) -> None:
         check_counts("inference", batch_size=batch_size, passes=passes, rounds=rounds)
         check_callable("energy.inference", model)
+        check_eager("energy.inference", model)
         check_input("inference", input_shape, make_input, kwargs, needed=True)
         check_facts("inference", facts, workload)
         self._claim()
@@ -214,7 +216,8 @@ class MeasuringEnergy(Energy):
         meter = self._session.meter
         where = f"{self._place.id}: energy.inference"
         check_placed(model, self.device, meter.channels if meter else (), where)
-        run = prepare(model, input_shape, batch_size, self.device, make_input, kwargs)
+        check = partial(check_returned, "energy.inference", model)
+        run = prepare(model, input_shape, batch_size, self.device, make_input, kwargs, check)
         counted, reasons = count_facts(facts, model, run.inputs[0])
         with evaluating(model), peak_memory(self) as peak:
             plan = plan_inference(self._session, self._place.id, self._requested, passes, rounds)
@@ -248,6 +251,8 @@ class MeasuringEnergy(Energy):
         unit_counts = check_units("energy.training", units)
         check_callable("energy.training", train_one_epoch)
         check_eager("energy.training", train_one_epoch)
+        if evaluate is not None:
+            check_plain("energy.training: evaluate", evaluate)
         check_facts("training", facts, workload)
         self._claim()
         inputs = training_inputs(model, input_shape, make_input, kwargs, self)
