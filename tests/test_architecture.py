@@ -25,6 +25,7 @@ ORDER = (
     {"fixture"},
     {"session"},
     {"against", "logs", "simulation"},
+    {"history"},
     {"plugin", "testing"},
     {"cli"},
 )

@@ -28,7 +28,7 @@ CURRENT = [page for page in PAGES if page != CHANGELOG]
 LONGEST = 100
 FENCE = "```"
 OPTION = r"--energy(?:-[a-z]+)*"
-WITH_COMMANDS = ("baseline",)
+WITH_COMMANDS = ("baseline", "history")
 """Commands of ``pytest-energy`` that have commands of their own."""
 
 
