@@ -227,7 +227,12 @@ def test_workflows_ask_for_the_permissions_they_need():
             assert "permissions" in document, name
         if "write" in str(list(every(document, "permissions"))):
             writing.add(Path(name).stem)
-    assert writing == {"energy-baselines", "energy-history", "energy-pull-request"}
+    assert writing == {
+        "energy-baselines",
+        "energy-dashboard",
+        "energy-history",
+        "energy-pull-request",
+    }
 
 
 @pytest.mark.parametrize(("status", "goes_on"), [(0, True), (1, True), (2, False), (4, False)])
