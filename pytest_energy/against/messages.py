@@ -146,6 +146,14 @@ class Channel:
         message: dict[str, Any] = json.loads(line)
         return message
 
+    def finish(self) -> None:
+        """Send nothing more: the other end receives ``None`` after the last message.
+
+        Raises:
+            OSError: The other end is closed.
+        """
+        self._end.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         """Close this end."""
         self._end.close()

@@ -16,6 +16,7 @@ import pytest
 from pytest_energy.against.blocks import walk
 from pytest_energy.against.comparing import Comparing, Rules
 from pytest_energy.against.preparation import Preparation, Session
+from pytest_energy.against.side import Side
 from pytest_energy.against.trees import Tree, resolve
 from pytest_energy.settings import Settings
 from tests.plugin.scripted import install
@@ -194,3 +195,18 @@ def repositories(tmp_path: Path) -> Callable[[str], Repository]:
         return made
 
     return make
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of sides that had not ended by themselves when they were closed."""
+    names: list[str] = []
+    stop = Side.stop
+
+    def watched(side: Side) -> None:
+        if side.process.poll() is None:
+            names.append(side.plan.name)
+        stop(side)
+
+    monkeypatch.setattr(Side, "stop", watched)
+    return names

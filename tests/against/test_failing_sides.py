@@ -42,9 +42,12 @@ ONE, TWO = (TEST.rpartition("::")[0] + f"::test_{name}" for name in ("one", "two
     ],
 )
 def test_a_side_that_ends_or_hangs_costs_its_own_benchmark_only(
-    repository: Repository, fault: str, side: str, words: str
+    repository: Repository, killed: list[str], fault: str, side: str, words: str
 ) -> None:
-    """The benchmark is invalid and says why; a fresh pair measures the others."""
+    """The benchmark is invalid and says why; a fresh pair measures the others.
+
+    The sound side, which waits for its turn, ends by itself.
+    """
     repository.write("benchmarks/test_it.py", SUITE)
     faulty = FAULTY.format(fault=fault)
     repository.write("engine.py", faulty if side == "base" else SOUND)
@@ -53,6 +56,7 @@ def test_a_side_that_ends_or_hangs_costs_its_own_benchmark_only(
     # Only the side that hangs shall take as long as that, on a busy machine, too.
     limit_s = 10.0 if "sleep" in fault else 600.0
     comparing = walk_once(repository, ONE, TEST, TWO, against_timeout=limit_s)
+    assert killed == (["head"] if "sleep" in fault else [])
     results = {result.id: result for result in comparing.final()}
     assert results[TEST].verdict.outcome == "invalid"
     assert results[TEST].verdict.fails is (side == "head")

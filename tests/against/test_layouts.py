@@ -100,8 +100,13 @@ sys.meta_path.insert(0, Finder)
 """
 
 
-def test_an_editable_finder_that_comes_first_is_an_error(project: Any, tmp_path: Path) -> None:
-    """Some build systems install one: it would let the base measure the working tree."""
+def test_an_editable_finder_that_comes_first_is_an_error(
+    project: Any, tmp_path: Path, killed: list[str]
+) -> None:
+    """Some build systems install one: it would let the base measure the working tree.
+
+    The head, which waits for its turn to open the meter, ends by itself.
+    """
     repository = project("src")
     repository.commit()
     repository.engine(0.011)
@@ -110,6 +115,7 @@ def test_an_editable_finder_that_comes_first_is_an_error(project: Any, tmp_path:
     python = environment(tmp_path / "installed", "import engine_finder")
     with pytest.raises(UsageError, match=f"the base side imported engine from {file}, not from"):
         walk_once(repository, against_python=python)
+    assert killed == []
 
 
 NATIVE = """

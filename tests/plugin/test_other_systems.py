@@ -55,7 +55,9 @@ def elsewhere(request: pytest.FixtureRequest, project: Project) -> Project:
 
 def test_a_session_measures_and_gates(elsewhere: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks, results, baselines and the verdict need no function of POSIX."""
+    # The folder of the locks that this user has by default, out of the way of other sessions.
     monkeypatch.delenv("PYTEST_ENERGY_LOCKS", raising=False)
+    monkeypatch.setenv("TMPDIR", str(elsewhere.pytester.mkdir("temporary")))
     recording = (*ELSEWHERE, "--energy-update", "--energy-baseline-runs=1")
     elsewhere.run_apart(*recording).assert_outcomes(passed=1)
     assert elsewhere.benchmark()["verdict"]["accepted"]
