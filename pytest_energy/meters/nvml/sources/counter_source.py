@@ -264,7 +264,7 @@ class CounterSource:
         response, load = self._responses[ticker.name], self._last[ticker.name]
         now_s = CLOCK.perf_counter()
         rest_j = self._remembered(ticker.name).value_w * (now_s - closed.time_s)
-        late_j = load.left_j(response, closed.time_s) - load.left_j(response, now_s)
+        late_j = load.shown_j(response, closed.time_s, now_s)
         allowed_j = max(CLEAR_STEP_J, REST_VARIES * rest_j, 2 * LATE_UNCERTAINTY * late_j)
         return counted_j - rest_j - late_j > allowed_j
 
@@ -568,7 +568,7 @@ class CounterSource:
         assert isinstance(first, Tick)  # else there is no power
         assert isinstance(second, Tick)
         response = self._responses[ticker.name]
-        late_j = load.left_j(response, first.time_s) - load.left_j(response, second.time_s)
+        late_j = load.shown_j(response, first.time_s, second.time_s)
         return replace(power, value_w=power.value_w - late_j / (second.time_s - first.time_s))
 
     def _power_between(

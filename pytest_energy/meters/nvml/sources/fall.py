@@ -93,6 +93,10 @@ class EndedLoad:
         earlier_j = self.earlier.left_j(response, at_s) if self.earlier else 0.0
         return earlier_j + self.step_w * response.left_of_s(self.length_s, at_s - self.ended_s)
 
+    def shown_j(self, response: Response, from_s: float, to_s: float) -> float:
+        """The joules that a late counter shows of it between two moments."""
+        return self.left_j(response, from_s) - self.left_j(response, to_s)
+
     def if_left(self, response: Response, at_s: float) -> EndedLoad | None:
         """This load if the counter's resolution still shows something of it at a moment."""
         return self if abs(self.left_j(response, at_s)) > RESOLUTION_J else None
