@@ -290,17 +290,19 @@ class Case:
 
 def _cases() -> Iterable[Case]:
     hopper, ada, ga100 = (PROFILES[name] for name in ("hopper", "ada", "ga100"))
-    windows_only = Program(own_load=False)
+    varied, windows_only = Program(ends_otherwise=True), Program(own_load=False)
+    varied_only = replace(windows_only, ends_otherwise=True)
     tails = {
         f"tail {fast_s * 1e3:g} ms and {slow_s:g} s": Tail(0.6, fast_s, 0.1, slow_s)
         for fast_s, slow_s in ((0.01, 1.0), (0.02, 2.0), (0.03, 3.0))
     }
     for name, tail in tails.items():
-        yield Case(name, replace(ada, tail=tail))
+        yield Case(name, replace(ada, tail=tail), varied)
     for lag_s in (0.05, 0.1, 0.3):
-        yield Case(f"lag {lag_s * 1e3:g} ms", replace(hopper, counter_lag_s=lag_s))
+        yield Case(f"lag {lag_s * 1e3:g} ms", replace(hopper, counter_lag_s=lag_s), varied)
     for delay_s in (0.02, 0.05, 0.1, 0.2):
-        yield Case(f"delay {delay_s * 1e3:g} ms", replace(hopper, counter_delay_s=delay_s))
+        card = replace(hopper, counter_delay_s=delay_s)
+        yield Case(f"delay {delay_s * 1e3:g} ms", card, varied)
     for jitter_s in (0.002, 0.01):
         yield Case(f"jitter ±{jitter_s * 1e3:g} ms", replace(hopper, counter_jitter_s=jitter_s))
     for watts, card in (("4090", ada), ("H100", hopper)):
@@ -315,17 +317,17 @@ def _cases() -> Iterable[Case]:
     yield Case("recorded A100", replace(ga100, idle_w=rest_power_w("a100")), Program("a100"))
     yield Case("no own load: sharp", ada, windows_only)
     name, tail = list(tails.items())[1]
-    yield Case(f"no own load: {name}", replace(ada, tail=tail), windows_only)
-    yield Case("no own load: lag 100 ms", replace(ada, counter_lag_s=0.1), windows_only)
+    yield Case(f"no own load: {name}", replace(ada, tail=tail), varied_only)
+    yield Case("no own load: lag 100 ms", replace(ada, counter_lag_s=0.1), varied_only)
     yield Case("no own load: recorded RTX 3090", rtx3090, replace(windows_only, recorded="rtx3090"))
 
 
 def _cases_without_counter(card: Profile) -> Iterable[Case]:
+    varied, tail = Program(ends_otherwise=True), Tail(0.6, 0.02, 0.1, 2.0)
     yield Case("no counter: sharp", card)
-    yield Case("no counter: lag 100 ms", replace(card, power_lag_s=0.1))
-    tail = Tail(0.6, 0.02, 0.1, 2.0)
-    yield Case("no counter: tail 20 ms and 2 s", replace(card, tail=tail))
-    since_boot_s = time.perf_counter() - time.time()
+    yield Case("no counter: lag 100 ms", replace(card, power_lag_s=0.1), varied)
+    yield Case("no counter: tail 20 ms and 2 s", replace(card, tail=tail), varied)
+    since_boot_s = round(time.perf_counter() - time.time())  # the same if a run goes on later
     clocks = {"3 s early": -3.0, "3 s late": 3.0, "since boot": since_boot_s}
     for clock, offset_s in clocks.items():
         device = {"sample_offset_ns": round(offset_s * 1e9)}

@@ -257,10 +257,11 @@ class PowerSource:
         known = self._without_late(channel, samples)
         used = late_joules(known, known[-at_rest:], window, sensor, response)
         step_w = used.energy_j / window.duration_s - used.rest_w
-        early_j = earlier.left_j(response, samples[0][0]) if earlier else 0.0
+        early_j = earlier.unsure_j(response, samples[0][0]) if earlier else 0.0
         left = earlier.if_left(response, samples[-1][0]) if earlier else None
-        self._last[channel] = EndedLoad(window.end_s, window.duration_s, step_w, left)
-        settling_j = (used.budget[SETTLING], LATE_UNCERTAINTY * early_j)
+        unsure_w = UNKNOWN_SCALE * step_w
+        self._last[channel] = EndedLoad(window.end_s, window.duration_s, step_w, unsure_w, left)
+        settling_j = (used.budget[SETTLING], early_j)
         return with_settling(used, combine(settling_j))
 
     def _without_tail(
