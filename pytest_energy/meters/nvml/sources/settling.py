@@ -33,9 +33,10 @@ FINEST_LEFT_S = 1e-6
 NEAREST_KNOT = 1.5
 """A knot is this much later than the first point, at least: a step that begins to show nowhere but
 there may have any height, and noise of 0.2 ms would make it a tail of 150 ms."""
-UNKNOWN_SCALE = 0.5
-"""Standard uncertainty of the scale of a program's tail before one of its windows has shown it."""
-UNREAD_SCALE = 0.5
+UNKNOWN_SCALE = uniform(2.0)
+"""Standard uncertainty of the scale of a program's tail before one of its windows has shown it: a
+load ends at any power, from none to twice its mean (GUM 4.3.7)."""
+UNREAD_SCALE = UNKNOWN_SCALE
 """Standard uncertainty of the scale of a window whose own tail was not read: it may end at another
 moment of its program than the earlier ones."""
 DIFFERENT = 2.0
@@ -217,8 +218,10 @@ class TailCurve:
 
     drops: Sequence[tuple[float, float]]
     """When the power steps down, and by which share of the load's step."""
-    uncertainty_s: float
-    """Standard uncertainty of the length."""
+    scatter_s: float
+    """Standard uncertainty of the length by the scatter of the loads about the curve."""
+    unseen_s: float
+    """Standard uncertainty of what the earliest tick hides."""
     noise_s: float = 0.0
     """Standard deviation of what single loads left from the curve."""
     drift_s: float = 0.0
@@ -226,6 +229,11 @@ class TailCurve:
 
     first_s: float = 0.0
     """The time of the earliest tick that shows the curve; before it, the fit goes on."""
+
+    @property
+    def uncertainty_s(self) -> float:
+        """Standard uncertainty of the length."""
+        return combine((self.scatter_s, self.unseen_s))
 
     @property
     def length_s(self) -> float:
@@ -247,12 +255,12 @@ class TailCurve:
             return self
         mean = mean_of(beyond_s, "s")
         assert mean.uncertainty is not None  # there is more than one
-        uncertainty_s = combine((mean.uncertainty / t_quantile(math.inf), changes_s))
-        if uncertainty_s >= self.uncertainty_s:
+        unseen_s = combine((mean.uncertainty / t_quantile(math.inf), changes_s))
+        if unseen_s >= self.unseen_s:
             return self
         # It may be below 0 by chance. Without these, the mean of many sessions would be too long.
         drops = [(self.first_s, mean.value / self.first_s), *self.drops]
-        return replace(self, drops=drops, uncertainty_s=uncertainty_s)
+        return replace(self, drops=drops, unseen_s=unseen_s)
 
     def left_s(self, after_s: float) -> float:
         """What of the fast part is still to come ``after_s`` after the load's end."""
@@ -424,4 +432,4 @@ def _fit(points: Sequence[tuple[float, float]], least_noise_s: float = 0.0) -> T
     spread = knots_s[drops > 0] @ np.linalg.pinv(active.T @ active) @ knots_s[drops > 0]
     scatter_s = noise_s * math.sqrt(max(1 / max(1, len(points) - 2), float(spread)))
     steps = [(float(k), float(drop)) for k, drop in zip(knots_s, drops, strict=True) if drop > 0]
-    return TailCurve(steps, combine((unseen_s, scatter_s)), noise_s, drift_s, first_s)
+    return TailCurve(steps, scatter_s, unseen_s, noise_s, drift_s, first_s)
