@@ -541,10 +541,11 @@ class CounterSource:
         for end in ends:
             noise_s = combine((self._noise_j[channel], RESOLUTION_J)) / end.step_w
             tail.learn(end.fall.after_s, end.fall.excess_j / end.step_w, noise_s)
-            self._coverage[channel].learn(end.last_tick(tail.curve()))
         if ends:
             curve = tail.curve()
             tail.learn_counted([end.beyond_s(curve) for end in ends], changes_s(ends))
+        for end in ends:
+            self._coverage[channel].learn(end.last_tick(tail.curve()))
 
     def details(self) -> dict[str, Scalar]:
         """What the meter's own load has shown of each counter; empty without such a load."""
