@@ -14,8 +14,11 @@ safe, but not the stated 95 %.
 
 The term for power that a sensor did not observe is used for a single round only. Several rounds
 begin at different phases of the sensor, so that their scatter shows this error and replaces the
-term. Terms that all rounds share are added in quadrature, with the effective degrees of freedom of
-the sum (GUM G.4.1).
+term. Terms that all rounds share are added in quadrature, each term expanded by its own degrees of
+freedom. The sum expanded by its effective degrees of freedom (GUM G.4.1) holds the truth in 90 %
+of measurements of two rounds and 92.6 % of three, where shared terms are half as large as the
+scatter: a scatter that is small by chance makes these degrees of freedom many, and the interval
+narrow twice. Expanded before they are added, they hold it in 95 to 99 %.
 
 The sensor's gain is not a term here. It is the same in all windows of one board and cancels when a
 board is compared with itself. :func:`with_gain` adds it when boards differ.
@@ -234,11 +237,15 @@ def _pooled(cause: str, budgets: Sequence[Mapping[str, float]]) -> float:
 
 
 def _standard(terms: Mapping[str, float], freedom: int) -> tuple[float, float]:
-    """Combined standard uncertainty and its degrees of freedom, which may be infinite."""
+    """Combined standard uncertainty and its degrees of freedom, which may be infinite.
+
+    Expanded by these, it is the interval.
+    """
     shared = combine(terms[cause] for cause in terms.keys() & SHARED)
     resolved = combine(terms[cause] for cause in terms.keys() - SHARED - {SCATTER})
     known = combine((resolved, shared))
     if SCATTER not in terms:
         return known, math.inf
     effective = effective_degrees_of_freedom([(terms[SCATTER], freedom), (shared, math.inf)])
-    return max(combine((terms[SCATTER], shared)), known / t_quantile(effective)), effective
+    expanded = max(combine((expand(terms[SCATTER], freedom), expand(shared))), known)
+    return expanded / t_quantile(effective), effective

@@ -13,10 +13,11 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from recorded import Recording, recording
@@ -60,6 +61,10 @@ class Load:
     high_w: float
     duty: float
     phase_s: float
+    end_w: float = 0.0
+    """The power of its last part."""
+    end_share: float = 0.0
+    """That part, as a share of its time; 0: it ends as it runs."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class Program:
     """The recording that is replayed; without one, the loads are constant or pulsed."""
     own_load: bool = True
     """Whether the meter may use a load of its own."""
+    ends_otherwise: bool = False
+    """Whether half of the loads end at another power than they run at."""
     device: Mapping[str, float] = field(default_factory=dict)
     """Values of the simulated device that no profile has, by name."""
 
@@ -117,6 +124,7 @@ def measure_windows(
     job |= {"sessions": sessions}
     own_load_w = OWN_LOAD_SHARE * profile.power_limit_w if program.own_load else None
     job |= {"recorded": program.recorded, "own_load_w": own_load_w}
+    job |= {"ends_otherwise": program.ends_otherwise}
     with SimulatedNvml(profile, virtual_clock=True) as machine:
         machine.configure(**program.device)
         result = subprocess.run(
@@ -157,6 +165,7 @@ def _main(
     seed: int,
     recorded: str | None,
     own_load_w: float | None,
+    ends_otherwise: bool,
 ) -> None:
     machine, rng = Machine.attached(), random.Random(seed)
     replayed = recording(machine, recorded) if recorded else None
@@ -165,7 +174,13 @@ def _main(
         time.sleep(rng.uniform(5.0, 6.0))  # until the driver's ring is full
         with closing(open_session_meter(own if own_load_w else None)) as meter:
             numbers = range(session * measurements, (session + 1) * measurements)
-            _measure(machine, meter, replayed, lengths_s, numbers, rng)
+            loads = {number: _draw_load(meter, number, rng) for number in numbers}
+            if ends_otherwise:
+                loads |= {
+                    n: _ending_otherwise(loads[n], meter, rng)
+                    for n in rng.sample(numbers, measurements // 2)
+                }
+            _measure(machine, meter, replayed, lengths_s, loads, rng)
 
 
 def _measure(
@@ -173,24 +188,29 @@ def _measure(
     meter: NvmlMeter,
     replayed: Recording | None,
     lengths_s: Sequence[float],
-    numbers: Iterable[int],
+    loads: Mapping[int, Load],
     rng: random.Random,
 ) -> None:
-    for number in numbers:
-        load = _draw_load(meter, LOADS_S[number % len(LOADS_S)], rng)
+    for number, load in loads.items():
         time.sleep(rng.uniform(0.0, 0.3))
         for length_s in lengths_s:
             for _ in range(ROUNDS):  # at once, as the rounds of a benchmark
-                running = replayed.run(length_s) if replayed else _running(machine, load)
-                true_j, measured = _observe(machine, meter, length_s, running)
+                run = partial(_replay, replayed) if replayed else partial(_run, machine, load)
+                true_j, measured = _observe(machine, meter, partial(run, length_s))
                 print(dump(Observed(number, length_s, load.period_s, true_j, measured)))
 
 
-def _draw_load(meter: NvmlMeter, period_s: float, rng: random.Random) -> Load:
+def _draw_load(meter: NvmlMeter, number: int, rng: random.Random) -> Load:
     limit_w = meter.environment.identity["power_limit_w"]
     assert isinstance(limit_w, float)
-    high_w = limit_w * rng.uniform(0.5, 0.95)
+    period_s, high_w = LOADS_S[number % len(LOADS_S)], limit_w * rng.uniform(0.5, 0.95)
     return Load(period_s, high_w, rng.uniform(0.3, 0.7), rng.uniform(0.0, period_s))
+
+
+def _ending_otherwise(load: Load, meter: NvmlMeter, rng: random.Random) -> Load:
+    """The same load with a last part, such as a copy of what was computed, at any power."""
+    end_w = rng.uniform(meter.idle_power_w["gpu0"].value, load.high_w)
+    return replace(load, end_w=end_w, end_share=rng.uniform(0.1, 0.5))
 
 
 def open_session_meter(load: OwnLoad | None = None) -> NvmlMeter:
@@ -203,20 +223,30 @@ def open_session_meter(load: OwnLoad | None = None) -> NvmlMeter:
     return NvmlMeter(devices, replace(instruments, own_load=lambda: load), {}, stack)
 
 
-def _observe(
-    machine: Machine, meter: NvmlMeter, length_s: float, running: AbstractContextManager[None]
-) -> tuple[float, Round]:
+def _observe(machine: Machine, meter: NvmlMeter, run: Callable[[], None]) -> tuple[float, Round]:
     """Measure one round; return its true joules and its measurement."""
     moments_s = []
 
     def work(passes: int) -> None:
         moments_s.append(time.perf_counter())
-        with running:
-            time.sleep(length_s)
+        run()
         moments_s.append(time.perf_counter())
 
     measured = measure_round(meter, work, 1, lambda: None).round
     return machine.true_energy_j(moments_s[0], moments_s[1]), measured
+
+
+def _replay(replayed: Recording, length_s: float) -> None:
+    with replayed.run(length_s):
+        time.sleep(length_s)
+
+
+def _run(machine: Machine, load: Load, length_s: float) -> None:
+    with _running(machine, load):
+        time.sleep(length_s * (1 - load.end_share))
+        if load.end_share:
+            machine.set_power(load.end_w)
+            time.sleep(length_s * load.end_share)
 
 
 def _running(machine: Machine, load: Load) -> AbstractContextManager[None]:

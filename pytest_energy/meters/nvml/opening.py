@@ -145,7 +145,7 @@ def open_instruments(
     uncounted = {c: sensor for c, sensor in sensors.items() if c not in counters}
     if blind := [d for d in devices if d.channel not in counters | uncounted]:
         raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(blind))
-    counter = CounterSource(counters) if counters else None
+    counter = CounterSource(counters, lambda c: counters[c].step_j) if counters else None
     at_rest = _at_rest(sensors, counter) if counter else {}
     if counter is not None:
         counter.idle_power_w |= measure_losses(counter.tickers, counters)

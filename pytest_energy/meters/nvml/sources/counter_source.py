@@ -18,8 +18,14 @@ from itertools import pairwise
 
 from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.coverage import CLEAR_J, Coverage, between, last_tick
-from pytest_energy.meters.nvml.sources.fall import EndedLoad, Fall, TailJoules
+from pytest_energy.meters.nvml.sources.coverage import CLEAR_J, Coverage, last_tick
+from pytest_energy.meters.nvml.sources.fall import (
+    EndedLoad,
+    Fall,
+    KnownEnd,
+    TailJoules,
+    changes_s,
+)
 from pytest_energy.meters.nvml.sources.joules import (
     RESOLUTION_J,
     Joules,
@@ -92,7 +98,11 @@ class CounterSource:
 
     name = "counter"
 
-    def __init__(self, readers: Mapping[str, Callable[[], float]]) -> None:
+    def __init__(
+        self,
+        readers: Mapping[str, Callable[[], float]],
+        step_j: Callable[[str], float] = lambda _: RESOLUTION_J,
+    ) -> None:
         """Measure the counters' periods and the idle power.
 
         Until :meth:`probe` has shown how the counters see a load begin and end, they are taken as
@@ -100,10 +110,12 @@ class CounterSource:
 
         Args:
             readers: For each channel, a function that reads its counter in joules.
+            step_j: Returns the resolution of a channel's counter, as far as it is known by then.
 
         Raises:
             SensorError: A counter does not answer or does not move.
         """
+        self._step_j = step_j
         self._opened_j = {channel: read_j() for channel, read_j in readers.items()}
         self._tickers = [Ticker(channel, read_j) for channel, read_j in readers.items()]
         seen = calibrate(self._tickers)
@@ -264,7 +276,7 @@ class CounterSource:
         response, load = self._responses[ticker.name], self._last[ticker.name]
         now_s = CLOCK.perf_counter()
         rest_j = self._remembered(ticker.name).value_w * (now_s - closed.time_s)
-        late_j = load.left_j(response, closed.time_s) - load.left_j(response, now_s)
+        late_j = load.shown_j(response, closed.time_s, now_s)
         allowed_j = max(CLEAR_STEP_J, REST_VARIES * rest_j, 2 * LATE_UNCERTAINTY * late_j)
         return counted_j - rest_j - late_j > allowed_j
 
@@ -396,8 +408,10 @@ class CounterSource:
     ) -> Joules:
         """Add the noise of the power at rest, as the ticks after the windows show it.
 
-        White noise of a standard deviation σ joules in each tick T adds σ·√(t/T) to the joules of a
-        gap t, and σ·t/T by the tick from which the power of the gap was taken.
+        What they differ by because they are read to a step of the counter and of the search is in
+        the budget already (GUM 4.3.10). White noise of a standard deviation σ joules in each tick T
+        adds σ·√(t/T) to the joules of a gap t, and σ·t/T by the tick from which the power of the
+        gap was taken.
         """
         ripples_j = self._ripples_j[channel]
         if fall.later:
@@ -405,8 +419,12 @@ class CounterSource:
             del ripples_j[:-MOST_RIPPLES]
         if not ripples_j:
             return joules
+        step_j = self._step_j(channel)
+        read_j = [p.uncertainty_w * fall.spacing_s for p in (fall.after, fall.later) if p]
+        read_j.append(math.sqrt(6) * uniform(step_j))  # of E₀ - 2 E₁ + E₂
         # the median of |x| is 0.6745 σ; each is a difference of two ticks
-        tick_j = statistics.median(ripples_j) / 0.6745 / math.sqrt(2)
+        apart_j = statistics.median_grouped(ripples_j, step_j) / 0.6745
+        tick_j = math.sqrt(max(0.0, apart_j**2 - combine(read_j) ** 2) / 2)
         gaps_s = (window.start_s - opening.tick.time_s, fall.after_s)
         shares = [max(0.0, gap_s) / fall.spacing_s for gap_s in gaps_s]
         noise_j = tick_j * combine(math.sqrt(share + share * share) for share in shares)
@@ -444,6 +462,7 @@ class CounterSource:
             window.end_s,
             window.duration_s,
             scale.value * mean_w,
+            scale.uncertainty * mean_w,
             earlier.if_left(response, fall.closing.time_s),
         )
         self._closed[channel] = fall.closing
@@ -451,7 +470,7 @@ class CounterSource:
         settling_j = (
             scale.uncertainty * mean_w * left_s,
             response.uncertainty_s * mean_w,
-            LATE_UNCERTAINTY * early_j,
+            earlier.unsure_j(response, opening.tick.time_s),
         )
         return with_settling(joules, combine(settling_j))
 
@@ -489,6 +508,7 @@ class CounterSource:
                     step_w = steps[channel].step_w(self._responses[channel])
                     self._coverage[channel].learn(evidence.last_tick(step_w))
             return
+        ends: dict[str, list[KnownEnd]] = {ticker.name: [] for ticker in self._tickers}
         for ended in short_loads(self._tickers, load):
             closing = next_ticks(self._tickers)
             first = self._later_ticks(closing)
@@ -496,40 +516,36 @@ class CounterSource:
             for ticker in self._tickers:
                 name = ticker.name
                 ticks = (closing[name], first[name], second[name])
-                self._learn(ticker, ended, ticks)
+                end = self._known_end(ticker, ended, ticks)
+                ends[name] += [end] if end else []
+        for channel, known in ends.items():
+            self._learn(channel, known)
 
-    def _learn(
-        self,
-        ticker: Ticker,
-        ended: Ended,
-        ticks: Following,
-    ) -> None:
-        """Learn from a short load the tail, and whether the counter covers the full time."""
-        closing, tail = ticks[0], self._tails[ticker.name]
-        running = self._power_between(ticker, *(seen[ticker.name] for seen in ended.running))
-        if isinstance(closing, SensorError) or running is None:
-            return
+    def _known_end(self, ticker: Ticker, ended: Ended, ticks: Following) -> KnownEnd | None:
+        """The end of a short load; ``None`` if its ticks do not show it."""
+        before, earlier, last = (seen[ticker.name] for seen in ended.running)
+        power = self._power_between(ticker, earlier, last)
+        power_before = self._power_between(ticker, before, earlier)
+        if isinstance(ticks[0], SensorError) or power is None or power_before is None:
+            return None
         fall = self._fall(ticker, ticks, ended.ended_s)
-        rest_w = (fall.later or fall.after).value_w
-        step_w = running.value_w - rest_w
-        if not fall.later or step_w * fall.spacing_s <= CLEAR_J:
-            return
-        noise_s = combine((self._noise_j[ticker.name], RESOLUTION_J)) / step_w
-        tail.learn(fall.after_s, fall.excess_j / step_w, noise_s)
-        lost = fall.tail(tail.curve(), Scale(), step_w)
-        earlier = ended.running[1][ticker.name]
-        assert isinstance(earlier, Tick)  # the power of the running load stands on it
-        self._coverage[ticker.name].learn(
-            between(
-                earlier,
-                closing,
-                fall.period_s,
-                fall.ended_s,
-                running.value_w,
-                rest_w,
-                lost.fast_j,
-            )
-        )
+        if not fall.later:
+            return None
+        assert isinstance(last, Tick)  # else there is no power
+        end = KnownEnd(fall, last, power.value_w, power.value_w - power_before.value_w)
+        return end if end.step_w * fall.spacing_s > CLEAR_J else None
+
+    def _learn(self, channel: str, ends: Sequence[KnownEnd]) -> None:
+        """Learn from short loads the tail, and whether the counter covers the full time."""
+        tail = self._tails[channel]
+        for end in ends:
+            noise_s = combine((self._noise_j[channel], RESOLUTION_J)) / end.step_w
+            tail.learn(end.fall.after_s, end.fall.excess_j / end.step_w, noise_s)
+        if ends:
+            curve = tail.curve()
+            tail.learn_counted([end.beyond_s(curve) for end in ends], changes_s(ends))
+        for end in ends:
+            self._coverage[channel].learn(end.last_tick(tail.curve()))
 
     def details(self) -> dict[str, Scalar]:
         """What the meter's own load has shown of each counter; empty without such a load."""
@@ -541,7 +557,7 @@ class CounterSource:
             facts[f"{channel}.lag_s"] = significant(response.lag_s, 3)
             tail = self._tails[channel]
             if tail.points:
-                facts[f"{channel}.tail_s"] = significant(tail.curve().length_s, 3)
+                facts[f"{channel}.tail_s"] = significant(max(0.0, tail.curve().length_s), 3)
         return facts
 
     def full_time(self, channel: str) -> bool | None:
@@ -568,7 +584,7 @@ class CounterSource:
         assert isinstance(first, Tick)  # else there is no power
         assert isinstance(second, Tick)
         response = self._responses[ticker.name]
-        late_j = load.left_j(response, first.time_s) - load.left_j(response, second.time_s)
+        late_j = load.shown_j(response, first.time_s, second.time_s)
         return replace(power, value_w=power.value_w - late_j / (second.time_s - first.time_s))
 
     def _power_between(

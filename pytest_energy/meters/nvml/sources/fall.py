@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_energy.meters.nvml.sources.coverage import LastTick, between
 from pytest_energy.meters.nvml.sources.joules import RESOLUTION_J, Power
-from pytest_energy.meters.nvml.sources.settling import Response, Scale, TailCurve
+from pytest_energy.meters.nvml.sources.settling import (
+    LATE_UNCERTAINTY,
+    Response,
+    Scale,
+    TailCurve,
+)
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.uncertainty.gum import combine, uniform
+from pytest_energy.uncertainty.rounds import mean_of
 
 LONGEST_LATE_S = 0.3
 """The largest lag of a counter that was not tried with a load of the meter's own."""
@@ -80,18 +88,84 @@ class TailJoules:
 
 
 @dataclass(frozen=True)
+class KnownEnd:
+    """The end of a load whose power is known."""
+
+    fall: Fall
+    last: Tick
+    """The last tick while it ran."""
+    power_w: float
+    """Its power between that tick and the one before."""
+    change_w: float
+    """By how much that was more than the power of the tick before."""
+
+    @property
+    def rest_w(self) -> float:
+        """The power after it, as last read."""
+        return (self.fall.later or self.fall.after).value_w
+
+    @property
+    def step_w(self) -> float:
+        """Its power above rest."""
+        return self.power_w - self.rest_w
+
+    def last_tick(self, curve: TailCurve) -> LastTick | None:
+        """The evidence of its last tick on whether the counter covers the full time."""
+        fall, tail = self.fall, self.fall.tail(curve, Scale(), self.step_w)
+        return between(
+            self.last,
+            fall.closing,
+            fall.period_s,
+            fall.ended_s,
+            self.power_w,
+            self.rest_w,
+            tail.fast_j,
+        )
+
+    def beyond_s(self, curve: TailCurve) -> float:
+        """What the closing tick counted beyond load, rest and tail, in seconds of the step."""
+        fall, tail = self.fall, self.fall.tail(curve, Scale(), self.step_w)
+        counted_j = fall.closing.energy_j - self.last.energy_j
+        load_j = self.power_w * (fall.ended_s - self.last.time_s) + self.rest_w * fall.after_s
+        return (counted_j - load_j - tail.fast_j - tail.slow_j) / self.step_w
+
+
+def changes_s(ends: Sequence[KnownEnd]) -> float:
+    """Standard uncertainty of what loads count in their last tick, if their power still changes.
+
+    In seconds of the step. Changes that may be chance do not count.
+    """
+    change = mean_of([end.change_w * end.fall.period_s / end.step_w for end in ends], "s")
+    return uniform(2 * max(0.0, abs(change.value) - (change.uncertainty or 0.0)))
+
+
+@dataclass(frozen=True)
 class EndedLoad:
     """A load that has ended, for what of it and of earlier ones is still to come."""
 
     ended_s: float
     length_s: float
     step_w: float
+    """Its power at the end, above rest."""
+    unsure_w: float = 0.0
+    """Standard uncertainty of that."""
     earlier: EndedLoad | None = None
 
     def left_j(self, response: Response, at_s: float) -> float:
         """The joules that a late counter has still to show at a moment."""
         earlier_j = self.earlier.left_j(response, at_s) if self.earlier else 0.0
         return earlier_j + self.step_w * response.left_of_s(self.length_s, at_s - self.ended_s)
+
+    def unsure_j(self, response: Response, at_s: float) -> float:
+        """Standard uncertainty of the joules still to be shown at a moment."""
+        earlier_j = self.earlier.unsure_j(response, at_s) if self.earlier else 0.0
+        left_s = response.left_of_s(self.length_s, at_s - self.ended_s)
+        own_w = combine((self.unsure_w, LATE_UNCERTAINTY * self.step_w))
+        return combine((earlier_j, own_w * left_s))
+
+    def shown_j(self, response: Response, from_s: float, to_s: float) -> float:
+        """The joules that a late counter shows of it between two moments."""
+        return self.left_j(response, from_s) - self.left_j(response, to_s)
 
     def if_left(self, response: Response, at_s: float) -> EndedLoad | None:
         """This load if the counter's resolution still shows something of it at a moment."""

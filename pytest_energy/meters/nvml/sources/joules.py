@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -47,6 +48,8 @@ class Power:
     """By how much it has changed from one tick to the next."""
     recent: bool = True
     """Whether it was measured just now."""
+    by_period: bool = True
+    """Whether its time is that of the counter's period, not of the two ticks."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,13 @@ def window_joules(opening: OpeningTick, closing: Tick, window: Span, after: Powe
     """
     before = opening.power
     before_s, after_s = window.start_s - opening.tick.time_s, closing.time_s - window.end_s
+    # added linearly if both powers share the error of the counter's period
+    gaps_j = operator.add if before.by_period and after.by_period else math.hypot
     edges_j = combine(
         (
             before.value_w * uniform(opening.tick.width_s),
             after.value_w * uniform(closing.width_s),
-            # added linearly: both powers come from one counter and its period
-            before.uncertainty_w * before_s + after.uncertainty_w * after_s,
+            gaps_j(before.uncertainty_w * before_s, after.uncertainty_w * after_s),
             uniform(2 * before.changes_w) * before_s,
         )
     )
@@ -101,16 +105,17 @@ def mean_power(
             the period, which is more exact than the reads around the ticks.
         drift: Standard uncertainty of the period, as a share of it.
     """
-    time_s = later.time_s - earlier.time_s
+    time_s, by_period = later.time_s - earlier.time_s, False
     time_u = combine((uniform(earlier.width_s), uniform(later.width_s)))
     if period_s is not None:
         regular_s = max(1, round(time_s / period_s)) * period_s
         reach_s = (earlier.width_s + later.width_s) / 2
         if abs(regular_s - time_s) <= reach_s < period_s / 2:
-            time_s, time_u = regular_s, drift * regular_s
+            time_s, time_u, by_period = regular_s, drift * regular_s, True
     power_w = (later.energy_j - earlier.energy_j) / time_s
     resolution_w = math.sqrt(2) * uniform(RESOLUTION_J) / time_s
-    return Power(power_w, combine((power_w * time_u / time_s, resolution_w)))
+    uncertainty_w = combine((power_w * time_u / time_s, resolution_w))
+    return Power(power_w, uncertainty_w, by_period=by_period)
 
 
 def idle_power(ticks: Sequence[Tick]) -> Quantity:

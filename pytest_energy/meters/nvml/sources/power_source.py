@@ -73,6 +73,8 @@ LARGEST_MISS = 0.43
 """Largest relative error of a part-time sensor, at any length of the window, on loads with a period
 of 50 to 100 ms. Source: arXiv 2312.02741."""
 MISSED_SHARE = 2 * COVERAGE * LARGEST_MISS - LARGEST_MISS
+"""95 % of errors that lie evenly within ± :data:`LARGEST_MISS` are below this share of the true
+joules."""
 
 
 class PowerSource:
@@ -153,12 +155,7 @@ class PowerSource:
         response = self._responses[channel]
         starts_s = [time_s - period_s for time_s, _ in samples[:1]] + [t for t, _ in samples[:-1]]
         return [
-            (
-                time_s,
-                power_w
-                - (load.left_j(response, start_s) - load.left_j(response, time_s))
-                / (time_s - start_s),
-            )
+            (time_s, power_w - load.shown_j(response, start_s, time_s) / (time_s - start_s))
             for start_s, (time_s, power_w) in zip(starts_s, samples, strict=True)
         ]
 
@@ -260,10 +257,11 @@ class PowerSource:
         known = self._without_late(channel, samples)
         used = late_joules(known, known[-at_rest:], window, sensor, response)
         step_w = used.energy_j / window.duration_s - used.rest_w
-        early_j = earlier.left_j(response, samples[0][0]) if earlier else 0.0
+        early_j = earlier.unsure_j(response, samples[0][0]) if earlier else 0.0
         left = earlier.if_left(response, samples[-1][0]) if earlier else None
-        self._last[channel] = EndedLoad(window.end_s, window.duration_s, step_w, left)
-        settling_j = (used.budget[SETTLING], LATE_UNCERTAINTY * early_j)
+        unsure_w = UNKNOWN_SCALE * step_w
+        self._last[channel] = EndedLoad(window.end_s, window.duration_s, step_w, unsure_w, left)
+        settling_j = (used.budget[SETTLING], early_j)
         return with_settling(used, combine(settling_j))
 
     def _without_tail(

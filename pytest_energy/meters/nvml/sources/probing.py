@@ -34,7 +34,7 @@ Ticks = Mapping[str, Tick | SensorError]
 class Ended:
     """A short load that has ended: its ticks while it ran, and when it ended."""
 
-    running: tuple[Ticks, Ticks]
+    running: tuple[Ticks, Ticks, Ticks]
     ended_s: float
 
 
@@ -102,9 +102,9 @@ def short_loads(tickers: Sequence[Ticker], load: OwnLoad) -> Iterator[Ended]:
     for after_s in [*moments_s, *((1 - share) * period_s for share in SHARES)]:
         CLOCK.sleep(REST_S)
         with load():
-            _ticks(tickers)  # the load begins in this tick
-            running = (_ticks(tickers), _ticks(tickers))
-            pause_until(running[1][lead.name].time_s + period_s - after_s)
+            # the load begins before the first of them
+            running = (_ticks(tickers), _ticks(tickers), _ticks(tickers))
+            pause_until(running[-1][lead.name].time_s + period_s - after_s)
         yield Ended(running, CLOCK.perf_counter())
 
 

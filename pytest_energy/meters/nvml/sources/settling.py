@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_energy.uncertainty.gum import combine, t_quantile, uniform
+from pytest_energy.uncertainty.rounds import mean_of
 
 KNOTS_S = (0.002, 0.004, 0.007, 0.01, 0.014, 0.02, 0.03, 0.045, 0.065, 0.1, 0.15, 0.25)
 """A tail is a staircase of power that steps down at some of these times."""
@@ -32,9 +33,10 @@ FINEST_LEFT_S = 1e-6
 NEAREST_KNOT = 1.5
 """A knot is this much later than the first point, at least: a step that begins to show nowhere but
 there may have any height, and noise of 0.2 ms would make it a tail of 150 ms."""
-UNKNOWN_SCALE = 0.5
-"""Standard uncertainty of the scale of a program's tail before one of its windows has shown it."""
-UNREAD_SCALE = 0.5
+UNKNOWN_SCALE = uniform(2.0)
+"""Standard uncertainty of the scale of a program's tail before one of its windows has shown it: a
+load ends at any power, from none to twice its mean (GUM 4.3.7)."""
+UNREAD_SCALE = UNKNOWN_SCALE
 """Standard uncertainty of the scale of a window whose own tail was not read: it may end at another
 moment of its program than the earlier ones."""
 DIFFERENT = 2.0
@@ -80,7 +82,7 @@ class Response:
     delay_s: float = 0.0
     lag_s: float = 0.0
     uncertainty_s: float = 0.0
-    """Standard uncertainty of their sum."""
+    """Standard uncertainty of what is still to come when a window is read."""
 
     @property
     def late(self) -> bool:
@@ -153,11 +155,19 @@ class Step:
         """
         if not any(self._shown(response)):
             return math.inf
+        return math.sqrt(statistics.fmean(off_s**2 for off_s in self._off_s(response)))
+
+    def misfit_later(self, response: Response) -> float:
+        """The same of the ticks that come so late as those of windows; at all ticks if none do."""
+        later_s = self.ended_s + response.wait_s
+        off_s = self._off_s(response)
+        late_s = [off for off, (t, _) in zip(off_s, self.ticks, strict=True) if t >= later_s]
+        return math.sqrt(statistics.fmean(off**2 for off in late_s or off_s))
+
+    def _off_s(self, response: Response) -> list[float]:
         step_w = self.step_w(response)
-        off_j = [
-            j - step_w * s for s, (_, j) in zip(self._shown(response), self.ticks, strict=True)
-        ]
-        return math.sqrt(statistics.fmean(j * j for j in off_j)) / abs(step_w)
+        shown = zip(self._shown(response), self.ticks, strict=True)
+        return [joules / step_w - shown_s for shown_s, (_, joules) in shown]
 
 
 def response_of(step: Step) -> Response:
@@ -188,7 +198,8 @@ def response_of(step: Step) -> Response:
 def _split(step: Step, fitted: Response) -> Response:
     """The response, uncertain by all divisions into delay and lag that explain the ticks as well.
 
-    All ticks show the mean; only those shortly after the load's ends show the division.
+    All ticks show the mean; only those shortly after the load's ends show the division. A window is
+    read later than that: what matters there is how well the response explains the later ticks.
     """
     shares = [number / DIVISIONS for number in range(DIVISIONS + 1)]
     mean_s = fitted.mean_s
@@ -198,7 +209,7 @@ def _split(step: Step, fitted: Response) -> Response:
     off_s = misfits[best]
     left_s = [r.left_s(best.wait_s) for r, misfit in misfits.items() if misfit <= AS_GOOD * off_s]
     unsure_s = uniform(max(left_s) - min(left_s))
-    return replace(best, uncertainty_s=combine((off_s, unsure_s)))
+    return replace(best, uncertainty_s=combine((step.misfit_later(best), unsure_s)))
 
 
 @dataclass(frozen=True)
@@ -207,17 +218,49 @@ class TailCurve:
 
     drops: Sequence[tuple[float, float]]
     """When the power steps down, and by which share of the load's step."""
-    uncertainty_s: float
-    """Standard uncertainty of the length."""
+    scatter_s: float
+    """Standard uncertainty of the length by the scatter of the loads about the curve."""
+    unseen_s: float
+    """Standard uncertainty of what the earliest tick hides."""
     noise_s: float = 0.0
     """Standard deviation of what single loads left from the curve."""
     drift_s: float = 0.0
     """What a tick counts above the next one long after the load: the slow part of the tail."""
 
+    first_s: float = 0.0
+    """The time of the earliest tick that shows the curve; before it, the fit goes on."""
+
+    @property
+    def uncertainty_s(self) -> float:
+        """Standard uncertainty of the length."""
+        return combine((self.scatter_s, self.unseen_s))
+
     @property
     def length_s(self) -> float:
         """The fast part of the tail, in seconds of the step."""
         return self.left_s(0.0)
+
+    def with_counted(self, beyond_s: Sequence[float], changes_s: float) -> TailCurve:
+        """The curve with another length, if loads of known power show that more exactly.
+
+        A tick counts a load up to its end, and its tail. Of a load whose power is known the tail is
+        the rest, also if it is over long before the tick. So what the first tick hides is measured,
+        not bounded.
+
+        Args:
+            beyond_s: What each load's tick counted beyond the curve, in seconds of the step.
+            changes_s: Standard uncertainty common to all loads, of their power at the end.
+        """
+        if len(beyond_s) < ENOUGH_POINTS:
+            return self
+        mean = mean_of(beyond_s, "s")
+        assert mean.uncertainty is not None  # there is more than one
+        unseen_s = combine((mean.uncertainty / t_quantile(math.inf), changes_s))
+        if unseen_s >= self.unseen_s:
+            return self
+        # It may be below 0 by chance. Without these, the mean of many sessions would be too long.
+        drops = [(self.first_s, mean.value / self.first_s), *self.drops]
+        return replace(self, drops=drops, unseen_s=unseen_s)
 
     def left_s(self, after_s: float) -> float:
         """What of the fast part is still to come ``after_s`` after the load's end."""
@@ -275,6 +318,13 @@ class Tail:
             self._known = _fit(self.points, self._noise_s)
         return self._known
 
+    def learn_counted(self, beyond_s: Sequence[float], changes_s: float) -> None:
+        """Take into account what known loads counted beyond the curve, which is final then.
+
+        See :meth:`TailCurve.with_counted`.
+        """
+        self._known = self.curve().with_counted(beyond_s, changes_s)
+
     def scale(self, energy_j: float, after_s: float, left_s: float | None, noise_s: float) -> Scale:
         """The scale of the tail of one load, by itself and by earlier ones of the same joules.
 
@@ -310,7 +360,7 @@ class Tail:
         slow_s = curve.slow_s(after_s)
         expected_s = curve.left_s(after_s) + curve.drift_s
         fast_s = expected_s - slow_s
-        if fast_s < 1e-3 * curve.length_s or fast_s < noise_s or curve.length_s == 0:
+        if fast_s < 1e-3 * curve.length_s or fast_s < noise_s or curve.length_s <= 0:
             return None
         # What is seen late in the tail says less of its beginning.
         shape = SHAPE * (1 + math.log(curve.length_s / fast_s))
@@ -382,4 +432,4 @@ def _fit(points: Sequence[tuple[float, float]], least_noise_s: float = 0.0) -> T
     spread = knots_s[drops > 0] @ np.linalg.pinv(active.T @ active) @ knots_s[drops > 0]
     scatter_s = noise_s * math.sqrt(max(1 / max(1, len(points) - 2), float(spread)))
     steps = [(float(k), float(drop)) for k, drop in zip(knots_s, drops, strict=True) if drop > 0]
-    return TailCurve(steps, combine((unseen_s, scatter_s)), noise_s, drift_s)
+    return TailCurve(steps, scatter_s, unseen_s, noise_s, drift_s, first_s)

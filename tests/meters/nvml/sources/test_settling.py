@@ -14,6 +14,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from pytest_energy.meters.nvml.sources.fall import EndedLoad
 from pytest_energy.meters.nvml.sources.settling import (
     UNKNOWN_SCALE,
     UNREAD_SCALE,
@@ -137,6 +138,39 @@ def test_an_unseen_beginning_of_a_tail_is_uncertain() -> None:
     near.learn(0.005, 0.004)
     far.learn(0.05, 0.004)
     assert far.curve().uncertainty_s > 5 * near.curve().uncertainty_s
+
+
+def test_loads_of_known_power_show_a_tail_that_no_tick_does() -> None:
+    """A tail that is over before the first tick is measured by what the tick counted."""
+    tail = known_tail()
+    before = tail.curve()
+    tail.learn_counted([3e-4, 5e-4, 4e-4, 4.2e-4, 3.8e-4, 3.6e-4, 4.4e-4], 0.0)
+    assert tail.curve().length_s == pytest.approx(before.length_s + 4e-4)
+    assert tail.curve().left_s(0.002) == before.left_s(0.002)
+    assert tail.curve().uncertainty_s < 6e-5
+
+
+@pytest.mark.parametrize(
+    ("beyond_s", "changes_s"),
+    [([1e-3] * 3, 0.0), ([0.0, 0.02, -0.02, 0.01, -0.01, 0.03], 0.0), ([1e-3] * 7, 0.01)],
+    ids=["few loads", "noise", "changing power"],
+)
+def test_what_says_less_than_the_curve_leaves_it(beyond_s: list[float], changes_s: float) -> None:
+    """Few loads, noisy ones, and loads whose power still changes do not move the tail."""
+    tail = known_tail()
+    before = tail.curve()
+    tail.learn_counted(beyond_s, changes_s)
+    assert tail.curve() == before
+
+
+def test_what_is_late_of_an_uncertain_load_is_uncertain_in_the_next_window() -> None:
+    """After a long window the power at its end is not known: the next one shares that doubt."""
+    response = Response(0.0, 0.3)
+    earlier = EndedLoad(-1.0, 1.0, 300.0)
+    load = EndedLoad(0.0, 10.0, 400.0, 200.0, earlier)
+    own_j, earlier_j = load.left_j(response, 0.2), earlier.left_j(response, 0.2)
+    assert load.unsure_j(response, 0.2) == pytest.approx(0.5 * own_j, rel=0.1)
+    assert 0 < earlier_j < 0.1 * own_j
 
 
 def known_tail() -> Tail:
@@ -277,7 +311,8 @@ def test_a_load_of_its_own_tells_the_meter_what_follows_a_window(name: str) -> N
     windows = answer["windows"]
     assert isinstance(windows, list)
     for energy_j, true_j, standard_j in windows:
-        assert abs(energy_j - true_j) <= 2 * standard_j
+        # six windows share the error of one tail: 95 % intervals would miss in one run of twenty
+        assert abs(energy_j - true_j) <= 3 * standard_j
         assert energy_j == pytest.approx(true_j, rel=limit)
     details = answer["details"]
     assert isinstance(details, dict)
