@@ -240,25 +240,30 @@
     const { label: name, better, scales } = metricOf(way) ?? { label: "", scales: [{ low: 0, high: 1, ticks: [] }] };
     const log = one(`#${way}log`).checked && scales.length > 1;
     const { low, high, ticks } = scales[Number(log)];
-    return { ...axis(low, high, begin, end, log), name, better, ticks, holds: (value) => value >= low && value <= high };
+    return { ...axis(low, high, begin, end, log), low, high, name, better, ticks, holds: (value) => value >= low && value <= high };
   }
 
   function drawPoints(points, x, y) {
     const groupOf = (row) => String(row.workload[one("#group").value] ?? row.kind);
-    const groups = [...new Set(points.map((point) => groupOf(point.row)))];
+    // Of all rows, so that a group has one colour in all figures.
+    const groups = [...new Set(rows.map(groupOf))];
     const { shapes, colours } = explorer.dataset;
-    const style = (index) => ({ class: `fill c${index % colours}`, href: `#s${index % shapes}` });
-    one("#legend").replaceChildren(...groups.map((name, index) => {
+    const style = (name, paint = "fill") => {
+      const index = groups.indexOf(name);
+      return { class: `${paint} c${index % colours}`, href: `#s${index % shapes}` };
+    };
+    one("#legend").replaceChildren(...[...new Set(points.map((point) => groupOf(point.row)))].map((name) => {
       const sample = make("svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" });
-      sample.append(make("use", style(index)));
+      sample.append(make("use", style(name)));
       const item = document.createElement("li");
       item.append(sample, ` ${name}`);
       return item;
     }));
-    return points.map((point, index) => {
+    const bars = points.map(({ row, x: across, y: up }) => make("path", { class: `line whiskers c${groups.indexOf(groupOf(row)) % colours}`, d: whiskers(row, across, up, x, y) }));
+    const marks = points.map((point, index) => {
       const place = { x: x.at(point.x), y: y.at(point.y), role: "link", tabindex: index ? -1 : 0 };
-      const mark = make("use", { ...style(groups.indexOf(groupOf(point.row))), ...place });
-      const description = `${point.row.name}: ${x.name} ${brief(point.x)}, ${y.name} ${brief(point.y)}`;
+      const mark = make("use", { ...style(groupOf(point.row), point.row.status === "estimated" ? "hollow" : "fill"), ...place });
+      const description = `${point.row.name}: ${x.name} ${withHalf(point.x, point.row[`${state.x}_uncertainty`])}, ${y.name} ${withHalf(point.y, point.row[`${state.y}_uncertainty`])}`;
       mark.append(make("title", {}, description));
       mark.addEventListener("click", () => openDrawer(point.row.key));
       for (const event of ["pointerenter", "focus"]) mark.addEventListener(event, () => { one("#point").textContent = description; });
@@ -271,6 +276,18 @@
       });
       return mark;
     });
+    return [...bars, ...marks];
+  }
+
+  const withHalf = (value, half) => (half ? `${brief(value)} ± ${Number(half.toPrecision(2))}` : brief(value));
+
+  /** Lines as long as the 95 % intervals, cut at the ends of the axes. */
+  function whiskers(row, across, up, x, y) {
+    const span = (scale, value, half) => [value - half, value + half].map((end) => scale.at(Math.min(scale.high, Math.max(scale.low, end))));
+    const [width, height] = [row[`${state.x}_uncertainty`], row[`${state.y}_uncertainty`]];
+    const [left, right] = span(x, across, width ?? 0);
+    const [bottom, top] = span(y, up, height ?? 0);
+    return (width ? `M${left} ${y.at(up)}H${right}` : "") + (height ? `M${x.at(across)} ${bottom}V${top}` : "");
   }
 
   function applyScatter() {
@@ -385,7 +402,8 @@
 
   function timeAxis({ trace, first, last }) {
     const [begin, end] = [trace.edges[first], trace.edges[last]];
-    return { ...axis(begin, end, LEFT, RIGHT), ticks: roundTicks(begin, end) };
+    const ticks = roundTicks(begin, end).map(([value, text]) => [value, `${text} s`]);
+    return { ...axis(begin, end, LEFT, RIGHT), ticks };
   }
 
   /** Band and mean as steps, with at most as many buckets as there are pixels. */

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -15,14 +17,17 @@ from pytest_energy.report.html.charts.axes import fit
 from pytest_energy.report.html.charts.distributions import ENOUGH, build_distributions
 from pytest_energy.report.html.charts.forest import build_forests
 from pytest_energy.report.html.charts.history import build_history
+from pytest_energy.report.html.charts.marks import Palette, build_palette
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
 from pytest_energy.report.html.charts.scatter import Scatter, build_scatters, pareto
 from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.html.charts.windows import build_windows
 from pytest_energy.report.html.machine import build_surroundings
 from pytest_energy.report.html.page import build_page
 from pytest_energy.report.html.render import render_html
 from pytest_energy.report.html.results_table import Row, build_table
 from pytest_energy.report.labels import anchors, short_names
+from pytest_energy.report.numbers import ticks_of
 
 from .examples import (
     MODELS,
@@ -41,6 +46,12 @@ points = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=40)
 def rows_of(run: Run) -> tuple[Row, ...]:
     """The rows of the table of ``run``."""
     return build_table(run.benchmarks, short_names([result.id for result in run.benchmarks])).rows
+
+
+def drawn(run: Run) -> tuple[tuple[Row, ...], Palette]:
+    """The rows with their colours, as the page draws them."""
+    rows = rows_of(run)
+    return rows, build_palette(rows)
 
 
 @given(st.lists(coordinates, min_size=1, max_size=20), st.booleans())
@@ -80,8 +91,8 @@ def test_there_is_no_front_where_no_direction_is_better() -> None:
 
 def test_figures_need_two_benchmarks_at_different_places() -> None:
     """One dot is no trade-off."""
-    assert build_scatters(rows_of(example_run(MODELS[:1], ("baseline",)))) == []
-    assert len(build_scatters(rows_of(example_run(MODELS[:2], ("baseline",))))) > 0
+    assert build_scatters(*drawn(example_run(MODELS[:1], ("baseline",)))) == []
+    assert len(build_scatters(*drawn(example_run(MODELS[:2], ("baseline",))))) > 0
 
 
 def test_changed_benchmarks_come_first() -> None:
@@ -110,7 +121,7 @@ def test_changes_beyond_the_axis_are_cut_and_marked() -> None:
 def test_few_rounds_are_dots_and_many_a_density(rounds: int) -> None:
     """Ten rounds or more are drawn as a density; fewer are drawn as dots."""
     distributions = build_distributions(
-        rows_of(example_run(MODELS[:1], ("baseline",), rounds=rounds))
+        *drawn(example_run(MODELS[:1], ("baseline",), rounds=rounds))
     )
     assert distributions
     shape = distributions.strips[0].shape
@@ -122,7 +133,7 @@ def test_invalid_joules_are_in_no_distribution() -> None:
     result = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
     metrics = {name: quantity for name, quantity in result.metrics.items() if name != "energy_j"}
     assert (
-        build_distributions(rows_of(run_of([result.model_copy(update={"metrics": metrics})])))
+        build_distributions(*drawn(run_of([result.model_copy(update={"metrics": metrics})])))
         is None
     )
 
@@ -140,10 +151,10 @@ def test_distributions_are_of_one_kind_of_benchmark() -> None:
         )
         for each in run.benchmarks
     ]
-    distributions = build_distributions(rows_of(run_of([*run.benchmarks, *epochs])))
+    distributions = build_distributions(*drawn(run_of([*run.benchmarks, *epochs])))
     assert distributions
-    drawn = [(each.fact, each.kind, each.axis.name) for each in distributions.grouped]
-    assert drawn == [
+    charts = [(each.fact, each.kind, each.axis.name) for each in distributions.grouped]
+    assert charts == [
         ("model", "inference", "Energy (J/pass)"),
         ("model", "training", "Energy (J/epoch)"),
     ]
@@ -162,7 +173,7 @@ def test_distributions_of_many_groups_are_cut_not_dropped() -> None:
         )
         for index in range(13)
     ]
-    distributions = build_distributions(rows_of(run_of(results)))
+    distributions = build_distributions(*drawn(run_of(results)))
     assert distributions
     chart = distributions.grouped[0]
     assert (chart.fact, chart.left_out) == ("dataset", 1)
@@ -171,7 +182,7 @@ def test_distributions_of_many_groups_are_cut_not_dropped() -> None:
 
 def sweep_over(name: str, run: Run) -> Sweep:
     """The sweep over a fact."""
-    return next(sweep for sweep in build_sweeps(rows_of(run)) if sweep.fact == name)
+    return next(sweep for sweep in build_sweeps(*drawn(run)) if sweep.fact == name)
 
 
 def test_sweeps_are_found_and_relative_to_their_first_value() -> None:
@@ -208,9 +219,143 @@ def test_a_declared_sweep_may_carry_other_facts_along() -> None:
         result.model_copy(update={"workload": workload})
         for result, workload in zip(base, facts, strict=True)
     ]
-    sweeps = build_sweeps(rows_of(run_of(results)))
-    assert [sweep.fact for sweep in sweeps] == ["resolution"]
+    sweeps = build_sweeps(*drawn(run_of(results)))
+    assert {sweep.fact for sweep in sweeps} == {"resolution"}
     assert [label.text for label in sweeps[0].labels] == ["128", "224", "288"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fact", "ran", "labels"),
+    [
+        ("batch", "batch_size", (1, 4, 16), ["1", "4", "16"]),
+        ("resolution", "input_shape", ([3, 32, 32], [3, 64, 64], [3, 96, 96]), ["32", "64", "96"]),
+    ],
+)
+def test_sweeps_show_what_ran(name: str, fact: str, ran: Sequence[Any], labels: list[str]) -> None:
+    """A small twin that carries the label of the full size lies at the size it ran with."""
+    base = example_run(MODELS[:3], ("baseline",)).benchmarks
+    results = [
+        result.model_copy(
+            update={"workload": {"model": "r", "sweep": name, name: label, fact: value}}
+        )
+        for result, label, value in zip(base, (1, 32, 128), ran, strict=True)
+    ]
+    sweep = build_sweeps(*drawn(run_of(results)))[0]
+    assert [label.text for label in sweep.labels] == labels
+
+
+def test_sizes_that_ran_alike_are_no_sweep() -> None:
+    """Labels alone do not make a sweep."""
+    base = example_run(MODELS[:2], ("baseline",)).benchmarks
+    results = [
+        result.model_copy(
+            update={"workload": {"model": "r", "sweep": "batch", "batch": label, "batch_size": 4}}
+        )
+        for result, label in zip(base, (64, 128), strict=True)
+    ]
+    assert build_sweeps(*drawn(run_of(results))) == []
+
+
+def test_latency_stands_beside_energy() -> None:
+    """Each sweep has a figure of its energies, and next to it one of its latencies."""
+    sweeps = build_sweeps(*drawn(example_run(MODELS[:1], ("baseline",), batch_sizes=(1, 8))))
+    assert [sweep.about for sweep in sweeps] == ["energy an item", "latency an item"]
+    for sweep, uncertainty in zip(sweeps, (0.004, 0.003), strict=True):
+        stop = sweep.series[0].stops[0]
+        assert stop.low - stop.high == pytest.approx(
+            2 * uncertainty * (sweep.y.at(0) - sweep.y.at(1))
+        )
+
+
+def windows_of(**joules: float | None) -> list[Result]:
+    """The windows of one test with these joules."""
+    base = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
+    return [
+        base.model_copy(
+            update={
+                "id": f"test_x.py::test_it[a::b]::{name}",
+                "kind": "window",
+                "workload": {"window": name},
+                "metrics": {}
+                if value is None
+                else {"energy_j": Quantity(value=value, unit="J/window", uncertainty=value / 10)},
+            }
+        )
+        for name, value in joules.items()
+    ]
+
+
+def test_windows_of_a_test_are_one_stacked_bar() -> None:
+    """Each part begins where the one before ends, and is as long as its joules."""
+    found = build_windows(rows_of(run_of(windows_of(load=1.0, prefill=2.0, decode=5.0))))
+    assert found
+    (bar,) = found.bars
+    assert bar.name == "test_it[a::b]"
+    assert [part.begin for part in bar.parts] == [
+        found.axis.at(0),
+        *(part.end for part in bar.parts[:-1]),
+    ]
+    lengths = [part.end - part.begin for part in bar.parts]
+    assert [length / lengths[0] for length in lengths] == pytest.approx([1, 2, 5])
+    assert bar.parts[2].high - bar.parts[2].low == pytest.approx(lengths[0])
+    assert (bar.total, bar.missing) == ("8.00 J", ())
+
+
+def test_a_sum_without_a_window_is_no_sum() -> None:
+    """If a window has no joules, the bar names it and has no total."""
+    found = build_windows(rows_of(run_of(windows_of(load=1.0, decode=None))))
+    assert found
+    assert (found.bars[0].total, found.bars[0].missing) == ("", ("decode",))
+
+
+def test_one_window_is_no_stack() -> None:
+    """A bar of one part says nothing that the table does not."""
+    assert build_windows(rows_of(run_of(windows_of(load=1.0)))) is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "text"),
+    [("s", 0.005, "5 ms"), ("J/pass", 0.02, "20 mJ"), ("1", 0.7, "0.7"), ("parameters", 2e6, "2M")],
+)
+def test_ticks_have_units(unit: str, value: float, text: str) -> None:
+    """A number at an axis says what it is, unless it is a share or a count."""
+    assert ticks_of(unit)(value) == text
+
+
+def test_a_group_has_one_colour_in_all_figures() -> None:
+    """The same name has the same mark in trade-offs, distributions and sweeps."""
+    rows, palette = drawn(example_run(MODELS[:3], batch_sizes=(1, 8)))
+    distributions = build_distributions(rows, palette)
+    assert distributions
+    used: dict[str, set[int]] = {}
+    for mark in (
+        *(mark for figure in build_scatters(rows, palette) for mark in figure.legend),
+        *(group.mark for chart in distributions.grouped for group in chart.groups),
+        *(mark for sweep in build_sweeps(rows, palette) for mark in sweep.legend),
+    ):
+        used.setdefault(mark.name, set()).add(mark.index)
+    named = {name: used[name] for name in (*TECHNIQUES, *(model.name for model in MODELS[:3]))}
+    assert {len(indices) for indices in named.values()} == {1}
+
+
+@pytest.mark.parametrize(("uncertainty", "star"), [(0.1, True), (0.3, False)])
+def test_no_star_where_intervals_overlap(uncertainty: float, star: bool) -> None:
+    """The lowest joules are the best only if no other interval reaches into theirs."""
+    facts: list[Facts] = [{}, {"technique": "blurpool"}]
+    base = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
+    results = [
+        base.model_copy(
+            update={
+                "id": f"test_{index}",
+                "workload": base.workload | workload,
+                "metrics": {"energy_j": Quantity(value=2 - index / 2, unit="J", uncertainty=0.3)}
+                if index == 0
+                else {"energy_j": Quantity(value=1.5, unit="J", uncertainty=uncertainty)},
+            }
+        )
+        for index, workload in enumerate(facts)
+    ]
+    assert [row.cells["energy_j"].best for row in rows_of(run_of(results))] == [False, star]
 
 
 def test_power_caps_are_relative_to_the_highest() -> None:
@@ -220,7 +365,7 @@ def test_power_caps_are_relative_to_the_highest() -> None:
         result.model_copy(update={"workload": {"model": "r", "power_cap_w": cap}})
         for result, cap in zip(base, (100, 250), strict=True)
     ]
-    sweep = build_sweeps(rows_of(run_of(results)))[0]
+    sweep = build_sweeps(*drawn(run_of(results)))[0]
     assert (sweep.fact, sweep.y.name) == ("power cap (W)", "Energy, power cap (W) 250 = 1")
     assert sweep.series[0].stops[1].y == pytest.approx(sweep.reference)
 
@@ -237,7 +382,7 @@ def test_training_over_batch_sizes_is_an_epoch_not_an_item() -> None:
 
 def test_one_benchmark_sweeps_nothing() -> None:
     """A sweep needs two values of a fact."""
-    assert build_sweeps(rows_of(example_run(MODELS[:1], ("baseline",)))) == []
+    assert build_sweeps(*drawn(example_run(MODELS[:1], ("baseline",)))) == []
 
 
 @pytest.mark.parametrize("fact", ["function", "window"])
@@ -249,7 +394,7 @@ def test_names_are_no_knobs(fact: str) -> None:
             example_run(MODELS[:2], ("baseline",)).benchmarks, ("one", "two"), strict=True
         )
     ]
-    assert build_sweeps(rows_of(run_of(results))) == []
+    assert build_sweeps(*drawn(run_of(results))) == []
 
 
 @pytest.mark.parametrize(
@@ -278,7 +423,7 @@ def test_zero_joules_are_no_reference() -> None:
         )
         for result in run.benchmarks
     ]
-    assert build_sweeps(rows_of(run_of(results))) == []
+    assert build_sweeps(*drawn(run_of(results))) == []
     assert "0 J" in render_html(run_of(results))
 
 
@@ -376,7 +521,7 @@ def test_repeated_trainings_are_averaged_and_sweeps_left_out() -> None:
 
 def scatters(results: list[Result]) -> list[Scatter]:
     """The preset figures of a run of ``results``."""
-    return build_scatters(rows_of(run_of(results)))
+    return build_scatters(*drawn(run_of(results)))
 
 
 def titles(results: list[Result]) -> list[str]:

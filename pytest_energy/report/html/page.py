@@ -13,8 +13,10 @@ from pytest_energy.report.candidates import CandidateRow, candidate_rows
 from pytest_energy.report.comparison import Reference, compare, headline_against, newest
 from pytest_energy.report.html.charts.distributions import Distributions, build_distributions
 from pytest_energy.report.html.charts.forest import Forest, build_forests
+from pytest_energy.report.html.charts.marks import build_palette
 from pytest_energy.report.html.charts.scatter import Scatter, build_scatters
 from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.html.charts.windows import Windows, build_windows
 from pytest_energy.report.html.drawer import Drawer, build_drawer
 from pytest_energy.report.html.machine import FactRow, build_surroundings
 from pytest_energy.report.html.pairs import Pairs, build_pairs
@@ -75,6 +77,8 @@ class Page:
     scatters: list[Scatter]
     distributions: Distributions | None
     sweeps: list[Sweep]
+    windows: Windows | None
+    """Tests with several windows."""
     surroundings: list[FactRow]
     compared: str | None
     """What the environment is compared with; ``None`` if there is nothing."""
@@ -104,6 +108,7 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
     run = compare(measured, reference) if reference else measured
     names = short_names([result.id for result in run.benchmarks])
     table = build_table(run.benchmarks, names)
+    palette = build_palette(table.rows)
     # Traces are decoded here, once; the findings below use the agreements of these drawers.
     drawers = [build_drawer(row, run, runs) for row in table.rows]
     return Page(
@@ -126,9 +131,10 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         table=table,
         drawers=drawers,
         forests=build_forests(table.rows),
-        scatters=build_scatters(table.rows),
-        distributions=build_distributions(table.rows),
-        sweeps=build_sweeps(table.rows),
+        scatters=build_scatters(table.rows, palette),
+        distributions=build_distributions(table.rows, palette),
+        sweeps=build_sweeps(table.rows, palette),
+        windows=build_windows(table.rows),
         surroundings=build_surroundings(run, runs),
         compared=_other_environment(run, older=bool(older)),
         board_gain=BOARD_GAIN,

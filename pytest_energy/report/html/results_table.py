@@ -174,12 +174,20 @@ def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
 
 
 def _best(group: Iterable[Row], name: str, way: Better) -> float | None:
-    """The best value, or ``None`` if all values are the same."""
-    values = [row.cells[name].value for row in group if name in row.cells]
-    known = {value for value in values if isinstance(value, float | int)}
-    if len(known) < 2:
+    """The best value; ``None`` if its interval overlaps another's, so that it may not be best."""
+    cells = [row.cells[name] for row in group if name in row.cells]
+    known = [
+        (cell.value, cell.uncertainty or 0.0)
+        for cell in cells
+        if isinstance(cell.value, float | int)
+    ]
+    sign = 1 if way == "less" else -1
+    ordered = sorted(known, key=lambda cell: sign * cell[0])
+    if not ordered:
         return None
-    return min(known) if way == "less" else max(known)
+    (best, half), *others = ordered
+    apart = [sign * (value - best) > half + other_half for value, other_half in others]
+    return best if apart and all(apart) else None
 
 
 Plain = dict[str, object]

@@ -15,8 +15,9 @@ import numpy as np
 from pytest_energy.model.result import Result
 from pytest_energy.report.html.charts.axes import Axis, fit, path, percent_tick
 from pytest_energy.report.html.charts.geometry import GROUP_WIDTH, GROUPS, ROW
-from pytest_energy.report.html.charts.marks import Mark, marks
+from pytest_energy.report.html.charts.marks import Mark, Palette
 from pytest_energy.report.html.results_table import Row
+from pytest_energy.report.numbers import ticks_of
 
 ENOUGH = 10
 """The smallest number of values for which a density is drawn."""
@@ -85,7 +86,7 @@ class Distributions:
     grouped: tuple[Grouped, ...]
 
 
-def build_distributions(rows: Sequence[Row]) -> Distributions | None:
+def build_distributions(rows: Sequence[Row], palette: Palette) -> Distributions | None:
     """Distributions of the rounds, or ``None`` if no benchmark has two rounds."""
     known = [(row, values) for row in rows if len(values := energies(row.result)) >= 2]
     if not known:
@@ -108,7 +109,7 @@ def build_distributions(rows: Sequence[Row]) -> Distributions | None:
         if row.result.energy is not None:
             by_kind[row.result.kind, row.result.energy.unit].append((row, values))
     grouped = [
-        _grouped(fact, kind, unit, pools)
+        _grouped(fact, kind, unit, pools, palette)
         for fact in FACTS
         for (kind, unit), pools in by_kind.items()
     ]
@@ -123,7 +124,11 @@ def energies(result: Result) -> list[float]:
 
 
 def _grouped(
-    fact: str, kind: str, unit: str, known: Sequence[tuple[Row, list[float]]]
+    fact: str,
+    kind: str,
+    unit: str,
+    known: Sequence[tuple[Row, list[float]]],
+    palette: Palette,
 ) -> Grouped | None:
     """The groups with the most rounds; ``None`` if ``fact`` has fewer than two values."""
     all_pools: dict[str, list[float]] = {}
@@ -137,12 +142,13 @@ def _grouped(
     values = [value for pool in pools.values() for value in pool]
     # On a linear axis, groups of less than a twentieth of the largest are flat lines.
     log = min(values) > 0 and max(values) > 20 * min(values)
-    axis = fit(values, GROUPS.bottom, GROUPS.top, log=log, zero=True, name=f"Energy ({unit})")
+    ends = GROUPS.bottom, GROUPS.top
+    axis = fit(values, *ends, log=log, zero=True, name=f"Energy ({unit})", write=ticks_of(unit))
     groups: list[Group] = []
-    for name, mark in marks(pools).items():
+    for name in pools:
         centre = GROUPS.left + GROUP_WIDTH * (len(groups) + 0.5)
         drawing = shape(pools[name], axis, centre, GROUP_WIDTH * 0.42, upright=True)
-        groups.append(Group(mark, centre, drawing, len(pools[name])))
+        groups.append(Group(palette.of(fact, name), centre, drawing, len(pools[name])))
     left_out = len(all_pools) - len(pools)
     return Grouped(fact.replace("_", " "), kind, axis, tuple(groups), left_out)
 

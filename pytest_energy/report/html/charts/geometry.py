@@ -46,6 +46,8 @@ GROUPS: Final = Frame(76, 280, left=62, right=62, top=14, bottom=240)
 GROUP_WIDTH: Final = 92
 ROW: Final = Frame(280, 26, left=14, right=266, top=0, bottom=26)
 """A drawing in a row of a table, with zero at its centre."""
+PHASES: Final = Frame(440, 26, left=14, right=406, top=0, bottom=26)
+"""A stacked bar in a row of a table, from zero."""
 
 FOR_SCRIPT: Final = {"explorer": asdict(EXPLORER), "power": asdict(POWER)}
 """The drawings that the script draws anew."""

@@ -9,7 +9,7 @@ from pytest_energy.model.measurement import Facts, Quantity
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.html.charts.axes import Axis, fit, path
 from pytest_energy.report.html.charts.geometry import HISTORY
-from pytest_energy.report.numbers import measured, quantity
+from pytest_energy.report.numbers import measured, quantity, ticks_of
 from pytest_energy.report.summary import energy_verdict
 
 FEWEST = 3
@@ -41,11 +41,11 @@ class Course:
 
 def build_history(result: Result, run: Run, older: Sequence[Run]) -> Course | None:
     """Energy of accepted baselines, older runs and this run; ``None`` for too few points."""
-    name, points = _points(result, run, older)
+    unit, points = _points(result, run, older)
     if len(points) < FEWEST:
         return None
     bounds = [value + side for value, half, _, _ in points for side in (-half, half)]
-    y = fit(bounds, HISTORY.bottom, HISTORY.top, name=name, about=3)
+    y = fit(bounds, HISTORY.bottom, HISTORY.top, about=3, write=ticks_of(unit))
     step = HISTORY.span / len(points)
     dots: list[Dot] = []
     labels: list[tuple[float, str]] = []
@@ -55,7 +55,7 @@ def build_history(result: Result, run: Run, older: Sequence[Run]) -> Course | No
         labels.append((x, label))
     line = path([(dot.x, dot.y) for dot in dots])
     every = 1 + len(labels) // 6  # more than about six commits do not fit below the axis
-    return Course(name, y, tuple(dots), line, tuple(labels[::every]))
+    return Course(f"energy ({unit})", y, tuple(dots), line, tuple(labels[::every]))
 
 
 _Point = tuple[float, float, str, str]
@@ -67,7 +67,7 @@ def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_
     metric = verdict.metric if verdict else "energy_j"
     now = result.metrics.get(metric)
     if now is None:
-        return metric, []
+        return "", []
     accepted = [
         (
             past.values[metric],
@@ -82,7 +82,7 @@ def _points(result: Result, run: Run, older: Sequence[Run]) -> tuple[str, list[_
     runs = sorted(older, key=lambda earlier_run: earlier_run.created)
     points = (_earlier(earlier_run, result, run, metric) for earlier_run in runs)
     earlier = [point for point in points if point]
-    return f"energy ({now.unit})", [*accepted, *earlier, _point(run, now)]
+    return now.unit, [*accepted, *earlier, _point(run, now)]
 
 
 def _earlier(older: Run, result: Result, run: Run, metric: str) -> _Point | None:
