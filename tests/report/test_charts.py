@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from pytest_energy.model.measurement import Environment, Facts, Quantity, Reason, ReasonCode
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, Past, Result, Run
+from pytest_energy.report.comparison import Reference
 from pytest_energy.report.html.charts.axes import fit
+from pytest_energy.report.html.charts.before_after import BeforeAfter, build_before_after
 from pytest_energy.report.html.charts.distributions import ENOUGH, build_distributions
 from pytest_energy.report.html.charts.forest import build_forests
 from pytest_energy.report.html.charts.history import build_history
@@ -21,6 +23,7 @@ from pytest_energy.report.html.charts.marks import Palette, build_palette
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
 from pytest_energy.report.html.charts.scatter import Scatter, build_scatters, pareto
 from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.html.charts.trends import build_trends
 from pytest_energy.report.html.charts.windows import build_windows
 from pytest_energy.report.html.machine import build_surroundings
 from pytest_energy.report.html.page import build_page
@@ -32,6 +35,7 @@ from pytest_energy.report.numbers import ticks_of
 from .examples import (
     MODELS,
     TECHNIQUES,
+    compared_run,
     example_run,
     run_of,
     traced_run,
@@ -738,3 +742,53 @@ def test_energy_a_pass_is_drawn_against_the_flops_of_that_pass() -> None:
     )
     drawn = [point.row.known()[figure.preset.x].value for point in figure.points]
     assert drawn == [one_image.value, 8 * one_image.value]
+
+
+def rounds_named(chart: BeforeAfter | None) -> list[str]:
+    """What is drawn on each side."""
+    assert chart
+    return [sample.mark.name for sample in chart.samples]
+
+
+def test_the_distribution_before_lies_beside_that_of_now() -> None:
+    """Of the other revision, else of the newest older run, else of the accepted runs."""
+    run = example_run(MODELS[:1], ("baseline",))
+    result = run.benchmarks[0]
+    older = [
+        Reference(name, run.model_copy(update={"created": f"2026-{month}-01T00:00:00Z"}))
+        for name, month in (("may.json", "05"), ("june.json", "06"))
+    ]
+    accepted = with_history(result, 0.30, 0.32)
+    assert build_before_after(result, run, ()) is None
+    assert rounds_named(build_before_after(accepted, run, ()))[0] == "means of the accepted runs"
+    assert rounds_named(build_before_after(accepted, run, older))[0] == "rounds of june.json"
+    pair = compared_run(0.1)
+    names = rounds_named(build_before_after(pair.benchmarks[0], pair, older))
+    assert names == ["rounds of main (1a2b3c4d5)", "rounds of the head"]
+
+
+def test_trends_share_one_scale_with_the_largest_change_first() -> None:
+    """Each begins at the middle line, and a rise of twice the size is drawn twice as high."""
+    run = example_run(MODELS[:2], ("baseline",))
+    first, second = run.benchmarks
+    results = [with_energies(first, 1.0, 1.02, 1.05), with_energies(second, 2.0, 2.1, 2.2)]
+    trends = build_trends(rows_of(run_of(results)), run_of(results), ())
+    assert trends
+    rises = [row.dots[0].y - row.dots[-1].y for row in trends.rows]
+    assert [row.row.result.id for row in trends.rows] == [second.id, first.id]
+    assert rises[0] == pytest.approx(2 * rises[1])
+    assert trends.rows[0].dots[0].y == pytest.approx(trends.axis.at(0))
+
+
+def test_without_a_history_there_is_no_trend() -> None:
+    """Two values are no course."""
+    run = example_run(MODELS[:1], ("baseline",))
+    assert build_trends(rows_of(run), run, ()) is None
+
+
+def with_energies(result: Result, *values: float) -> Result:
+    """The result whose joules ended with the last value, after accepted ones."""
+    assert result.energy
+    energy = result.energy.model_copy(update={"value": values[-1], "uncertainty": 0.001})
+    known = with_history(result, *values[:-1])
+    return known.model_copy(update={"metrics": {**result.metrics, "energy_j": energy}})

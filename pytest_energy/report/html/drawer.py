@@ -11,6 +11,8 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.candidates import pair_sentence
+from pytest_energy.report.comparison import Reference
+from pytest_energy.report.html.charts.before_after import BeforeAfter, build_before_after
 from pytest_energy.report.html.charts.history import Course, build_history
 from pytest_energy.report.html.charts.overlay import Overlay, build_overlay
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
@@ -56,6 +58,7 @@ class Drawer:
     overlay: Overlay | None
     """Where several visits have traces."""
     power: tuple[Power | Unreadable, ...]
+    before_after: BeforeAfter | None
     history: Course | None
     undecided: str | None
     """Which limit ended the measuring of an inconclusive benchmark, and what would decide it."""
@@ -70,7 +73,7 @@ class Drawer:
         return [agreement for agreement in agreements if agreement is not None]
 
 
-def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
+def build_drawer(row: Row, run: Run, older: Sequence[Reference]) -> Drawer:
     """The drawer of ``row``."""
     result = row.result
     rerun = rerun_command(result)
@@ -89,7 +92,8 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         sides=build_sides(result),
         overlay=build_overlay(result),
         power=tuple(build_power(result, run)),
-        history=build_history(result, run, older),
+        before_after=build_before_after(result, run, older),
+        history=build_history(result, run, [reference.run for reference in older]),
         undecided=undecided(result),
         workload=" · ".join(
             f"{name.replace('_', ' ')} {numbers.fact(value)}"

@@ -27,7 +27,7 @@ def render_html(run: Run, older: Sequence[Reference] = ()) -> str:
     page = build_page(run, older)
     jinja = templating.environment()
     # The policy names their hashes, so both must enter the page exactly as they are hashed.
-    style = jinja.get_template("report.css.j2").render().strip()
+    style = jinja.get_template("report.css.j2").render(table=page.table).strip()
     script = templating.script()
     return jinja.get_template("report.html.j2").render(
         page=page,

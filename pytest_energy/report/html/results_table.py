@@ -22,6 +22,8 @@ REFERENCE = "baseline"
 """The value of the fact ``technique`` that marks the reference of a group."""
 IN_FRAGMENT: Final = "/:[],=+!$&'()*;@?~|^{}"
 """The signs of a name that stay readable in an address."""
+PRINTED: Final = 10
+"""The most columns on paper: name, outcome, and the first that are shown."""
 _COMPARED_WITHIN = ("model", "dataset", "data", "input_shape", "batch_size", "scale", "sweep")
 
 
@@ -60,6 +62,10 @@ class Row:
     cells: dict[str, Cell]
     training: dict[str, Quantity] = field(default_factory=dict)
     """For an inference benchmark: the metrics of training the same model."""
+    place: int = 0
+    """Its number in the run, by which the script finds all that shows it."""
+    machine: str = ""
+    """The name of the machine that measured it, where the run has several."""
 
     @property
     def link(self) -> str:
@@ -82,6 +88,18 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
 
+    def child(self, name: str) -> int | None:
+        """The number of a column among the cells of a line, from 1; ``None`` without the column."""
+        places = [place for place, column in enumerate(self.columns, 3) if column.name == name]
+        return places[0] if places else None
+
+    @property
+    def unprinted(self) -> list[int]:
+        """Numbers of the columns that paper has no room for, counted like :meth:`child`."""
+        wanted = [place for place, column in enumerate(self.columns, 3) if column.shown]
+        printed = wanted[: PRINTED - 2]
+        return [place for place, _ in enumerate(self.columns, 3) if place not in printed]
+
 
 _BEFORE = (
     Column("baseline", "Baseline", "energy of the baseline"),
@@ -94,8 +112,16 @@ _AFTER = (
 )
 
 
-def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
-    """The table of ``results``; ``names`` are their short names by id."""
+def build_table(
+    results: Sequence[Result], names: dict[str, str], machines: Sequence[str] = ()
+) -> Table:
+    """The table of ``results``.
+
+    Args:
+        results: The benchmarks of a run.
+        names: Their short names by id.
+        machines: The names of the machines that measured them, where there are several.
+    """
     shown = present(results)
     metrics = [Column(row.name, row.label, row.about, row.shown) for row in shown]
     energy = [column for column in metrics if _is_energy(column)]
@@ -103,8 +129,12 @@ def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
     training = trained(results)
     keys = anchors([names[result.id] for result in results])
     rows = [
-        _row(key, names[result.id], result, training.get(result.id, {}))
-        for key, result in zip(keys, results, strict=True)
+        replace(
+            _row(key, names[result.id], result, training.get(result.id, {})),
+            place=place,
+            machine=machines[place] if machines else "",
+        )
+        for place, (key, result) in enumerate(zip(keys, results, strict=True))
     ]
     ways = {row.name: way for row in shown if (way := direction(row.name, results))}
     return Table((*energy, *_BEFORE, *others, *_AFTER), tuple(_marked(rows, ways)))
@@ -146,8 +176,7 @@ def _marked(rows: Sequence[Row], ways: dict[str, Better]) -> list[Row]:
         groups[row.result.kind, *facts].append(row)
     marked = [row for group in groups.values() for row in _mark_group(group, ways)]
     # The groups have parted the rows, which return to their places in the run.
-    places = {row.key: place for place, row in enumerate(rows)}
-    return sorted(marked, key=lambda row: places[row.key])
+    return sorted(marked, key=lambda row: row.place)
 
 
 def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
@@ -203,6 +232,7 @@ def export(table: Table) -> Plain:
     return {
         "columns": [{"name": column.name, "shown": column.shown} for column in table.columns],
         "names": names,
+        "printed": PRINTED - 2,
         "rows": [[row.get(name) for name in names] for row in rows],
     }
 
@@ -210,7 +240,7 @@ def export(table: Table) -> Plain:
 def _plain_row(row: Row) -> Plain:
     result = row.result
     plain: Plain = {
-        "key": row.key,
+        "key": None if row.key == row.name else row.key,
         "id": result.id,
         "name": row.name,
         "kind": result.kind,
@@ -219,6 +249,8 @@ def _plain_row(row: Row) -> Plain:
         "unit": result.energy.unit if result.energy else None,
         "workload": {name: numbers.fact(value) for name, value in result.workload.items()},
     }
+    if row.machine:
+        plain["machine"] = row.machine
     for name, cell in row.cells.items():
         plain[name] = _short(cell.value)
         if cell.uncertainty is not None:

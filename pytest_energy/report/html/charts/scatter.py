@@ -15,6 +15,8 @@ from pytest_energy.report.html.charts.marks import COLOURS, SHAPES, Mark, Palett
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.numbers import quantity, ticks_of
 
+MARK: Final = 8
+"""Pixels that a mark covers of its own interval."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """A figure shows one kind: joules a pass and joules an epoch are not comparable."""
 
@@ -59,7 +61,7 @@ class Point:
     mark: Mark
     text: str
     bars: str
-    """SVG path data of the 95 % intervals across and up; empty if neither was assessed."""
+    """SVG path data of the 95 % intervals across and up; empty if the mark covers both."""
 
     @property
     def hollow(self) -> bool:
@@ -110,7 +112,7 @@ def _scatter(preset: Preset, kind: Kind, rows: Sequence[Row], palette: Palette) 
             x_axis.at(x.value),
             y_axis.at(y.value),
             legend[group_of(row, group)],
-            f"{row.name}: {quantity(x)}, {quantity(y)}",
+            f"{quantity(x)}, {quantity(y)}",
             _bars(x, y, x_axis, y_axis),
         )
         for row, x, y in pairs
@@ -122,15 +124,16 @@ def _scatter(preset: Preset, kind: Kind, rows: Sequence[Row], palette: Palette) 
 
 
 def _bars(x: Quantity, y: Quantity, x_axis: Axis, y_axis: Axis) -> str:
-    """A line across and a line up, each as long as the interval."""
+    """A line across and a line up, each as long as the interval; none that the mark covers."""
     at_x, at_y = x_axis.at(x.value), y_axis.at(y.value)
-    across, up = (
-        [axis.clipped(end) for end in (known.value - half, known.value + half)]
-        for known, axis in ((x, x_axis), (y, y_axis))
-        for half in [known.uncertainty or 0.0]
-    )
-    lines = f"M{across[0]:.1f} {at_y:.1f}H{across[1]:.1f}" if x.uncertainty else ""
-    return lines + (f"M{at_x:.1f} {up[0]:.1f}V{up[1]:.1f}" if y.uncertainty else "")
+    (left, right), (bottom, top) = _ends(x, x_axis), _ends(y, y_axis)
+    across = f"M{left:.1f} {at_y:.1f}H{right:.1f}" if right - left > MARK else ""
+    return across + (f"M{at_x:.1f} {bottom:.1f}V{top:.1f}" if bottom - top > MARK else "")
+
+
+def _ends(known: Quantity, axis: Axis) -> tuple[float, float]:
+    half = known.uncertainty or 0.0
+    return axis.clipped(known.value - half), axis.clipped(known.value + half)
 
 
 Plain = dict[str, object]

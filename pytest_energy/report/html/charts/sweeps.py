@@ -64,6 +64,11 @@ class Series:
     """SVG path data; empty for words, which have nothing between them."""
 
     @property
+    def places(self) -> str:
+        """The numbers of its benchmarks in the run."""
+        return " ".join(str(stop.row.place) for stop in self.stops)
+
+    @property
     def whiskers(self) -> list[Stop]:
         """The stops whose uncertainty was assessed."""
         return [stop for stop in self.stops if stop.low != stop.high]
@@ -327,7 +332,7 @@ def _series(
     stops = []
     for value, row in sorted(group.items(), key=lambda item: places[item[0]]):
         ratio, half = relative[value], relative[value] * _spread(row, what)
-        text = f"{row.name}: {_label(value)}, {ratio:.3g} × reference"
+        text = f"{_label(value)}, {ratio:.3g} × reference"
         text += f", {quantity(row.result.metrics[what])}"
         ends = y.clipped(ratio - half), y.clipped(ratio + half)
         stops.append(Stop(row, places[value], y.at(ratio), *ends, text))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.metrics import PER_UNIT
 from pytest_energy.report.html.charts.axes import Axis
 from pytest_energy.report.html.charts.geometry import PHASES
 from pytest_energy.report.html.charts.marks import Mark, marks
@@ -41,6 +42,8 @@ class Bar:
     """Joules of one use of each window; empty if one has no joules."""
     missing: tuple[str, ...]
     """Windows without joules."""
+    places: str
+    """The numbers of its windows in the run."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +78,24 @@ def _bar(test: Sequence[Row], axis: Axis, legend: dict[str, Mark]) -> Bar:
     for row, joules in known:
         end_j = begin_j + joules.value
         share = percent(joules.value / total_j, 0, sign=False)
-        text = f"{_window(row)}: {quantity(joules)}, {share} of the test's windows"
+        each = "".join(f", {quantity(q)}" for name, q in row.metrics.items() if _per_unit(name))
+        text = f"{_window(row)}: {quantity(joules)}{each}, {share} of the test's windows"
         low, high = axis.clipped(end_j - _half(joules)), axis.clipped(end_j + _half(joules))
         mark = legend[_window(row)]
         parts.append(Part(row, mark, axis.at(begin_j), axis.at(end_j), low, high, text))
         begin_j = end_j
     missing = tuple(_window(row) for row in test if not _joules(row))
     name = test[0].name.removesuffix(_ending(test[0]))
-    return Bar(name, tuple(parts), "" if missing else energy(total_j), missing)
+    places = " ".join(str(row.place) for row in test)
+    return Bar(name, tuple(parts), "" if missing else energy(total_j), missing, places)
 
 
 def _window(row: Row) -> str:
     return str(row.result.workload.get("window", row.name))
+
+
+def _per_unit(name: str) -> bool:
+    return name.startswith(PER_UNIT)
 
 
 def _ending(row: Row) -> str:
