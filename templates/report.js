@@ -5,11 +5,11 @@
   const SVG = "http://www.w3.org/2000/svg";
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const { columns, names, printed, rows: lists, frames } = JSON.parse(one("#data").textContent);
+  const { columns, names, printed, prefix, facts, rows: lists, frames } = JSON.parse(one("#data").textContent);
+  const named = (keys, values) => Object.fromEntries(values.map((value, index) => [keys[index], value]).filter(([, value]) => value !== null));
   const rows = lists.map((values) => {
-    const named = values.map((value, index) => [names[index], value]);
-    const row = Object.fromEntries(named.filter(([, value]) => value !== null));
-    return { ...row, key: row.key ?? row.name };
+    const row = named(names, values);
+    return { ...row, key: row.key ?? row.name, id: row.id ?? prefix + row.name, workload: named(facts, row.workload) };
   });
 
   /** A new SVG element with attributes and text. */
@@ -55,8 +55,8 @@
 
   const table = one("#table");
   const cards = all("button.card");
-  /** Elements that show benchmarks, with the numbers of these. */
-  let marked = [];
+  /** Elements that show benchmarks, with the numbers of these; collected for the first filter. */
+  let marked = null;
   const notes = [];
 
   function matches(row) {
@@ -68,9 +68,10 @@
 
   function applyFilter() {
     const shown = rows.map(matches);
-    for (const { element, places } of marked) element.toggleAttribute("hidden", !places.some((place) => shown[place]));
     const count = shown.filter(Boolean).length;
     for (const card of cards) card.setAttribute("aria-pressed", state.outcome.split(",").includes(card.dataset.outcome));
+    if (count < rows.length) marked ??= collectMarked();
+    for (const { element, places } of marked ?? []) element.toggleAttribute("hidden", !places.some((place) => shown[place]));
     for (const { note, about } of notes) {
       note.hidden = count === rows.length;
       one("span", note).textContent = `Filtered: ${count} of ${rows.length} benchmarks. ${about}`;
@@ -79,6 +80,16 @@
     one("#filter").value = state.q;
     if (one("#machine")) one("#machine").value = state.machine;
     one("#shown").textContent = `${count} of ${rows.length} shown`;
+  }
+
+  function collectMarked() {
+    const places = new Map(rows.map((row, place) => [row.key, place]));
+    for (const link of all(":is(tr, li) a[href^='#']")) {
+      const place = places.get(decodeURIComponent(link.getAttribute("href").slice(1)));
+      if (place !== undefined) link.closest("tr, li").dataset.of = place;
+    }
+    all("main > section").forEach(addNote);
+    return all("[data-of]").map((element) => ({ element, places: element.dataset.of.split(" ").map(Number) }));
   }
 
   /** Each section with benchmarks says when it is filtered. */
@@ -91,16 +102,6 @@
   }
 
   function startFilter() {
-    const places = new Map(rows.map((row, place) => [row.key, place]));
-    for (const link of all("main a[href^='#']")) {
-      const item = link.closest("tr, li");
-      const place = places.get(namedInAddress(link.hash));
-      if (!item || place === undefined) continue;
-      item.dataset.of = place;
-      link.title = rows[place].id;
-    }
-    marked = all("[data-of]").map((element) => ({ element, places: element.dataset.of.split(" ").map(Number) }));
-    all("main > section").forEach(addNote);
     for (const card of cards) {
       card.disabled = false;
       card.addEventListener("click", () => change({ outcome: toggled(state.outcome, card.dataset.outcome) }));
@@ -197,6 +198,7 @@
   }
 
   function startTable() {
+    lines.forEach((line, index) => { one("a", line).title = rows[index].id; });
     for (const head of heads) {
       const button = document.createElement("button");
       button.type = "button";

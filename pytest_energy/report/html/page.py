@@ -18,7 +18,7 @@ from pytest_energy.report.html.charts.scatter import Scatter, build_scatters
 from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
 from pytest_energy.report.html.charts.trends import Trends, build_trends
 from pytest_energy.report.html.charts.windows import Windows, build_windows
-from pytest_energy.report.html.drawer import Drawer, build_drawer
+from pytest_energy.report.html.drawer import Drawer, build_drawer, rows_with_charts
 from pytest_energy.report.html.machine import FactRow, build_surroundings, describe_machines
 from pytest_energy.report.html.pairs import Pairs, build_pairs
 from pytest_energy.report.html.quality import Finding, Remark, build_findings, build_remarks
@@ -103,6 +103,16 @@ class Page:
     """The next step after a run of estimates."""
 
     @property
+    def backgrounds(self) -> dict[str, tuple[float, float]]:
+        """The tolerance bands of all changes that are drawn, by id."""
+        pairs = [pair.forest for pair in self.choice.pairs if pair.forest] if self.choice else []
+        return {
+            id: band
+            for forest in (*self.forests, *pairs)
+            for id, band in forest.backgrounds.items()
+        }
+
+    @property
     def before_after(self) -> str:
         """The title of a column with both values."""
         return "Base → head" if self.pairs else "Baseline → now"
@@ -121,7 +131,8 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
     table = build_table(run.benchmarks, names, of_each if several else ())
     palette = build_palette(table.rows)
     # Traces are decoded here, once; the findings below use the agreements of these drawers.
-    drawers = [build_drawer(row, run, older) for row in table.rows]
+    charted = rows_with_charts(table.rows)
+    drawers = [build_drawer(row, run, older, charts=row.place in charted) for row in table.rows]
     return Page(
         run=run,
         headline=headline_against(measured, run, reference) if reference else headline(run),

@@ -225,11 +225,23 @@ Plain = dict[str, object]
 def export(table: Table) -> Plain:
     """Columns and rows as plain values for the script's downloads, sorting and charts.
 
-    Each row is a list of values, so that the names are written only once.
+    Each row is a list of values, so that the names are written only once. A missing ``key`` is the
+    row's name, and a missing ``id`` the name behind ``prefix``.
     """
     rows = [_plain_row(row) for row in table.rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
+    facts = list(dict.fromkeys(name for row in table.rows for name in row.result.workload))
+    first = table.rows[0] if table.rows else None
+    prefix = first.result.id.removesuffix(first.name) if first else ""
+    for row, plain in zip(table.rows, rows, strict=True):
+        # What the script can put together is not written a thousand times.
+        plain["id"] = None if row.result.id == prefix + row.name else row.result.id
+        plain["key"] = None if row.key == row.name else row.key
+        known = {name: numbers.fact(value) for name, value in row.result.workload.items()}
+        plain["workload"] = [known.get(name) for name in facts]
     return {
+        "prefix": prefix,
+        "facts": facts,
         "columns": [{"name": column.name, "shown": column.shown} for column in table.columns],
         "names": names,
         "printed": PRINTED - 2,
@@ -240,14 +252,14 @@ def export(table: Table) -> Plain:
 def _plain_row(row: Row) -> Plain:
     result = row.result
     plain: Plain = {
-        "key": None if row.key == row.name else row.key,
+        "key": row.key,
         "id": result.id,
         "name": row.name,
         "kind": result.kind,
         "status": result.status,
         "outcome": result.verdict.outcome.value,
         "unit": result.energy.unit if result.energy else None,
-        "workload": {name: numbers.fact(value) for name, value in result.workload.items()},
+        "workload": None,
     }
     if row.machine:
         plain["machine"] = row.machine
