@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_energy.model.result import Run
+from pytest_energy.model.result import Run, UnpassedTest
 from pytest_energy.model.traces import decode
 from pytest_energy.report.html.render import render_html
 
@@ -489,8 +489,15 @@ def test_axe_finds_no_violation(scheme: str, width: int, show: Show) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     small = example_run(MODELS[:2], ("baseline", "blurpool"), batch_sizes=(1, 8), rounds=12)
-    run = traced_run(small, samples=500, distinct=1)
-    shown = show(run, color_scheme=scheme, viewport={"width": width, "height": 900})
+    failed = UnpassedTest(id="t.py::test_x", outcome="failed", reason="no", text="E no", output="x")
+    run = traced_run(run_of(small.benchmarks, unpassed=[failed]), samples=500, distinct=1)
+    older = tuple(small.model_copy(update={"created": f"2026-0{m}-01T00:00:00Z"}) for m in (5, 6))
+    viewport = {"width": width, "height": 900}
+    shown = show(run, older=older, color_scheme=scheme, viewport=viewport)
+    shown.page.fill("#filter", "test")
+    shown.page.evaluate(
+        "document.querySelectorAll('details').forEach(each => { each.open = true })"
+    )
     for opened in (False, True):
         if opened:
             open_trace(shown)

@@ -792,3 +792,26 @@ def with_energies(result: Result, *values: float) -> Result:
     energy = result.energy.model_copy(update={"value": values[-1], "uncertainty": 0.001})
     known = with_history(result, *values[:-1])
     return known.model_copy(update={"metrics": {**result.metrics, "energy_j": energy}})
+
+
+def test_joules_a_token_are_drawn_where_all_count_tokens() -> None:
+    """The sweep shows them undivided by the batch, and a trade-off has them against latency."""
+    run = example_run(MODELS[:1], ("baseline",), batch_sizes=(1, 8))
+    results = [
+        result.model_copy(
+            update={
+                "metrics": {
+                    **result.metrics,
+                    "energy_j_per_token": Quantity(value=joules, unit="J/token"),
+                }
+            }
+        )
+        for result, joules in zip(run.benchmarks, (0.4, 0.1), strict=True)
+    ]
+    rows, palette = drawn(run_of(results))
+    energy, latency = build_sweeps(rows, palette)
+    assert (energy.about, latency.about) == ("energy/token", "latency an item")
+    assert "0.25 × reference" in energy.series[0].stops[1].text
+    assert "Energy/token against latency" in {
+        figure.preset.title for figure in build_scatters(rows, palette)
+    }

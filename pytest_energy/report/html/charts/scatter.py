@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from pytest_energy.model.measurement import Kind, Quantity
-from pytest_energy.model.metrics import CATALOGUE, SCORES, Better, metric
+from pytest_energy.model.metrics import CATALOGUE, PER_UNIT, SCORES, Better, metric
 from pytest_energy.report.derived_metrics import direction
 from pytest_energy.report.html.charts.axes import Axis, fit, path
 from pytest_energy.report.html.charts.geometry import SCATTER
@@ -84,9 +84,13 @@ class Scatter:
 
 
 def build_scatters(rows: Sequence[Row], palette: Palette) -> list[Scatter]:
-    """The presets with at least two benchmarks at different points."""
+    """The presets with at least two benchmarks at different points, and those of joules a token."""
     figures = []
-    for preset in PRESETS:
+    units = dict.fromkeys(name for row in rows for name in row.metrics if name.startswith(PER_UNIT))
+    per_unit = [
+        Preset(f"{metric(name).label} against latency", "latency_s", name) for name in units
+    ]
+    for preset in (*PRESETS, *per_unit):
         candidates = (_scatter(preset, kind, rows, palette) for kind in preset.kinds)
         if figure := next(filter(None, candidates), None):
             figures.append(figure)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pytest_energy.model.measurement import Facts
-from pytest_energy.model.metrics import ENERGY, LATENCY, metric
+from pytest_energy.model.metrics import ENERGY, LATENCY, PER_UNIT, metric
 from pytest_energy.report.html.charts.axes import Axis, fit, path
 from pytest_energy.report.html.charts.geometry import SWEEP
 from pytest_energy.report.html.charts.marks import Mark, Palette
@@ -222,9 +222,15 @@ def _swept_groups(name: str, kind: str, groups: Iterable[_Group]) -> _Swept | No
 
 
 def _sweeps(swept: _Swept, legend: dict[str, Mark]) -> Iterator[Sweep]:
-    """Energy, and latency if all of the benchmarks have it."""
-    yield _draw(swept, ENERGY, legend)
-    if all(_is_positive(row, LATENCY) for group in swept.groups for row in group.values()):
+    """Energy, and latency if all of the benchmarks have it.
+
+    Where all count the same work, such as tokens, the energy is that of a unit of it.
+    """
+    rows = [row for group in swept.groups for row in group.values()]
+    units = [name for name in rows[0].result.metrics if name.startswith(PER_UNIT)]
+    per_unit = (name for name in units if all(_is_positive(row, name) for row in rows))
+    yield _draw(swept, next(per_unit, ENERGY), legend)
+    if all(_is_positive(row, LATENCY) for row in rows):
         yield _draw(swept, LATENCY, legend)
 
 
@@ -243,7 +249,9 @@ def _draw(swept: _Swept, what: str, legend: dict[str, Mark]) -> Sweep:
     references = [next(value for value in candidates if value in group) for group in groups]
     # An epoch of training runs the same items at any batch size, but a pass runs one batch.
     batches = [{str(row.result.workload.get("batch_size")) for row in g.values()} for g in groups]
-    an_item = kind != "training" and any(len(sizes) > 1 for sizes in batches)
+    # Joules per unit of work are divided by it already.
+    divided = kind == "training" or what.startswith(PER_UNIT)
+    an_item = not divided and any(len(sizes) > 1 for sizes in batches)
     ratios = [
         {
             value: _amount(row, what, an_item) / _amount(group[base], what, an_item)
