@@ -5,10 +5,11 @@
   const SVG = "http://www.w3.org/2000/svg";
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const { columns, names, rows: lists, frames } = JSON.parse(one("#data").textContent);
+  const { columns, names, printed, prefix, facts, rows: lists, frames } = JSON.parse(one("#data").textContent);
+  const named = (keys, values) => Object.fromEntries(values.map((value, index) => [keys[index], value]).filter(([, value]) => value !== null));
   const rows = lists.map((values) => {
-    const named = values.map((value, index) => [names[index], value]);
-    return Object.fromEntries(named.filter(([, value]) => value !== null));
+    const row = named(names, values);
+    return { ...row, key: row.key ?? row.name, id: row.id ?? prefix + row.name, workload: named(facts, row.workload) };
   });
 
   /** A new SVG element with attributes and text. */
@@ -21,7 +22,7 @@
 
   // State: read from the address and written back to it.
 
-  const state = { q: "", outcome: "", sort: "", cols: "", open: "", kind: "", x: "", y: "", log: "", group: "" };
+  const state = { q: "", outcome: "", machine: "", sort: "", cols: "", open: "", kind: "", x: "", y: "", log: "", group: "" };
 
   /** The benchmark that the address names: #test_inference[resnet50]. */
   function namedInAddress(hash = location.hash) {
@@ -50,22 +51,74 @@
     history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
   }
 
-  // The table: filter, sort, columns, downloads.
+  // The filter: by text, outcome and machine, in all sections at once.
 
   const table = one("#table");
-  const lines = table ? all("tbody tr", table) : [];
-  const heads = table ? all("thead th", table) : [];
   const cards = all("button.card");
-  const boxes = all("input[name=column]");
-  const hiding = new CSSStyleSheet();
-  document.adoptedStyleSheets = [hiding];
-  let sortedBy = "";
+  /** Elements that show benchmarks, with the numbers of these; collected for the first filter. */
+  let marked = null;
+  const notes = [];
 
   function matches(row) {
     const words = state.q.toLowerCase().split(/\s+/);
     const text = `${row.id} ${row.status}`.toLowerCase();
-    return words.every((word) => text.includes(word)) && (!state.outcome || state.outcome.split(",").includes(row.outcome));
+    const chosen = (name) => !state[name] || state[name].split(",").includes(row[name]);
+    return words.every((word) => text.includes(word)) && chosen("outcome") && chosen("machine");
   }
+
+  function applyFilter() {
+    const shown = rows.map(matches);
+    const count = shown.filter(Boolean).length;
+    for (const card of cards) card.setAttribute("aria-pressed", state.outcome.split(",").includes(card.dataset.outcome));
+    if (count < rows.length) marked ??= collectMarked();
+    for (const { element, places } of marked ?? []) element.toggleAttribute("hidden", !places.some((place) => shown[place]));
+    for (const { note, about } of notes) {
+      note.hidden = count === rows.length;
+      one("span", note).textContent = `Filtered: ${count} of ${rows.length} benchmarks. ${about}`;
+    }
+    if (!table) return;
+    one("#filter").value = state.q;
+    if (one("#machine")) one("#machine").value = state.machine;
+    one("#shown").textContent = `${count} of ${rows.length} shown`;
+  }
+
+  function collectMarked() {
+    const places = new Map(rows.map((row, place) => [row.key, place]));
+    for (const link of all(":is(tr, li) a[href^='#']")) {
+      const place = places.get(decodeURIComponent(link.getAttribute("href").slice(1)));
+      if (place !== undefined) link.closest("tr, li").dataset.of = place;
+    }
+    all("main > section").forEach(addNote);
+    return all("[data-of]").map((element) => ({ element, places: element.dataset.of.split(" ").map(Number) }));
+  }
+
+  /** Each section with benchmarks says when it is filtered. */
+  function addNote(section) {
+    if (!one("[data-of], #scatter", section)) return;
+    const note = one("#filtered").content.firstElementChild.cloneNode(true);
+    one("button", note).addEventListener("click", () => change({ q: "", outcome: "", machine: "" }));
+    one("h2", section).after(note);
+    notes.push({ note, about: section.dataset.filter ?? "" });
+  }
+
+  function startFilter() {
+    for (const card of cards) {
+      card.disabled = false;
+      card.addEventListener("click", () => change({ outcome: toggled(state.outcome, card.dataset.outcome) }));
+    }
+    one("#filter")?.addEventListener("input", (event) => change({ q: event.target.value }));
+    one("#machine")?.addEventListener("change", (event) => change({ machine: event.target.value }));
+    one("#reset")?.addEventListener("click", () => change({ q: "", outcome: "", machine: "", sort: "", cols: "" }));
+  }
+
+  // The table: sort, columns, downloads.
+
+  const lines = table ? all("tbody tr", table) : [];
+  const heads = table ? all("thead th", table) : [];
+  const boxes = all("input[name=column]");
+  const hiding = new CSSStyleSheet();
+  document.adoptedStyleSheets = [hiding];
+  let sortedBy = "";
 
   /** Missing values stay last in both directions. */
   function compare(left, right, sign) {
@@ -85,26 +138,31 @@
 
   function applyTable() {
     if (!table) return;
-    lines.forEach((line, index) => { line.hidden = !matches(rows[index]); });
     if (sortedBy !== state.sort) one("tbody", table).append(...sorted().map((index) => lines[index]));
     sortedBy = state.sort;
-    for (const card of cards) card.setAttribute("aria-pressed", state.outcome.split(",").includes(card.dataset.outcome));
-    one("#filter").value = state.q;
-    one("#shown").textContent = `${lines.filter((line) => !line.hidden).length} of ${rows.length} shown`;
     applyColumns();
   }
 
   function applyColumns() {
     const chosen = state.cols ? state.cols.split(",") : columns.filter((column) => column.shown).map((column) => column.name);
     for (const box of boxes) box.checked = chosen.includes(box.value);
-    const hidden = columns.flatMap(({ name }, index) => (chosen.includes(name) ? [] : `#table :is(th, td):nth-child(${index + 3})`));
-    hiding.replaceSync(hidden.length ? `${hidden.join()} { display: none; }` : "");
+    const places = columns.map((column, index) => ({ ...column, cells: `#table tr > :nth-child(${index + 3})` }));
+    const hidden = places.filter(({ name }) => !chosen.includes(name)).map(({ cells }) => cells);
+    // Paper has room for the first of the chosen ones only.
+    const wanted = places.filter(({ name }) => chosen.includes(name)).map(({ cells }) => cells);
+    const rule = (cells, display) => (cells.length ? `${cells.join()} { display: ${display} !important; }` : "");
+    hiding.replaceSync(`${rule(hidden, "none")} @media print { ${rule(wanted.slice(0, printed), "table-cell")} ${rule(wanted.slice(printed), "none")} }`);
     const [name, way] = state.sort.split(":");
     const order = way === "down" ? "descending" : "ascending";
     for (const head of heads) head.setAttribute("aria-sort", head.dataset.column === name ? order : "none");
   }
 
-  const change = (part) => { remember(part); applyTable(); };
+  const change = (part) => {
+    remember(part);
+    applyFilter();
+    applyTable();
+    applyScatter();
+  };
 
   function toggled(list, item) {
     const items = new Set(list ? list.split(",") : []);
@@ -140,6 +198,7 @@
   }
 
   function startTable() {
+    lines.forEach((line, index) => { one("a", line).title = rows[index].id; });
     for (const head of heads) {
       const button = document.createElement("button");
       button.type = "button";
@@ -147,17 +206,15 @@
       head.append(button);
       button.addEventListener("click", () => change({ sort: nextSort(head.dataset.column) }));
     }
-    for (const card of cards) {
-      card.disabled = false;
-      card.addEventListener("click", () => change({ outcome: toggled(state.outcome, card.dataset.outcome) }));
-    }
     for (const box of boxes) {
       box.addEventListener("change", () => change({ cols: boxes.filter((each) => each.checked).map((each) => each.value).join() }));
     }
-    one("#filter").addEventListener("input", (event) => change({ q: event.target.value }));
+    one("#columns").addEventListener("beforetoggle", ({ currentTarget: menu }) => {
+      const { left, bottom } = one("#choose").getBoundingClientRect();
+      Object.assign(menu.style, { left: `${left}px`, top: `${bottom + 4}px`, maxHeight: `calc(100vh - ${bottom + 12}px)` });
+    });
     one("#csv").addEventListener("click", () => download("energy.csv", "text/csv", csv(shownRows())));
     one("#json").addEventListener("click", () => download("energy.json", "application/json", JSON.stringify(shownRows(), null, 1)));
-    one("#reset").addEventListener("click", () => change({ q: "", outcome: "", sort: "", cols: "" }));
   }
 
   // Axes: from values to pixels and back.
@@ -220,11 +277,11 @@
     const [x, y] = [chosenAxis("x", left, right), chosenAxis("y", bottom, top)];
     const valueOf = (row, name) => row[name] ?? known.training[row.key]?.[name];
     const points = rows
-      .filter((row) => row.kind === state.kind)
+      .filter((row) => row.kind === state.kind && matches(row))
       .map((row) => ({ row, x: valueOf(row, state.x), y: valueOf(row, state.y) }))
       .filter((point) => x.holds(point.x) && y.holds(point.y));
     const front = pareto(points, x.better, y.better).map((point) => [x.at(point.x), y.at(point.y)]);
-    one("#point").textContent = points.length ? "" : "No benchmark has both metrics.";
+    one("#none").textContent = points.length ? "" : "No benchmark shown has both metrics.";
     one("#scatter").replaceChildren(
       ...ticksAcross(x, top, bottom),
       ...ticksUp(y, left, right),
@@ -240,28 +297,33 @@
     const { label: name, better, scales } = metricOf(way) ?? { label: "", scales: [{ low: 0, high: 1, ticks: [] }] };
     const log = one(`#${way}log`).checked && scales.length > 1;
     const { low, high, ticks } = scales[Number(log)];
-    return { ...axis(low, high, begin, end, log), name, better, ticks, holds: (value) => value >= low && value <= high };
+    return { ...axis(low, high, begin, end, log), low, high, name, better, ticks, holds: (value) => value >= low && value <= high };
   }
 
   function drawPoints(points, x, y) {
     const groupOf = (row) => String(row.workload[one("#group").value] ?? row.kind);
-    const groups = [...new Set(points.map((point) => groupOf(point.row)))];
+    // Of all rows, so that a group has one colour in all figures.
+    const groups = [...new Set(rows.map(groupOf))];
     const { shapes, colours } = explorer.dataset;
-    const style = (index) => ({ class: `fill c${index % colours}`, href: `#s${index % shapes}` });
-    one("#legend").replaceChildren(...groups.map((name, index) => {
+    const style = (name, paint = "fill") => {
+      const index = groups.indexOf(name);
+      return { class: `${paint} c${index % colours}`, href: `#s${index % shapes}` };
+    };
+    one("#legend").replaceChildren(...[...new Set(points.map((point) => groupOf(point.row)))].map((name) => {
       const sample = make("svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" });
-      sample.append(make("use", style(index)));
+      sample.append(make("use", style(name)));
       const item = document.createElement("li");
       item.append(sample, ` ${name}`);
       return item;
     }));
-    return points.map((point, index) => {
+    const bars = points.map(({ row, x: across, y: up }) => make("path", { class: `line whiskers c${groups.indexOf(groupOf(row)) % colours}`, d: whiskers(row, across, up, x, y) }));
+    const marks = points.map((point, index) => {
       const place = { x: x.at(point.x), y: y.at(point.y), role: "link", tabindex: index ? -1 : 0 };
-      const mark = make("use", { ...style(groups.indexOf(groupOf(point.row))), ...place });
-      const description = `${point.row.name}: ${x.name} ${brief(point.x)}, ${y.name} ${brief(point.y)}`;
-      mark.append(make("title", {}, description));
+      const mark = make("use", { ...style(groupOf(point.row), point.row.status === "estimated" ? "hollow" : "fill"), ...place });
+      const description = `${point.row.name}: ${x.name} ${withHalf(point.x, point.row[`${state.x}_uncertainty`])}, ${y.name} ${withHalf(point.y, point.row[`${state.y}_uncertainty`])}`;
+      mark.dataset.tip = description;
+      mark.setAttribute("aria-label", description);
       mark.addEventListener("click", () => openDrawer(point.row.key));
-      for (const event of ["pointerenter", "focus"]) mark.addEventListener(event, () => { one("#point").textContent = description; });
       mark.addEventListener("keydown", (event) => {
         const next = { ArrowLeft: mark.previousElementSibling, ArrowRight: mark.nextElementSibling, Enter: mark }[event.key];
         if (!next?.matches("use")) return;
@@ -271,6 +333,18 @@
       });
       return mark;
     });
+    return [...bars, ...marks];
+  }
+
+  const withHalf = (value, half) => (half ? `${brief(value)} ± ${Number(half.toPrecision(2))}` : brief(value));
+
+  /** Lines as long as the 95 % intervals, cut at the ends of the axes. */
+  function whiskers(row, across, up, x, y) {
+    const span = (scale, value, half) => [value - half, value + half].map((end) => scale.at(Math.min(scale.high, Math.max(scale.low, end))));
+    const [width, height] = [row[`${state.x}_uncertainty`], row[`${state.y}_uncertainty`]];
+    const [left, right] = span(x, across, width ?? 0);
+    const [bottom, top] = span(y, up, height ?? 0);
+    return (width ? `M${left} ${y.at(up)}H${right}` : "") + (height ? `M${x.at(across)} ${bottom}V${top}` : "");
   }
 
   function applyScatter() {
@@ -330,10 +404,65 @@
       event.preventDefault();
       openDrawer(key);
     });
+    // A mark of one benchmark in a figure leads to its details, too.
+    document.addEventListener("click", (event) => {
+      const place = event.target.closest?.("svg [data-of]")?.dataset.of;
+      if (place in rows) openDrawer(rows[place].key);
+    });
     one("#close").addEventListener("click", () => dialog.close());
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
     dialog.addEventListener("close", () => { putBack(); remember({ open: "" }); });
-    for (const drawer of all("details.drawer")) drawer.addEventListener("toggle", () => all(".power", drawer).forEach(startTrace));
+  }
+
+  // Two runs: the later one is always compared with the earlier one.
+
+  function startTwoRuns() {
+    const [before, after] = [one("#before"), one("#after")];
+    if (!before) return;
+    const show = () => {
+      for (const pair of all("[data-pair]")) pair.hidden = !(pair.open = pair.dataset.pair === `${before.value} ${after.value}`);
+    };
+    // The other choice moves on if it is no longer on its side.
+    before.addEventListener("change", () => {
+      after.value = Math.max(after.value, Number(before.value) + 1);
+      show();
+    });
+    after.addEventListener("change", () => {
+      before.value = Math.min(before.value, Number(after.value) - 1);
+      show();
+    });
+    show();
+  }
+
+  // Tips: the text of a mark, next to it. The browser's own come late and at the pointer.
+
+  const tip = one("#tip");
+  const within = (value, low, high) => Math.max(low, Math.min(high, value));
+
+  function showTip(mark) {
+    const title = one(":scope > title", mark);
+    // In a table the row has the name.
+    const name = mark.closest("tr") ? undefined : rows[mark.dataset.of]?.name;
+    if (title) mark.dataset.tip = name ? `${name}: ${title.textContent}` : title.textContent;
+    title?.remove();
+    tip.textContent = mark.dataset.tip;
+    tip.togglePopover(true);
+    const [box, size] = [mark.getBoundingClientRect(), tip.getBoundingClientRect()];
+    const above = box.top - size.height - 6;
+    tip.style.left = `${within(box.left + (box.width - size.width) / 2, 4, innerWidth - size.width - 4)}px`;
+    tip.style.top = `${above < 4 ? box.bottom + 6 : above}px`;
+  }
+
+  function startTips() {
+    const marks = "[data-tip], :is(svg, svg *):has(> title)";
+    for (const [enter, leave] of [["pointerover", "pointerout"], ["focusin", "focusout"]]) {
+      document.addEventListener(enter, (event) => {
+        const mark = event.target.closest?.(marks);
+        if (mark) showTip(mark);
+      });
+      document.addEventListener(leave, () => tip.togglePopover(false));
+    }
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.togglePopover(false); });
   }
 
   // Traces: buckets of duration and joules, so that the joules of a span of buckets are exact.
@@ -385,7 +514,8 @@
 
   function timeAxis({ trace, first, last }) {
     const [begin, end] = [trace.edges[first], trace.edges[last]];
-    return { ...axis(begin, end, LEFT, RIGHT), ticks: roundTicks(begin, end) };
+    const ticks = roundTicks(begin, end).map(([value, text]) => [value, `${text} s`]);
+    return { ...axis(begin, end, LEFT, RIGHT), ticks };
   }
 
   /** Band and mean as steps, with at most as many buckets as there are pixels. */
@@ -488,17 +618,22 @@
   function follow() {
     readAddress();
     openDrawer(state.open);
+    applyFilter();
     applyTable();
     applyScatter();
   }
 
   for (const element of all("[data-needs-script]")) element.hidden = false;
+  for (const element of all("[data-replaced-by-script]")) element.hidden = true;
   for (const element of all("[data-closed-by-script]")) element.open = false;
+  startFilter();
+  startTips();
+  startTwoRuns();
   if (table) startTable();
   startScatter();
   startDrawers();
   window.addEventListener("hashchange", follow);
-  window.addEventListener("beforeprint", () => all("details.more").forEach((details) => { details.open = true; }));
+  window.addEventListener("beforeprint", () => all("main > section details.more").forEach((details) => { details.open = true; }));
   follow();
   document.documentElement.dataset.ready = "yes";
 })();

@@ -1,7 +1,8 @@
 """Write the HTML report, and files for CI, from results.json.
 
 Older results add the history of each benchmark, in any order. A benchmark without a baseline is
-compared with the newest older file, by the rules of the gate; the page names that file.
+compared with the newest older file, by the rules of the gate; the page names that file. It also
+compares any two of the newest five runs.
 """
 
 from __future__ import annotations

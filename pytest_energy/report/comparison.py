@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from pytest_energy.gate.make_baseline import extend_baseline, facts_baseline
 from pytest_energy.gate.verdict import judge
-from pytest_energy.model.metrics import ENERGY, TOLERANCES
+from pytest_energy.model.metrics import ENERGIES, ENERGY, TOLERANCES
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Result, Run
+from pytest_energy.model.result import Result, Run, Verdict
 from pytest_energy.report.summary import Headline, counts, headline, joules_compared
 
 
@@ -43,6 +43,23 @@ def compare(run: Run, reference: Reference) -> Run:
         for result in run.benchmarks
     ]
     return run.model_copy(update={"benchmarks": results})
+
+
+def judge_energies(run: Run, reference: Reference) -> list[Result]:
+    """The results of ``run`` that ``reference`` has, judged by their joules against it alone."""
+    older = {result.id: result for result in reference.run.benchmarks}
+    return [
+        _judged(_energies_only(result), _energies_only(older[result.id]), run, reference)
+        for result in run.benchmarks
+        if result.id in older
+    ]
+
+
+def _energies_only(result: Result) -> Result:
+    """The result without other metrics, and as if it had not been compared."""
+    metrics = {name: known for name, known in result.metrics.items() if name in ENERGIES}
+    verdict = Verdict(outcome=Outcome.NEW)
+    return result.model_copy(update={"metrics": metrics, "verdict": verdict, "comparison": None})
 
 
 def headline_against(before: Run, after: Run, reference: Reference) -> Headline:

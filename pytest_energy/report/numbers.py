@@ -7,8 +7,8 @@ same everywhere. A missing value is shown as :data:`MISSING`, never as zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Final
 
 from pytest_energy.carbon import JOULES_PER_KWH
@@ -131,6 +131,18 @@ def tick(value: float, unit: str = "") -> str:
     exponent = _exponent(value, unit or "J")
     number = f"{value / 10.0**exponent:.10g}".replace("-", MINUS)  # all digits: few where round
     return f"{number}{' ' if unit else ''}{_PREFIXES[exponent]}{unit}"
+
+
+def ticks_of(unit: str) -> Callable[[float], str]:
+    """How numbers are written at an axis: with the unit if it takes a prefix, ``5 ms``.
+
+    What follows a slash stays in the name of the axis: ``5 mJ`` for J/pass. Shares (``1``) take no
+    prefix.
+    """
+    base = unit.split("/", maxsplit=1)[0]
+    if base == "1":
+        return "{:.10g}".format
+    return partial(tick, unit=base) if base in _PREFIXABLE else tick
 
 
 def tolerance(fraction: float | None) -> str:

@@ -4,6 +4,11 @@ Run it by hand; it needs Chromium. A Plotly page of the same numbers is measured
 
     uv run --group performance python tests/performance/report_size.py
 
+With a number behind it, the report of so many benchmarks is measured alone. A page of 1,000 is to
+have at most 6 MB, and to be written within 2 s and drawn within 1 s::
+
+    uv run --group test python tests/performance/report_size.py 1000
+
 "written" is the time from a run in memory to the file, in a process that has rendered nothing
 before. "drawn" is the time from the start of the navigation until the whole file is parsed, its
 script has ended and the visible charts are painted (the first frame after ``load``). It is the
@@ -21,12 +26,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from report.examples import example_run, traced_run
+from report.examples import MODELS, example_run, traced_run
 
 from pytest_energy.model.result import Run
 from pytest_energy.model.traces import decode_columns
@@ -40,11 +46,15 @@ PAINTED = """() => new Promise((resolve) => requestAnimationFrame(() => setTimeo
     resolve(performance.now() / 1000))))"""
 
 
-def build_run() -> Run:
-    """Build 200 benchmarks. Four distinct traces have all samples; each is packed fifty times."""
-    run = example_run(batch_sizes=(1, 2, 4, 8, 16))
+def build_run(number: int) -> Run:
+    """Build so many benchmarks. Four distinct traces have all samples; the others share them."""
+    models = [
+        replace(MODELS[index % len(MODELS)], name=f"model{index}")
+        for index in range(number // 30 + 1)
+    ]
+    run = example_run(models, batch_sizes=(1, 2, 4, 8, 16))
     return traced_run(
-        run.model_copy(update={"benchmarks": run.benchmarks[:BENCHMARKS]}), SAMPLES, DISTINCT
+        run.model_copy(update={"benchmarks": run.benchmarks[:number]}), SAMPLES, DISTINCT
     )
 
 
@@ -119,17 +129,19 @@ def measure(
 
 
 def main() -> int:
-    """Measure both pages."""
+    """Measure both pages, or the report alone of as many benchmarks as the command asks for."""
     from playwright.sync_api import sync_playwright
 
-    run = build_run()
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else BENCHMARKS
+    run = build_run(number)
     program = shutil.which("chromium")
-    print(f"{BENCHMARKS} benchmarks, {SAMPLES} samples a trace")
+    print(f"{number} benchmarks, {SAMPLES} samples a trace")
     print(f"{'page':<14} {'file':>11} {'written':>15} {'drawn':>15}")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         measure("pytest-energy", render_html, run, browser, Path(folder))
-        measure("Plotly", render_plotly, run, browser, Path(folder))
+        if len(sys.argv) == 1:
+            measure("Plotly", render_plotly, run, browser, Path(folder))
         browser.close()
     return 0
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_energy.model.result import Run
+from pytest_energy.model.result import Run, UnpassedTest
 from pytest_energy.model.traces import decode
 from pytest_energy.report.html.render import render_html
 
@@ -164,7 +164,7 @@ def test_columns_are_chosen(show: Show) -> None:
     shown = show(example_run(MODELS[:1]))
     head = shown.page.locator('#table th[data-column="net_energy_j"]')
     assert not head.is_visible()
-    shown.page.click(".menu summary")
+    shown.page.click("#choose")
     shown.page.check('input[value="net_energy_j"]')
     assert head.is_visible()
     shown.page.uncheck('input[value="net_energy_j"]')
@@ -218,7 +218,7 @@ def test_scores_of_training_are_an_axis_for_inference(show: Show) -> None:
     assert shown.page.locator("#scatter use.fill").count() == 3
     shown.page.select_option("#kind", "training")
     assert shown.page.locator("#scatter use.fill").count() == 0
-    assert "No benchmark has both" in shown.page.locator("#point").inner_text()
+    assert "No benchmark shown has both" in shown.page.locator("#none").inner_text()
     shown.page.select_option("#preset", label="Accuracy against training energy")
     assert shown.page.locator("#scatter use.fill").count() == 3
     assert shown.faultless()
@@ -326,16 +326,16 @@ def test_dots_are_reached_by_keyboard(show: Show) -> None:
     assert page.locator('#scatter [tabindex="0"]').count() == 1
     page.locator("#group").focus()
     page.keyboard.press("Tab")
-    first = page.locator("#point").inner_text()
-    assert first == dots.nth(0).locator("title").text_content()
+    first = page.locator("#tip").inner_text()
+    assert first == dots.nth(0).get_attribute("aria-label")
     page.keyboard.press("ArrowRight")
-    assert page.locator("#point").inner_text() == dots.nth(1).locator("title").text_content()
+    assert page.locator("#tip").inner_text() == dots.nth(1).get_attribute("aria-label")
     page.keyboard.press("Enter")
     assert rich_run().benchmarks[1].id in page.locator("#drawer").inner_text()
     page.keyboard.press("Escape")
     assert dots.nth(1).evaluate("dot => dot === document.activeElement")
     page.keyboard.press("ArrowLeft")
-    assert page.locator("#point").inner_text() == first
+    assert page.locator("#tip").inner_text() == first
     assert shown.faultless()
 
 
@@ -404,7 +404,11 @@ def test_the_rounds_of_a_suspect_share_one_chart(show: Show) -> None:
     assert shown.page.locator("#drawer .power").first.is_hidden()
     assert shown.page.locator("#drawer .panel").evaluate("panel => panel.scrollHeight") < 2000
     shown.page.get_by_text("30 charts").click()
-    assert shown.page.locator("#drawer .power").last.is_visible()
+    charts = shown.page.locator("#drawer .power")
+    for visit in (0, 29):
+        shown.page.locator("#drawer .visit > summary").nth(visit).click()
+        assert [at for at in range(30) if charts.nth(at).is_visible()] == [visit]
+    assert shown.page.locator("#drawer .panel").evaluate("panel => panel.scrollHeight") < 3500
     assert shown.faultless()
 
 
@@ -485,8 +489,15 @@ def test_axe_finds_no_violation(scheme: str, width: int, show: Show) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     small = example_run(MODELS[:2], ("baseline", "blurpool"), batch_sizes=(1, 8), rounds=12)
-    run = traced_run(small, samples=500, distinct=1)
-    shown = show(run, color_scheme=scheme, viewport={"width": width, "height": 900})
+    failed = UnpassedTest(id="t.py::test_x", outcome="failed", reason="no", text="E no", output="x")
+    run = traced_run(run_of(small.benchmarks, unpassed=[failed]), samples=500, distinct=1)
+    older = tuple(small.model_copy(update={"created": f"2026-0{m}-01T00:00:00Z"}) for m in (5, 6))
+    viewport = {"width": width, "height": 900}
+    shown = show(run, older=older, color_scheme=scheme, viewport=viewport)
+    shown.page.fill("#filter", "test")
+    shown.page.evaluate(
+        "document.querySelectorAll('details').forEach(each => { each.open = true })"
+    )
     for opened in (False, True):
         if opened:
             open_trace(shown)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -11,22 +13,29 @@ from hypothesis import strategies as st
 from pytest_energy.model.measurement import Environment, Facts, Quantity, Reason, ReasonCode
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, Past, Result, Run
+from pytest_energy.report.comparison import Reference
 from pytest_energy.report.html.charts.axes import fit
+from pytest_energy.report.html.charts.before_after import BeforeAfter, build_before_after
 from pytest_energy.report.html.charts.distributions import ENOUGH, build_distributions
 from pytest_energy.report.html.charts.forest import build_forests
 from pytest_energy.report.html.charts.history import build_history
+from pytest_energy.report.html.charts.marks import Palette, build_palette
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
 from pytest_energy.report.html.charts.scatter import Scatter, build_scatters, pareto
 from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
+from pytest_energy.report.html.charts.trends import build_trends
+from pytest_energy.report.html.charts.windows import build_windows
 from pytest_energy.report.html.machine import build_surroundings
 from pytest_energy.report.html.page import build_page
 from pytest_energy.report.html.render import render_html
 from pytest_energy.report.html.results_table import Row, build_table
 from pytest_energy.report.labels import anchors, short_names
+from pytest_energy.report.numbers import ticks_of
 
 from .examples import (
     MODELS,
     TECHNIQUES,
+    compared_run,
     example_run,
     run_of,
     traced_run,
@@ -41,6 +50,12 @@ points = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=40)
 def rows_of(run: Run) -> tuple[Row, ...]:
     """The rows of the table of ``run``."""
     return build_table(run.benchmarks, short_names([result.id for result in run.benchmarks])).rows
+
+
+def drawn(run: Run) -> tuple[tuple[Row, ...], Palette]:
+    """The rows with their colours, as the page draws them."""
+    rows = rows_of(run)
+    return rows, build_palette(rows)
 
 
 @given(st.lists(coordinates, min_size=1, max_size=20), st.booleans())
@@ -80,8 +95,8 @@ def test_there_is_no_front_where_no_direction_is_better() -> None:
 
 def test_figures_need_two_benchmarks_at_different_places() -> None:
     """One dot is no trade-off."""
-    assert build_scatters(rows_of(example_run(MODELS[:1], ("baseline",)))) == []
-    assert len(build_scatters(rows_of(example_run(MODELS[:2], ("baseline",))))) > 0
+    assert build_scatters(*drawn(example_run(MODELS[:1], ("baseline",)))) == []
+    assert len(build_scatters(*drawn(example_run(MODELS[:2], ("baseline",))))) > 0
 
 
 def test_changed_benchmarks_come_first() -> None:
@@ -110,7 +125,7 @@ def test_changes_beyond_the_axis_are_cut_and_marked() -> None:
 def test_few_rounds_are_dots_and_many_a_density(rounds: int) -> None:
     """Ten rounds or more are drawn as a density; fewer are drawn as dots."""
     distributions = build_distributions(
-        rows_of(example_run(MODELS[:1], ("baseline",), rounds=rounds))
+        *drawn(example_run(MODELS[:1], ("baseline",), rounds=rounds))
     )
     assert distributions
     shape = distributions.strips[0].shape
@@ -122,7 +137,7 @@ def test_invalid_joules_are_in_no_distribution() -> None:
     result = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
     metrics = {name: quantity for name, quantity in result.metrics.items() if name != "energy_j"}
     assert (
-        build_distributions(rows_of(run_of([result.model_copy(update={"metrics": metrics})])))
+        build_distributions(*drawn(run_of([result.model_copy(update={"metrics": metrics})])))
         is None
     )
 
@@ -140,10 +155,10 @@ def test_distributions_are_of_one_kind_of_benchmark() -> None:
         )
         for each in run.benchmarks
     ]
-    distributions = build_distributions(rows_of(run_of([*run.benchmarks, *epochs])))
+    distributions = build_distributions(*drawn(run_of([*run.benchmarks, *epochs])))
     assert distributions
-    drawn = [(each.fact, each.kind, each.axis.name) for each in distributions.grouped]
-    assert drawn == [
+    charts = [(each.fact, each.kind, each.axis.name) for each in distributions.grouped]
+    assert charts == [
         ("model", "inference", "Energy (J/pass)"),
         ("model", "training", "Energy (J/epoch)"),
     ]
@@ -162,7 +177,7 @@ def test_distributions_of_many_groups_are_cut_not_dropped() -> None:
         )
         for index in range(13)
     ]
-    distributions = build_distributions(rows_of(run_of(results)))
+    distributions = build_distributions(*drawn(run_of(results)))
     assert distributions
     chart = distributions.grouped[0]
     assert (chart.fact, chart.left_out) == ("dataset", 1)
@@ -171,7 +186,7 @@ def test_distributions_of_many_groups_are_cut_not_dropped() -> None:
 
 def sweep_over(name: str, run: Run) -> Sweep:
     """The sweep over a fact."""
-    return next(sweep for sweep in build_sweeps(rows_of(run)) if sweep.fact == name)
+    return next(sweep for sweep in build_sweeps(*drawn(run)) if sweep.fact == name)
 
 
 def test_sweeps_are_found_and_relative_to_their_first_value() -> None:
@@ -208,9 +223,143 @@ def test_a_declared_sweep_may_carry_other_facts_along() -> None:
         result.model_copy(update={"workload": workload})
         for result, workload in zip(base, facts, strict=True)
     ]
-    sweeps = build_sweeps(rows_of(run_of(results)))
-    assert [sweep.fact for sweep in sweeps] == ["resolution"]
+    sweeps = build_sweeps(*drawn(run_of(results)))
+    assert {sweep.fact for sweep in sweeps} == {"resolution"}
     assert [label.text for label in sweeps[0].labels] == ["128", "224", "288"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fact", "ran", "labels"),
+    [
+        ("batch", "batch_size", (1, 4, 16), ["1", "4", "16"]),
+        ("resolution", "input_shape", ([3, 32, 32], [3, 64, 64], [3, 96, 96]), ["32", "64", "96"]),
+    ],
+)
+def test_sweeps_show_what_ran(name: str, fact: str, ran: Sequence[Any], labels: list[str]) -> None:
+    """A small twin that carries the label of the full size lies at the size it ran with."""
+    base = example_run(MODELS[:3], ("baseline",)).benchmarks
+    results = [
+        result.model_copy(
+            update={"workload": {"model": "r", "sweep": name, name: label, fact: value}}
+        )
+        for result, label, value in zip(base, (1, 32, 128), ran, strict=True)
+    ]
+    sweep = build_sweeps(*drawn(run_of(results)))[0]
+    assert [label.text for label in sweep.labels] == labels
+
+
+def test_sizes_that_ran_alike_are_no_sweep() -> None:
+    """Labels alone do not make a sweep."""
+    base = example_run(MODELS[:2], ("baseline",)).benchmarks
+    results = [
+        result.model_copy(
+            update={"workload": {"model": "r", "sweep": "batch", "batch": label, "batch_size": 4}}
+        )
+        for result, label in zip(base, (64, 128), strict=True)
+    ]
+    assert build_sweeps(*drawn(run_of(results))) == []
+
+
+def test_latency_stands_beside_energy() -> None:
+    """Each sweep has a figure of its energies, and next to it one of its latencies."""
+    sweeps = build_sweeps(*drawn(example_run(MODELS[:1], ("baseline",), batch_sizes=(1, 8))))
+    assert [sweep.about for sweep in sweeps] == ["energy an item", "latency an item"]
+    for sweep, uncertainty in zip(sweeps, (0.004, 0.003), strict=True):
+        stop = sweep.series[0].stops[0]
+        assert stop.low - stop.high == pytest.approx(
+            2 * uncertainty * (sweep.y.at(0) - sweep.y.at(1))
+        )
+
+
+def windows_of(**joules: float | None) -> list[Result]:
+    """The windows of one test with these joules."""
+    base = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
+    return [
+        base.model_copy(
+            update={
+                "id": f"test_x.py::test_it[a::b]::{name}",
+                "kind": "window",
+                "workload": {"window": name},
+                "metrics": {}
+                if value is None
+                else {"energy_j": Quantity(value=value, unit="J/window", uncertainty=value / 10)},
+            }
+        )
+        for name, value in joules.items()
+    ]
+
+
+def test_windows_of_a_test_are_one_stacked_bar() -> None:
+    """Each part begins where the one before ends, and is as long as its joules."""
+    found = build_windows(rows_of(run_of(windows_of(load=1.0, prefill=2.0, decode=5.0))))
+    assert found
+    (bar,) = found.bars
+    assert bar.name == "test_it[a::b]"
+    assert [part.begin for part in bar.parts] == [
+        found.axis.at(0),
+        *(part.end for part in bar.parts[:-1]),
+    ]
+    lengths = [part.end - part.begin for part in bar.parts]
+    assert [length / lengths[0] for length in lengths] == pytest.approx([1, 2, 5])
+    assert bar.parts[2].high - bar.parts[2].low == pytest.approx(lengths[0])
+    assert (bar.total, bar.missing) == ("8.00 J", ())
+
+
+def test_a_sum_without_a_window_is_no_sum() -> None:
+    """If a window has no joules, the bar names it and has no total."""
+    found = build_windows(rows_of(run_of(windows_of(load=1.0, decode=None))))
+    assert found
+    assert (found.bars[0].total, found.bars[0].missing) == ("", ("decode",))
+
+
+def test_one_window_is_no_stack() -> None:
+    """A bar of one part says nothing that the table does not."""
+    assert build_windows(rows_of(run_of(windows_of(load=1.0)))) is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "text"),
+    [("s", 0.005, "5 ms"), ("J/pass", 0.02, "20 mJ"), ("1", 0.7, "0.7"), ("parameters", 2e6, "2M")],
+)
+def test_ticks_have_units(unit: str, value: float, text: str) -> None:
+    """A number at an axis says what it is, unless it is a share or a count."""
+    assert ticks_of(unit)(value) == text
+
+
+def test_a_group_has_one_colour_in_all_figures() -> None:
+    """The same name has the same mark in trade-offs, distributions and sweeps."""
+    rows, palette = drawn(example_run(MODELS[:3], batch_sizes=(1, 8)))
+    distributions = build_distributions(rows, palette)
+    assert distributions
+    used: dict[str, set[int]] = {}
+    for mark in (
+        *(mark for figure in build_scatters(rows, palette) for mark in figure.legend),
+        *(group.mark for chart in distributions.grouped for group in chart.groups),
+        *(mark for sweep in build_sweeps(rows, palette) for mark in sweep.legend),
+    ):
+        used.setdefault(mark.name, set()).add(mark.index)
+    named = {name: used[name] for name in (*TECHNIQUES, *(model.name for model in MODELS[:3]))}
+    assert {len(indices) for indices in named.values()} == {1}
+
+
+@pytest.mark.parametrize(("uncertainty", "star"), [(0.1, True), (0.3, False)])
+def test_no_star_where_intervals_overlap(uncertainty: float, star: bool) -> None:
+    """The lowest joules are the best only if no other interval reaches into theirs."""
+    facts: list[Facts] = [{}, {"technique": "blurpool"}]
+    base = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
+    results = [
+        base.model_copy(
+            update={
+                "id": f"test_{index}",
+                "workload": base.workload | workload,
+                "metrics": {"energy_j": Quantity(value=2 - index / 2, unit="J", uncertainty=0.3)}
+                if index == 0
+                else {"energy_j": Quantity(value=1.5, unit="J", uncertainty=uncertainty)},
+            }
+        )
+        for index, workload in enumerate(facts)
+    ]
+    assert [row.cells["energy_j"].best for row in rows_of(run_of(results))] == [False, star]
 
 
 def test_power_caps_are_relative_to_the_highest() -> None:
@@ -220,7 +369,7 @@ def test_power_caps_are_relative_to_the_highest() -> None:
         result.model_copy(update={"workload": {"model": "r", "power_cap_w": cap}})
         for result, cap in zip(base, (100, 250), strict=True)
     ]
-    sweep = build_sweeps(rows_of(run_of(results)))[0]
+    sweep = build_sweeps(*drawn(run_of(results)))[0]
     assert (sweep.fact, sweep.y.name) == ("power cap (W)", "Energy, power cap (W) 250 = 1")
     assert sweep.series[0].stops[1].y == pytest.approx(sweep.reference)
 
@@ -237,7 +386,7 @@ def test_training_over_batch_sizes_is_an_epoch_not_an_item() -> None:
 
 def test_one_benchmark_sweeps_nothing() -> None:
     """A sweep needs two values of a fact."""
-    assert build_sweeps(rows_of(example_run(MODELS[:1], ("baseline",)))) == []
+    assert build_sweeps(*drawn(example_run(MODELS[:1], ("baseline",)))) == []
 
 
 @pytest.mark.parametrize("fact", ["function", "window"])
@@ -249,7 +398,7 @@ def test_names_are_no_knobs(fact: str) -> None:
             example_run(MODELS[:2], ("baseline",)).benchmarks, ("one", "two"), strict=True
         )
     ]
-    assert build_sweeps(rows_of(run_of(results))) == []
+    assert build_sweeps(*drawn(run_of(results))) == []
 
 
 @pytest.mark.parametrize(
@@ -278,7 +427,7 @@ def test_zero_joules_are_no_reference() -> None:
         )
         for result in run.benchmarks
     ]
-    assert build_sweeps(rows_of(run_of(results))) == []
+    assert build_sweeps(*drawn(run_of(results))) == []
     assert "0 J" in render_html(run_of(results))
 
 
@@ -376,7 +525,7 @@ def test_repeated_trainings_are_averaged_and_sweeps_left_out() -> None:
 
 def scatters(results: list[Result]) -> list[Scatter]:
     """The preset figures of a run of ``results``."""
-    return build_scatters(rows_of(run_of(results)))
+    return build_scatters(*drawn(run_of(results)))
 
 
 def titles(results: list[Result]) -> list[str]:
@@ -593,3 +742,76 @@ def test_energy_a_pass_is_drawn_against_the_flops_of_that_pass() -> None:
     )
     drawn = [point.row.known()[figure.preset.x].value for point in figure.points]
     assert drawn == [one_image.value, 8 * one_image.value]
+
+
+def rounds_named(chart: BeforeAfter | None) -> list[str]:
+    """What is drawn on each side."""
+    assert chart
+    return [sample.mark.name for sample in chart.samples]
+
+
+def test_the_distribution_before_lies_beside_that_of_now() -> None:
+    """Of the other revision, else of the newest older run, else of the accepted runs."""
+    run = example_run(MODELS[:1], ("baseline",))
+    result = run.benchmarks[0]
+    older = [
+        Reference(name, run.model_copy(update={"created": f"2026-{month}-01T00:00:00Z"}))
+        for name, month in (("may.json", "05"), ("june.json", "06"))
+    ]
+    accepted = with_history(result, 0.30, 0.32)
+    assert build_before_after(result, run, ()) is None
+    assert rounds_named(build_before_after(accepted, run, ()))[0] == "means of the accepted runs"
+    assert rounds_named(build_before_after(accepted, run, older))[0] == "rounds of june.json"
+    pair = compared_run(0.1)
+    names = rounds_named(build_before_after(pair.benchmarks[0], pair, older))
+    assert names == ["rounds of main (1a2b3c4d5)", "rounds of the head"]
+
+
+def test_trends_share_one_scale_with_the_largest_change_first() -> None:
+    """Each begins at the middle line, and a rise of twice the size is drawn twice as high."""
+    run = example_run(MODELS[:2], ("baseline",))
+    first, second = run.benchmarks
+    results = [with_energies(first, 1.0, 1.02, 1.05), with_energies(second, 2.0, 2.1, 2.2)]
+    trends = build_trends(rows_of(run_of(results)), run_of(results), ())
+    assert trends
+    rises = [row.dots[0].y - row.dots[-1].y for row in trends.rows]
+    assert [row.row.result.id for row in trends.rows] == [second.id, first.id]
+    assert rises[0] == pytest.approx(2 * rises[1])
+    assert trends.rows[0].dots[0].y == pytest.approx(trends.axis.at(0))
+
+
+def test_without_a_history_there_is_no_trend() -> None:
+    """Two values are no course."""
+    run = example_run(MODELS[:1], ("baseline",))
+    assert build_trends(rows_of(run), run, ()) is None
+
+
+def with_energies(result: Result, *values: float) -> Result:
+    """The result whose joules ended with the last value, after accepted ones."""
+    assert result.energy
+    energy = result.energy.model_copy(update={"value": values[-1], "uncertainty": 0.001})
+    known = with_history(result, *values[:-1])
+    return known.model_copy(update={"metrics": {**result.metrics, "energy_j": energy}})
+
+
+def test_joules_a_token_are_drawn_where_all_count_tokens() -> None:
+    """The sweep shows them undivided by the batch, and a trade-off has them against latency."""
+    run = example_run(MODELS[:1], ("baseline",), batch_sizes=(1, 8))
+    results = [
+        result.model_copy(
+            update={
+                "metrics": {
+                    **result.metrics,
+                    "energy_j_per_token": Quantity(value=joules, unit="J/token"),
+                }
+            }
+        )
+        for result, joules in zip(run.benchmarks, (0.4, 0.1), strict=True)
+    ]
+    rows, palette = drawn(run_of(results))
+    energy, latency = build_sweeps(rows, palette)
+    assert (energy.about, latency.about) == ("energy/token", "latency an item")
+    assert "0.25 × reference" in energy.series[0].stops[1].text
+    assert "Energy/token against latency" in {
+        figure.preset.title for figure in build_scatters(rows, palette)
+    }

@@ -15,7 +15,9 @@ from pytest_energy.cli import main
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.result import Run
 from pytest_energy.report import numbers
+from pytest_energy.report.html.drawer import rows_with_charts
 from pytest_energy.report.html.render import render_html
+from pytest_energy.report.html.results_table import build_table
 from pytest_energy.report.html.templating import environment
 from pytest_energy.uncertainty.units import per_unit
 
@@ -192,3 +194,18 @@ def test_joules_per_unit_of_work_are_in_the_table_and_in_the_details() -> None:
     assert per_token.endswith("J/token")
     assert per_joule.endswith("token/J")
     assert page.count(per_token) >= 2
+
+
+def test_charts_of_power_are_left_out_before_a_page_grows_too_large() -> None:
+    """Those of the worst outcomes stay; the drawers of the others say where their power is."""
+    run = example_run()
+    large = [run.benchmarks[place % len(run.benchmarks)] for place in range(1_020)]
+    renamed = [
+        result.model_copy(update={"id": f"test_x.py::test_{place}"})
+        for place, result in enumerate(large)
+    ]
+    rows = build_table(renamed, {result.id: result.id for result in renamed}).rows
+    drawn = [rows[place].result.verdict.outcome for place in rows_with_charts(rows)]
+    assert 0 < len(drawn) < len(rows)
+    assert set(drawn) <= {"regressed", "improved"}
+    assert len(rows_with_charts(rows[:300])) == 300

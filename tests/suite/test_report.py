@@ -18,6 +18,7 @@ from benchmarks.rows import (
 from benchmarks.workbench import facts_shape, inference_batch, scheduled
 from pytest_energy.model.measurement import Kind, Quantity
 from pytest_energy.model.result import Result, Verdict
+from pytest_energy.report.html.charts.marks import build_palette
 from pytest_energy.report.html.charts.scatter import grouping
 from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
 from pytest_energy.report.html.results_table import Row as TableRow
@@ -68,7 +69,8 @@ def table_rows(scale: str) -> tuple[TableRow, ...]:
 @cache
 def sweeps(scale: str) -> dict[tuple[str, str], Sweep]:
     """The sweeps of the whole suite, by kind and fact."""
-    return {(sweep.kind, sweep.fact): sweep for sweep in build_sweeps(table_rows(scale))}
+    drawn = build_sweeps(table_rows(scale), build_palette(table_rows(scale)))
+    return {(sweep.kind, sweep.fact): sweep for sweep in reversed(drawn)}
 
 
 @pytest.mark.parametrize("scale", ["small", "full"])

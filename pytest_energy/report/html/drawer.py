@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pytest_energy.model.measurement import Pair, Quantity, Round
 from pytest_energy.model.metrics import metric, per_joule_name, per_unit_name
@@ -11,6 +12,8 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.candidates import pair_sentence
+from pytest_energy.report.comparison import Reference
+from pytest_energy.report.html.charts.before_after import BeforeAfter, build_before_after
 from pytest_energy.report.html.charts.history import Course, build_history
 from pytest_energy.report.html.charts.overlay import Overlay, build_overlay
 from pytest_energy.report.html.charts.power import Power, Unreadable, build_power
@@ -18,6 +21,13 @@ from pytest_energy.report.html.charts.sides import Sides, build_sides
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.labels import humanized
 from pytest_energy.report.sentences import remarks, rerun_command, sentence, undecided
+
+PAGE_BYTES: Final = 5_800_000
+"""The size that a page should not exceed; mail servers and artifact viewers refuse large files."""
+BENCHMARK_BYTES: Final = 5_600
+"""What a benchmark takes without a chart of its power, in all sections together."""
+CHART_BYTES: Final = 2_400
+"""What such a chart takes without the packed trace."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,9 @@ class Drawer:
     overlay: Overlay | None
     """Where several visits have traces."""
     power: tuple[Power | Unreadable, ...]
+    charts_left_out: bool
+    """Whether the page has no room for the charts of its power."""
+    before_after: BeforeAfter | None
     history: Course | None
     undecided: str | None
     """Which limit ended the measuring of an inconclusive benchmark, and what would decide it."""
@@ -70,8 +83,32 @@ class Drawer:
         return [agreement for agreement in agreements if agreement is not None]
 
 
-def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
-    """The drawer of ``row``."""
+def rows_with_charts(rows: Sequence[Row]) -> set[int]:
+    """The places of the rows whose power is drawn: all, unless the page grew beyond its size.
+
+    In a very large run the charts are those of the benchmarks that matter most: by outcome, those
+    within their tolerance last.
+    """
+    order = sorted(Outcome, key=lambda outcome: outcome is Outcome.UNCHANGED)
+    room, places = PAGE_BYTES - BENCHMARK_BYTES * len(rows), set()
+    for row in sorted(rows, key=lambda row: order.index(row.result.verdict.outcome)):
+        traces = row.result.trace or []
+        room -= sum(len(trace.data) for trace in traces) + CHART_BYTES * max(1, len(traces))
+        if room < 0:
+            break
+        places.add(row.place)
+    return places
+
+
+def build_drawer(row: Row, run: Run, older: Sequence[Reference], *, charts: bool = True) -> Drawer:
+    """The drawer of ``row``.
+
+    Args:
+        row: The benchmark.
+        run: Its run.
+        older: Older runs, for its history.
+        charts: Whether its power is drawn.
+    """
     result = row.result
     rerun = rerun_command(result)
     return Drawer(
@@ -87,9 +124,11 @@ def build_drawer(row: Row, run: Run, older: Sequence[Run]) -> Drawer:
         rounds=_rounds(result.rounds),
         budget=_budget(result.energy),
         sides=build_sides(result),
-        overlay=build_overlay(result),
-        power=tuple(build_power(result, run)),
-        history=build_history(result, run, older),
+        overlay=build_overlay(result) if charts else None,
+        power=tuple(build_power(result, run)) if charts else (),
+        charts_left_out=not charts,
+        before_after=build_before_after(result, run, older),
+        history=build_history(result, run, [reference.run for reference in older]),
         undecided=undecided(result),
         workload=" · ".join(
             f"{name.replace('_', ' ')} {numbers.fact(value)}"

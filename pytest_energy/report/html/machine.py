@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pytest_energy.model.measurement import Facts
 from pytest_energy.model.result import Run
+from pytest_energy.report.machines import Machines
 from pytest_energy.report.numbers import fact
 
 
@@ -38,6 +39,26 @@ def build_surroundings(run: Run, older: Sequence[Run] = ()) -> list[FactRow]:
             text = " or ".join(sorted(others)) or None
             rows.append(FactRow(part, name.replace("_", " "), now, text, bool(others - {now})))
     return sorted(rows, key=lambda row: not row.differs)
+
+
+def describe_machines(machines: Machines, measured: Sequence[str]) -> dict[str, str]:
+    """``device NVIDIA H200; power limit 700``: the facts in which the machines differ, by name.
+
+    Args:
+        machines: The machines of a run.
+        measured: The names of those that have results.
+    """
+    used = {name: machines.identities[name] for name in dict.fromkeys(measured)}
+    facts = dict.fromkeys(name for identity in used.values() for name in identity)
+    differing = [
+        name for name in facts if len({fact(identity.get(name)) for identity in used.values()}) > 1
+    ]
+    return {
+        machine: "; ".join(
+            f"{name.replace('_', ' ')} {fact(identity.get(name))}" for name in differing
+        )
+        for machine, identity in used.items()
+    }
 
 
 def _by_verdicts(run: Run) -> dict[str, dict[str, set[str]]]:

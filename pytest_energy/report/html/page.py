@@ -13,14 +13,19 @@ from pytest_energy.report.candidates import CandidateRow, candidate_rows
 from pytest_energy.report.comparison import Reference, compare, headline_against, newest
 from pytest_energy.report.html.charts.distributions import Distributions, build_distributions
 from pytest_energy.report.html.charts.forest import Forest, build_forests
+from pytest_energy.report.html.charts.marks import build_palette
 from pytest_energy.report.html.charts.scatter import Scatter, build_scatters
 from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
-from pytest_energy.report.html.drawer import Drawer, build_drawer
-from pytest_energy.report.html.machine import FactRow, build_surroundings
+from pytest_energy.report.html.charts.trends import Trends, build_trends
+from pytest_energy.report.html.charts.windows import Windows, build_windows
+from pytest_energy.report.html.drawer import Drawer, build_drawer, rows_with_charts
+from pytest_energy.report.html.machine import FactRow, build_surroundings, describe_machines
 from pytest_energy.report.html.pairs import Pairs, build_pairs
 from pytest_energy.report.html.quality import Finding, Remark, build_findings, build_remarks
 from pytest_energy.report.html.results_table import Table, build_table
+from pytest_energy.report.html.two_runs import Choice, build_choice
 from pytest_energy.report.labels import short_names
+from pytest_energy.report.machines import Machines
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
     control,
@@ -72,9 +77,16 @@ class Page:
     table: Table
     drawers: list[Drawer]
     forests: list[Forest]
+    choice: Choice | None
+    """Pairs of the runs that were given."""
+    trends: Trends | None
     scatters: list[Scatter]
     distributions: Distributions | None
     sweeps: list[Sweep]
+    windows: Windows | None
+    """Tests with several windows."""
+    machines: dict[str, str]
+    """The facts in which the machines differ, by name; empty for one machine."""
     surroundings: list[FactRow]
     compared: str | None
     """What the environment is compared with; ``None`` if there is nothing."""
@@ -91,6 +103,16 @@ class Page:
     """The next step after a run of estimates."""
 
     @property
+    def backgrounds(self) -> dict[str, tuple[float, float]]:
+        """The tolerance bands of all changes that are drawn, by id."""
+        pairs = [pair.forest for pair in self.choice.pairs if pair.forest] if self.choice else []
+        return {
+            id: band
+            for forest in (*self.forests, *pairs)
+            for id, band in forest.backgrounds.items()
+        }
+
+    @property
     def before_after(self) -> str:
         """The title of a column with both values."""
         return "Base → head" if self.pairs else "Baseline → now"
@@ -103,9 +125,14 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
     # Compared first: headline, table and charts must show the same verdicts.
     run = compare(measured, reference) if reference else measured
     names = short_names([result.id for result in run.benchmarks])
-    table = build_table(run.benchmarks, names)
+    machines = Machines(run)
+    of_each = [machines.of(result) for result in run.benchmarks]
+    several = len(set(of_each)) > 1
+    table = build_table(run.benchmarks, names, of_each if several else ())
+    palette = build_palette(table.rows)
     # Traces are decoded here, once; the findings below use the agreements of these drawers.
-    drawers = [build_drawer(row, run, runs) for row in table.rows]
+    charted = rows_with_charts(table.rows)
+    drawers = [build_drawer(row, run, older, charts=row.place in charted) for row in table.rows]
     return Page(
         run=run,
         headline=headline_against(measured, run, reference) if reference else headline(run),
@@ -126,9 +153,13 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         table=table,
         drawers=drawers,
         forests=build_forests(table.rows),
-        scatters=build_scatters(table.rows),
-        distributions=build_distributions(table.rows),
-        sweeps=build_sweeps(table.rows),
+        choice=build_choice(Reference("this run", measured), older, table.rows),
+        trends=build_trends(table.rows, run, runs),
+        scatters=build_scatters(table.rows, palette),
+        distributions=build_distributions(table.rows, palette),
+        sweeps=build_sweeps(table.rows, palette),
+        windows=build_windows(table.rows),
+        machines=describe_machines(machines, of_each) if several else {},
         surroundings=build_surroundings(run, runs),
         compared=_other_environment(run, older=bool(older)),
         board_gain=BOARD_GAIN,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from markupsafe import Markup
 
@@ -14,6 +16,9 @@ from pytest_energy.report.html.charts.scatter import build_explorer
 from pytest_energy.report.html.content_security import content_security_policy
 from pytest_energy.report.html.page import build_page
 from pytest_energy.report.html.results_table import export
+
+BLOCKS: Final = "td|th|tr|thead|tbody|table|p|div|details|h3|h4|g|path|use|rect|text"
+"""Elements that no white space separates from the one before."""
 
 
 def render_html(run: Run, older: Sequence[Reference] = ()) -> str:
@@ -27,9 +32,9 @@ def render_html(run: Run, older: Sequence[Reference] = ()) -> str:
     page = build_page(run, older)
     jinja = templating.environment()
     # The policy names their hashes, so both must enter the page exactly as they are hashed.
-    style = jinja.get_template("report.css.j2").render().strip()
+    style = jinja.get_template("report.css.j2").render(table=page.table).strip()
     script = templating.script()
-    return jinja.get_template("report.html.j2").render(
+    page_text = jinja.get_template("report.html.j2").render(
         page=page,
         run=page.run,
         explorer=build_explorer(page.table.rows),
@@ -38,3 +43,5 @@ def render_html(run: Run, older: Sequence[Reference] = ()) -> str:
         script=Markup(script),
         data={**export(page.table), "frames": FOR_SCRIPT},
     )
+    # Each line feed between two of these is a node for the browser, a third of a large page.
+    return re.sub(rf">\n+(?=</?(?:{BLOCKS})\b)", ">", page_text)

@@ -22,6 +22,8 @@ REFERENCE = "baseline"
 """The value of the fact ``technique`` that marks the reference of a group."""
 IN_FRAGMENT: Final = "/:[],=+!$&'()*;@?~|^{}"
 """The signs of a name that stay readable in an address."""
+PRINTED: Final = 10
+"""The most columns on paper: name, outcome, and the first that are shown."""
 _COMPARED_WITHIN = ("model", "dataset", "data", "input_shape", "batch_size", "scale", "sweep")
 
 
@@ -60,6 +62,10 @@ class Row:
     cells: dict[str, Cell]
     training: dict[str, Quantity] = field(default_factory=dict)
     """For an inference benchmark: the metrics of training the same model."""
+    place: int = 0
+    """Its number in the run, by which the script finds all that shows it."""
+    machine: str = ""
+    """The name of the machine that measured it, where the run has several."""
 
     @property
     def link(self) -> str:
@@ -82,6 +88,18 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
 
+    def child(self, name: str) -> int | None:
+        """The number of a column among the cells of a line, from 1; ``None`` without the column."""
+        places = [place for place, column in enumerate(self.columns, 3) if column.name == name]
+        return places[0] if places else None
+
+    @property
+    def unprinted(self) -> list[int]:
+        """Numbers of the columns that paper has no room for, counted like :meth:`child`."""
+        wanted = [place for place, column in enumerate(self.columns, 3) if column.shown]
+        printed = wanted[: PRINTED - 2]
+        return [place for place, _ in enumerate(self.columns, 3) if place not in printed]
+
 
 _BEFORE = (
     Column("baseline", "Baseline", "energy of the baseline"),
@@ -94,8 +112,16 @@ _AFTER = (
 )
 
 
-def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
-    """The table of ``results``; ``names`` are their short names by id."""
+def build_table(
+    results: Sequence[Result], names: dict[str, str], machines: Sequence[str] = ()
+) -> Table:
+    """The table of ``results``.
+
+    Args:
+        results: The benchmarks of a run.
+        names: Their short names by id.
+        machines: The names of the machines that measured them, where there are several.
+    """
     shown = present(results)
     metrics = [Column(row.name, row.label, row.about, row.shown) for row in shown]
     energy = [column for column in metrics if _is_energy(column)]
@@ -103,8 +129,12 @@ def build_table(results: Sequence[Result], names: dict[str, str]) -> Table:
     training = trained(results)
     keys = anchors([names[result.id] for result in results])
     rows = [
-        _row(key, names[result.id], result, training.get(result.id, {}))
-        for key, result in zip(keys, results, strict=True)
+        replace(
+            _row(key, names[result.id], result, training.get(result.id, {})),
+            place=place,
+            machine=machines[place] if machines else "",
+        )
+        for place, (key, result) in enumerate(zip(keys, results, strict=True))
     ]
     ways = {row.name: way for row in shown if (way := direction(row.name, results))}
     return Table((*energy, *_BEFORE, *others, *_AFTER), tuple(_marked(rows, ways)))
@@ -146,8 +176,7 @@ def _marked(rows: Sequence[Row], ways: dict[str, Better]) -> list[Row]:
         groups[row.result.kind, *facts].append(row)
     marked = [row for group in groups.values() for row in _mark_group(group, ways)]
     # The groups have parted the rows, which return to their places in the run.
-    places = {row.key: place for place, row in enumerate(rows)}
-    return sorted(marked, key=lambda row: places[row.key])
+    return sorted(marked, key=lambda row: row.place)
 
 
 def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
@@ -174,12 +203,20 @@ def _mark_group(group: list[Row], ways: dict[str, Better]) -> list[Row]:
 
 
 def _best(group: Iterable[Row], name: str, way: Better) -> float | None:
-    """The best value, or ``None`` if all values are the same."""
-    values = [row.cells[name].value for row in group if name in row.cells]
-    known = {value for value in values if isinstance(value, float | int)}
-    if len(known) < 2:
+    """The best value; ``None`` if its interval overlaps another's, so that it may not be best."""
+    cells = [row.cells[name] for row in group if name in row.cells]
+    known = [
+        (cell.value, cell.uncertainty or 0.0)
+        for cell in cells
+        if isinstance(cell.value, float | int)
+    ]
+    sign = 1 if way == "less" else -1
+    ordered = sorted(known, key=lambda cell: sign * cell[0])
+    if not ordered:
         return None
-    return min(known) if way == "less" else max(known)
+    (best, half), *others = ordered
+    apart = [sign * (value - best) > half + other_half for value, other_half in others]
+    return best if apart and all(apart) else None
 
 
 Plain = dict[str, object]
@@ -188,13 +225,26 @@ Plain = dict[str, object]
 def export(table: Table) -> Plain:
     """Columns and rows as plain values for the script's downloads, sorting and charts.
 
-    Each row is a list of values, so that the names are written only once.
+    Each row is a list of values, so that the names are written only once. A missing ``key`` is the
+    row's name, and a missing ``id`` the name behind ``prefix``.
     """
     rows = [_plain_row(row) for row in table.rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
+    facts = list(dict.fromkeys(name for row in table.rows for name in row.result.workload))
+    first = table.rows[0] if table.rows else None
+    prefix = first.result.id.removesuffix(first.name) if first else ""
+    for row, plain in zip(table.rows, rows, strict=True):
+        # What the script can put together is not written a thousand times.
+        plain["id"] = None if row.result.id == prefix + row.name else row.result.id
+        plain["key"] = None if row.key == row.name else row.key
+        known = {name: numbers.fact(value) for name, value in row.result.workload.items()}
+        plain["workload"] = [known.get(name) for name in facts]
     return {
+        "prefix": prefix,
+        "facts": facts,
         "columns": [{"name": column.name, "shown": column.shown} for column in table.columns],
         "names": names,
+        "printed": PRINTED - 2,
         "rows": [[row.get(name) for name in names] for row in rows],
     }
 
@@ -209,8 +259,10 @@ def _plain_row(row: Row) -> Plain:
         "status": result.status,
         "outcome": result.verdict.outcome.value,
         "unit": result.energy.unit if result.energy else None,
-        "workload": {name: numbers.fact(value) for name, value in result.workload.items()},
+        "workload": None,
     }
+    if row.machine:
+        plain["machine"] = row.machine
     for name, cell in row.cells.items():
         plain[name] = _short(cell.value)
         if cell.uncertainty is not None:

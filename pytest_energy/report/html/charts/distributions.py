@@ -15,8 +15,9 @@ import numpy as np
 from pytest_energy.model.result import Result
 from pytest_energy.report.html.charts.axes import Axis, fit, path, percent_tick
 from pytest_energy.report.html.charts.geometry import GROUP_WIDTH, GROUPS, ROW
-from pytest_energy.report.html.charts.marks import Mark, marks
+from pytest_energy.report.html.charts.marks import Mark, Palette
 from pytest_energy.report.html.results_table import Row
+from pytest_energy.report.numbers import quantity, ticks_of
 
 ENOUGH = 10
 """The smallest number of values for which a density is drawn."""
@@ -46,6 +47,14 @@ class Strip:
     count: int
     spread: float
     """Standard deviation over mean."""
+    interval: tuple[float, float] | None
+    """Pixels of the 95 % interval of the benchmark's energy, around its value."""
+    text: str
+
+    @property
+    def hollow(self) -> bool:
+        """Whether its joules were estimated and not measured."""
+        return self.row.result.status == "estimated"
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,17 @@ class Group:
     centre: float
     shape: Shape
     count: int
+    members: tuple[Row, ...]
+
+    @property
+    def places(self) -> list[int]:
+        """The numbers of its benchmarks in the run."""
+        return [row.place for row in self.members]
+
+    @property
+    def hollow(self) -> bool:
+        """Whether none of it was measured."""
+        return all(row.result.status == "estimated" for row in self.members)
 
 
 @dataclass(frozen=True)
@@ -85,13 +105,15 @@ class Distributions:
     grouped: tuple[Grouped, ...]
 
 
-def build_distributions(rows: Sequence[Row]) -> Distributions | None:
+def build_distributions(rows: Sequence[Row], palette: Palette) -> Distributions | None:
     """Distributions of the rounds, or ``None`` if no benchmark has two rounds."""
     known = [(row, values) for row in rows if len(values := energies(row.result)) >= 2]
     if not known:
         return None
     relative = [np.asarray(values) / statistics.fmean(values) - 1 for _, values in known]
-    reach = max(0.001, *(float(np.abs(values).max()) for values in relative)) * 1.1
+    halves = [_relative_half(row.result) for row, _ in known]
+    scatter = (float(np.abs(values).max()) for values in relative)
+    reach = max(0.001, *scatter, min(1.0, max(halves))) * 1.1
     axis = Axis(-reach, reach, ROW.left, ROW.right, write=percent_tick)
     strips = tuple(
         # numpy's standard deviation is fifty times faster than that of the statistics module.
@@ -100,15 +122,17 @@ def build_distributions(rows: Sequence[Row]) -> Distributions | None:
             shape=shape(values.tolist(), axis, ROW.middle, ROW.middle - 2),
             count=len(values),
             spread=float(np.std(values, ddof=1)),
+            interval=(axis.clipped(-half), axis.clipped(half)) if half else None,
+            text=f"{quantity(row.result.energy)}, {len(values)} rounds",
         )
-        for (row, _), values in zip(known, relative, strict=True)
+        for (row, _), values, half in zip(known, relative, halves, strict=True)
     )
     by_kind: dict[tuple[str, str], list[tuple[Row, list[float]]]] = defaultdict(list)
     for row, values in known:
         if row.result.energy is not None:
             by_kind[row.result.kind, row.result.energy.unit].append((row, values))
     grouped = [
-        _grouped(fact, kind, unit, pools)
+        _grouped(fact, kind, unit, pools, palette)
         for fact in FACTS
         for (kind, unit), pools in by_kind.items()
     ]
@@ -122,14 +146,27 @@ def energies(result: Result) -> list[float]:
     return [done.energy_j / done.passes for done in result.rounds if done.energy_j and done.passes]
 
 
+def _relative_half(result: Result) -> float:
+    """Half-width of the 95 % interval as a share of the energy; 0 if it was not assessed."""
+    energy = result.energy
+    return (energy.uncertainty or 0.0) / energy.value if energy and energy.value > 0 else 0.0
+
+
 def _grouped(
-    fact: str, kind: str, unit: str, known: Sequence[tuple[Row, list[float]]]
+    fact: str,
+    kind: str,
+    unit: str,
+    known: Sequence[tuple[Row, list[float]]],
+    palette: Palette,
 ) -> Grouped | None:
     """The groups with the most rounds; ``None`` if ``fact`` has fewer than two values."""
     all_pools: dict[str, list[float]] = {}
+    members: dict[str, list[Row]] = defaultdict(list)
     for row, energies_j in known:
         if fact in row.result.workload:
-            all_pools.setdefault(str(row.result.workload[fact]), []).extend(energies_j)
+            name = str(row.result.workload[fact])
+            all_pools.setdefault(name, []).extend(energies_j)
+            members[name].append(row)
     if len(all_pools) < 2:
         return None
     largest = sorted(all_pools, key=lambda name: -len(all_pools[name]))[:MOST_GROUPS]
@@ -137,12 +174,14 @@ def _grouped(
     values = [value for pool in pools.values() for value in pool]
     # On a linear axis, groups of less than a twentieth of the largest are flat lines.
     log = min(values) > 0 and max(values) > 20 * min(values)
-    axis = fit(values, GROUPS.bottom, GROUPS.top, log=log, zero=True, name=f"Energy ({unit})")
+    ends = GROUPS.bottom, GROUPS.top
+    axis = fit(values, *ends, log=log, zero=True, name=f"Energy ({unit})", write=ticks_of(unit))
     groups: list[Group] = []
-    for name, mark in marks(pools).items():
+    for name in pools:
         centre = GROUPS.left + GROUP_WIDTH * (len(groups) + 0.5)
         drawing = shape(pools[name], axis, centre, GROUP_WIDTH * 0.42, upright=True)
-        groups.append(Group(mark, centre, drawing, len(pools[name])))
+        mark, rows = palette.of(fact, name), tuple(members[name])
+        groups.append(Group(mark, centre, drawing, len(pools[name]), rows))
     left_out = len(all_pools) - len(pools)
     return Grouped(fact.replace("_", " "), kind, axis, tuple(groups), left_out)
 

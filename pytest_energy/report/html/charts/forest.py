@@ -36,6 +36,11 @@ class ForestRow:
     beyond: str
     """``<`` or ``>`` if the interval extends beyond the axis, otherwise empty."""
 
+    @property
+    def background(self) -> str:
+        """The id of the tolerance band with the line of zero, which most rows share."""
+        return f"band-{self.band[0]:.1f}"
+
 
 @dataclass(frozen=True)
 class Forest:
@@ -47,6 +52,11 @@ class Forest:
     moved: tuple[ForestRow, ...]
     """All but the unchanged, in the order of outcomes, largest change first."""
     still: tuple[ForestRow, ...]
+
+    @property
+    def backgrounds(self) -> dict[str, tuple[float, float]]:
+        """The bands of its rows by id."""
+        return {row.background: row.band for row in (*self.moved, *self.still)}
 
     @property
     def count(self) -> int:

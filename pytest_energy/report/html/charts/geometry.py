@@ -46,6 +46,11 @@ GROUPS: Final = Frame(76, 280, left=62, right=62, top=14, bottom=240)
 GROUP_WIDTH: Final = 92
 ROW: Final = Frame(280, 26, left=14, right=266, top=0, bottom=26)
 """A drawing in a row of a table, with zero at its centre."""
+TREND: Final = Frame(280, 34, left=4, right=276, top=3, bottom=31)
+"""A course in a row of a table, with no change at its middle."""
+BEFORE_AFTER: Final = Frame(720, 140, left=14, right=700, top=6, bottom=112)
+PHASES: Final = Frame(440, 26, left=14, right=406, top=0, bottom=26)
+"""A stacked bar in a row of a table, from zero."""
 
 FOR_SCRIPT: Final = {"explorer": asdict(EXPLORER), "power": asdict(POWER)}
 """The drawings that the script draws anew."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pytest_energy.report.html.results_table import Row
+
 SHAPES = (
     "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0Z",
     "M-4 -4H4V4H-4Z",
@@ -40,6 +42,49 @@ class Mark:
     def style(self) -> str:
         """The class whose colour follows the light or dark scheme."""
         return f"c{self.index % len(COLOURS)}"
+
+
+@dataclass(frozen=True)
+class Palette:
+    """One mark a group in all figures of a page, by the fact that forms the groups."""
+
+    by_fact: dict[str, dict[str, Mark]]
+
+    def of(self, fact: str, name: str) -> Mark:
+        """The mark of the benchmarks whose ``fact`` is ``name``."""
+        return self.by_fact[fact][name]
+
+    def series(self, names: Iterable[str]) -> dict[str, Mark]:
+        """The marks of series, which have the name of a group or several facts in their names.
+
+        The others come behind all groups, so that none looks like a group.
+        """
+        groups = {
+            name: mark
+            for fact in reversed(SERIES_OF)
+            for name, mark in self.by_fact.get(fact, {}).items()
+        }
+        others = [name for name in dict.fromkeys(names) if name not in groups]
+        behind = max((mark.index + 1 for mark in groups.values()), default=0)
+        return groups | {name: Mark(name, behind + at) for at, name in enumerate(others)}
+
+
+SERIES_OF = ("technique", "model")
+"""Facts whose values name the series of a sweep."""
+
+
+def build_palette(rows: Iterable[Row]) -> Palette:
+    """A palette of all facts of the workloads, in the order of the run, as the script has it."""
+    by_fact: dict[str, dict[str, None]] = {}
+    known = list(rows)
+    for fact in dict.fromkeys(["kind", *(name for row in known for name in row.result.workload)]):
+        by_fact[fact] = dict.fromkeys(group_of(row, fact) for row in known)
+    return Palette({fact: marks(names) for fact, names in by_fact.items()})
+
+
+def group_of(row: Row, fact: str) -> str:
+    """The group of a benchmark by ``fact``; its kind if it has no such fact."""
+    return str(row.result.workload.get(fact, row.result.kind))
 
 
 def marks(names: Iterable[str]) -> dict[str, Mark]:

@@ -13,7 +13,7 @@ from pytest_energy.model.result import Result
 from pytest_energy.model.traces import decode_columns
 from pytest_energy.report.html.charts.axes import Axis, fit, path
 from pytest_energy.report.html.charts.geometry import SIDES
-from pytest_energy.report.numbers import tick
+from pytest_energy.report.numbers import ticks_of
 
 if TYPE_CHECKING:
     from pytest_energy.model.traces import Floats
@@ -45,11 +45,9 @@ def build_overlay(result: Result) -> Overlay | None:
     if not curves:
         return None
     longest_s = max(float(times_s[-1]) for times_s, _ in curves)
-    time = Axis(0.0, longest_s or 1.0, SIDES.left, SIDES.right, write=lambda s: tick(s, "s"))
+    time = Axis(0.0, longest_s or 1.0, SIDES.left, SIDES.right, write=ticks_of("s"))
     highest_w = [0.0, *(float(powers_w.max()) for _, powers_w in curves)]
-    power = fit(
-        highest_w, SIDES.bottom, SIDES.top, zero=True, about=4, write=lambda w: tick(w, "W")
-    )
+    power = fit(highest_w, SIDES.bottom, SIDES.top, zero=True, about=4, write=ticks_of("W"))
     paths = tuple(
         path([(time.at(x), power.at(y)) for x, y in zip(times_s, powers_w, strict=True)])
         for times_s, powers_w in curves

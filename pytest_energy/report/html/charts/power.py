@@ -20,12 +20,12 @@ from pytest_energy.model.traces import Columns, decode_columns
 from pytest_energy.report.html.charts.axes import Axis, fit, path, steps
 from pytest_energy.report.html.charts.conditions import LANE, Lane, Span, build_lanes, devices
 from pytest_energy.report.html.charts.geometry import POWER
-from pytest_energy.report.numbers import count, energy, percent
+from pytest_energy.report.numbers import count, energy, percent, ticks_of
 
 if TYPE_CHECKING:
     from pytest_energy.model.traces import Floats
 
-FOOT = 40
+FOOT = 24
 """Pixels for the time axis, below the last lane."""
 DRAWN: Final = 40
 """Points of a page without script; the script draws all buckets from the packed data."""
@@ -118,7 +118,7 @@ def _traced(trace: Trace, result: Result, run: Run) -> Power | Unreadable:
         return Unreadable(trace.channel, "the trace is empty")
     edges_s = np.concatenate(([0.0], np.cumsum(columns.duration_s)))
     spans_s = [_span(done, trace.start) for done in result.rounds]
-    time = Axis(0.0, float(edges_s[-1]) or 1.0, POWER.left, POWER.right)
+    time = _time_axis(float(edges_s[-1]))
     power = _power_axis(float(columns.highest_w.max()), trace.channel, run)
     band, mean = _curves(columns, edges_s, time, power)
     agreement = _agreement(trace.channel, result.rounds, spans_s, edges_s, columns)
@@ -137,7 +137,7 @@ def _untraced(channel: str, result: Result, run: Run) -> Power:
         for (begin, end), done in zip(spans_s, result.rounds, strict=True)
         if channel in done.channels and done.duration_s > 0
     ]
-    time = Axis(0.0, max(end for _, end in spans_s) or 1.0, POWER.left, POWER.right)
+    time = _time_axis(max(end for _, end in spans_s))
     power = _power_axis(max((mean_w for *_, mean_w in known), default=1.0), channel, run)
     mean = steps((time.at(begin), time.at(end), power.at(watts)) for begin, end, watts in known)
     curve = _Curve("", mean, "mean of each round; no trace was recorded")
@@ -194,8 +194,6 @@ def _texts(
     lanes: Sequence[Lane],
     floor: float,
 ) -> Iterator[Words]:
-    yield Words(POWER.left, POWER.top - 3, "watts", "end")
-    yield Words(POWER.centre, floor + 33, "seconds", "middle")
     if idle is not None:
         yield Words(POWER.right - 4, idle - 4, f"idle {idle_w:.4g} W", "end")
     if limit:
@@ -204,11 +202,15 @@ def _texts(
         yield Words(POWER.left, lane.title_at, lane.title)
 
 
+def _time_axis(end_s: float) -> Axis:
+    return Axis(0.0, end_s or 1.0, POWER.left, POWER.right, write=ticks_of("s"))
+
+
 def _power_axis(highest_w: float, channel: str, run: Run) -> Axis:
     """From zero to the highest power, and to the limit if the power comes near it."""
     limit_w = _limit(channel, run)
     reach = [highest_w, limit_w] if limit_w and highest_w > NEAR_LIMIT * limit_w else [highest_w]
-    return fit([0.0, *reach], POWER.bottom, POWER.top, zero=True, about=4)
+    return fit([0.0, *reach], POWER.bottom, POWER.top, zero=True, about=4, write=ticks_of("W"))
 
 
 def _limit(channel: str, run: Run) -> float | None:

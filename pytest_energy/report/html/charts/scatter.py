@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, get_args
 
 from pytest_energy.model.measurement import Kind, Quantity
-from pytest_energy.model.metrics import CATALOGUE, SCORES, Better, metric
+from pytest_energy.model.metrics import CATALOGUE, PER_UNIT, SCORES, Better, metric
 from pytest_energy.report.derived_metrics import direction
 from pytest_energy.report.html.charts.axes import Axis, fit, path
 from pytest_energy.report.html.charts.geometry import SCATTER
-from pytest_energy.report.html.charts.marks import COLOURS, SHAPES, Mark, marks
+from pytest_energy.report.html.charts.marks import COLOURS, SHAPES, Mark, Palette, group_of
 from pytest_energy.report.html.results_table import Row
-from pytest_energy.report.numbers import quantity, tick
+from pytest_energy.report.numbers import quantity, ticks_of
 
+MARK: Final = 8
+"""Pixels that a mark covers of its own interval."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """A figure shows one kind: joules a pass and joules an epoch are not comparable."""
 
@@ -58,6 +60,13 @@ class Point:
     y: float
     mark: Mark
     text: str
+    bars: str
+    """SVG path data of the 95 % intervals across and up; empty if the mark covers both."""
+
+    @property
+    def hollow(self) -> bool:
+        """Whether it was estimated and not measured."""
+        return self.row.result.status == "estimated"
 
 
 @dataclass(frozen=True)
@@ -74,17 +83,21 @@ class Scatter:
     legend: tuple[Mark, ...]
 
 
-def build_scatters(rows: Sequence[Row]) -> list[Scatter]:
-    """The presets with at least two benchmarks at different points."""
+def build_scatters(rows: Sequence[Row], palette: Palette) -> list[Scatter]:
+    """The presets with at least two benchmarks at different points, and those of joules a token."""
     figures = []
-    for preset in PRESETS:
-        candidates = (_scatter(preset, kind, rows) for kind in preset.kinds)
+    units = dict.fromkeys(name for row in rows for name in row.metrics if name.startswith(PER_UNIT))
+    per_unit = [
+        Preset(f"{metric(name).label} against latency", "latency_s", name) for name in units
+    ]
+    for preset in (*PRESETS, *per_unit):
+        candidates = (_scatter(preset, kind, rows, palette) for kind in preset.kinds)
         if figure := next(filter(None, candidates), None):
             figures.append(figure)
     return figures
 
 
-def _scatter(preset: Preset, kind: Kind, rows: Sequence[Row]) -> Scatter | None:
+def _scatter(preset: Preset, kind: Kind, rows: Sequence[Row], palette: Palette) -> Scatter | None:
     pairs = [
         (row, known[preset.x], known[preset.y])
         for row in rows
@@ -95,14 +108,16 @@ def _scatter(preset: Preset, kind: Kind, rows: Sequence[Row]) -> Scatter | None:
     x_axis = _axis(preset.x, [x for _, x, _ in pairs], SCATTER.left, SCATTER.right)
     y_axis = _axis(preset.y, [y for _, _, y in pairs], SCATTER.bottom, SCATTER.top)
     group = grouping([row for row, _, _ in pairs])
-    legend = marks(_group(row, group) for row, _, _ in pairs)
+    names = dict.fromkeys(group_of(row, group) for row, _, _ in pairs)
+    legend = {name: palette.of(group, name) for name in names}
     points = tuple(
         Point(
             row,
             x_axis.at(x.value),
             y_axis.at(y.value),
-            legend[_group(row, group)],
-            f"{row.name}: {quantity(x)}, {quantity(y)}",
+            legend[group_of(row, group)],
+            f"{quantity(x)}, {quantity(y)}",
+            _bars(x, y, x_axis, y_axis),
         )
         for row, x, y in pairs
     )
@@ -110,6 +125,19 @@ def _scatter(preset: Preset, kind: Kind, rows: Sequence[Row]) -> Scatter | None:
     front = pareto([(x.value, y.value) for _, x, y in pairs], *ways)
     line = path([(x_axis.at(x), y_axis.at(y)) for x, y in front]) if len(front) > 1 else ""
     return Scatter(preset, kind, x_axis, y_axis, points, line, tuple(legend.values()))
+
+
+def _bars(x: Quantity, y: Quantity, x_axis: Axis, y_axis: Axis) -> str:
+    """A line across and a line up, each as long as the interval; none that the mark covers."""
+    at_x, at_y = x_axis.at(x.value), y_axis.at(y.value)
+    (left, right), (bottom, top) = _ends(x, x_axis), _ends(y, y_axis)
+    across = f"M{left:.1f} {at_y:.1f}H{right:.1f}" if right - left > MARK else ""
+    return across + (f"M{at_x:.1f} {bottom:.1f}V{top:.1f}" if bottom - top > MARK else "")
+
+
+def _ends(known: Quantity, axis: Axis) -> tuple[float, float]:
+    half = known.uncertainty or 0.0
+    return axis.clipped(known.value - half), axis.clipped(known.value + half)
 
 
 Plain = dict[str, object]
@@ -163,17 +191,18 @@ def _axes(rows: Sequence[Row]) -> Plain:
             "label": _label(name, known[0]),
             "better": direction(name, results),
             "log": _is_log([quantity.value for quantity in known]),
-            "scales": _scales([quantity.value for quantity in known], known[0].unit),
+            "scales": _scales(known),
         }
         for name, known in by_name.items()
     }
 
 
-def _scales(values: Sequence[float], unit: str) -> list[Plain]:
+def _scales(known: Sequence[Quantity]) -> list[Plain]:
     """The linear scale and, if all values are positive, the logarithmic one."""
-    kinds = [False, True] if min(values) > 0 else [False]
+    kinds = [False, True] if min(quantity.value for quantity in known) > 0 else [False]
+    write = ticks_of(known[0].unit)
     # The script draws with these ticks, so that they are those of the figures without script.
-    axes = [fit(values, 0, 1, log=log, write=_write(unit)) for log in kinds]
+    axes = [fit(_reach(known, log=log), 0, 1, log=log, write=write) for log in kinds]
     return [
         {
             "low": axis.low,
@@ -185,9 +214,16 @@ def _scales(values: Sequence[float], unit: str) -> list[Plain]:
 
 
 def _axis(name: str, known: Sequence[Quantity], begin: float, end: float) -> Axis:
-    values = [quantity.value for quantity in known]
-    write, name = _write(known[0].unit), _label(name, known[0])
-    return fit(values, begin, end, log=_is_log(values), name=name, write=write)
+    log = _is_log([quantity.value for quantity in known])
+    write, name = ticks_of(known[0].unit), _label(name, known[0])
+    return fit(_reach(known, log=log), begin, end, log=log, name=name, write=write)
+
+
+def _reach(known: Sequence[Quantity], *, log: bool) -> list[float]:
+    """All values with the ends of their intervals, as far as the axis can show them."""
+    halves = [(quantity.value, quantity.uncertainty or 0.0) for quantity in known]
+    ends = [end for value, half in halves for end in (value - half, value, value + half)]
+    return [end for end in ends if end > 0 or not log]
 
 
 def _is_log(values: Sequence[float]) -> bool:
@@ -201,21 +237,12 @@ def _label(name: str, known: Quantity) -> str:
     return label if complete else f"{label} ({known.unit})"
 
 
-def _write(unit: str) -> Callable[[float], str]:
-    """How numbers are written at an axis: without a unit they take no SI prefix."""
-    return "{:.10g}".format if unit == "1" else tick
-
-
 def grouping(rows: Sequence[Row]) -> str:
     """The first fact that forms 2 to 8 groups; technique comes before model."""
     for name in ("technique", "model", "paper", "task", "dataset", "data", "batch_size"):
-        if 2 <= len({_group(row, name) for row in rows}) <= 8:
+        if 2 <= len({group_of(row, name) for row in rows}) <= 8:
             return name
     return "kind"
-
-
-def _group(row: Row, name: str) -> str:
-    return str(row.result.workload.get(name, row.result.kind))
 
 
 def pareto(

@@ -1,6 +1,7 @@
-"""Energy over batch size, depth, precision, power cap or another fact of the workload.
+"""Energy and latency over batch size, depth, precision, power cap or another fact of the workload.
 
-The fact ``sweep`` declares a sweep; otherwise benchmarks that differ in one fact form one.
+The fact ``sweep`` declares a sweep; otherwise benchmarks that differ in one fact form one. What is
+drawn is what ran: a small twin of batch 128 that ran 16 images a pass lies at 16.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pytest_energy.model.measurement import Facts
+from pytest_energy.model.metrics import ENERGY, LATENCY, PER_UNIT, metric
 from pytest_energy.report.html.charts.axes import Axis, fit, path
 from pytest_energy.report.html.charts.geometry import SWEEP
-from pytest_energy.report.html.charts.marks import Mark, marks
+from pytest_energy.report.html.charts.marks import Mark, Palette
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.labels import humanized
 from pytest_energy.report.numbers import quantity, tick
@@ -30,6 +33,8 @@ _WITHOUT_EFFECT = frozenset({"paper"})
 """Facts that do not change what runs, so that they separate no series."""
 SLANT = 45
 """Degrees by which labels are slanted that do not fit side by side."""
+_RAN: Final = {"batch": "batch_size", "resolution": "input_shape"}
+"""For a setting that a suite declares: the fact that says what ran, which a small scale shrinks."""
 _SHARED = ("model", "depth", "dataset")
 """Facts that all benchmarks of a declared sweep share, if they have them."""
 _HIGHEST_IS_REFERENCE = frozenset({"power_cap_w", "power_limit_w"})
@@ -43,6 +48,9 @@ class Stop:
     row: Row
     x: float
     y: float
+    low: float
+    high: float
+    """Ends of the 95 % interval."""
     text: str
 
 
@@ -54,6 +62,16 @@ class Series:
     stops: tuple[Stop, ...]
     line: str
     """SVG path data; empty for words, which have nothing between them."""
+
+    @property
+    def places(self) -> str:
+        """The numbers of its benchmarks in the run."""
+        return " ".join(str(stop.row.place) for stop in self.stops)
+
+    @property
+    def whiskers(self) -> list[Stop]:
+        """The stops whose uncertainty was assessed."""
+        return [stop for stop in self.stops if stop.low != stop.high]
 
 
 @dataclass(frozen=True)
@@ -71,11 +89,12 @@ class Sweep:
     fact: str
     kind: str
     about: str
+    """``energy``, ``energy an item``, ``latency``."""
     y: Axis
     labels: tuple[Label, ...]
     series: tuple[Series, ...]
     reference: float
-    """Pixel of the reference's energy, which is 1."""
+    """Pixel of the reference, which is 1."""
 
     @property
     def legend(self) -> list[Mark]:
@@ -98,6 +117,10 @@ class Sweep:
         fits = longest <= 2 * SWEEP.span / len(self.labels)
         return 0 if fits else round(longest * math.sin(math.radians(SLANT)))
 
+    def middle(self, series: Series) -> float:
+        """Pixels from a value to the middle of the mark of ``series``."""
+        return 0.0 if series.line else self.offset(series) + self.bar / 2
+
     def offset(self, series: Series) -> float:
         """Pixels from the middle of a value to the left edge of the bar of ``series``."""
         return self.bar * (self.series.index(series) - len(self.series) / 2)
@@ -111,16 +134,28 @@ class _Group:
     """By value of the swept fact."""
 
 
-def build_sweeps(rows: Sequence[Row]) -> list[Sweep]:
-    """A sweep of each fact that varies, with the energy relative to the reference."""
+@dataclass(frozen=True)
+class _Swept:
+    name: str
+    """The fact."""
+    kind: str
+    titles: list[str]
+    groups: list[dict[object, Row]]
+    """Of each series: the benchmarks by value of the fact."""
+
+
+def build_sweeps(rows: Sequence[Row], palette: Palette) -> list[Sweep]:
+    """Sweeps of each fact that varies: energy, and beside it latency, relative to the reference."""
     known = [row for row in rows if row.result.energy and row.result.energy.value > 0]
     kinds = dict.fromkeys(row.result.kind for row in known)
-    return [
-        sweep
+    swept = [
+        found
         for kind in kinds
         for name, groups in _groups([row for row in known if row.result.kind == kind]).items()
-        if (sweep := _sweep(name, kind, groups))
+        if (found := _swept_groups(name, kind, groups))
     ]
+    legend = palette.series(title for found in swept for title in found.titles)
+    return [sweep for found in swept for sweep in _sweeps(found, legend)]
 
 
 def _groups(rows: Iterable[Row]) -> dict[str, list[_Group]]:
@@ -144,11 +179,19 @@ def _swept(facts: Facts) -> Iterator[tuple[str, object, Facts]]:
     if declared is not None:
         if declared in facts:
             shared = {name: facts[name] for name in _SHARED if name in facts}
-            yield str(declared), facts[str(declared)], shared
+            yield str(declared), _ran(str(declared), facts), shared
         return
     for name, value in facts.items():
         if name not in _UNSWEPT and not isinstance(value, list):
             yield name, value, {key: other for key, other in facts.items() if key != name}
+
+
+def _ran(name: str, facts: Facts) -> object:
+    """The value of a declared setting as it ran: images a pass, pixels of a side."""
+    ran = facts.get(_RAN.get(name, name))
+    if isinstance(ran, list):
+        ran = ran[-1] if ran else None
+    return facts[name] if ran is None else ran
 
 
 def _facts(row: Row) -> Facts:
@@ -161,8 +204,8 @@ def _facts(row: Row) -> Facts:
     return facts
 
 
-def _sweep(name: str, kind: str, groups: Iterable[_Group]) -> Sweep | None:
-    """The sweep of one fact, with the longest series; ``None`` if no group has two values."""
+def _swept_groups(name: str, kind: str, groups: Iterable[_Group]) -> _Swept | None:
+    """The longest series over one fact; ``None`` if no group has two values."""
     swept = [group for group in groups if len(group.rows) >= 2]
     if not swept:
         return None
@@ -175,12 +218,29 @@ def _sweep(name: str, kind: str, groups: Iterable[_Group]) -> Sweep | None:
             model = next(iter(group.rows.values())).result.workload["model"]
             facts = {**{key: facts[key] for key in facts if key != "depth"}, "model": model}
         shared.append(facts)
-    return _draw(name, kind, _series_names(shared), [group.rows for group in longest])
+    return _Swept(name, kind, _series_names(shared), [group.rows for group in longest])
 
 
-def _draw(
-    name: str, kind: str, titles: Sequence[str], groups: Sequence[dict[object, Row]]
-) -> Sweep:
+def _sweeps(swept: _Swept, legend: dict[str, Mark]) -> Iterator[Sweep]:
+    """Energy, and latency if all of the benchmarks have it.
+
+    Where all count the same work, such as tokens, the energy is that of a unit of it.
+    """
+    rows = [row for group in swept.groups for row in group.values()]
+    units = [name for name in rows[0].result.metrics if name.startswith(PER_UNIT)]
+    per_unit = (name for name in units if all(_is_positive(row, name) for row in rows))
+    yield _draw(swept, next(per_unit, ENERGY), legend)
+    if all(_is_positive(row, LATENCY) for row in rows):
+        yield _draw(swept, LATENCY, legend)
+
+
+def _is_positive(row: Row, what: str) -> bool:
+    quantity = row.result.metrics.get(what)
+    return quantity is not None and quantity.value > 0
+
+
+def _draw(swept: _Swept, what: str, legend: dict[str, Mark]) -> Sweep:
+    name, kind, groups = swept.name, swept.kind, swept.groups
     numeric = all(_is_number(value) for group in groups for value in group)
     order = _ordered({value for group in groups for value in group}, numeric)
     step = SWEEP.span / len(order)
@@ -189,26 +249,31 @@ def _draw(
     references = [next(value for value in candidates if value in group) for group in groups]
     # An epoch of training runs the same items at any batch size, but a pass runs one batch.
     batches = [{str(row.result.workload.get("batch_size")) for row in g.values()} for g in groups]
-    an_item = kind != "training" and any(len(sizes) > 1 for sizes in batches)
+    # Joules per unit of work are divided by it already.
+    divided = kind == "training" or what.startswith(PER_UNIT)
+    an_item = not divided and any(len(sizes) > 1 for sizes in batches)
     ratios = [
         {
-            value: _energy(row, an_item) / _energy(group[base], an_item)
+            value: _amount(row, what, an_item) / _amount(group[base], what, an_item)
             for value, row in group.items()
         }
         for group, base in zip(groups, references, strict=True)
     ]
     fact = humanized(name)
-    about = "energy an item" if an_item else "energy"
+    about = metric(what).label.lower() + (" an item" if an_item else "")
     base = (
         f"{fact} {_label(references[0])}" if len(set(references)) == 1 else f"first {fact} of each"
     )
     title = f"{about.capitalize()}, {base} = 1"
-    heights = [1.0, *(ratio for series in ratios for ratio in series.values())]
+    heights = [1.0]
+    for group, relative in zip(groups, ratios, strict=True):
+        for value, ratio in relative.items():
+            half = ratio * _spread(group[value], what)
+            heights += [max(0.0, ratio - half), ratio + half]
     y = fit(heights, SWEEP.bottom, SWEEP.top, zero=True, name=title)
-    legend = marks(titles)
     series = [
-        _series(legend[title], group, relative, places, y, numeric)
-        for title, group, relative in zip(titles, groups, ratios, strict=True)
+        _series(legend[title], group, what, relative, places, y, numeric)
+        for title, group, relative in zip(swept.titles, groups, ratios, strict=True)
     ]
     labels = tuple(Label(places[value], _label(value)) for value in order)
     return Sweep(fact, kind, about, y, labels, tuple(series), y.at(1.0))
@@ -225,11 +290,17 @@ def _ordered(values: set[object], numeric: bool) -> list[object]:
     return sorted(values, key=lambda value: (str(value) not in REFERENCES, str(value)))
 
 
-def _energy(row: Row, an_item: bool) -> float:
-    """Joules, or joules an item if the batches differ in size."""
-    assert row.result.energy is not None
+def _amount(row: Row, what: str, an_item: bool) -> float:
+    """Joules or seconds, divided by the items if the batches differ in size."""
     size = row.result.workload.get("batch_size") if an_item else 1
-    return row.result.energy.value / (size if isinstance(size, int | float) and size else 1)
+    amount = row.result.metrics[what].value
+    return amount / (size if isinstance(size, int | float) and size else 1)
+
+
+def _spread(row: Row, what: str) -> float:
+    """Half-width of the 95 % interval as a share of the value; 0 if it was not assessed."""
+    quantity = row.result.metrics[what]
+    return (quantity.uncertainty or 0.0) / quantity.value
 
 
 def _label(value: object) -> str:
@@ -260,6 +331,7 @@ def _names(groups: Sequence[Facts], differing: Sequence[str]) -> list[str]:
 def _series(
     mark: Mark,
     group: dict[object, Row],
+    what: str,
     relative: dict[object, float],
     places: dict[object, float],
     y: Axis,
@@ -267,9 +339,10 @@ def _series(
 ) -> Series:
     stops = []
     for value, row in sorted(group.items(), key=lambda item: places[item[0]]):
-        ratio = relative[value]
-        text = f"{row.name}: {_label(value)}, {ratio:.3g} × reference"
-        text += f", {quantity(row.result.energy)}"
-        stops.append(Stop(row, places[value], y.at(ratio), text))
+        ratio, half = relative[value], relative[value] * _spread(row, what)
+        text = f"{_label(value)}, {ratio:.3g} × reference"
+        text += f", {quantity(row.result.metrics[what])}"
+        ends = y.clipped(ratio - half), y.clipped(ratio + half)
+        stops.append(Stop(row, places[value], y.at(ratio), *ends, text))
     line = path([(stop.x, stop.y) for stop in stops]) if numeric else ""
     return Series(mark, tuple(stops), line)
