@@ -138,15 +138,17 @@ class KilledSession:
         if self._kind != "closed terminal":
             os.close(terminal)
 
-    def _finished(self) -> set[str]:
+    def _records(self) -> list[tuple[int, str]]:
+        """By finished result: the process that measured it, and its id."""
         path = self.folder / "finished"
         lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        return {line.partition(" ")[2] for line in lines}
+        return [(int(pid), name) for pid, _, name in (line.partition(" ") for line in lines)]
+
+    def _finished(self) -> set[str]:
+        return {name for _, name in self._records()}
 
     def _workers(self) -> list[int]:
-        path = self.folder / "finished"
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        pids = {int(line.partition(" ")[0]) for line in lines}
+        pids = {pid for pid, _ in self._records()}
         return sorted(pid for pid in pids if Path(f"/proc/{pid}").exists())
 
     def _living(self) -> list[str]:

@@ -95,11 +95,12 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.measuring.torchrun import ranks_of
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
-    from pytest_energy.plugin.reporter import Reporter
+    from pytest_energy.plugin.reporter import Interruption, Reporter
     from pytest_energy.plugin.results_lock import hold_results, recover_results
     from pytest_energy.plugin.unpassed import UNPASSED, UnpassedTests
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
+    config.pluginmanager.register(Interruption(config), "energy-interruption")
     if "PYTEST_ENERGY_SIMULATED_LOAD" in os.environ:
         from pytest_energy.plugin.simulated import register_load
 

@@ -27,6 +27,17 @@ EARLY_EXITS = (
 )
 
 
+class Interruption:
+    """Notes that a session did not run to its end, whatever exit status it gives."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """``pytest.exit`` or the keyboard has ended the session."""
+        self._config.stash[INTERRUPTED] = True
+
+
 def ran_all(session: pytest.Session, exitstatus: int) -> bool:
     """Whether a session ran to its end, without an interruption and without a stop by ``-x``."""
     stopped = (
