@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import pytest
+from _pytest.terminal import TerminalReporter  # exported by newer versions of pytest only
 
 from pytest_energy.report.numbers import energy
 
@@ -213,7 +214,7 @@ def terminal_progress(config: pytest.Config) -> ProgressLine | None:
     """
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     in_worker = hasattr(config, "workerinput")
-    if not isinstance(reporter, pytest.TerminalReporter):  # another plugin's need not have a screen
+    if not isinstance(reporter, TerminalReporter):  # another plugin's need not have a screen
         return None
     if in_worker or config.get_verbosity() < 0:
         return None
