@@ -221,10 +221,13 @@ def terminal_progress(config: pytest.Config) -> ProgressLine | None:
     if not reporter.isatty or os.environ.get("TERM", "dumb") == "dumb":
         return None
     terminal = config.get_terminal_writer()
+    # Old versions have no `write_raw`, and `write` counts the text as part of pytest's own line.
+    write_raw = getattr(terminal, "write_raw", terminal._file.write)
 
     def write(text: str) -> None:
         with uncaptured(config):
-            terminal.write_raw(text, flush=True)
+            write_raw(text)
+            terminal.flush()
 
     return ProgressLine(write, lambda: terminal.fullwidth - terminal.width_of_current_line - 1)
 
