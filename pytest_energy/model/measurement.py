@@ -15,6 +15,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pytest_energy.model.metrics import LARGEST
+
 Kind = Literal["inference", "training", "call", "window", "candidate"]
 PARTS: Final = ("window", "candidate")
 """Kinds of which one test may have several benchmarks: their ids end with their names."""
@@ -118,8 +120,6 @@ class Quantity(Record):
     """Counted rather than measured (parameters, FLOPs): the same on any machine."""
 
 
-LARGEST: Final = 1e60
-"""No quantity is larger; the fourth power of this is still a number."""
 UNITS: Final = {"energy_j": "J", "net_energy_j": "J", "latency_s": "s", "power_w": "W"}
 """What the units of measured metrics begin with."""
 

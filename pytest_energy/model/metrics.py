@@ -11,6 +11,8 @@ from typing import Final, Literal
 
 ENERGY: Final = "energy_j"
 LATENCY: Final = "latency_s"
+LARGEST: Final = 1e60
+"""No quantity is larger; the fourth power of this is still a number."""
 
 Better = Literal["less", "more"]
 

@@ -172,6 +172,10 @@ class UnpassedTest(Record):
         """Whether it fails the session."""
         return self.outcome in ("failed", "error")
 
+    def or_failure(self, other: UnpassedTest) -> UnpassedTest:
+        """What counts of two entries for one test: a failure takes precedence, else the first."""
+        return other if other.failed and not self.failed else self
+
 
 class SuiteShift(Record):
     """The change of energy that the benchmarks of a session have in common: their median."""

@@ -102,8 +102,7 @@ def merge_unpassed(runs: Sequence[Run]) -> list[UnpassedTest]:
     """The tests that did not pass in one of the runs, each once; a failure takes precedence."""
     tests: dict[str, UnpassedTest] = {}
     for test in (test for run in runs for test in run.run.unpassed):
-        if test.id not in tests or (test.failed and not tests[test.id].failed):
-            tests[test.id] = test
+        tests[test.id] = tests.get(test.id, test).or_failure(test)
     return list(tests.values())
 
 

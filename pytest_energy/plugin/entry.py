@@ -29,6 +29,9 @@ MARKER = (
     " meter): how to measure the energy of this test, how much it may change, and its limit"
 )
 
+INI_TYPE: Any = str | int | float | bool if pytest.version_tuple >= (9, 2) else None
+"""What ``[tool.pytest]`` and ``pytest.toml`` may hold; older versions of pytest take text only."""
+
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add ``--energy``, and every other option with its ini twin."""
@@ -43,7 +46,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     for option in OPTIONS:
         _add_option(group, option)
-        parser.addini(option.ini, f"same as {option.flag}: {option.help}", default=None)
+        text = f"same as {option.flag}: {option.help}"
+        parser.addini(option.ini, text, type=INI_TYPE, default=None)
 
 
 def _add_option(group: pytest.OptionGroup, option: Option) -> None:
@@ -95,11 +99,12 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.measuring.torchrun import ranks_of
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
-    from pytest_energy.plugin.reporter import Reporter
+    from pytest_energy.plugin.reporter import Interruption, Reporter
     from pytest_energy.plugin.results_lock import hold_results, recover_results
     from pytest_energy.plugin.unpassed import UNPASSED, UnpassedTests
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
 
+    config.pluginmanager.register(Interruption(config), "energy-interruption")
     if "PYTEST_ENERGY_SIMULATED_LOAD" in os.environ:
         from pytest_energy.plugin.simulated import register_load
 
@@ -191,10 +196,21 @@ def _user_values(
     for option in options:
         text, spelling = config.getoption(option.ini), option.flag
         if text is None:
-            text, spelling = config.getini(option.ini), option.ini
+            text, spelling = _ini_text(config, option.ini), option.ini
         if text is not None:
             values[option] = (spelling, ",".join(text) if isinstance(text, list) else text)
     return values
+
+
+def _ini_text(config: pytest.Config, name: str) -> str | list[str] | None:
+    """An option of the configuration file; numbers and booleans of TOML as text."""
+    try:
+        value = config.getini(name)
+    except TypeError as error:  # before pytest 9.2
+        raise pytest.UsageError(f"{error}; write it in quotes") from None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ from pytest_energy.plugin.progress import (
     terminal_progress,
     uncaptured,
 )
-from pytest_energy.plugin.reporter import INTERRUPTED, fail_session, ran_all
+from pytest_energy.plugin.reporter import fail_session, ran_all
 from pytest_energy.plugin.uncompared import UncomparedBaselines
 from pytest_energy.plugin.unpassed import unpassed_tests
 from pytest_energy.report.ci.junit import properties
@@ -342,10 +342,6 @@ class EnergyPlugin(Phases):
     @property
     def _reports(self) -> bool:
         return self._ranks is None or self._ranks.reports
-
-    def pytest_keyboard_interrupt(self) -> None:
-        """Note that the session did not run to its end, whatever exit status it gives."""
-        self._config.stash[INTERRUPTED] = True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

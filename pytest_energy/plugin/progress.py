@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import pytest
+from _pytest.terminal import TerminalReporter  # exported by newer versions of pytest only
 
 from pytest_energy.report.numbers import energy
 
@@ -213,17 +214,20 @@ def terminal_progress(config: pytest.Config) -> ProgressLine | None:
     """
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     in_worker = hasattr(config, "workerinput")
-    if not isinstance(reporter, pytest.TerminalReporter):  # another plugin's need not have a screen
+    if not isinstance(reporter, TerminalReporter):  # another plugin's need not have a screen
         return None
     if in_worker or config.get_verbosity() < 0:
         return None
     if not reporter.isatty or os.environ.get("TERM", "dumb") == "dumb":
         return None
     terminal = config.get_terminal_writer()
+    # Old versions have no `write_raw`, and `write` counts the text as part of pytest's own line.
+    write_raw = getattr(terminal, "write_raw", terminal._file.write)
 
     def write(text: str) -> None:
         with uncaptured(config):
-            terminal.write_raw(text, flush=True)
+            write_raw(text)
+            terminal.flush()
 
     return ProgressLine(write, lambda: terminal.fullwidth - terminal.width_of_current_line - 1)
 

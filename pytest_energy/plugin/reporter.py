@@ -7,6 +7,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from _pytest.terminal import TerminalReporter  # exported by newer versions of pytest only
 
 from pytest_energy.model.json_files import encodable_run
 from pytest_energy.model.result import Run
@@ -25,6 +26,17 @@ EARLY_EXITS = (
     pytest.ExitCode.INTERNAL_ERROR,
     pytest.ExitCode.USAGE_ERROR,
 )
+
+
+class Interruption:
+    """Notes that a session did not run to its end, whatever exit status it gives."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """``pytest.exit`` or the keyboard has ended the session."""
+        self._config.stash[INTERRUPTED] = True
 
 
 def ran_all(session: pytest.Session, exitstatus: int) -> bool:
@@ -87,7 +99,7 @@ class Reporter:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(
-        self, terminalreporter: pytest.TerminalReporter
+        self, terminalreporter: TerminalReporter
     ) -> Generator[None, None, None]:
         """Write the summary below pytest's list of failures: people read a log's end first."""
         # The latencies are in the table of energies already; its comparison still runs.
@@ -98,7 +110,7 @@ class Reporter:
         if self._run is not None:
             self._write(self._run, terminalreporter)
 
-    def _write(self, run: Run, terminal: pytest.TerminalReporter) -> None:
+    def _write(self, run: Run, terminal: TerminalReporter) -> None:
         if self._settings.annotations == "on":
             for command in render_annotations(run, self._folder):
                 terminal.write_line(command)

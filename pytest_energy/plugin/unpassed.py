@@ -57,9 +57,7 @@ class UnpassedTests:
                 "output": _output(report)[-LONGEST:],
             }
             test = test.model_copy(update=update)
-        earlier = self._tests.get(test.id)
-        if earlier is None or (test.failed and not earlier.failed):
-            self._tests[test.id] = test
+        self._tests[test.id] = self._tests.get(test.id, test).or_failure(test)
 
 
 def unpassed_tests(config: pytest.Config) -> list[UnpassedTest]:

@@ -34,7 +34,7 @@ from pytest_energy.plugin.progress import (
     side_by_side,
     terminal_progress,
 )
-from pytest_energy.plugin.reporter import INTERRUPTED, Reporter, fail_session, ran_all
+from pytest_energy.plugin.reporter import Reporter, fail_session, ran_all
 from pytest_energy.plugin.unpassed import unpassed_tests
 from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
 from pytest_energy.session.energy_session import keeps_earlier
@@ -242,10 +242,6 @@ class Controller:
 
     def _progress_hidden(self) -> AbstractContextManager[None]:
         return self._progress.hidden() if self._progress else nullcontext()
-
-    def pytest_keyboard_interrupt(self) -> None:
-        """Note that the session did not run to its end, whatever exit status it gives."""
-        self._config.stash[INTERRUPTED] = True
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

@@ -7,6 +7,7 @@ has the table of these rows.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
+from xml.etree import ElementTree
 
 import pytest
 
@@ -73,6 +75,10 @@ class Neighbour:
     """Outcomes of this file's tests."""
     each: tuple[str, ...] = ("",)
     """What it adds to the ids of all tests, if it runs each several times."""
+    needs: tuple[str, ...] = ()
+    """Plugins of pytest that it needs itself."""
+    counts: bool = True
+    """Whether the session ends with pytest's own counts of outcomes."""
 
 
 def json_report(result: pytest.RunResult, folder: Path) -> None:
@@ -85,6 +91,19 @@ def allure_files(result: pytest.RunResult, folder: Path) -> None:
     """Each test has one file."""
     names = [json.loads(path.read_text())["name"] for path in folder.glob("allure/*-result.json")]
     assert sorted(names) == ["test_call[1]", "test_call[2]", "test_plain", "test_window"]
+
+
+def html_rows(result: pytest.RunResult, folder: Path) -> None:
+    """Each test has one row."""
+    page = html.unescape((folder / "report.html").read_text())
+    for name in ("test_call[1]", "test_call[2]", "test_plain", "test_window"):
+        assert page.count(f'"test_measured.py::{name}": [') == 1, name
+
+
+def nunit_cases(result: pytest.RunResult, folder: Path) -> None:
+    """Each test has one case."""
+    cases = ElementTree.parse(folder / "nunit.xml").findall(".//test-case")
+    assert len(cases) == 4
 
 
 FAILS_ONCE: Final = """
@@ -166,6 +185,12 @@ async def test_async(energy): await energy.acall(answer)
         outcomes={"passed": 1},
     ),
     Neighbour(
+        "pytest-azurepipelines",
+        "publishes one file of results",
+        printed(r"##vso\[results\.publish type="),
+        needs=("nunit",),
+    ),
+    Neighbour(
         "pytest-bdd",
         "runs a scenario, whose step is measured",
         source=SCENARIO,
@@ -189,6 +214,13 @@ def test_sorting(): sorted(range(9))
         ("--cov=test_measured",),
     ),
     Neighbour(
+        "pytest-html",
+        "one row a test",
+        html_rows,
+        ("--html=report.html", "--self-contained-html"),
+        needs=("metadata",),
+    ),
+    Neighbour(
         "pytest-instafail",
         "shows a failure at once",
         printed(r"(?s)AssertionError: at once.*test_window"),
@@ -203,6 +235,7 @@ def test_fails(energy):
         outcomes={"failed": 1},
     ),
     Neighbour("pytest-json-report", "each test once", json_report, ("--json-report",)),
+    Neighbour("pytest-nunit", "one case a test", nunit_cases, ("--nunit-xml=nunit.xml",)),
     Neighbour(
         "pytest-random-order",
         "shuffles",
@@ -252,7 +285,7 @@ def test_parts(energy, subtests):
 """,
         seconds={"test_parts": 4},
     ),
-    Neighbour("pytest-sugar", "its own progress", printed("✓"), ("--force-sugar",)),
+    Neighbour("pytest-sugar", "its own progress", printed("✓"), ("--force-sugar",), counts=False),
     Neighbour(
         "pytest-timeout",
         "ends a test that hangs while it is measured; the others go on",
@@ -266,7 +299,16 @@ def test_hangs(energy):
 """,
         outcomes={"failed": 1},
     ),
+    Neighbour("pytest-tldr", "its own summary", printed("Ran 4 tests"), counts=False),
     Neighbour("pytest-xdist", "two workers", printed("2/2 workers|2 workers"), ("-n2",)),
+    Neighbour(
+        "syrupy",
+        "compares with its snapshot",
+        printed("1 snapshot generated"),
+        ("--snapshot-update",),
+        source="def test_text(snapshot): assert snapshot == 'text'",
+        outcomes={"passed": 1},
+    ),
 ]
 BUILT_IN: Final = [
     "cacheprovider",
@@ -344,14 +386,15 @@ def run(project: Project, *arguments: str) -> pytest.RunResult:
 @pytest.mark.parametrize("neighbour", NEIGHBOURS, ids=[row.package for row in NEIGHBOURS])
 def test_a_plugin_and_this_one_do_their_jobs(measuring: Project, neighbour: Neighbour) -> None:
     """All benchmarks have their joules, all tests their outcomes."""
-    loaded = [option for name in names_of(neighbour.package) for option in ("-p", name)]
+    names = [*names_of(neighbour.package), *neighbour.needs]
+    loaded = [option for name in names for option in ("-p", name)]
     if neighbour.source:
         measuring.pytester.makepyfile(test_neighbour=neighbour.source)
     result = run(measuring, "-p", "benchmark", *loaded, *neighbour.options)
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
     assert measured(measuring.pytester.path) == expected(neighbour)
     outcomes = result.parseoutcomes()
-    if "sugar" not in neighbour.package:
+    if neighbour.counts:
         passed = 4 * len(neighbour.each) + neighbour.outcomes.get("passed", 0)
         assert outcomes["passed"] == passed
     for outcome in neighbour.outcomes.keys() - {"passed"}:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.gate.classify import Rule, classify, mirrored
+from pytest_energy.gate.classify import (
+    Rule,
+    classify,
+    classify_exact,
+    classify_interval,
+    mirrored,
+    relative_difference,
+)
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.uncertainty.change import Change
 
@@ -54,3 +62,37 @@ def test_to_be_surer_never_finds_more(
     lax = classify(change, tolerance, Rule(coverage, significance))
     sure = classify(change, tolerance, Rule((1 + coverage) / 2, significance / 2))
     assert sure in (lax, Outcome.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (0.05, 0.06, Outcome.INCONCLUSIVE),
+        (0.051, 0.06, Outcome.REGRESSED),
+        (-0.06, -0.05, Outcome.INCONCLUSIVE),
+        (-0.06, -0.051, Outcome.IMPROVED),
+        (-0.05, 0.05, Outcome.UNCHANGED),
+        (-0.051, 0.05, Outcome.INCONCLUSIVE),
+        (-0.05, 0.051, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_the_tolerance_itself_is_within_the_tolerance(
+    low: float, high: float, outcome: Outcome
+) -> None:
+    """An interval that touches it is neither beyond nor outside."""
+    assert classify_interval(low, high, 0.05) is outcome
+
+
+@given(st.floats(-1, 1), st.floats(0, 0.5))
+def test_an_exact_value_is_an_interval_without_width(change: float, tolerance: float) -> None:
+    """Both ways give one outcome, and a metric of which more is better mirrors it."""
+    outcome = classify_exact(change, tolerance)
+    assert outcome is classify_interval(change, change, tolerance)
+    assert mirrored(outcome) is classify_exact(-change, tolerance)
+
+
+def test_a_difference_from_zero_is_infinite() -> None:
+    """With its sign; of equal values there is none."""
+    assert relative_difference(3.0, 2.0) == 0.5
+    assert relative_difference(0.0, 0.0) == 0
+    assert relative_difference(-1.0, 0.0) == -math.inf

@@ -87,3 +87,22 @@ def test_it(energy, request):
     project.pytester.makeini("[pytest]\nenergy_data = sets\n")
     arguments = ("--energy", "--energy-meter=scripted") if measured else ()
     project.pytester.runpytest_inprocess(*QUICK, *arguments).assert_outcomes(passed=1)
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9, 2), reason="takes text only")
+def test_a_native_table_takes_numbers(project: Project) -> None:
+    """``[tool.pytest]`` has numbers and booleans of TOML; a value of another type is refused."""
+    project.write("def test_it(energy):\n    energy(work, 0.01)")
+    table = "[tool.pytest]\nenergy_rounds = 4\nenergy_tolerance = 0.02\nenergy_strict = true\n"
+    project.pytester.makepyprojecttoml(table)
+    assert project.run().ret == pytest.ExitCode.TESTS_FAILED  # new, and strict
+    settings = project.results()["run"]["settings"]
+    assert (settings["rounds"], settings["tolerance"]) == (4, 0.02)
+    project.pytester.makepyprojecttoml("[tool.pytest]\nenergy_rounds = [4]\n")
+    result = project.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *'energy_rounds' expects one of*"])
+    project.pytester.makepyprojecttoml("[tool.pytest]\nenergy_rounds = 1.5\n")
+    result = project.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: energy_rounds=1.5: expected a whole number*"])

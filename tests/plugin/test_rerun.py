@@ -40,8 +40,18 @@ def test_fixed_protocol_and_training_are_recorded_in_one_visit(project: Project)
 
 STRICT = """
 import json
+import pytest
 from pathlib import Path
-events, waiting = [], {}
+events, waiting, running = [], {}, []
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    if running:
+        Path("nested").touch()
+    running.append(item)
+    try:
+        return (yield)
+    finally:
+        running.pop()
 def pytest_runtest_logstart(nodeid):
     waiting[nodeid] = []
 def pytest_runtest_logreport(report):
@@ -53,7 +63,8 @@ def pytest_sessionfinish():
     assert not waiting
     Path("events.json").write_text(json.dumps(events))
 """
-"""A reporter that accepts only whole tests with the outcomes of pytest."""
+"""A reporter that accepts only whole tests with the outcomes of pytest. It wraps runs as
+pytest-timeout does, and notes a run inside another one, which would share its time limit."""
 PHASES = ["setup", "call", "teardown"]
 
 
@@ -68,6 +79,7 @@ def test_other_plugins_see_only_the_last_run(project: Project, options: tuple[st
     assert result.ret == 0, result.stdout.str()
     events = json.loads(project.path("events.json").read_text())
     assert sorted(events) == [[name, *PHASES] for name in ("test_it", "test_other", "test_plain")]
+    assert not project.path("nested").exists()
     assert project.path("junit.xml").read_text().count("<testcase ") == 3
 
 

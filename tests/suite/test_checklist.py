@@ -113,7 +113,7 @@ def test_every_row_has_its_benchmarks(collected: dict[str, set[str]]) -> None:
 
 @pytest.mark.slow
 def test_the_quick_benchmarks_come_first(collected: dict[str, set[str]]) -> None:
-    """Each name stands for a benchmark, and whoever runs the suite sees them first."""
+    """Every quick name is a benchmark, and a run of the suite begins with these."""
     assert set(list(collected)[: len(QUICK)]) == set(QUICK)
     assert {name for name, markers in collected.items() if "quick" in markers} == set(QUICK)
 

@@ -57,7 +57,7 @@ def test_the_effective_degrees_of_freedom_lie_between_the_least_and_the_sum(
 def test_terms_without_finite_degrees_of_freedom_give_the_normal_quantile() -> None:
     """A zero term has no weight, however few its degrees of freedom."""
     assert effective_degrees_of_freedom([(1.0, math.inf), (0.0, 1.0)]) == math.inf
-    assert expand(1.0) == pytest.approx(1.95996, rel=1e-5)
+    assert expand(2.0) == pytest.approx(2 * 1.95996, rel=1e-5)
 
 
 @given(st.floats(1, 1000), st.floats(0.6, 0.999))
@@ -70,6 +70,7 @@ def test_fewer_observations_need_a_wider_interval(freedom: float, probability: f
 def test_textbook_values() -> None:
     """The standard error of 1, 2, 3; the even distribution; rounding to two digits."""
     assert standard_error([1, 2, 3]) == pytest.approx(1 / math.sqrt(3))
+    assert standard_error([1, 3]) == 1
     assert standard_error([1]) == 0
     assert uniform(12) == pytest.approx(math.sqrt(12))
     assert significant(0.012345, 2) == 0.012

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
+from _pytest.terminal import TerminalReporter  # exported by newer versions of pytest only
 from pluggy import HookImpl
 
 REPORTING = ("pytest_runtest_logstart", "pytest_runtest_logreport", "pytest_runtest_logfinish")
@@ -96,7 +97,7 @@ class HeldReports:
             self._releasing = False
 
 
-def own_terminal(config: pytest.Config) -> pytest.TerminalReporter | None:
+def own_terminal(config: pytest.Config) -> TerminalReporter | None:
     """Pytest's terminal reporter; ``None`` if there is none, or another plugin's in its place."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")
-    return terminal if type(terminal) is pytest.TerminalReporter else None
+    return terminal if type(terminal) is TerminalReporter else None
