@@ -38,6 +38,14 @@ QUICK = (
 )
 """The tests with the marker ``quick``."""
 
+LIBRARIES = {
+    "peft": "peft",
+    "segmentation_models_pytorch": "segmentation-models-pytorch",
+    "timm": "timm",
+    "transformers": "transformers",
+}
+"""The libraries of single rows, by the name of their module. Rows without theirs are skipped."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what only this suite needs."""
@@ -135,6 +143,10 @@ def pytest_pyfunc_call() -> Iterator[None]:
         return (yield)
     except (NotApplicableError, DataMissingError) as error:
         pytest.skip(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in LIBRARIES:
+            raise
+        pytest.skip(f"needs {LIBRARIES[error.name]}: uv sync --group suite")
 
 
 @pytest.fixture(autouse=True)

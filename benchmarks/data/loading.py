@@ -18,7 +18,9 @@ MOST_WORKERS: Final = 8
 
 def default_workers() -> int:
     """One process for each core that this process may use, up to :data:`MOST_WORKERS`."""
-    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    # macOS and Windows cannot bind a process to cores.
+    bound = hasattr(os, "sched_getaffinity")
+    return min(MOST_WORKERS, len(os.sched_getaffinity(0)) if bound else os.cpu_count() or 1)
 
 
 class Batches:
