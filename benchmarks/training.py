@@ -15,6 +15,7 @@ from benchmarks.data import KINDS, open_data
 from benchmarks.data.augmentation import Transformed, augmented, plain
 from benchmarks.data.loading import Batches, default_workers, in_parts
 from benchmarks.data.samples import Samples, Subset
+from benchmarks.data.whitening import Whitening, whitening_of
 from benchmarks.data.whole import WholeImages
 from benchmarks.determinism import settle
 from benchmarks.memory import check_memory
@@ -61,9 +62,13 @@ class Training:
         self.measured_epochs = options.epochs or self._enough_epochs()
         self.whole_epoch = self._whole_epoch(KINDS[row.dataset].images)
         base = schedule.base_size or schedule.image_size
+        unchanged = plain(schedule.image_size)
+        self.whitening: Whitening | None = None
+        if schedule.whitened:
+            every = Transformed(self.data.train, unchanged)
+            self.whitening = whitening_of(every, schedule.whitened, self.seed).to(device)
         augment = augmented(schedule.augmentation, schedule.image_size, base)
         self.batches = self._batches(Transformed(self.data.train, augment), train=True)
-        unchanged = plain(schedule.image_size)
         held_out = Subset(self.data.held_out, self._held_out_limit, self.seed)
         # Both parts are scored on as many images.
         seen = Subset(self.data.train, len(held_out), self.seed)
@@ -92,6 +97,7 @@ class Training:
             images=min(self.whole_epoch, options.epoch_images or self.whole_epoch),
             workers=self._workers,
             seed=self.seed,
+            on_device=self.whitening,
         )
 
     @property
@@ -228,6 +234,9 @@ def remarks_on_data(training: Training, published: int) -> Iterator[str]:
         yield f"{name} has {len(training.data.train):,} training images here, not {published:,}."
     if training.data.split:
         yield training.data.split
+    if training.whitening:
+        directions, size = training.whitening.directions.shape
+        yield f"The images are whitened (ZCA) along {directions} of {size:,} directions."
 
 
 def remarks_on_loss(losses: Sequence[float], epochs: int) -> Iterator[str]:
