@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.today.case import Case, facts_of
+from benchmarks.today.components import component_cases
 from benchmarks.today.encoders import encoder_cases
 from benchmarks.today.fine_tuning import fine_tuning_cases
 from benchmarks.today.language_cases import language_cases
@@ -21,6 +22,7 @@ from pytest_energy.model.measurement import Environment, Measurement
 
 PLACES: Final[Mapping[str, Callable[[], Iterable[Case]]]] = {
     "test_language_models.py::test_language_model": language_cases,
+    "test_language_models.py::test_component": component_cases,
     "test_fine_tuning.py::test_fine_tuning": fine_tuning_cases,
     "test_encoders.py::test_encoder": encoder_cases,
 }

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.today.case import Case, Work, facts_of, ready
+from benchmarks.today.components import component_cases, run_component
 from benchmarks.today.encoders import encoder_cases
 from benchmarks.today.facts import cases_by_id, record_missing
 from benchmarks.today.fine_tuning import data_parallel_case, fine_tune, fine_tuning_cases
@@ -129,6 +130,30 @@ def test_an_attention_kernel_changes_no_logit(kernel: str) -> None:
         for name in (kernel, "default")
     )
     torch.testing.assert_close(chosen, default)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_parts_of_a_model_make_up_its_prefill(model: str) -> None:
+    """All parts together have the operations of prefill; tied weights are counted in two parts."""
+    parts = [facts_of(case) for case in component_cases() if case.model == model]
+    (whole,) = (
+        facts_of(case)
+        for case in language_cases()
+        if case.id == f"{model}-baseline-phase_prefill-batch_1-context_1024"
+    )
+    flops = sum(part["flops"].value for part in parts if "flops" in part)
+    assert flops == pytest.approx(whole["flops"].value, rel=1e-6)
+    embedding, *others = (part["params"].value for part in parts)
+    assert embedding + sum(others[:-1]) == pytest.approx(whole["params"].value, rel=0.01)
+    assert [bool("flops" in part) for part in parts] == [False, True, True, False, True]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_part_gives_what_it_gives_in_the_model(model: str) -> None:
+    """The head alone, on its recorded input, has the logits of prefill."""
+    serving = Serving(model)
+    head = seeded(run_component, serving, "head").call()
+    assert torch.equal(head, seeded(prefill, serving).call())  # type: ignore[arg-type]
 
 
 def passes_of(work: Work) -> int:
