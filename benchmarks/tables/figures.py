@@ -155,7 +155,7 @@ def _score_by_epoch(results: Sequence[Result], where: Where, score: str, title: 
             )
             if points:
                 epochs, scores = zip(*points, strict=True)
-                lines.append(Line(label + suffix, epochs, scores, dots=True))
+                lines.append(Line(label + suffix, epochs, scores, dots=True, twin=bool(suffix)))
     name = f"c-score-by-epoch-{where['dataset']}"
     return _named(
         name, lines, partial(curves, lines, title, "epochs", f"{score} %"), "scored trainings"
