@@ -81,6 +81,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "paper's batch",
     )
     group.addoption(
+        "--score-epochs",
+        action="store_true",
+        help="score a model after each measured epoch as well, outside the windows",
+    )
+    group.addoption(
         "--energy-weights",
         type=Path,
         metavar="DIR",
@@ -214,5 +219,6 @@ def options(request: pytest.FixtureRequest) -> Options:
         workers=config.getoption("data_workers"),
         epoch_images=config.getoption("epoch_images"),
         micro_batch=config.getoption("micro_batch"),
+        score_epochs=config.getoption("score_epochs"),
         announce=announce,
     )

@@ -82,6 +82,9 @@ class Training:
         self.losses: list[float] = []
         """The mean loss of an image, by epoch. A training that diverges has NaN or infinity."""
 
+        self.curve: dict[str, float] = {}
+        """Scores by epoch, if the options ask for them."""
+
     @property
     def epochs_run(self) -> int:
         """Epochs so far."""
@@ -186,11 +189,19 @@ class Training:
         A segmentation is scored on whole images and, as ``square_…``, on their square centre.
         """
         seen = {f"train_{name}": value for name, value in self._score(self._seen).items()}
+        return {**self._held_out_and_square(), **seen}
+
+    def score_epoch(self) -> None:
+        """Note the scores of the held-out part, as ``accuracy_at_3`` after the third epoch."""
+        scores = self._held_out_and_square()
+        self.curve |= {f"{name}_at_{self.epochs_run}": value for name, value in scores.items()}
+
+    def _held_out_and_square(self) -> dict[str, float]:
         held_out = self.held_out_scores()
         if self._whole is None:
-            return {**held_out, **seen}
+            return held_out
         square = {f"square_{name}": value for name, value in held_out.items()}
-        return {**self._score(self._whole), **square, **seen}
+        return {**self._score(self._whole), **square}
 
     def held_out_scores(self) -> dict[str, float]:
         """Score the held-out part, each image in its square centre."""
@@ -282,6 +293,7 @@ def run_training(energy: Energy, row: Row, options: Options) -> None:
         epochs=training.measured_epochs,
         scale_to=training.epochs_to_scale_to,
         evaluate=training.evaluate,
+        after_epoch=training.score_epoch if options.score_epochs else None,
         input_shape=training.recipe.input_shape,
         batch_size=schedule.batch_size,
         facts=energy.enabled and facts_of(row),
@@ -293,6 +305,7 @@ def run_training(energy: Energy, row: Row, options: Options) -> None:
         },
     )
     record_losses(energy, training)
+    energy.record(**training.curve)
     energy.record(epochs_run=training.epochs_run)
     if training.batches.images < training.whole_epoch - 1:  # one image may be left out
         energy.record(epoch_share=training.batches.images / training.whole_epoch)

@@ -82,9 +82,11 @@ class Recorder(Energy):
     def device(self) -> str:
         return "cpu"
 
-    def training(self, train_one_epoch, *, evaluate, workload, **_):
+    def training(self, train_one_epoch, *, evaluate, after_epoch, workload, **_):
         self.facts |= workload
         self.metrics |= train_one_epoch()
+        if after_epoch:
+            after_epoch()
         self.metrics |= evaluate()
 
     def record(self, **metrics: float) -> None:
@@ -150,6 +152,26 @@ def test_a_row_trains_at_full_scale(row: Row, trees: Path) -> None:
     assert math.isfinite(energy.metrics["loss"])
     assert (energy.facts["images_per_epoch"], energy.facts["steps_per_epoch"]) == (IMAGES, 1)
     assert any(f"has {IMAGES} training images here" in remark for remark in energy.remarks)
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        (Row("e", "training", "resnet18_cifar", "cifar100"), {"accuracy"}),
+        (
+            Row("c", "training", "bisenet_resnet18", "cityscapes"),
+            {"accuracy", "miou", "square_accuracy", "square_miou"},
+        ),
+    ],
+    ids=lambda value: value.id if isinstance(value, Row) else "",
+)
+def test_every_epoch_is_scored_on_request(row: Row, names: set[str], trees: Path) -> None:
+    """A whole image and its square centre have a curve each; the last score is that of the end."""
+    energy = Recorder(trees)
+    run_training(energy, row, Options(workers=0, epochs=1, score_epochs=True))
+    assert {name for name in energy.metrics if "_at_" in name} == {f"{name}_at_1" for name in names}
+    for name in names:
+        assert energy.metrics[f"{name}_at_1"] == energy.metrics[name]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import conftest
 from benchmarks.tables.__main__ import main
 from benchmarks.tables.drawing import MOST_ENTRIES, Line, Point, colours_of, curves, front_of
-from benchmarks.tables.figures import figures_of, power_line
+from benchmarks.tables.figures import figures_of, power_line, scored_epochs
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.measurement import UNITS, Environment, Kind, Quantity, Trace
 from pytest_energy.model.outcomes import Outcome
@@ -128,6 +128,16 @@ def test_runs_of_several_lengths_are_the_curve_of_a_score() -> None:
     (line,) = figures["c-score-by-epoch-cityscapes"].axes[0].get_lines()
     assert list(line.get_xdata()) == [10, 20]
     assert list(line.get_ydata()) == pytest.approx([10, 20])
+
+
+def test_scores_after_each_epoch_are_the_curve_of_one_run() -> None:
+    """The score at the end is a point like the others."""
+    run = c_training("baseline", 2e7)  # 20 % after ten epochs
+    at = {f"miou_at_{epoch}": Quantity(value=epoch / 100, unit="1") for epoch in (9, 2, 10)}
+    scored = run.model_copy(update={"metrics": {**run.metrics, **at}})
+    assert sorted(scored_epochs(scored, "miou")) == [(2, 2), (9, 9), (10, 10), (10, 20)]
+    (line,) = drawn("c", [scored])["c-score-by-epoch-cityscapes"].axes[0].get_lines()
+    assert list(line.get_xdata()) == [2, 9, 10, 10]
 
 
 def test_bars_have_energy_and_time_by_knob() -> None:
