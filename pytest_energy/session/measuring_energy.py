@@ -255,7 +255,6 @@ class MeasuringEnergy(Energy):
         if evaluate is not None:
             check_plain("energy.training: evaluate", evaluate)
         if after_epoch is not None:
-            check_callable("energy.training: after_epoch", after_epoch)
             check_plain("energy.training: after_epoch", after_epoch)
         check_facts("training", facts, workload)
         self._claim()
