@@ -159,7 +159,8 @@ def test_a_row_trains_at_full_scale(row: Row, trees: Path) -> None:
     [
         (Row("e", "training", "resnet18_cifar", "cifar100"), {"accuracy"}),
         (
-            Row("c", "training", "bisenet_resnet18", "cityscapes"),
+            # its maps have odd sides if whole images are not padded to multiples of 64
+            Row("c", "training", "bisenet_resnet18", "coco_stuff", "spatial_bottleneck"),
             {"accuracy", "miou", "square_accuracy", "square_miou"},
         ),
     ],
@@ -167,6 +168,7 @@ def test_a_row_trains_at_full_scale(row: Row, trees: Path) -> None:
 )
 def test_every_epoch_is_scored_on_request(row: Row, names: set[str], trees: Path) -> None:
     """A whole image and its square centre have a curve each; the last score is that of the end."""
+    skip_what_is_not_installed(row)
     energy = Recorder(trees)
     run_training(energy, row, Options(workers=0, epochs=1, score_epochs=True))
     assert {name for name in energy.metrics if "_at_" in name} == {f"{name}_at_1" for name in names}
