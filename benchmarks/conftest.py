@@ -13,11 +13,15 @@ from benchmarks.data import DataMissingError, name_of
 from benchmarks.determinism import one_thread, settle
 from benchmarks.options import Options
 from benchmarks.rows import Row
+from benchmarks.tables.page import write_page
 from benchmarks.target import SMALL_MODEL
 from benchmarks.workbench import facts_shape
 from benchmarks.zoo.recipe import NotApplicableError
 from benchmarks.zoo.weights import name_of_weights, weights_from
+from pytest_energy.errors import EnergyError
 from pytest_energy.fixture import Energy
+from pytest_energy.model.json_files import load_run
+from pytest_energy.settings import Settings
 
 MARKERS = (
     *(f"paper_{paper}: a row of paper {paper.upper()} of docs/suite.md" for paper in "abcde"),
@@ -37,6 +41,14 @@ QUICK = (
     "test_language_model[gpt2_small-baseline-phase_decode-batch_1-context_1024]",
 )
 """The tests with the marker ``quick``."""
+
+LIBRARIES = {
+    "peft": "peft",
+    "segmentation_models_pytorch": "segmentation-models-pytorch",
+    "timm": "timm",
+    "transformers": "transformers",
+}
+"""The libraries of single rows, by the name of their module. Rows without theirs are skipped."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,6 +79,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="put at most N images through the model at once; accumulated gradients keep the "
         "paper's batch",
+    )
+    group.addoption(
+        "--score-epochs",
+        action="store_true",
+        help="score a model after each measured epoch as well, outside the windows",
     )
     group.addoption(
         "--energy-weights",
@@ -102,6 +119,7 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+    config.stash[BEFORE] = _stamp(_output(config, "json"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -135,6 +153,44 @@ def pytest_pyfunc_call() -> Iterator[None]:
         return (yield)
     except (NotApplicableError, DataMissingError) as error:
         pytest.skip(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in LIBRARIES:
+            raise
+        pytest.skip(f"needs {LIBRARIES[error.name]}: uv sync --group suite")
+
+
+BEFORE = pytest.StashKey[int | None]()
+"""When the results file was written last, before this session."""
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Write the tables and figures of the papers beside the report."""
+    results = _output(config, "json")
+    if not config.getoption("energy", False) or _stamp(results) in (None, config.stash[BEFORE]):
+        return
+    page = _output(config, "html").with_name("papers.html")
+    try:
+        written = write_page([load_run(results)], page)
+    except (EnergyError, OSError, ModuleNotFoundError) as error:
+        terminalreporter.write_line(f"energy: no {page.name}: {error}", red=True)
+    else:
+        if written:
+            here = Path.cwd()
+            shown = page.relative_to(here) if page.is_relative_to(here) else page
+            terminalreporter.write_line(f"energy: wrote {shown}")
+
+
+def _output(config: pytest.Config, name: str) -> Path:
+    """The file that an option such as ``--energy-json`` names."""
+    option = f"energy_{name}"
+    path = config.getoption(option, None) or config.getini(option)
+    return config.rootpath / str(path or getattr(Settings(), name))
+
+
+def _stamp(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 @pytest.fixture(autouse=True)
@@ -163,5 +219,6 @@ def options(request: pytest.FixtureRequest) -> Options:
         workers=config.getoption("data_workers"),
         epoch_images=config.getoption("epoch_images"),
         micro_batch=config.getoption("micro_batch"),
+        score_epochs=config.getoption("score_epochs"),
         announce=announce,
     )

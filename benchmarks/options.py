@@ -22,5 +22,7 @@ class Options:
     """``--epoch-images``: the most images of an epoch at full scale."""
     micro_batch: int | None = None
     """``--micro-batch``: the most images in memory at once; gradients are accumulated."""
+    score_epochs: bool = False
+    """``--score-epochs``: whether the model is scored after each measured epoch, too."""
     announce: Callable[[str], None] = _silent
     """Prints a sentence before a benchmark runs."""

@@ -19,6 +19,9 @@ GOYAL_WARMUP_EPOCHS = 5
 SMALL_BATCHES = 2
 """Batches an epoch of the small twin: long enough for the meters' shortest window."""
 
+SMALL_WHITENED = 64
+"""``whitened`` of the small twin, at most."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -42,6 +45,8 @@ class Schedule:
     """Whether the loss is summed over the batch, so that gradients grow with the batch."""
     augmentation: tuple[str, ...] = ()
     """Names of :data:`benchmarks.data.augmentation.STEPS`."""
+    whitened: int = 0
+    """Images from which the ZCA whitening of all images is computed; 0: none is whitened."""
     base_size: int | None = None
     """Side in pixels from which random scaling starts; ``None``: ``image_size``."""
     techniques: tuple[str, ...] = ()
@@ -74,6 +79,7 @@ class Schedule:
             batch_size=self.small_batch,
             image_size=side,
             base_size=self.base_size and self.base_size * side // self.image_size,
+            whitened=min(self.whitened, SMALL_WHITENED),
             measured_epochs=1,
             batches=self.small_batches,
             held_out_batches=1,
@@ -110,6 +116,7 @@ BIRDS = Schedule(
     optimiser="adam",
     learning_rate=1e-3,
     augmentation=("affine", "crop", "flip", "brightness"),
+    whitened=1024,
     assumed=("learning_rate",),
     small_size=32,
 )

@@ -15,6 +15,7 @@ from benchmarks.data import KINDS, open_data
 from benchmarks.data.augmentation import Transformed, augmented, plain
 from benchmarks.data.loading import Batches, default_workers, in_parts
 from benchmarks.data.samples import Samples, Subset
+from benchmarks.data.whitening import Whitening, whitening_of
 from benchmarks.data.whole import WholeImages
 from benchmarks.determinism import settle
 from benchmarks.memory import check_memory
@@ -61,9 +62,13 @@ class Training:
         self.measured_epochs = options.epochs or self._enough_epochs()
         self.whole_epoch = self._whole_epoch(KINDS[row.dataset].images)
         base = schedule.base_size or schedule.image_size
+        unchanged = plain(schedule.image_size)
+        self.whitening: Whitening | None = None
+        if schedule.whitened:
+            every = Transformed(self.data.train, unchanged)
+            self.whitening = whitening_of(every, schedule.whitened, self.seed).to(device)
         augment = augmented(schedule.augmentation, schedule.image_size, base)
         self.batches = self._batches(Transformed(self.data.train, augment), train=True)
-        unchanged = plain(schedule.image_size)
         held_out = Subset(self.data.held_out, self._held_out_limit, self.seed)
         # Both parts are scored on as many images.
         seen = Subset(self.data.train, len(held_out), self.seed)
@@ -76,6 +81,9 @@ class Training:
         self.scaler = torch.amp.GradScaler(device, enabled=self.recipe.scale_gradients)
         self.losses: list[float] = []
         """The mean loss of an image, by epoch. A training that diverges has NaN or infinity."""
+
+        self.curve: dict[str, float] = {}
+        """Scores by epoch, if the options ask for them."""
 
     @property
     def epochs_run(self) -> int:
@@ -92,6 +100,7 @@ class Training:
             images=min(self.whole_epoch, options.epoch_images or self.whole_epoch),
             workers=self._workers,
             seed=self.seed,
+            on_device=self.whitening,
         )
 
     @property
@@ -180,11 +189,19 @@ class Training:
         A segmentation is scored on whole images and, as ``square_…``, on their square centre.
         """
         seen = {f"train_{name}": value for name, value in self._score(self._seen).items()}
+        return {**self._held_out_and_square(), **seen}
+
+    def score_epoch(self) -> None:
+        """Note the scores of the held-out part, as ``accuracy_at_3`` after the third epoch."""
+        scores = self._held_out_and_square()
+        self.curve |= {f"{name}_at_{self.epochs_run}": value for name, value in scores.items()}
+
+    def _held_out_and_square(self) -> dict[str, float]:
         held_out = self.held_out_scores()
         if self._whole is None:
-            return {**held_out, **seen}
+            return held_out
         square = {f"square_{name}": value for name, value in held_out.items()}
-        return {**self._score(self._whole), **square, **seen}
+        return {**self._score(self._whole), **square}
 
     def held_out_scores(self) -> dict[str, float]:
         """Score the held-out part, each image in its square centre."""
@@ -228,6 +245,9 @@ def remarks_on_data(training: Training, published: int) -> Iterator[str]:
         yield f"{name} has {len(training.data.train):,} training images here, not {published:,}."
     if training.data.split:
         yield training.data.split
+    if training.whitening:
+        directions, size = training.whitening.directions.shape
+        yield f"The images are whitened (ZCA) along {directions} of {size:,} directions."
 
 
 def remarks_on_loss(losses: Sequence[float], epochs: int) -> Iterator[str]:
@@ -273,6 +293,7 @@ def run_training(energy: Energy, row: Row, options: Options) -> None:
         epochs=training.measured_epochs,
         scale_to=training.epochs_to_scale_to,
         evaluate=training.evaluate,
+        after_epoch=training.score_epoch if options.score_epochs else None,
         input_shape=training.recipe.input_shape,
         batch_size=schedule.batch_size,
         facts=energy.enabled and facts_of(row),
@@ -284,6 +305,7 @@ def run_training(energy: Energy, row: Row, options: Options) -> None:
         },
     )
     record_losses(energy, training)
+    energy.record(**training.curve)
     energy.record(epochs_run=training.epochs_run)
     if training.batches.images < training.whole_epoch - 1:  # one image may be left out
         energy.record(epoch_share=training.batches.images / training.whole_epoch)

@@ -271,6 +271,9 @@
     });
   }
 
+  /** What benchmarks on one front have in common, such as the data set. */
+  const workOf = ({ row }) => JSON.stringify(known.work.map((name) => row.workload[name] ?? null));
+
   function drawScatter() {
     const { left, right, top, bottom, height } = frames.explorer;
     const middle = (top + bottom) / 2;
@@ -280,14 +283,17 @@
       .filter((row) => row.kind === state.kind && matches(row))
       .map((row) => ({ row, x: valueOf(row, state.x), y: valueOf(row, state.y) }))
       .filter((point) => x.holds(point.x) && y.holds(point.y));
-    const front = pareto(points, x.better, y.better).map((point) => [x.at(point.x), y.at(point.y)]);
+    const fronts = [...new Set(points.map(workOf))]
+      .map((work) => pareto(points.filter((point) => workOf(point) === work), x.better, y.better))
+      .filter((front) => front.length > 1);
+    const lines = fronts.map((front) => outline(front.map((point) => [x.at(point.x), y.at(point.y)])));
     one("#none").textContent = points.length ? "" : "No benchmark shown has both metrics.";
     one("#scatter").replaceChildren(
       ...ticksAcross(x, top, bottom),
       ...ticksUp(y, left, right),
       label(x.name, { x: (left + right) / 2, y: height - 10, "font-size": 12 }),
       label(y.name, { x: 14, y: middle, "font-size": 12, transform: `rotate(-90 14 ${middle})` }),
-      make("path", { class: "front", fill: "none", "stroke-dasharray": "5 4", d: front.length > 1 ? outline(front) : "" }),
+      make("path", { class: "front", fill: "none", "stroke-dasharray": "5 4", d: lines.join("") }),
       ...drawPoints(points, x, y),
     );
   }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import torch
@@ -18,7 +18,9 @@ MOST_WORKERS: Final = 8
 
 def default_workers() -> int:
     """One process for each core that this process may use, up to :data:`MOST_WORKERS`."""
-    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    # macOS and Windows cannot bind a process to cores.
+    bound = hasattr(os, "sched_getaffinity")
+    return min(MOST_WORKERS, len(os.sched_getaffinity(0)) if bound else os.cpu_count() or 1)
 
 
 class Batches:
@@ -34,6 +36,7 @@ class Batches:
             each equally often.
         workers: Processes that load data; 0: this process loads it.
         seed: The seed of the shuffling.
+        on_device: Changes the images of a batch on the device; ``None``: they stay as they are.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class Batches:
         images: int | None = None,
         workers: int,
         seed: int = 0,
+        on_device: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.device = device
+        self.on_device = on_device
         self.waited_s = 0.0
         """Seconds that all iterations so far have waited for batches."""
         self.images = images or len(dataset)
@@ -83,7 +88,7 @@ class Batches:
                 return
             images, targets = (move(part, self.device) for part in batch)
             self.waited_s += time.perf_counter() - begin
-            yield images, targets
+            yield self.on_device(images) if self.on_device else images, targets
 
 
 def collate(samples: list[tuple[Any, Any]]) -> tuple[Any, Any]:

@@ -19,8 +19,8 @@ from benchmarks.data.loading import collate, move
 from benchmarks.data.real import IGNORED
 from benchmarks.data.samples import Samples
 
-MULTIPLE = 32
-"""The models halve an image five times, and some of them only even sizes."""
+MULTIPLE = 64
+"""The models halve an image five times, and a spatial bottleneck halves the last maps once more."""
 
 
 class WholeImages:

@@ -18,6 +18,7 @@ from benchmarks.tables.drawing import save
 from benchmarks.tables.figures import figures_of
 from benchmarks.tables.hours import read_hours
 from benchmarks.tables.layout import Table
+from benchmarks.tables.page import write_page
 from benchmarks.tables.paper_e import low_carbon
 from benchmarks.tables.render import render_csv, render_markdown
 from pytest_energy.errors import EnergyError, UsageError
@@ -31,8 +32,17 @@ PROGRAM = "python -m benchmarks.tables"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read results, fill the tables, print them; expected errors end in one line and status 2."""
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if not (options.paper or options.html):
+        parser.error("expected --paper, --html or both")
     try:
+        if options.html and not write_page(
+            [load_run(path) for path in options.results], options.html
+        ):
+            raise UsageError(f"no results of a paper in {', '.join(map(str, options.results))}")
+        if not options.paper:
+            return 0
         groups = grouped([load_run(path) for path in options.results], options.paper)
         tables = filled_tables(options, groups)
         if options.figures:
@@ -65,8 +75,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="results.json; a benchmark that is in several files shows its median; runs of other "
         "devices, meters, scales or locations get tables of their own",
     )
+    parser.add_argument("--paper", choices=PAPERS, help="the paper whose tables are printed")
     parser.add_argument(
-        "--paper", choices=PAPERS, required=True, help="the paper whose tables are printed"
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="write a page with the tables and figures of all papers",
     )
     parser.add_argument("--format", choices=("markdown", "csv"), default="markdown")
     parser.add_argument(

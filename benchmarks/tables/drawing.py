@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class Line:
     y: Sequence[float]
     dots: bool = False
     """Whether single measurements are marked."""
+    twin: bool = False
+    """Whether it is dashed, in the colour of the line before it."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,33 @@ class Bar:
     uncertainty: float | None = None
 
 
+MOST_ENTRIES = 12
+"""Entries of a legend that fit into a panel, and into a column beside it."""
+
+
 def curves(lines: Sequence[Line], title: str, x: str, y: str) -> Drawing:
-    """All lines in one chart."""
-    figure, (axes,) = _empty(1, title)
-    for line in lines:
-        axes.plot(line.x, line.y, marker="o" if line.dots else None, label=line.label)
+    """All lines in one chart. A long legend stands beside it."""
+    columns = -(-len(lines) // MOST_ENTRIES) if len(lines) > MOST_ENTRIES else 0
+    figure, (axes,) = _empty(1, title, beside_in=columns * SIDE_IN / 2)
+    colours = colours_of(lines)
+    for line, colour in zip(lines, colours, strict=True):
+        style, marker = ("--" if line.twin else "-"), ("o" if line.dots else None)
+        axes.plot(line.x, line.y, style, color=colour, marker=marker, label=line.label)
     _describe(axes, x, y)
-    axes.legend(fontsize="x-small")
+    if columns:
+        figure.legend(fontsize="x-small", loc="outside right center", ncols=columns)
+    else:
+        axes.legend(fontsize="x-small")
     return figure
+
+
+def colours_of(lines: Sequence[Line]) -> list[str]:
+    """A colour for each line, in matplotlib's notation; a twin has that of the line before it."""
+    colours: list[str] = []
+    for line in lines:
+        number = len(set(colours))
+        colours.append(colours[-1] if line.twin and colours else f"C{number}")
+    return colours
 
 
 def grid_of_violins(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> Drawing:
@@ -111,22 +133,30 @@ def bars(panels: Mapping[str, Sequence[Bar]], title: str) -> Drawing:
 
 
 def save(drawing: Drawing, path: Path) -> None:
-    """Write a drawing as SVG; the same drawing gives the same bytes.
+    """Write a drawing as SVG.
 
     Raises:
         OSError: The file cannot be written.
     """
+    path.write_bytes(svg(drawing, path.stem))
+
+
+def svg(drawing: Drawing, name: str) -> bytes:
+    """A drawing as SVG; the same drawing and name give the same bytes."""
     from matplotlib import rc_context
 
-    with rc_context({"svg.hashsalt": path.stem, "svg.fonttype": "none"}):
-        drawing.savefig(path, format="svg", metadata={"Date": None})
+    content = BytesIO()
+    with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        drawing.savefig(content, format="svg", metadata={"Date": None})
+    return content.getvalue()
 
 
-def _empty(panels: int, title: str) -> tuple[Drawing, list[Any]]:
+def _empty(panels: int, title: str, beside_in: float = 0.0) -> tuple[Drawing, list[Any]]:
+    """A figure with panels side by side, and ``beside_in`` inches for what stands beside them."""
     from matplotlib.figure import Figure
 
     # no pyplot: it keeps every figure, and picks a backend by the display
-    figure = Figure(figsize=(SIDE_IN * 1.5 * panels, SIDE_IN), layout="constrained")
+    figure = Figure(figsize=(SIDE_IN * 1.5 * panels + beside_in, SIDE_IN), layout="constrained")
     figure.suptitle(title, fontsize="medium")
     return figure, [figure.add_subplot(1, panels, place) for place in range(1, panels + 1)]
 

@@ -143,23 +143,29 @@ def _paper_c(results: Sequence[Result]) -> Iterator[Named]:
 
 
 def _score_by_epoch(results: Sequence[Result], where: Where, score: str, title: str) -> Named:
-    """Scores are taken at the end of a run, so runs of other lengths are the points of a curve."""
+    """A curve for each technique, of scores after single epochs and at the end of runs."""
     lines = []
     for label, technique in paper_c.METHODS.items():
         runs = matching(results, {**where, "kind": "training", "technique": technique})
         for name, suffix in ((score, ""), (f"square_{score}", ", square crop")):
-            points = sorted(
-                (run.metrics["epochs_run"].value, 100 * run.metrics[name].value)
-                for run in runs
-                if name in run.metrics and "epochs_run" in run.metrics
-            )
+            points = sorted({point for run in runs for point in scored_epochs(run, name)})
             if points:
                 epochs, scores = zip(*points, strict=True)
-                lines.append(Line(label + suffix, epochs, scores, dots=True))
+                lines.append(Line(label + suffix, epochs, scores, dots=True, twin=bool(suffix)))
     name = f"c-score-by-epoch-{where['dataset']}"
     return _named(
         name, lines, partial(curves, lines, title, "epochs", f"{score} %"), "scored trainings"
     )
+
+
+def scored_epochs(run: Result, name: str) -> Iterator[tuple[float, float]]:
+    """The epochs after which a score was taken, each with the score in per cent."""
+    for metric_name, quantity in run.metrics.items():
+        begin, _, epoch = metric_name.rpartition("_at_")
+        if begin == name and epoch.isdecimal():
+            yield float(epoch), 100 * quantity.value
+    if name in run.metrics and "epochs_run" in run.metrics:
+        yield run.metrics["epochs_run"].value, 100 * run.metrics[name].value
 
 
 def _points(results: Sequence[Result], x: tuple[Where, Read], y: tuple[Where, Read]) -> list[Point]:

@@ -199,7 +199,8 @@ def _by_architecture(results: Sequence[Result]) -> Table:
         variable: group_effect(_labelled(results, "model", read))
         for variable, read in VARIABLES.items()
     }
-    return _tested("Paper B, Table 3: the effect of the architecture", lines, results)
+    paper = {name: group_effect(_printed("architecture", name)) for name in PRINTED}
+    return _tested("Paper B, Table 3: the effect of the architecture", lines, paper, results)
 
 
 def _by_data(results: Sequence[Result]) -> Table:
@@ -207,8 +208,9 @@ def _by_data(results: Sequence[Result]) -> Table:
         variable: data_effect(_labelled(results, "dataset", read), one="cifar10")
         for variable, read in VARIABLES.items()
     }
+    paper = {name: data_effect(_printed("data", name), one="CIFAR10") for name in PRINTED}
     note = "CIFAR-10 counts as 1 and MNIST as 0, as in the paper."
-    return _tested("Paper B, Table 4: the effect of the data", lines, results, note)
+    return _tested("Paper B, Table 4: the effect of the data", lines, paper, results, note)
 
 
 def _by_location(results: Sequence[Result]) -> Table:
@@ -217,9 +219,10 @@ def _by_location(results: Sequence[Result]) -> Table:
         for variable, read in VARIABLES.items()
         if variable != "FLOPs"
     }
+    paper = {"energy": group_effect(_printed("location", "energy"))}
     places = ", ".join(locations_of(results)) or "none"
     note = f"Locations by carbon intensity: {places}. Another location is another run of the suite."
-    return _tested("Paper B, Table 5: the effect of the location", lines, results, note)
+    return _tested("Paper B, Table 5: the effect of the location", lines, paper, results, note)
 
 
 def _instruments(results: Sequence[Result]) -> Table:
@@ -229,8 +232,37 @@ def _instruments(results: Sequence[Result]) -> Table:
         if (wattmeter := run.metrics.get(WATTMETER)) is not None
         and (energy := run.metrics.get("total_energy_j")) is not None
     ]
-    lines = {"wattmeter and profiler agree in rank": agreement(pairs)}
-    return _tested("Paper B: the two instruments", lines, results)
+    printed = [
+        (float(line["wattmeter_kwh"]), float(line["profiler_total_kwh"]))
+        for line in paper_rows("b_table7_wattmeter.csv")
+    ]
+    name = "wattmeter and profiler agree in rank"
+    title = "Paper B: the two instruments"
+    return _tested(title, {name: agreement(pairs)}, {name: agreement(printed)}, results)
+
+
+PRINTED = ("energy", "FLOPs")
+"""The dependent variables that the paper prints for each line of its Table 6."""
+
+
+def _printed(label: str, variable: str) -> list[tuple[str, float]]:
+    """The label and the variable of each line of the paper's Table 6, a median of three runs.
+
+    Its FLOPs are in Table 2.
+    """
+    flops = {
+        (line["architecture"], line["data"]): float(line["total_gflops_batch32"])
+        for line in paper_rows("b_table2_experiments.csv")
+    }
+    return [
+        (
+            line[label],
+            flops[line["architecture"], line["data"]]
+            if variable == "FLOPs"
+            else float(line["energy_kwh"]),
+        )
+        for line in paper_rows("b_table6_scores.csv")
+    ]
 
 
 def _labelled(results: Sequence[Result], fact: str, read: Read) -> list[tuple[str, float]]:
@@ -240,15 +272,38 @@ def _labelled(results: Sequence[Result], fact: str, read: Read) -> list[tuple[st
 
 
 def _tested(
-    title: str, lines: Mapping[str, Association], results: Sequence[Result], *notes: str
+    title: str,
+    lines: Mapping[str, Association],
+    paper: Mapping[str, Association],
+    results: Sequence[Result],
+    *notes: str,
 ) -> Table:
-    headings = ("variable", "test", "statistic", "p", "n")
-    rows = tuple(_line(variable, answer) for variable, answer in lines.items())
-    notes = (LABEL_NOTE, *notes, *departures(matching(results, TRAINING)))
+    """A table of our tests, and beside them the same tests of the figures that the paper prints."""
+    figures = ("statistic", "p", "n")
+    headings = ("variable", "test", *figures, *(f"{PAPER}: {name}" for name in figures))
+    rows = tuple(
+        tuple(
+            Cell(text)
+            for text in (variable, ours.test, *_figures(ours), *_figures(paper.get(variable)))
+        )
+        for variable, ours in lines.items()
+    )
+    notes = (LABEL_NOTE, *notes, PAPER_NOTE, *departures(matching(results, TRAINING)))
     return Table(title, headings, rows, notes)
 
 
-def _line(variable: str, answer: Association) -> tuple[Cell, ...]:
-    figures = (f"{answer.statistic:.3f}", f"{answer.p:.3g}")
-    texts = figures if answer.tested else (answer.refusal, "–")
-    return tuple(Cell(text) for text in (variable, answer.test, *texts, str(answer.count)))
+PAPER = "paper, recomputed"
+PAPER_NOTE = (
+    "Recomputed from the paper: the same test over the figures that its Tables 2, 6 and 7 print. "
+    "Each is a median of three runs, so the statistic differs from one over single runs. Emissions "
+    "are not printed there."
+)
+
+
+def _figures(answer: Association | None) -> tuple[str, str, str]:
+    """Statistic, p and n."""
+    if answer is None:
+        return ("–", "–", "–")
+    if not answer.tested:
+        return (answer.refusal, "–", str(answer.count))
+    return (f"{answer.statistic:.3f}", f"{answer.p:.3g}", str(answer.count))

@@ -87,12 +87,13 @@ def facts_of(case: Case) -> dict[str, Quantity]:
     flops = counter.get_total_flops()
     parameters_of_model = list(work.model.parameters())  # a shared one is listed once
     trainable = [parameter for parameter in parameters_of_model if parameter.requires_grad]
-    return {
+    sizes = {
         "params": _exact(_size(parameters_of_model), "parameters"),
         "trainable_params": _exact(_size(trainable), "parameters"),
-        "macs": _exact(flops / 2, "MAC"),
-        "flops": _exact(flops, "FLOP"),
     }
+    # torch counts matrix products and convolutions: a layer without them has no count, not zero.
+    operations = {"macs": _exact(flops / 2, "MAC"), "flops": _exact(flops, "FLOP")}
+    return sizes | (operations if flops else {})
 
 
 def _size(counted: list[nn.Parameter]) -> int:

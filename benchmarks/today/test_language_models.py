@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.today.case import Case, parameters, run
+from benchmarks.today.components import component_cases
 from benchmarks.today.language import MODELS, Serving, decode, prefill
 from benchmarks.today.language_cases import language_cases
 from pytest_energy.fixture import Energy
@@ -13,6 +14,12 @@ from pytest_energy.fixture import Energy
 @pytest.mark.parametrize("case", parameters(language_cases()))
 def test_language_model(energy: Energy, case: Case) -> None:
     """One phase in one setting. A call is a batch of prompts, or the tokens after it."""
+    run(energy, case)
+
+
+@pytest.mark.parametrize("case", parameters(component_cases()))
+def test_component(energy: Energy, case: Case) -> None:
+    """One part of prefill in all layers."""
     run(energy, case)
 
 

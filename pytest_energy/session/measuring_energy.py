@@ -237,6 +237,7 @@ class MeasuringEnergy(Energy):
         epochs: int | None = None,
         scale_to: int | None = None,
         evaluate: Callable[[], Evaluation] | None = None,
+        after_epoch: Callable[[], object] | None = None,
         model: object | None = None,
         input_shape: Shapes | None = None,
         batch_size: int | None = None,
@@ -253,6 +254,8 @@ class MeasuringEnergy(Energy):
         check_eager("energy.training", train_one_epoch)
         if evaluate is not None:
             check_plain("energy.training: evaluate", evaluate)
+        if after_epoch is not None:
+            check_plain("energy.training: after_epoch", after_epoch)
         check_facts("training", facts, workload)
         self._claim()
         inputs = training_inputs(model, input_shape, make_input, kwargs, self)
@@ -265,7 +268,8 @@ class MeasuringEnergy(Energy):
             epoch_metrics.extend(item for item in returned if isinstance(item, Mapping))
 
         with peak_memory(self) as peak:
-            finished = self._run(work, plan_epochs(self._session, self._requested, epochs))
+            plan = plan_epochs(self._session, self._requested, epochs)
+            finished = self._run(work, plan, after=after_epoch)
         described = {
             **describe_model(model, input_shape, batch_size, inputs),
             "scale_to": scale_to,
@@ -635,12 +639,20 @@ class MeasuringEnergy(Energy):
         self.usage.claim()
         self._synchronize = synchronizer(synchronize)
 
-    def _run(self, work: Work, plan: Plan) -> Finished:
+    def _run(self, work: Work, plan: Plan, after: Callable[[], object] | None = None) -> Finished:
+        """Run a plan; ``after`` is called after each window."""
         if self._session.ranks is not None:
             plan = in_step_plan(plan)
+
+        def measure(work: Work, passes: int) -> Window:
+            window = self._measure(work, passes)
+            if after is not None:
+                after()
+            return window
+
         with self.usage.alone():
             agree = self._agree if self._in_slices else None
-            return run_rounds(work, plan, self._measure, agree=agree, **self._surroundings())
+            return run_rounds(work, plan, measure, agree=agree, **self._surroundings())
 
     def _alternate(
         self, works: Mapping[str, Work], plan: Plan, around: Around

@@ -64,10 +64,14 @@ def test_it(energy):
 
 
 def test_training_is_measured_by_epoch_and_scaled(project: Project) -> None:
-    """One epoch warms up; the others are windows; accuracy gives the Score."""
+    """One epoch warms up; the others are windows, and scoring after each is outside of them."""
     project.write(
         """
-epochs = []
+epochs, scored = [], []
+
+def score():
+    scored.append(len(epochs))
+    work(5)
 
 def train():
     epochs.append(1)
@@ -75,9 +79,10 @@ def train():
     return {"data_wait_share": 0.25}
 
 def test_it(energy):
-    energy.training(train, epochs=9, scale_to=200, evaluate=lambda: 0.9)
+    energy.training(train, epochs=9, scale_to=200, evaluate=lambda: 0.9, after_epoch=score)
     energy.record(top5=0.99)
     assert len(epochs) == 4
+    assert scored == [2, 3, 4]
 """
     )
     project.run("--energy-epochs=3").assert_outcomes(passed=1)

@@ -208,6 +208,25 @@ def test_axes_of_the_trade_off_are_picked(show: Show) -> None:
     assert shown.page.locator("#scatter").inner_html() == before
 
 
+def test_the_explorer_draws_the_fronts_of_the_figures(show: Show) -> None:
+    """Without and with the script, each data set has a front of its own."""
+    results = [
+        result.model_copy(
+            update={
+                "id": f"{result.id}-{name}",
+                "workload": {**result.workload, "data": name},
+            }
+        )
+        for name in ("cifar10", "mnist")
+        for result in example_run().benchmarks
+    ]
+    page, title = show(run_of(results)).page, "Latency against parameters"
+    page.select_option("#preset", label=title)
+    drawn = page.locator("#scatter .front").get_attribute("d") or ""
+    figure = page.locator("#trade-offs figure", has_text=title)
+    assert drawn.count("M") == figure.locator(".front").count() == 2
+
+
 def test_scores_of_training_are_an_axis_for_inference(show: Show) -> None:
     """Each kind has its own figures; inference has the accuracy of the training benchmarks."""
     shown = show(run_of(trained_and_run(MODELS[:3])))

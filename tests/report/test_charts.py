@@ -544,6 +544,31 @@ def test_figures_are_of_one_kind_of_benchmark() -> None:
         assert {point.row.result.kind for point in figure.points} == {figure.kind}
 
 
+@pytest.mark.parametrize("fact", ["task", "dataset", "data"])
+def test_a_front_never_joins_unlike_work(fact: str) -> None:
+    """Two models on each of two data sets are two fronts, though one beats all of the other."""
+    run = example_run(MODELS[:2], ("baseline",))
+    results = [
+        result.model_copy(
+            update={
+                "id": f"{result.id}-{name}",
+                "workload": {**result.workload, fact: name},
+                "metrics": {
+                    metric: Quantity(value=factor * value, unit=unit)
+                    for metric, value, unit in (
+                        ("energy_j", joules, "J"),
+                        ("latency_s", 1 / joules, "s"),
+                    )
+                },
+            }
+        )
+        for name, factor in (("small", 1.0), ("large", 10.0))
+        for result, joules in zip(run.benchmarks, (1.0, 2.0), strict=True)
+    ]
+    figure = scatters(results)[0]
+    assert [len(front.split()) for front in figure.fronts] == [4, 4]  # two points each
+
+
 TRACED = traced_run(example_run(MODELS[:1], ("baseline",)), samples=600, distinct=1)
 
 

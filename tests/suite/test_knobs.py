@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import knobs
 from benchmarks.determinism import one_thread
-from benchmarks.knobs import KNOBS, backends, knob_rows, run_knob
+from benchmarks.knobs import IMAGES, KNOBS, backends, knob_rows, run_knob
 from benchmarks.rows import Row
+from benchmarks.workbench import scheduled
 from benchmarks.zoo.recipe import NotApplicableError
 from pytest_energy.fixture import Energy
 
@@ -52,6 +56,36 @@ def test_a_knob_runs_or_says_what_it_needs(row: Row) -> None:
         return
     with pytest.raises(NotApplicableError, match=NEED[knob]):
         run_knob(Energy(), row)
+
+
+class FullScale(Energy):
+    """The fixture where a GPU would be measured."""
+
+    scale = "full"
+
+
+@pytest.mark.parametrize("knob", ["channels_last", "compile", "batch"])
+def test_a_knob_compares_at_full_scale(knob: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The candidates of a GPU, with a small model, small images and no compiler."""
+    small = replace(scheduled(ROWS[knob], "full"), image_size=32)
+    monkeypatch.setattr(knobs, "scheduled", lambda *_: small)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    row = replace(ROWS[knob], model="resnet18")
+    candidates = KNOBS[knob](row, FullScale())
+    assert set(candidates.runs) == FULL_SCALE[knob]
+    outputs = [run() for run in candidates.runs.values()]
+    assert outputs[0].shape == (IMAGES["full"], 1000)
+    for output in outputs:
+        torch.testing.assert_close(output, outputs[0], rtol=1e-3, atol=1e-4)
+    run_knob(FullScale(), row)
+
+
+FULL_SCALE = {
+    "channels_last": {"contiguous", "channels_last"},
+    "compile": {"eager", "compile"},
+    "batch": {"batch_1", "batch_8", "batch_32"},
+}
+"""The candidates of a knob at full scale, the reference included."""
 
 
 def test_flags_last_as_long_as_their_block() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import pytest
@@ -75,3 +76,12 @@ def test_there_are_as_many_workers_as_usable_cores(monkeypatch: pytest.MonkeyPat
     assert default_workers() == 3
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
     assert default_workers() == 8
+
+
+def test_machines_that_cannot_bind_a_process_to_cores_count_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Affinity is missing on macOS and Windows."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert default_workers() == 3

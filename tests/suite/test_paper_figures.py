@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from benchmarks import conftest
 from benchmarks.tables.__main__ import main
-from benchmarks.tables.drawing import Point, front_of
-from benchmarks.tables.figures import figures_of, power_line
+from benchmarks.tables.drawing import MOST_ENTRIES, Line, Point, colours_of, curves, front_of
+from benchmarks.tables.figures import figures_of, power_line, scored_epochs
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.measurement import UNITS, Environment, Kind, Quantity, Trace
 from pytest_energy.model.outcomes import Outcome
@@ -128,6 +130,16 @@ def test_runs_of_several_lengths_are_the_curve_of_a_score() -> None:
     assert list(line.get_ydata()) == pytest.approx([10, 20])
 
 
+def test_scores_after_each_epoch_are_the_curve_of_one_run() -> None:
+    """The score at the end is a point like the others."""
+    run = c_training("baseline", 2e7)  # 20 % after ten epochs
+    at = {f"miou_at_{epoch}": Quantity(value=epoch / 100, unit="1") for epoch in (9, 2, 10)}
+    scored = run.model_copy(update={"metrics": {**run.metrics, **at}})
+    assert sorted(scored_epochs(scored, "miou")) == [(2, 2), (9, 9), (10, 10), (10, 20)]
+    (line,) = drawn("c", [scored])["c-score-by-epoch-cityscapes"].axes[0].get_lines()
+    assert list(line.get_xdata()) == [2, 9, 10, 10]
+
+
 def test_bars_have_energy_and_time_by_knob() -> None:
     """Batch sizes in rising order, with a panel each for energy and minutes."""
     results = [
@@ -172,3 +184,71 @@ def test_the_command_draws_what_it_can_and_says_what_it_cannot(
     assert message in capsys.readouterr().err
     assert main([results, "--paper", "a", "--figures", str(folder)]) == 0
     assert (folder / "a-power-training.svg").read_bytes() == first
+
+
+def test_a_page_has_the_tables_and_figures_of_the_papers_that_ran(tmp_path: Path) -> None:
+    """Titles, figures as images and the reasons for those that are missing; no other paper."""
+    results = save(tmp_path / "results.json", traced("resnet50", 100.0))
+    page = tmp_path / "papers.html"
+    assert main([results, "--html", str(page)]) == 0
+    text = page.read_text("utf-8")
+    assert "Paper A: ResNet-50 and ConvNeXt-T on bird species" in text
+    assert text.count('<img src="data:image/svg+xml;base64,') == 1
+    assert "a-power-inference: not drawn, no traces in the results" in text
+    assert "Paper B" not in text
+
+
+def test_a_page_escapes_what_a_result_says(tmp_path: Path) -> None:
+    """A name of a data set is text, not markup."""
+    twice = [c_training("baseline", 1e7 + run, data=f"<b>{run}</b>") for run in range(2)]
+    facts = {"model": "bisenet_resnet18"}
+    twice = [run.model_copy(update={"workload": {**run.workload, **facts}}) for run in twice]
+    page = tmp_path / "papers.html"
+    assert main([save(tmp_path / "r.json", *twice), "--html", str(page)]) == 0
+    assert "unlike runs (data: &lt;b&gt;0&lt;/b&gt;" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize(("is_new", "lines"), [(True, ["energy: wrote "]), (False, [])])
+def test_a_run_of_the_suite_writes_the_page_beside_its_report(
+    is_new: bool, lines: list[str], tmp_path: Path
+) -> None:
+    """Not if the results file is of an earlier session, such as after an interruption."""
+    results, page = tmp_path / "results.json", tmp_path / "report" / "papers.html"
+    page.parent.mkdir()
+    save(results, traced("resnet50", 100.0))
+    options = {"energy": True, "energy_json": results, "energy_html": page.with_name("r.html")}
+    config = SimpleNamespace(
+        rootpath=tmp_path,
+        getoption=lambda name, default: options.get(name, default),
+        stash={conftest.BEFORE: None if is_new else results.stat().st_mtime_ns},
+    )
+    written: list[str] = []
+    terminal = SimpleNamespace(write_line=lambda line, **_: written.append(line))
+    conftest.pytest_terminal_summary(terminal, config)
+    assert [line.partition("/")[0] for line in written] == lines
+    assert page.exists() == is_new
+
+
+def test_results_of_no_paper_have_no_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names the file; without --paper and --html there is nothing to do."""
+    results = save(tmp_path / "own.json", measured("call", {"energy_j": 1.0}, paper="beyond"))
+    assert main([results, "--html", str(tmp_path / "papers.html")]) == 2
+    assert "no results of a paper in" in capsys.readouterr().err
+    assert not (tmp_path / "papers.html").exists()
+    with pytest.raises(SystemExit):
+        main([results])
+
+
+def test_a_long_legend_stands_beside_the_chart() -> None:
+    """The axes keep their size; twins share a colour."""
+    lines = [
+        Line(f"{number}", (1, 2), (0, number), twin=bool(number % 2))
+        for number in range(3 * MOST_ENTRIES)
+    ]
+    drawing = curves(lines, "title", "x", "y")
+    drawing.canvas.draw()
+    assert drawing.axes[0].get_position().width > 0.3
+    assert drawing.axes[0].get_legend() is None
+    assert colours_of(lines)[:4] == ["C0", "C0", "C1", "C1"]

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.today.case import Case, Work, facts_of, ready
+from benchmarks.today.components import component_cases, run_component
 from benchmarks.today.encoders import encoder_cases
+from benchmarks.today.facts import cases_by_id, record_missing
 from benchmarks.today.fine_tuning import data_parallel_case, fine_tune, fine_tuning_cases
 from benchmarks.today.language import MODELS, Serving, decode, prefill, quantise
 from benchmarks.today.language_cases import language_cases
@@ -20,18 +22,13 @@ from benchmarks.today.speculation import speculate
 from benchmarks.zoo.recipe import NotApplicableError
 
 ROOT = Path(__file__).parents[2]
-PLACES = {
-    "test_language_models.py::test_language_model": list(language_cases()),
-    "test_fine_tuning.py::test_fine_tuning": list(fine_tuning_cases()),
-    "test_encoders.py::test_encoder": list(encoder_cases()),
-}
-CASES = {
-    f"benchmarks/today/{place}[{case.id}]": case
-    for place, cases in PLACES.items()
-    for case in cases
-}
+CASES = cases_by_id()
 NEED_A_GPU = {"attention_efficient", "cuda_graphs", "int4", "fp8"}
-"""Techniques whose facts no CPU can record."""
+"""Techniques that no CPU can run."""
+PARALLEL = (
+    "benchmarks/today/test_fine_tuning.py::test_data_parallel"
+    "[gpt2_small-data_parallel-batch_8-context_512]"
+)
 
 
 def seeded(make: Callable[..., Work], *setting: object) -> Work:
@@ -51,16 +48,30 @@ def committed() -> dict[str, dict[str, float]]:
     }
 
 
-RUN_HERE = [place for place, case in CASES.items() if case.technique not in NEED_A_GPU]
+def test_every_benchmark_has_its_facts() -> None:
+    """None is missing or left over, those of a GPU included."""
+    assert sorted(committed()) == sorted([*CASES, PARALLEL])
 
 
-def test_every_benchmark_that_runs_on_a_cpu_has_its_facts() -> None:
-    """None is missing or left over."""
-    assert sorted(committed()) == sorted(RUN_HERE)
+def test_two_processes_have_the_facts_of_one_of_them() -> None:
+    """A step of data-parallel training is a step of full fine-tuning in each process."""
+    (full,) = (place for place in CASES if "gpt2_small-full" in place)
+    assert committed()[PARALLEL] == committed()[full]
+
+
+@pytest.mark.parametrize("technique", ["minilm_l6", "cuda_graphs"])
+def test_recorded_facts_are_those_that_a_run_records(technique: str, tmp_path: Path) -> None:
+    """The command writes the same files, and none that is there already."""
+    cases = {place: case for place, case in CASES.items() if technique in place}
+    written = record_missing(tmp_path, cases)
+    assert len(written) == len(cases) > 0
+    for path in written:
+        assert path.read_text() == (ROOT / "baselines" / path.relative_to(tmp_path)).read_text()
+    assert record_missing(tmp_path, cases) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", RUN_HERE)
+@pytest.mark.parametrize("place", CASES)
 def test_the_committed_facts_of_today_are_those_that_are_counted(place: str) -> None:
     """Each file has the counts of its benchmark at full scale."""
     counted = {name: quantity.value for name, quantity in facts_of(CASES[place]).items()}
@@ -119,6 +130,30 @@ def test_an_attention_kernel_changes_no_logit(kernel: str) -> None:
         for name in (kernel, "default")
     )
     torch.testing.assert_close(chosen, default)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_parts_of_a_model_make_up_its_prefill(model: str) -> None:
+    """All parts together have the operations of prefill; tied weights are counted in two parts."""
+    parts = [facts_of(case) for case in component_cases() if case.model == model]
+    (whole,) = (
+        facts_of(case)
+        for case in language_cases()
+        if case.id == f"{model}-baseline-phase_prefill-batch_1-context_1024"
+    )
+    flops = sum(part["flops"].value for part in parts if "flops" in part)
+    assert flops == pytest.approx(whole["flops"].value, rel=1e-6)
+    embedding, *others = (part["params"].value for part in parts)
+    assert embedding + sum(others[:-1]) == pytest.approx(whole["params"].value, rel=0.01)
+    assert [bool("flops" in part) for part in parts] == [False, True, True, False, True]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_part_gives_what_it_gives_in_the_model(model: str) -> None:
+    """The head alone, on its recorded input, has the logits of prefill."""
+    serving = Serving(model)
+    head = seeded(run_component, serving, "head").call()
+    assert torch.equal(head, seeded(prefill, serving).call())  # type: ignore[arg-type]
 
 
 def passes_of(work: Work) -> int:

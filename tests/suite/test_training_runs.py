@@ -133,6 +133,19 @@ def test_a_row_without_its_data_is_skipped_with_what_must_lie_where(tmp_path: Pa
         running.throw(missing)
 
 
+def test_a_row_without_its_library_is_skipped_with_the_command_that_installs_it() -> None:
+    """A module that no row brings with it is a fault of the code, and stays an error."""
+    running = conftest.pytest_pyfunc_call()
+    next(running)
+    missing = ModuleNotFoundError("No module named 'transformers'", name="transformers")
+    with pytest.raises(pytest.skip.Exception, match="needs transformers: uv sync --group suite"):
+        running.throw(missing)
+    running = conftest.pytest_pyfunc_call()
+    next(running)
+    with pytest.raises(ModuleNotFoundError, match="benchmarks"):
+        running.throw(ModuleNotFoundError("No module named 'benchmarks.zo'", name="benchmarks.zo"))
+
+
 @pytest.mark.parametrize(
     ("technique", "most_gib"),
     [("baseline", 14), ("focal", 15), ("dice", 27), ("label_relaxation", 21)],

@@ -26,7 +26,7 @@ class Wide(Samples):
 
 
 def test_no_pixel_is_cut_off_and_padding_does_not_count() -> None:
-    """The shorter side has the base size; the rest up to a multiple of 32 is ignored."""
+    """The shorter side has the base size; the rest up to a multiple of 64 is ignored."""
     (wide, wide_mask), (narrow, narrow_mask) = WholeImages(Wide(), 40, "cpu", 0)
     assert wide.shape == (1, 3, 64, 128)
     assert narrow.shape == (1, 3, 64, 64)

@@ -1,7 +1,12 @@
-"""One metric against another, with the Pareto front: benchmarks that no other beats in both."""
+"""One metric against another, with Pareto fronts: benchmarks that no other beats in both.
+
+Each task and data set has a front of its own. To classify an image and to segment a street are
+different work, so neither beats the other.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, get_args
@@ -78,8 +83,8 @@ class Scatter:
     x: Axis
     y: Axis
     points: tuple[Point, ...]
-    front: str
-    """SVG path data of the Pareto front; empty if an axis has no better direction."""
+    fronts: tuple[str, ...]
+    """SVG path data of the Pareto fronts; none if an axis has no better direction."""
     legend: tuple[Mark, ...]
 
 
@@ -122,9 +127,22 @@ def _scatter(preset: Preset, kind: Kind, rows: Sequence[Row], palette: Palette) 
         for row, x, y in pairs
     )
     ways = metric(preset.x).better, metric(preset.y).better
-    front = pareto([(x.value, y.value) for _, x, y in pairs], *ways)
-    line = path([(x_axis.at(x), y_axis.at(y)) for x, y in front]) if len(front) > 1 else ""
-    return Scatter(preset, kind, x_axis, y_axis, points, line, tuple(legend.values()))
+    by_work: dict[object, list[tuple[float, float]]] = defaultdict(list)
+    for row, x, y in pairs:
+        by_work[_work(row)].append((x.value, y.value))
+    fronts = [pareto(group, *ways) for group in by_work.values()]
+    lines = tuple(
+        path([(x_axis.at(x), y_axis.at(y)) for x, y in front]) for front in fronts if len(front) > 1
+    )
+    return Scatter(preset, kind, x_axis, y_axis, points, lines, tuple(legend.values()))
+
+
+WORK: Final = ("task", "dataset", "data")
+"""The facts that benchmarks on one front share. The script groups by the same."""
+
+
+def _work(row: Row) -> object:
+    return tuple(row.result.workload.get(name) for name in WORK)
 
 
 def _bars(x: Quantity, y: Quantity, x_axis: Axis, y_axis: Axis) -> str:
@@ -156,7 +174,7 @@ class Explorer:
     shapes: tuple[str, ...]
     colours: int
     data: Plain
-    """Axes by kind and metric, and the values from training by row."""
+    """Axes by kind and metric, the values from training by row, and the facts of :data:`WORK`."""
 
 
 def build_explorer(rows: Sequence[Row]) -> Explorer:
@@ -175,7 +193,11 @@ def build_explorer(rows: Sequence[Row]) -> Explorer:
         facts=tuple(dict.fromkeys(["kind", *(n for row in rows for n in row.result.workload)])),
         shapes=SHAPES,
         colours=len(COLOURS),
-        data={"axes": axes, "training": {key: row for key, row in training.items() if row}},
+        data={
+            "axes": axes,
+            "training": {key: row for key, row in training.items() if row},
+            "work": WORK,
+        },
     )
 
 
