@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +13,33 @@ from pytest_energy.model.measurement import Measurement
 
 SPOILT_BLOCKS: Final = 3
 """After so many blocks without a valid one a benchmark is given up."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some work took."""
+
+    duration_s: float = 0.0
+    energy_j: float | None = 0.0
+    """``None``: no meter knows."""
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.duration_s + other.duration_s, _sum(self.energy_j, other.energy_j))
+
+    def __sub__(self, other: Cost) -> Cost:
+        return self + -1 * other
+
+    def __rmul__(self, factor: float) -> Cost:
+        return Cost(
+            factor * self.duration_s, None if self.energy_j is None else factor * self.energy_j
+        )
+
+
+NO_COST: Final = Cost()
+
+
+def _sum(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first + second
 
 
 @dataclass
@@ -53,6 +81,15 @@ class Contest:
     def sample(self, metric: str) -> list[float]:
         """The differences of the blocks that tell of a metric."""
         return [block.differences[metric] for block in self.blocks if metric in block.differences]
+
+    @property
+    def power_w(self) -> float | None:
+        """The mean power of all rounds; ``None`` if their joules are unknown."""
+        rounds = [done for block in self.blocks for done in (*block.base, *block.head)]
+        joules = [done.energy_j for done in rounds if done.energy_j is not None]
+        duration_s = math.fsum(done.duration_s for done in rounds)
+        known = len(joules) == len(rounds) and duration_s > 0
+        return math.fsum(joules) / duration_s if known else None
 
     @property
     def metrics(self) -> set[str]:

@@ -230,7 +230,7 @@ def _alternate(session: Session, comparing: Comparing, seed: Sequence[int]) -> t
             pair = _Pair(session, draw)
             for test in open_controls:
                 comparing.take_control(pair.measure(numbers[test], 0.0), test)
-        comparing.look(last="the limit of blocks" if comparing.block >= most_blocks else None)
+        comparing.look(last="blocks" if comparing.block >= most_blocks else None)
     final = {result.id: result.verdict.outcome for result in comparing.final()}
     return tuple(final[test] for test in numbers)
 
