@@ -516,15 +516,13 @@ class Comparing:
             return stopped
         blocks, needed = max(known), self.block + max(known)
         cost = blocks * (self.shared + 1 / max(state.blocks, 1) * state.cost)
-        energy_j = cost.energy_j
-        if energy_j is None and contest.power_w is not None:
-            energy_j = contest.power_w * cost.duration_s
+        rounds = blocks / len(contest.blocks) * contest.rounds_cost
         return stopped.model_copy(
             update={
                 "blocks": blocks,
                 "needed_blocks": needed if needed > most_blocks else None,
                 "duration_s": cost.duration_s,
-                "energy_j": energy_j,
+                "energy_j": _joules(cost, rounds),
                 "shared_s": blocks * self.shared.duration_s,
             }
         )
@@ -579,6 +577,16 @@ class Comparing:
     @property
     def _reference(self) -> str:
         return str(self._rules.reference)
+
+
+def _joules(cost: Cost, rounds: Cost) -> float | None:
+    """The joules of some work; ``None`` if those of its rounds are unknown."""
+    if rounds.energy_j is None:
+        return None
+    if cost.energy_j is not None:
+        # A meter that counts for its own process only has not seen the sides.
+        return max(cost.energy_j, rounds.energy_j)
+    return rounds.energy_j / rounds.duration_s * cost.duration_s if rounds.duration_s else None
 
 
 def _end_as_on_head(state: CaseState, head: SideRun) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -83,13 +82,10 @@ class Contest:
         return [block.differences[metric] for block in self.blocks if metric in block.differences]
 
     @property
-    def power_w(self) -> float | None:
-        """The mean power of all rounds; ``None`` if their joules are unknown."""
+    def rounds_cost(self) -> Cost:
+        """What all its rounds took."""
         rounds = [done for block in self.blocks for done in (*block.base, *block.head)]
-        joules = [done.energy_j for done in rounds if done.energy_j is not None]
-        duration_s = math.fsum(done.duration_s for done in rounds)
-        known = len(joules) == len(rounds) and duration_s > 0
-        return math.fsum(joules) / duration_s if known else None
+        return sum((Cost(done.duration_s, done.energy_j) for done in rounds), NO_COST)
 
     @property
     def metrics(self) -> set[str]:

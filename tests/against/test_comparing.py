@@ -246,6 +246,16 @@ def test_joules_that_no_counter_tells_are_those_of_the_rounds_power() -> None:
     assert record.energy_j == pytest.approx((record.duration_s or 0.0) * 2.033 / 2, rel=1e-3)
 
 
+def test_joules_are_never_fewer_than_those_of_the_rounds() -> None:
+    """A meter that counts for its own process only has not seen the sides."""
+    state = comparing()
+    blocks(state, 1.02, 1.06, 1.02, cost=Cost(5.0, 0.0))
+    (result,) = state.look(last="blocks")
+    record = result.verdict.undecided
+    assert record is not None
+    assert record.energy_j == pytest.approx(2.033 * (record.blocks or 0), rel=1e-3)
+
+
 def test_one_command_decides_all_undecided_comparisons() -> None:
     """A block starts its processes once for all of them; the longest takes the most blocks."""
     state = comparing("t.py::a", "t.py::b", "t.py::c", most_blocks=4, most_s=100.0)
