@@ -11,7 +11,8 @@ from itertools import count
 from random import Random
 
 from pytest_energy.against.blocks import Pair, Paired, walk, walk_alone
-from pytest_energy.against.comparing import Comparing
+from pytest_energy.against.comparing import Comparing, Last
+from pytest_energy.against.contest import NO_COST, Cost
 from pytest_energy.against.messages import SideRun, Started
 from pytest_energy.against.side import SideFailedError
 from pytest_energy.against.standing import Standing
@@ -36,11 +37,17 @@ class Campaign:
     began_s: float | None = None
     """When the whole comparison began, by the clock; by default now."""
     clock: Callable[[], float] = time.monotonic
+    spent_j: Callable[[], float | None] = lambda: None
+    """The joules of the card since some moment; ``None`` if no meter knows. Outside windows."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     _controls: list[str] | None = None
     _whole_runs: set[str] = field(default_factory=set)
     _spent_s: float = 0.0
     """In all blocks so far."""
+    _tests: Cost = NO_COST
+    """Of the tests of this block, so far."""
+    _test_began: Cost = NO_COST
+    """What had been spent when the last one began."""
     _walked: int = 0
     """Tests in all blocks so far."""
 
@@ -106,19 +113,27 @@ class Campaign:
         """
         comparing = self.comparing
         comparing.block += 1
-        before_s = self.clock()
+        before, self._tests = self._spent(), NO_COST
         tests = comparing.open_tests
         walk(self.pair, tests, self._whole_runs, self.draw, self._take, self._watch)
         self._walk_controls()
-        self._spent_s += self.clock() - before_s
+        block = self._spent() - before
+        self._spent_s += block.duration_s
         self._walked += len(tests)
         with self.lock:
             self._count_permitted_blocks()
+            comparing.shared = block - self._tests
+            comparing.spent_s = self.clock() - (self.began_s or 0.0)
             return comparing.look(last=self._limit())
 
+    def _spent(self) -> Cost:
+        return Cost(self.clock(), self.spent_j())
+
     def _take(self, test: str, done: Paired | SideFailedError) -> None:
+        cost = self._spent() - self._test_began
+        self._tests += cost
         with self.lock:
-            self.comparing.take(test, done)
+            self.comparing.take(test, done, cost)
 
     def _take_control(self, test: str, done: Paired | SideFailedError) -> None:
         with self.lock:
@@ -141,7 +156,7 @@ class Campaign:
             self._whole_runs,
             self.draw,
             self._take_control,
-            lambda test: self._watch(f"control {test}"),
+            lambda test: self._show_test(f"control {test}"),
         )
 
     def _count_permitted_blocks(self) -> None:
@@ -154,16 +169,20 @@ class Campaign:
         in_time = math.ceil(limit_s / block_s) if block_s > 0 else self.settings.against_blocks
         self.comparing.permitted_blocks = min(self.settings.against_blocks, in_time)
 
-    def _limit(self) -> str | None:
+    def _limit(self) -> Last | None:
         """Why no block may follow."""
         if self.comparing.block >= self.settings.against_blocks:
-            return f"the limit of {self.settings.against_blocks} blocks (--energy-against-blocks)"
+            return "blocks"
         limit_s = self.settings.against_time
         if limit_s is not None and self.clock() - (self.began_s or 0.0) >= limit_s:
-            return f"the time limit of {limit_s:g} s (--energy-against-time)"
+            return "comparison-time"
         return None
 
     def _watch(self, test: str) -> None:
+        self._test_began = self._spent()
+        self._show_test(test)
+
+    def _show_test(self, test: str) -> None:
         """Show block, benchmark, what is decided and how long it takes."""
         comparing = self.comparing
         total, left = len(comparing.states), len(comparing.open_tests)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from pytest_energy.against.blocks import Paired
-from pytest_energy.against.contest import Contest
+from pytest_energy.against.contest import NO_COST, Contest, Cost
 from pytest_energy.against.controls import Controls, Looks, benchmark_of
 from pytest_energy.against.messages import SideRun, Started
 from pytest_energy.against.side import SideFailedError
@@ -37,6 +38,9 @@ from pytest_energy.uncertainty.pairs import (
     smallest_change,
 )
 
+Last = Literal["blocks", "comparison-time", "interruption"]
+"""Why no further block follows: the limit of their number or of time, or an interruption."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -49,6 +53,8 @@ class Rules:
     failing: Collection[str]
     """Outcomes that fail a test."""
     most_blocks: int
+    most_s: float | None = None
+    """Seconds that the whole comparison may take."""
     suite_tolerance: float = TOLERANCES[ENERGY]
     """The accepted relative change of the whole suite's energy."""
     budgets: Callable[[str], Mapping[str, float]] = lambda benchmark: {}
@@ -69,6 +75,10 @@ class CaseState:
     """Why the head skipped it."""
     screening: tuple[Measurement, ...] = ()
     """What the head measured for the committed baselines."""
+    cost: Cost = NO_COST
+    """Of all its blocks."""
+    blocks: int = 0
+    """That it took part in."""
     ended: bool = False
     """Whether it is not measured any further."""
 
@@ -91,6 +101,10 @@ class Comparing:
         """The base against itself."""
         self.block = 0
         """The number of the current block, from 1."""
+        self.shared = NO_COST
+        """Of the last block, beside its tests: starts of processes, and controls."""
+        self.spent_s = 0.0
+        """Seconds that the comparison has taken so far."""
         self.permitted_blocks = rules.most_blocks
         """Blocks that the limits of number and time permit."""
         self.environments = (Environment(), Environment())
@@ -155,9 +169,11 @@ class Comparing:
         """Note a test that the base alone has."""
         self.notes[f"gone: {test} exists on {self._reference} only"] = None
 
-    def take(self, test: str, done: Paired | SideFailedError) -> None:
-        """Take in what one test gave in this block."""
+    def take(self, test: str, done: Paired | SideFailedError, cost: Cost = NO_COST) -> None:
+        """Take in what one test gave in this block, and what that took."""
         state = self.states[test]
+        state.cost += cost
+        state.blocks += 1
         if isinstance(done, SideFailedError):
             self._end_without_side(test, state, done.side, str(done))
         elif done.head.outcome != "passed":
@@ -258,7 +274,7 @@ class Comparing:
 
     # ---- decisions ----
 
-    def look(self, *, last: str | None = None) -> list[Result]:
+    def look(self, *, last: Last | None = None) -> list[Result]:
         """Look at all blocks so far.
 
         Args:
@@ -267,7 +283,9 @@ class Comparing:
         Returns:
             The results that this look settled.
         """
-        self._looks = {metric: self._look_at(metric) for metric in self._metrics()}
+        # Whoever interrupts has perhaps seen the blocks, so that ends with no look of its own.
+        final = last is not None and last != "interruption"
+        self._looks = {metric: self._look_at(metric, final) for metric in self._metrics()}
         if last:
             self.controls.close()
         self.controls.settle(self._looks, self._gated)
@@ -289,7 +307,7 @@ class Comparing:
             for benchmark, contest in state.contests.items()
         }
 
-    def _look_at(self, metric: str) -> dict[str, PairLook]:
+    def _look_at(self, metric: str, final: bool) -> dict[str, PairLook]:
         """Look at one metric of all benchmarks and controls: they lend scatter to one another."""
         samples: dict[str, list[float]] = {}
         tolerances: dict[str, float] = {}
@@ -300,7 +318,8 @@ class Comparing:
                 if len(sample := contest.sample(metric)) >= LOOKS[0]:
                     samples[prefix + name] = sample
                     tolerances[prefix + name] = self._tolerance(name, metric)
-        return look(samples, tolerances, self.family, self._rules.most_blocks)
+        most_blocks = self._rules.most_blocks
+        return look(samples, tolerances, self.family, most_blocks, final=final)
 
     def _tolerance(self, id: str, metric: str) -> float:
         """Of a gated metric its own; others are judged by that of the energy, without gating."""
@@ -324,14 +343,14 @@ class Comparing:
         """The metrics that decide, as far as each block tells of them."""
         return sorted(contest.metrics & self._rules.tolerances(benchmark).keys())
 
-    def _settle(self, state: CaseState, last: str | None) -> None:
+    def _settle(self, state: CaseState, last: Last | None) -> None:
         for benchmark, contest in state.contests.items():
             if benchmark in state.results:
                 continue
             if contest.given_up or (last and not contest.blocks):
                 self._keep(state, self._invalid(benchmark, contest, []))
             elif contest.blocks and (last or self._is_decided(benchmark, contest)):
-                self._keep(state, self._compared(benchmark, contest, last))
+                self._keep(state, self._compared(benchmark, contest, last, state))
         state.ended = state.contests.keys() <= state.results.keys()
 
     def _is_decided(self, benchmark: str, contest: Contest) -> bool:
@@ -374,6 +393,7 @@ class Comparing:
                 self._looks[metric][benchmark],
                 self._tolerance(benchmark, metric),
                 self.family,
+                self._rules.most_blocks,
                 self.permitted_blocks,
             )
             for metric in sorted(self._rules.tolerances(benchmark))
@@ -450,7 +470,9 @@ class Comparing:
         verdict = verdict.model_copy(update={"fails": fails or state.failure is not None})
         state.results[result.id] = Result.of(result, verdict, result.comparison)
 
-    def _compared(self, benchmark: str, contest: Contest, last: str | None) -> Result:
+    def _compared(
+        self, benchmark: str, contest: Contest, last: Last | None, state: CaseState
+    ) -> Result:
         looks = {
             metric: found[benchmark] for metric, found in self._looks.items() if benchmark in found
         }
@@ -460,37 +482,49 @@ class Comparing:
         notes = [self._how(contest)]
         undecided = None
         if verdict.outcome is Outcome.INCONCLUSIVE:
-            notes += [f"undecided: {last}"] if last else []
-            undecided = self._undecided(verdict, contest, looks)
+            undecided = self._undecided(verdict, contest, looks, last or "blocks", state)
         if contest.spoilt:
             notes.append(f"{len(contest.spoilt)} blocks were left out: one side was invalid")
         verdict = verdict.model_copy(update={"notes": notes, "undecided": undecided})
         return Result.of(head, verdict, self._describe(contest))
 
     def _undecided(
-        self, verdict: Verdict, contest: Contest, looks: Mapping[str, PairLook]
+        self,
+        verdict: Verdict,
+        contest: Contest,
+        looks: Mapping[str, PairLook],
+        last: Last,
+        state: CaseState,
     ) -> Undecided | None:
         """What would decide the gated metrics that are open; ``None`` if blocks tell of none."""
-        further = [
-            further_blocks(looks[metric.metric], metric.tolerance or 0.0, self.family)
+        open_metrics = [
+            metric
             for metric in verdict.gated
-            if metric.outcome is Outcome.INCONCLUSIVE and metric.metric in looks
+            if metric.outcome is Outcome.INCONCLUSIVE and metric.metric in contest.metrics
         ]
-        if not further:
+        if not open_metrics:
             return None
-        allowed = self._rules.most_blocks
+        stopped = Undecided(limit=last, allowed=self._rules.most_s, spent_s=self.spent_s)
+        most_blocks = self._rules.most_blocks
+        further = [
+            further_blocks(looks[metric.metric], metric.tolerance or 0.0, self.family, most_blocks)
+            for metric in open_metrics
+            if metric.metric in looks
+        ]
         known = [blocks for blocks in further if blocks is not None]
-        if len(known) < len(further):
-            return Undecided(limit="comparison", allowed=allowed)
-        rounds = [done for block in contest.blocks for done in (*block.base, *block.head)]
-        joules = [done.energy_j for done in rounds if done.energy_j is not None]
-        share = max(known) / len(contest.blocks)
-        return Undecided(
-            limit="comparison",
-            allowed=allowed,
-            blocks=max(known),
-            duration_s=share * sum(done.duration_s for done in rounds),
-            energy_j=share * sum(joules) if joules else None,
+        if len(known) < len(open_metrics):
+            return stopped
+        blocks, needed = max(known), self.block + max(known)
+        cost = blocks * (self.shared + 1 / max(state.blocks, 1) * state.cost)
+        rounds = blocks / len(contest.blocks) * contest.rounds_cost
+        return stopped.model_copy(
+            update={
+                "blocks": blocks,
+                "needed_blocks": needed if needed > most_blocks else None,
+                "duration_s": cost.duration_s,
+                "energy_j": _joules(cost, rounds),
+                "shared_s": blocks * self.shared.duration_s,
+            }
         )
 
     def _how(self, contest: Contest) -> str:
@@ -543,6 +577,16 @@ class Comparing:
     @property
     def _reference(self) -> str:
         return str(self._rules.reference)
+
+
+def _joules(cost: Cost, rounds: Cost) -> float | None:
+    """The joules of some work; ``None`` if those of its rounds are unknown."""
+    if rounds.energy_j is None:
+        return None
+    if cost.energy_j is not None:
+        # A meter that counts for its own process only has not seen the sides.
+        return max(cost.energy_j, rounds.energy_j)
+    return rounds.energy_j / rounds.duration_s * cost.duration_s if rounds.duration_s else None
 
 
 def _end_as_on_head(state: CaseState, head: SideRun) -> None:

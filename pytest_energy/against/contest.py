@@ -14,6 +14,33 @@ SPOILT_BLOCKS: Final = 3
 """After so many blocks without a valid one a benchmark is given up."""
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What some work took."""
+
+    duration_s: float = 0.0
+    energy_j: float | None = 0.0
+    """``None``: no meter knows."""
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.duration_s + other.duration_s, _sum(self.energy_j, other.energy_j))
+
+    def __sub__(self, other: Cost) -> Cost:
+        return self + -1 * other
+
+    def __rmul__(self, factor: float) -> Cost:
+        return Cost(
+            factor * self.duration_s, None if self.energy_j is None else factor * self.energy_j
+        )
+
+
+NO_COST: Final = Cost()
+
+
+def _sum(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first + second
+
+
 @dataclass
 class Contest:
     """The blocks of one benchmark."""
@@ -53,6 +80,12 @@ class Contest:
     def sample(self, metric: str) -> list[float]:
         """The differences of the blocks that tell of a metric."""
         return [block.differences[metric] for block in self.blocks if metric in block.differences]
+
+    @property
+    def rounds_cost(self) -> Cost:
+        """What all its rounds took."""
+        rounds = [done for block in self.blocks for done in (*block.base, *block.head)]
+        return sum((Cost(done.duration_s, done.energy_j) for done in rounds), NO_COST)
 
     @property
     def metrics(self) -> set[str]:

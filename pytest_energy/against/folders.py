@@ -29,12 +29,11 @@ def session_folder(kind: str) -> Iterator[Path]:
     Args:
         kind: What it is for, in its name.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-")).resolve()
-    try:
+    prefix = f"{PREFIX}{kind}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
+        folder = Path(name).resolve()
         with FileLock(folder / LOCK):
             yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_leftovers() -> None:

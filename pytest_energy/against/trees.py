@@ -108,9 +108,9 @@ def worktree(reference: Reference) -> Iterator[Path]:
         yield reference.repository
         return
     remove_leftovers()
-    with session_folder("against") as folder:
-        tree = folder / "base"
-        try:
+    try:
+        with session_folder("against") as folder:
+            tree = folder / "base"
             # A hook of the user's after a checkout is meant for the working tree.
             run_git(
                 reference.repository,
@@ -118,10 +118,9 @@ def worktree(reference: Reference) -> Iterator[Path]:
                 *(str(tree), reference.commit),
             )
             yield tree
-        finally:
-            shutil.rmtree(tree, ignore_errors=True)
-            # It also forgets the trees of sessions that were killed.
-            run_git(reference.repository, "worktree", "prune")
+    finally:
+        # Now that the folder is gone, git forgets it, and those of sessions that were killed.
+        run_git(reference.repository, "worktree", "prune")
 
 
 def within(path: Path, tree: Path) -> bool:
@@ -159,13 +158,13 @@ class Tree:
 def overlay(tree: Tree, tests: Iterable[Path], configuration: Path | None) -> list[Path]:
     """Put the head's test files, ``conftest.py`` files and configuration into the base's tree.
 
-    Returns:
-        The files that had another content in the base's tree, from the top of the tree.
-
     Args:
         tree: The base's.
         tests: The test files of the working tree.
         configuration: The file with pytest's options.
+
+    Returns:
+        The files that had another content in the base's tree, from the top of the tree.
     """
     if tree.folder == tree.repository:
         return []

@@ -168,5 +168,10 @@ def withdrawn(result: Result, why: str) -> Verdict:
         else metric
         for metric in result.verdict.metrics
     ]
-    update = {"metrics": metrics, "outcome": worst(metrics), "notes": [why, *result.verdict.notes]}
+    update = {
+        "metrics": metrics,
+        "outcome": worst(metrics),
+        "notes": [why, *result.verdict.notes],
+        "undecided": None,  # further blocks would prove nothing either
+    }
     return result.verdict.model_copy(update=update)

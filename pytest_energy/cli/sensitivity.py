@@ -7,7 +7,8 @@ scatter of the accepted runs. A benchmark's tolerance is the one that the last r
 options included; benchmarks that the last run does not have take it from pyproject.toml.
 
 Given the results of a run with --energy-against, it shows the smallest rises that such a comparison
-sees instead: they follow from the scatter between the blocks of that run.
+sees instead: they follow from the scatter between the blocks of that run. Without any results it
+shows both, if the last run was such a comparison.
 """
 
 from __future__ import annotations
@@ -22,30 +23,29 @@ from pytest_energy.settings import FRACTION_ABOVE_0
 if TYPE_CHECKING:
     from pytest_energy.gate.baseline import Baseline
     from pytest_energy.gate.schedule import Suite
+    from pytest_energy.model.result import Run
 
 
 class _Asked:
     """The tolerances of the benchmarks, and the rises that should be called regressed.
 
     Args:
-        last_run: Results with the tolerances that were in force; the file need not exist.
+        last_run: The results with the tolerances that were in force, if there are any.
         change: The rise of all benchmarks; ``None`` for twice the tolerance of each.
 
     Raises:
-        EnergyError: The results or ``pyproject.toml`` cannot be read.
+        EnergyError: ``pyproject.toml`` cannot be read.
     """
 
-    def __init__(self, last_run: Path, change: float | None) -> None:
+    def __init__(self, last_run: Run | None, change: float | None) -> None:
         from pytest_energy.gate.tolerances import load_tolerances
-        from pytest_energy.model.json_files import load_run
         from pytest_energy.model.metrics import ENERGY
 
         self._change = change
         self._table = load_tolerances(Path("pyproject.toml"))
-        results = load_run(last_run).benchmarks if last_run.exists() else []
         self._used = {
             result.id: metric.tolerance
-            for result in results
+            for result in (last_run.benchmarks if last_run else ())
             for metric in result.verdict.gated
             if metric.metric == ENERGY and metric.tolerance is not None
         }
@@ -105,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_energy.errors import UsageError
     from pytest_energy.gate.baseline_store import BaselineStore
     from pytest_energy.report.text.align import aligned
+    from pytest_energy.report.visible import visible_rows
 
     if arguments.change is not None:
         arguments.change = FRACTION_ABOVE_0.read(arguments.change, "--change")
@@ -122,7 +123,8 @@ def run(arguments: argparse.Namespace) -> int:
         "rounds to see",
         "energy",
     )
-    asked = _Asked(arguments.last_run, arguments.change)
+    last_run = _load_last(arguments.last_run)
+    asked = _Asked(last_run, arguments.change)
     for slug in store.slugs():
         baselines = store.load_all(slug)
         suite = _suite(baselines)
@@ -132,12 +134,29 @@ def run(arguments: argparse.Namespace) -> int:
             print(sentence)
         if suite.shared:
             print(_shared(suite))
-    if not store.slugs():
+    compared = visible_rows(last_run) if last_run else []
+    if compared:
+        print(f"The comparison in {arguments.last_run}, by its blocks:\n{aligned(compared)}")
+    if not store.slugs() and not compared:
         print(
             f"no energy baselines in {arguments.baselines}; record some on the machine that"
             " measures, with pytest --energy --energy-update"
         )
     return 0
+
+
+def _load_last(results: Path) -> Run | None:
+    """The last run, or what a killed one has left; ``None`` if there is neither.
+
+    Raises:
+        EnergyError: A file of it cannot be read.
+    """
+    from pytest_energy.session.journal import load_results
+
+    try:
+        return load_results(results)
+    except FileNotFoundError:
+        return None
 
 
 def _show_blocks(path: Path) -> int:

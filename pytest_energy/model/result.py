@@ -80,21 +80,31 @@ class Past(Record):
 class Undecided(Record):
     """Why measuring stopped before a benchmark was decided, and what would decide it."""
 
-    limit: Literal["time", "energy", "visits", "protocol", "comparison"]
+    limit: Literal[
+        "time", "energy", "visits", "protocol", "blocks", "comparison-time", "interruption"
+    ]
     """Which limit was reached: of ``--energy-retry-time``, of ``--energy-retry-energy``, of the
-    number of visits, or the single look of ``--energy-protocol=fixed`` and of training. For
-    ``comparison``, one of ``--energy-against``, which a note of the verdict names."""
+    number of visits, or the single look of ``--energy-protocol=fixed`` and of training. Of a
+    comparison with another revision: ``--energy-against-blocks`` or ``--energy-against-time``."""
     allowed: float | None = None
-    """Seconds or joules that this limit allows all retries of the session, or the most blocks of a
-    comparison; ``None`` for others."""
+    """Seconds or joules that this limit allows all retries of the session. Of a comparison, the
+    seconds of ``--energy-against-time``. ``None`` without such a limit."""
     visits: int | None = None
     """Further visits that would decide it, if it goes on as it went; ``None`` if no number can."""
     blocks: int | None = None
     """Likewise further blocks of a comparison."""
+    needed_blocks: int | None = None
+    """The number of ``--energy-against-blocks`` that allows them; ``None`` if it does already."""
     duration_s: float | None = None
-    """Seconds that the rounds of these visits or blocks would take."""
+    """Seconds that the rounds of these visits, or these blocks of this benchmark alone, would take.
+    Those of blocks include starts of processes and warm-ups."""
     energy_j: float | None = None
-    """Joules that these rounds would use."""
+    """Joules that these rounds would use. Those of blocks include the rest likewise: as counted, or
+    if no counter tells, at the power of the rounds."""
+    shared_s: float | None = None
+    """Of ``duration_s``, what all benchmarks of a block share: starts of processes."""
+    spent_s: float | None = None
+    """Seconds that the comparison has taken so far."""
 
 
 class Verdict(Record):

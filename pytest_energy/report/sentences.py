@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from pytest_energy.model.environment import is_simulated
@@ -24,6 +24,7 @@ from pytest_energy.model.result import (
 )
 from pytest_energy.report import numbers
 from pytest_energy.report.summary import deciding_metric, skipped_tests, test_id
+from pytest_energy.uncertainty.pairs import WITHIN_REASON
 
 REPORTED_SHIFT: Final = 0.015
 """A smaller shift of the whole suite, as a fraction, is not worth a sentence."""
@@ -103,9 +104,13 @@ LIMITS: Final = {
     "energy": "stopped by the limit of joules (--energy-retry-energy)",
     "visits": "stopped after the largest number of visits",
     "protocol": "measured in one visit",
-    "comparison": "stopped by a limit of the comparison",
+    "blocks": "stopped by the limit of blocks (--energy-against-blocks)",
+    "comparison-time": "stopped by the limit of time (--energy-against-time)",
+    "interruption": "stopped before the comparison was complete",
 }
 """What ended the measuring of an undecided benchmark."""
+RETRY_OPTIONS: Final = {"time": "--energy-retry-time", "energy": "--energy-retry-energy"}
+"""By limit: the option that raises it."""
 COMPARE: Final = "compare with the other revision on this machine, --energy-against=REF"
 
 
@@ -114,43 +119,43 @@ def undecided(result: Result) -> str | None:
     record = result.verdict.undecided
     if record is None:
         return None
-    if result.comparison:
-        return _undecided_comparison(record, len(result.comparison.blocks))
-    if record.visits is None:
-        return (
-            f"{LIMITS[record.limit]}; no number of visits would decide: the change is too close to"
-            f" the tolerance for what is known of the baseline; {COMPARE}, or record more runs"
-        )
-    plural = "" if record.visits == 1 else "s"
-    cost = f"{numbers.seconds(record.duration_s)}, {numbers.energy(record.energy_j)}"
-    would = f"about {record.visits} more visit{plural} ({cost}) would decide"
-    cut = [reason for reason in result.reasons if reason.code is ReasonCode.TIME_LIMIT]
-    longer = ", and longer ones fewer: raise --energy-max-time" if cut else ""
-    return f"{LIMITS[record.limit]}; {would}{longer}: {_remedy(result, record)}"
-
-
-def _undecided_comparison(record: Undecided, done: int) -> str:
-    """``about 8 more blocks (90 s, 27 kJ) would decide: --energy-against-blocks=20``."""
-    if record.blocks is None:
-        return (
-            "no number of blocks up to 24 would decide: the change is too close to the tolerance"
-            " for the scatter of the blocks; try longer rounds (--energy-window), or another"
-            " tolerance"
-        )
-    plural = "" if record.blocks == 1 else "s"
+    limit = LIMITS[record.limit]
+    unit = "block" if result.comparison else "visit"
+    number = record.blocks if result.comparison else record.visits
+    if number is None and result.comparison and len(result.comparison.blocks) < 2:
+        return f"{limit}; a single block does not tell how many would decide"
+    if number is None:
+        most = f" up to {WITHIN_REASON}" if result.comparison else ""
+        return f"{limit}; no number of {unit}s{most} would decide: {_why_none(result)}"
     known = [numbers.seconds(record.duration_s)]
     known += [numbers.energy(record.energy_j)] if record.energy_j is not None else []
-    would = f"about {record.blocks} more block{plural} ({', '.join(known)} of rounds) would decide"
-    needed = done + record.blocks
-    if record.allowed is not None and needed > record.allowed:
-        return f"{would}: --energy-against-blocks={needed}"
-    return f"{would}: let it run longer (--energy-against-time)"
+    would = f"about {number} more {unit}{'s'[: number != 1]} ({', '.join(known)}) would decide"
+    cut = [reason for reason in result.reasons if reason.code is ReasonCode.TIME_LIMIT]
+    longer = ", and longer ones fewer: raise --energy-max-time" if cut else ""
+    return f"{limit}; {would}{longer}: {_remedy(result, record)}"
+
+
+def _why_none(result: Result) -> str:
+    """Why no number of visits or blocks decides, and what may."""
+    if result.comparison is None:
+        return (
+            "the change is too close to the tolerance for what is known of the baseline;"
+            f" {COMPARE}, or record more runs"
+        )
+    return (
+        "the change is too close to the tolerance for the scatter of the blocks; longer rounds"
+        " scatter less (--energy-passes, --energy-window), or set another tolerance"
+    )
 
 
 def _remedy(result: Result, record: Undecided) -> str:
-    """What lets one undecided benchmark have the visits that it needs."""
+    """What lets one undecided benchmark have the visits or blocks that it needs."""
+    if options := needed_limits([record]):
+        return options
+    if result.comparison:
+        return "compare again"
     if record.limit in RETRY_OPTIONS:
-        return needed_limits([record]) or COMPARE
+        return COMPARE
     if result.status == "estimated":
         return "estimates are measured again with --energy-fail-on=regressed,estimated"
     if record.limit == "protocol":
@@ -158,16 +163,17 @@ def _remedy(result: Result, record: Undecided) -> str:
     return f"no option allows more; {COMPARE}, or record more runs"
 
 
-RETRY_OPTIONS: Final = {"time": "--energy-retry-time", "energy": "--energy-retry-energy"}
-"""By limit: the option that raises it."""
-
-
 def needed_limits(records: Iterable[Undecided]) -> str | None:
     """The options that let all of these benchmarks be decided in one session.
 
-    ``--energy-retry-time=690``; ``None`` if no limit of time or joules ended their visits.
+    ``--energy-retry-time=690``; ``None`` if no limit that an option sets ended their measuring.
     """
-    options = []
+    records = list(records)
+    options = [*_retry_limits(records), *_comparison_limits(records)]
+    return " ".join(options) or None
+
+
+def _retry_limits(records: Iterable[Undecided]) -> Iterator[str]:
     ended = [record for record in records if record.visits is not None]
     for limit, option in RETRY_OPTIONS.items():
         allowed = [one.allowed for one in ended if one.limit == limit and one.allowed is not None]
@@ -176,19 +182,51 @@ def needed_limits(records: Iterable[Undecided]) -> str | None:
             of_limit = [one for one in ended if one.limit in RETRY_OPTIONS]
             costs = [one.duration_s if limit == "time" else one.energy_j for one in of_limit]
             needed = max(allowed) + math.fsum(cost or 0.0 for cost in costs)
-            options.append(f"{option}={numbers.rounded_up(needed)}")
-    return " ".join(options) or None
+            yield f"{option}={numbers.rounded_up(needed)}"
+
+
+def _comparison_limits(records: Iterable[Undecided]) -> Iterator[str]:
+    ended = [record for record in records if record.blocks is not None]
+    if blocks := [one.needed_blocks for one in ended if one.needed_blocks is not None]:
+        yield f"--energy-against-blocks={max(blocks)}"
+    allowed = [one.allowed for one in ended if one.allowed is not None]
+    if allowed:
+        own_s = math.fsum((one.duration_s or 0.0) - (one.shared_s or 0.0) for one in ended)
+        once_s = max(one.shared_s or 0.0 for one in ended)
+        needed_s = max(one.spent_s or 0.0 for one in ended) + once_s + own_s
+        if needed_s > max(allowed):
+            yield f"--energy-against-time={numbers.rounded_up(needed_s)}"
 
 
 def retries(run: Run) -> str | None:
     """``to decide 3 benchmarks by further visits: --energy-retry-time=1200``."""
+    return "; ".join(filter(None, (_further_visits(run), _further_blocks(run)))) or None
+
+
+def _further_visits(run: Run) -> str | None:
     records = [result.verdict.undecided for result in run.benchmarks]
     ended = [one for one in records if one and one.visits and one.limit in RETRY_OPTIONS]
     options = needed_limits(ended)
-    if options is None:
+    return f"to decide {_benchmarks(len(ended))} by further visits: {options}" if options else None
+
+
+def _further_blocks(run: Run) -> str | None:
+    """One command for all: ``to decide 3 benchmarks by further blocks: pytest …``."""
+    ended = [
+        (result, record)
+        for result in run.benchmarks
+        if (record := result.verdict.undecided) and record.blocks is not None
+    ]
+    if not ended:
         return None
-    plural = "" if len(ended) == 1 else "s"
-    return f"to decide {len(ended)} benchmark{plural} by further visits: {options}"
+    options = needed_limits(record for _, record in ended)
+    command = rerun_command(*(result for result, _ in ended))
+    whole = f"{command} {options}" if options else command
+    return f"to decide {_benchmarks(len(ended))} by further blocks: {whole}"
+
+
+def _benchmarks(number: int) -> str:
+    return f"{number} benchmark{'s'[: number != 1]}"
 
 
 def reference(result: Result) -> str:

@@ -24,7 +24,11 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.uncertainty.gum import t_quantile, variance
 
 LOOKS: Final = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
-"""Numbers of blocks after which the suite is looked at."""
+"""Numbers of blocks after which the suite is looked at by default; see :func:`looks_until`."""
+LATER: Final = 8
+"""Blocks between the looks after these."""
+WITHIN_REASON: Final = 96
+"""The largest number of blocks that is proposed."""
 FEWEST_TO_FAIL: Final = 4
 """Blocks before a change may be called one: with a shared variance and fewer blocks, heavy tails
 and unequal scatter give more false alarms than permitted."""
@@ -72,11 +76,23 @@ class SuiteVariance:
         return weighted / total, total
 
 
+def looks_until(most_blocks: int) -> list[int]:
+    """The numbers of blocks after which a suite is looked at, the last one included.
+
+    Args:
+        most_blocks: The largest number of blocks.
+    """
+    later = range(LOOKS[-1] + LATER, most_blocks, LATER)
+    return [*(blocks for blocks in (*LOOKS, *later) if blocks < most_blocks), most_blocks]
+
+
 def look(
     differences: Mapping[str, Sequence[float]],
     tolerances: Mapping[str, float],
     family: int | None = None,
     most_blocks: int = LOOKS[-1],
+    *,
+    final: bool = False,
 ) -> dict[str, PairLook]:
     """Judge every benchmark by its blocks.
 
@@ -85,11 +101,14 @@ def look(
         tolerances: The relative change that is accepted, by benchmark.
         family: How many benchmarks share the permitted error; all of these by default.
         most_blocks: After so many blocks an undecided benchmark is inconclusive.
+        final: Whether a limit lets no further block follow. Then each benchmark has its last look,
+            whatever its number of blocks: a limit of time ends between looks, and a benchmark that
+            lost a block has fewer than the others.
     """
     suite = fit_suite_variance(differences.values())
     share = SUITE_ERROR / max(family or len(differences), 1)
     return {
-        name: _look(blocks, tolerances[name], suite, share, most_blocks)
+        name: _look(blocks, tolerances[name], suite, share, most_blocks, final)
         for name, blocks in differences.items()
     }
 
@@ -100,24 +119,25 @@ def _look(
     suite: SuiteVariance,
     error: float,
     most_blocks: int,
+    final: bool,
 ) -> PairLook:
     count = len(blocks)
     mean = statistics.fmean(blocks)
     moderated, freedom = suite.moderated(variance(blocks), count - 1)
     standard = math.sqrt(moderated / count)
     half = t_quantile(freedom) * standard
-    looks = [blocks for blocks in LOOKS if blocks <= most_blocks]
+    looks = looks_until(most_blocks)
     outcome = None
-    if count in looks:
-        outcome = _decide(mean, standard, freedom, tolerance, error * error_share(count, looks))
-    if outcome is None and count >= most_blocks:
+    if count in looks or final:
+        outcome = _decide(mean, standard, freedom, error * error_share(count, looks), tolerance)
+    if outcome is None and (final or count >= most_blocks):
         outcome = Outcome.INCONCLUSIVE
     low, high = math.expm1(mean - half), math.expm1(mean + half)
     return PairLook(outcome, math.expm1(mean), low, high, count, standard, freedom)
 
 
 def _decide(
-    mean: float, standard: float, freedom: float, tolerance: float, error: float
+    mean: float, standard: float, freedom: float, error: float, tolerance: float
 ) -> Outcome | None:
     """What a look says of a mean difference of logarithms; ``None``: undecided.
 
@@ -133,30 +153,48 @@ def _decide(
     return None
 
 
-def further_blocks(found: PairLook, tolerance: float, family: int) -> int | None:
+def further_blocks(
+    found: PairLook, tolerance: float, family: int, most_blocks: int = LOOKS[-1]
+) -> int | None:
     """How many more blocks would decide, if change and scatter stay what they are.
 
     Args:
         found: The last look at the benchmark.
         tolerance: The relative change that is accepted.
         family: How many benchmarks share the permitted error.
+        most_blocks: The limit so far. If it has to be raised, the looks are those of the new one.
 
     Returns:
-        ``None`` if no look decides: the change is too close to the tolerance.
+        ``None`` if no look up to :data:`WITHIN_REASON` blocks decides: the change is too close to
+        the tolerance.
     """
-    mean, block_variance = math.log1p(found.change), found.standard**2 * found.blocks
-    for blocks in LOOKS:
-        looks = [count for count in LOOKS if count <= blocks]
-        freedom = found.degrees_of_freedom + blocks - found.blocks
-        standard = math.sqrt(block_variance / blocks)
-        error = SUITE_ERROR / max(family, 1) * error_share(blocks, looks)
-        if blocks > found.blocks and _decide(mean, standard, freedom, tolerance, error):
+    mean = math.log1p(found.change)
+    for blocks in looks_until(max(most_blocks, WITHIN_REASON)):
+        later = _later(found, blocks, max(blocks, most_blocks), family)
+        if blocks > found.blocks and _decide(mean, *later, tolerance):
             return blocks - found.blocks
     return None
 
 
+def _later(
+    found: PairLook, blocks: int, most_blocks: int, family: int
+) -> tuple[float, float, float]:
+    """A later look, if blocks scatter as those so far: what :func:`_decide` asks of it.
+
+    Returns:
+        The standard uncertainty of the mean, its degrees of freedom and the permitted error.
+    """
+    freedom = found.degrees_of_freedom + blocks - found.blocks
+    error = SUITE_ERROR / max(family, 1) * error_share(blocks, looks_until(most_blocks))
+    return found.standard * math.sqrt(found.blocks / blocks), freedom, error
+
+
 def smallest_change(
-    found: PairLook, tolerance: float, family: int, most_blocks: int = LOOKS[-1]
+    found: PairLook,
+    tolerance: float,
+    family: int,
+    most_blocks: int = LOOKS[-1],
+    permitted: int | None = None,
 ) -> float | None:
     """The smallest relative rise that is called regressed, with a probability of 95 %.
 
@@ -168,35 +206,34 @@ def smallest_change(
         found: The last look at the benchmark; its mean does not matter.
         tolerance: The relative change that is accepted.
         family: How many benchmarks share the permitted error.
-        most_blocks: The largest number of blocks.
+        most_blocks: The largest number of blocks; the permitted error is spent over them.
+        permitted: The number of blocks for which there is time; all of these by default.
 
     Returns:
-        ``None`` if the limit permits too few blocks to call anything a change.
+        ``None`` if the limits permit too few blocks to call anything a change.
     """
-    variance = found.standard**2 * found.blocks
-    looks = [blocks for blocks in LOOKS if blocks <= most_blocks]
     visible = []
-    for blocks in (count for count in looks if count >= FEWEST_TO_FAIL):
-        freedom = found.degrees_of_freedom + blocks - found.blocks
-        standard = math.sqrt(variance / blocks)
-        spent = SUITE_ERROR / max(family, 1) * error_share(blocks, looks)
+    for blocks in looks_until(most_blocks if permitted is None else permitted):
+        if blocks < FEWEST_TO_FAIL:
+            continue
+        standard, freedom, error = _later(found, blocks, most_blocks, family)
         missed = t_quantile(freedom, PROBABILITY) * standard
         # Both conditions of a look: the estimate is beyond the tolerance, and the rise is proven.
-        proven = t_quantile(freedom, 1 - spent) * standard + missed
+        proven = t_quantile(freedom, 1 - error) * standard + missed
         visible.append(math.expm1(max(math.log1p(tolerance) + missed, proven)))
     return min(visible, default=None)
 
 
 def error_share(blocks: int, looks: Sequence[int] = LOOKS) -> float:
-    """The part of the permitted error that the look after so many blocks may spend.
+    """The part of the permitted error that a look after so many blocks may spend.
 
-    In proportion to the blocks since the look before; nothing before :data:`FEWEST_TO_FAIL`.
+    In proportion to the blocks since the look before; nothing before :data:`FEWEST_TO_FAIL`. A look
+    between these, which a limit ends, has what was left since the last one.
     """
-    failing = [count for count in looks if count >= FEWEST_TO_FAIL]
-    if blocks not in failing:
+    if blocks < FEWEST_TO_FAIL:
         return 0.0
-    before = [count for count in failing if count < blocks]
-    return (blocks - (before[-1] if before else 0)) / failing[-1]
+    before = max((count for count in looks if FEWEST_TO_FAIL <= count < blocks), default=0)
+    return (blocks - before) / looks[-1]
 
 
 def fit_suite_variance(suite: Iterable[Sequence[float]]) -> SuiteVariance:

@@ -168,7 +168,7 @@ def walk_once(
             walk(preparation.pair(), list(comparing.states), turns, Random(1), comparing.take)
         finally:
             preparation.close()
-    comparing.look(last="one block")
+    comparing.look(last="blocks")
     assert len(repository.worktrees()) == 1
     return comparing
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.against.blocks import Paired
-from pytest_energy.against.comparing import Comparing, Rules
+from pytest_energy.against.comparing import Comparing, Last, Rules
+from pytest_energy.against.contest import NO_COST, Cost
 from pytest_energy.against.messages import SideRun
 from pytest_energy.against.side import SideFailedError
 from pytest_energy.against.trees import Reference
@@ -22,8 +23,10 @@ from pytest_energy.against.verdicts import differences
 from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode, Round
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Verdict
-from pytest_energy.report.sentences import undecided
+from pytest_energy.report.numbers import rounded_up
+from pytest_energy.report.sentences import retries, undecided
 from pytest_energy.report.text.markdown import render_markdown
+from pytest_energy.uncertainty.pairs import LOOKS
 from tests.gate_data import run_of
 
 MAIN = Reference("main", Path("/project"), "1a2b3c4d5e6f")
@@ -56,6 +59,7 @@ def comparing(
     *tests: str,
     reference: Reference = MAIN,
     most_blocks: int = 24,
+    most_s: float | None = None,
     tolerances: dict[str, float] | None = None,
     failing: tuple[str, ...] = ("regressed",),
     budgets: dict[str, float] | None = None,
@@ -69,17 +73,20 @@ def comparing(
         lambda benchmark: accepted,
         failing,
         most_blocks,
+        most_s,
         budgets=lambda benchmark: limits,
     )
     return Comparing(tests or ("t.py::test",), rules)
 
 
-def blocks(state: Comparing, *ratios: float, test: str = "t.py::test") -> list[Result]:
+def blocks(
+    state: Comparing, *ratios: float, test: str = "t.py::test", cost: Cost = NO_COST
+) -> list[Result]:
     """Measure a block for each ratio of head to base; return what they settle."""
     settled = []
     for ratio in ratios:
         state.block += 1
-        state.take(test, paired(measured([1.0], test), measured([ratio], test)))
+        state.take(test, paired(measured([1.0], test), measured([ratio], test)), cost)
         settled += state.look()
     return settled
 
@@ -186,49 +193,166 @@ def test_the_policy_decides_what_fails() -> None:
 
 
 def test_a_limit_is_named_where_nothing_was_decided() -> None:
-    """The note says which limit it was."""
-    state = comparing()
-    blocks(state, 0.8, 1.2)
-    (result,) = state.look(last="the time limit of 9 s (--energy-against-time)")
+    """A single block tells nothing else."""
+    state = comparing(most_s=9.0)
+    blocks(state, 0.8)
+    (result,) = state.look(last="comparison-time")
     assert result.verdict.outcome == "inconclusive"
-    assert "undecided: the time limit of 9 s (--energy-against-time)" in result.verdict.notes
+    assert undecided(result) == (
+        "stopped by the limit of time (--energy-against-time); a single block does not tell how"
+        " many would decide"
+    )
 
 
 def test_an_undecided_comparison_knows_what_would_decide_it() -> None:
-    """The next look that decides if change and scatter stay, and what its blocks would cost."""
-    state = comparing()
+    """The next look that decides if change and scatter stay: no earlier one does."""
+    state = comparing(most_s=9.0)
     blocks(state, 1.02, 1.06, 1.02)
-    (result,) = state.look(last="the time limit of 9 s (--energy-against-time)")
+    (result,) = state.look(last="comparison-time")
     record = result.verdict.undecided
     assert record is not None
     assert record.blocks is not None
-    assert (record.limit, record.allowed) == ("comparison", 24)
-    assert record.duration_s == pytest.approx(2 * record.blocks)
-    assert record.energy_j == pytest.approx(2.033 * record.blocks, rel=1e-3)
-    # The blocks so far once more, as often as it says, decide it; half of them do not.
-    again = comparing()
+    assert (record.limit, record.allowed, record.needed_blocks) == ("comparison-time", 9.0, None)
+    # The blocks so far once more, as often as it says, decide it; one look less does not.
     ratios = (1.02, 1.06, 1.02) * 8
-    settled = blocks(again, *ratios[: 3 + record.blocks])
+    before = max(count for count in LOOKS if count < 3 + record.blocks)
+    assert blocks(comparing(), *ratios[:before]) == []
+    settled = blocks(comparing(), *ratios[: 3 + record.blocks])
     assert [one.verdict.outcome for one in settled] == ["unchanged"]
 
 
+def test_the_cost_of_further_blocks_has_starts_and_warm_ups() -> None:
+    """What the benchmark takes in a block, and what all of its block share."""
+    state = comparing(most_s=9.0)
+    state.shared, state.spent_s = Cost(10.0, 500.0), 70.0
+    blocks(state, 1.02, 1.06, 1.02, cost=Cost(5.0, 900.0))
+    (result,) = state.look(last="comparison-time")
+    record = result.verdict.undecided
+    assert record is not None
+    assert record.blocks is not None
+    cost = (record.duration_s, record.energy_j, record.shared_s)
+    assert cost == (15.0 * record.blocks, 1400.0 * record.blocks, 10.0 * record.blocks)
+    needed = f"would decide: --energy-against-time={rounded_up(70 + 15 * record.blocks)}"
+    assert (undecided(result) or "").endswith(needed)
+
+
+def test_joules_that_no_counter_tells_are_those_of_the_rounds_power() -> None:
+    """Over the whole time; the starts of processes take less."""
+    state = comparing()
+    blocks(state, 1.02, 1.06, 1.02, cost=Cost(5.0, None))
+    (result,) = state.look(last="blocks")
+    record = result.verdict.undecided
+    assert record is not None
+    assert record.energy_j == pytest.approx((record.duration_s or 0.0) * 2.033 / 2, rel=1e-3)
+
+
+def test_joules_are_never_fewer_than_those_of_the_rounds() -> None:
+    """A meter that counts for its own process only has not seen the sides."""
+    state = comparing()
+    blocks(state, 1.02, 1.06, 1.02, cost=Cost(5.0, 0.0))
+    (result,) = state.look(last="blocks")
+    record = result.verdict.undecided
+    assert record is not None
+    assert record.energy_j == pytest.approx(2.033 * (record.blocks or 0), rel=1e-3)
+
+
+def test_one_command_decides_all_undecided_comparisons() -> None:
+    """A block starts its processes once for all of them; the longest takes the most blocks."""
+    state = comparing("t.py::a", "t.py::b", "t.py::c", most_blocks=4, most_s=100.0)
+    state.shared, state.spent_s = Cost(10.0), 60.0
+    scattered = {"t.py::a": 1.02, "t.py::b": 1.03, "t.py::c": 1.0}
+    for sign in (1, -1, 1, -1):
+        state.block += 1
+        for test, ratio in scattered.items():
+            scatter = 0.04 if test != "t.py::c" else 0.001
+            head = measured([ratio + sign * scatter], test)
+            state.take(test, paired(measured([1.0], test), head), Cost(5.0))
+        state.look(last="blocks" if state.block == 4 else None)
+    results = state.final()
+    records = {result.id: result.verdict.undecided for result in results}
+    assert records["t.py::c"] is None
+    one, other = records["t.py::a"], records["t.py::b"]
+    assert one is not None
+    assert other is not None
+    most, fewest = max(one.blocks or 0, other.blocks or 0), min(one.blocks or 0, other.blocks or 0)
+    assert 0 < fewest < most
+    needed_s = 60 + 10 * most + 5 * (most + fewest)
+    assert retries(run_of(*results)) == (
+        "to decide 2 benchmarks by further blocks: pytest t.py::a t.py::b --energy"
+        f" --energy-against=main --energy-against-blocks={4 + most}"
+        f" --energy-against-time={rounded_up(needed_s)}"
+    )
+
+
 def test_an_undecided_comparison_names_the_option_that_would_decide_it() -> None:
-    """More blocks where their number was the limit; otherwise more time, or longer rounds."""
+    """More blocks where their number was the limit, or longer rounds."""
     scattered, close = (1.02, 1.06, 1.02, 1.06), (1.04, 1.06, 1.04, 1.06)
     (short,) = blocks(comparing(most_blocks=4), *scattered)
-    cost = r"about \d+ more blocks \(\S+ s, \S+ J of rounds\)"
-    remedy = rf"{cost} would decide: --energy-against-blocks=\d+$"
-    assert re.search(remedy, undecided(short) or "")
-    state = comparing()
-    blocks(state, *scattered)
-    (stopped,) = state.look(last="the time limit of 9 s (--energy-against-time)")
-    assert (undecided(stopped) or "").endswith(
-        "would decide: let it run longer (--energy-against-time)"
+    assert re.fullmatch(
+        r"stopped by the limit of blocks \(--energy-against-blocks\); about \d+ more blocks"
+        r" \(\S+ s, \S+ J\) would decide: --energy-against-blocks=\d+",
+        undecided(short) or "",
     )
     (never,) = blocks(comparing(most_blocks=4), *close)
-    assert "no number of blocks up to 24 would decide" in (undecided(never) or "")
-    assert "--energy-window" in (undecided(never) or "")
-    assert "no number of blocks up to 24 would decide" in render_markdown(run_of(never))
+    assert "no number of blocks up to 96 would decide" in (undecided(never) or "")
+    assert "no number of blocks up to 96 would decide" in render_markdown(run_of(never))
+
+
+def test_a_limit_of_blocks_above_the_usual_one_is_used() -> None:
+    """It has looks of its own, and what it says of further blocks counts on them."""
+    ratios = (0.87, 1.15) * 12
+    (short,) = blocks(comparing(), *ratios)
+    record = short.verdict.undecided
+    assert record is not None
+    assert record.needed_blocks is not None
+    assert record.needed_blocks > 24
+    longer = (ratios * 3)[: record.needed_blocks]
+    (result,) = blocks(comparing(most_blocks=record.needed_blocks), *longer)
+    assert result.verdict.outcome == "unchanged"
+
+
+def test_an_interruption_says_what_is_missing() -> None:
+    """It is no limit that an option sets."""
+    state = comparing()
+    blocks(state, 1.02, 1.06, 1.02)
+    (result,) = state.look(last="interruption")
+    assert (undecided(result) or "").endswith("would decide: compare again")
+
+
+RESTLESS = (1.05, 0.96, 1.05, 0.96, 1.05, 0.96, 1.0)
+"""Decided by all seven, not by fewer."""
+
+
+@pytest.mark.parametrize("most_blocks", [7, 24])
+def test_whatever_ends_a_comparison_the_last_block_is_looked_at(most_blocks: int) -> None:
+    """Also where the limits end it between two planned looks."""
+    state = comparing(most_blocks=most_blocks)
+    assert blocks(state, *RESTLESS[:6]) == []
+    blocks_left = paired(measured([1.0]), measured([RESTLESS[-1]]))
+    state.block += 1
+    state.take("t.py::test", blocks_left)
+    (result,) = state.look(last="blocks" if most_blocks == 7 else "comparison-time")
+    assert result.verdict.outcome == "unchanged"
+
+
+def test_an_interruption_is_no_look() -> None:
+    """Whoever interrupts may have seen the blocks, so it would be one too many."""
+    state = comparing()
+    blocks(state, *RESTLESS)
+    (result,) = state.look(last="interruption")
+    assert result.verdict.outcome == "inconclusive"
+
+
+def test_a_benchmark_that_lost_a_block_has_its_last_look() -> None:
+    """At the limit it has one block fewer than the others, between two planned looks."""
+    state = comparing(most_blocks=8)
+    state.block += 1
+    bad = Reason(code=ReasonCode.CONTENDED, message="")
+    spoilt = measured([1.0], status="invalid", reasons=[bad])
+    state.take("t.py::test", paired(spoilt, spoilt))
+    assert blocks(state, *RESTLESS) == []
+    (result,) = state.look(last="blocks")
+    assert result.verdict.outcome == "unchanged"
 
 
 def test_time_alone_can_be_compared() -> None:
@@ -351,6 +475,17 @@ def test_a_control_that_moves_withdraws_every_verdict() -> None:
     assert len(final.comparison.control.blocks) == 4
 
 
+def test_a_withdrawn_verdict_proposes_no_further_blocks() -> None:
+    """More of them would prove nothing either: the machine is not steady."""
+    state = comparing(most_blocks=4)
+    for _ in range(4):
+        state.take_control(paired(measured([1.0]), measured([1.2])), "t.py::test")
+    (undecided_before,) = blocks(state, 1.02, 1.06, 1.02, 1.06)
+    assert undecided_before.verdict.undecided is not None
+    (final,) = state.final()
+    assert final.verdict.undecided is None
+
+
 def on_two_cards() -> tuple[Comparing, Comparing]:
     """A comparison with one test on each of two cards."""
     first, second = comparing("t.py::a"), comparing("t.py::b")
@@ -380,7 +515,7 @@ def test_a_control_of_every_card_is_named_with_its_card() -> None:
     for card in for_both:
         card.block = 1
         card.take_control(paired(measured([1.0], "c.py::c"), measured([1.0], "c.py::c")), "c.py::c")
-        card.look(last="the limit")
+        card.look(last="blocks")
     assert for_both[0].describe().controls.keys() == {"c.py::c", "c.py::c (card 1)"}
 
 
@@ -401,7 +536,7 @@ def test_cards_share_the_permitted_error_and_the_scatter() -> None:
     assert alone == shared
 
 
-def control(state: Comparing, base: SideRun, head: SideRun, *, last: str | None = None) -> None:
+def control(state: Comparing, base: SideRun, head: SideRun, *, last: Last | None = None) -> None:
     """Measure a block of the control, and look."""
     state.block += 1
     state.take_control(Paired("base", base, head), "t.py::test")
@@ -414,7 +549,7 @@ def test_an_undecided_control_is_told_and_withdraws_nothing() -> None:
     blocks(state, 1.10, 1.101, 1.099, 1.10)
     steady, wild = passed(measured([1.0])), passed(measured([1.5]))
     control(state, steady, wild)
-    control(state, wild, steady, last="the time limit")
+    control(state, wild, steady, last="comparison-time")
     assert state.describe().controls == {"t.py::test": "inconclusive"}
     assert "No control could vouch for the machine" in state.describe().notes[0]
     assert state.final()[0].verdict.outcome == "regressed"

@@ -50,7 +50,8 @@ CHANGES = (0.0,) * UNCHANGED + (0.05,) * AT_5 + (0.10,) * AT_10
 TOLERANCES = {"energy_j": 0.05}
 MACHINE = Environment(identity={"device": "Simulated"})
 START_S = 10.0
-"""Until a pair of sides has imported its tests and opened its meters: an assumption."""
+"""Until a process, or a pair of sides, has imported its tests and opened its meters: an
+assumption."""
 REVISION = Reference("main", Path("/project"), "1a2b3c4d5e6f")
 
 
@@ -82,8 +83,14 @@ class Recorded:
         return Session(self.noise, self.scatter, rng, self.noise.today)
 
 
-def record(noise: Noise, seed: Sequence[int]) -> Recorded:
-    """Record a suite in one session, visit by visit over the whole suite."""
+def record(noise: Noise, seed: Sequence[int], *, fresh: bool = False) -> Recorded:
+    """Record a suite in one session, visit by visit over the whole suite.
+
+    Args:
+        noise: What makes joules vary.
+        seed: Of everything that is drawn.
+        fresh: Whether each visit is a process of its own, as with ``--energy-fresh``.
+    """
     rng = np.random.default_rng([*seed, 0])
     scatter = scatter_of(noise, len(CHANGES), rng)
     session = Session(noise, scatter, rng)
@@ -91,6 +98,8 @@ def record(noise: Noise, seed: Sequence[int]) -> Recorded:
     for accepted in range(noise.accepted):
         for number, earlier in enumerate(visits):
             rounds = ADAPTIVE.rounds if accepted == 0 else ADAPTIVE.again
+            if fresh:
+                session.renew_process(START_S)
             earlier.append(session.visit(number, rounds))
     baselines = [extend_baseline(None, pool(earlier), MACHINE, "c0") for earlier in visits]
     return Recorded(noise, scatter, baselines, suite_prior(baselines), seed)
@@ -102,6 +111,7 @@ def judge_by_baselines(
     take_off: bool,
     limit_s: float = Settings().retry_time,
     prior: Prior | None = None,
+    fresh: bool = False,
 ) -> Judged:
     """Measure a recorded suite again on another day, with further visits within the limits.
 
@@ -110,6 +120,7 @@ def judge_by_baselines(
         take_off: Whether the suite's shift is taken off.
         limit_s: Of all further visits.
         prior: Assumed instead of what the baselines show together.
+        fresh: Whether each visit is a process of its own. Starts do not count in ``limit_s``.
     """
     session = recorded.session()
     visits: list[list[Measurement]] = [[] for _ in CHANGES]
@@ -118,6 +129,8 @@ def judge_by_baselines(
     for number in waiting:  # a suspect joins the end of the list, as it joins a session's
         rounds = ADAPTIVE.rounds_of(len(visits[number]) + 1)
         spent_s += rounds * ROUND_S if visits[number] else 0.0
+        if fresh:
+            session.renew_process(START_S)
         visits[number].append(session.visit(number, rounds, CHANGES[number]))
         policy = Policy(
             TOLERANCES,
@@ -140,6 +153,18 @@ def judge_by_baselines(
         session.clock_s / len(CHANGES),
         shift is not None and shift.outcome is Outcome.REGRESSED,
     )
+
+
+def judge_recorded_fresh(recorded: Recorded, *, fresh: bool, limit_s: float) -> Judged:
+    """Record the suite in fresh processes instead, and judge it by these baselines.
+
+    Args:
+        recorded: The suite.
+        fresh: Whether the visits of the judged session are processes of their own, too.
+        limit_s: Of all further visits.
+    """
+    suite = record(recorded.noise, recorded.seed, fresh=True)
+    return judge_by_baselines(suite, take_off=True, limit_s=limit_s, fresh=fresh)
 
 
 def judge_against(recorded: Recorded, tolerance: float = TOLERANCES["energy_j"]) -> Judged:
@@ -205,7 +230,7 @@ def _alternate(session: Session, comparing: Comparing, seed: Sequence[int]) -> t
             pair = _Pair(session, draw)
             for test in open_controls:
                 comparing.take_control(pair.measure(numbers[test], 0.0), test)
-        comparing.look(last="the limit of blocks" if comparing.block >= most_blocks else None)
+        comparing.look(last="blocks" if comparing.block >= most_blocks else None)
     final = {result.id: result.verdict.outcome for result in comparing.final()}
     return tuple(final[test] for test in numbers)
 

@@ -117,8 +117,13 @@ class Session:
             return [0.0] * len(self._scatter)
         return [self._noise.modes * (next(self._uniform) < 0.5) for _ in self._scatter]
 
+    def renew_process(self, start_s: float) -> None:
+        """Let a fresh process take the place of the session's."""
+        self.pass_time(start_s)
+        self._modes = self.start_process()
+
     def visit(self, number: int, rounds: int, change: float = 0.0) -> Measurement:
-        """Measure a benchmark in the session's own process: a warm-up and some rounds."""
+        """Measure a benchmark in the session's process: a warm-up and some rounds."""
         self.pass_time(WARM_UP_S)
         level = math.log1p(change) + self._modes[number] + self.draw(number)
         return measurement(number, [self.round(number, level) for _ in range(rounds)])

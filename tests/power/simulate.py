@@ -27,6 +27,7 @@ from typing import Final
 from scipy.stats import beta
 
 from pytest_energy.model.outcomes import Outcome
+from pytest_energy.settings import Settings
 from pytest_energy.uncertainty.change import PRIOR
 from tests.power.gates import (
     AT_5,
@@ -37,6 +38,7 @@ from tests.power.gates import (
     judge_against,
     judge_by_baselines,
     judge_in_two_stages,
+    judge_recorded_fresh,
     record,
 )
 from tests.power.noise import NOISES, Noise
@@ -68,6 +70,17 @@ LIMITS: Final[Mapping[str, Gate]] = {
     "no limit of time, 1 % assumed": partial(
         judge_by_baselines, take_off=False, limit_s=math.inf, prior=PRIOR
     ),
+}
+MODES: Final = "two modes, 4 % apart"
+"""The noise that the gates of :data:`FRESH` are given."""
+FRESH: Final[Mapping[str, Gate]] = {
+    f"{limit}, {processes}": partial(gate, limit_s=limit_s)
+    for limit, limit_s in (("600 s", Settings().retry_time), ("no limit", math.inf))
+    for processes, gate in (
+        ("one process a session", partial(judge_by_baselines, take_off=True)),
+        ("fresh ones for the recording", partial(judge_recorded_fresh, fresh=False)),
+        ("fresh ones for all visits", partial(judge_recorded_fresh, fresh=True)),
+    )
 }
 TIGHT: Final[Mapping[str, Gate]] = {
     "Against a revision, tolerance 3 %": partial(judge_against, tolerance=0.03)
@@ -121,6 +134,7 @@ def gates_of(noise: Noise) -> Mapping[str, Gate]:
     return {
         **GATES,
         **(LIMITS if noise.name == LIMITED else {}),
+        **(FRESH if noise.name == MODES else {}),
         **(TIGHT if noise.name in INDEPENDENT else {}),
     }
 
@@ -169,7 +183,7 @@ def row(name: str, counted: Sequence[Counted]) -> str:
 
 
 def tables(counted: Iterable[Counted], suites: int) -> Iterator[str]:
-    """Yield the lines of the tables: one table for each gate, and one for the limits."""
+    """Yield the lines of the tables: one for each gate, one for limits, one for processes."""
     results: dict[tuple[str, str], list[Counted]] = {}
     for one in counted:
         if one.suite < suites:
@@ -197,6 +211,10 @@ def tables(counted: Iterable[Counted], suites: int) -> Iterator[str]:
     yield from ["", title, "", f"| limit, and scatter between runs | {HEADER}", "|---" * 8 + "|"]
     for gate in LIMITS:
         yield row(gate, results[gate, LIMITED])
+    title = f"**What fresh processes show at {MODES}** (baselines, shift taken off)"
+    yield from ["", title, "", f"| limit, and processes | {HEADER}", "|---" * 8 + "|"]
+    for gate in FRESH:
+        yield row(gate, results[gate, MODES])
 
 
 def study(suites: int, processes: int, store: Path | None, seed: int = SEED) -> list[Counted]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pytest_energy.gate.baseline import Baseline
 from pytest_energy.model.outcomes import Outcome
 from tests.power.gates import (
     AT_5,
@@ -23,10 +24,12 @@ from tests.power.gates import (
     judge_against,
     judge_by_baselines,
     judge_in_two_stages,
+    judge_recorded_fresh,
     record,
 )
 from tests.power.noise import NOISES, PASSES, ROUND_S, WARM_UP_S, Noise, Session, measurement
 from tests.power.simulate import (
+    FRESH,
     GATES,
     INDEPENDENT,
     LIMITS,
@@ -44,6 +47,12 @@ FOUND = ("unchanged",) * UNCHANGED, ("regressed",) * AT_10
 def level_of(session: Session, number: int = 0) -> float:
     """The logarithm of the joules of one pass."""
     return math.log((session.round(number, 0.0).energy_j or 0.0) / PASSES)
+
+
+def baseline_span(baseline: Baseline) -> float:
+    """The largest ratio of joules of accepted runs, less 1."""
+    joules = [run.values["energy_j"] for run in baseline.accepted]
+    return max(joules) / min(joules) - 1
 
 
 @pytest.mark.parametrize("judge", [judge_against, judge_in_two_stages])
@@ -125,6 +134,28 @@ def test_a_process_draws_one_of_two_levels_for_each_benchmark() -> None:
     assert drawn[0] != drawn[1]
 
 
+def test_recordings_in_fresh_processes_see_both_levels_of_a_process() -> None:
+    """In one process each benchmark shows one level, and the scatter within it alone."""
+    noise = Noise("modes", 0.001, modes=0.04)
+    spans = [
+        [baseline_span(baseline) for baseline in record(noise, (1, 2, 3), fresh=fresh).baselines]
+        for fresh in (False, True)
+    ]
+    assert max(spans[0]) < 0.02
+    assert sum(span > 0.03 for span in spans[1]) > 0.9 * len(CHANGES)
+
+
+def test_fresh_visits_decide_where_one_process_is_off() -> None:
+    """With time enough: they see both levels, and each costs the start of a process."""
+    recorded = record(Noise("modes", 0.001, modes=0.04), (1, 2, 3))
+    apart = judge_recorded_fresh(recorded, fresh=True, limit_s=math.inf)
+    together = judge_by_baselines(recorded, take_off=True, limit_s=math.inf)
+    unchanged = [judged.outcomes[:UNCHANGED].count("unchanged") for judged in (apart, together)]
+    assert unchanged[0] > 0.95 * UNCHANGED > unchanged[1]
+    limited = judge_recorded_fresh(recorded, fresh=True, limit_s=0.0)
+    assert limited.seconds == pytest.approx(START_S + WARM_UP_S + 3 * ROUND_S)
+
+
 def test_nothing_of_300_suites_may_be_one_in_eighty() -> None:
     """The interval of Clopper and Pearson: 0 of 300 is at most 1.2 %."""
     assert interval(0, 300) == (0.0, pytest.approx(1 - 0.025 ** (1 / 300)))
@@ -145,7 +176,7 @@ def test_the_tables_give_a_row_to_each_gate_and_noise() -> None:
     cells = "0.0 % (0.0 to 84.2) | 0.0 % | 100.0 % | 100.0 % | 0.0 % | 20 | 6.0 |"
     for noise in NOISES:
         assert lines.count(f"| {noise.name} | {cells}") == len(GATES) + (noise.name in INDEPENDENT)
-    for gate in LIMITS:
+    for gate in (*LIMITS, *FRESH):
         assert f"| {gate} | {cells}" in lines
 
 

@@ -12,6 +12,7 @@ from pytest_energy.model.json_files import save_run
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run, Verdict
 from pytest_energy.report.text.terminal import summary_lines
+from pytest_energy.session.journal import Entry, Journal
 from tests.gate_data import measurement, run_of
 
 
@@ -82,3 +83,35 @@ def test_the_command_refuses_a_run_without_blocks(
     error = capsys.readouterr().err
     assert str(path) in error
     assert "--energy-against=self" in error
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_without_results_the_command_shows_the_last_comparison(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    killed: bool,
+) -> None:
+    """Also that of a session that was killed, which has left a journal."""
+    monkeypatch.chdir(tmp_path)
+    path = Path(".energy/results.json")
+    path.parent.mkdir()
+    run = qualified(compared("test_calm", 0.061))
+    if killed:
+        head = run.model_copy(update={"benchmarks": []})
+        Journal(path).write(Entry(result=run.benchmarks[0]), lambda: head)
+    else:
+        save_run(run, path)
+    assert main(["sensitivity"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"The comparison in {path}, by its blocks:"
+    assert lines[2].startswith("test_calm ")
+
+
+def test_without_results_and_baselines_the_command_says_how_to_record_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No last run is no fault."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["sensitivity"]) == 0
+    assert "no energy baselines in baselines; record some" in capsys.readouterr().out

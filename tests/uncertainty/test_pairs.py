@@ -19,6 +19,7 @@ from pytest_energy.uncertainty.pairs import (
     error_share,
     fit_suite_variance,
     look,
+    looks_until,
     smallest_change,
 )
 
@@ -71,12 +72,29 @@ def test_between_looks_nothing_is_decided() -> None:
     assert look_at([0.0005, -0.001] * 3 + [0.0]).outcome is None
 
 
-@given(st.integers(2, 24))
+@given(st.integers(2, 200))
 def test_the_looks_spend_the_permitted_error_once(most_blocks: int) -> None:
-    """Over all looks together no more than all of it."""
-    looks = [count for count in LOOKS if count <= most_blocks]
+    """Over all looks together all of it, whatever the limit is; the last block is one of them."""
+    looks = looks_until(most_blocks)
+    assert looks == sorted({*looks})
+    assert looks[-1] == most_blocks
     spent = math.fsum(error_share(count, looks) for count in looks)
     assert spent == pytest.approx(1.0 if most_blocks >= 4 else 0.0)
+
+
+@given(st.integers(2, 200), st.data())
+def test_a_look_where_time_ends_spends_no_more(most_blocks: int, data: st.DataObject) -> None:
+    """Those before it and itself spend what its number of blocks is of the permitted one."""
+    ended = data.draw(st.integers(2, most_blocks))
+    looks = looks_until(most_blocks)
+    before = math.fsum(error_share(count, looks) for count in looks if count < ended)
+    spent = before + error_share(ended, looks)
+    assert spent == pytest.approx(ended / most_blocks if ended >= 4 else 0.0)
+
+
+def test_the_usual_limit_has_the_looks_of_the_study() -> None:
+    """Those that the tables of false alarms were made with."""
+    assert looks_until(24) == list(LOOKS)
 
 
 @given(st.lists(st.lists(st.floats(-0.1, 0.1), min_size=2, max_size=6), max_size=8))

@@ -284,6 +284,7 @@ class AgainstPlugin(EnergyPlugin):
                     Random(seed + number),
                     self._show_standing(number),
                     began_s,
+                    spent_j=_counted_joules(measured),
                     lock=lock,
                 ),
             )
@@ -334,6 +335,7 @@ class AgainstPlugin(EnergyPlugin):
             tolerances=self._tolerances,
             failing=self._settings.failing,
             most_blocks=self._settings.against_blocks,
+            most_s=self._settings.against_time,
             suite_tolerance=self._settings.tolerance[ENERGY],
             budgets=lambda benchmark: self._marker(benchmark).max_joules,
         )
@@ -421,10 +423,16 @@ class AgainstPlugin(EnergyPlugin):
             if not card.campaign.settled:
                 if comparing.open_controls:
                     comparing.notes[WITH_CONTROLS] = None
-                comparing.look(last="the comparison was stopped")
+                comparing.look(last="interruption")
             for result in comparing.final():
                 self._keep(result)
         self._session.note_against(ongoing.first.describe())
+
+
+def _counted_joules(session: EnergySession) -> Callable[[], float | None]:
+    """What the meter has counted since it was opened; nothing where joules are estimated."""
+    meter = session.meter
+    return (lambda: None) if meter is None or meter.info.estimated else meter.spent_j
 
 
 def _test_of_window(benchmark: str) -> str:
