@@ -7,7 +7,8 @@ that a session without ``--energy`` starts fast.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from argparse import SUPPRESS
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -15,7 +16,7 @@ from pytest_energy.errors import EnergyError
 from pytest_energy.plugin.items.phases import VISIT, Visit
 from pytest_energy.plugin.items.plain import PlainPlugin
 from pytest_energy.plugin.items.requests import check_against, check_alone
-from pytest_energy.settings import OPTIONS, Option, Settings, load_settings
+from pytest_energy.settings import ALIASES, OPTIONS, Option, Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -43,7 +44,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     for option in OPTIONS:
         _add_option(group, option)
-        parser.addini(option.ini, f"same as {option.flag}: {option.help}", default=None)
+        kind: Literal["linelist"] | None = "linelist" if option.joined_by == "\n" else None
+        parser.addini(option.ini, f"same as {option.flag}: {option.help}", kind, default=None)
+    for alias in ALIASES:
+        group.addoption(alias.flag, dest=alias.ini, metavar=alias.metavar, help=SUPPRESS)
+        parser.addini(alias.ini, alias.help, default=None)
 
 
 def _add_option(group: pytest.OptionGroup, option: Option) -> None:
@@ -52,7 +57,7 @@ def _add_option(group: pytest.OptionGroup, option: Option) -> None:
         arguments = {"action": "store_const", "const": "true"}
     elif option.const is not None:
         arguments |= {"nargs": "?", "const": option.const}
-    elif option.repeats:
+    elif option.joined_by:
         arguments |= {"action": "append"}
     text = option.help.replace("%", "%%")  # argparse formats the help
     group.addoption(option.flag, dest=option.ini, help=text, **arguments)
@@ -180,7 +185,7 @@ def _register_worker(
 
 
 def _user_values(
-    config: pytest.Config, options: Iterable[Option] = OPTIONS
+    config: pytest.Config, options: Iterable[Option] = (*OPTIONS, *ALIASES)
 ) -> dict[Option, tuple[str, str]]:
     """The options that the user set; the command line takes precedence over the ini file.
 
@@ -193,7 +198,8 @@ def _user_values(
         if text is None:
             text, spelling = config.getini(option.ini), option.ini
         if text is not None:
-            values[option] = (spelling, ",".join(text) if isinstance(text, list) else text)
+            joined = (option.joined_by or ",").join(text) if isinstance(text, list) else text
+            values[option] = (spelling, joined)
     return values
 
 

@@ -36,7 +36,14 @@ from pytest_energy.session.journal import Entry, Journal
 from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
 from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish
-from pytest_energy.settings import NO_METER, MarkerSettings, MeterChoice, Scale, Settings
+from pytest_energy.settings import (
+    NO_METER,
+    RESULTS_OPTION,
+    MarkerSettings,
+    MeterChoice,
+    Scale,
+    Settings,
+)
 from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
 
@@ -110,12 +117,12 @@ class EnergySession:
                 the carbon intensity is not known, or the requested meter cannot measure here.
         """
         if ranks is None or ranks.reports:
-            check_file(settings.json, "--energy-json")
+            check_file(settings.json, RESULTS_OPTION)
         intensity = _intensity(settings)
         store = BaselineStore(settings.baselines)
         store.check()
         if settings.update != "none" and (ranks is None or ranks.reports):
-            check_folder(settings.baselines, "--energy-baselines")
+            check_folder(settings.baselines, "--energy-baselines=")
         table = load_tolerances(root / "pyproject.toml")
         check_directions(markers, settings.tolerance, table)
         measures = ranks is None or ranks.measures

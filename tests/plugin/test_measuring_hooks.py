@@ -152,9 +152,9 @@ def test_results_that_cannot_be_written_stop_the_session(
     project.write(CALL)
     project.path("folder").mkdir()
     project.path("file").touch()
-    result = project.run(f"--energy-json={taken}", *arguments)
+    result = project.run(f"--energy-output=json:{taken}", *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --energy-json=*{taken}: *; name a file*"])
+    result.stderr.fnmatch_lines([f"ERROR: --energy-output=json:*{taken}: *; name a file*"])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 

@@ -37,10 +37,10 @@ def test_good(energy):
     energy(work, 1)
 """
 OUTPUTS = (
-    "--energy-markdown=summary.md",
-    "--energy-code-quality=quality.json",
-    "--energy-openmetrics=metrics.txt",
-    "--energy-github-benchmark=benchmark.json",
+    "--energy-output=markdown:summary.md",
+    "--energy-output=code-quality:quality.json",
+    "--energy-output=openmetrics:metrics.txt",
+    "--energy-output=github-benchmark:benchmark.json",
 )
 
 

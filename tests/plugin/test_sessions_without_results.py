@@ -76,8 +76,8 @@ def test_two_sessions_do_not_write_one_file(project: Project) -> None:
     with FileLock(lock_folder() / lock_name(path)):
         result = project.run()
         assert result.ret == pytest.ExitCode.USAGE_ERROR
-        result.stderr.fnmatch_lines([f"*another session is writing {path}*--energy-json*"])
-        project.run("--energy-json=own.json").assert_outcomes(passed=1)
+        result.stderr.fnmatch_lines([f"*another session is writing {path}*--energy-output=json:*"])
+        project.run("--energy-output=json:own.json").assert_outcomes(passed=1)
     assert not path.exists()
     project.run().assert_outcomes(passed=1)
 

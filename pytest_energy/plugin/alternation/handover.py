@@ -67,7 +67,7 @@ def side_arguments(
     if config.getoption("xmlpath", None):
         arguments += ["--junitxml="]
     arguments += [f"--basetemp={folder / 'temporary'}"]
-    arguments += [f"--energy-json={folder / 'results.json'}", "--energy-update=none"]
+    arguments += [f"--energy-output=json:{folder / 'results.json'}", "--energy-update=none"]
     arguments += [f"--energy-baselines={folder / 'baselines'}"]
     if settings.data is not None:
         arguments += [f"--energy-data={settings.data}"]
