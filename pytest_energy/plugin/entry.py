@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from argparse import SUPPRESS
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -100,7 +101,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.measuring.torchrun import ranks_of
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
-    from pytest_energy.plugin.reporter import Reporter
+    from pytest_energy.plugin.reporter import Reporter, ending_by_sigterm
     from pytest_energy.plugin.results_lock import hold_results, recover_results
     from pytest_energy.plugin.unpassed import UNPASSED, UnpassedTests
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
@@ -135,6 +136,9 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     if worker_input is not None:
         _register_worker(config, settings, worker_input)
         return
+    stack = ExitStack()
+    stack.enter_context(ending_by_sigterm())
+    config.add_cleanup(stack.close)
     recovered = None
     if ranks is None or ranks.reports:
         config.add_cleanup(hold_results(settings.json))

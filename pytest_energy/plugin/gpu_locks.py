@@ -86,7 +86,7 @@ def reserve_gpu(gpus: Sequence[Gpu], worker: int, folder: Path) -> Reservation:
 
 @dataclass(frozen=True)
 class Waiting:
-    """How a process waits for a lock, and what those who wait for it are told."""
+    """How to wait for a lock, and what to call the test that waits for it and then holds it."""
 
     test: str = "no test yet"
     """What the process measures while it holds the lock."""

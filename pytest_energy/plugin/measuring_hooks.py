@@ -48,6 +48,7 @@ from pytest_energy.plugin.reporter import INTERRUPTED, fail_session, ran_all
 from pytest_energy.plugin.uncompared import UncomparedBaselines
 from pytest_energy.plugin.unpassed import unpassed_tests
 from pytest_energy.report.ci.junit import properties
+from pytest_energy.report.labels import meter_words
 from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import (
     Conclusion,
@@ -461,15 +462,15 @@ def _warnings(session: EnergySession) -> list[str]:
 def _header(session: EnergySession) -> list[str]:
     if session.meter is None:
         why = session.unmeasured.message if session.unmeasured else "no meter"
-        return [f"energy: joules are not measured here ({why})"]
+        return [f"energy: will measure no joules here ({why})"]
     info = session.meter.info
-    how = "estimated" if info.estimated else "measured"
+    verb = "estimate" if info.estimated else "measure"
     device = session.environment.identity.get("device", "unknown device")
     selected = session.settings.devices
     names = device_names(session.environment.context.get("board"), selected)
     listed = f" ({', '.join(names)})" if names else ""
     lines = [
-        f"energy: {how} by {info.name} ({info.source}) on {device}{listed};"
+        f"energy: will {verb} with {meter_words(info.name, info.source)} on {device}{listed};"
         f" channels {', '.join(session.meter.channels)}; scale {session.scale}"
     ]
     if len(names) > 1 and selected is None:

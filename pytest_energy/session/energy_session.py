@@ -25,8 +25,14 @@ from pytest_energy.meters.registry import open_meter
 from pytest_energy.meters.selected_channels import has_all, owner_of, select_channels
 from pytest_energy.model.comparison import Against
 from pytest_energy.model.environment import describe, slug
-from pytest_energy.model.files import check_file, check_folder, is_there, not_written
-from pytest_energy.model.json_files import save_run
+from pytest_energy.model.files import (
+    check_file,
+    check_folder,
+    is_stream,
+    is_there,
+    not_written,
+)
+from pytest_energy.model.json_files import load_run, save_run
 from pytest_energy.model.measurement import Environment, Facts, Reason, ReasonCode
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared
@@ -478,7 +484,12 @@ class EnergySession:
 
 def keeps_earlier(run: Run, settings: Settings) -> bool:
     """Whether a run that measured nothing leaves the results of an earlier one as they are."""
-    return not run.benchmarks and is_there(settings.json)
+    if run.benchmarks or is_stream(settings.json) or not is_there(settings.json):
+        return False
+    try:
+        return bool(load_run(settings.json).benchmarks)
+    except (EnergyError, OSError):
+        return True  # what cannot be read may still be of use to somebody
 
 
 def _open_meter(

@@ -54,10 +54,10 @@ def test_a_comment_is_written_only_if_asked_for(worse, monkeypatch):
     """Without the option nothing is sent; with it, a failure is one line and no verdict."""
     monkeypatch.setenv("GITHUB_TOKEN", "secret")
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
-    silent = worse.run()
-    assert "no comment" not in silent.stdout.str()
+    plain = worse.run()
+    assert "no comment" not in plain.stdout.str()
     asked = worse.run("--energy-comment")
-    assert asked.ret == silent.ret == 1
+    assert asked.ret == plain.ret == 1
     asked.stdout.fnmatch_lines(["energy: --energy-comment: no comment was written: GITHUB_REPO*"])
 
 

@@ -91,3 +91,15 @@ def test_two_root_folders_keep_their_results_apart(project: Project) -> None:
         project.run(name).assert_outcomes(passed=1)
     for name in ("first", "second"):
         assert name in project.path(f"{name}/.energy/results.json").read_text()
+
+
+def test_where_nothing_was_ever_measured_the_files_are_of_the_last_session(
+    project: Project,
+) -> None:
+    """There is nothing to keep, so each session writes its own."""
+    project.write("def test_it(energy):\n    pytest.skip('not here')")
+    for _ in range(2):
+        project.path(".energy/report.html").unlink(missing_ok=True)
+        result = project.run()
+        result.stdout.no_fnmatch_line("*kept the earlier*")
+        assert project.path(".energy/report.html").exists()

@@ -17,6 +17,7 @@ from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
+    WITHOUT_JOULES,
     changed,
     comparison,
     control,
@@ -284,10 +285,10 @@ def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:
 def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
     traits = Outcome.INCONCLUSIVE.traits
     inconclusive = _having(results, Outcome.INCONCLUSIVE)
-    shared = [result for result in inconclusive if result.status == "invalid"]
+    shared = [result for result in inconclusive if result.status in WITHOUT_JOULES]
     title = "inconclusive: others used the device"
     yield from _grouped(title, traits.terminal_style, shared, names)
-    undecided = [result for result in inconclusive if result.status != "invalid"]
+    undecided = [result for result in inconclusive if result.status not in WITHOUT_JOULES]
     yield from _section(traits.section, traits.terminal_style, undecided)
     for result in undecided:
         yield Line(f"  {names[result.id]}: {sentence(result)}")
