@@ -22,6 +22,7 @@ from pytest_energy.plugin.benchmark_bridge import (
     publish_latencies,
 )
 from pytest_energy.plugin.gpu_locks import (
+    HeldLocks,
     Reservation,
     Waiting,
     device_lock,
@@ -104,6 +105,7 @@ class EnergyPlugin(Phases):
         self._announce = announce
         self._forecasts: set[str] = set()
         self._waited = False
+        self._locks: HeldLocks | None = None
         self._uncompared = UncomparedBaselines(config)
         config.pluginmanager.register(Reruns(uses_energy), "energy-reruns")
         config.pluginmanager.register(self._uncompared, "energy-uncompared")
@@ -218,7 +220,13 @@ class EnergyPlugin(Phases):
                 (self._announce or self._write)([f"energy: {sentence}"])
             self._waited = True
 
-        return Waiting(test, say, self._settings.wait_lock)
+        def show(state: str) -> None:
+            if self._progress and state:
+                self._progress.show(state)
+            elif self._progress:
+                self._progress.clear()
+
+        return Waiting(test, say, self._settings.wait_lock, show)
 
     def _lock_devices(self, stack: ExitStack, test: str) -> None:
         """Hold the locks on the devices of this process until ``stack`` is closed."""
@@ -226,7 +234,8 @@ class EnergyPlugin(Phases):
             # A worker's load on the processors would be in the joules of a part.
             sessions = [part for card in self._sessions for part in (card, *card.parts.values())]
             names = {name for session in sessions for name in lock_names(session.meter)}
-            stack.enter_context(device_lock(names, lock_folder(), self._waiting(test)))
+            lock = device_lock(names, lock_folder(), self._waiting(test))
+            self._locks = stack.enter_context(lock)
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -308,7 +317,9 @@ class EnergyPlugin(Phases):
             )
 
     def _say(self, benchmark: str, forecast: Forecast) -> None:
-        """Say what a benchmark will cost, once, if it will take long."""
+        """Say what a benchmark will cost, once, if it will take long, and to those who wait."""
+        if self._locks:
+            self._locks.expect(forecast.duration_s)
         if forecast.duration_s < LONG_S or benchmark in self._forecasts:
             return
         self._forecasts.add(benchmark)
