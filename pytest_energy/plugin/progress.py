@@ -202,7 +202,8 @@ def _step(round: int, rounds: int | None, passes: int | None) -> str:
         return "warm-up"
     if rounds is None and passes is None:
         return f"window {round}"
-    return f"round {_counted(round, rounds)} of {passes or 1:,} passes"
+    of_passes = f" of {passes:,} passes" if passes and passes > 1 else ""
+    return f"round {_counted(round, rounds)}{of_passes}"
 
 
 def _counted(round: int, rounds: int | None) -> str:
