@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_energy.gate.acceptance import unresolved_estimate
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import SEVERITY, Outcome
 from pytest_energy.model.result import Result, Run
@@ -190,16 +191,30 @@ def _candidates(run: Run) -> Iterator[Section]:
 
 def _about_pairs(results: Sequence[Result], names: Mapping[str, str]) -> str:
     """What the table does not say: reasons, causes, what changed, and how to measure again."""
-    by_text: dict[str, list[str]] = defaultdict(list)
-    for result in results:
-        for text in _about_pair(result):
-            by_text[text].append(code(names[result.id]))
-    lines = _capped([f"- {', '.join(ids)}: {escape(text)}" for text, ids in by_text.items()])
+    lines = _shared(results, names, _about_pair)
     explained = [result for result in results if result.verdict.outcome.traits.explained]
     if explained:
         again = rerun_command(*explained[:EXPLANATIONS])
         lines += ["", f"Measure again: {code(again)}"]
     return "\n".join(lines) + "\n" * bool(lines)
+
+
+def _shared(
+    results: Sequence[Result],
+    names: Mapping[str, str],
+    texts_of: Callable[[Result], Iterator[str]],
+) -> list[str]:
+    """One item for each text, with the benchmarks that have it."""
+    by_text: dict[str, list[str]] = defaultdict(list)
+    for result in results:
+        for text in texts_of(result):
+            by_text[text].append(code(names[result.id]))
+    return _capped([f"- {_capped_ids(ids)}: {escape(text)}" for text, ids in by_text.items()])
+
+
+def _capped_ids(ids: Sequence[str]) -> str:
+    more = len(ids) - EXPLANATIONS
+    return ", ".join(ids[:EXPLANATIONS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _about_pair(result: Result) -> Iterator[str]:
@@ -222,6 +237,9 @@ def _by_outcome(run: Run) -> Iterator[Section]:
         # The section of the failed tests says why each of them failed.
         if outcome.traits.explained and outcome is not Outcome.TEST_FAILED:
             parts.append(_explanations(results, names))
+        if outcome is Outcome.NEW:
+            short = _shared(results, names, _too_short_to_record)
+            parts += ["\n".join([*short, ""])] if short else []
         if outcome.traits.next_step:
             parts.append(outcome.traits.next_step + "\n")
         name = f"{outcome.label} ({len(results)})"
@@ -232,6 +250,11 @@ def _by_outcome(run: Run) -> Iterator[Section]:
         else:
             parts = [f"### {title}\n", *parts]
         yield Section(name, "\n".join(parts))
+
+
+def _too_short_to_record(result: Result) -> Iterator[str]:
+    if why := unresolved_estimate(result):
+        yield f"never becomes a baseline: {why}"
 
 
 def _table(results: Sequence[Result], columns: Sequence[Column], names: Mapping[str, str]) -> str:
@@ -245,22 +268,20 @@ def _table(results: Sequence[Result], columns: Sequence[Column], names: Mapping[
 
 
 def _explanations(results: Sequence[Result], names: Mapping[str, str]) -> str:
-    explanations = []
-    for result in results:
-        sentences = escape("; ".join([*_beside_the_table(result), *remarks(result)]))
-        again = f"  - measure again: {code(rerun_command(result))}"
-        explanations.append(f"- {code(names[result.id])}: {sentences}\n{again}")
-    return "\n".join(_capped(explanations)) + "\n"
+    lines = _shared(results, names, _beside_the_table)
+    again = rerun_command(*results[:EXPLANATIONS])
+    return "\n".join([*lines, "", f"Measure again: {code(again)}", ""])
 
 
 def _beside_the_table(result: Result) -> Iterator[str]:
-    """The verdict, as far as the row of the benchmark does not have it."""
+    """The verdict, as far as the row of the benchmark does not have it, and the remarks."""
     decisive = deciding_metric(result)
     has_joules = result.verdict.outcome.traits.has_joules and result.status not in WITHOUT_JOULES
     if has_joules and decisive and decisive.metric == ENERGY and decisive.tolerance is not None:
         yield f"tolerance {numbers.tolerance(decisive.tolerance)}"
     else:
         yield sentence(result)
+    yield from remarks(result)
 
 
 def _capped(items: Sequence[str], rest: str = "more: see the report") -> list[str]:
