@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
 from pytest_energy.errors import UsageError
 from pytest_energy.model.metrics import ENERGY, TOLERANCES, Direction, in_catalogue, per_unit_name
@@ -143,6 +143,62 @@ def _outcomes(text: str) -> tuple[str, ...]:
     return names
 
 
+OUTPUT_FILES: Final[Mapping[str, str]] = {
+    "json": "results.json",
+    "html": "report.html",
+    "markdown": "summary.md",
+    "code-quality": "gl-code-quality-report.json",  # GitLab's own name, which jobs are copied from
+    "openmetrics": "metrics.txt",
+    "github-benchmark": "benchmark.json",
+}
+"""The formats of ``--energy-output``, and the names of their files in the default folder."""
+OUTPUT_FOLDER: Final = Path(".energy")
+"""The default folder of outputs."""
+NOT_WRITTEN: Final = Path("none")
+"""In the place of a file: ``html:none``."""
+
+
+RESULTS_OPTION: Final = "--energy-output=json:"
+"""What stands before the file of the results, for errors."""
+
+
+def default_file(output: str) -> Path:
+    """The file of an output for which no other is named.
+
+    Raises:
+        ValueError: There is no such output.
+    """
+    if output not in OUTPUT_FILES:
+        raise ValueError
+    return OUTPUT_FOLDER / OUTPUT_FILES[output]
+
+
+ALWAYS_WRITTEN: Final = {output: default_file(output) for output in ("json", "html")}
+"""The outputs of every session; only ``html`` can be left out."""
+
+
+def _files_by_format(text: str) -> dict[str, Path]:
+    """Read ``markdown`` or ``openmetrics:out/metrics.txt``, or several of them in lines."""
+    items = [item.strip() for item in text.splitlines() if item.strip()]
+    if not items:
+        raise ValueError
+    files: dict[str, Path] = {}
+    for item in items:
+        output, colon, file = item.partition(":")
+        files |= _file_of(output.strip(), file.strip()) if colon else {item: default_file(item)}
+    return files
+
+
+def _file_of(output: str, file: str) -> dict[str, Path]:
+    # A file's name may have a comma, but not one that looks like two outputs in one option.
+    further = [part.partition(":")[0].strip() for part in file.split(",")[1:]]
+    if output not in OUTPUT_FILES or not file or not OUTPUT_FILES.keys().isdisjoint(further):
+        raise ValueError
+    if (output, Path(file)) == ("json", NOT_WRITTEN):  # pages, merges and the history need it
+        raise ValueError
+    return {output: Path(file)}
+
+
 CHECKS_WITH_LIMITS = (
     "clocks-changed",
     "contended",
@@ -234,7 +290,6 @@ FRACTION_ABOVE_0 = Format(
 )
 FOLDER = Format(Path, "a folder")
 INPUT_FILE = Format(Path, "a file")
-OUTPUT_FILE = Format(Path, "a file")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -249,8 +304,8 @@ class Option:
     """``None`` for a flag."""
     const: str | None
     """The value of a bare ``--energy-NAME``, if the option may stand without a value."""
-    repeats: bool
-    """Whether the option may be repeated, which equals one list with commas."""
+    joined_by: str
+    """What stands between the texts of an option that may be repeated; else empty."""
 
     @property
     def name(self) -> str:
@@ -280,7 +335,7 @@ def _option(
     metavar: str | None = None,
     const: str | None = None,
     *,
-    repeats: bool = False,
+    joined_by: str = "",
 ) -> T:
     """Define a field of :class:`Settings` together with its option.
 
@@ -294,7 +349,7 @@ def _option(
             "help": help,
             "metavar": metavar,
             "const": const,
-            "repeats": repeats,
+            "joined_by": joined_by,
         },
     )
 
@@ -365,7 +420,7 @@ class Settings:
         "accepted relative change of the energy, and of other metrics by name, such as"
         " 0.05,latency_s=0.1; may be repeated [0.05]",
         "[METRIC=]FRACTION",
-        repeats=True,
+        joined_by=",",
     )
     """By metric."""
     strict: bool = _option(
@@ -420,7 +475,7 @@ class Settings:
         ),
         "limit of a validity check, such as throttled=0.02; may be repeated [the meter's limits]",
         "CODE=VALUE",
-        repeats=True,
+        joined_by=",",
     )
     """The limits that replace a default, by the code of the check."""
     wait_idle: float = _option(
@@ -520,13 +575,20 @@ class Settings:
         f"runs per new baseline (at most 10; training: one) [{ENOUGH_RUNS}]",
         "N",
     )
-    json: Path = _option(
-        Path(".energy/results.json"), OUTPUT_FILE, "results [.energy/results.json]", "FILE"
+    output: Mapping[str, Path] = _option(
+        ALWAYS_WRITTEN,
+        Format(
+            _files_by_format,
+            f"FORMAT or FORMAT:FILE, with FORMAT out of {', '.join(OUTPUT_FILES)}; repeat the"
+            " option for another output",
+        ),
+        "a file to write, such as markdown or markdown:out/summary.md; may be repeated, and the"
+        f" last of a format counts; formats: {', '.join(OUTPUT_FILES)}; html:none writes no page"
+        " [json and html, in .energy; in GitLab CI code-quality and openmetrics, too]",
+        "FORMAT[:FILE]",
+        joined_by="\n",
     )
-    html: Path = _option(
-        Path(".energy/report.html"), OUTPUT_FILE, "report [.energy/report.html]", "FILE"
-    )
-    markdown: Path | None = _option(None, OUTPUT_FILE, "summary in Markdown [not written]", "FILE")
+    """The files by format; a format without a file is not written."""
     annotations: Annotations = _option(
         "auto",
         _choice(get_args(Annotations)),
@@ -540,21 +602,6 @@ class Settings:
         " needs GITHUB_TOKEN; jobs with other labels have comments of their own [no comment]",
         "LABEL",
         const="energy",
-    )
-    code_quality: Path | None = _option(
-        None,
-        OUTPUT_FILE,
-        "code quality report for GitLab [.energy/gl-code-quality-report.json in GitLab CI]",
-        "FILE",
-    )
-    openmetrics: Path | None = _option(
-        None, OUTPUT_FILE, "OpenMetrics text [.energy/metrics.txt in GitLab CI]", "FILE"
-    )
-    github_benchmark: Path | None = _option(
-        None,
-        OUTPUT_FILE,
-        "JSON for github-action-benchmark, tool customSmallerIsBetter [not written]",
-        "FILE",
     )
     country: str | None = _option(
         None,
@@ -589,28 +636,52 @@ class Settings:
         shares = [name for name in self.fail_on if name.startswith(INCONCLUSIVE_ABOVE)]
         return _fraction(shares[0].removeprefix(INCONCLUSIVE_ABOVE)) if shares else None
 
+    @property
+    def json(self) -> Path:
+        """The file of the results."""
+        return self.output["json"]
+
+    def writing(self, **files: Path) -> Settings:
+        """Return the same settings with these files, by format, in the place of others."""
+        return replace(self, output={**self.output, **files})
+
     def under(self, root: Path) -> Settings:
         """Return the same settings with relative paths resolved against ``root``.
 
         Raises:
-            UsageError: Two options write the same file.
+            UsageError: Two outputs have the same file.
         """
         paths: dict[str, Any] = {
             name: root / value for name, value in vars(self).items() if isinstance(value, Path)
         }
-        writers: dict[Path, Option] = {}
-        for option in OPTIONS:
-            if option.format is OUTPUT_FILE and option.attribute in paths:
-                path = paths[option.attribute]
-                other = writers.setdefault(path.resolve(), option)
-                if other is not option:
-                    raise UsageError(
-                        f"{option.flag} and {other.flag} both write {path}; name two files"
-                    )
-        return replace(self, **paths)
+        output = {name: root / file for name, file in self.output.items() if file != NOT_WRITTEN}
+        writers: dict[Path, str] = {}
+        for name, path in output.items():
+            other = writers.setdefault(path.resolve(), name)
+            if other != name:
+                raise UsageError(
+                    f"--energy-output: {other} and {name} both write {path}; name two files"
+                )
+        return replace(self, **paths, output=output)
 
 
 OPTIONS = tuple(Option(item.name, **item.metadata) for item in fields(Settings))
+
+
+def _alias(output: str) -> Option:
+    """``--energy-json=FILE`` is ``--energy-output=json:FILE``."""
+    return Option(
+        attribute=output.replace("-", "_"),
+        format=Format(lambda text: _file_of(output, text), "a file"),
+        help=f"same as --energy-output={output}:FILE",
+        metavar="FILE",
+        const=None,
+        joined_by="",
+    )
+
+
+ALIASES = tuple(map(_alias, OUTPUT_FILES))
+"""Other spellings of ``--energy-output``, one for each format; ``--help`` does not list them."""
 
 
 def load_settings(values: Mapping[Option, tuple[str, str]]) -> Settings:
@@ -623,11 +694,17 @@ def load_settings(values: Mapping[Option, tuple[str, str]]) -> Settings:
         UsageError: A text is not accepted.
     """
     # Any: the definition of each field by `_option` has proved that its format fits its type.
-    parsed: dict[str, Any] = {
-        option.attribute: option.format.read(text, spelling)
-        for option, (spelling, text) in values.items()
+    parsed: dict[Option, Any] = {
+        option: option.format.read(text, spelling) for option, (spelling, text) in values.items()
     }
-    return Settings(**parsed)
+    outputs = [option for option in parsed if option.attribute == "output" or option in ALIASES]
+    # The command line takes precedence over the ini file, and the option over its aliases.
+    outputs.sort(key=lambda option: (values[option][0] == option.flag, option not in ALIASES))
+    output = dict(ALWAYS_WRITTEN)
+    for option in outputs:
+        output |= parsed.pop(option)
+    others = {option.attribute: value for option, value in parsed.items()}
+    return Settings(**others, output=output)
 
 
 METER_NAME = Format(_meter_name, "a meter's name, such as rapl")

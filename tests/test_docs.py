@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.cli import main
-from pytest_energy.settings import OPTIONS
+from pytest_energy.settings import ALIASES, OPTIONS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pytest_energy"
@@ -106,7 +106,7 @@ def test_options_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each ``--energy`` option is one of pytest, ``pytest-energy import`` or the suite."""
     with pytest.raises(SystemExit):
         main(["import", "--help"])
-    options = {"--energy", *(option.flag for option in OPTIONS)}
+    options = {"--energy", *(option.flag for option in (*OPTIONS, *ALIASES))}
     options |= set(re.findall(OPTION, capsys.readouterr().out))
     options |= set(re.findall(OPTION, (ROOT / "benchmarks" / "conftest.py").read_text("utf-8")))
     assert set(re.findall(OPTION, page.read_text("utf-8"))) <= options

@@ -9,6 +9,7 @@ import pytest
 from pytest_energy.errors import UsageError
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.settings import (
+    ALIASES,
     CHECKS_WITH_LIMITS,
     OPTIONS,
     MarkerSettings,
@@ -17,7 +18,7 @@ from pytest_energy.settings import (
     read_marker,
 )
 
-BY_NAME = {option.name: option for option in OPTIONS}
+BY_NAME = {option.name: option for option in (*OPTIONS, *ALIASES)}
 
 
 def load(**texts: str) -> Settings:
@@ -51,13 +52,53 @@ def test_an_option_is_read(name: str, text: str, value: object) -> None:
     assert getattr(load(**{name: text}), name) == value
 
 
-@pytest.mark.parametrize("name", ["html", "markdown", "code_quality", "openmetrics"])
+RESULTS, PAGE = Path(".energy/results.json"), Path(".energy/report.html")
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("markdown", {"markdown": Path(".energy/summary.md")}),
+        ("markdown: a, b.md", {"markdown": Path("a, b.md")}),
+        ("\nopenmetrics:C:/m.txt\ncode-quality\n", {
+            "openmetrics": Path("C:/m.txt"),
+            "code-quality": Path(".energy/gl-code-quality-report.json"),
+        }),
+        ("json:a.json\njson:b.json", {"json": Path("b.json")}),
+    ],
+)  # fmt: skip
+def test_an_output_has_a_format_and_perhaps_a_file(text: str, files: dict[str, Path]) -> None:
+    """Results and page are always written; the last file of a format counts."""
+    assert load(output=text).output == {"json": RESULTS, "html": PAGE, **files}
+
+
+def test_the_page_can_be_left_out() -> None:
+    """It takes time in a session of many benchmarks, and can be made later."""
+    assert load(output="html:none").under(Path("/project")).output.keys() == {"json"}
+
+
+def test_each_format_has_an_option_of_its_own_as_well() -> None:
+    """``--energy-output`` wins over it, and the command line over an ini file."""
+    values = {
+        BY_NAME["output"]: ("energy_output", "json:ini.json\nmarkdown:ini.md"),
+        BY_NAME["json"]: ("--energy-json", "a,b.json"),
+        BY_NAME["markdown"]: ("energy_markdown", "other.md"),
+    }
+    assert load_settings(values).output == {
+        "json": Path("a,b.json"),
+        "html": PAGE,
+        "markdown": Path("ini.md"),
+    }
+    values[BY_NAME["output"]] = ("--energy-output", "json:last.json")
+    assert load_settings(values).json == Path("last.json")
+
+
+@pytest.mark.parametrize("name", ["html", "markdown", "code-quality", "openmetrics"])
 def test_two_outputs_are_two_files(tmp_path: Path, name: str) -> None:
     """One output never overwrites another, however the path is spelled."""
-    option = f"--energy-{name.replace('_', '-')}"
-    taken = f"{tmp_path}/other/../.energy/results.json"
-    with pytest.raises(UsageError, match=rf"^{option} and --energy-json both write "):
-        load(**{name: taken}).under(tmp_path)
+    taken = f"{name}:{tmp_path}/other/../.energy/results.json"
+    with pytest.raises(UsageError, match=rf"^--energy-output: json and {name} both write "):
+        load(output=taken).under(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +106,12 @@ def test_two_outputs_are_two_files(tmp_path: Path, name: str) -> None:
     [
         ("tolerance", "abc"),
         ("tolerance", "=0.1"),
+        ("output", "htm"),
+        ("output", "markdown:"),
+        ("output", "json:none"),
+        ("output", "markdown,openmetrics"),
+        ("output", "markdown:a.md,openmetrics:b.txt"),
+        ("json", ""),
         ("tolerance", "latency_s"),
         ("tolerance", "-0.1"),
         ("tolerance", "nan"),
@@ -130,10 +177,10 @@ def test_every_option_is_a_setting() -> None:
 
 def test_paths_are_taken_from_the_root_folder() -> None:
     """A relative path does not depend on the working directory; an absolute one stays."""
-    settings = load(baselines="kept", html="/elsewhere/report.html").under(Path("/project"))
+    settings = load(baselines="kept", output="html:/elsewhere/report.html").under(Path("/project"))
     assert settings.baselines == Path("/project/kept")
-    assert settings.html == Path("/elsewhere/report.html")
-    assert settings.markdown is None
+    assert settings.output["html"] == Path("/elsewhere/report.html")
+    assert settings.json == Path("/project/.energy/results.json")
 
 
 def test_a_marker_is_read() -> None:

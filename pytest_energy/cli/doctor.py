@@ -19,6 +19,7 @@ from pytest_energy.errors import MeterError, UsageError
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError, Reading
 from pytest_energy.meters.registry import auto_order, meter_names, open_meter
 from pytest_energy.model.measurement import UNSEEN, Facts, Quantity, ReasonCode
+from pytest_energy.report.labels import meter_words
 from pytest_energy.report.numbers import quantity
 from pytest_energy.uncertainty.gum import combine, expand
 
@@ -85,7 +86,8 @@ def _will_measure(diagnoses: list[Diagnosis]) -> str:
             if diagnosis.meter == name and diagnosis.available:
                 verb = "estimate" if diagnosis.estimated else "measure"
                 device = diagnosis.identity.get("device", "this machine")
-                return f"pytest --energy will {verb} with {name} ({diagnosis.source}) on {device}"
+                meter = meter_words(name, diagnosis.source or "")
+                return f"pytest --energy will {verb} with {meter} on {device}"
     return "pytest --energy will measure no joules here: no meter can be opened"
 
 

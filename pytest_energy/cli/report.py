@@ -45,14 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     newest = load_results(arguments.results)
     older = [Reference(path.name, load_results(path)) for path in arguments.older]
-    settings = Settings(
-        json=arguments.results,
-        html=arguments.output or arguments.results.with_name("report.html"),
-        markdown=arguments.markdown,
-        openmetrics=arguments.openmetrics,
-        github_benchmark=arguments.github_benchmark,
-        code_quality=arguments.code_quality,
-    )
+    files: dict[str, Path | None] = {name: getattr(arguments, _dest(name)) for name in CI_OUTPUTS}
+    files["html"] = arguments.output or arguments.results.with_name("report.html")
+    output = {name: file for name, file in files.items() if file is not None}
+    settings = Settings(output={"json": arguments.results, **output})
     folder = repository_folder(Path.cwd(), os.environ)
     written, failed = write_outputs(newest, settings, folder, older)
     for path in written:
@@ -60,3 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     for line in failed:
         print(f"pytest-energy report: error: {line}", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _dest(option: str) -> str:
+    """Where argparse stores an option's value."""
+    return option.replace("-", "_")

@@ -83,8 +83,18 @@ def refusal_reason(measured: Measurement) -> str | None:
     """Why a measurement cannot be a baseline; ``None`` if it can."""
     failed = [reason for reason in measured.reasons if reason.code is ReasonCode.TEST_FAILED]
     fatal = [reason for reason in measured.reasons if reason.fatal]
-    messages = "; ".join(reason.message for reason in [*fatal, *failed])
-    return (messages or "invalid") if measured.status == "invalid" or failed else None
+    if measured.status == "invalid" or failed:
+        return "; ".join(reason.message for reason in [*fatal, *failed]) or "invalid"
+    return unresolved_estimate(measured)
+
+
+def unresolved_estimate(measured: Measurement) -> str | None:
+    """Why an estimate says too little to be a baseline; ``None`` if it does not, or is measured.
+
+    A sensor makes a window that it cannot resolve invalid. A model gives a number nevertheless.
+    """
+    short = [each for each in measured.reasons if each.code is ReasonCode.WINDOW_TOO_SHORT]
+    return short[0].message if short and measured.status == "estimated" else None
 
 
 def machine_of(result: Result, run: Run) -> str:

@@ -116,4 +116,4 @@ def remedy(retry_s: float | None) -> str:
 
 
 def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2g} %"
+    return f"{float(f'{100 * fraction:.2g}'):g} %"  # never 1e+03 %

@@ -390,4 +390,7 @@ def _is_from_joules(entry: MetricVerdict) -> bool:
 
 
 def _percent(fraction: float | None) -> str:
-    return "–" if fraction is None else f"{fraction * 100:+.1f} %".replace("-", "−")
+    if fraction is None:
+        return "–"
+    text = f"{fraction * 100:+.1f} %".replace("-", "−")
+    return "+0.0 %" if text == "−0.0 %" else text

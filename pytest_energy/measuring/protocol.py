@@ -105,13 +105,15 @@ class Progress:
 
     round: int
     """The round that begins, from 1; 0 during the warm-up."""
-    rounds: int
+    rounds: int | None
+    """``None`` if it is not known, as of windows that a test enters one by one."""
     passes: int | None
     """Passes per round; ``None`` before they are known."""
     energy_j: float | None
     """Joules of the rounds so far; ``None`` if there are none."""
     left_s: float | None = None
-    """Seconds until the last round ends; ``None`` before the warm-up has shown it."""
+    """Seconds until the last round ends, or a window of which nobody knows how many follow;
+    ``None`` before the warm-up or the first window has shown it."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +135,30 @@ class _Record:
         self.traces.extend(window.traces)
 
 
-def progress_of(done: Sequence[Round], size: Size, latency_s: float) -> Progress:
+def progress_of(done: Sequence[Round], size: Size, latency_s: float | None) -> Progress:
     """The state before the next round.
 
     Args:
         done: The rounds so far.
         size: What the plan comes to.
-        latency_s: Seconds per pass, as long as there is no round.
+        latency_s: Seconds per pass as long as there is no round; ``None`` without a warm-up.
     """
     known = [round_.energy_j for round_ in done if round_.energy_j is not None]
     if done:
         latency_s = sum(r.duration_s for r in done) / sum(r.passes for r in done)
-    left_s = (size.rounds - len(done)) * size.passes * latency_s
+    left = (size.rounds - len(done)) * size.passes
+    left_s = None if latency_s is None else left * latency_s
     return Progress(len(done) + 1, size.rounds, size.passes, sum(known) if known else None, left_s)
+
+
+def progress_of_windows(number: int, last: Round | None) -> Progress:
+    """The state before a window that a test enters: it is expected to be as long as the last one.
+
+    Args:
+        number: The number of the window, from 1.
+        last: The window of this name before it.
+    """
+    return Progress(number, None, None, None, last.duration_s if last else None)
 
 
 def run_rounds(

@@ -190,22 +190,22 @@ def check_file(path: Path, option: str) -> None:
 
     Args:
         path: The file. Its folder need not exist yet.
-        option: The option that names the file, for the error.
+        option: What stands before the file in the option that names it, for the error.
 
     Raises:
         UsageError: The file cannot be written, or is a folder.
     """
     if path.is_dir():
-        raise UsageError(f"{option}={path}: {os.strerror(errno.EISDIR)}; name a file")
+        raise UsageError(f"{option}{path}: {os.strerror(errno.EISDIR)}; name a file")
     if not is_stream(path):
-        _try_folder(Path(REAL.realpath(path)).parent, f"{option}={path}", "a file")
+        _try_folder(Path(REAL.realpath(path)).parent, f"{option}{path}", "a file")
     elif not os.access(path, os.W_OK):
-        _refuse(f"{option}={path}", os.strerror(errno.EACCES), "a file")
+        _refuse(f"{option}{path}", os.strerror(errno.EACCES), "a file")
 
 
 def check_folder(path: Path, option: str) -> None:
     """Check that a folder can be written to, as :func:`check_file` does for a file."""
-    _try_folder(path, f"{option}={path}", "a folder")
+    _try_folder(path, f"{option}{path}", "a folder")
 
 
 def not_written(path: Path, error: OSError) -> str:

@@ -7,6 +7,8 @@ that a session without ``--energy`` starts fast.
 from __future__ import annotations
 
 import os
+from argparse import SUPPRESS
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +17,7 @@ from pytest_energy.errors import EnergyError
 from pytest_energy.plugin.items.phases import VISIT, Visit
 from pytest_energy.plugin.items.plain import PlainPlugin
 from pytest_energy.plugin.items.requests import check_against, check_alone
-from pytest_energy.settings import OPTIONS, Option, Settings, load_settings
+from pytest_energy.settings import ALIASES, OPTIONS, Option, Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -46,8 +48,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     for option in OPTIONS:
         _add_option(group, option)
-        text = f"same as {option.flag}: {option.help}"
-        parser.addini(option.ini, text, type=INI_TYPE, default=None)
+        kind: Any = "linelist" if option.joined_by == "\n" else INI_TYPE
+        parser.addini(option.ini, f"same as {option.flag}: {option.help}", kind, default=None)
+    for alias in ALIASES:
+        group.addoption(alias.flag, dest=alias.ini, metavar=alias.metavar, help=SUPPRESS)
+        parser.addini(alias.ini, alias.help, default=None)
 
 
 def _add_option(group: pytest.OptionGroup, option: Option) -> None:
@@ -56,7 +61,7 @@ def _add_option(group: pytest.OptionGroup, option: Option) -> None:
         arguments = {"action": "store_const", "const": "true"}
     elif option.const is not None:
         arguments |= {"nargs": "?", "const": option.const}
-    elif option.repeats:
+    elif option.joined_by:
         arguments |= {"action": "append"}
     text = option.help.replace("%", "%%")  # argparse formats the help
     group.addoption(option.flag, dest=option.ini, help=text, **arguments)
@@ -99,7 +104,7 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     from pytest_energy.measuring.torchrun import ranks_of
     from pytest_energy.plugin.gpu_locks import show_only
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
-    from pytest_energy.plugin.reporter import Interruption, Reporter
+    from pytest_energy.plugin.reporter import Interruption, Reporter, ending_by_sigterm
     from pytest_energy.plugin.results_lock import hold_results, recover_results
     from pytest_energy.plugin.unpassed import UNPASSED, UnpassedTests
     from pytest_energy.plugin.xdist import Controller, is_controller, torchrun_settings
@@ -135,6 +140,9 @@ def _register(config: pytest.Config, settings: Settings) -> None:
     if worker_input is not None:
         _register_worker(config, settings, worker_input)
         return
+    stack = ExitStack()
+    stack.enter_context(ending_by_sigterm())
+    config.add_cleanup(stack.close)
     recovered = None
     if ranks is None or ranks.reports:
         config.add_cleanup(hold_results(settings.json))
@@ -185,7 +193,7 @@ def _register_worker(
 
 
 def _user_values(
-    config: pytest.Config, options: Iterable[Option] = OPTIONS
+    config: pytest.Config, options: Iterable[Option] = (*OPTIONS, *ALIASES)
 ) -> dict[Option, tuple[str, str]]:
     """The options that the user set; the command line takes precedence over the ini file.
 
@@ -198,7 +206,8 @@ def _user_values(
         if text is None:
             text, spelling = _ini_text(config, option.ini), option.ini
         if text is not None:
-            values[option] = (spelling, ",".join(text) if isinstance(text, list) else text)
+            joined = (option.joined_by or ",").join(text) if isinstance(text, list) else text
+            values[option] = (spelling, joined)
     return values
 
 

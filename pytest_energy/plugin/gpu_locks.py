@@ -14,12 +14,13 @@ users on a GPU are detected by the meter.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,7 +28,8 @@ from filelock import FileLock, Timeout
 from pytest_energy.clocks import CLOCK
 from pytest_energy.errors import UsageError
 from pytest_energy.meters.base import Meter
-from pytest_energy.model.files import is_there, read_bytes, remove, write_atomically
+from pytest_energy.model.files import read_bytes, remove, write_atomically
+from pytest_energy.plugin.progress import rough
 
 PROCESSORS = "processors"
 """The name of the lock that all processors of this machine share."""
@@ -86,7 +88,7 @@ def reserve_gpu(gpus: Sequence[Gpu], worker: int, folder: Path) -> Reservation:
 
 @dataclass(frozen=True)
 class Waiting:
-    """How a process waits for a lock, and what those who wait for it are told."""
+    """How to wait for a lock, and what to call the test that waits for it and then holds it."""
 
     test: str = "no test yet"
     """What the process measures while it holds the lock."""
@@ -94,15 +96,59 @@ class Waiting:
     """Called if the wait is long."""
     limit_s: float | None = None
     """The longest wait; ``None`` for any."""
+    show: Callable[[str], object] = lambda state: None
+    """Called every few seconds of a long wait with its state; at its end with an empty text."""
 
 
 SILENT_S = 5.0
-"""A wait that is longer is said."""
+"""A wait that is longer is said, and its state is shown as often: drawing it is work, too."""
 PATIENTLY = Waiting()
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock, for those who wait for it."""
+
+    pid: int
+    test: str
+    ends: float | None = None
+    """When its test is expected to end, in seconds since the epoch, if that is known."""
+
+    @classmethod
+    def read(cls, file: Path) -> Holder | None:
+        """The holder in a file; ``None`` if it has just left, or is of another version."""
+        try:
+            return cls(**json.loads(read_bytes(file)))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, file: Path) -> None:
+        """Write the holder into a file."""
+        write_atomically(file, json.dumps(vars(self)))
+
+    def __str__(self) -> str:
+        return f"PID {self.pid}, {self.test}"
+
+
+@dataclass(frozen=True)
+class HeldLocks:
+    """The locks that this process holds."""
+
+    holder: Holder
+    files: list[Path]
+    """Where those who wait read the holder."""
+
+    def expect(self, duration_s: float) -> None:
+        """Tell those who wait how long the test will take; a shorter wait is not shown."""
+        if duration_s >= SILENT_S:
+            for file in self.files:
+                replace(self.holder, ends=CLOCK.time() + duration_s).write(file)
+
+
 @contextmanager
-def device_lock(names: Iterable[str], folder: Path, waiting: Waiting = PATIENTLY) -> Iterator[None]:
+def device_lock(
+    names: Iterable[str], folder: Path, waiting: Waiting = PATIENTLY
+) -> Iterator[HeldLocks]:
     """Wait until no other process holds the locks with these names, then hold them.
 
     Args:
@@ -110,56 +156,75 @@ def device_lock(names: Iterable[str], folder: Path, waiting: Waiting = PATIENTLY
         folder: The folder of the locks, see :func:`lock_folder`.
         waiting: How to wait.
 
+    Yields:
+        The locks.
+
     Raises:
         UsageError: The folder cannot hold locks, or the wait was too long.
     """
+    held = HeldLocks(Holder(os.getpid(), waiting.test), [])
     with ExitStack() as stack:
         try:
             # Every process takes the locks in the same order. Otherwise two processes could each
             # hold a lock that the other one waits for, and neither would go on.
             for name in sorted(names):
                 lock = _lock(folder, name, "device")
-                _await(lock, folder / f"{name}.holder", waiting)
+                file = folder / f"{name}.holder"
+                _await(lock, file, waiting)
                 stack.callback(lock.release)
-                write_atomically(folder / f"{name}.holder", f"PID {os.getpid()}, {waiting.test}")
-                stack.callback(remove, folder / f"{name}.holder")
+                held.holder.write(file)
+                stack.callback(remove, file)
+                held.files.append(file)
         except OSError as error:
             raise unusable(folder, error) from None
-        yield
+        yield held
 
 
-def _await(lock: FileLock, holder: Path, waiting: Waiting) -> None:
+def _await(lock: FileLock, file: Path, waiting: Waiting) -> None:
     """Take a lock, and say who has it if that takes long.
 
     Raises:
         UsageError: The wait was too long.
     """
     limit_s = math.inf if waiting.limit_s is None else waiting.limit_s
-    if _acquire(lock, min(SILENT_S, limit_s)):
-        return
-    owner = read_bytes(holder).decode("utf-8", "replace") if is_there(holder) else "not known"
-    if limit_s > SILENT_S:
-        waiting.say(f"waiting for a device that another session measures ({owner})")
-        if _acquire(lock, limit_s - SILENT_S):
-            return
-    raise UsageError(
-        f"another session still measures the device ({owner}) after --energy-wait-lock={limit_s:g}"
-        " seconds; wait until it has ended, or allow more time"
-    )
-
-
-def _acquire(lock: FileLock, limit_s: float) -> bool:
     # Not filelock's own timeout: its clock may be frozen by a fixture of a whole module.
-    until_s = CLOCK.monotonic() + limit_s
-    while True:
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            if CLOCK.monotonic() >= until_s:
-                return False
-            CLOCK.sleep(POLL_S)
-        else:
-            return True
+    began_s = CLOCK.monotonic()
+    next_s = SILENT_S
+    while not _is_free(lock):
+        waited_s = CLOCK.monotonic() - began_s
+        if waited_s >= limit_s:
+            raise UsageError(
+                f"another session still measures the device ({Holder.read(file) or 'not known'})"
+                f" after --energy-wait-lock={limit_s:g} seconds; wait until it has ended, or allow"
+                " more time"
+            )
+        if waited_s >= next_s:
+            holder = Holder.read(file)
+            if next_s == SILENT_S:
+                owner = holder or "not known"
+                waiting.say(f"waiting for a device that another session measures ({owner})")
+            waiting.show(state_of_wait(holder, waited_s))
+            next_s += SILENT_S
+        CLOCK.sleep(POLL_S)
+    if next_s > SILENT_S:
+        waiting.show("")
+
+
+def _is_free(lock: FileLock) -> bool:
+    """Take a lock if nobody else holds it."""
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    return True
+
+
+def state_of_wait(holder: Holder | None, waited_s: float) -> str:
+    """``waiting for PID 4711: 2 min, about 4 min left · test_it.py::test_other``."""
+    if holder is None:
+        return f"waiting for another session: {rough(waited_s)}"
+    left = f", about {rough(max(0.0, holder.ends - CLOCK.time()))} left" if holder.ends else ""
+    return f"waiting for PID {holder.pid}: {rough(waited_s)}{left} · {holder.test}"
 
 
 def lock_names(meter: Meter | None) -> tuple[str, ...]:

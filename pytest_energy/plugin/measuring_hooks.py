@@ -22,6 +22,7 @@ from pytest_energy.plugin.benchmark_bridge import (
     publish_latencies,
 )
 from pytest_energy.plugin.gpu_locks import (
+    HeldLocks,
     Reservation,
     Waiting,
     device_lock,
@@ -48,6 +49,7 @@ from pytest_energy.plugin.reporter import fail_session, ran_all
 from pytest_energy.plugin.uncompared import UncomparedBaselines
 from pytest_energy.plugin.unpassed import unpassed_tests
 from pytest_energy.report.ci.junit import properties
+from pytest_energy.report.labels import meter_words
 from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import (
     Conclusion,
@@ -103,6 +105,7 @@ class EnergyPlugin(Phases):
         self._announce = announce
         self._forecasts: set[str] = set()
         self._waited = False
+        self._locks: HeldLocks | None = None
         self._uncompared = UncomparedBaselines(config)
         config.pluginmanager.register(Reruns(uses_energy), "energy-reruns")
         config.pluginmanager.register(self._uncompared, "energy-uncompared")
@@ -217,7 +220,13 @@ class EnergyPlugin(Phases):
                 (self._announce or self._write)([f"energy: {sentence}"])
             self._waited = True
 
-        return Waiting(test, say, self._settings.wait_lock)
+        def show(state: str) -> None:
+            if self._progress and state:
+                self._progress.show(state)
+            elif self._progress:
+                self._progress.clear()
+
+        return Waiting(test, say, self._settings.wait_lock, show)
 
     def _lock_devices(self, stack: ExitStack, test: str) -> None:
         """Hold the locks on the devices of this process until ``stack`` is closed."""
@@ -225,7 +234,8 @@ class EnergyPlugin(Phases):
             # A worker's load on the processors would be in the joules of a part.
             sessions = [part for card in self._sessions for part in (card, *card.parts.values())]
             names = {name for session in sessions for name in lock_names(session.meter)}
-            stack.enter_context(device_lock(names, lock_folder(), self._waiting(test)))
+            lock = device_lock(names, lock_folder(), self._waiting(test))
+            self._locks = stack.enter_context(lock)
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -307,7 +317,9 @@ class EnergyPlugin(Phases):
             )
 
     def _say(self, benchmark: str, forecast: Forecast) -> None:
-        """Say what a benchmark will cost, once, if it will take long."""
+        """Say what a benchmark will cost, once, if it will take long, and to those who wait."""
+        if self._locks:
+            self._locks.expect(forecast.duration_s)
         if forecast.duration_s < LONG_S or benchmark in self._forecasts:
             return
         self._forecasts.add(benchmark)
@@ -457,15 +469,15 @@ def _warnings(session: EnergySession) -> list[str]:
 def _header(session: EnergySession) -> list[str]:
     if session.meter is None:
         why = session.unmeasured.message if session.unmeasured else "no meter"
-        return [f"energy: joules are not measured here ({why})"]
+        return [f"energy: will measure no joules here ({why})"]
     info = session.meter.info
-    how = "estimated" if info.estimated else "measured"
+    verb = "estimate" if info.estimated else "measure"
     device = session.environment.identity.get("device", "unknown device")
     selected = session.settings.devices
     names = device_names(session.environment.context.get("board"), selected)
     listed = f" ({', '.join(names)})" if names else ""
     lines = [
-        f"energy: {how} by {info.name} ({info.source}) on {device}{listed};"
+        f"energy: will {verb} with {meter_words(info.name, info.source)} on {device}{listed};"
         f" channels {', '.join(session.meter.channels)}; scale {session.scale}"
     ]
     if len(names) > 1 and selected is None:

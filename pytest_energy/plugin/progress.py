@@ -97,6 +97,10 @@ class WorkerProgress:
         """Send the state of a benchmark; see :meth:`ProgressLine.update`."""
         self.send(describe_briefly(benchmark, round, rounds))
 
+    def show(self, text: str) -> None:
+        """Send another state."""
+        self.send(text)
+
     def clear(self) -> None:
         """Send that nothing is measured any more."""
         self.send(None)
@@ -186,12 +190,21 @@ def describe(
     left_s: float | None = None,
 ) -> str:
     """Describe a state, the most important part first, because the end may be cut off."""
-    parts = [f"round {_counted(round, rounds)} of {passes or 1:,} passes" if round else "warm-up"]
+    parts = [_step(round, rounds, passes)]
     if left_s is not None:
         parts.append(f"{rough(left_s)} left")
     if joules is not None:
         parts.append(energy(joules))
     return " · ".join([*parts, benchmark])
+
+
+def _step(round: int, rounds: int | None, passes: int | None) -> str:
+    if not round:
+        return "warm-up"
+    if rounds is None and passes is None:
+        return f"window {round}"
+    of_passes = f" of {passes:,} passes" if passes and passes > 1 else ""
+    return f"round {_counted(round, rounds)}{of_passes}"
 
 
 def _counted(round: int, rounds: int | None) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import signal
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from _pytest.terminal import TerminalReporter  # exported by newer versions of pytest only
@@ -37,6 +41,26 @@ class Interruption:
     def pytest_keyboard_interrupt(self) -> None:
         """``pytest.exit`` or the keyboard has ended the session."""
         self._config.stash[INTERRUPTED] = True
+
+
+@contextmanager
+def ending_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the session as Ctrl-C does, with its files, its summary and a sentence.
+
+    Whoever cancels a job sends it; by default it ends Python without any clean-up.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python allows no handler there
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    pytest.exit("SIGTERM ended the session; what was measured until then is kept")
 
 
 def ran_all(session: pytest.Session, exitstatus: int) -> bool:

@@ -13,7 +13,7 @@ from pytest_energy.errors import UsageError
 from pytest_energy.model.files import check_file, is_stream, not_written, remove_temporaries
 from pytest_energy.plugin.gpu_locks import lock_folder, unusable
 from pytest_energy.session.journal import recover
-from pytest_energy.settings import OPTIONS, OUTPUT_FILE, Settings
+from pytest_energy.settings import RESULTS_OPTION, Settings
 
 
 def lock_name(results: Path) -> str:
@@ -39,7 +39,7 @@ def hold_results(results: Path) -> Callable[[], None]:
     except Timeout:
         raise UsageError(
             f"another session is writing {results}; wait until it has ended, or write another file"
-            " with --energy-json"
+            " with --energy-output=json:FILE"
         ) from None
     except OSError as error:
         raise unusable(lock_folder(), error) from None
@@ -56,10 +56,9 @@ def recover_results(settings: Settings) -> str | None:
         EnergyError: The journal cannot be read, or the results cannot be written.
     """
     try:
-        for option in OPTIONS:
-            if option.format is OUTPUT_FILE and (path := getattr(settings, option.attribute)):
-                remove_temporaries(path)
+        for path in settings.output.values():
+            remove_temporaries(path)
         return recover(settings.json)
     except OSError as error:
-        check_file(settings.json, "--energy-json")  # its error names the option
+        check_file(settings.json, RESULTS_OPTION)  # its error names the option
         raise UsageError(not_written(settings.json, error)) from None

@@ -40,7 +40,7 @@ from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_base
 from pytest_energy.session.energy_session import keeps_earlier
 from pytest_energy.session.journal import load_workers, workers_prefix
 from pytest_energy.session.suite_shift import finish
-from pytest_energy.settings import Settings
+from pytest_energy.settings import RESULTS_OPTION, Settings
 
 SPOOL = "energy_spool"
 """The key of the workers' input for the folder of their results."""
@@ -93,7 +93,7 @@ def start_worker(settings: Settings, worker_input: Mapping[str, Any]) -> Worker:
         worker_input: What the controller passed to this worker (xdist's ``workerinput``).
     """
     name = str(worker_input["workerid"])
-    settings = replace(settings, json=worker_file(Path(worker_input[SPOOL]), name))
+    settings = settings.writing(json=worker_file(Path(worker_input[SPOOL]), name))
     send = worker_input[CHANNEL].send
     reservation = None
     if gpus := visible_gpus(settings.devices):
@@ -143,7 +143,7 @@ class Controller:
     """
 
     def __init__(self, config: pytest.Config, settings: Settings, reporter: Reporter) -> None:
-        check_file(settings.json, "--energy-json")
+        check_file(settings.json, RESULTS_OPTION)
         lock_folder()
         self._settings = settings
         self._reporter = reporter

@@ -56,7 +56,7 @@ def _baselines(store: BaselineStore) -> list[tuple[str, Baseline]]:
     try:
         return [(slug, baseline) for slug in store.slugs() for baseline in store.load_all(slug)]
     except EnergyError:
-        return []  # whoever measures reads the baselines as well, and ends with this error
+        return []  # the worker that measures reads the same files, and reports the error
 
 
 def _test_of(baseline: Baseline) -> str:

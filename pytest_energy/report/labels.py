@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 _BOUNDARY = re.compile(r"(?<=/)|(?<=::)")
 _UNITS = {"_c": " (°C)", "_mhz": " (MHz)", "_w": " (W)", "_s": " (s)", "_j": " (J)"}
@@ -13,6 +14,16 @@ def humanized(name: str) -> str:
     """``gpu0 temperature (°C)`` for ``gpu0.temperature_c``."""
     unit = next((unit for unit in _UNITS if name.endswith(unit)), "")
     return name.removesuffix(unit).replace(".", " ").replace("_", " ") + _UNITS.get(unit, "")
+
+
+METERS: Final = {"nvml": "NVML", "rapl": "RAPL", "codecarbon": "CodeCarbon"}
+"""The names of the plugin's own meters as people write them."""
+
+
+def meter_words(name: str, source: str) -> str:
+    """``NVML counter`` for a meter and the source of its joules."""
+    names = "+".join(METERS.get(part, part) for part in name.split("+"))
+    return names if source == "model" else f"{names} {source}"
 
 
 def short_names(ids: Sequence[str]) -> dict[str, str]:

@@ -55,10 +55,20 @@ def energy(joules: float | None, unit: str = "J", digits: int = 3) -> str:
 
 
 def supported(value: Quantity) -> float:
-    """The value, rounded to the digits that its uncertainty supports: two of the uncertainty."""
-    if not value.uncertainty:
+    """The value, rounded to the digits that its uncertainty supports: two of the uncertainty.
+
+    Counts stay whole. Without an uncertainty six digits stay.
+    """
+    if value.exact or value.value.is_integer():
         return value.value
+    if not value.uncertainty:
+        return significant(value.value, 6)
     return round(value.value, 1 - math.floor(math.log10(value.uncertainty)))
+
+
+def significant(value: float, digits: int) -> float:
+    """The value, rounded to so many significant digits."""
+    return float(f"{value:.{digits - 1}e}")
 
 
 def watt_hours(joules: float | None) -> str:

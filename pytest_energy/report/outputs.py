@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pytest_energy.model.files import not_written, write_atomically
 from pytest_energy.model.result import Run
-from pytest_energy.settings import Settings
+from pytest_energy.settings import OUTPUT_FOLDER, Settings
 
 if TYPE_CHECKING:
     from pytest_energy.report.comparison import Reference
-
-
-OUTPUTS: Final = ".energy"
-"""The name of the default folder of outputs."""
 
 
 def write_outputs(
@@ -40,16 +36,17 @@ def write_outputs(
     from pytest_energy.report.html.render import render_html
     from pytest_energy.report.text.markdown import render_markdown
 
-    outputs: list[tuple[Path | None, Callable[[], str]]] = [
-        (settings.html, lambda: render_html(run, older)),
-        (settings.markdown, lambda: render_markdown(run)),
-        (settings.code_quality, lambda: render_code_quality(run, folder)),
-        (settings.openmetrics, lambda: render_openmetrics(run)),
-        (settings.github_benchmark, lambda: render_github_benchmark(run)),
-    ]
+    renderers: dict[str, Callable[[], str]] = {
+        "html": lambda: render_html(run, older),
+        "markdown": lambda: render_markdown(run),
+        "code-quality": lambda: render_code_quality(run, folder),
+        "openmetrics": lambda: render_openmetrics(run),
+        "github-benchmark": lambda: render_github_benchmark(run),
+    }
     written: list[Path] = []
     failed: list[str] = []
-    for path, render in outputs:
+    for name, render in renderers.items():
+        path = settings.output.get(name)
         if path is None:
             continue
         try:
@@ -73,7 +70,7 @@ def keep_out_of_git(folder: Path) -> None:
         OSError: It cannot be written.
     """
     ignored = folder / ".gitignore"
-    if folder.name == OUTPUTS and not ignored.exists():
+    if folder.name == OUTPUT_FOLDER.name and not ignored.exists():
         write_atomically(
             ignored, "# Outputs of pytest --energy; the baselines are what to commit.\n*\n"
         )

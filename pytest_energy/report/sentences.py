@@ -26,6 +26,8 @@ from pytest_energy.report import numbers
 from pytest_energy.report.summary import deciding_metric, skipped_tests, test_id
 from pytest_energy.uncertainty.pairs import WITHIN_REASON
 
+WITHOUT_JOULES: Final = ("invalid", "unmeasured")
+"""The statuses of a measurement whose joules are missing."""
 REPORTED_SHIFT: Final = 0.015
 """A smaller shift of the whole suite, as a fraction, is not worth a sentence."""
 
@@ -65,8 +67,8 @@ def sentence(result: Result) -> str:
         return "; ".join(map(budget_sentence, over))
     if verdict.outcome is Outcome.INCOMPARABLE and verdict.differences:
         return "; ".join(map(difference, verdict.differences))
-    # Where others used the device, the outcome is inconclusive and the status invalid.
-    valid = verdict.outcome.traits.has_joules and result.status != "invalid"
+    # Where others used the device, the outcome is inconclusive although there are no joules.
+    valid = verdict.outcome.traits.has_joules and result.status not in WITHOUT_JOULES
     if valid and decisive is not None:
         return comparison(result, decisive)
     reasons = [reason.message for reason in result.reasons if reason.fatal] or verdict.notes
@@ -86,10 +88,16 @@ UNITS = {"w": "W", "mhz": "MHz", "c": "°C", "bytes": "B"}
 
 def difference(change: Difference) -> str:
     """``torch 2.9 → 2.10``; ``power limit 400 → 700 W``."""
-    words = change.name.removeprefix("context.").removeprefix("identity.").split("_")
-    unit = f" {UNITS[words.pop()]}" if len(words) > 1 and words[-1] in UNITS else ""
+    words, unit = name_and_unit(change.name.removeprefix("context.").removeprefix("identity."))
     before, after = numbers.fact(change.before), numbers.fact(change.after)
-    return f"{' '.join(words)} {before} → {after}{unit}"
+    return f"{words} {before} → {after}{unit}"
+
+
+def name_and_unit(fact: str) -> tuple[str, str]:
+    """``gpu0 clock`` and `` MHz`` of ``gpu0.clock_mhz``; a unit that is not known is empty."""
+    words = fact.replace(".", " ").split("_")
+    unit = f" {UNITS[words.pop()]}" if len(words) > 1 and words[-1] in UNITS else ""
+    return " ".join(words), unit
 
 
 def remarks(result: Result) -> list[str]:

@@ -227,9 +227,12 @@ def _success(run: Run) -> tuple[str, str]:
     by_outcome, total = counts(run), len(run.benchmarks)
     compared = sum(map(_was_compared, run.benchmarks))
     # The end of the sentence counts those that could not be measured.
-    others: Counter[Outcome] = Counter()
-    others |= Counter({o: n for o, n in by_outcome.items() if not o.traits.decided})
-    del others[Outcome.INVALID]
+    others: Counter[Outcome] = Counter(
+        result.verdict.outcome
+        for result in run.benchmarks
+        if not result.verdict.outcome.traits.decided
+        and result.verdict.outcome is not Outcome.INVALID
+    )
     if not compared:
         listed = f" ({_listed(others)})" if others else ""
         return NOTHING_COMPARED, f"none of {_benchmarks(total)} could be compared{listed}."

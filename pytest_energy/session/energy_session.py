@@ -25,8 +25,14 @@ from pytest_energy.meters.registry import open_meter
 from pytest_energy.meters.selected_channels import has_all, owner_of, select_channels
 from pytest_energy.model.comparison import Against
 from pytest_energy.model.environment import describe, slug
-from pytest_energy.model.files import check_file, check_folder, is_there, not_written
-from pytest_energy.model.json_files import save_run
+from pytest_energy.model.files import (
+    check_file,
+    check_folder,
+    is_stream,
+    is_there,
+    not_written,
+)
+from pytest_energy.model.json_files import load_run, save_run
 from pytest_energy.model.measurement import Environment, Facts, Reason, ReasonCode
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.result import NOT_RUN, Result, Run, RunInfo, Uncompared
@@ -36,7 +42,14 @@ from pytest_energy.session.journal import Entry, Journal
 from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
 from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish
-from pytest_energy.settings import NO_METER, MarkerSettings, MeterChoice, Scale, Settings
+from pytest_energy.settings import (
+    NO_METER,
+    RESULTS_OPTION,
+    MarkerSettings,
+    MeterChoice,
+    Scale,
+    Settings,
+)
 from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
 
@@ -110,12 +123,12 @@ class EnergySession:
                 the carbon intensity is not known, or the requested meter cannot measure here.
         """
         if ranks is None or ranks.reports:
-            check_file(settings.json, "--energy-json")
+            check_file(settings.json, RESULTS_OPTION)
         intensity = _intensity(settings)
         store = BaselineStore(settings.baselines)
         store.check()
         if settings.update != "none" and (ranks is None or ranks.reports):
-            check_folder(settings.baselines, "--energy-baselines")
+            check_folder(settings.baselines, "--energy-baselines=")
         table = load_tolerances(root / "pyproject.toml")
         check_directions(markers, settings.tolerance, table)
         measures = ranks is None or ranks.measures
@@ -471,7 +484,12 @@ class EnergySession:
 
 def keeps_earlier(run: Run, settings: Settings) -> bool:
     """Whether a run that measured nothing leaves the results of an earlier one as they are."""
-    return not run.benchmarks and is_there(settings.json)
+    if run.benchmarks or is_stream(settings.json) or not is_there(settings.json):
+        return False
+    try:
+        return bool(load_run(settings.json).benchmarks)
+    except (EnergyError, OSError):
+        return True  # what cannot be read may still be of use to somebody
 
 
 def _open_meter(

@@ -65,12 +65,14 @@ from pytest_energy.measuring.protocol import (
     Forecast,
     Plan,
     Progress,
+    Size,
     Work,
     another_fits,
     are_enough,
     check_clock,
     fewer_rounds,
     progress_of,
+    progress_of_windows,
     run_rounds,
     size_rounds,
 )
@@ -375,8 +377,12 @@ class MeasuringEnergy(Energy):
         with self.usage.alone():
             known = facts_of_call(facts, lambda: call(*arguments())(1))
             for _ in range(warmup_rounds):
+                self._watch(self._place.id, Progress(0, rounds, iterations, None))
                 call(*arguments())(iterations)
+            size = Size(iterations, rounds, iterations)
             while len(windows) < rounds and self._in_time(windows):
+                done = [window.round for window in windows]
+                self._watch(self._place.id, progress_of(done, size, None))
                 windows.append(self._measure(call(*arguments()), iterations))
         finished = self._finished(windows, rounds)
         self._add_call(target, finished, known, unit_counts)
@@ -439,6 +445,9 @@ class MeasuringEnergy(Energy):
                 message = f"the windows before used the {limit_s:g} s of --energy-max-time"
                 handle.end(self._unmeasured_window(name, message, ReasonCode.TIME_LIMIT))
                 return
+            last = windows[-1].round if windows else None
+            progress = progress_of_windows(self._entered[name], last)
+            self._watch(self._place.window(name).id, progress)
             with self._opened(handle, synchronizer(synchronize)) as opened:
                 yield handle
             windows.append(opened.window)

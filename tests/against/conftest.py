@@ -35,7 +35,7 @@ def run():
 """
 OPTIONS = (
     *("--energy", "--energy-meter=scripted", "--energy-passes=4", "--energy-scale=small"),
-    "--energy-html=none",  # a quarter of the time of a short session; one test has the page
+    "--energy-output=html:none",  # a quarter of the time of a short session; one test has the page
     *("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:xdist", "-p", "no:benchmark"),
 )
 
@@ -153,7 +153,7 @@ def walk_once(
 
     def of_side(tree: Tree, files: Path) -> list[str]:
         places = (f"--rootdir={tree.folder}", "-c", str(tree.folder / "pytest.ini"))
-        results = f"--energy-json={files / 'results.json'}"
+        results = f"--energy-output=json:{files / 'results.json'}"
         return [*OPTIONS, *arguments, *places, results, str(tree.folder / "benchmarks")]
 
     test_file = folder / "benchmarks" / "test_it.py"

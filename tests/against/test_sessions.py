@@ -50,7 +50,7 @@ def test_a_rise_of_ten_percent_fails_and_the_rest_passes(repository: Repository)
     repository.write("benchmarks/test_it.py", SUITE)
     repository.commit("the suite")
     repository.engine(0.011)
-    done = repository.run("--energy-against=HEAD", "--energy-html=page.html")
+    done = repository.run("--energy-against=HEAD", "--energy-output=html:page.html")
     assert done.returncode == 1, done.stdout
     assert "test_pedantic" in (repository.folder / "page.html").read_text("utf-8")
     outcomes = {one["id"].split("::", 1)[1]: one for one in repository.results()["benchmarks"]}

@@ -20,7 +20,7 @@ def test_without_a_meter_the_latency_gates(repository: Repository) -> None:
         "--energy-rounds=20",
     )
     assert done.returncode == 0, done.stdout
-    assert "joules are not measured here (--energy-meter=none)" in done.stdout
+    assert "will measure no joules here (--energy-meter=none)" in done.stdout
     benchmark = repository.benchmark()
     assert (benchmark["status"], benchmark["verdict"]["outcome"]) == ("unmeasured", "unchanged")
     (metric,) = benchmark["verdict"]["metrics"]

@@ -51,7 +51,7 @@ def test_a_gpu_is_described_with_its_sources_and_its_resolution(
 ) -> None:
     """Device, driver, source, tick, idle power, noise and the shortest window for 1 %."""
     output = diagnosis()
-    will_measure = "pytest --energy will measure with nvml (counter) on "
+    will_measure = "pytest --energy will measure with NVML counter on "
     assert output.splitlines()[0].startswith(will_measure)
     for expected in (
         "RTX 4090",

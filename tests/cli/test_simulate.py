@@ -70,7 +70,7 @@ class Sandbox:
                 "--energy-window=1",
                 "--energy-rounds=2",
                 "--energy-baseline-runs=1",
-                "--energy-markdown=summary.md",
+                "--energy-output=markdown:summary.md",
                 *arguments,
             ],
             cwd=self.folder,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_energy.gate.acceptance import is_accepted, select_results
-from pytest_energy.model.measurement import Quantity
+from pytest_energy.gate.acceptance import is_accepted, refusal_reason, select_results
+from pytest_energy.model.measurement import Quantity, Reason, ReasonCode
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, Verdict
 from tests.gate_data import measurement, result, run_of, store_with
@@ -37,6 +37,18 @@ def test_what_holds_neither_joules_nor_facts_is_not_accepted(exact: bool) -> Non
     unmeasured = measurement(status="unmeasured", metrics=found)
     verdict = Verdict(outcome=Outcome.UNMEASURED)
     assert is_accepted("all", verdict, unmeasured, has_own=False) is exact
+
+
+@pytest.mark.parametrize(("status", "accepted"), [("estimated", False), ("measured", True)])
+def test_an_estimate_that_its_meter_cannot_resolve_is_never_accepted(
+    status: str, accepted: bool
+) -> None:
+    """A model gives a number for any window; a sensor would have made it invalid."""
+    short = Reason(code=ReasonCode.WINDOW_TOO_SHORT, message="0.01 s of 0.1 s", fatal=False)
+    found = measurement(status=status, reasons=[short])
+    verdict = Verdict(outcome=Outcome.NEW)
+    assert is_accepted("all", verdict, found, has_own=False) is accepted
+    assert refusal_reason(found) == (None if accepted else "0.01 s of 0.1 s")
 
 
 def test_a_run_made_elsewhere_is_chosen_by_the_same_rule(tmp_path) -> None:

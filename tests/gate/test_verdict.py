@@ -348,7 +348,7 @@ def test_the_failure_text_tells_clocks_and_temperatures_before_and_now() -> None
     found = measured(metrics={"energy_j": joules(1.2)}, rounds=rounds)
     text = explain(Result.of(found, judge(found, before, None, HERE, TOLERANCES)))
     assert (
-        "\n  while measuring: gpu0 clock_mhz 1980, gpu0 temperature_c 61 → 83,"
+        "\n  while measuring: gpu0 clock 1980 MHz, gpu0 temperature 61 → 83 °C,"
         " gpu0 throttled thermal 0.2\n"
     ) in text
 

@@ -65,7 +65,7 @@ def test_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
     link = tmp_path / "nothing"
     link.symlink_to(os.devnull)
     for path in (Path(os.devnull), link):
-        check_file(path, "--energy-html")
+        check_file(path, "--energy-output=html:")
         write_atomically(path, "text")
     assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
     assert link.is_symlink()
@@ -152,8 +152,8 @@ def test_a_device_that_cannot_be_written_is_refused_at_the_start(
 ) -> None:
     """The check of an option asks the device, not its folder."""
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(UsageError, match=r"--energy-html=/dev/null: Permission denied"):
-        check_file(Path(os.devnull), "--energy-html")
+    with pytest.raises(UsageError, match=r"--energy-output=html:/dev/null: Permission denied"):
+        check_file(Path(os.devnull), "--energy-output=html:")
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:

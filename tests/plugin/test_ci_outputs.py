@@ -43,7 +43,7 @@ def test_github_gets_summary_and_annotations(worse, monkeypatch):
 def test_a_summary_that_cannot_be_written_is_reported(worse, monkeypatch):
     """One line names it; the verdict and the other outputs are unchanged."""
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(worse.path(".")))
-    result = worse.run("--energy-markdown=a.md")
+    result = worse.run("--energy-output=markdown:a.md")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["energy: could not add to GITHUB_STEP_SUMMARY=*: Is a directory"])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
@@ -54,10 +54,10 @@ def test_a_comment_is_written_only_if_asked_for(worse, monkeypatch):
     """Without the option nothing is sent; with it, a failure is one line and no verdict."""
     monkeypatch.setenv("GITHUB_TOKEN", "secret")
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
-    silent = worse.run()
-    assert "no comment" not in silent.stdout.str()
+    plain = worse.run()
+    assert "no comment" not in plain.stdout.str()
     asked = worse.run("--energy-comment")
-    assert asked.ret == silent.ret == 1
+    assert asked.ret == plain.ret == 1
     asked.stdout.fnmatch_lines(["energy: --energy-comment: no comment was written: GITHUB_REPO*"])
 
 
@@ -66,9 +66,9 @@ def test_workers_outputs_are_one_run(worse, monkeypatch):
     monkeypatch.setenv("GITLAB_CI", "true")
     result = worse.run(
         "-n2",
-        "--energy-markdown=out/a.md",
-        "--energy-openmetrics=out/b.txt",
-        "--energy-github-benchmark=out/c.json",
+        "--energy-output=markdown:out/a.md",
+        "--energy-output=openmetrics:out/b.txt",
+        "--energy-output=github-benchmark:out/c.json",
     )
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*Gate failed: 1 of 1 benchmark*", "energy: wrote out/c.json"])

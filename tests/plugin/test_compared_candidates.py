@@ -99,7 +99,7 @@ def test_a_false_claim_says_what_was_measured(project: Project) -> None:
 def test_the_pair_is_in_every_output(project: Project) -> None:
     """Terminal, page, Markdown and results."""
     project.write(PAIR.format(fast=0.088, claim="assert found.ratio < 1"))
-    result = project.run(*SHORT, "--energy-markdown=summary.md")
+    result = project.run(*SHORT, "--energy-output=markdown:summary.md")
     result.stdout.fnmatch_lines(
         ["*vs reference*", "compared in one test (1)", "*fast saves 12.00 % ?*? against eager"]
     )

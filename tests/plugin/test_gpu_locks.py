@@ -166,8 +166,9 @@ def test_locks_on_two_devices_do_not_wait(tmp_path):
 
 def test_a_long_wait_names_who_measures(tmp_path, monkeypatch):
     """After five seconds the process and its test are named, and at last the limit is an error."""
-    now, sentences = [0.0], []
+    now, sentences, states = [0.0], [], []
     monkeypatch.setattr(CLOCK, "monotonic", lambda: now[0])
+    monkeypatch.setattr(CLOCK, "time", lambda: 1e9 + now[0])
 
     def sleep(length_s):
         now[0] += length_s
@@ -179,12 +180,19 @@ def test_a_long_wait_names_who_measures(tmp_path, monkeypatch):
         sentences.append(sentence)
 
     owner = f"PID {os.getpid()}, test_it.py::test_first"
-    with device_lock(["a"], tmp_path, Waiting("test_it.py::test_first")):
-        second = device_lock(["a"], tmp_path, Waiting("test_second", say, limit_s=60.0))
+    with device_lock(["a"], tmp_path, Waiting("test_it.py::test_first")) as held:
+        held.expect(200.0)
+        held.expect(1.0)  # too short to be shown to anybody
+        waiting = Waiting("test_second", say, limit_s=60.0, show=states.append)
+        second = device_lock(["a"], tmp_path, waiting)
         with pytest.raises(UsageError, match=rf"{owner}.*--energy-wait-lock=60 seconds"), second:
             pass
     assert sentences == [f"waiting for a device that another session measures ({owner})"]
     assert 60 <= now[0] < 61
+    ours = f"waiting for PID {os.getpid()}"
+    assert states[0] == f"{ours}: 5 s, about 3 min left · test_it.py::test_first"
+    assert states[-1] == f"{ours}: 55 s, about 2 min left · test_it.py::test_first"
+    assert len(states) == 11
     with device_lock(["a"], tmp_path, Waiting("test_second", say, limit_s=0.5)):
         pass
     assert not list(tmp_path.glob("*.holder"))

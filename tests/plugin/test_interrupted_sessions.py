@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
@@ -94,3 +95,18 @@ def test_a_journal_of_something_else_ends_the_next_session(project: Project) -> 
     session = project.run()
     assert session.ret == pytest.ExitCode.USAGE_ERROR
     session.stderr.fnmatch_lines(["*results.json.journal*journal*"])
+
+
+def test_sigterm_ends_with_a_sentence_and_keeps_the_results(project: Project) -> None:
+    """Whoever cancels a job sees what was measured, and that the run is not whole."""
+    project.write(CALL + "\ndef test_cancelled(energy):\n    import os, signal\n"
+                  "    os.kill(os.getpid(), signal.SIGTERM)\n    energy(work, 1)\n")  # fmt: skip
+    before = signal.getsignal(signal.SIGTERM)
+    result = project.run()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        ["*Incomplete: *The run did not finish*", "!*: SIGTERM ended the session; what was *"]
+    )
+    assert len(project.results()["benchmarks"]) == 3
+    assert project.path(".energy/report.html").exists()
+    assert signal.getsignal(signal.SIGTERM) is before

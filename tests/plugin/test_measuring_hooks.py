@@ -126,7 +126,7 @@ def test_auto_says_why_nothing_measures(project: Project) -> None:
     assert benchmark["status"] == "unmeasured"
     assert "energy_j" not in benchmark["metrics"]
     assert benchmark["metrics"]["latency_s"]["value"] > 0
-    result.stdout.fnmatch_lines(["energy: joules are not measured here (no card in this*"])
+    result.stdout.fnmatch_lines(["energy: will measure no joules here (no card in this*"])
 
 
 def test_junit_properties_carry_the_joules(project: Project) -> None:
@@ -152,9 +152,9 @@ def test_results_that_cannot_be_written_stop_the_session(
     project.write(CALL)
     project.path("folder").mkdir()
     project.path("file").touch()
-    result = project.run(f"--energy-json={taken}", *arguments)
+    result = project.run(f"--energy-output=json:{taken}", *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --energy-json=*{taken}: *; name a file*"])
+    result.stderr.fnmatch_lines([f"ERROR: --energy-output=json:*{taken}: *; name a file*"])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 

@@ -63,10 +63,10 @@ def pytest_sessionfinish():
 """Writes how each test has failed; an empty text for one that has passed."""
 RECORDING = ("--energy-update", "--energy-baseline-runs=1")
 OUTPUTS = (
-    "--energy-markdown=summary.md",
-    "--energy-code-quality=quality.json",
-    "--energy-openmetrics=metrics.txt",
-    "--energy-github-benchmark=benchmark.json",
+    "--energy-output=markdown:summary.md",
+    "--energy-output=code-quality:quality.json",
+    "--energy-output=openmetrics:metrics.txt",
+    "--energy-output=github-benchmark:benchmark.json",
 )
 
 

@@ -64,6 +64,13 @@ def test_update_shows_the_time_left():
     assert screen.line == " round 2/3 of 8 passes · 4 min left · …"
 
 
+def test_a_window_has_a_number_and_the_length_of_the_last_one():
+    """Nobody knows how many windows of a name a test will enter."""
+    screen = Screen(before="")
+    screen.progress().update("t.py::t::decode", 3, None, None, None, left_s=20)
+    assert screen.line == " window 3 · 20 s left · t.py::t::decode"
+
+
 @pytest.mark.parametrize(
     ("duration_s", "joules", "line"),
     [

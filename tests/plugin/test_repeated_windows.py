@@ -49,6 +49,29 @@ def test_the_time_that_is_left_is_known(project: Project, monkeypatch: pytest.Mo
     assert forecasts[0].duration_s >= 0.06
 
 
+def test_rounds_of_a_call_and_windows_are_shown_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of ``pedantic`` is known from its second round on, a window's length as well."""
+    shown: list[tuple[str, Progress]] = []
+    monkeypatch.setattr(EnergyPlugin, "_show", lambda plugin, name, now: shown.append((name, now)))
+    project.write("""
+def test_it(energy):
+    energy.pedantic(work, (0.01,), rounds=3, iterations=2, warmup_rounds=1)
+
+def test_steps(energy):
+    for _ in range(2):
+        with energy.window("decode"):
+            work(0.02)
+""")
+    project.run().assert_outcomes(passed=2)
+    rounds = [(now.round, now.rounds, now.passes) for _, now in shown]
+    assert rounds == [(0, 3, 2), (1, 3, 2), (2, 3, 2), (3, 3, 2), (1, None, None), (2, None, None)]
+    known = [now.left_s is not None and now.left_s > 0 for _, now in shown]
+    assert known == [False, False, True, True, False, True]
+    assert shown[-1][0] == "test_it.py::test_steps::decode"
+
+
 def test_its_rise_is_found(project: Project) -> None:
     """Against a baseline, as of any window."""
     project.write(BODY.format(joules=0.01, units=""))

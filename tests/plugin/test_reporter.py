@@ -14,7 +14,7 @@ def test_it(energy, n):
 def test_reports_are_written_and_named(project: Project) -> None:
     """The HTML report is always written, Markdown on request; the terminal names both."""
     project.write(CALL)
-    result = project.run("--energy-markdown=out/summary.md")
+    result = project.run("--energy-output=markdown:out/summary.md")
     result.stdout.fnmatch_lines(["*.energy/report.html*"])
     assert "test_it" in project.path(".energy/report.html").read_text()
     assert "test_it" in project.path("out/summary.md").read_text()
@@ -24,7 +24,7 @@ def test_an_output_that_cannot_be_written_takes_no_other_along(project: Project)
     """One line names the file; the other outputs are written."""
     project.write(CALL)
     project.path("taken").mkdir()
-    result = project.run("--energy-html=taken", "--energy-markdown=summary.md")
+    result = project.run("--energy-output=html:taken", "--energy-output=markdown:summary.md")
     result.stdout.fnmatch_lines(["*could not write *taken: *directory*"])
     assert project.path("summary.md").exists()
 
@@ -38,7 +38,7 @@ def test_it(energy):
     energy(work, 0.01)
     Path(".energy").touch()
 """)
-    result = project.run("--energy-html=report.html")
+    result = project.run("--energy-output=html:report.html")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*wrote report.html*", "*could not write *results.json: *"])
     result.stdout.no_fnmatch_line("*wrote *results.json*")

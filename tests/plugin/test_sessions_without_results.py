@@ -76,8 +76,8 @@ def test_two_sessions_do_not_write_one_file(project: Project) -> None:
     with FileLock(lock_folder() / lock_name(path)):
         result = project.run()
         assert result.ret == pytest.ExitCode.USAGE_ERROR
-        result.stderr.fnmatch_lines([f"*another session is writing {path}*--energy-json*"])
-        project.run("--energy-json=own.json").assert_outcomes(passed=1)
+        result.stderr.fnmatch_lines([f"*another session is writing {path}*--energy-output=json:*"])
+        project.run("--energy-output=json:own.json").assert_outcomes(passed=1)
     assert not path.exists()
     project.run().assert_outcomes(passed=1)
 
@@ -91,3 +91,15 @@ def test_two_root_folders_keep_their_results_apart(project: Project) -> None:
         project.run(name).assert_outcomes(passed=1)
     for name in ("first", "second"):
         assert name in project.path(f"{name}/.energy/results.json").read_text()
+
+
+def test_where_nothing_was_ever_measured_the_files_are_of_the_last_session(
+    project: Project,
+) -> None:
+    """There is nothing to keep, so each session writes its own."""
+    project.write("def test_it(energy):\n    pytest.skip('not here')")
+    for _ in range(2):
+        project.path(".energy/report.html").unlink(missing_ok=True)
+        result = project.run()
+        result.stdout.no_fnmatch_line("*kept the earlier*")
+        assert project.path(".energy/report.html").exists()

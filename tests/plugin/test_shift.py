@@ -40,7 +40,7 @@ def test_a_shift_is_reported_everywhere(suite: Project) -> None:
     """+3 % of everything fails nothing, and terminal, page and Markdown say so."""
     set_factors(suite, 1.03)
     markdown = suite.path("summary.md")
-    done = suite.run(f"--energy-markdown={markdown}")
+    done = suite.run(f"--energy-output=markdown:{markdown}")
     assert done.ret == 0
     assert suite.results()["run"]["suite_shift"]["change"] == pytest.approx(0.03, abs=1e-3)
     sentence = "he whole suite shifted by +3.0 %"

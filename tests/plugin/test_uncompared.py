@@ -60,7 +60,7 @@ def test_a_skipped_test_is_named_and_fails_in_strict_mode(suite: Project) -> Non
     """In the terminal, in Markdown and in the results."""
     assert uncompared(suite) == {}
     suite.path("test_suite.py").write_text(SKIPPED, "utf-8")
-    relaxed = suite.run("--energy-markdown=energy.md")
+    relaxed = suite.run("--energy-output=markdown:energy.md")
     assert relaxed.ret == 0
     assert "not compared: baselines without a result (1)" in relaxed.stdout.str()
     assert "  test_two: skipped: no data" in relaxed.stdout.str()

@@ -23,8 +23,8 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     measuring = ("-m", "pytest", module, "-k", "data_parallel", "--energy", *QUICK)
     output = (
         "--energy-scale=small",
-        f"--energy-json={tmp_path}/results.json",
-        f"--energy-html={tmp_path}/report.html",
+        f"--energy-output=json:{tmp_path}/results.json",
+        f"--energy-output=html:{tmp_path}/report.html",
     )
     command = [sys.executable, *CARDS, *PROCESSES, *measuring, *output]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

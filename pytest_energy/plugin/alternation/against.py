@@ -30,7 +30,6 @@ from pytest_energy.model.result import Result, Run
 from pytest_energy.plugin.alternation.cards import share
 from pytest_energy.plugin.alternation.handover import (
     describe_session,
-    ending_by_sigterm,
     report_phases,
 )
 from pytest_energy.plugin.gpu_locks import PROCESSORS, Reservation, lock_names
@@ -266,7 +265,6 @@ class AgainstPlugin(EnergyPlugin):
         super()._lock_devices(self._leave, f"a comparison with {self._settings.against}")
         measuring = [item for item in session.items if uses_energy(item)]
         self._markers = {item.nodeid: item.stash[MARKER] for item in measuring}
-        self._leave.enter_context(ending_by_sigterm())
         began_s = time.monotonic()
         described = describe_session(self._config, self._settings, measuring)
         preparation = Preparation(self._settings, self._reference, described)

@@ -21,7 +21,6 @@ from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.model.measurement import is_control
 from pytest_energy.model.result import Result
 from pytest_energy.plugin.alternation.handover import (
-    ending_by_sigterm,
     report_phases,
     side_arguments,
 )
@@ -75,11 +74,6 @@ class FreshPlugin(EnergyPlugin):
         """Return the header."""
         lines = super().pytest_report_collectionfinish()
         return [*lines, "energy: each visit is a fresh process (--energy-fresh)"] if lines else []
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
-        """End by SIGTERM as by Ctrl-C, so that no process is left behind."""
-        self._leave.enter_context(ending_by_sigterm())
 
     # Beside the wrapper of the base class, which holds the locks on the devices meanwhile.
     @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_protocol")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -67,7 +64,7 @@ def side_arguments(
     if config.getoption("xmlpath", None):
         arguments += ["--junitxml="]
     arguments += [f"--basetemp={folder / 'temporary'}"]
-    arguments += [f"--energy-json={folder / 'results.json'}", "--energy-update=none"]
+    arguments += [f"--energy-output=json:{folder / 'results.json'}", "--energy-update=none"]
     arguments += [f"--energy-baselines={folder / 'baselines'}"]
     if settings.data is not None:
         arguments += [f"--energy-data={settings.data}"]
@@ -97,20 +94,3 @@ def _report(item: pytest.Item, when: Any, run: Callable[[], None]) -> pytest.Tes
 
 def _nothing() -> None:
     """Set up or tear down nothing: the side has done it."""
-
-
-@contextmanager
-def ending_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM interrupt as Ctrl-C does.
-
-    Whoever cancels a job sends it; by default it ends Python without any clean-up.
-    """
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

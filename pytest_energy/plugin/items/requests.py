@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_energy.errors import UsageError
-from pytest_energy.settings import OPTIONS, MarkerSettings, read_marker
+from pytest_energy.settings import ALIASES, OPTIONS, MarkerSettings, read_marker
 
 MARKER = pytest.StashKey[MarkerSettings]()
 NAME = "energy"
@@ -82,7 +82,7 @@ def check_alone(config: pytest.Config) -> None:
         pytest.UsageError: There is one.
     """
     given = _given(config)
-    for option in OPTIONS:
+    for option in (*OPTIONS, *ALIASES):
         if option.flag in given and option.attribute != "data":
             raise pytest.UsageError(
                 f"{option.flag} without --energy: nothing is measured, so it would have no effect;"

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from pytest_energy.model.result import Run
-from pytest_energy.settings import Settings
+from pytest_energy.settings import OUTPUT_FILES, Settings
+
+FOR_GITLAB: Final = ("code-quality", "openmetrics")
+"""The outputs that a job of GitLab names as its reports."""
 
 
 def for_this_ci(settings: Settings, environ: Mapping[str, str]) -> Settings:
@@ -23,13 +27,9 @@ def for_this_ci(settings: Settings, environ: Mapping[str, str]) -> Settings:
     settings = replace(settings, annotations=annotations)
     if environ.get("GITLAB_CI") != "true":
         return settings
-    # The file names are those of GitLab's own examples, which jobs are copied from.
     folder = settings.json.parent
-    return replace(
-        settings,
-        code_quality=settings.code_quality or folder / "gl-code-quality-report.json",
-        openmetrics=settings.openmetrics or folder / "metrics.txt",
-    )
+    reports = {name: folder / OUTPUT_FILES[name] for name in FOR_GITLAB}
+    return replace(settings, output={**reports, **settings.output})
 
 
 def add_job_summary(run: Run, environ: Mapping[str, str]) -> list[str]:

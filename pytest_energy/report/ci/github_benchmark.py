@@ -10,6 +10,7 @@ import json
 
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.machines import Machines
+from pytest_energy.report.numbers import supported
 from pytest_energy.report.sentences import mark_simulated
 
 SMALLER_IS_BETTER = ("energy_j", "total_energy_j", "latency_s", "peak_memory_bytes", "flops")
@@ -32,10 +33,12 @@ def render_github_benchmark(run: Run) -> str:
             entry: dict[str, str | float] = {
                 "name": f"{result.id} {metric} ({machines.of(result)})",
                 "unit": quantity.unit,
-                "value": quantity.value,
+                "value": supported(quantity),
                 "extra": f"{mark_simulated(result, run)}{', '.join(_decided(result, metric))}",
             }
-            if quantity.uncertainty is not None:
+            if (
+                quantity.uncertainty
+            ):  # none is known where all rounds agree, such as without a clock
                 entry["range"] = f"± {quantity.uncertainty:.2g}"
             entries.append(entry)
     return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"

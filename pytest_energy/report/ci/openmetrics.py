@@ -7,15 +7,17 @@ sample are left out, as are values that were not measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.machines import Machines
-from pytest_energy.report.numbers import supported
+from pytest_energy.report.numbers import significant, supported
 
 Labels = Mapping[str, str]
+Labelled = Sequence[tuple[Labels, Result]]
+"""The results, each with the labels of all its samples."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,8 @@ def render_openmetrics(run: Run) -> str:
     ``pytest_energy_machine_info`` has its facts as labels, so that a query can join them.
     """
     machines = Machines(run)
-    families = [
-        *_of_run(run, machines),
-        *_of_metrics(run, machines),
-        *_of_verdicts(run, machines),
-    ]
+    labelled = [(_labels(result, machines), result) for result in run.benchmarks]
+    families = [*_of_run(run, machines), *_of_metrics(labelled), *_of_verdicts(labelled)]
     return "".join(f"{line}\n" for family in families for line in family) + "# EOF\n"
 
 
@@ -91,8 +90,8 @@ def _of_run(run: Run, machines: Machines) -> Iterator[list[str]]:
         ],
     )
     if run.run.energy_j is not None:
-        yield _family(RUN_ENERGY, [_sample(RUN_ENERGY, {}, run.run.energy_j)])
-    yield _family(RUN_DURATION, [_sample(RUN_DURATION, {}, run.run.duration_s)])
+        yield _family(RUN_ENERGY, [_sample(RUN_ENERGY, {}, significant(run.run.energy_j, 6))])
+    yield _family(RUN_DURATION, [_sample(RUN_DURATION, {}, significant(run.run.duration_s, 6))])
 
 
 def _facts(identity: Mapping[str, object]) -> dict[str, str]:
@@ -102,10 +101,12 @@ def _facts(identity: Mapping[str, object]) -> dict[str, str]:
     }
 
 
-def _of_metrics(run: Run, machines: Machines) -> Iterator[list[str]]:
+def _of_metrics(labelled: Labelled) -> Iterator[list[str]]:
     for metric, family in FAMILIES.items():
         known = [
-            (_labels(r, machines), r.metrics[metric]) for r in run.benchmarks if metric in r.metrics
+            (labels, result.metrics[metric])
+            for labels, result in labelled
+            if metric in result.metrics
         ]
         yield _family(
             family, [_sample(family, labels, supported(value)) for labels, value in known]
@@ -115,7 +116,7 @@ def _of_metrics(run: Run, machines: Machines) -> Iterator[list[str]]:
         yield _family(
             uncertain,
             [
-                _sample(uncertain, labels, value.uncertainty)
+                _sample(uncertain, labels, significant(value.uncertainty, 2))
                 for labels, value in known
                 if value.uncertainty is not None
             ],
@@ -124,28 +125,28 @@ def _of_metrics(run: Run, machines: Machines) -> Iterator[list[str]]:
     recorded = [
         _sample(
             OTHER,
-            {**_labels(result, machines), "metric": name, "unit": quantity.unit},
+            {**labels, "metric": name, "unit": quantity.unit},
             supported(quantity),
         )
-        for result in run.benchmarks
+        for labels, result in labelled
         for name, quantity in result.metrics.items()
         if name not in FAMILIES
     ]
     yield _family(OTHER, recorded)
 
 
-def _of_verdicts(run: Run, machines: Machines) -> Iterator[list[str]]:
+def _of_verdicts(labelled: Labelled) -> Iterator[list[str]]:
     changes = [
-        _sample(CHANGE, {**_labels(result, machines), "metric": metric.metric}, metric.change)
-        for result in run.benchmarks
+        _sample(CHANGE, {**labels, "metric": metric.metric}, significant(metric.change, 6))
+        for labels, result in labelled
         for metric in result.verdict.metrics
         if metric.change is not None
     ]
     yield _family(CHANGE, changes)
     # A stateset has a sample for every state, with 1 for the state that holds.
     states = [
-        _sample(OUTCOME, {**_labels(result, machines), OUTCOME.full_name: outcome}, holds)
-        for result in run.benchmarks
+        _sample(OUTCOME, {**labels, OUTCOME.full_name: outcome}, holds)
+        for labels, result in labelled
         for outcome in Outcome
         for holds in [int(result.verdict.outcome is outcome)]
     ]

@@ -45,6 +45,13 @@ def _per_unit(result: Result) -> str:
     return numbers.quantity(result.metrics.get(next(named, "")))
 
 
+def _baseline(result: Result) -> str:
+    verdict = metric_verdict(result)
+    if verdict is None or verdict.baseline is None:
+        return numbers.MISSING
+    return numbers.measured(verdict.baseline, verdict.baseline_uncertainty, verdict.unit)
+
+
 def _interval(result: Result) -> str:
     verdict = metric_verdict(result)
     return numbers.change(verdict) if verdict else numbers.MISSING
@@ -61,9 +68,10 @@ def _outcome(result: Result) -> str:
 
 
 WIDE = (
+    Column("baseline", _baseline, 1),
     Column("energy", _with_uncertainty("energy_j"), 0),
-    Column("per unit", _per_unit, 2),
     Column("change", _interval, 1),
+    Column("per unit", _per_unit, 2),
     Column("vs reference", candidates.difference, 1),
     Column("latency", _with_uncertainty("latency_s"), 2),
     Column("power", _with_uncertainty("power_w"), 3),

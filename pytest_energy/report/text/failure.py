@@ -14,6 +14,7 @@ from pytest_energy.report.sentences import (
     budget_sentence,
     change,
     difference,
+    name_and_unit,
     reference,
     remarks,
     rerun_command,
@@ -79,11 +80,11 @@ def _metric(verdict: MetricVerdict, result: Result) -> str:
 
 
 def _conditions(result: Result) -> str:
-    """Medians over the rounds, with the baseline's first: ``gpu0 temperature_c 61 → 64``."""
+    """Medians over the rounds, with the baseline's first: ``gpu0 temperature 61 → 64 °C``."""
     before = result.verdict.history[-1].conditions if result.verdict.history else {}
     texts = []
     for name, value in conditions(result.rounds).items():
         now, then = f"{value:.4g}", f"{before.get(name, value):.4g}"
-        values = now if now == then else f"{then} → {now}"
-        texts.append(f"{name.replace('.', ' ')} {values}")
+        words, unit = name_and_unit(name)
+        texts.append(f"{words} {now if now == then else f'{then} → {now}'}{unit}")
     return ", ".join(texts)

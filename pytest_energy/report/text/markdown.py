@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_energy.gate.acceptance import unresolved_estimate
+from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import SEVERITY, Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
@@ -19,6 +21,7 @@ from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
+    WITHOUT_JOULES,
     control,
     estimates,
     remarks,
@@ -30,7 +33,7 @@ from pytest_energy.report.sentences import (
     skipped,
     suite_shift,
 )
-from pytest_energy.report.summary import counts, failed_tests, headline
+from pytest_energy.report.summary import counts, deciding_metric, failed_tests, headline
 from pytest_energy.report.text.columns import PAIRED, WIDE, Column, filled
 
 STEP_SUMMARY_BYTES = 1_048_576
@@ -124,10 +127,7 @@ def _failed_tests(run: Run) -> Iterator[Section]:
     tests = failed_tests(run)
     if tests:
         names = short_names([test.id for test in tests])
-        lines = [f"- {code(names[test.id])}: {escape(test.reason)}" for test in tests]
-        lines[EXPLANATIONS:] = [f"- and {len(tests) - EXPLANATIONS} more: see the report"] * (
-            len(tests) > EXPLANATIONS
-        )
+        lines = _capped([f"- {code(names[test.id])}: {escape(test.reason)}" for test in tests])
         title = f"failed tests ({len(tests)})"
         yield Section(title, "\n".join([f"### ✗ {title.capitalize()}\n", *lines, ""]))
 
@@ -136,9 +136,10 @@ def _skipped(run: Run) -> Iterator[Section]:
     """How many tests were skipped, by reason."""
     if reasons := skipped(run):
         title = f"skipped tests ({sum(number for _, number in reasons)})"
-        lines = [f"- {number}: {escape(reason)}" for reason, number in reasons[:EXPLANATIONS]]
-        if (more := len(reasons) - EXPLANATIONS) > 0:
-            lines.append(f"- and {more} more reasons: see results.json")
+        lines = _capped(
+            [f"- {number}: {escape(reason)}" for reason, number in reasons],
+            "more reasons: see results.json",
+        )
         parts = [f"<details><summary>{title.capitalize()}</summary>\n", *lines, "\n</details>\n"]
         yield Section(title, "\n".join(parts))
 
@@ -148,12 +149,11 @@ def _uncompared(run: Run) -> Iterator[Section]:
     if not run.run.uncompared:
         return
     names = short_names([missing.id for missing in run.run.uncompared])
-    lines = [
-        f"- {code(names[missing.id])}: {escape(missing.reason)}"
-        for missing in run.run.uncompared[:EXPLANATIONS]
+    missing = [
+        f"- {code(names[baseline.id])}: {escape(baseline.reason)}"
+        for baseline in run.run.uncompared
     ]
-    if len(run.run.uncompared) > EXPLANATIONS:
-        lines.append(f"- and {len(run.run.uncompared) - EXPLANATIONS} more: see results.json")
+    lines = _capped(missing, "more: see results.json")
     title = f"not compared ({len(run.run.uncompared)})"
     yield Section(title, "\n".join([f"### {title.capitalize()}\n", *lines, ""]))
 
@@ -191,18 +191,30 @@ def _candidates(run: Run) -> Iterator[Section]:
 
 def _about_pairs(results: Sequence[Result], names: Mapping[str, str]) -> str:
     """What the table does not say: reasons, causes, what changed, and how to measure again."""
-    by_text: dict[str, list[str]] = defaultdict(list)
-    for result in results:
-        for text in _about_pair(result):
-            by_text[text].append(code(names[result.id]))
-    lines = [f"- {', '.join(ids)}: {escape(text)}" for text, ids in by_text.items()]
-    if len(lines) > EXPLANATIONS:
-        lines[EXPLANATIONS:] = [f"- and {len(lines) - EXPLANATIONS} more: see the report"]
+    lines = _shared(results, names, _about_pair)
     explained = [result for result in results if result.verdict.outcome.traits.explained]
     if explained:
         again = rerun_command(*explained[:EXPLANATIONS])
         lines += ["", f"Measure again: {code(again)}"]
     return "\n".join(lines) + "\n" * bool(lines)
+
+
+def _shared(
+    results: Sequence[Result],
+    names: Mapping[str, str],
+    texts_of: Callable[[Result], Iterator[str]],
+) -> list[str]:
+    """One item for each text, with the benchmarks that have it."""
+    by_text: dict[str, list[str]] = defaultdict(list)
+    for result in results:
+        for text in texts_of(result):
+            by_text[text].append(code(names[result.id]))
+    return _capped([f"- {_capped_ids(ids)}: {escape(text)}" for text, ids in by_text.items()])
+
+
+def _capped_ids(ids: Sequence[str]) -> str:
+    more = len(ids) - EXPLANATIONS
+    return ", ".join(ids[:EXPLANATIONS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _about_pair(result: Result) -> Iterator[str]:
@@ -222,8 +234,12 @@ def _by_outcome(run: Run) -> Iterator[Section]:
             continue
         results.sort(key=severity, reverse=True)
         parts = [_table(results, columns, names)]
-        if outcome.traits.explained:
+        # The section of the failed tests says why each of them failed.
+        if outcome.traits.explained and outcome is not Outcome.TEST_FAILED:
             parts.append(_explanations(results, names))
+        if outcome is Outcome.NEW:
+            short = _shared(results, names, _too_short_to_record)
+            parts += ["\n".join([*short, ""])] if short else []
         if outcome.traits.next_step:
             parts.append(outcome.traits.next_step + "\n")
         name = f"{outcome.label} ({len(results)})"
@@ -234,6 +250,11 @@ def _by_outcome(run: Run) -> Iterator[Section]:
         else:
             parts = [f"### {title}\n", *parts]
         yield Section(name, "\n".join(parts))
+
+
+def _too_short_to_record(result: Result) -> Iterator[str]:
+    if why := unresolved_estimate(result):
+        yield f"never becomes a baseline: {why}"
 
 
 def _table(results: Sequence[Result], columns: Sequence[Column], names: Mapping[str, str]) -> str:
@@ -247,14 +268,26 @@ def _table(results: Sequence[Result], columns: Sequence[Column], names: Mapping[
 
 
 def _explanations(results: Sequence[Result], names: Mapping[str, str]) -> str:
-    lines = []
-    for result in results[:EXPLANATIONS]:
-        sentences = [sentence(result), *remarks(result)]
-        lines.append(f"- {code(names[result.id])}: {escape('; '.join(sentences))}")
-        lines.append(f"  - measure again: {code(rerun_command(result))}")
-    if len(results) > EXPLANATIONS:
-        lines.append(f"- and {len(results) - EXPLANATIONS} more: see the report")
-    return "\n".join(lines) + "\n"
+    lines = _shared(results, names, _beside_the_table)
+    again = rerun_command(*results[:EXPLANATIONS])
+    return "\n".join([*lines, "", f"Measure again: {code(again)}", ""])
+
+
+def _beside_the_table(result: Result) -> Iterator[str]:
+    """The verdict, as far as the row of the benchmark does not have it, and the remarks."""
+    decisive = deciding_metric(result)
+    has_joules = result.verdict.outcome.traits.has_joules and result.status not in WITHOUT_JOULES
+    if has_joules and decisive and decisive.metric == ENERGY and decisive.tolerance is not None:
+        yield f"tolerance {numbers.tolerance(decisive.tolerance)}"
+    else:
+        yield sentence(result)
+    yield from remarks(result)
+
+
+def _capped(items: Sequence[str], rest: str = "more: see the report") -> list[str]:
+    """The first :data:`EXPLANATIONS` items of a list, and where the others are."""
+    more = len(items) - EXPLANATIONS
+    return [*items[:EXPLANATIONS], *([f"- and {more} {rest}"] if more > 0 else [])]
 
 
 def _environment(run: Run) -> Section:

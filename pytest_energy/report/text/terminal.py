@@ -6,9 +6,10 @@ People see the last lines of a log first.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from pytest_energy.gate.acceptance import unresolved_estimate
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import SEVERITY, TRAITS, Outcome
 from pytest_energy.model.result import Result, Run
@@ -17,6 +18,7 @@ from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
+    WITHOUT_JOULES,
     changed,
     comparison,
     control,
@@ -284,17 +286,20 @@ def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:
 def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
     traits = Outcome.INCONCLUSIVE.traits
     inconclusive = _having(results, Outcome.INCONCLUSIVE)
-    shared = [result for result in inconclusive if result.status == "invalid"]
+    shared = [result for result in inconclusive if result.status in WITHOUT_JOULES]
     title = "inconclusive: others used the device"
     yield from _grouped(title, traits.terminal_style, shared, names)
-    undecided = [result for result in inconclusive if result.status != "invalid"]
+    undecided = [result for result in inconclusive if result.status not in WITHOUT_JOULES]
     yield from _section(traits.section, traits.terminal_style, undecided)
+    wanted = Counter(map(what_would_decide, undecided))
     for result in undecided:
         yield Line(f"  {names[result.id]}: {sentence(result)}")
-        if wanted := what_would_decide(result):
-            yield Line(f"    {wanted}")
+        if (would := what_would_decide(result)) and wanted[would] == 1:
+            yield Line(f"    {would}")
         if result.comparison:
             yield from (Line(f"    {note}") for note in result.verdict.notes)
+    shared = [result for result in undecided if wanted[what_would_decide(result)] > 1]
+    yield from _shared(shared, names, what_would_decide)
     if any(result.comparison is None for result in undecided):
         yield Line("  → how many runs would decide? pytest-energy sensitivity")
 
@@ -307,6 +312,11 @@ def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:
     for result in against:
         yield Line(f"  {names[result.id]}: {'; '.join(result.verdict.notes)}")
     new = [result for result in new if result.comparison is None]
+    short = [result for result in new if unresolved_estimate(result)]
+    title = "new: estimates of too short windows, which never become baselines"
+    yield from _section(title, traits.terminal_style, short)
+    yield from _shared(short, names, lambda result: unresolved_estimate(result) or "")
+    new = [result for result in new if result not in short]
     yield from _section(traits.section, traits.terminal_style, new)
     if new:
         yield Line(f"  {_named(new, names)}")
@@ -354,9 +364,17 @@ def _regression(result: Result) -> Iterator[Line]:
 
 def _grouped(title: str, style: str, results: Sequence[Result], names: Names) -> Iterator[Line]:
     yield from _section(title, style, results)
+    yield from _shared(results, names, sentence)
+
+
+def _shared(
+    results: Sequence[Result], names: Names, remark_of: Callable[[Result], str | None]
+) -> Iterator[Line]:
+    """One line for each remark, with the benchmarks that have it."""
     by_remark: dict[str, list[Result]] = defaultdict(list)
     for result in results:
-        by_remark[sentence(result)].append(result)
+        if remark := remark_of(result):
+            by_remark[remark].append(result)
     for remark, sharing in by_remark.items():
         yield Line(f"  {_named(sharing, names)}: {remark}")
 

@@ -40,7 +40,7 @@ def test_three_workers_measure_on_three_cards(project):
     for item, power_w in zip(results["benchmarks"], (20, 30, 40, 50), strict=True):
         assert item["metrics"]["power_w"]["value"] == pytest.approx(power_w, rel=0.15)
     assert len(results["environment"]["context"]["board"]) == 3
-    headers = [line for line in done.outlines if line.startswith("energy: measured by nvml")]
+    headers = [line for line in done.outlines if line.startswith("energy: will measure with NVML")]
     assert len(headers) == 3
     assert results["run"]["energy_j"] > 0
     done.stdout.fnmatch_lines(["*= energy =*", "benchmark*", "*20*", "*wrote*report.html*"])

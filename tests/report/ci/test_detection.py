@@ -30,16 +30,14 @@ def test_annotations_follow_the_option_then_the_system(option, environ, expected
 
 def test_gitlab_gets_its_reports_beside_the_results():
     """In GitLab CI both reports have a default path; a path that the user set stays."""
-    settings = Settings(json=Path("out/results.json"), openmetrics=Path("m.txt"))
-    detected = for_this_ci(settings, {"GITLAB_CI": "true"})
-    assert detected.code_quality == Path("out/gl-code-quality-report.json")
-    assert detected.openmetrics == Path("m.txt")
+    files = {"json": Path("out/results.json"), "openmetrics": Path("m.txt")}
+    detected = for_this_ci(Settings(output=files), {"GITLAB_CI": "true"})
+    assert detected.output == {**files, "code-quality": Path("out/gl-code-quality-report.json")}
 
 
 def test_outside_of_ci_nothing_is_added():
     """Outside of CI no output has a default path."""
-    detected = for_this_ci(Settings(), {})
-    assert (detected.code_quality, detected.openmetrics, detected.markdown) == (None, None, None)
+    assert for_this_ci(Settings(), {}).output.keys() == {"json", "html"}
 
 
 def test_summary_stays_within_what_is_left(tmp_path, make_run, make_result):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_energy.model.measurement import MeterInfo
+from pytest_energy.model.measurement import MeterInfo, Reason, ReasonCode
 from pytest_energy.model.outcomes import TRAITS, Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Verdict
+from pytest_energy.report.text.markdown import render_markdown
 from pytest_energy.report.text.terminal import WORST, shorten, shortened, summary_lines
 
 
@@ -49,6 +50,24 @@ def test_table_fits_the_terminal(make_run, make_result, width):
 def test_shortened_name_keeps_both_ends():
     """The start and the end of a name stay readable."""
     assert shorten("test_inference[resnet50-blurpool]", 20) == "test_infe…-blurpool]"
+
+
+def test_estimates_that_are_too_short_are_not_offered_as_baselines(make_run, make_result):
+    """Equal reasons stand once, and only the others have the command that accepts them."""
+    short = Reason(code=ReasonCode.WINDOW_TOO_SHORT, message="make it 0.1 s long", fatal=False)
+    results = [
+        make_result(Outcome.NEW, id=f"a.py::test_{name}", status="estimated", reasons=[short])
+        for name in "ab"
+    ]
+    lines = texts(make_run(*results))
+    assert "  test_a, test_b: make it 0.1 s long" in lines
+    assert not [line for line in lines if "--energy-update" in line]
+    lines = texts(make_run(*results, make_result(Outcome.NEW, id="a.py::test_c")))
+    assert lines.index("  test_c") < lines.index(
+        "  → accept them as baselines with --energy-update=new, then commit the files"
+    )
+    text = render_markdown(make_run(*results))
+    assert "- `test_a`, `test_b`: never becomes a baseline: make it 0.1 s long" in text
 
 
 def test_regression_is_the_last_section(make_run, make_result):
