@@ -101,7 +101,7 @@ def _measure(search: Bisection, tree: Path, good: str) -> tuple[Answer, str]:
             return "skip", f"{search.setup!r} ended with status {setup.returncode}"
     command = [
         *(sys.executable, "-m", "pytest", search.test, "--energy", f"--energy-against={good}"),
-        f"--energy-json={RESULTS}",
+        f"--energy-output=json:{RESULTS}",
         *([f"--energy-against-setup={search.setup}"] if search.setup else []),
         *search.options,
     ]
