@@ -26,8 +26,6 @@ from pytest_energy.report import numbers
 from pytest_energy.report.summary import deciding_metric, skipped_tests, test_id
 from pytest_energy.uncertainty.pairs import WITHIN_REASON
 
-WITHOUT_JOULES: Final = ("invalid", "unmeasured")
-"""The statuses of a measurement whose joules are missing."""
 REPORTED_SHIFT: Final = 0.015
 """A smaller shift of the whole suite, as a fraction, is not worth a sentence."""
 
@@ -67,12 +65,20 @@ def sentence(result: Result) -> str:
         return "; ".join(map(budget_sentence, over))
     if verdict.outcome is Outcome.INCOMPARABLE and verdict.differences:
         return "; ".join(map(difference, verdict.differences))
-    # Where others used the device, the outcome is inconclusive although there are no joules.
-    valid = verdict.outcome.traits.has_joules and result.status not in WITHOUT_JOULES
-    if valid and decisive is not None:
+    if verdict.outcome.traits.has_joules and decisive is not None and not is_disturbed(result):
         return comparison(result, decisive)
     reasons = [reason.message for reason in result.reasons if reason.fatal] or verdict.notes
     return "; ".join(dict.fromkeys(reasons)) or verdict.outcome.value
+
+
+def is_disturbed(result: Result) -> bool:
+    """Whether an outcome about joules has none: others used the device, or kept it from opening.
+
+    Exact metrics decide without joules.
+    """
+    decisive = deciding_metric(result)
+    unknown = decisive is None or decisive.change is None
+    return result.status == "invalid" or (result.status == "unmeasured" and unknown)
 
 
 def budget_sentence(budget: Budget) -> str:

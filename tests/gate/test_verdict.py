@@ -20,6 +20,7 @@ from pytest_energy.model.metrics import CATALOGUE
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Verdict
 from pytest_energy.model.workload import facts_workload, workload_hash
+from pytest_energy.report.sentences import sentence
 from pytest_energy.report.text.failure import explain
 
 WORKLOAD: Facts = {"model": "resnet50", "data": "random"}
@@ -377,3 +378,21 @@ def test_a_rise_seen_once_is_inconclusive() -> None:
     assert (found.outcome, found.notes) == (Outcome.INCONCLUSIVE, ["process 7 used the GPU"])
     calm = lone_verdict(Outcome.UNCHANGED)
     assert unconfirmed(calm, "process 7 used the GPU") == calm
+
+
+def test_a_failure_of_facts_names_them_and_no_machine() -> None:
+    """Parameters and FLOPs are the same on any machine, so its own facts explain nothing."""
+    facts = baseline_of(
+        metrics={"flops": flops(100.0)},
+        accepted=[],
+        workload_hash=workload_hash(facts_workload(WORKLOAD)),
+    )
+    no_meter = Reason(code=ReasonCode.NO_METER, message="--energy-meter=none")
+    elsewhere = Environment(identity={"device": "CPU of a runner"})
+    now = measured(status="unmeasured", metrics={"flops": flops(112.0)}, reasons=[no_meter])
+    result = Result.of(now, judge(now, ENOUGH, facts, elsewhere, TOLERANCES))
+    assert sentence(result) == "FLOPs 100.0 → 112.0 FLOP, +12.0 %, tolerance 0 %"
+    text = explain(result)
+    assert "+12.0 %" in text
+    for noise in ("device", "no-meter", "Energy", "not as in"):
+        assert noise not in text

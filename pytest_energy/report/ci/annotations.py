@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from pytest_energy.gate.acceptance import OF_ANOTHER_MACHINE
+from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.machines import Machines
@@ -34,7 +36,33 @@ def render_annotations(run: Run, folder: str = "") -> list[str]:
         and not result.verdict.fails
         and not _has_no_joules_by_choice(result, run)
     ]
-    return _commands("error", failed, run, folder) + _commands("warning", warned, run, folder)
+    elsewhere = [result for result in warned if _only_the_machine_differs(result)]
+    if len(elsewhere) > 1:  # one cause, however many benchmarks it concerns
+        warned = [result for result in warned if not _only_the_machine_differs(result)]
+    else:
+        elsewhere = []
+    errors = _commands("error", failed, run, folder)
+    return errors + _commands("warning", warned, run, folder) + _of_the_machine(elsewhere)
+
+
+def _only_the_machine_differs(result: Result) -> bool:
+    """Whether joules were not compared because of the machine, not of the benchmark."""
+    differences = result.verdict.differences
+    here = all(each.name.startswith(OF_ANOTHER_MACHINE) for each in differences)
+    incomparable = result.verdict.outcome is Outcome.INCOMPARABLE and bool(differences) and here
+    reasons = {reason.code for reason in result.reasons}
+    return incomparable or (
+        result.verdict.outcome is Outcome.UNMEASURED and ReasonCode.NO_METER in reasons
+    )
+
+
+def _of_the_machine(results: Sequence[Result]) -> list[str]:
+    """One warning for all benchmarks whose joules this machine cannot compare."""
+    if not results:
+        return []
+    causes = "\n".join(dict.fromkeys(map(sentence, results)))
+    text = f"the joules of {len(results)} benchmarks were not compared on this machine\n{causes}"
+    return [f"::warning title={_property('energy')}::{_data(text)}"]
 
 
 def _has_no_joules_by_choice(result: Result, run: Run) -> bool:

@@ -47,7 +47,7 @@ def _per_unit(result: Result) -> str:
 
 def _baseline(result: Result) -> str:
     verdict = metric_verdict(result)
-    if verdict is None or verdict.baseline is None:
+    if verdict is None or verdict.baseline is None or verdict.value is None:
         return numbers.MISSING
     return numbers.measured(verdict.baseline, verdict.baseline_uncertainty, verdict.unit)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_energy.gate.acceptance import OF_ANOTHER_MACHINE
 from pytest_energy.model.conditions import conditions
+from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.model.metrics import metric
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result
@@ -44,9 +46,10 @@ def _headline(result: Result) -> str:
 
 
 def _lines(result: Result) -> Iterator[str]:
-    verdict = result.verdict
+    verdict, about_facts = result.verdict, _fails_by_facts(result)
     for judged in verdict.metrics:
-        if judged.tolerance is not None and judged.outcome is not Outcome.UNCHANGED:
+        left_out = {Outcome.UNCHANGED, *([Outcome.UNMEASURED] if about_facts else [])}
+        if judged.tolerance is not None and judged.outcome not in left_out:
             yield _metric(judged, result)
     for budget in verdict.budgets:
         if budget.outcome is not Outcome.UNCHANGED:
@@ -54,9 +57,11 @@ def _lines(result: Result) -> Iterator[str]:
     if result.pair and result.pair.change is not None:
         yield f"in this run: {pair_sentence(result.pair)}"
     for reason in result.reasons:
-        yield f"{reason.code}: {reason.message}"
+        if not (about_facts and reason.code is ReasonCode.NO_METER):
+            yield f"{reason.code}: {reason.message}"
     for fact in verdict.differences:
-        yield f"not as in {reference(result)}: {difference(fact)}"
+        if not (about_facts and fact.name.startswith(OF_ANOTHER_MACHINE)):
+            yield f"not as in {reference(result)}: {difference(fact)}"
     yield from remarks(result)
     if measured := _conditions(result):
         yield f"while measuring: {measured}"
@@ -65,6 +70,15 @@ def _lines(result: Result) -> Iterator[str]:
     is_over = any(budget.outcome is Outcome.OVER_BUDGET for budget in verdict.budgets)
     if verdict.outcome.traits.has_joules and result.comparison is None and not is_over:
         yield f"accept it:      {rerun_command(result)} --energy-update"
+
+
+def _fails_by_facts(result: Result) -> bool:
+    """Whether only exact metrics have regressed, which no machine changes."""
+    regressed = [each for each in result.verdict.gated if each.outcome is Outcome.REGRESSED]
+    return bool(regressed) and all(
+        quantity is not None and quantity.exact
+        for quantity in (result.metrics.get(each.metric) for each in regressed)
+    )
 
 
 def _metric(verdict: MetricVerdict, result: Result) -> str:

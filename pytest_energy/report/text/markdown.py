@@ -21,9 +21,9 @@ from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
-    WITHOUT_JOULES,
     control,
     estimates,
+    is_disturbed,
     remarks,
     rerun_command,
     retries,
@@ -276,7 +276,7 @@ def _explanations(results: Sequence[Result], names: Mapping[str, str]) -> str:
 def _beside_the_table(result: Result) -> Iterator[str]:
     """The verdict, as far as the row of the benchmark does not have it, and the remarks."""
     decisive = deciding_metric(result)
-    has_joules = result.verdict.outcome.traits.has_joules and result.status not in WITHOUT_JOULES
+    has_joules = result.verdict.outcome.traits.has_joules and not is_disturbed(result)
     if has_joules and decisive and decisive.metric == ENERGY and decisive.tolerance is not None:
         yield f"tolerance {numbers.tolerance(decisive.tolerance)}"
     else:

@@ -18,11 +18,11 @@ from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
-    WITHOUT_JOULES,
     changed,
     comparison,
     control,
     estimates,
+    is_disturbed,
     likely_cause,
     rerun_command,
     retries,
@@ -277,7 +277,9 @@ def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:
         section = [result for result in section if _is_open(result)]
         yield from _grouped(title, style, section, names)
         differences = [
-            difference for result in section for difference in result.verdict.differences
+            difference
+            for result in _having(section, Outcome.INCOMPARABLE)
+            for difference in result.verdict.differences
         ]
         if any(difference.name.startswith("identity.") for difference in differences):
             yield Line("  → new machine? Record its baselines with --energy-update=new")
@@ -286,10 +288,10 @@ def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:
 def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
     traits = Outcome.INCONCLUSIVE.traits
     inconclusive = _having(results, Outcome.INCONCLUSIVE)
-    shared = [result for result in inconclusive if result.status in WITHOUT_JOULES]
+    shared = [result for result in inconclusive if is_disturbed(result)]
     title = "inconclusive: others used the device"
     yield from _grouped(title, traits.terminal_style, shared, names)
-    undecided = [result for result in inconclusive if result.status not in WITHOUT_JOULES]
+    undecided = [result for result in inconclusive if not is_disturbed(result)]
     yield from _section(traits.section, traits.terminal_style, undecided)
     wanted = Counter(map(what_would_decide, undecided))
     for result in undecided:

@@ -10,6 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from pytest_energy.model.measurement import Environment, MeterInfo, Quantity
 from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Difference, Verdict
 from pytest_energy.report.ci.annotations import MOST, render_annotations
 from pytest_energy.report.ci.code_quality import render_code_quality
 from pytest_energy.report.ci.github_benchmark import render_github_benchmark
@@ -263,3 +264,13 @@ def test_a_job_of_exact_metrics_is_quiet_when_green(make_run, make_result):
     unmeasured = make_result(Outcome.UNMEASURED)
     assert render_annotations(make_run(unmeasured, settings={"meter": "none"})) == []
     assert len(render_annotations(make_run(unmeasured, settings={"meter": "auto"}))) == 1
+
+
+def test_another_machine_is_one_warning(make_run, make_result):
+    """The cause is one, however many benchmarks have a baseline of another machine only."""
+    card = Difference(name="identity.device", before="NVIDIA H100", after="NVIDIA H200")
+    verdict = Verdict(outcome=Outcome.INCOMPARABLE, differences=[card])
+    run = make_run(*(make_result(id=f"a.py::test_{n}", verdict=verdict) for n in range(30)))
+    (command,) = render_annotations(run)
+    assert command.startswith("::warning title=energy::the joules of 30 benchmarks")
+    assert command.count("NVIDIA H100 → NVIDIA H200") == 1
