@@ -6,7 +6,8 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -65,28 +66,29 @@ class Steps(threading.Event):
         self.machine.advance(max(0.0, until_s - self.machine.now_s()))
 
 
-@pytest.fixture
-def stepped(monkeypatch: pytest.MonkeyPatch) -> Callable[[SimulatedNvml], None]:
-    """Lets the thread of the step response run on a machine's virtual clock."""
+@contextmanager
+def stepped(machine: SimulatedNvml) -> Iterator[None]:
+    """Run the thread of the step response on a machine's virtual clock.
 
-    def step(machine: SimulatedNvml) -> None:
-        sleep = time.sleep
+    Its sleep replaces that of the virtual clock, so it must end before the clock does.
+    """
+    sleep = time.sleep
 
-        def slept(length_s: float) -> None:
-            thread = Steps.current
-            if thread is None or thread.is_set():
-                sleep(length_s)
-            else:
-                thread.sleep(length_s)
+    def slept(length_s: float) -> None:
+        thread = Steps.current
+        if thread is None or thread.is_set():
+            sleep(length_s)
+        else:
+            thread.sleep(length_s)
 
-        monkeypatch.setattr(Steps, "machine", machine, raising=False)
-        monkeypatch.setattr(Steps, "current", None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Steps, "machine", machine, raising=False)
+        patch.setattr(Steps, "current", None)
         # not in the module threading: each thread waits for an event of its own when it starts
         namespace = SimpleNamespace(Event=Steps, Thread=threading.Thread)
-        monkeypatch.setattr(card, "threading", namespace)
-        monkeypatch.setattr(time, "sleep", slept)
-
-    return step
+        patch.setattr(card, "threading", namespace)
+        patch.setattr(time, "sleep", slept)
+        yield
 
 
 def asked(
@@ -112,12 +114,11 @@ def asked(
 
 
 @pytest.mark.slow
-def test_every_question_has_its_answer(stepped: Callable[[SimulatedNvml], None]) -> None:
+def test_every_question_has_its_answer() -> None:
     """Each is answered, the answers are those of the simulated card, and a page shows them."""
     with SimulatedNvml("ada") as machine:
         beside = asked(machine, 0.5, questions=BESIDE)["answers"]
-    with virtual_machine("ada") as machine:
-        stepped(machine)
+    with virtual_machine("ada") as machine, stepped(machine):
         found = asked(machine, 0.5, questions=card.QUESTIONS.keys() - BESIDE)
     found["answers"] |= beside
     told = found["answers"]
