@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 import pytest
@@ -323,16 +324,24 @@ def refused(misuses: list[tuple[str, str]]) -> str:
 
 @pytest.mark.parametrize("measured", [True, False])
 def test_misuse_is_refused(project: Project, measured: bool) -> None:
-    """The same with and without --energy."""
+    """The same with and without --energy; that nothing is measured then is a warning."""
     project.write(refused(MISUSES))
-    result = run_plain(project, *((*MEASURING, *SHORT) if measured else ()))
+    measuring = (*MEASURING, *SHORT) if measured else ()
+    result = run_plain(project, "-W", "default", *measuring)
     result.assert_outcomes(passed=len(MISUSES))
 
 
 def test_a_comparison_is_the_only_measurement_of_its_test(project: Project) -> None:
-    """Another one is refused, before and after it and inside."""
+    """Another one is refused, before and after it and inside.
+
+    The test fails although its body expects the refusal: a test that hid it would seem measured.
+    """
     project.write(refused(OTHERS))
-    project.run(*SHORT).assert_outcomes(passed=len(OTHERS))
+    result = project.run(*SHORT)
+    result.assert_outcomes(failed=len(OTHERS))
+    text = result.stdout.str()
+    for number, (_, message) in enumerate(OTHERS):
+        assert re.search(rf"^test_it\.py::test_{number}: .*{message}", text, re.MULTILINE)
 
 
 CARD = """

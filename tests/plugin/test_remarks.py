@@ -49,10 +49,12 @@ def test_late(energy):
 def test_strange(energy):
     with pytest.raises(Exception, match="'images' is <object"):
         energy.describe(images=object())
+    energy(work, 0.01)
 
 def test_silent(energy):
     with pytest.raises(Exception, match="expected a sentence"):
         energy.remark(" ")
+    energy(work, 0.01)
 """
     )
     project.run(*QUICK).assert_outcomes(passed=3)
