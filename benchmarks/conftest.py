@@ -21,7 +21,7 @@ from benchmarks.zoo.weights import name_of_weights, weights_from
 from pytest_energy.errors import EnergyError
 from pytest_energy.fixture import Energy
 from pytest_energy.model.json_files import load_run
-from pytest_energy.settings import Settings
+from pytest_energy.plugin.entry import settings_of
 
 MARKERS = (
     *(f"paper_{paper}: a row of paper {paper.upper()} of docs/suite.md" for paper in "abcde"),
@@ -119,7 +119,12 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    config.stash[BEFORE] = _stamp(_output(config, "json"))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Note when the results file was written last."""
+    if session.config.getoption("energy", False):
+        session.config.stash[BEFORE] = _stamp(settings_of(session.config).json)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -167,10 +172,13 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Write the tables and figures of the papers beside the report."""
-    results = _output(config, "json")
-    if not config.getoption("energy", False) or _stamp(results) in (None, config.stash[BEFORE]):
+    if not config.getoption("energy", False):
         return
-    page = _output(config, "html").with_name("papers.html")
+    settings = settings_of(config)
+    results, report = settings.json, settings.output.get("html")
+    if report is None or _stamp(results) in (None, config.stash.get(BEFORE, None)):
+        return
+    page = report.with_name("papers.html")
     try:
         written = write_page([load_run(results)], page)
     except (EnergyError, OSError, ModuleNotFoundError) as error:
@@ -180,13 +188,6 @@ def pytest_terminal_summary(
             here = Path.cwd()
             shown = page.relative_to(here) if page.is_relative_to(here) else page
             terminalreporter.write_line(f"energy: wrote {shown}")
-
-
-def _output(config: pytest.Config, name: str) -> Path:
-    """The file that an option such as ``--energy-json`` names."""
-    option = f"energy_{name}"
-    path = config.getoption(option, None) or config.getini(option)
-    return config.rootpath / str(path or getattr(Settings(), name))
 
 
 def _stamp(path: Path) -> int | None:

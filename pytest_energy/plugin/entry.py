@@ -88,7 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(PlainPlugin(_data_dir(config)), "energy-plain")
         return
     try:
-        settings = load_settings(_user_values(config)).under(config.rootpath)
+        settings = settings_of(config)
         if config.option.collectonly or config.option.setuponly or config.option.setupplan:
             # No test is run, so nothing is measured, and earlier results stay.
             config.pluginmanager.register(PlainPlugin(settings.data), "energy-plain")
@@ -190,6 +190,15 @@ def _register_worker(
     )
     config.pluginmanager.register(measuring, "energy-measuring")
     config.pluginmanager.register(worker.errors, "energy-errors")
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """The settings of a session, with the full paths of its files.
+
+    Raises:
+        UsageError: An option is not accepted.
+    """
+    return load_settings(_user_values(config)).under(config.rootpath)
 
 
 def _user_values(

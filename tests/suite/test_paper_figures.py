@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,7 @@ from pytest_energy.model.measurement import UNITS, Environment, Kind, Quantity, 
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run, RunInfo, Verdict
 from pytest_energy.model.traces import Bucket, Envelope, encode
+from pytest_energy.settings import Settings
 
 
 def measured(kind: Kind, metrics: Mapping[str, float], **workload: Any) -> Result:
@@ -210,16 +213,16 @@ def test_a_page_escapes_what_a_result_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("is_new", "lines"), [(True, ["energy: wrote "]), (False, [])])
 def test_a_run_of_the_suite_writes_the_page_beside_its_report(
-    is_new: bool, lines: list[str], tmp_path: Path
+    is_new: bool, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not if the results file is of an earlier session, such as after an interruption."""
     results, page = tmp_path / "results.json", tmp_path / "report" / "papers.html"
     page.parent.mkdir()
     save(results, traced("resnet50", 100.0))
-    options = {"energy": True, "energy_json": results, "energy_html": page.with_name("r.html")}
+    settings = Settings(output={"json": results, "html": page.with_name("r.html")})
+    monkeypatch.setattr(conftest, "settings_of", lambda config: settings)
     config = SimpleNamespace(
-        rootpath=tmp_path,
-        getoption=lambda name, default: options.get(name, default),
+        getoption={"energy": True}.get,
         stash={conftest.BEFORE: None if is_new else results.stat().st_mtime_ns},
     )
     written: list[str] = []
@@ -252,3 +255,31 @@ def test_a_long_legend_stands_beside_the_chart() -> None:
     assert drawing.axes[0].get_position().width > 0.3
     assert drawing.axes[0].get_legend() is None
     assert colours_of(lines)[:4] == ["C0", "C0", "C1", "C1"]
+
+
+def test_a_session_of_the_suite_writes_the_page(tmp_path: Path) -> None:
+    """The first command of the README, with one row and no meter, ends with status 0."""
+    results, report = tmp_path / "results.json", tmp_path / "report.html"
+    session = subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "pytest",
+                "benchmarks",
+                "-m",
+                "quick",
+                "-k",
+                "resnet18-baseline-imagenet",
+            ),
+            *("--energy", f"--energy-output=json:{results}", f"--energy-output=html:{report}"),
+            *("--energy-meter=none", "-p", "no:cacheprovider"),
+        ],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert session.returncode == 0, session.stdout + session.stderr
+    assert report.is_file()
+    assert (tmp_path / "papers.html").is_file(), session.stdout
