@@ -13,7 +13,7 @@ from typing import Final
 from pytest_energy.against.folders import remove_leftovers, session_folder
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.model.comparison import describe_reference
-from pytest_energy.model.git import is_shallow, run_git
+from pytest_energy.model.git import commit_of, is_shallow, run_git
 
 SELF: Final = "self"
 """The reference that compares the working tree with itself."""
@@ -71,17 +71,12 @@ def resolve(name: str, root: Path) -> Reference:
 def _commit_of(name: str, top: Path) -> str:
     if name.startswith(MERGE_BASE):
         branch = name.removeprefix(MERGE_BASE)
-        commit = _verified(branch, top)
+        commit = commit_of(top, branch)
         try:
             return run_git(top, "merge-base", "HEAD", commit).strip()
         except EnergyError:  # git says nothing
             raise EnergyError(f"HEAD and {branch} have no common commit here") from None
-    return _verified("HEAD" if name == SELF else name, top)
-
-
-def _verified(revision: str, top: Path) -> str:
-    expression = f"{revision}^{{commit}}"
-    return run_git(top, "rev-parse", "--verify", "--end-of-options", expression).strip()
+    return commit_of(top, "HEAD" if name == SELF else name)
 
 
 def _why_not_found(name: str, top: Path, error: EnergyError) -> str:

@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "sql",
         nargs="?",
         default="SELECT * FROM runs",
-        help='for example "SELECT test, avg(energy_j) FROM points GROUP BY 1"',
+        help=EXAMPLE,
     )
     query.add_argument("--columns", action="store_true", help="describe the columns of points")
     export = _action(actions, "export", "write the points to a file")

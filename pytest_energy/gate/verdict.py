@@ -119,10 +119,11 @@ def unconfirmed(verdict: Verdict, why: str) -> Verdict:
     )
 
 
-def compare_facts(before: Facts, after: Facts, prefix: str) -> list[Difference]:
-    """The differences between two sets of facts, named ``prefix.name``, sorted."""
+def compare_facts(before: Facts, after: Facts, prefix: str = "") -> list[Difference]:
+    """The differences between two sets of facts, sorted by name: ``prefix.name``, if prefixed."""
+    begin = f"{prefix}." if prefix else ""
     return [
-        Difference(name=f"{prefix}.{name}", before=before.get(name), after=after.get(name))
+        Difference(name=f"{begin}{name}", before=before.get(name), after=after.get(name))
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)
     ]

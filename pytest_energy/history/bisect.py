@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from pytest_energy.against.trees import Reference, worktree
+from pytest_energy.against.trees import Reference, Tree, worktree
 from pytest_energy.errors import EnergyError, UsageError
-from pytest_energy.model.git import run_git
+from pytest_energy.model.git import commit_of, run_git
 from pytest_energy.model.json_files import load_run
 from pytest_energy.model.outcomes import Outcome
 
@@ -84,8 +84,7 @@ def bisect(search: Bisection, say: Callable[[str], None]) -> str | None:
 
 def _commit(top: Path, revision: str) -> str:
     try:
-        expression = f"{revision}^{{commit}}"
-        return run_git(top, "rev-parse", "--verify", "--end-of-options", expression).strip()
+        return commit_of(top, revision)
     except EnergyError as error:
         raise UsageError(f"{revision}: no such commit in {top} ({error})") from None
 
@@ -120,5 +119,5 @@ def _measure(search: Bisection, tree: Path, good: str) -> tuple[Answer, str]:
 
 def _import_path(tree: Path) -> str:
     """The commit's own packages come before those that are installed."""
-    usual = [str(folder) for folder in (tree / "src", tree) if folder.is_dir()]
-    return os.pathsep.join([*usual, *filter(None, [os.environ.get("PYTHONPATH")])])
+    own = Tree(tree, tree).import_paths([])
+    return os.pathsep.join([*own, *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from pytest_energy.gate.verdict import compare_facts
 from pytest_energy.history.queries import Queries
 from pytest_energy.model.measurement import Facts
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
 from pytest_energy.model.result import Difference
+from pytest_energy.session.suite_shift import FEWEST_COMPARABLE
 from pytest_energy.uncertainty.change_points import Step, find_steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FEWEST_IN_COMMON: Final = 20
-"""Benchmarks of a run from which on their median shows the machine."""
 _PASSES: Final = 4
 """Passes of the median polish (Tukey, *Exploratory Data Analysis*, 1977); more change nothing."""
 
@@ -206,7 +206,7 @@ def _in_common(table: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         NaN for runs of too few benchmarks.
     """
-    enough = np.isfinite(table).sum(1) >= FEWEST_IN_COMMON
+    enough = np.isfinite(table).sum(1) >= FEWEST_COMPARABLE
     common = np.full(len(table), np.nan)
     if not enough.any():
         return common
@@ -231,12 +231,6 @@ def find_changes(series: Iterable[Series]) -> list[HistoryChange]:
 
 def _change(series: Series, step: Step) -> HistoryChange:
     good, bad = series.runs[step.earliest - 1], series.runs[step.latest]
-    names = sorted({*good.context, *bad.context})
-    context = [
-        Difference(name=name, before=good.context.get(name), after=bad.context.get(name))
-        for name in names
-        if good.context.get(name) != bad.context.get(name)
-    ]
     return HistoryChange(
         machine=series.machine,
         test=series.test,
@@ -246,7 +240,7 @@ def _change(series: Series, step: Step) -> HistoryChange:
         bad=bad,
         first=series.runs[step.index],
         runs_since=len(series.runs) - step.index,
-        context=tuple(context),
+        context=tuple(compare_facts(good.context, bad.context)),
     )
 
 

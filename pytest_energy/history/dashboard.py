@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from markupsafe import Markup
@@ -49,9 +49,12 @@ MOST_ROWS: Final = 100
 """Runs in the table of a benchmark's page; `history export` gives all."""
 
 DETAILS: Final = """
-SELECT machine_id, workload, run_id, energy_j_uncertainty, outcome, report
-FROM points WHERE test IS NOT DISTINCT FROM ?
+SELECT machine_id, test, workload,
+       list({'run': run_id, 'half': energy_j_uncertainty, 'outcome': outcome, 'report': report})
+FROM points GROUP BY machine_id, test, workload
 """
+Details = dict[tuple[str, str, str], list[dict[str, Any]]]
+"""By machine, test and workload: what the rows of a benchmark's table need of each run."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +213,7 @@ def write_site(queries: Queries, folder: Path, reference: Since) -> int:
     )
     tests = sorted({one.test for one in series if one.test})
     releases = _releases(Path.cwd())
+    details = {(m, t, w): runs for m, t, w, runs in queries.ask(DETAILS).rows}
     for test in tests:
         _write(
             folder / link_of(test),
@@ -218,7 +222,7 @@ def write_site(queries: Queries, folder: Path, reference: Since) -> int:
             **same,
             frame=TREND,
             test=test,
-            trends=_trends(queries, test, series, changes, releases),
+            trends=[_trend(one, details, changes, releases) for one in series if one.test == test],
         )
     return 1 + len(tests)
 
@@ -298,33 +302,21 @@ def _spark(energies_j: NDArray[np.float64]) -> str:
     return path(points, places=0)
 
 
-def _trends(
-    queries: Queries,
-    test: str,
-    series: Sequence[Series],
-    changes: Sequence[HistoryChange],
-    releases: dict[str, str],
-) -> list[Trend]:
-    details = {
-        (machine, workload, run): rest
-        for machine, workload, run, *rest in queries.ask(DETAILS, [test]).rows
-    }
-    return [_trend(one, details, changes, releases) for one in series if one.test == test]
-
-
 def _trend(
     series: Series,
-    details: dict[tuple[str, str, str], list[object]],
+    details: Details,
     changes: Sequence[HistoryChange],
     releases: dict[str, str],
 ) -> Trend:
     own = [c for c in changes if c.test in (series.test, None) and c.machine == series.machine]
     places = {change: _place(change, series) for change in own}
-    rows = []
-    for run, energy_j in zip(series.runs, series.energies_j.tolist(), strict=True):
-        half, outcome, report = details[series.machine_id, series.workload, run.run_id]
-        uncertainty_j = half if isinstance(half, float) else None
-        rows.append(TrendRow(run, energy_j, uncertainty_j, str(outcome), report and str(report)))  # type: ignore[arg-type]
+    key = series.machine_id, series.test or "", series.workload
+    by_run = {each["run"]: each for each in details[key]}
+    rows = [
+        TrendRow(run, energy_j, each["half"], each["outcome"], each["report"])
+        for run, energy_j in zip(series.runs, series.energies_j.tolist(), strict=True)
+        for each in [by_run[run.run_id]]
+    ]
     ends = [
         row.energy_j + side * (row.uncertainty_j or 0.0) for row in rows for side in (-1.0, 1.0)
     ]

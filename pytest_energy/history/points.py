@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pytest_energy.model.environment import slug
 from pytest_energy.model.json_files import encodable_run
-from pytest_energy.model.measurement import Facts, Quantity
+from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.metrics import ENERGY, LATENCY
 from pytest_energy.model.result import Result, Run
-from pytest_energy.model.workload import workload_hash
+from pytest_energy.model.workload import canonical, hash_of, workload_hash
 
 Point = dict[str, Any]
 """A row: plain JSON values by the names of :data:`COLUMNS`."""
@@ -70,7 +68,7 @@ def points_of(run: Run, report: str | None = None) -> list[Point]:
     """
     run = encodable_run(run)
     rows = [_point(run, result) for result in run.benchmarks]
-    run_id = _hash([run.created, rows])
+    run_id = hash_of([run.created, rows])
     return [{**row, "run_id": run_id, "report": report} for row in rows]
 
 
@@ -84,9 +82,9 @@ def _point(run: Run, result: Result) -> Point:
         "dirty": run.run.dirty,
         "complete": run.run.complete,
         "machine": slug(environment.identity),
-        "machine_id": _hash(environment.identity),
-        "identity": _json(environment.identity),
-        "context": _json(environment.context),
+        "machine_id": hash_of(environment.identity),
+        "identity": canonical(environment.identity),
+        "context": canonical(environment.context),
         "test": result.id,
         "kind": result.kind,
         "workload": workload_hash(result.workload),
@@ -111,12 +109,3 @@ def _number(name: str, metrics: Mapping[str, Quantity]) -> Point:
         name: quantity and quantity.value,
         f"{name}_uncertainty": quantity and quantity.uncertainty,
     }
-
-
-def _json(facts: Facts) -> str:
-    return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def _hash(value: Any) -> str:
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -20,6 +20,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -118,16 +119,20 @@ class Store:
         """
         known = set(self.snapshot().runs)
         added = []
+        pending = 0
         for run, report in runs:
             points = points_of(run, report)
             is_new = bool(points) and points[0]["run_id"] not in known
             if is_new:
                 known.add(points[0]["run_id"])
                 self._write(self._run_path(points[0]), _to_json(points))
+                pending += 1
             added.append(is_new)
-            if added.count(True) % FEWEST_RUNS == 0:
+            if pending == FEWEST_RUNS:
                 self.compact(FEWEST_RUNS)
-        self.compact(FEWEST_RUNS)
+                pending = 0
+        if pending:
+            self.compact(FEWEST_RUNS)
         return added
 
     def _run_path(self, point: Point) -> str:
@@ -200,16 +205,19 @@ class Store:
         """
         for _ in range(_TRIES):
             # Runs first: one that is compacted meanwhile is then seen twice, not missed.
-            files = self._pending_files()
-            rows = [self._read_run(path) for path in files]
+            rows = [self._read_run(path) for path in self._pending_files()]
+            listed = self._part_files()
             parts = self._parts()
             # A listing is not atomic: one that changed meanwhile may lack a joined file.
-            if None not in rows and parts == self._parts():
+            if None not in rows and listed == [part.path for part in parts] == self._part_files():
                 return Snapshot(tuple(parts), tuple(_not_in(parts, [row or [] for row in rows])))
         raise EnergyError(f"{self.url}: other processes change it; try again")
 
     def _pending_files(self) -> list[str]:
         return [path for path in self._files(RUNS) if path.endswith(".json")]
+
+    def _part_files(self) -> list[str]:
+        return [path for path in self._files(PARTS) if path.endswith(".parquet")]
 
     def _read_run(self, path: str) -> list[Point] | None:
         """The points of an added run; ``None`` if its file has been compacted meanwhile."""
@@ -236,9 +244,7 @@ class Store:
         from pyarrow import ArrowException
 
         parts = []
-        for path in self._files(PARTS):
-            if not path.endswith(".parquet"):
-                continue
+        for path in self._part_files():
             try:
                 with self.fs.open(path, "rb") as file:
                     metadata = parquet.read_metadata(file).metadata
@@ -327,15 +333,9 @@ def table_of(points: Sequence[Point]) -> pyarrow.Table:
     rows = [
         {
             **point,
-            "created": _time(point["created"]),
+            "created": datetime.fromisoformat(point["created"]),
             "metrics": list(point["metrics"].items()),
         }
         for point in points
     ]
     return pa.Table.from_pylist(rows, schema=_schema())
-
-
-def _time(created: str) -> Any:
-    from datetime import datetime
-
-    return datetime.fromisoformat(created)

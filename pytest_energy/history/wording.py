@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Iterator
 
 from pytest_energy.history.changes import Creep, HistoryChange, RunOfMachine
-from pytest_energy.model.measurement import PARTS
+from pytest_energy.model.measurement import test_of
 from pytest_energy.report import numbers
+from pytest_energy.report.sentences import difference
 
 
 def describe_change(change: HistoryChange) -> Iterator[str]:
@@ -40,9 +41,7 @@ def size(change: HistoryChange) -> str:
 
 def differences(change: HistoryChange) -> str:
     """``driver 570.10 → 575.51, torch 2.9.0 → 2.10.0``."""
-    return ", ".join(
-        f"{d.name} {numbers.fact(d.before)} → {numbers.fact(d.after)}" for d in change.context
-    )
+    return ", ".join(map(difference, change.context))
 
 
 def commands(change: HistoryChange) -> list[str]:
@@ -50,21 +49,11 @@ def commands(change: HistoryChange) -> list[str]:
     if change.test is None or change.commits is None:
         return []
     good, bad = change.commits
-    test = shlex.quote(pytest_id(change.test, change.kind))
+    test = shlex.quote(test_of(change.test, change.kind))
     return [
         f"git switch --detach {bad[:12]}",
         f"pytest {test} --energy --energy-against={good[:12]}",
     ]
-
-
-def pytest_id(benchmark: str, kind: str) -> str:
-    """The node id of the test that a benchmark belongs to.
-
-    Args:
-        benchmark: Its id; that of a window or candidate ends with its own name.
-        kind: Its kind.
-    """
-    return benchmark.rpartition("::")[0] if kind in PARTS else benchmark
 
 
 def describe_creep(creep: Creep) -> str:

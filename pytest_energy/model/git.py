@@ -33,6 +33,16 @@ def run_git(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def commit_of(folder: Path, revision: str) -> str:
+    """The full hash of the commit that a revision names.
+
+    Raises:
+        EnergyError: As for :func:`run_git`; there is no such commit.
+    """
+    expression = f"{revision}^{{commit}}"
+    return run_git(folder, "rev-parse", "--verify", "--end-of-options", expression).strip()
+
+
 def is_shallow(folder: Path) -> bool:
     """Whether the clone lacks the older part of its history.
 

@@ -33,6 +33,16 @@ def is_control(test_id: str) -> bool:
     return test_id.startswith(f"{CONTROL_FILE}::")
 
 
+def test_of(benchmark: str, kind: str) -> str:
+    """The node id of the test that a benchmark belongs to.
+
+    Args:
+        benchmark: Its id; that of a window or candidate ends with its own name.
+        kind: Its kind.
+    """
+    return benchmark.rpartition("::")[0] if kind in PARTS else benchmark
+
+
 class Record(BaseModel):
     """An immutable value that refuses unknown keys and numbers that are not finite."""
 

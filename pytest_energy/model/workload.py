@@ -29,5 +29,14 @@ def facts_workload(workload: Facts) -> Facts:
 
 def workload_hash(workload: Facts) -> str:
     """A short, stable hash of a workload: equal facts give equal hashes in any key order."""
-    canonical = json.dumps(workload, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return hash_of(workload)
+
+
+def hash_of(value: object) -> str:
+    """A short, stable hash of a value of JSON, in any key order."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+
+
+def canonical(value: object) -> str:
+    """A value of JSON as the one text that all equal values have."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -16,7 +16,7 @@ import pytest
 from pytest_energy.errors import EnergyError
 from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.baseline_store import BaselineStore
-from pytest_energy.model.measurement import PARTS
+from pytest_energy.model.measurement import test_of
 
 AHEAD = 2
 """Tests that a worker holds: xdist runs a test only when it knows the next one, or the end."""
@@ -31,7 +31,7 @@ def boards_of_baselines(store: BaselineStore) -> dict[str, frozenset[str]]:
     for _, baseline in _baselines(store):
         match baseline.context.get("board"):
             case [str(board)]:
-                boards.setdefault(_test_of(baseline), set()).add(board)
+                boards.setdefault(test_of(baseline.id, baseline.kind), set()).add(board)
     return {test_id: frozenset(names) for test_id, names in boards.items()}
 
 
@@ -43,7 +43,7 @@ def seconds_of_baselines(store: BaselineStore) -> dict[str, float]:
     by_machine: dict[tuple[str, str], float] = {}
     for slug, baseline in _baselines(store):
         if (round_s := baseline.round_s) is not None:
-            key = (_test_of(baseline), slug)
+            key = (test_of(baseline.id, baseline.kind), slug)
             by_machine[key] = by_machine.get(key, 0.0) + round_s
     seconds: dict[str, float] = {}
     for (test_id, _), round_s in by_machine.items():
@@ -57,10 +57,6 @@ def _baselines(store: BaselineStore) -> list[tuple[str, Baseline]]:
         return [(slug, baseline) for slug in store.slugs() for baseline in store.load_all(slug)]
     except EnergyError:
         return []  # the worker that measures reads the same files, and reports the error
-
-
-def _test_of(baseline: Baseline) -> str:
-    return baseline.id.rpartition("::")[0] if baseline.kind in PARTS else baseline.id
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Final
 
 from pytest_energy.model.environment import slug
-from pytest_energy.model.measurement import PARTS
+from pytest_energy.model.measurement import test_of
 from pytest_energy.model.metrics import ENERGIES, LATENCY, metric
 from pytest_energy.model.outcomes import FAILING_BY_DEFAULT, Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run, UnpassedTest
@@ -136,7 +136,7 @@ def skipped_tests(run: Run) -> list[UnpassedTest]:
 
 def test_id(result: Result) -> str:
     """The test's node id, without the name of a window or candidate in it."""
-    return result.id.rpartition("::")[0] if result.kind in PARTS else result.id
+    return test_of(result.id, result.kind)
 
 
 def _tests(tests: Sequence[UnpassedTest]) -> str:
