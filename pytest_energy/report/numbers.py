@@ -66,6 +66,11 @@ def supported(value: Quantity) -> float:
     return round(value.value, 1 - math.floor(math.log10(value.uncertainty)))
 
 
+def relative_half(value: Quantity | None) -> float:
+    """Half-width of the 95 % interval as a share of the value; 0 if it was not assessed."""
+    return (value.uncertainty or 0.0) / value.value if value and value.value > 0 else 0.0
+
+
 def significant(value: float, digits: int) -> float:
     """The value, rounded to so many significant digits."""
     return float(f"{value:.{digits - 1}e}")

@@ -36,9 +36,8 @@ def render_github_benchmark(run: Run) -> str:
                 "value": supported(quantity),
                 "extra": f"{mark_simulated(result, run)}{', '.join(_decided(result, metric))}",
             }
-            if (
-                quantity.uncertainty
-            ):  # none is known where all rounds agree, such as without a clock
+            # None is known where all rounds agree, such as without a clock.
+            if quantity.uncertainty:
                 entry["range"] = f"± {quantity.uncertainty:.2g}"
             entries.append(entry)
     return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"

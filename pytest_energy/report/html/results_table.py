@@ -68,6 +68,11 @@ class Row:
     """The name of the machine that measured it, where the run has several."""
 
     @property
+    def hollow(self) -> bool:
+        """Whether its marks are hollow: its joules were estimated and not measured."""
+        return self.result.status == "estimated"
+
+    @property
     def link(self) -> str:
         """``#test_it[name]``: the address of its details within the page."""
         return f"#{quote(self.key, safe=IN_FRAGMENT)}"

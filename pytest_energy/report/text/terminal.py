@@ -300,8 +300,8 @@ def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
             yield Line(f"    {would}")
         if result.comparison:
             yield from (Line(f"    {note}") for note in result.verdict.notes)
-    shared = [result for result in undecided if wanted[what_would_decide(result)] > 1]
-    yield from _shared(shared, names, what_would_decide)
+    together = [result for result in undecided if wanted[what_would_decide(result)] > 1]
+    yield from _shared(together, names, what_would_decide)
     if any(result.comparison is None for result in undecided):
         yield Line("  → how many runs would decide? pytest-energy sensitivity")
 
@@ -318,7 +318,7 @@ def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:
     title = "new: estimates of too short windows, which never become baselines"
     yield from _section(title, traits.terminal_style, short)
     yield from _shared(short, names, lambda result: unresolved_estimate(result) or "")
-    new = [result for result in new if result not in short]
+    new = [result for result in new if not unresolved_estimate(result)]
     yield from _section(traits.section, traits.terminal_style, new)
     if new:
         yield Line(f"  {_named(new, names)}")

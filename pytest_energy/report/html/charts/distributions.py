@@ -17,7 +17,7 @@ from pytest_energy.report.html.charts.axes import Axis, fit, path, percent_tick
 from pytest_energy.report.html.charts.geometry import GROUP_WIDTH, GROUPS, ROW
 from pytest_energy.report.html.charts.marks import Mark, Palette
 from pytest_energy.report.html.results_table import Row
-from pytest_energy.report.numbers import quantity, ticks_of
+from pytest_energy.report.numbers import quantity, relative_half, ticks_of
 
 ENOUGH = 10
 """The smallest number of values for which a density is drawn."""
@@ -51,11 +51,6 @@ class Strip:
     """Pixels of the 95 % interval of the benchmark's energy, around its value."""
     text: str
 
-    @property
-    def hollow(self) -> bool:
-        """Whether its joules were estimated and not measured."""
-        return self.row.result.status == "estimated"
-
 
 @dataclass(frozen=True)
 class Group:
@@ -75,7 +70,7 @@ class Group:
     @property
     def hollow(self) -> bool:
         """Whether none of it was measured."""
-        return all(row.result.status == "estimated" for row in self.members)
+        return all(row.hollow for row in self.members)
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,7 @@ def build_distributions(rows: Sequence[Row], palette: Palette) -> Distributions 
     if not known:
         return None
     relative = [np.asarray(values) / statistics.fmean(values) - 1 for _, values in known]
-    halves = [_relative_half(row.result) for row, _ in known]
+    halves = [relative_half(row.result.energy) for row, _ in known]
     scatter = (float(np.abs(values).max()) for values in relative)
     reach = max(0.001, *scatter, min(1.0, max(halves))) * 1.1
     axis = Axis(-reach, reach, ROW.left, ROW.right, write=percent_tick)
@@ -144,12 +139,6 @@ def energies(result: Result) -> list[float]:
     if result.energy is None:
         return []
     return [done.energy_j / done.passes for done in result.rounds if done.energy_j and done.passes]
-
-
-def _relative_half(result: Result) -> float:
-    """Half-width of the 95 % interval as a share of the energy; 0 if it was not assessed."""
-    energy = result.energy
-    return (energy.uncertainty or 0.0) / energy.value if energy and energy.value > 0 else 0.0
 
 
 def _grouped(

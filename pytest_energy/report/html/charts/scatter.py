@@ -68,11 +68,6 @@ class Point:
     bars: str
     """SVG path data of the 95 % intervals across and up; empty if the mark covers both."""
 
-    @property
-    def hollow(self) -> bool:
-        """Whether it was estimated and not measured."""
-        return self.row.result.status == "estimated"
-
 
 @dataclass(frozen=True)
 class Scatter:

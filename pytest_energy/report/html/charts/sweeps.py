@@ -19,7 +19,7 @@ from pytest_energy.report.html.charts.geometry import SWEEP
 from pytest_energy.report.html.charts.marks import Mark, Palette
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.labels import humanized
-from pytest_energy.report.numbers import quantity, tick
+from pytest_energy.report.numbers import quantity, relative_half, tick
 
 REFERENCES = ("baseline", "float32", "fp32", "none")
 """Values that are the reference of a sweep over words."""
@@ -268,7 +268,7 @@ def _draw(swept: _Swept, what: str, legend: dict[str, Mark]) -> Sweep:
     heights = [1.0]
     for group, relative in zip(groups, ratios, strict=True):
         for value, ratio in relative.items():
-            half = ratio * _spread(group[value], what)
+            half = ratio * relative_half(group[value].result.metrics[what])
             heights += [max(0.0, ratio - half), ratio + half]
     y = fit(heights, SWEEP.bottom, SWEEP.top, zero=True, name=title)
     series = [
@@ -295,12 +295,6 @@ def _amount(row: Row, what: str, an_item: bool) -> float:
     size = row.result.workload.get("batch_size") if an_item else 1
     amount = row.result.metrics[what].value
     return amount / (size if isinstance(size, int | float) and size else 1)
-
-
-def _spread(row: Row, what: str) -> float:
-    """Half-width of the 95 % interval as a share of the value; 0 if it was not assessed."""
-    quantity = row.result.metrics[what]
-    return (quantity.uncertainty or 0.0) / quantity.value
 
 
 def _label(value: object) -> str:
@@ -339,9 +333,9 @@ def _series(
 ) -> Series:
     stops = []
     for value, row in sorted(group.items(), key=lambda item: places[item[0]]):
-        ratio, half = relative[value], relative[value] * _spread(row, what)
-        text = f"{_label(value)}, {ratio:.3g} × reference"
-        text += f", {quantity(row.result.metrics[what])}"
+        ratio, amount = relative[value], row.result.metrics[what]
+        half = ratio * relative_half(amount)
+        text = f"{_label(value)}, {ratio:.3g} × reference, {quantity(amount)}"
         ends = y.clipped(ratio - half), y.clipped(ratio + half)
         stops.append(Stop(row, places[value], y.at(ratio), *ends, text))
     line = path([(stop.x, stop.y) for stop in stops]) if numeric else ""
