@@ -33,12 +33,11 @@ from pytest_energy.fixture.arguments import (
     check_compare,
     check_counts,
     check_facts,
+    check_helpers,
     check_input,
     check_metrics,
     check_pedantic,
-    check_plain,
     check_seconds,
-    check_synchronize,
     check_units,
 )
 from pytest_energy.fixture.comparison import (
@@ -254,10 +253,7 @@ class MeasuringEnergy(Energy):
         unit_counts = check_units("energy.training", units)
         check_callable("energy.training", train_one_epoch)
         check_eager("energy.training", train_one_epoch)
-        if evaluate is not None:
-            check_plain("energy.training: evaluate", evaluate)
-        if after_epoch is not None:
-            check_plain("energy.training: after_epoch", after_epoch)
+        check_helpers("energy.training", evaluate=evaluate, after_epoch=after_epoch)
         check_facts("training", facts, workload)
         self._claim()
         inputs = training_inputs(model, input_shape, make_input, kwargs, self)
@@ -358,7 +354,7 @@ class MeasuringEnergy(Energy):
         check_callable("energy.pedantic", target)
         check_call_facts("energy.pedantic", facts)
         check_facts("pedantic", facts, None)
-        check_synchronize("energy.pedantic", synchronize)
+        check_helpers("energy.pedantic", synchronize=synchronize)
         check_eager("energy.pedantic", target)
         self._claim(synchronize)
         last: list[T] = []

@@ -369,7 +369,7 @@ def _named(name: str, more: str) -> str:
 
 @pytest.fixture
 def measuring(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project with the tests, where pytest loads only the plugins that it is told to."""
+    """A project with the tests, where pytest loads no plugin without ``-p``."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.delenv("PYTEST_ADDOPTS")
     project.pytester.makepyfile(test_measured=MEASURED)
