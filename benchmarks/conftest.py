@@ -18,9 +18,8 @@ from benchmarks.target import SMALL_MODEL
 from benchmarks.workbench import facts_shape
 from benchmarks.zoo.recipe import NotApplicableError
 from benchmarks.zoo.weights import name_of_weights, weights_from
-from pytest_energy.errors import EnergyError
 from pytest_energy.fixture import Energy
-from pytest_energy.model.json_files import load_run
+from pytest_energy.model.result import Run
 from pytest_energy.plugin.entry import settings_of
 
 MARKERS = (
@@ -121,12 +120,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Note when the results file was written last."""
-    if session.config.getoption("energy", False):
-        session.config.stash[BEFORE] = _stamp(settings_of(session.config).json)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the quick benchmarks first: the first figures should not take minutes."""
     for item in items:
@@ -164,34 +157,14 @@ def pytest_pyfunc_call() -> Iterator[None]:
         pytest.skip(f"needs {LIBRARIES[error.name]}: uv sync --group suite")
 
 
-BEFORE = pytest.StashKey[int | None]()
-"""When the results file was written last, before this session."""
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_energy_outputs(config: pytest.Config, run: Run) -> list[Path]:
     """Write the tables and figures of the papers beside the report."""
-    if not config.getoption("energy", False):
-        return
-    settings = settings_of(config)
-    results, report = settings.json, settings.output.get("html")
-    if report is None or _stamp(results) in (None, config.stash.get(BEFORE, None)):
-        return
+    report = settings_of(config).output.get("html")
+    if report is None:
+        return []
     page = report.with_name("papers.html")
-    try:
-        written = write_page([load_run(results)], page)
-    except (EnergyError, OSError, ModuleNotFoundError) as error:
-        terminalreporter.write_line(f"energy: no {page.name}: {error}", red=True)
-    else:
-        if written:
-            here = Path.cwd()
-            shown = page.relative_to(here) if page.is_relative_to(here) else page
-            terminalreporter.write_line(f"energy: wrote {shown}")
-
-
-def _stamp(path: Path) -> int | None:
-    return path.stat().st_mtime_ns if path.exists() else None
+    return [page] if write_page([run], page) else []
 
 
 @pytest.fixture(autouse=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_energy.model.result import Result
+    from pytest_energy.model.result import Result, Run
 
 
 @pytest.hookspec
@@ -32,3 +33,12 @@ def pytest_energy_identity(
 @pytest.hookspec
 def pytest_energy_result(config: pytest.Config, result: Result) -> None:
     """Receive each finished benchmark with its verdict."""
+
+
+@pytest.hookspec
+def pytest_energy_outputs(config: pytest.Config, run: Run) -> Sequence[Path] | None:
+    """Write further files about a finished run, and return their paths, which the summary lists.
+
+    It is called once a session that measured anything, after the results and the report are
+    written. If it raises, the summary says so, and nothing else is lost.
+    """

@@ -89,6 +89,7 @@ class Reporter:
     def __init__(
         self, config: pytest.Config, settings: Settings, recovered: str | None = None
     ) -> None:
+        self._config = config
         self._recovered = recovered
         self._settings = for_this_ci(settings, os.environ)
         self._folder = repository_folder(config.rootpath, os.environ)
@@ -120,6 +121,16 @@ class Reporter:
                 from pytest_energy.report.ci.pull_request import post_comment
 
                 self._errors += post_comment(run, self._settings.comment, os.environ)
+        if run.benchmarks:
+            self._call_hooks(run)
+
+    def _call_hooks(self, run: Run) -> None:
+        hooks = self._config.hook
+        try:
+            for paths in hooks.pytest_energy_outputs(config=self._config, run=run):
+                self._written += map(Path, paths)
+        except Exception as error:  # a hook of the project may raise anything
+            self._errors.append(f"pytest_energy_outputs raised {type(error).__name__}: {error}")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(

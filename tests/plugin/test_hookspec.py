@@ -14,6 +14,8 @@ def test_conftest_hooks_take_part(project: Project) -> None:
     """Hooks add facts to workload and identity, and receive each result."""
     project.pytester.makeconftest(
         """
+        from pathlib import Path
+
         def pytest_energy_workload(item):
             return {"data": "cifar10"}
 
@@ -22,10 +24,31 @@ def test_conftest_hooks_take_part(project: Project) -> None:
 
         def pytest_energy_result(config, result):
             print("seen", result.id, result.verdict.outcome)
+
+        def pytest_energy_outputs(config, run):
+            table = Path("joules.txt").absolute()
+            table.write_text(run.benchmarks[0].id)
+            return [table]
         """
     )
     project.write(CALL)
     result = project.run("-s")
     result.stdout.fnmatch_lines(["*seen test_it.py::test_it new*"])
+    result.stdout.fnmatch_lines(["energy: wrote joules.txt"])
+    assert (project.pytester.path / "joules.txt").read_text() == "test_it.py::test_it"
     assert project.benchmark()["workload"]["data"] == "cifar10"
     assert project.results()["environment"]["identity"]["rack"] == "B"
+
+
+def test_a_hook_that_raises_costs_no_results(project: Project) -> None:
+    """The summary names the hook and the error; the results are written."""
+    project.pytester.makeconftest(
+        """
+        def pytest_energy_outputs(config, run):
+            return [run.no_such_thing]
+        """
+    )
+    project.write(CALL)
+    result = project.run()
+    result.stdout.fnmatch_lines(["energy: pytest_energy_outputs raised AttributeError: *"])
+    assert project.benchmark()["status"] == "measured"

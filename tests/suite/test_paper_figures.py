@@ -15,7 +15,7 @@ from benchmarks import conftest
 from benchmarks.tables.__main__ import main
 from benchmarks.tables.drawing import MOST_ENTRIES, Line, Point, colours_of, curves, front_of
 from benchmarks.tables.figures import figures_of, power_line, scored_epochs
-from pytest_energy.model.json_files import save_run
+from pytest_energy.model.json_files import load_run, save_run
 from pytest_energy.model.measurement import UNITS, Environment, Kind, Quantity, Trace
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run, RunInfo, Verdict
@@ -211,25 +211,23 @@ def test_a_page_escapes_what_a_result_says(tmp_path: Path) -> None:
     assert "unlike runs (data: &lt;b&gt;0&lt;/b&gt;" in page.read_text("utf-8")
 
 
-@pytest.mark.parametrize(("is_new", "lines"), [(True, ["energy: wrote "]), (False, [])])
-def test_a_run_of_the_suite_writes_the_page_beside_its_report(
-    is_new: bool, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_page_of_the_papers_lies_beside_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not if the results file is of an earlier session, such as after an interruption."""
-    results, page = tmp_path / "results.json", tmp_path / "report" / "papers.html"
-    page.parent.mkdir()
+    """A session that writes no report writes no such page, and no paper, no page."""
+    results = tmp_path / "results.json"
     save(results, traced("resnet50", 100.0))
-    settings = Settings(output={"json": results, "html": page.with_name("r.html")})
-    monkeypatch.setattr(conftest, "settings_of", lambda config: settings)
-    config = SimpleNamespace(
-        getoption={"energy": True}.get,
-        stash={conftest.BEFORE: None if is_new else results.stat().st_mtime_ns},
+    run, page = load_run(results), tmp_path / "papers.html"
+    for report, written in ((None, []), (page.with_name("report.html"), [page])):
+        output = {"json": results} | ({"html": report} if report else {})
+        settings = Settings(output=output)
+        monkeypatch.setattr(conftest, "settings_of", lambda config, found=settings: found)
+        assert conftest.pytest_energy_outputs(SimpleNamespace(), run) == written
+        assert page.exists() == bool(written)
+    assert (
+        conftest.pytest_energy_outputs(SimpleNamespace(), run.model_copy(update={"benchmarks": []}))
+        == []
     )
-    written: list[str] = []
-    terminal = SimpleNamespace(write_line=lambda line, **_: written.append(line))
-    conftest.pytest_terminal_summary(terminal, config)
-    assert [line.partition("/")[0] for line in written] == lines
-    assert page.exists() == is_new
 
 
 def test_results_of_no_paper_have_no_page(
