@@ -25,11 +25,12 @@ from pytest_energy.report.html.charts.scatter import Scatter, build_scatters, pa
 from pytest_energy.report.html.charts.sweeps import Sweep, build_sweeps
 from pytest_energy.report.html.charts.trends import build_trends
 from pytest_energy.report.html.charts.windows import build_windows
-from pytest_energy.report.html.machine import build_surroundings
+from pytest_energy.report.html.machine import build_surroundings, describe_machines
 from pytest_energy.report.html.page import build_page
 from pytest_energy.report.html.render import render_html
 from pytest_energy.report.html.results_table import Row, build_table
 from pytest_energy.report.labels import anchors, short_names
+from pytest_energy.report.machines import Machines
 from pytest_energy.report.numbers import ticks_of
 
 from .examples import (
@@ -612,11 +613,27 @@ def test_what_differs_from_the_baselines_machine_comes_first() -> None:
     rows = build_surroundings(run)
     assert (rows[0].name, rows[0].before, rows[0].differs) == ("torch", "2.8.0", True)
     assert not any(row.differs for row in rows[1:])
+    assert ("power limit (W)", "700") in [(row.name, row.now) for row in rows]
+    assert not any(row.name.endswith(" w") for row in rows)
     first = run.benchmarks[0]
     differences = [Difference(name="identity.device", before="NVIDIA A100", after="NVIDIA H200")]
     verdict = first.verdict.model_copy(update={"differences": differences})
     rows = build_surroundings(run_of([first.model_copy(update={"verdict": verdict})]))
     assert (rows[0].part, rows[0].before) == ("identity", "NVIDIA A100")
+
+
+def test_machines_are_described_by_what_differs() -> None:
+    """The unit stands behind the value, and not behind a missing one."""
+    limits = {"a": 700, "b": 400, "c": None}
+    machines = Machines(example_run(MODELS[:1]))
+    machines.identities = {
+        name: {"device": "NVIDIA H200", "power_limit_w": limit} for name, limit in limits.items()
+    }
+    assert describe_machines(machines, list(limits)) == {
+        "a": "power limit 700 W",
+        "b": "power limit 400 W",
+        "c": "power limit –",
+    }
 
 
 def test_quality_counts_benchmarks_by_reason() -> None:

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.model.measurement import Facts
+from pytest_energy.model.measurement import Facts, Scalar
 from pytest_energy.model.result import Run
 from pytest_energy.report.machines import Machines
 from pytest_energy.report.numbers import fact
+from pytest_energy.report.sentences import name_and_unit
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,14 @@ def build_surroundings(run: Run, older: Sequence[Run] = ()) -> list[FactRow]:
             now = fact(facts.get(name))
             others = before[part][name] | ({fact(older_facts.get(name))} if older_facts else set())
             text = " or ".join(sorted(others)) or None
-            rows.append(FactRow(part, name.replace("_", " "), now, text, bool(others - {now})))
+            words, unit = name_and_unit(name)
+            title = f"{words} ({unit.strip()})" if unit else words
+            rows.append(FactRow(part, title, now, text, bool(others - {now})))
     return sorted(rows, key=lambda row: not row.differs)
 
 
 def describe_machines(machines: Machines, measured: Sequence[str]) -> dict[str, str]:
-    """``device NVIDIA H200; power limit 700``: the facts in which the machines differ, by name.
+    """``device NVIDIA H200; power limit 700 W``: the facts in which the machines differ, by name.
 
     Args:
         machines: The machines of a run.
@@ -54,11 +57,14 @@ def describe_machines(machines: Machines, measured: Sequence[str]) -> dict[str, 
         name for name in facts if len({fact(identity.get(name)) for identity in used.values()}) > 1
     ]
     return {
-        machine: "; ".join(
-            f"{name.replace('_', ' ')} {fact(identity.get(name))}" for name in differing
-        )
+        machine: "; ".join(_described(name, identity.get(name)) for name in differing)
         for machine, identity in used.items()
     }
+
+
+def _described(name: str, value: Scalar | list[Scalar]) -> str:
+    words, unit = name_and_unit(name)
+    return f"{words} {fact(value)}{unit if value is not None else ''}"
 
 
 def _by_verdicts(run: Run) -> dict[str, dict[str, set[str]]]:
