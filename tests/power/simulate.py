@@ -6,7 +6,9 @@ within the default limits. Only the joules are made up (:mod:`tests.power.noise`
 seed. The gates judge the same suites.
 
 ``--results=FILE`` keeps what is judged, suite by suite and gate by gate, and judges only what the
-file does not have: a study that is stopped goes on.
+file does not have: a study that is stopped goes on. Such a file is of one ``--seed``.
+
+``--noise`` and ``--gate``, which may be repeated, judge those rows alone.
 """
 
 from __future__ import annotations
@@ -183,7 +185,10 @@ def row(name: str, counted: Sequence[Counted]) -> str:
 
 
 def tables(counted: Iterable[Counted], suites: int) -> Iterator[str]:
-    """Yield the lines of the tables: one for each gate, one for limits, one for processes."""
+    """Yield the lines of the tables: one for each gate, one for limits, one for processes.
+
+    What was not judged is left out.
+    """
     results: dict[tuple[str, str], list[Counted]] = {}
     for one in counted:
         if one.suite < suites:
@@ -200,26 +205,52 @@ def tables(counted: Iterable[Counted], suites: int) -> Iterator[str]:
         width=100,
     )
     for gate in (*GATES, *TIGHT):
-        yield from ["", f"**{gate}**", "", f"| noise | {HEADER}", "|---" * 8 + "|"]
         rows = {
-            noise.name: results[gate, noise.name] for noise in NOISES if gate in gates_of(noise)
+            noise.name: results[gate, noise.name]
+            for noise in NOISES
+            if (gate, noise.name) in results
         }
-        for name, found in rows.items():
-            yield row(name, found)
-        yield row("all of these", list(chain.from_iterable(rows.values())))
+        if len(rows) > 1:
+            rows["all of these"] = list(chain.from_iterable(rows.values()))
+        yield from table(f"**{gate}**", "noise", rows)
     title = f"**What leaves benchmarks open at {LIMITED}** (baselines, shift left in)"
-    yield from ["", title, "", f"| limit, and scatter between runs | {HEADER}", "|---" * 8 + "|"]
-    for gate in LIMITS:
-        yield row(gate, results[gate, LIMITED])
+    rows = {gate: results[gate, LIMITED] for gate in LIMITS if (gate, LIMITED) in results}
+    yield from table(title, "limit, and scatter between runs", rows)
     title = f"**What fresh processes show at {MODES}** (baselines, shift taken off)"
-    yield from ["", title, "", f"| limit, and processes | {HEADER}", "|---" * 8 + "|"]
-    for gate in FRESH:
-        yield row(gate, results[gate, MODES])
+    rows = {gate: results[gate, MODES] for gate in FRESH if (gate, MODES) in results}
+    yield from table(title, "limit, and processes", rows)
 
 
-def study(suites: int, processes: int, store: Path | None, seed: int = SEED) -> list[Counted]:
-    """Judge suites, one of each noise after the other, so that all rows have equally many."""
+def table(title: str, first: str, rows: Mapping[str, Sequence[Counted]]) -> Iterator[str]:
+    """Yield the lines of a table; without rows, none."""
+    if rows:
+        yield from ["", title, "", f"| {first} | {HEADER}", "|---" * 8 + "|"]
+        yield from (row(name, counted) for name, counted in rows.items())
+
+
+def study(
+    suites: int,
+    processes: int,
+    store: Path | None,
+    seed: int = SEED,
+    noises: Collection[str] = (),
+    gates: Collection[str] = (),
+) -> list[Counted]:
+    """Judge suites, one of each noise after the other, so that all rows have equally many.
+
+    Args:
+        suites: Of each noise.
+        processes: That judge at the same time.
+        store: Has what is judged, if it exists; takes the rest.
+        seed: Of all draws.
+        noises: The names of those to judge; none means all.
+        gates: The names of those that judge; none means all.
+    """
     counted = [Counted(**json.loads(line)) for line in _lines(store)]
+    if noises:
+        counted = [one for one in counted if one.noise in noises]
+    if gates:
+        counted = [one for one in counted if one.gate in gates]
     done: dict[tuple[str, int], set[str]] = {}
     for one in counted:
         done.setdefault((one.noise, one.suite), set()).add(one.gate)
@@ -227,16 +258,21 @@ def study(suites: int, processes: int, store: Path | None, seed: int = SEED) -> 
         (noise, suite, left)
         for suite in range(suites)
         for noise in NOISES
-        if (left := gates_of(noise).keys() - done.get((noise.name, suite), set()))
+        if not noises or noise.name in noises
+        if (left := _asked(noise, gates) - done.get((noise.name, suite), set()))
     ]
     with ProcessPoolExecutor(processes) as pool:
-        noises, numbers, gates = zip(*jobs, strict=True) if jobs else ((), (), ())
-        for found in pool.map(judge_suite, noises, numbers, gates, repeat(seed)):
+        columns = zip(*jobs, strict=True) if jobs else ((), (), ())
+        for found in pool.map(judge_suite, *columns, repeat(seed)):
             counted += found
             if store:
                 with store.open("a", encoding="utf-8") as file:
                     file.writelines(json.dumps(asdict(one)) + "\n" for one in found)
     return counted
+
+
+def _asked(noise: Noise, gates: Collection[str]) -> set[str]:
+    return {gate for gate in gates_of(noise) if not gates or gate in gates}
 
 
 def _lines(store: Path | None) -> list[str]:
@@ -247,14 +283,28 @@ def main() -> None:
     """Print the tables; with ``--write``, also write them into the documentation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suites", type=int, default=SUITES)
+    parser.add_argument("--seed", type=int, default=SEED)
+    names = [noise.name for noise in NOISES]
+    gates = [*GATES, *TIGHT, *LIMITS, *FRESH]
+    for option, choices in (("--noise", names), ("--gate", gates)):
+        parser.add_argument(option, action="append", default=[], choices=choices, metavar="NAME")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--results", type=Path, help="keeps the judged suites, as lines of JSON")
     parser.add_argument(
         "--write", action="store_true", help=f"write the tables into {DOCUMENT.name}"
     )
     options = parser.parse_args()
+    if options.write and (options.noise or options.gate):
+        parser.error("--write needs all rows; leave out --noise and --gate")
     began = time.perf_counter()
-    counted = study(options.suites, options.processes, options.results)
+    counted = study(
+        options.suites,
+        options.processes,
+        options.results,
+        options.seed,
+        options.noise,
+        options.gate,
+    )
     text = "\n".join(tables(counted, options.suites))
     print(text, f"{time.perf_counter() - began:.0f} s", sep="\n")
     if options.write:

@@ -195,6 +195,19 @@ def test_a_study_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     assert (added.gate, added.noise, added.suite) == (missing.gate, missing.noise, 0)
 
 
+def test_a_study_of_one_row_judges_nothing_else(tmp_path: Path) -> None:
+    """By one gate, and its table has that row alone."""
+    row = [NOISES[0].name], ["Against a revision"]
+    store = tmp_path / "results.jsonl"
+    (counted,) = study(1, 1, store, 7, *row)
+    assert study(1, 1, store, 7, *row) == [counted]
+    assert ([counted.noise], [counted.gate], counted.false) == (*row, False)
+    lines = [line for line in tables([counted], 1) if line.startswith(("|", "*"))]
+    assert lines[0] == "**Against a revision**"
+    firsts = [line.split(" | ")[0] for line in lines[1:]]
+    assert firsts == ["| noise", "|---" * 8 + "|", f"| {NOISES[0].name}"]
+
+
 def test_a_shifted_suite_is_measured_against_the_revision() -> None:
     """Its shift fails nothing by itself, as in production, and what rose is found."""
     shifted = record(replace(CALM, today=0.08), (1, 2, 3))
