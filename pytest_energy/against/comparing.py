@@ -70,7 +70,11 @@ class CaseState:
     results: dict[str, Result] = field(default_factory=dict)
     """Of the benchmarks that are decided."""
     failure: str | None = None
-    """Why the test failed on the head, whatever it measured."""
+    """What the head says of a test that failed there, whatever it measured."""
+    error: str = ""
+    """The line of it that names the exception."""
+    lost: bool = False
+    """Whether the head crashed or hung in it: this fails the test, as its results say."""
     skipped: str | None = None
     """Why the head skipped it."""
     screening: tuple[Measurement, ...] = ()
@@ -202,8 +206,7 @@ class Comparing:
 
     def _end_without_side(self, test: str, state: CaseState, side: SideName, how: str) -> None:
         state.ended = True
-        if side == "head":
-            state.failure = f"{test}: {how}"
+        state.lost = side == "head"
         reason = Reason(code=ReasonCode.SIDE_FAILED, message=how)
         for benchmark in state.contests or {test: Contest()}:
             contest = state.contests.get(benchmark, Contest())
@@ -467,7 +470,8 @@ class Comparing:
     def _keep(self, state: CaseState, result: Result) -> None:
         verdict = with_budgets(result.verdict, result, self._rules.budgets(result.id))
         fails = fails_test(verdict, result, self._rules.failing)
-        verdict = verdict.model_copy(update={"fails": fails or state.failure is not None})
+        fails = fails or state.lost or state.failure is not None
+        verdict = verdict.model_copy(update={"fails": fails})
         state.results[result.id] = Result.of(result, verdict, result.comparison)
 
     def _compared(
@@ -595,7 +599,7 @@ def _end_as_on_head(state: CaseState, head: SideRun) -> None:
     if head.outcome == "skipped":
         state.skipped = head.text or "skipped"
     else:
-        state.failure = head.text or head.error
+        state.failure, state.error = head.text or head.error, head.error
 
 
 def _is_by_baseline(state: CaseState) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import indent
 from typing import IO, Final
 
 from pytest_energy.against.messages import Channel, SideConfig, SideRun, Started, Waiting
@@ -94,7 +95,8 @@ class SideFailedError(EnergyError):
     log: str = ""
 
     def __str__(self) -> str:
-        ending = f"; its last lines:\n{self.log}" if self.log else ""
+        # Indented, since a side's own headings would look like those of the session.
+        ending = f"; its last lines:\n{indent(self.log, '    ')}" if self.log else ""
         return f"the {self.side} side {self.how}{ending}"
 
 
@@ -106,6 +108,8 @@ class Side:
     process: subprocess.Popen[bytes]
     channel: Channel
     output: IO[bytes]
+    head_bytes: int = 0
+    """Of the output, the part that the start has written: pytest's header."""
 
     @classmethod
     def start(cls, plan: SidePlan) -> Side:
@@ -157,6 +161,7 @@ class Side:
             self._answer(limit_s)
             self._send({"open": True})
             started = Started.model_validate(self._answer(limit_s))
+            self.head_bytes = os.fstat(self.output.fileno()).st_size
         except SideFailedError as error:
             raise UsageError(f"--energy-against: {error}{self._hint(error)}") from None
         self.check_imports(started.elsewhere)
@@ -250,8 +255,8 @@ class Side:
         )
 
     def log(self) -> str:
-        """The last lines of what the side wrote."""
-        self.output.seek(0)
+        """The last lines of what the side wrote, without its header once it has started."""
+        self.output.seek(self.head_bytes)
         text = self.output.read().decode("utf-8", "replace")
         return "\n".join(text.rstrip().splitlines()[-LOG_LINES:])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from pytest_energy.gate.classify import mirrored, worst
@@ -124,15 +124,32 @@ def compare(
     ]
     before, after = (environment.context for environment in environments)
     outcome = worst(metrics)
-    # Rounds that agree to the last digit have an interval of no width, as exact metrics do.
-    cause = likely_cause(found for found in metrics if found.metric != ENERGY)
     return Verdict(
         outcome=outcome,
         metrics=metrics,
         differences=[*changed, *judged.differences],
         context=compare_facts(before, after, "context"),
-        cause=None if outcome is Outcome.UNCHANGED else cause,
+        cause=None if outcome is Outcome.UNCHANGED else likely_cause(_causes(metrics)),
     )
+
+
+def _causes(metrics: Iterable[MetricVerdict]) -> list[MetricVerdict]:
+    """What may explain a change of the energy: without power and time if these are too uncertain.
+
+    A part of a change is known only if its interval is narrower than the change.
+    """
+    found = {entry.metric: entry for entry in metrics}
+    energy = found.get(ENERGY)
+    if energy is None or energy.change is None:
+        return list(found.values())
+    parts = [found[name] for name in ("power_w", LATENCY) if name in found]
+    if all(_width(part) <= abs(energy.change) for part in parts):
+        return list(found.values())
+    return [entry for entry in found.values() if entry not in parts]
+
+
+def _width(entry: MetricVerdict) -> float:
+    return math.inf if entry.low is None or entry.high is None else entry.high - entry.low
 
 
 def _metric(

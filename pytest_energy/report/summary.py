@@ -373,8 +373,8 @@ def _standouts(run: Run, outcome: Outcome, most: int) -> list[Standout]:
 
 def cause(result: Result) -> str:
     """The likely cause of a change in energy: the gate's, or power × time."""
-    if result.verdict.cause:
-        return result.verdict.cause
+    if result.verdict.cause or result.comparison:  # blocks tell whether power and time are known
+        return result.verdict.cause or MISSING
     changes = {verdict.metric: verdict.change for verdict in result.verdict.metrics}
     power, time = changes.get("power_w"), changes.get("latency_s")
     if power is None and time is None:

@@ -451,9 +451,10 @@ def test_a_test_that_the_base_cannot_run_is_new() -> None:
 def test_a_failure_of_the_head_is_that_of_the_test() -> None:
     """Nothing is compared then."""
     state = comparing()
-    head = SideRun(outcome="failed", text="assert 1 == 2")
+    head = SideRun(outcome="failed", text="assert 1 == 2", error="assert 1 == 2")
     state.take("t.py::test", Paired("base", passed(measured([1.0])), head))
     assert state.states["t.py::test"].failure == "assert 1 == 2"
+    assert state.states["t.py::test"].error == "assert 1 == 2"
     assert state.final() == []
 
 
@@ -838,13 +839,14 @@ def test_a_limit_that_lets_nothing_fail_is_told() -> None:
 
 
 def test_only_a_change_has_a_likely_cause() -> None:
-    """What is unchanged has none, although its power and its time scatter."""
-    calm, risen = comparing(), comparing()
-    for state, ratio in ((calm, 1.001), (risen, 1.1)):
-        for _ in range(4):
+    """What is unchanged has none, nor has what scatters too much in time to know its part."""
+    calm, risen, shaken = comparing(), comparing(), comparing()
+    for state, ratio, shake in ((calm, 1.001, 0.0), (risen, 1.1, 0.0), (shaken, 1.1, 0.3)):
+        for block in range(4):
             state.block += 1
             watts = [{"power_w": Quantity(value=100 * each, unit="W")} for each in (1.0, ratio)]
-            base, head = measured([1.0]), measured([ratio])
+            seconds = 1 + shake * (-1) ** block
+            base, head = measured([1.0]), measured([ratio], seconds=seconds)
             base, head = (
                 side.model_copy(update={"metrics": side.metrics | extra})
                 for side, extra in zip((base, head), watts, strict=True)
@@ -854,3 +856,5 @@ def test_only_a_change_has_a_likely_cause() -> None:
     assert calm.final()[0].verdict.outcome == "unchanged"
     assert calm.final()[0].verdict.cause is None
     assert risen.final()[0].verdict.cause == "power +10.0 % × time +0.0 %"
+    assert shaken.final()[0].verdict.outcome == "regressed"
+    assert shaken.final()[0].verdict.cause is None, "the interval of its time is too wide"

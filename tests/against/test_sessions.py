@@ -240,9 +240,9 @@ def test_a_failing_test_fails_and_a_skipped_one_is_skipped(repository: Repositor
         "def test_no(energy):\n    pytest.skip('no card')\n",
     )
     repository.commit()
-    done = repository.run("--energy-against=HEAD", "-rs")
+    done = repository.run("--energy-against=HEAD", "-rfs")
     assert "1 failed, 1 skipped" in done.stdout
-    assert "AssertionError: sums" in done.stdout
+    assert "FAILED benchmarks/test_it.py::test_wrong - AssertionError: sums" in done.stdout
     assert "no card" in done.stdout
 
 

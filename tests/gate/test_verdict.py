@@ -329,7 +329,7 @@ def test_the_failure_text_tells_what_why_and_what_to_do() -> None:
     verdict: Verdict = judge(now, before, None, HERE, TOLERANCES)
     text = explain(Result.of(now, verdict))
     assert text.splitlines() == [
-        "t.py::test_a: energy regressed",
+        "energy regressed: t.py::test_a",
         "  Energy: 1.000 ± 0.023 J/pass → 1.1200 ± 0.0022 J/pass: +12 % [+8, +16] (95 %"
         " sure), tolerance 5 %",
         "  likely cause: power +12.0 % × time +0.0 %",
@@ -363,7 +363,7 @@ def test_the_failure_text_names_what_regressed() -> None:
     )
     now = measured(status="unmeasured", metrics={"flops": flops(112.0)})
     text = explain(Result.of(now, judge(now, None, facts, HERE, TOLERANCES)))
-    assert text.startswith("t.py::test_a: FLOPs regressed\n")
+    assert text.startswith("FLOPs regressed: t.py::test_a\n")
 
 
 def lone_verdict(outcome: Outcome) -> Verdict:

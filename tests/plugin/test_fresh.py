@@ -74,10 +74,10 @@ def test_a_recording_sees_the_modes_of_a_process(project: Project) -> None:
 def test_a_test_has_the_outcome_of_its_process(project: Project) -> None:
     """It passes, fails, skips itself or dies, and the others go on."""
     project.write(OUTCOMES)
-    done = project.run_apart("--energy-fresh", "-rs")
+    done = project.run_apart("--energy-fresh", "-rfs")
     done.assert_outcomes(passed=1, failed=2, skipped=1)
     text = done.stdout.str()
-    assert "AssertionError: sums" in text
+    assert "::test_wrong - AssertionError: sums" in text
     assert "no card" in text
     assert "its process crashed: it ended with status 7" in text
     assert project.benchmark("test_sound")["status"] == "measured"

@@ -38,7 +38,7 @@ def test_the_failure_names_value_and_budget(project: Project) -> None:
     result = project.run()
     result.stdout.fnmatch_lines(
         [
-            "*::test_it: energy over budget",
+            "*energy over budget: *::test_it",
             "*Energy 10.00* J/call, budget 8 J/call (max_joules)",
             "over budget (1)",
         ]

@@ -22,7 +22,8 @@ RUN = compared_run(0.12, 0.01, None)
 
 def rows_of(markdown: str) -> dict[str, list[str]]:
     """The cells of each benchmark's row, by name."""
-    lines = [line.strip("| ").split(" | ") for line in markdown.splitlines() if "test_it" in line]
+    tables = markdown.partition("<summary>Blocks")[0]
+    lines = [line.strip("| ").split(" | ") for line in tables.splitlines() if "test_it" in line]
     return {cells[0].strip("`"): cells[1:] for cells in lines if len(cells) > 1}
 
 
@@ -37,6 +38,23 @@ def test_markdown_has_one_row_for_each_pair() -> None:
     ]
     assert rows["test_it[1]"][-1] == "= within tolerance"
     assert rows["test_it[2]"] == ["1.000 ± 0.004 J/pass", "–", "–", "+ new"]
+
+
+def test_markdown_has_the_blocks_of_what_changed() -> None:
+    """Folded: who began, the rounds of both sides, and the difference; the unchanged have none."""
+    text = render_markdown(RUN)
+    blocks = text.partition("<summary>Blocks (4)</summary>")[2].partition("</details>")[0]
+    rows = [line.strip("| ").split(" | ") for line in blocks.splitlines() if "test_it" in line]
+    comparison = RUN.benchmarks[0].comparison
+    assert comparison
+    assert [(name, number, begins) for name, number, begins, *_ in rows] == [
+        ("`test_it[0]`", str(block.number), block.first) for block in comparison.blocks
+    ]
+    assert rows[0][3:] == [
+        "1.001, 0.9994, 0.9996 J",
+        "1.121, 1.121, 1.120 J",
+        "+11.63 %",
+    ]
 
 
 def test_markdown_says_things_once() -> None:

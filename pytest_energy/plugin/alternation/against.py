@@ -30,6 +30,7 @@ from pytest_energy.model.result import Result, Run
 from pytest_energy.plugin.alternation.cards import share
 from pytest_energy.plugin.alternation.handover import (
     describe_session,
+    fail_as_in_side,
     report_phases,
 )
 from pytest_energy.plugin.gpu_locks import PROCESSORS, Reservation, lock_names
@@ -445,7 +446,7 @@ def _body(state: CaseState, results: Sequence[Result]) -> Callable[[], None]:
         if state.skipped is not None:
             raise pytest.skip.Exception(state.skipped.removeprefix("Skipped: "))
         if state.failure is not None:
-            pytest.fail(state.failure, pytrace=False)
+            fail_as_in_side(state.failure, state.error)
         fail_if_regressed(results)
 
     return body

@@ -21,6 +21,7 @@ from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.model.measurement import is_control
 from pytest_energy.model.result import Result
 from pytest_energy.plugin.alternation.handover import (
+    fail_as_in_side,
     report_phases,
     side_arguments,
 )
@@ -135,7 +136,8 @@ class FreshPlugin(EnergyPlugin):
 
         def body() -> None:
             if isinstance(done, SideFailedError):
-                pytest.fail(f"{item.nodeid}: its process {done.how}\n{done.log}", pytrace=False)
+                how = f"its process {done.how}"
+                fail_as_in_side(f"{item.nodeid}: {how}\n{done.log}".rstrip(), how)
             if done.outcome == "skipped":
                 raise pytest.skip.Exception(done.text.removeprefix("Skipped: "))
             failed = done.outcome != "passed"
@@ -143,7 +145,7 @@ class FreshPlugin(EnergyPlugin):
             # The process has ended, its teardown included, so the outcome is known.
             self.settle(item, Visit(Energy()))
             if failed:
-                pytest.fail(done.text or done.error, pytrace=False)
+                fail_as_in_side(done.text or done.error, done.error)
             fail_if_regressed(results)
 
         return body

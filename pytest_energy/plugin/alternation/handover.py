@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NoReturn
 
 import pytest
 
@@ -14,6 +14,9 @@ from pytest_energy.against.preparation import Session
 from pytest_energy.against.trees import Tree
 from pytest_energy.model.measurement import is_control
 from pytest_energy.settings import Settings
+
+IN_SHORT: Final = "_energy_in_short"
+"""The attribute of a failure with its line in pytest's short summary."""
 
 
 def describe_session(
@@ -86,9 +89,26 @@ def report_phases(item: pytest.Item, body: Callable[[], None]) -> list[pytest.Te
     return [_report(item, when, run) for when, run in phases]
 
 
+def fail_as_in_side(text: str, error: str) -> NoReturn:
+    """Fail the test with the text of its failure in a side.
+
+    Args:
+        text: What pytest wrote there.
+        error: The line that names the exception.
+    """
+    failure = pytest.fail.Exception(text, pytrace=False)
+    setattr(failure, IN_SHORT, error)
+    raise failure
+
+
 def _report(item: pytest.Item, when: Any, run: Callable[[], None]) -> pytest.TestReport:
     call = pytest.CallInfo.from_call(run, when=when)
     report: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
+    error = getattr(call.excinfo.value, IN_SHORT, None) if call.excinfo else None
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if error and crash is not None:
+        # Otherwise it would be the first line of a traceback, which names nothing.
+        crash.message = error
     return report
 
 

@@ -70,6 +70,7 @@ class SidePlugin(EnergyPlugin):
             elsewhere=self._elsewhere(),
             environment=self._session.environment if self._session else Environment(),
         )
+        self._config.get_terminal_writer().flush()  # an error shows what is written from here on
         self._channel.send(started.model_dump(mode="json"))
         while (question := self._channel.receive()) is not None and "run" in question:
             item = tests.get(question["run"])

@@ -29,11 +29,15 @@ def explain(result: Result) -> str:
 
 
 def _headline(result: Result) -> str:
+    """Return the first line: what happened, then where.
+
+    pytest's short summary cuts it off, and names the test itself.
+    """
     outcome = result.verdict.outcome
     if not outcome.traits.has_joules:
         return f"could not measure {result.id}: {outcome}"
     if outcome is Outcome.NEW:
-        return f"{result.id}: {'new' if result.comparison else 'no baseline'}"
+        return f"{'new' if result.comparison else 'no baseline'}: {result.id}"
     # Only metrics with a tolerance gate: only they are the reason for the outcome.
     labels = [
         metric(verdict.metric).label
@@ -42,7 +46,7 @@ def _headline(result: Result) -> str:
     ]
     # Inside a sentence "Energy" has a small letter, but "FLOPs" stays as it is.
     names = ", ".join(label.lower() if label.istitle() else label for label in labels)
-    return f"{result.id}: {names or 'energy'} {outcome}"
+    return f"{names or 'energy'} {outcome}: {result.id}"
 
 
 def _lines(result: Result) -> Iterator[str]:

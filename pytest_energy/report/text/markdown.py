@@ -18,7 +18,7 @@ from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.candidates import TITLE, candidate_rows
 from pytest_energy.report.labels import short_names
-from pytest_energy.report.pairs import compared_with, controls
+from pytest_energy.report.pairs import block_cells, compared_with, controls, pair_verdict
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
     control,
@@ -172,6 +172,24 @@ def _pairs(run: Run) -> Iterator[Section]:
         title = f"{Outcome.UNCHANGED.traits.symbol} Unchanged pairs ({len(still)})"
         parts = [f"<details><summary>{title}</summary>\n", _table(still, PAIRED, names)]
         yield Section(f"unchanged pairs ({len(still)})", "\n".join([*parts, "</details>\n"]))
+    yield from _blocks(moved[:EXPLANATIONS], names)
+
+
+def _blocks(pairs: Sequence[Result], names: Mapping[str, str]) -> Iterator[Section]:
+    """The rounds of both sides and their difference, block by block."""
+    rows = [
+        [code(names[result.id]), *map(escape, block_cells(block, verdict.metric))]
+        for result in pairs
+        if result.comparison and (verdict := pair_verdict(result))
+        for block in result.comparison.blocks
+    ]
+    if rows:
+        title = f"Blocks ({len(rows)})"
+        header = "| benchmark | block | begins | base | head | difference |\n"
+        header += "| --- | --: | --- | --- | --- | --: |\n"
+        table = header + "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+        text = f"<details><summary>{title}</summary>\n\n{table}\n</details>\n"
+        yield Section(title.lower(), text)
 
 
 def _candidates(run: Run) -> Iterator[Section]:
