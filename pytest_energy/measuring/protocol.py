@@ -49,6 +49,8 @@ ATTEMPTS: Final = 5
 """How often the first window is measured again, each time with at least twice the passes."""
 FEW_PASSES: Final = 16
 """Passes that show whether the clock runs."""
+SHOWS_POWER_S: Final = 0.5
+"""A shorter warm-up has too few ticks of a counter, which are 0.1 s apart, to show the power."""
 FASTEST_S: Final = 1e-8
 """No pass takes less: Python needs longer to make one call."""
 
@@ -135,20 +137,35 @@ class _Record:
         self.traces.extend(window.traces)
 
 
-def progress_of(done: Sequence[Round], size: Size, latency_s: float | None) -> Progress:
+def progress_of(
+    done: Sequence[Round], size: Size, latency_s: float | None, max_time_s: float | None = None
+) -> Progress:
     """The state before the next round.
 
     Args:
         done: The rounds so far.
         size: What the plan comes to.
         latency_s: Seconds per pass as long as there is no round; ``None`` without a warm-up.
+        max_time_s: The time limit for all rounds.
     """
     known = [round_.energy_j for round_ in done if round_.energy_j is not None]
     if done:
         latency_s = sum(r.duration_s for r in done) / sum(r.passes for r in done)
-    left = (size.rounds - len(done)) * size.passes
-    left_s = None if latency_s is None else left * latency_s
+    left_s = None if latency_s is None else time_left(done, size, latency_s, max_time_s)
     return Progress(len(done) + 1, size.rounds, size.passes, sum(known) if known else None, left_s)
+
+
+def time_left(
+    done: Sequence[Round], size: Size, latency_s: float, max_time_s: float | None
+) -> float:
+    """Seconds that the rounds take which will still run, within the time limit."""
+    left = size.rounds - len(done)
+    round_s = size.passes * latency_s
+    if max_time_s is not None and round_s > 0:
+        spent_s = sum(measured.duration_s for measured in done)
+        fitting = int((max_time_s - spent_s) / round_s * (1 + 1e-9))
+        left = min(left, max(fitting, 0 if done else 1))
+    return left * round_s
 
 
 def progress_of_windows(number: int, last: Round | None) -> Progress:
@@ -196,14 +213,17 @@ def run_rounds(
     before_j, before_s = spent_j(), clock()
     latency_s = warm_up(work, plan, synchronize, clock)
     size = size_rounds(plan, latency_s)
-    announce(forecast(size, latency_s, (before_j, spent_j()), clock() - before_s))
+    limit_s = plan.max_time_s
+    if plan.lengthen and limit_s is not None:
+        limit_s *= LATE  # the passes were cut to meet the limit, so that the rounds need not be
+    announce(forecast(size, latency_s, (before_j, spent_j()), clock() - before_s, limit_s))
     if plan.in_step and plan.lengthen:
         size = replace(size, passes=1, rounds=plan.rounds)
     if agree and plan.lengthen:
         size = rehearse(work, plan, size, synchronize, clock)
         size = replace(size, passes=agree(size.passes))
     record = _Record()
-    watch(progress_of(record.rounds, size, latency_s))
+    watch(progress_of(record.rounds, size, latency_s, limit_s))
     window = measure(work, size.passes)
     for _ in range(0 if agree else ATTEMPTS):
         enough = enough_passes(plan, window.round)
@@ -212,16 +232,13 @@ def run_rounds(
         size = enough
         window = measure(work, size.passes)
     record.add(window)
-    limit_s = plan.max_time_s
-    if plan.lengthen and limit_s is not None:
-        limit_s *= LATE  # the passes were cut to meet the limit, so that the rounds need not be
     while (
         len(record.rounds) < size.rounds
         and not are_enough(plan, record.rounds)
         and not is_lost(record.rounds[-1])
         and another_fits(record.rounds, limit_s)
     ):
-        watch(progress_of(record.rounds, size, latency_s))
+        watch(progress_of(record.rounds, size, latency_s, limit_s))
         record.add(measure(work, size.passes))
     return Finished(tuple(record.rounds), tuple(record.traces), cuts(plan, size, record.rounds))
 
@@ -310,14 +327,31 @@ def enough_passes(plan: Plan, measured: Round) -> Size:
 
 
 def forecast(
-    size: Size, latency_s: float, spent_j: tuple[float | None, float | None], warmed_s: float
+    size: Size,
+    latency_s: float,
+    spent_j: tuple[float | None, float | None],
+    warmed_s: float,
+    max_time_s: float | None = None,
 ) -> Forecast:
     """Expect the latency and the power of the warm-up, which took ``warmed_s``."""
-    duration_s = size.passes * size.rounds * latency_s
+    duration_s = time_left([], size, latency_s, max_time_s)
     before_j, after_j = spent_j
-    if before_j is None or after_j is None or warmed_s <= 0:
+    if before_j is None or after_j is None or warmed_s < SHOWS_POWER_S:
         return Forecast(duration_s, None)
     return Forecast(duration_s, (after_j - before_j) / warmed_s * duration_s)
+
+
+def forecast_by_rounds(
+    done: Sequence[Round], size: Size, max_time_s: float | None = None
+) -> Forecast:
+    """Expect further rounds like those so far, of which there is at least one."""
+    spent_s = sum(measured.duration_s for measured in done)
+    latency_s = spent_s / sum(measured.passes for measured in done)
+    duration_s = spent_s + time_left(done, size, latency_s, max_time_s)
+    joules = [measured.energy_j for measured in done if measured.energy_j is not None]
+    if len(joules) < len(done) or spent_s <= 0:
+        return Forecast(duration_s, None)
+    return Forecast(duration_s, sum(joules) / spent_s * duration_s)
 
 
 def are_enough(plan: Plan, done: Sequence[Round]) -> bool:

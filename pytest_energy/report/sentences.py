@@ -23,11 +23,14 @@ from pytest_energy.model.result import (
     Undecided,
 )
 from pytest_energy.report import numbers
+from pytest_energy.report.labels import short_names
 from pytest_energy.report.summary import deciding_metric, skipped_tests, test_id
 from pytest_energy.uncertainty.pairs import WITHIN_REASON
 
 REPORTED_SHIFT: Final = 0.015
 """A smaller shift of the whole suite, as a fraction, is not worth a sentence."""
+SHORTENED: Final = 3
+"""At most so many benchmarks that ran less than planned are named."""
 
 
 def severity(result: Result) -> tuple[bool, float]:
@@ -104,6 +107,21 @@ def name_and_unit(fact: str) -> tuple[str, str]:
     words = fact.replace(".", " ").split("_")
     unit = f" {UNITS[words.pop()]}" if len(words) > 1 and words[-1] in UNITS else ""
     return " ".join(words), unit
+
+
+def cut_short(run: Run) -> str | None:
+    """Which benchmarks ran less than planned; ``None`` if all ran as planned."""
+    cut = [
+        result.id
+        for result in run.benchmarks
+        if any(reason.code is ReasonCode.TIME_LIMIT for reason in result.reasons)
+    ]
+    if not cut:
+        return None
+    names = short_names([result.id for result in run.benchmarks])
+    more = f" and {len(cut) - SHORTENED} more" if len(cut) > SHORTENED else ""
+    named = ", ".join(names[benchmark] for benchmark in cut[:SHORTENED])
+    return f"shortened to stay within --energy-max-time ({len(cut)}): {named}{more}"
 
 
 def remarks(result: Result) -> list[str]:

@@ -70,6 +70,8 @@ from pytest_energy.measuring.protocol import (
     are_enough,
     check_clock,
     fewer_rounds,
+    forecast,
+    forecast_by_rounds,
     progress_of,
     progress_of_windows,
     run_rounds,
@@ -79,7 +81,15 @@ from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
 from pytest_energy.measuring.waiting import synchronizer, waiter_for
 from pytest_energy.measuring.window import OpenWindow, Window, measure_round, open_window
 from pytest_energy.meters.base import Adjustable
-from pytest_energy.model.measurement import Facts, Kind, Measurement, Quantity, Reason, ReasonCode
+from pytest_energy.model.measurement import (
+    Facts,
+    Kind,
+    Measurement,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Round,
+)
 from pytest_energy.session.calls import Calls
 from pytest_energy.session.candidates import pairs_of
 from pytest_energy.session.energy_session import EnergySession
@@ -97,6 +107,7 @@ from pytest_energy.session.model_description import (
 )
 from pytest_energy.session.planning import (
     Requested,
+    limit_rounds,
     plan_call,
     plan_comparison,
     plan_epochs,
@@ -376,11 +387,15 @@ class MeasuringEnergy(Energy):
                 self._watch(self._place.id, Progress(0, rounds, iterations, None))
                 call(*arguments())(iterations)
             size = Size(iterations, rounds, iterations)
-            while len(windows) < rounds and self._in_time(windows):
-                done = [window.round for window in windows]
-                self._watch(self._place.id, progress_of(done, size, None))
+            limit_s = limit_rounds(self._session, self._requested)
+            done: list[Round] = []
+            while len(done) < rounds and another_fits(done, limit_s):
+                if done:  # without a warm-up the first round shows what the others take
+                    self._announce(self._place.id, forecast_by_rounds(done, size, limit_s))
+                self._watch(self._place.id, progress_of(done, size, None, limit_s))
                 windows.append(self._measure(call(*arguments()), iterations))
-        finished = self._finished(windows, rounds)
+                done.append(windows[-1].round)
+        finished = self._finished(windows, rounds, limit_s)
         self._add_call(target, finished, known, unit_counts)
         return last[0]
 
@@ -500,12 +515,13 @@ class MeasuringEnergy(Energy):
             if asks_to_count(facts):
                 with self._counted(handle, facts):
                     yield handle
+            before_j = self._spent_j()
             with open_window(None, 1, self._synchronize) as first:
                 handle.pause_by(first.paused)
                 yield handle
             pass_s = first.window.round.duration_s
             rounds = [first.window.round]
-            watch = self._watch_repeat(handle.name, plan, pass_s)
+            watch = self._watch_repeat(handle.name, plan, pass_s, (before_j, self._spent_j()))
             passes = (yield from self._rehearse(handle, plan, pass_s)) if self._in_slices else None
             handle.begin_runs()
             while (
@@ -532,12 +548,16 @@ class MeasuringEnergy(Energy):
         handle.end(self._windows_alone(handle.name, windows), runs)
 
     def _watch_repeat(
-        self, name: str, plan: Plan, pass_s: float
+        self,
+        name: str,
+        plan: Plan,
+        pass_s: float,
+        spent_j: tuple[float | None, float | None],
     ) -> Callable[[Sequence[Window]], None]:
         """Announce what a repeated window will cost; return what shows its progress."""
         size = size_rounds(plan, pass_s)
         place = self._place.window(name).id
-        self._announce(place, Forecast(size.rounds * size.passes * pass_s, None))
+        self._announce(place, forecast(size, pass_s, spent_j, pass_s))
 
         def watch(windows: Sequence[Window]) -> None:
             rounds = [window.round for window in windows]
@@ -667,13 +687,16 @@ class MeasuringEnergy(Energy):
 
     def _surroundings(self) -> Surroundings:
         """What a protocol calls beside the work."""
-        meter = self._session.meter
         return {
             "synchronize": self._synchronize,
             "watch": partial(self._watch, self._place.id),
             "announce": partial(self._announce, self._place.id),
-            "spent_j": meter.spent_j if meter else lambda: None,
+            "spent_j": self._spent_j,
         }
+
+    def _spent_j(self) -> float | None:
+        """Joules since some moment before; ``None`` without a meter."""
+        return self._session.meter.spent_j() if self._session.meter else None
 
     @property
     def _in_slices(self) -> bool:

@@ -157,6 +157,15 @@ def _block(session: EnergySession, plan: Plan) -> Plan:
     return replace(plan, passes=None, rounds=ROUNDS_PER_BLOCK, window_s=short_s)
 
 
+def limit_rounds(session: EnergySession, requested: Requested) -> float | None:
+    """The time limit of rounds whose number and length the test sets, in seconds.
+
+    Two sides that alternate need the same rounds, whichever of them is slower.
+    """
+    unlimited = session.settings.protocol == "fixed" or session.alternating
+    return requested.max_time_s or (None if unlimited else SCALES["full"].max_time_s)
+
+
 def plan_epochs(session: EnergySession, requested: Requested, epochs: int | None) -> Plan:
     """Plan training: each epoch is a round, neither lengthened nor shortened.
 

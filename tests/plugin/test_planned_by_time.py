@@ -33,6 +33,20 @@ def test_clock(energy):
 def test_call(energy, latency_s):
     energy(time.sleep, latency_s)
 """
+LONG = """
+def test_rounds(energy):
+    energy.pedantic(time.sleep, (100,), rounds=8)
+
+def test_loop(energy):
+    for _ in energy.repeat("w"):
+        time.sleep(100)
+
+def test_epochs(energy):
+    energy.training(lambda: time.sleep(100))
+
+def test_set_epochs(energy):
+    energy.training(lambda: time.sleep(100), epochs=7)
+"""
 
 
 @pytest.fixture
@@ -72,10 +86,20 @@ def test_calls_of_any_length_are_planned_within_the_limit(run: Any) -> None:
 
 def test_what_takes_long_is_said_before_and_what_was_cut_after(run: Any) -> None:
     """Seconds and joules on the terminal, also with -q; the rounds that ran in the result."""
-    result, benchmarks = run(BODY, "-q", "-k", "30.0 or 250.0 or 2.0")
+    chosen = "30.0 or 250.0 or 2.0 or rounds or loop or epochs"
+    result, benchmarks = run(BODY + LONG, "-q", "-k", chosen)
     result.stdout.fnmatch_lines(["*energy: about 90 s, 27 kJ: test_call?30.0?"])
     result.stdout.fnmatch_lines(["*energy: about 8 min, 150 kJ: test_call?250.0?"])
     result.stdout.no_fnmatch_line("*about*test_call?2.0?")
     reasons = benchmarks["test_call[250.0]"]["reasons"]
     (message,) = (reason["message"] for reason in reasons if reason["code"] == "time-limit")
     assert message == "ran 2 of 3 rounds, to stay within 600 s (--energy-max-time)"
+    # A hundred seconds and some reads of the clock do not fit six times.
+    for forecast in ("test_rounds", "test_epochs"):
+        result.stdout.fnmatch_lines([f"*energy: about 8 min, 150 kJ: {forecast}"])
+        assert len(benchmarks[forecast]["rounds"]) == 5
+    result.stdout.fnmatch_lines(["*energy: about 5 min, 90 kJ: test_loop::w"])
+    result.stdout.fnmatch_lines(["*energy: about 12 min, 210 kJ: test_set_epochs"])
+    result.stdout.fnmatch_lines(
+        ["shortened to stay within --energy-max-time (3): *250.0?, test_rounds, test_epochs"]
+    )

@@ -22,6 +22,7 @@ from pytest_energy.report.pairs import block_cells, compared_with, controls, pai
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
     control,
+    cut_short,
     estimates,
     is_disturbed,
     remarks,
@@ -114,7 +115,8 @@ def _head(run: Run) -> str:
         facts.append(f"this run used {numbers.watt_hours(run.run.energy_j)}")
     facts.append(f"in {numbers.seconds(run.run.duration_s)}")
     lines.append(" · ".join(facts))
-    for remark in filter(None, (simulated(run), suite_shift(run), control(run), retries(run))):
+    about = (simulated(run), cut_short(run), suite_shift(run), control(run), retries(run))
+    for remark in filter(None, about):
         lines += ["", f"{escape(remark[0].upper() + remark[1:])}."]
     if (sentence := compared_with(run)) and run.run.against:
         lines += ["", escape(sentence), ""]

@@ -21,6 +21,7 @@ from pytest_energy.report.sentences import (
     changed,
     comparison,
     control,
+    cut_short,
     estimates,
     is_disturbed,
     likely_cause,
@@ -91,6 +92,8 @@ def summary_lines(run: Run, width: int, *, verbose: bool = False) -> list[Line]:
 def _about_all(run: Run) -> Iterator[Line]:
     if sentence := simulated(run):
         yield Line(f"Attention: {sentence}.", "yellow")
+    if sentence := cut_short(run):
+        yield Line(sentence)
 
 
 def _table(results: Sequence[Result], names: Names, width: int, verbose: bool) -> Iterator[Line]:

@@ -217,6 +217,15 @@ def test_cut_names_stay_different():
     assert max(map(len, cut)) < len(names[0])
 
 
+def test_what_the_time_limit_left_out_is_said(make_run, make_result):
+    """In one line, also of benchmarks that have no row; of many some are named."""
+    cut = [Reason(code=ReasonCode.TIME_LIMIT, message="ran 2 of 3 rounds", fatal=False)]
+    results = [make_result(id=f"t.py::{name}", reasons=cut) for name in "abcde"]
+    lines = texts(make_run(*results, make_result(id="t.py::whole")))
+    assert "shortened to stay within --energy-max-time (5): a, b, c and 2 more" in lines
+    assert not any("shortened" in line for line in texts(make_run(make_result(id="t.py::whole"))))
+
+
 def test_only_what_moved_has_a_row(make_run, make_result):
     """Benchmarks within their tolerance are counted, and shown with -v."""
     run = make_run(make_result(id="a.py::test_still"), make_result(Outcome.IMPROVED))
