@@ -190,8 +190,8 @@ MISUSES: Final = [
     ),
     Misuse(
         "a break out of energy.repeat",
-        "for w in energy.repeat('a'):\n        work(1)\n        break",
-        "energy.repeat('a') was not run to its end",
+        "for w in energy.repeat('a'):\n        work(1)\n        if w is None:\n            break",
+        "energy.repeat('a'): the break in line ",
         "neither by break nor by return",
     ),
     Misuse(

@@ -129,7 +129,11 @@ def test_arguments_that_cannot_be_are_refused(
 
 
 @pytest.mark.parametrize(
-    "body", ["for w in energy.repeat('a'):\n        break", "energy.repeat('a')"]
+    "body",
+    [
+        "def runs():\n        yield from energy.repeat('a')\n    for w in runs():\n        break",
+        "energy.repeat('a')",
+    ],
 )
 def test_a_loop_that_does_not_end_is_an_error(project: Project, body: str) -> None:
     """Nothing was measured, and the error says so."""
