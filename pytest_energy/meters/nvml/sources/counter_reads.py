@@ -75,17 +75,17 @@ def with_reading(joules: Joules, reader: CounterReads) -> Joules:
     """Return ``joules`` with the uncertainty of large steps and of what reading has lost.
 
     Six readings go into a window: those of its two ticks, and two for the power of each gap, which
-    is at most one tick long. The loss of a read is known to half of it (uniform, GUM 4.3.7), and so
-    is what it takes from a window: all rounds share this part, which is why it is in ``settling``.
-    So is one more reading: what the session has learnt of the tail is rounded to steps, too.
+    is at most one tick long. The two of the ticks are rounded alike in rounds of equal joules: such
+    rounds agree, and are wrong by the same (GUM F.2.2.1). The loss of a read is known to half of it
+    (uniform, GUM 4.3.7), and so is what it takes from a window. Rounds share both parts, which is
+    why they are in ``settling``.
     """
     if reader.step_j <= MILLIJOULE and not reader.loss_j:
         return joules
-    resolution_j = combine([uniform(reader.step_j)] * 6)
+    rounding_j = uniform(reader.step_j)
     lost_j = uniform(SEARCH_READS * reader.loss_j)
-    tail_j = uniform(reader.step_j)
-    shared_j = combine((joules.budget.get(SETTLING, 0.0), lost_j, tail_j))
-    budget = {**joules.budget, "resolution": resolution_j, SETTLING: shared_j}
+    shared_j = combine((joules.budget.get(SETTLING, 0.0), lost_j, math.sqrt(2) * rounding_j))
+    budget = {**joules.budget, "resolution": 2 * rounding_j, SETTLING: shared_j}
     return replace(joules, budget=budget)
 
 

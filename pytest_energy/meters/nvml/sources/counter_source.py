@@ -422,8 +422,7 @@ class CounterSource:
         step_j = self._step_j(channel)
         read_j = [p.uncertainty_w * fall.spacing_s for p in (fall.after, fall.later) if p]
         read_j.append(math.sqrt(6) * uniform(step_j))  # of E₀ - 2 E₁ + E₂
-        # the median of |x| is 0.6745 σ; each is a difference of two ticks
-        apart_j = statistics.median_grouped(ripples_j, step_j) / 0.6745
+        apart_j = _apart_j(ripples_j, step_j)  # each is a difference of two ticks
         tick_j = math.sqrt(max(0.0, apart_j**2 - combine(read_j) ** 2) / 2)
         gaps_s = (window.start_s - opening.tick.time_s, fall.after_s)
         shares = [max(0.0, gap_s) / fall.spacing_s for gap_s in gaps_s]
@@ -615,6 +614,17 @@ def _opening_power(earlier: Power, power: Power) -> Power:
     drift_w = abs(power.value_w - earlier.value_w) if earlier.recent else 0.0
     chance_w = 2 * combine((power.uncertainty_w, earlier.uncertainty_w))
     return replace(power, changes_w=max(0.0, drift_w - chance_w))
+
+
+def _apart_j(ripples_j: Sequence[float], step_j: float) -> float:
+    """Standard deviation of ripples, which are not below 0.
+
+    The median of |x| is 0.6745 σ, whatever single windows show. Of a counter of large steps the
+    ripples are 0 or 1 step or 2, so that their median is one of these.
+    """
+    if step_j > RESOLUTION_J:
+        return combine(ripples_j) / math.sqrt(len(ripples_j))
+    return statistics.median(ripples_j) / 0.6745
 
 
 def _went_back(opening: Tick, closing: Tick) -> SensorError:

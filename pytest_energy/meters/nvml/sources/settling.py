@@ -245,7 +245,8 @@ class TailCurve:
 
         A tick counts a load up to its end, and its tail. Of a load whose power is known the tail is
         the rest, also if it is over long before the tick. So what the first tick hides is measured,
-        not bounded.
+        not bounded. The length is that of these loads then: where it replaces a fit of noise, what
+        the fit was off by shows in them, and its scatter does not count.
 
         Args:
             beyond_s: What each load's tick counted beyond the curve, in seconds of the step.
@@ -256,11 +257,11 @@ class TailCurve:
         mean = mean_of(beyond_s, "s")
         assert mean.uncertainty is not None  # there is more than one
         unseen_s = combine((mean.uncertainty / t_quantile(math.inf), changes_s))
-        if unseen_s >= self.unseen_s:
+        if unseen_s >= self.uncertainty_s:
             return self
         # It may be below 0 by chance. Without these, the mean of many sessions would be too long.
         drops = [(self.first_s, mean.value / self.first_s), *self.drops]
-        return replace(self, drops=drops, unseen_s=unseen_s)
+        return replace(self, drops=drops, scatter_s=0.0, unseen_s=unseen_s)
 
     def left_s(self, after_s: float) -> float:
         """What of the fast part is still to come ``after_s`` after the load's end."""

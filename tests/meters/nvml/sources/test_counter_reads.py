@@ -56,14 +56,15 @@ def test_what_reading_lost_is_shared_by_the_rounds() -> None:
     assert budget["resolution"] < 0.01
 
 
-def test_what_is_learnt_in_large_steps_is_shared_by_the_rounds() -> None:
-    """A session learns one tail, rounded to a step: more rounds do not make that smaller."""
+def test_what_equal_rounds_round_alike_is_shared_by_them() -> None:
+    """Rounds of equal joules agree, however large the steps are: more do not show the error."""
     values = iter([1.0, 3.0, 4.0, 7.0, 9.0])
     reader = CounterReads(lambda: next(values))
     for _ in range(5):
         reader()
     budget = with_reading(Joules(300.0, {"edges": 0.02, "settling": 0.0}), reader).budget
-    assert budget["settling"] == pytest.approx(1 / math.sqrt(12))
+    assert budget["settling"] == pytest.approx(math.sqrt(2 / 12))
+    assert combine((budget["settling"], budget["resolution"])) == pytest.approx(math.sqrt(6 / 12))
 
 
 def test_a_counter_without_loss_is_left_as_it_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import os
 import random
 import subprocess
@@ -148,6 +149,25 @@ def test_loads_of_known_power_show_a_tail_that_no_tick_does() -> None:
     assert tail.curve().length_s == pytest.approx(before.length_s + 4e-4)
     assert tail.curve().left_s(0.002) == before.left_s(0.002)
     assert tail.curve().uncertainty_s < 6e-5
+
+
+CHANCE_S = (2e-3, 0.0, 0.0, 0.0, -2e-3, 0.0, 2e-3, 0.0, -2e-3, 0.0, 0.0)
+"""What a counter of steps of 1 J shows of 500 W after sharp ends, in seconds of the step."""
+
+
+def test_loads_of_known_power_replace_a_tail_that_is_noise() -> None:
+    """A counter of large steps shows a tail of milliseconds by chance; the loads show that none is.
+
+    The chance tail leaves nothing unseen, and is uncertain by its scatter alone.
+    """
+    tail = Tail()
+    for number, left_s in enumerate(CHANCE_S):
+        tail.learn(0.002 + 0.002 * number**2, left_s)
+    fitted = tail.curve()
+    assert fitted.length_s > 2e-3
+    beyond_s = [fitted.left_s(after_s) - fitted.length_s for after_s, _ in tail.points]
+    tail.learn_counted(list(map(operator.add, beyond_s, reversed(CHANCE_S))), 0.0)
+    assert abs(tail.curve().length_s) <= 2 * tail.curve().uncertainty_s < 2e-3
 
 
 @pytest.mark.parametrize(
