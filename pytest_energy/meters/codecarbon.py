@@ -20,13 +20,14 @@ window to window.
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import math
 import os
 import platform
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -185,7 +186,9 @@ def open_meter(request: MeterRequest) -> CodeCarbonMeter:
         MeterUnavailableError: CodeCarbon is not installed or cannot describe the machine.
     """
     try:
-        with _collected_warnings():
+        # its logger gets a handler of standard error now, and AMD's bindings print what they miss
+        noise = io.StringIO()
+        with _collected_warnings(), redirect_stdout(noise), redirect_stderr(noise):
             import codecarbon.external.hardware  # noqa: F401  # needs psutil, rapidfuzz and more
     except ImportError as error:
         message = f"no estimate of CPU and RAM energy: {error}; {REMEDY}"
