@@ -141,6 +141,8 @@ def drift_refusal(
     baseline = store.load(result.id, machine)
     if baseline is None or result.energy is None:
         return None
+    if result.verdict.outcome is Outcome.INCOMPARABLE:
+        return None  # it begins a level, and has no small change to add
     if any(m.metric == ENERGY and abs(m.change or 0.0) > tolerance for m in result.verdict.gated):
         return None  # a change of its own, which the user sees
     path = store.path(result.id, machine)

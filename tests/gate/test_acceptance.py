@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_energy.gate.acceptance import is_accepted, refusal_reason, select_results
+from pytest_energy.gate.acceptance import (
+    drift_refusal,
+    is_accepted,
+    refusal_reason,
+    select_results,
+)
 from pytest_energy.model.measurement import Quantity, Reason, ReasonCode
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, Verdict
@@ -57,3 +62,11 @@ def test_a_run_made_elsewhere_is_chosen_by_the_same_rule(tmp_path) -> None:
     one = result().model_copy(update={"verdict": verdict})
     assert select_results(run_of(one), store_with(tmp_path / "empty"), "new") == [one]
     assert select_results(run_of(one), store_with(tmp_path / "full", 1.0), "new") == []
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNCHANGED, Outcome.INCOMPARABLE])
+def test_what_is_incomparable_adds_up_to_no_drift(tmp_path, outcome: Outcome) -> None:
+    """A run after another power limit, say, begins a level, however far it is from the last one."""
+    one = result(200.0, outcome=outcome)
+    refused = drift_refusal(one, store_with(tmp_path, 100.0), "nvidia-h200", 0.05, None)
+    assert (refused is None) is (outcome is Outcome.INCOMPARABLE)

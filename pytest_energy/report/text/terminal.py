@@ -285,7 +285,10 @@ def _with_reasons(results: Sequence[Result], names: Names) -> Iterator[Line]:
             for difference in result.verdict.differences
         ]
         if any(difference.name.startswith("identity.") for difference in differences):
-            yield Line("  → new machine? Record its baselines with --energy-update=new")
+            yield Line(
+                "  → new machine? Record its baselines with --energy-update=new; if this one was"
+                " changed, accept that with --energy-update"
+            )
 
 
 def _inconclusive(results: Sequence[Result], names: Names) -> Iterator[Line]:
