@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from pytest_energy.model.outcomes import TRAITS
-from pytest_energy.settings import OPTIONS
+from pytest_energy.options import OPTIONS
 
 FAILS: Final = {"always": "yes", "strict": "with `--energy-strict`", "never": "no"}
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TOO_DEEP: Final = "nested too deeply"
 """The fault of a file that no parser can follow."""
@@ -31,16 +32,21 @@ class MeterError(EnergyError):
     """A meter cannot be opened or cannot continue; the text names the cause and the remedy."""
 
 
-@dataclass
 class FileFormatError(EnergyError):
-    """A file whose content is not as expected, with all faults found in it."""
+    """A file whose content is not as expected, with all faults found in it.
 
-    path: Path
-    """The file."""
-    expected: str
-    """What the file should be, for example ``a baseline``."""
-    faults: tuple[str, ...]
-    """One line per fault: the place in the file, and what is wrong there."""
+    Args:
+        path: The file.
+        expected: What the file should be, for example ``a baseline``.
+        faults: One line per fault: the place in the file, and what is wrong there.
+    """
+
+    # Written out, since pytest imports this module at its start, and a dataclass takes longer.
+    def __init__(self, path: Path, expected: str, faults: tuple[str, ...]) -> None:
+        super().__init__(path, expected, faults)
+        self.path = path
+        self.expected = expected
+        self.faults = faults
 
     def __str__(self) -> str:
         listed = "; ".join(self.faults)

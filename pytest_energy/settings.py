@@ -1,8 +1,6 @@
-"""The options: their names, the values that they accept, and the frozen settings of a session.
+"""The values that options and markers accept, and the frozen settings of a session.
 
-Every option ``--energy-NAME`` has an ini twin ``energy_NAME``. pytest imports this module at every
-start, even without ``--energy``. Therefore it imports nothing heavy, and what is never compared or
-printed does without the methods for it, which dataclasses compile at each import.
+Every option ``--energy-NAME`` has an ini twin ``energy_NAME``: see :mod:`pytest_energy.options`.
 """
 
 # ruff: noqa: RUF009 - `_option` returns a dataclass field, never a shared default
@@ -11,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
 from pytest_energy.errors import UsageError
 from pytest_energy.model.metrics import ENERGY, TOLERANCES, Direction, in_catalogue, per_unit_name
 from pytest_energy.model.outcomes import FAILING_BY_DEFAULT, FAILING_IN_STRICT_MODE
+from pytest_energy.options import ALIASES, ENOUGH_RUNS, OUTPUT_FILES, Option
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -34,8 +34,6 @@ Annotations = Literal["auto", "on", "off"]
 
 NO_METER = "none"
 """The value of ``--energy-meter`` for time alone."""
-ENOUGH_RUNS = 8
-"""From this number of accepted runs on, a baseline knows how much runs vary."""
 
 
 def _number(text: str) -> float:
@@ -143,15 +141,6 @@ def _outcomes(text: str) -> tuple[str, ...]:
     return names
 
 
-OUTPUT_FILES: Final[Mapping[str, str]] = {
-    "json": "results.json",
-    "html": "report.html",
-    "markdown": "summary.md",
-    "code-quality": "gl-code-quality-report.json",  # GitLab's own name, which jobs are copied from
-    "openmetrics": "metrics.txt",
-    "github-benchmark": "benchmark.json",
-}
-"""The formats of ``--energy-output``, and the names of their files in the default folder."""
 OUTPUT_FOLDER: Final = Path(".energy")
 """The default folder of outputs."""
 NOT_WRITTEN: Final = Path("none")
@@ -242,7 +231,7 @@ def as_text(value: object, form: Callable[[object], str] = str) -> str:
         return f"<{type(value).__name__}>"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class Format(Generic[T_co]):
     """What the text of an option may be."""
 
@@ -292,124 +281,31 @@ FOLDER = Format(Path, "a folder")
 INPUT_FILE = Format(Path, "a file")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Option:
-    """One option of the command line and its ini twin."""
-
-    attribute: str
-    """The field of :class:`Settings`."""
-    format: Format[object]
-    help: str
-    metavar: str | None
-    """``None`` for a flag."""
-    const: str | None
-    """The value of a bare ``--energy-NAME``, if the option may stand without a value."""
-    joined_by: str
-    """What stands between the texts of an option that may be repeated; else empty."""
-
-    @property
-    def name(self) -> str:
-        """The name as in ``--energy-NAME``."""
-        return self.attribute.replace("_", "-")
-
-    @property
-    def flag(self) -> str:
-        """The command-line spelling."""
-        return f"--energy-{self.name}"
-
-    @property
-    def ini(self) -> str:
-        """The ini spelling."""
-        return f"energy_{self.attribute}"
-
-    @property
-    def expected(self) -> str:
-        """The accepted texts in words, for errors."""
-        return self.format.expected
-
-
-def _option(
-    default: T,
-    format: Format[T],
-    help: str,
-    metavar: str | None = None,
-    const: str | None = None,
-    *,
-    joined_by: str = "",
-) -> T:
-    """Define a field of :class:`Settings` together with its option.
+def _option(default: T, format: Format[T]) -> T:
+    """Define a field of :class:`Settings` together with the format of its option.
 
     The declared result is the type of the field, as for :func:`dataclasses.field`. A type checker
     then proves that the option's format returns what the field declares.
     """
-    return field(
-        default_factory=lambda: default,  # a factory, since dataclasses refuse a dict as default
-        metadata={
-            "format": format,
-            "help": help,
-            "metavar": metavar,
-            "const": const,
-            "joined_by": joined_by,
-        },
-    )
+    # A factory, since dataclasses refuse a dict as default.
+    return field(default_factory=lambda: default, metadata={"format": format})
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class Settings:
-    """The options of a session: their values in force, their formats and their help."""
+    """The options of a session: their values in force, and the formats of their texts."""
 
-    meter: str = _option(
-        "auto",
-        TEXT,
-        "energy source: auto tries NVML, then RAPL, then an estimate; or nvml, rapl, codecarbon, or"
-        " a sum such as nvml+rapl; none measures time alone [auto]",
-        "NAME",
-    )
+    meter: str = _option("auto", TEXT)
     devices: tuple[str, ...] | None = _option(
-        None,
-        Format(_names, "device indices or UUIDs separated by commas"),
-        "GPUs to use and to measure: nvidia-smi indices or UUIDs [all visible GPUs]",
-        "LIST",
+        None, Format(_names, "device indices or UUIDs separated by commas")
     )
-    passes: int | None = _option(
-        None,
-        COUNT,
-        "passes per inference round, and most calls per round [10000; 20 at small scale; calls: any"
-        " number]",
-        "N",
-    )
-    rounds: int | None = _option(
-        None, COUNT, "rounds per inference benchmark; each is one energy window [3]", "N"
-    )
-    epochs: int | None = _option(
-        None,
-        COUNT,
-        "training epochs to measure, after one warm-up epoch [set by the test; 1 at small scale]",
-        "N",
-    )
-    window: float | None = _option(
-        None,
-        SECONDS,
-        "seconds of a round: as many calls as fill it, at most --energy-passes; if it is set,"
-        " inference fills it, too [5 for calls, 0.5 at small scale; inference: its passes]",
-        "SECONDS",
-    )
+    passes: int | None = _option(None, COUNT)
+    rounds: int | None = _option(None, COUNT)
+    epochs: int | None = _option(None, COUNT)
+    window: float | None = _option(None, SECONDS)
     """Seconds."""
-    max_time: float | None = _option(
-        None,
-        SECONDS,
-        "time limit of the rounds of a benchmark in seconds; passes, rounds or epochs are cut to"
-        " meet it [600; 10 for inference and calls at small scale; none for the passes of"
-        " --energy-protocol=fixed, and where the number of epochs is set]",
-        "SECONDS",
-    )
-    scale: ScaleChoice = _option(
-        "auto",
-        _choice(get_args(ScaleChoice)),
-        "full workloads, or small ones that finish soon on a CPU; auto: full if a GPU is measured"
-        " [auto]",
-        "SCALE",
-    )
+    max_time: float | None = _option(None, SECONDS)
+    scale: ScaleChoice = _option("auto", _choice(get_args(ScaleChoice)))
     tolerance: Mapping[str, float] = _option(
         TOLERANCES,
         Format(
@@ -417,18 +313,9 @@ class Settings:
             f"{FRACTION.expected}, for the energy; METRIC=FRACTION for other metrics; separated by"
             " commas",
         ),
-        "accepted relative change of the energy, and of other metrics by name, such as"
-        " 0.05,latency_s=0.1; may be repeated [0.05]",
-        "[METRIC=]FRACTION",
-        joined_by=",",
     )
     """By metric."""
-    strict: bool = _option(
-        False,
-        FLAG,
-        "also fail on inconclusive, incomparable, invalid, unmeasured or new results, on"
-        " regressed estimates, and on baselines that got no result",
-    )
+    strict: bool = _option(False, FLAG)
     fail_on: tuple[str, ...] = _option(
         tuple(outcome.value for outcome in FAILING_BY_DEFAULT),
         Format(
@@ -436,36 +323,15 @@ class Settings:
             f"outcomes separated by commas, out of {', '.join(FAILING)}, and perhaps a share such"
             f" as {INCONCLUSIVE_ABOVE}20%",
         ),
-        "outcomes that fail a test; estimated adds regressed estimates, uncompared fails the"
-        " session on baselines that got no result, and inconclusive>20% on a larger share of"
-        " undecided benchmarks [regressed]",
-        "LIST",
     )
-    protocol: MeasuringProtocol = _option(
-        "adaptive",
-        _choice(get_args(MeasuringProtocol)),
-        "adaptive: short rounds, repeated after the other tests until the verdict is decided;"
-        " fixed: 3 rounds, of inference 10000 passes each [adaptive]",
-        "NAME",
-    )
-    retry_time: float = _option(
-        600.0, SECONDS, "total seconds for re-measuring undecided benchmarks [600]", "SECONDS"
-    )
+    protocol: MeasuringProtocol = _option("adaptive", _choice(get_args(MeasuringProtocol)))
+    retry_time: float = _option(600.0, SECONDS)
     """Seconds."""
     retry_energy: float | None = _option(
-        None,
-        Format(_positive_number, "a number of joules above 0"),
-        "total joules for re-measuring undecided benchmarks [no limit]",
-        "JOULES",
+        None, Format(_positive_number, "a number of joules above 0")
     )
     """Joules."""
-    family: int | None = _option(
-        None,
-        COUNT,
-        "comparisons of the whole suite, which share the chance of a false alarm; set it where this"
-        " session is one of several shards [the comparisons of this session]",
-        "N",
-    )
+    family: int | None = _option(None, COUNT)
     validity_limit: Mapping[str, float] = _option(
         {},
         Format(
@@ -473,108 +339,30 @@ class Settings:
             f"CODE=NUMBER, separated by commas, with CODE out of {', '.join(CHECKS_WITH_LIMITS)};"
             f" of {', '.join(sorted(CHECKS_OF_SHARES))} {FRACTION.expected}",
         ),
-        "limit of a validity check, such as throttled=0.02; may be repeated [the meter's limits]",
-        "CODE=VALUE",
-        joined_by=",",
     )
     """The limits that replace a default, by the code of the check."""
-    wait_idle: float = _option(
-        60.0,
-        Format(_number, "a number of seconds of at least 0"),
-        "seconds to wait until no other process uses the GPU, before measuring is refused [60]",
-        "SECONDS",
-    )
+    wait_idle: float = _option(60.0, Format(_number, "a number of seconds of at least 0"))
     """Seconds."""
-    wait_lock: float | None = _option(
-        None,
-        SECONDS,
-        "seconds to wait for a device that another session of yours measures [no limit]",
-        "SECONDS",
-    )
+    wait_lock: float | None = _option(None, SECONDS)
     """Seconds."""
-    against: str | None = _option(
-        None,
-        TEXT,
-        "measure the working tree in alternation with another revision: a branch, tag or commit,"
-        " merge-base:BRANCH, or self to see what this machine can tell apart [baselines are used]",
-        "REF",
-    )
-    against_all: bool = _option(
-        False,
-        FLAG,
-        "measure every benchmark against the other revision, also those that the committed"
-        " baselines call unchanged",
-    )
-    against_setup: str | None = _option(
-        None,
-        TEXT,
-        "shell command that prepares each side, run in its tree; if it makes .venv there, the side"
-        " runs in it [nothing is prepared]",
-        "COMMAND",
-    )
-    against_python: Path | None = _option(
-        None, INPUT_FILE, "interpreter of the base side [the one that runs pytest]", "PATH"
-    )
-    against_blocks: int = _option(
-        24,
-        Format(_at_least_four, "a whole number of at least 4"),
-        "blocks after which an undecided comparison is inconclusive [24]",
-        "N",
-    )
-    against_time: float | None = _option(
-        None,
-        SECONDS,
-        "time limit of the whole comparison; what is then undecided is inconclusive [no limit]",
-        "SECONDS",
-    )
+    against: str | None = _option(None, TEXT)
+    against_all: bool = _option(False, FLAG)
+    against_setup: str | None = _option(None, TEXT)
+    against_python: Path | None = _option(None, INPUT_FILE)
+    against_blocks: int = _option(24, Format(_at_least_four, "a whole number of at least 4"))
+    against_time: float | None = _option(None, SECONDS)
     """Seconds."""
-    against_timeout: float = _option(
-        600.0,
-        SECONDS,
-        "seconds after which a silent side is stopped [600]",
-        "SECONDS",
-    )
+    against_timeout: float = _option(600.0, SECONDS)
     """Seconds between two answers of a side; one round, or one epoch, must end in it."""
-    fresh: bool = _option(
-        False,
-        FLAG,
-        "measure each visit of a test in a fresh process, so that recordings and gates see what"
-        " differs between processes; it takes longer",
-    )
-    control: bool = _option(
-        False,
-        FLAG,
-        "also measure the fixed benchmarks of energy_control, a matrix product and a copy, at the"
-        " beginning and at the end: they show whether the machine changed",
-    )
-    baselines: Path = _option(
-        Path("baselines"), FOLDER, "folder of the baselines [baselines]", "DIR"
-    )
+    fresh: bool = _option(False, FLAG)
+    control: bool = _option(False, FLAG)
+    baselines: Path = _option(Path("baselines"), FOLDER)
     update: Update = _option(
-        "none",
-        _choice(get_args(Update), "; before a path write --energy-update=all"),
-        "results to accept as baselines: all measured ones, or only new or improved ones [none;"
-        " all without a value]",
-        "WHICH",
-        const="all",
+        "none", _choice(get_args(Update), "; before a path write --energy-update=all")
     )
-    accept_drift: bool = _option(
-        False,
-        FLAG,
-        "let --energy-update accept a run although small accepted changes add up to more than the"
-        " tolerance since the last tag",
-    )
-    latency_table: bool = _option(
-        False,
-        FLAG,
-        "also show pytest-benchmark's table of latencies, which --energy hides [off]",
-    )
-    baseline_runs: int = _option(
-        ENOUGH_RUNS,
-        COUNT,
-        f"runs per new baseline (at most 10; training: one) [{ENOUGH_RUNS}]",
-        "N",
-    )
+    accept_drift: bool = _option(False, FLAG)
+    latency_table: bool = _option(False, FLAG)
+    baseline_runs: int = _option(ENOUGH_RUNS, COUNT)
     output: Mapping[str, Path] = _option(
         ALWAYS_WRITTEN,
         Format(
@@ -582,48 +370,22 @@ class Settings:
             f"FORMAT or FORMAT:FILE, with FORMAT out of {', '.join(OUTPUT_FILES)}; repeat the"
             " option for another output",
         ),
-        "a file to write, such as markdown or markdown:out/summary.md; may be repeated, and the"
-        f" last of a format counts; formats: {', '.join(OUTPUT_FILES)}; html:none writes no page"
-        " [json and html, in .energy; in GitLab CI code-quality and openmetrics, too]",
-        "FORMAT[:FILE]",
-        joined_by="\n",
     )
     """The files by format; a format without a file is not written."""
-    annotations: Annotations = _option(
-        "auto",
-        _choice(get_args(Annotations)),
-        "print GitHub annotation commands; auto: in GitHub Actions only [auto]",
-        "WHEN",
-    )
+    annotations: Annotations = _option("auto", _choice(get_args(Annotations)))
     comment: str | None = _option(
-        None,
-        Format(_comment_label, "a label of letters, digits, spaces and hyphens"),
-        "write the summary into one comment on GitHub's pull request, and update it in later runs;"
-        " needs GITHUB_TOKEN; jobs with other labels have comments of their own [no comment]",
-        "LABEL",
-        const="energy",
+        None, Format(_comment_label, "a label of letters, digits, spaces and hyphens")
     )
     country: str | None = _option(
-        None,
-        Format(str, "an ISO 3166 code of three letters such as DEU"),
-        "country whose carbon intensity converts joules to CO2",
-        "CODE",
+        None, Format(str, "an ISO 3166 code of three letters such as DEU")
     )
     carbon_intensity: float | None = _option(
-        None,
-        Format(_positive_number, "a number of g/kWh above 0"),
-        "carbon intensity in g/kWh that converts joules to CO2; overrides the country",
-        "G_PER_KWH",
+        None, Format(_positive_number, "a number of g/kWh above 0")
     )
-    pue: float = _option(
-        1.0,
-        Format(_at_least_one, "a number of at least 1"),
-        "power usage effectiveness of the data centre; multiplies the CO2, never the joules [1]",
-        "FACTOR",
-    )
+    pue: float = _option(1.0, Format(_at_least_one, "a number of at least 1"))
     # Not in a suite's conftest.py: pytest reads `--energy-data DIR` without a path before it loads
     # that file, takes DIR for the tests' folder and never loads it. `pytest .` fails likewise.
-    data: Path | None = _option(None, FOLDER, "root folder of real data sets", "DIR")
+    data: Path | None = _option(None, FOLDER)
 
     @property
     def failing(self) -> frozenset[str]:
@@ -665,23 +427,14 @@ class Settings:
         return replace(self, **paths, output=output)
 
 
-OPTIONS = tuple(Option(item.name, **item.metadata) for item in fields(Settings))
-
-
-def _alias(output: str) -> Option:
-    """``--energy-json=FILE`` is ``--energy-output=json:FILE``."""
-    return Option(
-        attribute=output.replace("-", "_"),
-        format=Format(lambda text: _file_of(output, text), "a file"),
-        help=f"same as --energy-output={output}:FILE",
-        metavar="FILE",
-        const=None,
-        joined_by="",
-    )
-
-
-ALIASES = tuple(map(_alias, OUTPUT_FILES))
-"""Other spellings of ``--energy-output``, one for each format; ``--help`` does not list them."""
+FORMATS: Final[Mapping[str, Format[Any]]] = {
+    **{item.name: item.metadata["format"] for item in fields(Settings)},
+    **{
+        output.replace("-", "_"): Format(partial(_file_of, output), "a file")
+        for output in OUTPUT_FILES
+    },
+}
+"""By the attribute of an option of :data:`OPTIONS` or :data:`ALIASES`."""
 
 
 def load_settings(values: Mapping[Option, tuple[str, str]]) -> Settings:
@@ -695,7 +448,8 @@ def load_settings(values: Mapping[Option, tuple[str, str]]) -> Settings:
     """
     # Any: the definition of each field by `_option` has proved that its format fits its type.
     parsed: dict[Option, Any] = {
-        option: option.format.read(text, spelling) for option, (spelling, text) in values.items()
+        option: FORMATS[option.attribute].read(text, spelling)
+        for option, (spelling, text) in values.items()
     }
     outputs = [option for option in parsed if option.attribute == "output" or option in ALIASES]
     # The command line takes precedence over the ini file, and the option over its aliases.

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "pytest_energy"
 ORDER = (
     {"errors"},
     {"clocks"},
-    {"model"},
+    {"model", "options"},
     {"settings"},
     {"uncertainty"},
     {"carbon", "gate", "meters"},

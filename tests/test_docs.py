@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.cli import main
-from pytest_energy.settings import ALIASES, OPTIONS
+from pytest_energy.options import ALIASES, OPTIONS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pytest_energy"

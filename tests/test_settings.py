@@ -8,10 +8,10 @@ import pytest
 
 from pytest_energy.errors import UsageError
 from pytest_energy.model.measurement import ReasonCode
+from pytest_energy.options import ALIASES, OPTIONS
 from pytest_energy.settings import (
-    ALIASES,
     CHECKS_WITH_LIMITS,
-    OPTIONS,
+    FORMATS,
     MarkerSettings,
     Settings,
     load_settings,
@@ -142,7 +142,9 @@ def test_a_bad_value_is_refused_by_name(name: str, text: str) -> None:
     option = BY_NAME[name.replace("_", "-")]
     with pytest.raises(UsageError) as caught:
         load(**{name: text})
-    assert str(caught.value) == f"{option.flag}={text}: expected {option.expected}"
+    assert (
+        str(caught.value) == f"{option.flag}={text}: expected {FORMATS[option.attribute].expected}"
+    )
 
 
 @pytest.mark.parametrize("text", ["5%", "5 %", "0.05"])

@@ -23,7 +23,8 @@ from pytest_energy.model.measurement import Environment, Measurement
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Undecided, Verdict
-from pytest_energy.settings import ENOUGH_RUNS, ESTIMATED, Update
+from pytest_energy.options import ENOUGH_RUNS
+from pytest_energy.settings import ESTIMATED, Update
 
 RevisitReason = Literal["suspect", "recording"]
 """Why a benchmark is measured again: its verdict is open, or its baseline needs more runs."""

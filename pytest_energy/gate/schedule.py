@@ -19,7 +19,7 @@ from typing import Final
 
 from pytest_energy.gate.classify import Rule
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.settings import ENOUGH_RUNS
+from pytest_energy.options import ENOUGH_RUNS
 from pytest_energy.uncertainty.change import PRIOR, Change, Prior
 from pytest_energy.uncertainty.gum import COVERAGE
 

@@ -33,7 +33,7 @@ from pytest_energy.model.metrics import metric as metric_named
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Past, Verdict
 from pytest_energy.model.workload import facts_workload, workload_hash
-from pytest_energy.settings import ENOUGH_RUNS
+from pytest_energy.options import ENOUGH_RUNS
 from pytest_energy.uncertainty.change import (
     Estimate,
     Prior,

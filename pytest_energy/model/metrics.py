@@ -17,7 +17,7 @@ LARGEST: Final = 1e60
 Better = Literal["less", "more"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)  # pytest imports this at its start
+@dataclass(frozen=True)
 class Metric:
     """One row a metric: how it is measured, gated and shown."""
 

@@ -36,7 +36,7 @@ class Outcome(StrEnum):
         return _BY_OUTCOME[self]
 
 
-@dataclass(frozen=True, eq=False, repr=False)  # pytest imports this at its start
+@dataclass(frozen=True)
 class Traits:
     """One row an outcome."""
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_energy.errors import EnergyError
+from pytest_energy.options import ALIASES, OPTIONS, Option
 from pytest_energy.plugin.items.phases import VISIT, Visit
 from pytest_energy.plugin.items.plain import PlainPlugin
 from pytest_energy.plugin.items.requests import check_against, check_alone
-from pytest_energy.settings import ALIASES, OPTIONS, Option, Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pytest_energy.fixture import Energy
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
+    from pytest_energy.settings import Settings
 
 MARKER = (
     "energy(tolerance, tolerances, rounds, passes, epochs, max_time, window_s, max_joules, better,"
@@ -198,6 +199,8 @@ def settings_of(config: pytest.Config) -> Settings:
     Raises:
         UsageError: An option is not accepted.
     """
+    from pytest_energy.settings import load_settings  # pytest starts without it
+
     return load_settings(_user_values(config)).under(config.rootpath)
 
 
@@ -256,5 +259,9 @@ def energy_device() -> str:
 def _data_dir(config: pytest.Config) -> Path | None:
     """The value of the only option that also applies without ``--energy``."""
     # The others stay unread: without --energy a wrong one must not stop the session.
-    data = [option for option in OPTIONS if option.attribute == "data"]
-    return load_settings(_user_values(config, data)).under(config.rootpath).data
+    values = _user_values(config, [option for option in OPTIONS if option.attribute == "data"])
+    if not values:
+        return None
+    from pytest_energy.settings import load_settings  # pytest starts without it
+
+    return load_settings(values).under(config.rootpath).data

@@ -62,7 +62,7 @@ def test_the_rise_of_an_estimate_fails_only_where_asked_for() -> None:
 def test_the_option_takes_known_outcomes_only() -> None:
     """A word that is no outcome is refused; the error lists those that are."""
     from pytest_energy.errors import UsageError
-    from pytest_energy.settings import OPTIONS
+    from pytest_energy.options import OPTIONS
 
     option = next(option for option in OPTIONS if option.name == "fail-on")
     given = {option: ("--energy-fail-on", "regressed,invalid")}

@@ -20,7 +20,8 @@ from pytest_energy.errors import EnergyError, FileFormatError, UsageError
 from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.gate.tolerances import TolerancePattern, load_tolerances
 from pytest_energy.model.json_files import load_run
-from pytest_energy.settings import OPTIONS, load_settings, read_marker
+from pytest_energy.options import OPTIONS
+from pytest_energy.settings import load_settings, read_marker
 
 EXAMPLES = int(os.environ.get("PARSER_FUZZ_EXAMPLES", "60"))
 FUZZ = settings(

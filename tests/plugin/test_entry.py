@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_energy.options import OPTIONS
 from tests.plugin.conftest import QUICK, Project
 
 CALL = """
@@ -33,14 +34,40 @@ def test_a_bad_option_stops_the_session(
     assert not project.path(".energy").exists()
 
 
-def test_help_names_every_option(project: Project) -> None:
-    """The help of pytest lists the options and their ini twins."""
-    from pytest_energy.settings import OPTIONS
+LIGHT = {
+    "",
+    ".errors",
+    ".options",
+    ".plugin",
+    ".plugin.entry",
+    ".plugin.hookspec",
+    ".plugin.items",
+    ".plugin.items.phases",
+    ".plugin.items.plain",
+    ".plugin.items.requests",
+}
+"""The modules of this package that pytest imports at its start; together they take 2 ms."""
+HEAVY = {"codecarbon", "jinja2", "numpy", "pydantic", "pynvml", "scipy", "torch", "unittest.mock"}
+SHOW_MODULES = """
+import sys
 
-    text = project.pytester.runpytest_subprocess("--help").stdout.str()
+def pytest_unconfigure():
+    print("imported:", *sorted(sys.modules))
+"""
+
+
+def test_help_names_every_option_and_pytest_starts_fast(pytester: pytest.Pytester) -> None:
+    """It has the options and their ini twins, and neither settings nor libraries are imported."""
+    pytester.makeconftest(SHOW_MODULES)
+    result = pytester.runpytest_subprocess("--help", "-p", "no:hypothesispytest")
+    text, _, imported = result.stdout.str().partition("imported: ")
     for option in OPTIONS:
         assert option.flag in text
         assert option.ini in text
+    names = set(imported.split())
+    own = {name for name in names if name.partition(".")[0] == "pytest_energy"}
+    assert own == {f"pytest_energy{name}" for name in LIGHT}
+    assert not names & HEAVY
 
 
 def test_without_the_option_the_body_runs_once(pytester: pytest.Pytester) -> None:

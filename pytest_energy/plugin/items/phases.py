@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_energy.fixture import Energy
 
 
-@dataclass
+@dataclass(eq=False, repr=False)  # pytest imports this at its start, and each method takes time
 class Visit:
     """One run of a test."""
 

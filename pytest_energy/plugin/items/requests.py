@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_energy.errors import UsageError
-from pytest_energy.settings import ALIASES, OPTIONS, MarkerSettings, read_marker
+from pytest_energy.options import ALIASES, OPTIONS
 
-MARKER = pytest.StashKey[MarkerSettings]()
+if TYPE_CHECKING:
+    from pytest_energy.settings import MarkerSettings
+
+MARKER = pytest.StashKey["MarkerSettings"]()
 NAME = "energy"
 """The name of the fixture and of the marker."""
 
@@ -59,6 +62,8 @@ def check_markers(items: Sequence[pytest.Item]) -> list[pytest.Item]:
 
 def _read_marker(item: pytest.Item) -> MarkerSettings:
     """Merge the keywords of all energy markers of a test; the closest marker takes precedence."""
+    from pytest_energy.settings import read_marker  # pytest starts without it
+
     keywords: dict[str, Any] = {}
     for marker in item.iter_markers(NAME):
         if marker.args:

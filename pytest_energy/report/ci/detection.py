@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from pytest_energy.model.result import Run
-from pytest_energy.settings import OUTPUT_FILES, Settings
+from pytest_energy.options import OUTPUT_FILES
+from pytest_energy.settings import Settings
 
 FOR_GITLAB: Final = ("code-quality", "openmetrics")
 """The outputs that a job of GitLab names as its reports."""
