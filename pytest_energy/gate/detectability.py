@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -74,12 +74,11 @@ def sensitivity(
     if not baseline.level(ENERGY):
         return None
     allowed = visits_within(baseline, schedule, retry_s)
-    rises = [
-        detectable(baseline, visit, tolerance, schedule, suite) for visit in range(1, allowed + 1)
-    ]
-    visits = next((visit for visit, rise in enumerate(rises, 1) if rise <= change), None)
+    rise = rises(baseline, tolerance, schedule, suite)
+    found = [rise(visit) for visit in range(1, allowed + 1)]
+    visits = next((visit for visit, rise in enumerate(found, 1) if rise <= change), None)
     rounds = None if visits is None else schedule.rounds_until(visits)
-    return Sensitivity(rises[0], min(rises), allowed, rounds, _cost_j(baseline, rounds))
+    return Sensitivity(found[0], min(found), allowed, rounds, _cost_j(baseline, rounds))
 
 
 def visits_within(baseline: Baseline, schedule: Schedule, retry_s: float) -> int:
@@ -112,9 +111,8 @@ def needed_retry_s(
     visit_s = _further_visit_s(baseline, schedule)
     if visit_s is None or not baseline.level(ENERGY):
         return None
-    looks = range(1, schedule.visits + 1)
-    rises = (detectable(baseline, visit, tolerance, schedule, suite) for visit in looks)
-    visits = next((visit for visit, rise in zip(looks, rises, strict=True) if rise <= change), None)
+    rise, looks = rises(baseline, tolerance, schedule, suite), range(1, schedule.visits + 1)
+    visits = next((visit for visit in looks if rise(visit) <= change), None)
     return None if visits is None else max(visits - 1, 1) * visit_s
 
 
@@ -126,27 +124,41 @@ def detectable(
     suite: Suite = ALONE,
 ) -> float:
     """The smallest relative rise that is called regressed at the look after this visit."""
+    return rises(baseline, tolerance, schedule, suite)(visit)
+
+
+def rises(
+    baseline: Baseline, tolerance: float, schedule: Schedule = ADAPTIVE, suite: Suite = ALONE
+) -> Callable[[int], float]:
+    """:func:`detectable` of one baseline, by the number of visits.
+
+    A session asks for all visits of all its baselines, so what they share is computed once.
+    """
     runs = baseline.level(ENERGY)
-    rule = schedule.rule(visit, suite.family)
-    planned = _planned(runs, schedule.rounds_until(visit))
     scatter = learn_scatter(baseline.levels(ENERGY), suite.prior)
-    # Visits of one session do not average out what all of the session shares.
-    shared = suite.shared**2 * (1 - 1 / visit) / (1 / visit + 1 / len(runs))
-    scatter = replace(scatter, relative=math.hypot(scatter.relative, math.sqrt(shared)))
-    change = relative_change(planned, runs, scatter, visit)
+    planned = _planning(runs)
 
-    def quantile(probability: float) -> float:
-        return t_quantile(change.degrees_of_freedom, probability)
+    def rise(visit: int) -> float:
+        rule = schedule.rule(visit, suite.family)
+        # Visits of one session do not average out what all of the session shares.
+        shared = suite.shared**2 * (1 - 1 / visit) / (1 / visit + 1 / len(runs))
+        together = replace(scatter, relative=math.hypot(scatter.relative, math.sqrt(shared)))
+        change = relative_change(planned(schedule.rounds_until(visit)), runs, together, visit)
 
-    beyond = quantile(1 - (1 - rule.coverage) / 2) + quantile(PROBABILITY)
-    significant = quantile(1 - rule.significance / 2) + quantile(PROBABILITY)
-    return math.expm1(
-        max(math.log1p(tolerance) + beyond * change.standard, significant * change.standard)
-    )
+        def quantile(probability: float) -> float:
+            return t_quantile(change.degrees_of_freedom, probability)
+
+        beyond = quantile(1 - (1 - rule.coverage) / 2) + quantile(PROBABILITY)
+        significant = quantile(1 - rule.significance / 2) + quantile(PROBABILITY)
+        return math.expm1(
+            max(math.log1p(tolerance) + beyond * change.standard, significant * change.standard)
+        )
+
+    return rise
 
 
-def _planned(runs: Sequence[Estimate], rounds: int) -> Estimate:
-    """The expected estimate from this many rounds, if they vary as in the accepted runs."""
+def _planning(runs: Sequence[Estimate]) -> Callable[[int], Estimate]:
+    """The expected estimate from so many rounds, if they vary as in the accepted runs."""
     repeated = [run for run in runs if not math.isinf(run.degrees_of_freedom)]
     variance = (
         statistics.fmean(run.relative**2 * (run.degrees_of_freedom + 1) for run in repeated)
@@ -154,7 +166,7 @@ def _planned(runs: Sequence[Estimate], rounds: int) -> Estimate:
         else 0.0
     )
     value = statistics.fmean(run.value for run in runs)
-    return Estimate(value, value * math.sqrt(variance / rounds), max(rounds - 1, 1))
+    return lambda rounds: Estimate(value, value * math.sqrt(variance / rounds), max(rounds - 1, 1))
 
 
 def _cost_j(baseline: Baseline, rounds: int | None) -> float | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pytest_energy.gate.baseline import Baseline
-from pytest_energy.gate.detectability import needed_retry_s, sensitivity
+from pytest_energy.gate.detectability import needed_retry_s, rises, visits_within
 from pytest_energy.gate.schedule import ALONE, Schedule, Suite
 from pytest_energy.gate.tolerances import TolerancePattern, tolerances_of
 from pytest_energy.model.metrics import ENERGY
@@ -87,25 +87,40 @@ regressed."""
 
 
 def too_tight(
-    selected: Sequence[Selected],
+    selected: Iterable[Selected],
     schedule: Schedule,
     suite: Suite = ALONE,
     retry_s: float = math.inf,
-) -> list[str]:
-    """A sentence for each test whose tolerance is small beside the rises that it detects."""
-    sentences = []
-    for entry in selected:
-        tolerance, baseline = entry.tolerances[ENERGY], entry.baseline
-        rises = sensitivity(baseline, TOO_TIGHT * tolerance, tolerance, schedule, suite, retry_s)
-        if rises and rises.last > TOO_TIGHT * tolerance:
-            count = len(baseline.accepted)
-            runs = "one baseline run" if count == 1 else f"{count} baseline runs"
-            wanted = needed_retry_s(baseline, TOO_TIGHT * tolerance, tolerance, schedule, suite)
-            sentences.append(
-                f"{baseline.id}: {_percent(tolerance)} is too tight: with {runs} only rises"
-                f" above {_percent(rises.last)} are called regressed; {remedy(wanted)}"
-            )
-    return sentences
+) -> list[Selected]:
+    """The baselines whose tolerance is small beside the rises that they detect."""
+    return [entry for entry in selected if _is_too_tight(entry, schedule, suite, retry_s)]
+
+
+def _is_too_tight(entry: Selected, schedule: Schedule, suite: Suite, retry_s: float) -> bool:
+    tolerance, baseline = entry.tolerances[ENERGY], entry.baseline
+    if not baseline.level(ENERGY):
+        return False
+    rise = rises(baseline, tolerance, schedule, suite)
+    # The last look mostly shows the smallest rise, so that it alone is computed.
+    looks = range(visits_within(baseline, schedule, retry_s), 0, -1)
+    return all(rise(visit) > TOO_TIGHT * tolerance for visit in looks)
+
+
+def tightness(
+    entry: Selected, schedule: Schedule, suite: Suite = ALONE, retry_s: float = math.inf
+) -> str:
+    """The sentence on a baseline whose tolerance is too tight."""
+    tolerance, baseline = entry.tolerances[ENERGY], entry.baseline
+    wanted = TOO_TIGHT * tolerance
+    count = len(baseline.accepted)
+    runs = "one baseline run" if count == 1 else f"{count} baseline runs"
+    rise = rises(baseline, tolerance, schedule, suite)
+    smallest = min(map(rise, range(1, visits_within(baseline, schedule, retry_s) + 1)))
+    needed_s = needed_retry_s(baseline, wanted, tolerance, schedule, suite)
+    return (
+        f"{baseline.id}: {_percent(tolerance)} is too tight: with {runs} only rises"
+        f" above {_percent(smallest)} are called regressed; {remedy(needed_s)}"
+    )
 
 
 def remedy(retry_s: float | None) -> str:

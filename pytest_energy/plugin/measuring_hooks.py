@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from pytest_energy.errors import EnergyError, UsageError
-from pytest_energy.gate.selection import too_tight
+from pytest_energy.gate.selection import tightness, too_tight
 from pytest_energy.measuring.assemble import Place
 from pytest_energy.measuring.protocol import Forecast, Progress
 from pytest_energy.measuring.torchrun import Ranks
@@ -457,11 +457,10 @@ def _publish_latency(item: pytest.Item, results: list[Result]) -> None:
 
 def _warnings(session: EnergySession) -> list[str]:
     """Return the lines on tolerances that are too small for their baselines."""
-    sentences = too_tight(
-        session.selected, session.schedule, session.suite, session.settings.retry_time
-    )
-    lines = [f"energy: {sentence}" for sentence in sentences[:NAMED]]
-    if more := len(sentences) - len(lines):
+    limits = session.schedule, session.suite, session.settings.retry_time
+    found = too_tight(session.selected, *limits)
+    lines = [f"energy: {tightness(entry, *limits)}" for entry in found[:NAMED]]
+    if more := len(found) - len(lines):
         lines.append(f"energy: and {more} more; see pytest-energy sensitivity")
     return lines
 

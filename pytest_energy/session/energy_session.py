@@ -316,13 +316,10 @@ class EnergySession:
 
     def spent_limit(self) -> Literal["time", "energy"] | None:
         """The limit that the retries have reached; ``None`` if time and joules are left."""
-        rounds = [round_ for visit in self.record.further_visits() for round_ in visit.rounds]
-        spent_s = sum(round_.duration_s for round_ in rounds)
-        spent_j = sum(round_.energy_j or 0.0 for round_ in rounds)
         limit_j = self.settings.retry_energy
-        if spent_s >= self.settings.retry_time:
+        if self.record.retried_s >= self.settings.retry_time:
             return "time"
-        return "energy" if limit_j is not None and spent_j >= limit_j else None
+        return "energy" if limit_j is not None and self.record.retried_j >= limit_j else None
 
     @cached_property
     def last_tag(self) -> str | None:

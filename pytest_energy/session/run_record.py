@@ -31,6 +31,9 @@ class RunRecord:
     _results: dict[str, Result] = field(default_factory=dict)
     _changes: CommonChanges = field(default_factory=CommonChanges)
     _visits: defaultdict[str, list[Measurement]] = field(default_factory=lambda: defaultdict(list))
+    # Sums, since each verdict asks for them.
+    _retried_s: float = 0.0
+    _retried_j: float = 0.0
     _concluded: Counter[str] = field(default_factory=Counter)
     """The number of visits that are in a baseline, by benchmark."""
     _revisits: dict[str, RevisitReason] = field(default_factory=dict)
@@ -75,12 +78,22 @@ class RunRecord:
 
     def add_visit(self, measured: Measurement) -> tuple[Measurement, ...]:
         """Store a visit and return all that belong together, this one last."""
-        self._visits[measured.id].append(measured)
+        visits = self._visits[measured.id]
+        if visits:
+            self._add_spent(measured)
+        visits.append(measured)
         return self.visits(measured.id)
+
+    def _add_spent(self, visit: Measurement, sign: int = 1) -> None:
+        self._retried_s += sign * sum(round_.duration_s for round_ in visit.rounds)
+        self._retried_j += sign * sum(round_.energy_j or 0.0 for round_ in visit.rounds)
 
     def drop_visit(self, test_id: str) -> None:
         """Forget the last visit, of a test that failed."""
-        del self._visits[test_id][-1]
+        visits = self._visits[test_id]
+        dropped = visits.pop()
+        if visits:
+            self._add_spent(dropped, -1)
 
     def begin_anew(self, test_id: str) -> None:
         """Let later visits make a new measurement: those so far are in the baseline."""
@@ -94,9 +107,15 @@ class RunRecord:
         """Note how often other processes have measured the test that runs next."""
         self._earlier_visits = count
 
-    def further_visits(self) -> tuple[Measurement, ...]:
-        """Every visit after a benchmark's first."""
-        return tuple(visit for visits in self._visits.values() for visit in visits[1:])
+    @property
+    def retried_s(self) -> float:
+        """Seconds of the rounds of all visits but the first of each benchmark."""
+        return self._retried_s
+
+    @property
+    def retried_j(self) -> float:
+        """Joules of the same rounds."""
+        return self._retried_j
 
     @property
     def fixed_passes(self) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ benchmark is judged, and is a verdict of its own.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
@@ -30,28 +31,33 @@ FEWEST_COMPARABLE: Final = 20
 class CommonChanges:
     """The changes of the results so far, taken up one by one.
 
-    All of them anew would cost more with each further result.
+    All of them anew would cost more with each further result. Therefore they are kept in order, in
+    which a median is found at once.
     """
 
     def __init__(self) -> None:
         self._ratios: dict[str, dict[str, float]] = {}  # by metric and benchmark
+        self._ascending: dict[str, list[float]] = {}  # by metric
 
     def replace(self, result: Result) -> None:
         """Take up a result in place of an earlier one of the same benchmark."""
-        for ratios in self._ratios.values():
-            ratios.pop(result.id, None)
+        for name, ratios in self._ratios.items():
+            if (earlier := ratios.pop(result.id, None)) is not None:
+                ascending = self._ascending[name]
+                del ascending[bisect_left(ascending, earlier)]
         if result.status != "measured" or not _moves_with_the_suite(result):
             return
         for metric in result.verdict.gated:
             if (ratio := _whole_change(metric)) is not None:
                 self._ratios.setdefault(metric.metric, {})[result.id] = ratio
+                insort(self._ascending.setdefault(metric.metric, []), ratio)
 
     def shifts(self) -> dict[str, Change]:
         """The change that the results have in common, for each metric that enough compare."""
         return {
-            metric: median_change([*ratios.values()])
-            for metric, ratios in self._ratios.items()
-            if len(ratios) >= FEWEST_COMPARABLE
+            metric: median_change(ascending)
+            for metric, ascending in self._ascending.items()
+            if len(ascending) >= FEWEST_COMPARABLE
         }
 
 

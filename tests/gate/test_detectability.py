@@ -23,7 +23,7 @@ from pytest_energy.gate.detectability import (
     visits_within,
 )
 from pytest_energy.gate.schedule import ADAPTIVE, Suite
-from pytest_energy.gate.selection import Selected, too_tight
+from pytest_energy.gate.selection import Selected, tightness, too_tight
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Verdict
@@ -129,7 +129,9 @@ def test_the_command_and_the_warning_agree(
     suite, change = Suite(family, shared=shared), 2 * tolerance
     found = sensitivity(baseline, change, tolerance, ADAPTIVE, suite, retry_s)
     assert found is not None
-    warnings = too_tight([Selected(baseline, {"energy_j": tolerance})], ADAPTIVE, suite, retry_s)
+    limits = ADAPTIVE, suite, retry_s
+    tight = too_tight([Selected(baseline, {"energy_j": tolerance})], *limits)
+    warnings = [tightness(entry, *limits) for entry in tight]
     assert len(warnings) == (found.rounds is None)
     needed_s = needed_retry_s(baseline, change, tolerance, ADAPTIVE, suite)
     if needed_s is not None:

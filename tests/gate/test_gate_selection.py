@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.gate.schedule import ADAPTIVE
-from pytest_energy.gate.selection import Selected, count_comparisons, select, suite_prior, too_tight
+from pytest_energy.gate.selection import (
+    Selected,
+    count_comparisons,
+    select,
+    suite_prior,
+    tightness,
+    too_tight,
+)
 from pytest_energy.model.metrics import TOLERANCES
 from pytest_energy.settings import MarkerSettings
 from pytest_energy.uncertainty.change import Prior
@@ -39,8 +46,8 @@ def test_every_compared_figure_shares_the_chance_of_a_false_alarm(tmp_path: Path
 def test_a_tolerance_below_what_can_be_detected_is_named(tmp_path: Path) -> None:
     """The sentence has the tolerance, the runs behind the baseline and the detectable change."""
     markers = {"t.py::test_a": MarkerSettings(tolerance=0.001)}
-    (sentence,) = too_tight(selected(tmp_path, markers), ADAPTIVE)
-    assert sentence.startswith(
+    (entry,) = too_tight(selected(tmp_path, markers), ADAPTIVE)
+    assert tightness(entry, ADAPTIVE).startswith(
         "t.py::test_a: 0.1 % is too tight: with 2 baseline runs only rises above "
     )
     assert (

@@ -20,8 +20,11 @@ def test_all_visits_of_a_session_belong_together() -> None:
     assert len(record.add_visit(measurement())) == 2
     record.begin_anew(TEST)
     assert record.visit_number(TEST) == 1
-    assert len(record.add_visit(measurement())) == 1
-    assert len(record.further_visits()) == 2
+    visits = record.add_visit(measurement())
+    assert len(visits) == 1
+    rounds = visits[0].rounds
+    assert record.retried_s == pytest.approx(2 * sum(round_.duration_s for round_ in rounds))
+    assert record.retried_j == pytest.approx(2 * sum(round_.energy_j or 0 for round_ in rounds))
 
 
 def test_a_revisit_is_asked_for_until_it_is_settled() -> None:

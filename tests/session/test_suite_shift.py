@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from pytest_energy.cli import main
 from pytest_energy.gate.baseline import Baseline
@@ -65,9 +68,14 @@ def suite_at(level: float, count: int = 30) -> list[float]:
 @given(st.lists(st.floats(-0.1, 0.1), min_size=5, max_size=60), st.floats(-0.5, 0.5))
 def test_the_median_moves_with_the_suite(ratios: list[float], shift: float) -> None:
     """A common shift changes the median by as much, and not its uncertainty."""
+    ratios.sort()
     here, there = median_change(ratios), median_change([ratio + shift for ratio in ratios])
     assert there.log_ratio == pytest.approx(here.log_ratio + shift, abs=1e-9)
     assert there.standard == pytest.approx(here.standard, abs=1e-9)
+    median = statistics.median(ratios)
+    deviation = statistics.median(abs(ratio - median) for ratio in ratios)
+    scatter = math.sqrt(math.pi / 2 / len(ratios)) * deviation / norm.ppf(0.75)
+    assert (here.log_ratio, here.standard) == pytest.approx((median, scatter), abs=1e-12)
 
 
 def test_a_small_suite_has_no_shift() -> None:
