@@ -109,6 +109,18 @@ def test_changed_benchmarks_come_first() -> None:
     assert forest.count == len(order) == 48
 
 
+def test_thousands_of_changes_are_not_all_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chart has the first rows, and says how many there are; the table has every benchmark."""
+    monkeypatch.setattr("pytest_energy.report.html.charts.geometry.MOST_ROWS", 4)
+    run = example_run(MODELS[:2])
+    energy = build_forests(rows_of(run))[0]
+    assert len(energy.still) > 4
+    page = render_html(run)
+    section = page.partition('id="changes"')[2].partition("</section>")[0]
+    assert section.count('class="estimate"') <= 4 * section.count("<tbody>")
+    assert f"The first 4 of {len(energy.still)} are drawn" in section
+
+
 def test_changes_beyond_the_axis_are_cut_and_marked() -> None:
     """A tenfold energy does not squeeze all others; an arrow shows that the bar continues."""
     run = example_run(MODELS[:2], ("baseline",))

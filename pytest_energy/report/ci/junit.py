@@ -43,4 +43,6 @@ def properties(result: Result, environment: Environment) -> list[tuple[str, str]
 
 def _xml_name(name: str) -> str:
     """A name with escapes for control characters, which XML forbids and pytest leaves in names."""
+    if name.isprintable():
+        return name
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)

@@ -44,6 +44,8 @@ POWER: Final = Frame(720, 190, left=58, right=708, top=16, bottom=190)
 GROUPS: Final = Frame(76, 280, left=62, right=62, top=14, bottom=240)
 """Without any group; each adds :data:`GROUP_WIDTH` to the width and to the right edge."""
 GROUP_WIDTH: Final = 92
+MOST_ROWS: Final = 500
+"""Intervals that are drawn below each other; nobody looks at thousands."""
 ROW: Final = Frame(280, 26, left=14, right=266, top=0, bottom=26)
 """A drawing in a row of a table, with zero at its centre."""
 TREND: Final = Frame(280, 34, left=4, right=276, top=3, bottom=31)
