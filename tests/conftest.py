@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import shutil
 import sys
+import sysconfig
 import tempfile
 import warnings
 from collections.abc import Iterator
+from importlib.metadata import Distribution, EntryPoints
+from pkgutil import walk_packages
+from typing import Any
 
 import pytest
 
+import pytest_energy
 from pytest_energy.model.revision import COMMITS
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
 
@@ -22,6 +28,8 @@ STRICT = (
     "error",
     # pycocotools 2.0.11 decodes its masks by NumPy 1's protocol
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    # docstrings of torchao 0.18: Python warns of them once, when it compiles the module
+    "ignore:invalid escape sequence",
 )
 """The filters of warnings for tests. pytest calls these hooks for what lies in this folder, so the
 benchmarks of the same session keep Python's own filters."""
@@ -81,8 +89,43 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         yield
 
 
+def installed_entry_points() -> property:
+    """The entry points of a distribution, read once where it is installed beside this Python."""
+    read: Any = Distribution.entry_points.fget  # type: ignore[attr-defined]
+    installed = sysconfig.get_path("purelib")
+    known: dict[str, EntryPoints] = {}
+
+    def entry_points(distribution: Distribution) -> EntryPoints:
+        place = str(getattr(distribution, "_path", ""))
+        if not place.startswith(installed):
+            return read(distribution)
+        if place not in known:
+            known[place] = read(distribution)
+        return known[place]
+
+    return property(entry_points)
+
+
+@pytest.fixture(scope="session")
+def _quick_sessions() -> Iterator[None]:
+    """Take from each session inside this process a third of its time.
+
+    pytester forgets the modules that a session imports, so the next one would import them anew. And
+    pytest, pluggy and this plugin read the entry points of all that is installed, in each session.
+    """
+    for module in walk_packages(pytest_energy.__path__, "pytest_energy."):
+        importlib.import_module(module.name)
+    for name in ("email.parser", "jinja2"):
+        importlib.import_module(name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Distribution, "entry_points", installed_entry_points())
+        yield
+
+
 @pytest.fixture
-def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+def pytester(
+    _quick_sessions: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> pytest.Pytester:
     """Load no plugins that its sessions do not use: pytester itself has cleared the options."""
     monkeypatch.setenv("PYTEST_ADDOPTS", UNUSED_PLUGINS)
     return pytester
