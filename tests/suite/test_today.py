@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import cache
+import os
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.today.case import Case, Work, facts_of, ready
 from benchmarks.today.components import component_cases, run_component
@@ -20,6 +24,7 @@ from benchmarks.today.language import MODELS, Serving, decode, prefill, quantise
 from benchmarks.today.language_cases import language_cases
 from benchmarks.today.speculation import speculate
 from benchmarks.zoo.recipe import NotApplicableError
+from pytest_energy.model.measurement import Quantity
 
 ROOT = Path(__file__).parents[2]
 CASES = cases_by_id()
@@ -35,6 +40,35 @@ def seeded(make: Callable[..., Work], *setting: object) -> Work:
     """Small work on the CPU, with the weights of one seed."""
     torch.manual_seed(0)
     return make(*setting, "small", "cpu")
+
+
+COUNTS: dict[tuple[object, ...], Mapping[str, Quantity]] = {}
+"""The facts of each work that was counted."""
+
+
+def counted(case: Case) -> Mapping[str, Quantity]:
+    """The facts of a case; many cases differ in how the same work runs, which is counted once."""
+    make = cast("partial[Work]", case.counted or case.make)
+    work = (make.func, *make.args)
+    if work not in COUNTS:
+        COUNTS[work] = facts_of(case)
+    return COUNTS[work]
+
+
+def batches() -> list[list[str]]:
+    """The ids of cases that differ in the batch only, the smallest batch first."""
+    alike: dict[tuple[object, ...], list[str]] = defaultdict(list)
+    for place, case in sorted(CASES.items(), key=lambda item: int(item[1].knobs["batch"])):
+        knobs = tuple((name, value) for name, value in case.knobs.items() if name != "batch")
+        alike[place.partition("[")[0], case.model, case.technique, *knobs].append(place)
+    return list(alike.values())
+
+
+def counted_places() -> list[str]:
+    """The cases to count: one batch of each, and no step whose operations are another's."""
+    if "EVERY_ROW" in os.environ:
+        return list(CASES)
+    return [places[0] for places in batches() if "-accumulation-" not in places[0]]
 
 
 @cache
@@ -71,11 +105,44 @@ def test_recorded_facts_are_those_that_a_run_records(technique: str, tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", CASES)
+@pytest.mark.parametrize("place", counted_places())
 def test_the_committed_facts_of_today_are_those_that_are_counted(place: str) -> None:
     """Each file has the counts of its benchmark at full scale."""
-    counted = {name: quantity.value for name, quantity in facts_of(CASES[place]).items()}
-    assert counted == committed()[place]
+    counts = {name: quantity.value for name, quantity in counted(CASES[place]).items()}
+    assert counts == committed()[place]
+
+
+def test_the_operations_of_a_batch_are_those_of_its_members() -> None:
+    """So the files of all batches of a benchmark follow from that of one, which is counted."""
+    grown = [places for places in batches() if len(places) > 1]
+    assert len(grown) == 9
+    for first, *others in grown:
+        members = int(CASES[first].knobs["batch"])
+        for place in others:
+            times = int(CASES[place].knobs["batch"]) / members
+            expected = {
+                name: value * times if name in ("macs", "flops") else value
+                for name, value in committed()[first].items()
+            }
+            assert committed()[place] == expected
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_step_in_parts_has_the_operations_of_the_whole_step(model: str) -> None:
+    """Counted at small scale; the files at full scale are equal likewise."""
+    operations = []
+    for technique in ("full", "accumulation"):
+        work = fine_tune(model, technique, "small", "meta")
+        with FlopCounterMode(display=False) as counter:
+            work.call()
+        operations.append(counter.get_total_flops())
+    assert operations[0] == operations[1] > 0
+    full, parts = (
+        committed()[f"benchmarks/today/test_fine_tuning.py::test_fine_tuning[{case.id}]"]
+        for case in fine_tuning_cases()
+        if case.model == model and case.technique in ("full", "accumulation")
+    )
+    assert full == parts
 
 
 @pytest.mark.parametrize(
@@ -135,9 +202,9 @@ def test_an_attention_kernel_changes_no_logit(kernel: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_parts_of_a_model_make_up_its_prefill(model: str) -> None:
     """All parts together have the operations of prefill; tied weights are counted in two parts."""
-    parts = [facts_of(case) for case in component_cases() if case.model == model]
+    parts = [counted(case) for case in component_cases() if case.model == model]
     (whole,) = (
-        facts_of(case)
+        counted(case)
         for case in language_cases()
         if case.id == f"{model}-baseline-phase_prefill-batch_1-context_1024"
     )
@@ -206,7 +273,7 @@ def test_lora_trains_adapters_alone(model: str) -> None:
 def test_checkpointing_computes_the_layers_twice() -> None:
     """Forward and backward are three passes of the layers; checkpointing adds a fourth."""
     full, again = (
-        facts_of(case)["flops"].value
+        counted(case)["flops"].value
         for case in fine_tuning_cases()
         if case.model == "gpt2_small" and case.technique in ("full", "checkpointing")
     )
@@ -224,7 +291,7 @@ def test_a_language_model_has_its_published_size(
     case = next(
         case for case in language_cases() if case.model == model and case.knobs["context"] == 128
     )
-    facts = facts_of(case)
+    facts = counted(case)
     assert facts["params"].value == pytest.approx(millions * 1e6, rel=1e-3)
     # Embeddings look up, and only the last token has logits: fewer than the parameters.
     assert 0.6 < facts["macs"].value / 128 / macs_a_token < 1
@@ -232,7 +299,7 @@ def test_a_language_model_has_its_published_size(
 
 def test_the_sizes_of_other_models_are_published() -> None:
     """ViT-B/16, Swin-T (torchvision), MiniLM-L6 without a pooler, Whisper base's encoder."""
-    sizes = {case.model: facts_of(case)["params"].value / 1e6 for case in encoder_cases()}
+    sizes = {case.model: counted(case)["params"].value / 1e6 for case in encoder_cases()}
     assert sizes["vit_b_16"] == pytest.approx(86.57, abs=0.01)
     assert sizes["swin_t"] == pytest.approx(28.29, abs=0.01)
     assert sizes["minilm_l6"] == pytest.approx(22.6, abs=0.1)
