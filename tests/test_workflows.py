@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -260,6 +261,51 @@ def test_own_workflow_runs_what_ci_runs():
     workflow = yaml.safe_load(documents()[".github/workflows/tests.yml"])
     assert ".ci/run" in scripts(workflow)
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def run_with_programs(folder, uv):
+    """Run a copy of the script on a machine whose programs do nothing, but for ``uv``."""
+    programs = {"bin/pip": "", "bin/chromium": "", "bin/uv": uv, ".ci/package": ""}
+    for name, body in programs.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+    for name in (".ci/run", "README.md"):
+        shutil.copy(ROOT / name, folder / name)
+    environ = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "TMPDIR": str(folder)}
+    return subprocess.run(
+        [folder / ".ci/run"], env=environ, capture_output=True, text=True, check=False
+    )
+
+
+def test_ci_ends_with_a_table_of_its_steps(tmp_path):
+    """Each step has its seconds and its result; the tests are those of the README's command."""
+    done = run_with_programs(tmp_path, "")
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = re.findall(r"^(\S+) +\d+  passed$", done.stdout, re.MULTILINE)
+    assert steps == ["browser", "set-up", "lint", "types", "package", "tests", "jax", "plugins"]
+    assert "tests | + pip install uv && uv run --group test pytest -n 2" in done.stdout
+
+
+def test_ci_names_the_step_that_failed_and_how_to_repeat_it(tmp_path):
+    """The steps beside it end, no later one starts, and the output of all is told apart."""
+    bad = 'case "$*" in *mypy*) echo wrong type; exit 3;; esac'
+    done = run_with_programs(tmp_path, bad)
+    assert done.returncode == 1
+    assert "types | wrong type\n" in done.stdout
+    results = dict(
+        re.findall(r"^(\S+) +[\d-]+  (passed|FAILED|not run)$", done.stdout, re.MULTILINE)
+    )
+    assert [results.pop(name) for name in ("browser", "set-up", "lint")] == ["passed"] * 3
+    assert results.pop("types") == "FAILED"
+    assert results == {
+        "package": "passed",
+        "tests": "not run",
+        "jax": "not run",
+        "plugins": "not run",
+    }
+    assert "types failed first. To repeat it:\nuv run --quiet --group dev mypy\n" in done.stdout
 
 
 @pytest.mark.parametrize("form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")))
