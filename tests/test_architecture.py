@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from statistics import median
@@ -42,9 +43,13 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-SOURCES = {name_of(path): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+@cache
+def sources() -> dict[str, ast.Module]:
+    """The syntax trees of all modules; read when a test asks, since workers collect all tests."""
+    return {name_of(path): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
 
 
+@cache
 def imported(tree: ast.AST) -> set[str]:
     """The full names of all that a module imports, also inside its functions."""
     names = set()
@@ -67,20 +72,23 @@ def modules_behind(name: str) -> set[str]:
     inside = name.removeprefix("pytest_energy.")
     if inside == name:
         return set()
-    return {inside if inside in SOURCES else inside.rpartition(".")[0]}
+    return {inside if inside in sources() else inside.rpartition(".")[0]}
 
 
-NEEDS = {
-    module: {needed for name in imported(tree) for needed in modules_behind(name)}
-    for module, tree in SOURCES.items()
-}
+@cache
+def dependencies() -> dict[str, set[str]]:
+    """The modules that each module imports."""
+    return {
+        module: {needed for name in imported(tree) for needed in modules_behind(name)}
+        for module, tree in sources().items()
+    }
 
 
 def importers_of(library: str) -> set[str]:
     """The modules that import ``library`` or a part of it."""
     return {
         module
-        for module, tree in SOURCES.items()
+        for module, tree in sources().items()
         if any(name.partition(".")[0] == library for name in imported(tree))
     }
 
@@ -95,27 +103,27 @@ FLOOR = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
 
 def test_the_graph_is_that_of_the_package() -> None:
     """Imports at the top and inside functions are seen, of modules and of names in them."""
-    assert {"errors", "fixture", "plugin.measuring_hooks"} <= NEEDS["plugin.entry"]
-    assert "meters.nvml.driver" in NEEDS["plugin.gpu_locks"]
-    assert len(NEEDS) > 80
+    assert {"errors", "fixture", "plugin.measuring_hooks"} <= dependencies()["plugin.entry"]
+    assert "meters.nvml.driver" in dependencies()["plugin.gpu_locks"]
+    assert len(dependencies()) > 80
 
 
 def test_no_module_needs_itself() -> None:
     """There is an order of the modules without a circle."""
-    order = list(TopologicalSorter(NEEDS).static_order())
-    assert set(order) == set(SOURCES)
+    order = list(TopologicalSorter(dependencies()).static_order())
+    assert set(order) == set(sources())
 
 
 def test_every_folder_has_a_place_in_the_order() -> None:
     """A new folder is placed in the order before it is used."""
-    assert {room_of(module) for module in SOURCES} - {""} == FLOOR.keys()
+    assert {room_of(module) for module in sources()} - {""} == FLOOR.keys()
 
 
 def test_imports_go_down_only() -> None:
     """A room imports itself and rooms on lower floors, never its own floor or a higher one."""
     upward = {
         (module, needed)
-        for module, needs in NEEDS.items()
+        for module, needs in dependencies().items()
         for needed in needs
         if module
         and needed
@@ -136,7 +144,7 @@ def test_the_core_does_not_reach_pytest_through_others() -> None:
     """Only the command line, which is above, imports a room of pytest's side."""
     reaching = {
         room_of(module)
-        for module, needs in NEEDS.items()
+        for module, needs in dependencies().items()
         if {room_of(needed) for needed in needs} & PYTEST_SIDE
     }
     assert reaching <= {*PYTEST_SIDE, "cli"}
@@ -144,7 +152,7 @@ def test_the_core_does_not_reach_pytest_through_others() -> None:
 
 def test_the_command_line_imports_the_plugin_only_when_needed() -> None:
     """Commands that select nothing by ``-k`` start without pytest."""
-    for module, tree in SOURCES.items():
+    for module, tree in sources().items():
         if room_of(module) == "cli":
             needed = imported(ast.Module(imports_at_once(tree), type_ignores=[]))
             rooms = {room_of(other) for name in needed for other in modules_behind(name)}
@@ -159,7 +167,7 @@ def test_only_three_modules_import_torch() -> None:
 def test_torch_is_imported_only_when_it_is_needed() -> None:
     """Importing a module imports no torch, which takes seconds."""
     for module in TORCH_SIDE:
-        at_once = imports_at_once(SOURCES[module])
+        at_once = imports_at_once(sources()[module])
         assert "torch" not in imported(ast.Module(at_once, type_ignores=[]))
 
 
@@ -251,7 +259,7 @@ def test_functions_are_short() -> None:
     """Half of all functions have at most eight lines; longer ones are straight recipes."""
     lengths = [
         node.body[-1].end_lineno - node.lineno + 1
-        for tree in SOURCES.values()
+        for tree in sources().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and node.body[-1].end_lineno
     ]
@@ -262,5 +270,5 @@ def test_a_conclusion_passes_three_folders() -> None:
     """The session asks the gate, and both use the data of the model; no other folder takes part."""
     rooms = {"session", "gate", "model"}
     for module in ("session.conclude", "gate.decision"):
-        folders = {room_of(needed) for needed in NEEDS[module] if "." in needed}
+        folders = {room_of(needed) for needed in dependencies()[module] if "." in needed}
         assert folders <= rooms

@@ -203,7 +203,7 @@ def test_memory_that_counts_nothing_is_left_out(powercap):
 def test_slow_counters_are_aligned(powercap, tick_s, length_s):
     """With updates every 100 ms or 1 s, a load between idle times is right within its interval."""
     powercap.add("intel-rapl:0", "package-0", power_w=40, tick_s=tick_s)
-    powercap.add("intel-rapl:0:0", "dram", power_w=10)
+    powercap.add("intel-rapl:0:0", "dram", power_w=10, tick_s=tick_s)
     meter = opened(powercap)
     assert meter.info.tick_s == pytest.approx(tick_s, rel=0.02)
     assert meter.idle_power_w["cpu"].value == pytest.approx(40, rel=2e-3)
