@@ -47,17 +47,21 @@ def comparison(result: Result, verdict: MetricVerdict) -> str:
     text = f"{metric(verdict.metric).label} {numbers.before_after(verdict, uncertainty)}"
     if verdict.change is not None:
         text += f", {change(verdict)}"
-    if verdict.suite_shift is not None and abs(verdict.suite_shift) >= REPORTED_SHIFT:
-        text += f" beyond the suite's {numbers.percent(verdict.suite_shift)}"
     if verdict.tolerance is not None:
         text += f", tolerance {numbers.tolerance(verdict.tolerance)}"
     return text
 
 
 def change(verdict: MetricVerdict) -> str:
-    """``+8.9 % [+7.0, +10.8] (95 % sure)``; exact metrics have no interval."""
+    """``+8.9 % [+7.0, +10.8] (95 % sure)``; exact metrics have no interval.
+
+    A shift of the suite that was taken off is named, since the values before and after have it.
+    """
     text = numbers.change(verdict)
-    return text if verdict.low == verdict.high else f"{text} (95 % sure)"
+    text = text if verdict.low == verdict.high else f"{text} (95 % sure)"
+    if verdict.suite_shift is None or abs(verdict.suite_shift) < REPORTED_SHIFT:
+        return text
+    return f"{text} beyond the suite's {numbers.percent(verdict.suite_shift)}"
 
 
 def sentence(result: Result) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from pytest_energy.gate.baseline import AcceptedRun, Baseline
+from pytest_energy.gate.schedule import Suite
 from pytest_energy.gate.verdict import judge, unconfirmed
 from pytest_energy.model.measurement import (
     Environment,
@@ -22,6 +25,7 @@ from pytest_energy.model.result import MetricVerdict, Result, Verdict
 from pytest_energy.model.workload import facts_workload, workload_hash
 from pytest_energy.report.sentences import sentence
 from pytest_energy.report.text.failure import explain
+from pytest_energy.uncertainty.change import Change
 
 WORKLOAD: Facts = {"model": "resnet50", "data": "random"}
 
@@ -338,6 +342,15 @@ def test_the_failure_text_tells_what_why_and_what_to_do() -> None:
         "  measure again:  pytest t.py::test_a --energy",
         "  accept it:      pytest t.py::test_a --energy --energy-update",
     ]
+
+
+def test_the_failure_text_names_the_shift_that_was_taken_off() -> None:
+    """Without it the values before and after would not agree with the change."""
+    now = measured(metrics={"energy_j": joules(1.133)})
+    suite = Suite(shifts={"energy_j": Change(math.log(1.03), 0.0001)})
+    verdict = judge(now, baseline_of(*[1.0] * 8), None, HERE, TOLERANCES, suite=suite)
+    assert "+10.0 % [" in explain(Result.of(now, verdict))
+    assert " beyond the suite's +3.0 %, tolerance 5 %" in explain(Result.of(now, verdict))
 
 
 def test_the_failure_text_tells_clocks_and_temperatures_before_and_now() -> None:
