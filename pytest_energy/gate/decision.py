@@ -134,12 +134,12 @@ def decide(
         note = "Seen once; to be measured again after the other benchmarks."
         return Again(reason, Result.of(measured, unconfirmed(verdict, note)))
 
-    verdict = _finalize(verdict, visits)
-    if baselines.own is not None:
+    verdict = with_budgets(_finalize(verdict, visits), measured, policy.budgets)
+    accept = is_accepted(policy.update, verdict, measured, has_own=has_own)
+    # What becomes the baseline leaves nothing to decide.
+    if baselines.own is not None and not accept:
         update = {"undecided": _undecided(verdict, measured, baselines.own, len(visits), policy)}
         verdict = verdict.model_copy(update=update)
-    verdict = with_budgets(verdict, measured, policy.budgets)
-    accept = is_accepted(policy.update, verdict, measured, has_own=has_own)
     fails = not accept and fails_test(verdict, measured, policy.failing)
     return Settled(Result.of(measured, verdict.model_copy(update={"fails": fails})), accept)
 

@@ -228,6 +228,17 @@ def test_an_open_verdict_says_what_ended_it_and_what_would_decide_it(
     assert undecided.energy_j == pytest.approx(31.05 * undecided.visits)
 
 
+def test_what_is_accepted_leaves_nothing_to_decide(tmp_path: Path) -> None:
+    """A rise that an update accepts at its first visit proposes no further one."""
+    known = baselines(tmp_path, *EIGHT_RUNS)
+    policy = Policy(TOLERANCES, update="all", baseline_runs=1)
+    decision = decide([measurement(1.035)], known, H200, policy)
+    assert isinstance(decision, Settled)
+    assert decision.accept
+    assert outcome_of(decision) is Outcome.INCONCLUSIVE
+    assert decision.result.verdict.undecided is None
+
+
 def test_a_change_at_the_tolerance_says_that_no_visits_would_decide(tmp_path: Path) -> None:
     """After ten visits the limit is their number."""
     known = baselines(tmp_path, *EIGHT_RUNS)
