@@ -58,7 +58,10 @@ def resolve(name: str, root: Path) -> Reference:
     except EnergyError as error:
         if name == SELF:
             return Reference(name, root.resolve(), None)
-        raise UsageError(f"{where}: {root} is not in a git repository ({error})") from None
+        raise UsageError(
+            f"{where}: {root} is not in a git repository ({error}); run it in a clone, or compare"
+            f" the working tree with itself (--energy-against={SELF})"
+        ) from None
     try:
         commit = _commit_of(name, top)
     except EnergyError as error:

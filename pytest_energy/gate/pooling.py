@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Final
 
 from pytest_energy.gate.baseline import estimate_of, freedom_of, standard_within
 from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode, Round
@@ -13,6 +14,9 @@ from pytest_energy.uncertainty.change import Estimate, outlying_first
 from pytest_energy.uncertainty.gum import combine, effective_degrees_of_freedom, expand
 from pytest_energy.uncertainty.rounds import summarize
 from pytest_energy.uncertainty.units import per_unit
+
+FIRST: Final = "the first of"
+"""How the remark on a first visit that was left out begins."""
 
 
 def pool(visits: Sequence[Measurement]) -> Measurement:
@@ -51,7 +55,7 @@ def leave_out_outlying_first(visits: Sequence[Measurement]) -> Sequence[Measurem
     if distance is None:
         return visits
     message = (
-        f"the first of {len(visits)} visits was left out: {100 * distance:+.1f} % away from the"
+        f"{FIRST} {len(visits)} visits was left out: {100 * distance:+.1f} % away from the"
         " mean of the others"
     )
     remark = Reason(code=ReasonCode.NOTE, message=message.replace("-", "\u2212"), fatal=False)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from pytest_energy.gate.pooling import FIRST
 from pytest_energy.model.environment import is_simulated
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.model.metrics import metric
@@ -232,6 +233,36 @@ def _comparison_limits(records: Iterable[Undecided]) -> Iterator[str]:
         needed_s = max(one.spent_s or 0.0 for one in ended) + once_s + own_s
         if needed_s > max(allowed):
             yield f"--energy-against-time={numbers.rounded_up(needed_s)}"
+
+
+def in_common(run: Run) -> list[str]:
+    """What is said once of a run and concerns several of its benchmarks."""
+    sentences = (
+        simulated(run),
+        cut_short(run),
+        suite_shift(run),
+        control(run),
+        first_visits(run),
+        retries(run),
+    )
+    return [sentence for sentence in sentences if sentence]
+
+
+def first_visits(run: Run) -> str | None:
+    """``1 benchmark was measured without its first visit, which was far off: t.py::test_a``."""
+    found = [
+        result.id
+        for result in run.benchmarks
+        if any(reason.message.startswith(FIRST) for reason in result.reasons)
+    ]
+    if not found:
+        return None
+    was, its = ("was", "its") if len(found) == 1 else ("were", "their")
+    more = ", …" if len(found) > 3 else ""
+    return (
+        f"{_benchmarks(len(found))} {was} measured without {its} first visit, which was far off:"
+        f" {', '.join(found[:3])}{more}"
+    )
 
 
 def retries(run: Run) -> str | None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_energy.gate.pooling import leave_out_outlying_first, pool
 from pytest_energy.model.comparison import Comparison
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run, Verdict
 from pytest_energy.report.html.render import render_html
 from pytest_energy.report.labels import short_names
+from pytest_energy.report.sentences import first_visits
 from pytest_energy.report.summary import best, cause, counts, headline, worst
 from pytest_energy.report.text.markdown import escape, render_markdown
 from pytest_energy.report.text.terminal import summary_lines
+from tests.gate_data import measurement as gate_measurement
 
 from .examples import MODELS, empty_run, example_run, run_of, unmeasured_run
 from .handmade import result
@@ -142,6 +145,19 @@ def test_worst_and_best_are_ordered_by_change_and_name_a_cause() -> None:
     assert all(rise is not None and rise > 0.05 for rise in rises)
     assert all(fall is not None and fall < -0.05 for fall in falls)
     assert cause(worst(run)[0].result) == "mean power +1.8 % × time +7.2 %"
+
+
+def test_a_first_visit_that_was_left_out_is_named_everywhere() -> None:
+    """In the remark that the gate writes; a run without one says nothing."""
+    visits = [gate_measurement(1.1), *(gate_measurement(1.0) for _ in range(6))]
+    reasons = pool(leave_out_outlying_first(visits)).reasons
+    calm, hot = example_run(MODELS[:2], ("baseline",)).benchmarks
+    run = run_of([calm, hot.model_copy(update={"reasons": reasons})])
+    sentence = "1 benchmark was measured without its first visit, which was far off"
+    assert f"{sentence}: {hot.id}" in [line.text for line in summary_lines(run, 80)]
+    assert sentence in render_markdown(run)
+    assert sentence in render_html(run)
+    assert first_visits(run_of([calm])) is None
 
 
 def test_names_lose_only_what_is_not_needed() -> None:

@@ -28,12 +28,9 @@ from pytest_energy.report.labels import short_names
 from pytest_energy.report.machines import Machines
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
-    control,
     estimates,
-    retries,
-    simulated,
+    in_common,
     skipped,
-    suite_shift,
 )
 from pytest_energy.report.summary import (
     Headline,
@@ -140,9 +137,7 @@ def build_page(measured: Run, older: Sequence[Reference] = ()) -> Page:
         estimates=estimates(run),
         failed_tests=failed_tests(run),
         skipped=skipped(run),
-        in_common=tuple(
-            filter(None, (simulated(run), suite_shift(run), control(run), retries(run)))
-        ),
+        in_common=tuple(in_common(run)),
         counts=counts(run),
         spent=numbers.watt_hours(run.run.energy_j),
         spent_co2=_spent_co2(run),

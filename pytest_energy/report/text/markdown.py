@@ -21,18 +21,14 @@ from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import block_cells, compared_with, controls, pair_verdict
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
-    control,
-    cut_short,
     estimates,
+    in_common,
     is_disturbed,
     remarks,
     rerun_command,
-    retries,
     sentence,
     severity,
-    simulated,
     skipped,
-    suite_shift,
 )
 from pytest_energy.report.summary import counts, deciding_metric, failed_tests, headline
 from pytest_energy.report.text.columns import PAIRED, WIDE, Column, filled
@@ -115,8 +111,7 @@ def _head(run: Run) -> str:
         facts.append(f"this run used {numbers.watt_hours(run.run.energy_j)}")
     facts.append(f"in {numbers.seconds(run.run.duration_s)}")
     lines.append(" · ".join(facts))
-    about = (simulated(run), cut_short(run), suite_shift(run), control(run), retries(run))
-    for remark in filter(None, about):
+    for remark in in_common(run):
         lines += ["", f"{escape(remark[0].upper() + remark[1:])}."]
     if (sentence := compared_with(run)) and run.run.against:
         lines += ["", escape(sentence), ""]

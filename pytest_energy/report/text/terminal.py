@@ -23,6 +23,7 @@ from pytest_energy.report.sentences import (
     control,
     cut_short,
     estimates,
+    first_visits,
     is_disturbed,
     likely_cause,
     rerun_command,
@@ -92,7 +93,7 @@ def summary_lines(run: Run, width: int, *, verbose: bool = False) -> list[Line]:
 def _about_all(run: Run) -> Iterator[Line]:
     if sentence := simulated(run):
         yield Line(f"Attention: {sentence}.", "yellow")
-    if sentence := cut_short(run):
+    for sentence in filter(None, (cut_short(run), first_visits(run))):
         yield Line(sentence)
 
 
