@@ -211,7 +211,7 @@ class _Comparison:
         change = relative_difference(quantity.value, before.value)
         outcome = self._in_direction_of(metric, classify_exact(change, tolerance))
         if math.isinf(change):  # from nothing to something; JSON has no infinity
-            return self._verdict(metric, outcome, tolerance=tolerance)
+            return self._verdict(metric, outcome, tolerance=tolerance, baseline=before.value)
         return self._verdict(
             metric,
             outcome,
@@ -279,6 +279,8 @@ class _Comparison:
         tolerance = self.tolerances.get(metric, self.tolerances.get(ENERGY, 0.0))
         edges = (difference - half, difference + half)
         outcome = classify_interval(*edges, tolerance * scale)
+        if not scale and edges[0] <= 0 <= edges[1]:
+            outcome = Outcome.UNCHANGED  # an interval is never within a tolerance of nothing
         numbers = {"change": difference, "low": edges[0], "high": edges[1]}
         shares = {name: number / scale for name, number in numbers.items()} if scale else {}
         return self._verdict(

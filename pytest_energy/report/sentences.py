@@ -49,8 +49,15 @@ def comparison(result: Result, verdict: MetricVerdict) -> str:
     if verdict.change is not None:
         text += f", {change(verdict)}"
     if verdict.tolerance is not None:
-        text += f", tolerance {numbers.tolerance(verdict.tolerance)}"
+        text += f", {allowed(verdict)}"
     return text
+
+
+def allowed(verdict: MetricVerdict) -> str:
+    """``tolerance 5 %``; a baseline of zero has no share that could be tolerated."""
+    if verdict.baseline == 0:
+        return "where the baseline is zero, any difference beyond the uncertainty counts"
+    return f"tolerance {numbers.tolerance(verdict.tolerance)}"
 
 
 def change(verdict: MetricVerdict) -> str:

@@ -220,6 +220,28 @@ def test_a_loss_of_nothing_is_undecided() -> None:
     assert found.outcome is Outcome.INCONCLUSIVE
 
 
+@pytest.mark.parametrize(
+    ("value", "uncertainty", "expected"),
+    [
+        (0.0, 0.01, Outcome.UNCHANGED),
+        (0.009, 0.01, Outcome.UNCHANGED),
+        (0.011, 0.01, Outcome.REGRESSED),
+        (-0.011, 0.01, Outcome.IMPROVED),
+        (0.001, None, Outcome.REGRESSED),
+        (0.0, None, Outcome.UNCHANGED),
+    ],
+)
+def test_of_a_baseline_of_zero_the_uncertainty_decides(
+    value: float, uncertainty: float | None, expected: Outcome
+) -> None:
+    """No share of nothing can be tolerated, so that an interval would never be within it."""
+    before = baseline_of(1.0, accepted=[AcceptedRun(values={"energy_j": 1, "loss": 0}, rounds=3)])
+    loss = Quantity(value=value, unit="1", uncertainty=uncertainty)
+    now = measured(metrics={"energy_j": joules(1), "loss": loss})
+    found = judge(now, before, None, HERE, {**TOLERANCES, "loss": 0.05})
+    assert {each.metric: each.outcome for each in found.metrics}["loss"] is expected
+
+
 def test_a_metric_without_tolerance_does_not_gate() -> None:
     """Latency that doubles is told, and decides nothing unless a tolerance asks for it."""
     before = baseline_of(

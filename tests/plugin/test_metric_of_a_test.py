@@ -85,7 +85,10 @@ def test_zero_and_negative_values_are_compared_by_their_difference(
     project.write(GATED.format(value=before))
     assert project.run(*UPDATE).ret == 0
     project.write(GATED.format(value=after))
-    assert project.run().ret == (outcome == "regressed")
+    result = project.run()
+    assert result.ret == (outcome == "regressed")
+    if outcome == "regressed":
+        result.stdout.fnmatch_lines(["  reward: * → *"])
     (reward,) = [
         verdict
         for verdict in project.benchmark()["verdict"]["metrics"]

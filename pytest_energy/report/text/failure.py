@@ -13,6 +13,7 @@ from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers
 from pytest_energy.report.candidates import pair_sentence
 from pytest_energy.report.sentences import (
+    allowed,
     budget_sentence,
     change,
     difference,
@@ -87,14 +88,14 @@ def _fails_by_facts(result: Result) -> bool:
 
 def _metric(verdict: MetricVerdict, result: Result) -> str:
     label = metric(verdict.metric).label
-    if verdict.change is None or verdict.baseline is None or verdict.value is None:
+    if verdict.baseline is None or verdict.value is None:
         return f"{label}: {verdict.outcome}"
     quantity = result.metrics.get(verdict.metric)
     uncertainty = quantity.uncertainty if quantity else None
     before = numbers.measured(verdict.baseline, verdict.baseline_uncertainty, verdict.unit)
     after = numbers.measured(verdict.value, uncertainty, verdict.unit)
-    allowed = numbers.tolerance(verdict.tolerance)
-    return f"{label}: {before} → {after}: {change(verdict)}, tolerance {allowed}"
+    changed = "" if verdict.change is None else f": {change(verdict)}"
+    return f"{label}: {before} → {after}{changed}, {allowed(verdict)}"
 
 
 def _conditions(result: Result) -> str:

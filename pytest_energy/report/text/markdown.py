@@ -21,6 +21,7 @@ from pytest_energy.report.labels import short_names
 from pytest_energy.report.pairs import block_cells, compared_with, controls, pair_verdict
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
+    allowed,
     estimates,
     in_common,
     is_disturbed,
@@ -293,7 +294,7 @@ def _beside_the_table(result: Result) -> Iterator[str]:
     decisive = deciding_metric(result)
     has_joules = result.verdict.outcome.traits.has_joules and not is_disturbed(result)
     if has_joules and decisive and decisive.metric == ENERGY and decisive.tolerance is not None:
-        yield f"tolerance {numbers.tolerance(decisive.tolerance)}"
+        yield allowed(decisive)
     else:
         yield sentence(result)
     yield from remarks(result)
