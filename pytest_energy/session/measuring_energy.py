@@ -332,6 +332,7 @@ class MeasuringEnergy(Energy):
             for _ in repeat(None, passes):
                 made = check_awaitable("energy.acall", function, function(*args, **kwargs))
                 returned = await made
+            check_returned("energy.acall", function, returned)
 
         def work(passes: int) -> None:
             asyncio.run_coroutine_threadsafe(calls(passes), loop).result()
