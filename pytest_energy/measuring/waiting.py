@@ -82,9 +82,33 @@ def synchronize_frameworks() -> None:
             synchronize(module)
 
 
+def torch_uses_device(torch: Any) -> bool:
+    """Whether torch has begun to use a device; many programs import it for the CPU alone."""
+    xpu = getattr(torch, "xpu", None)
+    return bool(torch.cuda.is_initialized() or (xpu is not None and xpu.is_initialized()))
+
+
+def jax_uses_device(jax: Any) -> bool:
+    """Whether JAX has begun to use a device other than the CPU."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    if bridge is not None and not bridge.backends_are_initialized():
+        return False
+    return any(device.platform != "cpu" for device in jax.local_devices())
+
+
+USES: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "torch": torch_uses_device,
+    "jax": jax_uses_device,
+}
+"""Whether a framework uses a device; the others are taken to do so once they are imported."""
+
+
 def is_unawaited(synchronize: Callable[[], object]) -> bool:
     """Whether a device that works is used by no framework that ``synchronize`` waits for."""
-    return synchronize is synchronize_frameworks and sys.modules.keys().isdisjoint(FRAMEWORKS)
+    if synchronize is not synchronize_frameworks:
+        return False
+    imported = {name: sys.modules[name] for name in FRAMEWORKS if name in sys.modules}
+    return not any(USES.get(name, bool)(module) for name, module in imported.items())
 
 
 def synchronizer(own: Callable[[], object] | None = None) -> Callable[[], None]:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_energy.measuring.waiting import FRAMEWORKS, synchronizer, waiter_for
+from pytest_energy.measuring.waiting import FRAMEWORKS, is_unawaited, synchronizer, waiter_for
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +122,37 @@ def test_an_own_function_waits_after_the_frameworks(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "warp", warp)  # type: ignore[arg-type]
     synchronizer(lambda: waited.append("own"))()
     assert waited == ["warp", "own"]
+
+
+@pytest.mark.parametrize(
+    ("imported", "unawaited"),
+    [
+        ({}, True),
+        ({"torch": False}, True),
+        ({"torch": True}, False),
+        ({"torch": False, "jax": "cpu"}, True),
+        ({"torch": False, "jax": "gpu"}, False),
+        ({"cupy": True}, False),
+    ],
+)
+def test_a_framework_is_known_if_it_uses_the_device(
+    monkeypatch: pytest.MonkeyPatch, imported: dict[str, object], unawaited: bool
+) -> None:
+    """Torch that was imported for the CPU does not wait for the work of another framework."""
+    fakes = {
+        "torch": SimpleNamespace(
+            cuda=SimpleNamespace(is_initialized=lambda: imported["torch"]), xpu=None
+        ),
+        "jax": SimpleNamespace(
+            local_devices=lambda: [SimpleNamespace(platform=imported["jax"])],
+        ),
+        "cupy": SimpleNamespace(),
+    }
+    monkeypatch.delitem(sys.modules, "jax._src.xla_bridge", raising=False)
+    for name in imported:
+        monkeypatch.setitem(sys.modules, name, fakes[name])  # type: ignore[arg-type]
+    assert is_unawaited(synchronizer()) is unawaited
+    assert not is_unawaited(synchronizer(lambda: None))
 
 
 class Array:
