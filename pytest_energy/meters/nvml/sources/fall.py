@@ -126,8 +126,10 @@ class KnownEnd:
         """What the closing tick counted beyond load, rest and tail, in seconds of the step."""
         fall, tail = self.fall, self.fall.tail(curve, Scale(), self.step_w)
         counted_j = fall.closing.energy_j - self.last.energy_j
-        load_j = self.power_w * (fall.ended_s - self.last.time_s) + self.rest_w * fall.after_s
-        return (counted_j - load_j - tail.fast_j - tail.slow_j) / self.step_w
+        load_j = self.power_w * (fall.ended_s - self.last.time_s)
+        # the slow part is what is above the power after the closing tick, not the last one read
+        gap_j = fall.after.value_w * fall.after_s
+        return (counted_j - load_j - gap_j - tail.fast_j - tail.slow_j) / self.step_w
 
 
 def changes_s(ends: Sequence[KnownEnd]) -> float:

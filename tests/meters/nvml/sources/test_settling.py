@@ -7,15 +7,18 @@ import math
 import operator
 import os
 import random
+import statistics
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pytest_energy.meters.nvml.sources.fall import EndedLoad
+from pytest_energy.meters.nvml.sources.fall import EndedLoad, Fall, KnownEnd
+from pytest_energy.meters.nvml.sources.joules import Power
 from pytest_energy.meters.nvml.sources.settling import (
     UNKNOWN_SCALE,
     UNREAD_SCALE,
@@ -26,6 +29,7 @@ from pytest_energy.meters.nvml.sources.settling import (
     response_of,
     weighted_mean,
 )
+from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.testing import PROFILES, Profile
 from pytest_energy.testing import Tail as SimulatedTail
 from tests.virtual import virtual_machine
@@ -149,6 +153,31 @@ def test_loads_of_known_power_show_a_tail_that_no_tick_does() -> None:
     assert tail.curve().length_s == pytest.approx(before.length_s + 4e-4)
     assert tail.curve().left_s(0.002) == before.left_s(0.002)
     assert tail.curve().uncertainty_s < 6e-5
+
+
+def load_with_slow_tail(after_s: float) -> KnownEnd:
+    """A load of 300 W above 20 W that ended ``after_s`` before a tick; a tenth falls in seconds."""
+
+    def tail_j(until_s: float) -> float:
+        fast_s = 0.6 * 0.03 * -math.expm1(-until_s / 0.03)
+        return 300.0 * (fast_s + 0.1 * 3.0 * -math.expm1(-until_s / 3.0))
+
+    moments_s = (after_s, after_s + 0.1, after_s + 0.2)
+    after_w, later_w = (20.0 + (tail_j(b) - tail_j(a)) / 0.1 for a, b in pairwise(moments_s))
+    counted_j = 320.0 * (0.1 - after_s) + 20.0 * after_s + tail_j(after_s)
+    closing, powers = Tick(after_s, 0.0, counted_j), (Power(after_w, 0.0), Power(later_w, 0.0))
+    return KnownEnd(
+        Fall(closing, 0.0, 0.1, 0.1, *powers), Tick(after_s - 0.1, 0.0, 0.0), 320.0, 0.0
+    )
+
+
+def test_a_tail_that_the_curve_explains_is_not_counted_twice() -> None:
+    """What ticks have shown of fast and slow part is all that the loads of known power show."""
+    tail, ends = Tail(), [load_with_slow_tail(a) for a in (0.002, 0.004, 0.008, 0.02, 0.04, 0.06)]
+    for end in ends:
+        tail.learn(end.fall.after_s, end.fall.excess_j / end.step_w)
+    beyond_s = statistics.fmean(end.beyond_s(tail.curve()) for end in ends)
+    assert abs(beyond_s) < 1e-3
 
 
 CHANCE_S = (2e-3, 0.0, 0.0, 0.0, -2e-3, 0.0, 2e-3, 0.0, -2e-3, 0.0, 0.0)
