@@ -15,6 +15,7 @@ from importlib.metadata import Distribution, EntryPoints
 from pkgutil import walk_packages
 from typing import Any
 
+import hypothesis
 import pytest
 
 import pytest_energy
@@ -22,6 +23,10 @@ from pytest_energy.model.revision import COMMITS
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
 
 pytest_plugins = ["pytester", "pytest_energy.testing"]
+
+# How long an example takes depends on what else runs on the machine.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 STRICT = (

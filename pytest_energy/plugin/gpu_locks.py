@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from pytest_energy.clocks import CLOCK
 from pytest_energy.errors import UsageError
 from pytest_energy.meters.base import Meter
-from pytest_energy.model.files import read_bytes, remove, write_atomically
+from pytest_energy.model.files import REAL, read_bytes, remove
 from pytest_energy.plugin.progress import rough
 
 PROCESSORS = "processors"
@@ -123,8 +123,9 @@ class Holder:
             return None
 
     def write(self, file: Path) -> None:
-        """Write the holder into a file."""
-        write_atomically(file, json.dumps(vars(self)))
+        """Write the holder into a file, at each test; :meth:`read` bears a half-written one."""
+        with REAL.open(file, "wb") as opened:
+            opened.write(json.dumps(vars(self)).encode())
 
     def __str__(self) -> str:
         return f"PID {self.pid}, {self.test}"
