@@ -509,6 +509,10 @@ class MarkerSettings:
         return MeterChoice(self.meter, self.channels) if chosen else None
 
 
+UNMARKED: Final = MarkerSettings()
+"""What most tests have."""
+
+
 def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
     """Check the keywords of a marker.
 
@@ -519,6 +523,8 @@ def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
     Raises:
         UsageError: A keyword is unknown, or its value is not accepted.
     """
+    if not keywords:
+        return UNMARKED
     known = [item.name for item in fields(MarkerSettings)]
     unknown = sorted(set(keywords) - set(known))
     if unknown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,11 +33,11 @@ def write_outputs(
     from pytest_energy.report.ci.code_quality import render_code_quality
     from pytest_energy.report.ci.github_benchmark import render_github_benchmark
     from pytest_energy.report.ci.openmetrics import render_openmetrics
-    from pytest_energy.report.html.render import render_html
+    from pytest_energy.report.html.render import html_parts
     from pytest_energy.report.text.markdown import render_markdown
 
-    renderers: dict[str, Callable[[], str]] = {
-        "html": lambda: render_html(run, older),
+    renderers: dict[str, Callable[[], str | Iterable[str]]] = {
+        "html": lambda: html_parts(run, older),
         "markdown": lambda: render_markdown(run),
         "code-quality": lambda: render_code_quality(run, folder),
         "openmetrics": lambda: render_openmetrics(run),

@@ -1,7 +1,8 @@
 """Measure what the plugin costs, and write the figures into ``docs/performance.md``.
 
 Run it by hand, on a machine that does nothing else: ``python tests/performance/cost.py``. It takes
-some minutes. All times are of the processor, so that waiting does not count.
+about a quarter of an hour, most of it for the history; ``cost.py without with`` measures two sections only.
+Times are of the processor, so that waiting does not count.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,8 +105,13 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} processors, Python {platform.python_version()}"
 
 
-def page() -> str:
-    """The page, with the figures of this machine."""
+def measured_where() -> str:
+    """The machine and its load, to be said once the figures are measured."""
+    return f"Machine: {machine()}; load {os.getloadavg()[0]:.1f} at the end."
+
+
+def without_energy() -> str:
+    """What the plugin costs if it is not used."""
     with tempfile.TemporaryDirectory() as name:
         empty, plain = Path(name, "empty"), Path(name, "plain")
         for folder in (empty, plain):
@@ -113,20 +120,7 @@ def page() -> str:
         start = start_ms(empty)
         collected = per_test_ms(plain, "--collect-only")
         fixture = per_test_ms(plain) - collected
-        rows = []
-        for count in SIZES:
-            folder = Path(name, f"of-{count}")
-            folder.mkdir()
-            install(folder)
-            cost = results_cost(folder, count)
-            rows.append(f"| {count:,} | {cost.cpu_s:.1f} s | {cost.memory_mib:.0f} MiB |")
-    load = os.getloadavg()[0]
-    return f"""# Performance
-
-`python tests/performance/cost.py` measures these figures and writes this page. All times are of the
-processor. Machine: {machine()}; load {load:.1f} at the end.
-
-## Without `--energy`
+    return f"""## Without `--energy`
 
 | what | cost |
 |---|---|
@@ -134,7 +128,18 @@ processor. Machine: {machine()}; load {load:.1f} at the end.
 | collection, for each of {PLAIN:,} tests | {collected:+.3f} ms |
 | fixture, for each of {PLAIN:,} tests, beside a fixture of the project's own | {fixture:+.3f} ms |
 
-## With `--energy`
+{measured_where()}"""
+
+
+def with_energy() -> str:
+    """What a session of many benchmarks costs."""
+    rows = []
+    for count in SIZES:
+        with tempfile.TemporaryDirectory() as name:
+            install(Path(name))
+            cost = results_cost(Path(name), count)
+        rows.append(f"| {count:,} | {cost.cpu_s:.1f} s | {cost.memory_mib:.0f} MiB |")
+    return f"""## With `--energy`
 
 The session has tests with baselines. Each test is measured (its body takes no time), compared, kept
 in the journal, and written to `results.json` and `report.html` at the end. The figures are those of
@@ -143,15 +148,82 @@ the whole process, pytest and pytest-benchmark included.
 | results | processor | memory |
 |---|---|---|
 {chr(10).join(rows)}
+
+{measured_where()}"""
+
+
+def output_of(*arguments: str) -> str:
+    """What another script of this folder prints."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def report() -> str:
+    """The page of a thousand benchmarks."""
+    text = output_of("tests/performance/report_size.py", "1000")
+    return f"""## The page of 1,000 benchmarks
+
+`python tests/performance/report_size.py 1000` needs Chromium. "Written" is the time from the run in
+memory to the file, and "drawn" the time until the browser has painted it; in brackets are seconds
+of the processor.
+
+```text
+{text.strip()}
+```
+
+{measured_where()}"""
+
+
+def history() -> str:
+    """The history of a million results."""
+    text = output_of("-m", "tests.performance.history", "--dashboard")
+    return f"""## The history of 1,000 runs of 1,000 benchmarks
+
+`python -m tests.performance.history --dashboard` adds the runs one by one, then queries the store
+and writes the dashboard.
+
+```text
+{text.strip()}
+```
+
+{measured_where()}"""
+
+
+SECTIONS = {
+    "without": without_energy,
+    "with": with_energy,
+    "report": report,
+    "history": history,
+}
+HEAD = """# Performance
+
+`python tests/performance/cost.py` measures these figures and writes this page; with names of
+sections it renews these only. Times are of the processor unless said otherwise.
 """
+
+
+def renewed(page: str, names: Sequence[str]) -> str:
+    """The page with these sections measured anew, and the others as they were."""
+    marked = {name: f"<!-- {name} -->" for name in SECTIONS}
+    parts = {
+        name: page.partition(mark)[2].partition("<!-- ")[0].strip() for name, mark in marked.items()
+    }
+    parts |= {name: SECTIONS[name]() for name in names}
+    listed = [f"{marked[name]}\n\n{text}\n" for name, text in parts.items() if text]
+    return "\n".join([HEAD, *listed])
 
 
 def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=PAGE, metavar="FILE")
-    output: Path = parser.parse_args().output
-    output.write_text(page(), encoding="utf-8")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    asked = parser.parse_args()
+    if unknown := set(asked.sections) - SECTIONS.keys():
+        parser.error(f"no section {min(unknown)}; choose from {', '.join(SECTIONS)}")
+    output: Path = asked.output
+    before = output.read_text("utf-8") if output.exists() else ""
+    output.write_text(renewed(before, asked.sections or [*SECTIONS]), encoding="utf-8")
     print(output)
 
 

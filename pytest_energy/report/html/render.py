@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from markupsafe import Markup
@@ -19,10 +19,17 @@ from pytest_energy.report.html.results_table import export
 
 BLOCKS: Final = "td|th|tr|thead|tbody|table|p|div|details|h3|h4|g|path|use|rect|text"
 """Elements that no white space separates from the one before."""
+PIECES: Final = 10_000
+"""Pieces of the template's text in a part of the page."""
 
 
 def render_html(run: Run, older: Sequence[Reference] = ()) -> str:
-    """The whole page.
+    """The whole page; see :func:`html_parts`."""
+    return "".join(html_parts(run, older))
+
+
+def html_parts(run: Run, older: Sequence[Reference] = ()) -> Iterator[str]:
+    """The page in parts: the text of a large one, with its copies, would take 100 MB.
 
     Args:
         run: What to report.
@@ -34,7 +41,7 @@ def render_html(run: Run, older: Sequence[Reference] = ()) -> str:
     # The policy names their hashes, so both must enter the page exactly as they are hashed.
     style = jinja.get_template("report.css.j2").render(table=page.table).strip()
     script = templating.script()
-    page_text = jinja.get_template("report.html.j2").render(
+    pieces = jinja.get_template("report.html.j2").stream(
         page=page,
         run=page.run,
         explorer=build_explorer(page.table.rows),
@@ -43,5 +50,17 @@ def render_html(run: Run, older: Sequence[Reference] = ()) -> str:
         script=Markup(script),
         data={**export(page.table), "frames": FOR_SCRIPT},
     )
-    # Each line feed between two of these is a node for the browser, a third of a large page.
-    return re.sub(rf">\n+(?=</?(?:{BLOCKS})\b)", ">", page_text)
+    pieces.enable_buffering(PIECES)
+    return _closed_up(pieces)
+
+
+def _closed_up(parts: Iterable[str]) -> Iterator[str]:
+    """Leave out line feeds between blocks: each is a node for the browser, a third of a page."""
+    between = re.compile(rf">\n+(?=</?(?:{BLOCKS})\b)")
+    rest = ""
+    for part in parts:
+        text = rest + part
+        end = max(text.rfind(">"), 0)  # what follows it may be in the next part
+        yield between.sub(">", text[:end])
+        rest = text[end:]
+    yield between.sub(">", rest)
