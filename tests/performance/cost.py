@@ -1,8 +1,8 @@
 """Measure what the plugin costs, and write the figures into ``docs/performance.md``.
 
 Run it by hand, on a machine that does nothing else: ``python tests/performance/cost.py``. It takes
-about a quarter of an hour, most of it for the history; ``cost.py without with`` measures two sections only.
-Times are of the processor, so that waiting does not count.
+about a quarter of an hour, most of it for the history. ``cost.py without with`` measures two
+sections only. Times are of the processor, so that waiting does not count.
 """
 
 from __future__ import annotations
