@@ -7,13 +7,28 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 _BOUNDARY = re.compile(r"(?<=/)|(?<=::)")
-_UNITS = {"_c": " (°C)", "_mhz": " (MHz)", "_w": " (W)", "_s": " (s)", "_j": " (J)"}
+UNITS: Final = {
+    "w": "W",
+    "mhz": "MHz",
+    "c": "°C",
+    "bytes": "B",
+    "s": "s",
+    "j": "J",
+}
+"""The units at the end of facts' names."""
+
+
+def name_and_unit(fact: str) -> tuple[str, str]:
+    """``gpu0 clock`` and `` MHz`` of ``gpu0.clock_mhz``; a unit that is not known is empty."""
+    words = fact.replace(".", " ").split("_")
+    unit = f" {UNITS[words.pop()]}" if len(words) > 1 and words[-1] in UNITS else ""
+    return " ".join(words), unit
 
 
 def humanized(name: str) -> str:
     """``gpu0 temperature (°C)`` for ``gpu0.temperature_c``."""
-    unit = next((unit for unit in _UNITS if name.endswith(unit)), "")
-    return name.removesuffix(unit).replace(".", " ").replace("_", " ") + _UNITS.get(unit, "")
+    words, unit = name_and_unit(name)
+    return f"{words} ({unit.strip()})" if unit else words
 
 
 METERS: Final = {"nvml": "NVML", "rapl": "RAPL", "codecarbon": "CodeCarbon"}

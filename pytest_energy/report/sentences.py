@@ -24,7 +24,7 @@ from pytest_energy.model.result import (
     Undecided,
 )
 from pytest_energy.report import numbers
-from pytest_energy.report.labels import short_names
+from pytest_energy.report.labels import name_and_unit, short_names
 from pytest_energy.report.summary import deciding_metric, skipped_tests, test_id
 from pytest_energy.uncertainty.pairs import WITHIN_REASON
 
@@ -103,22 +103,11 @@ def budget_sentence(budget: Budget) -> str:
     return f"{metric(budget.metric).label} {value}, budget {limit} (max_joules)"
 
 
-UNITS = {"w": "W", "mhz": "MHz", "c": "°C", "bytes": "B"}
-"""The units at the end of facts' names."""
-
-
 def difference(change: Difference) -> str:
     """``torch 2.9 → 2.10``; ``power limit 400 → 700 W``."""
     words, unit = name_and_unit(change.name.removeprefix("context.").removeprefix("identity."))
     before, after = numbers.fact(change.before), numbers.fact(change.after)
     return f"{words} {before} → {after}{unit}"
-
-
-def name_and_unit(fact: str) -> tuple[str, str]:
-    """``gpu0 clock`` and `` MHz`` of ``gpu0.clock_mhz``; a unit that is not known is empty."""
-    words = fact.replace(".", " ").split("_")
-    unit = f" {UNITS[words.pop()]}" if len(words) > 1 and words[-1] in UNITS else ""
-    return " ".join(words), unit
 
 
 def cut_short(run: Run) -> str | None:

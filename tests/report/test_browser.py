@@ -243,13 +243,25 @@ def test_scores_of_training_are_an_axis_for_inference(show: Show) -> None:
     assert shown.faultless()
 
 
+TEXT_LEFT = """element => {
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  return range.getBoundingClientRect().left;
+}"""
+"""Where a text begins, in pixels."""
+
+
 def test_a_comparison_with_an_older_file_is_shown(show: Show) -> None:
     """Without a baseline the page shows changes against the older file, and names it."""
     run = example_run(MODELS[:3], ("baseline",), baseline=False)
-    older = run.model_copy(update={"created": "2026-10-01T08:00:00Z"})
-    shown = show(run, older=(older,))
+    older, oldest = (
+        run.model_copy(update={"created": f"2026-{month:02}-01T08:00:00Z"}) for month in (10, 9)
+    )
+    shown = show(run, older=(older, oldest))
     assert "Compared with older0.json" in shown.page.locator(".headline").inner_text()
     assert shown.page.locator("#changes svg .interval").count() == 3
+    heading, chart = (shown.page.locator(f"#trends {part}").first for part in (".plot", "svg"))
+    assert heading.evaluate(TEXT_LEFT) < chart.bounding_box()["x"] + 20
     shown.page.locator("#table tbody a").first.click()
     assert "older0.json" in shown.page.locator("#drawer").inner_text()
     assert shown.faultless()
@@ -551,7 +563,8 @@ def test_the_whole_table_is_printed(show: Show) -> None:
 
 def test_narrow_screens_do_not_scroll_sideways(show: Show) -> None:
     """At the width of a telephone only tables scroll, within their frames."""
-    shown = show(rich_run(), viewport={"width": 390, "height": 800})
+    shown = show(rich_run(), older=(rich_run(),) * 2, viewport={"width": 390, "height": 800})
+    assert shown.page.locator("#two-runs select").count() == 2  # with the long names of runs
     assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

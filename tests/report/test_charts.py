@@ -216,6 +216,15 @@ def test_sweeps_are_found_and_relative_to_their_first_value() -> None:
     assert technique.labels[0].text == "baseline"
     assert not any(series.line for series in technique.series)
     assert len({series.mark.name for series in technique.series}) == len(technique.series)
+    assert technique.found == len(technique.series)
+
+
+def test_series_that_are_not_drawn_are_counted() -> None:
+    """Eight series are drawn at most; the figure says of how many."""
+    run = example_run(MODELS[:5], ("baseline", "blurpool"), batch_sizes=(1, 8))
+    technique = sweep_over("technique", run)
+    assert (len(technique.series), technique.found) == (8, 10)
+    assert "inference, 8 of 10 series</span>" in render_html(run)
 
 
 def test_depth_is_read_from_names_of_one_family() -> None:

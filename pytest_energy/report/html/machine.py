@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pytest_energy.model.measurement import Facts, Scalar
 from pytest_energy.model.result import Run
+from pytest_energy.report.labels import humanized, name_and_unit
 from pytest_energy.report.machines import Machines
 from pytest_energy.report.numbers import fact
-from pytest_energy.report.sentences import name_and_unit
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ def build_surroundings(run: Run, older: Sequence[Run] = ()) -> list[FactRow]:
             now = fact(facts.get(name))
             others = before[part][name] | ({fact(older_facts.get(name))} if older_facts else set())
             text = " or ".join(sorted(others)) or None
-            words, unit = name_and_unit(name)
-            title = f"{words} ({unit.strip()})" if unit else words
-            rows.append(FactRow(part, title, now, text, bool(others - {now})))
+            rows.append(FactRow(part, humanized(name), now, text, bool(others - {now})))
     return sorted(rows, key=lambda row: not row.differs)
 
 

@@ -15,6 +15,7 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.report import numbers
 from pytest_energy.report.html.charts import geometry
 from pytest_energy.report.html.content_security import JSON_OPTIONS
+from pytest_energy.report.labels import humanized
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,7 +55,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters.update(px=_pixels, cells=_cells, coded=_coded)
+    jinja.filters.update(px=_pixels, cells=_cells, coded=_coded, humanized=humanized)
     jinja.policies["json.dumps_kwargs"] = JSON_OPTIONS
     jinja.globals.update(numbers=numbers, metric=metric, outcomes=tuple(Outcome), frames=geometry)
     return jinja

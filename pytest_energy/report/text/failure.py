@@ -12,12 +12,12 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers
 from pytest_energy.report.candidates import pair_sentence
+from pytest_energy.report.labels import name_and_unit
 from pytest_energy.report.sentences import (
     allowed,
     budget_sentence,
     change,
     difference,
-    name_and_unit,
     reference,
     remarks,
     rerun_command,

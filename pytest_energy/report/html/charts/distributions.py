@@ -17,6 +17,7 @@ from pytest_energy.report.html.charts.axes import Axis, fit, path, percent_tick
 from pytest_energy.report.html.charts.geometry import GROUP_WIDTH, GROUPS, ROW
 from pytest_energy.report.html.charts.marks import Mark, Palette
 from pytest_energy.report.html.results_table import Row
+from pytest_energy.report.labels import humanized
 from pytest_energy.report.numbers import quantity, relative_half, ticks_of
 
 ENOUGH = 10
@@ -172,7 +173,7 @@ def _grouped(
         mark, rows = palette.of(fact, name), tuple(members[name])
         groups.append(Group(mark, centre, drawing, len(pools[name]), rows))
     left_out = len(all_pools) - len(pools)
-    return Grouped(fact.replace("_", " "), kind, axis, tuple(groups), left_out)
+    return Grouped(humanized(fact), kind, axis, tuple(groups), left_out)
 
 
 def shape(

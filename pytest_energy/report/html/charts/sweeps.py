@@ -95,6 +95,8 @@ class Sweep:
     series: tuple[Series, ...]
     reference: float
     """Pixel of the reference, which is 1."""
+    found: int
+    """The number of all series; only the longest ones are drawn."""
 
     @property
     def legend(self) -> list[Mark]:
@@ -142,6 +144,8 @@ class _Swept:
     titles: list[str]
     groups: list[dict[object, Row]]
     """Of each series: the benchmarks by value of the fact."""
+    found: int
+    """The number of all series, also of those that are not drawn."""
 
 
 def build_sweeps(rows: Sequence[Row], palette: Palette) -> list[Sweep]:
@@ -218,7 +222,7 @@ def _swept_groups(name: str, kind: str, groups: Iterable[_Group]) -> _Swept | No
             model = next(iter(group.rows.values())).result.workload["model"]
             facts = {**{key: facts[key] for key in facts if key != "depth"}, "model": model}
         shared.append(facts)
-    return _Swept(name, kind, _series_names(shared), [group.rows for group in longest])
+    return _Swept(name, kind, _series_names(shared), [group.rows for group in longest], len(swept))
 
 
 def _sweeps(swept: _Swept, legend: dict[str, Mark]) -> Iterator[Sweep]:
@@ -276,7 +280,7 @@ def _draw(swept: _Swept, what: str, legend: dict[str, Mark]) -> Sweep:
         for title, group, relative in zip(swept.titles, groups, ratios, strict=True)
     ]
     labels = tuple(Label(places[value], _label(value)) for value in order)
-    return Sweep(fact, kind, about, y, labels, tuple(series), y.at(1.0))
+    return Sweep(fact, kind, about, y, labels, tuple(series), y.at(1.0), swept.found)
 
 
 def _is_number(value: object) -> bool:
