@@ -26,7 +26,7 @@ ORDER = (
     {"fixture"},
     {"session"},
     {"against", "logs", "simulation"},
-    {"history"},
+    {"fleet", "history"},
     {"plugin", "testing"},
     {"cli"},
 )

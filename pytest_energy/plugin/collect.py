@@ -2,6 +2,7 @@
 
 Load it with ``pytest -p pytest_energy.plugin.collect``. It records the tests, also those that are
 deselected later, and the files that were read to find them, except those that skipped themselves.
+What is selected in the end is recorded apart, in its order.
 """
 
 from __future__ import annotations
@@ -73,11 +74,20 @@ class CollectionWriter(CollectionRecorder):
     def __init__(self, config: pytest.Config, output: Path) -> None:
         super().__init__(config)
         self._output = output
+        self._selected: list[str] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Record what would run."""
+        super().pytest_collection_finish(session)
+        self._selected = [item.nodeid for item in session.items]
 
     def pytest_sessionfinish(self) -> None:
         """Write the file."""
         collected = {
             "root": str(self._config.rootpath),
+            "configuration": str(self._config.inipath or ""),
+            "selected": self._selected,
             "asked": self._arguments(),
             "files": sorted(self._files),
             "skipped": sorted(self._skipped),

@@ -1,0 +1,1 @@
+"""A suite on several kinds of accelerator."""
