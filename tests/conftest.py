@@ -54,6 +54,10 @@ def pytest_make_collect_report() -> Iterator[None]:
         return (yield)
 
 
+hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
+hypothesis.settings.register_profile("deep", max_examples=2000, deadline=None)
+hypothesis.settings.load_profile("quick")  # --hypothesis-profile loads another one after this
+
 SURROUNDINGS = (
     "BUILD_NUMBER",
     "CI",
@@ -68,7 +72,10 @@ SURROUNDINGS = (
     *COMMITS,
 )
 """Variables that change what pytest or this plugin prints or measures."""
-UNUSED_PLUGINS = "-p no:hypothesispytest -p no:anyio -p no:fakefs -p no:time_machine"
+UNUSED_PLUGINS = (
+    "-p no:hypothesispytest -p no:anyio -p no:fakefs -p no:time_machine -p no:platformdirs "
+    "-p no:legacypath -p no:pastebin"
+)
 """Options of the sessions inside tests: they use none of these, and load for half their time."""
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the cores are shared by the workers
