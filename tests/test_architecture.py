@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -198,17 +199,25 @@ def suite_authors() -> set[str]:
     return {name for listed in authors for name in listed.split(", ")}
 
 
-def text_naming(pattern: str, text: str, flags: re.RegexFlag) -> list[str]:
+def text_naming(pattern: str, text: str, flags: re.RegexFlag = re.NOFLAG) -> list[str]:
     """The places in ``text`` where ``pattern`` stands for itself, not inside a longer word."""
     return re.findall(rf"(?<![^\W_])(?:{pattern})(?![^\W_])", text, flags)
 
 
-def package_mentions(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> set[tuple[str, str]]:
-    """The files of the package whose text matches ``pattern``, with what matched."""
+def package_mentions(
+    patterns: Iterable[str], fold: Callable[[str], str] = str
+) -> set[tuple[str, str]]:
+    """The files of the package whose text matches one of ``patterns``, with what matched.
+
+    ``fold`` changes the texts first; ``str.lower`` finds patterns in any case.
+    """
+    texts = {path: fold(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
     return {
         (str(path.relative_to(ROOT)), mention)
-        for path in PACKAGE.rglob("*.py")
-        for mention in text_naming(pattern, path.read_text("utf-8"), flags)
+        for pattern in patterns
+        for path, text in texts.items()
+        if re.search(pattern, text)  # a hundred times as fast as the next line
+        for mention in text_naming(pattern, text)
     }
 
 
@@ -222,15 +231,15 @@ def test_the_package_names_no_model_technique_or_data_set() -> None:
     names = suite_names()
     assert names > ORDINARY_WORDS, "an exception that is no longer a name"
     patterns = map(spellings, sorted(names - ORDINARY_WORDS))
-    assert package_mentions("|".join(patterns), re.IGNORECASE) == set()
+    assert package_mentions(patterns, str.lower) == set()
 
 
 def test_the_package_names_no_paper() -> None:
     """It contains neither the suite's letters (paper A to E) nor the names of the authors."""
     authors = suite_authors()
     assert {"Xu", "McDonald", "Jha"} < authors
-    assert package_mentions("|".join(authors)) == set()
-    assert package_mentions("papers?[-_ ][a-e]", re.IGNORECASE) == set()
+    assert package_mentions(authors) == set()
+    assert package_mentions(["papers?[-_ ][a-e]"], str.lower) == set()
 
 
 @pytest.mark.parametrize(

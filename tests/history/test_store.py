@@ -64,7 +64,7 @@ def test_a_run_of_no_benchmarks_is_not_added(url: str) -> None:
 
 def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     """Eight writers, each with runs that others add as well, compact at any time."""
-    runs = history(24, 2)
+    runs = history(12, 2)
 
     def add(writer: int) -> None:
         store = Store(str(tmp_path))
@@ -74,7 +74,7 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(8)))
-    assert Queries(Store(str(tmp_path))).ask(COUNT).rows[0][:2] == (48, 24)
+    assert Queries(Store(str(tmp_path))).ask(COUNT).rows[0][:2] == (24, 12)
 
 
 def test_a_run_in_two_files_is_read_once(tmp_path: Path) -> None:

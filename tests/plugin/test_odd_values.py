@@ -86,7 +86,7 @@ def test_odd_names_and_values_cost_nothing_else(project: Project) -> None:
 
 EXAMPLES = int(os.environ.get("VALUE_FUZZ_EXAMPLES", "2"))
 """Sessions of the test below."""
-CASES = 60
+CASES = 40
 """Tests of such a session."""
 DRAWN = """
 import pickle
