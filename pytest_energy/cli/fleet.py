@@ -170,7 +170,7 @@ def _words(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
 
 def _own_options() -> set[str]:
     """Options of pytest that name outputs, which a shard has none of."""
-    from pytest_energy.settings import OUTPUT_FILES
+    from pytest_energy.options import OUTPUT_FILES
 
     return {"--energy-output", *(f"--energy-{name}" for name in OUTPUT_FILES)}
 
