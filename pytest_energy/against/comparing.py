@@ -59,6 +59,8 @@ class Rules:
     """The accepted relative change of the whole suite's energy."""
     budgets: Callable[[str], Mapping[str, float]] = lambda benchmark: {}
     """The most joules of a benchmark, by metric."""
+    options: tuple[str, ...] = ()
+    """Further ones without which it would be another comparison."""
 
 
 @dataclass
@@ -572,6 +574,7 @@ class Comparing:
         return Comparison(
             reference=self._rules.reference.name,
             commit=self._rules.reference.commit,
+            options=list(self._rules.options),
             seed=self._rules.seed,
             alternated="runs" if "runs" in contest.alternated else "rounds",
             blocks=contest.blocks,

@@ -65,6 +65,9 @@ class Comparison(Record):
     """As the user wrote it: ``main``, ``merge-base:main``, ``self``."""
     commit: str | None = None
     """The base's commit."""
+    options: list[str] = Field(default_factory=list)
+    """Further options without which it would be another comparison: the sides' environments, and
+    ``--energy-meter=none``."""
     seed: int
     """Of the draws: which side begins each block, and which benchmarks are controls."""
     alternated: Literal["rounds", "runs"] = "rounds"

@@ -364,7 +364,8 @@ def rerun_command(*results: Result) -> str:
     ids = dict.fromkeys(shlex.quote(test_id(result)) for result in results)
     command = f"pytest {' '.join(ids)} --energy"
     if against := results[0].comparison:
-        command += f" --energy-against={shlex.quote(against.reference)}"
+        options = [f"--energy-against={against.reference}", *against.options]
+        command += f" {shlex.join(options)}"
     return command
 
 

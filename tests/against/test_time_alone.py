@@ -27,3 +27,4 @@ def test_without_a_meter_the_latency_gates(repository: Repository) -> None:
     assert (metric["metric"], metric["tolerance"]) == ("latency_s", 0.5)
     assert len(benchmark["comparison"]["blocks"][0]["base"]) == 3
     assert benchmark["comparison"]["visible"].keys() == {"latency_s"}
+    assert benchmark["comparison"]["options"] == ["--energy-meter=none"]

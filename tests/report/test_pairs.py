@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from pytest_energy.model.result import Run
 from pytest_energy.report.html.charts.sides import build_sides
 from pytest_energy.report.html.page import build_page
 from pytest_energy.report.html.render import render_html
+from pytest_energy.report.sentences import rerun_command
 from pytest_energy.report.text.markdown import render_markdown
 
 from .conftest import Shown
@@ -70,6 +72,16 @@ def test_markdown_says_things_once() -> None:
         assert text.count(once) == 1, once
     assert "--energy-against=main" in text
     assert "--energy-update" not in text
+
+
+def test_the_command_repeats_the_same_comparison() -> None:
+    """With the environments of the sides, quoted for a shell."""
+    result = RUN.benchmarks[0]
+    assert result.comparison
+    options = ["--energy-against-setup=uv sync --frozen", "--energy-meter=none"]
+    same = result.comparison.model_copy(update={"options": options})
+    command = rerun_command(result.model_copy(update={"comparison": same}))
+    assert shlex.split(command)[3:] == ["--energy-against=main", *options]
 
 
 def test_dots_of_the_blocks_lie_at_their_values() -> None:

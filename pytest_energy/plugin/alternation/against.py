@@ -178,6 +178,8 @@ class AgainstPlugin(EnergyPlugin):
             ]
         what = "the working tree with itself" if self._reference.is_self else "the working tree"
         against = "" if self._reference.is_self else f" against {self._reference}"
+        if self._settings.against_python is not None:
+            against += f", the base by {self._settings.against_python}"
         number = len(self._sessions)
         cards = f", by a pair of sides on each of {number} GPUs" if number > 1 else ""
         return [
@@ -337,6 +339,7 @@ class AgainstPlugin(EnergyPlugin):
             most_s=self._settings.against_time,
             suite_tolerance=self._settings.tolerance[ENERGY],
             budgets=lambda benchmark: self._marker(benchmark).max_joules,
+            options=tuple(_options_of_comparison(self._settings)),
         )
 
     def _show_standing(self, number: int) -> Callable[[Standing], None]:
@@ -426,6 +429,16 @@ class AgainstPlugin(EnergyPlugin):
             for result in comparing.final():
                 self._keep(result)
         self._session.note_against(ongoing.first.describe())
+
+
+def _options_of_comparison(settings: Settings) -> Iterator[str]:
+    """Yield the options without which it would be another comparison."""
+    if settings.against_setup is not None:
+        yield f"--energy-against-setup={settings.against_setup}"
+    if settings.against_python is not None:
+        yield f"--energy-against-python={settings.against_python}"
+    if settings.meter == NO_METER:
+        yield f"--energy-meter={NO_METER}"
 
 
 def _counted_joules(session: EnergySession) -> Callable[[], float | None]:
