@@ -14,6 +14,7 @@ from pytest_energy.report.html.page import build_page
 from pytest_energy.report.html.render import render_html
 from pytest_energy.report.sentences import rerun_command
 from pytest_energy.report.text.markdown import render_markdown
+from pytest_energy.report.text.terminal import summary_lines
 
 from .conftest import Shown
 from .examples import compared_run, run_of
@@ -72,6 +73,13 @@ def test_markdown_says_things_once() -> None:
         assert text.count(once) == 1, once
     assert "--energy-against=main" in text
     assert "--energy-update" not in text
+
+
+def test_the_terminal_gives_a_reason_once_for_all_that_share_it() -> None:
+    """A base that cannot be imported has one line, however many benchmarks are new."""
+    lines = [line.text for line in summary_lines(compared_run(0.12, None, None), 100)]
+    (line,) = [line for line in lines if "no such test" in line]
+    assert line == "  test_it[1], test_it[2]: does not run on main (1a2b3c4d5): no such test"
 
 
 def test_the_command_repeats_the_same_comparison() -> None:

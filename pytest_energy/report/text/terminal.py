@@ -318,8 +318,7 @@ def _new(results: Sequence[Result], names: Names) -> Iterator[Line]:
     new = [result for result in _having(results, Outcome.NEW) if _is_open(result)]
     against = [result for result in new if result.comparison]
     yield from _section("new: not measured on the other revision", traits.terminal_style, against)
-    for result in against:
-        yield Line(f"  {names[result.id]}: {'; '.join(result.verdict.notes)}")
+    yield from _shared(against, names, lambda result: "; ".join(result.verdict.notes))
     new = [result for result in new if result.comparison is None]
     short = [result for result in new if unresolved_estimate(result)]
     title = "new: estimates of too short windows, which never become baselines"
