@@ -83,8 +83,7 @@ def assemble(
         units: Units of work in one pass, by name.
     """
     remarks = [*_distinct(finished, source), *reasons]
-    if kind == "window":
-        remarks = [_of_window(reason, workload.get("window")) for reason in remarks]
+    remarks = [_advised(reason, kind, workload) for reason in remarks]
     status = status_of(finished, source, remarks)
     metrics = summarize(finished.rounds, source.idle_power_w, PER[kind])
     if status in ("invalid", "unmeasured"):
@@ -120,14 +119,18 @@ def status_of(finished: Finished, source: Source, reasons: Iterable[Reason]) -> 
     return "estimated" if source.meter.estimated else "measured"
 
 
-def _of_window(reason: Reason, name: object) -> Reason:
-    """A reason with the advice that fits a window, which has no passes to add."""
-    if reason.code is not ReasonCode.WINDOW_TOO_SHORT:
+def _advised(reason: Reason, kind: Kind, workload: Facts) -> Reason:
+    """A reason with the advice that fits what has no passes to add: a window or an epoch."""
+    if reason.code is not ReasonCode.WINDOW_TOO_SHORT or kind not in ("window", "training"):
         return reason
     cause = reason.message.partition("; run at least")[0]
-    advice = f"repeat the body: for w in energy.repeat({name!r}): …"
-    pauses = "a piece between two pauses must be as long, too"
-    return reason.model_copy(update={"message": f"{cause}; {advice}; {pauses}"})
+    advice = (
+        f"repeat the body: for w in energy.repeat({workload.get('window')!r}): …; a piece between"
+        " two pauses must be as long, too"
+        if kind == "window"
+        else "train on more data in an epoch, or let train_one_epoch run several"
+    )
+    return reason.model_copy(update={"message": f"{cause}; {advice}"})
 
 
 def _distinct(finished: Finished, source: Source) -> list[Reason]:

@@ -796,17 +796,22 @@ GROWTH: Final = 64
 def _until_long_enough(opened: OpenWindow, plan: Plan, pass_s: float) -> Iterator[int]:
     """How many passes to run next, until a window is long enough or has the most passes.
 
+    The most passes count from where the meter resolves the window, as those of a call do.
     The device is not synchronised between passes, so their number is estimated beforehand.
     """
     longest_s = math.inf if plan.max_time_s is None else plan.max_time_s
     window_s = min(max(plan.window_s or 0.0, plan.shortest_window_s), longest_s)
     most = plan.passes or sys.maxsize
     opened.passes, elapsed_s = 0, 0.0
-    while not opened.passes or (elapsed_s < window_s and opened.passes < most):
-        estimated = math.ceil((window_s - elapsed_s) / pass_s) if pass_s > 0 else 1
+    while True:
+        is_cut = opened.passes >= most
+        goal_s = min(plan.shortest_window_s, longest_s) if is_cut else window_s
+        if opened.passes and elapsed_s >= goal_s:
+            return
+        estimated = math.ceil((goal_s - elapsed_s) / pass_s) if pass_s > 0 else 1
         # A clock that stands still gives no estimate; so few passes show it.
         known = max(FEW_PASSES, GROWTH * opened.passes)
-        more = min(max(1, estimated), known, most - opened.passes)
+        more = min(max(1, estimated), known, sys.maxsize if is_cut else most - opened.passes)
         yield more
         opened.passes += more
         elapsed_s = opened.elapsed_s()

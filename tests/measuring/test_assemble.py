@@ -8,6 +8,7 @@ from pytest_energy.carbon import given_intensity
 from pytest_energy.measuring.assemble import Place, Source, assemble, scaled, training_metrics
 from pytest_energy.measuring.protocol import Finished
 from pytest_energy.model.measurement import (
+    Kind,
     Measurement,
     MeterInfo,
     Quantity,
@@ -50,6 +51,26 @@ def test_the_status_says_what_the_joules_are_worth(
 ) -> None:
     """Only complete rounds without a fatal reason are measured."""
     assert measurement(rounds, source).status == status
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        ("call", "run at least 2.0 × as many passes"),
+        ("window", "repeat the body: for w in energy.repeat('a'): …"),
+        ("training", "let train_one_epoch run several"),
+    ],
+)
+def test_the_advice_on_a_short_round_fits_what_ran(kind: Kind, advice: str) -> None:
+    """A window and an epoch have no passes to add."""
+    message = "too short; run at least 2.0 × as many passes"
+    short = Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message, fatal=True)
+    source = Source(METER)
+    measured = assemble(PLACE, kind, {"window": "a"}, finished(None, short), source, {})
+    (reason,) = measured.reasons
+    assert reason.message.startswith("too short; ")
+    assert advice in reason.message
+    assert ("as many passes" in reason.message) is (kind == "call")
 
 
 def test_metrics_are_per_call_with_their_place() -> None:

@@ -25,7 +25,7 @@ def work(seconds):
 
 class ScriptedMeter:
     channels = (SCRIPT["channel"],)
-    shortest_window_s = 0.0
+    shortest_window_s = SCRIPT["shortest_window_s"]
     idle_power_w = {}
     info = MeterInfo(name="scripted", source="counter", estimated=SCRIPT["estimated"])
     environment = Environment(identity={"device": SCRIPT["device"], "meter": "scripted"})
@@ -122,6 +122,7 @@ def script(folder: Path, **changes: Any) -> None:
         "uncertainty": 0.001,
         "faults": [],
         "unavailable": "",
+        "shortest_window_s": 0.0,
         "no_processor": "",
     }
     (folder / "scripted.json").write_text(json.dumps({**default, **changes}))

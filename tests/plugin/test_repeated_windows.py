@@ -72,6 +72,15 @@ def test_steps(energy):
     assert shown[-1][0] == "test_it.py::test_steps::decode"
 
 
+def test_few_passes_leave_no_round_too_short(project: Project) -> None:
+    """As of a call: a round ends at the most passes only where the meter resolves it."""
+    project.script(shortest_window_s=0.02)
+    project.write(BODY.format(joules=0.0001, units=""))
+    project.run("--energy-passes=2").assert_outcomes(passed=1)
+    rounds = project.benchmark("decode")["rounds"]
+    assert all(done["duration_s"] >= 0.02 and done["passes"] > 2 for done in rounds)
+
+
 def test_its_rise_is_found(project: Project) -> None:
     """Against a baseline, as of any window."""
     project.write(BODY.format(joules=0.01, units=""))
@@ -190,13 +199,3 @@ def test_a_pause_that_cannot_be_is_refused(
     result = project.pytester.runpytest_inprocess(*QUICK, *arguments)
     result.assert_outcomes(failed=1)
     assert message in result.stdout.str()
-
-
-def test_the_advice_on_a_short_window_fits_windows(project: Project) -> None:
-    """It has no passes to add: its body is repeated."""
-    project.script(faults=["window-too-short"])
-    project.write("def test_it(energy):\n    with energy.window('a'):\n        work(0.01)")
-    project.run()
-    (reason,) = project.benchmark("a")["reasons"]
-    assert "for w in energy.repeat('a'): …" in reason["message"]
-    assert "as many passes" not in reason["message"]
