@@ -20,8 +20,7 @@ from pytest_energy.errors import EnergyError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; an expected error prints one line and returns exit status 2."""
-    parser = build_parser(_commands())
-    options = parser.parse_args(arguments)
+    options = read(sys.argv[1:] if arguments is None else arguments)
     try:
         return int(options.run(options))
     except BrokenPipeError:
@@ -31,6 +30,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (EnergyError, OSError) as error:
         print(f"pytest-energy {options.command}: error: {error}", file=sys.stderr)
     return 2
+
+
+def read(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read a command line; words after ``--`` may follow any option.
+
+    argparse fills a list of positionals as soon as it has read those before it, with nothing if an
+    option comes first. It then does not recognize words behind that option. A command whose list
+    takes the words after ``--`` names it in ``after_dashes``.
+    """
+    parser = build_parser(_commands())
+    options, unread = parser.parse_known_args(arguments)
+    words = list(arguments)
+    after = words[words.index("--") + 1 :] if "--" in words else []
+    name = getattr(options, "after_dashes", None)
+    if name and after and [word for word in unread if word != "--"] == after:
+        setattr(options, name, [*getattr(options, name), *after])
+    elif unread:
+        parser.error(f"unrecognized arguments: {' '.join(unread)}")
+    return options
 
 
 def build_parser(commands: dict[str, ModuleType]) -> argparse.ArgumentParser:

@@ -62,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         help="paths or test ids whose baselines to check [all]; put pytest options after --",
     )
+    prune.set_defaults(after_dashes="tests")
     log = _action(actions, "log", "show how baselines changed over the commits")
     log.add_argument(
         "--since", metavar="REVISION", help="begin with the version of a tag or commit [the first]"

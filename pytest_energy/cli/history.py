@@ -67,6 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--setup", metavar="COMMAND", help="prepare each commit, for example 'pip install -e .'"
     )
     bisect.add_argument("options", nargs="*", help="options for pytest, after --")
+    bisect.set_defaults(after_dashes="options")
     report = _action(actions, "report", "write the dashboard, a folder of static pages")
     report.add_argument(
         "-o",

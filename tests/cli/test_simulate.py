@@ -24,6 +24,13 @@ def test_it(energy):
 """
 
 
+def of_the_page(name: str) -> str:
+    """A file of docs/simulate.md; its first test takes its seconds from the environment."""
+    page = (Path(__file__).parents[2] / "docs" / "simulate.md").read_text("utf-8")
+    text = page.partition(f"```python\n# {name}\n")[2].partition("```")[0]
+    return text.replace("SECONDS = 0.2\n", 'import os\n\nSECONDS = float(os.environ["AMOUNT"])\n')
+
+
 SPINNING = """
 import asyncio
 
@@ -102,10 +109,10 @@ def sandbox(tmp_path: Path) -> Sandbox:
 
 def test_a_reader_records_regresses_and_accepts(sandbox: Sandbox) -> None:
     """The steps of the page have the outcomes that it states, and each output says simulated."""
-    (sandbox.folder / "test_it.py").write_text(SLEEPING)
+    (sandbox.folder / "test_answer.py").write_text(of_the_page("test_answer.py"))
     recorded = sandbox.run("--energy-update")
     assert recorded.returncode == 0, recorded.stdout
-    energy = sandbox.metrics("test_it")["energy_j"]
+    energy = sandbox.metrics("test_answer")["energy_j"]
     assert energy["value"] == pytest.approx(350 * 0.2, rel=2e-3)
     markdown = (sandbox.folder / "summary.md").read_text()
     page = (sandbox.folder / ".energy/report.html").read_text()
@@ -118,6 +125,14 @@ def test_a_reader_records_regresses_and_accepts(sandbox: Sandbox) -> None:
     assert json.loads(baseline.read_text())["identity"]["simulated_load"] == "350 W, virtual clock"
     assert sandbox.run(amount=0.22).returncode == 1
     assert sandbox.outcomes() == {"regressed"}
+
+
+def test_the_network_of_the_page_runs(pytester: pytest.Pytester) -> None:
+    """Both files pass; comparing two revisions of them takes minutes, and no test does it."""
+    pytest.importorskip("torch")
+    for name in ("network.py", "test_network.py"):
+        pytester.path.joinpath(name).write_text(of_the_page(name))
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 def test_joules_follow_the_flops_of_torch() -> None:

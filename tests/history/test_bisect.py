@@ -94,7 +94,9 @@ def test_each_commit_is_measured_against_the_good_one(
     monkeypatch.chdir(repository.folder)
     monkeypatch.setenv("PYTHONPATH", str(repository.library))
     options = [option for option in OPTIONS if option != "--energy"]
-    status = main(["history", "bisect", TEST, commits[0], commits[-1], "--", *options])
+    status = main(
+        ["history", "bisect", TEST, commits[0], commits[-1], "--setup=true", "--", *options]
+    )
     output = capsys.readouterr().out
     assert status == 0, output
     assert output.splitlines()[0].startswith("bad ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,28 @@ def test_add_is_idempotent(files: list[str], capsys: pytest.CaptureFixture[str])
         "night-00.json: not added, since the store has it already or it has no benchmarks",
         "energy-history: 0 of 1 runs added",
     ]
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "history.md").read_text("utf-8")
+DOCUMENTED = re.findall(r"^\$ pytest-energy history (.*)$", PAGE, re.MULTILINE)
+STAND_INS = {"s3://bucket/energy": "shared", ".energy/results.json": "night-00.json"}
+STAND_INS |= {"test_decode": "test_1", "v1.2": "2026-01-20"}
+"""A folder for the bucket, and names that the made-up runs have."""
+
+
+def test_the_commands_of_the_page_run(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """All of docs/history.md, in order, but for the bisection, which has a test module."""
+    ask(capsys, "add", *files[1:])
+    answers = {}
+    for line in DOCUMENTED:
+        if not line.startswith("bisect"):
+            for word, stand_in in STAND_INS.items():
+                line = line.replace(word, stand_in)
+            answers[line] = ask(capsys, *shlex.split(line))
+    assert {line: status for line, (status, _, _) in answers.items() if status} == {"changes": 1}
+    assert len(answers) == len(DOCUMENTED) - 1 > 7
+    assert Path("site/index.html").exists()
+    assert Path("points.parquet").exists()
 
 
 def test_a_bad_file_costs_no_other_run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -24,16 +25,33 @@ def run(project, *arguments):
     return project.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
 
 
-def documented_example():
-    """The second block of Python in docs/testing.md."""
-    blocks = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8").split("```python\n")
-    return blocks[2].split("```")[0]
+IMPORTS = """
+import os, subprocess, sys
+from dataclasses import replace
+import pytest
+from pytest_energy.testing import PROFILES, SimulatedNvml
+"""
 
 
-def test_the_example_of_the_docs_passes(project):
-    """The example is run unchanged."""
-    project.makepyfile(documented_example())
-    run(project).assert_outcomes(passed=1)
+def test_the_blocks_of_the_docs_run(project):
+    """All Python of docs/testing.md: the example, other cards, child processes, and a meter."""
+    text = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
+    conftest, example, cards, attached, virtual, contract = blocks
+    project.makeconftest(conftest)
+    child = "import time\nwork = lambda: time.sleep(0.01)\n" + attached
+    project.path.joinpath("study.py").write_text(child)
+    inside = textwrap.indent(IMPORTS + virtual, "    ")
+    project.path.joinpath("my_package.py").write_text(
+        "from pytest_energy.meters.nvml import open_meter\n"
+    )
+    project.makepyfile(
+        test_budget=example,
+        test_cards=IMPORTS + cards,
+        test_children=f"def test_study():\n{inside}\n    assert machine.now_s() > 0\n",
+        test_contract=contract.replace("contract():", "contract(nvml_sim):"),
+    )
+    run(project).assert_outcomes(passed=6)
 
 
 def test_cards_are_chosen_by_parametrization(project):
