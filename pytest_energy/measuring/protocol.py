@@ -373,7 +373,7 @@ def fewer_rounds(asked: int, done: Sequence[Round], max_time_s: float | None) ->
     """Return a remark if rounds were left out to meet the time limit."""
     if max_time_s is None or len(done) >= asked or another_fits(done, max_time_s):
         return ()
-    return _cut(f"{len(done)} of {asked} rounds", max_time_s)
+    return _fewer(asked, done, max_time_s)
 
 
 def cuts(plan: Plan, size: Size, done: Sequence[Round]) -> tuple[Reason, ...]:
@@ -386,7 +386,7 @@ def _left_out(plan: Plan, done: Sequence[Round]) -> tuple[Reason, ...]:
     all_done = len(done) >= plan.rounds or are_enough(plan, done)
     if plan.max_time_s is None or all_done or is_lost(done[-1]):
         return ()
-    return _cut(f"{len(done)} of {plan.rounds} rounds", plan.max_time_s)
+    return _fewer(plan.rounds, done, plan.max_time_s)
 
 
 def _fewer_passes(plan: Plan, size: Size) -> tuple[Reason, ...]:
@@ -396,8 +396,15 @@ def _fewer_passes(plan: Plan, size: Size) -> tuple[Reason, ...]:
     return _cut(f"{size.passes} of {size.wanted} passes per round", plan.max_time_s)
 
 
-def _cut(ran: str, max_time_s: float) -> tuple[Reason, ...]:
-    message = f"ran {ran}, to stay within {max_time_s:g} s (--energy-max-time)"
+def _fewer(asked: int, done: Sequence[Round], max_time_s: float) -> tuple[Reason, ...]:
+    spent_s = sum(measured.duration_s for measured in done)
+    # One round always runs, however long it is.
+    longer = f": even so it took {spent_s:.4g} s" if spent_s > LATE * max_time_s else ""
+    return _cut(f"{len(done)} of {asked} rounds", max_time_s, longer)
+
+
+def _cut(ran: str, max_time_s: float, longer: str = "") -> tuple[Reason, ...]:
+    message = f"ran {ran}, to stay within {max_time_s:g} s (--energy-max-time){longer}"
     return (Reason(code=ReasonCode.TIME_LIMIT, message=message, fatal=False),)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_energy.errors import UsageError
 from pytest_energy.measuring.protocol import (
+    LATE,
     MARGIN,
     Finished,
     Forecast,
@@ -253,6 +254,16 @@ def test_a_compiler_in_the_first_call_misleads_nobody() -> None:
     assert finished.reasons == ()
 
 
+def test_a_call_longer_than_the_limit_says_how_long_it_was() -> None:
+    """One always runs, so that nothing stayed within the limit."""
+    queue = Queue(Clock(), pass_s=64.0)
+    finished = queue.run(Plan(None, rounds=3, window_s=5.0, max_time_s=32.0))
+    (reason,) = finished.reasons
+    assert reason.message == (
+        "ran 1 of 3 rounds, to stay within 32 s (--energy-max-time): even so it took 64 s"
+    )
+
+
 def test_passes_that_become_slower_stop_at_the_limit() -> None:
     """The plan was made for faster passes. A reason names the rounds that are not run."""
     clock = Clock()
@@ -334,7 +345,10 @@ def test_a_time_limit_reduces_the_rounds_if_passes_are_fixed(
     assert len(finished.rounds) == max(1, min(rounds, int(max_time_s)))
     messages = [reason.message for reason in finished.reasons]
     cut = f"ran {len(finished.rounds)} of {rounds} rounds, to stay within {max_time_s:g} s"
-    assert messages == ([f"{cut} (--energy-max-time)"] if len(finished.rounds) < rounds else [])
+    cut += " (--energy-max-time)"
+    if LATE * max_time_s < 1:  # a single epoch
+        cut += ": even so it took 1 s"
+    assert messages == ([cut] if len(finished.rounds) < rounds else [])
 
 
 def test_an_epoch_is_neither_stretched_nor_cut() -> None:
