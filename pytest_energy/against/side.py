@@ -25,6 +25,10 @@ END_S: Final = 10.0
 """How long a side may take to end by itself."""
 START_S: Final = 600.0
 """How long a side may take at least to import the tests and to open its meter."""
+STACK_SIGNAL: Final = getattr(signal, "SIGUSR2", signal.SIGTERM)  # Windows has no sides
+"""Upon which a side writes where it is; ``side_start`` registers it."""
+STACK_S: Final = 1.0
+"""How long a side that hangs may take for that."""
 LOG_LINES: Final = 15
 """The last lines of a side's output that an error shows."""
 
@@ -221,9 +225,10 @@ class Side:
         try:
             answer = self.channel.receive(limit_s)
         except TimeoutError:
+            log = self._stack() or self.log()
             self.stop()
             how = f"gave no answer for {limit_s:g} s (--energy-against-timeout)"
-            raise SideFailedError(self.plan.name, f"hung: it {how}", self.log()) from None
+            raise SideFailedError(self.plan.name, f"hung: it {how}", log) from None
         if answer is None:
             raise self._crashed()
         return answer
@@ -259,6 +264,17 @@ class Side:
         self.output.seek(self.head_bytes)
         text = self.output.read().decode("utf-8", "replace")
         return "\n".join(text.rstrip().splitlines()[-LOG_LINES:])
+
+    def _stack(self) -> str:
+        """Where a side hangs, innermost call first; empty if it cannot tell."""
+        written = os.fstat(self.output.fileno()).st_size
+        with suppress(ProcessLookupError):
+            self.process.send_signal(STACK_SIGNAL)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(STACK_S)
+        self.output.seek(written)
+        text = self.output.read().decode("utf-8", "replace")
+        return "\n".join(text.rstrip().splitlines()[:LOG_LINES])
 
     def close(self) -> None:
         """End the side, by force if it does not end by itself."""

@@ -63,6 +63,8 @@ def test_a_side_that_ends_or_hangs_costs_its_own_benchmark_only(
     message = results[TEST].reasons[0].message
     assert words in message
     assert "test session starts" not in message
+    if "hung" in words:
+        assert 'engine.py", line' in message.splitlines()[2], "where it hangs comes first"
     for test in (ONE, TWO):
         (block,) = comparing.states[test].contests[test].blocks
         assert block.differences["energy_j"] == pytest.approx(0.0)

@@ -6,11 +6,14 @@ sides even where the tree contains another. Then the side's own tree comes first
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import sys
 
 import pytest
 
 from pytest_energy.against.messages import SideConfig
+from pytest_energy.against.side import STACK_SIGNAL
 
 
 def main() -> int:
@@ -19,6 +22,8 @@ def main() -> int:
     if config is None:
         sys.stderr.write("this module is started by pytest --energy-against=REF\n")
         return int(pytest.ExitCode.USAGE_ERROR)
+    # A copy of the output's descriptor: pytest's capturing takes the original.
+    faulthandler.register(STACK_SIGNAL, os.dup(sys.stderr.fileno()), all_threads=False)
     sys.path[:0] = config.paths
     return int(pytest.main(sys.argv[1:]))
 
