@@ -161,6 +161,8 @@ class CardScheduling:
 
     def _give(self, node: Any, number: int) -> None:
         """Fill a worker up to ``number`` tests; if too few suit it, let it end."""
+        if node not in self._collected:
+            return  # it replaces a worker that was killed, and will ask once it has collected
         while not node.shutting_down and len(self._assigned[node]) < number:
             test_id = next((test for test in self._waiting or () if self._suits(test, node)), None)
             if test_id is None:
@@ -173,14 +175,16 @@ class CardScheduling:
 
     def _suits(self, test_id: str, node: Any) -> bool:
         """Whether a worker has a preferred board of a test, or no running worker has one."""
-        available = {self._board(other) for other in self.nodes}
+        # A worker that is ending takes no test that comes back from a killed one.
+        available = {self._board(other) for other in self.nodes if not other.shutting_down}
         boards = self.preferred.get(test_id, frozenset()) & available
         return not boards or self._board(node) in boards
 
     def _return(self, tests: Sequence[str]) -> None:
-        self._waiting = [*tests, *(self._waiting or ())]
-        for node in self.nodes:
-            if node in self._collected:
+        # A worker may be killed before all have collected: then nothing is assigned yet.
+        if self._waiting is not None:
+            self._waiting = [*tests, *self._waiting]
+            for node in self.nodes:
                 self._give(node, AHEAD)
 
     def _board(self, node: Any) -> str | None:

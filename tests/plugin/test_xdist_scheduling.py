@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.plugin.xdist_scheduling import (
@@ -121,6 +123,102 @@ def test_the_tests_of_a_crashed_worker_go_to_others(again):
     scheduling.schedule()
     ran = finish(scheduling, [second, replacement])
     assert sorted(everything(ran)) == names(4)[0 if again else 1 :]
+
+
+class Controller:
+    """Drives the scheduling as xdist's controller does, with workers that may be killed."""
+
+    def __init__(self, tests, wanted):
+        self.tests = tests
+        self.scheduling = CardScheduling(2, wanted, dict.fromkeys(BOARDS, "a") | {"gw1": "b"})
+        self.starting, self.ready, self.collected = [], [], []
+        self.started = 0
+        self.shutting_down = False
+        self.lost = []
+        for _ in range(2):
+            self.start()
+
+    def start(self):
+        self.starting.append(Worker(f"gw{self.started}", self.tests))
+        self.started += 1
+
+    def steps(self, kills):
+        """What may happen next: the step of a worker, by its list."""
+        found = [(self.get_ready, worker) for worker in self.starting]
+        found += [(self.collect, worker) for worker in self.ready]
+        found += [(self.run_one, worker) for worker in self.collected if worker.may_run()]
+        found += [
+            (self.end, worker)
+            for worker in self.collected
+            if worker.shutting_down and not worker.queue
+        ]
+        alive = [*self.starting, *self.ready, *self.collected]
+        return found, [(self.kill, worker) for worker in alive if kills]
+
+    def get_ready(self, worker):
+        self.starting.remove(worker)
+        self.ready.append(worker)
+        if self.shutting_down:
+            worker.shutdown()
+        else:
+            self.scheduling.add_node(worker)
+
+    def collect(self, worker):
+        self.ready.remove(worker)
+        self.collected.append(worker)
+        if not self.shutting_down:
+            self.scheduling.add_node_collection(worker, self.tests)
+            if self.scheduling.collection_is_completed:
+                self.scheduling.schedule()
+
+    def run_one(self, worker):
+        worker.run_one(self.scheduling)
+
+    def end(self, worker):
+        self.collected.remove(worker)
+        if worker in self.scheduling.nodes:
+            assert self.scheduling.remove_node(worker) is None
+
+    def kill(self, worker):
+        for workers in (self.starting, self.ready, self.collected):
+            if worker in workers:
+                workers.remove(worker)
+        if worker in self.scheduling.nodes:
+            self.lost += filter(None, [self.scheduling.remove_node(worker)])
+        self.start()
+
+    def look(self):
+        """Ends all workers once the tests are finished, as xdist does after each event."""
+        if self.scheduling.tests_finished:
+            self.shutting_down = True
+            for worker in (*self.ready, *self.collected):
+                worker.shutdown()
+
+
+@given(
+    st.data(),
+    st.integers(1, 6),
+    st.dictionaries(st.integers(0, 5), st.sampled_from(["a", "b"])),
+    st.integers(0, 3),
+)
+def test_a_session_that_loses_workers_at_any_moment_runs_every_other_test(
+    data: st.DataObject, count: int, boards: dict[int, str], kills: int
+) -> None:
+    """It ends, and has run each test once, but for those that ran in a worker that was killed."""
+    tests = names(count)
+    wanted = {tests[number]: frozenset({boards[number]}) for number in boards if number < count}
+    controller = Controller(tests, wanted)
+    workers = {}
+    while controller.starting or controller.ready or controller.collected:
+        steps, killing = controller.steps(kills)
+        assert steps, "the session would wait for ever"
+        step, worker = data.draw(st.sampled_from([*steps, *killing]))
+        kills -= step == controller.kill
+        workers[worker.gateway.id] = worker
+        step(worker)
+        controller.look()
+    ran = [test for worker in workers.values() for test in worker.ran]
+    assert sorted(ran + controller.lost) == tests
 
 
 def test_workers_must_agree_on_the_tests():
