@@ -20,7 +20,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -113,6 +113,8 @@ class Holder:
     test: str
     ends: float | None = None
     """When its test is expected to end, in seconds since the epoch, if that is known."""
+    at_most: bool = False
+    """Whether that is when its limits end it, as those of a comparison."""
 
     @classmethod
     def read(cls, file: Path) -> Holder | None:
@@ -138,12 +140,22 @@ class HeldLocks:
     holder: Holder
     files: list[Path]
     """Where those who wait read the holder."""
+    _latest: dict[str, float] = field(default_factory=dict)
+    """By card: when its limits end its part, in seconds since the epoch."""
 
     def expect(self, duration_s: float) -> None:
         """Tell those who wait how long the test will take; a shorter wait is not shown."""
         if duration_s >= SILENT_S:
-            for file in self.files:
-                replace(self.holder, ends=CLOCK.time() + duration_s).write(file)
+            self._publish(replace(self.holder, ends=CLOCK.time() + duration_s))
+
+    def expect_at_most(self, card: str, duration_s: float) -> None:
+        """Tell those who wait when the limits of a comparison end it on all of its cards."""
+        self._latest[card] = CLOCK.time() + duration_s
+        self._publish(replace(self.holder, ends=max(self._latest.values()), at_most=True))
+
+    def _publish(self, holder: Holder) -> None:
+        for file in self.files:
+            holder.write(file)
 
 
 @contextmanager
@@ -221,10 +233,14 @@ def _is_free(lock: FileLock) -> bool:
 
 
 def state_of_wait(holder: Holder | None, waited_s: float) -> str:
-    """``waiting for PID 4711: 2 min, about 4 min left · test_it.py::test_other``."""
+    """``waiting for PID 4711: 2 min, about 4 min left · test_it.py::test_other``.
+
+    Of a comparison the longest time is known: ``at most 20 min left``.
+    """
     if holder is None:
         return f"waiting for another session: {rough(waited_s)}"
-    left = f", about {rough(max(0.0, holder.ends - CLOCK.time()))} left" if holder.ends else ""
+    how = "at most" if holder.at_most else "about"
+    left = f", {how} {rough(max(0.0, holder.ends - CLOCK.time()))} left" if holder.ends else ""
     return f"waiting for PID {holder.pid}: {rough(waited_s)}{left} · {holder.test}"
 
 

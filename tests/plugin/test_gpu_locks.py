@@ -18,12 +18,14 @@ from pytest_energy.plugin.gpu_locks import (
     LOCK_FOLDER_VARIABLE,
     PROCESSORS,
     Gpu,
+    Holder,
     Waiting,
     device_lock,
     lock_folder,
     lock_names,
     reserve_gpu,
     show_only,
+    state_of_wait,
 )
 from pytest_energy.testing import SimulatedNvml
 
@@ -193,6 +195,12 @@ def test_a_long_wait_names_who_measures(tmp_path, monkeypatch):
     assert states[0] == f"{ours}: 5 s, about 3 min left · test_it.py::test_first"
     assert states[-1] == f"{ours}: 55 s, about 2 min left · test_it.py::test_first"
     assert len(states) == 11
+    with device_lock(["a"], tmp_path, Waiting("a comparison with main")) as held:
+        held.expect_at_most("card 0", 1200.0)
+        held.expect_at_most("card 1", 300.0)
+        held.expect_at_most("card 0", 600.0)
+        state = state_of_wait(Holder.read(tmp_path / "a.holder"), 120.0)
+    assert state == f"{ours}: 2 min, at most 10 min left · a comparison with main"
     with device_lock(["a"], tmp_path, Waiting("test_second", say, limit_s=0.5)):
         pass
     assert not list(tmp_path.glob("*.holder"))

@@ -343,9 +343,14 @@ class AgainstPlugin(EnergyPlugin):
         )
 
     def _show_standing(self, number: int) -> Callable[[Standing], None]:
-        if (standings := self._standings) is None:
-            return lambda standing: None
-        return lambda standing: standings.set_state(f"card {number}", standing)
+        def show(standing: Standing) -> None:
+            card = f"card {number}"
+            if self._standings:
+                self._standings.set_state(card, standing)
+            if self._locks and standing.most_s is not None:
+                self._locks.expect_at_most(card, standing.most_s)
+
+        return show
 
     def _screen(self, ongoing: Ongoing) -> None:
         """Let the committed baselines decide what they can."""
