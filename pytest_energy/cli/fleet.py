@@ -253,7 +253,7 @@ def _coordinate(plan: Plan, folder: RunFolder, engine: Engine) -> State:
         if is_terminal:
             print(f"\r\x1b[K{describe(plan, state, CLOCK.time())}", end="", flush=True)
 
-    shards = f"{len(plan.shards)} shard{'' if len(plan.shards) == 1 else 's'}"
+    shards = _count(len(plan.shards), "shard")
     announce(f"{folder.name}: {shards} on {', '.join(plan.accelerators)} by {plan.engine}")
     # A job of CI that is cancelled gets this signal.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -279,7 +279,12 @@ def _finish(plan: Plan, folder: RunFolder, state: State, output: Path) -> int:
     if died:
         print(f"Without a verdict: {', '.join(died)}. Try again: {_resume(folder)}")
     print(headline(merged))
-    print(f"{output}: {len(merged.benchmarks)} benchmarks from {len(runs)} shards")
+    benchmarks = _count(len(merged.benchmarks), "benchmark")
+    print(f"{output}: {benchmarks} from {_count(len(runs), 'shard')}")
     for line in failed:
         print(f"pytest-energy fleet: error: {line}", file=sys.stderr)
     return exit_status(plan, state)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -49,13 +49,13 @@ class ShardSession:
             name: value for name, value in os.environ.items() if name not in OF_WHOLE_RUN
         }
         with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
+            self._process = Popen(
                 command,
                 cwd=self._tests_folder,
                 env={**task.environment, **surroundings, **(variables or {})},
-                stdin=subprocess.DEVNULL,
+                stdin=DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=STDOUT,
                 preexec_fn=_end_with_parent(),
                 # Ctrl-C in the terminal is for the fleet, which then stops its shards.
                 start_new_session=True,
@@ -80,7 +80,8 @@ class ShardSession:
         if status < 0:
             reason = f"killed by {signal.Signals(-status).name}"
         elif status not in (0, 1, 5):
-            reason = f"pytest ended with exit status {status}"
+            errors = [line for line in output.splitlines() if line.startswith("ERROR")]
+            reason = ": ".join([f"pytest ended with exit status {status}", *errors[:1]])
         return Outcome(
             self._task.shard,
             # Without its results, a session that measured has not finished.
@@ -110,7 +111,7 @@ class ShardSession:
         """End the session, and what it started, and remove its files."""
         for number, patience_s in ((signal.SIGINT, STOP_S), (signal.SIGKILL, None)):
             if not self.has_ended():
-                with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                with suppress(ProcessLookupError, TimeoutExpired):
                     os.killpg(self._process.pid, number)
                     self._process.wait(patience_s)
         self._temporary.cleanup()
