@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import pytest_energy.cli.fleet
 from pytest_energy.options import OPTIONS
 
 ROOT = Path(__file__).parents[1]
@@ -321,3 +323,15 @@ def test_issue_forms_are_complete(form):
     assert any("pytest-energy doctor" in label for label in every(parsed, "label")) or (
         form.stem == "feature_request"
     )
+
+
+def test_the_fleet_of_the_docs_can_be_read():
+    """The command of the workflow has options that exist."""
+    script = script_with("energy-fleet", "fleet run")
+    words = shlex.split(script.partition("pytest-energy ")[2].strip())
+    options = pytest_energy.cli.read(words)
+    assert options.action == "run"
+    tests, after = pytest_energy.cli.fleet._words(options)
+    assert tests == ["benchmarks"]
+    assert after == ["--energy-control"]
+    assert options.accelerator == ["H100", "A100:2"]

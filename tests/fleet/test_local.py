@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import scipy.special  # noqa: F401 - imported before the forks
+import pytest_benchmark.plugin  # noqa: F401 - imported before the forks, as some below
+import scipy.special  # noqa: F401
 
+import pytest_energy.meters.nvml.opening
 import pytest_energy.plugin.measuring_hooks
-import pytest_energy.report.html.render  # noqa: F401 - likewise
+import pytest_energy.plugin.xdist
+import pytest_energy.report.html.render  # noqa: F401
 from pytest_energy.cli import main
 from pytest_energy.fleet import collection, shard
 from pytest_energy.fleet.collection import Suite, collect
@@ -29,12 +32,12 @@ from pytest_energy.fleet.plan import RunFolder
 from pytest_energy.model.json_files import load_run
 from pytest_energy.model.result import Run
 from pytest_energy.simulation.load import Load
-from pytest_energy.testing import PROFILES, Profile, SimulatedNvml
+from pytest_energy.testing import PROFILES, SimulatedNvml
 from tests.virtual import virtual_machine
 
 CARDS = {"H100": ("hopper", 300.0), "A100": ("ga100", 200.0), "RTX4090": ("ada", 225.0)}
 """By kind, the simulated card and its watts."""
-MODULES = "abcdef"
+MODULES = "abcd"
 SECONDS = {"short": 0.05, "long": 0.1}
 TEST = """
 import os, signal, time
@@ -60,9 +63,8 @@ OPTIONS = ("--energy-rounds=3", "--energy-passes=10", "-p", "no:cacheprovider")
 
 
 class Fork:
-    """As much of ``Popen`` as a shard needs; the child runs pytest on the virtual clock."""
+    """As much of ``Popen`` as a shard needs; the child has one card, on the virtual clock."""
 
-    profiles: tuple[Profile, ...]
     kinds: dict[str, str]
     """The kind of each card by its UUID."""
 
@@ -86,10 +88,10 @@ class Fork:
         os.environ.clear()
         os.environ.update(environment)
         kind = self.kinds[environment["CUDA_VISIBLE_DEVICES"]]
-        os.environ["KIND"] = kind
+        os.environ |= {"KIND": kind, "CUDA_VISIBLE_DEVICES": "0"}
         os.environ.update(Load(power_w=CARDS[kind][1]).to_environment())
         warnings.resetwarnings()
-        with os.fdopen(1, "w", closefd=False) as sys.stdout, virtual_machine(*self.profiles):
+        with os.fdopen(1, "w", closefd=False) as sys.stdout, virtual_machine(CARDS[kind][0]):
             sys.stderr = sys.__stdout__ = sys.__stderr__ = sys.stdout
             return int(pytest.main(arguments))
 
@@ -123,8 +125,7 @@ def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     suite = Suite(tmp_path, tmp_path / "pytest.ini", tests, ())
     monkeypatch.setattr(collection, "collect", lambda tests, options: suite)
     kinds = [kind for kind in CARDS for _ in range(4)]
-    Fork.profiles = tuple(PROFILES[CARDS[kind][0]] for kind in kinds)
-    with SimulatedNvml(*Fork.profiles) as machine:
+    with SimulatedNvml(*(CARDS[kind][0] for kind in kinds)) as machine:
         Fork.kinds = {machine.uuid(device): kind for device, kind in enumerate(kinds)}
         yield tmp_path
 
@@ -188,7 +189,7 @@ def test_a_cancelled_run_goes_on_where_it_was(
 
     monkeypatch.setattr(LocalEngine, "poll", interrupted)
     monkeypatch.setattr(shard, "STOP_S", 0.5)
-    arguments = ["fleet", "run", "--accelerator=H100:3", "--engine=local", "--", *OPTIONS]
+    arguments = ["fleet", "run", "--accelerator=H100:2", "--engine=local", "--", *OPTIONS]
     assert main(arguments) == 2
     folder = RunFolder.find(None)
     assert f"Continue: pytest-energy fleet run --resume {folder.name}" in capsys.readouterr().out

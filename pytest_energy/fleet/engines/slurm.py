@@ -90,8 +90,8 @@ class SlurmEngine:
     def submit(self, tasks: Sequence[Task]) -> None:
         """Queue tasks; those that an earlier process has submitted are taken over."""
         for task in tasks:
-            if task.shard not in self._jobs and is_there(self._note(task)):
-                self._jobs[task.shard] = self._job(self._note(task).read_text("utf-8"))
+            if task.shard not in self._jobs and is_there(self._note(task.shard)):
+                self._jobs[task.shard] = self._job(self._note(task.shard).read_text("utf-8"))
         new = [task for task in tasks if task.shard not in self._jobs]
         for accelerator in dict.fromkeys(task.accelerator for task in new):
             self._submit_array([task for task in new if task.accelerator == accelerator])
@@ -99,9 +99,9 @@ class SlurmEngine:
     def _job(self, job_id: str) -> Any:
         return submitit.SlurmJob(self._folder, job_id)
 
-    def _note(self, task: Task) -> Path:
-        """The file with the id of the job that runs a task."""
-        return self._folder / f"{task.shard}.job"
+    def _note(self, shard: str) -> Path:
+        """The file with the id of the job that runs a shard."""
+        return self._folder / f"{shard}.job"
 
     def _submit_array(self, tasks: Sequence[Task]) -> None:
         executor = self._executor(tasks[0].accelerator)
@@ -116,7 +116,7 @@ class SlurmEngine:
 
         for task, job in zip(tasks, _patiently(queue), strict=True):
             self._jobs[task.shard] = job
-            write_atomically(self._note(task), job.job_id)
+            write_atomically(self._note(task.shard), job.job_id)
 
     def _executor(self, accelerator: str) -> Any:
         executor = submitit.SlurmExecutor(self._folder)
@@ -145,7 +145,7 @@ class SlurmEngine:
             del self._jobs[outcome.shard]
             self._begun.discard(outcome.shard)
             self._left_s.pop(outcome.shard, None)
-            (self._folder / f"{outcome.shard}.job").unlink(missing_ok=True)
+            self._note(outcome.shard).unlink(missing_ok=True)
         return [*self._started(queued or {}), *ended]
 
     def _queue(self) -> dict[str, tuple[str, str]]:
@@ -189,10 +189,12 @@ class SlurmEngine:
     def close(self) -> None:
         """Cancel all jobs and wait until they have left the queue."""
         jobs = [job.job_id for job in self._jobs.values()]
-        self._jobs.clear()
         if not jobs:
             return
         _patiently(lambda: _ask("scancel", *jobs))
+        for shard in self._jobs:
+            self._note(shard).unlink(missing_ok=True)
+        self._jobs.clear()
         while _patiently(lambda: self._queue().keys() & set(jobs)):
             CLOCK.sleep(POLL_S)
 

@@ -1,0 +1,250 @@
+"""The engine ``slurm``: a real Slurm of one host, with made-up accelerators and simulated cards."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_energy.cli import main
+from pytest_energy.fleet.engine import EngineRequest, Outcome, Task
+from pytest_energy.fleet.plan import RunFolder
+from pytest_energy.model.json_files import load_run
+from pytest_energy.simulation.load import Load
+from pytest_energy.testing import SimulatedNvml
+
+submitit = pytest.importorskip("submitit", reason="the group `fleet` is not installed")
+
+from pytest_energy.fleet.engines import slurm  # noqa: E402 - needs submitit
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
+MISSING = [program for program in PROGRAMS if shutil.which(program) is None]
+needs_slurm = pytest.mark.skipif(
+    bool(MISSING) or os.getuid() != 0,
+    reason=f"needs root and {', '.join(MISSING) or 'Slurm'}: apt-get install slurm-wlm munge",
+)
+CONFIGURATION = """
+ClusterName=made-up
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/socket
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
+MpiDefault=none
+ReturnToService=2
+MessageTimeout=5
+SchedulerParameters=sched_interval=1
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs=8 CoresPerSocket=8 Gres=gpu:h100:1,gpu:a100:2
+PartitionName=cards Nodes={host} Default=YES MaxTime=60 State=UP
+"""
+TEST = """
+import os, time
+from pathlib import Path
+
+def test_it(energy):
+    with Path("log.txt").open("a") as log:
+        log.write(f"{name} {{os.environ['CUDA_VISIBLE_DEVICES']}}\\n")
+    energy(time.sleep, 0.005)
+"""
+OPTIONS = ("--energy-rounds=3", "--energy-passes=20", "-p", "no:cacheprovider")
+
+
+class OneHostSlurm:
+    """Slurm's daemons, with a configuration of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        for name in ("munge", "state", "spool"):
+            (folder / name).mkdir(mode=0o700)
+        (folder / "munge/key").write_bytes(os.urandom(1024))
+        (folder / "munge/key").chmod(0o400)
+        for number in range(3):  # character devices, since Slurm accepts nothing else
+            os.mknod(folder / f"card{number}", 0o666 | 0o020000, os.makedev(1, 3))
+        text = CONFIGURATION.format(
+            host=platform.node().partition(".")[0], folder=folder, ports=free_ports(2)
+        )
+        (folder / "slurm.conf").write_text(text)
+        (folder / "gres.conf").write_text(
+            f"Name=gpu Type=h100 File={folder}/card0 Flags=nvidia_gpu_env\n"
+            f"Name=gpu Type=a100 File={folder}/card[1-2] Flags=nvidia_gpu_env\n"
+        )
+
+    def start(self) -> None:
+        """Start all daemons, and wait for the node."""
+        munge = self._folder / "munge"
+        names = {
+            "key-file": "key",
+            "pid-file": "munged.pid",
+            "log-file": "log",
+            "seed-file": "seed",
+        }
+        options = [f"--{name}={munge / file}" for name, file in names.items()]
+        subprocess.run(["munged", "--force", f"--socket={munge / 'socket'}", *options], check=True)
+        self.start_controller()
+        subprocess.run(["slurmd"], check=True)
+        deadline_s = time.monotonic() + 60
+        while "idle" not in self.ask("sinfo", "--noheader", "--format=%T"):
+            assert time.monotonic() < deadline_s, (self._folder / "slurmctld.log").read_text()
+            time.sleep(0.2)
+
+    def start_controller(self) -> None:
+        """Start the controller, which finds its state again."""
+        subprocess.run(["slurmctld"], check=True)
+
+    def stop(self, daemon: str) -> None:
+        """End a daemon."""
+        try:
+            os.kill(int((self._folder / f"{daemon}.pid").read_text()), 15)
+        except (FileNotFoundError, ProcessLookupError):
+            return
+
+    def end(self) -> None:
+        """End all daemons."""
+        for daemon in ("slurmd", "slurmctld", "munge/munged"):
+            self.stop(daemon)
+
+    @staticmethod
+    def ask(*command: str) -> str:
+        """The answer of a command; empty if it has none yet."""
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody uses now."""
+    with ExitStack() as sockets:
+        opened = [sockets.enter_context(socket.socket()) for _ in range(number)]
+        for one in opened:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in opened]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OneHostSlurm]:
+    """A Slurm with an H100 and two A100."""
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+    # Jobs get the variables of who submits them, so all see the same machine.
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    for name, value in Load(power_w=150).to_environment().items():
+        monkeypatch.setenv(name, value)
+    slurm_host = OneHostSlurm(folder)
+    with SimulatedNvml("hopper", "ga100", "ga100"):
+        try:
+            slurm_host.start()
+            yield slurm_host
+        finally:
+            slurm_host.end()
+
+
+def assert_taken_over(engine: slurm.SlurmEngine) -> None:
+    """Another process that resumes the run submits nothing that is in the queue."""
+    folder = RunFolder.find(None)
+    plan = folder.load_plan()
+    tasks = [plan.task(shard) for shard in plan.shards if shard.name in engine._jobs]
+    other = slurm.SlurmEngine(EngineRequest(Path(plan.project), folder.engine.absolute()))
+    other.submit(tasks)
+    assert {name: job.job_id for name, job in other._jobs.items()} == {
+        name: job.job_id for name, job in engine._jobs.items()
+    }
+
+
+@needs_slurm
+def test_an_outage_of_the_controller_costs_nothing(
+    cluster: OneHostSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """It ends while jobs run, and comes back; each test is measured once on its card."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "pytest.ini").write_text("[pytest]\n")
+    for name in "ab":
+        (project / f"test_{name}.py").write_text(TEST.format(name=name))
+    monkeypatch.chdir(project)
+    poll, outages = slurm.SlurmEngine.poll, iter(["resume", "stop", "wait", "start"])
+
+    def with_outage(engine: slurm.SlurmEngine, timeout_s: float) -> Any:
+        if engine._begun:
+            match next(outages, None):
+                case "stop":
+                    cluster.stop("slurmctld")
+                    time.sleep(2)
+                case "resume":
+                    assert_taken_over(engine)
+                case "start":
+                    cluster.start_controller()
+        return poll(engine, timeout_s)
+
+    monkeypatch.setattr(slurm.SlurmEngine, "poll", with_outage)
+    accelerators = ["--accelerator=H100", "--accelerator=a100:2"]
+    engine = ["--engine=slurm", "--engine-option=partition=cards"]
+    status = main(["fleet", "run", *accelerators, *engine, "--", *OPTIONS])
+    assert status == 0, capsys.readouterr().out
+    run = load_run(Path(".energy/results.json"))
+    kinds = Counter(
+        result.measured_in(run.environment).identity["device"] for result in run.benchmarks
+    )
+    assert sorted(kinds.values()) == [2, 2]
+    log = (project / "log.txt").read_text().splitlines()
+    assert sorted(line for line in log if line.endswith(" 0")) == ["a 0", "b 0"]
+    assert len(log) == len(set(log)) == 4
+    assert next(outages, None) is None, "the controller came back"
+    assert main(["fleet", "run", "--accelerator=L40S", *engine]) == 2
+    assert "no accelerator L40S in this cluster of Slurm; it has a100, h100" in (
+        capsys.readouterr().err
+    )
+
+
+def test_submitit_carries_a_shard_and_its_outcome(tmp_path: Path) -> None:
+    """By its executor for one machine: what is submitted is pickled, and so is what comes back."""
+    (tmp_path / "test_it.py").write_text("def test_it(): ...\n")
+    executor = submitit.LocalExecutor(tmp_path / "engine")
+    task = Task("h100-1", "H100", ("test_it.py", "-p", "no:cacheprovider"))
+    job = executor.submit(slurm.run_shard, task, tmp_path)
+    outcome = job.result()
+    assert isinstance(outcome, Outcome)
+    assert (outcome.shard, outcome.exit_status) == ("h100-1", 0)
+
+
+def test_what_the_engine_sets_itself_is_refused(tmp_path: Path) -> None:
+    """An option of the user would replace it."""
+    with pytest.raises(Exception, match="--engine-option gres: the engine 'slurm' sets it itself"):
+        slurm.SlurmEngine(EngineRequest(tmp_path, tmp_path, {"gres": "gpu:1"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "waits"),
+    [
+        ("slurm_load_jobs error: Unable to contact slurm controller (connect failure)", True),
+        ("sbatch: error: Batch job submission failed: Socket timed out on send/recv", True),
+        ("sbatch: error: invalid partition specified: gpus", False),
+    ],
+)
+def test_only_silence_of_the_controller_is_waited_for(text: str, waits: bool) -> None:
+    """A refusal ends the run at once."""
+    assert isinstance(slurm._refusal(text), slurm.ControllerError) == waits
