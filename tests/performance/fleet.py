@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cards", type=int, default=4, help="[%(default)s]")
     parser.add_argument("--modules", type=int, default=8, help="[%(default)s]")
-    parser.add_argument("--pause-s", type=float, default=0.5, help="of a pass [%(default)s]")
+    parser.add_argument("--pause-s", type=float, default=0.1, help="of a pass [%(default)s]")
     asked = parser.parse_args()
     os.environ.update(Load(power_w=300).to_environment())
     alone_s = seconds(1, asked.modules, asked.pause_s)
