@@ -11,6 +11,7 @@ import sysconfig
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import Distribution, EntryPoints
 from pkgutil import walk_packages
 from typing import Any
@@ -126,7 +127,8 @@ def _quick_sessions() -> Iterator[None]:
     pytest, pluggy and this plugin read the entry points of all that is installed, in each session.
     """
     for module in walk_packages(pytest_energy.__path__, "pytest_energy."):
-        importlib.import_module(module.name)
+        with suppress(ModuleNotFoundError):  # an engine of fleets whose library is not installed
+            importlib.import_module(module.name)
     for name in ("email.parser", "jinja2"):
         importlib.import_module(name)
     with pytest.MonkeyPatch.context() as patch:

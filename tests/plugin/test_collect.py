@@ -7,6 +7,11 @@ import json
 import pytest
 
 COLLECT = ("-p", "pytest_energy.plugin.collect", "--collect-only", "--collected=collected.json")
+TESTS = [
+    "tests/test_a.py::test_one",
+    "tests/test_a.py::test_two",
+    "tests/test_b.py::test_three",
+]
 
 
 @pytest.fixture
@@ -35,20 +40,20 @@ def test_tests_and_files_are_recorded(project: pytest.Pytester) -> None:
     """The record has all tests, the files with tests, and apart from them the skipped file."""
     assert collected(project) == {
         "root": str(project.path),
+        "configuration": str(project.path / "tox.ini"),
         "asked": [],
         "files": ["tests/test_a.py", "tests/test_b.py"],
         "skipped": ["tests/test_c.py"],
-        "tests": [
-            "tests/test_a.py::test_one",
-            "tests/test_a.py::test_two",
-            "tests/test_b.py::test_three",
-        ],
+        "tests": TESTS,
+        "selected": TESTS,
     }
 
 
 def test_deselected_tests_are_recorded(project: pytest.Pytester) -> None:
-    """A test that ``-k`` deselects still exists."""
-    assert "tests/test_a.py::test_two" in collected(project, "-k", "one")["tests"]
+    """A test that ``-k`` deselects still exists, and is not selected."""
+    record = collected(project, "-k", "one")
+    assert record["tests"] == TESTS
+    assert record["selected"] == TESTS[:1]
 
 
 def test_arguments_are_recorded_as_ids(
