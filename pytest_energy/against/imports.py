@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import ModuleType
@@ -63,13 +65,32 @@ def imported_elsewhere(
         top = name.partition(".")[0]
         if not isinstance(file, str) or top == RULER:
             continue
-        path = Path(file).resolve()
-        if _is_own(path, tree, environment):
+        path = _resolve(file)
+        if _belongs(path, tree) or (environment is not None and _is_under(path, environment)):
             continue
-        if top in names or (other != tree and within(path, other)):
+        if top in names or (other != tree and _belongs(path, other)):
             found[name] = file
     return found
 
 
-def _is_own(path: Path, tree: Path, environment: Path | None) -> bool:
-    return within(path, tree) or (environment is not None and path.is_relative_to(environment))
+# A side asks after each test, with torch for thousands of modules: hence strings, and a folder
+# is resolved once.
+
+
+def _resolve(file: str) -> str:
+    folder, name = os.path.split(file)
+    path = os.path.join(_resolve_folder(folder), name)  # noqa: PTH118 - see above
+    return os.path.realpath(path) if os.path.islink(path) else path  # noqa: PTH114 - see above
+
+
+@cache
+def _resolve_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def _is_under(path: str, folder: Path) -> bool:
+    return path.startswith(f"{folder}{os.sep}")
+
+
+def _belongs(path: str, tree: Path) -> bool:
+    return _is_under(path, tree) and within(Path(path), tree)

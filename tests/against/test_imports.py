@@ -57,6 +57,19 @@ def test_the_plugin_itself_is_the_same_on_both_sides() -> None:
     assert imported_elsewhere(OWN, None, OTHER, frozenset({"pytest_energy"}), loaded) == {}
 
 
+def test_a_link_belongs_to_the_tree_of_its_target(tmp_path: Path) -> None:
+    """Whether the file or one of its folders is the link."""
+    base, head = tmp_path / "base", tmp_path / "head"
+    for tree in (base, head):
+        (tree / "pkg").mkdir(parents=True)
+        (tree / "pkg" / "core.py").touch()
+    (base / "linked").symlink_to(head / "pkg")
+    (base / "file.py").symlink_to(head / "pkg" / "core.py")
+    files = {"core": "pkg/core.py", "folder": "linked/core.py", "file": "file.py"}
+    loaded = modules(**{name: str(base / file) for name, file in files.items()})
+    assert set(imported_elsewhere(base, None, head, frozenset(), loaded)) == {"folder", "file"}
+
+
 def test_the_names_of_a_project_are_its_packages_and_modules(tmp_path: Path) -> None:
     """Folders without code are none."""
     (tmp_path / "pkg").mkdir()
