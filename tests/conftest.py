@@ -22,6 +22,7 @@ import pytest
 import pytest_energy
 from pytest_energy.model.revision import COMMITS
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
+from tests.forks import Server, fork_server, patch_popen
 
 pytest_plugins = ["pytester", "pytest_energy.testing"]
 
@@ -134,6 +135,20 @@ def _quick_sessions() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Distribution, "entry_points", installed_entry_points())
         yield
+
+
+@pytest.fixture(scope="session")
+def _fork_server(_own_surroundings: None) -> Iterator[Server]:
+    with fork_server() as server:
+        yield server
+
+
+@pytest.fixture
+def forks(_fork_server: Server) -> Iterator[None]:
+    """Fork the Python processes that a test starts, which saves their imports: tests/forks.py."""
+    undo = patch_popen(_fork_server)
+    yield
+    undo()
 
 
 @pytest.fixture

@@ -173,6 +173,11 @@ def walk_once(
     return comparing
 
 
+@pytest.fixture(autouse=True)
+def _forks(forks: None) -> None:
+    """A comparison starts a dozen processes."""
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     """A flat repository with one commit."""

@@ -1,0 +1,353 @@
+"""Python processes of tests, forked from one that has imported pytest and this plugin.
+
+Several hundred tests start pytest in a process of its own, and that process starts further ones.
+Importing what each needs takes a second of processor time, a fork some milliseconds. With the
+fixture ``forks``, ``subprocess.Popen`` asks a server for a fork if the command is this Python with
+one of :data:`MODULES`. The process is a child of the one that asks, with its
+own PID, session, standard streams, environment and exit status; ``Popen`` waits for it and signals
+it as usual. Any other command is started as usual, also where Python or the loader reads another
+environment at the start (:data:`AT_THE_START`), and where :data:`VARIABLE` forbids it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import gc
+import importlib
+import inspect
+import io
+import json
+import os
+import random
+import re
+import runpy
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+VARIABLE: Final = "PYTEST_ENERGY_TESTS_FORK"
+"""The variable with which a test forbids forks to a command: ``no``."""
+SIDE: Final = "pytest_energy.plugin.alternation.side_start"
+MODULES: Final = ("pytest", "pytest_energy", SIDE)
+WORKER: Final = "import sys;exec(eval(sys.stdin.readline()))"
+"""The program of execnet, with which pytest-xdist starts a worker."""
+COMMAND: Final = re.compile(
+    rf"(?P<python>[^\0]+)(?P<flags>(\0-u|\0-P)*)"
+    rf"(\0-m\0?(?P<module>{'|'.join(map(re.escape, MODULES))})(?P<arguments>(\0[^\0]*)*)"
+    rf"|\0-c\0{re.escape(WORKER)})"
+)
+"""The words of a command that can be forked, with zeros between them."""
+AT_THE_START: Final = (
+    *("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "LD_PRELOAD"),
+    "OMP_NUM_THREADS",
+    *("PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONHOME", "PYTHONIOENCODING"),
+    *("PYTHONOPTIMIZE", "PYTHONPYCACHEPREFIX", "PYTHONSAFEPATH", "PYTHONUTF8", "PYTHONWARNINGS"),
+)
+LARGEST: Final = 2**17
+"""Bytes of the largest request."""
+PATIENCE_S: Final = 120.0
+"""The longest wait for a server: it imports for seconds, and the machine may be busy."""
+FREE_DESCRIPTOR: Final = 500
+"""Descriptors from here on are free in a fork, while it moves its own to their places."""
+PRCTL: Final = ctypes.CDLL(None).prctl
+WARMING: Final = """
+import importlib, pkgutil
+import _pytest.stepwise, scipy.optimize
+import pytest_energy
+from scripted_meter import work
+
+for stage in ("against", "gate", "plugin", "report", "session", "uncertainty"):
+    package = importlib.import_module(f"pytest_energy.{stage}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+
+def test_measured(energy):
+    energy(work, 0.01)
+"""
+"""A benchmark that imports what the sessions of tests import."""
+
+
+class Server:
+    """Asks another process, a child of this one, for forks of itself.
+
+    Args:
+        connect: Returns the connection to a process that runs :func:`serve`.
+    """
+
+    def __init__(self, connect: Callable[[], socket.socket]) -> None:
+        self._connect = connect
+        self._connection: socket.socket | None = None
+        self._lock = threading.Lock()
+        self.environment = dict(os.environ)
+        """With which the server has started."""
+
+    def fork(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+        """Return the PID of a new child of this process.
+
+        Raises:
+            OSError: The server has ended, or does not answer.
+        """
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._connect()
+                self._connection.settimeout(PATIENCE_S)
+            be_subreaper(1)
+            try:
+                socket.send_fds(self._connection, [json.dumps(request).encode()], descriptors)
+                answer = self._connection.recv(16)
+            finally:
+                be_subreaper(0)
+        if not answer:
+            raise ConnectionError("the server of forks has ended")
+        return int(answer)
+
+
+def be_subreaper(value: int) -> None:
+    """Whether a descendant becomes a child of this process when its own parent ends."""
+    PRCTL(36, value, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+@contextmanager
+def fork_server() -> Iterator[Server]:
+    """A server that starts when it is first needed, and ends when its connection is closed."""
+    with ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                command = [sys.executable, __file__, str(theirs.fileno())]
+                variables = {**server.environment, "PYTHONPATH": ""}
+                process = subprocess.Popen(command, env=variables, pass_fds=[theirs.fileno()])
+            stack.callback(process.wait, PATIENCE_S)
+            return stack.enter_context(ours)
+
+        server = Server(connect)
+        yield server
+
+
+def patch_popen(server: Server) -> Callable[[], None]:
+    """Let ``subprocess.Popen`` fork where that is the same as a start; return what undoes this."""
+    popen: Any = subprocess.Popen
+    execute = popen._execute_child
+    names = inspect.signature(execute)
+
+    def execute_child(self: Any, *arguments: Any) -> None:
+        given = names.bind(self, *arguments).arguments
+        request = request_for(given, server.environment)
+        if request is None:
+            execute(self, *arguments)
+            return
+        ends = [given["p2cread"], given["c2pwrite"], given["errwrite"]]
+        streams = [number if end == -1 else end for number, end in enumerate(ends)]
+        self.pid = server.fork(request, [*streams, *given["pass_fds"]])
+        self._child_created = True
+        pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(given[end] for end in pipes))
+
+    popen._execute_child = execute_child
+
+    def undo() -> None:
+        popen._execute_child = execute
+
+    return undo
+
+
+def request_for(given: Mapping[str, Any], start: Mapping[str, str]) -> dict[str, Any] | None:
+    """What to ask a server for, or ``None`` for a process that must be started as usual.
+
+    Args:
+        given: The arguments of ``Popen._execute_child``.
+        start: The environment in which the server has started.
+    """
+    environment = os.environ if given["env"] is None else given["env"]
+    folder = given["cwd"] or Path.cwd()
+    unusual = (given["shell"], given["preexec_fn"], given["executable"], not given["close_fds"])
+    if any(unusual) or given.get("process_group", -1) not in (None, -1):
+        return None
+    if not isinstance(given["args"], (list, tuple)) or not Path(folder).is_dir():
+        return None
+    if environment.get(VARIABLE) == "no":
+        return None
+    if any(environment.get(name) != start.get(name) for name in AT_THE_START):
+        return None
+    command = COMMAND.fullmatch("\0".join(map(os.fspath, given["args"])))
+    if command is None or command["python"] != sys.executable:
+        return None
+    return {
+        "flags": command["flags"],
+        "program": command["module"] or WORKER,
+        "arguments": (command["arguments"] or "").split("\0")[1:],
+        "folder": os.fspath(folder),
+        "environment": dict(environment),
+        "numbers": [0, 1, 2, *given["pass_fds"]],
+        "new_session": given["start_new_session"],
+    }
+
+
+# In the server
+
+
+def serve(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Fork until the connection is closed; return in each fork what is asked of it.
+
+    A fork becomes a child of the process that asks, since the process between them ends at once.
+    """
+    while True:
+        message, descriptors, *_ = socket.recv_fds(connection, LARGEST, 32)
+        if not message:
+            os._exit(0)
+        ours, theirs = os.pipe()
+        between = os.fork()
+        if between == 0:
+            between = os.getpid()
+            pid = os.fork()
+            if pid:
+                os.write(theirs, b"%d" % pid)
+                os._exit(0)
+            os.close(ours)
+            os.close(theirs)
+            connection.close()
+            while os.getppid() == between:
+                time.sleep(1e-4)
+            return json.loads(message), descriptors
+        os.waitpid(between, 0)
+        connection.send(os.read(ours, 16))
+        for descriptor in (ours, theirs, *descriptors):
+            os.close(descriptor)
+
+
+# In a fork
+
+
+def become(request: Mapping[str, Any], descriptors: Sequence[int], base: Sequence[str]) -> None:
+    """Make the fork what Python is before it runs a program.
+
+    Args:
+        request: Of :func:`request_for`.
+        descriptors: The open files for the numbers in the request.
+        base: The paths of the Python itself.
+    """
+    free = [fcntl.fcntl(number, fcntl.F_DUPFD, FREE_DESCRIPTOR) for number in descriptors]
+    for number in descriptors:
+        os.close(number)
+    for source, target in zip(free, request["numbers"], strict=True):
+        os.dup2(source, target)
+        os.close(source)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    open_streams(unbuffered="-u" in request["flags"])
+    places = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    own = (
+        []
+        if "-P" in request["flags"]
+        else ["" if request["program"] == WORKER else str(Path.cwd())]
+    )
+    sys.path[:] = [*own, *map(os.path.abspath, places), *base]
+    sys.path_importer_cache.clear()
+    importlib.invalidate_caches()
+    random.seed()
+    find_libraries(os.environ.get("LD_LIBRARY_PATH", ""))
+
+
+def find_libraries(folders: str) -> None:
+    """Let ctypes find what the loader would, which reads ``LD_LIBRARY_PATH`` at a start only."""
+    load: Any = ctypes.CDLL.__init__
+
+    def load_from_folders(self: Any, name: str | None, *arguments: Any, **keywords: Any) -> None:
+        if name and "/" not in name:
+            places = (Path(folder, name) for folder in folders.split(os.pathsep) if folder)
+            name = next((str(place) for place in places if place.exists()), name)
+        load(self, name, *arguments, **keywords)
+
+    if folders:
+        ctypes.CDLL.__init__ = load_from_folders  # type: ignore[method-assign]
+
+
+def open_streams(*, unbuffered: bool) -> None:
+    """Open the standard streams as Python does."""
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    for name, number, errors in (("stdout", 1, "strict"), ("stderr", 2, "backslashreplace")):
+        raw = open(number, "wb", 0 if unbuffered else -1, closefd=False)  # noqa: SIM115
+        by_line = number == 2 or os.isatty(number)
+        stream = io.TextIOWrapper(
+            raw, "utf-8", errors, line_buffering=by_line, write_through=unbuffered
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def run(request: Mapping[str, Any]) -> None:
+    """Run the program as Python does."""
+    if request["program"] == WORKER:
+        sys.argv = ["-c"]
+        exec(WORKER, vars(sys.modules["__main__"]))
+    else:
+        sys.argv = [request["program"], *request["arguments"]]
+        runpy.run_module(request["program"], run_name="__main__", alter_sys=True)
+
+
+def warm() -> None:
+    """Run a session of pytest, so that the modules come from pytest's own importer."""
+    import pytest
+
+    from tests.plugin.scripted import install
+
+    with tempfile.TemporaryDirectory(prefix="pytest-energy-forks-") as folder:
+        sys.path.insert(0, folder)
+        install(Path(folder))
+        Path(folder, "test_warming.py").write_text(WARMING)
+        Path(folder, "pytest.ini").write_text("[pytest]\n")
+        os.chdir(folder)
+        options = ("--energy", "--energy-meter=scripted", "--energy-passes=2")
+        unused = [f"-pno:{name}" for name in ("cacheprovider", "hypothesispytest", "anyio")]
+        output = io.StringIO()
+        with redirect_stdout(output), redirect_stderr(output):
+            status = pytest.main([*options, *unused])
+        os.chdir("/")
+    if status:
+        sys.exit(f"a session that warms the server failed:\n{output.getvalue()}")
+    for name in list(sys.modules):
+        own = name.partition(".")[0] in ("scripted_meter", "test_warming", "tests")
+        if own or name == SIDE:
+            del sys.modules[name]
+
+
+def main(connection: socket.socket) -> None:
+    """Serve as the process that forks, and run a program in each fork."""
+    base = sys.path[1:]
+    sys.path[0] = str(Path(__file__).parents[1])
+    warm()
+    gc.collect()
+    gc.freeze()
+    while True:
+        request, descriptors = serve(connection)
+        if request["new_session"]:
+            os.setsid()
+        if request["program"] != "pytest":
+            break
+        ours, connection = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork():  # the process that was asked for, with a server of its own
+            connection.close()
+            number = fcntl.fcntl(ours.fileno(), fcntl.F_DUPFD_CLOEXEC, FREE_DESCRIPTOR)
+            patch_popen(Server(partial(socket.socket, fileno=number)))
+            ours.close()
+            break
+        ours.close()
+        for descriptor in descriptors:
+            os.close(descriptor)
+    become(request, descriptors, base)
+    run(request)
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])))

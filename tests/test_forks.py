@@ -1,0 +1,70 @@
+"""A forked process is what a started one is."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.forks import VARIABLE
+
+FACTS = """
+import json, os, signal, sys
+from pathlib import Path
+
+def test_facts():
+    facts = {
+        "forked": "forks.py" in str(sys.orig_argv),
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "session": os.getsid(0),
+        "folder": os.getcwd(),
+        "arguments": sys.argv[1:],
+        "paths": sys.path,
+        "variables": dict(os.environ),
+        "read": sys.stdin.read(),
+        "terminal": sys.stdout.isatty(),
+        "handler": str(signal.getsignal(signal.SIGINT)),
+    }
+    Path("facts.json").write_text(json.dumps(facts))
+    print("a line")
+    sys.stdout.flush()
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def run(folder: Path, fork: str) -> dict[str, Any]:
+    """The facts of a process that ends by a signal."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-s", "-p", "no:energy", "test_facts_of_a_process.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder / "library"), VARIABLE: fork},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    ) as process:
+        output, _ = process.communicate("a text", timeout=300)
+    assert process.returncode == -signal.SIGTERM
+    assert "a line" in output
+    facts: dict[str, Any] = json.loads((folder / "facts.json").read_text())
+    assert facts.pop("pid") == facts.pop("session") == process.pid
+    assert facts.pop("parent") == os.getpid()
+    assert facts["variables"].pop(VARIABLE) == fork
+    return facts
+
+
+@pytest.mark.usefixtures("forks")
+def test_a_fork_is_like_a_started_process(tmp_path: Path) -> None:
+    """It is a child with the same streams, paths, variables, arguments, signals and status."""
+    (tmp_path / "test_facts_of_a_process.py").write_text(FACTS)
+    forked, started = run(tmp_path, "yes"), run(tmp_path, "no")
+    assert forked.pop("forked") is True
+    assert started.pop("forked") is False
+    assert forked == started
