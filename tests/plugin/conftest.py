@@ -65,7 +65,7 @@ class Project:
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, forks: None) -> Project:
     """A project on a machine with a scripted meter."""
     monkeypatch.setenv("PYTHONPATH", str(pytester.path))
     monkeypatch.syspath_prepend(pytester.path)
