@@ -68,7 +68,7 @@ class Project:
 
 @pytest.fixture
 def project(
-    pytester: pytest.Pytester, nvml_sim: Machine, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, nvml_sim: Machine, monkeypatch: pytest.MonkeyPatch, forks: None
 ) -> Project:
     """A project on the machine that the test is parametrized with."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
