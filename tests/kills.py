@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
+from tests.forks import VARIABLE
 from tests.plugin.scripted import install
 
 KINDS = ("SIGKILL", "SIGTERM", "full disk", "closed terminal", "lost worker", "lost controller")
@@ -107,7 +108,7 @@ class KilledSession:
         return subprocess.Popen(
             [sys.executable, "-m", "pytest", *measuring, *plugins, *arguments],
             cwd=self.folder,
-            env={**os.environ, MARK: self._mark, "PYTHONPATH": str(self.folder)},
+            env={**os.environ, MARK: self._mark, VARIABLE: "no", "PYTHONPATH": str(self.folder)},
             stdin=output,
             stdout=output,
             stderr=output,

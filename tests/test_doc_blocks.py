@@ -20,6 +20,7 @@ import pytest_energy.cli
 from pytest_energy.gate.tolerances import load_tolerances, tolerances_of
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
 from pytest_energy.settings import MarkerSettings
+from tests.forks import VARIABLE
 from tests.plugin.conftest import Project, only_scripted, project
 
 __all__ = ["only_scripted", "project"]
@@ -42,6 +43,12 @@ HERE = ("against.md", "carbon.md", "cpu.md", "gate.md", "options.md")
 COMMANDS, READ = ("console", "sh"), ("text", "")
 MADE_BY_SPHINX = "{"
 SUITE_OPTIONS = re.findall(r'"(--[a-z-]+)"', (ROOT / "benchmarks/conftest.py").read_text("utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def _started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of the documentation runs as a reader runs it."""
+    monkeypatch.setenv(VARIABLE, "no")
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.forks import VARIABLE
 from tests.plugin.conftest import Project, project
 
 __all__ = ["project"]
@@ -43,6 +44,12 @@ def test_plain():
 """
 SECONDS: Final = {"test_call[1]": 1, "test_call[2]": 2, "test_window::decode": 3}
 """By benchmark, what it runs."""
+
+
+@pytest.fixture(autouse=True)
+def _started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each plugin is imported in a process of its own, as users start it."""
+    monkeypatch.setenv(VARIABLE, "no")
 
 
 def nothing(result: pytest.RunResult, folder: Path) -> None:
