@@ -27,6 +27,7 @@ from .examples import (
     empty_run,
     example_run,
     hostile_run,
+    run_of,
     unmeasured_run,
 )
 
@@ -209,3 +210,11 @@ def test_charts_of_power_are_left_out_before_a_page_grows_too_large() -> None:
     assert 0 < len(drawn) < len(rows)
     assert set(drawn) <= {"regressed", "improved"}
     assert len(rows_with_charts(rows[:300])) == 300
+
+
+def test_the_status_is_not_said_twice() -> None:
+    """Beside the outcome stands the status only where it is another word."""
+    assert 'class="status"' not in render_html(unmeasured_run())
+    first = example_run(MODELS[:1], ("baseline",)).benchmarks[0]
+    estimated = run_of([first.model_copy(update={"status": "estimated"})])
+    assert '<span class="status">estimated</span>' in render_html(estimated)
