@@ -46,7 +46,7 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cards", type=int, default=4, help="[%(default)s]")
-    parser.add_argument("--modules", type=int, default=8, help="[%(default)s]")
+    parser.add_argument("--modules", type=int, default=40, help="[%(default)s]")
     parser.add_argument("--pause-s", type=float, default=0.1, help="of a pass [%(default)s]")
     asked = parser.parse_args()
     os.environ.update(Load(power_w=300).to_environment())
