@@ -288,7 +288,17 @@ def test_ci_ends_with_a_table_of_its_steps(tmp_path):
     done = run_with_programs(tmp_path, "")
     assert done.returncode == 0, done.stdout + done.stderr
     steps = re.findall(r"^(\S+) +\d+  passed$", done.stdout, re.MULTILINE)
-    assert steps == ["browser", "set-up", "lint", "types", "package", "tests", "jax", "plugins"]
+    assert steps == [
+        "browser",
+        "set-up",
+        "lint",
+        "types",
+        "package",
+        "tests",
+        "jax",
+        "plugins",
+        "fleet",
+    ]
     assert "tests | + pip install uv && uv run --group test pytest -n 2" in done.stdout
 
 
@@ -308,6 +318,7 @@ def test_ci_names_the_step_that_failed_and_how_to_repeat_it(tmp_path):
         "tests": "not run",
         "jax": "not run",
         "plugins": "not run",
+        "fleet": "not run",
     }
     assert "types failed first. To repeat it:\nuv run --quiet --group dev mypy\n" in done.stdout
 
