@@ -70,6 +70,10 @@ from pathlib import Path
 def test_it(energy):
     with Path("log.txt").open("a") as log:
         log.write(f"{name} {{os.environ['CUDA_VISIBLE_DEVICES']}}\\n")
+    deadline_s = time.monotonic() + 120
+    while not Path("outage-over.txt").exists():
+        assert time.monotonic() < deadline_s, "the controller did not come back"
+        time.sleep(0.1)
     energy(time.sleep, 0.005)
 """
 OPTIONS = ("--energy-rounds=3", "--energy-passes=20", "-p", "no:cacheprovider")
@@ -202,6 +206,7 @@ def test_an_outage_of_the_controller_costs_nothing(
                     assert_taken_over(engine)
                 case "start":
                     cluster.start_controller()
+                    (project / "outage-over.txt").touch()
         return poll(engine, timeout_s)
 
     monkeypatch.setattr(slurm.SlurmEngine, "poll", with_outage)
