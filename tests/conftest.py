@@ -128,7 +128,9 @@ def _quick_sessions() -> Iterator[None]:
     pytest, pluggy and this plugin read the entry points of all that is installed, in each session.
     """
     for module in walk_packages(pytest_energy.__path__, "pytest_energy."):
-        with suppress(ModuleNotFoundError):  # an engine of fleets whose library is not installed
+        # An engine of fleets may lack its library, and a module of tests has a marker that is
+        # unknown in a session without plugins.
+        with suppress(ModuleNotFoundError, pytest.fail.Exception):
             importlib.import_module(module.name)
     for name in ("email.parser", "jinja2"):
         importlib.import_module(name)
