@@ -296,8 +296,8 @@ def test_ci_ends_with_a_table_of_its_steps(tmp_path):
         "package",
         "tests",
         "jax",
-        "plugins",
         "fleet",
+        "plugins",
     ]
     assert "tests | + pip install uv && uv run --group test pytest -n 2" in done.stdout
 
