@@ -296,7 +296,6 @@ def test_ci_ends_with_a_table_of_its_steps(tmp_path):
         "package",
         "tests",
         "jax",
-        "fleet",
         "plugins",
     ]
     assert "tests | + pip install uv && uv run --group test pytest -n 2" in done.stdout
@@ -318,7 +317,6 @@ def test_ci_names_the_step_that_failed_and_how_to_repeat_it(tmp_path):
         "tests": "not run",
         "jax": "not run",
         "plugins": "not run",
-        "fleet": "not run",
     }
     assert "types failed first. To repeat it:\nuv run --quiet --group dev mypy\n" in done.stdout
 
