@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,12 @@ def sandbox(tmp_path: Path) -> Sandbox:
     return Sandbox(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def torch() -> Any:
+    """torch, before any pytester: that forgets what is imported later, and torch starts once."""
+    return pytest.importorskip("torch")
+
+
 def test_a_reader_records_regresses_and_accepts(sandbox: Sandbox) -> None:
     """The steps of the page have the outcomes that it states, and each output says simulated."""
     (sandbox.folder / "test_answer.py").write_text(of_the_page("test_answer.py"))
@@ -127,17 +134,15 @@ def test_a_reader_records_regresses_and_accepts(sandbox: Sandbox) -> None:
     assert sandbox.outcomes() == {"regressed"}
 
 
-def test_the_network_of_the_page_runs(pytester: pytest.Pytester) -> None:
+def test_the_network_of_the_page_runs(torch: Any, pytester: pytest.Pytester) -> None:
     """Both files pass; comparing two revisions of them takes minutes, and no test does it."""
-    pytest.importorskip("torch")
     for name in ("network.py", "test_network.py"):
         pytester.path.joinpath(name).write_text(of_the_page(name))
     pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
-def test_joules_follow_the_flops_of_torch() -> None:
+def test_joules_follow_the_flops_of_torch(torch: Any) -> None:
     """Above rest, each TFLOP has the joules that the load says, whatever the time."""
-    torch = pytest.importorskip("torch")
     matrix = torch.ones(128, 128)
     with SimulatedNvml() as machine:
         begun_s = machine.now_s()
@@ -149,9 +154,8 @@ def test_joules_follow_the_flops_of_torch() -> None:
     assert above_rest_j == pytest.approx(1000.0 * 20 * 2 * 128**3 * 1e-12, rel=1e-3)
 
 
-def test_the_flops_of_a_card_are_those_that_torch_counts() -> None:
+def test_the_flops_of_a_card_are_those_that_torch_counts(torch: Any) -> None:
     """Forward and backward, by composite operations, too, and each time that they run."""
-    torch = pytest.importorskip("torch")
     from torch.utils.flop_counter import FlopCounterMode
 
     convolution, linear = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(6, 5)
