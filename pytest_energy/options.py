@@ -205,7 +205,7 @@ OPTIONS: Final = (
     ),
     Option(
         "against_timeout",
-        "seconds after which a silent side is stopped [600]",
+        "seconds that a side may give no answer before it is stopped [600]",
         "SECONDS",
     ),
     Option(

@@ -302,7 +302,7 @@ def test_ci_ends_with_a_table_of_its_steps(tmp_path):
 
 
 def test_ci_names_the_step_that_failed_and_how_to_repeat_it(tmp_path):
-    """The steps beside it end, no later one starts, and the output of all is told apart."""
+    """Steps on its line end, no later step starts, and each line of output names its step."""
     bad = 'case "$*" in *mypy*) echo wrong type; exit 3;; esac'
     done = run_with_programs(tmp_path, bad)
     assert done.returncode == 1
