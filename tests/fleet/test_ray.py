@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,9 @@ from pytest_energy.cli import main
 from pytest_energy.simulation.load import Load
 from pytest_energy.testing import PROFILES, SimulatedNvml
 
+# Else Ray starts each worker by the command of `uv` that has started these tests, in a copy of the
+# project without its pyproject.toml. Ray reads this when it is imported.
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
 pytest.importorskip("ray", reason="the group `fleet` is not installed")
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
