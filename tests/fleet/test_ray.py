@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_energy.cli import main
+from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
 from pytest_energy.simulation.load import Load
 from pytest_energy.testing import PROFILES, SimulatedNvml
 
@@ -48,10 +49,11 @@ OPTIONS = ("--energy-rounds=3", "--energy-passes=20", "-p", "no:cacheprovider")
 class RayCluster:
     """A head without cards, and nodes with one simulated card each."""
 
-    def __init__(self, machines: ExitStack) -> None:
+    def __init__(self, machines: ExitStack, folder: Path) -> None:
         from ray.cluster_utils import Cluster
 
         self._machines = machines
+        self._folder = folder
         self.cluster: Any = Cluster(
             initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0}
         )
@@ -65,15 +67,21 @@ class RayCluster:
             num_cpus=1,
             num_gpus=1,
             resources={f"accelerator_type:{kind}": 1},
-            env_vars={**machine.environment(), **Load(power_w=150).to_environment(), "NODE": name},
+            env_vars={
+                **machine.environment(),
+                **Load(power_w=150).to_environment(),
+                # Both A100 have the same UUID, so that their tests would wait for one another.
+                LOCK_FOLDER_VARIABLE: str(self._folder / name),
+                "NODE": name,
+            },
         )
 
 
 @pytest.fixture
-def cluster() -> Iterator[RayCluster]:
+def cluster(tmp_path: Path) -> Iterator[RayCluster]:
     """An H100 and two A100."""
     with ExitStack() as machines:
-        nodes = RayCluster(machines)
+        nodes = RayCluster(machines, tmp_path / "locks")
         try:
             for kind, number in (("H100", 0), ("A100", 0), ("A100", 1)):
                 nodes.add(kind, number)
