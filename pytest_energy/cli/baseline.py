@@ -6,14 +6,11 @@ Baselines are files for you to commit. Only `log` uses git, and it only reads th
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
 FOLDER: Final = Path("baselines")
 """The default folder of baselines."""
 EXPRESSION: Final = "select tests as pytest's -k does, for example 'decode and not large'"
-NO_TESTS: Final = 5
-"""pytest's exit status when it collects no tests."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -289,30 +284,20 @@ def _collected(tests: list[str]) -> Collected:
     """
     from pytest_energy.errors import EnergyError
     from pytest_energy.gate.acceptance import Collected
+    from pytest_energy.session.collection import NO_TESTS, run_collection
 
     # A test that addopts or PYTEST_ADDOPTS deselect still exists, so neither may select here.
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-o", "addopts="]
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
-    with TemporaryDirectory() as folder:
-        answer = Path(folder, "collected.json")
-        plugin = ["-p", "pytest_energy.plugin.collect", f"--collected={answer}"]
-        pytest_run = subprocess.run(
-            [*command, *plugin, *tests],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        collected = json.loads(answer.read_text("utf-8")) if answer.exists() else {}
-    status = pytest_run.returncode
+    done = run_collection(["-o", "addopts=", *tests], environment)
+    collected = done.record
     # pytest exits with "no tests" also if every file skipped itself, which is no failure.
-    nothing_read = status == NO_TESTS and not (collected.get("files") or collected.get("skipped"))
-    if nothing_read or status not in (0, NO_TESTS):
-        output = [*pytest_run.stdout.strip().splitlines(), *pytest_run.stderr.strip().splitlines()]
-        errors = [line for line in output if line.startswith("ERROR")] or output[-1:]
+    nothing_read = done.status == NO_TESTS and not (
+        collected.get("files") or collected.get("skipped")
+    )
+    if nothing_read or done.status not in (0, NO_TESTS):
         raise EnergyError(
-            f"{shlex.join([*command, *tests])} failed, so nothing was pruned:"
-            f" {'; '.join(errors) or f'exit status {status}'}"
+            f"{shlex.join([sys.executable, *done.arguments])} failed, so nothing was pruned:"
+            f" {done.errors or f'exit status {done.status}'}"
         )
     return Collected(
         Path(collected["root"]),
@@ -344,7 +329,7 @@ def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
     table = load_tolerances(Path("pyproject.toml"))
     for slug, baseline in selected:
         history = versions(store.path(baseline.id, slug), arguments.since)
-        count = f"{len(history)} version{'' if len(history) == 1 else 's'}"
+        count = numbers.counted(len(history), "version")
         change = drift(history)
         tolerance = tolerances_of(baseline.id, TOLERANCES, table, MarkerSettings())[ENERGY]
         beyond = ""

@@ -243,6 +243,7 @@ def _coordinate(plan: Plan, folder: RunFolder, engine: Engine) -> State:
     from pytest_energy.clocks import CLOCK
     from pytest_energy.fleet.coordinator import Coordinator
     from pytest_energy.fleet.standing import describe
+    from pytest_energy.report.numbers import counted
 
     is_terminal = sys.stdout.isatty()
 
@@ -253,7 +254,7 @@ def _coordinate(plan: Plan, folder: RunFolder, engine: Engine) -> State:
         if is_terminal:
             print(f"\r\x1b[K{describe(plan, state, CLOCK.time())}", end="", flush=True)
 
-    shards = _count(len(plan.shards), "shard")
+    shards = counted(len(plan.shards), "shard")
     announce(f"{folder.name}: {shards} on {', '.join(plan.accelerators)} by {plan.engine}")
     # A job of CI that is cancelled gets this signal.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -268,6 +269,7 @@ def _coordinate(plan: Plan, folder: RunFolder, engine: Engine) -> State:
 def _finish(plan: Plan, folder: RunFolder, state: State, output: Path) -> int:
     """Merge, write, and say what came out."""
     from pytest_energy.fleet.results import exit_status, write_results
+    from pytest_energy.report.numbers import counted
     from pytest_energy.report.summary import headline
 
     runs = folder.load_results(plan)
@@ -279,12 +281,8 @@ def _finish(plan: Plan, folder: RunFolder, state: State, output: Path) -> int:
     if died:
         print(f"Without a verdict: {', '.join(died)}. Try again: {_resume(folder)}")
     print(headline(merged))
-    benchmarks = _count(len(merged.benchmarks), "benchmark")
-    print(f"{output}: {benchmarks} from {_count(len(runs), 'shard')}")
+    benchmarks = counted(len(merged.benchmarks), "benchmark")
+    print(f"{output}: {benchmarks} from {counted(len(runs), 'shard')}")
     for line in failed:
         print(f"pytest-energy fleet: error: {line}", file=sys.stderr)
     return exit_status(plan, state)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from pytest_energy.errors import UsageError
 
@@ -36,18 +36,3 @@ def is_meant(name: str, model: str) -> bool:
     parts = re.findall("[a-z]+|[0-9]+", name.lower())
     pattern = rf"(?<![a-z0-9]){'[-_ .]*'.join(parts)}(?![a-z0-9])"
     return bool(parts) and re.search(pattern, model.lower()) is not None
-
-
-def require_all(asked: Iterable[str], found: Mapping[str, object], where: str) -> None:
-    """Check that every accelerator exists.
-
-    Args:
-        asked: Names that the user gave.
-        found: Those for which ``where`` has no card map to something false.
-        where: Such as ``this machine has a100 (2 cards)``.
-
-    Raises:
-        UsageError: One does not.
-    """
-    if missing := [name for name in asked if not found[name]]:
-        raise UsageError(f"no accelerator {', '.join(missing)}: {where}")

@@ -1,21 +1,15 @@
-"""Collect the tests of a suite by pytest itself, in a process of its own."""
+"""The tests of a suite, as pytest itself selects them."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pytest_energy.errors import EnergyError, UsageError
-
-NO_TESTS = 5
-"""Pytest's exit status if it collects no test."""
+from pytest_energy.session.collection import NO_TESTS, run_collection
 
 
 @dataclass(frozen=True)
@@ -71,25 +65,14 @@ def collect(tests: Sequence[str], options: Sequence[str]) -> Suite:
         UsageError: No test is selected.
         EnergyError: The collection failed; the text has the errors.
     """
-    with TemporaryDirectory(prefix="pytest-energy-") as folder:
-        answer = Path(folder, "collected.json")
-        plugin = ["-p", "pytest_energy.plugin.collect", f"--collected={answer}"]
-        # With --energy, since options of the plugin are refused without.
-        command = [sys.executable, "-m", "pytest", "--collect-only", "--energy"]
-        pytest_run = subprocess.run(
-            [*command, *plugin, *options, *tests],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        collected = json.loads(answer.read_text("utf-8")) if answer.exists() else {}
-    output = [*pytest_run.stdout.strip().splitlines(), *pytest_run.stderr.strip().splitlines()]
+    # With --energy, since options of the plugin are refused without.
+    done = run_collection(["--energy", *options, *tests])
     selection = " ".join([*tests, *options]) or "this folder"
-    if pytest_run.returncode == NO_TESTS:
-        raise UsageError(f"no tests collected from {selection}; {' '.join(output[-1:])}")
-    if pytest_run.returncode != 0:
-        errors = [line for line in output if line.startswith("ERROR")] or output[-1:]
-        raise EnergyError(f"collecting {selection} failed: {'; '.join(errors)}")
+    if done.status == NO_TESTS:
+        raise UsageError(f"no tests collected from {selection}; {' '.join(done.output[-1:])}")
+    if done.status != 0:
+        raise EnergyError(f"collecting {selection} failed: {done.errors}")
+    collected = done.record
     configuration = collected["configuration"]
     return Suite(
         Path(collected["root"]),

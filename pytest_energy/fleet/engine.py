@@ -18,8 +18,13 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from pytest_energy.errors import UsageError
+from pytest_energy.session.collection import NO_TESTS
 
 GROUP: Final = "pytest_energy.engines"
+FAILED: Final = 1
+"""pytest's exit status if a test fails."""
+ENDED: Final = (0, FAILED, NO_TESTS)
+"""pytest's exit statuses of a session that came to its end."""
 EXTRAS: Final[Mapping[str, str]] = {"ray": "ray", "slurm": "slurm"}
 """The extra of this package that an engine needs."""
 
@@ -69,7 +74,7 @@ class Outcome:
     @property
     def finished(self) -> bool:
         """Whether the session of the shard came to its end, with a verdict or without tests."""
-        return self.exit_status in (0, 1, 5)
+        return self.exit_status in ENDED
 
 
 @dataclass(frozen=True)

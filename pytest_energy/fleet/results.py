@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_energy.fleet.engine import FAILED
 from pytest_energy.fleet.plan import Plan, State
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.merge import merge_runs
 from pytest_energy.model.result import Run
 from pytest_energy.report.outputs import keep_out_of_git, write_outputs
+from pytest_energy.session.collection import NO_TESTS
 from pytest_energy.session.suite_shift import with_common_changes
 from pytest_energy.settings import Settings
 
-FAILED = 1
 INCOMPLETE = 2
 """As pytest's own status after an interruption: not every shard has a verdict."""
-NO_TESTS = 5
 
 
 def exit_status(plan: Plan, state: State) -> int:

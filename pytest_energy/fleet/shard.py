@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from pytest_energy.errors import EnergyError
-from pytest_energy.fleet.engine import Outcome, Task
+from pytest_energy.fleet.engine import ENDED, Outcome, Task
 from pytest_energy.model.files import is_there
 from pytest_energy.model.json_files import dump_run
 from pytest_energy.model.result import Run
@@ -79,7 +79,7 @@ class ShardSession:
         reason = fault
         if status < 0:
             reason = f"killed by {signal.Signals(-status).name}"
-        elif status not in (0, 1, 5):
+        elif status not in ENDED:
             errors = [line for line in output.splitlines() if line.startswith("ERROR")]
             reason = ": ".join([f"pytest ended with exit status {status}", *errors[:1]])
         return Outcome(

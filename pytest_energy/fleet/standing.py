@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pytest_energy.fleet.plan import Plan, Shard, ShardState, State
+from pytest_energy.report.numbers import counted, rough
 
 
 def describe(plan: Plan, state: State, now_s: float) -> str:
@@ -14,7 +15,7 @@ def describe(plan: Plan, state: State, now_s: float) -> str:
     parts = [f"{_ended(counts)} of {len(plan.shards)} shards done"]
     parts += [f"{counts[name]} {name}" for name in ("running", "waiting", "failed") if counts[name]]
     left_s = remaining_s(plan, state, now_s)
-    left = [] if left_s is None else [f"about {in_words(left_s)} left"]
+    left = [] if left_s is None else [f"about {rough(left_s)} left"]
     kinds = [
         f"{kind} {_ended(_counts(shards, state))}/{len(shards)}" for kind, shards in _by_kind(plan)
     ]
@@ -78,8 +79,8 @@ def table(plan: Plan, state: State, now_s: float) -> Iterator[str]:
         duration_s = one.duration_s(now_s)
         facts = [
             _word(one),
-            f"{shard.tests} test{'' if shard.tests == 1 else 's'}",
-            "" if duration_s is None else in_words(duration_s),
+            counted(shard.tests, "test"),
+            "" if duration_s is None else rough(duration_s),
             one.machine,
             f"attempt {one.attempts}" if one.attempts > 1 else "",
             one.reason,
@@ -91,11 +92,3 @@ def _word(state: ShardState) -> str:
     if state.state != "finished":
         return "died" if state.state == "failed" else state.state
     return {0: "passed", 1: "failed"}.get(state.exit_status or 0, "no tests")
-
-
-def in_words(duration_s: float) -> str:
-    """A duration, roughly."""
-    if duration_s < 100:
-        return f"{duration_s:.0f} s"
-    minutes = duration_s / 60
-    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"

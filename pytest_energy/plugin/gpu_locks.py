@@ -29,7 +29,7 @@ from pytest_energy.clocks import CLOCK
 from pytest_energy.errors import UsageError
 from pytest_energy.meters.base import Meter
 from pytest_energy.model.files import REAL, read_bytes, remove
-from pytest_energy.plugin.progress import rough
+from pytest_energy.report.numbers import rough
 
 PROCESSORS = "processors"
 """The name of the lock that all processors of this machine share."""

@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 import pytest
 from _pytest.terminal import TerminalReporter  # exported by newer versions of pytest only
 
-from pytest_energy.report.numbers import energy
+from pytest_energy.report.numbers import energy, rough
 
 T = TypeVar("T")
 
@@ -171,14 +171,6 @@ def forecast_line(benchmark: str, duration_s: float, joules: float | None) -> st
         rough(duration_s) if joules is None else f"{rough(duration_s)}, {energy(joules, digits=2)}"
     )
     return f"about {cost}: {name_of(benchmark)}"
-
-
-def rough(duration_s: float) -> str:
-    """A duration that is only an estimate: ``50 s``, ``4 min``, ``2.5 h``."""
-    if duration_s < 100:
-        return f"{duration_s:.0f} s"
-    minutes = duration_s / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def describe(

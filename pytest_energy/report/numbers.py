@@ -99,6 +99,19 @@ def seconds(duration_s: float | None) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def rough(duration_s: float) -> str:
+    """A duration that is only an estimate: ``50 s``, ``4 min``, ``2.5 h``."""
+    if duration_s < 100:
+        return f"{duration_s:.0f} s"
+    minutes = duration_s / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 test``, ``3 tests``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def rounded_up(number: float) -> str:
     """Two significant digits of a number above zero, for the value of an option: ``700``."""
     place = 10.0 ** (math.floor(math.log10(number)) - 1)

@@ -13,7 +13,7 @@ from pytest_energy.model.measurement import test_of
 from pytest_energy.model.metrics import ENERGIES, LATENCY, metric
 from pytest_energy.model.outcomes import FAILING_BY_DEFAULT, Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run, UnpassedTest
-from pytest_energy.report.numbers import MISSING, percent, tolerance
+from pytest_energy.report.numbers import MISSING, counted, percent, tolerance
 
 PASSED = "Gate passed"
 NOTHING_COMPARED = "Nothing compared"
@@ -105,7 +105,7 @@ def _accepted(run: Run) -> int:
 
 
 def _recorded(number: int) -> str:
-    return f"Recorded {number} baseline{'' if number == 1 else 's'}"
+    return f"Recorded {counted(number, 'baseline')}"
 
 
 def baseline_folder(run: Run) -> str:
@@ -143,8 +143,8 @@ def _tests(tests: Sequence[UnpassedTest]) -> str:
     """``2 tests failed, 1 error``: an error is a failure outside the test's body."""
     failed = sum(test.outcome == "failed" for test in tests)
     errors = len(tests) - failed
-    texts = [f"{failed} test{'' if failed == 1 else 's'} failed"] if failed else []
-    texts += [f"{errors} error{'' if errors == 1 else 's'}"] if errors else []
+    texts = [f"{counted(failed, 'test')} failed"] if failed else []
+    texts += [counted(errors, "error")] if errors else []
     return ", ".join(texts)
 
 
@@ -174,7 +174,7 @@ def _ending(run: Run, *, recorded: bool = True) -> str:
     if skipped := len(skipped_tests(run)):
         sentences.append(f"{skipped} test{' was' if skipped == 1 else 's were'} skipped")
     if expected := sum(test.outcome == "xfailed" for test in run.run.unpassed):
-        sentences.append(f"{expected} test{'' if expected == 1 else 's'} failed as expected")
+        sentences.append(f"{counted(expected, 'test')} failed as expected")
     if not run.run.complete:
         sentences.append("The run did not finish; later benchmarks are missing")
     return "".join(f" {sentence}." for sentence in sentences)
@@ -313,7 +313,7 @@ def _was_compared(result: Result) -> bool:
 
 
 def _benchmarks(number: int) -> str:
-    return f"{number} benchmark{'' if number == 1 else 's'}"
+    return counted(number, "benchmark")
 
 
 def _all(number: int) -> str:

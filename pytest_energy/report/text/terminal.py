@@ -15,6 +15,7 @@ from pytest_energy.model.outcomes import SEVERITY, TRAITS, Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report.candidates import TITLE, candidate_rows
 from pytest_energy.report.labels import short_names
+from pytest_energy.report.numbers import counted
 from pytest_energy.report.pairs import compared_with, controls
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
@@ -109,7 +110,7 @@ def _table(results: Sequence[Result], names: Names, width: int, verbose: bool) -
         f"{numbers[outcome]} {outcome.label}" for outcome in SEVERITY if numbers[outcome]
     )
     more = "; -v shows all" if hidden else ""
-    yield Line(f"{len(results)} benchmark{'' if len(results) == 1 else 's'}: {totals}{more}")
+    yield Line(f"{counted(len(results), 'benchmark')}: {totals}{more}")
 
 
 def rows_to_look_at(results: Sequence[Result]) -> list[Result]:
