@@ -22,7 +22,7 @@ import pytest
 import pytest_energy
 from pytest_energy.model.revision import COMMITS
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
-from tests.forks import Server, fork_server, patch_popen
+from tests.forks import TORCH, Server, fork_server, further_server, patch_popen
 
 pytest_plugins = ["pytester", "pytest_energy.testing"]
 
@@ -145,10 +145,24 @@ def _fork_server(_own_surroundings: None) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def _torch_fork_server(_fork_server: Server) -> Iterator[Server]:
+    with further_server(_fork_server, TORCH) as server:
+        yield server
+
+
 @pytest.fixture
 def forks(_fork_server: Server) -> Iterator[None]:
     """Fork the Python processes that a test starts, which saves their imports: tests/forks.py."""
     undo = patch_popen(_fork_server)
+    yield
+    undo()
+
+
+@pytest.fixture
+def torch_forks(_torch_fork_server: Server) -> Iterator[None]:
+    """As ``forks``, but torch, torchvision and transformers are imported as well."""
+    undo = patch_popen(_torch_fork_server)
     yield
     undo()
 

@@ -3,10 +3,11 @@
 Several hundred tests start pytest in a process of its own, and that process starts further ones.
 Importing what each needs takes a second of processor time, a fork some milliseconds. With the
 fixture ``forks``, ``subprocess.Popen`` asks a server for a fork if the command is this Python with
-one of :data:`MODULES`. The process is a child of the one that asks, with its
+one of :data:`MODULES` or :data:`PROGRAMS`. The process is a child of the one that asks, with its
 own PID, session, standard streams, environment and exit status; ``Popen`` waits for it and signals
 it as usual. Any other command is started as usual, also where Python or the loader reads another
-environment at the start (:data:`AT_THE_START`), and where :data:`VARIABLE` forbids it.
+environment at the start (:data:`AT_THE_START`), and where :data:`VARIABLE` forbids it. With the
+fixture ``torch_forks``, the server has imported :data:`TORCH` as well.
 """
 
 from __future__ import annotations
@@ -37,13 +38,20 @@ from typing import Any, Final
 VARIABLE: Final = "PYTEST_ENERGY_TESTS_FORK"
 """The variable with which a test forbids forks to a command: ``no``."""
 SIDE: Final = "pytest_energy.plugin.alternation.side_start"
-MODULES: Final = ("pytest", "pytest_energy", SIDE)
+TORCHRUN: Final = "torch.distributed.run"
+MODULES: Final = ("pytest", SIDE, TORCHRUN)
+TORCH: Final = ("torch", TORCHRUN, "torch.utils.flop_counter", "torchvision", "transformers")
+"""What tests with torch import: four seconds of each process."""
 WORKER: Final = "import sys;exec(eval(sys.stdin.readline()))"
 """The program of execnet, with which pytest-xdist starts a worker."""
+COMMAND_LINE: Final = "import sys; from pytest_energy.cli import main; sys.exit(main())"
+"""The program of the command ``pytest-energy``."""
+PROGRAMS: Final = (WORKER, COMMAND_LINE)
 COMMAND: Final = re.compile(
     rf"(?P<python>[^\0]+)(?P<flags>(\0-u|\0-P)*)"
-    rf"(\0-m\0?(?P<module>{'|'.join(map(re.escape, MODULES))})(?P<arguments>(\0[^\0]*)*)"
-    rf"|\0-c\0{re.escape(WORKER)})"
+    rf"(\0-m\0?(?P<module>{'|'.join(map(re.escape, MODULES))})"
+    rf"|\0-c\0(?P<text>{'|'.join(map(re.escape, PROGRAMS))}))"
+    r"(?P<arguments>(\0[^\0]*)*)"
 )
 """The words of a command that can be forked, with zeros between them."""
 AT_THE_START: Final = (
@@ -58,6 +66,7 @@ PATIENCE_S: Final = 120.0
 """The longest wait for a server: it imports for seconds, and the machine may be busy."""
 FREE_DESCRIPTOR: Final = 500
 """Descriptors from here on are free in a fork, while it moves its own to their places."""
+EXECUTE: Final = inspect.signature(vars(subprocess.Popen)["_execute_child"])
 PRCTL: Final = ctypes.CDLL(None).prctl
 WARMING: Final = """
 import importlib, pkgutil
@@ -134,14 +143,30 @@ def fork_server() -> Iterator[Server]:
         yield server
 
 
+@contextmanager
+def further_server(first: Server, modules: Sequence[str]) -> Iterator[Server]:
+    """A fork of a server, which imports further modules first, and serves as that one does."""
+    with ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                pid = first.fork({"imports": modules}, [theirs.fileno()])
+            stack.callback(os.waitpid, pid, 0)
+            return stack.enter_context(ours)
+
+        server = Server(connect)
+        server.environment = first.environment
+        yield server
+
+
 def patch_popen(server: Server) -> Callable[[], None]:
     """Let ``subprocess.Popen`` fork where that is the same as a start; return what undoes this."""
     popen: Any = subprocess.Popen
     execute = popen._execute_child
-    names = inspect.signature(execute)
 
     def execute_child(self: Any, *arguments: Any) -> None:
-        given = names.bind(self, *arguments).arguments
+        given = EXECUTE.bind(self, *arguments).arguments
         request = request_for(given, server.environment)
         if request is None:
             execute(self, *arguments)
@@ -184,7 +209,7 @@ def request_for(given: Mapping[str, Any], start: Mapping[str, str]) -> dict[str,
         return None
     return {
         "flags": command["flags"],
-        "program": command["module"] or WORKER,
+        "program": command["module"] or command["text"],
         "arguments": (command["arguments"] or "").split("\0")[1:],
         "folder": os.fspath(folder),
         "environment": dict(environment),
@@ -250,7 +275,7 @@ def become(request: Mapping[str, Any], descriptors: Sequence[int], base: Sequenc
     own = (
         []
         if "-P" in request["flags"]
-        else ["" if request["program"] == WORKER else str(Path.cwd())]
+        else ["" if request["program"] in PROGRAMS else str(Path.cwd())]
     )
     sys.path[:] = [*own, *map(os.path.abspath, places), *base]
     sys.path_importer_cache.clear()
@@ -288,9 +313,9 @@ def open_streams(*, unbuffered: bool) -> None:
 
 def run(request: Mapping[str, Any]) -> None:
     """Run the program as Python does."""
-    if request["program"] == WORKER:
-        sys.argv = ["-c"]
-        exec(WORKER, vars(sys.modules["__main__"]))
+    if request["program"] in PROGRAMS:
+        sys.argv = ["-c", *request["arguments"]]
+        exec(request["program"], vars(sys.modules["__main__"]))
     else:
         sys.argv = [request["program"], *request["arguments"]]
         runpy.run_module(request["program"], run_name="__main__", alter_sys=True)
@@ -322,6 +347,16 @@ def warm() -> None:
             del sys.modules[name]
 
 
+def warm_further(modules: Sequence[str]) -> None:
+    """Import what the first server has not."""
+    for module in modules:
+        importlib.import_module(module)
+    for name in MODULES[1:]:  # else Python warns that it runs an imported module
+        sys.modules.pop(name, None)
+    gc.collect()
+    gc.freeze()
+
+
 def main(connection: socket.socket) -> None:
     """Serve as the process that forks, and run a program in each fork."""
     base = sys.path[1:]
@@ -331,9 +366,13 @@ def main(connection: socket.socket) -> None:
     gc.freeze()
     while True:
         request, descriptors = serve(connection)
+        if "imports" in request:  # a further server
+            connection = socket.socket(fileno=descriptors[0])
+            warm_further(request["imports"])
+            continue
         if request["new_session"]:
             os.setsid()
-        if request["program"] != "pytest":
+        if request["program"] == SIDE:  # it starts no process
             break
         ours, connection = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork():  # the process that was asked for, with a server of its own

@@ -68,3 +68,28 @@ def test_a_fork_is_like_a_started_process(tmp_path: Path) -> None:
     assert forked.pop("forked") is True
     assert started.pop("forked") is False
     assert forked == started
+
+
+IMPORTED = """
+import subprocess, sys
+
+def test_torch_is_imported_already():
+    print("imported", "torch" in sys.modules)
+
+def test_what_it_starts_is_forked_as_well():
+    words = [sys.executable, "-m", "pytest", "-sqk", "already", "-p", "no:energy", __file__]
+    subprocess.run(words, check=True)
+"""
+
+
+@pytest.mark.usefixtures("forks")
+def test_a_further_server_has_imported_torch(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Forks of the first server have not; the forks of a fork have what it has."""
+    (tmp_path / "test_imported.py").write_text(IMPORTED)
+    command = [sys.executable, "-m", "pytest", "-sq", "-p", "no:energy", "test_imported.py"]
+    for imported in ("False", "True"):
+        output = subprocess.check_output(command, cwd=tmp_path, text=True)
+        assert output.count(f"imported {imported}") == 2
+        request.getfixturevalue("torch_forks")

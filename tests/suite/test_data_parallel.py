@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import COMMAND_LINE
+
 ROOT = Path(__file__).parents[2]
-PYTEST_ENERGY = "from pytest_energy.cli import main; raise SystemExit(main())"
-CARDS = ("-c", PYTEST_ENERGY, "simulate", "h100,h100", "--power=300", "--")
+CARDS = ("-c", COMMAND_LINE, "simulate", "h100,h100", "--power=300", "--")
 PROCESSES = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2")
 QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--energy-window=0.3")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("torch_forks")
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
     """The joules are those of both cards, and the tokens those of both batches."""
     module = "benchmarks/today/test_fine_tuning.py"

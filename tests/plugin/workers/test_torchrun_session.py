@@ -31,7 +31,7 @@ def test_it(energy):
 
 
 @pytest.mark.parametrize("nvml_sim", [("turing", "turing")], indirect=True)
-def test_two_processes_on_one_host_count_each_card_once(project):
+def test_two_processes_on_one_host_count_each_card_once(project, torch_forks):
     """Two processes on two cards give one result with the joules of both, and one report."""
     project.write(BODY)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
