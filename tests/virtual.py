@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -37,9 +37,36 @@ def virtual_machine(*profiles: Profile | str, **settings: Any) -> Iterator[Simul
         yield machine
 
 
+class VirtualClock(Protocol):
+    """What passes only when somebody sleeps."""
+
+    def now_s(self) -> float:
+        """The time."""
+        ...
+
+    def advance(self, duration_s: float) -> None:
+        """Let time pass."""
+        ...
+
+
+class Seconds:
+    """A virtual clock without a machine."""
+
+    def __init__(self) -> None:
+        self._now_s = time.perf_counter()
+
+    def now_s(self) -> float:
+        """The time: it begins with that of the real clock."""
+        return self._now_s
+
+    def advance(self, duration_s: float) -> None:
+        """Let time pass."""
+        self._now_s += duration_s
+
+
 @contextmanager
-def virtual_time(machine: SimulatedNvml) -> Iterator[None]:
-    """Let this process live in the machine's virtual time.
+def virtual_time(machine: VirtualClock) -> Iterator[None]:
+    """Let this process live in the virtual time of a machine or of :class:`Seconds`.
 
     As in child processes on the virtual clock, reading a clock takes a little time. What bound a
     clock at its import, as pytest did, keeps the real one.

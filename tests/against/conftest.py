@@ -131,6 +131,7 @@ def walk_once(
     revision: str = "HEAD",
     whole_runs: set[str] | None = None,
     arguments: Sequence[str] = (),
+    gpu: str | None = None,
     **options: Any,
 ) -> Comparing:
     """Measure a revision and the working tree in one block, without a session or controls.
@@ -143,6 +144,7 @@ def walk_once(
         revision: The base, as an option names it.
         whole_runs: Takes the tests of which whole runs alternated.
         arguments: Further ones of the sides.
+        gpu: The UUID of the card that the sides are shown; all cards by default.
         options: Fields of the settings.
     """
     folder = repository.folder.resolve()
@@ -165,7 +167,7 @@ def walk_once(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(map(str, places)))
         try:
-            walk(preparation.pair(), list(comparing.states), turns, Random(1), comparing.take)
+            walk(preparation.pair(gpu), list(comparing.states), turns, Random(1), comparing.take)
         finally:
             preparation.close()
     comparing.look(last="blocks")

@@ -75,22 +75,22 @@ import atexit, os, time
 from pytest_energy.testing import Machine
 
 MACHINE = Machine.attached()
-on_the_card = MACHINE.process(os.getpid())
+on_the_card = MACHINE.process(os.getpid(), 1)
 on_the_card.__enter__()
 atexit.register(on_the_card.__exit__, None, None, None)
 
 def run():
-    with MACHINE.load({power_w}):
+    with MACHINE.load({power_w}, 1):
         time.sleep(0.1)
 """
 
 
 # A counter that ticks every 10 ms resolves short windows.
-@pytest.mark.parametrize("nvml_sim", ["turing"], indirect=True)
-def test_both_sides_are_on_one_simulated_card(
+@pytest.mark.parametrize("nvml_sim", [("turing", "turing")], indirect=True)
+def test_both_sides_are_on_one_of_two_simulated_cards(
     repository: Repository, nvml_sim: SimulatedNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The waiting side counts as no other user of the card, and a rise of 10 % is measured.
+    """The waiting side is no other user of the card, and a rise of 10 % on it is measured.
 
     It is that of the power: a busy processor makes one side sleep longer than the other.
     """
@@ -99,7 +99,8 @@ def test_both_sides_are_on_one_simulated_card(
     repository.write("engine.py", SIMULATED.format(power_w=66))
     for name, value in {**nvml_sim.environment(), "LD_PRELOAD": ""}.items():
         monkeypatch.setenv(name, value)
-    comparing = walk_once(repository, arguments=["--energy-meter=nvml", "--energy-passes=1"])
+    arguments = ["--energy-meter=nvml", "--energy-passes=1"]
+    comparing = walk_once(repository, arguments=arguments, gpu=nvml_sim.uuid(1))
     contest = comparing.states[TEST].contests[TEST]
     assert [
         reason.message for pair in contest.spoilt for side in pair for reason in side.reasons

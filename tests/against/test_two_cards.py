@@ -20,19 +20,14 @@ pytestmark = [
 ]
 
 OPTIONS = (
-    *("--energy", "--energy-scale=small", "--energy-against=HEAD", "--energy-against-blocks=4"),
+    *("--energy", "--energy-meter=scripted", "--energy-scale=small", "--energy-output=html:none"),
+    *("--energy-against=HEAD", "--energy-against-blocks=4"),
     *("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:benchmark", "-n2"),
 )
 ENGINE = """
 import os, time
 from pathlib import Path
-from pytest_energy.simulation.machine import Machine
-
-def work(watts):
-    machine = Machine.attached()
-    cards = [machine.uuid(card) for card in range(machine.device_count)]
-    with machine.load(watts, cards.index(os.environ["CUDA_VISIBLE_DEVICES"])):
-        time.sleep(0.05)
+from scripted_meter import work
 
 def run():
     {body}
@@ -40,6 +35,17 @@ def run():
 def last():
     {last}
 """
+BY_CARD = """
+
+def open_meter(request):
+    meter = ScriptedMeter()
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", request.devices[0])
+    assert request.devices == (shown,)
+    meter.spent_j = lambda: CLOCK.perf_counter() * SCRIPT["power_w"]
+    meter.environment = meter.environment.model_copy(update={"context": {"board": [shown]}})
+    return meter
+"""
+"""The meter of one scripted card: one of NVML would measure for seconds when each side opens it."""
 SUITE = """
 import engine, pytest
 
@@ -49,11 +55,11 @@ def test_it(energy):
 
 @pytest.mark.energy(passes=2)
 def test_same(energy):
-    energy(engine.work, 30)
+    energy(engine.work, 0.03)
 
 @pytest.mark.energy(passes=2)
 def test_last(energy):
-    energy(engine.work, 40)
+    energy(engine.work, 0.04)
 
 @pytest.mark.energy(passes=2)
 def test_crash(energy):
@@ -73,17 +79,19 @@ def start(repository: Repository) -> subprocess.Popen[str]:
     )
 
 
-def revise(repository: Repository, before: str, after: str, last: str = "work(50)") -> None:
+def revise(repository: Repository, before: str, after: str, last: str = "work(0.05)") -> None:
     """Commit one body of the changing function, and leave the other in the working tree."""
+    meter = repository.library / "scripted_meter.py"
+    meter.write_text(meter.read_text("utf-8") + BY_CARD, "utf-8")
     repository.write("benchmarks/test_it.py", SUITE)
-    repository.write("engine.py", ENGINE.format(body=before, last="work(50)"))
+    repository.write("engine.py", ENGINE.format(body=before, last="work(0.05)"))
     repository.commit()
     repository.write("engine.py", ENGINE.format(body=after, last=last))
 
 
 def test_each_card_measures_its_share(repository: Repository) -> None:
     """A rise is found, a side that crashes costs its own benchmark, and the rest is unchanged."""
-    revise(repository, "work(40)", "work(52)", last="os._exit(7)")
+    revise(repository, "work(0.04)", "work(0.052)", last="os._exit(7)")
     with start(repository) as process:
         output, _ = process.communicate(timeout=900)
     assert process.returncode == 1, output
@@ -121,7 +129,7 @@ def test_an_interruption_ends_the_sides_of_both_cards(
     marks.mkdir()
     body = f"Path({str(marks)!r}, str(os.getpid())).touch(); time.sleep(1000)"
     revise(repository, body, body)
-    repository.write("benchmarks/test_it.py", SUITE.replace("engine.work, 30", "engine.run"))
+    repository.write("benchmarks/test_it.py", SUITE.replace("engine.work, 0.03", "engine.run"))
     with start(repository) as process:
         wait_until(lambda: len(list(marks.iterdir())) == 2)
         process.send_signal(signal.SIGINT)

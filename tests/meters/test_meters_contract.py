@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,20 @@ from pytest_energy.meters.nvml import open_meter as open_nvml
 from pytest_energy.meters.rapl.meter import open_meter as open_rapl
 from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
 from pytest_energy.testing import BrokenContractError, SimulatedNvml, meter_contract
+from tests.virtual import Seconds, virtual_time
 
 POWER_W = 5.0
+ENDED = threading.Event()
+"""The end of a test, for threads that it leaves behind."""
+
+
+@pytest.fixture
+def _virtual_time() -> Iterator[None]:
+    """The meter of the tests needs no real time."""
+    with virtual_time(Seconds()):
+        yield
+    ENDED.set()
+    ENDED.clear()
 
 
 class Constant:
@@ -56,6 +68,7 @@ class Constant:
         pass
 
 
+@pytest.mark.usefixtures("_virtual_time")
 def test_a_meter_that_keeps_its_contract_passes() -> None:
     """The example that the broken meters below differ from."""
     meter_contract(lambda request: Constant())
@@ -134,7 +147,7 @@ def close_once(meter: Constant) -> None:
 
 def begin_with_thread(meter: Constant) -> Edge:
     """Leave a thread behind that runs into the window."""
-    threading.Thread(target=time.sleep, args=(0.1,)).start()
+    threading.Thread(target=ENDED.wait).start()
     return Constant.begin(meter)
 
 
@@ -147,6 +160,7 @@ def late_end(meter: Constant, edge: Edge) -> Reading:
 NAN = float("nan")
 
 
+@pytest.mark.usefixtures("_virtual_time")
 @pytest.mark.parametrize(
     ("broken", "sentence"),
     [
@@ -210,6 +224,7 @@ def test_each_broken_promise_is_named(broken: dict[str, Any], sentence: str) -> 
         meter_contract(lambda request: Broken())
 
 
+@pytest.mark.usefixtures("_virtual_time")
 def test_all_broken_promises_are_named_at_once() -> None:
     """The author of a meter sees them in one run."""
 
@@ -224,6 +239,7 @@ def test_all_broken_promises_are_named_at_once() -> None:
     assert "channels ['fan'] have no joules" in str(caught.value)
 
 
+@pytest.mark.usefixtures("_virtual_time")
 def test_a_meter_that_fails_its_contract_is_closed() -> None:
     """Nothing stays open behind a failed test."""
     closed = []
