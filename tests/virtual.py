@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, Protocol
 
 import pytest
 
 from pytest_energy.clocks import CLOCK
+from pytest_energy.meters.nvml import driver
 from pytest_energy.testing import Profile, SimulatedNvml
 
 CLOCK_READ_S = 1e-6
@@ -35,6 +39,25 @@ def virtual_machine(*profiles: Profile | str, **settings: Any) -> Iterator[Simul
         for name, value in machine.environment().items():
             patch.setenv(name, value)  # among them the clock of child processes
         yield machine
+
+
+def answer_on(card: Profile, program: str, *arguments: str) -> Any:
+    """What a program prints as JSON on a simulated machine with this card.
+
+    It runs in this process: the start of another one takes a second.
+
+    Args:
+        card: The card.
+        program: The text; it connects to the driver.
+        arguments: The words of ``sys.argv`` after the first.
+    """
+    output = io.StringIO()
+    with virtual_machine(card), pytest.MonkeyPatch.context() as patch, redirect_stdout(output):
+        patch.setattr(sys, "argv", ["program", *arguments])
+        patch.setattr(sys, "path", [*sys.path])
+        exec(program, {"__name__": "__main__"})
+        driver.stop()
+    return json.loads(output.getvalue())
 
 
 class VirtualClock(Protocol):

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import math
 import operator
-import os
 import random
 import statistics
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -32,7 +29,7 @@ from pytest_energy.meters.nvml.sources.settling import (
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.testing import PROFILES, Profile
 from pytest_energy.testing import Tail as SimulatedTail
-from tests.virtual import virtual_machine
+from tests.virtual import answer_on
 
 REST_S = 0.8
 STEP_W = 300.0
@@ -328,15 +325,7 @@ print(json.dumps({"windows": seen, "details": counter.details(), "all": counter.
 
 def measure(card: Profile, *, own: bool, windows: int = 6) -> dict[str, object]:
     """Measure windows of one second on a simulated card, with or without a load of our own."""
-    with virtual_machine(card) as machine:
-        answer = subprocess.run(
-            [sys.executable, "-c", PROGRAM, json.dumps([own, windows])],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-    result: dict[str, object] = json.loads(answer)
+    result: dict[str, object] = answer_on(card, PROGRAM, json.dumps([own, windows]))
     return result
 
 
@@ -455,15 +444,7 @@ def test_the_hidden_beginning_of_a_tail_is_learnt_from_samples() -> None:
     """Without a counter, windows that end at several moments of a sample show the whole tail."""
     card = replace(FALLING, counter_tick_s=None, instant_window_s=0.1, sample_count=600)
     card = replace(card, compute_capability=(8, 9), architecture=8)
-    with virtual_machine(card) as machine:
-        answer = subprocess.run(
-            [sys.executable, "-c", TAILS_PROGRAM],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-    windows = json.loads(answer)
+    windows = answer_on(card, TAILS_PROGRAM)
     held = [abs(energy_j - true_j) <= 2 * standard_j for energy_j, true_j, standard_j in windows]
     assert sum(held) >= 0.9 * len(held)
     errors = [energy_j / true_j - 1 for energy_j, true_j, _ in windows[10:]]
@@ -474,15 +455,7 @@ def test_the_hidden_beginning_of_a_tail_is_learnt_from_samples() -> None:
 def test_a_late_power_sensor_is_waited_for(late: dict[str, float]) -> None:
     """Without a counter, the samples that come late are counted, within the interval."""
     card = replace(PROFILES["pascal"], sample_count=600, **late)  # type: ignore[arg-type]
-    with virtual_machine(card) as machine:
-        answer = subprocess.run(
-            [sys.executable, "-c", SENSOR_PROGRAM],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-    energy_j, true_j, standard_j, details = json.loads(answer)
+    energy_j, true_j, standard_j, details = answer_on(card, SENSOR_PROGRAM)
     assert abs(energy_j - true_j) <= 2 * standard_j
     # each edge lies anywhere in the 10 ms that the sensor does not see
     assert energy_j == pytest.approx(true_j, rel=1e-2)

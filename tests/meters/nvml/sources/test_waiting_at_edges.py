@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pytest_energy.testing import PROFILES, Profile, SimulatedNvml
+from pytest_energy.testing import PROFILES, Profile
+from tests.virtual import answer_on
 
 PREPARED = """
 import json, time
@@ -126,24 +123,10 @@ print(json.dumps([samples[0][0] - began_s, samples[-1][0] - began_s]))
 )
 
 
-def on_machine(card: Profile, program: str) -> list[object]:
-    """What a program prints on a machine with this card."""
-    with SimulatedNvml(card, virtual_clock=True) as machine:
-        answer = subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-    result: list[object] = json.loads(answer)
-    return result
-
-
 @pytest.mark.parametrize("card", ["hopper", "ada"])
 def test_after_a_window_the_last_tick_is_the_first_of_the_next_one(card: str) -> None:
     """If the device has rested since, one tick is waited for, and two if the program has worked."""
-    rested, worked = on_machine(PROFILES[card], COUNTER)
+    rested, worked = answer_on(PROFILES[card], COUNTER)
     period_s = PROFILES[card].counter_tick_s
     assert isinstance(rested, list)
     assert isinstance(worked, list)
@@ -155,7 +138,7 @@ def test_after_a_window_the_last_tick_is_the_first_of_the_next_one(card: str) ->
 def test_samples_of_a_device_at_rest_need_no_wait() -> None:
     """The ring has them already; after work of the program they are waited for."""
     card = replace(PROFILES["ada"], counter_tick_s=None)
-    rested_s, worked_s, short_s, long_s = on_machine(card, POWER)
+    rested_s, worked_s, short_s, long_s = answer_on(card, POWER)
     assert isinstance(rested_s, float)
     assert isinstance(worked_s, float)
     assert isinstance(long_s, float)
@@ -178,7 +161,7 @@ def test_samples_of_a_device_at_rest_need_no_wait() -> None:
 )
 def test_what_comes_late_of_other_work_is_not_the_windows(card: Profile) -> None:
     """Work just before a window is waited for; windows at once wait less than 4 % of 10 s."""
-    errors, waits_s = on_machine(replace(card, sample_count=200), LATE)
+    errors, waits_s = answer_on(replace(card, sample_count=200), LATE)
     assert isinstance(errors, list)
     assert isinstance(waits_s, list)
     assert all(abs(error_j) <= uncertainty_j for error_j, uncertainty_j, _ in errors)
@@ -188,7 +171,7 @@ def test_what_comes_late_of_other_work_is_not_the_windows(card: Profile) -> None
 
 def test_a_ring_is_read_from_shortly_before_the_window() -> None:
     """What the driver keeps of earlier loads is no part of a window, nor of the idle power."""
-    first_s, last_s = on_machine(PROFILES["ada"], RING)
+    first_s, last_s = answer_on(PROFILES["ada"], RING)
     assert isinstance(first_s, float)
     assert isinstance(last_s, float)
     assert -1.0 <= first_s < -0.8
