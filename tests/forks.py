@@ -39,7 +39,10 @@ VARIABLE: Final = "PYTEST_ENERGY_TESTS_FORK"
 """The variable with which a test forbids forks to a command: ``no``."""
 SIDE: Final = "pytest_energy.plugin.alternation.side_start"
 TORCHRUN: Final = "torch.distributed.run"
-MODULES: Final = ("pytest", SIDE, TORCHRUN)
+HELPERS: Final = tuple(
+    f"pytest_energy.meters.{name}" for name in ("nvml.sources.helper", "rapl.turnover")
+)
+MODULES: Final = ("pytest", SIDE, *HELPERS, TORCHRUN)
 TORCH: Final = ("torch", TORCHRUN, "torch.utils.flop_counter", "torchvision", "transformers")
 """What tests with torch import: four seconds of each process."""
 WORKER: Final = "import sys;exec(eval(sys.stdin.readline()))"
@@ -58,7 +61,7 @@ AT_THE_START: Final = (
     *("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "LD_PRELOAD"),
     "OMP_NUM_THREADS",
     *("PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONHOME", "PYTHONIOENCODING"),
-    *("PYTHONOPTIMIZE", "PYTHONPYCACHEPREFIX", "PYTHONSAFEPATH", "PYTHONUTF8", "PYTHONWARNINGS"),
+    *("PYTHONOPTIMIZE", "PYTHONPYCACHEPREFIX", "PYTHONUTF8", "PYTHONWARNINGS"),
 )
 LARGEST: Final = 2**17
 """Bytes of the largest request."""
@@ -274,7 +277,7 @@ def become(request: Mapping[str, Any], descriptors: Sequence[int], base: Sequenc
     places = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
     own = (
         []
-        if "-P" in request["flags"]
+        if "-P" in request["flags"] or os.environ.get("PYTHONSAFEPATH")
         else ["" if request["program"] in PROGRAMS else str(Path.cwd())]
     )
     sys.path[:] = [*own, *map(os.path.abspath, places), *base]
@@ -343,7 +346,7 @@ def warm() -> None:
         sys.exit(f"a session that warms the server failed:\n{output.getvalue()}")
     for name in list(sys.modules):
         own = name.partition(".")[0] in ("scripted_meter", "test_warming", "tests")
-        if own or name == SIDE:
+        if own or name in MODULES[1:]:
             del sys.modules[name]
 
 
@@ -372,7 +375,7 @@ def main(connection: socket.socket) -> None:
             continue
         if request["new_session"]:
             os.setsid()
-        if request["program"] == SIDE:  # it starts no process
+        if request["program"] in HELPERS:  # they start no process
             break
         ours, connection = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork():  # the process that was asked for, with a server of its own

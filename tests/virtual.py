@@ -32,7 +32,7 @@ def virtual_machine(*profiles: Profile | str, **settings: Any) -> Iterator[Simul
         settings: Its other arguments.
     """
     with (
-        SimulatedNvml(*profiles, virtual_clock=True, **settings) as machine,
+        SimulatedNvml(*profiles, **{**settings, "virtual_clock": True}) as machine,
         virtual_time(machine),
         pytest.MonkeyPatch.context() as patch,
     ):

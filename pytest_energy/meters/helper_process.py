@@ -24,7 +24,7 @@ ANSWER_S = 20.0
 END_S = 5.0
 """A process that has not ended by then waits for a broken driver; it is abandoned."""
 PARENT_S = 5.0
-"""How often a helper checks that its parent process is alive."""
+"""How often a helper checks that its parent process is alive, where the system does not tell."""
 
 
 class HelperLostError(Exception):
@@ -118,6 +118,7 @@ class Questions:
     def __init__(self, parent: str) -> None:
         """Take questions from the parent process with this PID."""
         self._parent = int(parent)
+        self._inputs = (0, *_end_of(self._parent))
         self._unread = b""
 
     def next(self, pause_s: float = math.inf) -> Question | None:
@@ -129,8 +130,8 @@ class Questions:
         until_s = CLOCK.monotonic() + pause_s
         while b"\n" not in self._unread:
             left_s = max(0.0, until_s - CLOCK.monotonic())
-            ready, _, _ = select.select([0], [], [], min(left_s, PARENT_S))
-            received = os.read(0, 4096) if ready else b""
+            ready, _, _ = select.select(self._inputs, [], [], min(left_s, PARENT_S))
+            received = os.read(0, 4096) if 0 in ready else b""
             # A forked child keeps the pipe open after the parent's end: its PID is checked, too.
             if (ready and not received) or os.getppid() != self._parent:
                 raise EOFError
@@ -140,3 +141,11 @@ class Questions:
         line, _, self._unread = self._unread.partition(b"\n")
         mark, _, text = line.decode().partition(" ")
         return Question(text, mark)
+
+
+def _end_of(pid: int) -> tuple[int, ...]:
+    """What becomes readable when a process ends, on systems that offer it: Linux 5.3 or newer."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            return (os.pidfd_open(pid),)
+    return ()

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from pytest_energy.testing import SimulatedNvml
+from pytest_energy.testing import PROFILES, SimulatedNvml
 from tests.virtual import virtual_machine
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -116,8 +117,8 @@ def asked(
 @pytest.mark.slow
 def test_every_question_has_its_answer() -> None:
     """Each is answered, the answers are those of the simulated card, and a page shows them."""
-    with SimulatedNvml("ada") as machine:
-        beside = asked(machine, 0.5, questions=BESIDE)["answers"]
+    with SimulatedNvml(replace(PROFILES["ada"], counter_tick_s=0.02)) as machine:
+        beside = asked(machine, 0.2, questions=BESIDE)["answers"]
     with virtual_machine("ada") as machine, stepped(machine):
         found = asked(machine, 0.5, questions=card.QUESTIONS.keys() - BESIDE)
     found["answers"] |= beside

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_energy.meters.nvml.sources import counter_reads, ticks
 from pytest_energy.testing import SimulatedNvml
 from tests.virtual import virtual_machine
 
@@ -19,6 +20,13 @@ def nvml_sim(request: pytest.FixtureRequest) -> Iterator[SimulatedNvml]:
     cards = getattr(request, "param", ())
     with virtual_machine(*(cards if isinstance(cards, tuple) else (cards,))) as machine:
         yield machine
+
+
+@pytest.fixture
+def quick_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at a counter for a fifth of the usual time, where a meter opens on the real clock."""
+    monkeypatch.setattr(ticks, "CALIBRATION_S", 0.1)
+    monkeypatch.setattr(counter_reads, "STRETCH_S", 0.1)
 
 
 @pytest.fixture

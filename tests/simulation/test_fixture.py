@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_energy import testing
 from pytest_energy.simulation import build
+from tests.virtual import virtual_machine
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,8 +35,12 @@ from pytest_energy.testing import PROFILES, SimulatedNvml
 """
 
 
-def test_the_blocks_of_the_docs_run(project):
-    """All Python of docs/testing.md: the example, other cards, child processes, and a meter."""
+def test_the_blocks_of_the_docs_run(project, monkeypatch):
+    """All Python of docs/testing.md: the example, other cards, child processes, and a meter.
+
+    A reader's machines run on the real clock, for seconds.
+    """
+    monkeypatch.setattr(testing, "SimulatedNvml", virtual_machine)
     text = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
     blocks = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
     conftest, example, cards, attached, virtual, contract = blocks

@@ -69,18 +69,19 @@ def test_a_counter_is_doubted_where_the_power_sensor_looks_away(card: str, doubt
         assert reading.budget["unseen"] > 0.03 * reading.channels["gpu0"]
 
 
+@pytest.mark.usefixtures("quick_opening")
 @pytest.mark.parametrize(
     ("card", "source"), [("hopper", "driver-ring"), ("ringless", "helper-process")]
 )
 def test_traces_come_from_the_ring_or_from_a_helper(card: str, source: str) -> None:
     """The trace of a window has about the same joules, and names the source of its samples."""
     # The helper process that polls a sensor needs the real clock.
-    ringless = SimulatedNvml(replace(PROFILES["hopper"], sample_count=0))
+    ringless = SimulatedNvml(replace(PROFILES["hopper"], sample_count=0, counter_tick_s=0.02))
     with ringless if source == "helper-process" else virtual_machine(card) as machine:
         meter = open_meter("nvml", MeterRequest())
         edge = meter.begin()
         with machine.load(500.0):
-            time.sleep(1.0)
+            time.sleep(0.6)
         reading = meter.end(edge)
         meter.close()
     (trace,) = reading.traces
@@ -89,15 +90,17 @@ def test_traces_come_from_the_ring_or_from_a_helper(card: str, source: str) -> N
     assert reading.valid
 
 
+@pytest.mark.usefixtures("quick_opening")
 def test_a_sensor_is_asked_no_more_often_than_it_changes() -> None:
     """Without a ring, each sensor is polled with its period: Pascal 20 ms, Ada 100 ms."""
-    with SimulatedNvml("pascal", "ada") as machine:  # the helper process needs the real clock
+    ada = replace(PROFILES["ada"], counter_tick_s=0.02)
+    with SimulatedNvml("pascal", ada) as machine:  # the helper process needs the real clock
         for device in (0, 1):
             machine.configure(device, sample_count=0)
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
         edge = meter.begin()
         before, began_s = machine.calls("nvmlDeviceGetFieldValues"), time.perf_counter()
-        time.sleep(1.0)
+        time.sleep(0.5)
         asked = machine.calls("nvmlDeviceGetFieldValues") - before
         took_s = time.perf_counter() - began_s
         reading = meter.end(edge)

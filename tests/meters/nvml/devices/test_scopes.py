@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pynvml
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
 from pytest_energy.meters.nvml.devices.scopes import ENERGY_BY_SCOPE
 from pytest_energy.meters.registry import open_meter
-from pytest_energy.testing import SimulatedNvml
+from pytest_energy.testing import PROFILES, SimulatedNvml
 from tests.virtual import virtual_machine
 
 IDLE_W, EXTRA_W = 80.0, 100.0
@@ -27,13 +28,14 @@ def measured(machine: SimulatedNvml) -> tuple[Meter, Reading, float]:
     return meter, reading, machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
 
 
+@pytest.mark.usefixtures("quick_opening")
 @pytest.mark.parametrize("counter_scope", [0, 1])
 @pytest.mark.parametrize("samples_scope", [0, 1])
 def test_the_gpus_joules_are_read_by_their_scope(counter_scope: int, samples_scope: int) -> None:
     """Whatever the readings without a scope cover, joules and traces are those of the GPU."""
     # The helper process that polls a sensor needs the real clock.
     create = SimulatedNvml if samples_scope else virtual_machine
-    with create("grace-hopper") as machine:
+    with create(replace(PROFILES["grace-hopper"], counter_tick_s=0.02)) as machine:
         machine.configure(counter_scope=counter_scope, samples_scope=samples_scope)
         meter, reading, true_j = measured(machine)
     assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.05)
