@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final, Literal
 
 from pytest_energy.model.environment import slug
 from pytest_energy.model.json_files import encodable_run
-from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.measurement import Environment, Quantity
 from pytest_energy.model.metrics import ENERGY, LATENCY
 from pytest_energy.model.result import Result, Run
 from pytest_energy.model.workload import canonical, hash_of, workload_hash
@@ -67,13 +68,27 @@ def points_of(run: Run, report: str | None = None) -> list[Point]:
         report: A link to its report.
     """
     run = encodable_run(run)
-    rows = [_point(run, result) for result in run.benchmarks]
+    by_machine = groupby(run.benchmarks, lambda result: result.measured_in(run.environment))
+    rows = [
+        {**machine, **_point(run, result)}
+        for environment, results in by_machine
+        for machine in [_machine(environment)]
+        for result in results
+    ]
     run_id = hash_of([run.created, rows])
     return [{**row, "run_id": run_id, "report": report} for row in rows]
 
 
+def _machine(environment: Environment) -> Point:
+    return {
+        "machine": slug(environment.identity),
+        "machine_id": hash_of(environment.identity),
+        "identity": canonical(environment.identity),
+        "context": canonical(environment.context),
+    }
+
+
 def _point(run: Run, result: Result) -> Point:
-    environment = result.measured_in(run.environment)
     energy = next((v for v in result.verdict.metrics if v.metric == ENERGY), None)
     return {
         "created": run.created,
@@ -81,10 +96,6 @@ def _point(run: Run, result: Result) -> Point:
         "branch": run.run.branch,
         "dirty": run.run.dirty,
         "complete": run.run.complete,
-        "machine": slug(environment.identity),
-        "machine_id": hash_of(environment.identity),
-        "identity": canonical(environment.identity),
-        "context": canonical(environment.context),
         "test": result.id,
         "kind": result.kind,
         "workload": workload_hash(result.workload),

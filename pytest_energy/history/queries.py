@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_energy.errors import EnergyError, UsageError
-from pytest_energy.history.store import Snapshot, Store, table_of
+from pytest_energy.history.store import Snapshot, Store
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -61,7 +61,7 @@ class Queries:
         self._create_views(store, store.snapshot())
 
     def _create_views(self, store: Store, snapshot: Snapshot) -> None:
-        self._connection.register("pending", table_of(snapshot.pending))
+        self._connection.register("pending", snapshot.pending)
         tables = ["SELECT * FROM pending"]
         if snapshot.parts:
             paths = [_address(store, part.path) for part in snapshot.parts]

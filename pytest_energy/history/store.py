@@ -18,7 +18,7 @@ import json
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -66,14 +66,8 @@ class Snapshot:
     """All that the store holds at one moment."""
 
     parts: tuple[Part, ...]
-    pending: tuple[Point, ...]
+    pending: pyarrow.Table
     """Points that no Parquet file has yet."""
-
-    @property
-    def runs(self) -> frozenset[str]:
-        """The ids of all runs."""
-        compacted = frozenset().union(*(part.runs for part in self.parts))
-        return compacted | {point["run_id"] for point in self.pending}
 
     def repeated(self) -> list[tuple[str, str]]:
         """Runs of parts to leave out, as path and run: another part of the folder has them."""
@@ -117,7 +111,7 @@ class Store:
         Raises:
             OSError: A file cannot be written; what was added before stays.
         """
-        known = set(self.snapshot().runs)
+        known = self.run_ids()
         added = []
         pending = 0
         for run, report in runs:
@@ -135,6 +129,12 @@ class Store:
             self.compact(FEWEST_RUNS)
         return added
 
+    def run_ids(self) -> set[str]:
+        """The ids of all runs, which are read without their points."""
+        # Runs first: one that is compacted meanwhile is then seen twice, not missed.
+        added = {path.rpartition("-")[2].removesuffix(".json") for path in self._pending_files()}
+        return added.union(*(part.runs for part in self._parts()))
+
     def _run_path(self, point: Point) -> str:
         when = str(point["created"]).replace(":", "")
         return f"{self.root}/{RUNS}/{when}-{point['run_id']}.json"
@@ -149,8 +149,8 @@ class Store:
         pending = self._pending_files()
         for begin in range(0, len(pending) if len(pending) >= fewest else 0, FEWEST_RUNS):
             files = pending[begin : begin + FEWEST_RUNS]
-            read = {path: points for path in files if (points := self._read_run(path))}
-            self._write_parts(point for points in read.values() for point in points)
+            read = {path: table for path in files if (table := self._read_run(path)) is not None}
+            self._write_parts(read.values())
             self._delete(read)
         by_folder: dict[str, list[Part]] = defaultdict(list)
         for part in self._parts():
@@ -159,12 +159,18 @@ class Store:
             if len(parts) >= max(2, fewest):
                 self._join(parts)
 
-    def _write_parts(self, points: Iterable[Point]) -> None:
-        groups: dict[tuple[str, str], list[Point]] = defaultdict(list)
-        for point in points:
-            groups[point["machine"], str(point["created"])[:7]].append(point)
-        for (machine, month), rows in groups.items():
-            self._write_part(f"{self.root}/{PARTS}/{machine}/{month}", table_of(rows))
+    def _write_parts(self, tables: Iterable[pyarrow.Table]) -> None:
+        import pyarrow
+        import pyarrow.compute as compute
+
+        groups: dict[str, list[pyarrow.Table]] = defaultdict(list)
+        for table in tables:
+            for machine in table["machine"].unique().to_pylist():
+                rows = table.filter(compute.equal(table["machine"], machine))
+                month = rows["created"][0].as_py().strftime("%Y-%m")
+                groups[f"{self.root}/{PARTS}/{machine}/{month}"].append(rows)
+        for folder, parts in groups.items():
+            self._write_part(folder, pyarrow.concat_tables(parts))
 
     def _write_part(self, folder: str, table: pyarrow.Table) -> str:
         import pyarrow.parquet as parquet
@@ -205,12 +211,14 @@ class Store:
         """
         for _ in range(_TRIES):
             # Runs first: one that is compacted meanwhile is then seen twice, not missed.
-            rows = [self._read_run(path) for path in self._pending_files()]
+            tables = [self._read_run(path) for path in self._pending_files()]
             listed = self._part_files()
             parts = self._parts()
             # A listing is not atomic: one that changed meanwhile may lack a joined file.
-            if None not in rows and listed == [part.path for part in parts] == self._part_files():
-                return Snapshot(tuple(parts), tuple(_not_in(parts, [row or [] for row in rows])))
+            if listed == [part.path for part in parts] == self._part_files():
+                read = [table for table in tables if table is not None]
+                if len(read) == len(tables):
+                    return Snapshot(tuple(parts), _not_in(parts, read))
         raise EnergyError(f"{self.url}: other processes change it; try again")
 
     def _pending_files(self) -> list[str]:
@@ -219,7 +227,7 @@ class Store:
     def _part_files(self) -> list[str]:
         return [path for path in self._files(PARTS) if path.endswith(".parquet")]
 
-    def _read_run(self, path: str) -> list[Point] | None:
+    def _read_run(self, path: str) -> pyarrow.Table | None:
         """The points of an added run; ``None`` if its file has been compacted meanwhile."""
         try:
             content = self.fs.cat_file(path)
@@ -231,13 +239,11 @@ class Store:
                 raise ValueError(
                     f"schema {document['schema']!r} found, {HISTORY_SCHEMA!r} expected"
                 )
-            points: list[Point] = document["points"]
-            table_of(points)
+            return table_of(document["points"])
         except (ValueError, KeyError, TypeError) as error:
             raise EnergyError(
                 f"{path}: not a run of the history ({error}); delete it and add its results again"
             ) from None
-        return points
 
     def _parts(self) -> list[Part]:
         import pyarrow.parquet as parquet
@@ -299,11 +305,14 @@ class Store:
             return 0.0
 
 
-def _not_in(parts: Sequence[Part], rows: Iterable[list[Point]]) -> Iterator[Point]:
+def _not_in(parts: Sequence[Part], tables: Sequence[pyarrow.Table]) -> pyarrow.Table:
     """The points that no part has."""
+    import pyarrow
+
+    points = pyarrow.concat_tables([_schema().empty_table(), *tables])
     compacted = {(part.machine, run) for part in parts for run in part.runs}
-    for points in rows:
-        yield from (p for p in points if (p["machine"], p["run_id"]) not in compacted)
+    keys = zip(points["machine"].to_pylist(), points["run_id"].to_pylist(), strict=True)
+    return points.filter(pyarrow.array([key not in compacted for key in keys], "bool"))
 
 
 def _to_json(points: Sequence[Point]) -> bytes:
