@@ -269,7 +269,13 @@ def test_own_workflow_runs_what_ci_runs():
 
 def run_with_programs(folder, uv):
     """Run a copy of the script on a machine whose programs do nothing, but for ``uv``."""
-    programs = {"bin/pip": "", "bin/chromium": "", "bin/uv": uv, ".ci/package": ""}
+    programs = {
+        "bin/pip": "",
+        "bin/chromium": "",
+        "bin/slurmctld": "",
+        "bin/uv": uv,
+        ".ci/package": "",
+    }
     for name, body in programs.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
@@ -296,6 +302,7 @@ def test_ci_ends_with_a_table_of_its_steps(tmp_path):
         "package",
         "tests",
         "jax",
+        "fleet",
         "plugins",
     ]
     assert "tests | + pip install uv && uv run --group test pytest -n 2" in done.stdout
@@ -316,6 +323,7 @@ def test_ci_names_the_step_that_failed_and_how_to_repeat_it(tmp_path):
         "package": "passed",
         "tests": "not run",
         "jax": "not run",
+        "fleet": "not run",
         "plugins": "not run",
     }
     assert "types failed first. To repeat it:\nuv run --quiet --group dev mypy\n" in done.stdout
