@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,9 +33,11 @@ class Collection:
 
     @property
     def errors(self) -> str:
-        """The lines that name an error, or else the last line."""
-        lines = [line for line in self.output if line.startswith("ERROR")] or self.output[-1:]
-        return "; ".join(lines)
+        """The lines that name an error and those with its cause, or else the last line."""
+        files = [line for line in self.output if line.startswith("ERROR")]
+        # After the marks of pytest's tracebacks; the lines of a syntax error are indented.
+        causes = [line[4:] for line in self.output if re.match(r"E   \w", line)]
+        return "; ".join(dict.fromkeys([*files, *causes]) or self.output[-1:])
 
 
 def run_collection(

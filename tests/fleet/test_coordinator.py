@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from pytest_energy.cli import main
+from pytest_energy.fleet import collection
 from pytest_energy.fleet.coordinator import Coordinator
 from pytest_energy.fleet.engine import Outcome, Started, Task
 from pytest_energy.fleet.plan import Plan, RunFolder, Shard, ShardState, State
 from pytest_energy.fleet.results import exit_status
 from pytest_energy.fleet.standing import describe, remaining_s, table
 from pytest_energy.model.json_files import dump_run
+from pytest_energy.session.collection import Collection
 from tests.history.runs import history
 
 
@@ -204,6 +207,47 @@ def test_status_says_how_to_go_on(fleet: Fleet, capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr().out
     assert "run: 0 of 3 shards done, 3 waiting" in shown
     assert "Continue: pytest-energy fleet run --resume run" in shown
+
+
+@pytest.mark.parametrize(("engine", "library"), [("ray", "ray"), ("slurm", "submitit")])
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    engine: str,
+    library: str,
+) -> None:
+    """Before tests are collected, with the command that installs it."""
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"pytest_energy.fleet.engines.{engine}", raising=False)
+    assert main(["fleet", "run", "--accelerator=H100", f"--engine={engine}"]) == 2
+    assert f'install it: pip install "pytest-energy[{engine}]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "message"),
+    [
+        (5, ["no tests ran in 0.01s"], "no tests collected from tests -k x; no tests ran"),
+        (
+            2,
+            ["E   ModuleNotFoundError: No module named 'x'", "ERROR test_a.py", "1 error in 0.1s"],
+            "failed: ERROR test_a.py; ModuleNotFoundError: No module named 'x'",
+        ),
+        (4, ["", "unrecognized arguments: --foo"], "failed: unrecognized arguments: --foo"),
+    ],
+)
+def test_tests_that_cannot_be_collected_say_why(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    output: list[str],
+    message: str,
+) -> None:
+    """In pytest's own words; nothing is planned then."""
+    ended = Collection((), status, {}, tuple(output))
+    monkeypatch.setattr(collection, "run_collection", lambda arguments: ended)
+    words = ["fleet", "run", "tests", "--accelerator=H100", "--engine=local", "--", "-k", "x"]
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

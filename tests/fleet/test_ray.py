@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from pytest_energy.cli import main
+from pytest_energy.errors import UsageError
+from pytest_energy.fleet.engine import EngineRequest, find_engine
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
 from pytest_energy.simulation.load import Load
 from pytest_energy.testing import PROFILES, SimulatedNvml
@@ -91,6 +93,14 @@ def cluster(tmp_path: Path) -> Iterator[RayCluster]:
             nodes.cluster.shutdown()
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "x"])
+def test_an_address_without_a_cluster_is_named(address: str, tmp_path: Path) -> None:
+    """At once: Ray itself tries for minutes."""
+    request = EngineRequest(tmp_path, tmp_path / "engine", {"address": address})
+    with pytest.raises(UsageError, match=f"no cluster at {address} .*; start one with ray start"):
+        find_engine("ray")(request)
+
+
 def test_a_node_that_dies_costs_nothing(
     cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -131,3 +141,5 @@ def test_a_node_that_dies_costs_nothing(
     assert set(measured.values()) == {1}, measured
     assert "it runs again" in printed
     assert sum("A100" in line for line in measured) == 3, "only the shard that was lost runs twice"
+    assert main(["fleet", "run", "--accelerator=L40S", *engine]) == 2
+    assert "no accelerator L40S in the cluster of Ray, which has" in capsys.readouterr().err

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import pickle
 import platform
 import shutil
 import socket
@@ -13,10 +15,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from pytest_energy.cli import main
+from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.fleet.engine import EngineRequest, Outcome, Task
 from pytest_energy.fleet.plan import RunFolder
 from pytest_energy.model.json_files import load_run
@@ -24,6 +28,8 @@ from pytest_energy.simulation.load import Load
 from pytest_energy.testing import SimulatedNvml
 
 submitit = pytest.importorskip("submitit", reason="the group `fleet` is not installed")
+
+from submitit.core.utils import DelayedSubmission  # noqa: E402
 
 from pytest_energy.fleet.engines import slurm  # noqa: E402 - needs submitit
 
@@ -229,6 +235,93 @@ def test_an_outage_of_the_controller_costs_nothing(
     )
 
 
+COMMANDS = {
+    "srun": "",
+    "sinfo": "echo gpu:h100:2",
+    "scancel": 'echo "$@" >>cancelled',
+    "sbatch": """
+        sed -n 's/^#SBATCH --job-name=//p' "$1" >>accepted
+        echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv' >&2
+        exit 1""",
+    "squeue": """
+        [ ! -e outage ] || { echo 'squeue: error: Unable to contact slurm controller' >&2; exit 1; }
+        for option; do
+            case $option in --name=*) grep -nx "${option#--name=}" accepted | cut -d : -f 1; esac
+        done
+        exit 0""",
+}
+"""Stand-ins for commands of Slurm. The number of a job is its line in the file ``accepted``."""
+TASKS = [Task(f"h100-{number}", "H100", (f"test_{number}.py",)) for number in (1, 2)]
+
+
+@pytest.fixture
+def silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineRequest:
+    """A cluster that accepts what is submitted, but whose answer comes too late."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name, script in COMMANDS.items():
+        (commands / name).write_text(f"#!/bin/bash\ncd {tmp_path}\n{script}\n")
+        (commands / name).chmod(0o755)
+    (tmp_path / "accepted").touch()
+    monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
+    monkeypatch.setattr(slurm.CLOCK, "sleep", lambda length_s: None)
+    return EngineRequest(tmp_path, tmp_path / "engine")
+
+
+def assert_submitted_once(engine: slurm.SlurmEngine, folder: Path) -> None:
+    """Each task has its place in the one array that the controller has."""
+    assert len((folder / "accepted").read_text().splitlines()) == 1
+    assert [job.job_id for job in engine._jobs.values()] == ["1_0", "1_1"]
+    submissions = [
+        DelayedSubmission.load(job.paths.submitted_pickle) for job in engine._jobs.values()
+    ]
+    assert [submission.args[0] for submission in submissions] == TASKS
+
+
+def test_an_array_whose_answer_came_too_late_is_not_submitted_again(
+    silent: EngineRequest, tmp_path: Path
+) -> None:
+    """It is found by its name, which no other has."""
+    engine = slurm.SlurmEngine(silent)
+    engine.submit(TASKS)
+    assert_submitted_once(engine, tmp_path)
+
+
+def test_an_array_that_nobody_waited_for_is_taken_over(
+    silent: EngineRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C came before the controller's answer; the next process finds the array."""
+    engine = slurm.SlurmEngine(silent)
+    with monkeypatch.context() as patch:
+        patch.setattr(slurm.CLOCK, "sleep", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            engine.submit(TASKS)
+    engine = slurm.SlurmEngine(silent)
+    engine.submit(TASKS)
+    assert_submitted_once(engine, tmp_path)
+    engine.close()
+    assert (tmp_path / "cancelled").read_text() == "1_0 1_1\n"
+
+
+def test_nothing_is_known_of_jobs_while_the_controller_is_silent(
+    silent: EngineRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it is: they run on, and what has ended has left its result."""
+    engine = slurm.SlurmEngine(silent)
+    engine.submit(TASKS)
+    (tmp_path / "outage").touch()
+    hours = itertools.count(step=3600)
+    monkeypatch.setattr(slurm.CLOCK, "monotonic", lambda: float(next(hours)))
+    assert [*engine.poll(0), *engine.poll(0), *engine.poll(0)] == []
+    ended = Outcome("h100-2", 0)
+    path = engine._jobs["h100-2"].paths.result_pickle
+    path.write_bytes(pickle.dumps(("success", ended)))
+    assert engine.poll(0) == [ended]
+    (tmp_path / "outage").unlink()
+    (died,) = [*engine.poll(0), *engine.poll(0)]
+    assert died == Outcome("h100-1", reason="job 1_0 of Slurm ended without a result")
+
+
 def test_submitit_carries_a_shard_and_its_outcome(tmp_path: Path) -> None:
     """By its executor for one machine: what is submitted is pickled, and so is what comes back."""
     (tmp_path / "test_it.py").write_text("def test_it(): ...\n")
@@ -247,13 +340,37 @@ def test_what_the_engine_sets_itself_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "waits"),
+    ("text", "kind"),
     [
-        ("slurm_load_jobs error: Unable to contact slurm controller (connect failure)", True),
-        ("sbatch: error: Batch job submission failed: Socket timed out on send/recv", True),
-        ("sbatch: error: invalid partition specified: gpus", False),
+        (
+            "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+            slurm.ControllerError,
+        ),
+        (
+            "sbatch: error: Batch job submission failed: Socket timed out on send/recv",
+            slurm.ControllerError,
+        ),
+        ("sbatch: error: invalid partition specified: gpus", EnergyError),
+        ("sinfo: fatal: Could not establish a configuration source", UsageError),
     ],
 )
-def test_only_silence_of_the_controller_is_waited_for(text: str, waits: bool) -> None:
+def test_only_silence_of_the_controller_is_waited_for(text: str, kind: type[EnergyError]) -> None:
     """A refusal ends the run at once."""
-    assert isinstance(slurm._refusal(text), slurm.ControllerError) == waits
+    assert type(slurm._refusal(f"\n{text}\nmore\n")) is kind
+
+
+def test_a_machine_without_slurm_is_told_where_to_go(
+    silent: EngineRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is submitted; so is a controller that is silent, and a kind no node has."""
+    engine = slurm.SlurmEngine(silent)
+    with pytest.raises(UsageError, match=r"no accelerator L40S in this cluster .* it has h100"):
+        engine.check(["H100", "L40S"])
+    (tmp_path / "bin/sinfo").write_text(
+        "#!/bin/sh\necho Unable to contact slurm controller >&2; exit 1"
+    )
+    with pytest.raises(EnergyError, match="try again once sinfo lists the nodes"):
+        engine.check(["H100"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="no command sinfo here; run the fleet on a login node"):
+        engine.check(["H100"])

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +29,8 @@ OPTIONS: Final = ("address", "runtime_env")
 PREFIX: Final = "accelerator_type:"
 """Of the resource by which Ray knows that a node has a kind of accelerator."""
 NOT_SHIPPED: Final = (".git/", ".venv/", f"{OUTPUT_FOLDER}/")
+ANSWER_S: Final = 10.0
+"""Seconds that the head of a cluster may take to answer."""
 CANCEL_S: Final = 15.0
 """Seconds to wait for tasks that were cancelled."""
 
@@ -50,6 +54,7 @@ class RayEngine:
             "excludes": list(NOT_SHIPPED),
             **_runtime_environment(request.options.get("runtime_env")),
         }
+        _check_answer(address)
         try:
             ray.init(
                 address=address,
@@ -58,10 +63,7 @@ class RayEngine:
                 logging_level="ERROR",
             )
         except (ConnectionError, ValueError, RayError) as error:
-            raise UsageError(
-                f"--engine=ray: no cluster at {address} ({_first_line(error)}); start one with"
-                " ray start --head, or name one by --engine-option address=HOST:PORT"
-            ) from None
+            raise _no_cluster(address, error) from None
         # On the node of this process: another one may die.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         remote: Any = ray.remote  # typed for decorators only
@@ -124,6 +126,26 @@ def measure(task: Task, board: Any) -> Outcome:
     node = ray.get_runtime_context().get_node_id()[:8]
     ray.get(board.note.remote(task.shard, f"{platform.node()}, node {node}"))
     return run_shard(task, Path.cwd())
+
+
+def _check_answer(address: str) -> None:
+    """Ask before Ray does, which tries for minutes and prints its log.
+
+    Raises:
+        UsageError: Nobody answers at ``HOST:PORT``.
+    """
+    if match := re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:([0-9]+)", address):
+        try:
+            socket.create_connection((match[1], int(match[2])), ANSWER_S).close()
+        except (OSError, OverflowError) as error:
+            raise _no_cluster(address, error) from None
+
+
+def _no_cluster(address: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"--engine=ray: no cluster at {address} ({_first_line(error)}); start one with"
+        " ray start --head, or name one by --engine-option address=HOST:PORT"
+    )
 
 
 def _runtime_environment(file: str | None) -> dict[str, Any]:

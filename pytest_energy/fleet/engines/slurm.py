@@ -11,12 +11,19 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import submitit
-from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
+from submitit.core.utils import (
+    DelayedSubmission,
+    FailedJobError,
+    FailedSubmissionError,
+    UncompletedJobError,
+    temporary_save_path,
+)
 
 from pytest_energy.clocks import CLOCK
 from pytest_energy.errors import EnergyError, UsageError
@@ -30,6 +37,13 @@ LONGEST_OUTAGE_S: Final = 1800.0
 """So long a submission waits for a controller that does not answer."""
 RESULT_DELAY_S: Final = 30.0
 """So long a result may be under way on a shared file system after its job has left the queue."""
+NO_CONFIGURATION: Final = re.compile("configuration source|slurm.conf", re.IGNORECASE)
+REMEDY: Final = "run the fleet on a login node of Slurm"
+JOB_NAME: Final = "pytest-energy-"
+"""Begins the name of an array of jobs; the rest is its own."""
+ALIVE: Final = "PENDING,CONFIGURING,RUNNING,SUSPENDED"
+"""States of jobs that have not ended, nor are about to."""
+OWN_OPTIONS: Final = frozenset({"array", "chdir", "error", "gres", "job-name", "output"})
 ANSWER_S: Final = 60.0
 """So long a command of Slurm may take: its own limit for a controller is shorter."""
 NO_ANSWER: Final = re.compile(
@@ -56,7 +70,7 @@ class SlurmEngine:
     """
 
     def __init__(self, request: EngineRequest) -> None:
-        if own := request.options.keys() & {"gres", "array", "output", "error", "chdir"}:
+        if own := request.options.keys() & OWN_OPTIONS:
             raise UsageError(f"--engine-option {min(own)}: the engine 'slurm' sets it itself")
         self._root = request.root
         self._folder = request.folder
@@ -72,7 +86,10 @@ class SlurmEngine:
         Raises:
             UsageError: One does not.
         """
-        kinds = self._kinds()
+        try:
+            kinds = self._kinds()
+        except ControllerError as error:
+            raise EnergyError(f"{error}; try again once sinfo lists the nodes") from None
         for name in accelerators:
             if name.lower() not in kinds:
                 there = ", ".join(sorted(kinds.values())) or "none"
@@ -90,39 +107,84 @@ class SlurmEngine:
     def submit(self, tasks: Sequence[Task]) -> None:
         """Queue tasks; those that an earlier process has submitted are taken over."""
         for task in tasks:
-            if task.shard not in self._jobs and is_there(self._note(task.shard)):
-                self._jobs[task.shard] = self._job(self._note(task.shard).read_text("utf-8"))
+            if task.shard not in self._jobs and (job_id := self._noted_job(task)):
+                self._begin(task, job_id)
         new = [task for task in tasks if task.shard not in self._jobs]
         for accelerator in dict.fromkeys(task.accelerator for task in new):
             self._submit_array([task for task in new if task.accelerator == accelerator])
 
-    def _job(self, job_id: str) -> Any:
-        return submitit.SlurmJob(self._folder, job_id)
+    def _begin(self, task: Task, job_id: str) -> None:
+        self._jobs[task.shard] = submitit.SlurmJob(self._folder, job_id)
+        write_atomically(self._note(task.shard), job_id)
 
     def _note(self, shard: str) -> Path:
-        """The file with the id of the job that runs a shard."""
+        """The file with the id of the job that runs a shard.
+
+        Before the controller has answered, it has the name of the array, the shard's place in it,
+        and the number of its shards.
+        """
         return self._folder / f"{shard}.job"
 
-    def _submit_array(self, tasks: Sequence[Task]) -> None:
-        executor = self._executor(tasks[0].accelerator)
+    def _noted_job(self, task: Task) -> str | None:
+        """The id of the job that an earlier process has submitted for a task."""
+        if not is_there(self._note(task.shard)):
+            return None
+        noted = self._note(task.shard).read_text("utf-8")
+        if not noted.startswith(JOB_NAME):
+            return noted
+        name, place, number = noted.split()
+        job_ids = _patiently(lambda: self._accepted(name, int(number)))
+        if not job_ids:
+            return None
+        self._hand_over(task, job_ids[int(place)])
+        return job_ids[int(place)]
 
-        def queue() -> list[Any]:
+    def _accepted(self, name: str, number: int) -> list[str]:
+        """The ids of the jobs of an array that the controller has; none if it has no such array."""
+        listed = _ask("squeue", "--noheader", f"--name={name}", f"--states={ALIVE}", "--format=%F")
+        arrays = sorted(set(listed.split()), key=int)
+        # submitit makes no array for a single job.
+        return [
+            array if number == 1 else f"{array}_{place}"
+            for array in arrays[:1]
+            for place in range(number)
+        ]
+
+    def _hand_over(self, task: Task, job_id: str) -> None:
+        """Write what a job runs, for which it waits a minute: submitit does once it has the id."""
+        path = submitit.SlurmJob(self._folder, job_id).paths.submitted_pickle
+        if is_there(path):
+            return
+        with temporary_save_path(path) as temporary:
+            DelayedSubmission(run_shard, task, self._root).dump(temporary)
+
+    def _submit_array(self, tasks: Sequence[Task]) -> None:
+        name = f"{JOB_NAME}{uuid.uuid4().hex[:12]}"
+        executor = self._executor(tasks[0].accelerator, name)
+        for place, task in enumerate(tasks):
+            write_atomically(self._note(task.shard), f"{name} {place} {len(tasks)}")
+
+        def queue() -> list[str]:
+            # The controller may have accepted the array and have answered sbatch too late.
+            if job_ids := self._accepted(name, len(tasks)):
+                for task, job_id in zip(tasks, job_ids, strict=True):
+                    self._hand_over(task, job_id)
+                return job_ids
             try:
                 with executor.batch():
                     jobs = [executor.submit(run_shard, task, self._root) for task in tasks]
             except (FailedJobError, FailedSubmissionError) as error:
-                raise _refusal(str(error).strip()) from None
-            return jobs
+                raise _refusal(str(error)) from None
+            return [job.job_id for job in jobs]
 
-        for task, job in zip(tasks, _patiently(queue), strict=True):
-            self._jobs[task.shard] = job
-            write_atomically(self._note(task.shard), job.job_id)
+        for task, job_id in zip(tasks, _patiently(queue), strict=True):
+            self._begin(task, job_id)
 
-    def _executor(self, accelerator: str) -> Any:
+    def _executor(self, accelerator: str, name: str) -> Any:
         executor = submitit.SlurmExecutor(self._folder)
-        gres = f"gpu:{self._kinds()[accelerator.lower()]}:1"
+        gres = f"gpu:{_patiently(self._kinds)[accelerator.lower()]}:1"
         executor.update_parameters(
-            job_name="pytest-energy",
+            job_name=name,
             gres=gres,
             time=None,  # that of the partition
             stderr_to_stdout=True,
@@ -221,18 +283,22 @@ def _ask(*command: str) -> str:
             command, capture_output=True, text=True, check=True, timeout=ANSWER_S
         )
     except FileNotFoundError:
-        raise UsageError(
-            f"--engine=slurm: no command {command[0]} here; run the fleet on a login node of Slurm"
-        ) from None
+        raise UsageError(f"--engine=slurm: no command {command[0]} here; {REMEDY}") from None
     except subprocess.TimeoutExpired:
-        raise ControllerError(f"{command[0]}: no answer in {ANSWER_S:g} s") from None
+        raise ControllerError(
+            f"--engine=slurm: no answer of {command[0]} in {ANSWER_S:g} s"
+        ) from None
     except subprocess.CalledProcessError as error:
-        raise _refusal(f"{command[0]}: {error.stderr.strip()}") from None
+        raise _refusal(error.stderr) from None
     return answer.stdout
 
 
 def _refusal(text: str) -> EnergyError:
-    return ControllerError(text) if NO_ANSWER.search(text) else EnergyError(text)
+    """The error for what a command of Slurm has printed."""
+    words = f"--engine=slurm: {'; '.join(text.split(chr(10))).strip('; ')}"
+    if NO_CONFIGURATION.search(text):
+        return UsageError(f"{words}; {REMEDY}")
+    return ControllerError(words) if NO_ANSWER.search(text) else EnergyError(words)
 
 
 def _patiently(ask: Callable[[], T]) -> T:
