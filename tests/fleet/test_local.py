@@ -11,7 +11,8 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,30 @@ import pytest
 import pytest_benchmark.plugin  # noqa: F401 - imported before the forks, as some below
 import scipy.special  # noqa: F401
 
-import pytest_energy.meters.nvml.opening
+import pytest_energy.against.messages
+import pytest_energy.measuring.forward_passes
+import pytest_energy.plugin.alternation.cards
 import pytest_energy.plugin.measuring_hooks
+import pytest_energy.plugin.results_lock
+import pytest_energy.plugin.simulated
 import pytest_energy.plugin.xdist
-import pytest_energy.report.html.render  # noqa: F401
+import pytest_energy.report.ci.code_quality
+import pytest_energy.report.html.render
+import pytest_energy.report.text.markdown  # noqa: F401
 from pytest_energy.cli import main
 from pytest_energy.fleet import collection, shard
 from pytest_energy.fleet.collection import Suite, collect
 from pytest_energy.fleet.engine import Outcome
 from pytest_energy.fleet.engines.local import LocalEngine
 from pytest_energy.fleet.plan import RunFolder
+from pytest_energy.meters.nvml import opening
+from pytest_energy.meters.nvml.devices.selection import Device
+from pytest_energy.meters.nvml.opening import open_instruments
+from pytest_energy.meters.nvml.sources.collector import RingCollector
+from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor
 from pytest_energy.model.json_files import load_run
 from pytest_energy.model.result import Run
+from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
 from pytest_energy.simulation.load import Load
 from pytest_energy.testing import PROFILES, SimulatedNvml
 from tests.virtual import virtual_machine
@@ -62,11 +75,17 @@ def test_long(energy):
 OPTIONS = ("--energy-rounds=3", "--energy-passes=10", "-p", "no:cacheprovider")
 
 
+def read_rings(devices: Sequence[Device], sensors: Mapping[str, PowerSensor]) -> RingCollector:
+    """Collect samples as for short windows, without a helper process for each session."""
+    return RingCollector(sensors)
+
+
 class Fork:
     """As much of ``Popen`` as a shard needs; the child has one card, on the virtual clock."""
 
     kinds: dict[str, str]
     """The kind of each card by its UUID."""
+    locks: Path
 
     def __init__(self, command: list[str], *, cwd: Path, env: dict[str, str], **others: Any):
         self._status: int | None = None
@@ -87,8 +106,12 @@ class Fork:
     def _run(self, arguments: list[str], environment: dict[str, str]) -> int:
         os.environ.clear()
         os.environ.update(environment)
-        kind = self.kinds[environment["CUDA_VISIBLE_DEVICES"]]
-        os.environ |= {"KIND": kind, "CUDA_VISIBLE_DEVICES": "0"}
+        uuid = environment["CUDA_VISIBLE_DEVICES"]
+        kind = self.kinds[uuid]
+        # In its machine of one card, each card of a kind has the same UUID.
+        locks = {LOCK_FOLDER_VARIABLE: str(self.locks / uuid)}
+        os.environ |= {"KIND": kind, "CUDA_VISIBLE_DEVICES": "0", **locks}
+        opening.open_instruments = partial(open_instruments, collect=read_rings)
         os.environ.update(Load(power_w=CARDS[kind][1]).to_environment())
         warnings.resetwarnings()
         with os.fdopen(1, "w", closefd=False) as sys.stdout, virtual_machine(CARDS[kind][0]):
@@ -127,6 +150,7 @@ def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     kinds = [kind for kind in CARDS for _ in range(4)]
     with SimulatedNvml(*(CARDS[kind][0] for kind in kinds)) as machine:
         Fork.kinds = {machine.uuid(device): kind for device, kind in enumerate(kinds)}
+        Fork.locks = tmp_path / "locks"
         yield tmp_path
 
 
@@ -208,6 +232,54 @@ def test_a_cancelled_run_goes_on_where_it_was(
     after = log.read_text().splitlines()[len(before) :]
     assert not {entry.split()[1] for entry in after} & modules
     assert len(joules(load_run(Path(".energy/results.json")))) == len(MODULES) * len(SECONDS)
+
+
+ENGINE = """
+from pytest_energy.fleet.engine import Started
+from pytest_energy.fleet.shard import run_shard
+
+class OneByOne:
+    def __init__(self, request):
+        request.refuse_unknown("one-by-one", "card")
+        self.root = request.root
+        self.variables = {"CUDA_VISIBLE_DEVICES": request.options["card"]}
+        self.tasks = []
+
+    def check(self, accelerators): ...
+
+    def submit(self, tasks):
+        self.tasks += tasks
+
+    def poll(self, timeout_s):
+        if not self.tasks:
+            return []
+        task = self.tasks.pop(0)
+        return [Started(task.shard, "here"), run_shard(task, self.root, self.variables)]
+
+    def close(self): ...
+"""
+
+
+def test_another_package_adds_an_engine(
+    rack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is found by its entry point, and has options of its own."""
+    site = rack / "site"
+    installed = site / "one_by_one-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: one-by-one\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(
+        "[pytest_energy.engines]\none-by-one = one_by_one:OneByOne\n"
+    )
+    (site / "one_by_one.py").write_text(ENGINE)
+    monkeypatch.syspath_prepend(site)
+    arguments = ["fleet", "run", "--accelerator=H100:2", "--engine=one-by-one"]
+    assert main([*arguments, "--engine-option=cards=0"]) == 2
+    refusal = "--engine-option cards: the engine 'one-by-one' knows card"
+    assert refusal in capsys.readouterr().err
+    assert main([*arguments, f"--engine-option=card={next(iter(Fork.kinds))}", "--", *OPTIONS]) == 0
+    assert "8 benchmarks from 2 shards" in capsys.readouterr().out
+    assert set(measured(rack).values()) == {1}
 
 
 def test_a_missing_accelerator_names_those_there_are(
