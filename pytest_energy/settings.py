@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
 from pytest_energy.errors import UsageError
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.model.metrics import ENERGY, TOLERANCES, Direction, in_catalogue, per_unit_name
 from pytest_energy.model.outcomes import FAILING_BY_DEFAULT, FAILING_IN_STRICT_MODE
 from pytest_energy.options import ALIASES, ENOUGH_RUNS, OUTPUT_FILES, Option
@@ -464,55 +465,6 @@ def load_settings(values: Mapping[Option, tuple[str, str]]) -> Settings:
 METER_NAME = Format(_meter_name, "a meter's name, such as rapl")
 
 
-@dataclass(frozen=True)
-class MeterChoice:
-    """What measures one test, if not the session's meter."""
-
-    meter: str | None
-    """The meter's name; ``None``: the session's, or that which has the channels."""
-    channels: tuple[str, ...] = ()
-    """The channels whose joules count; empty for all."""
-
-    def __str__(self) -> str:
-        """As the marker has it."""
-        named = [f"meter={self.meter!r}"] if self.meter else []
-        return ", ".join([*named, *([f"channels={[*self.channels]}"] if self.channels else [])])
-
-
-@dataclass(frozen=True)
-class MarkerSettings:
-    """The keywords of ``@pytest.mark.energy(...)``."""
-
-    tolerance: float | None = None
-    """Accepted relative change of the energy."""
-    tolerances: Mapping[str, float] = field(default_factory=dict)
-    """Accepted relative changes by metric."""
-    rounds: int | None = None
-    passes: int | None = None
-    epochs: int | None = None
-    max_time: float | None = None
-    """Seconds."""
-    window_s: float | None = None
-    max_joules: Mapping[str, float] = field(default_factory=dict)
-    """Most joules, by metric: ``energy_j``, or joules per unit of work."""
-    better: Mapping[str, Direction] = field(default_factory=dict)
-    """Which values of own metrics are better."""
-    meter: str | None = None
-    """The meter of this test, if not that of the session."""
-    channels: tuple[str, ...] = ()
-    """The channels whose joules count; empty for all."""
-
-    @property
-    def choice(self) -> MeterChoice | None:
-        """What measures the test; ``None`` for the session's meter."""
-        chosen = self.meter is not None or self.channels
-        return MeterChoice(self.meter, self.channels) if chosen else None
-
-
-UNMARKED: Final = MarkerSettings()
-"""What most tests have."""
-
-
 def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
     """Check the keywords of a marker.
 
@@ -523,8 +475,6 @@ def read_marker(keywords: Mapping[str, object], where: str) -> MarkerSettings:
     Raises:
         UsageError: A keyword is unknown, or its value is not accepted.
     """
-    if not keywords:
-        return UNMARKED
     known = [item.name for item in fields(MarkerSettings)]
     unknown = sorted(set(keywords) - set(known))
     if unknown:

@@ -20,6 +20,7 @@ ORDER = (
     {"errors"},
     {"clocks"},
     {"model", "options"},
+    {"marker"},
     {"settings"},
     {"uncertainty"},
     {"carbon", "gate", "meters"},
@@ -240,6 +241,29 @@ def test_the_package_names_no_paper() -> None:
     assert {"Xu", "McDonald", "Jha"} < authors
     assert package_mentions(authors) == set()
     assert package_mentions(["papers?[-_ ][a-e]"], str.lower) == set()
+
+
+def imported_with(module: str) -> set[str]:
+    """The modules whose import comes with that of a module."""
+    seen, waiting = set(), {module}
+    while waiting:
+        seen.add(name := waiting.pop())
+        at_once = ast.Module(imports_at_once(sources()[name]), type_ignores=[])
+        needed = {behind for each in imported(at_once) for behind in modules_behind(each)}
+        waiting |= ({*needed, name.rpartition(".")[0]} & sources().keys()) - seen
+    return seen
+
+
+def test_the_plain_fixture_is_light() -> None:
+    """A session without ``--energy`` imports no settings, which take ten times as long as it."""
+    light = imported_with("fixture") | imported_with("marker")
+    assert "fixture.energy" in light
+    assert light <= {
+        name for name in light if room_of(name) in ("", "errors", "fixture", "marker")
+    } | {
+        "model",
+        "model.metrics",
+    }
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ import pytest
 
 import pytest_energy.cli
 from pytest_energy.gate.tolerances import load_tolerances, tolerances_of
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.model.metrics import ENERGY, TOLERANCES
-from pytest_energy.settings import MarkerSettings
 from tests.forks import VARIABLE
 from tests.plugin.conftest import Project, only_scripted, project
 

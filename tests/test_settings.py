@@ -7,16 +7,10 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.errors import UsageError
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.options import ALIASES, OPTIONS
-from pytest_energy.settings import (
-    CHECKS_WITH_LIMITS,
-    FORMATS,
-    MarkerSettings,
-    Settings,
-    load_settings,
-    read_marker,
-)
+from pytest_energy.settings import CHECKS_WITH_LIMITS, FORMATS, Settings, load_settings, read_marker
 
 BY_NAME = {option.name: option for option in (*OPTIONS, *ALIASES)}
 

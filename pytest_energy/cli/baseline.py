@@ -311,10 +311,10 @@ def _log(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.baseline_history import drift, versions
     from pytest_energy.gate.baseline_store import FACTS
     from pytest_energy.gate.tolerances import load_tolerances, tolerances_of
+    from pytest_energy.marker import MarkerSettings
     from pytest_energy.model.git import is_shallow
     from pytest_energy.model.metrics import ENERGY, TOLERANCES
     from pytest_energy.report import numbers
-    from pytest_energy.settings import MarkerSettings
 
     if not _has_baselines(store):
         return 0

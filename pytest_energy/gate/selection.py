@@ -12,8 +12,8 @@ from pytest_energy.gate.baseline import Baseline
 from pytest_energy.gate.detectability import needed_retry_s, rises, visits_within
 from pytest_energy.gate.schedule import ALONE, Schedule, Suite
 from pytest_energy.gate.tolerances import TolerancePattern, tolerances_of
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.model.metrics import ENERGY
-from pytest_energy.settings import MarkerSettings
 from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.pairs import fit_suite_variance
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_energy.errors import TOO_DEEP, FileFormatError, UsageError
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.model.metrics import ENERGY, direction_is_known
-from pytest_energy.settings import MarkerSettings
 
 OURS: Final = "tool.pytest-energy"
 TABLE: Final = "tolerances"

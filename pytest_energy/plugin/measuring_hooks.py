@@ -11,6 +11,7 @@ import pytest
 
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate.selection import tightness, too_tight
+from pytest_energy.marker import MarkerSettings, MeterChoice
 from pytest_energy.measuring.assemble import Place
 from pytest_energy.measuring.protocol import Forecast, Progress
 from pytest_energy.measuring.torchrun import Ranks
@@ -60,7 +61,7 @@ from pytest_energy.session.conclude import (
 )
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.measuring_energy import MeasuringEnergy, Pause, as_planned
-from pytest_energy.settings import MarkerSettings, MeterChoice, Settings, as_text
+from pytest_energy.settings import Settings, as_text
 
 CONCLUSIONS = pytest.StashKey[list[Conclusion]]()
 """The judgement on the benchmarks of a test that is running."""

@@ -8,12 +8,12 @@ from typing import Final
 
 from pytest_energy.gate.decision import Again, Policy, RevisitReason, decide
 from pytest_energy.gate.tolerances import tolerances_of
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.model.measurement import Measurement, Reason, ReasonCode, is_control
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result
 from pytest_energy.session.energy_session import EnergySession
-from pytest_energy.settings import MarkerSettings
 
 TEST_FAILED: Final = Reason(
     code=ReasonCode.TEST_FAILED, message="the test failed after this measurement", fatal=False

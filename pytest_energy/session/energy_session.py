@@ -18,6 +18,7 @@ from pytest_energy.gate.detectability import shared_scatter
 from pytest_energy.gate.schedule import ADAPTIVE, FIXED, Schedule, Suite, family_note
 from pytest_energy.gate.selection import Selected, count_comparisons, select, suite_prior
 from pytest_energy.gate.tolerances import TolerancePattern, check_directions, load_tolerances
+from pytest_energy.marker import MarkerSettings, MeterChoice
 from pytest_energy.measuring.assemble import Source
 from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
@@ -42,14 +43,7 @@ from pytest_energy.session.journal import Entry, Journal
 from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
 from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish
-from pytest_energy.settings import (
-    NO_METER,
-    RESULTS_OPTION,
-    MarkerSettings,
-    MeterChoice,
-    Scale,
-    Settings,
-)
+from pytest_energy.settings import NO_METER, RESULTS_OPTION, Scale, Settings
 from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
 

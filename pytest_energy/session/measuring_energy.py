@@ -55,6 +55,7 @@ from pytest_energy.fixture.lazy import (
 )
 from pytest_energy.fixture.once import LoopedOnce
 from pytest_energy.fixture.own_metric import evaluation, mean_metrics
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.measuring.alternation import alternate
 from pytest_energy.measuring.assemble import Place, assemble, training_metrics
 from pytest_energy.measuring.processor import same_processor
@@ -113,7 +114,6 @@ from pytest_energy.session.planning import (
     plan_epochs,
     plan_inference,
 )
-from pytest_energy.settings import MarkerSettings
 
 if TYPE_CHECKING:
     from pytest_energy.measuring.forward_passes import Shapes

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.measuring.alternation import FEWEST_BLOCKS
 from pytest_energy.measuring.protocol import Plan
 from pytest_energy.session.energy_session import EnergySession
-from pytest_energy.settings import MarkerSettings, Scale, Settings
+from pytest_energy.settings import Scale, Settings
 from pytest_energy.uncertainty.candidates import WINDOWS_PER_BLOCK
 
 SCALES: Final[Mapping[Scale, Plan]] = {

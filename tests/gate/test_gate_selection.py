@@ -16,8 +16,8 @@ from pytest_energy.gate.selection import (
     tightness,
     too_tight,
 )
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.model.metrics import TOLERANCES
-from pytest_energy.settings import MarkerSettings
 from pytest_energy.uncertainty.change import Prior
 from tests.gate_data import H200, measurement, store_with
 

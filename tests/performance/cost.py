@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,9 +24,6 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "performance.md"
 SIZES = (50, 500, 5000)
 """Numbers of results, to show how the cost grows."""
-PLAIN = 2000
-"""Number of tests for the cost of each without ``--energy``."""
-PAIRS = 15
 MEASURING = ("--energy", "--energy-meter=scripted", "--energy-passes=20")
 TESTS = """
 import pytest
@@ -36,17 +32,6 @@ from scripted_meter import work
 @pytest.mark.parametrize("case", range({count}))
 def test_it(energy, case):
     energy(work, 1)
-"""
-SAME_WITHOUT = """
-import pytest
-
-@pytest.fixture
-def own():
-    return lambda function, *arguments: function(*arguments)
-
-@pytest.mark.parametrize("case", range({count}))
-def test_it(own, case):
-    own(abs, 1)
 """
 
 
@@ -74,20 +59,6 @@ def cost_of(folder: Path, *arguments: str) -> Cost:
     return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def start_ms(folder: Path) -> float:
-    """Milliseconds that the plugin adds to a session that finds no test."""
-    pairs = [cost_of(folder).cpu_s - cost_of(folder, "-p", "no:energy").cpu_s for _ in range(PAIRS)]
-    return 1e3 * statistics.median(pairs)
-
-
-def per_test_ms(folder: Path, *arguments: str) -> float:
-    """Milliseconds that the fixture adds to a test, beside a fixture of the project's own."""
-    (folder / "test_it.py").write_text(TESTS.format(count=PLAIN).replace("work, 1", "abs, 1"))
-    ours = min(cost_of(folder, *arguments).cpu_s for _ in range(3))
-    (folder / "test_it.py").write_text(SAME_WITHOUT.format(count=PLAIN))
-    return 1e3 * (ours - min(cost_of(folder, *arguments).cpu_s for _ in range(3))) / PLAIN
-
-
 def results_cost(folder: Path, count: int) -> Cost:
     """The cost of a session that measures, compares and writes so many results."""
     (folder / "test_it.py").write_text(TESTS.format(count=count))
@@ -108,27 +79,6 @@ def machine() -> str:
 def measured_where() -> str:
     """The machine and its load, to be said once the figures are measured."""
     return f"Machine: {machine()}; load {os.getloadavg()[0]:.1f} at the end."
-
-
-def without_energy() -> str:
-    """What the plugin costs if it is not used."""
-    with tempfile.TemporaryDirectory() as name:
-        empty, plain = Path(name, "empty"), Path(name, "plain")
-        for folder in (empty, plain):
-            folder.mkdir()
-        install(plain)
-        start = start_ms(empty)
-        collected = per_test_ms(plain, "--collect-only")
-        fixture = per_test_ms(plain) - collected
-    return f"""## Without `--energy`
-
-| what | cost |
-|---|---|
-| start of pytest, median of {PAIRS} pairs of sessions | {start:+.1f} ms |
-| collection, for each of {PLAIN:,} tests | {collected:+.3f} ms |
-| fixture, for each of {PLAIN:,} tests, beside a fixture of the project's own | {fixture:+.3f} ms |
-
-{measured_where()}"""
 
 
 def with_energy() -> str:
@@ -156,6 +106,20 @@ def output_of(*arguments: str) -> str:
     """What another script of this folder prints."""
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def without_energy() -> str:
+    """What the plugin costs if it is not used."""
+    return f"""## Without `--energy`
+
+`python tests/performance/startup.py` runs sessions with and without the plugin in turn, each forked
+from a process that has imported pytest and all other plugins. A cost is the median of the
+differences of such pairs, in milliseconds of the processor. The fixture is compared with a fixture
+of the project's own.
+
+{output_of("tests/performance/startup.py").strip()}
+
+{measured_where()}"""
 
 
 def report() -> str:

@@ -1,20 +1,51 @@
-"""Measure how much the plugin adds to the start of pytest if it is not used.
+"""Measure what the plugin adds to a session without ``--energy``.
 
-Run it by hand: ``python tests/performance/startup.py``. It starts pytest in an empty folder,
-alternately with and without the plugin. It prints the medians, their difference and the heavy
-modules that were imported.
+Run it by hand: ``python tests/performance/startup.py``. A session in a process of its own takes
+300 ms of the processor, and on a shared machine 90 ms more or less. So this process imports pytest
+and all of its plugins but this one, and forks each session, which then takes some 20 ms. Sessions
+with and without the plugin alternate; the median of the differences has its 95 % interval.
 """
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from io import StringIO
+from pathlib import Path
 
-PAIRS = 40
+import pytest
+
+START_PAIRS = 200
+TEST_PAIRS = 15
+TESTS = 2000
+QUIET = ("-q", "-p", "no:cacheprovider")
+OURS = """
+import pytest
+
+@pytest.mark.parametrize("case", range({count}))
+def test_it(energy, case):
+    energy(abs, 1)
+"""
+THEIRS = """
+import pytest
+
+@pytest.fixture
+def own():
+    return lambda function, *arguments: function(*arguments)
+
+@pytest.mark.parametrize("case", range({count}))
+def test_it(own, case):
+    own(abs, 1)
+"""
 HEAVY = ("torch", "pynvml", "jinja2", "codecarbon", "pydantic", "scipy", "numpy")
 ASK = f"""
 import json, sys, pytest
@@ -23,32 +54,111 @@ print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
 """
 
 
-def start(folder: str, *arguments: str) -> float:
-    """Time that pytest takes to find no test, in seconds."""
-    begin = time.perf_counter()
-    command = [sys.executable, "-m", "pytest", "-q", *arguments]
-    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False)
-    return time.perf_counter() - begin
+@dataclass(frozen=True)
+class Added:
+    """A median with the ends of its 95 % interval, all in milliseconds."""
+
+    median: float
+    low: float
+    high: float
 
 
-def imported(folder: str) -> list[str]:
+def forked_s(folder: Path, *arguments: str) -> float:
+    """Seconds of the processor of a session in a fork of this process."""
+    pid = os.fork()
+    if not pid:
+        os.chdir(folder)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        os._exit(pytest.main([*QUIET, *arguments]))
+    _, status, usage = os.wait4(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code not in (0, 5):  # 5: no test in the folder
+        raise SystemExit(f"pytest {' '.join(arguments)} in {folder} ended with {code}")
+    return usage.ru_utime + usage.ru_stime
+
+
+def added_ms(ours: Callable[[], float], theirs: Callable[[], float], pairs: int) -> Added:
+    """The median difference of two costs in seconds, measured in turn."""
+    differences = []
+    for number in range(pairs):
+        if number % 2:
+            with_s, without_s = ours(), theirs()
+        else:
+            without_s, with_s = theirs(), ours()
+        differences.append(1e3 * (with_s - without_s))
+    return of_median(differences)
+
+
+def of_median(values: list[float]) -> Added:
+    """The median, and its interval by ranks (normal approximation of the binomial)."""
+    ordered, count = sorted(values), len(values)
+    rank = max(int((count - 1.96 * count**0.5) / 2), 0)
+    return Added(statistics.median(ordered), ordered[rank], ordered[-1 - rank])
+
+
+def per_test(ours: Path, theirs: Path, *arguments: str) -> Added:
+    """Milliseconds that the fixture adds to a test, beside a fixture of the project's own."""
+    session = added_ms(
+        lambda: forked_s(ours, *arguments), lambda: forked_s(theirs, *arguments), TEST_PAIRS
+    )
+    return Added(session.median / TESTS, session.low / TESTS, session.high / TESTS)
+
+
+def imported(folder: Path) -> list[str]:
     """Heavy modules that a session without ``--energy`` imports."""
     command = [sys.executable, "-c", ASK]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return [str(name) for name in json.loads(done.stdout.splitlines()[-1])]
 
 
+def prepare(folder: Path) -> None:
+    """Import what a session imports, but for this plugin.
+
+    Raises:
+        SystemExit: Something else has imported it.
+    """
+    # Else pytest compiles each module of a plugin anew at every start, to rewrite its assertions.
+    sys.dont_write_bytecode = False
+    (folder / "test_first.py").write_text(THEIRS.format(count=1))
+    os.chdir(folder)
+    with redirect_stdout(StringIO()):
+        pytest.main([*QUIET, "-p", "no:energy"])
+    if "pytest_energy" in sys.modules:
+        raise SystemExit("another module than pytest has imported pytest_energy")
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy all pages
+
+
+def rows(root: Path) -> Iterator[tuple[str, Added]]:
+    """What is added, in words and in milliseconds."""
+    first, empty, ours, theirs = (root / name for name in ("first", "empty", "ours", "theirs"))
+    for folder in (first, empty, ours, theirs):
+        folder.mkdir()
+    (ours / "test_ours.py").write_text(OURS.format(count=TESTS))
+    (theirs / "test_theirs.py").write_text(THEIRS.format(count=TESTS))
+    prepare(first)
+    started = partial(forked_s, empty), partial(forked_s, empty, "-p", "no:energy")
+    yield f"start of pytest ({START_PAIRS} pairs)", added_ms(*started, START_PAIRS)
+    collected = per_test(ours, theirs, "--collect-only")
+    yield f"collection, for each of {TESTS:,} tests ({TEST_PAIRS} pairs)", collected
+    run = per_test(ours, theirs)
+    yield (
+        f"fixture, for each of {TESTS:,} tests ({TEST_PAIRS} pairs)",
+        Added(run.median - collected.median, run.low - collected.high, run.high - collected.low),
+    )
+
+
 def main() -> None:
-    """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder:
-        pairs = [(start(folder), start(folder, "-p", "no:energy")) for _ in range(PAIRS)]
-        heavy = imported(folder)
-    with_s, without_s = (statistics.median(column) for column in zip(*pairs, strict=True))
-    added_s = statistics.median(ours - theirs for ours, theirs in pairs)
-    print(f"with the plugin         {with_s * 1e3:7.1f} ms")
-    print(f"without the plugin      {without_s * 1e3:7.1f} ms")
-    print(f"added                   {added_s * 1e3:7.1f} ms (median of {PAIRS} pairs)")
-    print(f"heavy modules imported  {', '.join(heavy) or 'none'}")
+    """Measure and print a table."""
+    with tempfile.TemporaryDirectory() as name:
+        heavy = imported(Path(name))
+        print("| what | median | 95 % interval |\n|---|---|---|")
+        for what, added in rows(Path(name)):
+            interval = f"{added.low:+.3f} to {added.high:+.3f} ms"
+            print(f"| {what} | {added.median:+.3f} ms | {interval} |", flush=True)
+    print(f"\nHeavy modules that are imported: {', '.join(heavy) or 'none'}.")
 
 
 if __name__ == "__main__":

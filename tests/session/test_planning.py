@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 
 from pytest_energy.gate.baseline_store import BaselineStore
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.measuring.protocol import Plan
 from pytest_energy.meters.base import Meter
 from pytest_energy.model.revision import Revision
@@ -25,7 +26,7 @@ from pytest_energy.session.planning import (
     plan_epochs,
     plan_inference,
 )
-from pytest_energy.settings import MarkerSettings, MeasuringProtocol, Scale, Settings
+from pytest_energy.settings import MeasuringProtocol, Scale, Settings
 from tests.gate_data import H200, TEST, measurement, store_with
 
 NOTHING = Requested(None, None, None, None)

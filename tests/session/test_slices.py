@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.gate.baseline_store import BaselineStore
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.measuring.assemble import Place
 from pytest_energy.model.measurement import Round
 from pytest_energy.model.revision import Revision
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.measuring_energy import MeasuringEnergy
 from pytest_energy.session.planning import SLICES_PER_BLOCK
-from pytest_energy.settings import MarkerSettings, Settings
+from pytest_energy.settings import Settings
 from tests.gate_data import H200
 
 AGREED = 3

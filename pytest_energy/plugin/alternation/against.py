@@ -23,6 +23,7 @@ from pytest_energy.against.trees import Reference, resolve
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate.decision import decide
 from pytest_energy.gate.tolerances import tolerances_of
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.measuring.torchrun import Ranks
 from pytest_energy.model.measurement import Measurement, is_control
 from pytest_energy.model.metrics import ENERGY, LATENCY
@@ -41,7 +42,7 @@ from pytest_energy.plugin.xdist_scheduling import boards_of_baselines, seconds_o
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.session.conclude import policy_of
 from pytest_energy.session.energy_session import EnergySession
-from pytest_energy.settings import NO_METER, MarkerSettings, Settings
+from pytest_energy.settings import NO_METER, Settings
 
 WITH_CONTROLS = "the comparison was stopped before its controls were decided"
 

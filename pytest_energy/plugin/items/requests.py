@@ -11,7 +11,7 @@ from pytest_energy.errors import UsageError
 from pytest_energy.options import ALIASES, OPTIONS
 
 if TYPE_CHECKING:
-    from pytest_energy.settings import MarkerSettings
+    from pytest_energy.marker import MarkerSettings
 
 MARKER = pytest.StashKey["MarkerSettings"]()
 NAME = "energy"
@@ -62,7 +62,7 @@ def check_markers(items: Sequence[pytest.Item]) -> list[pytest.Item]:
 
 def _read_marker(item: pytest.Item) -> MarkerSettings:
     """Merge the keywords of all energy markers of a test; the closest marker takes precedence."""
-    from pytest_energy.settings import read_marker  # pytest starts without it
+    from pytest_energy.marker import UNMARKED  # pytest starts without it
 
     keywords: dict[str, Any] = {}
     for marker in item.iter_markers(NAME):
@@ -72,6 +72,10 @@ def _read_marker(item: pytest.Item) -> MarkerSettings:
                 " as tolerance=0.05"
             )
         keywords = {**marker.kwargs, **keywords}
+    if not keywords:
+        return UNMARKED
+    from pytest_energy.settings import read_marker  # takes long to import
+
     try:
         return read_marker(keywords, item.nodeid)
     except UsageError as error:
