@@ -1,9 +1,10 @@
 """Run the own tests of other plugins of pytest without this plugin and with it, and compare.
 
 Run it by hand: ``python tests/compat/peers.py [NAME …]``; it needs uv and a package index. The
-tests come from the source distributions. Both runs have the same environment, in which this
-plugin's dependencies are installed; before the second run the plugin itself is added. Tests that
-fail in both runs are no fault of it. The exit status is 1 if a test has another outcome.
+tests come from the source distributions; that of pytest-randomly has none. Both runs have the same
+environment, in which this plugin's dependencies are installed; before the second run the plugin
+itself is added. Tests that fail in both runs are no fault of it. The exit status is 1 if a test has
+another outcome.
 """
 
 from __future__ import annotations
@@ -32,9 +33,15 @@ class Peer:
     """The extra of its own that its tests need, in brackets."""
     needs: tuple[str, ...] = ()
     """Further packages that its tests need."""
+    arguments: tuple[str, ...] = ()
+    """Of pytest, for its tests."""
 
 
 PEERS = {
+    "pytest": Peer("testing", "[dev]", arguments=("-n2",)),
+    "pytest-benchmark": Peer(
+        "tests", "[aspect,histogram]", ("elasticsearch", "freezegun", "nbmake", "pytest-xdist")
+    ),
     "pytest-cov": Peer("tests", "[testing]"),
     "pytest-repeat": Peer("test_repeat.py"),
     "pytest-rerunfailures": Peer("tests", needs=("pytest-xdist",)),
@@ -54,11 +61,12 @@ def source_of(name: str, folder: Path) -> Path:
     return next(path for path in folder.iterdir() if path.is_dir())
 
 
-def outcomes(python: Path, source: Path, tests: str) -> dict[str, str]:
+def outcomes(python: Path, source: Path, peer: Peer) -> dict[str, str]:
     """The outcome of each test, by its name."""
     report = source.parent / "report.xml"
     command = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}")
-    subprocess.run([*command, tests], cwd=source, stdout=subprocess.DEVNULL, check=False)
+    tests = (*peer.arguments, peer.tests)
+    subprocess.run([*command, *tests], cwd=source, stdout=subprocess.DEVNULL, check=False)
     return {
         f"{case.get('classname')}::{case.get('name')}": next(
             (child.tag for child in case if child.tag in ("failure", "error", "skipped")), "passed"
@@ -75,9 +83,9 @@ def compare(name: str, peer: Peer, folder: Path) -> bool:
     install = ("uv", "pip", "install", "--quiet", f"--python={python}")
     ours = ("--requirements", ROOT / "pyproject.toml")
     subprocess.run((*install, f"{source}{peer.extra}", *peer.needs, *ours), check=True)
-    before = outcomes(python, source, peer.tests)
+    before = outcomes(python, source, peer)
     subprocess.run((*install, "--no-deps", ROOT), check=True)
-    after = outcomes(python, source, peer.tests)
+    after = outcomes(python, source, peer)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in Counter(after.values()).items())
     changed = {test for test in before | after if before.get(test) != after.get(test)}
     print(f"{name}: {len(before)} tests, {counts}; {len(changed)} differ", flush=True)
