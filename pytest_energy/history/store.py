@@ -240,7 +240,7 @@ class Store:
                     f"schema {document['schema']!r} found, {HISTORY_SCHEMA!r} expected"
                 )
             return table_of(document["points"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise EnergyError(
                 f"{path}: not a run of the history ({error}); delete it and add its results again"
             ) from None
@@ -254,11 +254,11 @@ class Store:
             try:
                 with self.fs.open(path, "rb") as file:
                     metadata = parquet.read_metadata(file).metadata
+                parts.append(Part(path, frozenset(json.loads(metadata[_RUNS_KEY]))))
             except FileNotFoundError:  # joined meanwhile
                 continue
-            except ArrowException as error:
+            except (ArrowException, ValueError, KeyError, TypeError, RecursionError) as error:
                 raise EnergyError(f"{path}: not a Parquet file of the history ({error})") from None
-            parts.append(Part(path, frozenset(json.loads(metadata[_RUNS_KEY]))))
         return parts
 
     def _files(self, folder: str) -> list[str]:

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
+import pyarrow
+import pyarrow.parquet as parquet
 import pytest
 
 from pytest_energy.errors import EnergyError, UsageError
@@ -148,7 +150,11 @@ def test_a_killed_writers_temporary_file_is_ignored_and_later_removed(tmp_path: 
     assert not left.exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"schema": "other"}', '{"points": [{"x": 1}]}'])
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "[" * 100_000, '{"schema": "other"}', '{"points": [{"x": 1}]}'],
+    ids=["cut", "list", "deep", "other", "points"],
+)
 def test_a_damaged_run_is_named(tmp_path: Path, content: str) -> None:
     """With what to do."""
     path = tmp_path / module.RUNS / "2026-01-01-x.json"
@@ -164,6 +170,15 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"PAR1")
     with pytest.raises(EnergyError, match=r"0123\.parquet"):
+        Store(str(tmp_path)).snapshot()
+
+
+def test_a_parquet_file_of_another_program_is_named(tmp_path: Path) -> None:
+    """It lacks what the history writes beside its columns."""
+    path = tmp_path / module.PARTS / "nvidia-h100" / "2026-01" / "0123.parquet"
+    path.parent.mkdir(parents=True)
+    parquet.write_table(pyarrow.table({"a": [1]}), path)
+    with pytest.raises(EnergyError, match=r"0123\.parquet: not a Parquet file of the history"):
         Store(str(tmp_path)).snapshot()
 
 

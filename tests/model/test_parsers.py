@@ -17,10 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_energy.errors import EnergyError, FileFormatError, UsageError
+from pytest_energy.fleet.plan import RunFolder
 from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.gate.tolerances import TolerancePattern, load_tolerances
 from pytest_energy.model.json_files import load_run
 from pytest_energy.options import OPTIONS
+from pytest_energy.session.journal import load_journal
 from pytest_energy.settings import load_settings, read_marker
 
 EXAMPLES = int(os.environ.get("PARSER_FUZZ_EXAMPLES", "60"))
@@ -57,15 +59,44 @@ RUN: dict[str, Any] = {
 }
 
 
+PLAN: dict[str, Any] = {
+    "schema": "pytest-energy/fleet/1",
+    "created": "2026-01-01T00:00:00Z",
+    "project": "/net",
+    "folder": "/net/.energy/fleet/1",
+    "root": "/net",
+    "options": [],
+    "engine": "local",
+    "shards": [{"name": "h100-1", "accelerator": "H100", "arguments": ["t.py"], "tests": 1}],
+}
+
+
 def load_baseline(path: Path) -> None:
     """Read a file as the one baseline of a folder."""
     store = BaselineStore(path.parent.parent.parent)
     list(store.load_all("machine"))
 
 
+def load_one_line(path: Path) -> None:
+    """Read a file as a journal whose session was killed after its first line."""
+    path.write_bytes(path.read_bytes() + b"\n")
+    load_journal(path)
+
+
+def load_plan(path: Path) -> None:
+    """Read a file as the plan of a fleet's run."""
+    path.rename(path.with_name("plan.json"))
+    try:
+        RunFolder(path.parent).load_plan()
+    except FileFormatError as error:
+        raise FileFormatError(path, error.expected, error.faults) from None
+
+
 READERS: dict[str, tuple[Callable[[Path], Any], dict[str, Any]]] = {
     "baseline": (load_baseline, BASELINE),
     "results": (load_run, RUN),
+    "journal": (load_one_line, {"run": {**RUN, "benchmarks": []}}),
+    "plan": (load_plan, PLAN),
 }
 
 

@@ -57,7 +57,7 @@ def _event(line: str) -> Mapping[str, Any] | None:
     _, mark, text = line.partition(MARK)
     try:
         event = json.loads(text) if mark else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None
 

@@ -22,6 +22,8 @@ MOST_BYTES: Final = 60_000
 TIMEOUT_S: Final = 20.0
 PER_PAGE: Final = 100
 MOST_PAGES: Final = 50
+ILL_FORMED: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What JSON of any other form than expected raises."""
 
 
 def post_comment(run: Run, label: str, environ: Mapping[str, str]) -> list[str]:
@@ -47,7 +49,7 @@ def post_comment(run: Run, label: str, environ: Mapping[str, str]) -> list[str]:
             api.send("POST", f"issues/{number}/comments", {"body": body})
         else:
             api.send("PATCH", f"issues/comments/{known}", {"body": body})
-    except (EnergyError, OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+    except (EnergyError, OSError, HTTPException, *ILL_FORMED) as error:
         return [f"--energy-comment: no comment was written: {error}"]
     return []
 
@@ -59,7 +61,9 @@ def _pull_request(environ: Mapping[str, str]) -> int:
         EnergyError: The event is no pull request's.
     """
     event = json.loads(Path(_needed(environ, "GITHUB_EVENT_PATH")).read_text("utf-8"))
-    number = event.get("pull_request", event.get("issue", {})).get("number")
+    named = event if isinstance(event, dict) else {}
+    subject = named.get("pull_request") or named.get("issue")
+    number = subject.get("number") if isinstance(subject, dict) else None
     if not isinstance(number, int):
         raise EnergyError(
             f"the event {environ.get('GITHUB_EVENT_NAME', '')!r} is none of a pull request"
@@ -96,7 +100,7 @@ class Api:
     @staticmethod
     def is_ours(comment: Mapping[str, Any], mark: str) -> bool:
         """Whether a comment is the one to update: a person may have quoted its text."""
-        by_bot = comment.get("user", {}).get("type") == "Bot"
+        by_bot = (comment.get("user") or {}).get("type") == "Bot"
         return by_bot and str(comment.get("body", "")).startswith(mark)
 
     def send(self, method: str, path: str, content: object = None) -> Any:

@@ -102,6 +102,7 @@ def test_a_second_run_updates_the_comment_of_the_first(
     """One comment has the last verdict, whatever was written between the runs."""
     assert post_comment(make_run(make_result(Outcome.REGRESSED)), "energy", environ) == []
     github.add("<!-- pytest-energy: energy -->\nquoted", kind="User")
+    github.comments[-1]["user"] = None  # of an account that is gone
     assert post_comment(make_run(make_result()), "energy", environ) == []
     first, quoted = github.comments
     assert first["body"].startswith("<!-- pytest-energy: energy -->\n## ✓")
@@ -149,11 +150,14 @@ def test_a_comment_that_cannot_be_written_is_one_line(
     assert text in error
 
 
+@pytest.mark.parametrize(
+    "event", ["{}", "[]", "null", '{"pull_request": null}', '{"issue": 7}', '{"issue": {}}']
+)
 def test_an_event_without_a_pull_request_is_named(
-    environ: dict[str, str], make_run, make_result
+    environ: dict[str, str], event: str, make_run, make_result
 ) -> None:
-    """A push has no comment."""
-    Path(environ["GITHUB_EVENT_PATH"]).write_text("{}", "utf-8")
+    """A push has no comment, and other events have any form."""
+    Path(environ["GITHUB_EVENT_PATH"]).write_text(event, "utf-8")
     (error,) = post_comment(
         make_run(make_result()), "energy", environ | {"GITHUB_EVENT_NAME": "push"}
     )
