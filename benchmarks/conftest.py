@@ -8,10 +8,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.data import DataMissingError, name_of
 from benchmarks.determinism import one_thread, settle
-from benchmarks.options import Options
+from benchmarks.options import LEAST_AT_ONCE, Options
 from benchmarks.rows import Row
 from benchmarks.tables.page import write_page
 from benchmarks.target import SMALL_MODEL
@@ -74,10 +75,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--micro-batch",
-        type=_count(1),
+        type=_count(LEAST_AT_ONCE),
         metavar="N",
-        help="put at most N images through the model at once; accumulated gradients keep the "
-        "paper's batch",
+        help="put at most N images, at least 3, through the model at once; accumulated gradients "
+        "keep the paper's batch",
     )
     group.addoption(
         "--score-epochs",
@@ -151,6 +152,9 @@ def pytest_pyfunc_call() -> Iterator[None]:
         return (yield)
     except (NotApplicableError, DataMissingError) as error:
         pytest.skip(str(error))
+    except torch.OutOfMemoryError as error:
+        # the workspaces of libraries are in no trace, see memory.py
+        pytest.skip(f"does not fit into memory (for a training, try --micro-batch): {error}")
     except ModuleNotFoundError as error:
         if error.name not in LIBRARIES:
             raise

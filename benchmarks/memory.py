@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import gc
+import re
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -21,6 +23,8 @@ from benchmarks.workbench import COUNTED_AS_BASELINE, recipe_for
 from benchmarks.zoo.recipe import NotApplicableError, Recipe
 
 GIB: Final = 2**30
+MEMINFO: Final = Path("/proc/meminfo")
+"""Linux's account of its memory, in KiB."""
 
 
 class LiveBytes(TorchDispatchMode):
@@ -102,11 +106,17 @@ def _loss_of(recipe: Recipe, images: int) -> Tensor:
     return recipe.training_loss(recipe.model(recipe.prepare(inputs)), answers)
 
 
-def available_bytes(device: str) -> int:
-    """Bytes that a process may still allocate on a torch device."""
+def available_bytes(device: str) -> int | None:
+    """Bytes that a process may still allocate on a torch device; ``None`` if nothing tells."""
     if device.startswith("cuda"):
+        # Memory that an earlier row left in torch's cache is free for this one.
+        gc.collect()
+        torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # Free pages would leave out the cache of files, which Linux gives back when asked.
+    text = MEMINFO.read_text("ascii") if MEMINFO.exists() else ""
+    available = re.search(r"^MemAvailable: +(\d+) kB$", text, re.MULTILINE)
+    return None if available is None else int(available.group(1)) * 1024
 
 
 def check_memory(row: Row, schedule: Schedule, device: str, options: Options) -> float:
@@ -126,6 +136,9 @@ def check_memory(row: Row, schedule: Schedule, device: str, options: Options) ->
     is_bound = row.technique == "amp"
     much = f"{'at most' if is_bound else 'about'} {need / GIB:.1f} GiB"
     sentence = f"{row.id}: a step of {images} images needs {much}"
+    if has is None:
+        options.announce(sentence)
+        return need / GIB
     options.announce(f"{sentence}; {device} has {has / GIB:.1f} GiB free")
     if need > has and not is_bound:
         raise NotApplicableError(

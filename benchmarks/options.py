@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
+
+LEAST_AT_ONCE: Final = 3
+"""The smallest ``--micro-batch``: parts of at most two images would leave one image of an odd batch
+alone. The mean of a whole map has no variance over one image, so BiSeNet cannot normalise it."""
 
 
 def _silent(_: str) -> None:

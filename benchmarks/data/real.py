@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torchvision import datasets, tv_tensors
 from torchvision.transforms.v2 import functional
 
 from benchmarks.data.errors import DataLayoutError, DataMissingError
+from benchmarks.data.kinds import KINDS
 from benchmarks.data.samples import Samples
 from benchmarks.zoo.recipe import NotApplicableError
 
@@ -50,10 +52,24 @@ def open_real(dataset: str, root: Path, train: bool) -> Samples:
         DataLayoutError: The files are there, and do not have the layout of the data set.
     """
     source = SOURCES[dataset]
-    missing = tuple(name for name in source.needs if not _path_of(root, name).exists())
+    missing = tuple(name for name in source.needs if not _has_content(_path_of(root, name)))
     if missing:
         raise DataMissingError(dataset, root, missing, source.layout)
-    return source.read(root, train)
+    try:
+        return source.read(root, train)
+    except READING_ERRORS as error:
+        # what follows is advice on arguments of torchvision and torch
+        fault = f"unreadable: {str(error).partition('. ')[0]}"
+        raise DataLayoutError(dataset, root, fault, source.layout) from error
+
+
+READING_ERRORS: Final = (OSError, KeyError, RuntimeError, ValueError, UnpicklingError)
+"""What torchvision's readers raise on files that are damaged or lie elsewhere."""
+
+
+def _has_content(path: Path) -> bool:
+    """Whether a file exists, or a folder that is not empty."""
+    return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 def _path_of(root: Path, name: str) -> Path:
@@ -91,24 +107,39 @@ def _cifar100(root: Path, train: bool) -> Samples:
 
 
 def _imagenet(root: Path, train: bool) -> Samples:
+    check_classes("imagenet", root, root / "imagenet", "val")
     part = "train" if train else "val"
     return _wrapped(datasets.ImageNet(root / "imagenet", part, loader=open_image))
 
 
 def _folders(dataset: str, folder: str, held_out: str) -> Callable[[Path, bool], Samples]:
-    """A reader of one folder a class. Both parts must have the same classes."""
+    """A reader of one folder a class."""
 
     def read(root: Path, train: bool) -> Samples:
-        parts = [root / folder / part for part in ("train", held_out)]
-        classes = [{path.name for path in part.iterdir() if path.is_dir()} for part in parts]
-        if classes[0] != classes[1]:
-            # numbering is by sorted name: a class missing in one part would shift the labels
-            unpaired = sorted(classes[0] ^ classes[1])[:3]
-            fault = f"{folder} lacks a folder of {', '.join(unpaired)} in train or {held_out}"
-            raise DataLayoutError(dataset, root, fault, SOURCES[dataset].layout)
-        return _wrapped(datasets.ImageFolder(parts[0] if train else parts[1], loader=open_image))
+        check_classes(dataset, root, root / folder, held_out)
+        part = "train" if train else held_out
+        return _wrapped(datasets.ImageFolder(root / folder / part, loader=open_image))
 
     return read
+
+
+def check_classes(dataset: str, root: Path, folder: Path, held_out: str) -> None:
+    """Check that both parts have the same classes, and not more than the model.
+
+    Classes are numbered by sorted name: one that a part lacks would shift the labels after it.
+
+    Raises:
+        DataLayoutError: They have not.
+    """
+    parts = [folder / part for part in ("train", held_out)]
+    classes = [{path.name for path in part.iterdir() if path.is_dir()} for part in parts]
+    fault = ""
+    if unpaired := sorted(classes[0] ^ classes[1])[:3]:
+        fault = f"{folder.name} lacks a folder of {', '.join(unpaired)} in train or {held_out}"
+    elif len(classes[0]) > (most := KINDS[dataset].classes):
+        fault = f"{folder.name} has {len(classes[0])} classes, and the model has outputs for {most}"
+    if fault:
+        raise DataLayoutError(dataset, root, fault, SOURCES[dataset].layout)
 
 
 class Cityscapes(Samples):
@@ -193,8 +224,18 @@ def xview_folder(root: Path) -> Path:
 
 
 def _boxes(path: Path, size: tuple[int, ...]) -> dict[str, Tensor]:
-    """Boxes in pixels (xyxy)."""
-    lines = path.read_text("utf-8").splitlines()
+    """Boxes in pixels (xyxy).
+
+    Raises:
+        DataLayoutError: A line is no box.
+    """
+    lines = list(filter(str.strip, path.read_text("utf-8").splitlines()))
+    if faulty := next((line for line in lines if not _is_box(line)), None):
+        fault = (
+            f"labels/train/{path.name} has the line {faulty!r}, which is no class of 0 to "
+            f"{KINDS['xview'].classes - 1} with four shares of the image's sides"
+        )
+        raise DataLayoutError("xview", path.parents[3], fault, SOURCES["xview"].layout)
     table = torch.tensor([[float(word) for word in line.split()] for line in lines]).reshape(-1, 5)
     height, width = size
     centred = table[:, 1:] * torch.tensor([width, height, width, height])
@@ -203,6 +244,19 @@ def _boxes(path: Path, size: tuple[int, ...]) -> dict[str, Tensor]:
         "boxes": functional.convert_bounding_box_format(boxes, new_format="XYXY"),
         "labels": table[:, 0].long(),
     }
+
+
+def _is_box(line: str) -> bool:
+    """Whether a line has a class that the model knows, and centre and size relative to the image.
+
+    Labels of other conversions have xView's own numbers of its classes, or pixels.
+    """
+    try:
+        label, *shares = map(float, line.split())
+    except ValueError:
+        return False
+    is_relative = len(shares) == 4 and all(abs(share) <= 1 for share in shares)
+    return is_relative and label in range(KINDS["xview"].classes)
 
 
 SOURCES = {

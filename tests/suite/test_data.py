@@ -15,7 +15,7 @@ from benchmarks.data.augmentation import Transformed, augmented, plain
 from benchmarks.data.digits import Digits
 from benchmarks.data.real import IGNORED, SOURCES, open_image, open_real
 from benchmarks.data.shapes import Shapes, boxes_of
-from tests.suite.trees import DAMAGED_EXIF, save_image
+from tests.suite.trees import DAMAGED_EXIF, plant, save_image
 
 
 @pytest.mark.parametrize("dataset", sorted(KINDS))
@@ -141,6 +141,57 @@ def test_an_unsorted_validation_part_is_refused(tmp_path: Path) -> None:
         open_data("tiny_imagenet", tmp_path, 32)
 
 
+def test_an_unsorted_validation_part_of_imagenet_is_refused(tmp_path: Path) -> None:
+    """Classes are numbered by folder: one that val lacks would shift the labels after it."""
+    for path in ("train/n01440764", "train/n01443537", "val/n01443537"):
+        _image(tmp_path / f"imagenet/{path}/1.JPEG")
+    (tmp_path / "imagenet/meta.bin").touch()
+    with pytest.raises(DataLayoutError, match="lacks a folder of n01440764 in train or val"):
+        open_data("imagenet", tmp_path, 32)
+
+
+def test_more_classes_than_outputs_are_refused(tmp_path: Path) -> None:
+    """The birds have grown since the paper: a label beyond 399 would end in the loss's kernel."""
+    for part in ("train", "test"):
+        for number in range(401):
+            (tmp_path / f"birds/{part}/{number}").mkdir(parents=True)
+    with pytest.raises(DataLayoutError, match="401 classes, and the model has outputs for 400"):
+        open_data("birds", tmp_path, 32)
+
+
+@pytest.mark.parametrize("dataset", ["birds", "cityscapes", "imagenet"])
+def test_empty_folders_are_missing_data(dataset: str, tmp_path: Path) -> None:
+    """A folder that was made before its archive arrived skips the row, as one that is not there."""
+    folders = [name for name in SOURCES[dataset].needs if "." not in name]
+    for name in folders:
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(DataMissingError) as caught:
+        open_data(dataset, tmp_path, 32)
+    assert set(caught.value.missing) >= set(folders)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "fault"),
+    [
+        ("cifar100", "cifar-100-python/train", "unreadable: Dataset not found or corrupted"),
+        ("mnist", "MNIST/raw/train-images-idx3-ubyte", "unreadable: "),
+        ("imagenet", "imagenet/meta.bin", "unreadable: "),
+    ],
+)
+def test_a_damaged_file_names_the_data_set_and_its_source(
+    dataset: str, name: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that was cut off is no traceback of a library, and none of its advice to download."""
+    plant(dataset, tmp_path, monkeypatch)
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(DataLayoutError) as caught:
+        open_data(dataset, tmp_path, 32)
+    text = str(caught.value)
+    assert text.startswith(f"{dataset} below --energy-data {tmp_path}: {fault}")
+    assert "download=True" not in text
+
+
 def xview(root: Path, *labels: str) -> None:
     """Labelled images of 40 × 20 pixels as ultralytics' script leaves them, and one unlabelled."""
     (root / "xView/labels/train").mkdir(parents=True)
@@ -171,11 +222,22 @@ def test_every_tenth_labelled_image_of_xview_is_held_out(tmp_path: Path) -> None
 
 
 def test_an_xview_without_labels_is_refused(tmp_path: Path) -> None:
-    """Before the script has run, the folders exist and no image has boxes."""
+    """The folders have files, and no image has boxes."""
     xview(tmp_path)
     _image(tmp_path / "xView/images/train/1.tif")
+    (tmp_path / "xView/labels/train/2.txt").touch()
     with pytest.raises(DataLayoutError, match="0 images of images/train have a file"):
         open_data("xview", tmp_path, 32)
+
+
+@pytest.mark.parametrize(
+    "line", ["73 0.5 0.5 0.1 0.1", "7 200 300 50 60", "7 0.5 0.5 0.1", "-1 0.5 0.5 0.1 0.1", "a"]
+)
+def test_labels_of_another_conversion_are_refused(line: str, tmp_path: Path) -> None:
+    """A number of xView's own has no output, and pixels are no shares."""
+    xview(tmp_path, "", f"0 0.5 0.5 0.1 0.1\n{line}\n")
+    with pytest.raises(DataLayoutError, match=f"labels/train/01.txt has the line '{line}'"):
+        open_data("xview", tmp_path, 32).train[0]
 
 
 def test_boxes_outside_of_a_crop_are_removed(tmp_path: Path) -> None:

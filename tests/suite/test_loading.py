@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.data.loading import Batches, default_workers, in_parts
 from benchmarks.data.samples import Samples, Subset
+from benchmarks.options import LEAST_AT_ONCE
 
 
 class Numbers(Samples):
@@ -66,6 +67,8 @@ def test_parts_of_a_batch_are_alike_and_complete(count: int, most: int) -> None:
     sizes = [len(part) for part, _ in parts]
     assert max(sizes) <= most
     assert max(sizes) - min(sizes) <= 1
+    if count > 1 and most >= LEAST_AT_ONCE:
+        assert min(sizes) > 1  # one image alone has no variance
     assert torch.equal(torch.cat([part for part, _ in parts]), images)
     assert [number for _, targets in parts for number in targets] == images.tolist()
 
