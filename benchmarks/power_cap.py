@@ -32,9 +32,12 @@ def power_cap(knobs: Mapping[str, Scalar], device: str) -> Iterator[str]:
         raise NotApplicableError(f"a power cap needs an NVIDIA GPU; the device is {device}")
     import pynvml  # type: ignore[import-untyped] # ships no types
 
-    pynvml.nvmlInit()
     try:
-        card = pynvml.nvmlDeviceGetHandleByUUID(uuid_of(device))
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:  # ROCm and WSL have devices of this name, and no NVML
+        raise NotApplicableError(f"a power cap needs NVML: {error}") from None
+    try:
+        card = _card_of(pynvml, device)
         before_mw, sentence = _set_limit(pynvml, card, knobs)
         try:
             yield sentence
@@ -68,6 +71,13 @@ def accepted_cap(energy: Energy, knobs: Mapping[str, Scalar]) -> Iterator[str]:
             yield sentence
     finally:
         energy.accept_settings()
+
+
+def _card_of(nvml: Any, device: str) -> Any:
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(uuid_of(device))
+    except nvml.NVMLError as error:  # a part of a card (MIG) has no handle of a card
+        raise NotApplicableError(f"{device} has no power limit of its own ({error})") from None
 
 
 def _set_limit(nvml: Any, card: Any, knobs: Mapping[str, Scalar]) -> tuple[int, str]:

@@ -29,6 +29,7 @@ from benchmarks.tables.layout import (
     figure_of,
     matching,
     metric,
+    unlike_runs,
 )
 from pytest_energy.carbon import JOULES_PER_KWH
 from pytest_energy.model.measurement import Trace
@@ -51,7 +52,11 @@ def figures_of(paper: str, results: Sequence[Result]) -> list[Named]:
     return [] if draw is None else list(draw(results))
 
 
-def _named(name: str, data: Sequence[object], draw: Callable[[], Drawing], needs: str) -> Named:
+def _named(
+    name: str, data: Sequence[object], draw: Callable[[], Drawing], needs: str, unlike: str = ""
+) -> Named:
+    if unlike:
+        return Named(name, None, unlike)
     return Named(name, draw()) if data else Named(name, None, f"no {needs} in the results")
 
 
@@ -98,6 +103,7 @@ def _paper_b(results: Sequence[Result]) -> Iterator[Named]:
             known,
             partial(grid_of_violins, panels, title),
             "trainings of paper B",
+            unlike_runs(runs, paper_b.SAME),
         )
 
 
@@ -153,9 +159,9 @@ def _score_by_epoch(results: Sequence[Result], where: Where, score: str, title: 
                 epochs, scores = zip(*points, strict=True)
                 lines.append(Line(label + suffix, epochs, scores, dots=True, twin=bool(suffix)))
     name = f"c-score-by-epoch-{where['dataset']}"
-    return _named(
-        name, lines, partial(curves, lines, title, "epochs", f"{score} %"), "scored trainings"
-    )
+    drawing = partial(curves, lines, title, "epochs", f"{score} %")
+    trainings = matching(results, {**where, "kind": "training"})
+    return _named(name, lines, drawing, "scored trainings", unlike_runs(trainings, ["technique"]))
 
 
 def scored_epochs(run: Result, name: str) -> Iterator[tuple[float, float]]:
@@ -172,8 +178,9 @@ def _points(results: Sequence[Result], x: tuple[Where, Read], y: tuple[Where, Re
     """A point for each technique that has both figures."""
     points = []
     for label, technique in paper_c.METHODS.items():
+        average = paper_c.average_of(technique)
         sides = [
-            figure_of(matching(results, {**where, "technique": technique}), read)
+            figure_of(matching(results, {**where, "technique": technique}), read, average)
             for where, read in (x, y)
         ]
         if sides[0].value is not None and sides[1].value is not None:

@@ -10,7 +10,7 @@ import csv
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -36,6 +36,8 @@ class Figure:
     own: float | None = None
     """The part of ``uncertainty`` that it does not share with other figures of its machine, such as
     the gain of a sensor or of an estimate; ``None``: all of it."""
+    epochs: float | None = None
+    """Epochs after which a score was taken; ``None`` for other figures."""
 
     def times(self, factor: float) -> Figure:
         """The figure times an exact number."""
@@ -43,7 +45,8 @@ class Figure:
             None if number is None else number * factor
             for number in (self.value, self.uncertainty, self.own)
         ]
-        return Figure(scaled[0], scaled[1], self.missing, scaled[2])
+        value, uncertainty, own = scaled
+        return replace(self, value=value, uncertainty=uncertainty, own=own)
 
 
 RANDOM: Final = "random"
@@ -107,9 +110,15 @@ def metric(name: str, factor: float = 1.0) -> Read:
         quantity = result.metrics.get(name)
         if quantity is None:
             return Figure(missing=why_missing(result))
-        return of_quantity(quantity).times(factor)
+        figure = of_quantity(quantity).times(factor)
+        ran = result.metrics.get("epochs_run") if name.removeprefix("train_") in SCORES else None
+        return figure if ran is None else replace(figure, epochs=ran.value)
 
     return read
+
+
+SCORES: Final = ("accuracy", "miou", "map", "score_per_kwh")
+"""Metrics that depend on the epochs that ran, and not only on those of the schedule."""
 
 
 def of_quantity(quantity: Quantity) -> Figure:
@@ -164,6 +173,9 @@ def figure_of(results: Sequence[Result], read: Read, average: Average = "median"
         return known[0][1]
     if unlike := differing([result for result, _ in known]):
         return Figure(missing=f"unlike runs ({unlike})")
+    lengths = dict.fromkeys(f"{figure.epochs:g}" for _, figure in known if figure.epochs)
+    if len(lengths) > 1:
+        return Figure(missing=f"unlike runs (epochs run: {', '.join(lengths)})")
     mean = average == "mean"
     # A median of normal values scatters by √(π/2) more than their mean.
     error = standard_error(values) * (1 if mean else math.sqrt(math.pi / 2))
@@ -188,6 +200,19 @@ def differing(results: Sequence[Result]) -> str:
     return "; ".join(
         f"{name}: {', '.join(found)}" for name, found in values.items() if len(found) > 1
     )
+
+
+def unlike_runs(results: Sequence[Result], same: Sequence[str]) -> str:
+    """The facts in which runs differ that agree in the facts ``same``; empty if they are alike.
+
+    For what is drawn from single runs, or tested over them, and not from an average.
+    """
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        key = tuple(str(result.workload.get(name)) for name in same)
+        groups.setdefault(key, []).append(result)
+    found = dict.fromkeys(filter(None, map(differing, groups.values())))
+    return f"unlike runs ({'; '.join(found)})" if found else ""
 
 
 def fill(

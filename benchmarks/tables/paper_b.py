@@ -18,6 +18,7 @@ from benchmarks.tables.layout import (
     matching,
     metric,
     paper_rows,
+    unlike_runs,
 )
 from benchmarks.tables.ranks import Association, agreement, data_effect, group_effect
 from pytest_energy.carbon import JOULES_PER_KWH
@@ -27,6 +28,8 @@ MODELS = {"VGG16": "vgg16_transfer", "VGG19": "vgg19_transfer", "ResNet50": "res
 DATASETS = {"CIFAR10": "cifar10", "MNIST": "mnist"}
 LOCATIONS = ("Oregon", "S.Carolina", "Taipei")
 TRAINING = {"paper": "b", "kind": "training", "technique": "baseline"}
+SAME = ("model", "dataset", "location")
+"""The facts that the paper varies. Runs that agree in them are repetitions."""
 BATCH = 32
 WATTMETER = "wattmeter_energy_j"
 """The metric that holds a benchmark's joules from an imported wattmeter log."""
@@ -279,6 +282,8 @@ def _tested(
     *notes: str,
 ) -> Table:
     """A table of our tests, and beside them the same tests of the figures that the paper prints."""
+    if unlike := unlike_runs(matching(results, TRAINING), SAME):
+        lines = {variable: replace(ours, refusal=unlike) for variable, ours in lines.items()}
     figures = ("statistic", "p", "n")
     headings = ("variable", "test", *figures, *(f"{PAPER}: {name}" for name in figures))
     rows = tuple(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmarks.tables.layout import (
+    Average,
     Better,
     Column,
     Read,
@@ -120,8 +121,13 @@ def _table(
 def _row(line: Mapping[str, str], where: Where) -> Row:
     model, technique = MODELS[str(where["task"])], METHODS[line["method"]]
     facts = {"paper": "c", **where, "model": model, "technique": technique}
+    return Row(line["method"], facts, line, average_of(technique))
+
+
+def average_of(technique: str) -> Average:
+    """What stands for repeated runs."""
     # the paper trains this method three times, and prints the mean
-    return Row(line["method"], facts, line, "mean" if technique == "poly_half" else "median")
+    return "mean" if technique == "poly_half" else "median"
 
 
 def _training_columns(task: str, score: str, shown: str) -> list[Column]:

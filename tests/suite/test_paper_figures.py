@@ -143,6 +143,26 @@ def test_scores_after_each_epoch_are_the_curve_of_one_run() -> None:
     assert list(line.get_xdata()) == [2, 9, 10, 10]
 
 
+def test_unlike_runs_are_no_figure() -> None:
+    """A curve or a violin of runs on different data would show the data."""
+    runs = [c_training("baseline", 2e7, data=data) for data in ("shapes", "cityscapes")]
+    (curve,) = [f for f in figures_of("c", runs) if f.name == "c-score-by-epoch-cityscapes"]
+    assert (curve.drawing, curve.missing) == (None, "unlike runs (data: shapes, cityscapes)")
+    facts = {"paper": "b", "technique": "baseline", "model": "vgg16_transfer", "dataset": "mnist"}
+    totals = [
+        measured("training", {"total_energy_j": 1e6}, **facts, data=data)
+        for data in ("digits", "mnist")
+    ]
+    assert {f.missing for f in figures_of("b", totals)} == {"unlike runs (data: digits, mnist)"}
+
+
+def test_a_point_of_half_the_epochs_is_the_mean_of_its_runs() -> None:
+    """As in the table."""
+    runs = [c_training("poly_half", joules, run=run) for run, joules in enumerate((1e6, 2e6, 6e6))]
+    (axes,) = drawn("c", runs)["c-miou-energy-cityscapes"].axes
+    assert list(axes.get_lines()[0].get_xdata()) == [3]
+
+
 def test_bars_have_energy_and_time_by_knob() -> None:
     """Batch sizes in rising order, with a panel each for energy and minutes."""
     results = [

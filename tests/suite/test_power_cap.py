@@ -30,18 +30,22 @@ class Nvml(ModuleType):
     def __init__(self, permitted: bool = True) -> None:
         super().__init__("pynvml")
         self.permitted = permitted
-        self.supported = True
+        self.supported = self.installed = self.whole_card = True
         self.limit_mw = 250_000
         self.set_mw: list[int] = []
         self.open = 0
 
     def nvmlInit(self) -> None:  # noqa: N802 - NVML's name
+        if not self.installed:
+            raise NVMLError("Shared Library Not Found")
         self.open += 1
 
     def nvmlShutdown(self) -> None:  # noqa: N802
         self.open -= 1
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
+        if not self.whole_card:
+            raise NVMLError("Not Found")
         return uuid
 
     def nvmlDeviceGetPowerManagementLimit(self, card: str) -> int:  # noqa: N802
@@ -126,6 +130,20 @@ def test_a_card_without_a_power_limit_is_skipped(monkeypatch: pytest.MonkeyPatch
     nvml.supported = False
     refused = pytest.raises(NotApplicableError, match="no power limit to set")
     with refused, power_cap({"power_cap_pct": 40}, "cuda:0"):
+        pytest.fail("the body ran without its cap")
+    assert nvml.open == 0
+
+
+@pytest.mark.parametrize(
+    ("lack", "why"), [("installed", "needs NVML"), ("whole_card", "no power limit of its own")]
+)
+def test_a_device_that_nvml_does_not_know_is_skipped(
+    lack: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ROCm calls its devices CUDA's, and NVML has no card for a part of one."""
+    nvml = install(Nvml(), monkeypatch)
+    setattr(nvml, lack, False)
+    with pytest.raises(NotApplicableError, match=why), power_cap(WATTS_150, "cuda:0"):
         pytest.fail("the body ran without its cap")
     assert nvml.open == 0
 

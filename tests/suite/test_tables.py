@@ -191,6 +191,35 @@ def test_runs_on_unlike_data_are_never_pooled() -> None:
     assert text == "unlike runs (data: cifar100, digits)"
 
 
+def test_scores_after_unlike_epochs_are_never_pooled() -> None:
+    """Joules of the schedule are alike, however many of its epochs ran; an accuracy is not."""
+    facts = {"paper": "c", "task": "classification", "model": "resnet50_cifar"}
+    facts |= {"technique": "baseline", "dataset": "cifar100"}
+    runs = [
+        result(
+            "training",
+            facts,
+            {"accuracy": 0.1 * ran, "total_energy_j": 1e6 * ran, "epochs_run": ran},
+        )
+        for ran in (2, 4)
+    ]
+    table = tables_of("c", runs)[1]
+    unlike = "unlike runs (epochs run: 2, 4)"
+    assert cell(table, "Baseline", "CIFAR-100 accuracy test %").text == unlike
+    assert cell(table, "Baseline", "CIFAR-100 energy MJ").text.startswith("3 ±")
+
+
+def test_unlike_runs_are_not_tested_together() -> None:
+    """Kruskal-Wallis over runs on the digits and on CIFAR-10 would compare the data."""
+    runs = [
+        with_facts(training_b(model, "mnist", joules + run), run=run, data=data)
+        for model, joules in (("vgg16_transfer", 10.0), ("vgg19_transfer", 20.0))
+        for run, data in enumerate(("digits", "mnist"))
+    ]
+    refused = cell(titled("b", runs, "Table 3"), "energy", "statistic").text
+    assert refused == "unlike runs (data: digits, mnist)"
+
+
 @settings(deadline=None)  # the first example imports SciPy
 @given(st.lists(st.floats(1, 100), min_size=2, max_size=6, unique=True))
 def test_repetitions_lie_around_their_average(joules: list[float]) -> None:

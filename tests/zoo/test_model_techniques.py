@@ -159,6 +159,15 @@ def test_coordinates_are_x_y_and_the_distance_from_the_centre() -> None:
     assert distance[0, 0].item() == pytest.approx(2**0.5)
 
 
+def test_coordconv_keeps_the_weights_of_the_image() -> None:
+    """They may be pretrained: only the three channels of coordinates are new."""
+    recipe = resnet()
+    before = recipe.model.conv1.weight.detach().clone()
+    after = TECHNIQUES["coordconv"].apply(recipe).model.conv1.conv.weight
+    assert torch.equal(after[:, :3], before)
+    assert after.shape[1] == 6
+
+
 def test_coordconv_depends_on_the_place() -> None:
     """A constant image gives different values at different places, unlike with a convolution."""
     recipe = TECHNIQUES["coordconv"].apply(resnet())

@@ -2,7 +2,8 @@
 
 Three channels are added to its input: x and y from -1 to 1 and the distance from the centre,
 (B, 3, H, W) → (B, 6, H, W). Every convolution that takes the image is changed: that of the stem,
-and in BiSeNet also that of the spatial path.
+and in BiSeNet also that of the spatial path. The weights of the image's channels stay, since they
+may be pretrained.
 
 Source: Liu et al. 2018, https://arxiv.org/abs/1807.03247, section 3.
 """
@@ -22,7 +23,7 @@ EXTRA = 3
 
 
 class CoordConv2d(nn.Module):
-    """A newly initialised convolution like ``conv`` that also takes coordinates."""
+    """A convolution like ``conv`` that also takes coordinates, with new weights for these."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -33,7 +34,12 @@ class CoordConv2d(nn.Module):
             conv.stride,  # type: ignore[arg-type]
             conv.padding,  # type: ignore[arg-type]
             bias=conv.bias is not None,
+            device=conv.weight.device,
         )
+        with torch.no_grad():
+            self.conv.weight[:, : conv.in_channels] = conv.weight
+            if conv.bias is not None and self.conv.bias is not None:
+                self.conv.bias.copy_(conv.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C + 3, H, W) → the output of ``conv``."""
