@@ -8,7 +8,7 @@ from typing import Final
 
 from pytest_energy.model.measurement import Facts
 
-HOW_IT_RAN: Final = frozenset({"data", "scale"})
+HOW_IT_RAN: Final = frozenset({"data", "scale", "weights"})
 """Facts that exact metrics do not depend on."""
 COUNTED_ON: Final = frozenset(
     {"batch_size", "images_per_epoch", "input_shape", "micro_batch", "steps_per_epoch"}
@@ -19,9 +19,10 @@ COUNTED_ON: Final = frozenset(
 def facts_workload(workload: Facts) -> Facts:
     """The part of a workload that its exact metrics (parameters, FLOPs) depend on.
 
-    Exact metrics are the same at every scale and on any data. With ``facts_input_shape`` in the
-    workload, they were counted on one sample of that shape instead of the input that was run. They
-    are then the same at every batch size, input shape and length of an epoch as well.
+    Exact metrics are the same at every scale, on any data and with any weights. With
+    ``facts_input_shape`` in the workload, they were counted on one sample of that shape instead of
+    the input that was run. They are then the same at every batch size, input shape and length of an
+    epoch as well.
     """
     apart = HOW_IT_RAN | COUNTED_ON if "facts_input_shape" in workload else HOW_IT_RAN
     return {name: value for name, value in workload.items() if name not in apart}

@@ -53,6 +53,16 @@ def test_another_model_is_another_workload(tmp_path: Path) -> None:
     assert Outcome.INCOMPARABLE in {metric.outcome for metric in verdict.metrics}
 
 
+def test_pretrained_weights_do_not_change_facts(tmp_path: Path) -> None:
+    """Committed facts of random weights gate a run with --energy-weights."""
+    store = BaselineStore(tmp_path)
+    store.save(counted(8e9), HERE, "none", None)
+    pretrained = counted(8e9, weights="resnet50-0676ba61.pth")
+    verdict = judge(pretrained, None, store.load_facts(pretrained.id), HERE, {})
+    flops = [metric.outcome for metric in verdict.metrics if metric.metric == "flops"]
+    assert flops == [Outcome.UNCHANGED]
+
+
 def test_the_length_of_an_epoch_does_not_change_facts(tmp_path: Path) -> None:
     """Facts of 50,000 images in 391 steps gate an epoch of two images."""
     store = BaselineStore(tmp_path)
