@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from benchmarks.zoo.weights import name_of_weights, weights_from
 from pytest_energy.fixture import Energy
 from pytest_energy.model.result import Run
 from pytest_energy.plugin.entry import settings_of
+from pytest_energy.plugin.progress import uncaptured
 
 MARKERS = (
     *(f"paper_{paper}: a row of paper {paper.upper()} of docs/suite.md" for paper in "abcde"),
@@ -185,18 +187,22 @@ def options(request: pytest.FixtureRequest) -> Options:
     """What the command line says about trainings."""
     config = request.config
     epochs = config.getoption("energy_epochs", None) or None
-    terminal = config.pluginmanager.get_plugin("terminalreporter")
-
-    def announce(sentence: str) -> None:
-        if terminal is not None:  # a worker of pytest-xdist has none
-            terminal.ensure_newline()
-            terminal.write_line(sentence)
-
     return Options(
         epochs=int(epochs) if epochs else None,
         workers=config.getoption("data_workers"),
         epoch_images=config.getoption("epoch_images"),
         micro_batch=config.getoption("micro_batch"),
         score_epochs=config.getoption("score_epochs"),
-        announce=announce,
+        announce=partial(announce, config),
     )
+
+
+def announce(config: pytest.Config, sentence: str) -> None:
+    """Print a sentence while a test runs, whose output pytest captures."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None:  # a worker of pytest-xdist has none
+        return
+    with uncaptured(config):
+        terminal.ensure_newline()
+        terminal.write_line(sentence)
+        terminal.flush()

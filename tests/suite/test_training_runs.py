@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -172,6 +175,29 @@ def test_the_need_grows_with_the_images_at_once() -> None:
     weights = 4 * 11_220_132
     assert few > 4 * weights  # Adam has two states
     assert few < many < 16 * few
+
+
+def test_the_need_is_printed_while_output_is_not_captured() -> None:
+    """A captured sentence would appear after the run, and only if the test fails."""
+    events: list[str] = []
+
+    @contextmanager
+    def disabled() -> Iterator[None]:
+        events.append("shown")
+        yield
+        events.append("captured")
+
+    plugins = {
+        "capturemanager": SimpleNamespace(global_and_fixture_disabled=disabled),
+        "terminalreporter": SimpleNamespace(
+            ensure_newline=lambda: None, write_line=events.append, flush=lambda: None
+        ),
+    }
+    config = SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=plugins.get))
+    conftest.announce(config, "a step needs 3 GiB")
+    assert events == ["shown", "a step needs 3 GiB", "captured"]
+    del plugins["terminalreporter"]  # as in a worker of pytest-xdist
+    conftest.announce(config, "a step needs 3 GiB")
 
 
 def test_memory_in_torchs_cache_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
