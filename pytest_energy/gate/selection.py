@@ -126,7 +126,7 @@ def tightness(
 def remedy(retry_s: float | None) -> str:
     """What makes a smaller rise visible: a limit of time in seconds, or none of that kind."""
     if retry_s is None:
-        return "no number of visits shows smaller ones, --energy-against=REF does"
+        return "smaller ones need --energy-against=REF, not more visits"
     return f"--energy-retry-time={math.ceil(retry_s)} shows smaller ones"
 
 

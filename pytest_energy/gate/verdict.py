@@ -377,8 +377,8 @@ def likely_cause(metrics: Iterable[MetricVerdict]) -> str | None:
     causes = [
         f"{name} {_percent(entry.change)}"
         for name, entry in changes.items()
-        # No width: an exact metric.
-        if entry.change and entry.low == entry.high
+        # No width: an exact metric. A simulated clock may repeat times exactly, too.
+        if entry.change and entry.low == entry.high and name != LATENCY
         if in_catalogue(name) and not _is_from_joules(entry)
     ]
     power, time = changes.get("power_w"), changes.get("latency_s")

@@ -83,6 +83,7 @@ TRAITS: Final = (
         fails="never",
         warns=False,
         explained=True,
+        folded=True,
     ),
     Traits(
         Outcome.REGRESSED,

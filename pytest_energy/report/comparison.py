@@ -13,7 +13,13 @@ from pytest_energy.gate.verdict import judge
 from pytest_energy.model.metrics import ENERGIES, ENERGY, TOLERANCES
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Result, Run, Verdict
-from pytest_energy.report.summary import Headline, counts, headline, joules_compared
+from pytest_energy.report.summary import (
+    Headline,
+    counted_outcome,
+    counts,
+    headline,
+    joules_compared,
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def headline_against(before: Run, after: Run, reference: Reference) -> Headline:
     if gate.failed or joules_compared(before) or by_outcome == counts(before):
         return gate
     worst = Outcome.REGRESSED if Outcome.REGRESSED in by_outcome else Outcome.UNCHANGED
-    listed = ", ".join(f"{number} {outcome.label}" for outcome, number in by_outcome.items())
+    listed = ", ".join(counted_outcome(outcome, number) for outcome, number in by_outcome.items())
     text = f"{listed}. That file is no accepted baseline, so no test fails."
     return Headline(worst.traits.symbol, f"Compared with {reference}", text, failed=False)
 

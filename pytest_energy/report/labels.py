@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from pytest_energy.model.metrics import metric
+
 _BOUNDARY = re.compile(r"(?<=/)|(?<=::)")
 UNITS: Final = {
     "w": "W",
@@ -29,6 +31,12 @@ def humanized(name: str) -> str:
     """``gpu0 temperature (°C)`` for ``gpu0.temperature_c``."""
     words, unit = name_and_unit(name)
     return f"{words} ({unit.strip()})" if unit else words
+
+
+def in_a_sentence(name: str) -> str:
+    """The label of a metric inside a sentence: ``mean power``, but ``FLOPs``."""
+    label = metric(name).label
+    return label.lower() if label[1:].islower() else label
 
 
 METERS: Final = {"nvml": "NVML", "rapl": "RAPL", "codecarbon": "CodeCarbon"}

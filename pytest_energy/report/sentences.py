@@ -172,7 +172,7 @@ def _why_none(result: Result) -> str:
     """Why no number of visits or blocks decides, and what may."""
     if result.comparison is None:
         return (
-            "the change is too close to the tolerance for what is known of the baseline;"
+            "the baseline is too uncertain to tell the change from the tolerance;"
             f" {COMPARE}, or record more runs"
         )
     return (
@@ -367,6 +367,17 @@ def rerun_command(*results: Result) -> str:
         options = [f"--energy-against={against.reference}", *against.options]
         command += f" {shlex.join(options)}"
     return command
+
+
+def accept_command(result: Result) -> str | None:
+    """The command that makes a result the baseline; ``None`` where it would not, or need not."""
+    verdict = result.verdict
+    is_over = any(budget.outcome is Outcome.OVER_BUDGET for budget in verdict.budgets)
+    settled = verdict.outcome in (Outcome.UNCHANGED, Outcome.TEST_FAILED)
+    # A comparison with another revision knows no baselines.
+    if settled or is_over or result.comparison or not verdict.outcome.traits.has_joules:
+        return None
+    return f"{rerun_command(result)} --energy-update"
 
 
 def mark_simulated(result: Result, run: Run) -> str:

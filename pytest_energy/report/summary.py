@@ -10,9 +10,10 @@ from typing import Final
 
 from pytest_energy.model.environment import slug
 from pytest_energy.model.measurement import test_of
-from pytest_energy.model.metrics import ENERGIES, LATENCY, metric
+from pytest_energy.model.metrics import ENERGIES, LATENCY
 from pytest_energy.model.outcomes import FAILING_BY_DEFAULT, Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Run, UnpassedTest
+from pytest_energy.report.labels import in_a_sentence
 from pytest_energy.report.numbers import MISSING, counted, percent, tolerance
 
 PASSED = "Gate passed"
@@ -65,7 +66,7 @@ def headline(run: Run) -> Headline:
     whole = [*([_failure(failing, run)] if failing else []), *run.run.failures]
     tests = failed_tests(run)
     if whole:
-        also = f" {_tests(tests)} for another reason." if tests else ""
+        also = f" Also: {_tests(tests)}." if tests else ""
         sentences = " ".join(f"{each.removesuffix('.')}." for each in whole)
         return Headline("✗", "Gate failed", sentences + also + _ending(run), failed=True)
     if tests:
@@ -200,7 +201,8 @@ def not_compared(run: Run) -> str:
 
 
 def _failure(failing: Sequence[Result], run: Run) -> str:
-    share = f"{len(failing)} of {_benchmarks(len(run.benchmarks))}"
+    total = len(run.benchmarks)
+    share = _all(total) if len(failing) == total else f"{len(failing)} of {_benchmarks(total)}"
     regressed = [result for result in failing if result.verdict.outcome is Outcome.REGRESSED]
     verdicts = [verdict for verdict in map(deciding_metric, regressed) if verdict]
     if len(verdicts) < len(failing) or any(v.metric not in ENERGIES for v in verdicts):
@@ -212,13 +214,13 @@ def _failure(failing: Sequence[Result], run: Run) -> str:
 
 
 def _kinds(failing: Iterable[Result]) -> str:
-    """``2 Energy regressed, 1 invalid``."""
+    """``2 regressed in energy, 1 invalid``."""
     numbers: Counter[str] = Counter()
     for result in failing:
         decisive = deciding_metric(result)
         regressed = result.verdict.outcome is Outcome.REGRESSED and decisive
-        label = f"{metric(decisive.metric).label} " if regressed and decisive else ""
-        numbers[f"{label}{result.verdict.outcome}"] += 1
+        label = f" in {in_a_sentence(decisive.metric)}" if regressed and decisive else ""
+        numbers[f"{result.verdict.outcome}{label}"] += 1
     return _listed(numbers)
 
 
@@ -326,9 +328,16 @@ def _limit(verdicts: Iterable[MetricVerdict]) -> str:
     return tolerance(limits.pop()) if len(limits) == 1 else "the tolerance"
 
 
+def counted_outcome(outcome: Outcome, number: int) -> str:
+    """``2 regressed``, ``2 tests failed``."""
+    if outcome is Outcome.TEST_FAILED:
+        return f"{counted(number, 'test')} failed"
+    return f"{number} {outcome.label}"
+
+
 def _listed(numbers: Mapping[Outcome, int] | Mapping[str, int]) -> str:
     return ", ".join(
-        f"{number} {name.label if isinstance(name, Outcome) else name}"
+        counted_outcome(name, number) if isinstance(name, Outcome) else f"{number} {name}"
         for name, number in numbers.items()
     )
 

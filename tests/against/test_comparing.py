@@ -840,13 +840,21 @@ def test_a_limit_that_lets_nothing_fail_is_told() -> None:
 
 def test_only_a_change_has_a_likely_cause() -> None:
     """What is unchanged has none, nor has what scatters too much in time to know its part."""
-    calm, risen, shaken = comparing(), comparing(), comparing()
-    for state, ratio, shake in ((calm, 1.001, 0.0), (risen, 1.1, 0.0), (shaken, 1.1, 0.3)):
+    calm, risen, slower, shaken = comparing(), comparing(), comparing(), comparing()
+    for state, ratio, slowdown, shake in (
+        (calm, 1.001, 1.0, 0.0),
+        (risen, 1.1, 1.0, 0.0),
+        (slower, 1.1, 1.1, 0.0),
+        (shaken, 1.1, 1.0, 0.3),
+    ):
         for block in range(4):
             state.block += 1
-            watts = [{"power_w": Quantity(value=100 * each, unit="W")} for each in (1.0, ratio)]
+            watts = [
+                {"power_w": Quantity(value=100 * each, unit="W")}
+                for each in (1.0, ratio / slowdown)
+            ]
             seconds = 1 + shake * (-1) ** block
-            base, head = measured([1.0]), measured([ratio], seconds=seconds)
+            base, head = measured([1.0]), measured([ratio], seconds=seconds * slowdown)
             base, head = (
                 side.model_copy(update={"metrics": side.metrics | extra})
                 for side, extra in zip((base, head), watts, strict=True)
@@ -856,5 +864,6 @@ def test_only_a_change_has_a_likely_cause() -> None:
     assert calm.final()[0].verdict.outcome == "unchanged"
     assert calm.final()[0].verdict.cause is None
     assert risen.final()[0].verdict.cause == "power +10.0 % × time +0.0 %"
+    assert slower.final()[0].verdict.cause == "power +0.0 % × time +10.0 %", "the time once"
     assert shaken.final()[0].verdict.outcome == "regressed"
     assert shaken.final()[0].verdict.cause is None, "the interval of its time is too wide"

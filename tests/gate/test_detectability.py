@@ -139,7 +139,7 @@ def test_the_command_and_the_warning_agree(
         assert enough is not None
         assert enough.rounds is not None
     for warning in warnings:
-        never = "no number of visits shows smaller ones, --energy-against=REF does"
+        never = "smaller ones need --energy-against=REF, not more visits"
         option = never if needed_s is None else f"--energy-retry-time={math.ceil(needed_s)} shows"
         assert option in warning
 

@@ -222,7 +222,7 @@ def test_the_last_lines_explain_a_regression(suite: Suite, selected: str, count:
         r"^    likely cause: power \+\d.* % × time .+ %$",
         r"^  → measure (it|them) again: pytest .*test_suite\.py::test_it.* --energy$",
         r"^  → intended\? Rerun with --energy-update$",
-        rf"^✗ Gate failed: {count} of {count} benchmark",
+        rf"^✗ Gate failed: {'the benchmark' if count == 1 else f'all {count} benchmarks'} exceed",
     ]
     assert [line for line in expected if not re.search(line, tail, re.MULTILINE)] == [], tail
 

@@ -39,7 +39,7 @@ def render_code_quality(run: Run, folder: str = "") -> str:
         entries.append(
             {
                 "description": f"{mark}{result.id} on {machine}: {sentence(result)}",
-                "check_name": f"energy-{outcome.value}",
+                "check_name": f"energy-{outcome.value.replace(' ', '-')}",
                 "fingerprint": fingerprint,
                 "severity": "major" if fails else "info",
                 "location": {"path": path, "lines": {"begin": result.line or 1}},

@@ -45,4 +45,4 @@ def render_github_benchmark(run: Run) -> str:
 
 def _decided(result: Result, metric: str) -> list[str]:
     gated = (each for each in result.verdict.gated if each.metric == metric)
-    return [result.status, *(each.outcome.value for each in gated)]
+    return [result.status, *(each.outcome.label for each in gated)]

@@ -20,7 +20,13 @@ from pytest_energy.report.html.charts.power import Power, Unreadable, build_powe
 from pytest_energy.report.html.charts.sides import Sides, build_sides
 from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.labels import humanized
-from pytest_energy.report.sentences import remarks, rerun_command, sentence, undecided
+from pytest_energy.report.sentences import (
+    accept_command,
+    remarks,
+    rerun_command,
+    sentence,
+    undecided,
+)
 
 PAGE_BYTES: Final = 5_800_000
 """The size that a page should not exceed; mail servers and artifact viewers refuse large files."""
@@ -110,7 +116,6 @@ def build_drawer(row: Row, run: Run, older: Sequence[Reference], *, charts: bool
         charts: Whether its power is drawn.
     """
     result = row.result
-    rerun = rerun_command(result)
     return Drawer(
         key=row.key,
         link=row.link,
@@ -134,9 +139,8 @@ def build_drawer(row: Row, run: Run, older: Sequence[Reference], *, charts: bool
             f"{name.replace('_', ' ')} {numbers.fact(value)}"
             for name, value in result.workload.items()
         ),
-        rerun=rerun,
-        # A comparison with another revision knows no baselines.
-        accept=None if result.comparison else f"{rerun} --energy-update",
+        rerun=rerun_command(result),
+        accept=accept_command(result),
     )
 
 

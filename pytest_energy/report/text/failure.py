@@ -12,8 +12,9 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result
 from pytest_energy.report import numbers
 from pytest_energy.report.candidates import pair_sentence
-from pytest_energy.report.labels import name_and_unit
+from pytest_energy.report.labels import in_a_sentence, name_and_unit
 from pytest_energy.report.sentences import (
+    accept_command,
     allowed,
     budget_sentence,
     change,
@@ -40,13 +41,11 @@ def _headline(result: Result) -> str:
     if outcome is Outcome.NEW:
         return f"{'new' if result.comparison else 'no baseline'}: {result.id}"
     # Only metrics with a tolerance gate: only they are the reason for the outcome.
-    labels = [
-        metric(verdict.metric).label
+    names = ", ".join(
+        in_a_sentence(verdict.metric)
         for verdict in result.verdict.metrics
         if verdict.tolerance is not None and verdict.outcome is outcome
-    ]
-    # Inside a sentence "Energy" has a small letter, but "FLOPs" stays as it is.
-    names = ", ".join(label.lower() if label.istitle() else label for label in labels)
+    )
     return f"{names or 'energy'} {outcome}: {result.id}"
 
 
@@ -54,6 +53,7 @@ def _lines(result: Result) -> Iterator[str]:
     verdict, about_facts = result.verdict, _fails_by_facts(result)
     for judged in verdict.metrics:
         left_out = {Outcome.UNCHANGED, *([Outcome.UNMEASURED] if about_facts else [])}
+        left_out |= {Outcome.NEW} if verdict.budgets else set()
         if judged.tolerance is not None and judged.outcome not in left_out:
             yield _metric(judged, result)
     for budget in verdict.budgets:
@@ -72,9 +72,8 @@ def _lines(result: Result) -> Iterator[str]:
         yield f"while measuring: {measured}"
     yield from verdict.notes
     yield f"measure again:  {rerun_command(result)}"
-    is_over = any(budget.outcome is Outcome.OVER_BUDGET for budget in verdict.budgets)
-    if verdict.outcome.traits.has_joules and result.comparison is None and not is_over:
-        yield f"accept it:      {rerun_command(result)} --energy-update"
+    if command := accept_command(result):
+        yield f"accept it:      {command}"
 
 
 def _fails_by_facts(result: Result) -> bool:

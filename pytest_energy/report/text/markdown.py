@@ -17,7 +17,7 @@ from pytest_energy.model.outcomes import SEVERITY, Outcome
 from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.candidates import TITLE, candidate_rows
-from pytest_energy.report.labels import short_names
+from pytest_energy.report.labels import humanized, short_names
 from pytest_energy.report.pairs import block_cells, compared_with, controls, pair_verdict
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
@@ -31,7 +31,13 @@ from pytest_energy.report.sentences import (
     severity,
     skipped,
 )
-from pytest_energy.report.summary import counts, deciding_metric, failed_tests, headline
+from pytest_energy.report.summary import (
+    counted_outcome,
+    counts,
+    deciding_metric,
+    failed_tests,
+    headline,
+)
 from pytest_energy.report.text.columns import PAIRED, WIDE, Column, filled
 
 STEP_SUMMARY_BYTES = 1_048_576
@@ -102,7 +108,8 @@ def _head(run: Run) -> str:
         lines += ["> [!WARNING]", f"> {escape(banner)}.", f"> {escape(WHAT_TO_MEASURE_WITH)}.", ""]
     if run.benchmarks:
         totals = [
-            f"{each.traits.symbol} {total} {each.label}" for each, total in counts(run).items()
+            f"{each.traits.symbol} {counted_outcome(each, total)}"
+            for each, total in counts(run).items()
         ]
         lines += [" · ".join(totals), ""]
     facts = [escape(numbers.fact(run.environment.identity.get("device")))]
@@ -308,7 +315,10 @@ def _capped(items: Sequence[str], rest: str = "more: see the report") -> list[st
 
 def _environment(run: Run) -> Section:
     facts = {**run.environment.identity, **run.environment.context}
-    rows = [f"| {escape(name)} | {escape(numbers.fact(value))} |" for name, value in facts.items()]
+    rows = [
+        f"| {escape(humanized(name))} | {escape(numbers.fact(value))} |"
+        for name, value in facts.items()
+    ]
     table = "\n".join(["| fact | value |", "| --- | --- |", *rows])
     text = f"<details><summary>Environment</summary>\n\n{table}\n\n</details>\n"
     return Section("environment", text)

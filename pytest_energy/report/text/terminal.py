@@ -36,7 +36,7 @@ from pytest_energy.report.sentences import (
     suite_shift,
 )
 from pytest_energy.report.sentences import undecided as what_would_decide
-from pytest_energy.report.summary import deciding_metric, headline
+from pytest_energy.report.summary import counted_outcome, deciding_metric, headline
 from pytest_energy.report.text.align import aligned
 from pytest_energy.report.text.columns import NARROW, Column, filled
 from pytest_energy.report.visible import visible_rows
@@ -107,7 +107,7 @@ def _table(results: Sequence[Result], names: Names, width: int, verbose: bool) -
     hidden = len(results) - len(shown)
     numbers = Counter(result.verdict.outcome for result in results)
     totals = ", ".join(
-        f"{numbers[outcome]} {outcome.label}" for outcome in SEVERITY if numbers[outcome]
+        counted_outcome(outcome, numbers[outcome]) for outcome in SEVERITY if numbers[outcome]
     )
     more = "; -v shows all" if hidden else ""
     yield Line(f"{counted(len(results), 'benchmark')}: {totals}{more}")
