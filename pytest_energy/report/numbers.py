@@ -173,6 +173,11 @@ def ticks_of(unit: str) -> Callable[[float], str]:
     return partial(tick, unit=base) if base in _PREFIXABLE else tick
 
 
+def ticks_have(unit: str) -> bool:
+    """Whether an axis with these ticks shows the whole unit, so that its name needs none."""
+    return unit in _PREFIXABLE
+
+
 def tolerance(fraction: float | None) -> str:
     """A tolerance without needless digits: ``5 %``, ``2.5 %``."""
     return MISSING if fraction is None else f"{fraction * 100:.4g} %"

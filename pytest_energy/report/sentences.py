@@ -373,7 +373,7 @@ def accept_command(result: Result) -> str | None:
     """The command that makes a result the baseline; ``None`` where it would not, or need not."""
     verdict = result.verdict
     is_over = any(budget.outcome is Outcome.OVER_BUDGET for budget in verdict.budgets)
-    settled = verdict.outcome in (Outcome.UNCHANGED, Outcome.TEST_FAILED)
+    settled = verdict.outcome in (Outcome.UNCHANGED, Outcome.OVER_BUDGET, Outcome.TEST_FAILED)
     # A comparison with another revision knows no baselines.
     if settled or is_over or result.comparison or not verdict.outcome.traits.has_joules:
         return None

@@ -348,6 +348,12 @@ def test_ticks_have_units(unit: str, value: float, text: str) -> None:
     assert ticks_of(unit)(value) == text
 
 
+def test_an_axis_does_not_repeat_the_unit_of_its_ticks() -> None:
+    """Only what the ticks cannot show stays in its name: joules of what."""
+    scatters = build_scatters(*drawn(example_run(MODELS[:2], ("baseline",))))
+    assert (scatters[0].x.name, scatters[0].y.name) == ("Latency", "Energy (J/pass)")
+
+
 def test_a_group_has_one_colour_in_all_figures() -> None:
     """The same name has the same mark in trade-offs, distributions and sweeps."""
     rows, palette = drawn(example_run(MODELS[:3], batch_sizes=(1, 8)))

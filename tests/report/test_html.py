@@ -13,12 +13,14 @@ import pytest
 
 from pytest_energy.cli import main
 from pytest_energy.model.json_files import save_run
+from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Run
 from pytest_energy.report import numbers
 from pytest_energy.report.html.drawer import rows_with_charts
 from pytest_energy.report.html.render import render_html
 from pytest_energy.report.html.results_table import build_table
 from pytest_energy.report.html.templating import environment
+from pytest_energy.report.sentences import accept_command
 from pytest_energy.uncertainty.units import per_unit
 
 from .examples import (
@@ -30,6 +32,8 @@ from .examples import (
     run_of,
     unmeasured_run,
 )
+from .handmade import result
+from .handmade import run as run_by_hand
 
 VOID = {"meta", "link", "input", "img", "br", "hr", "path", "line", "rect", "circle"}
 
@@ -210,6 +214,27 @@ def test_charts_of_power_are_left_out_before_a_page_grows_too_large() -> None:
     assert 0 < len(drawn) < len(rows)
     assert set(drawn) <= {"regressed", "improved"}
     assert len(rows_with_charts(rows[:300])) == 300
+
+
+def test_a_page_says_once_that_charts_were_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many it has room for stands below the table, not in each drawer."""
+    run = example_run(MODELS[:2])
+    assert "The page has room" not in render_html(run)
+    monkeypatch.setattr("pytest_energy.report.html.page.rows_with_charts", lambda rows: {0})
+    page = render_html(run)
+    assert (
+        page.count(f"The page has room for the power over time of 1 of {len(run.benchmarks)}") == 1
+    )
+
+
+def test_only_what_changes_a_baseline_can_be_accepted() -> None:
+    """Nothing is to accept within the tolerance, beyond a budget, or after a failed test."""
+    accepted = {each.value for each in Outcome if accept_command(result(each))}
+    assert accepted == {"regressed", "improved", "inconclusive", "new", "incomparable"}
+    page = render_html(run_by_hand(result(), result(Outcome.IMPROVED, id="a.py::test_b")))
+    assert re.findall("Accept: <code>(.*?)</code>", page) == [
+        "pytest a.py::test_b --energy --energy-update"
+    ]
 
 
 def test_the_status_is_not_said_twice() -> None:

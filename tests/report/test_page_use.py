@@ -256,6 +256,7 @@ def test_one_machine_of_several_is_picked(show: Show) -> None:
     assert page.locator("#shown").inner_text() == "5 of 12 shown"
     assert page.locator("#table tbody tr:visible").count() == 5
     assert "device NVIDIA A100" in (page.locator("#environment").text_content() or "")
+    assert "NVIDIA A100, NVIDIA H200" in page.locator("#summary .subtitle").inner_text()
 
 
 def test_a_failed_test_shows_its_failure_and_output(show: Show) -> None:

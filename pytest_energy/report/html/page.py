@@ -25,7 +25,7 @@ from pytest_energy.report.html.quality import Finding, Remark, build_findings, b
 from pytest_energy.report.html.results_table import Table, build_table
 from pytest_energy.report.html.two_runs import Choice, build_choice
 from pytest_energy.report.labels import short_names
-from pytest_energy.report.machines import Machines
+from pytest_energy.report.machines import Machines, devices
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
     estimates,
@@ -187,9 +187,8 @@ def _subtitle(run: Run) -> tuple[str, ...]:
     commit = run.run.commit and run.run.commit[:12] + (
         " with local changes" if run.run.dirty else ""
     )
-    device = run.environment.identity.get("device")
     date = run.created.replace("T", " ").removesuffix("Z") + " UTC"
-    parts = (run.run.branch, commit, None if device is None else numbers.fact(device), date)
+    parts = (run.run.branch, commit, devices(run), date)
     return tuple(part for part in parts if part)
 
 

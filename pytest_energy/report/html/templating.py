@@ -56,6 +56,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters.update(px=_pixels, cells=_cells, coded=_coded, humanized=humanized)
+    jinja.filters.update(unbroken=_unbroken)
     jinja.policies["json.dumps_kwargs"] = JSON_OPTIONS
     jinja.globals.update(numbers=numbers, metric=metric, outcomes=tuple(Outcome), frames=geometry)
     return jinja
@@ -74,6 +75,11 @@ def _cells(texts: Iterable[str]) -> Markup:
 def _coded(text: str) -> Markup:
     """Text whose parts in backticks are code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _unbroken(text: str) -> Markup:
+    """Text whose percentages stand on one line."""
+    return Markup(re.sub(r"[\d.]+ %", r'<span class="keep">\g<0></span>', str(escape(text))))
 
 
 def script() -> str:

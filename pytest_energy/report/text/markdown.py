@@ -18,6 +18,7 @@ from pytest_energy.model.result import Result, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.candidates import TITLE, candidate_rows
 from pytest_energy.report.labels import humanized, short_names
+from pytest_energy.report.machines import devices
 from pytest_energy.report.pairs import block_cells, compared_with, controls, pair_verdict
 from pytest_energy.report.sentences import (
     WHAT_TO_MEASURE_WITH,
@@ -112,7 +113,7 @@ def _head(run: Run) -> str:
             for each, total in counts(run).items()
         ]
         lines += [" · ".join(totals), ""]
-    facts = [escape(numbers.fact(run.environment.identity.get("device")))]
+    facts = [escape(devices(run) or numbers.MISSING)]
     if commit := run.run.commit:
         facts.append(code(commit[:12]) + (" with uncommitted changes" if run.run.dirty else ""))
     if run.run.energy_j is not None:

@@ -18,7 +18,7 @@ from pytest_energy.report.html.charts.axes import Axis, fit, path
 from pytest_energy.report.html.charts.geometry import SCATTER
 from pytest_energy.report.html.charts.marks import COLOURS, SHAPES, Mark, Palette, group_of
 from pytest_energy.report.html.results_table import Row
-from pytest_energy.report.numbers import quantity, ticks_of
+from pytest_energy.report.numbers import quantity, ticks_have, ticks_of
 
 MARK: Final = 8
 """Pixels that a mark covers of its own interval."""
@@ -250,7 +250,8 @@ def _is_log(values: Sequence[float]) -> bool:
 
 def _label(name: str, known: Quantity) -> str:
     label = metric(name).label
-    complete = known.unit in ("", "1") or known.unit.lower() in label.lower()
+    complete = known.unit in ("", "1") or ticks_have(known.unit)
+    complete = complete or known.unit.lower() in label.lower()
     return label if complete else f"{label} ({known.unit})"
 
 
