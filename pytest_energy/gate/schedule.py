@@ -111,7 +111,7 @@ def family_note(family: int, shards: int = 1) -> list[str]:
     shared = f", in {shards} shards of this size" if shards > 1 else ""
     return [
         f"{family} figures are compared with baselines{shared}. At most"
-        f" {round(100 * FAMILY_ERROR)} in 100 unchanged runs fails, if baselines have"
-        f" {ENOUGH_RUNS} runs, or runs vary by at most 2 %,"
-        " and if the runs of one baseline vary as much as those of the next day."
+        f" {round(100 * FAMILY_ERROR)} in 100 unchanged runs fails, if later runs vary no"
+        f" more than those of the baselines, and each baseline has {ENOUGH_RUNS} runs or they"
+        " vary by at most 2 %."
     ]

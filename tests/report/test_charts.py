@@ -14,9 +14,9 @@ from pytest_energy.model.measurement import Environment, Facts, Quantity, Reason
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, Past, Result, Run
 from pytest_energy.report.comparison import Reference
-from pytest_energy.report.html.charts.axes import fit
+from pytest_energy.report.html.charts.axes import Axis, fit
 from pytest_energy.report.html.charts.before_after import BeforeAfter, build_before_after
-from pytest_energy.report.html.charts.distributions import ENOUGH, build_distributions
+from pytest_energy.report.html.charts.distributions import ENOUGH, build_distributions, shape
 from pytest_energy.report.html.charts.forest import build_forests
 from pytest_energy.report.html.charts.history import build_history
 from pytest_energy.report.html.charts.marks import Palette, build_palette
@@ -143,6 +143,14 @@ def test_few_rounds_are_dots_and_many_a_density(rounds: int) -> None:
     assert distributions
     shape = distributions.strips[0].shape
     assert (len(shape.dots), bool(shape.violin)) == ((0, True) if rounds == 10 else (rounds, False))
+
+
+@pytest.mark.parametrize(("pixels", "is_drawn"), [(0.0, False), (5.0, False), (7.0, True)])
+def test_values_in_one_place_are_dots(pixels: float, is_drawn: bool) -> None:
+    """A density that is narrower than its dots would not be seen."""
+    values = [50 + pixels * number / ENOUGH for number in range(ENOUGH + 1)]
+    made = shape(values, Axis(0, 100, 0, 100), 10, 8)
+    assert (bool(made.violin), bool(made.dots)) == (is_drawn, not is_drawn)
 
 
 def test_invalid_joules_are_in_no_distribution() -> None:

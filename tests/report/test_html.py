@@ -14,7 +14,7 @@ import pytest
 from pytest_energy.cli import main
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Run
+from pytest_energy.model.result import Difference, Run
 from pytest_energy.report import numbers
 from pytest_energy.report.html.drawer import rows_with_charts
 from pytest_energy.report.html.render import render_html
@@ -235,6 +235,17 @@ def test_only_what_changes_a_baseline_can_be_accepted() -> None:
     assert re.findall("Accept: <code>(.*?)</code>", page) == [
         "pytest a.py::test_b --energy --energy-update"
     ]
+
+
+def test_changed_facts_are_said_once() -> None:
+    """The sentence of a drawer names them, but for one that is within its tolerance."""
+    changed = [Difference(name="context.power_limit_w", before=700, after=600)]
+    for outcome in (Outcome.REGRESSED, Outcome.UNCHANGED):
+        calm = result(outcome)
+        verdict = calm.verdict.model_copy(update={"context": changed})
+        page = render_html(run_by_hand(calm.model_copy(update={"verdict": verdict})))
+        drawer = page.partition('id="benchmarks"')[2]
+        assert drawer.count("power limit 700 → 600 W") == 1, outcome
 
 
 def test_the_status_is_not_said_twice() -> None:

@@ -22,6 +22,7 @@ from pytest_energy.report.html.results_table import Row
 from pytest_energy.report.labels import humanized
 from pytest_energy.report.sentences import (
     accept_command,
+    difference,
     remarks,
     rerun_command,
     sentence,
@@ -61,6 +62,8 @@ class Drawer:
     pair: str | None
     """The candidate beside its reference, block by block."""
     metrics: tuple[Compared, ...]
+    differences: tuple[str, ...]
+    """Facts that differ from the baseline's, but for those that the remarks name."""
     units: str
     """Joules per unit of work, and units per joule."""
     rounds: tuple[tuple[str, ...], ...]
@@ -116,15 +119,20 @@ def build_drawer(row: Row, run: Run, older: Sequence[Reference], *, charts: bool
         charts: Whether its power is drawn.
     """
     result = row.result
+    verdict = result.verdict
+    remarked = verdict.outcome is not Outcome.UNCHANGED
     return Drawer(
         key=row.key,
         link=row.link,
         name=row.name,
         result=result,
         sentence=sentence(result),
-        remarks=() if result.verdict.outcome is Outcome.UNCHANGED else tuple(remarks(result)),
+        remarks=tuple(remarks(result)) if remarked else (),
         pair=_pair(result.pair),
         metrics=_compared(result),
+        differences=tuple(
+            map(difference, [*verdict.differences, *([] if remarked else verdict.context)])
+        ),
         units=_units(result),
         rounds=_rounds(result.rounds),
         budget=_budget(result.energy),

@@ -22,6 +22,8 @@ from pytest_energy.report.numbers import quantity, relative_half, ticks_of
 
 ENOUGH = 10
 """The smallest number of values for which a density is drawn."""
+NARROWEST = 6
+"""In pixels: a narrower density would be invisible, as on a simulated clock."""
 MOST_GROUPS = 12
 FACTS = ("model", "technique", "dataset", "data", "batch_size")
 """The facts by which rounds are grouped."""
@@ -189,7 +191,7 @@ def shape(
         upright: Whether the axis points up instead of right.
     """
     at = [axis.clipped(value) for value in values]
-    if len(at) < ENOUGH:
+    if len(at) < ENOUGH or max(at) - min(at) < NARROWEST:
         return Shape(tuple(at), "", None)
     places, density = _density(np.asarray(at))
     sides = [*zip(places, density * half, strict=True)]
