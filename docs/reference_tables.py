@@ -42,7 +42,7 @@ def outcomes() -> Iterator[str]:
 def _cell(text: str) -> str:
     """Plain text as Markdown: options stand in backticks, or their hyphens would become dashes."""
     escaped = text.replace("|", r"\|").replace("*", r"\*")
-    return re.sub(r"(?<!`)(--[a-z-]+)", r"`\1`", escaped)
+    return re.sub(r"(?<!`)(--[a-z-]+(?:=\w+)?)", r"`\1`", escaped)
 
 
 TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {

@@ -130,7 +130,7 @@ OPTIONS: Final = (
         "fail_on",
         "outcomes that fail a test; estimated adds regressed estimates, uncompared fails the"
         " session on baselines that got no result, and inconclusive>20% on a larger share of"
-        " undecided benchmarks [regressed]",
+        " undecided benchmarks [regressed,over budget]",
         "LIST",
     ),
     Option(

@@ -125,6 +125,24 @@ def test_the_command_knows_every_argument_of_the_pages() -> None:
     assert len(calls) > 15
 
 
+def test_modules_know_every_option_of_the_pages() -> None:
+    """``python -m tests.…`` and ``python tests/….py`` have the options that a page shows."""
+    checked = 0
+    for page, words in commands():
+        own = [word for word in words if re.match(r"(tests|benchmarks)[./]\w", word)]
+        if "python" not in words or "pytest" in words or not own:
+            continue
+        path = own[0] if own[0].endswith(".py") else own[0].replace(".", "/")
+        files = [ROOT / path, ROOT / f"{path}.py", ROOT / path / "__main__.py"]
+        source = next(file.read_text("utf-8") for file in files if file.is_file())
+        end = words.index("--") if "--" in words else len(words)
+        options = [word.partition("=")[0] for word in words[:end] if word.startswith("--")]
+        unknown = [option for option in options if f'"{option}"' not in source]
+        assert not unknown, f"{page}: {shlex.join(words)}"
+        checked += 1
+    assert checked > 4
+
+
 def test_every_command_is_of_a_known_program() -> None:
     """No block has a command that the tests above pass over unseen."""
     known = ("cat", "export", "git", "nvidia-smi", "pip", "pytest", "pytest-energy", "python")

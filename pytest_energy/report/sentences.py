@@ -24,7 +24,7 @@ from pytest_energy.model.result import (
     Undecided,
 )
 from pytest_energy.report import numbers
-from pytest_energy.report.labels import name_and_unit, short_names
+from pytest_energy.report.labels import METERS, name_and_unit, short_names
 from pytest_energy.report.summary import deciding_metric, skipped_tests, test_id
 from pytest_energy.uncertainty.pairs import WITHIN_REASON
 
@@ -389,14 +389,14 @@ def mark_simulated(result: Result, run: Run) -> str:
 def estimates(run: Run) -> str | None:
     """A banner for joules that are no measurement; ``None`` where none are estimated.
 
-    ``ESTIMATED, small scale: these are not joules of a GPU; codecarbon …``.
+    ``ESTIMATED, small scale: these are not joules of a GPU; they are estimated by CodeCarbon …``.
     """
     number, meter = sum(result.status == "estimated" for result in run.benchmarks), run.run.meter
     if not number and not (meter and meter.estimated):
         return None
     scale = f", {run.run.settings['scale']} scale" if "scale" in run.run.settings else ""
     of_all = f" ({number} of {len(run.benchmarks)})" if 0 < number < len(run.benchmarks) else ""
-    model = meter.name if meter and meter.estimated else "a meter"
+    model = METERS.get(meter.name, meter.name) if meter and meter.estimated else "a meter"
     return (
         f"ESTIMATED{of_all}{scale}: these are not joules of a GPU; they are estimated by {model}"
         " from a model of the hardware"

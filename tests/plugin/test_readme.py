@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_energy.model.measurement import Environment, Quantity
+from pytest_energy.model.outcomes import Outcome
+from pytest_energy.report.text.terminal import summary_lines
 from tests.plugin.conftest import MEASURING, QUICK, Project
+from tests.report import handmade
 
 README = Path(__file__).parents[2] / "README.md"
 SLOW = """
@@ -59,6 +63,28 @@ def test_the_first_tests_pass(project: Project, arguments: tuple[str, ...], mete
     meters = ("--energy-meter=auto",) if not meter else ()
     result = project.pytester.runpytest_subprocess(*arguments, *limits, *meters)
     result.assert_outcomes(passed=3)
+
+
+def test_the_output_is_what_a_run_prints() -> None:
+    """The README's section on energy is that of a run with its figures, word by word."""
+    metrics = {
+        "energy_j": Quantity(value=375.1, unit="J/call", uncertainty=0.06),
+        "latency_s": Quantity(value=1.1, unit="s"),
+        "power_w": Quantity(value=341.0, unit="W"),
+    }
+    calm = [handmade.result(id=f"benchmarks/test_models.py::{x}", metrics=metrics) for x in "ab"]
+    id = "benchmarks/test_models.py::test_inference[resnet50]"
+    worse = handmade.result(Outcome.REGRESSED, id, 0.1, 0.077, 0.123, metrics=metrics)
+    figures = {"baseline": 341.0, "value": 375.1, "unit": "J/call"}
+    judged = [each.model_copy(update=figures) for each in worse.verdict.metrics]
+    cause = "power +10.0 % × time +0.0 %"
+    verdict = worse.verdict.model_copy(update={"metrics": judged, "cause": cause})
+    run = handmade.run(worse.model_copy(update={"verdict": verdict}), *calm)
+    machine = Environment(identity={"device": "simulated NVIDIA H100 80GB HBM3"})
+    run = run.model_copy(update={"environment": machine})
+    printed = README.read_text().partition("= energy =")[2].partition("\n")[2]
+    expected = printed.partition("\nenergy: wrote")[0].splitlines()
+    assert [line.text for line in summary_lines(run, 100)] == expected
 
 
 def test_the_budget_of_the_first_tests_is_enforced(project: Project) -> None:

@@ -179,7 +179,7 @@ def test_estimates_are_called_estimates(make_run, make_result):
     """The output says if joules come from a model of the hardware."""
     meter = MeterInfo(name="codecarbon", source="model", estimated=True)
     assert any(
-        "estimated by codecarbon" in line for line in texts(make_run(make_result(), meter=meter))
+        "estimated by CodeCarbon" in line for line in texts(make_run(make_result(), meter=meter))
     )
 
 
