@@ -95,10 +95,9 @@ def start() -> None:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        code, remedy = _REFUSALS.get(
-            error.value, (ReasonCode.METER_FAILED, "check that nvidia-smi works for this user")
-        )
-        raise MeterUnavailableError(code, f"NVML: {error} ({error.value}): {remedy}") from None
+        unknown = f"{error} ({error.value}): check that nvidia-smi works for this user"
+        code, remedy = _REFUSALS.get(error.value, (ReasonCode.METER_FAILED, unknown))
+        raise MeterUnavailableError(code, f"NVML: {remedy}") from None
 
 
 def stop() -> None:

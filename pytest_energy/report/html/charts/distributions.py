@@ -191,7 +191,9 @@ def shape(
         upright: Whether the axis points up instead of right.
     """
     at = [axis.clipped(value) for value in values]
-    if len(at) < ENOUGH or max(at) - min(at) < NARROWEST:
+    if len(at) >= ENOUGH and max(at) - min(at) < NARROWEST:
+        at = sorted({float(round(pixel)) for pixel in at})  # dots that would cover each other
+    if len(at) < ENOUGH:
         return Shape(tuple(at), "", None)
     places, density = _density(np.asarray(at))
     sides = [*zip(places, density * half, strict=True)]
