@@ -300,10 +300,10 @@
 
   /** The chosen axis, or an empty one if no benchmark of the kind has that metric. */
   function chosenAxis(way, begin, end) {
-    const { label: name, better, scales } = metricOf(way) ?? { label: "", scales: [{ low: 0, high: 1, ticks: [] }] };
+    const { label: name, scales, ...about } = metricOf(way) ?? { label: "", scales: [{ low: 0, high: 1, ticks: [] }] };
     const log = one(`#${way}log`).checked && scales.length > 1;
     const { low, high, ticks } = scales[Number(log)];
-    return { ...axis(low, high, begin, end, log), low, high, name, better, ticks, holds: (value) => value >= low && value <= high };
+    return { ...axis(low, high, begin, end, log), ...about, low, high, name, ticks, holds: (value) => value >= low && value <= high };
   }
 
   function drawPoints(points, x, y) {
@@ -326,7 +326,7 @@
     const marks = points.map((point, index) => {
       const place = { x: x.at(point.x), y: y.at(point.y), role: "link", tabindex: index ? -1 : 0 };
       const mark = make("use", { ...style(groupOf(point.row), point.row.status === "estimated" ? "hollow" : "fill"), ...place });
-      const description = `${point.row.name}: ${x.name} ${withHalf(point.x, point.row[`${state.x}_uncertainty`])}, ${y.name} ${withHalf(point.y, point.row[`${state.y}_uncertainty`])}`;
+      const description = `${point.row.name}: ${written(point.x, point.row[`${state.x}_uncertainty`], x)}, ${written(point.y, point.row[`${state.y}_uncertainty`], y)}`;
       mark.dataset.tip = description;
       mark.setAttribute("aria-label", description);
       mark.addEventListener("click", () => openDrawer(point.row.key));
@@ -342,7 +342,15 @@
     return [...bars, ...marks];
   }
 
-  const withHalf = (value, half) => (half ? `${brief(value)} ± ${Number(half.toPrecision(2))}` : brief(value));
+  /** ``Latency 7.105 ± 0.021 ms``: as many digits as the uncertainty supports. */
+  function written(value, half, { metric, unit, prefixed }) {
+    const prefixes = ["n", "µ", "m", "", "k", "M", "G"];
+    const place = prefixed && value ? Math.min(6, Math.max(0, 3 + Math.floor(Math.log10(Math.abs(value)) / 3))) : 3;
+    const [scaled, width] = [value, half ?? 0].map((number) => number / 1000 ** (place - 3));
+    const digits = width && Math.min(12, Math.max(0, 1 - Math.floor(Math.log10(width))));
+    const text = width ? `${scaled.toFixed(digits)} ± ${width.toFixed(digits)}` : brief(scaled);
+    return `${metric} ${text} ${prefixes[place]}${unit}`.trim();
+  }
 
   /** Lines as long as the 95 % intervals, cut at the ends of the axes. */
   function whiskers(row, across, up, x, y) {

@@ -170,12 +170,17 @@ def ticks_of(unit: str) -> Callable[[float], str]:
     base = unit.split("/", maxsplit=1)[0]
     if base == "1":
         return "{:.10g}".format
-    return partial(tick, unit=base) if base in _PREFIXABLE else tick
+    return partial(tick, unit=base) if takes_prefix(unit) else tick
+
+
+def takes_prefix(unit: str) -> bool:
+    """Whether a unit is written with a prefix: ``mJ/pass``, but no thousands of parameters."""
+    return unit.split("/", maxsplit=1)[0] in _PREFIXABLE
 
 
 def ticks_have(unit: str) -> bool:
     """Whether an axis with these ticks shows the whole unit, so that its name needs none."""
-    return unit in _PREFIXABLE
+    return takes_prefix(unit) and "/" not in unit
 
 
 def tolerance(fraction: float | None) -> str:

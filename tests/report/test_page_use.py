@@ -164,6 +164,9 @@ def test_tips_are_beside_the_mark(figure: str, show: Show) -> None:
     assert re.search("±|% \\[", tip.inner_text())
     assert -1 <= at["y"] - (beside["y"] + beside["height"]) < 12
     assert beside["x"] - 2 <= at["x"] <= beside["x"] + beside["width"]
+    if figure == "#scatter use":
+        figures = r"Latency [\d.]+ ± [\d.]+ ms, Energy [\d.]+ ± [\d.]+ J/pass"
+        assert re.search(figures, tip.inner_text())
     page.mouse.move(5, 5)
     assert tip.is_hidden()
 

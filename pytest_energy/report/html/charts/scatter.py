@@ -18,7 +18,7 @@ from pytest_energy.report.html.charts.axes import Axis, fit, path
 from pytest_energy.report.html.charts.geometry import SCATTER
 from pytest_energy.report.html.charts.marks import COLOURS, SHAPES, Mark, Palette, group_of
 from pytest_energy.report.html.results_table import Row
-from pytest_energy.report.numbers import quantity, ticks_have, ticks_of
+from pytest_energy.report.numbers import quantity, takes_prefix, ticks_have, ticks_of
 
 MARK: Final = 8
 """Pixels that a mark covers of its own interval."""
@@ -206,6 +206,9 @@ def _axes(rows: Sequence[Row]) -> Plain:
     return {
         name: {
             "label": _label(name, known[0]),
+            "metric": metric(name).label,
+            "unit": known[0].unit if known[0].unit != "1" else "",
+            "prefixed": takes_prefix(known[0].unit),
             "better": direction(name, results),
             "log": _is_log([quantity.value for quantity in known]),
             "scales": _scales(known),
