@@ -177,7 +177,6 @@ def _show(store: BaselineStore, arguments: argparse.Namespace) -> int:
 def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
     from pytest_energy.gate.acceptance import machine_of
     from pytest_energy.gate.verdict import judge
-    from pytest_energy.model.outcomes import Outcome
     from pytest_energy.report import numbers
     from pytest_energy.report.comparison import tolerances_in_force
     from pytest_energy.report.text.align import aligned
@@ -200,13 +199,22 @@ def _diff(store: BaselineStore, arguments: argparse.Namespace) -> int:
                 _outcome_of_run(result, metric).label,
             )
             for metric in verdict.metrics
-            if metric.change or metric.outcome is Outcome.NEW
+            if _is_change(metric)
         ]
     if not rows:
         print("nothing would change")
         return 0
     print(aligned([("benchmark", "metric", "before → after", "change", "outcome"), *rows]))
     return 0
+
+
+def _is_change(metric: MetricVerdict) -> bool:
+    """Whether a metric is new, or surely differs from its baseline: no two runs agree exactly."""
+    from pytest_energy.model.outcomes import Outcome
+
+    if not metric.change:
+        return metric.outcome is Outcome.NEW
+    return metric.low is None or metric.high is None or metric.low > 0 or metric.high < 0
 
 
 def _outcome_of_run(result: Result, metric: MetricVerdict) -> Outcome:

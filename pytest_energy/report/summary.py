@@ -201,8 +201,7 @@ def not_compared(run: Run) -> str:
 
 
 def _failure(failing: Sequence[Result], run: Run) -> str:
-    total = len(run.benchmarks)
-    share = _all(total) if len(failing) == total else f"{len(failing)} of {_benchmarks(total)}"
+    share = _share(len(failing), len(run.benchmarks))
     regressed = [result for result in failing if result.verdict.outcome is Outcome.REGRESSED]
     verdicts = [verdict for verdict in map(deciding_metric, regressed) if verdict]
     if len(verdicts) < len(failing) or any(v.metric not in ENERGIES for v in verdicts):
@@ -237,9 +236,10 @@ def _success(run: Run) -> tuple[str, str]:
     )
     if not compared:
         listed = f" ({_listed(others)})" if others else ""
-        return NOTHING_COMPARED, f"none of {_benchmarks(total)} could be compared{listed}."
+        none = f"none of {_benchmarks(total)} could" if total > 1 else "the benchmark could not"
+        return NOTHING_COMPARED, f"{none} be compared{listed}."
     if regressed := by_outcome.get(Outcome.REGRESSED, 0):
-        text = f"{regressed} of {_benchmarks(total)} regressed, which the policy allows"
+        text = f"{_share(regressed, total)} regressed, which the policy allows"
     elif joules_compared(run):
         text = _energies(run)
         # The sentence about the energies counts these already.
@@ -266,8 +266,11 @@ def _energies(run: Run) -> str:
     improved = sum(verdict.outcome is Outcome.IMPROVED for verdict in verdicts)
     undecided = total - within - improved
     compared = " compared" if total < len(run.benchmarks) else ""
+    all_are = f"{_all(total)}{compared} {'is' if total == 1 else 'are'}"
     if within == total:
-        return f"{_all(total)}{compared} {'is' if total == 1 else 'are'} within {limit}"
+        return f"{all_are} within {limit}"
+    if undecided == total:
+        return f"{all_are} undecided"
     if improved == total:
         return f"{_all(total)}{compared} improved by more than {limit}"
     are = "is" if within == 1 or total == 1 else "are"
@@ -320,6 +323,11 @@ def _benchmarks(number: int) -> str:
 
 def _all(number: int) -> str:
     return {1: "the benchmark", 2: "both benchmarks"}.get(number, f"all {number} benchmarks")
+
+
+def _share(number: int, total: int) -> str:
+    """``3 of 10 benchmarks``, ``both benchmarks``."""
+    return _all(total) if number == total else f"{number} of {_benchmarks(total)}"
 
 
 def _limit(verdicts: Iterable[MetricVerdict]) -> str:

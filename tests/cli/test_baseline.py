@@ -75,9 +75,9 @@ def test_diff_judges_with_the_tolerances_of_the_run(
 
 
 def test_diff_without_a_change_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Metrics that did not change have no row."""
+    """Metrics that did not change have no row, nor have those that may not have."""
     store_with(here, 1.0)
-    save_run(run_of(result(1.0)), here / "results.json")
+    save_run(run_of(result(1.01)), here / "results.json")
     assert main(["baseline", "diff", "results.json"]) == 0
     assert capsys.readouterr().out == "nothing would change\n"
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from pytest_energy.model.measurement import MeterInfo
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Result, Run, UnpassedTest, Verdict
+from pytest_energy.model.result import MetricVerdict, Result, Run, UnpassedTest, Verdict
 from pytest_energy.report.html.render import render_html
-from pytest_energy.report.summary import headline
+from pytest_energy.report.summary import failing_results, headline
 from pytest_energy.report.text.markdown import escape, render_markdown
 from pytest_energy.report.text.terminal import summary_lines
 
@@ -27,7 +27,10 @@ from .handmade import run as run_by_hand
 METERS = {
     "measured": MeterInfo(name="nvml", source="counter"),
     "estimated": MeterInfo(name="codecarbon", source="model", estimated=True),
+    "unmeasured": None,
 }
+BY_FACTS = {Outcome.REGRESSED: 0.1, Outcome.IMPROVED: -0.1, Outcome.UNCHANGED: 0.0}
+"""The changes of exact metrics, which gate without a meter."""
 
 
 def unpassed(id: str, outcome: str, reason: str = "no data") -> UnpassedTest:
@@ -42,6 +45,17 @@ def of_failed_test(id: str) -> Result:
     return inside.model_copy(update={"verdict": failed})
 
 
+def by_facts(outcome: Outcome, id: str) -> Result:
+    """A result of a session without a meter, whose parameters were compared."""
+    change = BY_FACTS[outcome]
+    facts = MetricVerdict(
+        metric="params", outcome=outcome, baseline=1000, value=1000 * (1 + change),
+        change=change, low=change, high=change, tolerance=0,
+    )  # fmt: skip
+    verdict = Verdict(outcome=outcome, metrics=[facts])
+    return result(Outcome.UNMEASURED, id=id, verdict=verdict)
+
+
 @st.composite
 def runs(draw: st.DrawFn) -> Run:
     """A finished or interrupted session, with the exit status that pytest gives it."""
@@ -54,7 +68,8 @@ def runs(draw: st.DrawFn) -> Run:
             results.append(of_failed_test(id))
             tests.append(unpassed(id, draw(st.sampled_from(["failed", "error", "xfailed"]))))
             continue
-        made = result(outcome, id=id)
+        without = meter == "unmeasured" and outcome in BY_FACTS
+        made = by_facts(outcome, id) if without else result(outcome, id=id)
         fails = outcome is Outcome.REGRESSED or (strict and outcome.traits.fails != "never")
         if fails and draw(st.booleans()):
             tests.append(unpassed(id, "xfailed", "failed as expected: a known rise"))
@@ -99,6 +114,11 @@ def test_the_first_sentence_agrees_with_exit_status_and_counts(run: Run) -> None
     fails = run.run.exit_status == 1 or bool(run.run.failures)
     assert sentence.startswith("✗") == fails
     assert not (fails and "Gate passed" in sentence)
+    failing, total = len(failing_results(run)), len(run.benchmarks)
+    shares = {f"{failing} of {total} benchmarks", f"all {total} benchmarks"}
+    shares |= {"the benchmark"} if total == 1 else {"both benchmarks"} if total == 2 else set()
+    assert not failing or any(f"Gate failed: {share} " in sentence for share in shares)
+    assert "of 1 benchmark " not in sentence
     by_outcome = dict.fromkeys(("failed", "error", "skipped", "xfailed"), 0)
     for test in run.run.unpassed:
         by_outcome[test.outcome] += 1

@@ -60,7 +60,7 @@ def undecided() -> Result:
 @pytest.mark.parametrize(
     ("results", "sentence"),
     [
-        ([undecided()], "0 of 1 benchmark is within 5 %, 1 is undecided."),
+        ([undecided()], "the benchmark is undecided."),
         ([undecided(), result()], "1 of 2 benchmarks is within 5 %, 1 is undecided."),
         (
             [undecided(), result(), result(Outcome.IMPROVED), result(Outcome.NEW)],

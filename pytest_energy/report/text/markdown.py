@@ -301,7 +301,8 @@ def _beside_the_table(result: Result) -> Iterator[str]:
     """The verdict, as far as the row of the benchmark does not have it, and the remarks."""
     decisive = deciding_metric(result)
     has_joules = result.verdict.outcome.traits.has_joules and not is_disturbed(result)
-    if has_joules and decisive and decisive.metric == ENERGY and decisive.tolerance is not None:
+    in_table = decisive and decisive.metric == ENERGY and decisive.change is not None
+    if has_joules and decisive and in_table and decisive.tolerance is not None:
         yield allowed(decisive)
     else:
         yield sentence(result)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.result import Difference, MetricVerdict, Verdict
 from pytest_energy.report.text.markdown import (
     BY_IMPORTANCE,
     STEP_SUMMARY_BYTES,
@@ -110,3 +111,13 @@ def test_code_reads_as_it_was(text):
     """A Markdown parser reads any text as code in a table unchanged, within its cell."""
     parsed = cells(f"| a | b |\n|---|---|\n| {code(text)} | last |\n")
     assert [re.sub("</?code>", "", cell) for cell in parsed[:1]] + parsed[1:] == [text, "last"]
+
+
+def test_what_is_not_comparable_says_why(make_run, make_result):
+    """The facts that differ stand below the table, also beside a metric with a tolerance."""
+    metrics = [MetricVerdict(metric="energy_j", outcome=Outcome.INCOMPARABLE, tolerance=0.05)]
+    facts = [Difference(name="identity.device", before="NVIDIA A100", after="NVIDIA H200")]
+    verdict = Verdict(outcome=Outcome.INCOMPARABLE, metrics=metrics, differences=facts)
+    text = render_markdown(make_run(make_result(Outcome.INCOMPARABLE, verdict=verdict)))
+    assert "- `test_inference[resnet50]`: device NVIDIA A100 → NVIDIA H200\n" in text
+    assert "tolerance" not in text
