@@ -30,12 +30,13 @@ def build_run() -> Run:
 
 def shoot(browser: Browser, page_path: Path, name: str, scheme: str, at: str = "") -> None:
     """Take one picture."""
-    size = {"width": 1080, "height": 760 if at else 1020}
+    size = {"width": 1080, "height": 1020}
     page = browser.new_page(viewport=size, color_scheme=scheme)
     page.goto(f"{page_path.as_uri()}{at}")
     page.wait_for_selector("html[data-ready]")
     if at:
         page.wait_for_selector("#drawer .power output")
+        page.evaluate("document.activeElement.blur()")  # no ring around the drawer
         page.evaluate(
             "note => document.querySelector('#drawer .subtitle').append(' · ' + note)", NOTE
         )
@@ -53,7 +54,7 @@ def main() -> None:
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         shoot(browser, path, "report-light.png", "light")
-        shoot(browser, path, "report-trace-dark.png", "dark", "#open=b1")
+        shoot(browser, path, "report-trace-dark.png", "dark", "#test_inference[resnet101-baseline]")
         browser.close()
 
 
