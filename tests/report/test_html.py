@@ -130,6 +130,7 @@ def test_verdict_table_and_environment_are_shown() -> None:
         "+9.0 % [+8.1, +9.9]",
         "25.6 M",
         '<tr class="differs"><th scope="row">torch</th>',
+        "<dt>tolerance</dt><dd>5 %</dd>",
     ):
         assert text in page, text
 
