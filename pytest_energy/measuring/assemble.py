@@ -125,8 +125,7 @@ def _advised(reason: Reason, kind: Kind, workload: Facts) -> Reason:
         return reason
     cause = reason.message.partition("; run at least")[0]
     advice = (
-        f"repeat the body: for w in energy.repeat({workload.get('window')!r}): …; a piece between"
-        " two pauses must be as long, too"
+        f"repeat the body: for w in energy.repeat({workload.get('window')!r}): …"
         if kind == "window"
         else "train on more data in an epoch, or let train_one_epoch run several"
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from pytest_energy.model.measurement import SETTLING, UNSEEN, ReasonCode, Round
+from pytest_energy.model.measurement import SETTLING, UNSEEN, Reason, ReasonCode, Round
 from pytest_energy.uncertainty.gum import combine, expand
 
 SHARED: Final = (SETTLING, UNSEEN)
@@ -18,13 +19,20 @@ GAP_SHARE: Final = 1e-3
 POWER_RANGE: Final = 10.0
 """The power of a moment is below ten times the mean: a GPU at rest draws a tenth of its limit."""
 OF_SHORTNESS: Final = {
-    ReasonCode.WINDOW_TOO_SHORT,
     ReasonCode.NEGATIVE_ENERGY,
     ReasonCode.IMPLAUSIBLE_POWER,
     ReasonCode.SENSOR_DISAGREEMENT,
     ReasonCode.DEVICE_IDLE,
 }
-"""Remarks on the joules of a piece, which say nothing of one that is too short."""
+"""Remarks on joules, which say nothing of a window that is too short."""
+
+
+def telling(reasons: Iterable[Reason]) -> list[Reason]:
+    """The reasons of a window; if it is too short, without what its joules seem to show."""
+    reasons = list(reasons)
+    if not _is_too_short(reasons):
+        return reasons
+    return [reason for reason in reasons if reason.code not in OF_SHORTNESS]
 
 
 def joined(pieces: Sequence[Round], passes: int) -> Round:
@@ -61,8 +69,15 @@ def joined(pieces: Sequence[Round], passes: int) -> Round:
         budget=budget,
         channels=channels,
         conditions=last.conditions,
-        reasons=[reason for piece in pieces for reason in piece.reasons],
+        reasons=[_of_a_piece(reason) for piece in pieces for reason in piece.reasons],
     )
+
+
+def _of_a_piece(reason: Reason) -> Reason:
+    text = re.sub(
+        r"^the window of (.+?) is ", r"a piece of \1 between two pauses is ", reason.message
+    )
+    return reason.model_copy(update={"message": text})
 
 
 def _estimate_gaps(pieces: Sequence[Round]) -> Sequence[Round]:
@@ -72,8 +87,8 @@ def _estimate_gaps(pieces: Sequence[Round]) -> Sequence[Round]:
     have the mean power of the other pieces, with the whole range that the power can have as their
     uncertainty (a rectangular distribution: JCGM 100:2008, 4.3.7). Longer ones stay invalid.
     """
-    gaps = [piece for piece in pieces if _is_too_short(piece)]
-    others = [piece for piece in pieces if not _is_too_short(piece)]
+    gaps = [piece for piece in pieces if _is_too_short(piece.reasons)]
+    others = [piece for piece in pieces if not _is_too_short(piece.reasons)]
     others_s = sum(piece.duration_s for piece in others)
     if not gaps or sum(gap.duration_s for gap in gaps) > GAP_SHARE * others_s:
         return pieces
@@ -81,12 +96,13 @@ def _estimate_gaps(pieces: Sequence[Round]) -> Sequence[Round]:
         name: sum(piece.channels.get(name, 0.0) for piece in others) / others_s
         for name in others[-1].channels
     }
-    return [_estimated(piece, powers_w) if _is_too_short(piece) else piece for piece in pieces]
+    return [
+        _estimated(piece, powers_w) if _is_too_short(piece.reasons) else piece for piece in pieces
+    ]
 
 
-def _is_too_short(piece: Round) -> bool:
-    codes = {reason.code for reason in piece.reasons if reason.fatal}
-    return ReasonCode.WINDOW_TOO_SHORT in codes
+def _is_too_short(reasons: Iterable[Reason]) -> bool:
+    return ReasonCode.WINDOW_TOO_SHORT in {reason.code for reason in reasons if reason.fatal}
 
 
 def _estimated(gap: Round, powers_w: dict[str, float]) -> Round:
@@ -97,6 +113,10 @@ def _estimated(gap: Round, powers_w: dict[str, float]) -> Round:
             "energy_j": mean_j,
             "budget": {GAP: mean_j * (POWER_RANGE - 1) / math.sqrt(3)},
             "channels": channels,
-            "reasons": [reason for reason in gap.reasons if reason.code not in OF_SHORTNESS],
+            "reasons": [
+                reason
+                for reason in telling(gap.reasons)
+                if reason.code is not ReasonCode.WINDOW_TOO_SHORT
+            ],
         }
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_energy.clocks import CLOCK
 from pytest_energy.errors import is_refusal
-from pytest_energy.measuring.pieces import joined
+from pytest_energy.measuring.pieces import joined, telling
 from pytest_energy.measuring.waiting import is_unawaited
 from pytest_energy.meters.base import Edge, Meter, Reading
 from pytest_energy.model.measurement import Reason, ReasonCode, Round, Trace
@@ -167,5 +167,5 @@ def _measured(
         budget=dict(reading.budget),
         channels=dict(reading.channels),
         conditions=dict(reading.conditions),
-        reasons=list(reading.reasons),
+        reasons=telling(reading.reasons),
     )

@@ -41,8 +41,10 @@ def test_the_moment_before_a_pause_has_the_mean_power(energy_j: float | None) ->
 @pytest.mark.parametrize("gap_s", [0.0021, 0.05])
 def test_a_short_piece_that_may_count_stays_invalid(gap_s: float) -> None:
     """More than a thousandth of the time is no moment."""
-    whole = joined([piece(gap_s, 0.5, SHORT), piece(2.0, 600.0)], 1)
-    assert whole.reasons == [SHORT]
+    short = SHORT.model_copy(update={"message": "the window of 0.05 s is shorter"})
+    whole = joined([piece(gap_s, 0.5, short), piece(2.0, 600.0)], 1)
+    (reason,) = whole.reasons
+    assert reason.message == "a piece of 0.05 s between two pauses is shorter"
 
 
 def test_a_window_of_moments_is_invalid() -> None:

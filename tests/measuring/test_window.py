@@ -101,6 +101,15 @@ def test_missing_channel_makes_no_sum() -> None:
     assert window.round.reasons == [reason]
 
 
+def test_a_window_that_is_too_short_is_only_that() -> None:
+    """Its joules may be negative, or imply any power, which says nothing of the work."""
+    short = Reason(code=ReasonCode.WINDOW_TOO_SHORT, message="1 µs of 0.1 s")
+    negative = Reason(code=ReasonCode.NEGATIVE_ENERGY, message="-0.04 J")
+    lost = Reason(code=ReasonCode.DEVICE_LOST, message="gpu0 fell off the bus")
+    meter = ScriptedMeter(Reading(1e-6, {}, reasons=(negative, short, lost)))
+    assert measure_round(meter, lambda n: None, 1, lambda: None).round.reasons == [short, lost]
+
+
 def test_without_a_meter_there_is_a_duration_and_no_energy() -> None:
     """No meter means no joules, never zero joules."""
     measured = measure_round(None, lambda n: None, 3, lambda: None).round

@@ -55,13 +55,6 @@ from pytest_energy.uncertainty.gum import combine
 from pytest_energy.uncertainty.rounds import BOARD_GAIN
 
 T = TypeVar("T")
-OF_SHORT_WINDOWS = (
-    ReasonCode.NEGATIVE_ENERGY,
-    ReasonCode.IMPLAUSIBLE_POWER,
-    ReasonCode.SENSOR_DISAGREEMENT,
-    ReasonCode.DEVICE_IDLE,
-)
-"""What the joules of a window that the sensor cannot resolve seem to show."""
 
 EDGES = "edges"
 """The channel of the conditions that say what the search for both edges cost."""
@@ -285,11 +278,10 @@ class NvmlMeter:
         used = self._consumption(start, Span(edge.time_s, window.duration_s), window)
         evidence = list(self._evidence(before, after, used, window))
         stages = (before.state, before.fields, after.fields, after.state, used.joules)
-        reasons = [*_failures(*stages), *used.remarks, *self._wrong_counters]
+        reasons = [*_failures(*stages), *self._length(window.duration_s), *used.remarks]
+        reasons += self._wrong_counters
         reasons += [r for device in evidence for r in validity.judge(device, self._limits)]
         reasons += [reason] if (reason := self._idle(evidence)) else []
-        if short := self._length(window.duration_s):
-            reasons = [*short, *(each for each in reasons if each.code not in OF_SHORT_WINDOWS)]
         joules = {channel: j for channel, j in used.joules.items() if isinstance(j, Joules)}
         traces = self._traces(used.samples, window)
         self._returned_s = CLOCK.perf_counter()

@@ -192,11 +192,11 @@ def test_edges_are_found_with_few_reads(quick: tuple[SimulatedNvml, Meter]) -> N
 
 
 def test_a_window_too_short_tells_what_it_would_take(quick: tuple[SimulatedNvml, Meter]) -> None:
-    """A window shorter than a tick is invalid, only for that, and says what it would take."""
+    """A window shorter than a tick is invalid, and says how many passes are needed."""
     _, meter = quick
     reading = meter.end(meter.begin())
-    assert {reason.code for reason in reading.reasons} == {ReasonCode.WINDOW_TOO_SHORT}
-    message = reading.reasons[0].message
+    assert ReasonCode.WINDOW_TOO_SHORT in fatal_codes(reading)
+    message = next(r.message for r in reading.reasons if r.code is ReasonCode.WINDOW_TOO_SHORT)
     assert "less than 1 ms" in message
     assert "are needed" in message
     assert "as many passes" in message
