@@ -37,6 +37,8 @@ STRICT = (
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
     # docstrings of torchao 0.18: Python warns of them once, when it compiles the module
     "ignore:invalid escape sequence",
+    # pytest-benchmark before 5.3 opens the file of --benchmark-json once for each parse of options
+    "ignore:unclosed file <_io.BufferedWriter name='b.json'>:ResourceWarning",
 )
 """The filters of warnings for tests. pytest calls these hooks for what lies in this folder, so the
 benchmarks of the same session keep Python's own filters."""

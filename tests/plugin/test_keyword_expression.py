@@ -57,7 +57,8 @@ def test_ids_are_selected_as_pytest_selects_tests(
         ("resnet50 and", "resnet50 and: at column 13: expected not"),
         ("(resnet50", r"\(resnet50: at column 10: expected right parenthesis"),
         ("resnet*", r'resnet\*: at column 7: unexpected character "\*"'),
-        ("slow(level=1)", r"slow\(level=1\): Keyword expressions do not support"),
+        # Before pytest 8.3, a parenthesis is not expected there.
+        ("slow(level=1)", r"slow\(level=1\): (at column 5|Keyword expressions do not support)"),
     ],
 )
 def test_a_wrong_expression_is_refused(expression: str, fault: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib.metadata import version
 from itertools import pairwise
 
 import pyte
@@ -13,6 +14,7 @@ from tests.plugin.workers.conftest import PLUGINS
 from tests.terminals import run_in_terminal
 
 pytestmark = pytest.mark.slow
+BENCHMARK_VERSION = tuple(map(int, version("pytest-benchmark").split(".")[:2]))
 
 CARD = "turing"
 """Its counter ticks every 10 ms, so that windows may be short."""
@@ -44,7 +46,8 @@ def test_three_workers_measure_on_three_cards(project):
     assert len(headers) == 3
     assert results["run"]["energy_j"] > 0
     done.stdout.fnmatch_lines(["*= energy =*", "benchmark*", "*20*", "*wrote*report.html*"])
-    assert "Benchmarks are automatically disabled" not in done.stdout.str() + done.stderr.str()
+    if BENCHMARK_VERSION >= (5, 3):  # older ones say so of any session with workers
+        assert "Benchmarks are automatically disabled" not in done.stdout.str() + done.stderr.str()
     assert list((project.pytester.path / ".energy").glob("*.workers-*")) == []
 
 
