@@ -15,15 +15,13 @@ import pytest
 
 from pytest_energy.errors import EnergyError
 from pytest_energy.options import ALIASES, OPTIONS, Option
-from pytest_energy.plugin.items.phases import VISIT, Visit
-from pytest_energy.plugin.items.plain import PlainPlugin
-from pytest_energy.plugin.items.requests import check_against, check_alone
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
     from pytest_energy.fixture import Energy
+    from pytest_energy.plugin.items.plain import PlainPlugin
     from pytest_energy.plugin.measuring_hooks import EnergyPlugin
     from pytest_energy.settings import Settings
 
@@ -85,18 +83,46 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; with ``--energy``, check the options and register the hooks."""
     config.addinivalue_line("markers", MARKER)
     if not config.getoption("energy"):
-        check_alone(config)
-        config.pluginmanager.register(PlainPlugin(_data_dir(config)), "energy-plain")
+        if any(str(text).startswith("--energy") for text in config.invocation_params.args):
+            from pytest_energy.plugin.items.requests import check_alone
+
+            check_alone(config)
         return
     try:
         settings = settings_of(config)
         if config.option.collectonly or config.option.setuponly or config.option.setupplan:
             # No test is run, so nothing is measured, and earlier results stay.
-            config.pluginmanager.register(PlainPlugin(settings.data), "energy-plain")
+            _register_plain(config, settings.data)
         else:
             _register(config, settings)
     except EnergyError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Check the tests of a session without ``--energy``, if any is about energy.
+
+    Other sessions import no more of the plugin, and their tests do not pass through its hooks.
+    """
+    config = session.config
+    if not config.getoption("energy") and any(map(_is_about_energy, session.items)):
+        _register_plain(config, _data_dir(config)).pytest_collection_finish(session)
+
+
+def _is_about_energy(item: pytest.Item) -> bool:
+    """Whether a test requests a fixture of this name, or has the marker of this name."""
+    return "energy" in getattr(item, "fixturenames", ()) or any(
+        mark.name == "energy" for mark in item.own_markers
+    )
+
+
+def _register_plain(config: pytest.Config, data_dir: Path | None) -> PlainPlugin:
+    from pytest_energy.plugin.items.plain import PlainPlugin
+
+    plugin = PlainPlugin(data_dir)
+    config.pluginmanager.register(plugin, "energy-plain")
+    return plugin
 
 
 def _register(config: pytest.Config, settings: Settings) -> None:
@@ -133,6 +159,8 @@ def _register(config: pytest.Config, settings: Settings) -> None:
 
         check_fresh(config, settings, ranks, workers=workers)
     if settings.against is None:
+        from pytest_energy.plugin.items.requests import check_against
+
         check_against(config)
     else:
         from pytest_energy.plugin.alternation.against import check_supported
@@ -238,9 +266,14 @@ def _ini_text(config: pytest.Config, name: str) -> str | list[str] | None:
 def energy(request: pytest.FixtureRequest) -> Energy:
     """Measure the energy of what the test runs; without --energy only run it once."""
     __tracebackhide__ = True
+    from pytest_energy.plugin.items.phases import VISIT, Visit
+    from pytest_energy.plugin.items.requests import requested_at_run_time
+
     plugins = request.config.pluginmanager
     plugin: EnergyPlugin | PlainPlugin | None
     plugin = plugins.get_plugin("energy-measuring") or plugins.get_plugin("energy-plain")
+    if plugin is None and not request.config.getoption("energy"):  # no test has requested it
+        raise requested_at_run_time(request.node)
     if plugin is None:  # the controller of pytest-xdist runs no test
         raise pytest.UsageError("the energy fixture needs the process that runs the tests")
     fixture: Energy = plugin.fixture(request)
