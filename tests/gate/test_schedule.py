@@ -54,6 +54,17 @@ def test_the_rate_of_false_alarms_is_told() -> None:
     )
     (note,) = family_note(50, shards=10)
     assert note.startswith("50 figures are compared with baselines, in 10 shards of this size.")
+    assert family_note(2, shards=2) == [
+        "2 figures are compared with baselines, in 2 shards of this size. At most 1 in 100"
+        " unchanged runs fails, if baselines have 8 runs, or runs vary by at most 2 %, and if the"
+        " runs of one baseline vary as much as those of the next day."
+    ]
+
+
+def test_the_rounds_of_visits_add_up() -> None:
+    """The first visit may have another number of rounds than those after it."""
+    schedule = Schedule(rounds=5, again=3, visits=4)
+    assert [schedule.rounds_until(visit) for visit in (1, 2, 4)] == [5, 8, 14]
 
 
 def test_the_papers_protocol_looks_once() -> None:

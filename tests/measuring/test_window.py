@@ -12,7 +12,14 @@ import pytest
 from pytest_energy.measuring.waiting import FRAMEWORKS, synchronizer
 from pytest_energy.measuring.window import measure_round, open_window
 from pytest_energy.meters.base import Edge, Reading
-from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
+from pytest_energy.model.measurement import (
+    Environment,
+    MeterInfo,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Trace,
+)
 
 
 @dataclass
@@ -33,6 +40,7 @@ class ScriptedMeter:
 
     def end(self, edge: Edge) -> Reading:
         self.calls.append("end")
+        assert isinstance(edge, Edge)
         return self.reading
 
     def close(self) -> None:
@@ -176,3 +184,51 @@ def test_an_exception_in_a_pause_closes_what_it_opened() -> None:
     with pytest.raises(LookupError), window as opened, opened.paused():
         raise LookupError
     assert meter.calls == ["begin", "end", "begin", "end"] * 2
+
+
+class Ticks:
+    """A clock that moves one second at each look, from an arbitrary moment on."""
+
+    def __init__(self) -> None:
+        self.now_s = 41.0
+
+    def perf_counter(self) -> float:
+        self.now_s += 1.0
+        return self.now_s
+
+    def time(self) -> float:
+        return 1e9 + self.now_s
+
+
+@pytest.mark.parametrize("reading", [None, Reading(0.5, {"gpu0": 2.0})])
+def test_a_round_takes_the_time_of_its_pieces(
+    reading: Reading | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the clock of this process, and without the pause between them."""
+    clock = Ticks()
+    monkeypatch.setattr("pytest_energy.measuring.window.CLOCK", clock)
+    meter = None if reading is None else ScriptedMeter(reading)
+    with open_window(meter, 3, lambda: None) as opened:
+        assert opened.elapsed_s() == 1.0
+        with opened.paused():
+            clock.now_s += 100.0
+        assert opened.elapsed_s() == 3.0
+    assert opened.window.round.duration_s == 4.0
+    assert opened.window.round.start == 1e9 + 41.0
+
+
+def test_a_round_keeps_what_the_meter_read_beside_the_joules() -> None:
+    """Its traces, and the conditions of the device."""
+    trace = Trace(channel="gpu0", source="ring", start=0.0, samples=1, buckets=1, data="")
+    reading = Reading(1.0, {"gpu0": 2.0}, conditions={"sm_clock_mhz": 1980.0}, traces=(trace,))
+    window = measure_round(ScriptedMeter(reading), lambda n: None, 1, lambda: None)
+    assert window.traces == (trace,)
+    assert window.round.conditions == {"sm_clock_mhz": 1980.0}
+
+
+def test_a_round_without_a_sum_has_no_uncertainty() -> None:
+    """Also where the terms of the channels that were read are known."""
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}, {"edges": 0.3}))
+    meter.channels = ("gpu0", "gpu1")
+    round_ = measure_round(meter, lambda n: None, 1, lambda: None).round
+    assert (round_.energy_j, round_.uncertainty_j) == (None, None)
