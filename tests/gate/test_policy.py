@@ -102,6 +102,25 @@ def test_a_budget_is_judged_by_the_whole_interval(limit: float, outcome: Outcome
     assert fails_test(judged, measurement(), DEFAULT) is (outcome is Outcome.OVER_BUDGET)
 
 
+def test_the_policy_on_a_budget_holds_beside_a_regression() -> None:
+    """Each fails the test if it is named, and only then."""
+    judged = with_budgets(verdict(Outcome.REGRESSED), measurement(), {"energy_j": 0.1})
+    for failing, fails in (
+        ({Outcome.OVER_BUDGET.value}, True),
+        ({"regressed"}, True),
+        ({"improved"}, False),
+    ):
+        assert fails_test(judged, measurement(), failing) is fails
+
+
+def test_joules_of_unknown_uncertainty_are_compared_as_they_are() -> None:
+    """As those of a log."""
+    bare = measurement(metrics={"energy_j": Quantity(value=1.0, unit="J/pass")})
+    for limit, outcome in ((1.0, Outcome.UNCHANGED), (0.99, Outcome.OVER_BUDGET)):
+        judged = with_budgets(verdict(Outcome.UNCHANGED), bare, {"energy_j": limit})
+        assert judged.outcome is outcome
+
+
 def test_estimated_or_missing_joules_have_no_budget() -> None:
     """An estimate gets a note, before the others; what was not measured is invalid anyway."""
     noted = verdict(Outcome.UNCHANGED).model_copy(update={"notes": ["other"]})

@@ -56,9 +56,16 @@ def test_the_rate_of_false_alarms_is_told() -> None:
     assert note.startswith("50 figures are compared with baselines, in 10 shards of this size.")
     assert family_note(2, shards=2) == [
         "2 figures are compared with baselines, in 2 shards of this size. At most 1 in 100"
-        " unchanged runs fails, if baselines have 8 runs, or runs vary by at most 2 %, and if the"
-        " runs of one baseline vary as much as those of the next day."
+        " unchanged runs fails, if later runs vary no more than those of the baselines, and each"
+        " baseline has 8 runs or they vary by at most 2 %."
     ]
+
+
+def test_a_schedule_of_two_visits_looks_at_a_suspect_twice() -> None:
+    """And one of a single visit once."""
+    assert Schedule(visits=2).goes_on(Outcome.REGRESSED, 1)
+    assert not Schedule(visits=2).goes_on(Outcome.REGRESSED, 2)
+    assert not Schedule(visits=1).goes_on(Outcome.REGRESSED, 1)
 
 
 def test_the_rounds_of_visits_add_up() -> None:

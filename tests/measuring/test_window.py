@@ -232,3 +232,25 @@ def test_a_round_without_a_sum_has_no_uncertainty() -> None:
     meter.channels = ("gpu0", "gpu1")
     round_ = measure_round(meter, lambda n: None, 1, lambda: None).round
     assert (round_.energy_j, round_.uncertainty_j) == (None, None)
+
+
+def test_a_pause_inside_a_pause_has_no_joules() -> None:
+    """The meter is not asked for a piece that never began."""
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}))
+    with open_window(meter, 1, lambda: None) as opened, opened.paused(), opened.paused():
+        pass
+    assert meter.calls == ["begin", "end", "begin", "begin", "end"]
+
+
+def test_a_meter_that_raises_is_asked_once() -> None:
+    """Its window is over, also if Ctrl+C ended its reading."""
+    meter = ScriptedMeter(Reading(1.0, {"gpu0": 2.0}))
+
+    def end(edge: Edge) -> Reading:
+        meter.calls.append("end")
+        raise KeyboardInterrupt
+
+    meter.end = end  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        measure_round(meter, lambda n: None, 1, lambda: None)
+    assert meter.calls == ["begin", "end"]
