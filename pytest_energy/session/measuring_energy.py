@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import sys
 from collections import Counter, defaultdict
@@ -47,7 +46,6 @@ from pytest_energy.fixture.comparison import (
     check_candidates,
 )
 from pytest_energy.fixture.lazy import (
-    check_awaitable,
     check_call,
     check_eager,
     check_returned,
@@ -91,7 +89,7 @@ from pytest_energy.model.measurement import (
     ReasonCode,
     Round,
 )
-from pytest_energy.session.calls import Calls
+from pytest_energy.session.calls import AwaitedCalls, Calls
 from pytest_energy.session.candidates import pairs_of
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.session.model_description import (
@@ -325,28 +323,16 @@ class MeasuringEnergy(Energy):
     ) -> T:
         self._claim(synchronize)
         loop = running_loop(self._place.id)
-        returned: T
-
-        async def calls(passes: int) -> None:
-            nonlocal returned
-            for _ in repeat(None, passes):
-                made = check_awaitable("energy.acall", function, function(*args, **kwargs))
-                returned = await made
-            check_returned("energy.acall", function, returned)
-
-        def work(passes: int) -> None:
-            asyncio.run_coroutine_threadsafe(calls(passes), loop).result()
-
+        calls = AwaitedCalls("energy.acall", function, args, kwargs, loop)
         with self.usage.alone():
             known = known_facts(facts)
             if asks_to_count(facts):
                 with counting(facts) as known:
-                    await calls(1)
+                    await calls.run(1)
         plan = plan_call(self._session, self._place.id, self._requested)
-        # The loop must stay free for the calls, so a thread waits for the ticks of the meter.
-        finished = await asyncio.to_thread(self._run, work, plan)
+        finished = await calls.measured(partial(self._run, plan=plan))
         self._add_call(function, finished, known, unit_counts)
-        return returned
+        return calls.returned
 
     def pedantic(  # noqa: D102
         self,
