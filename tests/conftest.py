@@ -11,7 +11,7 @@ import sysconfig
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.metadata import Distribution, EntryPoints
 from pkgutil import walk_packages
 from typing import Any
@@ -22,6 +22,7 @@ import pytest
 import pytest_energy
 from pytest_energy.model.revision import COMMITS
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
+from pytest_energy.simulation.build import SimulationError, build_libraries
 from tests.forks import TORCH, Server, fork_server, further_server, patch_popen
 
 pytest_plugins = ["pytester", "pytest_energy.testing"]
@@ -142,23 +143,32 @@ def _quick_sessions() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _fork_server(_own_surroundings: None) -> Iterator[Server]:
-    with fork_server() as server:
-        yield server
+def _fork_servers(_own_surroundings: None) -> Iterator[tuple[Server, ...]]:
+    """One on the real clock, and one on the virtual clock of a simulated machine."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(fork_server())]
+        with suppress(SimulationError):  # without a compiler there is no such machine
+            clock = str(build_libraries().clock)
+            servers.append(stack.enter_context(fork_server(LD_PRELOAD=clock)))
+        yield tuple(servers)
 
 
 @pytest.fixture(scope="session")
-def _torch_fork_server(_fork_server: Server) -> Iterator[Server]:
-    with further_server(_fork_server, TORCH) as server:
+def _torch_fork_server(_fork_servers: tuple[Server, ...]) -> Iterator[Server]:
+    with further_server(_fork_servers[0], TORCH) as server:
         yield server
 
 
-@pytest.fixture
-def forks(_fork_server: Server) -> Iterator[None]:
+def _fork(_fork_servers: tuple[Server, ...]) -> Iterator[None]:
     """Fork the Python processes that a test starts, which saves their imports: tests/forks.py."""
-    undo = patch_popen(_fork_server)
+    undo = patch_popen(*_fork_servers)
     yield
     undo()
+
+
+forks = pytest.fixture(_fork)
+module_forks = pytest.fixture(_fork, scope="module")
+"""The same for a whole module, with its fixtures."""
 
 
 @pytest.fixture

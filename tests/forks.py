@@ -42,7 +42,9 @@ TORCHRUN: Final = "torch.distributed.run"
 HELPERS: Final = tuple(
     f"pytest_energy.meters.{name}" for name in ("nvml.sources.helper", "rapl.turnover")
 )
-MODULES: Final = ("pytest", SIDE, *HELPERS, TORCHRUN)
+RUN_ALONE: Final = (SIDE, *HELPERS, TORCHRUN)
+"""Modules that only run as programs: Python warns if such a module is imported already."""
+MODULES: Final = ("pytest", "pytest_energy", *RUN_ALONE)
 TORCH: Final = ("torch", TORCHRUN, "torch.utils.flop_counter", "torchvision", "transformers")
 """What tests with torch import: four seconds of each process."""
 WORKER: Final = "import sys;exec(eval(sys.stdin.readline()))"
@@ -75,6 +77,8 @@ WARMING: Final = """
 import importlib, pkgutil
 import _pytest.stepwise, scipy.optimize
 import pytest_energy
+import pytest_energy.meters.nvml.opening
+import pytest_energy.meters.nvml.sources.helper
 from scripted_meter import work
 
 for stage in ("against", "gate", "plugin", "report", "session", "uncertainty"):
@@ -129,20 +133,25 @@ def be_subreaper(value: int) -> None:
 
 
 @contextmanager
-def fork_server() -> Iterator[Server]:
-    """A server that starts when it is first needed, and ends when its connection is closed."""
+def fork_server(**variables: str) -> Iterator[Server]:
+    """A server that starts when it is first needed, and ends when its connection is closed.
+
+    Args:
+        variables: What its environment has beside that of this process.
+    """
     with ExitStack() as stack:
 
         def connect() -> socket.socket:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 command = [sys.executable, __file__, str(theirs.fileno())]
-                variables = {**server.environment, "PYTHONPATH": ""}
-                process = subprocess.Popen(command, env=variables, pass_fds=[theirs.fileno()])
+                environment = {**server.environment, "PYTHONPATH": ""}
+                process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
             stack.callback(process.wait, PATIENCE_S)
             return stack.enter_context(ours)
 
         server = Server(connect)
+        server.environment.update(variables)
         yield server
 
 
@@ -163,15 +172,20 @@ def further_server(first: Server, modules: Sequence[str]) -> Iterator[Server]:
         yield server
 
 
-def patch_popen(server: Server) -> Callable[[], None]:
-    """Let ``subprocess.Popen`` fork where that is the same as a start; return what undoes this."""
+def patch_popen(*servers: Server) -> Callable[[], None]:
+    """Let ``subprocess.Popen`` fork where that is the same as a start; return what undoes this.
+
+    The first server whose environment fits is asked.
+    """
     popen: Any = subprocess.Popen
     execute = popen._execute_child
 
     def execute_child(self: Any, *arguments: Any) -> None:
         given = EXECUTE.bind(self, *arguments).arguments
-        request = request_for(given, server.environment)
-        if request is None:
+        for server in servers:
+            if request := request_for(given, server.environment):
+                break
+        else:
             execute(self, *arguments)
             return
         ends = [given["p2cread"], given["c2pwrite"], given["errwrite"]]
@@ -205,7 +219,7 @@ def request_for(given: Mapping[str, Any], start: Mapping[str, str]) -> dict[str,
         return None
     if environment.get(VARIABLE) == "no":
         return None
-    if any(environment.get(name) != start.get(name) for name in AT_THE_START):
+    if read_at_the_start(environment) != read_at_the_start(start):
         return None
     command = COMMAND.fullmatch("\0".join(map(os.fspath, given["args"])))
     if command is None or command["python"] != sys.executable:
@@ -219,6 +233,12 @@ def request_for(given: Mapping[str, Any], start: Mapping[str, str]) -> dict[str,
         "numbers": [0, 1, 2, *given["pass_fds"]],
         "new_session": given["start_new_session"],
     }
+
+
+def read_at_the_start(environment: Mapping[str, str]) -> list[str | None]:
+    """The values that Python and the loader read; machines have links to one virtual clock."""
+    values = [environment.get(name) for name in AT_THE_START]
+    return [os.path.realpath(value) if value and "/" in value else value for value in values]
 
 
 # In the server
@@ -346,7 +366,7 @@ def warm() -> None:
         sys.exit(f"a session that warms the server failed:\n{output.getvalue()}")
     for name in list(sys.modules):
         own = name.partition(".")[0] in ("scripted_meter", "test_warming", "tests")
-        if own or name in MODULES[1:]:
+        if own or name in RUN_ALONE:
             del sys.modules[name]
 
 
@@ -354,7 +374,7 @@ def warm_further(modules: Sequence[str]) -> None:
     """Import what the first server has not."""
     for module in modules:
         importlib.import_module(module)
-    for name in MODULES[1:]:  # else Python warns that it runs an imported module
+    for name in RUN_ALONE:
         sys.modules.pop(name, None)
     gc.collect()
     gc.freeze()

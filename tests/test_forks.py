@@ -7,18 +7,22 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.forks import VARIABLE
+from tests.virtual import virtual_machine
 
 FACTS = """
-import json, os, signal, sys
+import json, os, signal, sys, time
 from pathlib import Path
 
 def test_facts():
+    before_s = time.monotonic()
+    time.sleep(0.01)
     facts = {
         "forked": "forks.py" in str(sys.orig_argv),
         "pid": os.getpid(),
@@ -30,6 +34,7 @@ def test_facts():
         "variables": dict(os.environ),
         "read": sys.stdin.read(),
         "terminal": sys.stdout.isatty(),
+        "slept": time.monotonic() - before_s >= 0.01,
         "handler": str(signal.getsignal(signal.SIGINT)),
     }
     Path("facts.json").write_text(json.dumps(facts))
@@ -61,10 +66,15 @@ def run(folder: Path, fork: str) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("forks")
-def test_a_fork_is_like_a_started_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("clock", ["real", "virtual"])
+def test_a_fork_is_like_a_started_process(tmp_path: Path, clock: str) -> None:
     """It is a child with the same streams, paths, variables, arguments, signals and status."""
     (tmp_path / "test_facts_of_a_process.py").write_text(FACTS)
-    forked, started = run(tmp_path, "yes"), run(tmp_path, "no")
+    with virtual_machine() if clock == "virtual" else nullcontext() as machine:
+        begun_s = machine.now_s() if machine else 0.0
+        forked, started = run(tmp_path, "yes"), run(tmp_path, "no")
+        if machine:
+            assert machine.now_s() - begun_s >= 0.02  # both have slept on its clock
     assert forked.pop("forked") is True
     assert started.pop("forked") is False
     assert forked == started

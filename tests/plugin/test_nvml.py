@@ -83,7 +83,7 @@ class Card:
 
 
 @pytest.fixture
-def card(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Card:
+def card(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, forks: None) -> Card:
     """A project to run on simulated cards."""
     return Card(pytester, monkeypatch)
 

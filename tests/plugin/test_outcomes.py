@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.virtual import virtual_machine
 
 pytestmark = pytest.mark.slow
 
+BENCHMARK_VERSION = tuple(map(int, version("pytest-benchmark").split(".")[:2]))
 CARD = replace(PROFILES["ada"], name="NVIDIA H100", idle_w=10.0, counter_tick_s=0.005)
 """Its counter ticks often, so that windows may be short."""
 OTHER_CARD = replace(CARD, name="NVIDIA H200", power_limit_w=700.0)
@@ -33,13 +35,14 @@ from pathlib import Path
 from pytest_energy.testing import Machine
 
 FACTORS = json.loads(Path("factors.json").read_text())
+POWER_W = {"same": 200, "up": 180, "down": 220, "noisy": 160, "shared": 240, "killed": 140}
 SCATTER = random.Random(7)
 MACHINE = Machine.attached()
 
 
 def draw(name):
-    """200 W for a quarter of a second to the nanosecond, whenever the sleeper wakes."""
-    power_w = 200.0 * FACTORS.get(name, FACTORS.get("all", 1.0))
+    """Its power for a quarter of a second to the nanosecond, whenever the sleeper wakes."""
+    power_w = POWER_W[name] * FACTORS.get(name, FACTORS.get("all", 1.0))
     if name == "noisy" and name in FACTORS:
         power_w *= SCATTER.uniform(0.5, 1.5)
     begun_s = MACHINE.set_power(power_w, card())
@@ -140,7 +143,7 @@ def _scaled(run: dict[str, Any], factor: float) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Suite:
+def recorded(tmp_path_factory: pytest.TempPathFactory, module_forks: None) -> Suite:
     """The suite with its baselines, made on one card."""
     suite = Suite(tmp_path_factory.mktemp("suite"))
     with virtual_machine(CARD):
@@ -253,46 +256,66 @@ def test_another_card_gets_its_own_baselines(recorded: Suite) -> None:
 
 
 @pytest.fixture(scope="module")
-def three_cards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """The suite on a machine with three cards, with baselines from three workers."""
+def three_cards(
+    tmp_path_factory: pytest.TempPathFactory, module_forks: None
+) -> Iterator[tuple[Suite, str]]:
+    """The suite on a machine with three cards, and the output of three workers that record it."""
     suite = Suite(tmp_path_factory.mktemp("three"))
     with SimulatedNvml(CARD, CARD, CARD):  # on the real clock: three processes run at a time
-        session = suite.run("-n3", "--energy-update=new")
+        session = suite.run("-n3", "-v", "--energy-update=new")
         assert session.returncode == 0, session.stdout
-        assert "✓ Recorded 6 baselines; commit baselines/." in session.stdout
-        suite.remember_runs()
-        yield suite
+        yield suite, session.stdout
 
 
-def test_three_workers(three_cards: Suite) -> None:
-    """Each benchmark runs on the card of its baseline, and has the expected outcome."""
-    session = three_cards.run("-n3", up=1.08, down=0.92, noisy=1.0, shared=1.0)
+def test_three_workers(three_cards: tuple[Suite, str]) -> None:
+    """Each worker has a card, and each benchmark its own joules; one worker is killed.
+
+    Benchmarks run on the cards of their baselines. All finished ones are judged, and ``--lf``
+    measures the lost one. Joules end the retries of the noisy test.
+    """
+    suite, recorded = three_cards
+    assert_recorded(suite, recorded)
+    suite.remember_runs()
+    changes = {"up": 1.08, "down": 0.92, "noisy": 1.0, "shared": 1.0, "killed": 1.0}
+    session = suite.run("-n3", "--energy-retry-energy=400", **changes)
     assert session.returncode == 1
-    assert three_cards.outcomes() == {
+    assert suite.outcomes() == {
         "test_it[same]": "unchanged",
         "test_it[up]": "regressed",
         "test_it[down]": "improved",
         "test_it[noisy]": "inconclusive",
         "test_shared": "inconclusive",
-        "test_killed": "unchanged",
     }
-    assert_matches_snapshot(wording(session.stdout, "FAILURES"), "three-workers")
-
-
-def test_a_worker_killed_in_the_middle(three_cards: Suite) -> None:
-    """All finished benchmarks are judged, and ``--lf`` measures the lost ones."""
-    selected = ("-k", "same or down or killed", "--cache-clear")
-    session = three_cards.run("-n3", *selected, down=0.92, killed=1.0)
-    assert session.returncode == 1
-    assert three_cards.outcomes() == {"test_it[same]": "unchanged", "test_it[down]": "improved"}
-    run = three_cards.results()["run"]
+    run = suite.results()["run"]
     assert any(note.startswith("killed before they had finished: gw") for note in run["notes"])
     assert run["energy_j"] is None  # what it spent nobody knows
-    failures = wording(session.stdout, "FAILURES")
-    # The summary has a crash's reason since pytest 8.3.
-    failures = re.sub(r"^(FAILED \S+) - worker .*", r"\1", failures, flags=re.MULTILINE)
-    assert_matches_snapshot(failures, "killed")
-    again = three_cards.run("-n3", "--lf")
+    assert "FAILED test_suite.py::test_it[up] - Failed: energy regressed: " in session.stdout
+    assert "FAILED test_suite.py::test_killed" in session.stdout  # with a reason since pytest 8.3
+    assert_matches_snapshot(wording(session.stdout, "energy"), "three-workers")
+    again = suite.run("-n3", "--lf")
     assert again.returncode == 0
-    assert three_cards.outcomes() == {"test_killed": "unchanged"}
+    assert suite.outcomes() == {"test_it[up]": "unchanged", "test_killed": "unchanged"}
     assert_matches_snapshot(wording(again.stdout, "energy"), "killed-again")
+
+
+def assert_recorded(suite: Suite, output: str) -> None:
+    """Three workers have recorded each benchmark once, and the output names each file once."""
+    powers_w = {"same": 200, "up": 180, "down": 220, "noisy": 160, "shared": 240, "killed": 140}
+    results = suite.results()
+    for item in results["benchmarks"]:
+        (name,) = re.findall(r"\w+(?=\]?$)", item["id"].removeprefix("test_suite.py::test_"))
+        assert item["metrics"]["power_w"]["value"] == pytest.approx(powers_w.pop(name), rel=0.15)
+    assert not powers_w
+    assert len(results["environment"]["context"]["board"]) == 3
+    assert results["run"]["energy_j"] > 0
+    files = [f"baselines/{file}" for file in suite.baselines()]
+    assert sorted(results["run"]["accepted"]) == sorted(files)
+    lines = output.splitlines()
+    assert sorted(line for line in lines if line.startswith("energy: accepted ")) == [
+        f"energy: accepted {file}" for file in sorted(files)
+    ]
+    assert sum(line.startswith("energy: will measure with NVML") for line in lines) == 3
+    assert "✓ Recorded 6 baselines; commit baselines/." in output
+    if BENCHMARK_VERSION >= (5, 3):  # older ones say so of any session with workers
+        assert "Benchmarks are automatically disabled" not in output
+    assert list((suite.path / ".energy").glob("*.workers-*")) == []

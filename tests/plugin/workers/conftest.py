@@ -15,7 +15,7 @@ import pytest
 from pytest_energy.simulation.machine import Machine
 
 
-def work(power_w, seconds=1.0):
+def work(power_w, seconds=0.3):
     """Draw a power on the card that this process sees."""
     machine = Machine.attached()
     cards = [machine.uuid(card) for card in range(machine.device_count)]
@@ -25,7 +25,7 @@ def work(power_w, seconds=1.0):
 
 @pytest.fixture
 def measured_work(energy):
-    """Measure ``work`` in one window, long enough also where the machine is busy."""
+    """Measure ``work`` in one window."""
     return lambda power_w: energy.pedantic(work, (power_w,))
 '''
 
@@ -55,15 +55,6 @@ class Project:
         text = (self.pytester.path / ".energy" / "results.json").read_text("utf-8")
         found: dict[str, Any] = json.loads(text)
         return found
-
-    def baselines(self) -> list[str]:
-        """Return the baseline files, relative to their folder."""
-        folder = self.pytester.path / "baselines"
-        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.json"))
-
-    def names(self) -> list[str]:
-        """Return the names of the benchmarks in the results."""
-        return [item["id"].partition("::")[2] for item in self.results()["benchmarks"]]
 
 
 @pytest.fixture

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib.metadata import version
 from itertools import pairwise
 
 import pyte
 import pytest
 
-from tests.plugin.workers.conftest import PLUGINS
+from tests.plugin.workers.conftest import PLUGINS, Project
 from tests.terminals import run_in_terminal
+from tests.virtual import virtual_machine
 
 pytestmark = pytest.mark.slow
-BENCHMARK_VERSION = tuple(map(int, version("pytest-benchmark").split(".")[:2]))
 
 CARD = "turing"
 """Its counter ticks every 10 ms, so that windows may be short."""
@@ -25,30 +24,10 @@ def test_four(measured_work, power_w):
 """
 IN_ROUNDS = """
 @pytest.mark.energy(passes=3, rounds=2)
-@pytest.mark.parametrize("power_w", [20, 30, 40, 50])
+@pytest.mark.parametrize("power_w", [20, 30])
 def test_rounds(energy, power_w):
     energy(work, power_w, 0.1)
 """
-
-
-@pytest.mark.parametrize("nvml_sim", [(CARD, CARD, CARD)], indirect=True)
-def test_three_workers_measure_on_three_cards(project):
-    """With ``-n 3`` each worker has its own card, and every benchmark its own joules."""
-    project.write(FOUR)
-    done = project.run("-n3")
-    done.assert_outcomes(passed=4)
-    results = project.results()
-    assert project.names() == [f"test_four[{power_w}]" for power_w in (20, 30, 40, 50)]
-    for item, power_w in zip(results["benchmarks"], (20, 30, 40, 50), strict=True):
-        assert item["metrics"]["power_w"]["value"] == pytest.approx(power_w, rel=0.15)
-    assert len(results["environment"]["context"]["board"]) == 3
-    headers = [line for line in done.outlines if line.startswith("energy: will measure with NVML")]
-    assert len(headers) == 3
-    assert results["run"]["energy_j"] > 0
-    done.stdout.fnmatch_lines(["*= energy =*", "benchmark*", "*20*", "*wrote*report.html*"])
-    if BENCHMARK_VERSION >= (5, 3):  # older ones say so of any session with workers
-        assert "Benchmarks are automatically disabled" not in done.stdout.str() + done.stderr.str()
-    assert list((project.pytester.path / ".energy").glob("*.workers-*")) == []
 
 
 @pytest.mark.parametrize("nvml_sim", [(CARD,)], indirect=True)
@@ -62,38 +41,27 @@ def test_workers_take_turns_on_one_card(project):
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
-STATE = r"test_rounds\[\d0\] (warm-up|\d/2)"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (["-n0"], r"round \d/2 of \d passes · .*test_rounds\[\d0\]"),
-        (["-n2"], f"gw0 {STATE} · gw1 {STATE}"),
-    ],
-    ids=["alone", "two workers"],
-)
 @pytest.mark.parametrize("nvml_sim", [(CARD, CARD)], indirect=True)
-def test_terminal_shows_what_runs_where(project, arguments, line):
+def test_terminal_shows_what_runs_where(project):
     """The last line shows each worker's test and round, and disappears at the end."""
+    state = r"test_rounds\[\d0\] (warm-up|\d/2)"
+    assert_drawn(project, "-n2", f"gw0 {state} · gw1 {state}")
+
+
+def test_terminal_shows_the_round_of_a_session_alone(project):
+    """It says how many passes there are, too."""
+    with virtual_machine(CARD, CARD):
+        assert_drawn(project, "-n0", r"round \d/2 of \d passes · .*test_rounds\[\d0\]")
+
+
+def assert_drawn(project: Project, workers: str, line: str) -> None:
+    """A session in a terminal draws a line of this form, and none is left at its end."""
     project.write("from conftest import work" + IN_ROUNDS)
     command = [sys.executable, "-m", "pytest", "--energy", "--energy-scale=small", *PLUGINS]
-    written = run_in_terminal([*command, *arguments], project.pytester.path)
+    written = run_in_terminal([*command, workers], project.pytester.path)
     drawn = re.findall(r"\0337 (.*?)\033\[K\0338", written)
     assert any(re.fullmatch(line, shown) for shown in drawn), written
     screen = pyte.Screen(120, 60)
     pyte.Stream(screen).feed(written)
     assert not [line for line in screen.display if "/2 " in line or "warm-up" in line]
     assert "energy: wrote .energy/results.json" in written
-
-
-@pytest.mark.parametrize("nvml_sim", [(CARD, CARD)], indirect=True)
-def test_accepted_baselines_are_named(project):
-    """The controller and the results list each accepted baseline once."""
-    project.write(FOUR)
-    done = project.run("-n2", "--energy-update=new", "--energy-baseline-runs=1", "-v")
-    listed = [line for line in done.outlines if line.startswith("energy: accepted ")]
-    files = [f"baselines/{file}" for file in project.baselines()]
-    assert sorted(listed) == [f"energy: accepted {file}" for file in files]
-    assert len(files) == 4
-    assert sorted(project.results()["run"]["accepted"]) == files
