@@ -9,6 +9,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from pytest_energy.testing import SimulatedNvml
 
 PLUGINS = ("-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin", "-p", "no:cacheprovider")
@@ -54,6 +56,7 @@ def run(folder: Path, machine: SimulatedNvml, *arguments: str, factor: float = 1
     return Counter(Path(path).name for path in opened)
 
 
+@pytest.mark.usefixtures("forks")
 def test_each_baseline_file_is_opened_once(tmp_path: Path) -> None:
     """Checking, comparing, measuring a suspect again and updating share one reading."""
     (tmp_path / "test_it.py").write_text(TESTS)

@@ -377,6 +377,7 @@ def test_card(energy):
 """
 
 
+@pytest.mark.usefixtures("forks")
 def test_the_truth_lies_in_the_interval_on_a_card(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

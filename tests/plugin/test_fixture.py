@@ -121,6 +121,7 @@ def test_it(energy):
     assert (quantity["value"], quantity["unit"]) == (pytest.approx(score / 0.002), unit)
 
 
+@pytest.mark.usefixtures("torch_forks")
 def test_a_model_is_measured_with_its_facts(project: Project) -> None:
     """Parameters, MACs and FLOPs of the stated input accompany the joules per pass."""
     project.write(
@@ -492,6 +493,7 @@ def test_metrics_without_a_benchmark_are_refused(project: Project) -> None:
     result.stdout.fnmatch_lines(["*::test_it: energy.record(tokens=*measures nothing*"])
 
 
+@pytest.mark.usefixtures("torch_forks")
 @pytest.mark.parametrize("measured", [True, False])
 def test_a_fixture_of_the_session_may_ask_for_the_device(project: Project, measured: bool) -> None:
     """It is the device of the energy fixture, which itself belongs to one test."""

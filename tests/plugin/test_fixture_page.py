@@ -57,6 +57,7 @@ def blocks() -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.usefixtures("torch_forks")
 @pytest.mark.parametrize("arguments", [QUICK, MEASURING], ids=["plain", "measured"])
 def test_each_block_runs(project: Project, arguments: tuple[str, ...]) -> None:
     """With and without --energy, which skips claims; each block is a file, since names repeat."""

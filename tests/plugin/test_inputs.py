@@ -75,7 +75,7 @@ def test_once(energy):
 
 
 @pytest.fixture
-def session(project: Project) -> tuple[pytest.RunResult, Project]:
+def session(project: Project, torch_forks: None) -> tuple[pytest.RunResult, Project]:
     """One session of all of these tests, since each session imports torch anew."""
     project.write(MODELS)
     return project.run_apart("--energy-scale=small"), project

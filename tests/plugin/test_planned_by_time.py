@@ -50,7 +50,7 @@ def test_set_epochs(energy):
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, forks: None) -> Any:
     """Run a test file with --energy on an H100 with a virtual clock."""
 
     def run(body: str, *arguments: str) -> tuple[pytest.RunResult, dict[str, dict[str, Any]]]:

@@ -49,6 +49,7 @@ def write(project: Project, seconds: float) -> None:
     project.write(SLOW.format(seconds=seconds) + example())
 
 
+@pytest.mark.usefixtures("torch_forks")
 @pytest.mark.parametrize(
     ("arguments", "meter"),
     [(QUICK, True), (MEASURING, True), (MEASURING, False)],

@@ -11,6 +11,8 @@ import pytest
 
 from tests.plugin.conftest import Project
 
+pytestmark = pytest.mark.usefixtures("torch_forks")
+
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 MEASURING = (

@@ -103,7 +103,9 @@ SPELLINGS = {
 
 
 @pytest.fixture(scope="module")
-def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def benchmarks(
+    tmp_path_factory: pytest.TempPathFactory, module_forks: None
+) -> dict[str, dict[str, Any]]:
     """The benchmarks of one session on the virtual clock, by name."""
     folder = tmp_path_factory.mktemp("spellings")
     (folder / "test_it.py").write_text(BODY)
