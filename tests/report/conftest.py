@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,7 +20,7 @@ from .handmade import make_result, make_run
 __all__ = ["make_result", "make_run"]
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page, ViewportSize
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
@@ -35,11 +36,12 @@ QUIET = (
 
 @dataclass
 class Shown:
-    """A page in the browser, with its console messages and its requests."""
+    """A page in the browser, with its console messages, its dialogs and its requests."""
 
     page: Page
-    path: Path
+    path: Path = field(default_factory=Path)
     complaints: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     def faultless(self) -> bool:
@@ -68,28 +70,60 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture
-def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
-    """Write the page of a run and open the file."""
-    opened: list[Page] = []
+class Screen:
+    """A page that shows one file after another: a page for each takes three times as long."""
 
-    def open_page(run: Run, *, at: str = "", older: tuple[Run, ...] = (), **options: Any) -> Shown:
+    def __init__(self, browser: Browser, *, scripts: bool) -> None:
+        self._page = browser.new_page(java_script_enabled=scripts)
+        self._page.set_default_timeout(10_000)
+        self._shown = Shown(self._page)
+        self._page.on("console", lambda message: self._shown.complaints.append(message.text))
+        self._page.on("pageerror", lambda error: self._shown.complaints.append(str(error)))
+        self._page.on("request", lambda request: self._shown.requests.append(request.url))
+        self._page.on("dialog", self._dismiss)
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self._shown.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    def show(self, path: Path, at: str, size: ViewportSize, scheme: str) -> Shown:
+        """Open a file as a fresh page would."""
+        page = self._page
+        page.goto("about:blank")
+        page.mouse.move(0, 0)
+        page.set_viewport_size(size)
+        page.emulate_media(media="null", color_scheme=scheme)  # type: ignore[arg-type]
+        self._shown = Shown(page, path)
+        page.goto(path.as_uri() + at)
+        return self._shown
+
+
+@pytest.fixture(scope="session")
+def screens(browser: Browser) -> Callable[[bool], Screen]:
+    """The screens with and without scripts."""
+    return cache(lambda scripts: Screen(browser, scripts=scripts))
+
+
+@pytest.fixture
+def show(screens: Callable[[bool], Screen], tmp_path: Path) -> Callable[..., Shown]:
+    """Write the page of a run and open the file; it takes the place of the one before."""
+
+    def open_page(
+        run: Run,
+        *,
+        at: str = "",
+        older: tuple[Run, ...] = (),
+        width: int = 1280,
+        height: int = 900,
+        scheme: str = "light",
+        scripts: bool = True,
+    ) -> Shown:
         path = tmp_path / "report.html"
         older_files = [Reference(f"older{index}.json", run) for index, run in enumerate(older)]
         path.write_text(render_html(run, older_files), "utf-8")
-        options = {"viewport": {"width": 1280, "height": 900}, **options}
-        page = browser.new_page(**options)
-        page.set_default_timeout(10_000)
-        opened.append(page)
-        shown = Shown(page, path)
-        page.on("console", lambda message: shown.complaints.append(message.text))
-        page.on("pageerror", lambda error: shown.complaints.append(str(error)))
-        page.on("request", lambda request: shown.requests.append(request.url))
-        page.goto(path.as_uri() + at)
-        if options.get("java_script_enabled", True):
-            page.wait_for_selector("html[data-ready]")
+        shown = screens(scripts).show(path, at, {"width": width, "height": height}, scheme)
+        if scripts:
+            shown.page.wait_for_selector("html[data-ready]")
         return shown
 
-    yield open_page
-    for page in opened:
-        page.close()
+    return open_page

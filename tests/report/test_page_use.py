@@ -151,24 +151,24 @@ def test_dragging_selects_no_text(show: Show) -> None:
     assert page.locator("#drawer .power output").inner_text().count(" s") == 2
 
 
-@pytest.mark.parametrize("figure", ["#scatter use", "#changes circle:visible", "#sweeps g > use"])
-def test_tips_are_beside_the_mark(figure: str, show: Show) -> None:
+def test_tips_are_beside_the_mark(show: Show) -> None:
     """The text of a mark appears within a few pixels of it, with the uncertainty."""
     page = show(example_run(MODELS[:3], ("baseline",), batch_sizes=(1, 8))).page
-    mark, tip = page.locator(figure).last, page.locator("#tip")
-    mark.scroll_into_view_if_needed()
-    mark.hover()
-    at, beside = mark.bounding_box(), tip.bounding_box()
-    assert at
-    assert beside
-    assert re.search("±|% \\[", tip.inner_text())
-    assert -1 <= at["y"] - (beside["y"] + beside["height"]) < 12
-    assert beside["x"] - 2 <= at["x"] <= beside["x"] + beside["width"]
-    if figure == "#scatter use":
-        figures = r"Latency [\d.]+ ± [\d.]+ ms, Energy [\d.]+ ± [\d.]+ J/pass"
-        assert re.search(figures, tip.inner_text())
-    page.mouse.move(5, 5)
-    assert tip.is_hidden()
+    for figure in ("#scatter use", "#changes circle:visible", "#sweeps g > use"):
+        mark, tip = page.locator(figure).last, page.locator("#tip")
+        mark.scroll_into_view_if_needed()
+        mark.hover()
+        at, beside = mark.bounding_box(), tip.bounding_box()
+        assert at
+        assert beside
+        assert re.search("±|% \\[", tip.inner_text())
+        assert -1 <= at["y"] - (beside["y"] + beside["height"]) < 12
+        assert beside["x"] - 2 <= at["x"] <= beside["x"] + beside["width"]
+        if figure == "#scatter use":
+            figures = r"Latency [\d.]+ ± [\d.]+ ms, Energy [\d.]+ ± [\d.]+ J/pass"
+            assert re.search(figures, tip.inner_text())
+        page.mouse.move(5, 5)
+        assert tip.is_hidden()
 
 
 def test_a_group_keeps_its_colour_when_the_script_draws(show: Show) -> None:
@@ -195,7 +195,7 @@ def test_details_are_not_listed_twice(show: Show) -> None:
 
 def test_a_phone_shows_energy_change_and_outcome_first(show: Show) -> None:
     """Without scrolling sideways one reads these three of each benchmark, in that order."""
-    page = show(suite(), viewport={"width": 390, "height": 800}).page
+    page = show(suite(), width=390, height=800).page
     row = page.locator("#table tbody tr").first
     row.scroll_into_view_if_needed()
     cells = row.locator("> td:visible").evaluate_all(

@@ -142,13 +142,12 @@ def test_the_page_names_base_controls_new_and_gone() -> None:
     assert "--energy-update</code></p>" not in page
 
 
-@pytest.mark.parametrize("width", [390, 1080, 1440])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1080, "dark"), (1440, "light")])
 def test_the_drawer_shows_both_sides(width: int, scheme: str, show: Show) -> None:
     """Charts of rounds and of differences, at any width; axe finds nothing; blocks as numbers."""
     from axe_playwright_python.sync_playwright import Axe
 
-    shown = show(RUN, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    shown = show(RUN, width=width, scheme=scheme)
     assert shown.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     shown.page.locator("#table tbody a").first.click()
     drawer = shown.page.locator("#drawer")
@@ -162,7 +161,7 @@ def test_the_drawer_shows_both_sides(width: int, scheme: str, show: Show) -> Non
 
 def test_the_comparison_is_readable_without_script(show: Show) -> None:
     """The section, and the charts in an opened benchmark, need no script."""
-    shown = show(RUN, java_script_enabled=False)
+    shown = show(RUN, scripts=False)
     assert shown.page.locator("#revisions").is_visible()
     shown.page.locator("details.drawer summary").first.click()
     assert shown.page.locator(".sides").first.is_visible()
