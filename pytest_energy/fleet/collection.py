@@ -65,8 +65,9 @@ def collect(tests: Sequence[str], options: Sequence[str]) -> Suite:
         UsageError: No test is selected.
         EnergyError: The collection failed; the text has the errors.
     """
-    # With --energy, since options of the plugin are refused without.
-    done = run_collection(["--energy", *options, *tests])
+    # With --energy, since options of the plugin are refused without. The tests come first, since
+    # the value of an option such as --energy-update may be left out.
+    done = run_collection([*tests, "--energy", *options])
     selection = " ".join([*tests, *options]) or "this folder"
     if done.status == NO_TESTS:
         raise UsageError(f"no tests collected from {selection}; {' '.join(done.output[-1:])}")

@@ -15,7 +15,7 @@ def describe(plan: Plan, state: State, now_s: float) -> str:
     parts = [f"{_ended(counts)} of {len(plan.shards)} shards done"]
     parts += [f"{counts[name]} {name}" for name in ("running", "waiting", "failed") if counts[name]]
     left_s = remaining_s(plan, state, now_s)
-    left = [] if left_s is None else [f"about {rough(left_s)} left"]
+    left = [f"about {rough(left_s)} left"] if left_s else []
     kinds = [
         f"{kind} {_ended(_counts(shards, state))}/{len(shards)}" for kind, shards in _by_kind(plan)
     ]

@@ -199,6 +199,8 @@ def test_the_progress_has_counts_kinds_and_the_time_left(fleet: Fleet) -> None:
         "a100-2  running · 2 tests · 20 s · node 7 · attempt 2"
     )
     assert remaining_s(fleet.plan, State(), 80.0) is None
+    done = State(shards=dict.fromkeys(state.shards, ended))
+    assert describe(fleet.plan, done, 80.0) == "3 of 3 shards done · H100 1/1 · A100 2/2"
 
 
 def test_status_says_how_to_go_on(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:

@@ -299,7 +299,7 @@ def test_pytest_itself_collects_the_tests(tmp_path: Path, monkeypatch: pytest.Mo
     for name in "ab":
         (tests / f"test_{name}.py").write_text("def test_x(): ...\n\ndef test_y(): ...\n")
     monkeypatch.chdir(tests)
-    suite = collect(["test_a.py::test_y", "test_b.py"], ["-k", "test_y", "--energy-rounds=3"])
+    suite = collect(["test_a.py::test_y", "test_b.py"], ["-k", "test_y", "--energy-update"])
     assert suite.tests == ("tests/test_a.py::test_y", "tests/test_b.py::test_y")
     assert suite.configuration == tmp_path / "pytest.ini"
     assert suite.arguments("tests/test_a.py", tests) == ["test_a.py::test_y"]
