@@ -88,15 +88,15 @@ def _status(arguments: argparse.Namespace) -> int:
     from pytest_energy.fleet.standing import describe, table
 
     folder = RunFolder.find(arguments.name)
-    plan, state = folder.load_plan(), folder.load_state()
+    plan = folder.load_plan()
+    with _locked(folder) as is_free:
+        state = folder.load_state().interrupted() if is_free else folder.load_state()
     now_s = CLOCK.time()
     print(f"{folder.name}: {describe(plan, state, now_s)}")
     for line in table(plan, state, now_s):
         print(f"  {line}")
-    if not all(state.of(shard.name).state == "finished" for shard in plan.shards):
-        with _locked(folder) as is_free:
-            if is_free:
-                print(f"No process runs it. Continue: {_resume(folder)}")
+    if is_free and not all(state.of(shard.name).state == "finished" for shard in plan.shards):
+        print(f"No process runs it. Continue: {_resume(folder)}")
     return 0
 
 

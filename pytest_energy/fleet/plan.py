@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -130,6 +131,11 @@ class State(Record):
         """The state with some facts of a shard replaced."""
         state = self.of(shard).model_copy(update=changes)
         return State(shards={**self.shards, shard: state})
+
+    def interrupted(self) -> State:
+        """The state if no process runs the fleet: what had begun must begin again."""
+        begun = [name for name, shard in self.shards.items() if shard.state == "running"]
+        return reduce(lambda state, name: state.changed(name, state="waiting"), begun, self)
 
 
 def make_shards(

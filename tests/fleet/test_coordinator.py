@@ -204,7 +204,8 @@ def test_the_progress_has_counts_kinds_and_the_time_left(fleet: Fleet) -> None:
 
 
 def test_status_says_how_to_go_on(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
-    """The newest run is shown, and whether a process runs it."""
+    """The newest run is shown, and that no process runs it: then no shard runs."""
+    fleet.folder.save_state(State().changed("h100-1", state="running", began_s=0.0))
     assert main(["fleet", "status"]) == 0
     shown = capsys.readouterr().out
     assert "run: 0 of 3 shards done, 3 waiting" in shown
