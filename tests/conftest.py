@@ -100,9 +100,6 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
             patch.delenv(name, raising=False)
         patch.setenv(LOCK_FOLDER_VARIABLE, str(tmp_path_factory.mktemp("locks")))
         patch.setenv("PYTEST_ADDOPTS", UNUSED_PLUGINS)
-        # Sessions inside this process are so short that a file is changed within one second, to a
-        # text of the same length: Python would take its bytecode for that of the new text.
-        patch.setattr(sys, "dont_write_bytecode", True)
         yield
 
 
@@ -185,4 +182,8 @@ def pytester(
 ) -> pytest.Pytester:
     """Load no plugins that its sessions do not use: pytester itself has cleared the options."""
     monkeypatch.setenv("PYTEST_ADDOPTS", UNUSED_PLUGINS)
+    # Sessions inside this process are so short that a file is changed within one second, to a text
+    # of the same length: Python would take its bytecode for that of the new text. Other tests write
+    # bytecode, or each run compiles anew what they import.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     return pytester
