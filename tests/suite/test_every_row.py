@@ -1,6 +1,6 @@
 """Every row runs by the code of full scale, on a CPU, on files in the layout of its data set.
 
-The images are small and an epoch has four of them. All else is the paper's: batch, optimiser,
+The images are small and an epoch has two of them. All else is the paper's: batch, optimiser,
 augmentation, techniques, evaluation. Rows that differ by a number only run the same code, so one of
 them is tried; with the variable EVERY_ROW in the environment, each row has its test.
 """
@@ -30,11 +30,14 @@ from benchmarks.training import run_training
 from benchmarks.workbench import run_inference
 from benchmarks.zoo.recipe import NotApplicableError
 from pytest_energy.fixture import Energy
+from tests.suite.quick_weights import repeat_draws
 from tests.suite.trees import IMAGES, plant
 
 SIDES = {"classification": 32, "segmentation": 64, "detection": 64, "amp": 8}
 """The largest side of an image here, by task or technique. YOLOv5 halves it five times. A CPU
 emulates convolutions in float16, which takes a hundred times as long."""
+CIFAR_SIDE = 16
+"""The largest side for the models of CIFAR, which halve it three times."""
 DEEPER = (
     *("resnet34", "resnet101", "resnet152", "vgg19_transfer"),
     *("yolov5s", "yolov5m", "yolov5l", "yolov5x"),
@@ -103,6 +106,8 @@ def small_images(row: Row, scale: str) -> Schedule:
     """The paper's schedule with images of at most :data:`SIDES` pixels."""
     full = workbench.scheduled(row, scale)
     side = min(SIDES.get(row.technique, SIDES[row.task]), full.image_size)
+    if row.model.endswith("_cifar"):
+        side = min(side, CIFAR_SIDE)
     base = full.base_size and full.base_size * side // full.image_size
     return replace(full, image_size=side, base_size=base)
 
@@ -123,6 +128,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> It
     monkeypatch.setattr(training, "scheduled", small_images)
     monkeypatch.setattr(target, "scheduled", small_images)
     monkeypatch.setattr(training, "check_memory", lambda *_: 0.0)
+    repeat_draws(monkeypatch)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     before = torch.get_autocast_dtype("cpu")
     torch.set_autocast_dtype("cpu", torch.float16)

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-IMAGES = 4
-"""Images of the training part of each tree. The held-out part has two."""
+IMAGES = 2
+"""Images of the training part of each tree. The held-out part has two at most."""
 DAMAGED_EXIF = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x05\x00"
 """Announces five entries and has none."""
 
@@ -150,7 +150,7 @@ PLANTERS = {
         datasets.CIFAR10,
         "labels",
         {
-            "train": {"data_batch_1": 1, "data_batch_2": 1, "data_batch_3": 1, "data_batch_4": 1}
+            "train": {"data_batch_1": 1, "data_batch_2": 1, "data_batch_3": 0, "data_batch_4": 0}
             | {"data_batch_5": 0},
             "test": {"test_batch": 2},
         },
