@@ -87,7 +87,10 @@ def test_a_failed_setup_skips_the_commit(repository: Repository) -> None:
 
 @pytest.mark.slow
 def test_each_commit_is_measured_against_the_good_one(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    repository: Repository,
+    forks: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The whole command on a scripted meter: 10 % more joules in the middle commit."""
     commits = commits_of(repository, 0.01, 0.011, 0.011)
