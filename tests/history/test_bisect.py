@@ -86,6 +86,7 @@ def test_a_failed_setup_skips_the_commit(repository: Repository) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_each_commit_is_measured_against_the_good_one(
     repository: Repository,
     forks: None,

@@ -275,6 +275,7 @@ def test_a_long_legend_stands_beside_the_chart() -> None:
     assert colours_of(lines)[:4] == ["C0", "C0", "C1", "C1"]
 
 
+@pytest.mark.usefixtures("torch_forks")
 def test_a_session_of_the_suite_writes_the_page(tmp_path: Path) -> None:
     """The first command of the README, with one row and no meter, ends with status 0."""
     results, report = tmp_path / "results.json", tmp_path / "report.html"
