@@ -193,16 +193,19 @@ def _drain(terminal: int) -> None:
         os.read(terminal, 65536)
 
 
-def kill_sessions(count: int, seed: int) -> dict[str, list[str]]:
-    """Kill so many sessions; return by kind and number what is wrong."""
+def kill_sessions(count: int, seed: int) -> int:
+    """Kill so many sessions; print at once what is wrong, and return how many have faults."""
     random = Random(seed)
-    faults = {}
+    faulty = 0
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
         with tempfile.TemporaryDirectory(prefix="pytest-energy-kills-") as folder:
-            if found := KilledSession(Path(folder), kind, random).run():
-                faults[f"{number} ({kind})"] = found
-    return faults
+            if faults := KilledSession(Path(folder), kind, random).run():
+                print(f"{number} ({kind})", *faults, sep="\n  ", flush=True)
+                faulty += 1
+        if number % 50 == 49:
+            print(f"{number + 1} sessions killed", flush=True)
+    return faulty
 
 
 def main() -> int:
@@ -211,13 +214,11 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=500, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    faults = kill_sessions(arguments.sessions, arguments.seed)
-    for name, found in faults.items():
-        print(name, *found, sep="\n  ")
+    faulty = kill_sessions(arguments.sessions, arguments.seed)
     kinds = Counter(KINDS[number % len(KINDS)] for number in range(arguments.sessions))
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    print(f"{arguments.sessions} sessions killed ({counts}): {len(faults)} with faults")
-    return bool(faults)
+    print(f"{arguments.sessions} sessions killed ({counts}): {faulty} with faults")
+    return bool(faulty)
 
 
 if __name__ == "__main__":
