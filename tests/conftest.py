@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import importlib
 import os
@@ -49,6 +50,19 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Make warnings of a test errors, unless the test has a filter of its own."""
     # The first marker is applied first, so the filters of the test itself win.
     item.add_marker(pytest.mark.filterwarnings(*STRICT), append=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Let a test run a loop of asyncio, as long as the one of the browser of other tests waits."""
+    if "browser" in getattr(item, "fixturenames", ()):
+        return (yield)
+    loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        return (yield)
+    finally:
+        asyncio._set_running_loop(loop)
 
 
 @pytest.hookimpl(wrapper=True)
