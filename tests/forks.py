@@ -45,7 +45,10 @@ HELPERS: Final = tuple(
 RUN_ALONE: Final = (SIDE, *HELPERS, TORCHRUN)
 """Modules that only run as programs: Python warns if such a module is imported already."""
 MODULES: Final = ("pytest", "pytest_energy", *RUN_ALONE)
-TORCH: Final = ("torch", TORCHRUN, "torch.utils.flop_counter", "torchvision", "transformers")
+TORCH: Final = (
+    *("torch", "torch._dynamo", TORCHRUN, "torch.utils.flop_counter"),  # optimizers import dynamo
+    *("torchvision", "transformers"),
+)
 """What tests with torch import: four seconds of each process."""
 WORKER: Final = "import sys;exec(eval(sys.stdin.readline()))"
 """The program of execnet, with which pytest-xdist starts a worker."""
