@@ -46,7 +46,7 @@ SECONDS: Final = {"test_call[1]": 1, "test_call[2]": 2, "test_window::decode": 3
 """By benchmark, what it runs."""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each plugin is imported in a process of its own, as users start it."""
     monkeypatch.setenv(VARIABLE, "no")
@@ -390,6 +390,7 @@ def run(project: Project, *arguments: str) -> pytest.RunResult:
     )
 
 
+@pytest.mark.usefixtures("_started_anew")
 @pytest.mark.parametrize("neighbour", NEIGHBOURS, ids=[row.package for row in NEIGHBOURS])
 def test_a_plugin_and_this_one_do_their_jobs(measuring: Project, neighbour: Neighbour) -> None:
     """All benchmarks have their joules, all tests their outcomes."""
