@@ -184,7 +184,7 @@ def _ending(run: Run, *, recorded: bool = True) -> str:
 def _could_not_measure(invalid: int, run: Run) -> str:
     text = f"{_benchmarks(invalid)} could not be measured"
     if failing_results(run) or run.run.failures or run.run.exit_status == TESTS_FAILED:
-        return text  # whoever reads this has other things to mend first
+        return text  # the run has failed already, so the advice would only distract
     return f"{text}; in CI {FAIL_ON_INVALID} would fail {'it' if invalid == 1 else 'them'}"
 
 

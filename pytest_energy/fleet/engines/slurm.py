@@ -295,7 +295,7 @@ def _ask(*command: str) -> str:
 
 def _refusal(text: str) -> EnergyError:
     """The error for what a command of Slurm has printed."""
-    words = f"--engine=slurm: {'; '.join(text.split(chr(10))).strip('; ')}"
+    words = "--engine=slurm: " + "; ".join(text.splitlines()).strip("; ")
     if NO_CONFIGURATION.search(text):
         return UsageError(f"{words}; {REMEDY}")
     return ControllerError(words) if NO_ANSWER.search(text) else EnergyError(words)

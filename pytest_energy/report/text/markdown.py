@@ -301,9 +301,9 @@ def _beside_the_table(result: Result) -> Iterator[str]:
     """The verdict, as far as the row of the benchmark does not have it, and the remarks."""
     decisive = deciding_metric(result)
     has_joules = result.verdict.outcome.traits.has_joules and not is_disturbed(result)
-    in_table = decisive and decisive.metric == ENERGY and decisive.change is not None
-    if has_joules and decisive and in_table and decisive.tolerance is not None:
-        yield allowed(decisive)
+    energy = decisive if decisive and decisive.metric == ENERGY else None
+    if has_joules and energy and None not in (energy.change, energy.tolerance):
+        yield allowed(energy)
     else:
         yield sentence(result)
     yield from remarks(result)
