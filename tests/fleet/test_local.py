@@ -71,6 +71,8 @@ def test_long(energy):
     if os.environ["KIND"] == "A100" and trap.exists():
         trap.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
+    if "{name}" == "d" and Path("hold").exists():
+        signal.pause()
 """
 OPTIONS = ("--energy-rounds=3", "--energy-passes=10", "-p", "no:cacheprovider")
 
@@ -201,6 +203,7 @@ def test_a_cancelled_run_goes_on_where_it_was(
     rack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ctrl-C stops all shards; what had finished is not measured a second time."""
+    (rack / "hold").touch()  # one shard does not end before Ctrl-C
     poll = LocalEngine.poll
     ended: list[str] = []
 
@@ -219,6 +222,7 @@ def test_a_cancelled_run_goes_on_where_it_was(
     assert f"Continue: pytest-energy fleet run --resume {folder.name}" in capsys.readouterr().out
     log = rack / "log.txt"
     before = log.read_text().splitlines()
+    (rack / "hold").unlink()
     monkeypatch.setattr(LocalEngine, "poll", poll)
     finished = {shard for shard, state in folder.load_state().shards.items() if state.has_ended}
     assert finished >= set(ended)
