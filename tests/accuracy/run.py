@@ -49,6 +49,7 @@ from windows import (
 from pytest_energy.model.files import write_atomically
 from pytest_energy.model.traces import encode, reduce_samples
 from pytest_energy.testing import PROFILES, Profile, SimulatedNvml, Tail
+from pytest_energy.uncertainty.gum import significant
 from pytest_energy.uncertainty.rounds import summarize
 
 HERE = Path(__file__).parent
@@ -662,7 +663,7 @@ def _against_ours(
     error, ours = (_average_error(seen, name, length_s, average) for name in (tool, OURS))
     if error is None:
         return "refused"
-    ratio = "" if tool == OURS or not ours else f" ({error / ours:.3g} ×)"
+    ratio = "" if tool == OURS or not ours else f" ({significant(error / ours, 2):,.9g} ×)"
     return f"{error:.3%}{ratio}"
 
 
