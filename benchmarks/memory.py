@@ -25,6 +25,9 @@ from benchmarks.zoo.recipe import NotApplicableError, Recipe
 GIB: Final = 2**30
 MEMINFO: Final = Path("/proc/meminfo")
 """Linux's account of its memory, in KiB."""
+MEMBERSHIP: Final = Path("/proc/self/cgroup")
+"""The control groups of this process on Linux: a line for each hierarchy."""
+CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
 class LiveBytes(TorchDispatchMode):
@@ -116,7 +119,40 @@ def available_bytes(device: str) -> int | None:
     # Free pages would leave out the cache of files, which Linux gives back when asked.
     text = MEMINFO.read_text("ascii") if MEMINFO.exists() else ""
     available = re.search(r"^MemAvailable: +(\d+) kB$", text, re.MULTILINE)
-    return None if available is None else int(available.group(1)) * 1024
+    if available is None:
+        return None
+    return min([int(available.group(1)) * 1024, *_left_by_control_groups()])
+
+
+def _left_by_control_groups() -> Iterator[int]:
+    """Bytes that the limit of each control group of this process leaves.
+
+    Docker, Kubernetes and Slurm set such limits, below the memory of the machine. Linux gives
+    inactive pages of files back when asked. Source: the kernel's admin-guide/cgroup-v2 and
+    cgroup-v1/memory.
+    """
+    lines = MEMBERSHIP.read_text("utf-8").splitlines() if MEMBERSHIP.exists() else []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, limit, usage, cache = CGROUPS, "max", "current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            root, limit, usage = CGROUPS / "memory", "limit_in_bytes", "usage_in_bytes"
+            cache = "total_inactive_file"
+        else:
+            continue
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            most = folder / f"memory.{limit}"
+            if most.exists() and (text := most.read_text("ascii").strip()) != "max":
+                used = int((folder / f"memory.{usage}").read_text("ascii"))
+                counts = (folder / "memory.stat").read_text("ascii").splitlines()
+                inactive = next(
+                    int(one.split()[1]) for one in counts if one.startswith(f"{cache} ")
+                )
+                yield int(text) - used + inactive
+            if folder == root:
+                break
 
 
 def check_memory(row: Row, schedule: Schedule, device: str, options: Options) -> float:

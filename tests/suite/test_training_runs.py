@@ -221,6 +221,29 @@ def test_linuxs_cache_of_files_is_free(tmp_path: Path, monkeypatch: pytest.Monke
     assert lines[1].endswith("; cpu has 5.0 GiB free")
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_containers_limit_counts(
+    version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The smallest limit of all groups above the process, less what cannot be given back."""
+    for name, path in (("MEMINFO", "meminfo"), ("MEMBERSHIP", "cgroup"), ("CGROUPS", "groups")):
+        monkeypatch.setattr(memory, name, tmp_path / path)
+    memory.MEMINFO.write_text(f"MemAvailable: {64 * 2**20} kB\n")
+    memory.MEMBERSHIP.write_text(("3:cpu:/\n2:memory:" if version == 1 else "0::") + "/job/step\n")
+    job = memory.CGROUPS / ("memory/job" if version == 1 else "job")
+    (job / "step").mkdir(parents=True)
+    limit, usage, cache = (
+        ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")
+        if version == 1
+        else ("max", "current", "inactive_file")
+    )
+    for folder, most in ((job, 8 * memory.GIB), (job / "step", "max" if version == 2 else 2**63)):
+        (folder / f"memory.{limit}").write_text(f"{most}\n")
+        (folder / f"memory.{usage}").write_text(f"{6 * memory.GIB}\n")
+        (folder / "memory.stat").write_text(f"{cache}_of_others 5\n{cache} {memory.GIB}\n")
+    assert available_bytes("cpu") == 3 * memory.GIB
+
+
 def test_too_large_a_step_is_skipped_with_the_option_that_helps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
