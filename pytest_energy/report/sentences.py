@@ -12,7 +12,7 @@ from pytest_energy.gate.pooling import FIRST
 from pytest_energy.model.environment import is_simulated
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.model.metrics import metric
-from pytest_energy.model.outcomes import Outcome
+from pytest_energy.model.outcomes import FAILING_BY_DEFAULT, Outcome
 from pytest_energy.model.result import (
     Budget,
     ControlCheck,
@@ -190,7 +190,11 @@ def _remedy(result: Result, record: Undecided) -> str:
     if record.limit in RETRY_OPTIONS:
         return COMPARE
     if result.status == "estimated":
-        return "estimates are measured again with --energy-fail-on=regressed,estimated"
+        default = ",".join(FAILING_BY_DEFAULT)
+        return (
+            "estimates are measured again only if they can fail: add estimated to the list of"
+            f' --energy-fail-on, by default "{default}"'
+        )
     if record.limit == "protocol":
         return "measure it again with --energy-protocol=adaptive"
     return f"no option allows more; {COMPARE}, or record more runs"

@@ -22,8 +22,6 @@ FACTS: Final = "facts"
 """The folder of exact metrics, which hold on any machine."""
 TESTS_FAILED: Final = 1
 """pytest's exit status if a test has failed, or a plugin says that the session has."""
-FAIL_ON_INVALID = f'--energy-fail-on="{",".join([*FAILING_BY_DEFAULT, Outcome.INVALID])}"'
-"""The policy for CI that does not accept benchmarks without a measurement."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,10 @@ def _could_not_measure(invalid: int, run: Run) -> str:
     text = f"{_benchmarks(invalid)} could not be measured"
     if failing_results(run) or run.run.failures or run.run.exit_status == TESTS_FAILED:
         return text  # the run has failed already, so the advice would only distract
-    return f"{text}; in CI {FAIL_ON_INVALID} would fail {'it' if invalid == 1 else 'them'}"
+    # What fails today is to fail with the advice, too.
+    failing = run.run.settings.get("fail_on", ",".join(FAILING_BY_DEFAULT))
+    option = f'--energy-fail-on="{failing},{Outcome.INVALID}"'
+    return f"{text}; in CI {option} would fail {'it' if invalid == 1 else 'them'}"
 
 
 def estimated(run: Run) -> bool:

@@ -520,7 +520,7 @@ def _in_force(settings: Settings) -> Facts:
         for name, value in vars(settings).items()
         if isinstance(value, str | bool | int | float) and name != "scale"
     }
-    plain |= {"tolerance": settings.tolerance[ENERGY]}
+    plain |= {"tolerance": settings.tolerance[ENERGY], "fail_on": ",".join(settings.fail_on)}
     return plain | {
         f"validity_limit.{code}": limit for code, limit in settings.validity_limit.items()
     }

@@ -121,6 +121,7 @@ def test_a_native_table_takes_numbers(project: Project) -> None:
     assert project.run().ret == pytest.ExitCode.TESTS_FAILED  # new, and strict
     settings = project.results()["run"]["settings"]
     assert (settings["rounds"], settings["tolerance"]) == (4, 0.02)
+    assert settings["fail_on"] == "regressed,over budget"
     project.pytester.makepyprojecttoml("[tool.pytest]\nenergy_rounds = [4]\n")
     result = project.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -181,6 +181,14 @@ def test_what_did_not_pass_is_in_the_first_sentence(run: Run, sentence: str) -> 
     assert first_sentences(run) == {sentence}
 
 
+def test_the_advice_on_invalid_benchmarks_adds_to_what_fails() -> None:
+    """A policy of the project's own stays, and the outcome is added to it."""
+    policy = {"fail_on": "regressed,over budget,estimated,inconclusive>20%"}
+    run = run_by_hand(result(), result(Outcome.INVALID, id="a.py::test_b"), settings=policy)
+    (sentence,) = first_sentences(run)
+    assert f'--energy-fail-on="{policy["fail_on"]},invalid" would fail it' in sentence
+
+
 def test_a_recording_says_what_to_commit() -> None:
     """After a recording the verdict names the number of baselines and their folder."""
     new = result(Outcome.NEW)

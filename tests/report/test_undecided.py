@@ -42,7 +42,10 @@ CUT = Reason(code=ReasonCode.TIME_LIMIT, message="ran 1 of 3 rounds", fatal=Fals
         (open_result("energy", allowed=50_000.0), "would decide: --energy-retry-energy=74000"),
         (open_result("visits"), "would decide: no option allows more; compare with the other"),
         (open_result("protocol"), "measure it again with --energy-protocol=adaptive"),
-        (open_result("protocol", status="estimated"), "--energy-fail-on=regressed,estimated"),
+        (
+            open_result("protocol", status="estimated"),
+            'add estimated to the list of --energy-fail-on, by default "regressed,over budget"',
+        ),
         (open_result("visits", None), "no number of visits would decide: "),
         (open_result("time", None, 600.0), "--energy-against=REF, or record more runs"),
         (open_result("time", allowed=600.0, reasons=[CUT]), "raise --energy-max-time"),
