@@ -33,10 +33,10 @@ class resnet50:
 
 def example() -> str:
     """The tests under "A first energy test", with work that the scripted clock sees."""
-    section = README.read_text().partition("## A first energy test")[2]
-    block = re.search(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    assert block
-    text = block[1]
+    section = README.read_text().partition("## A first energy test")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    text = "\n\n".join(blocks)
     for line in WINDOWS:
         assert f"        {line}" in text
         text = text.replace(f"        {line}", f"        work(0.01); {line}")
@@ -84,7 +84,7 @@ def test_the_output_is_what_a_run_prints() -> None:
     machine = Environment(identity={"device": "simulated NVIDIA H100 80GB HBM3"})
     run = run.model_copy(update={"environment": machine})
     printed = README.read_text().partition("= energy =")[2].partition("\n")[2]
-    expected = printed.partition("\nenergy: wrote")[0].splitlines()
+    expected = printed.partition("\n```")[0].splitlines()
     assert [line.text for line in summary_lines(run, 100)] == expected
 
 
