@@ -1,9 +1,9 @@
 """Every block of the documentation runs in a test, or is checked as far as one machine can.
 
 Blocks of Python run here or in the test module that :data:`ELSEWHERE` names. Commands are read by
-the parser of their program, with every option and value; those that a reader can run without a GPU
-and within seconds also run here or there. Workflows are validated, because only a CI system can run
-them. Pages that show a file tree or a picture of the pipeline have blocks without a language.
+the parser of their program, with every option and value; tests/test_doc_commands.py runs them, or
+says why not. Workflows are validated, because only a CI system can run them. Pages that show a file
+tree or a picture of the pipeline have blocks without a language.
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
 import threading
 import time
 from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,7 +117,7 @@ def asked(
 
 
 @pytest.mark.slow
-def test_every_question_has_its_answer() -> None:
+def test_every_question_has_its_answer(tmp_path: Path) -> None:
     """Each is answered, the answers are those of the simulated card, and a page shows them."""
     with SimulatedNvml(replace(PROFILES["ada"], counter_tick_s=0.02)) as machine:
         beside = asked(machine, 0.2, questions=BESIDE)["answers"]
@@ -142,9 +144,22 @@ def test_every_question_has_its_answer() -> None:
     assert told["which_fields"]["energy 83"] is True
     assert told["counter_and_power"]["idle"][0] == pytest.approx(20.0, rel=0.2)
     assert told["scatter"]["mean_power_w"] == pytest.approx(300.0, rel=0.05)
-    shown = card.page(found)
+    shown = page_by_command(found, tmp_path)
     assert shown.startswith("# simulated NVIDIA GeForce RTX 4090\n")
     assert all(f"## {question}\n" in shown for question, _, _ in card.QUESTIONS.values())
+
+
+def page_by_command(found: dict[str, Any], folder: Path) -> str:
+    """What the second command of docs/sensors.md prints for these answers."""
+    text = (Path(__file__).parents[2] / "docs" / "sensors.md").read_text("utf-8")
+    (words,) = re.findall(r"^python tests/accuracy/card\.py (--page \S+) >", text, re.MULTILINE)
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.chdir(folder)
+        Path("card.json").write_text(json.dumps(found), "utf-8")
+        patch.setattr(sys, "argv", ["card.py", *words.split()])
+        card.main()
+    return printed.getvalue()
 
 
 def test_what_a_card_cannot_answer_is_an_answer() -> None:

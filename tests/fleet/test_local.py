@@ -6,6 +6,7 @@ The sessions of the shards are forks of this process: each new interpreter would
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -236,6 +237,22 @@ def test_a_cancelled_run_goes_on_where_it_was(
     after = log.read_text().splitlines()[len(before) :]
     assert not {entry.split()[1] for entry in after} & modules
     assert len(joules(load_run(Path(".energy/results.json")))) == len(MODULES) * len(SECONDS)
+
+
+def test_the_commands_of_the_page_run(rack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The fleet of simulated cards of docs/fleet.md, its state, and a run that has all results."""
+    text = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text("utf-8")
+    (cards,) = re.findall(
+        r"^\$ pytest-energy simulate .* -- pytest-energy (.*)", text, re.MULTILINE
+    )
+    assert main([*cards.split(), "--", *OPTIONS]) == 0
+    assert "3 shards on H100, A100 by local" in capsys.readouterr().out
+    status, resume = re.findall(r"^\$ pytest-energy (fleet (?:status|run --resume).*)", text, re.M)
+    assert main(status.split()) == 0
+    assert capsys.readouterr().out.count("passed · ") == 3
+    words = resume.split()
+    assert re.fullmatch(r"\d{8}-\d{6}", words[-1])
+    assert main([*words[:-1], RunFolder.find(None).name]) == 0
 
 
 ENGINE = """

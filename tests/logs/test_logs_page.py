@@ -41,12 +41,37 @@ def test_every_format_is_on_the_page() -> None:
     assert {name for name in FORMATS if f"\n| `{name}` |" not in PAGE} == set()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_commands_of_the_page_are_accepted(command: str) -> None:
-    """The arguments of each example are those of the command."""
-    arguments = parser().parse_args(shlex.split(command))
-    assert arguments.log.suffix == ".csv"
-    assert len(COMMANDS) > 4
+TABLES = {
+    "--power-column P": ("time,P", "{epoch},100"),
+    "--energy-column total": ("time,total", "{epoch},{kwh:.9f}"),
+    "--energy-per-row": ("", "{second}.0,100.00,Joules,power/energy-pkg/,1001,100.00,,"),
+}
+"""By words of a command, the header and the rows of a log of 100 W in 60 s."""
+
+
+@pytest.mark.parametrize("words", TABLES)
+def test_the_commands_for_any_table_read_it(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each has the columns that it names, and gives the energy of a constant power."""
+    (command,) = (command for command in COMMANDS if words in command)
+    header, row = TABLES[words]
+    rows = [
+        row.format(second=second, epoch=START + second, kwh=5 + 100 * second / 3.6e6)
+        for second in range(1, 62)
+    ]
+    monkeypatch.chdir(tmp_path)
+    Path(command.split()[0]).write_text("\n".join([*([header] if header else []), *rows, ""]))
+
+    assert main(["import", *shlex.split(command)]) == 0
+
+    kj = float(re.search(r"measured, ([\d.]+)", capsys.readouterr().out)[1])  # type: ignore[index]
+    assert kj == pytest.approx(6.1 if "per-row" in words else 6.0, abs=0.01)
+
+
+def test_each_command_of_the_page_runs() -> None:
+    """The tests of this module run them all."""
+    assert len(COMMANDS) == len(TABLES) + len(("train.csv", "--over"))
 
 
 def test_the_first_example_prints_what_the_page_shows(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+import shlex
 import tomllib
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.mark import deselect_by_keyword, deselect_by_mark
 
 from benchmarks.conftest import QUICK
 from benchmarks.tables import PAPERS, tables_of
@@ -85,18 +89,57 @@ class Collector:
 
     def __init__(self) -> None:
         self.markers: dict[str, set[str]] = {}
+        self.items: list[pytest.Item] = []
+        self.config: Any = None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.items, self.config = [*session.items], session.config
         for item in session.items:
             self.markers[item.name] = {marker.name for marker in item.iter_markers()}
 
 
 @pytest.fixture(scope="module")
-def collected() -> dict[str, set[str]]:
-    """The markers of every test that pytest collects in ``benchmarks/``."""
+def suite() -> Collector:
+    """Every test that pytest collects in ``benchmarks/``."""
     collector = Collector()
     pytest.main(["--collect-only", "-qq", str(ROOT / "benchmarks")], plugins=[collector])
-    return collector.markers
+    return collector
+
+
+@pytest.fixture(scope="module")
+def collected(suite: Collector) -> dict[str, set[str]]:
+    """The markers of every test of the suite."""
+    return suite.markers
+
+
+def selected(suite: Collector, command: str) -> list[pytest.Item]:
+    """The tests that a command of pytest runs, by its path, ``-k`` and ``-m``."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("path")
+    arguments.add_argument("-k", dest="keyword", default="")
+    arguments.add_argument("-m", dest="markexpr", default="")
+    option, _ = arguments.parse_known_args(shlex.split(command))
+    found = [item for item in suite.items if item.nodeid.startswith(option.path)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suite.config, "option", option)
+        deselect_by_keyword(found, suite.config)
+        deselect_by_mark(found, suite.config)
+    return found
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_select_benchmarks(suite: Collector) -> None:
+    """Those of docs/suite.md measure for minutes to days: here each finds what it is to measure.
+
+    Their other options are read in tests/test_doc_blocks.py, and tests/suite/ runs the rows.
+    """
+    page = (ROOT / "docs" / "suite.md").read_text("utf-8").replace("\\\n", " ")
+    commands = re.findall(r"^[^`\n]*\bpytest (benchmarks[^#\n]*)", page, re.MULTILINE)
+    numbers = {command.strip(): len(selected(suite, command)) for command in commands}
+    assert len(numbers) > 6
+    assert numbers["benchmarks/ --energy"] == len(suite.items) == 288
+    assert {command: number for command, number in numbers.items() if not number} == {}
+    assert sum(number == len(suite.items) for number in numbers.values()) == 1
 
 
 def test_a_pattern_stands_for_every_choice() -> None:

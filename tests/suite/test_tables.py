@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -628,6 +630,30 @@ def test_the_command_prints_markdown(
     assert "| **0.8** ★ |" in printed
     assert "best of the column" in printed
     assert "## Paper C, Table 4" in printed
+
+
+def test_the_commands_of_the_page_write_tables_figures_and_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of docs/suite.md, in order, over results of the papers C and E."""
+    text = (Path(__file__).parents[2] / "docs" / "suite.md").read_text("utf-8")
+    commands = re.findall(r"^python -m benchmarks\.tables ([^#\n]*)", text, re.MULTILINE)
+    facts = {"paper": "e", "technique": "baseline", "model": "resnet18_cifar", "epochs": 20}
+    training = result("training", facts, {"total_energy_j": 7.2e6, "latency_s": 270.0})
+    monkeypatch.chdir(tmp_path)
+    Path(".energy").mkdir()
+    saved(Path(".energy/results.json"), "h100", inference_c("baseline", energy_j=1.0), training)
+    hours_file(tmp_path, dict.fromkeys(range(24), 400.0))
+    printed = []
+    for command in commands:
+        assert main(shlex.split(command)) == 0, command
+        output = capsys.readouterr()
+        printed.append(output.out)
+        assert (".svg: not drawn: " in output.err) == ("--figures" in command)
+    assert [text[:10] for text in printed] == ["## Paper C", "## Paper C", "", "## Paper E"]
+    assert "best begun at" in printed[3]
+    assert Path("papers.html").is_file()
+    assert Path("figures").is_dir()
 
 
 def saved(path: Path, device: str, *results: Result, **carbon: float) -> str:

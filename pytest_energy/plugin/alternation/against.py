@@ -40,6 +40,7 @@ from pytest_energy.plugin.measuring_hooks import EnergyPlugin, fail_if_regressed
 from pytest_energy.plugin.progress import ProgressLine, WorkersProgress
 from pytest_energy.plugin.xdist_scheduling import boards_of_baselines, seconds_of_baselines
 from pytest_energy.report.ci.junit import properties
+from pytest_energy.report.numbers import counted
 from pytest_energy.session.conclude import policy_of
 from pytest_energy.session.energy_session import EnergySession
 from pytest_energy.settings import NO_METER, Settings
@@ -193,9 +194,10 @@ class AgainstPlugin(EnergyPlugin):
     def _screening_line(self) -> list[str]:
         if not (number := len(self._screening_ids)):
             return []
+        screens = f"{counted(number, 'committed baseline')} screen{'s'[: number == 1]} first"
         return [
-            f"energy: {number} committed baseline{'s'[: number != 1]} screen first: what they call"
-            " unchanged is not measured any further (--energy-against-all measures everything)"
+            f"energy: {screens}: what is unchanged then is not measured any further"
+            " (--energy-against-all measures everything)"
         ]
 
     @property
