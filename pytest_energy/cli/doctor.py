@@ -68,7 +68,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the diagnosis of each meter; return 0 if any of them can measure, else 1."""
-    diagnoses = [diagnose(name) for name in meter_names()]
+    # As `auto` tries them, so that the one that will measure stands before those it passes over.
+    diagnoses = [diagnose(name) for name in sorted(meter_names(), key=auto_order().index)]
     if arguments.json:
         print(json.dumps(_as_json(diagnoses), indent=1, allow_nan=False))
     else:

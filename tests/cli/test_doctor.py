@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pynvml
 import pytest
 
 from pytest_energy.cli import main
+from pytest_energy.cli.doctor import Diagnosis
 from pytest_energy.testing import SimulatedNvml
 from tests.virtual import virtual_machine
 
@@ -29,6 +31,17 @@ def test_a_machine_without_a_gpu_gets_the_cause(
     output = capsys.readouterr().out
     assert "nvml: cannot measure here" in output
     assert "install the NVIDIA driver" in output
+
+
+def test_meters_stand_in_the_order_in_which_they_are_tried(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What will measure is described first, and the estimate last."""
+    found = partial(Diagnosis, available=True, source="counter")
+    monkeypatch.setattr("pytest_energy.cli.doctor.diagnose", found)
+    assert main(["doctor"]) == 0
+    described = re.findall(r"^(nvml|rapl|codecarbon): ", capsys.readouterr().out, re.MULTILINE)
+    assert described == ["nvml", "rapl", "codecarbon"]
 
 
 @pytest.fixture
