@@ -254,7 +254,16 @@ class Format(Generic[T_co]):
         try:
             return self.parse(text)
         except ValueError:
-            raise UsageError(f"{spelling}={text}: expected {self.expected}") from None
+            wrong = next((line for line in text.splitlines() if not self._accepts(line)), text)
+            raise UsageError(f"{spelling}={wrong}: expected {self.expected}") from None
+
+    def _accepts(self, text: str) -> bool:
+        """Whether it can be read; an option that may be repeated has a line for each time."""
+        try:
+            self.parse(text)
+        except ValueError:
+            return False
+        return True
 
 
 def _choice(choices: tuple[T, ...], hint: str = "") -> Format[T]:

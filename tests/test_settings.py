@@ -87,6 +87,13 @@ def test_each_format_has_an_option_of_its_own_as_well() -> None:
     assert load_settings(values).json == Path("last.json")
 
 
+def test_of_a_repeated_option_the_error_names_the_wrong_one() -> None:
+    """The others, and those of the ini file, are right."""
+    values = {BY_NAME["output"]: ("--energy-output", "html:none\nhtm\nmarkdown")}
+    with pytest.raises(UsageError, match=r"^--energy-output=htm: expected FORMAT or FORMAT:FILE, "):
+        load_settings(values)
+
+
 @pytest.mark.parametrize("name", ["html", "markdown", "code-quality", "openmetrics"])
 def test_two_outputs_are_two_files(tmp_path: Path, name: str) -> None:
     """One output never overwrites another, however the path is spelled."""

@@ -129,7 +129,7 @@ def compare(
         metrics=metrics,
         differences=[*changed, *judged.differences],
         context=compare_facts(before, after, "context"),
-        cause=None if outcome is Outcome.UNCHANGED else likely_cause(_causes(metrics)),
+        cause=likely_cause(_causes(metrics), outcome),
     )
 
 

@@ -82,7 +82,7 @@ def judge(
         metrics=metrics,
         differences=[*comparison.differences, *comparison.facts_no_longer_counted()],
         context=compare_facts(baseline.context, environment.context, "context") if baseline else [],
-        cause=None if outcome is Outcome.UNCHANGED else likely_cause(metrics),
+        cause=likely_cause(metrics, outcome),
         notes=comparison.notes(),
         history=[
             Past(commit=run.commit, values=run.values, conditions=run.conditions)
@@ -366,25 +366,36 @@ class _Comparison:
         return notes
 
 
-def likely_cause(metrics: Iterable[MetricVerdict]) -> str | None:
+def likely_cause(metrics: Iterable[MetricVerdict], outcome: Outcome) -> str | None:
     """The likely cause of a change of energy or time: changed facts, and power × time.
 
     A test's own metrics are no causes. Facts alone have none: they would name themselves.
     """
     changes = {entry.metric: entry for entry in metrics if entry.change is not None}
-    if not {ENERGY, LATENCY} & changes.keys():
+    deciding = [
+        entry
+        for entry in changes.values()
+        if entry.tolerance is not None and entry.outcome is outcome
+    ]
+    facts_alone = bool(deciding) and all(map(_is_fact, deciding))
+    if outcome is Outcome.UNCHANGED or facts_alone or not {ENERGY, LATENCY} & changes.keys():
         return None
     causes = [
-        f"{name} {_percent(entry.change)}"
+        f"{metric_named(name).label} {_percent(entry.change)}"
         for name, entry in changes.items()
-        # No width: an exact metric. A simulated clock may repeat times exactly, too.
-        if entry.change and entry.low == entry.high and name != LATENCY
-        if in_catalogue(name) and not _is_from_joules(entry)
+        if _is_fact(entry)
     ]
     power, time = changes.get("power_w"), changes.get("latency_s")
     if power and time:
         causes.append(f"power {_percent(power.change)} × time {_percent(time.change)}")
     return "; ".join(causes) or None
+
+
+def _is_fact(entry: MetricVerdict) -> bool:
+    """Whether it is a counted fact of the work that changed, such as its FLOPs."""
+    # No width: an exact metric. A simulated clock may repeat times exactly, too.
+    is_exact = bool(entry.change) and entry.low == entry.high and entry.metric != LATENCY
+    return is_exact and in_catalogue(entry.metric) and not _is_from_joules(entry)
 
 
 def _is_from_joules(entry: MetricVerdict) -> bool:

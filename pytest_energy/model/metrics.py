@@ -101,7 +101,7 @@ CATALOGUE: Final = (
     Metric("params", "Parameters", "less", unit="parameters"),
     Metric(
         "trainable_params",
-        "Trainable",
+        "Trainable parameters",
         "less",
         "trainable parameters",
         unit="parameters",

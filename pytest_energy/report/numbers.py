@@ -22,6 +22,8 @@ _PREFIXES: Final = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 1
 _PREFIXABLE: Final = frozenset({"J", "W", "Wh", "Hz", "g", "s", "B", "FLOP", "MAC"})
 _UNITLESS: Final = frozenset({"", "1", "parameters"})
 """Units that repeat the metric's name."""
+SMALL_COUNT: Final = 1_000_000
+"""Counts below it are shown in full."""
 _DIGITS_UNKNOWN: Final = 4
 """Significant digits of a value without uncertainty."""
 _DIGITS_MOST: Final = 6
@@ -200,6 +202,10 @@ def before_after(verdict: MetricVerdict, uncertainty: float | None = None) -> st
     known = uncertainty and uncertainty / scale
     before = _with_uncertainty(verdict.baseline / scale, known).split(" ")[0]
     after = _with_uncertainty(verdict.value / scale, known)
+    # Counts that are small, or whose difference would be rounded away, are shown in full.
+    is_count = not uncertainty and verdict.value.is_integer() and verdict.baseline.is_integer()
+    if is_count and (max(sizes) < SMALL_COUNT or before == after):
+        return _join(f"{verdict.baseline:,.0f} → {verdict.value:,.0f}", "", verdict.unit)
     return _join(f"{before} → {after}", _PREFIXES[exponent], verdict.unit)
 
 

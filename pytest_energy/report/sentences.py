@@ -378,8 +378,10 @@ def accept_command(result: Result) -> str | None:
     verdict = result.verdict
     is_over = any(budget.outcome is Outcome.OVER_BUDGET for budget in verdict.budgets)
     settled = verdict.outcome in (Outcome.UNCHANGED, Outcome.OVER_BUDGET, Outcome.TEST_FAILED)
-    # A comparison with another revision knows no baselines.
+    # A comparison with another revision knows no baselines, and disturbed joules become none.
     if settled or is_over or result.comparison or not verdict.outcome.traits.has_joules:
+        return None
+    if is_disturbed(result):
         return None
     return f"{rerun_command(result)} --energy-update"
 

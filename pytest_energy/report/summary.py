@@ -206,22 +206,43 @@ def _failure(failing: Sequence[Result], run: Run) -> str:
     regressed = [result for result in failing if result.verdict.outcome is Outcome.REGRESSED]
     verdicts = [verdict for verdict in map(deciding_metric, regressed) if verdict]
     if len(verdicts) < len(failing) or any(v.metric not in ENERGIES for v in verdicts):
-        return f"{share} failed ({_kinds(failing)})."
+        return f"{share} {_how_it_failed(failing)}."
     exceeds = "exceeds its baseline" if len(failing) == 1 else "exceed their baselines"
     if against := failing[0].comparison:
         exceeds = f"{'exceeds' if len(failing) == 1 else 'exceed'} {against.label}"
     return f"{share} {exceeds} by more than {_limit(verdicts)}."
 
 
-def _kinds(failing: Iterable[Result]) -> str:
-    """``2 regressed in energy, 1 invalid``."""
+FAILED_BY: Final = {
+    Outcome.NEW: ("has no baseline", "have no baseline"),
+    Outcome.INCONCLUSIVE: ("is undecided", "are undecided"),
+    Outcome.OVER_BUDGET: ("is over its budget", "are over their budgets"),
+    Outcome.INCOMPARABLE: (
+        "is not comparable with its baseline",
+        "are not comparable with their baselines",
+    ),
+}
+"""What is said of one benchmark, or of several, that fail the run by the same outcome."""
+
+
+def _how_it_failed(failing: Sequence[Result]) -> str:
+    outcomes = {result.verdict.outcome for result in failing}
+    if len(outcomes) == 1 and (words := FAILED_BY.get(*outcomes)):
+        return words[len(failing) > 1]
+    kinds = _kinds(failing)
+    (kind,) = kinds if len(kinds) == 1 else ("",)
+    return kind if kind.startswith(f"{Outcome.REGRESSED} in") else f"failed ({_listed(kinds)})"
+
+
+def _kinds(failing: Iterable[Result]) -> Counter[str]:
+    """By kind, the number: ``regressed in energy``, ``invalid``."""
     numbers: Counter[str] = Counter()
     for result in failing:
         decisive = deciding_metric(result)
         regressed = result.verdict.outcome is Outcome.REGRESSED and decisive
         label = f" in {in_a_sentence(decisive.metric)}" if regressed and decisive else ""
         numbers[f"{result.verdict.outcome}{label}"] += 1
-    return _listed(numbers)
+    return numbers
 
 
 def _success(run: Run) -> tuple[str, str]:

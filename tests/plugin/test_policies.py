@@ -102,7 +102,7 @@ def test_a_policy_fails_invalid_measurements(recorded: Folder) -> None:
         "-k", "same", "--energy-fail-on=regressed,invalid", faults=["counter-reset"]
     )
     assert session.ret == 1
-    assert "could not measure test_suite.py::test_it[same]: invalid" in session.stdout.str()
+    assert "could not measure test_suite.py::test_it[same]: counter-reset" in session.stdout.str()
     assert "counter-reset" in session.stdout.str()
 
 

@@ -19,6 +19,7 @@ from pytest_energy.report.sentences import (
     budget_sentence,
     change,
     difference,
+    is_disturbed,
     reference,
     remarks,
     rerun_command,
@@ -37,7 +38,10 @@ def _headline(result: Result) -> str:
     """
     outcome = result.verdict.outcome
     if not outcome.traits.has_joules:
-        return f"could not measure {result.id}: {outcome}"
+        fatal = [reason.code.value for reason in result.reasons if reason.fatal]
+        return f"could not measure {result.id}: {', '.join(dict.fromkeys(fatal)) or outcome}"
+    if outcome is Outcome.INCONCLUSIVE and is_disturbed(result):
+        return f"not decided, others used the device: {result.id}"
     if outcome is Outcome.NEW:
         return f"{'new' if result.comparison else 'no baseline'}: {result.id}"
     # Only metrics with a tolerance gate: only they are the reason for the outcome.
@@ -54,6 +58,8 @@ def _lines(result: Result) -> Iterator[str]:
     for judged in verdict.metrics:
         left_out = {Outcome.UNCHANGED, *([Outcome.UNMEASURED] if about_facts else [])}
         left_out |= {Outcome.NEW} if verdict.budgets else set()
+        # Without figures a metric has nothing to say but the outcome, which the first line has.
+        left_out |= set() if _has_figures(judged) else {verdict.outcome}
         if judged.tolerance is not None and judged.outcome not in left_out:
             yield _metric(judged, result)
     for budget in verdict.budgets:
@@ -71,9 +77,10 @@ def _lines(result: Result) -> Iterator[str]:
     if measured := _conditions(result):
         yield f"while measuring: {measured}"
     yield from verdict.notes
-    yield f"measure again:  {rerun_command(result)}"
+    if not about_facts:
+        yield f"measure again:  {rerun_command(result)}"
     if command := accept_command(result):
-        yield f"accept it:      {command}"
+        yield f"{'record it:' if verdict.outcome is Outcome.NEW else 'accept it:'}      {command}"
 
 
 def _fails_by_facts(result: Result) -> bool:
@@ -85,6 +92,10 @@ def _fails_by_facts(result: Result) -> bool:
     )
 
 
+def _has_figures(verdict: MetricVerdict) -> bool:
+    return verdict.baseline is not None and verdict.value is not None
+
+
 def _metric(verdict: MetricVerdict, result: Result) -> str:
     label = metric(verdict.metric).label
     if verdict.baseline is None or verdict.value is None:
@@ -93,8 +104,9 @@ def _metric(verdict: MetricVerdict, result: Result) -> str:
     uncertainty = quantity.uncertainty if quantity else None
     before = numbers.measured(verdict.baseline, verdict.baseline_uncertainty, verdict.unit)
     after = numbers.measured(verdict.value, uncertainty, verdict.unit)
+    both = numbers.before_after(verdict) if quantity and quantity.exact else f"{before} → {after}"
     changed = "" if verdict.change is None else f": {change(verdict)}"
-    return f"{label}: {before} → {after}{changed}, {allowed(verdict)}"
+    return f"{label}: {both}{changed}, {allowed(verdict)}"
 
 
 def _conditions(result: Result) -> str:
