@@ -22,6 +22,8 @@ autodoc_preserve_defaults = True
 html_theme = "furo"
 html_title = f"pytest-energy {version}"
 html_copy_source = False
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 
 COLON = "\N{RATIO}"
 
