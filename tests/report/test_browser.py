@@ -567,6 +567,20 @@ def test_narrow_screens_do_not_scroll_sideways(show: Show) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("width", "wider"), [(1080, False), (1440, True), (1920, True)])
+def test_the_table_takes_the_room_beside_the_text(width: int, wider: bool, show: Show) -> None:
+    """It has many columns; its heading stays above the other headings, and no page is too wide."""
+    page = show(example_run(MODELS[:2])).page
+    page.set_viewport_size({"width": width, "height": 800})
+    table, title, other = (
+        page.locator(place).bounding_box() or {}
+        for place in ("#results > .scroll", "#results > h2", "#changes > h2")
+    )
+    assert (table["width"] > title["width"]) == wider
+    assert title["x"] == other["x"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_two_hundred_benchmarks_with_long_traces(show: Show) -> None:
     """The largest supported page is below 4 MB, can be sorted, and opens a drawer."""
     shown = show(large_run())
