@@ -183,8 +183,11 @@ module_forks = pytest.fixture(_fork, scope="module")
 
 
 @pytest.fixture
-def torch_forks(_torch_fork_server: Server) -> Iterator[None]:
-    """As ``forks``, but torch, torchvision and transformers are imported as well."""
+def torch_forks(forks: None, _torch_fork_server: Server) -> Iterator[None]:
+    """As ``forks``, but torch, torchvision and transformers are imported as well.
+
+    It asks for ``forks``, so that it is the last to replace ``Popen``, and is asked first.
+    """
     undo = patch_popen(_torch_fork_server)
     yield
     undo()
