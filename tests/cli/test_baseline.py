@@ -26,8 +26,14 @@ def risen(change: float) -> Verdict:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: None) -> Path:
+    """The working directory.
+
+    The processes that collect tests are forks, and load this plugin only: the command takes away
+    the options with which other tests keep the unused ones out.
+    """
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_energy.plugin.entry")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

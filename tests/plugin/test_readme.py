@@ -29,6 +29,13 @@ class resnet50:
         return lambda batch: work(0.01)
 """
 """In torchvision's place, whose model takes longer than the rest of the test."""
+FORGETTING = """
+import sys
+
+for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+    del sys.modules[name]
+"""
+"""Lets the tests import :data:`MODELS` also in a process that has imported torchvision."""
 
 
 def example() -> str:
@@ -46,6 +53,7 @@ def example() -> str:
 def write(project: Project, seconds: float) -> None:
     """Write the tests, with a sort that takes this long."""
     project.pytester.mkpydir("torchvision").joinpath("models.py").write_text(MODELS)
+    project.pytester.makeconftest(FORGETTING)
     project.write(SLOW.format(seconds=seconds) + example())
 
 
