@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,37 +55,41 @@ def test_awaited(energy):
 """
 
 
+@dataclass(frozen=True)
+class Done:
+    """What the command left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 class Sandbox:
-    """A folder with tests, run through the command."""
+    """A folder with tests, run by the command in this process, whose child is a fork."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
+        self._capfd = capfd
 
-    def run(
-        self, *arguments: str, amount: float = 0.2, load: tuple[str, ...] = ()
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, amount: float = 0.2) -> Done:
         """Run the tests on the virtual clock; ``amount`` is how much they do."""
-        script = "import sys; from pytest_energy.cli import main; sys.exit(main())"
-        command = [sys.executable, "-c", script, "simulate", "h100", *load]
         pytest_command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--energy"]
-        return subprocess.run(
-            [
-                *command,
-                "--virtual-clock",
-                "--",
-                *pytest_command,
-                "--energy-window=1",
-                "--energy-rounds=2",
-                "--energy-baseline-runs=1",
-                "--energy-output=markdown:summary.md",
-                *arguments,
-            ],
-            cwd=self.folder,
-            env={**os.environ, "AMOUNT": str(amount), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        self._capfd.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.setenv("AMOUNT", str(amount))
+            status = main(
+                [
+                    *("simulate", "h100", "--virtual-clock", "--"),
+                    *pytest_command,
+                    "--energy-window=1",
+                    "--energy-rounds=2",
+                    "--energy-baseline-runs=1",
+                    "--energy-output=markdown:summary.md",
+                    *arguments,
+                ]
+            )
+        return Done(status, *self._capfd.readouterr())
 
     def outcomes(self) -> set[str]:
         """The outcomes of the last run's benchmarks."""
@@ -103,9 +106,9 @@ class Sandbox:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Sandbox:
+def sandbox(tmp_path: Path, capfd: pytest.CaptureFixture[str], forks: None) -> Sandbox:
     """A folder for tests."""
-    return Sandbox(tmp_path)
+    return Sandbox(tmp_path, capfd)
 
 
 @pytest.fixture(scope="module")
