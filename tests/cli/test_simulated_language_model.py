@@ -37,27 +37,26 @@ def test_decode(energy, model):
     w.units(token=out.shape[1] - 4)
 """
 STEPS = {
-    "recorded": (2, "--energy-update=all"),
-    "same": (2, "-q"),
-    "doubled": (4, "-q"),
-    "accepted": (4, "--energy-update=all"),
-    "same again": (4, "-q"),
+    "recorded": (2, "--energy-update=all", "new", 0),
+    "same": (2, "-q", "unchanged", 0),
+    "doubled": (4, "-q", "regressed", 1),
+    "accepted": (4, "--energy-update=all", "regressed", 0),
+    "same again": (4, "-q", "unchanged", 0),
 }
+"""By step: layers of the model, the option, and what is awaited: outcome and exit status."""
 DRIVER = f"""
 import os, pytest, shutil
-for name, (layers, option) in {STEPS!r}.items():
+for name, (layers, option, *_) in {STEPS!r}.items():
     os.environ["LAYERS"] = str(layers)
-    status = pytest.main(["-p", "no:cacheprovider", "--energy", "--energy-scale=small",
-        "--energy-baseline-runs=1", "--energy-protocol=fixed", option, "test_model.py"])
+    status = pytest.main(["-p", "no:cacheprovider", "-p", "no:unraisableexception",
+        "--energy", "--energy-scale=small", "--energy-baseline-runs=1", "--energy-protocol=fixed", option, "test_model.py"])
     shutil.copy(".energy/results.json", f"{{name}}.json")
     open(f"{{name}}.status", "w").write(str(int(status)))
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of all steps; one process runs them, since it imports torch only once."""
-    folder = tmp_path_factory.mktemp("model")
+def run_steps(folder: Path) -> None:
+    """Run all steps in one process, since it imports torch only once."""
     (folder / "test_model.py").write_text(TESTS)
     (folder / "driver.py").write_text(DRIVER)
     simulate = "import sys; from pytest_energy.cli import main; sys.exit(main())"
@@ -69,7 +68,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
         check=True,
     )
-    return folder
 
 
 def benchmarks(folder: Path, step: str) -> dict[str, dict[str, Any]]:
@@ -78,37 +76,31 @@ def benchmarks(folder: Path, step: str) -> dict[str, dict[str, Any]]:
     return {each["id"].rpartition("::")[2]: each for each in results}
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_joules_per_token_are_those_of_the_flops(folder: Path, step: str) -> None:
-    """The truth, by torch's FLOPs and the rest of the card, lies within each interval."""
-    for benchmark in benchmarks(folder, step).values():
-        metrics = benchmark["metrics"]
-        assert benchmark["status"] == "measured"
-        joules = REST_W * metrics["latency_s"]["value"]
-        joules += WATTS_PER_TFLOPS * metrics["flops"]["value"] * 1e-12
-        tokens = benchmark["units"]["token"]
-        per_token = metrics["energy_j_per_token"]
-        assert per_token["value"] == pytest.approx(joules / tokens, abs=per_token["uncertainty"])
-        assert per_token["uncertainty"] < 0.02 * per_token["value"]
+@pytest.mark.usefixtures("forks")
+def test_twice_the_layers_are_found_until_they_are_accepted(tmp_path: Path) -> None:
+    """The joules of both phases are right in each step and decide, also on the exit status.
+
+    The truth, by torch's FLOPs and the rest of the card, lies within each interval.
+    """
+    run_steps(tmp_path)
+    for step, (_, _, outcome, status) in STEPS.items():
+        assert (tmp_path / f"{step}.status").read_text() == str(status), step
+        found = benchmarks(tmp_path, step)
+        assert found.keys() == {"test_prefill", "decode"}, step
+        for benchmark in found.values():
+            assert_right_joules(benchmark)
+            verdicts = benchmark["verdict"]["metrics"]
+            energy = [each["outcome"] for each in verdicts if each["metric"] == "energy_j"]
+            assert energy == [outcome], step
 
 
-@pytest.mark.parametrize(
-    ("step", "outcome", "status"),
-    [
-        ("recorded", "new", 0),
-        ("same", "unchanged", 0),
-        ("doubled", "regressed", 1),
-        ("accepted", "regressed", 0),
-        ("same again", "unchanged", 0),
-    ],
-)
-def test_twice_the_layers_are_found_until_they_are_accepted(
-    folder: Path, step: str, outcome: str, status: int
-) -> None:
-    """The joules of both phases decide; the exit status is that of the gate."""
-    assert (folder / f"{step}.status").read_text() == str(status)
-    found = benchmarks(folder, step)
-    assert found.keys() == {"test_prefill", "decode"}
-    for benchmark in found.values():
-        energy = [each for each in benchmark["verdict"]["metrics"] if each["metric"] == "energy_j"]
-        assert [each["outcome"] for each in energy] == [outcome]
+def assert_right_joules(benchmark: dict[str, Any]) -> None:
+    """Check joules per token, and that their interval is not wide."""
+    metrics = benchmark["metrics"]
+    assert benchmark["status"] == "measured"
+    joules = REST_W * metrics["latency_s"]["value"]
+    joules += WATTS_PER_TFLOPS * metrics["flops"]["value"] * 1e-12
+    tokens = benchmark["units"]["token"]
+    per_token = metrics["energy_j_per_token"]
+    assert per_token["value"] == pytest.approx(joules / tokens, abs=per_token["uncertainty"])
+    assert per_token["uncertainty"] < 0.02 * per_token["value"]
