@@ -49,7 +49,8 @@ import os, pytest, shutil
 for name, (layers, option, *_) in {STEPS!r}.items():
     os.environ["LAYERS"] = str(layers)
     status = pytest.main(["-p", "no:cacheprovider", "-p", "no:unraisableexception",
-        "--energy", "--energy-scale=small", "--energy-baseline-runs=1", "--energy-protocol=fixed", option, "test_model.py"])
+        "--energy", "--energy-scale=small", "--energy-baseline-runs=1",
+        "--energy-protocol=fixed", option, "test_model.py"])
     shutil.copy(".energy/results.json", f"{{name}}.json")
     open(f"{{name}}.status", "w").write(str(int(status)))
 """
