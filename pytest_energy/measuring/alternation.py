@@ -6,13 +6,13 @@ linear drift within a block. All windows have the same number of passes.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.measuring.protocol import (
     ATTEMPTS,
     LATE,
@@ -53,7 +53,7 @@ def alternate(
     watch: Callable[[Progress], None] = lambda progress: None,
     announce: Callable[[Forecast], None] = lambda forecast: None,
     spent_j: Callable[[], float | None] = lambda: None,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = lambda: CLOCK.perf_counter(),
 ) -> dict[str, Finished]:
     """Warm up each candidate, then measure block after block.
 

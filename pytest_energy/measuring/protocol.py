@@ -7,11 +7,11 @@ runs them inside one window.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from pytest_energy.clocks import CLOCK
 from pytest_energy.errors import UsageError, is_refusal
 from pytest_energy.model.measurement import Reason, ReasonCode, Round, Trace
 
@@ -188,7 +188,7 @@ def run_rounds(
     announce: Callable[[Forecast], None] = lambda forecast: None,
     spent_j: Callable[[], float | None] = lambda: None,
     agree: Callable[[int], int] | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = lambda: CLOCK.perf_counter(),
 ) -> Finished:
     """Warm up, then measure round after round.
 
