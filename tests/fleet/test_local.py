@@ -5,6 +5,7 @@ The sessions of the shards are forks of this process: each new interpreter would
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
@@ -107,6 +108,7 @@ class Fork:
                 os._exit(status)
 
     def _run(self, arguments: list[str], environment: dict[str, str]) -> int:
+        gc.freeze()  # each session collects garbage several times; that of this process is large
         os.environ.clear()
         os.environ.update(environment)
         uuid = environment["CUDA_VISIBLE_DEVICES"]
