@@ -22,8 +22,8 @@ from benchmarks.zoo.recipe import NotApplicableError
 from benchmarks.zoo.weights import name_of_weights, weights_from
 from pytest_energy.fixture import Energy
 from pytest_energy.model.result import Run
-from pytest_energy.plugin.entry import settings_of
 from pytest_energy.plugin.progress import uncaptured
+from pytest_energy.plugin.registration import settings_of
 
 MARKERS = (
     *(f"paper_{paper}: a row of paper {paper.upper()} of docs/suite.md" for paper in "abcde"),

@@ -8,7 +8,7 @@ Formats and defaults are in :mod:`pytest_energy.settings`, which waits until an 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 ENOUGH_RUNS: Final = 8
 """From this number of accepted runs on, a baseline knows how much runs vary."""
@@ -66,8 +66,18 @@ class Option:
         """The ini spelling."""
         return f"energy_{self.attribute}"
 
+    def arguments(self) -> dict[str, Any]:
+        """The keywords of argparse's ``add_argument`` that declare its value."""
+        if self.metavar is None:
+            return {"action": "store_const", "const": "true"}
+        if self.const is not None:
+            return {"metavar": self.metavar, "nargs": "?", "const": self.const}
+        if self.joined_by:
+            return {"metavar": self.metavar, "action": "append"}
+        return {"metavar": self.metavar}
 
-OPTIONS: Final = (
+
+MEASURING: Final = (
     Option(
         "meter",
         "energy source: auto tries NVML, then RAPL, then an estimate; or nvml, rapl, codecarbon, or"
@@ -115,6 +125,40 @@ OPTIONS: Final = (
         "SCALE",
     ),
     Option(
+        "protocol",
+        "adaptive: short rounds, repeated after the other tests until the verdict is decided;"
+        " fixed: 3 rounds, of inference 10000 passes each [adaptive]",
+        "NAME",
+    ),
+    Option(
+        "control",
+        "also measure the fixed benchmarks of energy_control, a matrix product and a copy, at the"
+        " beginning and at the end: they show whether the machine changed",
+    ),
+    Option(
+        "wait_idle",
+        "seconds to wait until no other process uses the GPU, before measuring is refused [60]",
+        "SECONDS",
+    ),
+    Option(
+        "wait_lock",
+        "seconds to wait for a device that another session of yours measures [no limit]",
+        "SECONDS",
+    ),
+    Option(
+        "validity_limit",
+        "limit of a validity check, such as throttled=0.02; may be repeated [the meter's limits]",
+        "CODE=VALUE",
+        joined_by=",",
+    ),
+    Option(
+        "data",
+        "root folder of real data sets",
+        "DIR",
+    ),
+)
+FAILING: Final = (
+    Option(
         "tolerance",
         "accepted relative change of the energy, and of other metrics by name, such as"
         " 0.05,latency_s=0.1; may be repeated [0.05]",
@@ -134,10 +178,10 @@ OPTIONS: Final = (
         "LIST",
     ),
     Option(
-        "protocol",
-        "adaptive: short rounds, repeated after the other tests until the verdict is decided;"
-        " fixed: 3 rounds, of inference 10000 passes each [adaptive]",
-        "NAME",
+        "family",
+        "comparisons of the whole suite, which share the chance of a false alarm; set it where this"
+        " session is one of several shards [the comparisons of this session]",
+        "N",
     ),
     Option(
         "retry_time",
@@ -149,28 +193,37 @@ OPTIONS: Final = (
         "total joules for re-measuring undecided benchmarks [no limit]",
         "JOULES",
     ),
+)
+BASELINES: Final = (
     Option(
-        "family",
-        "comparisons of the whole suite, which share the chance of a false alarm; set it where this"
-        " session is one of several shards [the comparisons of this session]",
+        "baselines",
+        "folder of the baselines [baselines]",
+        "DIR",
+    ),
+    Option(
+        "update",
+        "results to accept as baselines: all measured ones, or only new or improved ones [none;"
+        " all without a value]",
+        "WHICH",
+        const="all",
+    ),
+    Option(
+        "baseline_runs",
+        f"runs per new baseline (at most 10; training: one) [{ENOUGH_RUNS}]",
         "N",
     ),
     Option(
-        "validity_limit",
-        "limit of a validity check, such as throttled=0.02; may be repeated [the meter's limits]",
-        "CODE=VALUE",
-        joined_by=",",
+        "accept_drift",
+        "let --energy-update accept a run although small accepted changes add up to more than the"
+        " tolerance since the last tag",
     ),
     Option(
-        "wait_idle",
-        "seconds to wait until no other process uses the GPU, before measuring is refused [60]",
-        "SECONDS",
+        "fresh",
+        "measure each visit of a test in a fresh process, so that recordings and gates see what"
+        " differs between processes; it takes longer",
     ),
-    Option(
-        "wait_lock",
-        "seconds to wait for a device that another session of yours measures [no limit]",
-        "SECONDS",
-    ),
+)
+COMPARING: Final = (
     Option(
         "against",
         "measure the working tree in alternation with another revision: a branch, tag or commit,"
@@ -208,42 +261,8 @@ OPTIONS: Final = (
         "seconds that a side may give no answer before it is stopped [600]",
         "SECONDS",
     ),
-    Option(
-        "fresh",
-        "measure each visit of a test in a fresh process, so that recordings and gates see what"
-        " differs between processes; it takes longer",
-    ),
-    Option(
-        "control",
-        "also measure the fixed benchmarks of energy_control, a matrix product and a copy, at the"
-        " beginning and at the end: they show whether the machine changed",
-    ),
-    Option(
-        "baselines",
-        "folder of the baselines [baselines]",
-        "DIR",
-    ),
-    Option(
-        "update",
-        "results to accept as baselines: all measured ones, or only new or improved ones [none;"
-        " all without a value]",
-        "WHICH",
-        const="all",
-    ),
-    Option(
-        "accept_drift",
-        "let --energy-update accept a run although small accepted changes add up to more than the"
-        " tolerance since the last tag",
-    ),
-    Option(
-        "latency_table",
-        "also show pytest-benchmark's table of latencies, which --energy hides [off]",
-    ),
-    Option(
-        "baseline_runs",
-        f"runs per new baseline (at most 10; training: one) [{ENOUGH_RUNS}]",
-        "N",
-    ),
+)
+OUTPUT: Final = (
     Option(
         "output",
         "a file to write, such as markdown or markdown:out/summary.md; may be repeated, and the"
@@ -265,6 +284,10 @@ OPTIONS: Final = (
         const="energy",
     ),
     Option(
+        "latency_table",
+        "also show pytest-benchmark's table of latencies, which --energy hides [off]",
+    ),
+    Option(
         "country",
         "country whose carbon intensity converts joules to CO2",
         "CODE",
@@ -279,13 +302,18 @@ OPTIONS: Final = (
         "power usage effectiveness of the data centre; multiplies the CO2, never the joules [1]",
         "FACTOR",
     ),
-    Option(
-        "data",
-        "root folder of real data sets",
-        "DIR",
-    ),
 )
-"""In the order of ``--help``."""
+SECTIONS: Final[Mapping[str, tuple[Option, ...]]] = {
+    "energy: what is measured, and how": MEASURING,
+    "energy: when a test fails": FAILING,
+    "energy: baselines": BASELINES,
+    "energy: comparison with another revision": COMPARING,
+    "energy: output": OUTPUT,
+}
+"""By the heading of a section of ``--help``, in its order."""
+
+OPTIONS: Final = tuple(option for section in SECTIONS.values() for option in section)
+"""All options but ``--energy``."""
 
 ALIASES: Final = tuple(
     # --energy-json=FILE is --energy-output=json:FILE

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # pytest looks at each name here whenever it starts
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
     from pytest_energy.model.result import Result, Run
 
 

@@ -40,6 +40,7 @@ from pytest_energy.plugin.items.requests import (
 )
 from pytest_energy.plugin.items.rerun import RERUN_REASON, Reruns
 from pytest_energy.plugin.items.runners import refuse_runners
+from pytest_energy.plugin.items.unpassed import unpassed_tests
 from pytest_energy.plugin.progress import (
     WorkerProgress,
     forecast_line,
@@ -48,7 +49,6 @@ from pytest_energy.plugin.progress import (
 )
 from pytest_energy.plugin.reporter import fail_session, ran_all
 from pytest_energy.plugin.uncompared import UncomparedBaselines
-from pytest_energy.plugin.unpassed import unpassed_tests
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.labels import meter_words
 from pytest_energy.report.text.failure import explain

@@ -12,8 +12,8 @@ from pytest_energy.errors import UsageError
 from pytest_energy.gate.acceptance import Collected
 from pytest_energy.model.result import NOT_RUN, Uncompared
 from pytest_energy.plugin.collect import CollectionRecorder
+from pytest_energy.plugin.items.unpassed import skip_reason
 from pytest_energy.plugin.keyword_expression import matching_ids
-from pytest_energy.plugin.unpassed import skip_reason
 
 
 class UncomparedBaselines(CollectionRecorder):

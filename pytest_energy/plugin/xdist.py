@@ -28,6 +28,7 @@ from pytest_energy.model.json_files import save_run
 from pytest_energy.model.result import Run
 from pytest_energy.model.workers_merge import merge_workers, worker_file
 from pytest_energy.plugin.gpu_locks import Reservation, lock_folder, reserve_gpu, visible_gpus
+from pytest_energy.plugin.items.unpassed import unpassed_tests
 from pytest_energy.plugin.progress import (
     WorkerProgress,
     WorkersProgress,
@@ -35,7 +36,6 @@ from pytest_energy.plugin.progress import (
     terminal_progress,
 )
 from pytest_energy.plugin.reporter import Reporter, fail_session, ran_all
-from pytest_energy.plugin.unpassed import unpassed_tests
 from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_baselines
 from pytest_energy.session.energy_session import keeps_earlier
 from pytest_energy.session.journal import load_workers, workers_prefix

@@ -36,7 +36,6 @@ def test_a_bad_option_stops_the_session(
 
 LIGHT = {
     "",
-    ".errors",
     ".options",
     ".plugin",
     ".plugin.entry",
