@@ -102,19 +102,17 @@ def _is_about_energy(item: pytest.Item) -> bool:
 def energy(request: pytest.FixtureRequest) -> Energy:
     """Measure the energy of what the test runs; without --energy only run it once."""
     __tracebackhide__ = True
-    from pytest_energy.plugin.items.phases import VISIT, Visit
-    from pytest_energy.plugin.items.requests import requested_at_run_time
-
     plugins = request.config.pluginmanager
     plugin: EnergyPlugin | PlainPlugin | None
     plugin = plugins.get_plugin("energy-measuring") or plugins.get_plugin("energy-plain")
-    if plugin is None and not request.config.getoption("energy"):  # no test has requested it
-        raise requested_at_run_time(request.node)
-    if plugin is None:  # the controller of pytest-xdist runs no test
+    if plugin is not None:
+        fixture: Energy = plugin.visit(request)
+        return fixture
+    if request.config.getoption("energy"):  # the controller of pytest-xdist runs no test
         raise pytest.UsageError("the energy fixture needs the process that runs the tests")
-    fixture: Energy = plugin.fixture(request)
-    request.node.stash[VISIT] = Visit(fixture)
-    return fixture
+    from pytest_energy.plugin.items.requests import requested_at_run_time
+
+    raise requested_at_run_time(request.node)  # no test has requested it
 
 
 @pytest.fixture(scope="session")

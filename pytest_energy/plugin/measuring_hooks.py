@@ -31,7 +31,7 @@ from pytest_energy.plugin.gpu_locks import (
     lock_folder,
     lock_names,
 )
-from pytest_energy.plugin.items.phases import BY_VERDICT, Phases, Visit
+from pytest_energy.plugin.items.phases import BY_VERDICT, SettledPhases, Visit
 from pytest_energy.plugin.items.requests import (
     MARKER,
     check_markers,
@@ -73,7 +73,7 @@ PREFERRED = ("GPU meter", "CPU counter")
 """What each meter that ``auto`` prefers to an estimate would be, in the order of its attempts."""
 
 
-class EnergyPlugin(Phases):
+class EnergyPlugin(SettledPhases):
     """Opens the session if a test measures, and gates each test at its end.
 
     Args:
@@ -245,7 +245,7 @@ class EnergyPlugin(Phases):
         """The session, and those of further cards."""
         return (self._session, *self._session.cards) if self._session else ()
 
-    def leave_body(self) -> None:
+    def leave_body(self, item: pytest.Item) -> None:
         """Remove the live progress."""
         if self._progress:
             self._progress.clear()

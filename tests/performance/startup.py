@@ -4,6 +4,9 @@ Run it by hand: ``python tests/performance/startup.py``. A session in a process 
 300 ms of the processor, and on a shared machine 90 ms more or less. So this process imports pytest
 and all of its plugins but this one, and forks each session, which then takes some 20 ms. Sessions
 with and without the plugin alternate; the median of the differences has its 95 % interval.
+
+The cost of the fixture is far below what two sessions differ by chance. So two sessions run in
+turn, one test each, and the differences are those of such pairs of tests.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +29,8 @@ from pathlib import Path
 import pytest
 
 START_PAIRS = 200
-TEST_PAIRS = 15
+COLLECTION_PAIRS = 15
+FIXTURE_SESSIONS = 5
 TESTS = 2000
 QUIET = ("-q", "-p", "no:cacheprovider")
 OURS = """
@@ -79,6 +84,77 @@ def forked_s(folder: Path, *arguments: str) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+class InTurn:
+    """Runs each test of a session when its turn comes, and tells what it took.
+
+    Args:
+        turns: A pipe that has one byte for each turn.
+        took: A pipe for the nanoseconds of the processor, eight bytes each.
+    """
+
+    def __init__(self, turns: int, took: int) -> None:
+        self._turns = turns
+        self._took = took
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        """Run a test, from its setup to its teardown and its reports."""
+        os.read(self._turns, 1)
+        began = time.process_time_ns()
+        outcome = yield
+        os.write(self._took, (time.process_time_ns() - began).to_bytes(8, "big"))
+        return outcome
+
+
+class Stepped:
+    """A session in a fork of this process that runs a test when it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        turns, self._turn = os.pipe()
+        self._took, took = os.pipe()
+        self._pid = os.fork()
+        if not self._pid:
+            os.close(self._turn)
+            os.chdir(folder)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os._exit(pytest.main([*QUIET], plugins=[InTurn(turns, took)]))
+        os.close(turns)
+        os.close(took)
+
+    def step_ms(self) -> float:
+        """Run the next test; milliseconds of the processor."""
+        os.write(self._turn, b".")
+        took = os.read(self._took, 8)
+        if not took:
+            raise SystemExit("a session ended before its last test")
+        return int.from_bytes(took, "big") / 1e6
+
+    def end(self) -> None:
+        """Wait for the end of the session, after its last test."""
+        _, status = os.waitpid(self._pid, 0)
+        if status:
+            raise SystemExit(f"a session ended with {os.waitstatus_to_exitcode(status)}")
+        os.close(self._turn)
+        os.close(self._took)
+
+
+def fixture_ms(ours: Path, theirs: Path) -> tuple[Added, Added]:
+    """What the fixture adds to the first test of a session, and to each further one."""
+    first, further = [], []
+    for _ in range(FIXTURE_SESSIONS):
+        sessions = Stepped(ours), Stepped(theirs)
+        pairs = []
+        for number in range(TESTS):
+            in_turn = sessions if number % 2 else sessions[::-1]
+            took = {session: session.step_ms() for session in in_turn}
+            pairs.append(took[sessions[0]] - took[sessions[1]])
+        for session in sessions:
+            session.end()
+        first.append(pairs[0])
+        further += pairs[1:]
+    return Added(statistics.median(first), min(first), max(first)), of_median(further)
+
+
 def added_ms(ours: Callable[[], float], theirs: Callable[[], float], pairs: int) -> Added:
     """The median difference of two costs in seconds, measured in turn."""
     differences = []
@@ -98,10 +174,12 @@ def of_median(values: list[float]) -> Added:
     return Added(statistics.median(ordered), ordered[rank], ordered[-1 - rank])
 
 
-def per_test(ours: Path, theirs: Path, *arguments: str) -> Added:
-    """Milliseconds that the fixture adds to a test, beside a fixture of the project's own."""
+def collected_ms(ours: Path, theirs: Path) -> Added:
+    """What the plugin adds to the collection of a test that uses the fixture."""
     session = added_ms(
-        lambda: forked_s(ours, *arguments), lambda: forked_s(theirs, *arguments), TEST_PAIRS
+        lambda: forked_s(ours, "--collect-only"),
+        lambda: forked_s(theirs, "--collect-only"),
+        COLLECTION_PAIRS,
     )
     return Added(session.median / TESTS, session.low / TESTS, session.high / TESTS)
 
@@ -141,13 +219,13 @@ def rows(root: Path) -> Iterator[tuple[str, Added]]:
     prepare(first)
     started = partial(forked_s, empty), partial(forked_s, empty, "-p", "no:energy")
     yield f"start of pytest ({START_PAIRS} pairs)", added_ms(*started, START_PAIRS)
-    collected = per_test(ours, theirs, "--collect-only")
-    yield f"collection, for each of {TESTS:,} tests ({TEST_PAIRS} pairs)", collected
-    run = per_test(ours, theirs)
     yield (
-        f"fixture, for each of {TESTS:,} tests ({TEST_PAIRS} pairs)",
-        Added(run.median - collected.median, run.low - collected.high, run.high - collected.low),
+        f"collection, for each of {TESTS:,} tests ({COLLECTION_PAIRS} pairs)",
+        collected_ms(ours, theirs),
     )
+    first_ms, further_ms = fixture_ms(ours, theirs)
+    yield f"fixture, the first test of a session ({FIXTURE_SESSIONS} pairs, all)", first_ms
+    yield f"fixture, each further test ({FIXTURE_SESSIONS * (TESTS - 1):,} pairs)", further_ms
 
 
 def main() -> None:

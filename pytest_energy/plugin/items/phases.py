@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_energy.fixture import Energy
 
 
-@dataclass(eq=False, repr=False)  # pytest imports this at its start, and each method takes time
+@dataclass(eq=False, slots=True)
 class Visit:
     """One run of a test."""
 
@@ -43,7 +42,18 @@ BY_VERDICT: Final = "energy_verdict"
 
 
 class Phases:
-    """Ends the bodies of tests, and settles the tests; without ``--energy`` it only checks them."""
+    """Makes the fixtures of tests, and ends their bodies."""
+
+    def fixture(self, request: pytest.FixtureRequest) -> Energy:
+        """Return the ``energy`` fixture of one test."""
+        raise NotImplementedError
+
+    def visit(self, request: pytest.FixtureRequest) -> Energy:
+        """Begin a run of a test with its fixture."""
+        __tracebackhide__ = True
+        energy = self.fixture(request)
+        request.node.stash[VISIT] = Visit(energy)
+        return energy
 
     @pytest.hookimpl(wrapper=True, trylast=True)  # close to the body, whose output is captured
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -52,16 +62,18 @@ class Phases:
         if visit is None:
             return (yield)
         raised: BaseException | None = None
+        excepthook = threading.excepthook
+        threading.excepthook = _noting_refusals(visit.energy.usage.note_refusal, excepthook)
         try:
-            with _noting_refusals(visit.energy.usage.note_refusal):
-                yield
+            yield
             raised = _kept_by_unittest(item)
         except BaseException as error:
             raised = error
             raise
         finally:
+            threading.excepthook = excepthook
             visit.body_has_ended = True
-            self.leave_body()
+            self.leave_body(item)
             # A test that skips itself, or that is interrupted, leaves no result. Candidates have
             # results also where a claim on them skips the test.
             if raised is None or _is_unmeasured(raised):
@@ -85,7 +97,7 @@ class Phases:
             if raised is None:
                 raise pytest.fail.Exception(str(error), pytrace=False) from None
 
-    def leave_body(self) -> None:
+    def leave_body(self, item: pytest.Item) -> None:
         """Clean up after a body, however it ended."""
 
     def end_body(self, item: pytest.Item, visit: Visit, *, failed: bool) -> None:
@@ -107,6 +119,10 @@ class Phases:
                     " the device is needed"
                 )
             )
+
+
+class SettledPhases(Phases):
+    """Ends the bodies of tests, and settles each test after its teardown."""
 
     def settle(self, item: pytest.Item, visit: Visit) -> None:
         """Keep what the test has measured, now that its outcome is known."""
@@ -139,22 +155,20 @@ class Phases:
         return pytest.TestReport.from_item_and_call(item, settling)
 
 
-@contextmanager
-def _noting_refusals(note: Callable[[EnergyError], None]) -> Iterator[None]:
+ExceptHook = Callable[["threading.ExceptHookArgs"], object]
+"""What Python calls with the exception that ended a thread."""
+
+
+def _noting_refusals(note: Callable[[EnergyError], None], otherwise: ExceptHook) -> ExceptHook:
     """Pass on what the plugin refuses in threads of a test, which nobody but Python sees."""
-    previous = threading.excepthook
 
     def take(ended: threading.ExceptHookArgs) -> None:
         if isinstance(ended.exc_value, EnergyError):
             note(ended.exc_value)
         else:
-            previous(ended)
+            otherwise(ended)
 
-    threading.excepthook = take
-    try:
-        yield
-    finally:
-        threading.excepthook = previous
+    return take
 
 
 def _is_unmeasured(raised: BaseException) -> bool:

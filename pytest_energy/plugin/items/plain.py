@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_energy.errors import UsageError
-from pytest_energy.plugin.items.phases import Phases
+from pytest_energy.plugin.items.phases import VISIT, Phases
 from pytest_energy.plugin.items.requests import MARKER, check_markers, requested_at_run_time
 
 if TYPE_CHECKING:
@@ -38,6 +38,16 @@ class PlainPlugin(Phases):
             check_directions({item.nodeid: item.stash[MARKER] for item in using}, {}, ())
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
+
+    def leave_body(self, item: pytest.Item) -> None:
+        """Forget the run of the test: nothing is left to settle."""
+        del item.stash[VISIT]
+
+    # Called for failures alone: a hook for every report of every test would take longer.
+    def pytest_exception_interact(self, node: pytest.Item | pytest.Collector) -> None:
+        """Note that a test has failed, such as in a subtest."""
+        if (visit := node.stash.get(VISIT, None)) is not None:
+            visit.failed = True
 
     def fixture(self, request: pytest.FixtureRequest) -> Energy:
         """Return the ``energy`` fixture of one test."""
