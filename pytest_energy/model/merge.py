@@ -33,9 +33,8 @@ class MergeConflictError(EnergyError):
 
     def __str__(self) -> str:
         number = len(self.conflicts)
-        title = (
-            f"{number} conflict{'' if number == 1 else 's'}; --keep chooses the result that wins"
-        )
+        conflicts = f"{number} conflict{'' if number == 1 else 's'}"
+        title = f"{conflicts}; --keep=first or --keep=last chooses the result"
         return "\n".join([title, *(f"  {conflict}" for conflict in self.conflicts)])
 
 

@@ -99,6 +99,6 @@ def test_the_command_merges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert len(load_run(out).benchmarks) == 2
     assert main(["merge", *files, files[0], "-o", str(tmp_path / "no.json")]) == 2
     error = capsys.readouterr().err
-    assert "1 conflict; --keep chooses the result that wins" in error
+    assert "1 conflict; --keep=first or --keep=last chooses the result" in error
     assert "\n  t.py::a on one machine" in error
     assert not (tmp_path / "no.json").exists()
