@@ -50,7 +50,10 @@ def test_a_pass_takes_the_papers_image(
 @pytest.mark.slow
 @pytest.mark.parametrize("where", [CLASSIFICATION, SEGMENTATION])
 def test_a_step_of_the_papers_schedule_changes_the_weights(where: tuple[str, str, str]) -> None:
-    """Image size, augmentation, optimiser and decay are the paper's. A batch has two images."""
+    """Image size, augmentation, optimiser and decay are the paper's. A batch has two images.
+
+    Evaluations are in test_every_row.py.
+    """
     row = row_of("training", *where)
     schedule = replace(
         scheduled(row, "full"), batch_size=2, batches=1, held_out_batches=1, workers=0
@@ -61,7 +64,6 @@ def test_a_step_of_the_papers_schedule_changes_the_weights(where: tuple[str, str
         training.one_epoch()
         after = list(training.recipe.model.parameters())
         assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
-        assert all(0 <= score <= 1 for score in training.evaluate().values())
 
 
 def test_a_sweep_sets_what_its_row_says() -> None:
