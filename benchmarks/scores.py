@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from benchmarks.data.real import IGNORED
 from pytest_energy.errors import EnergyError
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric, MetricCollection
 
 
 class UndefinedScoreError(EnergyError):
@@ -38,6 +39,10 @@ def scores_of(task: str, classes: int, device: str) -> Scores:
     """
     if task == "detection":
         return Precision() if find_spec("pycocotools") else Unscored()
+    # torchmetrics imports plotting and language models, which inference needs not
+    from torchmetrics import MetricCollection
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
+
     if task == "classification":
         metrics: dict[str, Metric | MetricCollection] = {
             "accuracy": MulticlassAccuracy(classes, average="micro")

@@ -57,6 +57,8 @@ class Training:
         )
         """GiB of a training step; ``None`` for a small twin, which fits everywhere."""
         self.recipe = recipe_for(row, schedule, device)
+        # A training to a target is scored while it is measured: what that imports comes before.
+        scores_of(self.recipe.task, self.recipe.classes, device)
         self.schedule = schedule
         self.options = options
         self.measured_epochs = options.epochs or self._enough_epochs()
