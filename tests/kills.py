@@ -21,7 +21,6 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-from tests.forks import VARIABLE
 from tests.plugin.scripted import install
 
 KINDS = ("SIGKILL", "SIGTERM", "full disk", "closed terminal", "lost worker", "lost controller")
@@ -93,7 +92,7 @@ class KilledSession:
         os.close(terminal)
         os.set_blocking(controller, False)
         self._wait_and_kill(session, controller)
-        faults = self._living()
+        faults = self._living(session.pid)
         finished = self._finished()
         (self.folder / "conftest.py").write_text("")
         (self.folder / "test_it.py").write_text(SKIPPED)
@@ -108,7 +107,7 @@ class KilledSession:
         return subprocess.Popen(
             [sys.executable, "-m", "pytest", *measuring, *plugins, *arguments],
             cwd=self.folder,
-            env={**os.environ, MARK: self._mark, VARIABLE: "no", "PYTHONPATH": str(self.folder)},
+            env={**os.environ, MARK: self._mark, "PYTHONPATH": str(self.folder)},
             stdin=output,
             stdout=output,
             stderr=output,
@@ -153,21 +152,24 @@ class KilledSession:
         pids = {pid for pid, _ in self._records()}
         return sorted(pid for pid in pids if Path(f"/proc/{pid}").exists())
 
-    def _living(self) -> list[str]:
+    def _living(self, leader: int) -> list[str]:
         """Processes of the killed session that do not end; they are ended here."""
         deadline = time.monotonic() + PATIENCE_S
-        while (pids := self._own_processes()) and time.monotonic() < deadline:
+        while (pids := self._own_processes(leader)) and time.monotonic() < deadline:
             time.sleep(0.02)
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         return [f"process {pid} lived on" for pid in pids]
 
-    def _own_processes(self) -> list[int]:
+    def _own_processes(self, leader: int) -> list[int]:
+        """The processes that have the mark, or are in the session of ``leader``: forks are."""
         mark = f"{MARK}={self._mark}".encode()
         pids = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                environment = (entry / "environ").read_bytes()
+                marked = mark in environment.split(b"\0")
+                if marked or (environment and os.getsid(int(entry.name)) == leader):
                     pids.append(int(entry.name))
             except OSError:
                 continue

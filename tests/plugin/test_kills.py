@@ -12,6 +12,7 @@ from tests.kills import KINDS, KilledSession
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_session_loses_nothing_and_leaves_nothing(tmp_path: Path, kind: str) -> None:
