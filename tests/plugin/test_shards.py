@@ -36,14 +36,14 @@ class Shards:
                 f"from scripted_meter import work\ndef {name}(energy): energy(work, 0.01)\n"
             )
 
-    def measure(self, shard: dict[str, str], *arguments: str) -> int:
+    def measure(self, shard: dict[str, str]) -> int:
         """Run the script of a shard's job, and keep its output as its artifact."""
         (script,) = [
             script
             for script in scripts(JOBS["joules"])
             if "pytest" in script and "pip" not in script
         ]
-        options = ("--energy-meter=scripted", "--energy-passes=20", *QUICK, *arguments)
+        options = ("--energy-meter=scripted", "--energy-passes=20", *QUICK)
         job = self._bash(script, TESTS=shard["tests"], PYTEST_ADDOPTS=" ".join(options))
         assert job.returncode < 2, job.stdout + job.stderr
         artifact = self.project.path(f"shards/energy-{shard['shard']}")
@@ -72,9 +72,9 @@ def test_two_shards_become_one_report(project: Project) -> None:
     """A shard fails by itself; the last job merges and reports both."""
     shards = Shards(project)
     good, worse = SHARDS
-    for shard in SHARDS:
-        assert shards.measure(shard, "--energy-update=all", "--energy-baseline-runs=1") == 0
-    shutil.rmtree(project.path("shards"))
+    tests = [shard["tests"] for shard in SHARDS]
+    assert project.run(*tests, "--energy-update=all", "--energy-baseline-runs=1").ret == 0
+    shutil.rmtree(project.path(".energy"))
     assert shards.measure(good) == 0
     shards.project.script(power_w=115.0)
     assert shards.measure(worse) == 1
