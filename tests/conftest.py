@@ -8,14 +8,12 @@ import importlib
 import os
 import shutil
 import sys
-import sysconfig
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from importlib.metadata import Distribution, EntryPoints
+from importlib.metadata import Distribution
 from pkgutil import walk_packages
-from typing import Any
 
 import hypothesis
 import pytest
@@ -24,7 +22,14 @@ import pytest_energy
 from pytest_energy.model.revision import COMMITS
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
 from pytest_energy.simulation.build import SimulationError, build_libraries
-from tests.forks import TORCH, Server, fork_server, further_server, patch_popen
+from tests.forks import (
+    TORCH,
+    Server,
+    fork_server,
+    further_server,
+    installed_entry_points,
+    patch_popen,
+)
 
 pytest_plugins = ["pytester", "pytest_energy.testing"]
 
@@ -115,23 +120,6 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv(LOCK_FOLDER_VARIABLE, str(tmp_path_factory.mktemp("locks")))
         patch.setenv("PYTEST_ADDOPTS", UNUSED_PLUGINS)
         yield
-
-
-def installed_entry_points() -> property:
-    """The entry points of a distribution, read once where it is installed beside this Python."""
-    read: Any = Distribution.entry_points.fget  # type: ignore[attr-defined]
-    installed = sysconfig.get_path("purelib")
-    known: dict[str, EntryPoints] = {}
-
-    def entry_points(distribution: Distribution) -> EntryPoints:
-        place = str(getattr(distribution, "_path", ""))
-        if not place.startswith(installed):
-            return read(distribution)
-        if place not in known:
-            known[place] = read(distribution)
-        return known[place]
-
-    return property(entry_points)
 
 
 @pytest.fixture(scope="session")

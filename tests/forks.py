@@ -26,12 +26,14 @@ import runpy
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
+from importlib.metadata import Distribution, EntryPoints
 from pathlib import Path
 from typing import Any, Final
 
@@ -347,12 +349,31 @@ def run(request: Mapping[str, Any]) -> None:
         runpy.run_module(request["program"], run_name="__main__", alter_sys=True)
 
 
+def installed_entry_points() -> property:
+    """The entry points of a distribution, read once where it is installed beside this Python."""
+    read: Any = Distribution.entry_points.fget  # type: ignore[attr-defined]
+    installed = sysconfig.get_path("purelib")
+    known: dict[str, EntryPoints] = {}
+
+    def entry_points(distribution: Distribution) -> EntryPoints:
+        place = str(getattr(distribution, "_path", ""))
+        if not place.startswith(installed):
+            return read(distribution)
+        if place not in known:
+            known[place] = read(distribution)
+        return known[place]
+
+    return property(entry_points)
+
+
 def warm() -> None:
     """Run a session of pytest, so that the modules come from pytest's own importer."""
     import pytest
 
     from tests.plugin.scripted import install
 
+    distribution: Any = Distribution
+    distribution.entry_points = installed_entry_points()
     with tempfile.TemporaryDirectory(prefix="pytest-energy-forks-") as folder:
         sys.path.insert(0, folder)
         install(Path(folder))

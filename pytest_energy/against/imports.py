@@ -73,10 +73,11 @@ def imported_elsewhere(
     return found
 
 
-# A side asks after each test, with torch for thousands of modules: hence strings, and a folder
-# is resolved once.
+# A side asks after each test, with torch for thousands of modules: hence strings, and a file or
+# folder is resolved once.
 
 
+@cache
 def _resolve(file: str) -> str:
     folder, name = os.path.split(file)
     path = os.path.join(_resolve_folder(folder), name)  # noqa: PTH118 - see above
