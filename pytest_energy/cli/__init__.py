@@ -2,7 +2,7 @@
 
 The module's docstring is the subcommand's description, and the first line of it its help.
 ``configure(parser)`` adds the arguments, and ``run(arguments) -> int`` returns the exit status.
-Heavy imports belong inside ``run``, because every call imports every subcommand.
+Heavy imports belong inside ``run``: the help of the whole command imports every subcommand.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read(arguments: Sequence[str]) -> argparse.Namespace:
     option comes first. It then does not recognize words behind that option. A command whose list
     takes the words after ``--`` names it in ``after_dashes``.
     """
-    parser = build_parser(_commands())
+    parser = build_parser(_commands(arguments[:1]))
     options, unread = parser.parse_known_args(arguments)
     words = list(arguments)
     after = words[words.index("--") + 1 :] if "--" in words else []
@@ -52,7 +52,7 @@ def read(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def build_parser(commands: dict[str, ModuleType]) -> argparse.ArgumentParser:
-    """The parser of the whole command line, with one subparser for each command."""
+    """The parser of a command line with these commands, each in a subparser."""
     parser = argparse.ArgumentParser(
         prog="pytest-energy", description="Work with energy measurements, baselines and reports."
     )
@@ -66,9 +66,14 @@ def build_parser(commands: dict[str, ModuleType]) -> argparse.ArgumentParser:
     return parser
 
 
-def _commands() -> dict[str, ModuleType]:
+def _commands(asked: Sequence[str]) -> dict[str, ModuleType]:
+    """The subcommand that is asked for, or all of them if there is none of this name."""
     # A module cannot be called `import`, a keyword of Python: `import_` is that command.
-    names = sorted(module.name for module in iter_modules(__path__))
+    modules = sorted(module.name for module in iter_modules(__path__))
+    commands = {module.rstrip("_").replace("_", "-"): module for module in modules}
+    names = commands.keys() & asked or commands.keys()
     return {
-        name.rstrip("_").replace("_", "-"): import_module(f"{__name__}.{name}") for name in names
+        name: import_module(f"{__name__}.{module}")
+        for name, module in commands.items()
+        if name in names
     }

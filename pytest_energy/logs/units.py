@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -214,6 +215,7 @@ def unit_of_header(name: str) -> str | None:
     return unit.removeprefix("in ").strip() or None
 
 
+@lru_cache(4096)  # each format looks for its columns in each of the first lines
 def without_unit(name: str) -> str:
     """A column's name without its unit: ``power.draw`` for ``power.draw [W]``."""
     return IN_BRACKETS.sub("", name).strip()
