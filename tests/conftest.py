@@ -23,12 +23,13 @@ from pytest_energy.model.revision import COMMITS
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
 from pytest_energy.simulation.build import SimulationError, build_libraries
 from tests.forks import (
+    READ_ONCE,
     TORCH,
     Server,
     fork_server,
     further_server,
-    installed_entry_points,
     patch_popen,
+    read_once,
 )
 
 pytest_plugins = ["pytester", "pytest_energy.testing"]
@@ -137,7 +138,8 @@ def _quick_sessions() -> Iterator[None]:
     for name in ("email.parser", "jinja2"):
         importlib.import_module(name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Distribution, "entry_points", installed_entry_points())
+        for name in READ_ONCE:
+            patch.setattr(Distribution, name, read_once(name))
         yield
 
 

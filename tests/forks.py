@@ -33,7 +33,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
-from importlib.metadata import Distribution, EntryPoints
+from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any, Final
 
@@ -349,13 +349,16 @@ def run(request: Mapping[str, Any]) -> None:
         runpy.run_module(request["program"], run_name="__main__", alter_sys=True)
 
 
-def installed_entry_points() -> property:
-    """The entry points of a distribution, read once where it is installed beside this Python."""
-    read: Any = Distribution.entry_points.fget  # type: ignore[attr-defined]
-    installed = sysconfig.get_path("purelib")
-    known: dict[str, EntryPoints] = {}
+def read_once(name: str) -> property:
+    """An attribute of distributions that is read once where one is installed beside this Python.
 
-    def entry_points(distribution: Distribution) -> EntryPoints:
+    pytest, pluggy and this plugin read the attributes of all distributions in each session.
+    """
+    read: Any = vars(Distribution)[name].fget
+    installed = sysconfig.get_path("purelib")
+    known: dict[str, Any] = {}
+
+    def value(distribution: Distribution) -> Any:
         place = str(getattr(distribution, "_path", ""))
         if not place.startswith(installed):
             return read(distribution)
@@ -363,7 +366,11 @@ def installed_entry_points() -> property:
             known[place] = read(distribution)
         return known[place]
 
-    return property(entry_points)
+    return property(value)
+
+
+READ_ONCE: Final = ("entry_points", "metadata")
+"""Attributes for :func:`read_once`."""
 
 
 def warm() -> None:
@@ -372,8 +379,8 @@ def warm() -> None:
 
     from tests.plugin.scripted import install
 
-    distribution: Any = Distribution
-    distribution.entry_points = installed_entry_points()
+    for name in READ_ONCE:
+        setattr(Distribution, name, read_once(name))
     with tempfile.TemporaryDirectory(prefix="pytest-energy-forks-") as folder:
         sys.path.insert(0, folder)
         install(Path(folder))
