@@ -136,9 +136,7 @@ class Step:
 
     def step_w(self, response: Response) -> float:
         """The load's power above rest, by least squares."""
-        shown = self._shown(response)
-        joint = math.fsum(s * j for s, (_, j) in zip(shown, self.ticks, strict=True))
-        return joint / math.fsum(s * s for s in shown)
+        return self._step_w(self._shown(response))
 
     @property
     def seen(self) -> bool:
@@ -153,21 +151,28 @@ class Step:
 
         Infinite if it explains none: a counter so late would not have shown the load at all.
         """
-        if not any(self._shown(response)):
+        shown = self._shown(response)
+        if not any(shown):
             return math.inf
-        return math.sqrt(statistics.fmean(off_s**2 for off_s in self._off_s(response)))
+        return math.sqrt(statistics.fmean(off_s**2 for off_s in self._off_s(shown)))
 
     def misfit_later(self, response: Response) -> float:
         """The same of the ticks that come so late as those of windows; at all ticks if none do."""
         later_s = self.ended_s + response.wait_s
-        off_s = self._off_s(response)
+        off_s = self._off_s(self._shown(response))
         late_s = [off for off, (t, _) in zip(off_s, self.ticks, strict=True) if t >= later_s]
         return math.sqrt(statistics.fmean(off**2 for off in late_s or off_s))
 
-    def _off_s(self, response: Response) -> list[float]:
-        step_w = self.step_w(response)
-        shown = zip(self._shown(response), self.ticks, strict=True)
-        return [joules / step_w - shown_s for shown_s, (_, joules) in shown]
+    def _step_w(self, shown: Sequence[float]) -> float:
+        joint = math.fsum(s * j for s, (_, j) in zip(shown, self.ticks, strict=True))
+        return joint / math.fsum(s * s for s in shown)
+
+    def _off_s(self, shown: Sequence[float]) -> list[float]:
+        step_w = self._step_w(shown)
+        return [
+            joules / step_w - shown_s
+            for shown_s, (_, joules) in zip(shown, self.ticks, strict=True)
+        ]
 
 
 def response_of(step: Step) -> Response:
