@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pynvml
 import pytest
@@ -66,13 +65,24 @@ def stop(machine: SimulatedNvml, after_calls: int) -> None:
 
 def helper_pid() -> int:
     """The helper process."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()
-    (helper,) = [
-        int(pid)
-        for pid in children
-        if b"pytest_energy.meters.nvml.sources.helper" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    return helper
+    return STARTED[-1]
+
+
+STARTED: list[int] = []
+"""The PIDs of a test's helper processes."""
+
+
+@pytest.fixture(autouse=True)
+def _note_helpers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note what is started; a fork has the command line of the process that it comes from."""
+    start = companion.HelperProcess.__init__
+
+    def noted(self: companion.HelperProcess, module: str, arguments: Sequence[str]) -> None:
+        start(self, module, arguments)
+        STARTED.append(self._process.pid)
+
+    STARTED.clear()
+    monkeypatch.setattr(companion.HelperProcess, "__init__", noted)
 
 
 MOMENTS = ("before", "opening", "inside", "closing", "after")
