@@ -1,7 +1,7 @@
 """Run the own tests of other plugins of pytest without this plugin and with it, and compare.
 
-Run it by hand: ``python tests/compat/peers.py [NAME …]``; it needs uv and a package index. The
-tests come from the source distributions; that of pytest-randomly has none. Both runs have the same
+Run it by hand: ``python tests/compat/peers.py [NAME …]``; it needs uv and a package index.
+``pytest:testing/test_mark.py,testing/test_skipping.py`` runs these files only. The tests come from the source distributions; that of pytest-randomly has none. Both runs have the same
 environment, in which this plugin's dependencies are installed; before the second run the plugin
 itself is added. Tests that fail in both runs are no fault of it. The exit status is 1 if a test has
 another outcome.
@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ class Peer:
     """How to run the tests of one plugin."""
 
     tests: str
-    """A file or folder of its source distribution."""
+    """Files or folders of its source distribution, with commas between them."""
     extra: str = ""
     """The extra of its own that its tests need, in brackets."""
     needs: tuple[str, ...] = ()
@@ -65,8 +65,10 @@ def outcomes(python: Path, source: Path, peer: Peer) -> dict[str, str]:
     """The outcome of each test, by its name."""
     report = source.parent / "report.xml"
     command = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}")
-    tests = (*peer.arguments, peer.tests)
-    subprocess.run([*command, *tests], cwd=source, stdout=subprocess.DEVNULL, check=False)
+    tests = (*peer.arguments, *peer.tests.split(","))
+    # Sessions beside this one remove old folders of all sessions of the user.
+    own = {**os.environ, "PYTEST_DEBUG_TEMPROOT": str(source.parent)}
+    subprocess.run([*command, *tests], cwd=source, env=own, stdout=subprocess.DEVNULL, check=False)
     return {
         f"{case.get('classname')}::{case.get('name')}": next(
             (child.tag for child in case if child.tag in ("failure", "error", "skipped")), "passed"
@@ -97,15 +99,16 @@ def compare(name: str, peer: Peer, folder: Path) -> bool:
 def main() -> int:
     """Compare the plugins that the command names, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PEERS))
-    names = parser.parse_args().names or [*PEERS]
-    if unknown := set(names) - PEERS.keys():
+    parser.add_argument("names", nargs="*", metavar="NAME[:FILES]", help=", ".join(PEERS))
+    asked = [name.partition(":") for name in parser.parse_args().names or PEERS]
+    if unknown := {name for name, _, _ in asked} - PEERS.keys():
         parser.error(f"{min(unknown)} is not known; choose from {', '.join(PEERS)}")
     os.environ.pop("PYTEST_ADDOPTS", None)
     same = True
-    for name in names:
+    for name, _, part in asked:
+        peer = replace(PEERS[name], tests=part) if part else PEERS[name]
         with tempfile.TemporaryDirectory() as folder:
-            same &= compare(name, PEERS[name], Path(folder))
+            same &= compare(name, peer, Path(folder))
     return 0 if same else 1
 
 
