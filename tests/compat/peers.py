@@ -1,10 +1,10 @@
 """Run the own tests of other plugins of pytest without this plugin and with it, and compare.
 
 Run it by hand: ``python tests/compat/peers.py [NAME …]``; it needs uv and a package index.
-``pytest:testing/test_mark.py,testing/test_skipping.py`` runs these files only. The tests come from the source distributions; that of pytest-randomly has none. Both runs have the same
-environment, in which this plugin's dependencies are installed; before the second run the plugin
-itself is added. Tests that fail in both runs are no fault of it. The exit status is 1 if a test has
-another outcome.
+``pytest:testing/test_mark.py,testing/test_skipping.py`` runs these files only. The tests come from
+the source distributions; that of pytest-randomly has none. Both runs have the same environment, in
+which this plugin's dependencies are installed; before the second run the plugin itself is added.
+Tests that fail in both runs are no fault of it. The exit status is 1 if a test has another outcome.
 """
 
 from __future__ import annotations
