@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugin.conftest import Project
+from tests.plugin.conftest import QUICK, Project
 
 UPDATE = ("--energy-update", "--energy-baseline-runs=1")
 CASE = """
@@ -27,6 +27,30 @@ FAILING = {
     "a subtest of a TestCase": CASE.format(then="with self.subTest(size=1): self.fail('no')"),
     "the tearDown of a TestCase": CASE.format(then="self.addCleanup(self.fail, 'no')"),
 }
+
+
+UNMEASURED = "import pytest\n" + CASE.replace(
+    "self.energy(work, 0.01)", "self.energy.record(score=1)"
+)
+UNMEASURED_FAILING = {
+    "a subtest": "def test_it(energy, subtests):\n    energy.record(score=1)\n"
+    "    with subtests.test('size'):\n        assert False",
+    "a subtest of a TestCase": UNMEASURED.format(
+        then="with self.subTest(size=1): self.assertTrue(False)"
+    ),
+}
+
+
+@pytest.mark.parametrize("failing", UNMEASURED_FAILING)
+def test_a_failed_test_is_not_refused_as_well(pytester: pytest.Pytester, failing: str) -> None:
+    """Without --energy, a test whose subtest fails may have left its measurement out for that."""
+    pytester.makepyfile(UNMEASURED_FAILING[failing])
+    failed = pytester.runpytest_inprocess(*QUICK)
+    failed.stdout.no_fnmatch_line("*measures nothing*")
+    assert failed.ret == pytest.ExitCode.TESTS_FAILED
+    pytester.makepyfile(UNMEASURED_FAILING[failing].replace("False", "True"))
+    refused = pytester.runpytest_inprocess(*QUICK)
+    refused.stdout.fnmatch_lines(["*energy.record(score=…) in a test that measures nothing*"])
 
 
 @pytest.mark.parametrize("body", FAILING.values(), ids=list(FAILING))
