@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.uncertainty.pairs import (
     LOOKS,
     MOST_PRIOR_FREEDOM,
+    WITHIN_REASON,
     PairLook,
     error_share,
     fit_suite_variance,
+    further_blocks,
     look,
     looks_until,
     smallest_change,
@@ -48,6 +51,29 @@ def test_a_rise_is_not_called_one_before_four_blocks() -> None:
         None,
         Outcome.REGRESSED,
     ]
+
+
+@given(st.floats(0.7, 1.4), st.floats(0.001, 0.05), st.integers(1, 50), st.sampled_from([24, 48]))
+def test_as_many_further_blocks_as_are_named_decide(
+    ratio: float, scatter: float, family: int, most_blocks: int
+) -> None:
+    """The change and the scatter of a block stay what they are; one look before, none decides."""
+    found = PairLook(None, ratio - 1, 0.0, 0.0, 4, scatter / 2, 3)
+    wanted = further_blocks(found, 0.05, family, most_blocks)
+    limits = max(most_blocks, WITHIN_REASON)
+    assert wanted is None or 4 < 4 + wanted <= limits
+    assert (wanted is None) <= (abs(ratio - 1) < 0.05 + 10 * scatter)
+    calmer = replace(found, standard=found.standard / 4)
+    sooner = further_blocks(calmer, 0.05, family, most_blocks)
+    if wanted is not None and not 0.9 < ratio < 1.1:  # a calm look may show it is within 5 %
+        assert sooner is not None
+        assert sooner <= wanted
+
+
+def test_a_change_at_the_tolerance_is_decided_by_no_number_of_blocks() -> None:
+    """It is proven, but the estimate lies on neither side; a calm benchmark needs no block more."""
+    assert further_blocks(PairLook(None, 0.05, 0.0, 0.1, 4, 0.05, 3), 0.05, 1) is None
+    assert further_blocks(PairLook(None, 0.2, 0.1, 0.3, 4, 0.001, 3), 0.05, 1) == LOOKS[3] - 4
 
 
 def test_a_fall_is_improved() -> None:

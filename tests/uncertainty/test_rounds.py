@@ -14,6 +14,7 @@ from pytest_energy.uncertainty.gum import t_quantile
 from pytest_energy.uncertainty.rounds import (
     dominant,
     mean_of,
+    of_rounds,
     summarize,
     temperature_drift,
     with_gain,
@@ -39,6 +40,15 @@ def test_values_are_means_a_pass() -> None:
     assert metrics["energy_j"].unit == "J/pass"
     assert metrics["latency_s"].value == pytest.approx(0.2)
     assert metrics["power_w"].value == pytest.approx(6.0)
+
+
+def test_single_rounds_tell_of_three_metrics() -> None:
+    """Of one pass each; a round without joules still has its seconds, and no round has others."""
+    rounds = [one_round(10.0), one_round(None), one_round(14.0, passes=7)]
+    assert of_rounds(rounds, "energy_j") == pytest.approx([1.0, 2.0])
+    assert of_rounds(rounds, "power_w") == pytest.approx([5.0, 7.0])
+    assert of_rounds(rounds, "latency_s") == pytest.approx([0.2, 0.2, 2 / 7])
+    assert of_rounds(rounds, "accuracy") == []
 
 
 def test_scatter_of_three_rounds_gives_students_interval() -> None:
