@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.uncertainty.gum import (
+    bounded,
     effective_degrees_of_freedom,
     expand,
     no_loss,
@@ -81,3 +82,9 @@ def test_a_loss_within_the_uncertainty_is_none() -> None:
     assert no_loss(-0.5, 0.3, 0.4)
     assert not no_loss(-0.51, 0.3, 0.4)
     assert not no_loss(-0.1, None)
+
+
+@given(st.floats(1e-6, 1e6))
+def test_the_interval_of_a_bounded_value_has_95_percent_of_its_values(full_width: float) -> None:
+    """A uniform value lies within 0.95 of half its width in 95 % of cases, never beyond half."""
+    assert expand(bounded(full_width)) == pytest.approx(0.95 * full_width / 2)

@@ -466,6 +466,10 @@ class CounterSource:
         )
         self._closed[channel] = fall.closing
         self._rest_power[channel] = after
+        width_s = fall.closing.width_s
+        moved_s = left_s - response.left_of_s(window.duration_s, fall.after_s + width_s)
+        edges_j = combine((joules.budget["edges"], uniform(scale.value * mean_w * moved_s)))
+        joules = replace(joules, budget={**joules.budget, "edges": edges_j})
         settling_j = (
             scale.uncertainty * mean_w * left_s,
             response.uncertainty_s * mean_w,

@@ -8,12 +8,7 @@ from dataclasses import dataclass
 
 from pytest_energy.meters.nvml.sources.coverage import LastTick, between
 from pytest_energy.meters.nvml.sources.joules import RESOLUTION_J, Power
-from pytest_energy.meters.nvml.sources.settling import (
-    LATE_UNCERTAINTY,
-    Response,
-    Scale,
-    TailCurve,
-)
+from pytest_energy.meters.nvml.sources.settling import Response, Scale, TailCurve
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.uncertainty.gum import combine, uniform
 from pytest_energy.uncertainty.rounds import mean_of
@@ -162,8 +157,8 @@ class EndedLoad:
         """Standard uncertainty of the joules still to be shown at a moment."""
         earlier_j = self.earlier.unsure_j(response, at_s) if self.earlier else 0.0
         left_s = response.left_of_s(self.length_s, at_s - self.ended_s)
-        own_w = combine((self.unsure_w, LATE_UNCERTAINTY * self.step_w))
-        return combine((earlier_j, own_w * left_s))
+        model_j = self.step_w * response.unsure_s(at_s - self.ended_s)
+        return combine((earlier_j, self.unsure_w * left_s, model_j))
 
     def shown_j(self, response: Response, from_s: float, to_s: float) -> float:
         """The joules that a late counter shows of it between two moments."""

@@ -118,6 +118,16 @@ def mean_power(
     return Power(power_w, uncertainty_w, by_period=by_period)
 
 
+def between_s(earlier: Tick, later: Tick, period_s: float | None) -> float:
+    """The time between two ticks: a multiple of the period, if the reads around them allow it."""
+    time_s = later.time_s - earlier.time_s
+    if period_s is None:
+        return time_s
+    regular_s = round(time_s / period_s) * period_s
+    reach_s = (earlier.width_s + later.width_s) / 2
+    return regular_s if regular_s and abs(regular_s - time_s) <= reach_s < period_s / 2 else time_s
+
+
 def idle_power(ticks: Sequence[Tick]) -> Quantity:
     """The mean power over all ticks; its uncertainty includes the scatter from tick to tick."""
     whole = mean_power(ticks[0], ticks[-1])

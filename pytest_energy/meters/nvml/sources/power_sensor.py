@@ -35,6 +35,8 @@ RING_SAMPLES = 100
 """The fewest samples that a ring holds. Observed: about 120."""
 CLOCK_S = 0.25
 """Stamps that are further off than this, and than two periods, are those of another clock."""
+PROMPT_PERIODS = 0.05
+"""A new sample is seen within this share of a period, since the ring is read 50 times in one."""
 WATCH_S = 0.3
 WATCH_PERIODS = 3
 OLDEST_PERIODS = 1.5
@@ -76,6 +78,8 @@ class PowerSensor:
     """Between samples."""
     unseen_s: float = 0.0
     """The part of each period that the sensor does not average."""
+    stamps_off_s: float = 0.0
+    """By how much the stamps may be off: a new sample's stamp differed by this from its arrival."""
 
     @property
     def part_time(self) -> bool:
@@ -94,9 +98,16 @@ def power_sensor(handle: Handle) -> PowerSensor | None:
         period_s = median(later[0] - earlier[0] for earlier, later in pairwise(samples))
         span_s = max(samples[-1][0] - samples[0][0], RING_SAMPLES * period_s)
         unseen_s = max(0.0, period_s - sensor_timing(handle, period_s)[1])
-        clock = RingClock(_clock_offset_s(handle, samples[-1][0], period_s), period_s)
+        off_s = _clock_offset_s(handle, samples[-1][0], period_s)
+        believed = abs(off_s) <= max(CLOCK_S, 2 * period_s)
+        clock = RingClock(0.0 if believed else off_s, period_s)
         return PowerSensor(
-            RING, lambda since: _shifted(handle, since, clock), span_s / 4, period_s, unseen_s
+            RING,
+            lambda since: _shifted(handle, since, clock),
+            span_s / 4,
+            period_s,
+            unseen_s,
+            abs(off_s) if believed and abs(off_s) > PROMPT_PERIODS * period_s else 0.0,
         )
     if read_power(handle) is not None:
         period_s, averaged_s = sensor_timing(handle, UNKNOWN_PERIOD_S)
@@ -125,17 +136,16 @@ def _filled_ring(handle: Handle) -> list[Sample]:
 
 
 def _clock_offset_s(handle: Handle, newest_s: float, period_s: float) -> float:
-    """What to add to the ring's stamps, which some drivers take from another clock than the epoch.
+    """By how much the ring's stamps are early, which some drivers take from another clock.
 
-    The next sample is awaited: it is new, and so its stamp is that of now. If none comes, the
-    stamps are believed.
+    The next sample is awaited: it is new, and so its stamp is that of now, unless the ring shows
+    samples late. If none comes, the stamps are believed.
     """
     until_s = CLOCK.monotonic() + max(WATCH_S, WATCH_PERIODS * period_s)
     while CLOCK.monotonic() < until_s:
         samples = read_ring(handle, 0.0)
         if samples and samples[-1][0] != newest_s:
-            offset_s = CLOCK.time() - samples[-1][0]
-            return offset_s if abs(offset_s) > max(CLOCK_S, 2 * period_s) else 0.0
+            return CLOCK.time() - samples[-1][0]
         CLOCK.sleep(period_s / 50)
     return 0.0
 

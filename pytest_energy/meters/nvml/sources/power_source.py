@@ -238,6 +238,7 @@ class PowerSource:
         else:
             used = sampled_joules(around, [w for _, w in rest], window, sensor.unseen_s)
             used = self._without_tail(channel, used, around, window)
+        used = _with_stamps(used, window, sensor.stamps_off_s)
         self._rest_w[channel] = max(used.rest_w, first_w)
         return with_unseen(used, largest_miss(used.energy_j)) if sensor.part_time else used
 
@@ -296,6 +297,17 @@ class PowerSource:
         if not self._responses:
             settling_j.append(shown_j + hidden_j)
         return with_settling(replace(used, energy_j=energy_j - hidden_j), combine(settling_j))
+
+
+def _with_stamps(used: Joules, window: Span, off_s: float) -> Joules:
+    """Joules with the uncertainty of stamps that differ from the arrival of their samples.
+
+    Either the stamps are early or late, and the load seems to have run then, or the ring shows its
+    samples late. The interval reaches from one to the other, in all windows alike.
+    """
+    step_w = used.energy_j / window.duration_s - used.rest_w
+    stamps_j = off_s * abs(step_w) / t_quantile(math.inf)
+    return with_settling(used, combine((used.budget.get(SETTLING, 0.0), stamps_j)))
 
 
 def sensor_responses(

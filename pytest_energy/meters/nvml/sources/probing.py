@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.coverage import LastTick
+from pytest_energy.meters.nvml.sources.joules import between_s
 from pytest_energy.meters.nvml.sources.settling import Step
 from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, next_ticks, pause_until
 from pytest_energy.model.measurement import ReasonCode
@@ -52,6 +53,7 @@ def step_response(tickers: Sequence[Ticker], load: OwnLoad) -> dict[str, Step]:
     seen += _until(tickers, ended_s + FALL_S)
     return {
         ticker.name: _step(
+            ticker,
             [ticks[ticker.name] for ticks in before],
             [ticks[ticker.name] for ticks in seen],
             began_s,
@@ -74,16 +76,22 @@ def check_seen(steps: Mapping[str, Step]) -> None:
             )
 
 
-def _step(before: Sequence[Tick], seen: Sequence[Tick], began_s: float, ended_s: float) -> Step:
+def _step(
+    ticker: Ticker, before: Sequence[Tick], seen: Sequence[Tick], began_s: float, ended_s: float
+) -> Step:
+    """The step by its ticks, which come at multiples of the period where they fit these.
+
+    The reads around a tick tell its moment to some tenths of a millisecond. Times the power at
+    rest, that would look like joules which a delay and a lag do not explain.
+    """
     first, opening = before
-    rest_w = (opening.energy_j - first.energy_j) / (opening.time_s - first.time_s)
-    above = [
-        (
-            tick.time_s - began_s,
-            tick.energy_j - opening.energy_j - rest_w * (tick.time_s - opening.time_s),
-        )
-        for tick in seen
-    ]
+    period_s = None if ticker.jitter_s else ticker.period_s
+    rest_w = (opening.energy_j - first.energy_j) / between_s(first, opening, period_s)
+    above = []
+    for tick in seen:
+        since_s = between_s(opening, tick, period_s)
+        above_j = tick.energy_j - opening.energy_j - rest_w * since_s
+        above.append((opening.time_s + since_s - began_s, above_j))
     return Step(ended_s - began_s, above)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_energy.uncertainty.gum import combine, t_quantile, uniform
+from pytest_energy.uncertainty.gum import bounded, combine, t_quantile, uniform, variance
 from pytest_energy.uncertainty.rounds import mean_of
 
 KNOTS_S = (0.002, 0.004, 0.007, 0.01, 0.014, 0.02, 0.03, 0.045, 0.065, 0.1, 0.15, 0.25)
@@ -33,7 +33,7 @@ FINEST_LEFT_S = 1e-6
 NEAREST_KNOT = 1.5
 """A knot is this much later than the first point, at least: a step that begins to show nowhere but
 there may have any height, and noise of 0.2 ms would make it a tail of 150 ms."""
-UNKNOWN_SCALE = uniform(2.0)
+UNKNOWN_SCALE = bounded(2.0)
 """Standard uncertainty of the scale of a program's tail before one of its windows has shown it: a
 load ends at any power, from none to twice its mean (GUM 4.3.7)."""
 UNREAD_SCALE = UNKNOWN_SCALE
@@ -68,7 +68,7 @@ AS_GOOD = 2.0
 LATE_SHARE = 0.1
 """The meter waits until no more than this share of what is late is still to come."""
 LATE_UNCERTAINTY = 0.05
-"""Relative standard uncertainty of what is still to come: its shape is a model."""
+"""What is still to come may differ by this share before it is taken for work of the program."""
 SHORT_WAIT_S = 0.1
 """So long a wait costs 1 % of a window of 10 s."""
 LONGEST_WAIT_S = 0.25
@@ -112,6 +112,11 @@ class Response:
         if self.lag_s == 0:
             return 0.0
         return self.lag_s * math.exp((self.delay_s - after_s) / self.lag_s)
+
+    def unsure_s(self, after_s: float) -> float:
+        """Standard uncertainty of what is still to come, which becomes less as this does."""
+        at_wait_s = self.left_s(self.wait_s)
+        return self.uncertainty_s * self.left_s(after_s) / at_wait_s if at_wait_s else 0.0
 
     def left_of_s(self, length_s: float, after_s: float) -> float:
         """What of a load of ``length_s`` is still to come ``after_s`` after its end.
@@ -157,10 +162,16 @@ class Step:
         return math.sqrt(statistics.fmean(off_s**2 for off_s in self._off_s(shown)))
 
     def misfit_later(self, response: Response) -> float:
-        """The same of the ticks that come so late as those of windows; at all ticks if none do."""
+        """The same of the ticks that come so late as those of windows; at all ticks if none do.
+
+        What all of these ticks are off by is the load's length or the power at rest, and comes no
+        later: it is no part of what is still to come.
+        """
         later_s = self.ended_s + response.wait_s
         off_s = self._off_s(self._shown(response))
         late_s = [off for off, (t, _) in zip(off_s, self.ticks, strict=True) if t >= later_s]
+        if len(late_s) > 1:
+            return math.sqrt(variance(late_s))
         return math.sqrt(statistics.fmean(off**2 for off in late_s or off_s))
 
     def _step_w(self, shown: Sequence[float]) -> float:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 
 import pytest
 
 from pytest_energy.meters.base import Meter, MeterRequest, Reading
 from pytest_energy.meters.nvml.sources.power_sensor import RingClock
 from pytest_energy.meters.registry import open_meter
-from pytest_energy.testing import SimulatedNvml
+from pytest_energy.testing import PROFILES, SimulatedNvml
+from pytest_energy.uncertainty.gum import combine, expand
 from tests.virtual import virtual_machine
 
 SINCE_BOOT_S = -time.time() + 5000.0
@@ -79,3 +81,15 @@ def test_repeated_samples_count_once(copies: int) -> None:
         reading, true_j = measure_load(machine, meter, 0.5)
     assert reading.valid
     assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.03)
+
+
+@pytest.mark.parametrize("offset_s", [-0.165, 0.12])
+def test_stamps_that_may_be_off_widen_the_interval(offset_s: float) -> None:
+    """Too near to now for another clock: the load may have run then, or be shown late."""
+    with virtual_machine(replace(PROFILES["ada"], counter_tick_s=None)) as machine:
+        machine.configure(sample_offset_ns=round(offset_s * 1e9))
+        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+        reading, true_j = measure_load(machine, meter, 1.5)
+    error_j = abs(reading.channels["gpu0"] - true_j)
+    assert error_j > 0.03 * true_j
+    assert error_j <= 1.1 * expand(combine(reading.budget.values()))

@@ -91,6 +91,23 @@ def test_what_ticks_do_not_distinguish_is_uncertain(delay_s: float, first_s: flo
         assert off_s <= 2 * found.uncertainty_s + 1e-4
 
 
+def test_what_all_late_ticks_are_off_by_is_not_still_to_come() -> None:
+    """A length of the load that is wrong by 0.2 ms is no joule that comes after the window."""
+    response, ends_s = Response(0.0, 0.1), (0.85, 0.95, 1.05, 1.3, 1.4, 1.5, 1.6)
+    seen = [(t, 300.0 * (response.shown_s(t) - response.shown_s(t - 0.8))) for t in ends_s]
+    late = Step(0.8, [(t, j + (0.06 if t > 1.0 else 0.0)) for t, j in seen])
+    assert late.misfit(response) > 2e-5
+    assert late.misfit_later(response) < 1e-5
+
+
+def test_what_the_model_leaves_open_ends_with_what_is_late() -> None:
+    """The uncertainty of what is still to come falls as this does, and is none after a delay."""
+    lag, delay = Response(0.0, 0.1, 1e-4), Response(0.1, 0.0, 1e-4)
+    assert lag.unsure_s(lag.wait_s) == pytest.approx(1e-4)
+    assert lag.unsure_s(lag.wait_s + 0.1) == pytest.approx(1e-4 / math.e)
+    assert delay.unsure_s(delay.wait_s) == 0.0
+
+
 def test_a_response_that_shows_no_load_explains_none() -> None:
     """A fit may try a counter that is later than the ticks were read for."""
     assert step(Response(0.0, 0.1)).misfit(Response(5.0, 0.0)) == math.inf
