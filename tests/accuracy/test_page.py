@@ -18,6 +18,7 @@ TEMPLATES = (
     run.INTRODUCTION,
     run.ERROR_AND_INTERVAL,
     run.SETTLING_STUDY,
+    run.SETTLING_REASONS,
     run.EDGES,
     run.EDGE_COST,
     run.COMPARISON,

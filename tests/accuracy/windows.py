@@ -37,6 +37,12 @@ LOADS_S = (0.0, 0.001, 0.002, 0.02, 0.05, 0.1, 0.13, 0.2)
 ROUNDS = 3
 OWN_LOAD_SHARE = 0.7
 """The power of the meter's own load on a simulated card, as a share of the limit."""
+LOW_SHARE = 0.3
+"""The lower power of an alternating load, as a share of the higher one."""
+TAIL_SHAPE = 0.08
+"""The fast time constant of a load's tail differs by this share from that of its session."""
+TAIL_DRIFT = 0.5
+"""The same of the share of the slow part. Both are standard deviations."""
 RING_S = 16.0
 """The ring is longer than the longest window: the virtual clock allows no helper process."""
 
@@ -45,7 +51,7 @@ RING_S = 16.0
 class Observed:
     """One round: the measurement and the truth."""
 
-    measurement: int
+    measurement: int | str
     """Rounds of one measurement share this number and their load."""
     length_s: float
     period_s: float
@@ -68,6 +74,22 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A value that is drawn from a range."""
+
+    low: float
+    high: float
+    log: bool = True
+    """Whether its logarithm is drawn evenly; otherwise the value itself is."""
+
+    def value(self, rng: random.Random) -> float:
+        """One value of the range."""
+        if self.log:
+            return math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        return rng.uniform(self.low, self.high)
+
+
+@dataclass(frozen=True)
 class Program:
     """What the sessions of a study run."""
 
@@ -79,6 +101,8 @@ class Program:
     """Whether half of the loads end at another power than they run at."""
     device: Mapping[str, float] = field(default_factory=dict)
     """Values of the simulated device that no profile has, by name."""
+    drawn: Mapping[str, Drawn] = field(default_factory=dict)
+    """Values of the simulated device that each session draws anew, by name."""
 
 
 def measure_sessions(
@@ -111,17 +135,17 @@ def measure_windows(
     profile: Profile,
     lengths_s: Sequence[float],
     measurements: int,
-    seed: int,
+    seed: int | str,
     program: Program = Program(),
     sessions: int = 1,
 ) -> list[Observed]:
     """Measure three rounds of each length for each of ``measurements`` loads a session.
 
     The sessions follow each other in one process: each opens the meter anew, at another moment of
-    the sensors' periods.
+    the sensors' periods, on a card that has what the session has drawn.
     """
     job = {"lengths_s": lengths_s, "measurements": measurements, "seed": seed}
-    job |= {"sessions": sessions}
+    job |= {"devices": _devices(program, sessions, random.Random(f"devices {seed}"))}
     own_load_w = OWN_LOAD_SHARE * profile.power_limit_w if program.own_load else None
     job |= {"recorded": program.recorded, "own_load_w": own_load_w}
     job |= {"ends_otherwise": program.ends_otherwise}
@@ -135,6 +159,15 @@ def measure_windows(
             check=True,
         )
     return [parse(line) for line in result.stdout.splitlines()]
+
+
+def _devices(program: Program, sessions: int, rng: random.Random) -> list[dict[str, float]]:
+    """What each session has drawn; the simulation counts whole nanoseconds and millijoules."""
+    drawn = [{n: d.value(rng) for n, d in program.drawn.items()} for _ in range(sessions)]
+    return [
+        {name: round(v) if name.endswith(("_ns", "_mj")) else v for name, v in values.items()}
+        for values in drawn
+    ]
 
 
 def vary(profile: Profile, rng: random.Random) -> Profile:
@@ -161,8 +194,8 @@ def parse(line: str) -> Observed:
 def _main(
     lengths_s: list[float],
     measurements: int,
-    sessions: int,
-    seed: int,
+    devices: list[dict[str, float]],
+    seed: int | str,
     recorded: str | None,
     own_load_w: float | None,
     ends_otherwise: bool,
@@ -170,7 +203,8 @@ def _main(
     machine, rng = Machine.attached(), random.Random(seed)
     replayed = recording(machine, recorded) if recorded else None
     own = replayed.own if replayed else lambda: machine.load(own_load_w or 0.0)
-    for session in range(sessions):
+    for session, values in enumerate(devices):
+        machine.configure(**values)
         time.sleep(rng.uniform(5.0, 6.0))  # until the driver's ring is full
         with closing(open_session_meter(own if own_load_w else None)) as meter:
             numbers = range(session * measurements, (session + 1) * measurements)
@@ -180,7 +214,7 @@ def _main(
                     n: _ending_otherwise(loads[n], meter, rng)
                     for n in rng.sample(numbers, measurements // 2)
                 }
-            _measure(machine, meter, replayed, lengths_s, loads, rng)
+            _measure(machine, meter, replayed, lengths_s, loads, values, rng)
 
 
 def _measure(
@@ -189,15 +223,28 @@ def _measure(
     replayed: Recording | None,
     lengths_s: Sequence[float],
     loads: Mapping[int, Load],
+    device: Mapping[str, float],
     rng: random.Random,
 ) -> None:
     for number, load in loads.items():
         time.sleep(rng.uniform(0.0, 0.3))
+        machine.configure(**_tail_of_load(device, rng))
         for length_s in lengths_s:
             for _ in range(ROUNDS):  # at once, as the rounds of a benchmark
                 run = partial(_replay, replayed) if replayed else partial(_run, machine, load)
                 true_j, measured = _observe(machine, meter, partial(run, length_s))
                 print(dump(Observed(number, length_s, load.period_s, true_j, measured)))
+
+
+def _tail_of_load(device: Mapping[str, float], rng: random.Random) -> dict[str, float]:
+    """The tail of one load, which is not quite that of the others of its session."""
+    if "tail_fast_s" not in device:
+        return {}
+    slow = math.sqrt(3) * TAIL_DRIFT
+    return {
+        "tail_fast_s": device["tail_fast_s"] * math.exp(rng.gauss(0.0, TAIL_SHAPE)),
+        "tail_slow_share": device["tail_slow_share"] * rng.uniform(1 - slow, 1 + slow),
+    }
 
 
 def _draw_load(meter: NvmlMeter, number: int, rng: random.Random) -> Load:
@@ -208,8 +255,10 @@ def _draw_load(meter: NvmlMeter, number: int, rng: random.Random) -> Load:
 
 
 def _ending_otherwise(load: Load, meter: NvmlMeter, rng: random.Random) -> Load:
-    """The same load with a last part, such as a copy of what was computed, at any power."""
-    end_w = rng.uniform(meter.idle_power_w["gpu0"].value, load.high_w)
+    """The same load with a last part, such as a copy, at any power from rest to twice its mean."""
+    rest_w, duty = meter.idle_power_w["gpu0"].value, load.duty if load.period_s else 1.0
+    mean_w = load.high_w * (LOW_SHARE + (1 - LOW_SHARE) * duty)
+    end_w = rng.uniform(rest_w, 2 * mean_w - rest_w)
     return replace(load, end_w=end_w, end_share=rng.uniform(0.1, 0.5))
 
 
@@ -252,7 +301,7 @@ def _run(machine: Machine, load: Load, length_s: float) -> None:
 def _running(machine: Machine, load: Load) -> AbstractContextManager[None]:
     if load.period_s == 0.0:
         return machine.load(load.high_w)
-    low_w = 0.3 * load.high_w
+    low_w = LOW_SHARE * load.high_w
     return machine.pulsed_load(load.high_w, low_w, load.period_s, load.duty, load.phase_s)
 
 
