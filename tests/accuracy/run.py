@@ -516,8 +516,9 @@ Of 192 results, 99.0 % and 99.5 % are one or two apart from the target. The othe
   direction. Most of it is the same in all windows, whatever a read loses. About half of these cards
   are refused, because their counter and their power samples disagree at rest.
 - `counts 30–80 %`: a counter that shows 78 % of the joules of a 4090 passes the check at rest,
-  whose limit is 5 W. Windows of 5 s and longer are refused. **Shorter ones have too few power
-  samples for that: they are wrong by 22 %, and their intervals do not say so.**
+  whose limit is 5 W. Windows of 5 s and longer are refused, and those of 1 s have the remark
+  `sensor-disagreement`. **Those of 0.5 s have too few power samples for either: they are wrong by
+  22 %, and do not say so.**
 - Without a load of the meter's own the interval contains a tail, and a lag of up to 300 ms. CUDA
   through torch, or longer windows, make it narrow.
 """

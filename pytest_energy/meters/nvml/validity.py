@@ -251,16 +251,22 @@ def disagreement_at_rest(
 
 
 def _disagreement(evidence: Evidence, most: float) -> Iterator[Remark]:
-    """A difference that the edges of few samples can explain is none; late samples are a remark."""
+    """A difference that the edges of few samples can explain is none; late samples are a remark.
+
+    So is a difference above both the limit and what the edges can explain, but not above their sum.
+    """
     counted, sampled = evidence.energy_j, evidence.sampled
     if counted is None or sampled is None or not sampled.energy_j:
         return
     difference = counted / sampled.energy_j - 1
-    beyond_j = (abs(difference) - most) * sampled.energy_j
-    if beyond_j > sampled.edges_j:
+    apart_j, allowed_j = abs(difference) * sampled.energy_j, most * sampled.energy_j
+    beyond_j = apart_j - allowed_j
+    doubtful = evidence.sampled_full_time and apart_j > max(allowed_j, sampled.edges_j)
+    if doubtful or beyond_j > sampled.edges_j:
         message = (
             f"{counted:.4g} J by the counter, {sampled.energy_j:.4g} J by the power samples: "
             f"{difference:+.1%} (limit ±{most:.0%})"
         )
-        certain = evidence.sampled_full_time and beyond_j > sampled.late_j
+        beyond_all = beyond_j > max(sampled.edges_j, sampled.late_j)
+        certain = evidence.sampled_full_time and beyond_all
         yield ReasonCode.SENSOR_DISAGREEMENT, message, certain

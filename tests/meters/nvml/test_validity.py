@@ -185,3 +185,19 @@ def test_a_device_worked_if_it_drew_power_for_a_process_of_ours(
 ) -> None:
     """Neither a context alone nor the power of others is work of this session."""
     assert worked(devices) is busy
+
+
+@pytest.mark.parametrize(("gain", "doubted"), [(1.0, False), (0.776, True)])
+def test_a_counter_that_few_samples_contradict_is_doubted(gain: float, doubted: bool) -> None:
+    """More than the limit and than what the edges explain, but not than both: no silent window."""
+    with virtual_machine("ada") as machine:
+        machine.configure(counter_gain=gain)
+        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+        edge = meter.begin()
+        with machine.load(300.0):
+            time.sleep(1.0)
+        reading = meter.end(edge)
+        meter.close()
+    codes = [(reason.code, reason.fatal) for reason in reading.reasons]
+    assert ((ReasonCode.SENSOR_DISAGREEMENT, False) in codes) is doubted
+    assert not any(fatal for _, fatal in codes)
