@@ -23,6 +23,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -610,6 +611,11 @@ ticks adds {added_s:.3f} s ({share_s:.2%}) and {added_j:.1f} J ({share_j:.2%}) o
 
 
 def _comparison(chosen: argparse.Namespace) -> Iterable[str]:
+    if missing := [tool for tool in ("zeus", "codecarbon") if find_spec(tool) is None]:
+        raise SystemExit(
+            f"not installed: {', '.join(missing)}; to measure beside other tools, run"
+            " uv run --group accuracy python tests/accuracy/run.py"
+        )
     job = {"lengths_s": RIVAL_LENGTHS_S, "windows": chosen.windows, "seed": 3}
     lines = Store(chosen.keep).lines(
         f"rivals {chosen.windows}", lambda: _on_hopper("rivals.py", job)
