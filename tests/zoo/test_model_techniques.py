@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -283,14 +284,18 @@ def residual() -> nn.Module:
 
 
 @pytest.mark.slow
-def test_a_compiled_model_answers_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_model_answers_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Compiled code gives the eager logits, up to the order of sums.
 
     The model is small, because compiling takes long, and no other process is started for it. Torch
-    would compile a program for each set of vector instructions, to see which this machine has.
+    would compile a program for each set of vector instructions, to see which this machine has. What
+    torch keeps of earlier runs has such instructions.
     """
     sets = "torch._inductor.cpu_vec_isa.valid_vec_isa_list"
     monkeypatch.setattr(sets, lambda: [], raising=False)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     recipe = Recipe("classification", residual(), SHAPE, 10)
     images = recipe.example(2)
     with torch.no_grad():
