@@ -303,9 +303,11 @@ def _with_stamps(used: Joules, window: Span, off_s: float) -> Joules:
     """Joules with the uncertainty of stamps that differ from the arrival of their samples.
 
     Either the stamps are early or late, and the load seems to have run then, or the ring shows its
-    samples late. The interval reaches from one to the other, in all windows alike.
+    samples late. The interval reaches from one to the other, in all windows alike. If a part of the
+    load seems to have run outside the window, its joules are of that much less time.
     """
-    step_w = used.energy_j / window.duration_s - used.rest_w
+    seen_s = max(window.duration_s - off_s, off_s)
+    step_w = (used.energy_j - used.rest_w * window.duration_s) / seen_s if off_s else 0.0
     stamps_j = off_s * abs(step_w) / t_quantile(math.inf)
     return with_settling(used, combine((used.budget.get(SETTLING, 0.0), stamps_j)))
 
