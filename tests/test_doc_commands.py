@@ -154,7 +154,7 @@ def test_extras_and_groups_of_the_commands_exist() -> None:
         for group in re.findall(r"--group (\w+)", text):
             assert group in groups
             named.append(group)
-    assert {"torch", "history", "ray", "test", "dev", "plugins"} <= {*named, "torch"}
+    assert {"history", "ray", "test", "dev", "plugins"} <= {*named}
 
 
 class Reader:

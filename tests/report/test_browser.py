@@ -566,7 +566,6 @@ def test_narrow_screens_do_not_scroll_sideways(show: Show) -> None:
     assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("width", "wider"), [(1080, False), (1440, True), (1920, True)])
 def test_the_table_takes_the_room_beside_the_text(width: int, wider: bool, show: Show) -> None:
     """It has many columns; its heading stays above the other headings, and no page is too wide."""
@@ -581,6 +580,7 @@ def test_the_table_takes_the_room_beside_the_text(width: int, wider: bool, show:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.slow
 def test_two_hundred_benchmarks_with_long_traces(show: Show) -> None:
     """The largest supported page is below 4 MB, can be sorted, and opens a drawer."""
     shown = show(large_run())
