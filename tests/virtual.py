@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import pytest
 
 from pytest_energy.clocks import CLOCK
+from pytest_energy.meters.base import Meter, Reading
 from pytest_energy.meters.nvml import driver
 from pytest_energy.testing import Profile, SimulatedNvml
 
@@ -39,6 +40,18 @@ def virtual_machine(*profiles: Profile | str, **settings: Any) -> Iterator[Simul
         for name, value in machine.environment().items():
             patch.setenv(name, value)  # among them the clock of child processes
         yield machine
+
+
+def measure_load(
+    machine: SimulatedNvml, meter: Meter, power_w: float, duration_s: float
+) -> tuple[Reading, float]:
+    """The reading of one window under a load, and its true joules; closes the meter."""
+    edge = meter.begin()
+    with machine.load(power_w):
+        time.sleep(duration_s)
+    reading = meter.end(edge)
+    meter.close()
+    return reading, machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
 
 
 def answer_on(card: Profile, program: str, *arguments: str) -> Any:

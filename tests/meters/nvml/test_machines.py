@@ -13,7 +13,7 @@ from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.model.traces import decode
 from pytest_energy.testing import PROFILES, SimulatedNvml
 from pytest_energy.uncertainty.gum import combine, expand
-from tests.virtual import virtual_machine
+from tests.virtual import measure_load, virtual_machine
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 
@@ -39,12 +39,7 @@ def test_a_card_without_counter_is_measured_by_its_power() -> None:
     """Cards older than Volta have no counter: power samples are summed, with a wider interval."""
     with virtual_machine("pascal") as machine:
         meter = open_meter("nvml", MeterRequest())
-        edge = meter.begin()
-        with machine.load(200.0):
-            time.sleep(0.5)
-        reading = meter.end(edge)
-        meter.close()
-        true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+        reading, true_j = measure_load(machine, meter, 200.0, 0.5)
     assert meter.info.source == "power"
     assert reading.valid
     assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pynvml
@@ -14,9 +15,9 @@ from pytest_energy.meters.nvml.devices.sensors import Fields, Snapshot
 from pytest_energy.meters.nvml.driver import FieldValue
 from pytest_energy.meters.nvml.validity import Evidence, conditions, idle, worked
 from pytest_energy.meters.registry import open_meter
-from pytest_energy.model.measurement import Quantity, ReasonCode
+from pytest_energy.model.measurement import Quantity, Reason, ReasonCode
 from pytest_energy.testing import SimulatedNvml
-from tests.virtual import virtual_machine
+from tests.virtual import measure_load, virtual_machine
 
 STATE = Snapshot(60.0, 1980.0, None, 700.0, frozenset())
 
@@ -90,6 +91,15 @@ def test_a_window_has_the_conditions_of_its_edges(nvml_sim: SimulatedNvml) -> No
     assert seen_at_edges["gpu0.throttled.power-cap"] == pytest.approx(0.5, abs=0.01)
 
 
+def reasons_of_window(counter_gain: float, length_s: float) -> Sequence[Reason]:
+    """The reasons of a loaded window on a 4090 whose counter shows this share of the joules."""
+    with virtual_machine("ada") as machine:
+        machine.configure(counter_gain=counter_gain)
+        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+        reading, _ = measure_load(machine, meter, 300.0, length_s)
+    return reading.reasons
+
+
 @pytest.mark.parametrize(
     ("counter_gain", "length_s", "fatal"),
     [
@@ -104,14 +114,7 @@ def test_few_samples_are_compared_with_the_counter(
     counter_gain: float, length_s: float, fatal: bool | None
 ) -> None:
     """A counter far off the power is fatal at 1 s, and a remark where late samples could be why."""
-    with virtual_machine("ada") as machine:
-        machine.configure(counter_gain=counter_gain)
-        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
-        edge = meter.begin()
-        with machine.load(300.0):
-            time.sleep(length_s)
-        reasons = meter.end(edge).reasons
-        meter.close()
+    reasons = reasons_of_window(counter_gain, length_s)
     found = [r for r in reasons if r.code is ReasonCode.SENSOR_DISAGREEMENT]
     in_window = [reason.fatal for reason in found if "at rest" not in reason.message]
     assert in_window == ([] if fatal is None else [fatal])
@@ -189,15 +192,10 @@ def test_a_device_worked_if_it_drew_power_for_a_process_of_ours(
 
 @pytest.mark.parametrize(("gain", "doubted"), [(1.0, False), (0.776, True)])
 def test_a_counter_that_few_samples_contradict_is_doubted(gain: float, doubted: bool) -> None:
-    """More than the limit and than what the edges explain, but not than both: no silent window."""
-    with virtual_machine("ada") as machine:
-        machine.configure(counter_gain=gain)
-        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
-        edge = meter.begin()
-        with machine.load(300.0):
-            time.sleep(1.0)
-        reading = meter.end(edge)
-        meter.close()
-    codes = [(reason.code, reason.fatal) for reason in reading.reasons]
+    """A difference above the limit, and above what the edges explain, is a remark.
+
+    Only one above the sum of both makes the window invalid.
+    """
+    codes = [(reason.code, reason.fatal) for reason in reasons_of_window(gain, 1.0)]
     assert ((ReasonCode.SENSOR_DISAGREEMENT, False) in codes) is doubted
     assert not any(fatal for _, fatal in codes)

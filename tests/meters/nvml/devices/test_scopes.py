@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pynvml
@@ -12,7 +11,7 @@ from pytest_energy.meters.base import Meter, MeterRequest, Reading
 from pytest_energy.meters.nvml.devices.scopes import ENERGY_BY_SCOPE
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import PROFILES, SimulatedNvml
-from tests.virtual import virtual_machine
+from tests.virtual import measure_load, virtual_machine
 
 IDLE_W, EXTRA_W = 80.0, 100.0
 
@@ -20,12 +19,7 @@ IDLE_W, EXTRA_W = 80.0, 100.0
 def measured(machine: SimulatedNvml) -> tuple[Meter, Reading, float]:
     """A meter, a loaded window and the true joules of its GPU."""
     meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
-    edge = meter.begin()
-    with machine.load(400.0):
-        time.sleep(0.6)
-    reading = meter.end(edge)
-    meter.close()
-    return meter, reading, machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+    return (meter, *measure_load(machine, meter, 400.0, 0.6))
 
 
 @pytest.mark.usefixtures("quick_opening")

@@ -8,24 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_energy.meters.base import Meter, MeterRequest, Reading
+from pytest_energy.meters.base import MeterRequest
 from pytest_energy.meters.nvml.sources.power_sensor import RingClock
 from pytest_energy.meters.registry import open_meter
-from pytest_energy.testing import PROFILES, SimulatedNvml
+from pytest_energy.testing import PROFILES
 from pytest_energy.uncertainty.gum import combine, expand
-from tests.virtual import virtual_machine
+from tests.virtual import measure_load, virtual_machine
 
 SINCE_BOOT_S = -time.time() + 5000.0
-
-
-def measure_load(machine: SimulatedNvml, meter: Meter, duration_s: float) -> tuple[Reading, float]:
-    """The reading of one window under a load of 200 W, and its true joules; closes the meter."""
-    edge = meter.begin()
-    with machine.load(200.0):
-        time.sleep(duration_s)
-    reading = meter.end(edge)
-    meter.close()
-    return reading, machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
 
 
 @pytest.mark.parametrize("card", ["pascal", "ada"])
@@ -37,7 +27,7 @@ def test_stamps_of_another_clock_are_anchored(card: str, offset_s: float) -> Non
     with virtual_machine(card) as machine:
         machine.configure(sample_offset_ns=round(offset_s * 1e9))
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
-        reading, true_j = measure_load(machine, meter, 1.0)
+        reading, true_j = measure_load(machine, meter, 200.0, 1.0)
     assert reading.valid
     assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.03)
     assert len(reading.traces) == 1
@@ -67,7 +57,7 @@ def test_stamps_that_are_right_stay_as_they_are() -> None:
     """A ring on the epoch's clock is not shifted by the age of its newest sample."""
     with virtual_machine("pascal") as machine:
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
-        reading, true_j = measure_load(machine, meter, 0.5)
+        reading, true_j = measure_load(machine, meter, 200.0, 0.5)
     assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.02)
 
 
@@ -78,7 +68,7 @@ def test_repeated_samples_count_once(copies: int) -> None:
         machine.configure(sample_copies=copies)
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
         assert meter.info.tick_s == pytest.approx(0.02)
-        reading, true_j = measure_load(machine, meter, 0.5)
+        reading, true_j = measure_load(machine, meter, 200.0, 0.5)
     assert reading.valid
     assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.03)
 
@@ -89,7 +79,7 @@ def test_stamps_that_may_be_off_widen_the_interval(offset_s: float) -> None:
     with virtual_machine(replace(PROFILES["ada"], counter_tick_s=None)) as machine:
         machine.configure(sample_offset_ns=round(offset_s * 1e9))
         meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
-        reading, true_j = measure_load(machine, meter, 1.5)
+        reading, true_j = measure_load(machine, meter, 200.0, 1.5)
     error_j = abs(reading.channels["gpu0"] - true_j)
     assert error_j > 0.01 * true_j
     assert error_j <= 1.02 * expand(combine(reading.budget.values()))
