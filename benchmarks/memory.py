@@ -28,6 +28,9 @@ MEMINFO: Final = Path("/proc/meminfo")
 MEMBERSHIP: Final = Path("/proc/self/cgroup")
 """The control groups of this process on Linux: a line for each hierarchy."""
 CGROUPS: Final = Path("/sys/fs/cgroup")
+VERSION_1: Final = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+VERSION_2: Final = ("memory.max", "memory.current", "inactive_file")
+"""Files of a control group, and the line of ``memory.stat`` with the inactive pages of files."""
 
 
 class LiveBytes(TorchDispatchMode):
@@ -135,24 +138,25 @@ def _left_by_control_groups() -> Iterator[int]:
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            root, limit, usage, cache = CGROUPS, "max", "current", "inactive_file"
+            root, names = CGROUPS, VERSION_2
         elif "memory" in controllers.split(","):
-            root, limit, usage = CGROUPS / "memory", "limit_in_bytes", "usage_in_bytes"
-            cache = "total_inactive_file"
+            root, names = CGROUPS / "memory", VERSION_1
         else:
             continue
         group = root / path.lstrip("/")
         for folder in (group, *group.parents):
-            most = folder / f"memory.{limit}"
-            if most.exists() and (text := most.read_text("ascii").strip()) != "max":
-                used = int((folder / f"memory.{usage}").read_text("ascii"))
-                counts = (folder / "memory.stat").read_text("ascii").splitlines()
-                inactive = next(
-                    int(one.split()[1]) for one in counts if one.startswith(f"{cache} ")
-                )
-                yield int(text) - used + inactive
-            if folder == root:
-                break
+            if folder.is_relative_to(root):
+                yield from _left_by_group(folder, *names)
+
+
+def _left_by_group(folder: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
+    """Bytes that the limit of one control group leaves, if it has one."""
+    most = folder / limit
+    if not most.exists() or (text := most.read_text("ascii").strip()) == "max":
+        return
+    used = int((folder / usage).read_text("ascii"))
+    counts = dict(line.split() for line in (folder / "memory.stat").read_text("ascii").splitlines())
+    yield int(text) - used + int(counts[cache])
 
 
 def check_memory(row: Row, schedule: Schedule, device: str, options: Options) -> float:
