@@ -30,6 +30,10 @@ class Scores(Protocol):
         """The scores of all batches, by the name that they have in a result."""
         ...
 
+    def reset(self) -> None:
+        """Forget all batches."""
+        ...
+
 
 def scores_of(task: str, classes: int, device: str) -> Scores:
     """The scores of a task.
@@ -39,7 +43,7 @@ def scores_of(task: str, classes: int, device: str) -> Scores:
     """
     if task == "detection":
         return Precision() if find_spec("pycocotools") else Unscored()
-    # torchmetrics imports plotting and language models, which inference needs not
+    # torchmetrics imports plotting and language models, which inference does not need
     from torchmetrics import MetricCollection
     from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
@@ -89,6 +93,10 @@ class Precision:
             )
         return {"map": scores["map"], "map50": scores["map_50"]}
 
+    def reset(self) -> None:
+        """Forget all images."""
+        self._metric.reset()
+
 
 class Unscored:
     """No scores, for tasks whose scores need a library that is not installed."""
@@ -99,6 +107,9 @@ class Unscored:
     def compute(self) -> Mapping[str, Any]:
         """No scores."""
         return {}
+
+    def reset(self) -> None:
+        """Nothing is kept."""
 
 
 def suppressed(

@@ -57,8 +57,9 @@ class Training:
         )
         """GiB of a training step; ``None`` for a small twin, which fits everywhere."""
         self.recipe = recipe_for(row, schedule, device)
-        # A training to a target is scored while it is measured: what that imports comes before.
-        scores_of(self.recipe.task, self.recipe.classes, device)
+        # Made here, since a training to a target is scored while it is measured: the first scores
+        # of a process import torchmetrics.
+        self._scores = scores_of(self.recipe.task, self.recipe.classes, device)
         self.schedule = schedule
         self.options = options
         self.measured_epochs = options.epochs or self._enough_epochs()
@@ -210,12 +211,12 @@ class Training:
         return self._score(self._held_out)
 
     def _score(self, batches: Batches | WholeImages) -> dict[str, float]:
-        scores = scores_of(self.recipe.task, self.recipe.classes, self.recipe.device)
+        self._scores.reset()
         self.recipe.model.eval()
         with torch.no_grad():
             for images, target in batches:
-                scores.update(self.recipe.model(self.recipe.prepare(images)), target)
-        return {name: float(value) for name, value in scores.compute().items()}
+                self._scores.update(self.recipe.model(self.recipe.prepare(images)), target)
+        return {name: float(value) for name, value in self._scores.compute().items()}
 
     @property
     def workload(self) -> dict[str, Scalar]:
