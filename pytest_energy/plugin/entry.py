@@ -34,7 +34,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     pluginmanager.add_hookspecs(hookspec)
     # What [tool.pytest] and pytest.toml may hold; older versions of pytest take text only.
     text: Any = str | int | float | bool if pytest.version_tuple >= (9, 2) else None
-    parser.getgroup("energy", "energy regression testing").addoption(
+    first = parser.getgroup("energy", "energy regression testing")
+    first.addoption(
         "--energy",
         action="store_true",
         help="measure the energy of tests that use the energy fixture, and fail on regressions",
@@ -48,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
             kind: Any = "linelist" if option.joined_by == "\n" else text
             parser.addini(option.ini, f"same as {option.flag}: {option.help}", kind, default=None)
     for alias in ALIASES:
-        group.addoption(alias.flag, dest=alias.ini, metavar=alias.metavar, help=SUPPRESS)
+        first.addoption(alias.flag, dest=alias.ini, metavar=alias.metavar, help=SUPPRESS)
         parser.addini(alias.ini, alias.help, default=None)
 
 

@@ -107,7 +107,7 @@ class InTurn:
 
 
 class Stepped:
-    """A session in a fork of this process that runs a test when it is told to."""
+    """A session in a fork of this process. It runs its next test when it is told to."""
 
     def __init__(self, folder: Path) -> None:
         turns, self._turn = os.pipe()

@@ -306,8 +306,10 @@ def _with_stamps(used: Joules, window: Span, off_s: float) -> Joules:
     samples late. The interval reaches from one to the other, in all windows alike. If a part of the
     load seems to have run outside the window, its joules are of that much less time.
     """
+    if not off_s:
+        return used
     seen_s = max(window.duration_s - off_s, off_s)
-    step_w = (used.energy_j - used.rest_w * window.duration_s) / seen_s if off_s else 0.0
+    step_w = (used.energy_j - used.rest_w * window.duration_s) / seen_s
     stamps_j = off_s * abs(step_w) / t_quantile(math.inf)
     return with_settling(used, combine((used.budget.get(SETTLING, 0.0), stamps_j)))
 
