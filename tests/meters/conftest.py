@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.meters.nvml.sources import counter_reads, ticks
+from pytest_energy.meters.rapl import zones
 from pytest_energy.testing import SimulatedNvml
 from tests.virtual import virtual_machine
 
@@ -30,23 +30,19 @@ def quick_opening(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def counting_package(tmp_path: Path) -> Iterator[Path]:
-    """A RAPL tree whose counter runs on at 50 W."""
+def counting_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A RAPL tree with a counter of 50 W, updated every millisecond of the real clock.
+
+    The value is made when it is read, as the kernel does: a thread that wrote the file would be
+    late on a busy machine.
+    """
     zone = tmp_path / "intel-rapl:0"
     zone.mkdir()
     (zone / "name").write_text("package-0\n")
     (zone / "max_energy_range_uj").write_text("262143328850\n")
-    counter, ended = zone / "energy_uj", threading.Event()
-
-    def count() -> None:
-        began_s, scratch = time.perf_counter(), zone / "scratch"
-        while not ended.wait(0.001):
-            scratch.write_text(f"{int((time.perf_counter() - began_s) * 50e6)}\n")
-            scratch.replace(counter)  # in one step: a reader never finds the file empty
-
-    counter.write_text("0\n")
-    thread = threading.Thread(target=count)
-    thread.start()
-    yield tmp_path
-    ended.set()
-    thread.join()
+    (zone / "energy_uj").write_text("0\n")
+    began_s = time.perf_counter()
+    monkeypatch.setattr(
+        zones.Zone, "read_uj", lambda _: int((time.perf_counter() - began_s) * 1000) * 50_000
+    )
+    return tmp_path

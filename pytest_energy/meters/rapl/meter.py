@@ -327,8 +327,11 @@ def _with_wraps(zone: Zone, aligned: Joules | SensorError, spent_j: float) -> Jo
     if isinstance(aligned, SensorError):
         return aligned.reason
     range_j = (zone.range_uj + 1) / 1e6
-    wraps = round((spent_j - aligned.energy_j) / range_j)
-    return replace(aligned, energy_j=aligned.energy_j + wraps * range_j)
+    energy_j = aligned.energy_j + round((spent_j - aligned.energy_j) / range_j) * range_j
+    if energy_j < 0:
+        message = f"{zone.name}: negative energy in the window, {energy_j:.4g} J"
+        return Reason(code=ReasonCode.NEGATIVE_ENERGY, message=message)
+    return replace(aligned, energy_j=energy_j)
 
 
 def _budget(joules: Iterable[Joules]) -> dict[str, float]:

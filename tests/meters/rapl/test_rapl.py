@@ -253,6 +253,27 @@ def test_a_slow_counter_that_is_lost_gives_no_joules(powercap):
     assert reading.reasons[0].code is ReasonCode.METER_FAILED
 
 
+def test_negative_joules_are_no_energy(powercap, monkeypatch):
+    """Where more is subtracted than was counted, the channel is absent and the reason says so."""
+    powercap.add("intel-rapl:0", "package-0", power_w=100, tick_s=0.1)
+    meter = opened(powercap)
+    edge = meter.begin()
+    next_tick_s, advance = powercap.now_s + 0.1, powercap.advance
+
+    def asleep_until_the_next_tick(seconds):
+        powercap.powers_w["intel-rapl:0"] = 0.0 if powercap.now_s < next_tick_s else 100.0
+        advance(seconds)
+
+    monkeypatch.setattr(powercap, "advance", asleep_until_the_next_tick)
+    monkeypatch.setattr(CLOCK, "sleep", asleep_until_the_next_tick)
+
+    reading = meter.end(edge)
+
+    assert not reading.channels
+    assert reading.reasons[0].code is ReasonCode.NEGATIVE_ENERGY
+    assert "package-0: negative energy" in reading.reasons[0].message
+
+
 LIMITED = {"constraint_0_power_limit_uw": 650_000_000, "constraint_1_max_power_uw": 800_000_000}
 
 
