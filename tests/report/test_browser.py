@@ -566,6 +566,19 @@ def test_narrow_screens_do_not_scroll_sideways(show: Show) -> None:
     assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_a_round_takes_one_line_on_a_telephone(show: Show) -> None:
+    """Its energy is beside its number, on the screen."""
+    shown = show(rich_run(), width=390)
+    open_trace(shown)
+    rounds = shown.page.locator("#drawer .rounds")
+    assert rounds.locator("thead th").all_inner_texts()[:3] == ["Round", "Energy", "A pass"]
+    energy = rounds.locator("tbody tr").first.locator("td").nth(1)
+    line_px = float(energy.evaluate("cell => parseFloat(getComputedStyle(cell).lineHeight)"))
+    box = energy.bounding_box() or {}
+    assert box["height"] < 2 * line_px
+    assert box["x"] + box["width"] <= 390
+
+
 @pytest.mark.parametrize(("width", "wider"), [(1080, False), (1440, True), (1920, True)])
 def test_the_table_takes_the_room_beside_the_text(width: int, wider: bool, show: Show) -> None:
     """It has many columns; its heading stays above the other headings, and no page is too wide."""

@@ -190,7 +190,7 @@ def _rounds(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:
     names = dict.fromkeys(name for measured in rounds for name in measured.conditions)
     shown = [name for name in names if any(r.conditions.get(name) for r in rounds)]
     remarked = any(measured.reasons for measured in rounds)
-    head = ("Round", "Passes", "Duration", "Energy", "A pass", *map(humanized, shown))
+    head = ("Round", "Energy", "A pass", "Duration", "Passes", *map(humanized, shown))
     lines = [(*head, "Remarks") if remarked else head]
     for index, measured in enumerate(rounds, 1):
         passes, duration = numbers.count(measured.passes), numbers.seconds(measured.duration_s)
@@ -200,7 +200,7 @@ def _rounds(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:
             if measured.passes:
                 a_pass = numbers.energy(measured.energy_j / measured.passes)
         conditions = (numbers.fact(measured.conditions.get(name)) for name in shown)
-        cells = (str(index), passes, duration, energy, a_pass, *conditions)
+        cells = (str(index), energy, a_pass, duration, passes, *conditions)
         reasons = "; ".join(reason.message for reason in measured.reasons) or numbers.MISSING
         lines.append((*cells, reasons) if remarked else cells)
     return tuple(lines)
