@@ -15,6 +15,19 @@ class EnergyError(Exception):
     """The base of all errors; the text is written for the person at the terminal."""
 
 
+def explained(error: EnergyError | OSError) -> str:
+    """The text of an error that a command expects: an error of the system names its file first."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    faults: dict[type[OSError], str] = {
+        FileNotFoundError: "there is no such file; check the path",
+        IsADirectoryError: "this is a folder; name a file in it",
+        NotADirectoryError: "a part of the path is a file, not a folder",
+        PermissionError: "this process may not open it; check its permissions",
+    }
+    return f"{error.filename}: {faults.get(type(error), error.strerror)}"
+
+
 def is_refusal(raised: Any) -> bool:
     """Whether an exception was raised on purpose, by pytest's ``ExceptionInfo`` of it.
 

@@ -15,7 +15,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 from pytest_energy import __version__
-from pytest_energy.errors import EnergyError
+from pytest_energy.errors import EnergyError, explained
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # stderr while it shuts down.
         sys.stderr.close()
     except (EnergyError, OSError) as error:
-        print(f"pytest-energy {options.command}: error: {error}", file=sys.stderr)
+        print(f"pytest-energy {options.command}: error: {explained(error)}", file=sys.stderr)
     return 2
 
 

@@ -150,7 +150,7 @@ def _queries(arguments: argparse.Namespace) -> Queries:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    from pytest_energy.errors import EnergyError
+    from pytest_energy.errors import EnergyError, explained
     from pytest_energy.session.journal import load_results
 
     store = _store(arguments)
@@ -164,7 +164,7 @@ def _add(arguments: argparse.Namespace) -> int:
             try:
                 run = load_results(path)
             except (EnergyError, OSError) as error:
-                print(f"pytest-energy history add: error: {error}", file=sys.stderr)
+                print(f"pytest-energy history add: error: {explained(error)}", file=sys.stderr)
                 faults += 1
                 continue
             read.append(path)
