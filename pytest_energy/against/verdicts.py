@@ -178,10 +178,9 @@ def _metric(
 
 def withdrawn(result: Result, why: str) -> Verdict:
     """The verdict of a session whose controls moved; only exact metrics keep theirs."""
-    exact = {name for name, quantity in result.metrics.items() if quantity.exact}
     metrics = [
         metric.model_copy(update={"outcome": Outcome.INCONCLUSIVE})
-        if metric.change is not None and metric.metric not in exact
+        if metric.change is not None and not metric.exact
         else metric
         for metric in result.verdict.metrics
     ]

@@ -28,7 +28,7 @@ from pytest_energy.gate.make_baseline import meter_facts
 from pytest_energy.gate.pooling import split_visits, visit_estimates
 from pytest_energy.gate.schedule import ALONE, Suite
 from pytest_energy.model.measurement import Environment, Facts, Measurement, Quantity, ReasonCode
-from pytest_energy.model.metrics import ENERGY, LATENCY, higher_is_better, in_catalogue
+from pytest_energy.model.metrics import ENERGY, LATENCY, higher_is_better
 from pytest_energy.model.metrics import metric as metric_named
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Difference, MetricVerdict, Past, Verdict
@@ -107,9 +107,8 @@ def unconfirmed(verdict: Verdict, why: str) -> Verdict:
     """The verdict on a change that was seen once, but not a second time."""
     changed = (Outcome.REGRESSED, Outcome.IMPROVED)
     metrics = [
-        # An interval of no width belongs to an exact metric, which needs no confirmation.
         metric.model_copy(update={"outcome": Outcome.INCONCLUSIVE})
-        if metric.outcome in changed and metric.low != metric.high
+        if metric.outcome in changed and not metric.exact
         else metric
         for metric in verdict.metrics
     ]
@@ -332,6 +331,7 @@ class _Comparison:
             "unit": quantity.unit if quantity else "",
             "tolerance": self.tolerances.get(metric),
             "higher_is_better": self._higher_is_better(metric),
+            "exact": quantity is not None and quantity.exact,
         }
         return MetricVerdict.model_validate({**common, **fields})
 
@@ -369,7 +369,7 @@ class _Comparison:
 def likely_cause(metrics: Iterable[MetricVerdict], outcome: Outcome) -> str | None:
     """The likely cause of a change of energy or time: changed facts, and power × time.
 
-    A test's own metrics are no causes. Facts alone have none: they would name themselves.
+    Facts alone have none: they would name themselves.
     """
     changes = {entry.metric: entry for entry in metrics if entry.change is not None}
     deciding = [
@@ -393,14 +393,7 @@ def likely_cause(metrics: Iterable[MetricVerdict], outcome: Outcome) -> str | No
 
 def _is_fact(entry: MetricVerdict) -> bool:
     """Whether it is a counted fact of the work that changed, such as its FLOPs."""
-    # No width: an exact metric. A simulated clock may repeat times exactly, too.
-    is_exact = bool(entry.change) and entry.low == entry.high and entry.metric != LATENCY
-    return is_exact and in_catalogue(entry.metric) and not _is_from_joules(entry)
-
-
-def _is_from_joules(entry: MetricVerdict) -> bool:
-    units = {part.strip().lstrip("kMGm") for part in entry.unit.split("/")}
-    return metric_named(entry.metric).depends_on_gain or bool(units & {"J", "Wh"})
+    return entry.exact and bool(entry.change)
 
 
 def _percent(fraction: float | None) -> str:

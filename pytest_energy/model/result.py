@@ -52,6 +52,8 @@ class MetricVerdict(Record):
     if none was taken off."""
     tolerance: float | None = None
     higher_is_better: bool = False
+    exact: bool = False
+    """Whether it was counted, such as FLOPs: any machine counts the same, and nothing scatters."""
 
 
 class Budget(Record):

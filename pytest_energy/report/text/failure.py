@@ -86,10 +86,7 @@ def _lines(result: Result) -> Iterator[str]:
 def _fails_by_facts(result: Result) -> bool:
     """Whether only exact metrics have regressed, which no machine changes."""
     regressed = [each for each in result.verdict.gated if each.outcome is Outcome.REGRESSED]
-    return bool(regressed) and all(
-        quantity is not None and quantity.exact
-        for quantity in (result.metrics.get(each.metric) for each in regressed)
-    )
+    return bool(regressed) and all(each.exact for each in regressed)
 
 
 def _has_figures(verdict: MetricVerdict) -> bool:
