@@ -7,6 +7,7 @@ import atexit
 import importlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import warnings
@@ -38,6 +39,10 @@ pytest_plugins = ["pytester", "pytest_energy.testing"]
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+# A shell starts commands in the background with Ctrl-C ignored, and tests send it to processes that
+# would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STRICT = (
     "error",
