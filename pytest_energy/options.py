@@ -35,7 +35,7 @@ class Option:
         joined_by: What stands between the texts of an option that may be repeated; else empty.
     """
 
-    __slots__ = ("attribute", "const", "help", "joined_by", "metavar")
+    __slots__ = ("attribute", "const", "flag", "help", "ini", "joined_by", "metavar", "name")
 
     def __init__(
         self,
@@ -50,21 +50,12 @@ class Option:
         self.metavar = metavar
         self.const = const
         self.joined_by = joined_by
-
-    @property
-    def name(self) -> str:
+        self.name = attribute.replace("_", "-")
         """The name as in ``--energy-NAME``."""
-        return self.attribute.replace("_", "-")
-
-    @property
-    def flag(self) -> str:
+        self.flag = f"--energy-{self.name}"
         """The command-line spelling."""
-        return f"--energy-{self.name}"
-
-    @property
-    def ini(self) -> str:
+        self.ini = f"energy_{attribute}"
         """The ini spelling."""
-        return f"energy_{self.attribute}"
 
     def arguments(self) -> dict[str, Any]:
         """The keywords of argparse's ``add_argument`` that declare its value."""

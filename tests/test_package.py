@@ -28,7 +28,7 @@ def heavy_modules_after(statement: str) -> str:
         "import pytest_energy; dir(pytest_energy)",
         "from pytest_energy import Energy",
         "import pytest_energy.settings",
-        "import pytest_energy.plugin.entry",
+        "import pytest_energy.plugin",
     ],
 )
 def test_importing_the_package_imports_nothing_heavy(statement: str) -> None:

@@ -14,7 +14,7 @@ from pytest_energy.fixture import Energy, WindowHandle
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.options import OPTIONS
-from pytest_energy.plugin.entry import MARKER
+from pytest_energy.plugin import MARKER
 
 ROOT = Path(__file__).parents[1]
 

@@ -23,12 +23,22 @@ if TYPE_CHECKING:
     from pytest_energy.settings import Settings
 
 
+def specify_hooks(manager: pytest.PytestPluginManager) -> None:
+    """Specify the hooks of this plugin, unless this has been done."""
+    from pytest_energy.plugin import hookspec
+
+    caller = vars(manager.hook).get(hookspec.pytest_energy_workload.__name__)
+    if caller is None or not caller.has_spec():
+        manager.add_hookspecs(hookspec)
+
+
 def register(config: pytest.Config) -> None:
     """Check the options of a session with ``--energy``, and register its hooks.
 
     Raises:
         pytest.UsageError: An option is not accepted, or something that it needs is missing.
     """
+    specify_hooks(config.pluginmanager)
     try:
         settings = settings_of(config)
         if config.option.collectonly or config.option.setuponly or config.option.setupplan:

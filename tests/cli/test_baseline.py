@@ -33,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: None) -> Path:
     the options with which other tests keep the unused ones out.
     """
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_energy.plugin.entry")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_energy.plugin")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

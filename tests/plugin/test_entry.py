@@ -38,8 +38,6 @@ LIGHT = {
     "",
     ".options",
     ".plugin",
-    ".plugin.entry",
-    ".plugin.hookspec",
 }
 """The modules of this package that pytest imports at its start; together they take 2 ms."""
 HEAVY = {"codecarbon", "jinja2", "numpy", "pydantic", "pynvml", "scipy", "torch", "unittest.mock"}

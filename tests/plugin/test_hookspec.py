@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.plugin.conftest import Project
+import pytest
+
+from tests.plugin.conftest import QUICK, Project
 
 CALL = """
 def test_it(energy):
@@ -52,3 +54,30 @@ def test_a_hook_that_raises_costs_no_results(project: Project) -> None:
     result = project.run()
     result.stdout.fnmatch_lines(["energy: pytest_energy_outputs raised AttributeError: *"])
     assert project.benchmark()["status"] == "measured"
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_hook_that_does_not_exist_is_refused(project: Project, measured: bool) -> None:
+    """Pytest names it, with and without --energy; a hook that exists is known in both."""
+    project.pytester.makeconftest("def pytest_energy_workload(item): return {}")
+    project.write(CALL)
+    arguments = ("--energy", "--energy-meter=scripted") if measured else ()
+    project.pytester.runpytest_inprocess(*QUICK, *arguments).assert_outcomes(passed=1)
+    project.pytester.makeconftest("def pytest_energy_worklaod(item): return {}")
+    result = project.pytester.runpytest_inprocess(*QUICK, *arguments)
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.stdout.fnmatch_lines(["*unknown hook 'pytest_energy_worklaod'*"])
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_the_arguments_of_a_hook_are_checked(project: Project, measured: bool) -> None:
+    """A hook in the conftest of a folder, too, and also where nothing calls it."""
+    project.write(CALL)
+    folder = project.pytester.mkdir("inside")
+    (folder / "conftest.py").write_text("def pytest_energy_workload(items): return {}")
+    (folder / "test_inside.py").write_text("def test_inside(energy): energy(abs, 1)")
+    arguments = ("--energy", "--energy-meter=scripted") if measured else ()
+    result = project.pytester.runpytest_subprocess(*QUICK, *arguments)
+    assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    output = result.stdout.str() + result.stderr.str()
+    assert "Argument(s) {'items'} are declared in the hookimpl" in output

@@ -77,7 +77,7 @@ def test_killed(energy):
     if "killed" in FACTORS:
         os.kill(os.getpid(), signal.SIGKILL)
 """
-PLUGINS = ("-p", "xdist", "-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin.entry")
+PLUGINS = ("-p", "xdist", "-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin")
 """What the runs load, and nothing else, which takes time."""
 
 

@@ -33,7 +33,7 @@ def uses_energy(item: pytest.Item) -> bool:
         return False
     info = getattr(item, "_fixtureinfo", None)
     for definition in reversed(info.name2fixturedefs.get(NAME, ()) if info else ()):
-        if definition.func.__module__ == "pytest_energy.plugin.entry":
+        if definition.func.__module__ == "pytest_energy.plugin":
             return True
         if NAME not in definition.argnames:
             return False

@@ -29,7 +29,7 @@ def measured_work(energy):
     return lambda power_w: energy.pedantic(work, (power_w,))
 '''
 
-PLUGINS = ("-p", "xdist", "-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin.entry")
+PLUGINS = ("-p", "xdist", "-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin")
 """The only plugins of the runs, since loading others takes time."""
 
 

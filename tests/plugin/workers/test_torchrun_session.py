@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-PLUGINS = ("-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin.entry")
+PLUGINS = ("-p", "pytest_benchmark.plugin", "-p", "pytest_energy.plugin")
 BODY = """
 import time
 import torch
