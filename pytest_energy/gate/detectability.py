@@ -12,17 +12,18 @@ import math
 import statistics
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from pytest_energy.gate.baseline import Baseline, estimate_of
-from pytest_energy.gate.classify import classify
+from pytest_energy.gate.classify import Rule, classify
 from pytest_energy.gate.pooling import split_visits, visit_estimates
 from pytest_energy.gate.schedule import ADAPTIVE, ALONE, Schedule, Suite
 from pytest_energy.model.measurement import Measurement
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.uncertainty.change import Estimate, learn_scatter, relative_change
+from pytest_energy.uncertainty.change import Estimate, Scatter, changes_from, learn_scatter
 from pytest_energy.uncertainty.gum import t_quantile
 
 PROBABILITY: Final = 0.95
@@ -136,25 +137,29 @@ def rises(
     """
     runs = baseline.level(ENERGY)
     scatter = learn_scatter(baseline.levels(ENERGY), suite.prior)
-    planned = _planning(runs)
+    planned, change_of, looks = _planning(runs), changes_from(runs), _looks(schedule, suite.family)
 
     def rise(visit: int) -> float:
-        rule = schedule.rule(visit, suite.family)
+        rounds, rule = looks[visit - 1]
         # Visits of one session do not average out what all of the session shares.
         shared = suite.shared**2 * (1 - 1 / visit) / (1 / visit + 1 / len(runs))
-        together = replace(scatter, relative=math.hypot(scatter.relative, math.sqrt(shared)))
-        change = relative_change(planned(schedule.rounds_until(visit)), runs, together, visit)
-
-        def quantile(probability: float) -> float:
-            return t_quantile(change.degrees_of_freedom, probability)
-
-        beyond = quantile(1 - (1 - rule.coverage) / 2) + quantile(PROBABILITY)
-        significant = quantile(1 - rule.significance / 2) + quantile(PROBABILITY)
-        return math.expm1(
-            max(math.log1p(tolerance) + beyond * change.standard, significant * change.standard)
-        )
+        relative = math.hypot(scatter.relative, math.sqrt(shared))
+        together = Scatter(relative, scatter.degrees_of_freedom, scatter.runs)
+        change = change_of(planned(rounds), together, visit)
+        freedom, standard = change.degrees_of_freedom, change.standard
+        found = t_quantile(freedom, PROBABILITY)
+        beyond = t_quantile(freedom, 1 - (1 - rule.coverage) / 2) + found
+        significant = t_quantile(freedom, 1 - rule.significance / 2) + found
+        return math.expm1(max(math.log1p(tolerance) + beyond * standard, significant * standard))
 
     return rise
+
+
+@lru_cache(maxsize=16)
+def _looks(schedule: Schedule, family: int) -> tuple[tuple[int, Rule], ...]:
+    """By visit: the rounds until its look, and how sure the look must be."""
+    visits = range(1, schedule.visits + 1)
+    return tuple((schedule.rounds_until(visit), schedule.rule(visit, family)) for visit in visits)
 
 
 def _planning(runs: Sequence[Estimate]) -> Callable[[int], Estimate]:
@@ -219,13 +224,14 @@ def further_visits(
     scatter = learn_scatter(levels, suite.prior)
     new = estimate_of(measured.metrics[ENERGY])
     rule = schedule.rule(schedule.visits, suite.family)
+    change_of = changes_from(runs)
 
     def decided(number: int) -> bool:
         share = visits / number
         planned = Estimate(
             new.value, new.standard * math.sqrt(share), new.degrees_of_freedom / share
         )
-        change = relative_change(planned, runs, scatter, number)
+        change = change_of(planned, scatter, number)
         if shift := suite.shifts.get(ENERGY):
             change = change.without(shift)
         return classify(change, tolerance, rule) is not Outcome.INCONCLUSIVE

@@ -25,7 +25,7 @@ from pytest_energy.gate.classify import (
     worst,
 )
 from pytest_energy.gate.make_baseline import meter_facts
-from pytest_energy.gate.pooling import split_visits, visit_estimates
+from pytest_energy.gate.pooling import visit_estimates
 from pytest_energy.gate.schedule import ALONE, Suite
 from pytest_energy.model.measurement import Environment, Facts, Measurement, Quantity, ReasonCode
 from pytest_energy.model.metrics import ENERGY, LATENCY, higher_is_better
@@ -152,6 +152,11 @@ class _Comparison:
         return [ENERGY, *sorted(noisy - {ENERGY}), *sorted(exact), *sorted(missing - {ENERGY})]
 
     @cached_property
+    def _visits(self) -> int:
+        """Number of visits of the measurement."""
+        return len({round_.visit for round_ in self.measured.rounds}) or 1
+
+    @cached_property
     def differences(self) -> list[Difference]:
         """The reasons why joules cannot be compared with the baseline."""
         baseline, measured = self.baseline, self.measured
@@ -244,7 +249,7 @@ class _Comparison:
             estimate_of(quantity),
             runs,
             self._scatter(metric, with_visits=True),
-            visits=len(split_visits(self.measured)) or 1,
+            visits=self._visits,
             extra=GAIN_BETWEEN_BOARDS if has_two_gains else 0.0,
         )
         shift = self.suite.shifts.get(metric)
@@ -302,7 +307,7 @@ class _Comparison:
         """The variation between runs, by the baseline and on request by the new visits as well."""
         assert self.baseline is not None
         levels = self.baseline.levels(metric)
-        if with_visits:
+        if with_visits and self._visits > 1:  # a single visit shows no variation
             levels.append(visit_estimates(self.measured, metric))
         # No round reports a test's own metric, so no uncertainty is known of it. A test that gives
         # the same accuracy each time varies by nothing: an assumed 1 % would hide a real loss.

@@ -19,7 +19,7 @@ import statistics
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from pytest_energy.uncertainty.gum import (
     COVERAGE,
@@ -170,14 +170,25 @@ def pool_round_variance(new: Estimate, old: Sequence[Estimate]) -> Estimate:
     rounds vary more than the pool, their own variance counts, so that a noisy day never looks
     calmer than it was.
     """
-    repeated = [run for run in (new, *old) if not math.isinf(run.degrees_of_freedom)]
-    freedom = sum(run.degrees_of_freedom for run in repeated)
-    if new not in repeated or freedom == new.degrees_of_freedom:
+    return _pool_round_variance(new, *_rounds_of(old))
+
+
+def _rounds_of(runs: Iterable[Estimate]) -> tuple[float, float]:
+    """Degrees of freedom of the rounds of all runs, and the sum of their relative squares."""
+    repeated = [run for run in runs if not math.isinf(run.degrees_of_freedom)]
+    squares = sum([run.degrees_of_freedom * _round_variance(run) for run in repeated])
+    return sum([run.degrees_of_freedom for run in repeated]), squares
+
+
+def _pool_round_variance(new: Estimate, freedom: float, squares: float) -> Estimate:
+    """``new`` with the rounds of older runs: their degrees of freedom, and sum of squares."""
+    own = new.degrees_of_freedom
+    if math.isinf(own) or not freedom:
         return new
-    squares = sum(run.degrees_of_freedom * _round_variance(run) for run in repeated)
-    single = max(squares / freedom, _round_variance(new))
-    standard = new.value * math.sqrt(single / (new.degrees_of_freedom + 1))
-    return Estimate(new.value, standard, freedom)
+    variance = _round_variance(new)
+    pooled = (squares + own * variance) / (freedom + own)
+    standard = new.value * math.sqrt(max(pooled, variance) / (own + 1))
+    return Estimate(new.value, standard, freedom + own)
 
 
 def _round_variance(run: Estimate) -> float:
@@ -201,19 +212,43 @@ def relative_change(
         visits: Number of visits that ``new`` is the mean of.
         extra: Another relative standard uncertainty of the ratio, such as two boards' gains.
     """
-    within = pool_round_variance(new, old)
-    between = scatter.relative * math.sqrt(1 / visits + 1 / len(old))
-    terms = [
-        (between, scatter.degrees_of_freedom),
-        (extra, math.inf),
-        (within.relative, within.degrees_of_freedom),
-        *((run.relative / len(old), run.degrees_of_freedom) for run in old),
-    ]
-    return Change(
-        math.log(new.value) - statistics.fmean(math.log(run.value) for run in old),
-        combine(term for term, _ in terms),
-        effective_degrees_of_freedom(terms),
-    )
+    return changes_from(old)(new, scatter, visits, extra)
+
+
+class ChangeFrom(Protocol):
+    """:func:`relative_change` from some runs."""
+
+    def __call__(
+        self, new: Estimate, scatter: Scatter, visits: int = 1, extra: float = 0.0
+    ) -> Change:
+        """The change to ``new``."""
+
+
+def changes_from(old: Sequence[Estimate]) -> ChangeFrom:
+    """:func:`relative_change` from these runs; what all changes from them share is computed once.
+
+    A session asks ten times for each of its baselines, and there may be thousands.
+    """
+    count, mean_log = len(old), statistics.fmean([math.log(run.value) for run in old])
+    rounds = _rounds_of(old)
+    shares = [(run.relative / count, run.degrees_of_freedom) for run in old]
+    standard_of_old = combine(share for share, _ in shares)
+    weight_of_old = sum([share**4 / freedom for share, freedom in shares])
+
+    def change(new: Estimate, scatter: Scatter, visits: int = 1, extra: float = 0.0) -> Change:
+        within = _pool_round_variance(new, *rounds)
+        between = scatter.relative * math.sqrt(1 / visits + 1 / count)
+        standard = math.hypot(between, extra, within.relative, standard_of_old)
+        # Welch-Satterthwaite formula, as in effective_degrees_of_freedom.
+        weight = (
+            weight_of_old
+            + between**4 / scatter.degrees_of_freedom
+            + within.relative**4 / within.degrees_of_freedom
+        )
+        freedom = standard**4 / weight if weight else math.inf
+        return Change(math.log(new.value) - mean_log, standard, freedom)
+
+    return change
 
 
 def median_change(log_ratios: Sequence[float]) -> Change:
