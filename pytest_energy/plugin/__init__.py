@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pytest_energy.fixture import Energy
-    from pytest_energy.plugin.items.plain import PlainPlugin
-    from pytest_energy.plugin.measuring_hooks import EnergyPlugin
 
 MARKER = (
     "energy(tolerance, tolerances, rounds, passes, epochs, max_time, window_s, max_joules, better,"
@@ -117,20 +115,12 @@ def _is_about_energy(item: pytest.Item) -> bool:
 
 
 @pytest.fixture
-def energy(request: pytest.FixtureRequest) -> Energy:
+def energy() -> Energy:
     """Measure the energy of what the test runs; without --energy only run it once."""
     __tracebackhide__ = True
-    plugins = request.config.pluginmanager
-    plugin: EnergyPlugin | PlainPlugin | None
-    plugin = plugins.get_plugin("energy-measuring") or plugins.get_plugin("energy-plain")
-    if plugin is not None:
-        fixture: Energy = plugin.visit(request)
-        return fixture
-    if request.config.getoption("energy"):  # the controller of pytest-xdist runs no test
-        raise pytest.UsageError("the energy fixture needs the process that runs the tests")
-    from pytest_energy.plugin.items.requests import requested_at_run_time
+    from pytest_energy.plugin.items.phases import begin_visit
 
-    raise requested_at_run_time(request.node)  # no test has requested it
+    return begin_visit()
 
 
 @pytest.fixture(scope="session")

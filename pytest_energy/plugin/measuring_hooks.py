@@ -177,12 +177,11 @@ class EnergyPlugin(SettledPhases):
         header = [line for card in self._sessions for line in _header(card)]
         return [*dict.fromkeys(header), *_warnings(self._session)]
 
-    def fixture(self, request: pytest.FixtureRequest) -> MeasuringEnergy:
+    def fixture(self, item: pytest.Item) -> MeasuringEnergy:
         """Return the ``energy`` fixture of one test."""
         __tracebackhide__ = True
-        item = request.node
         if self._session is None or MARKER not in item.stash:
-            raise requested_at_run_time(item)
+            raise requested_at_run_time(item.nodeid)
         file, line, _ = item.location
         workload: Facts = self._ranks.workload if self._ranks else {}
         for facts in self._config.hook.pytest_energy_workload(item=item):

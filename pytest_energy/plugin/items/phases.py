@@ -7,16 +7,23 @@ then it is known whether the test has passed.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Generator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from pytest_energy.errors import EnergyError
-from pytest_energy.plugin.items.requests import EnergyWarning
+from pytest_energy.plugin.items.requests import (
+    NAME,
+    EnergyWarning,
+    is_own,
+    requested_at_run_time,
+)
 
 if TYPE_CHECKING:
     from pytest_energy.fixture import Energy
@@ -41,19 +48,47 @@ BY_VERDICT: Final = "energy_verdict"
 """The attribute of an exception, and of its report, that fails a test by the verdict alone."""
 
 
+_SET_UP: Final[ContextVar[tuple[Phases, pytest.Item] | None]] = ContextVar("set_up", default=None)
+"""The plugin that makes the fixture, and the test. A hook notes them, since for a fixture that asks
+for ``request`` pytest takes longer than all of this plugin does for a test."""
+
+
+def begin_visit() -> Energy:
+    """Begin a run of the test whose fixture is set up.
+
+    Raises:
+        UsageError: No test of the session has requested the fixture before it ran.
+    """
+    __tracebackhide__ = True
+    set_up = _SET_UP.get()
+    if set_up is None:
+        raise requested_at_run_time(os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0])
+    _SET_UP.set(None)
+    plugin, item = set_up
+    return plugin.visit(item)
+
+
 class Phases:
     """Makes the fixtures of tests, and ends their bodies."""
 
-    def fixture(self, request: pytest.FixtureRequest) -> Energy:
+    def fixture(self, item: pytest.Item) -> Energy:
         """Return the ``energy`` fixture of one test."""
         raise NotImplementedError
 
-    def visit(self, request: pytest.FixtureRequest) -> Energy:
+    def visit(self, item: pytest.Item) -> Energy:
         """Begin a run of a test with its fixture."""
         __tracebackhide__ = True
-        energy = self.fixture(request)
-        request.node.stash[VISIT] = Visit(energy)
+        energy = self.fixture(item)
+        item.stash[VISIT] = Visit(energy)
         return energy
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+    ) -> None:
+        """Note for which test pytest is about to call the fixture's function."""
+        if fixturedef.argname == NAME and is_own(fixturedef):
+            _SET_UP.set((self, request.node))
 
     @pytest.hookimpl(wrapper=True, trylast=True)  # close to the body, whose output is captured
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:

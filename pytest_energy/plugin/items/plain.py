@@ -49,12 +49,12 @@ class PlainPlugin(Phases):
         if (visit := node.stash.get(VISIT, None)) is not None:
             visit.failed = True
 
-    def fixture(self, request: pytest.FixtureRequest) -> Energy:
+    def fixture(self, item: pytest.Item) -> Energy:
         """Return the ``energy`` fixture of one test."""
         __tracebackhide__ = True
-        item = request.node
-        if MARKER not in item.stash:
-            raise requested_at_run_time(item)
-        from pytest_energy.fixture import Energy  # pytest starts without it
+        marker = item.stash.get(MARKER, None)
+        if marker is None:
+            raise requested_at_run_time(item.nodeid)
+        from pytest_energy.fixture.energy import Energy  # pytest starts without it
 
-        return Energy(self._data_dir, item.nodeid, item.stash[MARKER])
+        return Energy(self._data_dir, item.nodeid, marker)

@@ -33,11 +33,16 @@ def uses_energy(item: pytest.Item) -> bool:
         return False
     info = getattr(item, "_fixtureinfo", None)
     for definition in reversed(info.name2fixturedefs.get(NAME, ()) if info else ()):
-        if definition.func.__module__ == "pytest_energy.plugin":
+        if is_own(definition):
             return True
         if NAME not in definition.argnames:
             return False
     return False
+
+
+def is_own(definition: pytest.FixtureDef[object]) -> bool:
+    """Whether a fixture of this name is the plugin's own, and not one of a project."""
+    return definition.func.__module__ == "pytest_energy.plugin"
 
 
 def check_markers(items: Sequence[pytest.Item]) -> list[pytest.Item]:
@@ -120,10 +125,10 @@ def _given(config: pytest.Config) -> set[str]:
     return {str(argument).partition("=")[0] for argument in config.invocation_params.args}
 
 
-def requested_at_run_time(item: pytest.Item) -> UsageError:
-    """The error of a test that requests the fixture only while it runs."""
+def requested_at_run_time(test: str) -> UsageError:
+    """The error of a test, by its id, that requests the fixture only while it runs."""
     return UsageError(
-        f"{item.nodeid}: energy was requested by request.getfixturevalue() or by a step, which is"
+        f"{test}: energy was requested by request.getfixturevalue() or by a step, which is"
         " too late to reserve the device; add energy to the arguments of the test, or mark it with"
         ' @pytest.mark.usefixtures("energy")'
     )
