@@ -33,7 +33,7 @@ def write_outputs(
     from pytest_energy.report.ci.code_quality import render_code_quality
     from pytest_energy.report.ci.github_benchmark import render_github_benchmark
     from pytest_energy.report.ci.openmetrics import render_openmetrics
-    from pytest_energy.report.html.render import html_parts
+    from pytest_energy.report.html.render import collector_paused, html_parts
     from pytest_energy.report.text.markdown import render_markdown
 
     renderers: dict[str, Callable[[], str | Iterable[str]]] = {
@@ -50,7 +50,8 @@ def write_outputs(
         if path is None:
             continue
         try:
-            write_atomically(path, render())
+            with collector_paused():
+                write_atomically(path, render())
             keep_out_of_git(path.parent)
             written.append(path)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import html
 import json
 import re
@@ -96,6 +97,21 @@ def test_page_is_well_formed_and_asks_for_nothing(run: Run) -> None:
         for name in ("src", "href", "action", "data"):
             target = attributes.get(name) or "#main"
             assert target == "data:," or unquote(target.removeprefix("#")) in ids, (name, target)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_as_it_was_after_a_page(enabled: bool) -> None:
+    """A page, and one that cannot be made, leave Python's collector on or off."""
+    was_enabled = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        render_html(example_run(MODELS[:1]))
+        assert gc.isenabled() == enabled
+        with pytest.raises(AttributeError):
+            render_html(None)  # type: ignore[arg-type]
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
 
 
 def test_hostile_text_stays_text() -> None:
