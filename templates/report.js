@@ -1,6 +1,7 @@
 "use strict";
 // The page is complete without this script. The script sorts, filters, draws any metric against any
-// other, zooms traces and downloads. Text from the data enters only as textContent or attribute.
+// other, zooms traces and downloads. Text from the data enters only as textContent or attribute, and
+// drawers as the page has them, where all text is escaped.
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const one = (selector, root = document) => root.querySelector(selector);
@@ -11,6 +12,8 @@
     const row = named(names, values);
     return { ...row, key: row.key ?? row.name, id: row.id ?? prefix + row.name, workload: named(facts, row.workload) };
   });
+
+  const placeOf = new Map(rows.map((row, place) => [row.key, place]));
 
   /** A new SVG element with attributes and text. */
   function make(name, attributes, text = "") {
@@ -28,7 +31,7 @@
   function namedInAddress(hash = location.hash) {
     try {
       const key = decodeURIComponent(hash.slice(1));
-      return document.getElementById(key)?.matches(".panel") ? key : "";
+      return placeOf.has(key) ? key : "";
     } catch {
       return ""; // a lone % is no name
     }
@@ -83,9 +86,8 @@
   }
 
   function collectMarked() {
-    const places = new Map(rows.map((row, place) => [row.key, place]));
     for (const link of all(":is(tr, li) a[href^='#']")) {
-      const place = places.get(decodeURIComponent(link.getAttribute("href").slice(1)));
+      const place = placeOf.get(decodeURIComponent(link.getAttribute("href").slice(1)));
       if (place !== undefined) link.closest("tr, li").dataset.of = place;
     }
     all("main > section").forEach(addNote);
@@ -393,9 +395,23 @@
   const dialog = one("#drawer");
   let home = null;
 
-  function openDrawer(key) {
+  const BEGIN = '<details class="drawer">';
+  let unparsed = null;
+
+  /** The panel of a benchmark, parsed when it is first shown: the page has left all drawers as text. */
+  function panelOf(key) {
     const panel = document.getElementById(key);
-    if (!panel?.matches(".panel")) return;
+    if (panel) return panel;
+    unparsed ??= one("#benchmarks noscript").textContent.split(BEGIN).slice(1);
+    const drawer = document.createElement("template");
+    drawer.innerHTML = BEGIN + unparsed[placeOf.get(key)];
+    one("#benchmarks").append(drawer.content);
+    return document.getElementById(key);
+  }
+
+  function openDrawer(key) {
+    if (!placeOf.has(key)) return;
+    const panel = panelOf(key);
     putBack();
     home = { panel, parent: panel.parentElement };
     one("#content").append(panel);

@@ -197,7 +197,7 @@ def write_site(queries: Queries, folder: Path, reference: Since) -> int:
     style = jinja.get_template("history/style.css.j2").render().strip()
     same = {
         "style": Markup(style),
-        "policy": content_security_policy("", style),
+        "policy": content_security_policy(("",), style),
         "words": wording,
     }
     _write(

@@ -224,7 +224,7 @@ def hostile_run() -> Run:
     evil = good.benchmarks[0].model_copy(
         update={
             "id": HOSTILE,
-            "workload": {"model": HOSTILE, "technique": "<s>gone</s>", "x": "</style>"},
+            "workload": {"model": HOSTILE, "technique": "<s>gone</s>", "x": "</noscript></style>"},
             "reasons": [Reason(code=ReasonCode.NOTE, message=HOSTILE, fatal=False)],
         }
     )

@@ -12,6 +12,7 @@ from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -83,6 +84,7 @@ def test_page_opens_without_complaint_or_request(run: Callable[[], Run], show: S
 def test_every_chart_is_there(show: Show) -> None:
     """Changes, trade-offs, distributions, sweeps, traces and conditions are drawn."""
     shown = show(rich_run(), older=(example_run(MODELS[:4], ("baseline",), seed=9),))
+    shown.page.locator("#table tbody a").first.click()  # only then are its charts parsed
     for name, selector in CHARTS.items():
         assert shown.page.locator(selector).count() > 0, name
 
@@ -94,6 +96,21 @@ def test_hostile_text_runs_nothing(show: Show) -> None:
     assert HOSTILE in shown.page.locator("#drawer").inner_text()
     assert shown.page.locator("img").count() == 0
     assert shown.dialogs == []
+    assert shown.faultless()
+
+
+def test_each_drawer_is_that_of_its_benchmark(show: Show) -> None:
+    """Drawers are parsed when they are opened, in any order and again, by whatever names them."""
+    shown = show(hostile_run())
+    assert shown.page.locator(".panel").count() == 0
+    links = shown.page.locator("#table tbody a")
+    for place in (2, 0, 3, 2):
+        links.nth(place).click()
+        assert shown.texts("#drawer h3") == [links.nth(place).inner_text()]
+        shown.page.keyboard.press("Escape")
+    assert shown.page.locator(".panel").count() == 3
+    shown.page.goto(shown.page.url.split("#")[0] + "#" + quote(f"t.py::{'x' * 9}"))
+    assert shown.page.locator("#drawer .panel").count() == 0  # no benchmark has this name
     assert shown.faultless()
 
 
@@ -479,18 +496,24 @@ JENKINS = "sandbox; default-src 'none'; img-src 'self'; style-src 'self'"
 class _Jenkins(SimpleHTTPRequestHandler):
     """Serves files as Jenkins serves archived pages."""
 
+    policy = JENKINS
+
     def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", JENKINS)
+        self.send_header("Content-Security-Policy", self.policy)
         super().end_headers()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
 
-@pytest.fixture
-def jenkins(tmp_path: Path) -> Iterator[str]:
-    """The address of a server with Jenkins' default policy."""
-    server = HTTPServer(("127.0.0.1", 0), partial(_Jenkins, directory=tmp_path))
+@pytest.fixture(params=[JENKINS, JENKINS.removeprefix("sandbox; ")])
+def jenkins(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a server with Jenkins' default policy, or with one that only blocks scripts.
+
+    To a parser, scripts are enabled in the second case.
+    """
+    handler = type("_Handler", (_Jenkins,), {"policy": request.param})
+    server = HTTPServer(("127.0.0.1", 0), partial(handler, directory=tmp_path))
     thread = Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -510,6 +533,8 @@ def test_readable_under_jenkins_policy(jenkins: str, tmp_path: Path, browser: Br
     assert whisker.evaluate(style)[:2] == ["rgb(74, 85, 104)", "2px"]
     assert page.locator("figure .fill use").first.evaluate(style)[2] == "rgb(11, 98, 196)"
     assert page.evaluate("document.documentElement.dataset.ready") is None
+    page.locator("details.drawer summary").first.click()
+    assert page.locator(".panel .mean").first.is_visible()
     page.close()
 
 

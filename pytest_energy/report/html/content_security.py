@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from typing import Final
 
 
-def content_security_policy(script: str, style: str) -> str:
-    """The policy of a page with one inline ``script`` and one inline ``style``."""
+def content_security_policy(scripts: Iterable[str], style: str) -> str:
+    """The policy of a page with inline ``scripts`` and one inline ``style``."""
+    hashes = " ".join(f"'{_digest(script)}'" for script in scripts)
     # Forms and base addresses do not fall back to default-src, so they are forbidden by name.
     return (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        f"default-src 'none'; script-src {hashes}; style-src '{_digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 

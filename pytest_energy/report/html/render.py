@@ -21,6 +21,12 @@ from pytest_energy.report.html.results_table import export
 
 BLOCKS: Final = "td|th|tr|thead|tbody|table|p|div|details|h3|h4|g|path|use|rect|text"
 """Elements that no white space separates from the one before."""
+LEAVE_DRAWERS: Final = 'document.write("<noscript>")'
+"""A script that makes the browser's parser leave what follows as text, up to ``</noscript>``.
+
+The page's script parses one drawer when it is opened. Without scripts, or where their host forbids
+them, all drawers are parsed.
+"""
 PIECES: Final = 10_000
 """Pieces of the template's text in a part of the page."""
 
@@ -63,7 +69,8 @@ def html_parts(run: Run, older: Sequence[Reference] = ()) -> Iterator[str]:
         page=page,
         run=page.run,
         explorer=build_explorer(page.table.rows),
-        policy=content_security_policy(script, style),
+        policy=content_security_policy((LEAVE_DRAWERS, script), style),
+        leave=Markup(LEAVE_DRAWERS),
         style=Markup(style),
         script=Markup(script),
         data={**export(page.table), "frames": FOR_SCRIPT},
