@@ -25,10 +25,14 @@ class BaselineStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._cache: dict[Path, Baseline] = {}
+        self._paths: dict[tuple[str, str], Path] = {}
 
     def path(self, test_id: str, slug: str) -> Path:
-        """The path of a test's baseline on a machine."""
-        return self.folder / slug / baseline_path(test_id)
+        """The path of a test's baseline on a machine, which is asked for again and again."""
+        path = self._paths.get((test_id, slug))
+        if path is None:
+            path = self._paths[test_id, slug] = self.folder / slug / baseline_path(test_id)
+        return path
 
     def load(self, test_id: str, slug: str) -> Baseline | None:
         """The baseline of a test on a machine; ``None`` if there is none.

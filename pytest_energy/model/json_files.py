@@ -189,7 +189,7 @@ def _encodable_result(result: Result) -> Result:
 
 def encodable_text(text: str) -> str:
     """A text with escapes for halves of surrogate pairs."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def encodable(value: object) -> object:

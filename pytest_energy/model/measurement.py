@@ -245,6 +245,8 @@ class Measurement(Record):
 
     def measured_in(self, environment: Environment) -> Environment:
         """The machine that it was measured on: that of the run, unless it has its own facts."""
+        if self.identity is None and self.context is None:
+            return environment
         return Environment(
             identity=environment.identity if self.identity is None else self.identity,
             context=environment.context if self.context is None else self.context,

@@ -160,7 +160,10 @@ class HeldLocks:
 
 @contextmanager
 def device_lock(
-    names: Iterable[str], folder: Path, waiting: Waiting = PATIENTLY
+    names: Iterable[str],
+    folder: Path,
+    waiting: Waiting = PATIENTLY,
+    made: dict[Path, FileLock] | None = None,
 ) -> Iterator[HeldLocks]:
     """Wait until no other process holds the locks with these names, then hold them.
 
@@ -168,6 +171,7 @@ def device_lock(
         names: See :func:`lock_names`.
         folder: The folder of the locks, see :func:`lock_folder`.
         waiting: How to wait.
+        made: Locks by file that the caller has held before, and that are taken again.
 
     Yields:
         The locks.
@@ -181,7 +185,7 @@ def device_lock(
             # Every process takes the locks in the same order. Otherwise two processes could each
             # hold a lock that the other one waits for, and neither would go on.
             for name in sorted(names):
-                lock = _lock(folder, name, "device")
+                lock = _lock(folder, name, "device", made)
                 file = folder / f"{name}.holder"
                 _await(lock, file, waiting)
                 stack.callback(lock.release)
@@ -347,5 +351,10 @@ def unusable(folder: Path, error: OSError) -> UsageError:
     )
 
 
-def _lock(folder: Path, name: str, kind: str) -> FileLock:
-    return FileLock(folder / f"{name}.{kind}")
+def _lock(folder: Path, name: str, kind: str, made: dict[Path, FileLock] | None = None) -> FileLock:
+    path = folder / f"{name}.{kind}"
+    if made is None:
+        return FileLock(path)
+    if path not in made:
+        made[path] = FileLock(path)
+    return made[path]

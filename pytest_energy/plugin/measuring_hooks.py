@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from filelock import FileLock
 
 from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.gate.selection import tightness, too_tight
@@ -107,6 +109,8 @@ class EnergyPlugin(SettledPhases):
         self._forecasts: set[str] = set()
         self._waited = False
         self._locks: HeldLocks | None = None
+        self._made_locks: dict[Path, FileLock] = {}
+        """Those of this process, which each test takes again: to make one takes longer."""
         self._uncompared = UncomparedBaselines(config)
         config.pluginmanager.register(Reruns(uses_energy), "energy-reruns")
         config.pluginmanager.register(self._uncompared, "energy-uncompared")
@@ -234,7 +238,7 @@ class EnergyPlugin(SettledPhases):
             # A worker's load on the processors would be in the joules of a part.
             sessions = [part for card in self._sessions for part in (card, *card.parts.values())]
             names = {name for session in sessions for name in lock_names(session.meter)}
-            lock = device_lock(names, lock_folder(), self._waiting(test))
+            lock = device_lock(names, lock_folder(), self._waiting(test), self._made_locks)
             self._locks = stack.enter_context(lock)
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None

@@ -51,10 +51,14 @@ def drift_note(results: Iterable[Result]) -> list[str]:
     Visits are spread over the session, so a common drift is the machine's: it was warming up, or
     its clocks fell. A baseline recorded meanwhile is off by a part of the drift.
     """
-    series = [visit_estimates(result, ENERGY) for result in results]
+    visited = [
+        result
+        for result in results
+        if len({round_.visit for round_ in result.rounds}) >= FEWEST_VISITS
+    ]
     drifts = [
         _drift([estimate.value for estimate in visits])
-        for visits in series
+        for visits in (visit_estimates(result, ENERGY) for result in visited)
         if len(visits) >= FEWEST_VISITS
     ]
     if len(drifts) < FEWEST_DRIFTING:
