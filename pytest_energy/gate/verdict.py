@@ -228,7 +228,8 @@ class _Comparison:
 
     def _judge_noisy(self, metric: str, quantity: Quantity) -> MetricVerdict:
         """By the interval of the change."""
-        runs = self.baseline.level(metric) if self.baseline else []
+        levels = self.baseline.levels(metric) if self.baseline else [[]]
+        runs = levels[-1]
         if self.measured.status == "invalid":
             # The same disturbance slowed the passes, so latency is no better than the joules.
             spoilt = Outcome.INCONCLUSIVE if contended(self.measured) else Outcome.INVALID
@@ -243,12 +244,15 @@ class _Comparison:
         # A metric that does not gate is classified, for the report, by the tolerance of energy.
         tolerance = self.tolerances.get(metric, self.tolerances.get(ENERGY, 0.0))
         if quantity.value <= 0:
-            return self._judge_zero(metric, tolerance, runs)
+            return self._judge_zero(metric, tolerance, levels)
         has_two_gains = self._other_board and metric_named(metric).depends_on_gain
+        scatter = scatter_of_baseline = self._scatter(metric, levels)
+        if self._visits > 1:  # a single visit shows no variation
+            scatter = self._scatter(metric, [*levels, visit_estimates(self.measured, metric)])
         change = relative_change(
             estimate_of(quantity),
             runs,
-            self._scatter(metric, with_visits=True),
+            scatter,
             visits=self._visits,
             extra=GAIN_BETWEEN_BOARDS if has_two_gains else 0.0,
         )
@@ -263,7 +267,7 @@ class _Comparison:
             low=low,
             high=high,
             suite_shift=shift.relative if shift else None,
-            **self._baseline_value(metric, runs),
+            **self._baseline_value(runs, scatter_of_baseline),
         )
 
     def _judge_signed(
@@ -291,7 +295,9 @@ class _Comparison:
             metric, self._in_direction_of(metric, outcome), baseline=before, **shares
         )
 
-    def _judge_zero(self, metric: str, tolerance: float, runs: Sequence[Estimate]) -> MetricVerdict:
+    def _judge_zero(
+        self, metric: str, tolerance: float, levels: Sequence[Sequence[Estimate]]
+    ) -> MetricVerdict:
         """Zero has no logarithm, so no interval.
 
         Where more is better, everything is lost. Where less is better, a zero is more likely a
@@ -301,23 +307,19 @@ class _Comparison:
             return self._verdict(metric, Outcome.INCONCLUSIVE)
         outcome = self._in_direction_of(metric, classify_exact(-1.0, tolerance))
         lost = {"change": -1.0, "low": -1.0, "high": -1.0}
-        return self._verdict(metric, outcome, **lost, **self._baseline_value(metric, runs))
+        value = self._baseline_value(levels[-1], self._scatter(metric, levels))
+        return self._verdict(metric, outcome, **lost, **value)
 
-    def _scatter(self, metric: str, *, with_visits: bool) -> Scatter:
-        """The variation between runs, by the baseline and on request by the new visits as well."""
-        assert self.baseline is not None
-        levels = self.baseline.levels(metric)
-        if with_visits and self._visits > 1:  # a single visit shows no variation
-            levels.append(visit_estimates(self.measured, metric))
+    def _scatter(self, metric: str, levels: Sequence[Sequence[Estimate]]) -> Scatter:
+        """The variation between runs."""
         # No round reports a test's own metric, so no uncertainty is known of it. A test that gives
         # the same accuracy each time varies by nothing: an assumed 1 % would hide a real loss.
         exact_so_far = self.measured.metrics[metric].uncertainty is None
         own = exact_so_far and not metric_named(metric).from_rounds
         return learn_scatter(levels, NO_PRIOR if own else self.suite.prior)
 
-    def _baseline_value(self, metric: str, runs: Sequence[Estimate]) -> dict[str, float]:
+    def _baseline_value(self, runs: Sequence[Estimate], scatter: Scatter) -> dict[str, float]:
         """The baseline's value and its uncertainty, which includes the variation between runs."""
-        scatter = self._scatter(metric, with_visits=False)
         # The geometric mean: the comparison works on logarithms, too.
         value = math.exp(statistics.fmean(math.log(run.value) for run in runs))
         within = combine(run.relative / len(runs) for run in runs)
