@@ -260,13 +260,17 @@ def _exponent(size: float, unit: str) -> int:
     Tenths of a unit stay (0.98 J, not 980 mJ); seconds never become kiloseconds, and numbers
     without a unit that takes prefixes never become thousandths.
     """
-    base = unit.split("/", maxsplit=1)[0]
     if size == 0 or 0.1 <= abs(size) < 1:
         return 0
-    exponent = 3 * math.floor(math.log10(abs(size)) / 3)
-    lowest = min(_PREFIXES) if base in _PREFIXABLE else 0
-    highest = 0 if base == "s" else max(_PREFIXES)
-    return max(lowest, min(highest, exponent))
+    lowest, highest = _exponents(unit)
+    return max(lowest, min(highest, 3 * math.floor(math.log10(abs(size)) / 3)))
+
+
+@lru_cache(maxsize=64)
+def _exponents(unit: str) -> tuple[int, int]:
+    """The lowest and the highest power of ten that a unit takes."""
+    base = unit.split("/", maxsplit=1)[0]
+    return min(_PREFIXES) if base in _PREFIXABLE else 0, 0 if base == "s" else max(_PREFIXES)
 
 
 def _with_uncertainty(value: float, uncertainty: float | None) -> str:
@@ -294,7 +298,7 @@ def _places(uncertainty: float) -> int:
 
 def _fixed(value: float, places: int) -> str:
     text = f"{round(value, places):.{max(0, places)}f}"
-    return _sign_of_zero(text).replace("-", MINUS)
+    return _sign_of_zero(text).replace("-", MINUS) if text.startswith("-") else text
 
 
 def _significant(value: float, digits: int) -> str:

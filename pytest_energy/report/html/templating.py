@@ -17,6 +17,7 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.report import numbers
 from pytest_energy.report.html.charts import geometry
 from pytest_energy.report.html.content_security import JSON_OPTIONS
+from pytest_energy.report.html.results_table import Cell
 from pytest_energy.report.labels import humanized
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters.update(px=_pixels, cells=_cells, coded=_coded, humanized=humanized)
-    jinja.filters.update(unbroken=_unbroken)
+    jinja.filters.update(unbroken=_unbroken, marked_cells=_marked_cells)
     jinja.policies["json.dumps_kwargs"] = JSON_OPTIONS
     jinja.globals.update(numbers=numbers, metric=metric, outcomes=tuple(Outcome), frames=geometry)
     return jinja
@@ -101,6 +102,20 @@ def _pixels(value: float) -> str:
 def _cells(texts: Iterable[str]) -> Markup:
     """All cells of a row. A page holds thousands, and a loop in a template is slow."""
     return Markup("".join(f"<td>{escape(text)}</td>" for text in texts))
+
+
+def _marked_cells(cells: Iterable[Cell | None]) -> Markup:
+    """All cells of a row of the table of results; those of good values are marked."""
+    return Markup("".join(f"<td>{_marked(cell)}</td>" for cell in cells))
+
+
+def _marked(cell: Cell | None) -> str:
+    if cell is None:
+        return numbers.MISSING
+    text = escape(cell.text)
+    if cell.best:
+        return f'<strong class="best">{text} <b title="best of its group">★</b></strong>'
+    return f"<strong>{text}</strong>" if cell.better else text
 
 
 def _coded(text: str) -> Markup:
