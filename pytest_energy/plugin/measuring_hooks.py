@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -164,7 +165,7 @@ class EnergyPlugin(SettledPhases):
     ) -> EnergySession:
         boards = [reservation.gpu.board] if reservation else []
         # Opening the meter measures the idle power, so no other worker may use the GPU.
-        with device_lock(boards, lock_folder(), self._waiting("the start of a session")):
+        with device_lock(boards, self._lock_folder, self._waiting("the start of a session")):
             return EnergySession.open(
                 settings,
                 self._config.rootpath,
@@ -216,6 +217,11 @@ class EnergyPlugin(SettledPhases):
             self._lock_devices(stack, item.nodeid)
             return (yield)
 
+    @cached_property
+    def _lock_folder(self) -> Path:
+        """The folder of the locks, which each test needs."""
+        return lock_folder()
+
     def _waiting(self, test: str) -> Waiting:
         """How this process waits for locks while it begins ``test``."""
 
@@ -238,7 +244,7 @@ class EnergyPlugin(SettledPhases):
             # A worker's load on the processors would be in the joules of a part.
             sessions = [part for card in self._sessions for part in (card, *card.parts.values())]
             names = {name for session in sessions for name in lock_names(session.meter)}
-            lock = device_lock(names, lock_folder(), self._waiting(test), self._made_locks)
+            lock = device_lock(names, self._lock_folder, self._waiting(test), self._made_locks)
             self._locks = stack.enter_context(lock)
         except EnergyError as error:
             raise pytest.UsageError(str(error)) from None
