@@ -86,11 +86,12 @@ def _compiled_templates() -> BytecodeCache | None:
             with suppress(OSError):
                 super().dump_bytecode(bucket)
 
-    # Jinja2 compares the template with that of the cache, but not how this module has it compiled.
-    compiled_by = sha256(Path(__file__).read_bytes()).hexdigest()[:16]
     try:
+        # Jinja2 compares the template with that of the cache, but not how this module has it
+        # compiled.
+        compiled_by = sha256(Path(__file__).read_bytes()).hexdigest()[:16]
         return Tolerant(pattern=f"pytest-energy-{compiled_by}-%s.cache")
-    except (OSError, RuntimeError):  # no folder, or one of somebody else
+    except (OSError, RuntimeError):  # no source, no folder, or a folder of somebody else
         return None
 
 
