@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +19,7 @@ from pytest_energy.report.html.results_table import Cell
 from pytest_energy.report.labels import humanized
 
 if TYPE_CHECKING:
-    from jinja2 import BytecodeCache, Environment
+    from jinja2 import Environment
 
 
 @cache
@@ -53,7 +51,6 @@ def environment() -> Environment:
     jinja = Environment(
         extensions=[Unindented],
         loader=FileSystemLoader(templates_folder()),
-        bytecode_cache=_compiled_templates(),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -64,35 +61,6 @@ def environment() -> Environment:
     jinja.policies["json.dumps_kwargs"] = JSON_OPTIONS
     jinja.globals.update(numbers=numbers, metric=metric, outcomes=tuple(Outcome), frames=geometry)
     return jinja
-
-
-def _compiled_templates() -> BytecodeCache | None:
-    """Where compiled templates are kept: to compile them takes a sixth of the time of a large page.
-
-    Returns:
-        Jinja2's folder of this user among the temporary files; ``None`` if there can be none.
-    """
-    from jinja2 import FileSystemBytecodeCache
-    from jinja2.bccache import Bucket
-
-    class Tolerant(FileSystemBytecodeCache):
-        """A cache that may be unreadable, or full: the templates are then compiled."""
-
-        def load_bytecode(self, bucket: Bucket) -> None:
-            with suppress(OSError, ValueError, EOFError, TypeError):
-                super().load_bytecode(bucket)
-
-        def dump_bytecode(self, bucket: Bucket) -> None:
-            with suppress(OSError):
-                super().dump_bytecode(bucket)
-
-    try:
-        # Jinja2 compares the template with that of the cache, but not how this module has it
-        # compiled.
-        compiled_by = sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-        return Tolerant(pattern=f"pytest-energy-{compiled_by}-%s.cache")
-    except (OSError, RuntimeError):  # no source, no folder, or a folder of somebody else
-        return None
 
 
 def _pixels(value: float) -> str:
