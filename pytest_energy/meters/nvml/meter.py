@@ -22,7 +22,7 @@ from pytest_energy.meters.nvml.devices.sensors import (
     take_snapshot,
 )
 from pytest_energy.meters.nvml.driver import SensorError, is_simulated
-from pytest_energy.meters.nvml.sources.collector import Collector, Samples
+from pytest_energy.meters.nvml.sources.collector import Collector, RingWatch, Samples
 from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, with_reading
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
 from pytest_energy.meters.nvml.sources.joules import Joules, OpeningTick, with_unseen
@@ -33,11 +33,12 @@ from pytest_energy.meters.nvml.sources.power_source import (
     PowerSource,
     largest_miss,
 )
-from pytest_energy.meters.nvml.sources.probing import OwnLoad
+from pytest_energy.meters.nvml.sources.probing import OwnLoad, Tried
 from pytest_energy.meters.nvml.sources.sample_energy import (
     longest_gap_s,
     make_trace,
     sampled_energy,
+    sampled_load,
 )
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.model.conditions import Condition
@@ -258,7 +259,8 @@ class NvmlMeter:
                 return
             CLOCK.sleep(REST_BEFORE_PROBE_S)
             if counter is not None:
-                counter.probe(load)
+                watch = RingWatch(self._instruments.sensors)
+                self._compare(counter.probe(load, watch), watch.samples)
             if power is not None and self._instruments.collector is not None:
                 power.probe(self._instruments.collector, load)
             self._own_load = "run"
@@ -266,6 +268,25 @@ class NvmlMeter:
             self._unavailable.append(f"load of the meter's own: {error}")
             self._own_load = f"failed: {error}"
         self._probed = True
+
+    def _compare(self, tried: Mapping[str, Tried], samples: Samples) -> None:
+        """Hold what the counters have shown of the meter's own load against the power samples.
+
+        A counter that counts a part of the joules does so in all windows, also in those with too
+        few samples to show it.
+        """
+        to_epoch_s = CLOCK.time() - CLOCK.perf_counter()
+        for channel, seen in samples.items():
+            if channel not in tried:
+                continue
+            span, load_s = tried[channel].span, tried[channel].step.ended_s
+            since_epoch = Span(span.start_s + to_epoch_s, span.duration_s)
+            sampled = sampled_load(self._instruments.sensors[channel], seen, since_epoch, load_s)
+            counted_j = tried[channel].counted_j
+            if sampled is None or sampled.energy_j <= 0:
+                continue
+            reason = validity.disagreement_under_load(channel, counted_j, sampled, self._limits)
+            self._wrong_counters += (reason,) if reason else ()
 
     def end(self, edge: Edge) -> Reading:
         """Read fields and state at once, wait for the closing tick, and judge the window."""

@@ -250,6 +250,26 @@ def disagreement_at_rest(
     return Reason(code=ReasonCode.SENSOR_DISAGREEMENT, message=message)
 
 
+def disagreement_under_load(
+    channel: str, counted_j: float, sampled: SampledEnergy, limit: Mapping[ReasonCode, float]
+) -> Reason | None:
+    """The reason against a counter that differs from the power samples of the meter's own load.
+
+    That load is steady and its span begins and ends at rest, so that neither the edges nor a sensor
+    that sees a part of the time explain more than ``sampled.edges_j``. As the device draws far more
+    than at rest, a share is seen here that hides there in a few watts.
+    """
+    most = limit[ReasonCode.SENSOR_DISAGREEMENT]
+    if abs(counted_j - sampled.energy_j) <= most * sampled.energy_j + sampled.edges_j:
+        return None
+    message = (
+        f"{channel}: {counted_j:.4g} J by the counter, {sampled.energy_j:.4g} J by the power "
+        "samples, of a steady load of the meter's own: "
+        f"{counted_j / sampled.energy_j - 1:+.1%} (limit ±{most:.0%})"
+    )
+    return Reason(code=ReasonCode.SENSOR_DISAGREEMENT, message=message)
+
+
 def _disagreement(evidence: Evidence, most: float) -> Iterator[Remark]:
     """A difference that the edges of few samples can explain is none; late samples are a remark.
 

@@ -25,7 +25,7 @@ from pytest_energy.meters.nvml.sources.collector import RingCollector
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import SimulatedNvml
-from tests.virtual import virtual_machine
+from tests.virtual import measure_load, virtual_machine
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 
@@ -382,6 +382,47 @@ def test_a_counter_that_differs_from_the_power_at_rest_is_wrong(
     powers_w = [re.findall(r"at rest ([\d.]+) W.* ([\d.]+) W", message) for message in messages]
     shown_w = [float(power_w) for found in powers_w for pair in found for power_w in pair]
     assert shown_w == ([] if reading.valid else pytest.approx([gain * idle_w, idle_w], rel=0.02))
+
+
+@pytest.mark.parametrize(
+    ("card", "gain", "valid"),
+    [
+        ("ada", 0.78, False),  # 4 W less at rest are no evidence
+        ("ada", 1.22, False),
+        ("ada", 0.9, True),
+        ("volta", 1.0, True),  # its ring holds two seconds
+        ("hopper", 1.0, True),  # its power sensor sees a quarter of the time
+    ],
+)
+def test_a_counter_that_differs_from_the_power_of_the_meters_own_load_is_wrong(
+    card: str, gain: float, valid: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a window is invalid also if it has too few power samples of its own."""
+    with virtual_machine(card) as machine:
+        machine.configure(counter_gain=gain)
+        monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(250.0))
+        time.sleep(5.0)
+        meter = open_meter("nvml", MeterRequest(traces=False))
+        reading, true_j = measure_load(machine, meter, 250.0, 0.5)
+    assert meter.info.details["own_load"] == "run"
+    assert reading.valid == valid
+    assert reading.channels["gpu0"] == pytest.approx(gain * true_j, rel=0.01)
+    messages = [reason.message for reason in reading.reasons]
+    found = [float(share) for m in messages for share in re.findall(r"own: ([+-][\d.]+)%", m)]
+    assert found == ([] if valid else [pytest.approx(100 * (gain - 1), abs=2.0)])
+
+
+@pytest.mark.parametrize("limit", [0.1, 0.3])
+def test_the_users_limit_judges_the_meters_own_load(
+    limit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A counter of 80 % is off by more than 10 % and by less than 30 %."""
+    request = MeterRequest(traces=False, thresholds={"sensor-disagreement": limit})
+    with virtual_machine("ada") as machine:
+        machine.configure(counter_gain=0.8)
+        monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(250.0))
+        reading, _ = measure_load(machine, open_meter("nvml", request), 250.0, 0.5)
+    assert reading.valid == (limit == 0.3)
 
 
 def test_idle_powers_are_compared_over_the_same_time() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.helper_process import HelperLostError, HelperProcess
 from pytest_energy.meters.nvml.devices.selection import Device
 from pytest_energy.meters.nvml.driver import SensorError
-from pytest_energy.meters.nvml.sources.power_sensor import BEFORE_S, PowerSensor, Sample
+from pytest_energy.meters.nvml.sources.power_sensor import BEFORE_S, RING, PowerSensor, Sample
 from pytest_energy.model.measurement import ReasonCode
 
 Samples = Mapping[str, Sequence[Sample]]
@@ -54,6 +55,26 @@ class RingCollector:
 
     def close(self) -> None:
         """Do nothing: there is nothing to stop."""
+
+
+class RingWatch:
+    """Keeps the samples of the driver's rings from its own beginning on, read when it is called."""
+
+    def __init__(self, sensors: Mapping[str, PowerSensor]) -> None:
+        self._rings = {c: sensor for c, sensor in sensors.items() if sensor.source == RING}
+        self._seen: dict[str, dict[float, float]] = {channel: {} for channel in self._rings}
+        self._since = CLOCK.time() - BEFORE_S
+
+    def __call__(self) -> None:
+        """Read each ring; one that does not answer leaves a gap."""
+        for channel, ring in self._rings.items():
+            with suppress(SensorError):
+                self._seen[channel].update(ring.read(self._since))
+
+    @property
+    def samples(self) -> Samples:
+        """What was read so far."""
+        return {channel: sorted(seen.items()) for channel, seen in self._seen.items()}
 
 
 class HelperCollector:

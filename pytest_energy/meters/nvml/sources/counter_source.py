@@ -40,6 +40,7 @@ from pytest_energy.meters.nvml.sources.probing import (
     Ended,
     OwnLoad,
     Ticks,
+    Tried,
     check_seen,
     counted_loads,
     short_loads,
@@ -493,13 +494,21 @@ class CounterSource:
             [Scale(), Scale(value, combine((noise_j, unexplained_j)) / expected_j)]
         )
 
-    def probe(self, load: OwnLoad) -> None:
+    def probe(self, load: OwnLoad, watch: Callable[[], None] = lambda: None) -> Mapping[str, Tried]:
         """Learn by loads of the meter's own how late each counter is, and how power falls.
+
+        Args:
+            load: The meter's own load.
+            watch: Called so often during the first load that no power sample is missed.
+
+        Returns:
+            What each counter has shown of that load.
 
         Raises:
             SensorError: A counter does not answer or does not move, or does not show the load.
         """
-        steps = step_response(self._tickers, load)
+        tried = step_response(self._tickers, load, watch)
+        steps = {channel: shown.step for channel, shown in tried.items()}
         check_seen(steps)
         self._tails = {channel: Tail() for channel in steps}
         self._responses = {channel: response_of(step) for channel, step in steps.items()}
@@ -510,7 +519,7 @@ class CounterSource:
                 for channel, evidence in counted.items():
                     step_w = steps[channel].step_w(self._responses[channel])
                     self._coverage[channel].learn(evidence.last_tick(step_w))
-            return
+            return tried
         ends: dict[str, list[KnownEnd]] = {ticker.name: [] for ticker in self._tickers}
         for ended in short_loads(self._tickers, load):
             closing = next_ticks(self._tickers)
@@ -523,6 +532,7 @@ class CounterSource:
                 ends[name] += [end] if end else []
         for channel, known in ends.items():
             self._learn(channel, known)
+        return tried
 
     def _known_end(self, ticker: Ticker, ended: Ended, ticks: Following) -> KnownEnd | None:
         """The end of a short load; ``None`` if its ticks do not show it."""

@@ -13,6 +13,7 @@ from pytest_energy.meters.nvml.sources.coverage import LastTick
 from pytest_energy.meters.nvml.sources.joules import between_s
 from pytest_energy.meters.nvml.sources.settling import Step
 from pytest_energy.meters.nvml.sources.ticks import Tick, Ticker, next_ticks, pause_until
+from pytest_energy.meters.nvml.span import Span
 from pytest_energy.model.measurement import ReasonCode
 
 OwnLoad = Callable[[], AbstractContextManager[object]]
@@ -39,8 +40,27 @@ class Ended:
     ended_s: float
 
 
-def step_response(tickers: Sequence[Ticker], load: OwnLoad) -> dict[str, Step]:
-    """The joules above rest at each tick during and after a load, by channel.
+@dataclass(frozen=True)
+class Tried:
+    """What a counter has shown of a load of the meter's own, from rest to rest."""
+
+    step: Step
+    """The joules above rest at each tick since the load began."""
+    span: Span
+    """From a tick at rest to another one, by ``time.perf_counter``."""
+    counted_j: float
+    """All joules of that span."""
+
+
+def step_response(
+    tickers: Sequence[Ticker], load: OwnLoad, watch: Callable[[], None] = lambda: None
+) -> dict[str, Tried]:
+    """What each counter shows of a load and of the fall after it, by channel.
+
+    Args:
+        tickers: The counters.
+        load: The meter's own load.
+        watch: Called so often that no power sample is missed.
 
     Raises:
         SensorError: A counter does not answer or does not move.
@@ -50,9 +70,12 @@ def step_response(tickers: Sequence[Ticker], load: OwnLoad) -> dict[str, Step]:
         began_s = CLOCK.perf_counter()
         seen = list(_until(tickers, began_s + STEP_S))
     ended_s = CLOCK.perf_counter()
-    seen += _until(tickers, ended_s + FALL_S)
+    watch()
+    for part in (0.5, 1.0):  # the shortest ring holds 2 s
+        seen += _until(tickers, ended_s + part * FALL_S)
+        watch()
     return {
-        ticker.name: _step(
+        ticker.name: _tried(
             ticker,
             [ticks[ticker.name] for ticks in before],
             [ticks[ticker.name] for ticks in seen],
@@ -61,6 +84,17 @@ def step_response(tickers: Sequence[Ticker], load: OwnLoad) -> dict[str, Step]:
         )
         for ticker in tickers
     }
+
+
+def _tried(
+    ticker: Ticker, before: Sequence[Tick], seen: Sequence[Tick], began_s: float, ended_s: float
+) -> Tried:
+    first, last = before[0], seen[-1]
+    return Tried(
+        _step(ticker, before, seen, began_s, ended_s),
+        Span(first.time_s, last.time_s - first.time_s),
+        last.energy_j - first.energy_j,
+    )
 
 
 def check_seen(steps: Mapping[str, Step]) -> None:

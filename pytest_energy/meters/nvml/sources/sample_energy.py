@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, Sample
@@ -55,6 +55,27 @@ def sampled_energy(
     period_j = energy_j / window.duration_s * sensor.period_s
     edges_j = expand(combine(2 * [uniform(period_j)]))
     return SampledEnergy(energy_j, edges_j, LATE_PERIODS * period_j)
+
+
+def sampled_load(
+    sensor: PowerSensor, samples: Sequence[Sample], span: Span, load_s: float
+) -> SampledEnergy | None:
+    """The joules of a steady load and of the rest around it; ``None`` if there are too few samples.
+
+    A sensor that sees a part of each period sees a steady load rightly, except in the two periods
+    in which it begins and ends.
+
+    Args:
+        sensor: The sensor.
+        samples: Its samples, oldest first.
+        span: From rest to rest, in seconds since the epoch.
+        load_s: The length of the load.
+    """
+    sampled = sampled_energy(sensor, samples, span)
+    if sampled is None:
+        return None
+    edges_j = combine(2 * [uniform(sensor.unseen_s)]) * sampled.energy_j / load_s
+    return replace(sampled, edges_j=max(sampled.edges_j, expand(edges_j)))
 
 
 def longest_gap_s(samples: Sequence[Sample], window: Span) -> float:
