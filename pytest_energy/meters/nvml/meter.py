@@ -240,7 +240,7 @@ class NvmlMeter:
         counter = instruments.counter
         ticks = counter.begin(at_once) if counter is not None else {}
         CLOCK.sleep(self._phases.next() * self._period_s)
-        readings, began_s = _DeviceReadings(state, self._each(take_fields)), CLOCK.perf_counter()
+        readings, began_s = _DeviceReadings(state, self._take_fields()), CLOCK.perf_counter()
         start = _WindowStart(readings, ticks, collecting, began_s - called_s)
         return Edge(start=CLOCK.time(), time_s=began_s, state=start)
 
@@ -293,7 +293,7 @@ class NvmlMeter:
         ended_s = CLOCK.perf_counter()
         start = edge.state
         assert isinstance(start, _WindowStart)
-        fields = self._each(take_fields)
+        fields = self._take_fields()
         before, after = start.readings, _DeviceReadings(self._each(take_snapshot), fields)
         window = Span(edge.start, ended_s - edge.time_s)
         used = self._consumption(start, Span(edge.time_s, window.duration_s), window)
@@ -427,6 +427,14 @@ class NvmlMeter:
     def close(self) -> None:
         """End the helper process and disconnect from the driver."""
         self._close.close()
+
+    def _take_fields(self) -> dict[str, Fields | SensorError]:
+        """The fields of each device: a batch also reads the counter, which may lose by it."""
+        fields = self._each(take_fields)
+        for channel, reader in self._instruments.readers.items():
+            taken = fields[channel]
+            reader.reads += taken.counter_reads if isinstance(taken, Fields) else 0
+        return fields
 
     def _each(self, take: Callable[[Device], T]) -> dict[str, T | SensorError]:
         return {device.channel: _answer(take, device) for device in self._devices}

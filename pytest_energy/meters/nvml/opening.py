@@ -146,9 +146,11 @@ def open_instruments(
     if blind := [d for d in devices if d.channel not in counters | uncounted]:
         raise MeterUnavailableError(ReasonCode.UNSUPPORTED, _no_sensor(blind))
     counter = CounterSource(counters, lambda c: counters[c].step_j) if counters else None
-    at_rest = _at_rest(sensors, counter) if counter else {}
     if counter is not None:
-        counter.idle_power_w |= measure_losses(counter.tickers, counters)
+        for channel, rest in measure_losses(counter.tickers, counters).items():
+            counter.idle_power_w[channel] = rest.power
+            counter.idle_spans[channel] = rest.span
+    at_rest = _at_rest(sensors, counter) if counter else {}
     scopes = _scopes(devices, counter) if counter else {}
     # The samples are those of the GPU: they are no check of a counter of something else.
     sensors = {c: s for c, s in sensors.items() if scopes.get(c, GPU_NAME) == GPU_NAME}

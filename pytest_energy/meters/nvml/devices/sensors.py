@@ -57,6 +57,8 @@ class Fields:
     """The same by the counters of older drivers, read only if there are no newer ones.
 
     The two kinds start at different moments and must not be subtracted from one another."""
+    counter_reads: int = 0
+    """How often the batch has read the energy counter: once for each field of it that answered."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def take_fields(device: Device) -> Fields:
         power_w=milliwatts.times(1e-3) if milliwatts else None,
         throttled_s=throttled,
         violated_s={} if throttled else _old_throttles(device.candidate.board),
+        counter_reads=sum(field in values for field in (ENERGY, ENERGY_BY_SCOPE)),
     )
 
 
