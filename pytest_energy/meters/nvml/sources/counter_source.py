@@ -47,6 +47,7 @@ from pytest_energy.meters.nvml.sources.probing import (
     step_response,
 )
 from pytest_energy.meters.nvml.sources.settling import (
+    ANY_SCALE,
     CLEAR_STEP_J,
     LATE_UNCERTAINTY,
     Response,
@@ -64,7 +65,7 @@ from pytest_energy.meters.nvml.sources.ticks import (
 )
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.model.measurement import ReasonCode, Scalar
-from pytest_energy.uncertainty.gum import combine, significant, standard_error, uniform
+from pytest_energy.uncertainty.gum import bounded, combine, significant, standard_error, uniform
 
 SETTLED_S = 0.1
 """The power after a window is compared over stretches of one tick, and of no less than this."""
@@ -395,7 +396,8 @@ class CounterSource:
         joules = self._with_noise(channel, joules, opening, fall, window, lost)
         unproven_j = 0.0 if self._probed else lost.fast_j + fall.unproven_j
         energy_j = joules.energy_j - lost.fast_j - lost.slow_j
-        settling_j = combine((lost.uncertainty_j, unproven_j / math.sqrt(3)))
+        # either explanation: evenly distributed, and larger than all other terms
+        settling_j = combine((lost.uncertainty_j, bounded(2 * unproven_j)))
         return with_settling(replace(joules, energy_j=energy_j), settling_j)
 
     def _with_noise(
@@ -410,9 +412,10 @@ class CounterSource:
         """Add the noise of the power at rest, as the ticks after the windows show it.
 
         What they differ by because they are read to a step of the counter and of the search is in
-        the budget already (GUM 4.3.10). White noise of a standard deviation σ joules in each tick T
-        adds σ·√(t/T) to the joules of a gap t, and σ·t/T by the tick from which the power of the
-        gap was taken.
+        the budget already (GUM 4.3.10). Of a counter of large steps, few ripples may be larger than
+        that by chance: by two standard deviations of their variance. White noise of a standard
+        deviation σ joules in each tick T adds σ·√(t/T) to the joules of a gap t, and σ·t/T by the
+        tick from which the power of the gap was taken.
         """
         ripples_j = self._ripples_j[channel]
         if fall.later:
@@ -422,7 +425,8 @@ class CounterSource:
             return joules
         step_j = self._step_j(channel)
         read_j = [p.uncertainty_w * fall.spacing_s for p in (fall.after, fall.later) if p]
-        read_j.append(math.sqrt(6) * uniform(step_j))  # of E₀ - 2 E₁ + E₂
+        chance = 1 + 2 * math.sqrt(2 / len(ripples_j)) if step_j > RESOLUTION_J else 1.0
+        read_j.append(math.sqrt(6 * chance) * uniform(step_j))  # of E₀ - 2 E₁ + E₂
         apart_j = _apart_j(ripples_j, step_j)  # each is a difference of two ticks
         tick_j = math.sqrt(max(0.0, apart_j**2 - combine(read_j) ** 2) / 2)
         gaps_s = (window.start_s - opening.tick.time_s, fall.after_s)
@@ -464,17 +468,21 @@ class CounterSource:
             scale.value * mean_w,
             scale.uncertainty * mean_w,
             earlier.if_left(response, fall.closing.time_s),
+            joules.energy_j if excess_j is None else None,
         )
         self._closed[channel] = fall.closing
-        self._rest_power[channel] = after
+        if fall.after.recent:  # else it is what was remembered already, with that uncertainty
+            self._rest_power[channel] = after
         width_s = fall.closing.width_s
         moved_s = left_s - response.left_of_s(window.duration_s, fall.after_s + width_s)
         edges_j = combine((joules.budget["edges"], uniform(scale.value * mean_w * moved_s)))
         joules = replace(joules, budget={**joules.budget, "edges": edges_j})
+        end_j = scale.uncertainty * mean_w * left_s
+        alike = excess_j is None and earlier.may_end_as(joules.energy_j)
         settling_j = (
-            scale.uncertainty * mean_w * left_s,
             response.uncertainty_s * mean_w,
-            earlier.unsure_j(response, opening.tick.time_s),
+            0.0 if alike else end_j,
+            earlier.unsure_j(response, opening.tick.time_s, end_j if alike else 0.0),
         )
         return with_settling(joules, combine(settling_j))
 
@@ -490,9 +498,8 @@ class CounterSource:
         value = excess_j / expected_j
         # The meter's own load has shown how well a delay and a lag explain this counter.
         unexplained_j = LATE_MISFITS * self._responses[channel].uncertainty_s * mean_w
-        return weighted_mean(
-            [Scale(), Scale(value, combine((noise_j, unexplained_j)) / expected_j)]
-        )
+        shown = Scale(value, combine((noise_j, unexplained_j)) / expected_j)
+        return weighted_mean([ANY_SCALE, shown])
 
     def probe(self, load: OwnLoad, watch: Callable[[], None] = lambda: None) -> Mapping[str, Tried]:
         """Learn by loads of the meter's own how late each counter is, and how power falls.
@@ -616,11 +623,11 @@ class CounterSource:
 
     def _remembered(self, channel: str) -> Power:
         """The last power at rest; the more it differs from idle power, the less certain it is."""
-        idle = self.idle_power_w[channel]
-        last = self._rest_power.get(channel, Power(idle.value, 0.0))
+        idle, last = self.idle_power_w[channel], self._rest_power.get(channel)
+        if last is None:
+            return Power(idle.value, combine(idle.budget.values()), recent=False)
         apart_w = uniform(2 * abs(last.value_w - idle.value))
-        uncertainty_w = combine((last.uncertainty_w, *idle.budget.values(), apart_w))
-        return Power(last.value_w, uncertainty_w, recent=False)
+        return Power(last.value_w, combine((last.uncertainty_w, apart_w)), recent=False)
 
 
 def _opening_power(earlier: Power, power: Power) -> Power:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_energy.meters.nvml.sources.coverage import LastTick, between
 from pytest_energy.meters.nvml.sources.joules import RESOLUTION_J, Power
-from pytest_energy.meters.nvml.sources.settling import Response, Scale, TailCurve
+from pytest_energy.meters.nvml.sources.settling import SAME_JOULES, Response, Scale, TailCurve
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.uncertainty.gum import combine, uniform
 from pytest_energy.uncertainty.rounds import mean_of
@@ -48,7 +48,9 @@ class Fall:
     def tail(self, curve: TailCurve, scale: Scale, step_w: float) -> TailJoules:
         """The joules of the tail before the closing tick, above those at the last power read."""
         before_s = curve.length_s - curve.left_s(self.after_s)
-        unsure_s = (scale.uncertainty * before_s, scale.value * curve.uncertainty_s)
+        # The square of an estimate exceeds that of the true length by the estimate's variance.
+        true_s = math.sqrt(max(0.0, before_s**2 - curve.uncertainty_s**2))
+        unsure_s = (scale.uncertainty * true_s, scale.value * curve.uncertainty_s)
         step_w = scale.value * step_w
         # The slow part falls evenly from the load's end to the middle of the next stretch.
         slope_w = curve.drift_s * step_w / self.spacing_s**2
@@ -147,18 +149,34 @@ class EndedLoad:
     unsure_w: float = 0.0
     """Standard uncertainty of that."""
     earlier: EndedLoad | None = None
+    unread_j: float | None = None
+    """The joules of its window, if no tick has shown how it ended."""
+
+    def may_end_as(self, energy_j: float) -> bool:
+        """Whether it ended as a load of so many joules, so that both are unsure by the same share.
+
+        Windows of equal joules are taken for the same program, which ends alike each time.
+        """
+        return self.unread_j is not None and abs(self.unread_j / energy_j - 1) <= SAME_JOULES
 
     def left_j(self, response: Response, at_s: float) -> float:
         """The joules that a late counter has still to show at a moment."""
         earlier_j = self.earlier.left_j(response, at_s) if self.earlier else 0.0
         return earlier_j + self.step_w * response.left_of_s(self.length_s, at_s - self.ended_s)
 
-    def unsure_j(self, response: Response, at_s: float) -> float:
-        """Standard uncertainty of the joules still to be shown at a moment."""
+    def unsure_j(self, response: Response, at_s: float, alike_j: float = 0.0) -> float:
+        """Standard uncertainty of the joules still to be shown at a moment.
+
+        Args:
+            response: How late the counter is.
+            at_s: The moment.
+            alike_j: That of what a later load that ends alike has still to show. Of the two, one is
+                added to the later window and one taken off it: their difference counts.
+        """
         earlier_j = self.earlier.unsure_j(response, at_s) if self.earlier else 0.0
         left_s = response.left_of_s(self.length_s, at_s - self.ended_s)
         model_j = self.step_w * response.unsure_s(at_s - self.ended_s)
-        return combine((earlier_j, self.unsure_w * left_s, model_j))
+        return combine((earlier_j, self.unsure_w * left_s - alike_j, model_j))
 
     def shown_j(self, response: Response, from_s: float, to_s: float) -> float:
         """The joules that a late counter shows of it between two moments."""

@@ -296,6 +296,13 @@ class Scale:
 
     value: float = 1.0
     uncertainty: float = UNKNOWN_SCALE
+    shape: float = 0.0
+    """The part of it by the shape of the program's tail, which all its windows share."""
+
+
+ANY_SCALE = Scale(1.0, uniform(2.0))
+"""What is known of a scale beside what a window has shown: its standard uncertainty counts then,
+since the interval is that of a sum (GUM G.2.1), not of a uniform distribution."""
 
 
 @dataclass
@@ -355,7 +362,7 @@ class Tail:
             self.scales.clear()
         self._energy_j = energy_j
         own = None if left_s is None else self._own_scale(after_s, left_s, noise_s)
-        shown = [Scale(), own] if own else [Scale()]
+        shown = [ANY_SCALE, own] if own else [ANY_SCALE]
         mean = weighted_mean(shown)
         for other_j, other in reversed(self.scales):
             earlier = _widened(other, other_j / energy_j - 1)
@@ -367,9 +374,10 @@ class Tail:
         if own is not None:
             self.scales.append((energy_j, own))
             del self.scales[:-MOST_POINTS]
+        known = mean if len(shown) > 1 else Scale()
         if left_s is None:
-            return Scale(mean.value, combine((mean.uncertainty, UNREAD_SCALE)))
-        return mean
+            return Scale(known.value, combine((known.uncertainty, UNREAD_SCALE)))
+        return known
 
     def _own_scale(self, after_s: float, left_s: float, noise_s: float) -> Scale | None:
         curve = self.curve()
@@ -384,26 +392,35 @@ class Tail:
         value = left_s / expected_s
         # The slow part depends on more than the load's end. Late in a tail there is little else.
         unsure_s = combine((noise_s, DRIFT * slow_s))
-        return Scale(value, combine((unsure_s / fast_s, shape * max(value, SHAPE))))
+        shape *= max(value, SHAPE)
+        return Scale(value, combine((unsure_s / fast_s, shape)), shape)
 
 
 def _widened(seen: Scale, apart: float) -> Scale:
     """What another window showed; the more its joules differ, the less it says of this one."""
-    return Scale(seen.value, combine((seen.uncertainty, SHAPE, apart / SAME_JOULES)))
+    return replace(seen, uncertainty=combine((seen.uncertainty, SHAPE, apart / SAME_JOULES)))
 
 
 def weighted_mean(shown: Sequence[Scale]) -> Scale:
     """The mean weighted by uncertainties, which grow if the values contradict each other.
+
+    What the windows share does not become less with their number (GUM 5.2.2).
 
     Source: R. T. Birge, "The calculation of errors by the method of least squares", Phys. Rev. 40,
     207 (1932).
     """
     weights = [seen.uncertainty**-2 for seen in shown]
     total = math.fsum(weights)
-    mean = math.fsum(w * s.value for w, s in zip(weights, shown, strict=True)) / total
+    shares = [weight / total for weight in weights]
+    mean = math.fsum(share * s.value for share, s in zip(shares, shown, strict=True))
     spread = math.fsum(w * (s.value - mean) ** 2 for w, s in zip(weights, shown, strict=True))
     ratio = max(1.0, spread / max(1, len(shown) - 1))
-    return Scale(max(mean, 0.0), math.sqrt(ratio / total))
+    shape = math.fsum(share * s.shape for share, s in zip(shares, shown, strict=True))
+    own = combine(
+        share * math.sqrt(s.uncertainty**2 - s.shape**2)
+        for share, s in zip(shares, shown, strict=True)
+    )
+    return Scale(max(mean, 0.0), math.sqrt(ratio) * combine((own, shape)), shape)
 
 
 def _hidden_s(first_s: float, least_s: float) -> float:

@@ -17,18 +17,21 @@ from hypothesis import strategies as st
 from pytest_energy.meters.nvml.sources.fall import EndedLoad, Fall, KnownEnd
 from pytest_energy.meters.nvml.sources.joules import Power
 from pytest_energy.meters.nvml.sources.settling import (
+    ANY_SCALE,
     UNKNOWN_SCALE,
     UNREAD_SCALE,
     Response,
     Scale,
     Step,
     Tail,
+    TailCurve,
     response_of,
     weighted_mean,
 )
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.testing import PROFILES, Profile
 from pytest_energy.testing import Tail as SimulatedTail
+from pytest_energy.uncertainty.gum import expand
 from tests.virtual import answer_on
 
 REST_S = 0.8
@@ -236,6 +239,17 @@ def test_what_is_late_of_an_uncertain_load_is_uncertain_in_the_next_window() -> 
     assert 0 < earlier_j < 0.1 * own_j
 
 
+def test_equal_windows_in_a_row_share_the_doubt_of_their_ends() -> None:
+    """What the end leaves to the next window is added to one and taken off the other."""
+    response, ended = Response(0.0, 0.3), EndedLoad(0.0, 10.0, 400.0, 200.0, unread_j=4000.0)
+    left_j = 200.0 * response.left_of_s(10.0, 0.2)
+    assert ended.may_end_as(4010.0)
+    assert not ended.may_end_as(4400.0)
+    assert not replace(ended, unread_j=None).may_end_as(4000.0)
+    assert ended.unsure_j(response, 0.2) == pytest.approx(left_j)
+    assert ended.unsure_j(response, 0.2, 0.9 * left_j) == pytest.approx(0.1 * left_j)
+
+
 def known_tail() -> Tail:
     """A tail of 10 ms, by loads of the meter's own."""
     tail = Tail()
@@ -253,6 +267,35 @@ def test_a_window_near_a_tick_shows_the_scale_of_its_tail() -> None:
     later = tail.scale(200.5, 0.095, None, 1e-6)
     assert later.value == pytest.approx(0.5, rel=0.2)
     assert later.uncertainty < 1.2 * UNREAD_SCALE
+
+
+def test_windows_of_a_program_share_the_doubt_of_its_shape() -> None:
+    """Many windows average their noise, not the difference of the tail from the meter's own."""
+    one = Scale(1.2, 0.2, shape=0.15)
+    many = weighted_mean([one] * 100)
+    assert many.value == pytest.approx(1.2)
+    assert 0.15 <= many.uncertainty < 0.152
+    assert weighted_mean([Scale(1.2, 0.2)] * 100).uncertainty == pytest.approx(0.02)
+
+
+def test_what_was_shown_of_a_scale_is_weighed_against_any_scale() -> None:
+    """Any scale alone has the interval of a uniform distribution; its variance is in a sum."""
+    tail = known_tail()
+    assert tail.scale(200.0, 0.2, 0.0, 1e-3) == Scale()
+    assert expand(Scale().uncertainty) == pytest.approx(0.95)
+    shown = Scale(1.0, ANY_SCALE.uncertainty)
+    assert weighted_mean([ANY_SCALE, shown]).uncertainty == pytest.approx(1 / math.sqrt(3) / 2**0.5)
+
+
+def test_a_length_that_may_be_noise_is_not_scaled_by_a_program() -> None:
+    """A tail of 0 that was measured as one of its standard uncertainty states just that."""
+    closing, power = Tick(0.05, 0.0, 0.0), Power(20.0, 0.0)
+    fall = Fall(closing, 0.0, 0.1, 0.1, power, power)
+    for length_s, standard_s in ((1e-3, 1e-3), (2e-3, math.hypot(1e-3, 0.5 * math.sqrt(3e-6)))):
+        curve = TailCurve([(1e-3, length_s / 1e-3)], scatter_s=0.0, unseen_s=1e-3)
+        tail = fall.tail(curve, Scale(1.0, 0.5), 300.0)
+        assert tail.fast_j == pytest.approx(300.0 * length_s)
+        assert tail.uncertainty_j == pytest.approx(300.0 * standard_s)
 
 
 def test_another_program_is_not_measured_by_the_scale_of_the_last() -> None:
