@@ -396,7 +396,13 @@ class NvmlMeter:
     def _evidence(
         self, before: _DeviceReadings, after: _DeviceReadings, used: _Consumption, window: Span
     ) -> Iterator[validity.Evidence]:
-        """The evidence on each device that answered at both edges."""
+        """The evidence on each device that answered at both edges.
+
+        Power samples are evidence on a counter. Joules that come from the samples themselves are
+        not compared with them.
+        """
+        counter = self._instruments.counter
+        counted = counter.channels if counter is not None else ()
         for channel, joules in used.joules.items():
             opened, closed = before.state[channel], after.state[channel]
             first, last = before.fields[channel], after.fields[channel]
@@ -404,7 +410,7 @@ class NvmlMeter:
                 continue
             if isinstance(first, SensorError) or isinstance(last, SensorError):
                 continue
-            sensor = self._instruments.sensors.get(channel)
+            sensor = self._instruments.sensors.get(channel) if channel in counted else None
             yield validity.Evidence(
                 channel=channel,
                 reference=self._reference[channel],

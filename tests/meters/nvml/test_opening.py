@@ -6,7 +6,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +17,15 @@ import pytest
 
 from pytest_energy.meters.base import MeterRequest, MeterUnavailableError
 from pytest_energy.meters.nvml import driver, opening
-from pytest_energy.meters.nvml.devices.selection import select_devices
+from pytest_energy.meters.nvml.devices.selection import Device, select_devices
 from pytest_energy.meters.nvml.devices.sensors import POWER_AVERAGE, POWER_INSTANT
 from pytest_energy.meters.nvml.devices.sleep import sleeping_gpus
 from pytest_energy.meters.nvml.opening import open_instruments
 from pytest_energy.meters.nvml.sources.collector import RingCollector
+from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, power_sensor
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
-from pytest_energy.testing import SimulatedNvml
+from pytest_energy.testing import PROFILES, SimulatedNvml
 from tests.virtual import measure_load, virtual_machine
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
@@ -410,6 +411,32 @@ def test_a_counter_that_differs_from_the_power_of_the_meters_own_load_is_wrong(
     messages = [reason.message for reason in reading.reasons]
     found = [float(share) for m in messages for share in re.findall(r"own: ([+-][\d.]+)%", m)]
     assert found == ([] if valid else [pytest.approx(100 * (gain - 1), abs=2.0)])
+
+
+def test_joules_of_power_samples_are_not_compared_with_these_samples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A late sensor shows a third of a short window later: that is counted, and no disagreement."""
+    card = replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.3, sample_count=400)
+    with virtual_machine(card) as machine:
+        monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(250.0))
+        monkeypatch.setattr(
+            opening, "HelperCollector", lambda devices: RingCollector(dict(sensors(devices)))
+        )
+        time.sleep(6.0)
+        meter = open_meter("nvml", MeterRequest(traces=False))
+        reading, true_j = measure_load(machine, meter, 250.0, 1.0)
+    assert meter.info.source == "power"
+    assert reading.reasons == ()
+    assert reading.channels["gpu0"] == pytest.approx(true_j, rel=1e-3)
+
+
+def sensors(devices: Sequence[Device]) -> Iterator[tuple[str, PowerSensor]]:
+    """The power sensors of devices by channel, for a collector without a process."""
+    for device in devices:
+        sensor = power_sensor(device.handle)
+        assert sensor is not None
+        yield device.channel, sensor
 
 
 @pytest.mark.parametrize("limit", [0.1, 0.3])

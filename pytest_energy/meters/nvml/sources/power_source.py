@@ -24,12 +24,14 @@ from pytest_energy.meters.nvml.sources.joules import Joules, with_settling, with
 from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor, Sample
 from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad, check_seen
 from pytest_energy.meters.nvml.sources.settling import (
+    ANY_SCALE,
     LATE_UNCERTAINTY,
-    UNKNOWN_SCALE,
     Response,
+    Scale,
     Step,
     Tail,
     response_of,
+    weighted_mean,
 )
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.model.measurement import SETTLING, Quantity, ReasonCode, Scalar
@@ -256,12 +258,12 @@ class PowerSource:
         sensor, response = self._sensors[channel], self._responses[channel]
         earlier = self._last.get(channel)
         known = self._without_late(channel, samples)
-        used = late_joules(known, known[-at_rest:], window, sensor, response)
+        used, scale = late_joules(known, known[-at_rest:], window, sensor, response)
         step_w = used.energy_j / window.duration_s - used.rest_w
         early_j = earlier.unsure_j(response, samples[0][0]) if earlier else 0.0
         left = earlier.if_left(response, samples[-1][0]) if earlier else None
-        unsure_w = UNKNOWN_SCALE * step_w
-        self._last[channel] = EndedLoad(window.end_s, window.duration_s, step_w, unsure_w, left)
+        end_w, unsure_w = scale.value * step_w, scale.uncertainty * step_w
+        self._last[channel] = EndedLoad(window.end_s, window.duration_s, end_w, unsure_w, left)
         settling_j = (used.budget[SETTLING], early_j)
         return with_settling(used, combine(settling_j))
 
@@ -406,8 +408,10 @@ def late_joules(
     window: Span,
     sensor: PowerSensor,
     response: Response,
-) -> Joules:
+) -> tuple[Joules, Scale]:
     """The joules of a window by a late sensor, with what its samples do not show any more.
+
+    Also returns the power at the load's end as a share of its mean, by what came late of it.
 
     Args:
         samples: Oldest first; from before the window to after it.
@@ -422,16 +426,52 @@ def late_joules(
         for time_s in (rest[0][0] - sensor.period_s, *(time_s for time_s, _ in rest))
     ]
     shown_s = [earlier - later for earlier, later in pairwise(left_s)]
-    step_w = 0.0
+    fall = [s for s in samples if window.end_s <= s[0] <= rest[0][0] - sensor.period_s / 2]
+    step_w, scale = 0.0, Scale()
     for _ in range(LATE_ROUNDS):  # what is late depends on the step, and this on the joules
-        rest_w = [w - step_w * s / sensor.period_s for (_, w), s in zip(rest, shown_s, strict=True)]
+        end_w = scale.value * step_w
+        rest_w = [w - end_w * s / sensor.period_s for (_, w), s in zip(rest, shown_s, strict=True)]
         used = sampled_joules(samples, rest_w, window, sensor.unseen_s)
-        used = replace(used, energy_j=used.energy_j + step_w * left_s[-1])
+        used = replace(used, energy_j=used.energy_j + end_w * left_s[-1])
         step_w = used.energy_j / window.duration_s - used.rest_w
+        scale = _late_scale(fall, rest_w, window, response, step_w)
     modelled_s = left_s[-1] + statistics.fmean(shown_s) / sensor.period_s * last_s
-    # the load may end at twice its mean power, or at none
-    settling_s = combine((UNKNOWN_SCALE * modelled_s, response.uncertainty_s))
-    return with_settling(used, settling_s * step_w)
+    settling_s = combine((scale.uncertainty * modelled_s, response.uncertainty_s))
+    return with_settling(used, settling_s * step_w), scale
+
+
+def _late_scale(
+    fall: Sequence[Sample],
+    rest_w: Sequence[float],
+    window: Span,
+    response: Response,
+    step_w: float,
+) -> Scale:
+    """The power at a load's end, as a share of its mean, by what its sensor showed late.
+
+    Args:
+        fall: The samples between the load's end and those at rest.
+        rest_w: The samples at rest, without what they show late.
+        window: The window in seconds since the epoch.
+        response: How late the sensor is.
+        step_w: The mean power of the load above rest.
+    """
+    if len(fall) < 2 or step_w <= 0:
+        return Scale()  # the load may end at twice its mean power, or at none
+    first_s, last_s = (time_s - window.end_s for time_s in (fall[0][0], fall[-1][0]))
+    left_s = [response.left_of_s(window.duration_s, after_s) for after_s in (first_s, last_s)]
+    expected_j = step_w * (left_s[0] - left_s[1])
+    level_w = statistics.fmean(rest_w)
+    shown_j = math.fsum(
+        (power_w - level_w) * (time_s - earlier_s)
+        for (earlier_s, _), (time_s, power_w) in pairwise(fall)
+    )
+    noise_j = standard_error(rest_w) * (last_s - first_s)
+    unexplained_j = combine((LATE_UNCERTAINTY * expected_j, response.uncertainty_s * step_w))
+    unsure_j = combine((noise_j, unexplained_j))
+    if expected_j <= unsure_j:
+        return Scale()
+    return weighted_mean([ANY_SCALE, Scale(shown_j / expected_j, unsure_j / expected_j)])
 
 
 def sampled_idle_power(channel: str, samples: Sequence[Sample]) -> Quantity:

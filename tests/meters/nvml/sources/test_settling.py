@@ -521,3 +521,20 @@ def test_a_late_power_sensor_is_waited_for(late: dict[str, float]) -> None:
     assert energy_j == pytest.approx(true_j, rel=1e-2)
     late_s = details["gpu0.delay_s"] + details["gpu0.lag_s"]
     assert late_s == pytest.approx(sum(late.values()), abs=0.01)
+
+
+ENDING_PROGRAM = SENSOR_PROGRAM.replace(
+    "with machine.load(200.0):\n    time.sleep(1.013)",
+    "with machine.load(200.0):\n    time.sleep(0.8)\n    machine.set_power(380.0)\n"
+    "    time.sleep(0.213)",
+).replace("time.sleep(1.0)", "time.sleep(4.0)")
+
+
+def test_the_samples_after_a_window_show_how_its_load_ended() -> None:
+    """What a late sensor shows late is at the power at which the load ended, not at its mean."""
+    assert "380.0" in ENDING_PROGRAM
+    assert "4.0" in ENDING_PROGRAM
+    card = replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.2, sample_count=600)
+    energy_j, true_j, standard_j, _ = answer_on(card, ENDING_PROGRAM)
+    assert energy_j == pytest.approx(true_j, abs=0.03)  # 0.3 J if it ended as it ran
+    assert standard_j < 0.15
