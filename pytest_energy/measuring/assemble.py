@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_energy.carbon import JOULES_PER_KWH, Intensity, co2_g
 from pytest_energy.measuring.protocol import Finished
@@ -16,6 +16,7 @@ from pytest_energy.model.measurement import (
     Reason,
     ReasonCode,
     Status,
+    TooShort,
 )
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C, summarize, temperature_drift
 from pytest_energy.uncertainty.units import per_unit
@@ -121,15 +122,14 @@ def status_of(finished: Finished, source: Source, reasons: Iterable[Reason]) -> 
 
 def _advised(reason: Reason, kind: Kind, workload: Facts) -> Reason:
     """A reason with the advice that fits what has no passes to add: a window or an epoch."""
-    if reason.code is not ReasonCode.WINDOW_TOO_SHORT or kind not in ("window", "training"):
+    if not isinstance(reason, TooShort) or kind not in ("window", "training"):
         return reason
-    cause = reason.message.partition("; run at least")[0]
     advice = (
         f"repeat the body: for w in energy.repeat({workload.get('window')!r}): …"
         if kind == "window"
         else "train on more data in an epoch, or let train_one_epoch run several"
     )
-    return reason.model_copy(update={"message": f"{cause}; {advice}"})
+    return TooShort.of(replace(reason.shortness, advice=advice))
 
 
 def _distinct(finished: Finished, source: Source) -> list[Reason]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
-from pytest_energy.model.measurement import SETTLING, UNSEEN, Reason, ReasonCode, Round
+from pytest_energy.model.measurement import (
+    SETTLING,
+    UNSEEN,
+    Reason,
+    ReasonCode,
+    Round,
+    TooShort,
+)
 from pytest_energy.uncertainty.gum import combine, expand
 
 SHARED: Final = (SETTLING, UNSEEN)
@@ -74,10 +81,9 @@ def joined(pieces: Sequence[Round], passes: int) -> Round:
 
 
 def _of_a_piece(reason: Reason) -> Reason:
-    text = re.sub(
-        r"^the window of (.+?) is ", r"a piece of \1 between two pauses is ", reason.message
-    )
-    return reason.model_copy(update={"message": text})
+    if not isinstance(reason, TooShort):
+        return reason
+    return TooShort.of(replace(reason.shortness, between_pauses=True))
 
 
 def _estimate_gaps(pieces: Sequence[Round]) -> Sequence[Round]:

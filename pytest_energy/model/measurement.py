@@ -10,6 +10,7 @@ absent, never zero.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -107,6 +108,45 @@ class Reason(Record):
     message: str
     fatal: bool = True
     """Whether it makes the measurement invalid. Other remarks only appear in the report."""
+
+
+@dataclass(frozen=True)
+class Shortness:
+    """What a window is too short for, as the parts of a sentence."""
+
+    length: str
+    """The window's length with its unit, as ``0.05 s``."""
+    lack: str
+    """What follows from it, with the length that is needed; begins with the verb."""
+    times: float
+    """How many times as long the window must be, at least."""
+    between_pauses: bool = False
+    """Whether it is a piece of a window that was paused."""
+    advice: str | None = None
+    """What to do, if not to run more passes."""
+
+    def sentence(self) -> str:
+        """The sentence for people."""
+        piece = f"a piece of {self.length} between two pauses"
+        subject = piece if self.between_pauses else f"the window of {self.length}"
+        passes = f"run at least {self.times:.1f} × as many passes"
+        return f"{subject} {self.lack}; {self.advice or passes}"
+
+
+class TooShort(Reason):
+    """The reason against a window that its meter cannot resolve.
+
+    It keeps its parts until the measurement is assembled: only then is it known whether the window
+    was a piece of another one, and which advice fits what ran. Results have the sentence alone.
+    """
+
+    shortness: Shortness = Field(exclude=True)
+
+    @classmethod
+    def of(cls, shortness: Shortness) -> TooShort:
+        """The reason with the sentence of its parts."""
+        code, message = ReasonCode.WINDOW_TOO_SHORT, shortness.sentence()
+        return cls(code=code, message=message, shortness=shortness)
 
 
 UNSEEN = "unseen"

@@ -15,6 +15,8 @@ from pytest_energy.model.measurement import (
     Reason,
     ReasonCode,
     Round,
+    Shortness,
+    TooShort,
 )
 
 PLACE = Place("test_it.py::test_it", "test_it.py", 3)
@@ -63,13 +65,13 @@ def test_the_status_says_what_the_joules_are_worth(
 )
 def test_the_advice_on_a_short_round_fits_what_ran(kind: Kind, advice: str) -> None:
     """A window and an epoch have no passes to add."""
-    message = "too short; run at least 2.0 × as many passes"
-    short = Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message, fatal=True)
+    short = TooShort.of(Shortness("0.05 s", "is too short", 2.0, between_pauses=True))
     source = Source(METER)
     measured = assemble(PLACE, kind, {"window": "a"}, finished(None, short), source, {})
     (reason,) = measured.reasons
-    assert reason.message.startswith("too short; ")
+    assert reason.message.startswith("a piece of 0.05 s between two pauses is too short; ")
     assert advice in reason.message
+    assert "shortness" not in measured.model_dump_json()
     assert ("as many passes" in reason.message) is (kind == "call")
 
 

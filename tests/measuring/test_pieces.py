@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_energy.measuring.pieces import GAP, joined
-from pytest_energy.model.measurement import Reason, ReasonCode, Round
+from pytest_energy.model.measurement import Reason, ReasonCode, Round, Shortness, TooShort
 
 SHORT = Reason(code=ReasonCode.WINDOW_TOO_SHORT, message="shorter than the sensor can resolve")
 NEGATIVE = Reason(code=ReasonCode.NEGATIVE_ENERGY, message="-0.02 J")
@@ -41,10 +41,16 @@ def test_the_moment_before_a_pause_has_the_mean_power(energy_j: float | None) ->
 @pytest.mark.parametrize("gap_s", [0.0021, 0.05])
 def test_a_short_piece_that_may_count_stays_invalid(gap_s: float) -> None:
     """More than a thousandth of the time is no moment."""
-    short = SHORT.model_copy(update={"message": "the window of 0.05 s is shorter"})
+    short = TooShort.of(Shortness("0.05 s", "is shorter than 0.1 s", 2.0))
+    assert short.message == (
+        "the window of 0.05 s is shorter than 0.1 s; run at least 2.0 × as many passes"
+    )
     whole = joined([piece(gap_s, 0.5, short), piece(2.0, 600.0)], 1)
     (reason,) = whole.reasons
-    assert reason.message == "a piece of 0.05 s between two pauses is shorter"
+    assert reason.message == (
+        "a piece of 0.05 s between two pauses is shorter than 0.1 s; run at least 2.0 × as many"
+        " passes"
+    )
 
 
 def test_a_window_of_moments_is_invalid() -> None:

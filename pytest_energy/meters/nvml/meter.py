@@ -50,6 +50,8 @@ from pytest_energy.model.measurement import (
     Reason,
     ReasonCode,
     Scalar,
+    Shortness,
+    TooShort,
     Trace,
 )
 from pytest_energy.uncertainty.gum import combine
@@ -450,12 +452,13 @@ class NvmlMeter:
             return []
         length = f"{duration_s:.2g} s" if duration_s >= 0.001 else "less than 1 ms"
         # Rounded up, so that a window of this length is long enough.
-        message = (
-            f"the window of {length} is shorter than the sensor can resolve: at least "
-            f"{math.ceil(100 * self.shortest_window_s) / 100:g} s are needed; run at least "
-            f"{self.shortest_window_s / duration_s:.1f} × as many passes"
+        shortness = Shortness(
+            length,
+            "is shorter than the sensor can resolve: at least "
+            f"{math.ceil(100 * self.shortest_window_s) / 100:g} s are needed",
+            self.shortest_window_s / duration_s,
         )
-        return [Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message)]
+        return [TooShort.of(shortness)]
 
 
 def _answer(take: Callable[[Device], T], device: Device) -> T | SensorError:

@@ -31,7 +31,15 @@ from pytest_energy.meters.rapl.turnover import WrapCounter
 from pytest_energy.meters.rapl.updates import measured_periods_s
 from pytest_energy.meters.rapl.zones import ROOT, Zone, count, find_zones, spent_uj
 from pytest_energy.model.environment import cpu_model
-from pytest_energy.model.measurement import Environment, MeterInfo, Quantity, Reason, ReasonCode
+from pytest_energy.model.measurement import (
+    Environment,
+    MeterInfo,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Shortness,
+    TooShort,
+)
 from pytest_energy.uncertainty.gum import combine, uniform
 from pytest_energy.uncertainty.rounds import mean_of
 
@@ -174,12 +182,12 @@ class RaplMeter:
     def _length(self, duration_s: float) -> tuple[Reason, ...]:
         if duration_s >= self._needed_s:
             return ()
-        message = (
-            f"the window of {duration_s:.4g} s has too few updates of RAPL's counters: at least"
-            f" {self._needed_s:.4g} s are needed; run at least"
-            f" {self._needed_s / duration_s:.1f} × as many passes"
+        shortness = Shortness(
+            f"{duration_s:.4g} s",
+            f"has too few updates of RAPL's counters: at least {self._needed_s:.4g} s are needed",
+            self._needed_s / duration_s,
         )
-        return (Reason(code=ReasonCode.WINDOW_TOO_SHORT, message=message),)
+        return (TooShort.of(shortness),)
 
     def _start(self, ticks: Mapping[str, OpeningTick | SensorError]) -> _WindowStart:
         read_s = CLOCK.perf_counter()
