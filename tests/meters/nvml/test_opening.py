@@ -26,6 +26,7 @@ from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor, power_se
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import PROFILES, SimulatedNvml
+from pytest_energy.uncertainty.gum import combine
 from tests.virtual import measure_load, virtual_machine
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
@@ -411,6 +412,24 @@ def test_a_counter_that_differs_from_the_power_of_the_meters_own_load_is_wrong(
     messages = [reason.message for reason in reading.reasons]
     found = [float(share) for m in messages for share in re.findall(r"own: ([+-][\d.]+)%", m)]
     assert found == ([] if valid else [pytest.approx(100 * (gain - 1), abs=2.0)])
+
+
+def test_ticks_that_still_show_the_load_do_not_pass_for_rest() -> None:
+    """Without a load of the meter's own, a counter that is late by two ticks may miss joules."""
+    with virtual_machine(replace(PROFILES["ada"], counter_delay_s=0.25)) as machine:
+        meter, missed = open_meter("nvml", MeterRequest(traces=False)), []
+        for _ in range(6):
+            edge = meter.begin()
+            with machine.load(300.0):
+                time.sleep(0.5)
+            reading = meter.end(edge)
+            true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+            error_j = abs(reading.channels["gpu0"] - true_j)
+            missed.append(error_j)
+            assert error_j <= 1.96 * combine(reading.budget.values())
+            time.sleep(1.0)
+        meter.close()
+    assert max(missed) > 20.0
 
 
 def test_joules_of_power_samples_are_not_compared_with_these_samples(

@@ -20,6 +20,7 @@ from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.coverage import CLEAR_J, Coverage, last_tick
 from pytest_energy.meters.nvml.sources.fall import (
+    LONGEST_LATE_S,
     EndedLoad,
     Fall,
     KnownEnd,
@@ -383,6 +384,9 @@ class CounterSource:
         noise_s = combine((self._noise_j[channel], RESOLUTION_J)) / step_w
         if clear and fall.later and not self._probed:
             tail.learn(fall.after_s, fall.excess_j / step_w, noise_s)
+        if not clear and not self._probed:
+            late_j = LONGEST_LATE_S * self._unfallen_w(channel, power_w, fall)
+            return with_settling(joules, bounded(2 * late_j)) if late_j else joules
         if not clear or not tail.points:
             return joules
         left_s = fall.excess_j / step_w if fall.later else None
@@ -399,6 +403,18 @@ class CounterSource:
         # either explanation: evenly distributed, and larger than all other terms
         settling_j = combine((lost.uncertainty_j, bounded(2 * unproven_j)))
         return with_settling(replace(joules, energy_j=energy_j), settling_j)
+
+    def _unfallen_w(self, channel: str, power_w: float, fall: Fall) -> float:
+        """The power above rest of a load that the ticks after its end still show; else 0.
+
+        Its counter may be late by more than these ticks, which only a load of the meter's own would
+        tell: the whole power of the load may then be missing for as long as a counter is late.
+        """
+        idle_w = self.idle_power_w[channel].value
+        after_w = (fall.later or fall.after).value_w
+        if after_w - idle_w <= max(CLEAR_J / fall.spacing_s, REST_VARIES * idle_w):
+            return 0.0
+        return max(power_w, fall.after.value_w, after_w) - idle_w
 
     def _with_noise(
         self,

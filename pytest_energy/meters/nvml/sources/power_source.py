@@ -295,7 +295,7 @@ class PowerSource:
         hidden_j = scale.value * (curve.length_s - curve.left_s(after_s)) * step_w
         # Any load may end at twice its mean power, or at none: this one, and those that have shown
         # how long the tail is.
-        settling_j = [TWICE_MEAN * curve.uncertainty_s * step_w, hidden_j]
+        settling_j = [TWICE_MEAN * curve.uncertainty_s * step_w, uniform(2 * hidden_j)]
         if not self._responses:
             settling_j.append(shown_j + hidden_j)
         return with_settling(replace(used, energy_j=energy_j - hidden_j), combine(settling_j))
