@@ -385,6 +385,7 @@ def _settling(chosen: argparse.Namespace) -> Iterable[str]:
         measurements=SETTLING_MEASUREMENTS,
         results=results,
         known=1.96 * math.sqrt(0.95 * 0.05 / results),
+        seed=chosen.seed,
         state=state(),
     )
     yield (
@@ -469,9 +470,9 @@ SETTLING_STUDY = """\
 Power does not fall sharply when a load ends, and a counter may show joules late (see
 [measuring](measuring.md)). A stated uncertainty is about all that may be the case, so each line is
 a population: every session draws its card anew, and measures {measurements} loads. Each line has
-{results} results (`--results`, `--seed`). If they were independent, a share of 95 % would be known
-to about ±{known:.0%}; those of one session share what it has learnt. The code was in the state
-`{state}`.
+{results} results (`--results {results} --seed {seed}`). If they were independent, a share of 95 %
+would be known to about ±{known:.0%}; those of one session share what it has learnt. The code was in
+the state `{state}`.
 
 Values are drawn evenly by their logarithm, shares and offsets evenly by themselves:
 
