@@ -114,9 +114,15 @@ class Response:
         return self.lag_s * math.exp((self.delay_s - after_s) / self.lag_s)
 
     def unsure_s(self, after_s: float) -> float:
-        """Standard uncertainty of what is still to come, which becomes less as this does."""
-        at_wait_s = self.left_s(self.wait_s)
-        return self.uncertainty_s * self.left_s(after_s) / at_wait_s if at_wait_s else 0.0
+        """Standard uncertainty of what is still to come, which becomes less as this does.
+
+        Before the wait is over it is more, but not beyond all that is still to come: of a delay
+        with hardly a lag, what is left changes by many powers of ten in a millisecond.
+        """
+        at_wait_s, left_s = self.left_s(self.wait_s), self.left_s(after_s)
+        if not at_wait_s:
+            return 0.0
+        return min(self.uncertainty_s * left_s / at_wait_s, self.uncertainty_s + left_s)
 
     def left_of_s(self, length_s: float, after_s: float) -> float:
         """What of a load of ``length_s`` is still to come ``after_s`` after its end.

@@ -418,6 +418,31 @@ def test_a_load_of_its_own_tells_the_meter_what_follows_a_window(name: str) -> N
     assert late_s == pytest.approx(0.1 if name in ("lag", "delay") else 0.0, abs=2e-3)
 
 
+LONG_PROGRAM = (
+    PROGRAM.replace("time.sleep(0.037 * number % 0.3)", "pass")
+    .replace("counter.begin()", "counter.begin(at_once=number > 0)")
+    .replace("time.sleep(1.013)", "time.sleep(7.013)")
+    .replace("combine(joules.budget.values())", "joules.budget")
+)
+
+
+@pytest.mark.parametrize("late", [{"counter_delay_s": 0.1}, {"counter_lag_s": 0.2}])
+def test_long_windows_in_a_row_do_not_become_less_certain(late: dict[str, float]) -> None:
+    """A late counter is not read until all has come: the next windows know no less than the first.
+
+    The power at rest is remembered with the uncertainty that it had, and what is uncertain at the
+    end of one window is taken off the next.
+    """
+    card = replace(PROFILES["hopper"], **late)  # type: ignore[arg-type]
+    windows = answer_on(card, LONG_PROGRAM, json.dumps([True, 4]))["windows"]
+    first, *later = [budget for _, _, budget in windows]
+    for budget in later:
+        assert budget["edges"] < 1.2 * first["edges"]
+        assert budget["settling"] <= max(first["settling"], 1e-3)
+    for energy_j, true_j, budget in windows:
+        assert abs(energy_j - true_j) <= 3 * math.hypot(*budget.values())
+
+
 @pytest.mark.parametrize("name", CARDS)
 def test_without_a_load_of_its_own_the_interval_holds_a_tail_and_a_late_counter(name: str) -> None:
     """Windows alone cannot tell the two apart: the interval is wide enough for both."""
