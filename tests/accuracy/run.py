@@ -503,24 +503,26 @@ as they should be.
 """
 
 SETTLING_REASONS = """\
-Of 192 results, 99.0 % and 99.5 % are one or two apart from the target. The others, by cause:
+No line is below the target. The lines above it, by cause:
 
-- Single rounds of `tail` after 5 and 10 s contain the truth in 91 and 92 %. Which term is too small
-  there is not known.
-- A late counter is read after 10 s windows before all has come, because the wait would cost more
-  than 4 %. The interval allows for a load that ends at any power, and half of these loads end as
-  they run. The same holds for a late power sensor. At 1 and 5 s that sensor is modelled, and the
-  simulated lag is exactly the model.
-- The interval of a result adds the scatter of few rounds and what they share, each expanded by
-  itself. With normal errors and three rounds this holds the truth in 95 to 98 %. In `tail` and
-  `steps` a part of `settling` also differs between rounds, and is counted in both.
-- What reads take from a window is stated as half of the loss of all reads of a search, in each
-  direction. Most of it is the same in all windows, whatever a read loses. About half of these cards
-  are refused, because their counter and their power samples disagree at rest.
-- `counts 30–80 %`: a counter that shows 78 % of the joules of a 4090 passes the check at rest,
-  whose limit is 5 W. Windows of 5 s and longer are refused, and those of 1 s have the remark
-  `sensor-disagreement`. **Those of 0.5 s have too few power samples for either: they are wrong by
-  22 %, and do not say so.**
+- The interval of a result adds the scatter of three rounds and what they share, each expanded by
+  itself. With normal errors this holds the truth in 95 to 98 %. In `tail`, `no counter` and `no own
+  load` a tick comes at another moment after each window, so that the shared terms of the rounds
+  differ. By what they differ, the rounds scatter as well: that part is in the interval twice. An
+  interval without it would be narrow by chance where noise hides these differences.
+- In `0–20 mJ lost by a read` and `jitter`, most of the interval is the tail of the meter's own
+  loads. Twelve loads tell it, so it is expanded by Student's t of eleven degrees of freedom. What
+  looks like a tail there by chance is counted as one that a program may scale.
+- In some sessions of `lag 100–300 ms`, delay and lag are harder to tell apart than in others. Their
+  intervals are wide, and the model is right all the same.
+- A late counter is not read until all has come after windows of 10 s: the wait would cost more than
+  4 %. A window in a row begins at the tick that closed the one before. What is uncertain there is
+  added to one window and taken off the next, so that the mean of three is nearer to the truth than
+  their scatter says. With a lag, the interval allows for a load that ends at any power up to twice
+  its mean, and half of these loads end as they run.
+- In `no counter: lag` the simulated lag is exactly the model, and so are the stamps of the samples.
+  The interval allows for 1 ms in each stamp, and for 5 % of what comes late. It is not published
+  how exact real ones are.
 - Without a load of the meter's own the interval contains a tail, and a lag of up to 300 ms. CUDA
   through torch, or longer windows, make it narrow.
 """
