@@ -506,10 +506,10 @@ SETTLING_REASONS = """\
 No line is below the target. The lines above it, by cause:
 
 - The interval of a result adds the scatter of three rounds and what they share, each expanded by
-  itself. With normal errors this holds the truth in 95 to 98 %. In `tail`, `no counter` and `no own
-  load` a tick comes at another moment after each window, so that the shared terms of the rounds
-  differ. By what they differ, the rounds scatter as well: that part is in the interval twice. An
-  interval without it would be narrow by chance where noise hides these differences.
+  itself. With normal errors this holds the truth in 95 to 98 %. In `tail`, `recorded`, `no counter`
+  and `no own load` a tick comes at another moment after each window, so that the shared terms of
+  the rounds differ. By what they differ, the rounds scatter as well: that part is in the interval
+  twice. An interval without it would be narrow by chance where noise hides these differences.
 - In `0–20 mJ lost by a read` and `jitter`, most of the interval is the tail of the meter's own
   loads. Twelve loads tell it, so it is expanded by Student's t of eleven degrees of freedom. What
   looks like a tail there by chance is counted as one that a program may scale.
