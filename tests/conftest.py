@@ -13,7 +13,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from importlib.metadata import Distribution
 from pkgutil import walk_packages
 
 import hypothesis
@@ -24,13 +23,12 @@ from pytest_energy.model.revision import COMMITS
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE
 from pytest_energy.simulation.build import SimulationError, build_libraries
 from tests.forks import (
-    READ_ONCE,
     TORCH,
     Server,
     fork_server,
     further_server,
     patch_popen,
-    read_once,
+    quicker_parts,
 )
 
 pytest_plugins = ["pytester", "pytest_energy.testing"]
@@ -143,8 +141,8 @@ def _quick_sessions() -> Iterator[None]:
     for name in ("email.parser", "jinja2"):
         importlib.import_module(name)
     with pytest.MonkeyPatch.context() as patch:
-        for name in READ_ONCE:
-            patch.setattr(Distribution, name, read_once(name))
+        for owner, attribute, value in quicker_parts():
+            patch.setattr(owner, attribute, value)
         yield
 
 
