@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pytest_energy.cli import main
+from pytest_energy.simulation.load import Load
+from pytest_energy.simulation.profiles import CARDS
+from tests.virtual import virtual_machine
 
 WATTS_PER_TFLOPS = 2e7
 REST_W = 70.0
@@ -44,55 +47,74 @@ STEPS = {
     "same again": (4, "-q", "unchanged", 0),
 }
 """By step: layers of the model, the option, and what is awaited: outcome and exit status."""
-DRIVER = f"""
-import os, pytest, shutil
-for name, (layers, option, *_) in {STEPS!r}.items():
-    os.environ["LAYERS"] = str(layers)
-    status = pytest.main(["-p", "no:cacheprovider", "-p", "no:unraisableexception",
-        "--energy", "--energy-scale=small", "--energy-baseline-runs=1",
-        "--energy-protocol=fixed", option, "test_model.py"])
-    shutil.copy(".energy/results.json", f"{{name}}.json")
-    open(f"{{name}}.status", "w").write(str(int(status)))
-"""
+OPTIONS = (
+    *("-p", "no:cacheprovider", "--energy", "--energy-scale=small"),
+    *("--energy-baseline-runs=1", "--energy-protocol=fixed"),
+)
 
 
-def run_steps(folder: Path) -> None:
-    """Run all steps in one process, since it imports torch only once."""
-    (folder / "test_model.py").write_text(TESTS)
-    (folder / "driver.py").write_text(DRIVER)
-    simulate = "import sys; from pytest_energy.cli import main; sys.exit(main())"
-    card = ["h100", f"--watts-per-tflops={WATTS_PER_TFLOPS}", "--tflops=1e-5", "--virtual-clock"]
-    python = sys.executable
-    subprocess.run(
-        [python, "-c", simulate, "simulate", *card, "--", python, "driver.py"],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        check=True,
-    )
+@pytest.fixture(scope="module")
+def _libraries() -> None:
+    """Before any pytester, which forgets what is imported later: torch starts once."""
+    pytest.importorskip("transformers").LlamaForCausalLM  # noqa: B018 - imports its module
 
 
-def benchmarks(folder: Path, step: str) -> dict[str, dict[str, Any]]:
-    """The benchmarks of a step by their name."""
-    results = json.loads((folder / f"{step}.json").read_text())["benchmarks"]
+def benchmarks(folder: Path) -> dict[str, dict[str, Any]]:
+    """The benchmarks of the last session by their name."""
+    results = json.loads((folder / ".energy" / "results.json").read_text())["benchmarks"]
     return {each["id"].rpartition("::")[2]: each for each in results}
 
 
-@pytest.mark.usefixtures("forks")
-def test_twice_the_layers_are_found_until_they_are_accepted(tmp_path: Path) -> None:
+def test_twice_the_layers_are_found_until_they_are_accepted(
+    _libraries: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The joules of both phases are right in each step and decide, also on the exit status.
 
     The truth, by torch's FLOPs and the rest of the card, lies within each interval.
     """
-    run_steps(tmp_path)
-    for step, (_, _, outcome, status) in STEPS.items():
-        assert (tmp_path / f"{step}.status").read_text() == str(status), step
-        found = benchmarks(tmp_path, step)
-        assert found.keys() == {"test_prefill", "decode"}, step
-        for benchmark in found.values():
-            assert_right_joules(benchmark)
-            verdicts = benchmark["verdict"]["metrics"]
-            energy = [each["outcome"] for each in verdicts if each["metric"] == "energy_j"]
-            assert energy == [outcome], step
+    pytester.makepyfile(test_model=TESTS)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    load = Load(watts_per_tflops=WATTS_PER_TFLOPS, tflops=1e-5)
+    for name, value in load.to_environment().items():
+        monkeypatch.setenv(name, value)
+    with virtual_machine(CARDS["h100"]):
+        for step, (layers, option, outcome, status) in STEPS.items():
+            monkeypatch.setenv("LAYERS", str(layers))
+            assert pytester.runpytest_inprocess(*OPTIONS, option).ret == status, step
+            found = benchmarks(pytester.path)
+            assert found.keys() == {"test_prefill", "decode"}, step
+            for benchmark in found.values():
+                assert_right_joules(benchmark)
+                verdicts = benchmark["verdict"]["metrics"]
+                energy = [each["outcome"] for each in verdicts if each["metric"] == "energy_j"]
+                assert energy == [outcome], step
+
+
+PRODUCT = """
+import torch
+
+MATRIX = torch.ones(64, 64)
+
+def test_product(energy):
+    energy(torch.mm, MATRIX, MATRIX)
+"""
+
+
+@pytest.mark.usefixtures("forks")
+def test_the_command_loads_its_card_by_what_torch_computes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is on the virtual clock, torch as well: a product has the joules of its FLOPs."""
+    monkeypatch.chdir(tmp_path)
+    Path("test_product.py").write_text(PRODUCT)
+    card = ["h100", f"--watts-per-tflops={WATTS_PER_TFLOPS}", "--tflops=1e-5", "--virtual-clock"]
+    command = [sys.executable, "-m", "pytest", *OPTIONS]
+    assert main(["simulate", *card, "--", *command]) == 0
+    metrics = benchmarks(tmp_path)["test_product"]["metrics"]
+    joules = REST_W * metrics["latency_s"]["value"] + WATTS_PER_TFLOPS * 2 * 64**3 * 1e-12
+    energy_j = metrics["energy_j"]
+    assert energy_j["value"] == pytest.approx(joules, abs=energy_j["uncertainty"])
+    assert energy_j["uncertainty"] < 0.02 * energy_j["value"]
 
 
 def assert_right_joules(benchmark: dict[str, Any]) -> None:
