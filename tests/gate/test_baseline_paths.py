@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.gate.baseline_paths import baseline_path
+from tests.texts import CHARACTERS
 
-names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
+names = st.text(CHARACTERS, min_size=1, max_size=200)
 
 
-plain = st.from_regex(r"test_[a-z0-9_]{0,9}(\[[a-zA-Z0-9_.-]{0,12}\])?", fullmatch=True)
+plain = st.from_regex(
+    r"test_[a-z0-9_]{0,9}(\[[a-zA-Z0-9_.-]{0,12}\])?", fullmatch=True, alphabet=CHARACTERS
+)
 
 
 ids = st.builds(

@@ -25,6 +25,7 @@ from pytest_energy.logs.times import parse_time, understand
 from pytest_energy.logs.units import ENERGY, POWER, Quantity, Scale
 from tests.logs.conftest import import_text
 from tests.logs.samples import BUILDERS, Sample
+from tests.texts import CHARACTERS
 
 NOON = datetime(2022, 5, 3, 12, tzinfo=UTC).timestamp()
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -224,7 +225,7 @@ def test_semicolons_and_decimal_commas(write: Write) -> None:
 
 
 CELLS = (
-    st.text(max_size=8)
+    st.text(CHARACTERS, max_size=8)
     | st.text("0123456789.,:-/ eE+TZWkmJ[]()\"'", max_size=12)
     | st.sampled_from(
         ["2022/05/03 12:00:00", "50 W", "9" * 400, "1e400", "0001-01-01", "9999-12-31", "\0", '"']

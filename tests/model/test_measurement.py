@@ -16,6 +16,7 @@ from pytest_energy.model import json_files
 from pytest_energy.model.json_files import dump_run, load_run, save_run
 from pytest_energy.model.workload import facts_workload, workload_hash
 from tests.report.examples import example_run
+from tests.texts import CHARACTERS
 
 SHIPPED = Path(json_files.__file__).with_name("results.schema.json")
 
@@ -77,7 +78,9 @@ def test_a_file_that_is_not_a_results_file_is_refused(
     assert "\n" not in str(caught.value)
 
 
-facts = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.booleans())
+facts = st.dictionaries(
+    st.text(CHARACTERS, max_size=5), st.integers() | st.text(CHARACTERS, max_size=5) | st.booleans()
+)
 
 
 @given(facts, st.randoms())

@@ -24,6 +24,7 @@ from pytest_energy.model.json_files import load_run
 from pytest_energy.options import OPTIONS
 from pytest_energy.session.journal import load_journal
 from pytest_energy.settings import load_settings, read_marker
+from tests.texts import CHARACTERS
 
 EXAMPLES = int(os.environ.get("PARSER_FUZZ_EXAMPLES", "60"))
 FUZZ = settings(
@@ -213,8 +214,10 @@ def test_a_pyproject_that_cannot_be_read_is_named(content: bytes, tmp_path: Path
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(CHARACTERS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(CHARACTERS), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -249,7 +252,7 @@ NUMBERS = st.sampled_from(["9" * 5000, "1e999", "nan", "-1", "", "5 %", "٣", "0
 
 
 @FUZZ
-@given(option=st.sampled_from(OPTIONS), text=st.text(max_size=20) | NUMBERS)
+@given(option=st.sampled_from(OPTIONS), text=st.text(CHARACTERS, max_size=20) | NUMBERS)
 def test_any_text_of_an_option_is_read_or_refused(option: Any, text: str) -> None:
     """It has no other error."""
     with suppress(UsageError):

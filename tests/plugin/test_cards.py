@@ -14,6 +14,7 @@ from pytest_energy.plugin.alternation import cards
 from pytest_energy.plugin.alternation.cards import PAIRS, reserve_cards, share, take_workers
 from pytest_energy.plugin.gpu_locks import LOCK_FOLDER_VARIABLE, Gpu
 from pytest_energy.settings import Settings
+from tests.texts import CHARACTERS
 
 TESTS = ["t.py::a", "t.py::b", "t.py::c", "t.py::d"]
 
@@ -102,7 +103,7 @@ def test_a_test_prefers_the_board_of_its_baseline() -> None:
     ]
 
 
-@given(st.lists(st.text(), unique=True), st.integers(1, 8))
+@given(st.lists(st.text(CHARACTERS), unique=True), st.integers(1, 8))
 def test_every_test_is_shared_out_once_and_evenly(tests: list[str], number: int) -> None:
     """No card has two more than another."""
     shares = share(tests, [str(card) for card in range(number)], {}, {})

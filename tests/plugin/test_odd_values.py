@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.plugin.conftest import Project
+from tests.texts import CHARACTERS
 
 ODD = """
 NAMES = ["a\\udc80b", "a\\x00b", "x" * 3000, "\\x1b[31m"]
@@ -115,9 +116,9 @@ def test_good(energy):
     energy(work, 1)
 """
 NAMES = st.one_of(
-    st.text(max_size=12),
+    st.text(CHARACTERS, max_size=12),
     st.text(st.characters(categories=["Cs", "Cc", "Lo", "So", "Zl"]), min_size=1, max_size=4),
-    st.from_regex(r"[a-z_]{1,12}", fullmatch=True),
+    st.from_regex(r"[a-z_]{1,12}", fullmatch=True, alphabet=CHARACTERS),
     st.sampled_from(
         ["energy_j", "a::b", "a/b", "../b", "a,b", "<b>", "| a |", "`", "'\"", "x" * 5000]
     ),
@@ -130,7 +131,7 @@ VALUES = st.one_of(
     st.sampled_from(
         [10**400, -0.0, 5e-324, 1.7e308, Decimal("0.1"), Fraction(1, 3), 1j, None, b"b", [1], "a"]
     ),
-    st.text(max_size=6),
+    st.text(CHARACTERS, max_size=6),
 )
 USES = st.sampled_from(["window", "metric", "metric", "fact", "unit", "remark"])
 
