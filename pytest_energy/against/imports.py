@@ -60,38 +60,31 @@ def imported_elsewhere(
         By the name of each module: its file.
     """
     found = {}
+    # A side asks after each test, with torch for thousands of modules: hence strings, each made
+    # once.
+    own, other_tree = f"{tree}{os.sep}", f"{other}{os.sep}"
+    installed = f"{environment}{os.sep}" if environment else None
     for name, module in list((sys.modules if modules is None else modules).items()):
         file = getattr(module, "__file__", None)
         top = name.partition(".")[0]
         if not isinstance(file, str) or top == RULER:
             continue
         path = _resolve(file)
-        if _belongs(path, tree) or (environment is not None and _is_under(path, environment)):
+        if path.startswith(own) and within(Path(path), tree):
             continue
-        if top in names or (other != tree and _belongs(path, other)):
+        if installed is not None and path.startswith(installed):
+            continue
+        elsewhere = path.startswith(other_tree) and other != tree and within(Path(path), other)
+        if elsewhere or top in names:
             found[name] = file
     return found
 
 
-# A side asks after each test, with torch for thousands of modules: hence strings, and a file or
-# folder is resolved once.
-
-
 @cache
-def _resolve(file: str) -> str:
-    folder, name = os.path.split(file)
-    path = os.path.join(_resolve_folder(folder), name)  # noqa: PTH118 - see above
+def _resolve(path: str) -> str:
+    """As ``os.path.realpath``, but each folder is looked at once for all that is in it."""
+    folder, name = os.path.split(path)
+    if folder in ("", path) or name in ("", ".", ".."):
+        return os.path.realpath(path)
+    path = os.path.join(_resolve(folder), name)  # noqa: PTH118 - strings: see above
     return os.path.realpath(path) if os.path.islink(path) else path  # noqa: PTH114 - see above
-
-
-@cache
-def _resolve_folder(folder: str) -> str:
-    return os.path.realpath(folder)
-
-
-def _is_under(path: str, folder: Path) -> bool:
-    return path.startswith(f"{folder}{os.sep}")
-
-
-def _belongs(path: str, tree: Path) -> bool:
-    return _is_under(path, tree) and within(Path(path), tree)
