@@ -102,5 +102,5 @@ def test_both_fixtures_may_be_used(project: Project) -> None:
     project.write(
         "def test_it(energy, benchmark):\n    benchmark(lambda: 1)\n    energy(work, 0.01)\n"
     )
-    project.run().assert_outcomes(passed=1)
+    project.run("--benchmark-max-time=0.01").assert_outcomes(passed=1)
     assert project.benchmark()["status"] == "measured"
