@@ -34,7 +34,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
-from importlib.metadata import Distribution
+from importlib.metadata import Distribution, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -435,6 +435,10 @@ def quicker_parts() -> Iterator[tuple[type, str, Any]]:
     yield FixtureManager, "parsefactories", looked_at_once()
 
 
+PLUGINS: Final = ("energy", "benchmark", "xdist", "xdist.looponfail")
+"""What most sessions load. A fork imports any other plugin itself."""
+
+
 def warm() -> None:
     """Run a session of pytest, so that the modules come from pytest's own importer."""
     from tests.plugin.scripted import install
@@ -447,8 +451,10 @@ def warm() -> None:
         Path(folder, "test_warming.py").write_text(WARMING)
         Path(folder, "pytest.ini").write_text("[pytest]\n")
         os.chdir(folder)
-        options = ("--energy", "--energy-meter=scripted", "--energy-passes=2")
-        unused = [f"-pno:{name}" for name in ("cacheprovider", "hypothesispytest", "anyio")]
+        options = ("--energy", "--energy-meter=scripted", "--energy-passes=2", "-pno:cacheprovider")
+        names = {point.name for point in entry_points(group="pytest11")}
+        unused = [f"-pno:{name}" for name in names.difference(PLUGINS)]
+        os.environ.pop("PYTEST_DISABLE_PLUGIN_AUTOLOAD", None)
         output = io.StringIO()
         with redirect_stdout(output), redirect_stderr(output):
             status = pytest.main([*options, *unused])

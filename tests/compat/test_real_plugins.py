@@ -19,7 +19,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.forks import VARIABLE
 from tests.plugin.conftest import Project, project
 
 __all__ = ["project"]
@@ -44,12 +43,6 @@ def test_plain():
 """
 SECONDS: Final = {"test_call[1]": 1, "test_call[2]": 2, "test_window::decode": 3}
 """By benchmark, what it runs."""
-
-
-@pytest.fixture
-def _started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each plugin is imported in a process of its own, as users start it."""
-    monkeypatch.setenv(VARIABLE, "no")
 
 
 def nothing(result: pytest.RunResult, folder: Path) -> None:
@@ -384,13 +377,15 @@ def measuring(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def run(project: Project, *arguments: str) -> pytest.RunResult:
-    """Run one session in a process of its own, as flaky replaces functions of pytest."""
+    """Run one session in a process of its own, which imports the plugin.
+
+    That is a fork of one that has imported no others than :data:`tests.forks.PLUGINS`.
+    """
     return project.pytester.runpytest_subprocess(
         "-p", "energy", "--energy", "--energy-meter=scripted", "--energy-passes=2", *arguments
     )
 
 
-@pytest.mark.usefixtures("_started_anew")
 @pytest.mark.parametrize("neighbour", NEIGHBOURS, ids=[row.package for row in NEIGHBOURS])
 def test_a_plugin_and_this_one_do_their_jobs(measuring: Project, neighbour: Neighbour) -> None:
     """All benchmarks have their joules, all tests their outcomes."""
