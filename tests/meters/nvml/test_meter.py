@@ -21,7 +21,7 @@ from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import PROFILES, SimulatedNvml
 from pytest_energy.uncertainty.gum import combine, expand
-from tests.virtual import virtual_machine, virtual_time
+from tests.virtual import answer_on, virtual_machine, virtual_time
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 WINDOW_S = 0.05
@@ -123,9 +123,7 @@ def test_joules_agree_with_the_truth(quick: tuple[SimulatedNvml, Meter]) -> None
 @pytest.mark.parametrize("length_s", [0.1, 0.6], ids=["short", "long"])
 def test_each_gap_is_taken_off_at_its_own_power(length_s: float) -> None:
     """A device that rests at more power after a window than before it is measured as well."""
-    with virtual_machine("turing") as machine:
-        windows = json.loads(run_on(machine, OTHER_POWER_AT_REST % length_s))
-    for measured_j, true_j in windows:
+    for measured_j, true_j in answer_on(PROFILES["turing"], OTHER_POWER_AT_REST % length_s):
         assert measured_j == pytest.approx(true_j, abs=0.02)
 
 

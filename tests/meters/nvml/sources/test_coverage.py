@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -16,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_energy.meters.nvml.sources.coverage import LEAST_ENDS, Coverage, LastTick, last_tick
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.testing import PROFILES
-from tests.virtual import virtual_machine
+from tests.virtual import answer_on
 
 PERIOD_S, IDLE_W, LOAD_W = 0.1, 50.0, 350.0
 
@@ -78,15 +74,7 @@ def test_windows_distinguish_full_time_and_part_time_counters(
 ) -> None:
     """On cards with a part-time power sensor, the ends of a few windows decide."""
     profile = replace(PROFILES["hopper"], counter_window_s=counter_window_s)
-    with virtual_machine(profile) as machine:
-        process = subprocess.run(
-            [sys.executable, "-c", WINDOWS],
-            env={**os.environ, **machine.environment()},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    first, last = json.loads(process.stdout)
+    first, last = answer_on(profile, WINDOWS)
     assert first == [None, True]
     assert last == [full_time, not full_time]
 
