@@ -25,7 +25,7 @@ def load():
     with Machine.attached().load({POWER_W}):
         yield
 
-@pytest.mark.energy(window_s=0.5)  # three million calls are enough
+@pytest.mark.energy(window_s=0.2)  # a million calls are enough
 def test_clock(energy):
     energy(time.perf_counter)
 
@@ -81,7 +81,7 @@ def test_calls_of_any_length_are_planned_within_the_limit(run: Any) -> None:
         assert energy_j == pytest.approx(POWER_W * latency_s, rel=0.005), name
         durations_s = [measured["duration_s"] for measured in benchmark["rounds"]]
         assert sum(durations_s) <= LIMIT_S, name
-        assert min(durations_s) >= (0.49 if name == "test_clock" else 4.9), name
+        assert min(durations_s) >= (0.19 if name == "test_clock" else 4.9), name
 
 
 def test_what_takes_long_is_said_before_and_what_was_cut_after(run: Any) -> None:
