@@ -467,23 +467,31 @@ def warm() -> None:
             del sys.modules[name]
 
 
-def warm_further(modules: Sequence[str]) -> None:
-    """Import what the first server has not."""
-    for module in modules:
-        importlib.import_module(module)
-    for name in RUN_ALONE:
-        sys.modules.pop(name, None)
+@contextmanager
+def without_garbage() -> Iterator[None]:
+    """Collect garbage once after many imports, and never again look through what they left."""
+    gc.disable()
+    yield
     gc.collect()
     gc.freeze()
+    gc.enable()
+
+
+def warm_further(modules: Sequence[str]) -> None:
+    """Import what the first server has not."""
+    with without_garbage():
+        for module in modules:
+            importlib.import_module(module)
+        for name in RUN_ALONE:
+            sys.modules.pop(name, None)
 
 
 def main(connection: socket.socket) -> None:
     """Serve as the process that forks, and run a program in each fork."""
     base = sys.path[1:]
     sys.path[0] = str(Path(__file__).parents[1])
-    warm()
-    gc.collect()
-    gc.freeze()
+    with without_garbage():
+        warm()
     while True:
         request, descriptors = serve(connection)
         if "imports" in request:  # a further server
