@@ -80,6 +80,38 @@ def test_a_fork_is_like_a_started_process(tmp_path: Path, clock: str) -> None:
     assert forked == started
 
 
+ENDING = """
+import atexit, threading
+
+def after_the_main_thread():
+    threading.main_thread().join()
+    print("a thread")
+
+def test_that_fails():
+    atexit.register(print, "an exit handler")
+    threading.Thread(target=after_the_main_thread).start()
+    assert False
+"""
+
+
+@pytest.mark.usefixtures("forks")
+@pytest.mark.parametrize("fork", ["yes", "no"])
+def test_a_process_ends_with_its_threads_handlers_and_status(tmp_path: Path, fork: str) -> None:
+    """A fork takes no modules apart at its end, and does all else that Python does."""
+    (tmp_path / "test_ending.py").write_text(ENDING)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-s", "-p", "no:energy", "test_ending.py"],
+        cwd=tmp_path,
+        env={**os.environ, VARIABLE: fork},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert done.stdout.splitlines()[-2:] == ["a thread", "an exit handler"]
+    assert done.stderr == ""
+
+
 IMPORTED = """
 import subprocess, sys
 
