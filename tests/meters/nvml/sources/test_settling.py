@@ -431,14 +431,15 @@ def test_long_windows_in_a_row_do_not_become_less_certain(late: dict[str, float]
     """A late counter is not read until all has come: the next windows know no less than the first.
 
     The power at rest is remembered with the uncertainty that it had, and what is uncertain at the
-    end of one window is taken off the next.
+    end of one window is taken off the next: a window has it at both ends, or √2 of the first's, and
+    no window has that of those before.
     """
     card = replace(PROFILES["hopper"], **late)  # type: ignore[arg-type]
     windows = answer_on(card, LONG_PROGRAM, json.dumps([True, 4]))["windows"]
     first, *later = [budget for _, _, budget in windows]
     for budget in later:
         assert budget["edges"] < 1.2 * first["edges"]
-        assert budget["settling"] <= max(first["settling"], 1e-3)
+        assert budget["settling"] <= 1.5 * max(first["settling"], 1e-3)
     for energy_j, true_j, budget in windows:
         assert abs(energy_j - true_j) <= 3 * math.hypot(*budget.values())
 
