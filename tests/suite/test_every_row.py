@@ -1,8 +1,9 @@
 """Every row runs by the code of full scale, on a CPU, on files in the layout of its data set.
 
-The images are small and an epoch has two of them. All else is the paper's: batch, optimiser,
-augmentation, techniques, evaluation. Rows that differ by a number only run the same code, so one of
-them is tried; with the variable EVERY_ROW in the environment, each row has its test.
+The images are small, an epoch has two of them, and the networks have few blocks. All else is the
+paper's: batch, optimiser, augmentation, techniques, evaluation. Rows that differ by a number only
+run the same code, so one of them is tried; with the variable EVERY_ROW in the environment, each row
+has its test.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ from benchmarks.training import run_training
 from benchmarks.workbench import run_inference
 from benchmarks.zoo.recipe import NotApplicableError
 from pytest_energy.fixture import Energy
-from tests.suite.quick_weights import repeat_draws
+from tests.suite.quick_weights import cut_depth, repeat_draws
 from tests.suite.trees import IMAGES, plant
 
-SIDES = {"classification": 32, "segmentation": 64, "detection": 64, "amp": 8}
-"""The largest side of an image here, by task or technique. YOLOv5 halves it five times. A CPU
-emulates convolutions in float16, which takes a hundred times as long."""
+SIDES = {"classification": 32, "segmentation": 32, "detection": 64, "blurpool": 64, "amp": 8}
+"""The largest side of an image here, by task or technique. YOLOv5 and the padding of BlurPool need
+larger maps at the end. A CPU emulates convolutions in float16, which takes a hundred times as
+long."""
 CIFAR_SIDE = 16
 """The largest side for the models of CIFAR, which halve it three times."""
 DEEPER = (
@@ -129,6 +131,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> It
     monkeypatch.setattr(target, "scheduled", small_images)
     monkeypatch.setattr(training, "check_memory", lambda *_: 0.0)
     repeat_draws(monkeypatch)
+    cut_depth(monkeypatch)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     before = torch.get_autocast_dtype("cpu")
     torch.set_autocast_dtype("cpu", torch.float16)
