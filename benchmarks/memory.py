@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.counting import RememberedForms
 from benchmarks.options import Options
 from benchmarks.rows import BASELINE, Row
 from benchmarks.schedules import Schedule
@@ -83,7 +84,7 @@ def step_bytes(row: Row, schedule: Schedule, images: int) -> int:
     if row.technique in COUNTED_AS_BASELINE:
         row = replace(row, technique=BASELINE)
     counter = LiveBytes()
-    with counter:
+    with RememberedForms(), counter:
         recipe = recipe_for(row, schedule, "meta")
         for tensor in (*recipe.model.parameters(), *recipe.model.buffers()):
             counter.add(tensor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch.optim import Optimizer
@@ -16,8 +16,8 @@ from torch.optim.lr_scheduler import (
     MultiStepLR,
     PolynomialLR,
 )
-from torch.overrides import TorchFunctionMode
 
+from benchmarks.counting import quick_counting
 from benchmarks.data import KINDS
 from benchmarks.rows import BASELINE, Row
 from benchmarks.schedules import Schedule, schedule_of
@@ -156,25 +156,12 @@ def _count(
 ) -> Mapping[str, Quantity]:
     row = Row(paper, "inference", model, dataset, technique)
     schedule = replace(scheduled(row, "full"), image_size=shape[-1])
-    recipe = recipe_for(row, schedule, "meta")
-    with _PlainNormalisation():
+    with quick_counting():
+        recipe = recipe_for(row, schedule, "meta")
         facts, reasons = model_facts(recipe.model, recipe.example())
     if reasons:
         raise ValueError(f"{row.id}: {reasons[0].message}")
     return facts
-
-
-class _PlainNormalisation(TorchFunctionMode):
-    """Batch normalisation gives a tensor like its input, which is all that counting needs.
-
-    It has no multiply-adds that count. On the ``meta`` device, torch takes it apart into a dozen
-    operations, which is a third of the time of counting.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.batch_norm:
-            return torch.empty_like(args[0])
-        return func(*args, **(kwargs or {}))
 
 
 SMALL_PASSES = 3

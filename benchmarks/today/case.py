@@ -16,6 +16,7 @@ from _pytest.mark import ParameterSet
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.counting import quick_counting
 from benchmarks.zoo.recipe import NotApplicableError, Stage
 from pytest_energy.fixture import Energy
 from pytest_energy.model.measurement import Quantity, Scalar
@@ -81,9 +82,15 @@ def parameters(cases: Iterable[Case]) -> list[ParameterSet]:
 
 def facts_of(case: Case) -> dict[str, Quantity]:
     """Parameters, MACs and FLOPs of one call at full scale; training counts its gradients, too."""
-    work = (case.counted or case.make)("full", "meta")
-    with FlopCounterMode(display=False) as counter:
-        work.call()
+    return count(case)[1]
+
+
+def count(case: Case) -> tuple[Work, dict[str, Quantity]]:
+    """The work that is counted, on torch's ``meta`` device, and its facts."""
+    with quick_counting():
+        work = (case.counted or case.make)("full", "meta")
+        with FlopCounterMode(display=False) as counter:
+            work.call()
     flops = counter.get_total_flops()
     parameters_of_model = list(work.model.parameters())  # a shared one is listed once
     trainable = [parameter for parameter in parameters_of_model if parameter.requires_grad]
@@ -93,7 +100,7 @@ def facts_of(case: Case) -> dict[str, Quantity]:
     }
     # torch counts matrix products and convolutions: a layer without them has no count, not zero.
     operations = {"macs": _exact(flops / 2, "MAC"), "flops": _exact(flops, "FLOP")}
-    return sizes | (operations if flops else {})
+    return work, sizes | (operations if flops else {})
 
 
 def _size(counted: list[nn.Parameter]) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from benchmarks.today.case import Case, facts_of
+from benchmarks.today.case import Case, count
 from benchmarks.today.components import component_cases
 from benchmarks.today.encoders import encoder_cases
 from benchmarks.today.fine_tuning import fine_tuning_cases
@@ -40,13 +40,13 @@ def cases_by_id() -> dict[str, Case]:
 
 def counted(benchmark: str, case: Case) -> Measurement:
     """The result of a run that measures nothing."""
-    work = (case.counted or case.make)("full", "meta")
+    work, facts = count(case)
     return Measurement(
         id=benchmark,
         kind="call",
         workload={**case.workload, "function": work.call.__qualname__},
         status="unmeasured",
-        metrics=facts_of(case),
+        metrics=facts,
     )
 
 

@@ -7,6 +7,7 @@ from functools import cache
 import pytest
 import torch
 
+from benchmarks.counting import quick_counting
 from benchmarks.zoo.recipe import NotApplicableError
 from benchmarks.zoo.registry import find_models
 from pytest_energy.measuring.model_facts import model_facts
@@ -17,7 +18,7 @@ MODELS = find_models()
 @cache
 def facts(name: str, side: int, classes: int | None = None) -> dict[str, float]:
     """Facts of one image, counted on the meta device, without weights or images."""
-    with torch.device("meta"):
+    with quick_counting(), torch.device("meta"):
         model = MODELS[name].build((3, side, side), classes)
         counted, reasons = model_facts(model, torch.rand(1, 3, side, side))
     assert reasons == ()

@@ -7,6 +7,7 @@ from functools import cache
 import pytest
 import torch
 
+from benchmarks.counting import quick_counting
 from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.registry import find_models, find_techniques
 from pytest_energy.measuring.model_facts import model_facts
@@ -21,10 +22,11 @@ def facts(model: str, technique: str) -> dict[str, float]:
     side, classes = PLACES[model]
     task = MODELS[model].variant.task
     shape = (3, side, side)
-    with torch.device("meta"):
-        built = MODELS[model].build(shape, classes)
-    recipe = TECHNIQUES[technique].apply(Recipe(task, built, shape, classes, device="meta"))
-    counted, reasons = model_facts(recipe.model, recipe.example())
+    with quick_counting():
+        with torch.device("meta"):
+            built = MODELS[model].build(shape, classes)
+        recipe = TECHNIQUES[technique].apply(Recipe(task, built, shape, classes, device="meta"))
+        counted, reasons = model_facts(recipe.model, recipe.example())
     assert reasons == ()
     return {metric: quantity.value for metric, quantity in counted.items()}
 
