@@ -8,7 +8,9 @@ import torch
 from benchmarks.zoo.models.transfer import Transfer
 from benchmarks.zoo.recipe import NotApplicableError, Recipe
 from benchmarks.zoo.registry import find_models
+from tests.suite.quick_weights import cut_depth
 
+pytestmark = pytest.mark.usefixtures("repeated_draws")
 MODELS = find_models()
 
 
@@ -31,8 +33,9 @@ def test_a_segmentation_scores_every_pixel(name: str, side: int) -> None:
         assert model.eval()(images).shape == (2, 5, side, side)
 
 
-def test_a_frozen_base_learns_nothing() -> None:
+def test_a_frozen_base_learns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training step changes the head, but neither weights nor statistics of the base."""
+    cut_depth(monkeypatch)
     model = MODELS["resnet50_transfer"].build((3, 32, 32), 3)
     assert isinstance(model, Transfer)
     recipe = Recipe("classification", model.train(), (3, 32, 32), 3)

@@ -23,7 +23,9 @@ from benchmarks.zoo.weights import (
     pretrain,
     weights_from,
 )
+from tests.suite.quick_weights import cut_depth
 
+pytestmark = pytest.mark.usefixtures("repeated_draws")
 MODELS = find_models()
 
 
@@ -60,8 +62,11 @@ def test_torchvisions_file_fills_the_backbone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_frozen_base_of_a_transfer_is_torchvisions(tmp_path: Path) -> None:
+def test_the_frozen_base_of_a_transfer_is_torchvisions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """ResNet-50 below the trained head gives the maps of the network in the file."""
+    cut_depth(monkeypatch)
     weights = network("resnet50")
     torchvisions(tmp_path, "resnet50", weights)
     model = pretrained("resnet50_transfer", tmp_path).eval()
