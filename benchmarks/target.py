@@ -106,7 +106,7 @@ def quick_to_learn(row: Row, small: Schedule) -> Schedule:
         held_out_batches=batches,
         image_size=32,
         optimiser="adam",
-        learning_rate=1e-3,
+        learning_rate=5e-4,
         weight_decay=0.0,
         decay="constant",
         augmentation=(),

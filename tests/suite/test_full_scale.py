@@ -1,4 +1,4 @@
-"""One step of each kind at the papers' own sizes: the work of a GPU, on a CPU."""
+"""One step of each kind on images of the papers' own sizes, by networks of few blocks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from benchmarks.rows import Row, sweep_rows
 from benchmarks.training import Training
 from benchmarks.workbench import inference_batch, run_inference, scheduled
 from pytest_energy.fixture import Energy
+from tests.suite.quick_weights import cut_depth
 
 CLASSIFICATION = ("e", "resnet18_cifar", "cifar100")
 SEGMENTATION = ("c", "bisenet_resnet18", "cityscapes")
@@ -35,6 +36,7 @@ def test_a_pass_takes_the_papers_image(
     where: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The inputs are single images of the paper's size."""
+    cut_depth(monkeypatch)
     shapes = []
     monkeypatch.setattr(
         torch, "rand", lambda *shape, **_: shapes.append(shape) or torch.zeros(shape)
@@ -49,11 +51,14 @@ def test_a_pass_takes_the_papers_image(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", [CLASSIFICATION, SEGMENTATION])
-def test_a_step_of_the_papers_schedule_changes_the_weights(where: tuple[str, str, str]) -> None:
+def test_a_step_of_the_papers_schedule_changes_the_weights(
+    where: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Image size, augmentation, optimiser and decay are the paper's. A batch has two images.
 
     Evaluations are in test_every_row.py.
     """
+    cut_depth(monkeypatch)
     row = row_of("training", *where)
     schedule = replace(
         scheduled(row, "full"), batch_size=2, batches=1, held_out_batches=1, workers=0

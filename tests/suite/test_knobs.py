@@ -18,6 +18,7 @@ from benchmarks.rows import Row
 from benchmarks.workbench import scheduled
 from benchmarks.zoo.recipe import NotApplicableError
 from pytest_energy.fixture import Energy
+from tests.suite.quick_weights import cut_depth
 
 ROWS = {str(row.knobs["knob"]): row for row in knob_rows()}
 NEED = {
@@ -30,8 +31,9 @@ NEED = {
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As the suite at small scale."""
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread, as the suite at small scale, and networks of few blocks."""
+    cut_depth(monkeypatch)
     with one_thread():
         yield
 

@@ -14,6 +14,7 @@ from benchmarks.schedules import SCHEDULES, Schedule, schedule_of
 from benchmarks.training import Training
 from benchmarks.workbench import facts_of, optimiser_of, scheduled, scheduler_of
 from benchmarks.zoo.recipe import Horizon
+from tests.suite.quick_weights import cut_depth, repeat_draws
 
 CIFAR_ROW = Row("e", "training", "resnet18_cifar", "cifar100")
 
@@ -131,8 +132,11 @@ def test_facts_are_of_the_papers_input_at_every_scale() -> None:
     [(CIFAR_ROW, 0), (CIFAR_ROW, 1), (Row("c", "training", "bisenet_resnet18", "cityscapes"), 0)],
     ids=["classification", "loaded by a process", "segmentation"],
 )
-def test_two_trainings_of_one_seed_are_equal(row: Row, workers: int) -> None:
+def test_two_trainings_of_one_seed_are_equal(
+    row: Row, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two runs on a machine give the same weights and accuracy, however the data is loaded."""
+    cut_depth(monkeypatch)
     with one_thread():
         first, again = (trained_once(row, workers) for _ in range(2))
     assert torch.equal(first[0], again[0])
@@ -157,8 +161,11 @@ def trained_once(row: Row, workers: int) -> tuple[torch.Tensor, dict[str, float]
     ],
     ids=lambda value: str(getattr(value, "model", value)),
 )
-def test_no_training_outlasts_the_papers(row: Row, run: int) -> None:
+def test_no_training_outlasts_the_papers(
+    row: Row, run: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The warm-up and the measured epochs of the full scale are at most the full schedule's."""
+    repeat_draws(monkeypatch)
     full = scheduled(row, "full")
     schedule = replace(scheduled(row, "small"), measured_epochs=full.measured_epochs)
     assert 1 + Training(row, schedule, "cpu").measured_epochs == run
