@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -43,6 +44,7 @@ LARGEST: Final = (
 )
 """The largest numbers of a type, by which programs say that they have none; DCGM's "blank" values
 lie a few below 2³¹ and 2⁶³, and at 2⁴⁷."""
+IN_ORDER: Final = sorted(LARGEST)
 NEGATIVE_SENTINELS: Final = (-1.0, -99.0, -999.0, -9999.0, -99999.0, -32768.0)
 BEYOND_ALL: Final = 1e15
 """No instrument reads more watts, or counts more joules, in any unit."""
@@ -107,7 +109,9 @@ def is_sentinel(value: float) -> bool:
     """Whether a number, before its unit is applied, says that there is no reading."""
     if value in NEGATIVE_SENTINELS or abs(value) >= BEYOND_ALL:
         return True
-    return any(math.isclose(abs(value), largest, rel_tol=1e-9) for largest in LARGEST)
+    place = bisect(IN_ORDER, abs(value))
+    nearest = IN_ORDER[max(0, place - 1) : place + 1]
+    return any(math.isclose(abs(value), largest, rel_tol=1e-9) for largest in nearest)
 
 
 def shape(cell: str) -> tuple[int, bool, int, bool]:

@@ -294,8 +294,8 @@ def _cells(
 def unit_column(table: Table, columns: Columns) -> str | None:
     """The column with the unit of each row's number; ``None`` if there is none."""
     for name in table.names:
-        cells = [cell for cell in table.column(name) if cell.strip()]
         if name.casefold() in UNIT_COLUMNS and name not in (*columns.devices, *columns.values):
+            cells = [cell for cell in table.column(name) if cell.strip()]
             return name if cells and all(map(is_unit, cells)) else None
     return None
 
@@ -327,8 +327,9 @@ def _refuse_unusual(path: Path, column: str, cells: Sequence[Cell]) -> None:
 def _scale(path: Path, table: Table, columns: Columns, column: str) -> Scale:
     try:
         scale = scale_of(column, columns.quantity, columns.unit)
+        has_units = unit_column(table, columns) is not None
         named = [
-            _has_unit(cell) or unit_column(table, columns) is not None
+            has_units or _has_unit(cell)
             for cell in table.column(column)
             if NUMBER.fullmatch(cell.strip())
         ]

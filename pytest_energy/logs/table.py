@@ -11,6 +11,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -191,9 +192,15 @@ def find_column(names: Sequence[str], name: str, option: str = "--power-column")
 
 def has_column(names: Iterable[str], name: str) -> bool:
     """Whether a header has this column, with or without a unit, in any case."""
-    return name.casefold() in {
+    return name.casefold() in _forms(tuple(names))
+
+
+@lru_cache(4096)  # each format looks for several columns in each of the first lines
+def _forms(names: tuple[str, ...]) -> frozenset[str]:
+    """The names of columns with and without units and numbers, in lower case."""
+    return frozenset(
         form.casefold() for other in names for form in (other, without_unit(other), _plain(other))
-    }
+    )
 
 
 def raise_for(faults: Sequence[str], path: Path, hint: str | None = None) -> None:
@@ -260,10 +267,16 @@ def _find_header(
 def _header_line(lines: Sequence[str], fits: Fits) -> tuple[str, list[str], int] | None:
     for number, line in enumerate(lines[:LAST_HEADER], start=1):
         for separator in SEPARATORS:
-            cells = split(line.lstrip("#").lstrip(), separator)
+            cells = _header_cells(line, separator)
             if fits(cells):
                 return separator, _distinct(cells), number
     return None
+
+
+@lru_cache(4096)  # each format reads each of the first lines
+def _header_cells(line: str, separator: str) -> tuple[str, ...]:
+    """The cells of what may be a header, which may be a comment."""
+    return tuple(split(line.lstrip("#").lstrip(), separator))
 
 
 def _refuse(path: Path, lines: Sequence[str]) -> NoReturn:

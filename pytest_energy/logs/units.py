@@ -264,6 +264,7 @@ def _is_unit(named: str) -> bool:
     return any(other.find(named) for other in QUANTITIES) or word in OTHER_QUANTITIES
 
 
+@lru_cache(4096)  # each cell names its unit
 def _plain(named: str) -> str:
     """A unit without spaces, dots and the spelling of its prefix: ``mW`` for ``milliwatts``."""
     name = re.sub(r"[\s·⋅*.\-]", "", named).replace("µ", "u").replace("μ", "u")

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_energy.errors import FileFormatError, UsageError
+from pytest_energy.logs import readings
 from pytest_energy.logs.energy import Reading
 from pytest_energy.logs.formats import FORMATS
 from pytest_energy.logs.readings import Log, parse_value, read_log
@@ -527,3 +529,25 @@ def test_the_hour_that_is_skipped(write: Write) -> None:
     first, second = read_smi(path, zone=BERLIN)[""]
 
     assert second.time_s - first.time_s == 10
+
+
+def test_a_long_log_looks_for_its_column_of_units_as_often_as_a_short_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look reads all rows: one a row would take hours for the log of a day."""
+    looks: list[str | None] = []
+    look = readings.unit_column
+
+    def counting(*arguments: Any) -> str | None:
+        looks.append(look(*arguments))
+        return looks[-1]
+
+    monkeypatch.setattr(readings, "unit_column", counting)
+    counts = []
+    for rows in (10, 100):
+        lines = [f"2022/05/03 12:{n // 60:02}:{n % 60:02}.000, {200 + n % 3}" for n in range(rows)]
+        looks.clear()
+        read = import_text(tmp_path, "\n".join(["timestamp, power.draw [W]", *lines]))
+        assert read.energy_j == pytest.approx(201 * rows, rel=0.15)
+        counts.append(len(looks))
+    assert counts[0] == counts[1] > 0
