@@ -385,7 +385,8 @@ class CounterSource:
         if clear and fall.later and not self._probed:
             tail.learn(fall.after_s, fall.excess_j / step_w, noise_s)
         if not clear and not self._probed:
-            late_j = LONGEST_LATE_S * self._unfallen_w(channel, power_w, fall)
+            before_w = max(self.idle_power_w[channel].value, opening.power.value_w)
+            late_j = LONGEST_LATE_S * _unfallen_w(before_w, power_w, fall)
             return with_settling(joules, bounded(2 * late_j)) if late_j else joules
         if not clear or not tail.points:
             return joules
@@ -403,18 +404,6 @@ class CounterSource:
         # either explanation: evenly distributed, and larger than all other terms
         settling_j = combine((lost.uncertainty_j, bounded(2 * unproven_j)))
         return with_settling(replace(joules, energy_j=energy_j), settling_j)
-
-    def _unfallen_w(self, channel: str, power_w: float, fall: Fall) -> float:
-        """The power above rest of a load that the ticks after its end still show; else 0.
-
-        Its counter may be late by more than these ticks, which only a load of the meter's own would
-        tell: the whole power of the load may then be missing for as long as a counter is late.
-        """
-        idle_w = self.idle_power_w[channel].value
-        after_w = (fall.later or fall.after).value_w
-        if after_w - idle_w <= max(CLEAR_J / fall.spacing_s, REST_VARIES * idle_w):
-            return 0.0
-        return max(power_w, fall.after.value_w, after_w) - idle_w
 
     def _with_noise(
         self,
@@ -662,6 +651,19 @@ def _apart_j(ripples_j: Sequence[float], step_j: float) -> float:
     if step_j > RESOLUTION_J:
         return combine(ripples_j) / math.sqrt(len(ripples_j))
     return statistics.median(ripples_j) / 0.6745
+
+
+def _unfallen_w(before_w: float, power_w: float, fall: Fall) -> float:
+    """The power above that before a window which the ticks after it still show; else 0.
+
+    Its counter may be late by more than these ticks, which only a load of the meter's own would
+    tell: that power may then be missing for as long as a counter is late. A load that ran before
+    the window as well is late at both ends, by the same joules.
+    """
+    after_w = (fall.later or fall.after).value_w
+    if after_w - before_w <= max(CLEAR_J / fall.spacing_s, REST_VARIES * before_w):
+        return 0.0
+    return max(power_w, fall.after.value_w, after_w) - before_w
 
 
 def _went_back(opening: Tick, closing: Tick) -> SensorError:
