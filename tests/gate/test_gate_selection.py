@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pytest_energy.gate.schedule import ADAPTIVE
+from pytest_energy.gate.detectability import rises
+from pytest_energy.gate.schedule import ADAPTIVE, ALONE, Suite
 from pytest_energy.gate.selection import (
     Selected,
     count_comparisons,
@@ -54,6 +57,32 @@ def test_a_tolerance_below_what_can_be_detected_is_named(tmp_path: Path) -> None
         too_tight(selected(tmp_path, {"t.py::test_a": MarkerSettings(tolerance=0.5)}), ADAPTIVE)
         == []
     )
+
+
+def test_what_can_be_detected_is_that_of_the_suite_and_of_all_visits(tmp_path: Path) -> None:
+    """Two visits find only larger rises than all; more variation in the suite, likewise."""
+    store = store_with(tmp_path, 1.0)
+    (entry,) = select(
+        store.load_all(SLUG), {"t.py::test_a": MarkerSettings()}, {"energy_j": 0.01}, ()
+    )
+
+    def smallest(suite: Suite = ALONE) -> float:
+        sentence = tightness(entry, ADAPTIVE, suite)
+        assert "with one baseline run only rises above" in sentence
+        return float(re.findall(r"above ([\d.]+) %", sentence)[0])
+
+    rise = rises(entry.baseline, 0.01, ADAPTIVE, ALONE)
+    by_visits = [100 * rise(visit) for visit in range(1, ADAPTIVE.visits + 1)]
+    assert smallest() == pytest.approx(min(by_visits), rel=0.05)
+    assert by_visits[1] > 1.2 * min(by_visits)
+    assert smallest(Suite(prior=Prior(0.04, 8.0))) > 2 * smallest()
+
+
+def test_a_baseline_without_joules_is_not_too_tight(tmp_path: Path) -> None:
+    """Nothing of it is compared by an interval."""
+    (entry,) = selected(tmp_path, {"t.py::test_a": MarkerSettings(tolerance=0.001)})
+    bare = entry.baseline.model_copy(update={"metrics": {}, "accepted": []})
+    assert too_tight([replace(entry, baseline=bare)], ADAPTIVE) == []
 
 
 @pytest.mark.parametrize(("scatter", "expected"), [(0.04, 0.04), (0.003, 0.01)])

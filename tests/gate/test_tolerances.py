@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from pytest_energy.errors import FileFormatError
-from pytest_energy.gate.tolerances import load_tolerances, tolerances_of
+from pytest_energy.errors import FileFormatError, UsageError
+from pytest_energy.gate.tolerances import (
+    TolerancePattern,
+    check_directions,
+    load_tolerances,
+    tolerances_of,
+)
+from pytest_energy.marker import MarkerSettings
 from pytest_energy.model.metrics import TOLERANCES
 
 TABLE = """
@@ -54,16 +61,54 @@ def test_without_a_table_the_default_holds(tmp_path: Path, text: str) -> None:
 
 
 def test_every_fault_of_the_table_is_named(tmp_path: Path) -> None:
-    """Words, negative numbers and truth values are no tolerances."""
+    """Words, negative numbers, truth values and 1 are no tolerances; 0 is one."""
     text = """[tool.pytest-energy.tolerances]
 "a" = "5%"
 "b" = -0.1
 "c" = { latency_s = true }
+"d" = 1
+"e" = 0
 """
+    path = written(tmp_path, text)
     with pytest.raises(FileFormatError) as caught:
-        load_tolerances(written(tmp_path, text))
-    assert len(caught.value.faults) == 3
-    assert "tool.pytest-energy.tolerances.'c'.latency_s: True found" in str(caught.value)
+        load_tolerances(path)
+    found = {"'a'.energy_j": "'5%'", "'b'.energy_j": -0.1, "'c'.latency_s": True, "'d'.energy_j": 1}
+    assert str(caught.value) == f"{path}: not a table of tolerances: " + "; ".join(
+        f"tool.pytest-energy.tolerances.{place}: {value} found, a fraction below 1, such as 0.05"
+        " for 5 %, expected"
+        for place, value in found.items()
+    )
+
+
+def test_the_table_is_read_as_utf_8(tmp_path: Path) -> None:
+    """Whatever the encoding of the machine is; other bytes are refused, and so is deep nesting."""
+    path = written(tmp_path, '[tool.pytest-energy.tolerances]\n"*[é]" = 0\n')
+    assert tolerances_of("t.py::test[é]", {}, load_tolerances(path)) == {"energy_j": 0.0}
+    path.write_bytes(path.read_text("utf-8").encode("latin-1"))
+    with pytest.raises(FileFormatError, match=rf"^{re.escape(str(path))}: not TOML: 'utf-8' codec"):
+        load_tolerances(path)
+    path.write_text("a = " + 10_000 * "[")
+    with pytest.raises(FileFormatError, match=r"not TOML: nested too deeply$"):
+        load_tolerances(path)
+
+
+def test_a_metric_without_a_direction_is_refused_where_it_is_named() -> None:
+    """The place is the option, the table or the marker; a direction counts for its own test."""
+    table = (TolerancePattern("*", {"my_figure": 0.1}),)
+    named = MarkerSettings(tolerances={"my_figure": 0.1})
+    declared = MarkerSettings(tolerances={"my_figure": 0.1}, better={"my_figure": "higher"})
+    for arguments, place in (
+        (({}, {"my_figure": 0.1}, ()), "--energy-tolerance=my_figure"),
+        (({}, {}, table), "tool.pytest-energy.tolerances.'*'.my_figure"),
+        (({"t.py::a": named, "t.py::b": declared}, {}, ()), "t.py::a: tolerances['my_figure']"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            check_directions(*arguments)
+        assert str(caught.value) == (
+            f"{place}: nobody says whether more or less of my_figure is better; say it by"
+            " @pytest.mark.energy(better={'my_figure': 'higher'}), or 'lower'"
+        )
+    check_directions({"t.py::b": declared}, {"my_figure": 0.1, "energy_j": 0.1}, table)
 
 
 @pytest.mark.parametrize(
