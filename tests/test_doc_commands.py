@@ -60,7 +60,7 @@ NOT_RUN: Final = {
     r"pip install .*": "needs a network; the extras that it names are looked up below",
     r"uv sync .*": "needs a network; its group is looked up below",
     r"uv run pre-commit install": "writes into the clone that the tests run in",
-    r"uv run --group test pytest -n 2 .*": "these tests",
+    r"uv run --group test pytest -n 3 .*": "these tests",
     r"sudo chmod .*": "changes the machine, as root",
     r"nvidia-smi .* > train\.csv": "needs a GPU; a test reads the log that the page shows",
     r"(LOG_MUTATIONS|PARSER_FUZZ_EXAMPLES)=\d+ .*": "minutes of tests that run here for seconds",

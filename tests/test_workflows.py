@@ -305,7 +305,7 @@ def test_ci_ends_with_a_table_of_its_steps(tmp_path):
         "fleet",
         "plugins",
     ]
-    assert "tests | + pip install uv && uv run --group test pytest -n 2" in done.stdout
+    assert "tests | + pip install uv && uv run --group test pytest -n 3" in done.stdout
 
 
 def test_ci_names_the_step_that_failed_and_how_to_repeat_it(tmp_path):
