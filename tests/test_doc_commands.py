@@ -71,7 +71,7 @@ NOT_RUN: Final = {
         "ten minutes of an idle GPU; accuracy/test_card.py asks a simulated card"
     ),
     r"pytest-energy simulate h100 .* --energy-against=HEAD": (
-        "two minutes, in which each side imports torch; both files of the page run"
+        "two minutes, in which each side imports torch; cli/test_simulate.py with EVERY_COMMAND=1"
     ),
 }
 """Commands, as patterns, that no test runs, and why."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,6 +242,31 @@ def test_the_exit_status_is_that_of_the_command() -> None:
     """Also where a signal ended it, as a shell reports it; options may follow the cards."""
     assert main(["simulate", "h100,a100", "--power=300", "--", "sh", "-c", "exit 3"]) == 3
     assert main(["simulate", "h200", "--", "sh", "-c", "kill -9 $$"]) == 128 + 9
+
+
+@pytest.mark.skipif("EVERY_COMMAND" not in os.environ, reason="two minutes: set EVERY_COMMAND=1")
+def test_the_comparison_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wider layer is found against the last commit, to the hundredth of a per cent it names."""
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    for name in ("network.py", "test_network.py"):
+        Path(name).write_text(of_the_page(name))
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "first"]):
+        subprocess.run(["git", *command], check=True)
+    network = Path("network.py")
+    network.write_text(network.read_text().replace("WIDTH = 512", "WIDTH = 576"))
+    page = (Path(__file__).parents[2] / "docs" / "simulate.md").read_text("utf-8")
+    (command,) = re.findall(r"^\$ (pytest-energy simulate .* --energy-against=HEAD)$", page, re.M)
+
+    done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1, done.stdout
+    change, low, high = re.findall(r"\+(12\.\d+) % \[\+([\d.]+), \+([\d.]+)\]", done.stdout)[0]
+    assert float(change) == pytest.approx(12.5, abs=0.02)
+    assert float(high) - float(low) < 0.05
 
 
 def test_a_full_script_forgets_its_oldest_part() -> None:
