@@ -99,6 +99,11 @@ def _mean(quantities: Sequence[Quantity]) -> Quantity:
     )
 
 
+def count_visits(measured: Measurement) -> int:
+    """The number of visits that have a round."""
+    return len({round_.visit for round_ in measured.rounds})
+
+
 def split_visits(measured: Measurement) -> list[list[Round]]:
     """The rounds of a measurement, visit by visit."""
     numbers = sorted({round_.visit for round_ in measured.rounds})

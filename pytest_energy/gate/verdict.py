@@ -25,7 +25,7 @@ from pytest_energy.gate.classify import (
     worst,
 )
 from pytest_energy.gate.make_baseline import meter_facts
-from pytest_energy.gate.pooling import visit_estimates
+from pytest_energy.gate.pooling import count_visits, visit_estimates
 from pytest_energy.gate.schedule import ALONE, Suite
 from pytest_energy.model.measurement import Environment, Facts, Measurement, Quantity, ReasonCode
 from pytest_energy.model.metrics import ENERGY, LATENCY, higher_is_better
@@ -153,8 +153,8 @@ class _Comparison:
 
     @cached_property
     def _visits(self) -> int:
-        """Number of visits of the measurement."""
-        return len({round_.visit for round_ in self.measured.rounds}) or 1
+        """Number of visits of the measurement, at least 1."""
+        return count_visits(self.measured) or 1
 
     @cached_property
     def differences(self) -> list[Difference]:

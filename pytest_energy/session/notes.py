@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from pytest_energy.gate.pooling import visit_estimates
+from pytest_energy.gate.pooling import count_visits, visit_estimates
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.result import Result
 
@@ -51,11 +51,7 @@ def drift_note(results: Iterable[Result]) -> list[str]:
     Visits are spread over the session, so a common drift is the machine's: it was warming up, or
     its clocks fell. A baseline recorded meanwhile is off by a part of the drift.
     """
-    visited = [
-        result
-        for result in results
-        if len({round_.visit for round_ in result.rounds}) >= FEWEST_VISITS
-    ]
+    visited = [result for result in results if count_visits(result) >= FEWEST_VISITS]
     drifts = [
         _drift([estimate.value for estimate in visits])
         for visits in (visit_estimates(result, ENERGY) for result in visited)

@@ -163,25 +163,18 @@ def _mean_square(runs: Sequence[Estimate]) -> float:
     return statistics.fmean(run.relative**2 for run in runs)
 
 
-def pool_round_variance(new: Estimate, old: Sequence[Estimate]) -> Estimate:
+def pool_round_variance(new: Estimate, freedom: float, squares: float) -> Estimate:
     """``new`` with an uncertainty from its own rounds and those of the older runs.
 
     Few rounds estimate their variance badly, so the rounds of all runs are pooled. If the new
     rounds vary more than the pool, their own variance counts, so that a noisy day never looks
     calmer than it was.
+
+    Args:
+        new: The new rounds.
+        freedom: Degrees of freedom of the older rounds, see :func:`rounds_of`.
+        squares: Their sum of squares, likewise.
     """
-    return _pool_round_variance(new, *_rounds_of(old))
-
-
-def _rounds_of(runs: Iterable[Estimate]) -> tuple[float, float]:
-    """Degrees of freedom of the rounds of all runs, and the sum of their relative squares."""
-    repeated = [run for run in runs if not math.isinf(run.degrees_of_freedom)]
-    squares = sum([run.degrees_of_freedom * _round_variance(run) for run in repeated])
-    return sum([run.degrees_of_freedom for run in repeated]), squares
-
-
-def _pool_round_variance(new: Estimate, freedom: float, squares: float) -> Estimate:
-    """``new`` with the rounds of older runs: their degrees of freedom, and sum of squares."""
     own = new.degrees_of_freedom
     if math.isinf(own) or not freedom:
         return new
@@ -189,6 +182,13 @@ def _pool_round_variance(new: Estimate, freedom: float, squares: float) -> Estim
     pooled = (squares + own * variance) / (freedom + own)
     standard = new.value * math.sqrt(max(pooled, variance) / (own + 1))
     return Estimate(new.value, standard, freedom + own)
+
+
+def rounds_of(runs: Iterable[Estimate]) -> tuple[float, float]:
+    """Degrees of freedom of the rounds of all runs, and the sum of their relative squares."""
+    repeated = [run for run in runs if not math.isinf(run.degrees_of_freedom)]
+    squares = sum([run.degrees_of_freedom * _round_variance(run) for run in repeated])
+    return sum([run.degrees_of_freedom for run in repeated]), squares
 
 
 def _round_variance(run: Estimate) -> float:
@@ -230,23 +230,24 @@ def changes_from(old: Sequence[Estimate]) -> ChangeFrom:
     A session asks ten times for each of its baselines, and there may be thousands.
     """
     count, mean_log = len(old), statistics.fmean([math.log(run.value) for run in old])
-    rounds = _rounds_of(old)
+    rounds = rounds_of(old)
     shares = [(run.relative / count, run.degrees_of_freedom) for run in old]
-    standard_of_old = combine(share for share, _ in shares)
-    weight_of_old = sum([share**4 / freedom for share, freedom in shares])
+    of_old = (combine(share for share, _ in shares), effective_degrees_of_freedom(shares))
 
     def change(new: Estimate, scatter: Scatter, visits: int = 1, extra: float = 0.0) -> Change:
-        within = _pool_round_variance(new, *rounds)
+        within = pool_round_variance(new, *rounds)
         between = scatter.relative * math.sqrt(1 / visits + 1 / count)
-        standard = math.hypot(between, extra, within.relative, standard_of_old)
-        # Welch-Satterthwaite formula, as in effective_degrees_of_freedom.
-        weight = (
-            weight_of_old
-            + between**4 / scatter.degrees_of_freedom
-            + within.relative**4 / within.degrees_of_freedom
+        terms = [
+            (between, scatter.degrees_of_freedom),
+            (extra, math.inf),
+            (within.relative, within.degrees_of_freedom),
+            of_old,
+        ]
+        return Change(
+            math.log(new.value) - mean_log,
+            combine(term for term, _ in terms),
+            effective_degrees_of_freedom(terms),
         )
-        freedom = standard**4 / weight if weight else math.inf
-        return Change(math.log(new.value) - mean_log, standard, freedom)
 
     return change
 

@@ -107,7 +107,7 @@ class InTurn:
 
 
 class Stepped:
-    """A session in a fork of this process. It runs its next test when it is told to."""
+    """A session in a fork of this process, which runs one test at each call of ``step_ms``."""
 
     def __init__(self, folder: Path) -> None:
         turns, self._turn = os.pipe()

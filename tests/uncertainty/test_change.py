@@ -16,6 +16,7 @@ from pytest_energy.uncertainty.change import (
     outlying_first,
     pool_round_variance,
     relative_change,
+    rounds_of,
 )
 
 runs = st.lists(
@@ -51,7 +52,7 @@ def test_pooled_rounds_never_look_calmer_than_the_new_ones(
     new: Estimate, old: list[Estimate]
 ) -> None:
     """Older rounds can raise the uncertainty and the degrees of freedom, never lower them."""
-    pooled = pool_round_variance(new, old)
+    pooled = pool_round_variance(new, *rounds_of(old))
     assert pooled.value == new.value
     assert pooled.standard >= new.standard * (1 - 1e-9)
     assert pooled.degrees_of_freedom > new.degrees_of_freedom
