@@ -46,11 +46,19 @@ def measure_load(
     machine: SimulatedNvml, meter: Meter, power_w: float, duration_s: float
 ) -> tuple[Reading, float]:
     """The reading of one window under a load, and its true joules; closes the meter."""
+    measured = measure_window(machine, meter, power_w, duration_s)
+    meter.close()
+    return measured
+
+
+def measure_window(
+    machine: SimulatedNvml, meter: Meter, power_w: float, duration_s: float
+) -> tuple[Reading, float]:
+    """The reading of one window under a load, and its true joules."""
     edge = meter.begin()
     with machine.load(power_w):
         time.sleep(duration_s)
     reading = meter.end(edge)
-    meter.close()
     return reading, machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
 
 

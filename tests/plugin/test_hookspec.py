@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
 
+import pytest
+from pluggy import PluginManager
+
+from pytest_energy import plugin
+from pytest_energy.plugin import hookspec
 from tests.plugin.conftest import QUICK, Project
 
 CALL = """
@@ -81,3 +86,14 @@ def test_the_arguments_of_a_hook_are_checked(project: Project, measured: bool) -
     assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     output = result.stdout.str() + result.stderr.str()
     assert "Argument(s) {'items'} are declared in the hookimpl" in output
+
+
+@pytest.mark.parametrize("name", [each for each in vars(hookspec) if each.startswith("pytest_")])
+def test_each_hook_is_specified_once_it_is_implemented(name: str) -> None:
+    """The plugin knows all of them by name, without the module that specifies them."""
+    manager = PluginManager("pytest")
+    hook = pytest.hookimpl(specname=name)(lambda: None)
+    manager.register(SimpleNamespace(**{f"pytest_own_{name}": hook}))
+    assert not getattr(manager.hook, name).has_spec()
+    plugin.pytest_plugin_registered(manager)  # type: ignore[arg-type] # pytest's is a subclass
+    assert getattr(manager.hook, name).has_spec()

@@ -277,13 +277,12 @@ class NvmlMeter:
         A counter that counts a part of the joules does so in all windows, also in those with too
         few samples to show it.
         """
-        to_epoch_s = CLOCK.time() - CLOCK.perf_counter()
         for channel, seen in samples.items():
             if channel not in tried:
                 continue
             span, load_s = tried[channel].span, tried[channel].step.ended_s
-            since_epoch = Span(span.start_s + to_epoch_s, span.duration_s)
-            sampled = sampled_load(self._instruments.sensors[channel], seen, since_epoch, load_s)
+            sensor = self._instruments.sensors[channel]
+            sampled = sampled_load(sensor, seen, span.since_epoch(), load_s)
             counted_j = tried[channel].counted_j
             if sampled is None or sampled.energy_j <= 0:
                 continue

@@ -193,13 +193,12 @@ def _at_rest(
 
     Of the same time, because the power of a device may fall for seconds after it was used.
     """
-    to_epoch_s = CLOCK.time() - CLOCK.perf_counter()
     powers = {}
     for channel, span in counter.idle_spans.items():
         if channel not in sensors or sensors[channel].source != RING:
             continue
-        began_s = span.start_s + to_epoch_s
-        sampled_w = _mean_between(sensors[channel], began_s, began_s + span.duration_s)
+        since_epoch = span.since_epoch()
+        sampled_w = _mean_between(sensors[channel], since_epoch.start_s, since_epoch.end_s)
         if sampled_w:
             powers[channel] = (counter.idle_power_w[channel].value, sampled_w)
     return powers

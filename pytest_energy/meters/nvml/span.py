@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from pytest_energy.clocks import CLOCK
 
 
 @dataclass(frozen=True)
@@ -21,3 +23,7 @@ class Span:
     def end_s(self) -> float:
         """When the window ended, on the same clock."""
         return self.start_s + self.duration_s
+
+    def since_epoch(self) -> Span:
+        """A span of just now by ``time.perf_counter``, in seconds since the epoch."""
+        return replace(self, start_s=self.start_s + CLOCK.time() - CLOCK.perf_counter())

@@ -27,7 +27,7 @@ from pytest_energy.meters.registry import open_meter
 from pytest_energy.model.measurement import ReasonCode
 from pytest_energy.testing import PROFILES, SimulatedNvml
 from pytest_energy.uncertainty.gum import combine
-from tests.virtual import measure_load, virtual_machine
+from tests.virtual import measure_load, measure_window, virtual_machine
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 
@@ -419,11 +419,7 @@ def test_ticks_that_still_show_the_load_do_not_pass_for_rest() -> None:
     with virtual_machine(replace(PROFILES["ada"], counter_delay_s=0.25)) as machine:
         meter, missed = open_meter("nvml", MeterRequest(traces=False)), []
         for _ in range(6):
-            edge = meter.begin()
-            with machine.load(300.0):
-                time.sleep(0.5)
-            reading = meter.end(edge)
-            true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
+            reading, true_j = measure_window(machine, meter, 300.0, 0.5)
             error_j = abs(reading.channels["gpu0"] - true_j)
             missed.append(error_j)
             assert error_j <= 1.96 * combine(reading.budget.values())

@@ -17,7 +17,7 @@ from pytest_energy.meters.nvml.sources.joules import Joules
 from pytest_energy.meters.registry import open_meter
 from pytest_energy.testing import SimulatedNvml
 from pytest_energy.uncertainty.gum import combine, expand
-from tests.virtual import virtual_machine
+from tests.virtual import measure_window, virtual_machine
 
 NO_TRACES = MeterRequest(traces=False, wait_idle_s=0.1)
 
@@ -71,14 +71,7 @@ def test_a_counter_that_loses_by_reading_is_corrected_and_not_refused(
         monkeypatch.setattr(opening, "torch_load", lambda devices: lambda: machine.load(300.0))
         time.sleep(5.0)
         meter = open_meter("nvml", NO_TRACES)
-        readings = []
-        for _ in range(4):
-            edge = meter.begin()
-            with machine.load(300.0):
-                time.sleep(0.5)
-            reading = meter.end(edge)
-            true_j = machine.true_energy_j(edge.time_s, edge.time_s + reading.duration_s)
-            readings.append((reading, true_j))
+        readings = [measure_window(machine, meter, 300.0, 0.5) for _ in range(4)]
         meter.close()
     (measured_j,) = meter.info.details["loss_per_read_j"]
     assert measured_j == pytest.approx(loss_j, rel=0.02)
