@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from pytest_energy.model.measurement import (
+    END,
     SETTLING,
     UNSEEN,
     Reason,
@@ -17,7 +18,7 @@ from pytest_energy.model.measurement import (
 )
 from pytest_energy.uncertainty.gum import combine, expand
 
-SHARED: Final = (SETTLING, UNSEEN)
+SHARED: Final = (END, SETTLING, UNSEEN)
 """Terms of the budget whose errors have the same sign in all windows of a session."""
 GAP: Final = "gaps"
 """The budget's term for pieces that are too short to be measured."""

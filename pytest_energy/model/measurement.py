@@ -153,6 +153,9 @@ UNSEEN = "unseen"
 """The budget's term for energy that a sensor did not observe."""
 SETTLING = "settling"
 """The budget's term for what follows the end of a load; all rounds of a session share it."""
+END = "end"
+"""The budget's term for the power at which a load ended, if its ticks do not show it; all rounds of
+a program share it."""
 
 
 class Quantity(Record):

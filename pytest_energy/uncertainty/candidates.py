@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from pytest_energy.model.measurement import Quantity, Round
+from pytest_energy.model.measurement import END, Quantity, Round
 from pytest_energy.uncertainty.change import Change
 from pytest_energy.uncertainty.gum import combine, effective_degrees_of_freedom, t_quantile
 from pytest_energy.uncertainty.pairs import PairLook, look
@@ -66,10 +66,13 @@ def _with_meter(found: PairLook, reference: Quantity, candidate: Quantity) -> Ch
     """The scatter of the blocks with what the meter adds, as in ``uncertainty/rounds.py``.
 
     An error that all windows share has one sign, so in a ratio its relative sizes are subtracted
-    (GUM F.1.2.3, correlation of 1).
+    (GUM F.1.2.3, correlation of 1). How a load ends is not shared: the two are other programs.
     """
     shared = combine(
-        _relative(reference, {cause}) - _relative(candidate, {cause}) for cause in SHARED
+        (
+            *(_relative(reference, {c}) - _relative(candidate, {c}) for c in SHARED - {END}),
+            *(_relative(side, {END}) for side in (reference, candidate)),
+        )
     )
     resolved = combine(
         _relative(side, side.budget.keys() - SHARED - {SCATTER}) for side in (reference, candidate)

@@ -32,7 +32,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from pytest_energy.model.conditions import TEMPERATURE, Condition
-from pytest_energy.model.measurement import SETTLING, UNSEEN, Quantity, Reason, ReasonCode, Round
+from pytest_energy.model.measurement import (
+    END,
+    SETTLING,
+    UNSEEN,
+    Quantity,
+    Reason,
+    ReasonCode,
+    Round,
+)
 from pytest_energy.uncertainty.gum import (
     COVERAGE,
     combine,
@@ -40,6 +48,7 @@ from pytest_energy.uncertainty.gum import (
     expand,
     standard_error,
     t_quantile,
+    variance,
 )
 
 BOARD_GAIN = 0.05
@@ -47,7 +56,7 @@ BOARD_GAIN = 0.05
 SCATTER = "scatter"
 TEMPERATURE_LIMIT_C = 10.0
 """Largest difference between the end temperatures of rounds without a remark."""
-SHARED = frozenset({"idle", "gain", SETTLING})
+SHARED = frozenset({"idle", "gain", SETTLING, END})
 """Terms that are the same in all rounds of a session, so that more rounds do not reduce them."""
 
 
@@ -229,11 +238,20 @@ def _mean(rounds: Sequence[Round], observe: Observed, unit: str) -> Quantity:
 
 
 def _pooled(cause: str, budgets: Sequence[Mapping[str, float]]) -> float:
-    """A term of the mean of all rounds; independent terms average out, shared ones do not."""
+    """A term of the mean of all rounds; independent terms average out, shared ones do not.
+
+    An error that all rounds share may be larger in some of them. By what it differs the rounds
+    scatter, so that the scatter contains that part already (GUM 4.3.10). With the sizes u of n
+    rounds and their variance s²(u), the square of the mean error is that part, s²(u)/n, and
+    the rest.
+    """
     terms = [budget.get(cause, 0.0) for budget in budgets]
-    if cause in SHARED:
-        return statistics.fmean(terms)
-    return combine(terms) / len(terms)
+    if cause not in SHARED:
+        return combine(terms) / len(terms)
+    mean = statistics.fmean(terms)
+    if len(terms) < 2:
+        return mean
+    return math.sqrt(max(0.0, mean**2 - variance(terms) / len(terms)))
 
 
 def _standard(terms: Mapping[str, float], freedom: int) -> tuple[float, float]:

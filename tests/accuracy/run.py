@@ -490,10 +490,11 @@ Values are drawn evenly by their logarithm, shares and offsets evenly by themsel
 - `no own load` (4090): a sharp end, a tail, a lag of 50 to 300 ms or a delay of 20 to 200 ms. The
   process does not use CUDA through torch, so that the meter cannot tell a tail from a late counter.
 
-In `tail`, `lag`, `delay`, `no counter` and `no own load`, half of the loads end with a part of 10
-to 50 % of their time at another power, drawn evenly between that of the device at rest and twice
-the mean. A window with a fatal reason, such as a counter that disagrees with the power samples, is
-`invalid`: its joules are not used, and the other columns are about the windows that are left.
+In `tail`, `lag`, `delay`, `no counter` and `no own load`, each load ends with a part of 5 to 20 %
+of its time at another power. Above that of the device at rest, it is drawn evenly from none to
+twice the mean of the whole load, which is all that the meter allows for. A window with a fatal
+reason, such as a counter that disagrees with the power samples, is `invalid`: its joules are not
+used, and the other columns are about the windows that are left.
 
 The added time is spent at the edges of a window, and the added joules are those of the idle device
 in this time. The windows follow each other at once, as the rounds of a benchmark do; the first one
@@ -506,13 +507,8 @@ SETTLING_REASONS = """\
 No line is below the target. The lines above it, by cause:
 
 - The interval of a result adds the scatter of three rounds and what they share, each expanded by
-  itself. With normal errors this holds the truth in 95 to 98 %. In `tail`, `recorded`, `no counter`
-  and `no own load` a tick comes at another moment after each window, so that the shared terms of
-  the rounds differ. By what they differ, the rounds scatter as well: that part is in the interval
-  twice. An interval without it would be narrow by chance where noise hides these differences.
-- In `0–20 mJ lost by a read` and `jitter`, most of the interval is the tail of the meter's own
-  loads. Twelve loads tell it, so it is expanded by Student's t of eleven degrees of freedom. What
-  looks like a tail there by chance is counted as one that a program may scale.
+  itself. With normal errors this holds the truth in 95 to 98 %. What is not known of a tail is not
+  normal: at most all of it is missing or counted twice.
 - In some sessions of `lag 100–300 ms`, delay and lag are harder to tell apart than in others. Their
   intervals are wide, and the model is right all the same.
 - A late counter is not read until all has come after windows of 10 s: the wait would cost more than

@@ -98,7 +98,7 @@ class Program:
     own_load: bool = True
     """Whether the meter may use a load of its own."""
     ends_otherwise: bool = False
-    """Whether half of the loads end at another power than they run at."""
+    """Whether the loads end at another power than they run at."""
     device: Mapping[str, float] = field(default_factory=dict)
     """Values of the simulated device that no profile has, by name."""
     drawn: Mapping[str, Drawn] = field(default_factory=dict)
@@ -210,10 +210,7 @@ def _main(
             numbers = range(session * measurements, (session + 1) * measurements)
             loads = {number: _draw_load(meter, number, rng) for number in numbers}
             if ends_otherwise:
-                loads |= {
-                    n: _ending_otherwise(loads[n], meter, rng)
-                    for n in rng.sample(numbers, measurements // 2)
-                }
+                loads = {n: _ending_otherwise(load, meter, rng) for n, load in loads.items()}
             _measure(machine, meter, replayed, lengths_s, loads, values, rng)
 
 
@@ -248,18 +245,31 @@ def _tail_of_load(device: Mapping[str, float], rng: random.Random) -> dict[str, 
 
 
 def _draw_load(meter: NvmlMeter, number: int, rng: random.Random) -> Load:
-    limit_w = meter.environment.identity["power_limit_w"]
-    assert isinstance(limit_w, float)
-    period_s, high_w = LOADS_S[number % len(LOADS_S)], limit_w * rng.uniform(0.5, 0.95)
+    period_s, high_w = LOADS_S[number % len(LOADS_S)], _limit_w(meter) * rng.uniform(0.5, 0.95)
     return Load(period_s, high_w, rng.uniform(0.3, 0.7), rng.uniform(0.0, period_s))
 
 
+def _limit_w(meter: NvmlMeter) -> float:
+    limit_w = meter.environment.identity["power_limit_w"]
+    assert isinstance(limit_w, float)
+    return limit_w
+
+
 def _ending_otherwise(load: Load, meter: NvmlMeter, rng: random.Random) -> Load:
-    """The same load with a last part, such as a copy, at any power from rest to twice its mean."""
+    """The same load with a last part, such as a copy.
+
+    Its power above rest is drawn evenly from none to twice the mean of the whole load, which is
+    all that the meter allows for. The load runs at less power where its end would exceed the limit.
+    """
     rest_w, duty = meter.idle_power_w["gpu0"].value, load.duty if load.period_s else 1.0
-    mean_w = load.high_w * (LOW_SHARE + (1 - LOW_SHARE) * duty)
-    end_w = rng.uniform(rest_w, 2 * mean_w - rest_w)
-    return replace(load, end_w=end_w, end_share=rng.uniform(0.1, 0.5))
+    share, ratio = rng.uniform(0.05, 0.2), rng.uniform(0.0, 2.0)
+    mean = LOW_SHARE + (1 - LOW_SHARE) * duty
+    higher = ratio * (1 - share) / (1 - ratio * share)
+    """The end's power above rest, as a multiple of the mean before it."""
+    most_w = rest_w + (_limit_w(meter) - rest_w) / max(higher, 1.0)
+    high_w = min(load.high_w, most_w / mean)
+    end_w = rest_w + higher * (mean * high_w - rest_w)
+    return replace(load, high_w=high_w, end_w=end_w, end_share=share)
 
 
 def open_session_meter(load: OwnLoad | None = None) -> NvmlMeter:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.model.measurement import SETTLING, Quantity, Round
+from pytest_energy.model.measurement import END, SETTLING, Quantity, Round
 from pytest_energy.uncertainty.candidates import block_differences, changes
 from pytest_energy.uncertainty.rounds import summarize
 
@@ -62,6 +62,13 @@ def test_an_error_that_all_windows_share_mostly_cancels() -> None:
     reference, candidate = (windows([energy_j] * 12, {SETTLING: 1.0}) for energy_j in (100.0, 90.0))
     ratio, _, high = change(reference, candidate)
     assert high - ratio == pytest.approx(0.9 * 1.96 * (1 / 90 - 1 / 100), rel=0.02)
+
+
+def test_how_a_program_ends_is_another_matter_in_each_of_two() -> None:
+    """The ends of two programs do not cancel, as a shared error of their meter does."""
+    reference, candidate = (windows([energy_j] * 12, {END: 1.0}) for energy_j in (100.0, 90.0))
+    ratio, _, high = change(reference, candidate)
+    assert high - ratio == pytest.approx(0.9 * 1.96 * math.hypot(1 / 90, 1 / 100), rel=0.02)
 
 
 def test_several_candidates_have_a_ratio_each() -> None:

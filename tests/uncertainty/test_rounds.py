@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -179,6 +181,22 @@ def test_interval_covers_errors_that_all_rounds_share(shared: float, count: int)
         assert quantity.uncertainty is not None
         held += abs(quantity.value - 100) <= quantity.uncertainty
     assert 0.94 <= held / trials <= 0.99
+
+
+@pytest.mark.parametrize("sizes", [(1.0, 1.0, 1.0), (2.0, 0.2, 0.2), (0.0, 1.0, 3.0), (1.0, 0.5)])
+def test_a_shared_error_that_differs_by_round_is_not_counted_twice(sizes: Sequence[float]) -> None:
+    """By what it differs the rounds scatter; scatter and shared term make the error of the mean."""
+    rng = random.Random(20260103)
+    stated, errors = [], []
+    for _ in range(4000):
+        drawn = rng.gauss(0.0, 1.0)
+        rounds = [
+            one_round(100 + size * drawn + rng.gauss(0.0, 0.3), 1, end=size) for size in sizes
+        ]
+        quantity = summarize(rounds)["energy_j"]
+        stated.append(quantity.budget["scatter"] ** 2 + quantity.budget["end"] ** 2)
+        errors.append((quantity.value - 100) ** 2)
+    assert statistics.fmean(stated) == pytest.approx(statistics.fmean(errors), rel=0.08)
 
 
 @pytest.mark.parametrize(("last_c", "remarks"), [(44.0, 0), (58.0, 1)])

@@ -117,7 +117,7 @@ def test_joules_agree_with_the_truth(quick: tuple[SimulatedNvml, Meter]) -> None
     reading, true_j = run_window(*quick)
     assert reading.valid
     assert_true(reading, true_j)
-    assert reading.budget.keys() == {"edges", "resolution", "settling"}
+    assert reading.budget.keys() == {"edges", "resolution", "settling", "end"}
 
 
 @pytest.mark.parametrize("length_s", [0.1, 0.6], ids=["short", "long"])

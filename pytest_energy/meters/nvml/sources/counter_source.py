@@ -35,6 +35,7 @@ from pytest_energy.meters.nvml.sources.joules import (
     idle_power,
     mean_power,
     window_joules,
+    with_end,
     with_settling,
 )
 from pytest_energy.meters.nvml.sources.probing import (
@@ -51,6 +52,7 @@ from pytest_energy.meters.nvml.sources.settling import (
     ANY_SCALE,
     CLEAR_STEP_J,
     LATE_UNCERTAINTY,
+    NOT_SEEN,
     Response,
     Scale,
     Tail,
@@ -403,7 +405,8 @@ class CounterSource:
         energy_j = joules.energy_j - lost.fast_j - lost.slow_j
         # either explanation: evenly distributed, and larger than all other terms
         settling_j = combine((lost.uncertainty_j, bounded(2 * unproven_j)))
-        return with_settling(replace(joules, energy_j=energy_j), settling_j)
+        joules = with_settling(replace(joules, energy_j=energy_j), settling_j)
+        return with_end(joules, lost.unknown_j)
 
     def _with_noise(
         self,
@@ -456,7 +459,7 @@ class CounterSource:
             response.left_of_s(window.duration_s, fall.after_s + ticks * fall.spacing_s)
             for ticks in range(3)
         )
-        mean_w, joules, scale = 0.0, Joules(0.0), Scale()
+        mean_w, joules, scale = 0.0, Joules(0.0), NOT_SEEN
         for _ in range(ROUNDS):  # what is still to come depends on the step, this on the joules
             scale = self._late_scale(channel, excess_j, mean_w, expected)
             after = opening.power
@@ -499,7 +502,7 @@ class CounterSource:
         expected_j = mean_w * (first_s - 2 * second_s + third_s)
         noise_j = combine((self._noise_j[channel], RESOLUTION_J))
         if excess_j is None or expected_j <= noise_j:
-            return Scale()
+            return NOT_SEEN
         value = excess_j / expected_j
         # The meter's own load has shown how well a delay and a lag explain this counter.
         unexplained_j = LATE_MISFITS * self._responses[channel].uncertainty_s * mean_w

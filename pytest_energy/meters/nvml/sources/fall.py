@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 from pytest_energy.meters.nvml.sources.coverage import LastTick, between
 from pytest_energy.meters.nvml.sources.joules import RESOLUTION_J, Power
-from pytest_energy.meters.nvml.sources.settling import SAME_JOULES, Response, Scale, TailCurve
+from pytest_energy.meters.nvml.sources.settling import (
+    CLEAR_NOISE,
+    SAME_JOULES,
+    Response,
+    Scale,
+    TailCurve,
+)
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.uncertainty.gum import combine, uniform
 from pytest_energy.uncertainty.rounds import mean_of
@@ -50,7 +56,10 @@ class Fall:
         before_s = curve.length_s - curve.left_s(self.after_s)
         # The square of an estimate exceeds that of the true length by the estimate's variance.
         true_s = math.sqrt(max(0.0, before_s**2 - curve.uncertainty_s**2))
-        unsure_s = (scale.uncertainty * true_s, scale.value * curve.uncertainty_s)
+        # A length below 0 is chance, not a tail that the end of a load scales; or it is a doubt.
+        if -CLEAR_NOISE * curve.uncertainty_s < before_s < 0:
+            true_s = 0.0
+        unsure_s = (scale.seen * true_s, scale.value * curve.uncertainty_s)
         step_w = scale.value * step_w
         # The slow part falls evenly from the load's end to the middle of the next stretch.
         slope_w = curve.drift_s * step_w / self.spacing_s**2
@@ -63,6 +72,7 @@ class Fall:
             uncertainty_j=combine(
                 (*(s * step_w for s in unsure_s), uniform(slow_w) * self.after_s)
             ),
+            unknown_j=scale.unknown * true_s * step_w,
         )
 
     @property
@@ -82,6 +92,9 @@ class TailJoules:
     left_j: float
     """Those after the closing tick: what it shows above the next one."""
     uncertainty_j: float
+    """Standard uncertainty of what loads have shown of it."""
+    unknown_j: float
+    """That by not knowing at which power the load ended."""
 
 
 @dataclass(frozen=True)

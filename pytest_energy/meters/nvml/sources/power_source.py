@@ -26,6 +26,7 @@ from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad, c
 from pytest_energy.meters.nvml.sources.settling import (
     ANY_SCALE,
     LATE_UNCERTAINTY,
+    NOT_SEEN,
     Response,
     Scale,
     Step,
@@ -427,7 +428,7 @@ def late_joules(
     ]
     shown_s = [earlier - later for earlier, later in pairwise(left_s)]
     fall = [s for s in samples if window.end_s <= s[0] <= rest[0][0] - sensor.period_s / 2]
-    step_w, scale = 0.0, Scale()
+    step_w, scale = 0.0, NOT_SEEN
     for _ in range(LATE_ROUNDS):  # what is late depends on the step, and this on the joules
         end_w = scale.value * step_w
         rest_w = [w - end_w * s / sensor.period_s for (_, w), s in zip(rest, shown_s, strict=True)]
@@ -457,7 +458,7 @@ def _late_scale(
         step_w: The mean power of the load above rest.
     """
     if len(fall) < 2 or step_w <= 0:
-        return Scale()  # the load may end at twice its mean power, or at none
+        return NOT_SEEN  # the load may end at twice its mean power, or at none
     first_s, last_s = (time_s - window.end_s for time_s in (fall[0][0], fall[-1][0]))
     left_s = [response.left_of_s(window.duration_s, after_s) for after_s in (first_s, last_s)]
     expected_j = step_w * (left_s[0] - left_s[1])
@@ -470,7 +471,7 @@ def _late_scale(
     unexplained_j = combine((LATE_UNCERTAINTY * expected_j, response.uncertainty_s * step_w))
     unsure_j = combine((noise_j, unexplained_j))
     if expected_j <= unsure_j:
-        return Scale()
+        return NOT_SEEN
     return weighted_mean([ANY_SCALE, Scale(shown_j / expected_j, unsure_j / expected_j)])
 
 

@@ -301,12 +301,22 @@ class Scale:
     """The ratio of one load's tail to the known curve, with its standard uncertainty."""
 
     value: float = 1.0
-    uncertainty: float = UNKNOWN_SCALE
+    seen: float = 0.0
+    """Standard uncertainty of what windows have shown of it."""
+    unknown: float = 0.0
+    """That by what they have not shown: at which power the load ended."""
     shape: float = 0.0
-    """The part of it by the shape of the program's tail, which all its windows share."""
+    """The part of ``seen`` by the shape of the program's tail, which all its windows share."""
+
+    @property
+    def uncertainty(self) -> float:
+        """The combined standard uncertainty."""
+        return combine((self.seen, self.unknown))
 
 
-ANY_SCALE = Scale(1.0, uniform(2.0))
+NOT_SEEN = Scale(unknown=UNKNOWN_SCALE)
+"""The scale of a program of which no window has shown how it ends."""
+ANY_SCALE = Scale(unknown=uniform(2.0))
 """What is known of a scale beside what a window has shown: its standard uncertainty counts then,
 since the interval is that of a sum (GUM G.2.1), not of a uniform distribution."""
 
@@ -380,9 +390,9 @@ class Tail:
         if own is not None:
             self.scales.append((energy_j, own))
             del self.scales[:-MOST_POINTS]
-        known = mean if len(shown) > 1 else Scale()
+        known = mean if len(shown) > 1 else NOT_SEEN
         if left_s is None:
-            return Scale(known.value, combine((known.uncertainty, UNREAD_SCALE)))
+            return replace(known, unknown=combine((known.unknown, UNREAD_SCALE)))
         return known
 
     def _own_scale(self, after_s: float, left_s: float, noise_s: float) -> Scale | None:
@@ -399,12 +409,12 @@ class Tail:
         # The slow part depends on more than the load's end. Late in a tail there is little else.
         unsure_s = combine((noise_s, DRIFT * slow_s))
         shape *= max(value, SHAPE)
-        return Scale(value, combine((unsure_s / fast_s, shape)), shape)
+        return Scale(value, combine((unsure_s / fast_s, shape)), shape=shape)
 
 
 def _widened(seen: Scale, apart: float) -> Scale:
     """What another window showed; the more its joules differ, the less it says of this one."""
-    return replace(seen, uncertainty=combine((seen.uncertainty, SHAPE, apart / SAME_JOULES)))
+    return replace(seen, seen=combine((seen.seen, SHAPE, apart / SAME_JOULES)))
 
 
 def weighted_mean(shown: Sequence[Scale]) -> Scale:
@@ -423,10 +433,11 @@ def weighted_mean(shown: Sequence[Scale]) -> Scale:
     ratio = max(1.0, spread / max(1, len(shown) - 1))
     shape = math.fsum(share * s.shape for share, s in zip(shares, shown, strict=True))
     own = combine(
-        share * math.sqrt(s.uncertainty**2 - s.shape**2)
-        for share, s in zip(shares, shown, strict=True)
+        share * math.sqrt(s.seen**2 - s.shape**2) for share, s in zip(shares, shown, strict=True)
     )
-    return Scale(max(mean, 0.0), math.sqrt(ratio) * combine((own, shape)), shape)
+    unknown = combine(share * s.unknown for share, s in zip(shares, shown, strict=True))
+    wider = math.sqrt(ratio)
+    return Scale(max(mean, 0.0), wider * combine((own, shape)), wider * unknown, shape)
 
 
 def _hidden_s(first_s: float, least_s: float) -> float:

@@ -18,6 +18,7 @@ from pytest_energy.meters.nvml.sources.fall import EndedLoad, Fall, KnownEnd
 from pytest_energy.meters.nvml.sources.joules import Power
 from pytest_energy.meters.nvml.sources.settling import (
     ANY_SCALE,
+    NOT_SEEN,
     UNKNOWN_SCALE,
     UNREAD_SCALE,
     Response,
@@ -281,21 +282,32 @@ def test_windows_of_a_program_share_the_doubt_of_its_shape() -> None:
 def test_what_was_shown_of_a_scale_is_weighed_against_any_scale() -> None:
     """Any scale alone has the interval of a uniform distribution; its variance is in a sum."""
     tail = known_tail()
-    assert tail.scale(200.0, 0.2, 0.0, 1e-3) == Scale()
-    assert expand(Scale().uncertainty) == pytest.approx(0.95)
+    assert tail.scale(200.0, 0.2, 0.0, 1e-3) == NOT_SEEN
+    assert expand(NOT_SEEN.uncertainty) == pytest.approx(0.95)
     shown = Scale(1.0, ANY_SCALE.uncertainty)
-    assert weighted_mean([ANY_SCALE, shown]).uncertainty == pytest.approx(1 / math.sqrt(3) / 2**0.5)
+    mean = weighted_mean([ANY_SCALE, shown])
+    assert mean.uncertainty == pytest.approx(1 / math.sqrt(3) / 2**0.5)
+    assert mean.unknown == pytest.approx(mean.seen)
 
 
 def test_a_length_that_may_be_noise_is_not_scaled_by_a_program() -> None:
-    """A tail of 0 that was measured as one of its standard uncertainty states just that."""
+    """A tail of 0 that was measured as one of its standard uncertainty states just that.
+
+    One that was measured as negative is chance, unless it is far from 0.
+    """
     closing, power = Tick(0.05, 0.0, 0.0), Power(20.0, 0.0)
     fall = Fall(closing, 0.0, 0.1, 0.1, power, power)
-    for length_s, standard_s in ((1e-3, 1e-3), (2e-3, math.hypot(1e-3, 0.5 * math.sqrt(3e-6)))):
+    for length_s, scaled_s in (
+        (1e-3, 0.0),
+        (2e-3, math.sqrt(3e-6)),
+        (-2e-3, 0.0),
+        (-4e-3, math.sqrt(15e-6)),
+    ):
         curve = TailCurve([(1e-3, length_s / 1e-3)], scatter_s=0.0, unseen_s=1e-3)
-        tail = fall.tail(curve, Scale(1.0, 0.5), 300.0)
+        tail = fall.tail(curve, Scale(1.0, seen=0.5, unknown=0.4), 300.0)
         assert tail.fast_j == pytest.approx(300.0 * length_s)
-        assert tail.uncertainty_j == pytest.approx(300.0 * standard_s)
+        assert tail.uncertainty_j == pytest.approx(300.0 * math.hypot(1e-3, 0.5 * scaled_s))
+        assert tail.unknown_j == pytest.approx(300.0 * 0.4 * scaled_s)
 
 
 def test_another_program_is_not_measured_by_the_scale_of_the_last() -> None:
@@ -340,9 +352,8 @@ def test_equal_joules_after_another_program_are_a_chance() -> None:
     tail.scale(200.0, 0.005, 0.4 * 0.01 * math.exp(-0.25), 1e-6)
     assert tail.scale(200.1, 0.095, None, 1e-6).value < 0.6
     tail.scale(400.0, 0.095, None, 1e-6)
-    assert tail.scale(200.1, 0.095, None, 1e-6) == Scale(
-        1.0, math.hypot(UNKNOWN_SCALE, UNREAD_SCALE)
-    )
+    unknown = math.hypot(UNKNOWN_SCALE, UNREAD_SCALE)
+    assert tail.scale(200.1, 0.095, None, 1e-6) == Scale(1.0, unknown=unknown)
 
 
 def test_contradicting_scales_are_uncertain() -> None:
