@@ -52,7 +52,13 @@ class Fall:
         return max(0.0, self.excess_j) / (1 - kept) ** 2
 
     def tail(self, curve: TailCurve, scale: Scale, step_w: float) -> TailJoules:
-        """The joules of the tail before the closing tick, above those at the last power read."""
+        """The joules of the tail before the closing tick, above those at the last power read.
+
+        Args:
+            curve: The tail of a load that ends as it runs.
+            scale: The power at this load's end, as a share of its mean.
+            step_w: Its mean power above rest.
+        """
         before_s = curve.length_s - curve.left_s(self.after_s)
         # The square of an estimate exceeds that of the true length by the estimate's variance.
         true_s = math.sqrt(max(0.0, before_s**2 - curve.uncertainty_s**2))
@@ -60,15 +66,15 @@ class Fall:
         if -CLEAR_NOISE * curve.uncertainty_s < before_s < 0:
             true_s = 0.0
         unsure_s = (scale.seen * true_s, scale.value * curve.uncertainty_s)
-        step_w = scale.value * step_w
+        end_w = scale.value * step_w
         # The slow part falls evenly from the load's end to the middle of the next stretch.
-        slope_w = curve.drift_s * step_w / self.spacing_s**2
+        slope_w = curve.drift_s * end_w / self.spacing_s**2
         slow_w = slope_w * (self.spacing_s + self.after_s) / 2
-        slow_w -= curve.left_s(self.after_s) * step_w / self.spacing_s
+        slow_w -= curve.left_s(self.after_s) * end_w / self.spacing_s
         return TailJoules(
-            fast_j=before_s * step_w,
+            fast_j=before_s * end_w,
             slow_j=slow_w * self.after_s,
-            left_j=(curve.left_s(self.after_s) + curve.drift_s) * step_w,
+            left_j=(curve.left_s(self.after_s) + curve.drift_s) * end_w,
             uncertainty_j=combine(
                 (*(s * step_w for s in unsure_s), uniform(slow_w) * self.after_s)
             ),

@@ -293,7 +293,8 @@ def test_what_was_shown_of_a_scale_is_weighed_against_any_scale() -> None:
 def test_a_length_that_may_be_noise_is_not_scaled_by_a_program() -> None:
     """A tail of 0 that was measured as one of its standard uncertainty states just that.
 
-    One that was measured as negative is chance, unless it is far from 0.
+    One that was measured as negative is chance, unless it is far from 0. The doubt of a scale is a
+    share of the whole tail: a load that ends near rest has the same doubt as another one.
     """
     closing, power = Tick(0.05, 0.0, 0.0), Power(20.0, 0.0)
     fall = Fall(closing, 0.0, 0.1, 0.1, power, power)
@@ -304,10 +305,12 @@ def test_a_length_that_may_be_noise_is_not_scaled_by_a_program() -> None:
         (-4e-3, math.sqrt(15e-6)),
     ):
         curve = TailCurve([(1e-3, length_s / 1e-3)], scatter_s=0.0, unseen_s=1e-3)
-        tail = fall.tail(curve, Scale(1.0, seen=0.5, unknown=0.4), 300.0)
-        assert tail.fast_j == pytest.approx(300.0 * length_s)
-        assert tail.uncertainty_j == pytest.approx(300.0 * math.hypot(1e-3, 0.5 * scaled_s))
-        assert tail.unknown_j == pytest.approx(300.0 * 0.4 * scaled_s)
+        for value in (0.0, 0.1, 1.0, 2.0):
+            tail = fall.tail(curve, Scale(value, seen=0.5, unknown=0.4), 300.0)
+            assert tail.fast_j == pytest.approx(300.0 * value * length_s)
+            known_s = math.hypot(value * 1e-3, 0.5 * scaled_s)
+            assert tail.uncertainty_j == pytest.approx(300.0 * known_s)
+            assert tail.unknown_j == pytest.approx(300.0 * 0.4 * scaled_s)
 
 
 def test_another_program_is_not_measured_by_the_scale_of_the_last() -> None:
