@@ -403,8 +403,11 @@ class Tail:
         fast_s = expected_s - slow_s
         if fast_s < 1e-3 * curve.length_s or fast_s < noise_s or curve.length_s <= 0:
             return None
-        # What is seen late in the tail says less of its beginning.
-        shape = SHAPE * (1 + math.log(curve.length_s / fast_s))
+        # What is seen late in a tail says less of its beginning. If exp(-x) is left of an exponential
+        # fall, a time constant longer by a share d leaves more by (1 + x) d, and the part before
+        # that is more by (1 - x / (exp(x) - 1)) d: the difference is x / (1 - exp(-x)) d.
+        late = max(math.log(curve.length_s / fast_s), SHAPE)
+        shape = SHAPE * late / -math.expm1(-late)
         value = left_s / expected_s
         # The slow part depends on more than the load's end. Late in a tail there is little else.
         unsure_s = combine((noise_s, DRIFT * slow_s))
@@ -418,26 +421,35 @@ def _widened(seen: Scale, apart: float) -> Scale:
 
 
 def weighted_mean(shown: Sequence[Scale]) -> Scale:
-    """The mean weighted by uncertainties, which grow if the values contradict each other.
+    """The mean weighted by uncertainties, which grow if windows contradict each other.
 
-    What the windows share does not become less with their number (GUM 5.2.2).
+    :data:`ANY_SCALE` contradicts nothing: it is what may be the case, and no observation. What the
+    windows share does not become less with their number (GUM 5.2.2).
 
     Source: R. T. Birge, "The calculation of errors by the method of least squares", Phys. Rev. 40,
     207 (1932).
     """
-    weights = [seen.uncertainty**-2 for seen in shown]
+    weights = [each.uncertainty**-2 for each in shown]
     total = math.fsum(weights)
     shares = [weight / total for weight in weights]
     mean = math.fsum(share * s.value for share, s in zip(shares, shown, strict=True))
-    spread = math.fsum(w * (s.value - mean) ** 2 for w, s in zip(weights, shown, strict=True))
-    ratio = max(1.0, spread / max(1, len(shown) - 1))
+    seen = [(w, s.value) for w, s in zip(weights, shown, strict=True) if not s.unknown]
     shape = math.fsum(share * s.shape for share, s in zip(shares, shown, strict=True))
     own = combine(
         share * math.sqrt(s.seen**2 - s.shape**2) for share, s in zip(shares, shown, strict=True)
     )
     unknown = combine(share * s.unknown for share, s in zip(shares, shown, strict=True))
-    wider = math.sqrt(ratio)
+    wider = math.sqrt(_birge_ratio(seen))
     return Scale(max(mean, 0.0), wider * combine((own, shape)), wider * unknown, shape)
+
+
+def _birge_ratio(seen: Sequence[tuple[float, float]]) -> float:
+    """By how much weighted values vary more than they should, as a variance; 1 at least."""
+    if len(seen) < 2:
+        return 1.0
+    mean = math.fsum(w * value for w, value in seen) / math.fsum(w for w, _ in seen)
+    spread = math.fsum(w * (value - mean) ** 2 for w, value in seen)
+    return max(1.0, spread / (len(seen) - 1))
 
 
 def _hidden_s(first_s: float, least_s: float) -> float:

@@ -288,6 +288,8 @@ def test_what_was_shown_of_a_scale_is_weighed_against_any_scale() -> None:
     mean = weighted_mean([ANY_SCALE, shown])
     assert mean.uncertainty == pytest.approx(1 / math.sqrt(3) / 2**0.5)
     assert mean.unknown == pytest.approx(mean.seen)
+    twice = weighted_mean([ANY_SCALE, Scale(2.0, ANY_SCALE.uncertainty)])
+    assert twice.uncertainty == pytest.approx(mean.uncertainty), "no contradiction: it may be twice"
 
 
 def test_a_length_that_may_be_noise_is_not_scaled_by_a_program() -> None:
