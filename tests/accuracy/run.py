@@ -508,10 +508,10 @@ No line is below the target. The lines above it, by cause:
 
 - The interval of a result adds the scatter of three rounds and what they share, each expanded by
   itself. With normal errors this holds the truth in 95 to 98 %. In `tail`, the terms that rounds
-  share contain 95 % of the errors of a result by themselves: at which power a load ended is
-  distributed evenly, not normally, so that 5 % more contain them all. Windows show different
-  parts of the tail, so that their errors scatter as well. A load whose joules vary scatters
-  alike: the interval cannot leave its scatter out.
+  share contain 93 to 95 % of the errors of a result by themselves: at which power a load ended is
+  distributed evenly, not normally, so that a little more contains them all. Windows show different
+  parts of the tail, so that their errors scatter as well. A load whose joules vary scatters alike:
+  the interval cannot leave that scatter out.
 - In some sessions of `lag 100–300 ms`, delay and lag are harder to tell apart than in others. Their
   intervals are wide, and the model is right all the same.
 - A late counter is not read until all has come after windows of 10 s: the wait would cost more than

@@ -403,9 +403,9 @@ class Tail:
         fast_s = expected_s - slow_s
         if fast_s < 1e-3 * curve.length_s or fast_s < noise_s or curve.length_s <= 0:
             return None
-        # What is seen late in a tail says less of its beginning. If exp(-x) is left of an exponential
-        # fall, a time constant longer by a share d leaves more by (1 + x) d, and the part before
-        # that is more by (1 - x / (exp(x) - 1)) d: the difference is x / (1 - exp(-x)) d.
+        # What is seen late in a tail says less of its beginning. If exp(-x) is left of an
+        # exponential fall, a time constant longer by a share d leaves more by (1 + x) d, and the
+        # part before that is more by (1 - x / (exp(x) - 1)) d: they differ by x / (1 - exp(-x)) d.
         late = max(math.log(curve.length_s / fast_s), SHAPE)
         shape = SHAPE * late / -math.expm1(-late)
         value = left_s / expected_s
