@@ -58,7 +58,7 @@ def changes(
     """
     # Only the estimates of these looks are used. Their outcomes, which depend on the tolerance, are
     # for a number of blocks that is not fixed beforehand.
-    looks = look(differences, dict.fromkeys(differences, 0.0)) if differences else {}
+    looks = look(differences, dict.fromkeys(differences, 0.0))
     return {name: _with_meter(looks[name], reference, candidates[name]) for name in looks}
 
 

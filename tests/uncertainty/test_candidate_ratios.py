@@ -15,10 +15,12 @@ from pytest_energy.uncertainty.candidates import block_differences, changes
 from pytest_energy.uncertainty.rounds import summarize
 
 
-def windows(energies_j: Sequence[float], budget: dict[str, float] | None = None) -> list[Round]:
-    """Windows of ten passes with these joules."""
+def windows(
+    energies_j: Sequence[float], budget: dict[str, float] | None = None, passes: int = 10
+) -> list[Round]:
+    """Windows of so many passes with these joules."""
     return [
-        Round(start=0, duration_s=1, passes=10, energy_j=energy_j, budget=budget or {})
+        Round(start=0, duration_s=1, passes=passes, energy_j=energy_j, budget=budget or {})
         for energy_j in energies_j
     ]
 
@@ -39,6 +41,18 @@ def test_a_linear_drift_cancels_in_each_block() -> None:
     candidate = [90 * drift[place] for place in range(8) if order[place] == "B"]
     for difference in block_differences(windows(reference), windows(candidate)):
         assert math.expm1(difference) == pytest.approx(-0.1)
+
+
+def test_joules_are_compared_by_the_pass() -> None:
+    """A candidate whose windows have twice the passes uses twice the joules for the same."""
+    reference, candidate = windows([10.0, 10.0]), windows([20.0, 20.0], passes=20)
+    assert block_differences(reference, candidate) == [0.0]
+
+
+def test_every_block_has_both_sides() -> None:
+    """A block of one side alone would pair with nothing, and must not be dropped in silence."""
+    with pytest.raises(ValueError, match="shorter"):
+        block_differences(windows([1.0] * 4), windows([1.0] * 2))
 
 
 @pytest.mark.parametrize("energies_j", [[0.0, 0.0], [3.0, 2.0, 1.0, -1.5], [1.0, None]])

@@ -10,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.uncertainty.change import (
+    Change,
     Estimate,
     Prior,
+    Scatter,
     learn_scatter,
     outlying_first,
     pool_round_variance,
     relative_change,
     rounds_of,
 )
+from pytest_energy.uncertainty.gum import effective_degrees_of_freedom, t_quantile
 
 runs = st.lists(
     st.builds(Estimate, st.floats(0.9, 1.1), st.floats(0, 0.01)), min_size=1, max_size=9
@@ -58,6 +61,68 @@ def test_pooled_rounds_never_look_calmer_than_the_new_ones(
     assert pooled.degrees_of_freedom > new.degrees_of_freedom
 
 
+def run_of(rounds: list[float]) -> Estimate:
+    """The mean of some rounds, with its standard error."""
+    standard = statistics.stdev(rounds) / math.sqrt(len(rounds))
+    return Estimate(statistics.fmean(rounds), standard, len(rounds) - 1)
+
+
+CALM, NOISY = [2.00, 2.01, 1.99, 2.00], [3.0, 3.3, 2.7]
+
+
+@pytest.mark.parametrize(("new", "counts"), [(CALM, "all"), (NOISY, "own")])
+def test_few_rounds_have_the_variance_of_all_rounds(new: list[float], counts: str) -> None:
+    """Of all runs' rounds about their means, relative to these, unless the new ones vary more."""
+    older = [[4.0, 4.2, 3.9, 4.1, 3.8], [1.0, 1.1]]
+    pooled = pool_round_variance(run_of(new), *rounds_of(map(run_of, older)))
+    runs = [new, *older] if counts == "all" else [new]
+    squares = sum(
+        (len(rounds) - 1) * statistics.variance(rounds) / statistics.fmean(rounds) ** 2
+        for rounds in runs
+    )
+    variance = squares / sum(len(rounds) - 1 for rounds in runs)
+    assert pooled.relative == pytest.approx(math.sqrt(variance / len(new)))
+    assert pooled.degrees_of_freedom == len(new) - 1 + 4 + 1
+
+
+def test_without_rounds_on_both_sides_there_is_nothing_to_pool() -> None:
+    """A value that states its own uncertainty keeps it, and so does a run beside such values."""
+    stated, repeated = Estimate(2.0, 0.1), Estimate(2.0, 0.1, 3)
+    assert pool_round_variance(stated, *rounds_of([repeated])) == stated
+    assert pool_round_variance(repeated, *rounds_of([stated])) == repeated
+
+
+@pytest.mark.parametrize(("visits", "extra"), [(None, None), (1, 0.0), (4, 0.03)])
+def test_a_change_has_the_uncertainty_of_both_sides_and_of_what_is_between_them(
+    visits: int | None, extra: float | None
+) -> None:
+    """The new mean and that of the old runs vary between runs, and each has an uncertainty."""
+    old = [Estimate(2.0, 0.02), Estimate(2.2, 0.05), Estimate(1.9, 0.03)]
+    given = {"visits": visits, "extra": extra} if visits else {}
+    found = relative_change(Estimate(2.5, 0.1), old, Scatter(0.01, 12, 3), **given)
+    terms = [
+        (0.01 * math.sqrt(1 / (visits or 1) + 1 / 3), 12),
+        *((share, math.inf) for share in (0.04, 0.01 / 3, 0.05 / 2.2 / 3, 0.03 / 1.9 / 3)),
+        (extra or 0.0, math.inf),
+    ]
+    assert 1 + found.relative == pytest.approx(2.5 / (2.0 * 2.2 * 1.9) ** (1 / 3))
+    assert found.standard == pytest.approx(math.hypot(*(size for size, _ in terms)))
+    assert found.degrees_of_freedom == pytest.approx(effective_degrees_of_freedom(terms))
+
+
+def test_an_interval_has_the_coverage_that_is_asked_for() -> None:
+    """Student's t on the logarithm; a change known exactly is a point."""
+    change = Change(0.1, 1.0, 3)
+    for coverage in (0.5, 0.95, 0.99):
+        half = t_quantile(3, 0.5 + coverage / 2)
+        assert change.interval(coverage) == pytest.approx(
+            (math.expm1(0.1 - half), math.expm1(0.1 + half))
+        )
+    assert Change(0.1, 0.0).interval() == (math.expm1(0.1), math.expm1(0.1))
+    assert Change(0.1, 0.03, 5).differs(0.05)
+    assert not Change(0.1, 0.03, 5).differs(0.01)
+
+
 @given(runs, st.floats(0.5, 2.0), st.integers(1, 9))
 def test_more_visits_never_widen_the_interval(old: list[Estimate], new: float, visits: int) -> None:
     """The mean of more visits varies less between runs."""
@@ -74,7 +139,24 @@ def test_without_a_prior_the_scatter_is_that_of_the_runs() -> None:
     logs = [math.log(run.value) for run in runs]
     assert found.relative == pytest.approx(statistics.stdev(logs))
     assert found.degrees_of_freedom == 3
-    assert learn_scatter([[Estimate(0.9)]], Prior(0.0, weight=0.0)).relative == 0
+    unknown = learn_scatter([[Estimate(0.9)]], Prior(0.0, weight=0.0))
+    assert unknown == Scatter(0.0, math.inf, 0)
+
+
+def test_what_varies_within_runs_is_no_scatter_between_them() -> None:
+    """DerSimonian and Laird: the runs' own variances are taken off, and the assumption counts."""
+    levels = [[1.0, 1.03, 0.98], [2.1, 2.0], [5.0]]
+    relative = [[0.004, 0.012, 0.006], [0.01, 0.003], [0.5]]
+    estimates = [
+        [Estimate(value, value * own) for value, own in zip(values, owns, strict=True)]
+        for values, owns in zip(levels, relative, strict=True)
+    ]
+    found = learn_scatter(estimates, Prior(0.02, weight=5))
+    squares = [(len(each) - 1) * statistics.variance(map(math.log, each)) for each in levels[:2]]
+    within = [(len(each) - 1) * statistics.fmean(own**2 for own in each) for each in relative[:2]]
+    between = (5 * 0.02**2 + sum(squares) - sum(within)) / (5 + 3)
+    assert found.relative == pytest.approx(math.sqrt(between), rel=1e-9)
+    assert (found.degrees_of_freedom, found.runs) == (8, 5)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +177,14 @@ def test_a_first_run_far_from_the_others_is_recognized(
     """The others decide by how much they vary, and enough of them are needed."""
     found = outlying_first(values)
     assert found == (None if distance is None else pytest.approx(distance, abs=1e-3))
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_first_run_belongs_within_the_prediction_interval_of_the_others(sign: int) -> None:
+    """Of 99.9 %: one per cent beyond it is far, one within is not."""
+    others = [3.0, 3.06, 2.97, 3.03, 2.99]
+    logs = [math.log(value) for value in others]
+    bound = t_quantile(4, 0.9995) * statistics.stdev(logs) * math.sqrt(1 + 1 / 5)
+    far, near = (math.exp(statistics.fmean(logs) + sign * bound * part) for part in (1.01, 0.99))
+    assert outlying_first([far, *others]) == pytest.approx(math.expm1(sign * bound * 1.01))
+    assert outlying_first([near, *others]) is None
