@@ -49,3 +49,29 @@ def test_file_names_are_unique_and_safe(test_ids: list[str]) -> None:
 def test_plain_names_stay_readable(test_id: str, pattern: str) -> None:
     """What is safe keeps its name; a hash follows what is not, and what Windows reserves."""
     assert re.fullmatch(pattern, str(baseline_path(test_id)))
+
+
+@pytest.mark.parametrize(
+    ("test_id", "path"),
+    [
+        ("b/a.py::test_b[a-b.c]", "b.a/test_b--a-b.c.json"),
+        ("a.py::TestX::test_b", "a/testx-test_b-2de29c4e2c.json"),
+        ("a.py::test_b[c]::prefill", "a/test_b-c-prefill-549a553fb2.json"),
+        ("a.py::test_b[x][y]", "a/test_b-x-y-199b4ba824.json"),
+        ("a.py::test_b[a--b]", "a/test_b-a-b-213edff173.json"),
+        ("a.py::test_\ud800", "a/test_-a9be4e04b5.json"),
+        ("a.py::ÄÖ", "a/test-de7254df69.json"),
+        ("-a-.py::-B-", "a-py-8ad34be3d4/b-6a6e116a44.json"),
+        ("b/A.py::test_b", "b-a-py-0c0574b9e8/test_b.json"),
+        ("b.a.py::test_b", "b-a-py-00dea62c62/test_b.json"),
+        ("b/con.py::test_b", "b.con/test_b.json"),
+        ("con/b.py::conx", "con-b-py-0b614676ee/conx.json"),
+        (f"a.py::{100 * 'b'}", f"a/{100 * 'b'}.json"),
+        (f"a.py::{101 * 'b'}", f"a/{89 * 'b'}-47d26c9059.json"),
+        (f"a/{98 * 'b'}.py::t", f"a.{98 * 'b'}/t.json"),
+        (f"a/{99 * 'b'}.py::t", f"a-{87 * 'b'}-adb89b413d/t.json"),
+    ],
+)
+def test_a_test_keeps_its_file(test_id: str, path: str) -> None:
+    """A version that named the files otherwise would lose every committed baseline."""
+    assert str(baseline_path(test_id)) == path
