@@ -93,8 +93,9 @@ class Baseline(Record):
 
     def _impossible(self, run: AcceptedRun) -> Iterator[str]:
         for name, value in run.values.items():
-            unit = self.metrics[name].unit if name in self.metrics else UNITS.get(name, "")
-            quantity = Quantity(value=value, unit=unit, uncertainty=run.standard.get(name))
+            # Runs have no units of their own, so that none of them can be wrong.
+            unit, standard = UNITS.get(name, ""), run.standard.get(name)
+            quantity = Quantity(value=value, unit=unit, uncertainty=standard)
             yield from (f"accepted: {fault}" for fault in impossible_value(name, quantity))
 
     def levels(self, metric: str) -> list[list[Estimate]]:

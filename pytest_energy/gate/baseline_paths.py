@@ -33,7 +33,7 @@ def _module(module: str) -> str:
 
 
 def _file(name: str) -> str:
-    dashed = name.removesuffix("]").replace("[", "--", 1)
+    dashed = name.removesuffix("]").replace("[", "--")
     return dashed if _PLAIN.fullmatch(name) and _usable(dashed) else _hashed(name)
 
 

@@ -70,8 +70,7 @@ def _reasons(visits: Sequence[Measurement], last: Measurement) -> list[Reason]:
         counts = visit.has_joules or visit is last
         for remark in visit.reasons:
             reason = remark if counts else remark.model_copy(update={"fatal": False})
-            earlier = reasons.setdefault((reason.code, reason.message), reason)
-            if reason.fatal and not earlier.fatal:
+            if reason.fatal or (reason.code, reason.message) not in reasons:
                 reasons[reason.code, reason.message] = reason
     return list(reasons.values())
 
@@ -93,7 +92,6 @@ def _mean(quantities: Sequence[Quantity]) -> Quantity:
         budget={
             cause: combine(quantity.budget.get(cause, 0.0) for quantity in quantities) / count
             for cause in last.budget
-            if cause != "gain"
         }
         | ({"gain": gain} if gain else {}),
     )

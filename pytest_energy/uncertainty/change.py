@@ -218,9 +218,7 @@ def relative_change(
 class ChangeFrom(Protocol):
     """:func:`relative_change` from some runs."""
 
-    def __call__(
-        self, new: Estimate, scatter: Scatter, visits: int = 1, extra: float = 0.0
-    ) -> Change:
+    def __call__(self, new: Estimate, scatter: Scatter, visits: int, extra: float = 0.0) -> Change:
         """The change to ``new``."""
 
 
@@ -234,7 +232,7 @@ def changes_from(old: Sequence[Estimate]) -> ChangeFrom:
     shares = [(run.relative / count, run.degrees_of_freedom) for run in old]
     of_old = (combine(share for share, _ in shares), effective_degrees_of_freedom(shares))
 
-    def change(new: Estimate, scatter: Scatter, visits: int = 1, extra: float = 0.0) -> Change:
+    def change(new: Estimate, scatter: Scatter, visits: int, extra: float = 0.0) -> Change:
         within = pool_round_variance(new, *rounds)
         between = scatter.relative * math.sqrt(1 / visits + 1 / count)
         terms = [

@@ -57,8 +57,8 @@ def test_an_accepted_change_begins_a_level() -> None:
 
 def test_a_single_round_states_its_uncertainty_itself() -> None:
     """It has no scatter with degrees of freedom; what states none is taken as exact."""
-    level = baseline(run(1.0, rounds=1, accuracy=0.5)).level
-    assert level("energy_j") == [Estimate(1.0, 0.02, math.inf)]
+    level = baseline(run(1.0, rounds=1, accuracy=0.5), run(1.0, rounds=2)).level
+    assert level("energy_j") == [Estimate(1.0, 0.02, math.inf), Estimate(1.0, 0.02, 1)]
     assert level("accuracy") == [Estimate(0.5, 0.0, math.inf)]
 
 
@@ -97,6 +97,21 @@ def test_values_that_no_run_can_have_had_are_all_named() -> None:
         ("accepted: ", "energy_j", "-2"),
         ("accepted: ", "latency_s", "-3"),
     ]
+
+
+def test_values_that_are_too_large_to_be_compared_are_named() -> None:
+    """Their fourth power is no number; so it is with an uncertainty."""
+    spoilt = AcceptedRun(values={"energy_j": 1.0}, standard={"energy_j": 1e61})
+    with pytest.raises(ValidationError, match=r"accepted: energy_j: 1\.0 is too large"):
+        baseline(spoilt)
+
+
+def test_a_unit_that_the_metric_cannot_have_is_named_once() -> None:
+    """By the newest values, which state it; the runs do not."""
+    kilojoules = Quantity(value=1.0, unit="kJ/pass")
+    with pytest.raises(ValidationError, match="unit 'kJ/pass' found, 'J' expected") as caught:
+        baseline(run(1.0), run(1.0), metrics={"energy_j": kilojoules})
+    assert str(caught.value).count("unit 'kJ/pass'") == 1
 
 
 def test_a_baseline_of_nothing_is_refused() -> None:

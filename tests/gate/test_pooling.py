@@ -47,8 +47,11 @@ def visit(energy_j: float, uncertainty: float = 0.02, **fields: object) -> Measu
 
 
 def test_a_single_visit_stays_as_it_is() -> None:
-    """Pooling one visit changes nothing."""
+    """Pooling one visit changes nothing, also if its sensor's gain is in the budget."""
     assert pool([visit(1.0)]) == visit(1.0)
+    energy = visit(1.0).metrics["energy_j"].model_copy(update={"budget": {"gain": 0.003}})
+    between_boards = visit(1.0, metrics={"energy_j": energy})
+    assert pool([between_boards]) == between_boards
 
 
 def test_visits_are_averaged() -> None:
@@ -59,7 +62,7 @@ def test_visits_are_averaged() -> None:
     assert energy.uncertainty is not None
     assert energy.uncertainty < 0.02
     assert [measured.visit for measured in pooled.rounds] == [1, 1, 1, 2, 2, 2]
-    assert pooled.metrics["params"].value == 7
+    assert pooled.metrics["params"] == Quantity(value=7, unit="1", exact=True)
 
 
 def test_a_visit_without_joules_does_not_spoil_the_others() -> None:
@@ -100,6 +103,16 @@ def test_the_mean_has_the_uncertainty_of_its_visits() -> None:
     assert energy.uncertainty == pytest.approx(half)
     assert energy.degrees_of_freedom == pytest.approx(freedom)
     assert energy.budget == pytest.approx({"scatter": standard, "gain": 0.04})
+
+
+def test_a_term_that_a_visit_does_not_have_is_zero_there() -> None:
+    """The other visits' terms average out over all visits."""
+    terms = [{}, {"unseen": 0.02}]
+    quantities = [
+        Quantity(value=1.0, unit="J/pass", uncertainty=0.1, budget=budget) for budget in terms
+    ]
+    found = pool([visit(1.0, metrics={"energy_j": each}) for each in quantities])
+    assert found.metrics["energy_j"].budget == {"unseen": 0.01}
 
 
 def test_values_that_state_no_uncertainty_have_a_mean_without_one() -> None:
@@ -156,17 +169,20 @@ def test_each_remark_is_made_once_and_fatal_if_it_was_so_in_a_visit_that_counts(
         remark("c"),
     ]
     assert pool([severe, mild]).reasons == [remark("a"), remark("c")]
-    assert pool([spoilt, spoilt]).reasons == [remark("a"), remark("b")]
+    first = visit(9.0, status="invalid", metrics={}, reasons=[remark("d")])
+    none_valid = pool([first, first, spoilt])
+    assert none_valid.reasons == [remark("d", fatal=False), remark("a"), remark("b")]
 
 
 def test_the_first_visit_is_left_out_if_it_does_not_belong_to_the_others() -> None:
     """The last one says so, after its own remarks; the others are as they were."""
     own = remark("own", fatal=False)
-    first, *others = [visit(energy_j) for energy_j in (0.9, 1.0, 1.001, 0.999, 1.0)]
+    first, *others = [visit(energy_j) for energy_j in (0.9, 1.0, 1.001, 0.998, 0.999)]
     others[-1] = others[-1].model_copy(update={"reasons": [own]})
     *kept, last = leave_out_outlying_first([first, *others])
     assert kept == others[:-1]
     message = "the first of 5 visits was left out: \u221210.0 % away from the mean of the others"
+    assert last.metrics == others[-1].metrics
     assert last.reasons == [own, Reason(code=ReasonCode.NOTE, message=message, fatal=False)]
     assert leave_out_outlying_first(others) == others
 

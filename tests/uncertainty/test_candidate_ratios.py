@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_energy.model.measurement import END, SETTLING, Quantity, Round
 from pytest_energy.uncertainty.candidates import block_differences, changes
+from pytest_energy.uncertainty.change import Change
 from pytest_energy.uncertainty.rounds import summarize
 
 
@@ -25,11 +26,16 @@ def windows(
     ]
 
 
-def change(reference: list[Round], candidate: list[Round]) -> tuple[float, float, float]:
-    """The change with its interval."""
+def change_of(reference: list[Round], candidate: list[Round]) -> Change:
+    """The change from one side to the other."""
     differences = {"b": block_differences(reference, candidate)}
     before, after = (summarize(side)["energy_j"] for side in (reference, candidate))
-    found = changes(before, {"b": after}, differences)["b"]
+    return changes(before, {"b": after}, differences)["b"]
+
+
+def change(reference: list[Round], candidate: list[Round]) -> tuple[float, float, float]:
+    """The change with its interval."""
+    found = change_of(reference, candidate)
     return (found.relative, *found.interval())
 
 
@@ -83,6 +89,12 @@ def test_how_a_program_ends_is_another_matter_in_each_of_two() -> None:
     reference, candidate = (windows([energy_j] * 12, {END: 1.0}) for energy_j in (100.0, 90.0))
     ratio, _, high = change(reference, candidate)
     assert high - ratio == pytest.approx(0.9 * 1.96 * math.hypot(1 / 90, 1 / 100), rel=0.02)
+
+
+def test_few_blocks_have_students_interval() -> None:
+    """Two blocks have one degree of freedom, with which any interval is computed."""
+    found = change_of(windows([10.0, 10.1, 10.2, 9.9]), windows([9.0, 9.3, 9.1, 9.4]))
+    assert found.degrees_of_freedom == pytest.approx(1)
 
 
 def test_several_candidates_have_a_ratio_each() -> None:

@@ -119,8 +119,15 @@ def test_an_interval_has_the_coverage_that_is_asked_for() -> None:
             (math.expm1(0.1 - half), math.expm1(0.1 + half))
         )
     assert Change(0.1, 0.0).interval() == (math.expm1(0.1), math.expm1(0.1))
-    assert Change(0.1, 0.03, 5).differs(0.05)
-    assert not Change(0.1, 0.03, 5).differs(0.01)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_change_differs_from_none_beyond_the_two_sided_quantile(sign: int) -> None:
+    """One per cent beyond it, and not one per cent within."""
+    for significance in (0.001, 0.05):
+        bound = sign * 0.03 * t_quantile(5, 1 - significance / 2)
+        assert Change(1.01 * bound, 0.03, 5).differs(significance)
+        assert not Change(0.99 * bound, 0.03, 5).differs(significance)
 
 
 @given(runs, st.floats(0.5, 2.0), st.integers(1, 9))
