@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pytest_energy.gate.baseline import AcceptedRun, Baseline
 from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.model.measurement import (
     Environment,
@@ -62,6 +63,19 @@ def run_of(*results: Result, environment: Environment = H200, commit: str | None
         run=RunInfo(energy_j=100.0, duration_s=10.0, commit=commit),
         benchmarks=list(results),
     )
+
+
+def baseline_of(*runs: AcceptedRun, **fields: object) -> Baseline:
+    """The baseline of a test with these accepted runs."""
+    common = {
+        "id": TEST,
+        "kind": "inference",
+        "workload": {},
+        "workload_hash": "0",
+        "metrics": {"energy_j": Quantity(value=1.0, unit="J/pass")},
+        "accepted": list(runs),
+    }
+    return Baseline.model_validate({**common, **fields})
 
 
 def store_with(folder: Path, *energies_j: float, test_id: str = TEST) -> BaselineStore:
