@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.gate.baseline import MOST_RUNS, Baseline
+from pytest_energy.gate.baseline import MOST_RUNS, AcceptedRun, Baseline
 from pytest_energy.gate.make_baseline import (
     extend_baseline,
     facts_baseline,
@@ -15,9 +15,10 @@ from pytest_energy.gate.make_baseline import (
 )
 from pytest_energy.gate.schedule import ADAPTIVE
 from pytest_energy.gate.verdict import judge, unconfirmed
-from pytest_energy.model.measurement import MeterInfo, Quantity
+from pytest_energy.model.measurement import MeterInfo, Quantity, Round
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import Result
+from pytest_energy.model.result import MetricVerdict, Result, Verdict
+from pytest_energy.model.workload import facts_workload, workload_hash
 from tests.gate_data import H200, measurement
 
 
@@ -96,3 +97,149 @@ def test_a_value_that_moved_begins_a_level_whatever_the_verdict(
     assert undecided.outcome is not Outcome.REGRESSED
     accepted = extend_baseline(baseline, Result.of(measured, undecided), H200, "c8")
     assert [run.value for run in accepted.level("energy_j")] == level
+
+
+@pytest.mark.parametrize(
+    ("quantity", "kept"),
+    [
+        (
+            Quantity(
+                value=123.456789,
+                unit="J",
+                uncertainty=0.12345,
+                degrees_of_freedom=3.14159,
+                budget={"gain": 0.0123456, "scatter": 0.06},
+            ),
+            Quantity(
+                value=123.457,
+                unit="J",
+                uncertainty=0.12,
+                degrees_of_freedom=3.14,
+                budget={"gain": 0.012},
+            ),
+        ),
+        (
+            Quantity(value=123456.789, unit="J", uncertainty=123.0),
+            Quantity(value=123457.0, unit="J", uncertainty=120.0),
+        ),
+        (Quantity(value=0.123456789, unit="1"), Quantity(value=0.123457, unit="1")),
+    ],
+    ids=["small", "large", "no uncertainty"],
+)
+def test_a_file_has_the_digits_that_the_uncertainty_supports(
+    quantity: Quantity, kept: Quantity
+) -> None:
+    """One more of the value, so that rounding adds nothing; of the budget only the gain."""
+    assert round_to_uncertainty(quantity) == kept
+
+
+def last_run(**fields: object) -> AcceptedRun:
+    """What a first baseline accepts of a measurement."""
+    (run,) = extended(1, **fields).accepted
+    return run
+
+
+def test_an_accepted_run_has_its_rounds_joules_and_conditions() -> None:
+    """In few digits, so that an update is a short diff."""
+    rounds = [
+        Round(
+            start=0,
+            duration_s=1,
+            passes=1,
+            energy_j=energy_j,
+            conditions={"gpu0.temperature_c": 61.23456, "gpu0.power_limit_w": 700.0},
+        )
+        for energy_j in (100.04, 200.02)
+    ]
+    energy = Quantity(value=1.0, unit="J/pass", uncertainty=0.0123456)
+    run = last_run(rounds=rounds, metrics={"energy_j": energy})
+    assert run == AcceptedRun(
+        commit="c0",
+        rounds=2,
+        spent_j=300.0,
+        values={"energy_j": 1.0},
+        standard={"energy_j": 0.0063},
+        conditions={"gpu0.temperature_c": 61.23},
+    )
+    assert last_run(rounds=[]).rounds == 1
+    unread = [each.model_copy(update={"energy_j": None}) for each in rounds]
+    assert last_run(rounds=unread).spent_j is None
+
+
+def test_each_visit_is_a_run_and_the_last_has_what_rounds_do_not_show() -> None:
+    """An accuracy is that of the whole test, which is accepted once."""
+    rounds = [
+        Round(start=0, duration_s=1, passes=10, energy_j=10 * energy_j, visit=visit)
+        for visit, energy_j in ((1, 1.0), (2, 1.1), (3, 1.2))
+    ]
+    metrics = {**measurement(1.1).metrics, "accuracy": Quantity(value=0.9, unit="1")}
+    for count in (2, 3):
+        runs = extended(1, rounds=rounds[:count], metrics=metrics).accepted
+        assert [run.values for run in runs] == [
+            {"energy_j": pytest.approx(1 + visit / 10)} | ({"accuracy": 0.9} if last else {})
+            for visit, last in ((number, number == count - 1) for number in range(count))
+        ]
+        assert [run.rounds for run in runs] == [1] * count
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNCHANGED, Outcome.REGRESSED])
+def test_the_same_run_accepted_twice_is_no_further_evidence(outcome: Outcome) -> None:
+    """Whether it began a level or not; a run of another commit is one."""
+    baseline = extend_baseline(None, measurement(1.0), H200, "c0")
+    later = Result.of(measurement(1.2), Verdict(outcome=outcome))
+    accepted = extend_baseline(baseline, later, H200, "c1")
+    assert len(accepted.accepted) == 2
+    assert extend_baseline(accepted, later, H200, "c1") == accepted
+    assert len(extend_baseline(accepted, later, H200, "c2").accepted) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "low", "high", "moved"),
+    [
+        (0.051, None, None, True),
+        (-0.051, None, None, True),
+        (0.049, None, None, False),
+        (0.026, 0.001, 0.051, True),
+        (-0.026, -0.051, -0.001, True),
+        (0.024, 0.001, 0.047, False),
+        (0.026, 0.0, 0.052, False),
+        (-0.026, -0.052, 0.0, False),
+        (0.026, -0.001, 0.053, False),
+        (None, None, None, False),
+    ],
+)
+def test_a_level_begins_beyond_the_tolerance_or_surely_halfway(
+    change: float | None, low: float | None, high: float | None, moved: bool
+) -> None:
+    """A metric without a change, such as a new one, has not moved."""
+    metric = MetricVerdict(
+        metric="energy_j",
+        outcome=Outcome.UNCHANGED,
+        change=change,
+        low=low,
+        high=high,
+        tolerance=0.05,
+    )
+    baseline = extend_baseline(None, measurement(1.0), H200, "c0")
+    verdict = Verdict(outcome=Outcome.UNCHANGED, metrics=[metric])
+    accepted = extend_baseline(baseline, Result.of(measurement(1.2), verdict), H200, "c1")
+    assert [run.step for run in accepted.accepted] == [False, moved]
+
+
+def test_a_baseline_has_the_machine_and_what_must_agree_of_its_meter() -> None:
+    """Not the tick that one session measured; without a meter there is none."""
+    meter = MeterInfo(name="nvml", source="counter", tick_s=0.02, details={"ring": True})
+    baseline = extended(1, meter=meter)
+    assert (baseline.identity, baseline.context) == (H200.identity, H200.context)
+    assert baseline.meter == MeterInfo(name="nvml", source="counter")
+    assert extended(1, meter=None).meter is None
+
+
+def test_exact_metrics_are_known_by_the_facts_that_they_depend_on() -> None:
+    """They are the same on any data, so that another data set finds them."""
+    counted = Quantity(value=25_557_032, unit="1", exact=True)
+    workload = {"model": "resnet50", "data": "digits"}
+    facts = facts_baseline(measurement(metrics={"params": counted}, workload=workload))
+    assert facts is not None
+    assert facts.workload == facts_workload(workload) == {"model": "resnet50"}
+    assert facts.workload_hash == workload_hash(facts.workload)
