@@ -9,10 +9,13 @@ from typing import Literal
 import pytest
 
 from pytest_energy.gate.decision import Again, KnownBaselines, Policy, Settled, decide
-from pytest_energy.gate.schedule import FIXED
-from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode
+from pytest_energy.gate.detectability import further_visits
+from pytest_energy.gate.pooling import pool
+from pytest_energy.gate.schedule import ADAPTIVE, FIXED, Schedule, Suite
+from pytest_energy.model.measurement import Measurement, Quantity, Reason, ReasonCode, Round
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Undecided
+from pytest_energy.uncertainty.change import Prior
 from tests.gate_data import A100, H200, TEST, measurement, store_with
 
 SLUG = "nvidia-h200"
@@ -26,9 +29,9 @@ def baselines(folder: Path, *energies_j: float) -> KnownBaselines:
     return KnownBaselines(own=store.load(TEST, SLUG), facts=store.load_facts(TEST))
 
 
-def invalid_visit() -> Measurement:
+def invalid_visit(process: int = 7) -> Measurement:
     """A visit that another process spoilt."""
-    reason = Reason(code=ReasonCode.CONTENDED, message="process 7 used the GPU")
+    reason = Reason(code=ReasonCode.CONTENDED, message=f"process {process} used the GPU")
     return measurement(status="invalid", metrics={}, reasons=[reason])
 
 
@@ -53,6 +56,9 @@ def test_a_rise_is_called_one_only_when_it_was_seen_twice(tmp_path: Path) -> Non
     first = decide([measurement(1.2)], known, H200, policy)
     assert isinstance(first, Again)
     assert (first.reason, outcome_of(first)) == ("suspect", Outcome.INCONCLUSIVE)
+    assert first.result.verdict.notes[0] == (
+        "Seen once; to be measured again after the other benchmarks."
+    )
     second = decide([measurement(1.2), measurement(1.2)], known, H200, policy)
     assert isinstance(second, Settled)
     assert (outcome_of(second), second.result.verdict.fails) == (Outcome.REGRESSED, True)
@@ -80,18 +86,20 @@ def test_the_fixed_protocol_looks_once(tmp_path: Path) -> None:
 
 def test_a_rise_that_cannot_be_measured_again_is_inconclusive(tmp_path: Path) -> None:
     """The reason of the spoilt visit is in the notes."""
-    visits = [measurement(1.2), invalid_visit(), invalid_visit()]
+    visits = [measurement(1.2), invalid_visit(), invalid_visit(8), invalid_visit()]
     decision = decide(visits, baselines(tmp_path, *EIGHT_RUNS), H200, Policy(TOLERANCES))
     assert isinstance(decision, Settled)
     assert outcome_of(decision) is Outcome.INCONCLUSIVE
     notes = decision.result.verdict.notes
-    assert "Seen once; the retry failed: process 7 used the GPU" in notes
+    assert "Seen once; the retry failed: process 7 used the GPU; process 8 used the GPU" in notes
 
 
 def test_a_contended_device_is_tried_once_more(tmp_path: Path) -> None:
     """Twice contended is inconclusive, not failed."""
     known, policy = baselines(tmp_path, *EIGHT_RUNS), Policy(TOLERANCES)
-    assert isinstance(decide([invalid_visit()], known, H200, policy), Again)
+    again = decide([invalid_visit()], known, H200, policy)
+    assert isinstance(again, Again)
+    assert again.reason == "suspect"
     decision = decide([invalid_visit(), invalid_visit()], known, H200, policy)
     assert isinstance(decision, Settled)
     assert outcome_of(decision) is Outcome.INCONCLUSIVE
@@ -247,3 +255,129 @@ def test_a_change_at_the_tolerance_says_that_no_visits_would_decide(tmp_path: Pa
     assert decision.result.verdict.undecided == Undecided(limit="visits")
     settled = decide([measurement(1.0)], known, H200, Policy(TOLERANCES))
     assert settled.result.verdict.undecided is None
+
+
+@pytest.mark.parametrize(("visits", "again"), [(1, False), (2, True)])
+def test_a_second_look_needs_a_protocol_of_two_visits(
+    tmp_path: Path, visits: int, again: bool
+) -> None:
+    """Be it for a rise, or for a device that others used."""
+    known = baselines(tmp_path, *EIGHT_RUNS)
+    policy = Policy(TOLERANCES, schedule=Schedule(visits=visits))
+    for first in (measurement(1.2), invalid_visit()):
+        assert isinstance(decide([first], known, H200, policy), Again) is again
+
+
+def test_a_rise_after_a_spoilt_visit_is_looked_at_once_more(tmp_path: Path) -> None:
+    """After two spoilt ones it is not, and is never called one."""
+    known, policy = baselines(tmp_path, *EIGHT_RUNS), Policy(TOLERANCES)
+    assert isinstance(decide([invalid_visit(), measurement(1.2)], known, H200, policy), Again)
+    visits = [invalid_visit(), invalid_visit(), measurement(1.2)]
+    decision = decide(visits, known, H200, policy)
+    assert isinstance(decision, Settled)
+    assert outcome_of(decision) is Outcome.INCONCLUSIVE
+
+
+def test_a_large_suite_asks_for_more_evidence(tmp_path: Path) -> None:
+    """And a suite that varies more than is assumed, likewise."""
+    known, visits = baselines(tmp_path, 1.0, 1.0, 1.0), [measurement(1.09)] * 2
+    for suite, outcome in (
+        (Suite(), Outcome.REGRESSED),
+        (Suite(family=10**6), Outcome.INCONCLUSIVE),
+        (Suite(prior=Prior(0.04, 8.0)), Outcome.INCONCLUSIVE),
+    ):
+        decision = decide(visits, known, H200, Policy(TOLERANCES, suite=suite))
+        assert outcome_of(decision) is outcome
+
+
+def test_only_what_this_machine_has_not_measured_is_new_on_it(tmp_path: Path) -> None:
+    """Its own baseline is kept if its card has changed, and another machine's is no obstacle."""
+    own = baselines(tmp_path, *EIGHT_RUNS).own
+    policy = Policy(TOLERANCES, update="new")
+    kept = decide([measurement(1.0)], KnownBaselines(own=own), A100, policy)
+    assert isinstance(kept, Settled)
+    assert not kept.accept
+    for count in (1, 8):
+        visits = [measurement(1.0)] * count
+        new = decide(visits, KnownBaselines(elsewhere=own), A100, policy)
+        assert isinstance(new, Again) is (count == 1)
+        assert isinstance(new, Settled) is (count == 8)
+        assert isinstance(new, Again) or new.accept
+
+
+def test_a_recording_adds_to_the_runs_that_the_baseline_has(tmp_path: Path) -> None:
+    """Seven and one are eight; a run of the same commit that it already has is none."""
+    seven = EIGHT_RUNS[:7]
+    known = baselines(tmp_path, *seven)
+    policy = Policy(TOLERANCES, update="all", commit="c7")
+    assert isinstance(decide([measurement(1.0)], known, H200, policy), Settled)
+    again = Policy(TOLERANCES, update="all", commit="c6")
+    assert isinstance(decide([measurement(seven[-1])], known, H200, again), Again)
+    fixed = Policy(TOLERANCES, update="all", commit="c6", schedule=FIXED)
+    assert isinstance(decide([measurement(seven[-1])], known, H200, fixed), Settled)
+
+
+def test_the_budget_of_the_test_is_judged_by_what_was_measured(tmp_path: Path) -> None:
+    """Beside the comparison: it fails without a rise, and with 1.1 J it would not."""
+    known = baselines(tmp_path, *EIGHT_RUNS)
+    for limit, outcome in ((0.9, Outcome.OVER_BUDGET), (1.1, Outcome.UNCHANGED)):
+        policy = Policy(
+            TOLERANCES,
+            budgets={"energy_j": limit},
+            failing=frozenset({"regressed", "over-budget"}),
+        )
+        decision = decide([measurement(1.0)], known, H200, policy)
+        (budget,) = decision.result.verdict.budgets
+        assert (budget.outcome is Outcome.OVER_BUDGET) is (limit < 1)
+        assert outcome_of(decision) is outcome
+        assert (budget.value, budget.limit) == (1.0, limit)
+
+
+def undecided_of(folder: Path, visits: list[Measurement], policy: Policy) -> Undecided | None:
+    """What the verdict says of what would decide it, beside eight accepted runs."""
+    decision = decide(visits, baselines(folder, *EIGHT_RUNS), H200, policy)
+    assert isinstance(decision, Settled)
+    return decision.result.verdict.undecided
+
+
+def test_the_limit_that_ended_an_open_verdict_is_the_one_that_was_reached(tmp_path: Path) -> None:
+    """Visits come before time, which was not what ended it; the fixed protocol has its own name."""
+    at_the_tolerance = measurement(1.0545)
+    for number, (count, policy, expected) in enumerate(
+        (
+            (1, Policy(TOLERANCES, spent="time", allowed=500.0), ("time", 500.0)),
+            (10, Policy(TOLERANCES, spent="time", allowed=500.0), ("visits", None)),
+            (2, Policy(TOLERANCES, schedule=Schedule(visits=2)), ("visits", None)),
+            (1, Policy(TOLERANCES, schedule=FIXED), ("protocol", None)),
+        )
+    ):
+        found = undecided_of(tmp_path / str(number), [at_the_tolerance] * count, policy)
+        assert found is not None
+        assert (found.limit, found.allowed) == expected
+
+
+@pytest.mark.parametrize(("tolerance", "value"), [(0.05, 1.04), (0.0, 1.015)])
+@pytest.mark.parametrize("suite", [Suite(), Suite(prior=Prior(0.012, 8.0))])
+def test_what_would_decide_follows_from_what_the_visits_took(
+    tmp_path: Path, tolerance: float, value: float, suite: Suite
+) -> None:
+    """Their rounds' seconds and joules, by the visit; a round without joules has none to add."""
+    rounds = [
+        Round(start=0, duration_s=4, passes=10, energy_j=energy_j) for energy_j in (9.0, 11.0, None)
+    ]
+    visits = [measurement(value, rounds=rounds)] * 2
+    policy = Policy({"energy_j": tolerance}, suite=suite, spent="time", allowed=5.0)
+    found = undecided_of(tmp_path, visits, policy)
+    own = baselines(tmp_path / "again", *EIGHT_RUNS).own
+    assert own is not None
+    further = further_visits(pool(visits), own, tolerance, ADAPTIVE, suite)
+    assert further is not None
+    assert found is not None
+    assert (found.limit, found.allowed, found.visits) == ("time", 5.0, further)
+    assert found.duration_s == pytest.approx(further * 12)
+    assert found.energy_j == pytest.approx(further * 20)
+
+
+def test_an_energy_that_does_not_gate_leaves_nothing_to_decide(tmp_path: Path) -> None:
+    """Such as a test that is judged by its latency."""
+    assert undecided_of(tmp_path, [measurement(1.05)], Policy({"latency_s": 0.05})) is None
