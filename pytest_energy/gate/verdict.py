@@ -198,8 +198,8 @@ class _Comparison:
         return self._verdict(
             metric,
             outcome,
-            # Missing joules gate in any case: no energy must never look like a pass.
-            tolerance=self.tolerances.get(metric, 0.0 if counted or metric == ENERGY else None),
+            # It gates in any case: no energy must never look like a pass.
+            tolerance=self.tolerances.get(metric, 0.0),
             baseline=before.value if before else None,
             unit=before.unit if before else "",
         )

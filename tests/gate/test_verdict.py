@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 import pytest
 
-from pytest_energy.gate.baseline import AcceptedRun, Baseline
+from pytest_energy.gate.baseline import AcceptedRun, Baseline, estimate_of
 from pytest_energy.gate.schedule import Suite
-from pytest_energy.gate.verdict import judge, unconfirmed
+from pytest_energy.gate.verdict import compare_facts, judge, unconfirmed
 from pytest_energy.model.measurement import (
     Environment,
     Facts,
@@ -21,11 +22,12 @@ from pytest_energy.model.measurement import (
 )
 from pytest_energy.model.metrics import CATALOGUE
 from pytest_energy.model.outcomes import Outcome
-from pytest_energy.model.result import MetricVerdict, Result, Verdict
+from pytest_energy.model.result import Difference, MetricVerdict, Past, Result, Verdict
 from pytest_energy.model.workload import facts_workload, workload_hash
 from pytest_energy.report.sentences import sentence
 from pytest_energy.report.text.failure import explain
-from pytest_energy.uncertainty.change import Change
+from pytest_energy.uncertainty.change import Change, learn_scatter, relative_change
+from pytest_energy.uncertainty.gum import expand
 
 WORKLOAD: Facts = {"model": "resnet50", "data": "random"}
 
@@ -410,6 +412,7 @@ def test_a_rise_seen_once_is_inconclusive() -> None:
     """Why it was not seen twice is told; what had not changed stays as it was."""
     found = unconfirmed(lone_verdict(Outcome.REGRESSED), "process 7 used the GPU")
     assert (found.outcome, found.notes) == (Outcome.INCONCLUSIVE, ["process 7 used the GPU"])
+    assert found.metrics[0].outcome is Outcome.INCONCLUSIVE
     calm = lone_verdict(Outcome.UNCHANGED)
     assert unconfirmed(calm, "process 7 used the GPU") == calm
 
@@ -474,3 +477,171 @@ def test_the_failure_text_says_each_thing_once(measurement: Measurement, lines: 
     """The outcome stands in the first line alone, and nothing is offered that does not work."""
     verdict = judge(measurement, None, None, HERE, NO_FIGURES)
     assert explain(Result.of(measurement, verdict)).splitlines() == lines
+
+
+def verdict_on(metric: str, found: Verdict) -> MetricVerdict:
+    """What a verdict says of one metric."""
+    return next(each for each in found.metrics if each.metric == metric)
+
+
+def test_a_verdict_has_the_numbers_that_it_was_made_from() -> None:
+    """The change with its interval, and the baseline with the variation between its runs."""
+    found = verdict_on("energy_j", judge(measured(), ENOUGH, None, HERE, TOLERANCES))
+    runs = ENOUGH.level("energy_j")
+    scatter = learn_scatter([runs])
+    change = relative_change(estimate_of(joules(1.0)), runs, scatter)
+    low, high = change.interval()
+    value = math.exp(statistics.fmean(math.log(run.value) for run in runs))
+    within = math.hypot(*(run.relative / 8 for run in runs))
+    standard = math.hypot(scatter.relative / math.sqrt(8), within)
+    assert found == MetricVerdict(
+        metric="energy_j",
+        outcome=Outcome.UNCHANGED,
+        value=1.0,
+        unit="J/pass",
+        baseline=value,
+        baseline_uncertainty=expand(standard, scatter.degrees_of_freedom) * value,
+        change=change.relative,
+        low=low,
+        high=high,
+        tolerance=0.05,
+    )
+
+
+def test_visits_that_differ_widen_the_interval() -> None:
+    """Their variation is learnt as well, from two of them on."""
+    rounds = [
+        Round(start=0, duration_s=1, passes=1, energy_j=energy_j, visit=visit)
+        for visit, energy_j in ((1, 0.9), (2, 1.3))
+    ]
+    for each, expected in ((rounds, Outcome.INCONCLUSIVE), (rounds[:1], Outcome.REGRESSED)):
+        now = measured(metrics={"energy_j": joules(1.1)}, rounds=each)
+        assert judge(now, ENOUGH, None, HERE, TOLERANCES).outcome is expected
+
+
+def test_a_verdict_tells_the_accepted_runs_and_what_else_has_changed() -> None:
+    """The page draws the one and names the other; a new benchmark has neither."""
+    conditions = {"gpu0.clock_mhz": 1980.0}
+    run = AcceptedRun(commit="c1", values={"energy_j": 1.0}, rounds=3, conditions=conditions)
+    found = judge(measured(), baseline_of(accepted=[run]), None, HERE, TOLERANCES)
+    assert found.history == [Past(commit="c1", values={"energy_j": 1.0}, conditions=conditions)]
+    assert found.context == [Difference(name="context.torch", before="2.9", after="2.10")]
+    new = judge(measured(), None, None, HERE, TOLERANCES)
+    assert (new.history, new.context) == ([], [])
+    plain = compare_facts({"b": 1, "a": 2, "c": 3}, {"b": 4, "c": 3})
+    assert [(each.name, each.before, each.after) for each in plain] == [("a", 2, None), ("b", 1, 4)]
+
+
+COUNTED_ON = workload_hash(facts_workload(WORKLOAD))
+
+
+@pytest.mark.parametrize(
+    ("facts", "hashed", "expected"),
+    [
+        ({"flops": flops(100.0)}, COUNTED_ON, (Outcome.REGRESSED, 100.0, 0.12)),
+        ({"flops": flops(112.0)}, COUNTED_ON, (Outcome.UNCHANGED, 112.0, 0.0)),
+        ({"flops": flops(0.0)}, COUNTED_ON, (Outcome.REGRESSED, 0.0, None)),
+        ({"flops": flops(100.0)}, "0", (Outcome.INCOMPARABLE, None, None)),
+        ({"params": flops(7.0)}, COUNTED_ON, (Outcome.NEW, None, None)),
+        (None, COUNTED_ON, (Outcome.NEW, None, None)),
+    ],
+    ids=["more", "as many", "from none", "other workload", "not counted before", "new"],
+)
+def test_a_count_is_judged_by_its_value(
+    facts: dict[str, Quantity] | None,
+    hashed: str,
+    expected: tuple[Outcome, float | None, float | None],
+) -> None:
+    """It has a tolerance of zero, and its interval is its change; of nothing there is no share."""
+    known = facts and baseline_of(metrics=facts, accepted=[], workload_hash=hashed)
+    now = measured(status="unmeasured", metrics={"flops": flops(112.0)})
+    found = verdict_on("flops", judge(now, None, known or None, HERE, TOLERANCES))
+    outcome, before, change = expected
+    share = None if change is None else pytest.approx(change)
+    assert (found.change, found.low, found.high) == (share, share, share)
+    assert found.model_copy(update={"change": None, "low": None, "high": None}) == MetricVerdict(
+        metric="flops",
+        outcome=outcome,
+        baseline=before,
+        value=112.0,
+        unit="FLOP",
+        tolerance=0.0,
+        exact=True,
+    )
+
+
+def test_what_spoilt_the_joules_spoilt_the_seconds() -> None:
+    """The same disturbance slowed the passes: no verdict is made of them."""
+    used = Reason(code=ReasonCode.CONTENDED, message="process 7 used the GPU")
+    reset = Reason(code=ReasonCode.COUNTER_RESET, message="the counter went back")
+    before = baseline_of(
+        1.0, accepted=[AcceptedRun(values={"energy_j": 1, "latency_s": 1}, rounds=3)]
+    )
+    latency = {"latency_s": Quantity(value=1.0, unit="s")}
+    for reasons, expected in (([used], Outcome.INCONCLUSIVE), ([used, reset], Outcome.INVALID)):
+        spoilt = measured(status="invalid", metrics=latency, reasons=reasons)
+        found = judge(spoilt, before, None, HERE, TOLERANCES)
+        assert verdict_on("latency_s", found) == MetricVerdict(
+            metric="latency_s", outcome=expected, value=1.0, unit="s"
+        )
+
+
+def test_joules_that_are_missing_gate_and_show_what_they_were() -> None:
+    """With a tolerance of zero if they have none; other metrics only if they have one."""
+    before = baseline_of(
+        1.0,
+        metrics={"energy_j": joules(1.0), "latency_s": Quantity(value=2.0, unit="s")},
+    )
+    nothing = measured(status="unmeasured", metrics={})
+    energy = {"metric": "energy_j", "outcome": Outcome.UNMEASURED, "unit": "J/pass"}
+    found = judge(nothing, before, None, HERE, {"throughput_hz": 0.1})
+    assert found.metrics == [MetricVerdict(**energy, baseline=1.0, tolerance=0.0)]
+    both = judge(nothing, before, None, HERE, {"energy_j": 0.05, "latency_s": 0.1})
+    latency = {"metric": "latency_s", "outcome": Outcome.UNMEASURED, "unit": "s"}
+    assert both.metrics == [
+        MetricVerdict(**energy, baseline=1.0, tolerance=0.05),
+        MetricVerdict(**latency, baseline=2.0, tolerance=0.1),
+    ]
+    new = judge(nothing, None, None, HERE, TOLERANCES)
+    assert new.metrics == [
+        MetricVerdict(metric="energy_j", outcome=Outcome.UNMEASURED, tolerance=0.05)
+    ]
+    facts = baseline_of(metrics={"flops": flops(8.0)}, accepted=[])
+    counted = judge(nothing, None, facts, HERE, TOLERANCES)
+    assert counted.metrics[1] == MetricVerdict(
+        metric="flops", outcome=Outcome.INCOMPARABLE, baseline=8.0, unit="FLOP", tolerance=0.0
+    )
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_the_test_says_which_values_of_its_own_metric_are_better(better: str) -> None:
+    """A name of its own says nothing about that."""
+    before = baseline_of(
+        1.0, accepted=[AcceptedRun(values={"energy_j": 1, "my_figure": 1}, rounds=3)]
+    )
+    metrics = {"energy_j": joules(1), "my_figure": Quantity(value=2.0, unit="1")}
+    now = measured(metrics=metrics, better={"my_figure": better})
+    found = verdict_on("my_figure", judge(now, before, None, HERE, {"my_figure": 0.1}))
+    assert found.higher_is_better is (better == "higher")
+    assert found.outcome is (Outcome.IMPROVED if better == "higher" else Outcome.REGRESSED)
+
+
+@pytest.mark.parametrize(
+    ("tolerances", "expected"),
+    [({"energy_j": 0.1}, Outcome.UNCHANGED), ({}, Outcome.REGRESSED)],
+)
+def test_a_metric_that_does_not_gate_is_shown_by_the_tolerance_of_the_energy(
+    tolerances: dict[str, float], expected: Outcome
+) -> None:
+    """Be it compared by a ratio or, where it was zero or negative, by a difference."""
+    values = {"energy_j": 1.0, "latency_s": 1.0, "loss": -1.0}
+    before = baseline_of(1.0, accepted=[AcceptedRun(values=values, rounds=3)] * 8)
+    metrics = {
+        "energy_j": joules(1),
+        "latency_s": Quantity(value=1.05, unit="s", uncertainty=0.001),
+        "loss": Quantity(value=-0.95, unit="1"),
+    }
+    found = judge(measured(metrics=metrics), before, None, HERE, tolerances)
+    for metric in ("latency_s", "loss"):
+        assert verdict_on(metric, found).outcome is expected
+        assert verdict_on(metric, found).tolerance is None
