@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.model.outcomes import Outcome
+from pytest_energy.uncertainty.gum import t_quantile
 from pytest_energy.uncertainty.pairs import (
     LOOKS,
     MOST_PRIOR_FREEDOM,
     WITHIN_REASON,
     PairLook,
+    SuiteVariance,
     error_share,
     fit_suite_variance,
     further_blocks,
@@ -29,11 +31,13 @@ from pytest_energy.uncertainty.pairs import (
 CALM = [0.001, -0.002, 0.0015, -0.0005]
 
 
-def look_at(blocks: list[float], tolerance: float = 0.05, most_blocks: int = 24) -> PairLook:
+def look_at(
+    blocks: list[float], tolerance: float = 0.05, most_blocks: int = 24, *, final: bool = False
+) -> PairLook:
     """One benchmark beside others that scatter alike."""
     suite = {f"other{number}": [value * (1 + number / 9) for value in CALM] for number in range(5)}
     tolerances = dict.fromkeys([*suite, "it"], tolerance)
-    return look({**suite, "it": blocks}, tolerances, most_blocks=most_blocks)["it"]
+    return look({**suite, "it": blocks}, tolerances, most_blocks=most_blocks, final=final)["it"]
 
 
 def test_no_change_is_decided_after_two_blocks() -> None:
@@ -98,6 +102,23 @@ def test_between_looks_nothing_is_decided() -> None:
     assert look_at([0.0005, -0.001] * 3 + [0.0]).outcome is None
 
 
+def test_where_a_limit_ends_it_each_benchmark_has_its_last_look() -> None:
+    """Between two looks as well: what is clear is decided, and the rest is inconclusive."""
+    rise = [math.log(1.1) + value for value in [*CALM, *CALM[1:]]]
+    assert look_at(rise).outcome is None
+    assert look_at(rise, final=True).outcome is Outcome.REGRESSED
+    open_still = [0.05, -0.06, 0.09, -0.02, 0.08, -0.07, 0.01]
+    assert look_at(open_still, final=True).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_an_interval_that_leaves_the_tolerance_is_undecided(sign: int) -> None:
+    """On either side: 4.8 % ± 0.4 % are not within 5 %."""
+    found = look_at([math.log1p(sign * 0.048) + value for value in (0.0015, -0.0015)])
+    assert found.low < sign * 0.05 < found.high
+    assert found.outcome is None
+
+
 @given(st.integers(2, 200))
 def test_the_looks_spend_the_permitted_error_once(most_blocks: int) -> None:
     """Over all looks together all of it, whatever the limit is; the last block is one of them."""
@@ -123,6 +144,12 @@ def test_the_usual_limit_has_the_looks_of_the_study() -> None:
     assert looks_until(24) == list(LOOKS)
 
 
+def test_later_looks_are_eight_blocks_apart() -> None:
+    """Beyond the usual limit, and the last is at the new one."""
+    assert looks_until(40) == [*LOOKS, 32, 40]
+    assert looks_until(50) == [*LOOKS, 32, 40, 48, 50]
+
+
 @given(st.lists(st.lists(st.floats(-0.1, 0.1), min_size=2, max_size=6), max_size=8))
 def test_the_suite_counts_for_at_most_eight(suite: list[list[float]]) -> None:
     """However alike the benchmarks are; a variance is never negative."""
@@ -139,6 +166,16 @@ def test_the_suite_s_variance_is_learnt() -> None:
     assert fitted.degrees_of_freedom == MOST_PRIOR_FREEDOM
     unequal = [row * 10 ** rng.uniform(-1, 1) for row in rng.normal(0, 0.01, (200, 4))]
     assert fit_suite_variance([row.tolist() for row in unequal]).degrees_of_freedom < 3
+
+
+def test_three_benchmarks_that_scatter_make_a_suite() -> None:
+    """Two blocks show a scatter; one block, or blocks that agree to the last digit, do not."""
+    three = [[0.01, -0.01], [0.03, 0.01, 0.02], [-0.02, 0.02]]
+    nothing = [[0.5], [], [0.25, 0.25]]
+    fitted = fit_suite_variance(three)
+    assert fitted.degrees_of_freedom > 0
+    assert fit_suite_variance([*nothing, *three]) == fitted
+    assert fit_suite_variance([*nothing, *three[:2]]) == SuiteVariance()
 
 
 def test_a_lonely_benchmark_stands_by_itself() -> None:
@@ -208,3 +245,22 @@ def test_more_blocks_show_smaller_changes() -> None:
     seen = [rise for rise in rises if rise is not None]
     assert seen == sorted(seen, reverse=True)
     assert seen[0] > seen[-1] > 0.05
+
+
+@pytest.mark.parametrize("family", [1, 2, 50])
+@pytest.mark.parametrize(("permitted", "looks"), [(4, [4]), (6, [4, 5, 6]), (None, [4, 5, 6, 8])])
+@pytest.mark.parametrize("tolerance", [0.001, 0.05])
+def test_the_smallest_change_is_that_of_the_best_look(
+    family: int, permitted: int | None, looks: list[int], tolerance: float
+) -> None:
+    """Beyond the tolerance and proven, in 95 of 100 cases, if blocks scatter as so far."""
+    found = PairLook(None, 0.0, 0.0, 0.0, 5, 0.01, 3.5)
+    rises = []
+    for blocks in looks:
+        standard, freedom = 0.01 * math.sqrt(5 / blocks), 3.5 + blocks - 5
+        error = 0.01 / family * error_share(blocks, looks_until(8))
+        missed = t_quantile(freedom, 0.95) * standard
+        proven = t_quantile(freedom, 1 - error) * standard
+        rises.append(math.expm1(max(math.log1p(tolerance), proven) + missed))
+    rise = smallest_change(found, tolerance, family, most_blocks=8, permitted=permitted)
+    assert rise == pytest.approx(min(rises))
