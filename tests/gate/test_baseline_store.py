@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.errors import EnergyError, FileFormatError
+from pytest_energy.errors import EnergyError, FileFormatError, UsageError
 from pytest_energy.gate.baseline_store import BaselineStore, dump_baseline
 from pytest_energy.model.measurement import (
     Environment,
@@ -286,3 +286,139 @@ def test_branches_that_update_different_benchmarks_merge(tmp_path: Path) -> None
         assert baseline is not None
         values.append(baseline.metrics["energy_j"].value)
     assert values == [0.5, 2.0]
+
+
+def test_only_machines_have_slugs(store: BaselineStore) -> None:
+    """Not the folder of facts, nor hidden ones; without a folder there is no machine."""
+    assert store.slugs() == ()
+    assert store.slugs_with(TEST) == ()
+    store.save(measurement(), HERE, "b", None)
+    store.save(measurement(id="t.py::test_other"), HERE, "a", None)
+    (store.folder / ".git").mkdir()
+    assert store.slugs() == ("a", "b")
+    assert store.slugs_with(TEST) == ("b",)
+
+
+def test_the_own_baseline_is_found_before_that_of_another_machine(store: BaselineStore) -> None:
+    """And nothing where no machine has one."""
+    store.save(measurement(1.0), HERE, "a", None)
+    store.save(measurement(2.0), HERE, "b", None)
+    for slug, value in (("a", 1.0), ("b", 2.0), ("c", 1.0)):
+        found = store.find(TEST, slug)
+        assert found is not None
+        assert found.metrics["energy_j"].value == value
+    assert store.find("t.py::test_unknown", "a") is None
+
+
+def test_all_baselines_of_a_machine_are_read_in_the_order_of_their_tests(
+    store: BaselineStore,
+) -> None:
+    """Of that machine alone, and of no other files that lie there."""
+    ids = ["b.py::test_a", "a.py::test_b", "a.py::test_Z"]
+    for test_id in ids:
+        store.save(measurement(id=test_id), HERE, "x", None)
+    store.save(measurement(id="c.py::test"), HERE, "y", None)
+    for name in ("notes.txt", ".hidden.json"):
+        (store.folder / "x" / "a" / name).write_text("{", "utf-8")
+    (store.folder / "README.md").write_text("text", "utf-8")
+    assert [each.id for each in store.load_all("x")] == sorted(ids)
+    assert [each.id for each in store.load_all("facts")] == sorted([*ids, "c.py::test"])
+    assert list(store.paths()) == sorted(store.folder.glob("*/*/[!.]*.json"))
+    BaselineStore(store.folder).check()
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """With the option that names another; a folder that does not exist has no baselines."""
+    path = tmp_path / "baselines"
+    BaselineStore(path).check()
+    path.write_text("text", "utf-8")
+    with pytest.raises(UsageError) as caught:
+        BaselineStore(path).check()
+    assert str(caught.value) == (
+        f"{path}: not a folder; name the folder of the baselines with --energy-baselines"
+        " (pytest-energy: --baselines)"
+    )
+
+
+def test_a_file_of_another_test_says_what_was_expected(store: BaselineStore) -> None:
+    """By its id where it is loaded, by its place where all are checked."""
+    store.save(measurement(), HERE, "x", None)
+    right, wrong = store.path(TEST, "x"), store.path("t.py::test_b", "x")
+    wrong.parent.mkdir(parents=True)
+    right.rename(wrong)
+    fresh = BaselineStore(store.folder)
+    with pytest.raises(FileFormatError) as caught:
+        fresh.load("t.py::test_b", "x")
+    assert str(caught.value) == (
+        f"{wrong}: not a baseline: id: {TEST!r} found, 't.py::test_b' expected in a file of this"
+        " name"
+    )
+    with pytest.raises(FileFormatError) as caught:
+        fresh.check()
+    assert str(caught.value) == (
+        f"{wrong}: not a baseline: id: {TEST!r} belongs in {right}; move the file there, or remove"
+        " it"
+    )
+
+
+def test_what_cannot_be_read_is_named(store: BaselineStore) -> None:
+    """Such as a folder in place of a file."""
+    path = store.path(TEST, "x")
+    path.mkdir(parents=True)
+    with pytest.raises(FileFormatError) as caught:
+        store.load(TEST, "x")
+    assert str(caught.value).startswith(f"{path}: not a baseline: ")
+    assert "Is a directory" in str(caught.value)
+
+
+def test_every_fault_of_each_broken_file_has_a_line(store: BaselineStore) -> None:
+    """In the order of the files; a single one is an error of its own."""
+    paths = [store.path(f"t.py::test_{name}", "x") for name in "ab"]
+    paths[0].parent.mkdir(parents=True)
+    for path in paths:
+        path.write_text("{", "utf-8")
+    with pytest.raises(EnergyError) as caught:
+        store.check()
+    lines = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == list(map(str, paths))
+
+
+def test_a_refusal_to_save_names_every_reason(store: BaselineStore) -> None:
+    """And says if there is none; a name without UTF-8 could not be written."""
+    reasons = [Reason(code=ReasonCode.CONTENDED, message=message) for message in ("one", "two")]
+    for known, told in ((reasons, "one; two"), ([], "reason not known")):
+        with pytest.raises(EnergyError) as caught:
+            store.save(measurement(status="invalid", reasons=known), HERE, "x", None)
+        assert str(caught.value) == f"{TEST}: an invalid measurement cannot be a baseline: {told}"
+    with pytest.raises(EnergyError) as caught:
+        store.save(measurement(id="t.py::test_\ud800"), HERE, "x", None)
+    assert str(caught.value).endswith(
+        ": cannot be a baseline, since half of a surrogate pair has no UTF-8; give the test or"
+        " window another name"
+    )
+    assert str(caught.value).isascii() or "\ud800" not in str(caught.value)
+
+
+def test_a_file_is_text_that_people_read(store: BaselineStore) -> None:
+    """Indented by one, in UTF-8, without what is as usual; an empty workload is still named."""
+    plain = {"energy_j": Quantity(value=1.0, unit="J/pass")}
+    name = "t.py::test_ä"
+    store.save(measurement(id=name, workload={}, metrics=plain, rounds=[]), HERE, "x", None)
+    text = store.path(name, "x").read_text("utf-8")
+    document = json.loads(text)
+    assert document.keys() == {
+        *("accepted", "context", "id", "identity", "kind", "meter", "metrics"),
+        *("schema", "workload", "workload_hash"),
+    }
+    assert (document["schema"], document["workload"]) == ("pytest-energy/baseline/1", {})
+    assert '\n "id": "t.py::test_ä",\n' in text
+
+
+def test_only_files_that_changed_are_written(store: BaselineStore) -> None:
+    """The facts stay as they are where only the joules are others."""
+    store.save(measurement(), HERE, "x", "a")
+    assert store.save(measurement(2.0), HERE, "x", "b") == [store.path(TEST, "x")]
+    seen = store.load(TEST, "x")
+    assert seen is not None
+    assert [run.commit for run in seen.accepted] == ["a", "b"]
+    assert BaselineStore(store.folder).load(TEST, "x") == seen
