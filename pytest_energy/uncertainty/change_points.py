@@ -104,7 +104,8 @@ def _best_split(values: NDArray[np.float64]) -> int:
     within_left = sums[left, left] / (left * (left - 1))
     within_right = (sums[-1, -1] - 2 * sums[left, -1] + sums[left, left]) / (right * (right - 1))
     between = (sums[left, -1] - sums[left, left]) / (left * right)
-    divergence = (2 * between - within_left - within_right) * left * right / count
+    # Eq. 2.7 divides by the number of points, which is the same for all splits.
+    divergence = (2 * between - within_left - within_right) * left * right
     return int(left[np.argmax(divergence)])
 
 
@@ -136,7 +137,7 @@ def _step(series: NDArray[np.float64], begin: int, place: int, end: int) -> Step
     old, new = series[begin:place], series[place:end]
     standard, chance, freedom = _welch(old, new)
     log_ratio = float(new.mean() - old.mean())
-    half = standard * t_quantile(freedom) if chance < 1 else math.inf
+    half = standard * t_quantile(freedom)
     earliest, latest = _where(series[begin:end], place - begin)
     return Step(
         index=place,
@@ -154,8 +155,6 @@ def _step(series: NDArray[np.float64], begin: int, place: int, end: int) -> Step
 def _where(values: NDArray[np.float64], place: int) -> tuple[int, int]:
     """The places around ``place`` that the likelihood of two normal levels does not exclude."""
     count = len(values)
-    if count < 2 * FEWEST_AFTER:
-        return place, place
     sums, squares = values.cumsum(), (values**2).cumsum()
     left = np.arange(1, count)
     rest = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -41,6 +43,23 @@ def test_several_steps_are_found_in_their_order() -> None:
     assert [step.log_ratio > 0 for step in steps] == [change > 0 for change in changes]
 
 
+def test_the_places_that_the_data_do_not_exclude_are_those_of_the_likelihood() -> None:
+    """Two normal levels of one variance; χ² with one degree of freedom bounds their ratio."""
+    for seed in range(20):
+        values = series(30, (12, 0.03), scatter=0.01, seed=seed)
+        steps = find_steps(values)
+        if len(steps) != 1:
+            continue
+        squares = {
+            place: sum(len(side) * statistics.pvariance(side) for side in halves)
+            for place in range(1, 30)
+            for halves in [(values[:place], values[place:])]
+        }
+        bound = 30 * math.log(squares[steps[0].index]) + stats.chi2(1).ppf(0.95)
+        likely = [place for place, square in squares.items() if 30 * math.log(square) <= bound]
+        assert (steps[0].earliest, steps[0].latest) == (likely[0], likely[-1])
+
+
 def test_three_points_after_a_large_step_show_it() -> None:
     """A step of 10 % needs three points of little scatter, and is not reported before."""
     values = series(63, (60, 0.10), scatter=0.002)
@@ -62,10 +81,39 @@ def test_one_far_value_is_no_step() -> None:
     assert find_steps(values, least=0.025) == []
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 6])
 def test_few_points_have_no_steps(count: int) -> None:
-    """Three points on each side are needed."""
-    assert find_steps([0.0, 0.0, 0.0, 1.0, 1.0, 1.0][:count]) == []
+    """Three points on each side are needed, and are enough."""
+    steps = find_steps([0.0, 0.0, 0.0, 1.0, 1.0, 1.0][:count])
+    assert [step.index for step in steps] == ([3] if count == 6 else [])
+
+
+@pytest.mark.parametrize("count", [6, 20, 200])
+def test_a_constant_series_has_no_steps(count: int) -> None:
+    """Equal values are as certain as can be, and no change."""
+    assert find_steps([0.25] * count) == []
+
+
+def energy_distance(left: list[float], right: list[float]) -> float:
+    """Matteson and James 2014, eq. 2.5 and 2.7, with α = 1, as they are written."""
+    between = [abs(a - b) for a in left for b in right]
+    within = [[abs(a - b) for a, b in combinations(side, 2)] for side in (left, right)]
+    distance = 2 * statistics.fmean(between) - sum(map(statistics.fmean, within))
+    return len(left) * len(right) / (len(left) + len(right)) * distance
+
+
+def test_a_level_ends_where_the_energy_distance_is_largest() -> None:
+    """Of all places with three points on each side, in series that leave room for others."""
+    found = 0
+    for seed in range(150):
+        values = series(16, (3 + seed % 11, 0.04), scatter=0.012, seed=seed)
+        steps = find_steps(values)
+        if len(steps) == 1:
+            found += 1
+            places = range(3, 14)
+            distances = [energy_distance(values[:place], values[place:]) for place in places]
+            assert steps[0].index == places[distances.index(max(distances))]
+    assert found > 50
 
 
 def test_exact_levels_are_told_apart() -> None:
@@ -73,6 +121,7 @@ def test_exact_levels_are_told_apart() -> None:
     (step,) = find_steps([0.0] * 10 + [0.05] * 10, least=0.025)
     assert (step.index, step.earliest, step.latest) == (10, 10, 10)
     assert step.chance == 0
+    assert (step.low, step.log_ratio, step.high) == (0.05, 0.05, 0.05)
 
 
 def test_chance_is_that_of_welchs_test() -> None:
