@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.cli import main
-from pytest_energy.gate.baseline_history import creep, last_tag
 from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Budget, MetricVerdict, Result, Verdict
-from tests.gate_data import A100, H200, TEST, invalid, measurement, result, run_of, store_with
+from tests.gate_data import A100, TEST, invalid, measurement, result, run_of, store_with
 
 
 def risen(change: float) -> Verdict:
@@ -397,33 +396,6 @@ def test_log_outside_git_is_an_error(here: Path, capsys: pytest.CaptureFixture[s
     store_with(here, 1.0)
     assert main(["baseline", "log"]) == 2
     assert "not a git repository" in capsys.readouterr().err
-
-
-def _creep(folder: Path, value: float, tag: str | None) -> float | None:
-    store = BaselineStore(folder / "baselines")
-    current = store.load(TEST, "nvidia-h200")
-    assert current is not None
-    return creep(store.path(TEST, "nvidia-h200"), current, value, 0.05, tag)
-
-
-def test_creep_counts_from_the_level_of_the_tag(here: Path) -> None:
-    """Without a tag it counts from the first runs that the file still has."""
-    store_with(here, 1.0, 1.0)
-    _commit(here, "accept")
-    subprocess.run(["git", "tag", "v1"], cwd=here, check=True)
-    store_with(here, 1.02, 1.03, 1.04, 1.04)
-    assert _creep(here, 1.06, "v1") == pytest.approx(0.06)
-    assert _creep(here, 1.06, None) == pytest.approx(1.06 / 1.0 - 1)
-    assert last_tag(here) == "v1"
-
-
-def test_creep_does_not_count_what_was_accepted_as_a_change(here: Path) -> None:
-    """Whoever accepted +20 % knows of it."""
-    store = store_with(here, 1.0, 1.0)
-    _commit(here, "accept")
-    subprocess.run(["git", "tag", "v1"], cwd=here, check=True)
-    store.save(result(1.2, outcome=Outcome.REGRESSED), H200, "nvidia-h200", "c9")
-    assert _creep(here, 1.23, "v1") == pytest.approx(1.23 / 1.2 - 1)
 
 
 def test_accept_asks_for_a_word_if_small_rises_add_up(

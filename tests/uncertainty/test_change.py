@@ -15,6 +15,7 @@ from pytest_energy.uncertainty.change import (
     Prior,
     Scatter,
     learn_scatter,
+    median_change,
     outlying_first,
     pool_round_variance,
     relative_change,
@@ -195,3 +196,25 @@ def test_a_first_run_belongs_within_the_prediction_interval_of_the_others(sign: 
     far, near = (math.exp(statistics.fmean(logs) + sign * bound * part) for part in (1.01, 0.99))
     assert outlying_first([far, *others]) == pytest.approx(math.expm1(sign * bound * 1.01))
     assert outlying_first([near, *others]) is None
+
+
+@given(st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=30))
+def test_the_median_change_has_the_scatter_of_the_median_distance(values: list[float]) -> None:
+    """A quarter of normal values lies beyond it on each side."""
+    found = median_change(sorted(values))
+    median = statistics.median(values)
+    distance = statistics.median(abs(value - median) for value in values)
+    scatter = distance / statistics.NormalDist().inv_cdf(0.75)
+    assert found.log_ratio == pytest.approx(median)
+    standard = math.sqrt(math.pi / 2 / len(values)) * scatter
+    assert found.standard == pytest.approx(standard, abs=1e-15)
+    assert found.degrees_of_freedom == len(values) - 1
+
+
+def test_a_shift_that_is_taken_off_adds_its_uncertainty() -> None:
+    """Both are of other data, so that their variances are added."""
+    left = Change(0.1, 0.03, 5).without(Change(0.02, 0.04, 7))
+    assert left.log_ratio == pytest.approx(0.08)
+    assert left.standard == pytest.approx(0.05)
+    terms = [(0.03, 5), (0.04, 7)]
+    assert left.degrees_of_freedom == pytest.approx(effective_degrees_of_freedom(terms))
