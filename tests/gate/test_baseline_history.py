@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.errors import EnergyError
+from pytest_energy.gate.acceptance import drift_refusal
 from pytest_energy.gate.baseline import AcceptedRun
 from pytest_energy.gate.baseline_history import Version, creep, drift, last_tag, versions
 from pytest_energy.gate.baseline_store import BaselineStore
@@ -171,6 +172,10 @@ def test_with_a_tag_it_counts_from_the_level_that_the_tag_has(repository: Path) 
     git(repository, "tag", "v1")
     store_with(repository, 1.04, 1.05, 1.06)
     assert crept(repository, 1.1, "v1") == pytest.approx(1.1 / 1.015 - 1)
+    store = BaselineStore(repository / "baselines")
+    assert drift_refusal(result(1.1), store, SLUG, 0.05, "v1") == (
+        "small accepted changes add up to +8.4 % since v1, tolerance 5 %"
+    )
     for tag in (None, "v0", "unknown"):
         assert crept(repository, 1.1, tag) == pytest.approx(1.1 / 1.005 - 1)
 
@@ -187,3 +192,4 @@ def test_what_was_accepted_as_a_change_since_the_tag_is_not_counted(repository: 
     assert crept(repository, 1.3, None) == pytest.approx(1.3 / 1.205 - 1)
     store.save(result(1.5, outcome=Outcome.REGRESSED), H200, SLUG, "e")
     assert crept(repository, 1.6, "v1") == pytest.approx(1.6 / 1.5 - 1)
+    assert drift_refusal(result(1.56), store, SLUG, 0.05, "v1") is None

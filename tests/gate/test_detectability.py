@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,22 +13,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_energy.cli import main
-from pytest_energy.gate.baseline import Baseline
+from pytest_energy.gate.baseline import AcceptedRun, Baseline, estimate_of
 from pytest_energy.gate.baseline_store import BaselineStore
+from pytest_energy.gate.classify import classify
 from pytest_energy.gate.detectability import (
+    Sensitivity,
     detectable,
     further_visits,
     needed_retry_s,
+    rises,
     sensitivity,
     shared_scatter,
     visits_within,
 )
-from pytest_energy.gate.schedule import ADAPTIVE, Suite
+from pytest_energy.gate.schedule import ADAPTIVE, ALONE, FIXED, Schedule, Suite
 from pytest_energy.gate.selection import Selected, tightness, too_tight
 from pytest_energy.model.measurement import Quantity
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Verdict
-from tests.gate_data import H200, TEST, measurement, run_of, store_with
+from pytest_energy.uncertainty.change import (
+    Change,
+    Estimate,
+    Prior,
+    Scatter,
+    learn_scatter,
+    relative_change,
+)
+from pytest_energy.uncertainty.gum import t_quantile
+from tests.gate_data import H200, TEST, baseline_of, measurement, run_of, store_with
 
 STEADY = (1.0, 1.002, 0.998, 1.001, 0.999)
 NOISY = (1.0, 1.05, 0.96, 1.04, 0.95)
@@ -223,3 +236,177 @@ def test_a_change_that_cannot_be_is_refused(
     folder = str(store_with(tmp_path, *STEADY).folder)
     assert main(["sensitivity", "--baselines", folder, f"--change={change}"]) == 2
     assert f"--change={change}: expected a fraction between 0 and 1" in capsys.readouterr().err
+
+
+def accepted(
+    energy_j: float, *, commit: str | None = None, step: bool = False, rounds: int = 3
+) -> AcceptedRun:
+    """A run whose rounds took three seconds and 30 J each."""
+    return AcceptedRun(
+        commit=commit,
+        rounds=rounds,
+        spent_j=30.0 * rounds,
+        step=step,
+        values={"energy_j": energy_j, "power_w": 10.0},
+        standard={"energy_j": 0.004 * energy_j},
+    )
+
+
+RUNS = [accepted(2.0), accepted(2.02, rounds=5), accepted(1.98), accepted(2.0, rounds=1)]
+
+
+@pytest.mark.parametrize("visit", [1, 2, 6])
+@pytest.mark.parametrize("tolerance", [0.0, 0.05])
+@pytest.mark.parametrize(
+    "suite", [ALONE, Suite(family=40), Suite(prior=Prior(0.03, 2.0)), Suite(shared=0.02)]
+)
+def test_a_detectable_rise_is_called_regressed_in_95_of_100_cases(
+    visit: int, tolerance: float, suite: Suite
+) -> None:
+    """What is found then is at least the rise less a one-sided quantile: just enough for a look."""
+    schedule = Schedule(rounds=4, again=3, visits=6)
+    baseline = baseline_of(*RUNS)
+    runs = baseline.level("energy_j")
+    known = learn_scatter([runs], suite.prior)
+    # Of what a session shares, further visits take nothing off, and one visit is the unit.
+    shared = suite.shared**2 * (1 - 1 / visit) / (1 / visit + 1 / 4)
+    scatter = Scatter(math.hypot(known.relative, shared**0.5), known.degrees_of_freedom, known.runs)
+    rounds = 4 + 3 * (visit - 1)
+    single = math.fsum(0.004**2 * count for count in (3, 5, 3)) / 3
+    planned = Estimate(2.0, 2.0 * math.sqrt(single / rounds), rounds - 1)
+    likely = relative_change(planned, runs, scatter, visit)
+    missed = t_quantile(likely.degrees_of_freedom, 0.95) * likely.standard
+    rise = rises(baseline, tolerance, schedule, suite)(visit)
+    assert rise == detectable(baseline, visit, tolerance, schedule, suite)
+    rule = schedule.rule(visit, suite.family)
+    for part, expected in ((1.001, True), (0.999, False)):
+        found = Change(
+            part * (math.log1p(rise) - missed), likely.standard, likely.degrees_of_freedom
+        )
+        assert (classify(found, tolerance, rule) is Outcome.REGRESSED) is expected
+
+
+def test_runs_of_single_rounds_plan_without_a_scatter_of_rounds() -> None:
+    """Nothing is known of it, and a visit of one round has one degree of freedom at least."""
+    baseline = baseline_of(*[accepted(2.0, rounds=1)] * 3)
+    single = Schedule(rounds=1, again=1, visits=2)
+    likely = relative_change(
+        Estimate(2.0), baseline.level("energy_j"), learn_scatter([baseline.level("energy_j")])
+    )
+    rule = single.rule(1)
+    found = t_quantile(likely.degrees_of_freedom, 0.95)
+    beyond = t_quantile(likely.degrees_of_freedom, (1 + rule.coverage) / 2) + found
+    proven = t_quantile(likely.degrees_of_freedom, 1 - rule.significance / 2) + found
+    expected = math.expm1(
+        max(math.log1p(0.01) + beyond * likely.standard, proven * likely.standard)
+    )
+    assert detectable(baseline, 1, 0.01, single) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("retry_s", "visits"),
+    [(0.0, 2), (5.9, 2), (6.0, 2), (6.1, 3), (18.1, 5), (54.0, 10), (100.0, 10), (math.inf, 10)],
+)
+def test_measuring_stops_after_the_visit_that_reaches_the_limit(
+    retry_s: float, visits: int
+) -> None:
+    """A further visit has two rounds of three seconds; the second look needs no budget."""
+    baseline = baseline_of(*RUNS)
+    assert visits_within(baseline, ADAPTIVE, retry_s) == visits
+    assert visits_within(baseline, FIXED, retry_s) == 1
+    unknown = baseline_of(AcceptedRun(values={"energy_j": 1.0}))
+    assert visits_within(unknown, ADAPTIVE, retry_s) == 10
+
+
+@pytest.mark.parametrize(("retry_s", "visits"), [(math.inf, 10), (20.0, 5)])
+@pytest.mark.parametrize("change", [0.02, 0.09, 0.3])
+def test_the_sensitivity_is_that_of_the_visits_that_the_limits_allow(
+    retry_s: float, visits: int, change: float
+) -> None:
+    """With the rounds and the joules until a rise of the wanted size is called regressed."""
+    baseline, suite = baseline_of(*RUNS), Suite(prior=Prior(0.02, 8.0))
+    rise = rises(baseline, 0.05, ADAPTIVE, suite)
+    seen = [rise(visit) for visit in range(1, visits + 1)]
+    enough = [visit for visit, each in enumerate(seen, 1) if each <= change]
+    rounds = 3 + 2 * (enough[0] - 1) if enough else None
+    found = sensitivity(baseline, change, 0.05, ADAPTIVE, suite, retry_s)
+    energy_j = None if rounds is None else 30.0 * rounds
+    assert found == Sensitivity(seen[0], min(seen), visits, rounds, energy_j)
+    whole = [rise(visit) for visit in range(1, 11)]
+    needed = next((visit for visit, each in enumerate(whole, 1) if each <= change), None)
+    assert needed_retry_s(baseline, change, 0.05, ADAPTIVE, suite) == (
+        None if needed is None else 6.0 * max(needed - 1, 1)
+    )
+
+
+def test_without_joules_or_seconds_there_is_nothing_to_plan() -> None:
+    """A cost is unknown where no run tells its joules; no run at all detects nothing."""
+    bare = baseline_of()
+    assert sensitivity(bare, 0.1, 0.05) is None
+    assert needed_retry_s(bare, 0.1, 0.05) is None
+    untold = baseline_of(*[AcceptedRun(values={"energy_j": 1.0}, rounds=3)] * 8)
+    found = sensitivity(untold, 0.5, 0.05)
+    assert found is not None
+    assert (found.rounds, found.energy_j) == (3, None)
+    assert needed_retry_s(untold, 0.5, 0.05) is None
+
+
+def shared_by(
+    benchmarks: int, shifts: dict[str | None, float], *, step: int | None = None
+) -> float:
+    """What benchmarks share that all moved by these from commit to commit."""
+    runs = [
+        accepted(1 + shift, commit=commit, step=place == step)
+        for place, (commit, shift) in enumerate(shifts.items())
+    ]
+    return shared_scatter([baseline_of(*runs, id=f"t.py::{n}") for n in range(benchmarks)])
+
+
+def test_sessions_share_what_their_benchmarks_have_in_common() -> None:
+    """Five benchmarks of three sessions show it; fewer show nothing."""
+    shifts: dict[str | None, float] = {"a": 0.0, "b": 0.03, "c": -0.02}
+    logs = [math.log1p(shift) for shift in shifts.values()]
+    assert shared_by(5, shifts) == pytest.approx(statistics.stdev(logs))
+    assert shared_by(4, shifts) == 0.0
+    assert shared_by(9, {"a": 0.0, "b": 0.03}) == 0.0
+    assert shared_by(9, {"a": 0.0, "b": 0.03, None: 0.2}) == 0.0
+
+
+def test_what_sessions_share_is_taken_of_the_last_level() -> None:
+    """An accepted change is no variation; a run without joules is no session."""
+    before: dict[str | None, float] = {"x": 0.5, "y": 0.6}
+    shifts: dict[str | None, float] = {"a": 0.0, "b": 0.03, "c": -0.02}
+    assert shared_by(5, {**before, **shifts}, step=2) == pytest.approx(shared_by(5, shifts))
+    runs = [accepted(1 + shift, commit=commit) for commit, shift in shifts.items()]
+    without = AcceptedRun(commit="d", values={"energy_j": 0.0})
+    five = [baseline_of(*runs, without, id=f"t.py::{number}") for number in range(5)]
+    assert shared_scatter(five) == pytest.approx(shared_by(5, shifts))
+
+
+@pytest.mark.parametrize(
+    "suite",
+    [ALONE, Suite(prior=Prior(0.02, 8.0)), Suite(shifts={"energy_j": Change(0.01, 0.002, 20)})],
+)
+@pytest.mark.parametrize("tolerance", [0.05, 0.06])
+def test_further_visits_are_the_fewest_that_decide(tolerance: float, suite: Suite) -> None:
+    """If they agree with those so far; their rounds vary as these, and the last look is strict."""
+    baseline = baseline_of(*RUNS)
+    runs = baseline.level("energy_j")
+    measured = measurement(2.075)
+    new = estimate_of(measured.metrics["energy_j"])
+    rule = ADAPTIVE.rule(10)
+
+    def outcome(number: int) -> Outcome:
+        planned = Estimate(
+            new.value, new.standard / math.sqrt(number), new.degrees_of_freedom * number
+        )
+        change = relative_change(planned, runs, learn_scatter([runs], suite.prior), number)
+        shift = suite.shifts.get("energy_j")
+        return classify(change.without(shift) if shift else change, tolerance, rule)
+
+    further = further_visits(measured, baseline, tolerance, ADAPTIVE, suite)
+    if further is None:
+        assert outcome(1000) is Outcome.INCONCLUSIVE
+    else:
+        assert outcome(1 + further) is not Outcome.INCONCLUSIVE
+        assert further == 1 or outcome(further) is Outcome.INCONCLUSIVE
