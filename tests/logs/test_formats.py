@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 
@@ -9,7 +10,19 @@ import pytest
 
 from pytest_energy.logs.formats import FORMATS
 from tests.logs.conftest import Imported
-from tests.logs.samples import BUILDERS, NOON, Sample, powermetrics
+from tests.logs.samples import (
+    BUILDERS,
+    NOON,
+    Sample,
+    codecarbon,
+    dcgm_dmon,
+    energibridge,
+    mllog,
+    powermetrics,
+    ptdaemon,
+    tegrastats,
+    zeus,
+)
 from tests.logs.test_fuzz import powers_of
 
 
@@ -184,3 +197,163 @@ def test_a_sample_of_powermetrics_without_its_start_is_told(read: Callable[..., 
     lines = [line for n, line in enumerate(sample.lines) if n != places[8]]
     got = read("\n".join([*lines, ""]))
     assert any("a second Combined power in one sample" in remark for remark in got.remarks)
+
+
+STEADY = [[100.0] * 20]
+"""A device that draws 100 W for 19 seconds."""
+
+
+def without(sample: Sample, pattern: str) -> str:
+    """A log without this text in its lines."""
+    return sample.text.replace(pattern, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "told"),
+    [
+        (
+            mllog(STEADY).text.replace("power_reading", "run_start"),
+            ["--format=mllog"],
+            "not a log of MLPerf: no power_reading",
+        ),
+        (
+            "\n".join(dcgm_dmon(STEADY).lines[:2]) + "\n",
+            ["--format=dcgm-dmon"],
+            "not a log of dcgmi dmon: no readings",
+        ),
+        (
+            dcgm_dmon(STEADY).text.replace("POWER", "GPUTL"),
+            ["--format=dcgm-dmon"],
+            "no column of power among time, entity, GPUTL [W]; log field 155 or 156",
+        ),
+        (
+            dcgm_dmon(STEADY).text,
+            ["--power-column=PWR"],
+            "no column of power among time, entity, POWER [W]; log field 155 or 156",
+        ),
+        (
+            tegrastats(STEADY).text.replace("VDD_IN", "VDD_GPU"),
+            [],
+            "no rail is known to feed all others. Name those to add up with --power-column, once"
+            " for each: VDD_GPU, VDD_CPU_GPU_CV, VDD_SOC",
+        ),
+        (
+            without(powermetrics(STEADY), "Power"),
+            [],
+            "not a log of powermetrics: no power; log with --samplers cpu_power,gpu_power",
+        ),
+        (
+            powermetrics(STEADY).text,
+            ["--power-column=Package"],
+            "no power Package among ANE, CPU, Combined, GPU",
+        ),
+        (
+            powermetrics(STEADY).text.replace("Combined", "Other"),
+            [],
+            "no combined power. Name those to add up with --power-column, once for each: ANE, CPU,"
+            " GPU, Other",
+        ),
+        (
+            ptdaemon(STEADY).text.replace("Watts", "Volts"),
+            ["--format=ptdaemon"],
+            "not a log of PTDaemon: no line Time,…,Watts,…",
+        ),
+        (
+            codecarbon(STEADY).text,
+            ["--power-column=energy_consumed"],
+            "--power-column: the rows of CodeCarbon are runs; use --energy-column",
+        ),
+        (
+            energibridge(STEADY).text.replace("CPU_USAGE_0", "SYSTEM_POWER (Watts)"),
+            [],
+            "several columns hold energy or power, and some contain others. Name those to add up,"
+            " once for each: with --energy-column PACKAGE_ENERGY (J); with --power-column"
+            " SYSTEM_POWER (Watts)",
+        ),
+        (
+            zeus(STEADY).text.replace("gpu0_energy", "gpu0_time"),
+            [],
+            "no column of energy among start_time, window_name, elapsed_time, gpu0_time",
+        ),
+    ],
+    ids=lambda value: " ".join(value.split()[:4]) if isinstance(value, str) else "",
+)
+def test_what_a_log_lacks_is_said_with_the_remedy(
+    read: Callable[..., Imported], text: str, options: list[str], told: str
+) -> None:
+    """The option that chooses, or what to log the next time."""
+    got = read(text, *options)
+    assert got.status == 2, got
+    assert told in got.err
+
+
+def test_rails_that_are_named_are_added_up(read: Callable[..., Imported]) -> None:
+    """Of a board, and of a Mac; the only rail there is needs no name."""
+    board = tegrastats(STEADY).text.replace("VDD_IN", "VDD_GPU")
+    got = read(board, "--power-column=VDD_CPU_GPU_CV", "--power-column=VDD_SOC")
+    assert got.energy_j == pytest.approx(19 * (1.307 + 1.468), rel=1e-3), got.err
+    only = without(tegrastats(STEADY), " VDD_CPU_GPU_CV 1307mW/1327mW VDD_SOC 1468mW/1468mW")
+    got = read(only.replace("VDD_IN", "VDD_GPU"))
+    assert got.energy_j == pytest.approx(1900, rel=1e-3), got.err
+    got = read(powermetrics(STEADY).text, "--power-column=CPU", "--power-column=GPU Power")
+    assert got.energy_j == pytest.approx(20 * 1.0034 * 40.02, rel=1e-3), got.err
+
+
+def test_messages_of_ptdaemon_are_remarks(read: Callable[..., Imported]) -> None:
+    """Its own log has them between the readings."""
+    sample = ptdaemon(STEADY)
+    notice = sample.lines[3].partition(",Watts")[0] + ",NOTICE,range changed"
+    got = read("\n".join([*sample.lines[:4], notice, *sample.lines[4:], ""]))
+    assert got.energy_j == pytest.approx(1900)
+    assert any("1 message of PTDaemon, such as" in remark for remark in got.remarks)
+
+
+@pytest.mark.parametrize("place", ["value", "metadata"])
+def test_nodes_of_mlperf_are_devices(read: Callable[..., Imported], place: str) -> None:
+    """Readings are numbers or objects; what was not applied and what is no event is a remark."""
+    lines = []
+    for second in range(20):
+        for node, watts in (("a", 100.0), ("b", 50.0)):
+            value: object = {"watts": watts, "node": node} if place == "value" else watts
+            event = {
+                "time_ms": int((NOON + second) * 1000),
+                "key": "power_reading",
+                "value": value,
+                "metadata": {"node": node} if place == "metadata" else {},
+            }
+            lines.append(f":::MLLOG {json.dumps(event)}")
+    efficiency = {"time_ms": 0, "key": "conversion_eff", "value": 0.94}
+    got = read("\n".join([f":::MLLOG {json.dumps(efficiency)}", *lines, ""]))
+    assert got.channels == pytest.approx({"a": 1900, "b": 950}), got.err
+    assert got.remarks[0] == ("conversion_eff is not applied: the joules are those of the readings")
+
+
+@pytest.mark.parametrize("line", ["a line of the program", ":::MLLOG {not JSON"])
+def test_lines_that_are_no_events_are_told(read: Callable[..., Imported], line: str) -> None:
+    """They may have been readings."""
+    sample = mllog(STEADY)
+    got = read("\n".join([*sample.lines[:9], line, *sample.lines[9:], ""]))
+    assert got.energy_j == pytest.approx(1900), got.err
+    assert f"left out, because it is no reading: line 10 ({line!r})" in got.remarks
+
+
+def test_a_line_of_dcgmi_that_is_no_reading_is_told(read: Callable[..., Imported]) -> None:
+    """The units may come with any header."""
+    sample = dcgm_dmon(STEADY)
+    got = read("\n".join([*sample.lines[:9], "lost contact", *sample.lines[9:], ""]))
+    assert got.energy_j == pytest.approx(1900), got.err
+    assert "left out, because it is no reading: line 10 ('lost contact')" in got.remarks
+    bare = "\n".join([sample.lines[0], *sample.lines[2:], ""])
+    assert read(bare).energy_j == pytest.approx(1900)
+
+
+def test_a_duration_that_is_no_number_is_no_later_state(read: Callable[..., Imported]) -> None:
+    """Of two rows of one run the one with the longer duration is its end."""
+    got = read(
+        emissions(
+            "timestamp,project_name,run_id,duration,energy_consumed",
+            "2024-03-05T09:00:00,demo,a,100.0,0.010",
+            "2024-03-05T09:00:01,demo,a,,0.002",
+        )
+    )
+    assert got.energy_j == pytest.approx(0.010 * 3.6e6), got.err
