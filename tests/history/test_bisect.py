@@ -85,6 +85,15 @@ def test_a_failed_setup_skips_the_commit(repository: Repository) -> None:
     assert "'exit 3' ended with status 3" in lines[0]
 
 
+def test_a_commit_without_results_is_skipped(repository: Repository) -> None:
+    """The last line that pytest printed says why."""
+    commits = commits_of(repository, 0.01, 0.01, 0.02)
+    lines: list[str] = []
+    search = Bisection(repository.folder, "no_such_file.py", commits[0], commits[-1])
+    assert bisect(search, lines.append) is None
+    assert "pytest no_such_file.py gave no results: " in lines[0]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("forks")
 def test_each_commit_is_measured_against_the_good_one(

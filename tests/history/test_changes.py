@@ -9,7 +9,7 @@ import pytest
 from pytest_energy.history.changes import HistoryChange, find_changes, find_creep, load_series
 from pytest_energy.history.queries import Queries
 from pytest_energy.history.store import Store
-from pytest_energy.history.wording import commands, describe_change
+from pytest_energy.history.wording import commands, describe_change, describe_creep
 from pytest_energy.model.result import Run
 from tests.history.runs import history, result_of, run_of
 
@@ -41,6 +41,7 @@ def test_own_changes_are_told_from_those_of_the_machine(tmp_path: Path) -> None:
     assert own.change == pytest.approx(0.06, abs=0.01)
     assert [difference.name for difference in machine.context] == ["driver"]
     assert own.context == ()
+    assert "changed there: driver " in "\n".join(describe_change(machine))
     assert own.runs_since == 20
 
 
@@ -87,6 +88,8 @@ def test_runs_without_commits_give_no_commands(tmp_path: Path) -> None:
     (change,) = changes_of(tmp_path, same)
     assert change.commits is None
     assert commands(change) == []
+    text = "\n".join(describe_change(change))
+    assert " between 2026-01-10 02:00 (aaaaaaaaaaaa) and 2026-01-11 02:00 (aaaaaaaaaaaa)" in text
 
 
 def test_another_workload_or_machine_is_another_series(tmp_path: Path) -> None:
@@ -139,6 +142,10 @@ def test_small_accepted_changes_add_up(tmp_path: Path) -> None:
     (creep,) = find_creep(queries_of(tmp_path, runs))
     assert creep.change == pytest.approx(1.005**14 - 1, rel=0.01)
     assert creep.accepted == 16
+    assert describe_creep(creep) == (
+        "↗ bench.py::test_a on nvidia-h100-80gb-hbm3: +7.2 % in 16 accepted runs since 2026-01-01,"
+        " without a step beyond the tolerance"
+    )
 
 
 def test_a_large_accepted_change_begins_a_new_level(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,35 @@ def test_the_dashboard_is_pages_that_link_each_other(
     assert sum("Rise: bench.py::test_0" in page for page in pages) == 1
     assert "Largest rises since 2026-01-20" in index
     assert all("<script" not in page for page in [index, *pages])
+
+
+def test_a_page_marks_releases_and_what_changed_on_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tags of the repository, and versions; ``--since`` names a tag, or the first runs count."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-01-08T00:00:00Z")
+    commits = []
+    for arguments in (["init", "-q"], *[["commit", "-q", "--allow-empty", "-m", "work"]] * 2):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", *identity, *arguments], check=True)
+    for revision in ("HEAD~1", "HEAD"):
+        found = subprocess.run(
+            ["git", "rev-parse", revision], check=True, capture_output=True, text=True
+        )
+        commits.append(found.stdout.strip())
+    subprocess.run(["git", "tag", "v1.2", commits[1]], check=True)
+    torch = {True: "2.9.0", False: "2.10.0"}
+    runs = history(12, 1, scatter=0.001, context=lambda night: {"torch": torch[night < 8]})
+    for night, run in enumerate(runs):
+        info = run.run.model_copy(update={"commit": commits[night >= 6]})
+        save_run(run.model_copy(update={"run": info}), Path(f"night-{night:02}.json"))
+    ask(capsys, "add", *sorted(map(str, Path().glob("night-*.json"))))
+    for since, told in (([], "since the first runs"), (["--since", "v1.2"], "since v1.2")):
+        status, out, err = ask(capsys, "report", "-o", "site", *since)
+        assert (status, out) == (0, "site/index.html: 2 pages\n"), err
+        assert told in Path("site/index.html").read_text("utf-8")
+        (page,) = Path("site/benchmarks").iterdir()
+        text = page.read_text("utf-8")
+        assert "v1.2" in text
+        assert "torch 2.9.0 → 2.10.0" in text
