@@ -88,7 +88,9 @@ def test_the_table_is_read_as_utf_8(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=rf"^{re.escape(str(path))}: not TOML: 'utf-8' codec"):
         load_tolerances(path)
     path.write_text("a = " + 10_000 * "[")
-    with pytest.raises(FileFormatError, match=rf"^{re.escape(str(path))}: not TOML: nested too deeply$"):
+    with pytest.raises(
+        FileFormatError, match=rf"^{re.escape(str(path))}: not TOML: nested too deeply$"
+    ):
         load_tolerances(path)
 
 

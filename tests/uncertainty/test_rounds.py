@@ -16,6 +16,7 @@ from pytest_energy.uncertainty.gum import t_quantile
 from pytest_energy.uncertainty.rounds import (
     dominant,
     mean_of,
+    of_round,
     of_rounds,
     summarize,
     temperature_drift,
@@ -217,3 +218,98 @@ def test_the_mean_of_one_value_has_no_interval() -> None:
     two = mean_of([2.0, 4.0], "W")
     assert (two.value, two.degrees_of_freedom) == (3.0, 1)
     assert two.uncertainty == pytest.approx(12.706, rel=1e-4)  # t(0.975; 1) times 1 W
+
+
+def warm(**conditions: float) -> Round:
+    """A round that ended in these conditions of gpu0 and gpu1."""
+    named = {key.replace("__", "."): value for key, value in conditions.items()}
+    return one_round(10.0).model_copy(update={"conditions": named})
+
+
+def test_the_remark_on_warming_up_names_channel_and_temperatures() -> None:
+    """Each channel that warmed by more than the limit; other conditions are no temperatures."""
+    rounds = [
+        warm(gpu0__temperature_c=40.0, gpu1__temperature_c=50.0, gpu0__clock_mhz=1000.0),
+        warm(gpu0__temperature_c=50.5, gpu1__temperature_c=60.0, gpu0__clock_mhz=1980.0),
+        warm(gpu1__temperature_c=55.0),
+    ]
+    (remark,) = temperature_drift(rounds)
+    assert remark.message == (
+        "gpu0: rounds ended between 40 and 50.5 °C (limit 10 °C apart); warm up longer"
+    )
+    assert temperature_drift(rounds, limit_c=10.5) == []
+    both = temperature_drift(rounds, limit_c=9.5)
+    assert [each.message.partition(":")[0] for each in both] == ["gpu0", "gpu1"]
+    assert "limit 9.5 °C apart" in both[0].message
+
+
+def test_the_mean_has_the_budget_of_its_scatter() -> None:
+    """The standard error is its only term."""
+    found = mean_of([1.0, 2.0, 3.0, 6.0], "W")
+    scatter = math.sqrt(14 / 3 / 4)
+    assert (found.unit, found.budget) == ("W", {"scatter": pytest.approx(scatter)})
+    assert found.uncertainty == pytest.approx(t_quantile(3) * scatter)
+
+
+def test_only_the_wanted_metric_is_computed() -> None:
+    """And a pass may be an epoch."""
+    rounds = [one_round(10.0), one_round(14.0)]
+    whole = summarize(rounds, per="epoch")
+    assert {name: metric.unit for name, metric in whole.items()} == {
+        "latency_s": "s",
+        "energy_j": "J/epoch",
+        "power_w": "W",
+    }
+    for name in whole:
+        assert summarize(rounds, per="epoch", only=name) == {name: whole[name]}
+    assert summarize(rounds, only="accuracy") == {}
+
+
+def test_what_a_round_knows_is_known() -> None:
+    """Its seconds always, its joules and watts if they were read."""
+    assert of_round(one_round(10.0), "energy_j") == 1.0
+    assert of_round(one_round(None), "latency_s") == pytest.approx(0.2)
+    assert of_round(one_round(None), "energy_j") is None
+    assert of_round(one_round(None), "power_w") is None
+
+
+def test_a_budget_is_that_of_a_pass_and_of_a_second() -> None:
+    """Independent terms average out over the rounds, shared ones do not; a missing one is zero."""
+    rounds = [one_round(10.0, edges=0.3, idle=0.2), one_round(14.0, edges=0.4)]
+    metrics = summarize(rounds)
+    scatter = 4.0 / math.sqrt(2) / math.sqrt(2)  # of 10 J and 14 J
+    for name, share in (("energy_j", 1 / 10), ("power_w", 1 / 2)):
+        assert metrics[name].budget == pytest.approx(
+            {"edges": share * 0.25, "idle": share * 0.1, "scatter": share * scatter}
+        )
+    assert metrics["latency_s"].budget == {"scatter": 0.0}
+    single = summarize([one_round(10.0, edges=0.3)])
+    assert single["energy_j"].budget == {"edges": pytest.approx(0.03)}
+    assert single["energy_j"].degrees_of_freedom is None
+    assert single["latency_s"] == Quantity(value=0.2, unit="s")
+
+
+def test_idle_power_of_all_channels_is_taken_off_with_its_uncertainty() -> None:
+    """Watts add up, and their standard uncertainties in quadrature, over the time of a pass."""
+    both = one_round(10.0, edges=0.3).model_copy(update={"channels": {"gpu0": 6.0, "gpu1": 4.0}})
+    idle = {
+        "gpu0": Quantity(value=2.0, unit="W", budget={"scatter": 0.3, "resolution": 0.4}),
+        "gpu1": Quantity(value=1.0, unit="W", budget={"scatter": 1.2}),
+    }
+    net = summarize([both], idle)["net_energy_j"]
+    assert (net.value, net.unit) == (pytest.approx(1.0 - 3.0 * 0.2), "J/pass")
+    assert net.budget == pytest.approx({"edges": 0.03, "idle": 1.3 * 0.2})
+    assert summarize([both], idle, per="call")["net_energy_j"].unit == "J/call"
+    assert "net_energy_j" not in summarize([both], {})
+
+
+def test_the_gain_joins_what_is_known_of_the_value() -> None:
+    """Its share is of the size, whatever the sign, and it is 95 % of an even distribution."""
+    quantity = Quantity(value=-4.0, unit="J", uncertainty=0.3, budget={"scatter": 0.1})
+    found = with_gain(quantity, 0.05)
+    assert (found.value, found.unit) == (-4.0, "J")
+    assert found.budget == pytest.approx({"scatter": 0.1, "gain": 0.2 / math.sqrt(3)})
+    assert found.uncertainty == pytest.approx(math.hypot(0.3, 0.95 * 0.2))
+    bare = with_gain(Quantity(value=4.0, unit="J"), 0.05)
+    assert bare.uncertainty == pytest.approx(0.95 * 0.2)
+    assert dominant(Quantity(value=4.0, unit="J")) is None
