@@ -102,7 +102,7 @@ def machine_of(result: Result, run: Run) -> str:
     return slug_of(result.measured_in(run.environment).identity)
 
 
-def select_results(run: Run, store: BaselineStore, update: Update = "all") -> list[Result]:
+def select_results(run: Run, store: BaselineStore, update: Update) -> list[Result]:
     """The results of a run that should be accepted.
 
     Args:

@@ -20,7 +20,7 @@ from pytest_energy.gate.acceptance import (
     select_results,
 )
 from pytest_energy.gate.baseline_store import FACTS, BaselineStore
-from pytest_energy.model.measurement import Quantity, Reason, ReasonCode
+from pytest_energy.model.measurement import CONTROL_FILE, Quantity, Reason, ReasonCode
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import Budget, Difference, MetricVerdict, Verdict
 from pytest_energy.settings import Update
@@ -279,8 +279,9 @@ def collected(folder: Path, *asked: str, tests: tuple[str, ...] = ()) -> Collect
 def test_an_id_is_asked_for_by_its_file_folder_or_beginning(
     tmp_path: Path, asked: tuple[str, ...], included: set[str]
 ) -> None:
-    """A name that merely begins alike is another test."""
+    """A name that merely begins alike is another test, and the control's are never asked for."""
     found = collected(tmp_path, *asked)
+    assert not found.was_asked_for(f"{CONTROL_FILE}::test_control")
     ids = ["a.py::t", "a.py::t[x]", "a.py::t::w", "d/b.py::t"]
     assert {test_id for test_id in ids if found.was_asked_for(test_id)} == included
 
@@ -298,13 +299,13 @@ def test_a_baseline_without_a_test_is_gone_or_was_not_read(tmp_path: Path) -> No
     """Of a file that pytest skipped nothing is known; a file that is not there has no tests."""
     store = BaselineStore(tmp_path / "baselines")
     counted = {"flops": Quantity(value=8.0, unit="FLOP", exact=True)}
-    for test_id in ("a.py::kept", "a.py::gone", "d/b.py::t", "removed.py::t"):
+    for test_id in ("a.py::kept", "a.py::gone", "d/b.py::t::window", "removed.py::t"):
         metrics = {**measurement().metrics, **counted}
         store.save(measurement(test_id=test_id, metrics=metrics), H200, "nvidia-h200", None)
     found = orphans(store, collected(tmp_path, tests=("a.py::kept",)))
     for entries, ids in (
         (found.gone, ["a.py::gone", "removed.py::t"]),
-        (found.unread, ["d/b.py::t"]),
+        (found.unread, ["d/b.py::t::window"]),
     ):
         assert [(path, baseline.id) for path, baseline in entries] == [
             (store.path(test_id, slug), test_id)

@@ -119,8 +119,8 @@ def test_a_value_that_moved_begins_a_level_whatever_the_verdict(
             ),
         ),
         (
-            Quantity(value=123456.789, unit="J", uncertainty=123.0),
-            Quantity(value=123457.0, unit="J", uncertainty=120.0),
+            Quantity(value=123456.789, unit="J", uncertainty=1234.0),
+            Quantity(value=123460.0, unit="J", uncertainty=1200.0),
         ),
         (Quantity(value=0.123456789, unit="1"), Quantity(value=0.123457, unit="1")),
     ],
@@ -151,14 +151,14 @@ def test_an_accepted_run_has_its_rounds_joules_and_conditions() -> None:
         )
         for energy_j in (100.04, 200.02)
     ]
-    energy = Quantity(value=1.0, unit="J/pass", uncertainty=0.0123456)
+    energy = Quantity(value=1.0, unit="J/pass", uncertainty=0.0125)
     run = last_run(rounds=rounds, metrics={"energy_j": energy})
     assert run == AcceptedRun(
         commit="c0",
         rounds=2,
         spent_j=300.0,
         values={"energy_j": 1.0},
-        standard={"energy_j": 0.0063},
+        standard={"energy_j": 0.0064},
         conditions={"gpu0.temperature_c": 61.23},
     )
     assert last_run(rounds=[]).rounds == 1
