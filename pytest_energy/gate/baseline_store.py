@@ -178,6 +178,6 @@ class BaselineStore:
 
 def dump_baseline(baseline: Baseline) -> str:
     """The text of a baseline file: one key a line, sorted, without defaults."""
-    data = baseline.model_dump(by_alias=True, exclude_defaults=True)
+    data = baseline.model_dump(exclude_defaults=True)
     whole = {"schema": BASELINE_SCHEMA, "workload": baseline.workload, **data}
     return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -35,9 +35,9 @@ def repository(tmp_path: Path) -> Path:
 
 
 def commit(folder: Path, subject: str) -> str:
-    """Commit all that there is, on the same day; return the hash."""
+    """Commit all that there is; return the hash."""
     git(folder, "add", "-A")
-    git(folder, "commit", "-qm", subject, "--date", "2026-01-02T00:00:00Z")
+    git(folder, "commit", "-q", "--allow-empty-message", "-m", subject)
     return git(folder, "rev-parse", "HEAD")
 
 
@@ -68,6 +68,20 @@ def test_each_commit_that_changed_a_baseline_is_a_version(repository: Path) -> N
     assert versions(path, since=hashes[1]) == found[1:]
     assert versions(path, since="HEAD") == found[2:]
     assert versions(path, since=f"{hashes[2]}~1") == found[1:]
+
+
+def test_a_deleted_baseline_keeps_its_history(repository: Path) -> None:
+    """Its deletion is a version without joules; a commit may have no subject."""
+    path = store_with(repository, 1.0).path(TEST, SLUG)
+    hashes = [commit(repository, "")]
+    git(repository, "tag", "v1")
+    path.unlink()
+    hashes.append(commit(repository, "remove"))
+    for since in (None, "v1"):
+        found = versions(path, since)
+        assert [version.commit for version in found] == hashes
+        assert [version.subject for version in found] == ["", "remove"]
+        assert energies(found) == [1.0, None]
 
 
 def test_a_file_outside_of_git_has_no_versions(tmp_path: Path) -> None:

@@ -369,6 +369,11 @@ def test_what_cannot_be_read_is_named(store: BaselineStore) -> None:
         store.load(TEST, "x")
     assert str(caught.value).startswith(f"{path}: not a baseline: ")
     assert "Is a directory" in str(caught.value)
+    path.rmdir()
+    path.write_bytes(b"\xff")
+    with pytest.raises(FileFormatError) as caught:
+        store.load(TEST, "x")
+    assert str(caught.value).startswith(f"{path}: not a baseline: ")
 
 
 def test_every_fault_of_each_broken_file_has_a_line(store: BaselineStore) -> None:
@@ -411,6 +416,7 @@ def test_a_file_is_text_that_people_read(store: BaselineStore) -> None:
         *("schema", "workload", "workload_hash"),
     }
     assert (document["schema"], document["workload"]) == ("pytest-energy/baseline/1", {})
+    assert document["metrics"] == {"energy_j": {"unit": "J/pass", "value": 1.0}}
     assert '\n "id": "t.py::test_ä",\n' in text
 
 
