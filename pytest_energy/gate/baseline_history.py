@@ -51,7 +51,8 @@ def versions(path: Path, since: str | None = None) -> list[Version]:
     log = run_git(path.parent, "log", form, *between, "--", path.name)
     if since:
         log += run_git(path.parent, "log", "-1", form, since, "--", path.name)
-    commits = [line.split("\t", 2) for line in log.splitlines()]
+    # A subject may have characters at which splitlines() splits as well.
+    commits = [line.split("\t", 2) for line in log.split("\n") if line]
     return [
         Version(commit, date, subject, _energy_at(path, commit))
         for commit, date, subject in reversed(commits)

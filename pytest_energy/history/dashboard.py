@@ -394,11 +394,12 @@ def _releases(repository: Path) -> dict[str, str]:
     """Tags by commit; none outside a repository."""
     form = "--format=%(objectname) %(*objectname) %(refname:short)"
     try:
-        lines = run_git(repository, "for-each-ref", form, "refs/tags").splitlines()
+        text = run_git(repository, "for-each-ref", form, "refs/tags")
     except EnergyError:
         return {}
     found = {}
-    for line in lines:
+    # A tag's name may have characters at which splitlines() splits as well.
+    for line in filter(None, text.split("\n")):
         tag, commit, name = line.split(" ", 2)
         found[commit or tag] = name
     return found

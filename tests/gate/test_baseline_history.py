@@ -48,7 +48,7 @@ def energies(found: list[Version]) -> list[float | None]:
 
 def test_each_commit_that_changed_a_baseline_is_a_version(repository: Path) -> None:
     """The oldest first, with hash, day and subject; what cannot be read has no joules."""
-    subjects = ["accept", "one\tand two", "by hand"]
+    subjects = ["accept", "one\tand\u2028two", "by hand"]
     hashes = []
     for number, subject in enumerate(subjects):
         store = store_with(repository, 1.0 + number / 10)

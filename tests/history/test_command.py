@@ -217,7 +217,8 @@ def test_a_page_marks_releases_and_what_changed_on_the_machine(
             ["git", "rev-parse", revision], check=True, capture_output=True, text=True
         )
         commits.append(found.stdout.strip())
-    subprocess.run(["git", "tag", "v1.2", commits[1]], check=True)
+    for tag in ("v1.2", "next\u2028line"):
+        subprocess.run(["git", "tag", tag, commits["." in tag]], check=True)
     torch = {True: "2.9.0", False: "2.10.0"}
     runs = history(12, 1, scatter=0.001, context=lambda night: {"torch": torch[night < 8]})
     for night, run in enumerate(runs):
