@@ -668,14 +668,14 @@ def test_what_may_be_negative_is_compared_by_the_difference(
     earlier: list[float], half: float
 ) -> None:
     """As shares of the baseline's size, with the scatter of the accepted runs as it was."""
-    runs = [AcceptedRun(values={"energy_j": 1.0, "loss": value}) for value in earlier]
-    loss = Quantity(value=-0.5, unit="1", uncertainty=0.1)
+    runs = [AcceptedRun(values={"energy_j": 1.0, "loss": 2 * value}) for value in earlier]
+    loss = Quantity(value=-1.0, unit="1", uncertainty=0.2)
     now = measured(metrics={"energy_j": joules(1), "loss": loss})
-    tolerances = {**TOLERANCES, "loss": 0.3}
+    tolerances = {**TOLERANCES, "loss": 0.7}
     found = verdict_on("loss", judge(now, baseline_of(accepted=runs), None, HERE, tolerances))
-    assert (found.baseline, found.change) == (pytest.approx(-1.0), pytest.approx(0.5))
+    assert (found.baseline, found.change) == (pytest.approx(-2.0), pytest.approx(0.5))
     assert (found.low, found.high) == (pytest.approx(0.5 - half), pytest.approx(0.5 + half))
-    expected = Outcome.REGRESSED if 0.5 - half > 0.3 else Outcome.INCONCLUSIVE
+    expected = Outcome.UNCHANGED if 0.5 + half < 0.7 else Outcome.INCONCLUSIVE
     assert found.outcome is expected
 
 
