@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import digamma, polygamma
 
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.uncertainty.gum import t_quantile
@@ -176,6 +177,23 @@ def test_three_benchmarks_that_scatter_make_a_suite() -> None:
     assert fitted.degrees_of_freedom > 0
     assert fit_suite_variance([*nothing, *three]) == fitted
     assert fit_suite_variance([*nothing, *three[:2]]) == SuiteVariance()
+
+
+def test_a_suite_that_scatters_unequally_has_the_moments_of_its_benchmarks() -> None:
+    """Smyth 2004, 6.2, by the expected mean and variance of a logarithm of a variance."""
+    draw = np.random.default_rng(7)
+    sizes = [4 + number % 3 for number in range(40)]
+    suite = [draw.normal(0, 0.01 * 2.0 ** draw.normal(), size).tolist() for size in sizes]
+    fitted = fit_suite_variance(suite)
+    assert 0.5 < fitted.degrees_of_freedom < MOST_PRIOR_FREEDOM
+    halves = np.array([(size - 1) / 2 for size in sizes])
+    logs = np.log([statistics.variance(blocks) for blocks in suite])
+    logs -= digamma(halves) - np.log(halves)
+    prior = fitted.degrees_of_freedom / 2
+    excess = logs.var(ddof=1) - polygamma(1, halves).mean()
+    assert polygamma(1, prior) == pytest.approx(excess)
+    location = logs.mean() + digamma(prior) - math.log(prior)
+    assert fitted.variance == pytest.approx(math.exp(location))
 
 
 def test_a_lonely_benchmark_stands_by_itself() -> None:
