@@ -85,7 +85,7 @@ def sensitivity(
 def visits_within(baseline: Baseline, schedule: Schedule, retry_s: float) -> int:
     """The number of visits that a limit of time allows, at least the second look at a change."""
     visit_s = _further_visit_s(baseline, schedule)
-    if visit_s is None or schedule.visits == 1 or math.isinf(retry_s):
+    if visit_s is None or math.isinf(retry_s):
         return schedule.visits
     # Measuring stops after the visit that reaches the limit.
     return min(schedule.visits, 1 + max(math.ceil(retry_s / visit_s), 1))

@@ -28,7 +28,7 @@ from pytest_energy.gate.detectability import (
 )
 from pytest_energy.gate.schedule import ADAPTIVE, ALONE, FIXED, Schedule, Suite
 from pytest_energy.gate.selection import Selected, tightness, too_tight
-from pytest_energy.model.measurement import Quantity
+from pytest_energy.model.measurement import Quantity, Round
 from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict, Result, Verdict
 from pytest_energy.uncertainty.change import (
@@ -256,22 +256,23 @@ RUNS = [accepted(2.0), accepted(2.02, rounds=5), accepted(1.98), accepted(2.0, r
 
 
 @pytest.mark.parametrize("visit", [1, 2, 6])
+@pytest.mark.parametrize("first", [4, 2])
 @pytest.mark.parametrize("tolerance", [0.0, 0.05])
 @pytest.mark.parametrize(
     "suite", [ALONE, Suite(family=40), Suite(prior=Prior(0.03, 2.0)), Suite(shared=0.02)]
 )
 def test_a_detectable_rise_is_called_regressed_in_95_of_100_cases(
-    visit: int, tolerance: float, suite: Suite
+    visit: int, first: int, tolerance: float, suite: Suite
 ) -> None:
     """What is found then is at least the rise less a one-sided quantile: just enough for a look."""
-    schedule = Schedule(rounds=4, again=3, visits=6)
+    schedule = Schedule(rounds=first, again=3, visits=6)
     baseline = baseline_of(*RUNS)
     runs = baseline.level("energy_j")
     known = learn_scatter([runs], suite.prior)
     # Of what a session shares, further visits take nothing off, and one visit is the unit.
     shared = suite.shared**2 * (1 - 1 / visit) / (1 / visit + 1 / 4)
     scatter = Scatter(math.hypot(known.relative, shared**0.5), known.degrees_of_freedom, known.runs)
-    rounds = 4 + 3 * (visit - 1)
+    rounds = first + 3 * (visit - 1)
     single = math.fsum(0.004**2 * count for count in (3, 5, 3)) / 3
     planned = Estimate(2.0, 2.0 * math.sqrt(single / rounds), rounds - 1)
     likely = relative_change(planned, runs, scatter, visit)
@@ -339,6 +340,18 @@ def test_the_sensitivity_is_that_of_the_visits_that_the_limits_allow(
     )
 
 
+def test_the_needed_time_is_that_of_the_only_visit_that_sees_a_rise() -> None:
+    """The last, or the first: of one baseline run it sees more than the second."""
+    baseline = baseline_of(*RUNS)
+    rise = rises(baseline, 0.05)
+    assert rise(10) < rise(9) < rise(8)
+    assert needed_retry_s(baseline, (rise(9) + rise(10)) / 2, 0.05) == 9 * 6.0
+    single = baseline_of(accepted(2.0), accepted(2.0, step=True))
+    rise = rises(single, 0.05)
+    assert rise(1) < rise(2)
+    assert needed_retry_s(single, rise(1), 0.05) == 6.0
+
+
 def test_without_joules_or_seconds_there_is_nothing_to_plan() -> None:
     """A cost is unknown where no run tells its joules; no run at all detects nothing."""
     bare = baseline_of()
@@ -378,35 +391,71 @@ def test_what_sessions_share_is_taken_of_the_last_level() -> None:
     shifts: dict[str | None, float] = {"a": 0.0, "b": 0.03, "c": -0.02}
     assert shared_by(5, {**before, **shifts}, step=2) == pytest.approx(shared_by(5, shifts))
     runs = [accepted(1 + shift, commit=commit) for commit, shift in shifts.items()]
-    without = AcceptedRun(commit="d", values={"energy_j": 0.0})
-    five = [baseline_of(*runs, without, id=f"t.py::{number}") for number in range(5)]
-    assert shared_scatter(five) == pytest.approx(shared_by(5, shifts))
+    without = [
+        AcceptedRun(commit="d", values={"energy_j": 0.0}),
+        AcceptedRun(commit="e", values={"latency_s": 1.0}),
+    ]
+    few = baseline_of(*runs[:2], id="t.py::few")
+    five = [baseline_of(*runs, *without, id=f"t.py::{number}") for number in range(5)]
+    assert shared_scatter([few, *five]) == pytest.approx(shared_by(5, shifts))
+
+
+def test_benchmarks_of_other_sizes_share_nothing() -> None:
+    """Each is compared with itself, also where it misses a session."""
+    baselines = []
+    for number in range(8):
+        runs = [
+            accepted(10.0**number, commit=commit)
+            for place, commit in enumerate("abcd")
+            if place != number // 2
+        ]
+        baselines.append(baseline_of(*runs, id=f"t.py::{number}"))
+    assert shared_scatter(baselines) == pytest.approx(0.0, abs=1e-12)
 
 
 @pytest.mark.parametrize(
     "suite",
-    [ALONE, Suite(prior=Prior(0.02, 8.0)), Suite(shifts={"energy_j": Change(0.01, 0.002, 20)})],
+    [
+        ALONE,
+        Suite(family=10**4),
+        Suite(prior=Prior(0.02, 8.0)),
+        Suite(shifts={"energy_j": Change(0.01, 0.002, 20)}),
+    ],
 )
-@pytest.mark.parametrize("tolerance", [0.05, 0.06])
-def test_further_visits_are_the_fewest_that_decide(tolerance: float, suite: Suite) -> None:
+@pytest.mark.parametrize("tolerance", [0.0, 0.05, 0.06])
+@pytest.mark.parametrize("visits", [0, 1, 3])
+@pytest.mark.parametrize("relative", [0.004, 0.05])
+def test_further_visits_are_the_fewest_that_decide(
+    tolerance: float, suite: Suite, visits: int, relative: float
+) -> None:
     """If they agree with those so far; their rounds vary as these, and the last look is strict."""
     baseline = baseline_of(*RUNS)
     runs = baseline.level("energy_j")
-    measured = measurement(2.075)
-    new = estimate_of(measured.metrics["energy_j"])
-    rule = ADAPTIVE.rule(10)
+    energy = Quantity(
+        value=2.075, unit="J", uncertainty=2.075 * relative, degrees_of_freedom=2 * max(visits, 1)
+    )
+    rounds = [
+        Round(start=0, duration_s=1, passes=1, energy_j=2.075, visit=visit + 1)
+        for visit in range(visits)
+    ]
+    measured = measurement(metrics={"energy_j": energy}, rounds=rounds)
+    new = estimate_of(energy)
+    levels = [runs, [Estimate(2.075)] * visits]
+    rule = ADAPTIVE.rule(10, suite.family)
 
     def outcome(number: int) -> Outcome:
+        share = max(visits, 1) / number
         planned = Estimate(
-            new.value, new.standard / math.sqrt(number), new.degrees_of_freedom * number
+            new.value, new.standard * math.sqrt(share), new.degrees_of_freedom / share
         )
-        change = relative_change(planned, runs, learn_scatter([runs], suite.prior), number)
+        change = relative_change(planned, runs, learn_scatter(levels, suite.prior), number)
         shift = suite.shifts.get("energy_j")
         return classify(change.without(shift) if shift else change, tolerance, rule)
 
     further = further_visits(measured, baseline, tolerance, ADAPTIVE, suite)
+    so_far = max(visits, 1)
     if further is None:
         assert outcome(1000) is Outcome.INCONCLUSIVE
     else:
-        assert outcome(1 + further) is not Outcome.INCONCLUSIVE
-        assert further == 1 or outcome(further) is Outcome.INCONCLUSIVE
+        assert outcome(so_far + further) is not Outcome.INCONCLUSIVE
+        assert further == 1 or outcome(so_far + further - 1) is Outcome.INCONCLUSIVE
