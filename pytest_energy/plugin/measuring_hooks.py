@@ -311,6 +311,7 @@ class EnergyPlugin(SettledPhases):
         try:
             keep = withdraw if visit.failed else settle
             results = [keep(conclusion) for conclusion in item.stash[CONCLUSIONS]]
+            del item.stash[CONCLUSIONS]
         except EnergyError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
         for result in () if again else results:
@@ -383,6 +384,11 @@ class EnergyPlugin(SettledPhases):
             self._report(run, self._session.record.unsaved)
         else:
             self._session.release()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """Let go of the results: pytest and Python search all that is alive when they end."""
+        self._session = None
 
 
 def check_facts(hook: str, returned: object) -> Facts:

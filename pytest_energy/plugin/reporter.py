@@ -145,6 +145,11 @@ class Reporter:
         if self._run is not None:
             self._write(self._run, terminalreporter)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """Let go of the results: pytest and Python search all that is alive when they end."""
+        self._run = None
+
     def _write(self, run: Run, terminal: TerminalReporter) -> None:
         if self._settings.annotations == "on":
             for command in render_annotations(run, self._folder):
