@@ -8,9 +8,24 @@ what was measured inside the energy windows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import pytest
+
+USES: Final = ("only", "json", "save", "autosave", "compare", "compare_fail")
+"""The options of pytest-benchmark that write latencies, compare them, or expect its fixture."""
+
+
+def uses_latencies(config: pytest.Config, *, shows_table: bool) -> bool:
+    """Whether pytest-benchmark does anything with latencies; if not, its fixture is not set up.
+
+    Args:
+        config: The configuration of pytest.
+        shows_table: Whether its table is shown.
+    """
+    if not config.pluginmanager.has_plugin("benchmark") or hasattr(config, "workerinput"):
+        return False  # it is off in workers, and warns if a test requests its fixture
+    return shows_table or any(config.getoption(f"benchmark_{name}", None) for name in USES)
 
 
 class ReplayTimer:
@@ -55,8 +70,6 @@ def publish_latencies(
     """
     if not request.config.pluginmanager.has_plugin("benchmark"):
         return
-    if hasattr(request.config, "workerinput") and "benchmark" not in request.node.funcargs:
-        return  # pytest-benchmark is off in workers, and warns if a test requests its fixture
     benchmark = request.getfixturevalue("benchmark")
     benchmark.extra_info.update(extra)
     marker = request.node.get_closest_marker("benchmark")

@@ -24,6 +24,7 @@ from pytest_energy.plugin.benchmark_bridge import (
     install_replay_timer,
     needs_replay_timer,
     publish_latencies,
+    uses_latencies,
 )
 from pytest_energy.plugin.gpu_locks import (
     HeldLocks,
@@ -129,7 +130,7 @@ class EnergyPlugin(SettledPhases):
                 item.fixturenames = names  # type: ignore[attr-defined]
         yield
         # The timer comes with a marker, which must not exist while ``-m`` and ``-k`` select.
-        for item in timed:
+        for item in timed if self._uses_latencies else ():
             install_replay_timer(item)
 
     @pytest.hookimpl(tryfirst=True)
@@ -298,8 +299,13 @@ class EnergyPlugin(SettledPhases):
             self._publish_latency(item, results)
         return results
 
+    @cached_property
+    def _uses_latencies(self) -> bool:
+        return uses_latencies(self._config, shows_table=self._settings.latency_table)
+
     def _publish_latency(self, item: pytest.Item, results: list[Result]) -> None:
-        _publish_latency(item, results)
+        if self._uses_latencies or "benchmark" in item.funcargs:  # type: ignore[attr-defined]
+            _publish_latency(item, results)
 
     def settle(self, item: pytest.Item, visit: Visit) -> None:
         """Accept results or ask for another visit, unless the test has failed.

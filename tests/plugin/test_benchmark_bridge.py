@@ -34,6 +34,29 @@ def test_latency_goes_to_pytest_benchmark(project: Project) -> None:
     assert compared.ret == 0
 
 
+@pytest.mark.filterwarnings("ignore:Can't compare")
+@pytest.mark.parametrize(
+    ("arguments", "is_set_up"),
+    [
+        ([], False),
+        (["--energy-latency-table"], True),
+        (["--benchmark-only"], True),
+        (["--benchmark-json=b.json"], True),
+        (["--benchmark-save=name"], True),
+        (["--benchmark-autosave"], True),
+        (["--benchmark-compare"], True),
+        (["--benchmark-compare-fail=mean:5%"], True),
+    ],
+)
+def test_latencies_are_handed_over_where_they_are_used(
+    project: Project, arguments: list[str], is_set_up: bool
+) -> None:
+    """The fixture of pytest-benchmark is not set up if nobody sees what comes of it."""
+    project.write("def test_it(energy):\n    energy(work, 0.01)\n")
+    result = project.run("--setup-show", *arguments)
+    assert ("SETUP    F benchmark" in result.stdout.str()) == is_set_up
+
+
 @pytest.mark.parametrize(
     "arguments", [["--benchmark-disable"], ["-p", "no:benchmark"], ["-n", "2"]]
 )
