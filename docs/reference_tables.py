@@ -25,7 +25,7 @@ def options() -> Iterator[str]:
     yield "| --- | --- | --- |"
     for option in OPTIONS:
         value = f"={option.metavar}" if option.metavar else ""
-        if option.const is not None:
+        if option.nargs == "?":
             value = f"[{value}]"
         yield f"| `{option.flag}{value}` | `{option.ini}` | {_cell(option.help)} |"
 

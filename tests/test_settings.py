@@ -9,7 +9,7 @@ import pytest
 from pytest_energy.errors import UsageError
 from pytest_energy.marker import MarkerSettings
 from pytest_energy.model.measurement import ReasonCode
-from pytest_energy.options import ALIASES, OPTIONS
+from pytest_energy.options import ALIASES, ENOUGH_RUNS, OPTIONS, OUTPUT_FILES
 from pytest_energy.settings import CHECKS_WITH_LIMITS, FORMATS, Settings, load_settings, read_marker
 
 BY_NAME = {option.name: option for option in (*OPTIONS, *ALIASES)}
@@ -176,6 +176,13 @@ def test_all_limits_of_the_checks_can_be_set() -> None:
 def test_every_option_is_a_setting() -> None:
     """The table of options and the fields of the settings are the same."""
     assert {option.attribute for option in OPTIONS} == set(vars(Settings()))
+
+
+def test_the_help_says_what_the_code_does() -> None:
+    """Numbers and names that the code knows as well are the same in ``options.json``."""
+    helps = {option.attribute: option.help for option in OPTIONS}
+    assert f"formats: {', '.join(OUTPUT_FILES)};" in helps["output"]
+    assert f"[{ENOUGH_RUNS}]" in helps["baseline_runs"]
 
 
 def test_paths_are_taken_from_the_root_folder() -> None:

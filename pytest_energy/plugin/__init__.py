@@ -25,11 +25,13 @@ MARKER = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--energy``, and every other option with its ini twin."""
+    """Add ``--energy``, and every option of ``options.json`` with its ini twin."""
+    import json
     from argparse import SUPPRESS
+    from pathlib import Path
 
-    from pytest_energy.options import ALIASES, SECTIONS
-
+    # Not by pytest_energy.options, which says why.
+    declared = json.loads(Path(__file__).parents[1].joinpath("options.json").read_bytes())
     # What [tool.pytest] and pytest.toml may hold; older versions of pytest take text only.
     text: Any = str | int | float | bool if pytest.version_tuple >= (9, 2) else None
     first = parser.getgroup("energy", "energy regression testing")
@@ -38,17 +40,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="measure the energy of tests that use the energy fixture, and fail on regressions",
     )
-    for heading, options in SECTIONS.items():
+    for heading, options in declared["sections"].items():
         # An option is compared with all of its group: several groups take less time than one.
         group = parser.getgroup(heading, heading)
-        for option in options:
-            shown = option.help.replace("%", "%%")  # argparse formats the help
-            group.addoption(option.flag, dest=option.ini, help=shown, **option.arguments())
-            kind: Any = "linelist" if option.joined_by == "\n" else text
-            parser.addini(option.ini, f"same as {option.flag}: {option.help}", kind, default=None)
-    for alias in ALIASES:
-        first.addoption(alias.flag, dest=alias.ini, metavar=alias.metavar, help=SUPPRESS)
-        parser.addini(alias.ini, alias.help, default=None)
+        for attribute, keywords in options.items():
+            ini, said = f"energy_{attribute}", keywords["help"]
+            flag = f"--energy-{attribute.replace('_', '-')}"
+            keywords["help"] = said.replace("%", "%%")  # argparse formats the help
+            group.addoption(flag, dest=ini, **keywords)
+            kind: Any = "linelist" if attribute == "output" else text
+            parser.addini(ini, f"same as {flag}: {said}", kind, default=None)
+    for output in declared["output_files"]:
+        ini = f"energy_{output.replace('-', '_')}"
+        first.addoption(f"--energy-{output}", dest=ini, metavar="FILE", help=SUPPRESS)
+        parser.addini(ini, f"same as --energy-output={output}:FILE", default=None)
 
 
 def pytest_plugin_registered(manager: pytest.PytestPluginManager) -> None:

@@ -184,7 +184,7 @@ def _user_values(
         if text is None:
             text, spelling = _ini_text(config, option.ini), option.ini
         if text is not None:
-            joined = (option.joined_by or ",").join(text) if isinstance(text, list) else text
+            joined = option.joined_by.join(text) if isinstance(text, list) else text
             values[option] = (spelling, joined)
     return values
 

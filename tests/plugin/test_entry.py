@@ -36,7 +36,6 @@ def test_a_bad_option_stops_the_session(
 
 LIGHT = {
     "",
-    ".options",
     ".plugin",
 }
 """The modules of this package that pytest imports at its start; together they take 2 ms."""
