@@ -17,12 +17,12 @@ from typing import Final, Literal
 from pydantic import ConfigDict, Field, NonNegativeFloat, model_validator
 
 from pytest_energy.model.measurement import (
-    UNITS,
     Facts,
     Kind,
     MeterInfo,
     Quantity,
     Record,
+    impossible_quantity,
     impossible_value,
 )
 from pytest_energy.uncertainty.change import Estimate
@@ -83,7 +83,7 @@ class Baseline(Record):
     @model_validator(mode="after")
     def _is_possible(self) -> Baseline:
         """Refuse values that no run can have had, as a merge or an editor may leave them."""
-        faults = [fault for item in self.metrics.items() for fault in impossible_value(*item)]
+        faults = [fault for item in self.metrics.items() for fault in impossible_quantity(*item)]
         faults += [fault for run in self.accepted for fault in self._impossible(run)]
         if not self.metrics:
             faults.append("metrics: a baseline of nothing; remove the file")
@@ -93,10 +93,8 @@ class Baseline(Record):
 
     def _impossible(self, run: AcceptedRun) -> Iterator[str]:
         for name, value in run.values.items():
-            # Runs have no units of their own, so that none of them can be wrong.
-            unit, standard = UNITS.get(name, ""), run.standard.get(name)
-            quantity = Quantity(value=value, unit=unit, uncertainty=standard)
-            yield from (f"accepted: {fault}" for fault in impossible_value(name, quantity))
+            faults = impossible_value(name, value, run.standard.get(name))
+            yield from (f"accepted: {fault}" for fault in faults)
 
     def levels(self, metric: str) -> list[list[Estimate]]:
         """The accepted runs with this metric, split where a change was accepted."""

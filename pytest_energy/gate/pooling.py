@@ -36,7 +36,7 @@ def pool(visits: Sequence[Measurement]) -> Measurement:
         update={
             "metrics": {name: _mean([visit.metrics[name] for visit in valid]) for name in names},
             "rounds": [
-                round_.model_copy(update={"visit": number})
+                round_ if round_.visit == number else round_.model_copy(update={"visit": number})
                 for number, visit in enumerate(valid, 1)
                 for round_ in visit.rounds
             ],

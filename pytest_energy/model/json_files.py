@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from pytest_energy.errors import TOO_DEEP, FileFormatError
 from pytest_energy.model.files import read_bytes, write_atomically
-from pytest_energy.model.measurement import Record, impossible_value
+from pytest_energy.model.measurement import Record, impossible_quantity
 from pytest_energy.model.result import RESULTS_SCHEMA, Result, Run
 
 R = TypeVar("R", bound=Record)
@@ -128,7 +128,7 @@ def possible_run(run: Run, path: Path, expected: str) -> Run:
 def _impossible(result: Result) -> Iterator[str]:
     """Values that no measurement has."""
     for name, quantity in result.metrics.items():
-        yield from (f"{result.id}: {fault}" for fault in impossible_value(name, quantity))
+        yield from (f"{result.id}: {fault}" for fault in impossible_quantity(name, quantity))
     for number, window in enumerate(result.rounds):
         where = f"{result.id}: rounds.{number}"
         if window.passes < 0 or window.duration_s < 0:

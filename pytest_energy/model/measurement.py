@@ -177,15 +177,20 @@ UNITS: Final = {"energy_j": "J", "net_energy_j": "J", "latency_s": "s", "power_w
 """What the units of measured metrics begin with."""
 
 
-def impossible_value(metric: str, quantity: Quantity) -> Iterator[str]:
-    """Say what is impossible in the value of a metric that a file holds."""
-    if abs(quantity.value) > LARGEST or (quantity.uncertainty or 0) > LARGEST:
-        yield f"{metric}: {quantity.value!r} is too large to be compared"
-    if metric in ("energy_j", "latency_s", "power_w") and quantity.value < 0:
-        yield f"{metric}: {quantity.value!r} found, a number of at least 0 expected"
+def impossible_quantity(metric: str, quantity: Quantity) -> Iterator[str]:
+    """Say what is impossible in a metric that a file holds."""
+    yield from impossible_value(metric, quantity.value, quantity.uncertainty)
     unit = UNITS.get(metric)
     if unit is not None and quantity.unit.partition("/")[0] != unit:
         yield f"{metric}: unit {quantity.unit!r} found, {unit!r} expected"
+
+
+def impossible_value(metric: str, value: float, uncertainty: float | None) -> Iterator[str]:
+    """Say what is impossible in the value of a metric that a file holds."""
+    if abs(value) > LARGEST or (uncertainty or 0) > LARGEST:
+        yield f"{metric}: {value!r} is too large to be compared"
+    if metric in ("energy_j", "latency_s", "power_w") and value < 0:
+        yield f"{metric}: {value!r} found, a number of at least 0 expected"
 
 
 class Round(Record):

@@ -96,6 +96,8 @@ def _without_failure(run: Run) -> Headline:
 
 def _not_expected_to_fail(run: Run) -> list[Result]:
     expected = {test.id for test in run.run.unpassed if test.outcome == "xfailed"}
+    if not expected:
+        return run.benchmarks
     return [each for each in run.benchmarks if expected.isdisjoint((each.id, test_id(each)))]
 
 

@@ -271,7 +271,7 @@ class EnergySession:
         shifts = {} if unshifted else self.record.shifts()
         return Suite(self.family, self.prior, shifts, self.shared)
 
-    @property
+    @cached_property
     def slug(self) -> str:
         """The folder of this machine's baselines."""
         return slug(self.environment.identity)
