@@ -140,6 +140,7 @@ def change(verdict: MetricVerdict) -> str:
     return interval(verdict.change, verdict.low, verdict.high)
 
 
+@lru_cache(maxsize=8192)
 def interval(fraction: float, low: float, high: float, sign: bool = True) -> str:
     """A fraction with its interval, in per cent: ``+9.1 % [+7.0, +11.2]``."""
     places = max(0, min(3, _places((high - low) / 2 * 100)))
@@ -273,6 +274,7 @@ def _exponents(unit: str) -> tuple[int, int]:
     return min(_PREFIXES) if base in _PREFIXABLE else 0, 0 if base == "s" else max(_PREFIXES)
 
 
+@lru_cache(maxsize=8192)
 def _with_uncertainty(value: float, uncertainty: float | None) -> str:
     if not uncertainty:
         return _significant(value, _DIGITS_UNKNOWN)
@@ -297,7 +299,7 @@ def _places(uncertainty: float) -> int:
 
 
 def _fixed(value: float, places: int) -> str:
-    text = f"{round(value, places):.{max(0, places)}f}"
+    text = f"{value:.{places}f}" if places >= 0 else f"{round(value, places):.0f}"
     return _sign_of_zero(text).replace("-", MINUS) if text.startswith("-") else text
 
 
