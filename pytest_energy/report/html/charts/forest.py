@@ -14,7 +14,7 @@ from pytest_energy.model.outcomes import Outcome
 from pytest_energy.model.result import MetricVerdict
 from pytest_energy.report.derived_metrics import present
 from pytest_energy.report.html.charts.axes import Axis, percent_tick
-from pytest_energy.report.html.charts.geometry import ROW
+from pytest_energy.report.html.charts.geometry import MOST_ROWS, ROW
 from pytest_energy.report.html.results_table import Row
 
 LARGEST = 1.0
@@ -24,17 +24,38 @@ MOVED = tuple(outcome for outcome in Outcome if outcome is not Outcome.UNCHANGED
 
 @dataclass(frozen=True)
 class ForestRow:
-    """One benchmark's interval."""
+    """One benchmark's interval; its pixels are computed when it is drawn, as most are not."""
 
     row: Row
     verdict: MetricVerdict
-    at: float
-    low: float
-    high: float
-    band: tuple[float, float]
-    """Pixels of minus and plus the tolerance."""
-    beyond: str
-    """``<`` or ``>`` if the interval extends beyond the axis, otherwise empty."""
+    axis: Axis
+
+    @property
+    def at(self) -> float:
+        """The change."""
+        return self.axis.clipped(self.verdict.change or 0.0)
+
+    @property
+    def low(self) -> float:
+        """The lower end of the interval."""
+        return self.axis.clipped(_bounds(self.verdict)[0])
+
+    @property
+    def high(self) -> float:
+        """The upper end of the interval."""
+        return self.axis.clipped(_bounds(self.verdict)[1])
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """Minus and plus the tolerance."""
+        allowed = self.verdict.tolerance or 0.0
+        return self.axis.clipped(-allowed), self.axis.clipped(allowed)
+
+    @property
+    def beyond(self) -> str:
+        """``<`` or ``>`` if the interval extends beyond the axis, otherwise empty."""
+        low, high = _bounds(self.verdict)
+        return "<" if low < self.axis.low else ">" if high > self.axis.high else ""
 
     @property
     def background(self) -> str:
@@ -55,8 +76,9 @@ class Forest:
 
     @property
     def backgrounds(self) -> dict[str, tuple[float, float]]:
-        """The bands of its rows by id."""
-        return {row.background: row.band for row in (*self.moved, *self.still)}
+        """The bands of the rows that are drawn, by id."""
+        drawn = (*self.moved[:MOST_ROWS], *self.still[:MOST_ROWS])
+        return {row.background: row.band for row in drawn}
 
     @property
     def count(self) -> int:
@@ -88,24 +110,10 @@ def _forest(name: str, pairs: Sequence[tuple[Row, MetricVerdict]]) -> Forest:
     largest = min(LARGEST, max(*reach, 0.01) * 1.08)
     axis = Axis(-largest, largest, ROW.left, ROW.right, write=percent_tick)
     by_size = sorted(pairs, key=lambda pair: abs(pair[1].change or 0.0), reverse=True)
-    rows = [_row(row, verdict, axis) for row, verdict in by_size]
+    rows = [ForestRow(row, verdict, axis) for row, verdict in by_size]
     moved = tuple(row for outcome in MOVED for row in rows if row.verdict.outcome is outcome)
     still = tuple(row for row in rows if row.verdict.outcome not in MOVED)
     return Forest(name, metric(name).label, axis, moved, still)
-
-
-def _row(row: Row, verdict: MetricVerdict, axis: Axis) -> ForestRow:
-    low, high = _bounds(verdict)
-    allowed = verdict.tolerance or 0.0
-    return ForestRow(
-        row=row,
-        verdict=verdict,
-        at=axis.clipped(verdict.change or 0.0),
-        low=axis.clipped(low),
-        high=axis.clipped(high),
-        band=(axis.clipped(-allowed), axis.clipped(allowed)),
-        beyond="<" if low < axis.low else ">" if high > axis.high else "",
-    )
 
 
 def _bounds(verdict: MetricVerdict) -> tuple[float, float]:
