@@ -248,3 +248,22 @@ def test_a_run_that_stops_at_the_first_failure_is_incomplete(
     results = project.results()
     assert "test_it.py::test_it[1]" in [benchmark["id"] for benchmark in results["benchmarks"]]
     assert results["run"]["complete"] is False
+
+
+def test_nothing_holds_the_results_when_the_session_ends(project: Project) -> None:
+    """Thousands would be searched several times by the collector of garbage, for seconds."""
+    project.write("def test_let_go(energy):\n    energy(work, 0.01)\n")
+    project.pytester.makeconftest(
+        """
+        import gc, pytest
+        from pytest_energy.model.result import Result
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_unconfigure():
+            results = [each for each in gc.get_objects() if isinstance(each, Result)]
+            print("held:", [each.id for each in results if each.id.endswith("test_let_go")])
+        """
+    )
+    result = project.run_apart()  # the recorder of hooks in this process holds them, too
+    assert project.benchmark("test_let_go")["status"] == "measured"
+    assert "held: []" in result.stdout.str()
