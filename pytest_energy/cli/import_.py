@@ -341,14 +341,16 @@ def _channels(arguments: argparse.Namespace, log: Log) -> tuple[list[Channel], l
     Raises:
         UsageError: No device has readings, or which devices count is not known.
     """
-    from pytest_energy.logs.results import missing_readings, no_readings
+    from pytest_energy.logs.results import missing_readings, no_readings, uneven_ends
 
     series = _chosen(arguments, log)
     usable = [each for each in series if each.readings]
     if not usable and not any(remark.fatal for remark in log.remarks):
+        columns = " and ".join(repr(name) for name in log.columns)
         raise UsageError(
-            f"{arguments.log}: no cell of the column has a value; log another column, such as"
-            " power.draw.instant or power.draw.average, or measure with a wattmeter"
+            f"{arguments.log}: {columns} has no value in any row; read another column with"
+            " --power-column or --energy-column (nvidia-smi: log power.draw.instant or"
+            " power.draw.average, too), or measure with a wattmeter"
         )
     if not usable:
         raise UsageError(
@@ -357,12 +359,16 @@ def _channels(arguments: argparse.Namespace, log: Log) -> tuple[list[Channel], l
         )
     counts = _compare_counts(arguments, log, usable) if arguments.over else []
     names = {each.name for each in series}
-    others = {each.name for each in log.series} - names
-    remarks = [remark for remark in log.remarks if remark.message.partition(":")[0] not in others]
-    remarks += [*counts, *overlapping(arguments.log, usable)]
+    others = tuple(f"{each.name}: " for each in log.series if each.name not in names)
+    remarks = [remark for remark in log.remarks if not remark.message.startswith(others)]
+    remarks += [*counts, *overlapping(arguments.log, usable, log.columns)]
     remarks += [no_readings(each.name) for each in series if not each.readings]
     channels = [_channel(arguments, log, each) for each in usable]
-    return channels, [*remarks, *missing_readings(channels)]
+    remarks += missing_readings(channels)
+    if not arguments.over and log.kind != "per-row":  # rounds outside of a channel have no joules
+        told = tuple(each.message for each in remarks)
+        remarks += uneven_ends(channels, told)
+    return channels, remarks
 
 
 def _channel(arguments: argparse.Namespace, log: Log, series: Series) -> Channel:
@@ -482,4 +488,4 @@ def _start_s(arguments: argparse.Namespace) -> float:
     try:
         return parse_time(arguments.start, _zone(arguments.timezone))
     except ValueError as error:
-        raise UsageError(f"--start: {error}") from None
+        raise UsageError(f"--start: {error}; write it as 2024-03-05T09:30:00") from None

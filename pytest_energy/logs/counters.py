@@ -69,7 +69,9 @@ def check_counter(
             )
         )
     if len(kept) > 1 and len({reading.value for reading in kept}) == 1:
-        remarks.append(still(f"{name}: the energy counter never moves: nothing was measured"))
+        rows = " (if each row has the joules of its own interval, say --energy-per-row)"
+        message = f"{name}: the energy counter never moves: nothing was measured"
+        remarks.append(still(message + rows * bool(kept[0].value)))
     elif not forced and (doubt := _is_no_counter(kept)):
         raise UsageError(
             f"{name}: the column does not look like a counter: {doubt}. If each row has the joules"

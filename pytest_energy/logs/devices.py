@@ -80,11 +80,11 @@ def several_devices(
         return "several rows have the same time"
     steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]
     if kind != "per-row" and _come_in_bursts(times, steps):
-        return "the rows come in bursts, as those of several devices do"
+        return "they come in bursts"
     if kind == "power" and _alternate(readings):
-        return "the readings alternate between levels, as those of several devices do"
+        return "the readings alternate between levels"
     if kind == "counter" and _alternate(_rises(readings)):
-        return "the counter's steps alternate, as those between several counters do"
+        return "the counter's steps alternate"
     return None
 
 

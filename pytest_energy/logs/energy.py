@@ -39,6 +39,8 @@ MOST_POLLS = 20
 polls long, to know its period."""
 STILL_SHARE = 0.3
 """A counter that stands still in more of the steps has coarse steps."""
+FINEST_STEP = 0.01
+"""A step of a counter that is a smaller share of its largest rise does not matter."""
 FEWEST_STEPS = 5
 REGULAR = 0.2
 REGULAR_SHARE = 0.8
@@ -153,11 +155,18 @@ class Channel:
     """Standard uncertainty of the difference of two readings of a counter, or of two stamps."""
     missing: int = 0
     """Readings, or rows of energy, that a regular log lacks outside of gaps."""
+    limit_s: float = 0.0
+    """The longest time between readings that is not a gap."""
 
     @property
     def start_s(self) -> float:
         """The start of the first piece."""
         return self.pieces[0].start_s
+
+    @property
+    def end_s(self) -> float:
+        """The end of the last piece."""
+        return self.pieces[-1].end_s
 
     def energy(self) -> Energy:
         """The energy of the whole log."""
@@ -222,7 +231,7 @@ def build_channel(
     )
     lengths = [piece.duration_s for piece in pieces]
     missing = _missing(lengths, period_s) if method != "counter" else 0
-    return Channel(name, pieces, gaps, period_s, resolution_j, missing)
+    return Channel(name, pieces, gaps, period_s, resolution_j, missing, limit_s)
 
 
 def build_row_channel(
@@ -326,9 +335,41 @@ def _counter_resolution(readings: Sequence[Reading]) -> float:
     """
     rises = [later.value - earlier.value for earlier, later in pairwise(readings)]
     positive = [rise for rise in rises if rise > 0]
-    if not positive or sum(rise == 0 for rise in rises) < STILL_SHARE * len(rises):
+    if not positive:
         return 0.0
-    return statistics.median(positive) / math.sqrt(6)
+    still = sum(rise == 0 for rise in rises) >= STILL_SHARE * len(rises)
+    if still:
+        return statistics.median(positive) / math.sqrt(6)
+    steps_s = [later.time_s - earlier.time_s for earlier, later in pairwise(readings)]
+    period_s = statistics.median(steps_s)
+    # A lost row doubles a rise, which is no sign of a step.
+    alike = [
+        rise
+        for rise, step_s in zip(rises, steps_s, strict=True)
+        if rise > 0 and abs(step_s - period_s) <= REGULAR * period_s
+    ]
+    return _common_step(alike) / math.sqrt(6)
+
+
+def _common_step(rises_j: Sequence[float]) -> float:
+    """The largest step of which all rises of a counter are whole multiples, in joules; 0 without.
+
+    A counter in kWh with three decimals rises by multiples of 3600 J. Equal rises show no step.
+    """
+    distinct = set(rises_j)
+    if len(rises_j) < FEWEST_STEPS or max(distinct) - min(distinct) < CLOSE * min(distinct):
+        return 0.0
+    rounding_j, finest_j = ROUNDING * max(distinct), FINEST_STEP * max(distinct)
+    step_j = 0.0
+    for rise_j in distinct:  # Euclid's algorithm, with the rounding of floats
+        larger, smaller = rise_j, step_j
+        while smaller > rounding_j:
+            rest = larger % smaller
+            larger, smaller = smaller, min(rest, smaller - rest)
+        step_j = larger
+        if step_j < finest_j:
+            return 0.0
+    return step_j
 
 
 def _stamp_resolution(

@@ -12,6 +12,8 @@ from bisect import bisect
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from pytest_energy.logs.wording import shortened
+
 SPACES: Final = "'’ _\u00a0\u2007\u2009\u202f"
 """Signs between groups of three digits, beside points and commas."""
 NUMBER: Final = re.compile(
@@ -96,10 +98,10 @@ def parse_number(cell: str, decimal: str = ".") -> tuple[float, str | None] | No
     number = NUMBER.fullmatch(text)
     digits = _plain_digits(number["digits"], decimal) if number else None
     if number is None or digits is None:
-        raise ValueError(f"{text!r} is not a number")
+        raise ValueError(f"{shortened(text)} is not a number")
     value = float(digits + (number["exponent"] or ""))
     if not math.isfinite(value):
-        raise ValueError(f"{text!r} is not a number")
+        raise ValueError(f"{shortened(text)} is not a number")
     return (-value if number["sign"] in ("-", "−") else value), (
         number["unit"] or ""
     ).strip() or None

@@ -22,6 +22,9 @@ WHOLES: Final = frozenset(
     ("total", "sum", "overall", "system", "wall", "board", "node", "server", "gesamt")
 )
 """Words of channels that may contain any other."""
+EXTREMES: Final = frozenset(("min", "minimum", "max", "maximum", "peak"))
+MEANS: Final = frozenset(("avg", "average", "mean", "median", "inst", "instant", "instantaneous"))
+"""Words of columns that are statistics of one power; their sum is no power."""
 PLATFORM: Final = frozenset(("psys",))
 PACKAGES: Final = frozenset(("pkg", "package"))
 PARTS_OF_PACKAGES: Final = frozenset(("core", "cores", "uncore", "pp0", "pp1"))
@@ -29,7 +32,7 @@ PARTS_OF_PACKAGES: Final = frozenset(("core", "cores", "uncore", "pp0", "pp1"))
 (Linux, *Power Capping Framework*)."""
 
 
-def overlapping(path: Path, series: Sequence[Series]) -> list[Reason]:
+def overlapping(path: Path, series: Sequence[Series], columns: Sequence[str] = ()) -> list[Reason]:
     """Remarks on channels whose names say that one may contain another.
 
     Raises:
@@ -45,15 +48,30 @@ def overlapping(path: Path, series: Sequence[Series]) -> list[Reason]:
     for whole in series if by_column and len(series) > FEWEST_PARTS else ():
         if _is_sum(whole, [each for each in series if each is not whole]):
             raise _twice(path, f"{whole.name} is the sum of the other channels")
-    return [
-        Reason(
-            code=ReasonCode.NOTE,
-            message=f"{whole.name} may contain {part.name}, whose joules then count twice; name the"
-            " columns or devices that count",
-            fatal=False,
-        )
+    messages = [
+        f"{whole.name} may contain {part.name}, whose joules then count twice; name the columns or"
+        " devices that count"
         for whole, part in pairs
         if _words(whole.name) & WHOLES and not _words(part.name) & WHOLES
+    ]
+    messages += _statistics(columns)
+    return [Reason(code=ReasonCode.NOTE, message=text, fatal=False) for text in messages]
+
+
+def _statistics(columns: Sequence[str]) -> list[str]:
+    """Remarks on columns that are statistics of a power, such as ``avg`` and ``max``."""
+    named = {column: _words(column) & (EXTREMES | MEANS) for column in columns}
+    several = [column for column, words in named.items() if words]
+    if len(several) > 1 and len({frozenset(named[column]) for column in several}) > 1:
+        listed = " and ".join(repr(column) for column in several)
+        return [
+            f"{listed} may be statistics of one power, whose joules then count twice; name only"
+            " the column that counts"
+        ]
+    return [
+        f"column {column!r} is named as a {word}, which is not the power on average"
+        for column in several
+        for word in sorted(named[column] & EXTREMES)[:1]
     ]
 
 

@@ -54,8 +54,8 @@ GPU_ROWS: Final = re.compile(r"gpu\d+(_energy)?\b", re.IGNORECASE)
 """Names of channels that are one GPU's."""
 ROWS_A_PERIOD: Final = 1.5
 """A device has one row a period; so many are of several devices."""
-NO_TIME: Final = re.compile("is not a time$")
-TIME_HINT: Final = "name the form of the times with --time-format, such as '%d.%m.%Y %H:%M:%S'"
+NO_TIME: Final = re.compile("(is not a time|cannot be told apart)$")
+TIME_HINT: Final = "name the form of the times with --time-format, such as '%d.%m.%Y %H:%M:%S.%f'"
 DIGIT: Final = re.compile(r"\d")
 NUMBERS_SHARE: Final = 0.75
 """In a column with so many numbers, a word stands for no reading."""
@@ -91,6 +91,8 @@ class Log:
     estimated: bool = False
     may_mix: bool = False
     """Whether no column tells GPUs apart, so that their number is not known."""
+    columns: tuple[str, ...] = ()
+    """Those of power or energy."""
 
 
 @dataclass(frozen=True)
@@ -121,15 +123,17 @@ def read_log(path: Path, source: Source, options: Options) -> Log:
         remarks.append(_note(f"column {columns.duration!r} names no unit; seconds are assumed"))
     if clock.assumed:
         remarks.append(_note(clock.assumed))
-    series: list[Series] = []
+    parts: list[tuple[str, str, list[Cell]]] = []
     for column in columns.values:
         cells, found = _cells(path, table, columns, column, clock, options)
         remarks += found
-        for place, (device, own) in enumerate(_by_device(cells, columns).items()):
-            name = _channel_name(source, column, device, place)
-            part, checked = _series(path, name, device, own, source, clock, options)
-            series.append(part)
-            remarks += checked
+        parts += [(column, device, own) for device, own in _by_device(cells, columns).items()]
+    names = _channel_names(source, [(column, device) for column, device, _ in parts])
+    series: list[Series] = []
+    for name, (_, device, own) in zip(names, parts, strict=True):
+        part, checked = _series(path, name, device, own, source, clock, options)
+        series.append(part)
+        remarks += checked
     return Log(
         tuple(series),
         columns.kind,
@@ -139,6 +143,7 @@ def read_log(path: Path, source: Source, options: Options) -> Log:
         tuple(remarks),
         source.estimated,
         source.may_mix and len(series) == 1,
+        columns.values,
     )
 
 
@@ -474,13 +479,40 @@ def _by_device(cells: Sequence[Cell], columns: Columns) -> Mapping[str, list[Cel
     return groups
 
 
+def _channel_names(source: Source, channels: Sequence[tuple[str, str]]) -> list[str]:
+    """The names of channels: their device, their column, or both.
+
+    Joules are kept by name. Names that several channels would share, such as ``gpu0`` of two hosts,
+    or ``power`` of two columns in other units, are written in full.
+
+    Args:
+        source: The log.
+        channels: The column and the device of each.
+    """
+    places = {name: place for place, name in enumerate(dict.fromkeys(d for _, d in channels))}
+    short = [_channel_name(source, column, device, places[device]) for column, device in channels]
+    full = [
+        name if short.count(name) == 1 else _full_name(source, name, column, device)
+        for name, (column, device) in zip(short, channels, strict=True)
+    ]
+    return [
+        name if full.count(name) == 1 else f"{name} #{place}"
+        for place, name in enumerate(full, start=1)
+    ]
+
+
 def _channel_name(source: Source, column: str, device: str, place: int) -> str:
-    """The name of a channel: its device, its column, or both."""
     label = source.label(device, place)
     if len(source.columns.values) == 1:
         return label
     plain = without_unit(column)
     return f"{label}.{plain}" if device else plain
+
+
+def _full_name(source: Source, name: str, column: str, device: str) -> str:
+    if len(source.columns.values) == 1:
+        return f"{name} ({device})"
+    return f"{device}.{column}" if device else column
 
 
 def _timed(

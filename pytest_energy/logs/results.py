@@ -110,6 +110,29 @@ def missing_readings(channels: Sequence[Channel]) -> list[Reason]:
     ]
 
 
+def uneven_ends(channels: Sequence[Channel], told: Sequence[str] = ()) -> list[Reason]:
+    """Remarks on channels that begin later or end earlier than the log: a device that fell out.
+
+    Args:
+        channels: Of the whole log.
+        told: Remarks that there are already.
+    """
+    first_s = min(channel.start_s for channel in channels)
+    last_s = max(channel.end_s for channel in channels)
+    messages = [
+        f"{channel.name}: its {edge}; its joules of that time are not counted"
+        for channel in channels
+        for distance_s, edge in (
+            (channel.start_s - first_s, "first reading is {:.6g} s after the log begins"),
+            (last_s - channel.end_s, "last reading is {:.6g} s before the log ends"),
+        )
+        if distance_s > channel.limit_s
+        for edge in [edge.format(distance_s)]
+        if not any(m.startswith(f"{channel.name}: ") and edge in m for m in told)
+    ]
+    return [Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False) for message in messages]
+
+
 def whole_log(
     channels: Sequence[Channel], min_coverage: float = MIN_COVERAGE, remarks: Iterable[Reason] = ()
 ) -> LogWindow:

@@ -22,11 +22,15 @@ from pytest_energy.logs.wording import counted
 Fits = Callable[[Sequence[str]], bool]
 """Whether cells are the header of a table."""
 
+NUMERIC: Final = re.compile(r"[-+]?\d[\d.,:/\-+ tzeg]*[nuµmk]?[wj]?h?", re.IGNORECASE)
+"""A number, perhaps with a unit, or a time: no name of a column."""
 SEPARATORS: Final = (",", ";", "\t", "|")
 MOST_FAULTS: Final = 10
-"""More faults of a file are only counted."""
+"""More faults of a file, of any kind, are only counted."""
+PARTICULARS: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"[^\"]*\"|\d+")
+"""What tells a fault from one of its kind: the cell, and numbers."""
 MOST_LINES: Final = 3
-"""More lines that were left out are only counted."""
+"""More lines that were left out, and more faults of one kind, are only counted."""
 LAST_HEADER: Final = 200
 """A header is looked for in the first lines only."""
 STRAY_SHARE: Final = 0.05
@@ -211,8 +215,15 @@ def raise_for(faults: Sequence[str], path: Path, hint: str | None = None) -> Non
     """
     if not faults:
         return
-    more = len(faults) - MOST_FAULTS
-    listed = (*faults[:MOST_FAULTS], *([f"and {more} more"] if more > 0 else []))
+    alike: dict[str, list[str]] = {}
+    for fault in faults:
+        alike.setdefault(PARTICULARS.sub("", fault), []).append(fault)
+    listed: list[str] = []
+    for group in alike.values():
+        more = len(group) - MOST_LINES
+        listed += [*group[:MOST_LINES], *([f"and {more} more such lines"] if more > 0 else [])]
+    more = len(listed) - MOST_FAULTS
+    listed[MOST_FAULTS:] = [f"and {more} more"] if more > 0 else []
     raise FileFormatError(path, "a power log", (*listed, *filter(None, [hint])))
 
 
@@ -345,10 +356,17 @@ def _with_unit_line(header: Sequence[str], units: Sequence[str]) -> list[str]:
 
 
 def _is_other_header(cells: Sequence[str], header: Sequence[str]) -> bool:
-    """Whether a line names columns again, but others, or in another order."""
+    """Whether a line names columns again, but others, or in another order.
+
+    A row with a number or a time names none: ``Time,03-20-2024 23:59:57,Watts,250`` has words too.
+    """
     named = {without_unit(name).casefold() for name in header}
     texts = [without_unit(cell.lstrip("# ")).casefold() for cell in cells]
-    return len(texts) > 1 and any(text in named and not _is_number(text) for text in texts)
+    return (
+        len(texts) > 1
+        and any(text in named and not _is_number(text) for text in texts)
+        and not any(NUMERIC.fullmatch(text) for text in texts)
+    )
 
 
 def _is_number(text: str) -> bool:
@@ -360,8 +378,12 @@ def _is_separator_line(line: str) -> bool:
 
 
 def _same_columns(cells: Sequence[str], names: Sequence[str]) -> bool:
-    plain = [without_unit(cell.lstrip("# ")) for cell in cells]
-    return plain == [_plain(name) for name in names] or list(cells) == list(names)
+    first = cells[0].lstrip("# ") if cells else ""
+    # The first cell of nearly every row decides, without a look at the others.
+    if len(cells) != len(names) or (first and without_unit(first) != _plain(names[0])):
+        return False
+    plain = [without_unit(cell) for cell in _distinct([cell.lstrip("# ") for cell in cells])]
+    return [_plain(cell) for cell in plain] == [_plain(name) for name in names]
 
 
 def _other_units(number: int, cells: Sequence[str], header: Sequence[str]) -> list[str]:

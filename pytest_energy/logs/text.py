@@ -33,8 +33,8 @@ def read_lines(path: Path) -> list[str]:
     except UnicodeDecodeError:
         try:
             text = content.decode("cp1252")  # Windows programs of Europe and America
-        except UnicodeDecodeError as error:
-            reason = f"neither UTF-8 nor UTF-16 nor cp1252 text: {error.reason}"
+        except UnicodeDecodeError:
+            reason = "neither UTF-8 nor UTF-16 nor cp1252 text"
             raise FileFormatError(path, "a power log", (reason,)) from None
     # A machine that lost power leaves blocks of zeros at the end of a file.
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

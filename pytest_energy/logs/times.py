@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Final, Literal
 
 from pytest_energy.logs.numbers import parse_number
+from pytest_energy.logs.wording import shortened
 
 EARLIEST_S: Final = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 LATEST_S: Final = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
@@ -101,6 +102,11 @@ class Stamp:
             )
         except (ValueError, OverflowError):  # a year beyond the platform's clock
             raise ValueError(f"{self.moment} is no time of this century") from None
+        if first > second:  # where summer time begins, the clock skips an hour
+            raise ValueError(
+                f"{self.moment} does not exist in this time zone, where summer time begins; name"
+                " the zone of the log's clock with --timezone"
+            )
         # Where summer time ends, the first of the two moments would be about an hour before the
         # reading before. Half an hour separates that from the small steps of a clock that is
         # corrected.
@@ -184,7 +190,9 @@ def _by_format(time_format: str) -> Clock:
         try:
             moment = datetime.strptime(text, time_format)
         except ValueError:
-            raise ValueError(f"{text!r} is not a time in the form {time_format!r}") from None
+            raise ValueError(
+                f"{shortened(text)} is not a time in the form {time_format!r}"
+            ) from None
         if dated:
             return Stamp(moment)
         midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -196,7 +204,7 @@ def _by_format(time_format: str) -> Clock:
 def _by_number(
     numbers: Sequence[float], unit_s: float | None, decimal: str, settled: bool
 ) -> Clock:
-    middle = statistics.median(numbers)
+    middle = statistics.median_low(numbers)  # one that the log has, for the errors
     steps = [abs(later - earlier) for earlier, later in pairwise(numbers)]
     step = statistics.median([step for step in steps if step > 0] or [1.0])
     assumed = None
@@ -219,7 +227,7 @@ def _by_number(
     def read(cell: str) -> Stamp:
         number = _number(cell.strip().strip("[]'\""), decimal)
         if number is None:
-            raise ValueError(f"{cell.strip()!r} is not a time")
+            raise ValueError(f"{shortened(cell.strip())} is not a time")
         seconds = number * unit_s
         if not relative:
             _of_this_century(seconds)
@@ -279,10 +287,7 @@ def _date(text: str, order: Order | None) -> datetime:
         if len(first) == 4:
             return _moment((first, second, third), numeric.group(5, 6, 7, 8, 9, 10), text)
         if order is None or order == "year" or len(third) != 4:
-            raise ValueError(
-                f"{text!r} is ambiguous: day and month cannot be told apart; name its form with"
-                " --time-format, such as '%d/%m/%Y %H:%M:%S.%f'"
-            )
+            raise ValueError(f"{shortened(text)} is ambiguous: day and month cannot be told apart")
         day, month = (first, second) if order == "day" else (second, first)
         return _moment((third, month, day), numeric.group(5, 6, 7, 8, 9, 10), text)
     for pattern in WORDED_DATE:
@@ -340,7 +345,7 @@ def _moment(date: Sequence[str | None], clock: Sequence[str | None], text: str) 
         )
         return moment.replace(tzinfo=_offset(zone))
     except ValueError:
-        raise ValueError(f"{text!r} is not a time") from None
+        raise ValueError(f"{shortened(text)} is not a time") from None
 
 
 def _hour(text: str | None, half: str | None) -> int:
@@ -365,7 +370,7 @@ def _offset(zone: str | None) -> tzinfo | None:
 def _clock(cell: str) -> Stamp:
     match = CLOCK_ONLY.fullmatch(cell.strip().strip("[]'\""))
     if match is None:
-        raise ValueError(f"{cell.strip()!r} is not a time of day")
+        raise ValueError(f"{shortened(cell.strip())} is not a time of day")
     hour, minute, second, fraction, half = match.groups()
     if second is None:
         raise ValueError(f"{cell.strip()!r} has no seconds; name its form with --time-format")
@@ -383,7 +388,7 @@ def _number(text: str, decimal: str) -> float | None:
 
 def _need(moment: datetime | None, cell: str) -> datetime:
     if moment is None:
-        raise ValueError(f"{cell.strip()!r} is not a time")
+        raise ValueError(f"{shortened(cell.strip())} is not a time")
     return moment
 
 

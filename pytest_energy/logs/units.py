@@ -14,7 +14,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-IN_BRACKETS: Final = re.compile(r"\s*(?:\[([^]]*)\]|\(([^)]*)\)|\{([^}]*)\})\s*$")
+IN_BRACKETS: Final = re.compile(r"\s*(?:\[([^]]*)\]|\(([^)]*)\)|\{([^}=]*)\})\s*$")
+"""A unit behind a name. Labels of Prometheus are none: ``power_watts{instance="a"}``."""
+LABELS: Final = re.compile(r"\s*\{[^}]*=[^}]*\}\s*$")
 WORD: Final = re.compile(r"[^\W\d_]+|%")
 CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 SPELLED_PREFIX: Final = {
@@ -160,6 +162,7 @@ def scale_of(name: str, quantity: Quantity, option: str | None = None) -> Scale:
     Raises:
         ValueError: The name has a unit of something else, or several units.
     """
+    name = LABELS.sub("", name)
     brackets = unit_of_header(name)
     if option is None and FACTOR.search(without_unit(name)):
         raise ValueError(

@@ -8,6 +8,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {agree(number, noun, f'{noun}s')}"
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """A cell or a line as it is quoted in a sentence, without the end of a long one."""
+    return repr(text if len(text) <= most else f"{text[:most]}…")
+
+
 def agree(number: int, one: str, many: str) -> str:
     """The form of a word that goes with a count."""
     return one if number == 1 else many

@@ -357,3 +357,66 @@ def test_a_duration_that_is_no_number_is_no_later_state(read: Callable[..., Impo
         )
     )
     assert got.energy_j == pytest.approx(0.010 * 3.6e6), got.err
+
+
+@pytest.mark.parametrize("label", ["Hostname", "instance"])
+def test_gpus_of_several_hosts_are_added_up(read: Callable[..., Imported], label: str) -> None:
+    """Each host has a ``gpu0``; none of them replaces the other."""
+    lines = []
+    for second in range(10):
+        lines += [f"{NOON + second:.3f}", "# TYPE DCGM_FI_DEV_POWER_USAGE gauge"]
+        lines += [
+            f'DCGM_FI_DEV_POWER_USAGE{{gpu="0",UUID="GPU-{host}",{label}="{host}:9400"}} {watts}'
+            for host, watts in (("a", 200 + second % 3), ("b", 90 + second % 2))
+        ]
+    got = read("\n".join([*lines, ""]))
+    assert got.energy_j == pytest.approx(9 * 291.4, rel=0.01)
+    assert len(got.channels) == 2
+    assert sum(got.channels.values()) == pytest.approx(got.energy_j)
+
+
+def test_fields_of_dcgm_without_a_unit_do_not_hide_the_others(read: Callable[..., Imported]) -> None:  # fmt: skip  # noqa: E501
+    """A utilization has no unit, so that the line of units is shorter than that of names."""
+    draw = random.Random(0)
+    stamp = "2024-03-05T09:30:{:02d}+0000"
+    rows = [
+        f"{stamp.format(n)} GPU 0     {draw.uniform(248, 252):.3f}     {9 * 10**9 + 250_000 * n}     97"
+        for n in range(12)
+    ]
+    first = stamp.format(0)
+    header = [f"{first} #Entity   POWER       TOTEC       GPUTL", f"{first} ID        W         mJ"]
+    got = read("\n".join([*header, *rows[:6], *header, *rows[6:], ""]))
+    assert got.energy_j == pytest.approx(250 * 11), got.err
+
+
+@pytest.mark.parametrize(
+    ("rails", "options", "expected"),
+    [
+        # Jetson AGX Thor: VIN feeds the others, and an idle rail may read below zero
+        ("VDD_GPU -392mW/-392mW VDD_CPU_SOC_MSS 4347mW/4347mW VIN {}mW/25000mW", (), 20.0),
+        # Jetson AGX Xavier: rails of any name
+        ("GPU {}/0 CPU 311/311 CV 0/0 SYS5V 1456/1456", (), "GPU, CPU, CV, SYS5V"),
+        ("GPU {}/0 CPU 311/311 CV 0/0", ("--power-column=GPU", "--power-column=CPU"), 20.311),
+    ],
+)
+def test_rails_of_jetsons(
+    read: Callable[..., Imported], rails: str, options: tuple[str, ...], expected: float | str
+) -> None:
+    """The rail that feeds the others is read; else the error lists all rails."""
+    lines = [
+        f"03-05-2024 09:30:{n:02d} RAM 1903/15692MB (lfb 3251x4MB) SWAP 0/7846MB (cached 0MB)"
+        f" IRAM 0/252kB(lfb 252kB) CPU [0%@1190,off] MTS fg 0% GPU@37.5C NC 0mW/0mW"
+        f" {rails.format(20_000 + n % 2)}"
+        for n in range(11)
+    ]
+    got = read("\n".join([*lines, ""]), *options)
+    if isinstance(expected, str):
+        assert got.status == 2
+        assert got.err.rstrip().endswith(expected)
+    else:
+        assert got.energy_j == pytest.approx(expected * 10, rel=1e-3), got.err
+
+
+def test_an_empty_log_says_so(read: Callable[..., Imported]) -> None:
+    """Nothing else is the matter with it."""
+    assert "the log is empty" in read(" \n\n").err

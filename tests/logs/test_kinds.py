@@ -790,3 +790,161 @@ def test_utf_16_that_was_cut_inside_a_character(read: Read) -> None:
     """The half of a character at the end is no fault."""
     got = read(PLAIN.encode("utf-16")[:-9])
     check(got, 800)
+
+
+def test_columns_of_one_name_are_added_up(read: Read) -> None:
+    """``power [W]`` and ``power [kW]`` are two channels; only their unit differs."""
+    rows = [(n, 200 + n % 3, 0.1) for n in range(12)]
+    text = table("time_s,power [W],power [kW]", rows)
+    got = power(read, text, "--power-column=power [W]", "--power-column=power [kW]")
+    assert got.energy_j == pytest.approx(301 * 11, rel=0.01)
+    assert got.channels.keys() == {"power [W]", "power [kW]"}
+
+
+@pytest.mark.parametrize(
+    ("present", "words"),
+    [
+        (lambda n: n < 20, "gpu1: its last reading is 19.996 s before the log ends"),
+        (lambda n: n > 20, "gpu1: its first reading is 21.004 s after the log begins"),
+        (lambda n: n not in (7, 38, 39), None),
+    ],
+)
+def test_a_device_that_has_no_rows_for_a_while_is_told(
+    read: Read, present: Callable[[int], bool], words: str | None
+) -> None:
+    """A GPU that falls out leaves no cell without a value; the others go on."""
+    rows = [
+        (f"{gpu}, {datetime.fromtimestamp(SECONDS + n + gpu * 0.004, UTC):%Y/%m/%d %H:%M:%S.%f}"[:-3], f" {watts + n % 4}.00 W")  # noqa: E501
+        for n in range(40)
+        for gpu, watts in enumerate((80, 240))
+        if gpu == 0 or present(n)
+    ]  # fmt: skip
+    got = read(table("index, timestamp, power.draw [W]", rows))
+    assert got.status == 0, got.err
+    told = [remark for remark in got.remarks if "the log" in remark]
+    assert [remark.startswith(words or "") for remark in told] == [True] * (words is not None)
+
+
+def test_a_time_that_does_not_exist_in_its_zone_is_refused(read: Read) -> None:
+    """Where summer time begins, an hour is skipped: a clock that shows it is of another zone."""
+    rows = [(f"2025-03-30 02:30:{n:02d}", 100 + n % 2) for n in range(10)]
+    got = read(table("time,power [W]", rows), "--timezone=Europe/Berlin")
+    assert got.status == 2
+    assert "2025-03-30 02:30:00 does not exist in this time zone" in got.err
+    assert "--timezone" in got.err
+    assert read(table("time,power [W]", rows), "--timezone=Asia/Tokyo").status == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("avg power [W],max power [W]", "'avg power [W]' and 'max power [W]' may be statistics"),
+        ("power.average [W],power.instant [W]", "may be statistics of one power"),
+        ("psu1 [W],psu2 peak [W]", "column 'psu2 peak [W]' is named as a peak"),
+        ("avg psu1 [W],avg psu2 [W]", None),
+    ],
+)
+def test_statistics_of_one_power_are_not_added_up_silently(
+    read: Read, header: str, words: str | None
+) -> None:
+    """A mean and a maximum are of one power; a remark says so, wherever both are named."""
+    rows = [(n, 200 + n % 3, 300 + n % 4) for n in range(12)]
+    options = [f"--power-column={name}" for name in header.split(",")]
+    got = power(read, table(f"time_s,{header}", rows), *options)
+    told = [remark for remark in got.remarks if "statistics" in remark or "is named as" in remark]
+    assert [words is not None and words in remark for remark in told] == [True] * (
+        words is not None
+    )
+
+
+@pytest.mark.parametrize("decimals", [2, 3])
+def test_the_interval_contains_what_a_coarse_counter_hides(read: Read, decimals: int) -> None:
+    """A counter in kWh with few decimals moves in each row, yet in coarse steps."""
+    draw = random.Random(decimals)
+    errors = []
+    for _ in range(20):
+        start = draw.uniform(100, 200)
+        powers_w = [draw.uniform(2000, 6000) for _ in range(40)]
+        counted_kwh = list(accumulate([start, *(watts * 60 / 3.6e6 for watts in powers_w)]))
+        scale = 10**decimals
+        cells = [f"{int(each * scale) / scale:.{decimals}f}" for each in counted_kwh]
+        rows = [(60 * n, cell) for n, cell in enumerate(cells)]
+        got = power(read, table("time_s,total [kWh]", rows), "--energy-column=total")
+        assert got.energy_j is not None
+        error_j = abs(got.energy_j - sum(powers_w) * 60)
+        assert 0 < got.uncertainty_j < 2.1 * 3.6e6 / scale
+        errors.append(error_j <= got.uncertainty_j)
+    assert sum(errors) >= 18
+
+
+def test_the_interval_of_a_fine_counter_is_not_widened(read: Read) -> None:
+    """Steps of a millijoule do not matter beside rows of some hundred joules."""
+    draw = random.Random(0)
+    cells = [int(each) for each in accumulate(draw.uniform(2e5, 3e5) for _ in range(30))]
+    got = power(read, table("time_s,energy_mj", enumerate(cells)), "--energy-column=energy_mj")
+    assert got.uncertainty_j == 0
+
+
+def test_a_header_that_comes_again_may_have_a_column_without_a_name(read: Read) -> None:
+    """HWiNFO ends its lines with a comma, and repeats its header at the end."""
+    draw = random.Random(0)
+    header = 'Date,Time,"CPU [W]","GPU Power [W]",'
+    rows = [
+        (f"5.3.2024,09:30:{n:02d}.100", draw.uniform(60, 70), 250 + n % 2, "") for n in range(20)
+    ]
+    text = table(header, [*rows, (header,), (",,Intel,NVIDIA,",)])
+    options = ("--time-column=Date", "--time-column=Time", "--power-column=GPU Power")
+    got = read(text, WATTMETER, *options)
+    assert got.energy_j == pytest.approx(250.5 * 19, rel=0.01), got.err
+
+
+@pytest.mark.parametrize(
+    ("column", "option", "expected"),
+    [
+        ('node_rapl_joules_total{path="/sys"}', "--energy-column", 200 * 19),
+        ('power_watts {instance="a:9100"}', "--power-column", None),
+    ],
+)
+def test_labels_of_prometheus_are_no_unit(
+    read: Read, column: str, option: str, expected: float | None
+) -> None:
+    """Braces with an equals sign hold labels; the unit is a word of the name before them."""
+    quoted = '"' + column.replace('"', '""') + '"'
+    cells = [4000 + 200 * n if expected else 150 + n % 2 for n in range(20)]
+    got = power(read, table(f"time_s,{quoted}", enumerate(cells)), f"{option}={column}")
+    assert got.energy_j == pytest.approx(expected or 150.5 * 19, rel=0.01), got.err
+    assert not any("names no unit" in remark for remark in got.remarks)
+
+
+def test_rows_with_words_are_no_headers(read: Read) -> None:
+    """PTDaemon names each value in each row, also those that --columns names."""
+    rows = [f"Time,03-20-2024 09:30:{n:02d}.000,Watts,{250 + n % 2}.000000" for n in range(12)]
+    options = ("--columns=t,time,w,power", "--time-column=time", "--power-column=power")
+    got = read("\n".join([*rows, ""]), WATTMETER, *options)
+    assert got.energy_j == pytest.approx(250.5 * 11, rel=0.01), got.err
+
+
+def test_joules_of_rows_that_never_change_name_their_option(read: Read) -> None:
+    """A smart plug writes the same watt-hours each minute; its rows are no counter."""
+    rows = [(60 * n, 2.5) for n in range(12)]
+    got = power(read, table("time_s,total [Wh]", rows), "--energy-column=total")
+    assert got.status == 1
+    assert any("say --energy-per-row" in remark for remark in got.remarks)
+
+
+def test_a_column_without_any_value_is_named(read: Read) -> None:
+    """The error names the column, and how to read another one."""
+    rows = [(f"2024/03/05 09:30:{n:02d}.000", "[N/A]", f"{200 + n % 3}.00 W") for n in range(10)]
+    got = read(table("timestamp, power.draw [W], power.draw.instant [W]", rows))
+    assert got.status == 2
+    assert "'power.draw [W]' has no value in any row" in got.err
+    assert "--power-column" in got.err
+
+
+def test_a_long_cell_is_quoted_in_part(read: Read) -> None:
+    """An error can be read at a terminal, whatever a log contains."""
+    rows = [(n, "9" * 5000 if n == 5 else 200 + n % 3) for n in range(10)]
+    got = power(read, table("time_s,power [W]", rows))
+    assert got.status == 2
+    assert "line 7" in got.err
+    assert len(got.err) < 300

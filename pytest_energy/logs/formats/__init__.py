@@ -28,6 +28,7 @@ from pytest_energy.logs.formats import (
     zeus,
 )
 from pytest_energy.logs.source import Format, Options
+from pytest_energy.logs.wording import shortened
 
 FORMATS: Final[dict[str, Format]] = {
     module.FORMAT.name: module.FORMAT
@@ -71,8 +72,12 @@ def choose_format(path: Path, lines: Sequence[str], name: str, options: Options)
     if options.names_columns:
         return FORMATS[GENERIC]
     readable = "; ".join(f"{each.name} ({each.title})" for each in FORMATS.values())
+    first = next((line.strip() for line in lines if line.strip()), "")
+    if not first:
+        raise UsageError(f"{path}: the log is empty")
     raise UsageError(
-        f"{path}: the log is of no known format. Known are {readable}. Name the format with"
-        " --format; any table can be read with --format wattmeter --time-column NAME --power-column"
-        " NAME (or --energy-column NAME), and --columns A,B,C if it has no header"
+        f"{path}: the log is of no known format; it begins with {shortened(first, 100)}. Any table"
+        " can be read with --format wattmeter --time-column NAME --power-column NAME (or"
+        " --energy-column NAME), and --columns A,B,C if it has no header. Programs whose logs are"
+        f" recognized: {readable}"
     )

@@ -21,6 +21,8 @@ ROW: Final = re.compile(
     r"^(?P<time>.*?)(?P<entity>(GPU(-I|-CI)?|CI|Switch|CPU)\s+\d+)\s+(?P<cells>.+)$"
 )
 UNITS: Final = re.compile(r"^(?P<time>.*?)\bI[Dd]\b\s*(?P<units>.*)$")
+OWN_UNITS: Final = {"power": "W", "counter": "mJ"}
+"""The units of DCGM's fields 155 to 157; without a unit, dcgmi prints nothing below a name."""
 
 
 def _recognizes(lines: Sequence[str]) -> bool:
@@ -71,9 +73,18 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
 
 
 def _named(names: Sequence[str], units: Sequence[str]) -> list[str]:
-    if len(units) != len(names):
-        return list(names)
-    return [f"{name} [{unit}]" for name, unit in zip(names, units, strict=True)]
+    """The columns with their units.
+
+    A column such as ``GPUTL`` has none, so that the line of units is shorter than that of names.
+    Then those of power and of energy have the units of their fields.
+    """
+    if len(units) == len(names):
+        return [f"{name} [{unit}]" for name, unit in zip(names, units, strict=True)]
+    kinds = [(POWER | ENERGY).get(name) for name in names]
+    return [
+        f"{name} [{OWN_UNITS[kind]}]" if kind else name
+        for name, kind in zip(names, kinds, strict=True)
+    ]
 
 
 def _column(path: Path, names: Sequence[str], options: Options) -> tuple[str, bool]:

@@ -12,10 +12,13 @@ from pytest_energy.logs.source import Columns, Format, Options, Source
 from pytest_energy.logs.table import Row, Table, drop_strays, find_column
 
 RAIL: Final = re.compile(
-    r"\b((?:VDD|VIN|POM|VDDQ|CV|SYS)_?[A-Z0-9_]*) (\d+)(mW)?(?:/(\d+)(mW)?)?(?=\s|$)"
+    r"\b((?:VDD|VIN|POM|VDDQ|CV|SYS)_?[A-Z0-9_]*(?= -?\d+(?:mW)?(?:\s|$))"
+    r"|(?!NC\b)[A-Z][A-Z0-9_]*(?= -?\d+(?:mW)?/)) (-?\d+)(mW)?(?:/(-?\d+)(mW)?)?(?=\s|$)"
 )
+"""A rail with its power, or with any name and its power now and on average: the AGX Xavier has
+``GPU 0/0 CPU 311/311``. ``NC`` is not connected."""
 LINE: Final = re.compile(r"^(?P<time>.*?)\s*\bRAM \d+/\d+[MKG]?B")
-TOTALS: Final = ("VDD_IN", "POM_5V_IN", "SYS_5V_IN")
+TOTALS: Final = ("VDD_IN", "POM_5V_IN", "SYS_5V_IN", "VIN")
 """Rails that feed the others."""
 
 
