@@ -380,7 +380,7 @@ def test_fields_of_dcgm_without_a_unit_do_not_hide_the_others(read: Callable[...
     draw = random.Random(0)
     stamp = "2024-03-05T09:30:{:02d}+0000"
     rows = [
-        f"{stamp.format(n)} GPU 0     {draw.uniform(248, 252):.3f}     {9 * 10**9 + 250_000 * n}     97"
+        f"{stamp.format(n)} GPU 0   {draw.uniform(248, 252):.3f}   {9 * 10**9 + 250_000 * n}   97"
         for n in range(12)
     ]
     first = stamp.format(0)
