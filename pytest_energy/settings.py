@@ -148,7 +148,8 @@ NOT_WRITTEN: Final = Path("none")
 """In the place of a file: ``html:none``."""
 
 
-RESULTS_OPTION: Final = "--energy-output=json:"
+OUTPUT_OPTION: Final = "--energy-output="
+RESULTS_OPTION: Final = f"{OUTPUT_OPTION}json:"
 """What stands before the file of the results, for errors."""
 
 

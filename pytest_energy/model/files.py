@@ -13,13 +13,16 @@ import io
 import os
 import stat
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from pytest_energy.errors import UsageError
+
+SOURCES: Final = frozenset((".py", ".pyi", ".ipynb", ".toml", ".ini", ".cfg"))
+"""The endings of files that no session writes."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,26 @@ def check_file(path: Path, option: str) -> None:
         _try_folder(Path(REAL.realpath(path)).parent, f"{option}{path}", "a file")
     elif not os.access(path, os.W_OK):
         _refuse(f"{option}{path}", os.strerror(errno.EACCES), "a file")
+
+
+def check_files(files: Mapping[str, Path], option: str) -> None:
+    """Check that all outputs of a session can be written, before it measures for hours.
+
+    Args:
+        files: By format.
+        option: What stands before the format in the option.
+
+    Raises:
+        UsageError: One cannot be written, is a folder, or has the ending of code or of settings:
+            ``--energy-json test_models.py`` would replace the tests.
+    """
+    for name, path in files.items():
+        if path.suffix in SOURCES:
+            raise UsageError(
+                f"{option}{name}:{path}: a file that ends with {path.suffix} is code or settings,"
+                " and would be replaced; name a file for the output"
+            )
+        check_file(path, f"{option}{name}:")
 
 
 def check_folder(path: Path, option: str) -> None:

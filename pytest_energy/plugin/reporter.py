@@ -97,6 +97,7 @@ class Reporter:
         self._run: Run | None = None
         self._written: list[Path] = []
         self._errors: list[str] = []
+        self._unwritten = False
 
     def pytest_report_header(self) -> list[str]:
         """Say that an interrupted session has left results."""
@@ -115,6 +116,7 @@ class Reporter:
         written, errors = write_outputs(run, self._settings, self._folder)
         self._written = written if unsaved else [self._settings.json, *written]
         self._errors = [unsaved, *errors] if unsaved else errors
+        self._unwritten = bool(self._errors)
         if run.benchmarks or run.run.uncompared:
             self._errors += add_job_summary(run, os.environ)
             if self._settings.comment is not None:
@@ -131,6 +133,13 @@ class Reporter:
                 self._written += map(Path, paths)
         except Exception as error:  # a hook of the project may raise anything
             self._errors.append(f"pytest_energy_outputs raised {type(error).__name__}: {error}")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """End with a failure if a file that was asked for could not be written."""
+        yield
+        if self._unwritten and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(

@@ -23,7 +23,7 @@ import pytest
 
 from pytest_energy.gate.baseline_store import BaselineStore
 from pytest_energy.measuring.torchrun import Ranks
-from pytest_energy.model.files import check_file, not_written
+from pytest_energy.model.files import check_files, not_written
 from pytest_energy.model.json_files import save_run
 from pytest_energy.model.result import Run
 from pytest_energy.model.workers_merge import merge_workers, worker_file
@@ -40,7 +40,7 @@ from pytest_energy.plugin.xdist_scheduling import CardScheduling, boards_of_base
 from pytest_energy.session.energy_session import keeps_earlier
 from pytest_energy.session.journal import load_workers, workers_prefix
 from pytest_energy.session.suite_shift import finish
-from pytest_energy.settings import RESULTS_OPTION, Settings
+from pytest_energy.settings import OUTPUT_OPTION, Settings
 
 SPOOL = "energy_spool"
 """The key of the workers' input for the folder of their results."""
@@ -139,11 +139,11 @@ class Controller:
     """Gives the workers a folder for their results, assigns tests to them, and merges the results.
 
     Raises:
-        UsageError: The results cannot be written, or the folder of the locks cannot be used.
+        UsageError: An output cannot be written, or the folder of the locks cannot be used.
     """
 
     def __init__(self, config: pytest.Config, settings: Settings, reporter: Reporter) -> None:
-        check_file(settings.json, RESULTS_OPTION)
+        check_files(settings.output, OUTPUT_OPTION)
         lock_folder()
         self._settings = settings
         self._reporter = reporter

@@ -27,7 +27,7 @@ from pytest_energy.meters.selected_channels import has_all, owner_of, select_cha
 from pytest_energy.model.comparison import Against
 from pytest_energy.model.environment import describe, slug
 from pytest_energy.model.files import (
-    check_file,
+    check_files,
     check_folder,
     is_stream,
     is_there,
@@ -43,7 +43,7 @@ from pytest_energy.session.journal import Entry, Journal
 from pytest_energy.session.notes import drift_note, savings_note
 from pytest_energy.session.run_record import RunRecord
 from pytest_energy.session.suite_shift import FEWEST_COMPARABLE, finish
-from pytest_energy.settings import NO_METER, RESULTS_OPTION, Scale, Settings
+from pytest_energy.settings import NO_METER, OUTPUT_OPTION, Scale, Settings
 from pytest_energy.uncertainty.change import PRIOR, Prior
 from pytest_energy.uncertainty.rounds import TEMPERATURE_LIMIT_C
 
@@ -113,11 +113,11 @@ class EnergySession:
             shards: Number of sessions that share the suite.
 
         Raises:
-            EnergyError: The results or the baselines cannot be written, a baseline cannot be read,
+            EnergyError: An output or the baselines cannot be written, a baseline cannot be read,
                 the carbon intensity is not known, or the requested meter cannot measure here.
         """
         if ranks is None or ranks.reports:
-            check_file(settings.json, RESULTS_OPTION)
+            check_files(settings.output, OUTPUT_OPTION)
         intensity = _intensity(settings)
         store = BaselineStore(settings.baselines)
         store.check()
