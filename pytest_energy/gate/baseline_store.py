@@ -12,7 +12,7 @@ from pytest_energy.gate.baseline import BASELINE_SCHEMA, Baseline
 from pytest_energy.gate.baseline_paths import baseline_path
 from pytest_energy.gate.make_baseline import extend_baseline, facts_baseline
 from pytest_energy.model.files import is_folder, is_there, list_folder, write_atomically
-from pytest_energy.model.json_files import encodable_text, parse_json, read_utf8
+from pytest_energy.model.json_files import encodable, encodable_text, parse_json, read_utf8
 from pytest_energy.model.measurement import Environment, Measurement
 
 FACTS: Final = "facts"
@@ -180,4 +180,4 @@ def dump_baseline(baseline: Baseline) -> str:
     """The text of a baseline file: one key a line, sorted, without defaults."""
     data = baseline.model_dump(exclude_defaults=True)
     whole = {"schema": BASELINE_SCHEMA, "workload": baseline.workload, **data}
-    return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(encodable(whole), indent=1, sort_keys=True, ensure_ascii=False) + "\n"

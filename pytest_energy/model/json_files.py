@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from pytest_energy.errors import TOO_DEEP, FileFormatError
 from pytest_energy.model.files import read_bytes, write_atomically
-from pytest_energy.model.measurement import Record, impossible_quantity
+from pytest_energy.model.measurement import Measurement, Record, impossible_quantity
 from pytest_energy.model.result import RESULTS_SCHEMA, Result, Run
 
 R = TypeVar("R", bound=Record)
@@ -171,6 +171,15 @@ def dump_line(record: Record, indent: int | None = None) -> str:
 def encodable_record(record: R) -> R:
     """A record whose texts all have UTF-8, for all outputs: see :func:`encodable_text`."""
     return type(record).model_validate(encodable(record.model_dump(by_alias=True)))
+
+
+def encodable_facts(measured: Measurement) -> Measurement:
+    """A measurement whose metrics and facts have UTF-8, so that they equal those of a baseline.
+
+    Its id stays: it belongs to the test, and cannot be that of a baseline.
+    """
+    named = {name: getattr(measured, name) for name in ("workload", "units", "better", "metrics")}
+    return measured.model_copy(update={name: encodable(value) for name, value in named.items()})
 
 
 def encodable_run(run: Run) -> Run:

@@ -9,6 +9,7 @@ from typing import Final
 from pytest_energy.gate.decision import Again, Policy, RevisitReason, decide
 from pytest_energy.gate.tolerances import tolerances_of
 from pytest_energy.marker import MarkerSettings
+from pytest_energy.model.json_files import encodable_facts
 from pytest_energy.model.measurement import Measurement, Reason, ReasonCode, is_control
 from pytest_energy.model.metrics import ENERGY
 from pytest_energy.model.outcomes import Outcome
@@ -38,6 +39,7 @@ class Conclusion:
 
 def conclude(measured: Measurement, session: EnergySession, marker: MarkerSettings) -> Conclusion:
     """Judge a benchmark by all its visits, and save the result so far."""
+    measured = encodable_facts(measured)
     visits = session.record.add_visit(measured)
     return replace(_judge(measured, visits, session, marker), is_visit=True)
 
@@ -46,6 +48,7 @@ def conclude_failed(
     measured: Measurement, session: EnergySession, marker: MarkerSettings
 ) -> Conclusion:
     """Judge a benchmark of a test that failed: it is no visit, and nothing follows from it."""
+    measured = encodable_facts(measured)
     failed = measured.model_copy(update={"reasons": [*measured.reasons, TEST_FAILED]})
     visits = (*session.record.visits(measured.id), failed)
     judged = _judge(failed, visits, session, marker)

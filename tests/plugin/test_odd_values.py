@@ -189,6 +189,28 @@ def test_a_name_without_utf8_is_no_baseline(project: Project) -> None:
     assert project.run("-k", "test_good").ret == 0
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        'energy.record(**{"a\\udc80b": 2.0})',
+        'energy.describe(**{"a\\udc80b": 1})',
+        'energy.describe(layers="a\\udc80b")',
+        'energy.remark("a\\udc80b")',
+        'energy(work, 1, units={"a\\udc80b": 4})',
+    ],
+)
+def test_a_baseline_can_be_read_whatever_it_holds(project: Project, use: str) -> None:
+    """Half of a surrogate pair in a metric or a fact is escaped, and compared with its like."""
+    before = use if "describe" in use else ""
+    after = use if "record" in use or "remark" in use else ""
+    call = use if "units" in use else "energy(work, 1)"
+    project.write(f"def test_it(energy):\n    {before}\n    {call}\n    {after}")
+    assert project.run(*RECORDING).ret == 0
+    result = project.run()
+    assert result.ret == 0, result.stderr.str()
+    assert project.benchmark()["verdict"]["outcome"] == "unchanged"
+
+
 @pytest.mark.parametrize("hook", ["pytest_energy_workload", "pytest_energy_identity"])
 @pytest.mark.parametrize("returned", ["7", "'text'", "{1: 2}"])
 def test_a_hook_that_returns_no_facts_is_named(project: Project, hook: str, returned: str) -> None:
