@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from json import dumps  # a test may replace json.dumps
 from pathlib import Path
 from typing import Final
 
@@ -180,4 +180,4 @@ def dump_baseline(baseline: Baseline) -> str:
     """The text of a baseline file: one key a line, sorted, without defaults."""
     data = baseline.model_dump(exclude_defaults=True)
     whole = {"schema": BASELINE_SCHEMA, "workload": baseline.workload, **data}
-    return json.dumps(encodable(whole), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return dumps(encodable(whole), indent=1, sort_keys=True, ensure_ascii=False) + "\n"

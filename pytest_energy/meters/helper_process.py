@@ -6,7 +6,6 @@ signal interrupts the wait for an answer, that answer is not taken for the one t
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import select
@@ -15,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from json import dumps, loads  # a test may replace json.dumps
 from typing import Any
 
 from pytest_energy.clocks import CLOCK
@@ -71,7 +71,7 @@ class HelperProcess:
         while True:
             answered, _, answer = self._line().partition(b" ")
             if answered == mark.encode():
-                return json.loads(answer)
+                return loads(answer)
 
     def close(self) -> None:
         """End the helper; safe to call twice."""
@@ -109,7 +109,7 @@ class Question:
 
     def answer(self, value: object) -> None:
         """Answer with values that JSON can express."""
-        print(self.mark, json.dumps(value), flush=True)
+        print(self.mark, dumps(value), flush=True)
 
 
 class Questions:

@@ -18,6 +18,7 @@ from pytest_energy.plugin.gpu_locks import (
     LOCK_FOLDER_VARIABLE,
     PROCESSORS,
     Gpu,
+    HeldLocks,
     Holder,
     Waiting,
     device_lock,
@@ -41,6 +42,17 @@ with device_lock(["a"], folder):
     print(reservation.lock is not None, flush=True)
     sys.stdin.read()
 """
+
+
+def test_what_is_published_for_those_who_wait_fails_no_test(tmp_path, monkeypatch):
+    """A test may replace the functions of json; the folder of the locks may be gone."""
+    monkeypatch.setattr("json.dumps", lambda *arguments: None)
+    file = tmp_path / "holder"
+    locks = HeldLocks(Holder(1, "test_it"), [tmp_path / "gone" / "holder", file])
+    locks.expect(60.0)
+    read = Holder.read(file)
+    assert read is not None
+    assert read.test == "test_it"
 
 
 @pytest.fixture

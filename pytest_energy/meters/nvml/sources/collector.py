@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from json import dumps  # a test may replace json.dumps
 from typing import Protocol
 
 from pytest_energy.clocks import CLOCK
@@ -92,7 +92,7 @@ class HelperCollector:
         named = {device.channel: device.candidate.uuid for device in devices}
         module = "pytest_energy.meters.nvml.sources.helper"
         try:
-            self._helper = HelperProcess(module, [json.dumps(named)])
+            self._helper = HelperProcess(module, [dumps(named)])
         except HelperLostError as lost:
             message = f"the process that collects power samples {lost}"
             raise SensorError(ReasonCode.METER_FAILED, message) from None
