@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from pytest_energy.errors import EnergyError, UsageError
+from pytest_energy.fixture.arguments import is_plain
 from pytest_energy.gate.selection import tightness, too_tight
 from pytest_energy.marker import MarkerSettings, MeterChoice
 from pytest_energy.measuring.assemble import Place
@@ -362,7 +363,7 @@ class EnergyPlugin(SettledPhases):
 
     def _amend_identity(self, identity: Facts) -> Facts:
         amendments = self._config.hook.pytest_energy_identity(
-            config=self._config, identity=identity
+            config=self._config, identity=dict(identity)
         )
         for facts in amendments:
             identity = {**identity, **check_facts("pytest_energy_identity", facts)}
@@ -405,7 +406,11 @@ def check_facts(hook: str, returned: object) -> Facts:
     """
     if returned is None:
         return {}
-    if not isinstance(returned, Mapping) or not all(isinstance(name, str) for name in returned):
+    if (
+        not isinstance(returned, Mapping)
+        or not all(isinstance(name, str) for name in returned)
+        or not all(map(is_plain, returned.values()))
+    ):
         raise UsageError(
             f"{hook} in a conftest.py or plugin returned {as_text(returned)}: expected names and"
             " plain values, such as {'batch': 8}, or None"

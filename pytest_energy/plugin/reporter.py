@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,7 @@ from pytest_energy.report.outputs import write_outputs
 from pytest_energy.report.summary import headline
 from pytest_energy.report.text.terminal import summary_lines
 from pytest_energy.session.energy_session import keeps_earlier
-from pytest_energy.settings import Settings
+from pytest_energy.settings import Settings, as_text
 
 INTERRUPTED = pytest.StashKey[bool]()
 """Whether ``pytest.exit`` or the keyboard ended the session, perhaps with exit status 0."""
@@ -128,11 +128,24 @@ class Reporter:
 
     def _call_hooks(self, run: Run) -> None:
         hooks = self._config.hook
+        # A list of its own: a hook that sorts or filters the results changes no other output.
+        own = run.model_copy(update={"benchmarks": [*run.benchmarks]})
         try:
-            for paths in hooks.pytest_energy_outputs(config=self._config, run=run):
-                self._written += map(Path, paths)
+            for returned in hooks.pytest_energy_outputs(config=self._config, run=own):
+                self._add_paths(returned)
         except Exception as error:  # a hook of the project may raise anything
             self._errors.append(f"pytest_energy_outputs raised {type(error).__name__}: {error}")
+
+    def _add_paths(self, returned: object) -> None:
+        if isinstance(returned, Iterable) and not isinstance(returned, str | bytes):
+            paths = [*returned]
+            if all(isinstance(path, str | Path) for path in paths):
+                self._written += map(Path, paths)
+                return
+        self._errors.append(
+            f"pytest_energy_outputs in a conftest.py or plugin returned {as_text(returned)}:"
+            " expected a list of paths, or None"
+        )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:

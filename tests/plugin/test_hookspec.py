@@ -61,6 +61,36 @@ def test_a_hook_that_raises_costs_no_results(project: Project) -> None:
     assert project.benchmark()["status"] == "measured"
 
 
+@pytest.mark.parametrize("returned", ["5", "'abc'", "['a', None]", "[b'a']"])
+def test_a_hook_that_returns_no_paths_is_named(project: Project, returned: str) -> None:
+    """One line says which hook it was, and what was expected; nothing else is listed as written."""
+    project.pytester.makeconftest(f"def pytest_energy_outputs():\n    return {returned}")
+    project.write(CALL)
+    result = project.run()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["energy: pytest_energy_outputs in a conftest.py* a list of paths*"]
+    )
+    assert sum("energy: wrote" in line for line in result.outlines) == 2
+
+
+def test_a_hook_that_changes_what_it_was_given_changes_no_result(project: Project) -> None:
+    """The identity of the machine and the list of results are copies."""
+    project.pytester.makeconftest(
+        """
+        def pytest_energy_identity(identity):
+            identity.clear()
+
+        def pytest_energy_outputs(run):
+            run.benchmarks.clear()
+        """
+    )
+    project.write(CALL)
+    result = project.run()
+    result.stdout.fnmatch_lines(["*1 benchmark: 1 new*"])
+    assert project.results()["environment"]["identity"]["device"] == "Scripted Card"
+
+
 @pytest.mark.parametrize("measured", [True, False])
 def test_a_hook_that_does_not_exist_is_refused(project: Project, measured: bool) -> None:
     """Pytest names it, with and without --energy; a hook that exists is known in both."""

@@ -209,7 +209,10 @@ def test_a_baseline_can_be_read_whatever_it_holds(project: Project, use: str) ->
 
 
 @pytest.mark.parametrize("hook", ["pytest_energy_workload", "pytest_energy_identity"])
-@pytest.mark.parametrize("returned", ["7", "'text'", "{1: 2}"])
+@pytest.mark.parametrize(
+    "returned",
+    ["7", "'text'", "{1: 2}", "{'a': object()}", "{'a': float('nan')}", "{'a': {'b': 1}}"],
+)
 def test_a_hook_that_returns_no_facts_is_named(project: Project, hook: str, returned: str) -> None:
     """One line says which hook it was, and what was expected."""
     project.write("def test_it(energy):\n    energy(work, 1)")
