@@ -157,6 +157,8 @@ def _run(command: Sequence[str], variables: dict[str, str]) -> int:
     with tempfile.TemporaryDirectory(prefix="nvml-sim-locks-") as locks:
         # Nobody shares these cards, so the session waits for no other.
         environment = os.environ | variables | {"PYTEST_ENERGY_LOCKS": locks}
+        # Its results file may be that of another session.
+        environment["PYTEST_ENERGY_RESULTS_LOCKS"] = os.environ.get("PYTEST_ENERGY_LOCKS", "")
         try:
             process = subprocess.Popen(command, env=environment)
         except OSError as error:

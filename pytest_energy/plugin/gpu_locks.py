@@ -327,8 +327,11 @@ def device_names(boards: object, selected: Sequence[str] | None) -> tuple[str, .
     return tuple(uuids[str(board)] for board in boards)
 
 
-def lock_folder() -> Path:
+def lock_folder(variable: str = LOCK_FOLDER_VARIABLE) -> Path:
     """Return the folder of the locks; by default that of the current user on this machine.
+
+    Args:
+        variable: The variable of the environment that names another folder.
 
     Raises:
         UsageError: The folder does not exist and cannot be created.
@@ -336,7 +339,7 @@ def lock_folder() -> Path:
     # Windows has no numbers of users, and a folder for temporary files for each user.
     user = os.getuid() if hasattr(os, "getuid") else "locks"
     default = Path(tempfile.gettempdir()) / f"pytest-energy-{user}"
-    folder = Path(os.environ.get(LOCK_FOLDER_VARIABLE) or default)
+    folder = Path(os.environ.get(variable) or default)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

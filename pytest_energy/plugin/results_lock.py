@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 
@@ -14,6 +15,16 @@ from pytest_energy.model.files import check_file, is_stream, not_written, remove
 from pytest_energy.plugin.gpu_locks import lock_folder, unusable
 from pytest_energy.session.journal import recover
 from pytest_energy.settings import RESULTS_OPTION, Settings
+
+
+RESULTS_LOCKS_VARIABLE: Final = "PYTEST_ENERGY_RESULTS_LOCKS"
+"""Set by ``pytest-energy simulate``: each of its sessions has cards of its own, but not a results
+file of its own. Empty if the user has named no folder of locks."""
+
+
+def _folder() -> Path:
+    named = RESULTS_LOCKS_VARIABLE in os.environ
+    return lock_folder(RESULTS_LOCKS_VARIABLE) if named else lock_folder()
 
 
 def lock_name(results: Path) -> str:
@@ -33,7 +44,7 @@ def hold_results(results: Path) -> Callable[[], None]:
     """
     if is_stream(results):
         return lambda: None
-    lock = FileLock(lock_folder() / lock_name(results))
+    lock = FileLock(_folder() / lock_name(results))
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -42,7 +53,7 @@ def hold_results(results: Path) -> Callable[[], None]:
             " with --energy-output=json:FILE"
         ) from None
     except OSError as error:
-        raise unusable(lock_folder(), error) from None
+        raise unusable(_folder(), error) from None
     return lock.release
 
 

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from pytest_energy.cli import main
 from pytest_energy.measuring.waiting import synchronizer
+from pytest_energy.plugin.gpu_locks import lock_folder
+from pytest_energy.plugin.results_lock import lock_name
 from pytest_energy.simulation import build, layout
 from pytest_energy.simulation.load import Load
 from pytest_energy.testing import SimulatedNvml
@@ -194,6 +197,16 @@ def test_work_of_the_cpu_on_the_virtual_clock_is_refused(sandbox: Sandbox) -> No
     assert refused.returncode == 1
     assert "3 failed" in refused.stdout
     assert refused.stdout.count("simulate without --virtual-clock") >= 3
+
+
+def test_two_simulated_sessions_do_not_write_one_file(sandbox: Sandbox) -> None:
+    """Each has cards of its own, but the second one would replace the results of the first."""
+    (sandbox.folder / "test_it.py").write_text(SLEEPING)
+    results = sandbox.folder / ".energy/results.json"
+    with FileLock(lock_folder() / lock_name(results)):
+        done = sandbox.run()
+    assert done.returncode == 4
+    assert f"another session is writing {results}" in done.stderr
 
 
 def test_several_processes_on_one_virtual_clock_are_refused(sandbox: Sandbox) -> None:
