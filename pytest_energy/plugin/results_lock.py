@@ -16,7 +16,6 @@ from pytest_energy.plugin.gpu_locks import lock_folder, unusable
 from pytest_energy.session.journal import recover
 from pytest_energy.settings import RESULTS_OPTION, Settings
 
-
 RESULTS_LOCKS_VARIABLE: Final = "PYTEST_ENERGY_RESULTS_LOCKS"
 """Set by ``pytest-energy simulate``: each of its sessions has cards of its own, but not a results
 file of its own. Empty if the user has named no folder of locks."""
