@@ -185,12 +185,17 @@ def test_the_refusal_names_processes_and_options() -> None:
         "/usr/bin/kwin_wayland",
         "Xwayland",
         "mutter-x11-fram",
+        "/nix/store/x-kwin-6.1/bin/.kwin_wayland-wrapped --xwayland",
+        ".gnome-shell-wr",
     ],
 )
-def test_a_desktop_is_no_contention(command: str) -> None:
+@pytest.mark.parametrize("computes", [False, True], ids=["G", "C+G"])
+def test_a_desktop_is_no_contention(command: str, computes: bool) -> None:
     """Display servers and compositors that draw are context, with their utilisation."""
     with virtual_machine("ada") as machine:
         machine.add_process(4_000_000, graphics=True, name=command, sm_percent=3)
+        if computes:
+            machine.add_process(4_000_000, name=command, sm_percent=3)
         meter = open_meter("nvml", NO_TRACES)
         edge = meter.begin()
         with machine.load(200.0):

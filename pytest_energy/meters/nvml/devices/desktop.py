@@ -58,7 +58,10 @@ DESKTOP: Final = frozenset(
         "sddm-greeter-qt6",
     }
 )
-_NAMES: Final = frozenset(name[:COMM_LENGTH] for name in DESKTOP)
+_NAMES: Final = frozenset(
+    form[:COMM_LENGTH] for name in DESKTOP for form in (name, f".{name}-wrapped")
+)
+"""NixOS starts programs by wrappers: ``.kwin_wayland-wrapped`` runs, which is kwin_wayland."""
 
 
 def desktop_among(pids: Iterable[int], proc: Path = PROC) -> dict[int, str]:

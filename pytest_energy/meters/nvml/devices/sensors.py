@@ -194,8 +194,9 @@ def _processes(device: Device) -> tuple[frozenset[int] | None, dict[int, str]]:
         return None, {}
     pids = {int(process.pid) for process in computing}
     painters = {int(process.pid) for process in drawing or ()}
-    desktop = desktop_among(painters - pids)
-    return frozenset(pids | painters - desktop.keys()), desktop
+    # A compositor may be on both lists: nvidia-smi shows kwin_wayland as C+G.
+    desktop = desktop_among(painters)
+    return frozenset((pids | painters) - desktop.keys()), desktop
 
 
 def _old_throttles(board: Handle) -> dict[str, FieldValue]:

@@ -138,7 +138,8 @@ class Ticker:
         if now_s > self._deadline_s:
             raise SensorError(
                 ReasonCode.METER_FAILED,
-                f"{self.name}: the energy counter has not moved for {STUCK_S:g} s",
+                f"{self.name}: the energy counter has not moved for {STUCK_S:g} s; check the card"
+                " with nvidia-smi, or choose another meter with --energy-meter",
             )
         self.due_s = now_s + self._pause_s()
 
