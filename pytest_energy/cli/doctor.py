@@ -20,7 +20,7 @@ from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
 from pytest_energy.meters.registry import auto_order, meter_names, open_meter
 from pytest_energy.model.measurement import UNSEEN, Facts, Quantity, ReasonCode
 from pytest_energy.report.labels import meter_words
-from pytest_energy.report.numbers import quantity
+from pytest_energy.report.numbers import machine_fact, quantity
 from pytest_energy.uncertainty.gum import combine, expand
 
 IDLE_S: Final = 1.0
@@ -86,7 +86,7 @@ def _will_measure(diagnoses: list[Diagnosis]) -> str:
         for diagnosis in diagnoses:
             if diagnosis.meter == name and diagnosis.available:
                 verb = "estimate" if diagnosis.estimated else "measure"
-                device = diagnosis.identity.get("device", "this machine")
+                device = machine_fact(diagnosis.identity.get("device", "this machine"))
                 meter = meter_words(name, diagnosis.source or "")
                 return f"pytest --energy will {verb} with {meter} on {device}"
     return "pytest --energy will measure no joules here: no meter can be opened"
@@ -180,7 +180,7 @@ def _paragraph(diagnosis: Diagnosis) -> Iterator[str]:
     channels = ", ".join(diagnosis.channels)
     yield f"{diagnosis.meter}: {verb} {channels} (source: {diagnosis.source})"
     for name, value in {**diagnosis.identity, **diagnosis.context}.items():
-        yield f"  {name}: {value}"
+        yield f"  {name}: {machine_fact(value)}"
     for channel, power in diagnosis.idle_power.items():
         yield f"  idle power of {channel}: {quantity(power)}"
     if diagnosis.tick_s is not None:

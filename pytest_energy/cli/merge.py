@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the merged results and print how many benchmarks they have."""
     from pytest_energy.model.json_files import save_run
     from pytest_energy.model.merge import merge_runs
+    from pytest_energy.report.numbers import counted
     from pytest_energy.session.journal import load_results
     from pytest_energy.session.suite_shift import with_common_changes
 
@@ -41,5 +42,6 @@ def run(arguments: argparse.Namespace) -> int:
     merged = merge_runs(runs, [str(path) for path in arguments.results], keep=arguments.keep)
     merged = with_common_changes(merged)
     save_run(merged, arguments.output)
-    print(f"{arguments.output}: {len(merged.benchmarks)} benchmarks from {len(runs)} files")
+    benchmarks, files = counted(len(merged.benchmarks), "benchmark"), counted(len(runs), "file")
+    print(f"{arguments.output}: {benchmarks} from {files}")
     return 0

@@ -10,12 +10,14 @@ numbers first. The meters of this package have those of :data:`AUTO`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
+from inspect import getattr_static
 
-from pytest_energy.errors import UsageError
+from pytest_energy.errors import EnergyError, UsageError
 from pytest_energy.meters.base import Meter, MeterRequest, MeterUnavailableError
 from pytest_energy.meters.combined import CombinedMeter
 from pytest_energy.model.measurement import Reason, ReasonCode
@@ -33,6 +35,9 @@ MISSING = frozenset({ReasonCode.NO_METER, ReasonCode.UNSUPPORTED, ReasonCode.NO_
 
 A device that exists but is in use by others, lost or broken has no substitute: the joules of
 another meter would be taken for its joules."""
+
+PARTS = ("info", "channels", "environment", "begin", "end", "close")
+"""What each meter has, of :class:`~pytest_energy.meters.base.Meter`."""
 
 OpenMeter = Callable[[MeterRequest], Meter]
 
@@ -64,7 +69,7 @@ def open_meter(
         return _open_first(request, passed_over)
     if "+" in name:
         return _open_sum(name.split("+"), request)
-    return _load(name, _points())(request)
+    return _open_one(name, request)
 
 
 def auto_order() -> tuple[str, ...]:
@@ -111,9 +116,36 @@ def _load(name: str, points: Mapping[str, EntryPoint]) -> OpenMeter:
     return opener
 
 
+def _open_one(name: str, request: MeterRequest) -> Meter:
+    """Open a meter by its entry point.
+
+    Raises:
+        UsageError: The opener of another package raises what no opener may, or returns no meter.
+        EnergyError: The meter cannot measure here.
+    """
+    opener = _load(name, _points())
+    try:
+        meter = opener(request)
+    except EnergyError:
+        raise
+    except Exception as error:
+        if name in AUTO:
+            raise  # a fault of this package: its traceback shows where
+        raise UsageError(
+            f"meter {name!r} cannot be opened: {type(error).__name__}: {error}; this is a fault of"
+            " its package: repair or uninstall it, or choose another meter with --energy-meter"
+        ) from error
+    if lacking := [part for part in PARTS if getattr_static(meter, part, None) is None]:
+        raise UsageError(
+            f"meter {name!r}: its opener returned {meter!r}, which has no {', '.join(lacking)};"
+            " repair or uninstall its package, or choose another meter with --energy-meter"
+        )
+    return meter
+
+
 def _stated_order(name: str, opener: OpenMeter) -> float:
     order = getattr(opener, "auto_order", OTHERS_ORDER)
-    if isinstance(order, bool) or not isinstance(order, int | float):
+    if isinstance(order, bool) or not isinstance(order, int | float) or not math.isfinite(order):
         raise UsageError(f"meter {name!r}: auto_order is {order!r}; expected a number")
     return order
 

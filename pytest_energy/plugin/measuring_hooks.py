@@ -56,6 +56,7 @@ from pytest_energy.plugin.reporter import fail_session, ran_all
 from pytest_energy.plugin.uncompared import UncomparedBaselines
 from pytest_energy.report.ci.junit import properties
 from pytest_energy.report.labels import meter_words
+from pytest_energy.report.numbers import machine_fact
 from pytest_energy.report.text.failure import explain
 from pytest_energy.session.conclude import (
     Conclusion,
@@ -498,7 +499,7 @@ def _header(session: EnergySession) -> list[str]:
         return [f"energy: will measure no joules here ({why})"]
     info = session.meter.info
     verb = "estimate" if info.estimated else "measure"
-    device = session.environment.identity.get("device", "unknown device")
+    device = machine_fact(session.environment.identity.get("device", "unknown device"))
     selected = session.settings.devices
     names = device_names(session.environment.context.get("board"), selected)
     listed = f" ({', '.join(names)})" if names else ""
@@ -524,5 +525,5 @@ def _part_line(choice: MeterChoice, part: EnergySession) -> str:
     if part.meter is None:
         why = part.unmeasured.message if part.unmeasured else "no meter"
         return f"tests with {choice} are not measured here ({why})"
-    device = part.environment.identity.get("device", "unknown device")
+    device = machine_fact(part.environment.identity.get("device", "unknown device"))
     return f"tests with {choice}: channels {', '.join(part.meter.channels)} of {device}"

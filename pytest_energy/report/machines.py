@@ -7,7 +7,7 @@ import json
 from pytest_energy.model.environment import slug
 from pytest_energy.model.measurement import Facts
 from pytest_energy.model.result import Result, Run
-from pytest_energy.report.numbers import fact
+from pytest_energy.report.numbers import machine_fact
 
 
 class Machines:
@@ -48,8 +48,9 @@ def devices(run: Run) -> str | None:
     """``NVIDIA H200, NVIDIA A100``: the devices that measured; ``None`` if none is known."""
     measured = [result.measured_in(run.environment) for result in run.benchmarks]
     identities = [each.identity for each in measured or [run.environment]]
-    names = dict.fromkeys(identity["device"] for identity in identities if identity.get("device"))
-    return ", ".join(map(fact, names)) or None
+    # Of GPUs of several kinds the fact is a list.
+    named = [machine_fact(identity["device"]) for identity in identities if identity.get("device")]
+    return ", ".join(dict.fromkeys(named)) or None
 
 
 def _key(identity: Facts) -> str:

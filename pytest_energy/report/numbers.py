@@ -238,15 +238,22 @@ def log_change(difference: float | None) -> str:
 
 
 def fact(value: Scalar | Sequence[Scalar]) -> str:
-    """A fact of a workload or machine: ``3 × 224 × 224``, ``yes``, ``NVIDIA H200``."""
+    """A fact of a workload: ``3 × 224 × 224``, ``yes``, ``float16``."""
     if isinstance(value, list | tuple):
-        glue = " × " if all(isinstance(part, int) for part in value) else ", "
-        return glue.join(fact(part) for part in value) or MISSING
+        is_shape = all(isinstance(part, int) and not isinstance(part, bool) for part in value)
+        return (" × " if is_shape else ", ").join(fact(part) for part in value) or MISSING
     if value is None or value == "":
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}".replace("-", MINUS) if isinstance(value, float) else str(value)
+
+
+def machine_fact(value: Scalar | Sequence[Scalar]) -> str:
+    """A fact of a machine: ``NVIDIA H200``; of several GPUs a list, ``1980, 3105``."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(fact, value)) or MISSING
+    return fact(value)
 
 
 def _rounded(value: float, unit: str, digits: int) -> str:

@@ -105,8 +105,10 @@ def budget_sentence(budget: Budget) -> str:
 
 def difference(change: Difference) -> str:
     """``torch 2.9 → 2.10``; ``power limit 400 → 700 W``."""
-    words, unit = name_and_unit(change.name.removeprefix("context.").removeprefix("identity."))
-    before, after = numbers.fact(change.before), numbers.fact(change.after)
+    name = change.name.removeprefix("context.").removeprefix("identity.")
+    words, unit = name_and_unit(name)
+    text = numbers.fact if name == change.name else numbers.machine_fact
+    before, after = text(change.before), text(change.after)
     return f"{words} {before} → {after}{unit}"
 
 

@@ -302,13 +302,31 @@ def test_auto_tries_meters_of_other_packages_in_their_order(installed, stated, o
     assert open_meter("auto", MeterRequest()).info.name == "theirs"
 
 
-@pytest.mark.parametrize("order", ["first", None, True])
+@pytest.mark.parametrize("order", ["first", None, True, float("nan")])
 def test_an_order_that_is_no_number_is_an_error(installed, order):
     """The error names the meter and the value."""
     installed(nvml=refuse, theirs=opener("theirs", auto_order=order))
 
     with pytest.raises(UsageError, match=f"'theirs': auto_order is {order!r}"):
         open_meter("auto", MeterRequest())
+
+
+@pytest.mark.parametrize("name", ["auto", "theirs", "theirs+rapl"])
+@pytest.mark.parametrize(
+    ("opened", "words"),
+    [
+        (lambda request: 1 / 0, "'theirs' cannot be opened: ZeroDivisionError: division by zero"),
+        (lambda request: None, "'theirs': its opener returned None, which has no info, channels"),
+    ],
+)
+def test_a_meter_of_another_package_that_is_broken_is_named(installed, opened, words, name):
+    """Its author sees the cause, and its user what to do; nothing else measures in its place."""
+    opened.auto_order = 50
+    installed(rapl=opener("rapl"), theirs=opened)
+
+    with pytest.raises(UsageError, match=words) as caught:
+        open_meter(name, MeterRequest())
+    assert "--energy-meter" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["auto", "theirs"])

@@ -108,6 +108,26 @@ def test_joules_agree_with_the_truth_within_a_tick(card: Card, machine: Simulate
     )
 
 
+def test_cards_of_two_kinds_have_every_output(card: Card) -> None:
+    """Facts of the machine are then lists: every report names both cards, and no shape of them."""
+    outputs = ("html", "markdown", "openmetrics", "github-benchmark", "code-quality")
+    options = [f"--energy-output={name}:out/{name}" for name in outputs]
+    with virtual_machine("hopper", "ada") as machine:
+        assert card.run(machine, "--energy-update").ret == 0
+        result = card.run(machine, *options, "--junitxml=junit.xml")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*Gate passed*"])
+    both = "simulated NVIDIA H100 80GB HBM3, simulated NVIDIA GeForce RTX 4090"
+    result.stdout.fnmatch_lines([f"energy: will measure with NVML counter on {both} (*"])
+    for name in outputs:
+        assert (card.folder / "out" / name).exists(), name
+    for name in ("html", "markdown"):
+        text = (card.folder / "out" / name).read_text("utf-8")
+        assert both in text, name
+        assert "1980, 3105" in text, name
+        assert "yes × no" not in text, name
+
+
 def test_ten_percent_more_power_fails_until_it_is_accepted(card: Card) -> None:
     """Each step of a regression has its exit status."""
     with virtual_machine("hopper") as machine:  # nothing can hold a window up

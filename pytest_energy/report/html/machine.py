@@ -10,7 +10,7 @@ from pytest_energy.model.measurement import Facts, Scalar
 from pytest_energy.model.result import Run
 from pytest_energy.report.labels import humanized, name_and_unit
 from pytest_energy.report.machines import Machines
-from pytest_energy.report.numbers import fact
+from pytest_energy.report.numbers import machine_fact
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ def build_surroundings(run: Run, older: Sequence[Run] = ()) -> list[FactRow]:
         facts: Facts = getattr(run.environment, part)
         older_facts: Facts = getattr(reference.environment, part) if reference else {}
         for name in dict.fromkeys((*facts, *before[part], *older_facts)):
-            now = fact(facts.get(name))
-            others = before[part][name] | ({fact(older_facts.get(name))} if older_facts else set())
+            now = machine_fact(facts.get(name))
+            others = before[part][name] | (
+                {machine_fact(older_facts.get(name))} if older_facts else set()
+            )
             text = " or ".join(sorted(others)) or None
             rows.append(FactRow(part, humanized(name), now, text, bool(others - {now})))
     return sorted(rows, key=lambda row: not row.differs)
@@ -52,7 +54,9 @@ def describe_machines(machines: Machines, measured: Sequence[str]) -> dict[str, 
     used = {name: machines.identities[name] for name in dict.fromkeys(measured)}
     facts = dict.fromkeys(name for identity in used.values() for name in identity)
     differing = [
-        name for name in facts if len({fact(identity.get(name)) for identity in used.values()}) > 1
+        name
+        for name in facts
+        if len({machine_fact(identity.get(name)) for identity in used.values()}) > 1
     ]
     return {
         machine: "; ".join(_described(name, identity.get(name)) for name in differing)
@@ -62,7 +66,7 @@ def describe_machines(machines: Machines, measured: Sequence[str]) -> dict[str, 
 
 def _described(name: str, value: Scalar | list[Scalar]) -> str:
     words, unit = name_and_unit(name)
-    return f"{words} {fact(value)}{unit if value is not None else ''}"
+    return f"{words} {machine_fact(value)}{unit if value is not None else ''}"
 
 
 def _by_verdicts(run: Run) -> dict[str, dict[str, set[str]]]:
@@ -76,5 +80,5 @@ def _by_verdicts(run: Run) -> dict[str, dict[str, set[str]]]:
             part, _, name = difference.name.partition(".")
             # Differences of the workload are no facts of the machine.
             if part in before:
-                before[part][name].add(fact(difference.before))
+                before[part][name].add(machine_fact(difference.before))
     return before

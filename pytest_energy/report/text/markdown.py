@@ -318,7 +318,7 @@ def _capped(items: Sequence[str], rest: str = "more: see the report") -> list[st
 def _environment(run: Run) -> Section:
     facts = {**run.environment.identity, **run.environment.context}
     rows = [
-        f"| {escape(humanized(name))} | {escape(numbers.fact(value))} |"
+        f"| {escape(humanized(name))} | {escape(numbers.machine_fact(value))} |"
         for name, value in facts.items()
     ]
     table = "\n".join(["| fact | value |", "| --- | --- |", *rows])
