@@ -27,6 +27,7 @@ from pytest_energy.logs.text import read_lines
 from pytest_energy.logs.times import parse_time
 from pytest_energy.logs.units import ENERGY, POWER
 from pytest_energy.logs.wording import counted
+from pytest_energy.model.files import check_apart
 
 if TYPE_CHECKING:
     from pytest_energy.model.measurement import Reason
@@ -197,6 +198,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_energy.model.json_files import save_run
 
     _check(arguments)
+    check_apart({"--output": arguments.output}, [arguments.log])
     options = _options(arguments)
     lines = read_lines(arguments.log)
     form = choose_format(arguments.log, lines, arguments.format, options)

@@ -37,17 +37,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files and print their paths."""
+    from pytest_energy.model.files import check_apart
     from pytest_energy.report.ci.detection import repository_folder
     from pytest_energy.report.comparison import Reference
     from pytest_energy.report.outputs import write_outputs
     from pytest_energy.session.journal import load_results
     from pytest_energy.settings import Settings
 
-    newest = load_results(arguments.results)
-    older = [Reference(path.name, load_results(path)) for path in arguments.older]
     files: dict[str, Path | None] = {name: getattr(arguments, _dest(name)) for name in CI_OUTPUTS}
     files["html"] = arguments.output or arguments.results.with_name("report.html")
     output = {name: file for name, file in files.items() if file is not None}
+    inputs = [arguments.results, *arguments.older]
+    check_apart({"--output" if n == "html" else f"--{n}": f for n, f in output.items()}, inputs)
+    newest = load_results(arguments.results)
+    older = [Reference(path.name, load_results(path)) for path in arguments.older]
     settings = Settings(output={"json": arguments.results, **output})
     folder = repository_folder(Path.cwd(), os.environ)
     written, failed = write_outputs(newest, settings, folder, older)

@@ -226,6 +226,29 @@ def check_files(files: Mapping[str, Path], option: str) -> None:
         check_file(path, f"{option}{name}:")
 
 
+def check_apart(outputs: Mapping[str, Path], inputs: Iterable[Path]) -> None:
+    """Check that a command replaces none of the files that it reads, nor one of its own.
+
+    Args:
+        outputs: The files to write, by option.
+        inputs: The files that it reads.
+
+    Raises:
+        UsageError: An output is one of the inputs, or another output.
+    """
+    read = {REAL.realpath(path): path for path in inputs}
+    written: dict[str, str] = {}
+    for option, path in outputs.items():
+        if is_stream(path):
+            continue
+        place = REAL.realpath(path)
+        if place in read:
+            raise UsageError(f"{option} {path}: this file is read, and would be lost; name another")
+        if other := written.setdefault(place, option):
+            if other != option:
+                raise UsageError(f"{other} and {option} both write {path}; name two files")
+
+
 def check_folder(path: Path, option: str) -> None:
     """Check that a folder can be written to, as :func:`check_file` does for a file."""
     _try_folder(path, f"{option}{path}", "a folder")

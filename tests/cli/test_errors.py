@@ -35,3 +35,32 @@ def test_a_file_that_cannot_be_opened_is_named_first(
     shown = command if command == "history add" else command.split()[0]
     errors = capsys.readouterr().err
     assert errors == f"pytest-energy {shown}: error: {name}: {faults[name]}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("import log.csv --output log.csv", "--output log.csv: this file is read"),
+        ("import log.csv --output link.csv", "--output link.csv: this file is read"),
+        ("report run.json -o run.json", "--output run.json: this file is read"),
+        ("report new.json run.json --markdown run.json", "--markdown run.json: this file is read"),
+        ("report run.json --markdown a --openmetrics ./a", "--markdown and --openmetrics both"),
+    ],
+)
+def test_no_command_replaces_what_it_reads(
+    command: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A log or results that were measured for hours are not lost by a slip of the keyboard."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("log.csv", "run.json", "new.json"):
+        (tmp_path / name).write_text("kept")
+    (tmp_path / "link.csv").symlink_to("log.csv")
+
+    assert main(command.split()) == 2
+    assert words in capsys.readouterr().err
+    for name in ("log.csv", "run.json", "new.json"):
+        assert (tmp_path / name).read_text() == "kept"
