@@ -244,9 +244,8 @@ def check_apart(outputs: Mapping[str, Path], inputs: Iterable[Path]) -> None:
         place = REAL.realpath(path)
         if place in read:
             raise UsageError(f"{option} {path}: this file is read, and would be lost; name another")
-        if other := written.setdefault(place, option):
-            if other != option:
-                raise UsageError(f"{other} and {option} both write {path}; name two files")
+        if (other := written.setdefault(place, option)) != option:
+            raise UsageError(f"{other} and {option} both write {path}; name two files")
 
 
 def check_folder(path: Path, option: str) -> None:
