@@ -156,11 +156,13 @@ def _energies_beside(run: Run) -> str:
         for outcome, number in counts(run).items()
         if outcome not in (Outcome.TEST_FAILED, Outcome.INVALID)
     }
-    listed = ", ".join(f"{outcome.label} ({number})" for outcome, number in others.items())
     if not others:
         return "no other benchmark was measured"
+    if not joules_compared(run):
+        return f"no joules were compared ({_listed(others)})"
+    listed = ", ".join(f"{outcome.label} ({number})" for outcome, number in others.items())
     kind = "estimate" if estimated(run) else "energy"
-    return f"{kind} {listed}" if joules_compared(run) else f"no joules were compared: {listed}"
+    return f"{kind} {listed}"
 
 
 def _ending(run: Run, *, recorded: bool = True) -> str:

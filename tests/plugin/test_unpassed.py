@@ -49,7 +49,7 @@ def test_every_test_that_did_not_pass_is_in_the_results(project: Project) -> Non
     assert outcomes["broken"] == "test failed"
     done.stdout.fnmatch_lines(
         [
-            "✗ 1 test failed, 1 error; no joules were compared: new (1). 1 test was skipped. 1 test"
+            "✗ 1 test failed, 1 error; no joules were compared (1 new). 1 test was skipped. 1 test"
             " failed as expected."
         ]
     )

@@ -34,11 +34,11 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     counters = [name for name in table.names if _is(COUNTER, name)]
     powers = [name for name in table.names if _is(POWER, name)]
     if not options.names_columns and len(counters) + len(powers) > 1:
+        found = {"--energy-column": counters, "--power-column": powers}
+        listed = [f"with {option} {', '.join(names)}" for option, names in found.items() if names]
         raise UsageError(
             f"{path}: several columns hold energy or power, and some contain others. Name those to"
-            " add up, once for each: with --energy-column"
-            f" {', '.join(counters) or '(none)'}; with --power-column"
-            f" {', '.join(powers) or '(none)'}"
+            f" add up, once for each: {'; or '.join(listed)}"
         )
     columns = columns_by_options(table, options, ["Time"], powers, counters)
     return Source(
