@@ -151,7 +151,7 @@ def _tests(tests: Sequence[UnpassedTest]) -> str:
 
 def _energies_beside(run: Run) -> str:
     """``energy within tolerance (12), improved (2)``: what the other tests have measured."""
-    others = {
+    others: dict[Outcome, int] = {
         outcome: number
         for outcome, number in counts(run).items()
         if outcome not in (Outcome.TEST_FAILED, Outcome.INVALID)
