@@ -358,6 +358,7 @@ def _channels(arguments: argparse.Namespace, log: Log) -> tuple[list[Channel], l
         raise UsageError(
             f"{arguments.log}: no reading can be used: "
             + "; ".join(remark.message for remark in log.remarks if remark.fatal)
+            + "; is the column's unit right?"
         )
     counts = _compare_counts(arguments, log, usable) if arguments.over else []
     names = {each.name for each in series}

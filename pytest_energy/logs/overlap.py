@@ -22,7 +22,9 @@ WHOLES: Final = frozenset(
     ("total", "sum", "overall", "system", "wall", "board", "node", "server", "gesamt")
 )
 """Words of channels that may contain any other."""
-EXTREMES: Final = frozenset(("min", "minimum", "max", "maximum", "peak"))
+EXTREMES: Final = frozenset(
+    ("min", "minimum", "max", "maximum", "peak", "limit", "cap", "tdp", "rated")
+)
 MEANS: Final = frozenset(("avg", "average", "mean", "median", "inst", "instant", "instantaneous"))
 """Words of columns that are statistics of one power; their sum is no power."""
 PLATFORM: Final = frozenset(("psys",))

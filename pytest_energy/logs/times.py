@@ -394,5 +394,7 @@ def _need(moment: datetime | None, cell: str) -> datetime:
 
 def _of_this_century(seconds: float) -> float:
     if not EARLIEST_S <= seconds < LATEST_S:
-        raise ValueError(f"{seconds:.15g} s since 1970 is before 2000 or after 2100")
+        raise ValueError(
+            f"{seconds:.15g} s since 1970 is before 2000 or after 2100; correct this date"
+        )
     return seconds

@@ -841,6 +841,7 @@ def test_a_time_that_does_not_exist_in_its_zone_is_refused(read: Read) -> None:
         ("avg power [W],max power [W]", "'avg power [W]' and 'max power [W]' may be statistics"),
         ("power.average [W],power.instant [W]", "may be statistics of one power"),
         ("psu1 [W],psu2 peak [W]", "column 'psu2 peak [W]' is named as a peak"),
+        ("power.limit [W],other [W]", "column 'power.limit [W]' is named as a limit"),
         ("avg psu1 [W],avg psu2 [W]", None),
     ],
 )
