@@ -25,6 +25,8 @@ from pytest_energy.settings import Settings, as_text
 
 INTERRUPTED = pytest.StashKey[bool]()
 """Whether ``pytest.exit`` or the keyboard ended the session, perhaps with exit status 0."""
+ENDED = pytest.StashKey[set[str]]()
+"""The ids of the tests that have ended, and run no more."""
 EARLY_EXITS = (
     pytest.ExitCode.INTERRUPTED,
     pytest.ExitCode.INTERNAL_ERROR,
@@ -37,6 +39,11 @@ class Interruption:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        config.stash[ENDED] = set()
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """A test has ended."""
+        self._config.stash[ENDED].add(nodeid)
 
     def pytest_keyboard_interrupt(self) -> None:
         """``pytest.exit`` or the keyboard has ended the session."""
@@ -64,11 +71,16 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def ran_all(session: pytest.Session, exitstatus: int) -> bool:
-    """Whether a session ran to its end, without an interruption and without a stop by ``-x``."""
-    stopped = (
-        session.shouldstop or session.shouldfail or session.config.stash.get(INTERRUPTED, False)
-    )
-    return exitstatus not in EARLY_EXITS and not stopped
+    """Whether a session ran to its end: not interrupted, nor stopped before its last test.
+
+    A controller of workers knows no tests of its own, and takes each stop for an early one.
+    """
+    if exitstatus in EARLY_EXITS or session.config.stash.get(INTERRUPTED, False):
+        return False
+    if not (session.shouldstop or session.shouldfail):
+        return True
+    items = {item.nodeid for item in session.items}
+    return bool(items) and items <= session.config.stash.get(ENDED, set())
 
 
 def fail_session(session: pytest.Session, run: Run) -> None:

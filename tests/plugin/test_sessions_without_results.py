@@ -69,6 +69,25 @@ def test_an_exit_is_not_a_complete_session(project: Project) -> None:
     assert not project.results()["run"]["complete"]
 
 
+@pytest.mark.parametrize(
+    ("failing", "complete"), [("test_first", False), ("test_last", True)], ids=["first", "last"]
+)
+def test_a_stop_after_the_last_test_is_no_early_one(
+    project: Project, failing: str, complete: bool
+) -> None:
+    """With -x a session is incomplete only if a test has not run."""
+    project.write(f"""
+@pytest.mark.parametrize("name", ["test_first", "test_last"])
+def test_it(energy, name):
+    energy(work, 1)
+    assert name != {failing!r}
+""")
+    result = project.run("-x")
+    assert result.ret == 1
+    assert project.results()["run"]["complete"] is complete
+    assert ("did not finish" in result.stdout.str()) is not complete
+
+
 def test_two_sessions_do_not_write_one_file(project: Project) -> None:
     """The second one ends at its start, and says what to do; a file of its own is accepted."""
     project.write(CALL)
