@@ -393,6 +393,8 @@ def _chosen(arguments: argparse.Namespace, log: Log) -> list[Series]:
     if not wanted:
         return list(log.series)
     known = {name for each in log.series for name in (each.device, each.name)}
+    if arguments.devices in known:  # a name with a comma
+        wanted = (arguments.devices,)
     if missing := [name for name in wanted if name not in known]:
         devices = ", ".join(dict.fromkeys(each.device or each.name for each in log.series))
         raise UsageError(f"--devices {missing[0]}: the log has the devices {devices}")

@@ -420,3 +420,31 @@ def test_rails_of_jetsons(
 def test_an_empty_log_says_so(read: Callable[..., Imported]) -> None:
     """Nothing else is the matter with it."""
     assert "the log is empty" in read(" \n\n").err
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["with their GPU", "alone"])
+def test_instances_of_a_gpu_are_not_added_to_it(read: Callable[..., Imported], whole: bool) -> None:
+    """The rows of a GPU contain its instances; those of instances alone have a remark."""
+    draw = random.Random(0)
+    stamp = "2024-03-05T09:30:{:02d}+0000"
+    lines = [f"{stamp.format(0)} #Entity   POWER", f"{stamp.format(0)} ID        W"]
+    for n in range(20):
+        watts = draw.uniform(198, 202)
+        entities = ["GPU 0"] * whole + ["GPU-I 0", "GPU-I 1"]
+        lines += [f"{stamp.format(n)} {entity}     {watts:.3f}" for entity in entities]
+    got = read("\n".join([*lines, ""]))
+    assert any("GPU instances" in remark for remark in got.remarks)
+    assert got.energy_j == pytest.approx(200 * 19 * (1 if whole else 2), rel=0.01)
+
+
+def test_a_device_whose_name_has_a_comma_can_be_chosen(read: Callable[..., Imported]) -> None:
+    """The whole text of ``--devices`` is a name first, then a list of names."""
+    draw = random.Random(0)
+    rows = [
+        f'{1_700_000_000 + n},"{device}",{watts + draw.uniform(-2, 2):.1f}'
+        for n in range(20)
+        for device, watts in (("rack 1, left", 200), ("rack 1, right", 90))
+    ]
+    text = "\n".join(["time,outlet,power [W]", *rows, ""])
+    got = read(text, "--device-column=outlet", "--devices=rack 1, left")
+    assert got.energy_j == pytest.approx(200 * 19, rel=0.01), got.err

@@ -13,10 +13,13 @@ from typing import Final
 from pytest_energy.errors import FileFormatError, UsageError
 from pytest_energy.logs.source import Columns, Format, Options, Source
 from pytest_energy.logs.table import Row, Table, drop_strays
+from pytest_energy.logs.wording import agree, counted
 
 POWER: Final = {"POWER": "power", "PWR": "power", "POWINST": "power", "155": "power"}
 ENERGY: Final = {"TOTEC": "counter", "156": "counter"}
 HEADER: Final = re.compile(r"^(?P<time>.*?)#\s*(Entity|GPU)\b(?P<names>.*)$")
+INSTANCES: Final = ("GPU-I", "GPU-CI", "CI")
+"""The entities of MIG."""
 ROW: Final = re.compile(
     r"^(?P<time>.*?)(?P<entity>(GPU(-I|-CI)?|CI|Switch|CPU)\s+\d+)\s+(?P<cells>.+)$"
 )
@@ -52,6 +55,7 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
     strays |= {row.line: str(row.cells) for row in rows if row.cells.keys() != first}
     endings = frozenset({len(lines)} & {rows[-1].line})
     kept = tuple(row for row in rows if row.cells.keys() == first)
+    kept, remarks = _without_instances(kept)
     table = drop_strays(Table(kept, " ", endings=endings), strays, path)
     column, counter = _column(path, table.names, options)
     return Source(
@@ -69,6 +73,28 @@ def _read(path: Path, lines: Sequence[str], options: Options) -> Source:
         ),
         label=lambda device, _: device.casefold().replace(" ", ""),
         gpus=True,
+        remarks=remarks,
+    )
+
+
+def _without_instances(rows: tuple[Row, ...]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """The rows of whole GPUs, if there are any beside those of their instances, and a remark.
+
+    DCGM has no power of an instance: what it may show is that of the whole GPU.
+    """
+    instances = [row for row in rows if row.cells["entity"].startswith(INSTANCES)]
+    if not instances:
+        return rows, ()
+    whole = tuple(row for row in rows if not row.cells["entity"].startswith(INSTANCES))
+    if any(row.cells["entity"].startswith("GPU ") for row in whole):
+        hold = agree(len(instances), "is", "are")
+        return whole, (
+            f"{counted(len(instances), 'row')} of GPU instances {hold} left out: the rows of their"
+            " GPU contain them",
+        )
+    return rows, (
+        "the rows are of GPU instances, each of which may have the power of the whole GPU; log the"
+        " GPUs (dcgmi dmon -i 0), or name the instance that counts with --devices",
     )
 
 
