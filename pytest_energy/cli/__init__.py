@@ -8,6 +8,7 @@ Heavy imports belong inside ``run``: the help of the whole command imports every
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -20,6 +21,7 @@ from pytest_energy.errors import EnergyError, explained
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; an expected error prints one line and returns exit status 2."""
+    _escape_what_has_no_code()
     options = read(sys.argv[1:] if arguments is None else arguments)
     try:
         return int(options.run(options))
@@ -30,6 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (EnergyError, OSError) as error:
         print(f"pytest-energy {options.command}: error: {explained(error)}", file=sys.stderr)
     return 2
+
+
+def _escape_what_has_no_code() -> None:
+    """Let ``±`` and ``µ`` be escaped where the terminal or file has no code for them, as by pytest.
+
+    Windows gives a file that the output is redirected to its code page 1252, and a locale such as
+    ``C`` may be ASCII.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def read(arguments: Sequence[str]) -> argparse.Namespace:

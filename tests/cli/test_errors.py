@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,23 @@ def test_no_command_replaces_what_it_reads(
     assert words in capsys.readouterr().err
     for name in ("log.csv", "run.json", "new.json"):
         assert (tmp_path / name).read_text() == "kept"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_terminal_without_the_signs_gets_their_escapes(encoding: str, tmp_path: Path) -> None:
+    """Windows redirects to a file in its code page, and a locale may be ASCII: no traceback."""
+    rows = [f"{1_700_000_000 + n},{-0.001 * (200 + n % 3)}" for n in range(8)]
+    name = os.fsdecode(b"a\xffb.csv")
+    (tmp_path / name).write_text("\n".join(["time,power [W]", *rows, ""]))
+    command = [sys.executable, "-c", "from pytest_energy.cli import main; main()"]
+    done = subprocess.run(
+        [*command, "import", name, "--one-device"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    text = done.stdout.decode(encoding)
+    assert b"Traceback" not in done.stderr
+    assert "invalid, " in text
+    assert ("−1.4" if encoding == "utf-8" else "\\u22121.4") in text
