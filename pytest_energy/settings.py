@@ -421,13 +421,19 @@ class Settings:
     def under(self, root: Path) -> Settings:
         """Return the same settings with relative paths resolved against ``root``.
 
+        ``~`` is the home folder, as in pytest's own options: a shell leaves it in ``--option=~/x``.
+
         Raises:
-            UsageError: Two outputs have the same file.
+            UsageError: Two outputs have the same file, or there is no home folder.
         """
         paths: dict[str, Any] = {
-            name: root / value for name, value in vars(self).items() if isinstance(value, Path)
+            name: root / _at_home(value)
+            for name, value in vars(self).items()
+            if isinstance(value, Path)
         }
-        output = {name: root / file for name, file in self.output.items() if file != NOT_WRITTEN}
+        output = {
+            name: root / _at_home(file) for name, file in self.output.items() if file != NOT_WRITTEN
+        }
         writers: dict[Path, str] = {}
         for name, path in output.items():
             other = writers.setdefault(path.resolve(), name)
@@ -436,6 +442,13 @@ class Settings:
                     f"--energy-output: {other} and {name} both write {path}; name two files"
                 )
         return replace(self, **paths, output=output)
+
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise UsageError(f"{path}: there is no such home folder; name the folder in full") from None
 
 
 FORMATS: Final[Mapping[str, Format[Any]]] = {

@@ -212,3 +212,13 @@ def test_a_bad_marker_is_refused_by_test(keywords: dict[str, object], message: s
     """The error names the test, the keyword and what is known."""
     with pytest.raises(UsageError, match=message.replace("[", r"\[").replace("]", r"\]")):
         read_marker(keywords, "t.py::t")
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell leaves it in ``--energy-html=~/x.html``; pytest's own options expand it, too."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = load(baselines="~/kept", output="html:~/page.html").under(Path("/project"))
+    assert settings.baselines == tmp_path / "kept"
+    assert settings.output["html"] == tmp_path / "page.html"
+    with pytest.raises(UsageError, match="no such home folder"):
+        load(output="html:~nobody-has-this-name/page.html").under(Path("/project"))
