@@ -368,7 +368,7 @@ def _channels(arguments: argparse.Namespace, log: Log) -> tuple[list[Channel], l
     remarks += [no_readings(each.name) for each in series if not each.readings]
     channels = [_channel(arguments, log, each) for each in usable]
     remarks += missing_readings(channels)
-    if not arguments.over and log.kind != "per-row":  # rounds outside of a channel have no joules
+    if not arguments.over:  # rounds outside of a channel have no joules
         told = tuple(each.message for each in remarks)
         remarks += uneven_ends(channels, told)
     return channels, remarks

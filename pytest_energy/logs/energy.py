@@ -156,7 +156,7 @@ class Channel:
     missing: int = 0
     """Readings, or rows of energy, that a regular log lacks outside of gaps."""
     limit_s: float = 0.0
-    """The longest time between readings that is not a gap."""
+    """The longest time between readings that is not a gap; 0 if each row has its own duration."""
 
     @property
     def start_s(self) -> float:
@@ -279,7 +279,7 @@ def build_row_channel(
         for earlier, later in pairwise(pieces)
         if later.start_s - earlier.end_s > ROUNDING * period_s
     )
-    return Channel(name, pieces, gaps, period_s)
+    return Channel(name, pieces, gaps, period_s, limit_s=limit_s)
 
 
 def _row(row: Reading, duration_s: float, row_start: bool) -> Piece:

@@ -126,7 +126,7 @@ def uneven_ends(channels: Sequence[Channel], told: Sequence[str] = ()) -> list[R
             (channel.start_s - first_s, "first reading is {:.6g} s after the log begins"),
             (last_s - channel.end_s, "last reading is {:.6g} s before the log ends"),
         )
-        if distance_s > channel.limit_s
+        if distance_s > channel.limit_s > 0
         for edge in [edge.format(distance_s)]
         if not any(m.startswith(f"{channel.name}: ") and edge in m for m in told)
     ]

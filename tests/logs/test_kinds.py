@@ -825,6 +825,21 @@ def test_a_device_that_has_no_rows_for_a_while_is_told(
     assert [remark.startswith(words or "") for remark in told] == [True] * (words is not None)
 
 
+def test_a_plug_whose_rows_end_early_is_told(read: Read) -> None:
+    """So is one whose rows have joules of their own; windows of their own length are none."""
+    draw = random.Random(0)
+    rows = [
+        (60 * n, plug, f"{draw.uniform(2, 3):.3f}")
+        for n in range(20)
+        for plug in ("a", "b")
+        if plug == "a" or n < 12
+    ]
+    options = ("--energy-column=total", "--energy-per-row", "--device-column=plug")
+    got = power(read, table("time_s,plug,total [Wh]", rows), *options)
+    assert got.status == 0, got.err
+    assert any(r.startswith("b: its last reading is 480 s before") for r in got.remarks)
+
+
 def test_a_time_that_does_not_exist_in_its_zone_is_refused(read: Read) -> None:
     """Where summer time begins, an hour is skipped: a clock that shows it is of another zone."""
     rows = [(f"2025-03-30 02:30:{n:02d}", 100 + n % 2) for n in range(10)]
