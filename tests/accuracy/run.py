@@ -512,13 +512,9 @@ No line is below the target. The lines above it, by cause:
   distributed evenly, not normally, so that a little more contains them all. Windows show different
   parts of the tail, so that their errors scatter as well. A load whose joules vary scatters alike:
   the interval cannot leave that scatter out.
-- In some sessions of `lag 100–300 ms`, delay and lag are harder to tell apart than in others. Their
-  intervals are wide, and the model is right all the same.
-- A late counter is not read until all has come after windows of 10 s: the wait would cost more than
-  4 %. A window in a row begins at the tick that closed the one before. What is uncertain there is
-  added to one window and taken off the next, so that the mean of three is nearer to the truth than
-  their scatter says. With a lag, the interval allows for a load that ends at any power up to twice
-  its mean, and half of these loads end as they run.
+- After windows of 10 s there is no time for a second tick if a delay is above 60 ms: the tick that
+  closes a window opens the next one. Its error is added to one window and taken off the other, so
+  that the mean of three is nearer to the truth than their scatter says.
 - In `no counter: lag` the simulated lag is exactly the model, and so are the stamps of the samples.
   The interval allows for 1 ms in each stamp, and for 5 % of what comes late. It is not published
   how exact real ones are.

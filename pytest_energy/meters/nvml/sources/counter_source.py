@@ -32,6 +32,7 @@ from pytest_energy.meters.nvml.sources.joules import (
     Joules,
     OpeningTick,
     Power,
+    between_s,
     idle_power,
     mean_power,
     window_joules,
@@ -53,6 +54,7 @@ from pytest_energy.meters.nvml.sources.settling import (
     CLEAR_STEP_J,
     LATE_UNCERTAINTY,
     NOT_SEEN,
+    LITTLE_LEFT,
     Response,
     Scale,
     Tail,
@@ -82,8 +84,6 @@ ROUNDS = 40
 """Each round leaves the share of a load that is still to come: at most 0.78 for a lag of 1 s."""
 SHOWS_LATE = 0.02
 """A late counter that shows so much more than the power at rest shows work that has just ended."""
-LATE_MISFITS = 2.0
-"""Three ticks are compared; each may be off by what the meter's own load left unexplained."""
 RECENT_S = 1.0
 """The last tick after a window begins the power before the next one if it is no older than this."""
 LONG_WINDOW_TICKS = 40
@@ -92,7 +92,6 @@ LONG_IF_LATE_TICKS = 60
 """The same if the counter is late: what is late at the end weighs more, and is not read then."""
 LONG_WAIT = 0.02
 """After such a long window a late counter is waited for no longer than this share of it."""
-
 
 Following = tuple[Tick | SensorError, Tick | SensorError | None, Tick | SensorError | None]
 """The tick that closes a window, and later ones, if they were read."""
@@ -296,20 +295,64 @@ class CounterSource:
         """
         long_ticks = LONG_IF_LATE_TICKS if self._all_late() else LONG_WINDOW_TICKS
         self._long = window.duration_s >= long_ticks * self.period_s
-        wait_s = max(r.wait_s for r in self._responses.values())
         if self._long and self._all_late():
-            wait_s = min(wait_s, LONG_WAIT * window.duration_s)
-        pause_until(window.end_s + wait_s)
+            return self._end_soon(opening, window)
+        pause_until(window.end_s + max(r.wait_s for r in self._responses.values()))
         closing = next_ticks(self._tickers)
-        first = {} if self._long and self._all_late() else self._later_ticks(closing)
-        second = self._later_ticks(first) if first else {}
+        first = self._later_ticks(closing)
+        second = self._later_ticks(first)
         self._latest = second
-        self._seen = [ticks for ticks in (closing, first, second) if ticks]
-        counted = {}
-        for ticker in self._tickers:
-            ticks = (closing[ticker.name], first.get(ticker.name), second.get(ticker.name))
-            counted[ticker.name] = self._joules(ticker, opening[ticker.name], ticks, window)
-        return counted
+        self._seen = [closing, first, second]
+        return {
+            t.name: self._joules(
+                t, opening[t.name], (closing[t.name], first[t.name], second[t.name]), window
+            )
+            for t in self._tickers
+        }
+
+    def _end_soon(
+        self, opening: Mapping[str, OpeningTick | SensorError], window: Span
+    ) -> dict[str, Joules | SensorError]:
+        """Close a long window of late counters, with no more wait than such a window allows.
+
+        Its last tick opens a window that follows at once. If there is time for another one, that
+        closes this window: windows that shared a tick would share its error, with opposite signs,
+        so that their scatter would say too much of the error of their mean. If much is still to
+        come at the closing tick, a third tick before it shows how the load ended.
+        """
+        responses = self._responses.values()
+        step_s = self._periods() * self.period_s
+        longest_s = LONG_WAIT * window.duration_s
+        wait_s = min(max(response.wait_s for response in responses), longest_s)
+        settled_s = max(response.settled_s for response in responses)
+        much_left = any(r.left_s(wait_s) > LITTLE_LEFT * r.mean_s for r in responses)
+        much_left &= all(r.delay_s <= wait_s - step_s for r in responses)
+        before: Ticks | None = None
+        closing: Ticks
+        last: Ticks
+        if settled_s + step_s <= longest_s:
+            pause_until(window.end_s + settled_s)
+            closing = next_ticks(self._tickers)
+            last = self._later_ticks(closing)
+        elif much_left and 2 * step_s <= longest_s + step_s / 4:
+            pause_until(window.end_s + wait_s - 2 * step_s)
+            before = next_ticks(self._tickers)
+            closing = self._later_ticks(before)
+            last = self._later_ticks(closing)
+        else:
+            pause_until(window.end_s + wait_s)
+            closing = last = next_ticks(self._tickers)
+        self._latest, self._seen = {}, [last]
+        return {
+            t.name: self._joules(
+                t,
+                opening[t.name],
+                (closing[t.name], last[t.name] if last is not closing else None, None),
+                window,
+                before[t.name] if before else None,
+            )
+            for t in self._tickers
+        }
 
     def _any_late(self) -> bool:
         return any(response.late for response in self._responses.values())
@@ -335,6 +378,7 @@ class CounterSource:
         opening: OpeningTick | SensorError,
         ticks: Following,
         window: Span,
+        before: Tick | SensorError | None = None,
     ) -> Joules | SensorError:
         closing, channel = ticks[0], ticker.name
         if isinstance(opening, SensorError):
@@ -345,6 +389,7 @@ class CounterSource:
             return _went_back(opening.tick, closing)
         fall = self._fall(ticker, ticks, window.end_s)
         if self._responses[channel].late:
+            fall = self._soon(ticker, fall, before, ticks[1])
             return self._late_joules(channel, opening, fall, window)
         return self._prompt_joules(channel, opening, fall, window)
 
@@ -373,6 +418,27 @@ class CounterSource:
             after=after,
             later=known[1] if len(known) == 2 else None,
         )
+
+    def _soon(
+        self,
+        ticker: Ticker,
+        fall: Fall,
+        before: Tick | SensorError | None,
+        first: Tick | SensorError | None,
+    ) -> Fall:
+        """The fall after a long window, whose three ticks follow each other at once."""
+        if not self._long or not isinstance(first, Tick):
+            return fall
+        # The times of the reads are off by some tenths of a millisecond. Times the power that comes
+        # late, that is more than what windows of 10 s are exact to.
+        spacing_s = between_s(fall.closing, first, fall.period_s)
+        fall = replace(fall, spacing_s=spacing_s)
+        power = self._power_between(ticker, before, fall.closing)
+        if power is None:
+            return fall
+        assert isinstance(before, Tick)  # else there is no power
+        missed_s = between_s(before, fall.closing, fall.period_s) - spacing_s
+        return fall if abs(missed_s) > fall.period_s / 2 else replace(fall, before=power)
 
     def _prompt_joules(
         self, channel: str, opening: OpeningTick, fall: Fall, window: Span
@@ -447,24 +513,28 @@ class CounterSource:
         """Joules by a counter that is late, with those that are still to come."""
         response = self._responses[channel]
         earlier = self._last.get(channel, EndedLoad(window.start_s, 0.0, 0.0))
-        stays_j = [  # of earlier loads, at the ticks from the closing one on
-            earlier.left_j(response, fall.closing.time_s + ticks * fall.spacing_s)
-            for ticks in range(3)
+        stays_j = [earlier.left_j(response, at_s) for at_s in fall.three_s]
+        excess_j = fall.shown_j
+        if excess_j is not None:
+            excess_j -= stays_j[0] - 2 * stays_j[1] + stays_j[2]
+        expected = [
+            response.left_of_s(window.duration_s, at_s - window.end_s) for at_s in fall.three_s
         ]
-        early_j = earlier.left_j(response, opening.tick.time_s) - stays_j[0]
-        excess_j = (
-            fall.excess_j - (stays_j[0] - 2 * stays_j[1] + stays_j[2]) if fall.later else None
-        )
-        left_s, next_s, _ = expected = tuple(
-            response.left_of_s(window.duration_s, fall.after_s + ticks * fall.spacing_s)
-            for ticks in range(3)
+        at = 1 if fall.before else 0  # the closing one of the three
+        left_s, next_s = expected[at : at + 2]
+        early_j = earlier.left_j(response, opening.tick.time_s) - stays_j[at]
+        # Three ticks are compared, the middle one twice. The meter's own load has shown how well a
+        # delay and a lag explain each of them.
+        unexplained_s = combine(
+            times * response.unsure_s(at_s - window.end_s)
+            for times, at_s in zip((1, 2, 1), fall.three_s, strict=True)
         )
         mean_w, joules, scale = 0.0, Joules(0.0), NOT_SEEN
         for _ in range(ROUNDS):  # what is still to come depends on the step, this on the joules
-            scale = self._late_scale(channel, excess_j, mean_w, expected)
+            scale = self._late_scale(channel, excess_j, mean_w, expected, unexplained_s)
             after = opening.power
             if fall.after.recent:
-                shown_j = scale.value * mean_w * (left_s - next_s) + stays_j[0] - stays_j[1]
+                shown_j = scale.value * mean_w * (left_s - next_s) + stays_j[at] - stays_j[at + 1]
                 after = replace(fall.after, value_w=fall.after.value_w - shown_j / fall.spacing_s)
             joules = window_joules(opening, fall.closing, window, after)
             late_j = scale.value * mean_w * left_s
@@ -485,17 +555,25 @@ class CounterSource:
         moved_s = left_s - response.left_of_s(window.duration_s, fall.after_s + width_s)
         edges_j = combine((joules.budget["edges"], uniform(scale.value * mean_w * moved_s)))
         joules = replace(joules, budget={**joules.budget, "edges": edges_j})
-        end_j = scale.uncertainty * mean_w * left_s
+        end_s = left_s
+        if fall.before:  # what the scale is off by is missing in the gap's power as well
+            end_s += (left_s - next_s) * fall.after_s / fall.spacing_s
+        end_j = scale.uncertainty * mean_w * end_s
         alike = excess_j is None and earlier.may_end_as(joules.energy_j)
         settling_j = (
-            response.uncertainty_s * mean_w,
+            max(response.uncertainty_s, response.unsure_s(fall.after_s)) * mean_w,
             0.0 if alike else end_j,
             earlier.unsure_j(response, opening.tick.time_s, end_j if alike else 0.0),
         )
         return with_settling(joules, combine(settling_j))
 
     def _late_scale(
-        self, channel: str, excess_j: float | None, mean_w: float, expected: Sequence[float]
+        self,
+        channel: str,
+        excess_j: float | None,
+        mean_w: float,
+        expected: Sequence[float],
+        unexplained_s: float,
     ) -> Scale:
         """The power at a load's end, as a share of its mean, by what came late of it."""
         first_s, second_s, third_s = expected
@@ -504,9 +582,7 @@ class CounterSource:
         if excess_j is None or expected_j <= noise_j:
             return NOT_SEEN
         value = excess_j / expected_j
-        # The meter's own load has shown how well a delay and a lag explain this counter.
-        unexplained_j = LATE_MISFITS * self._responses[channel].uncertainty_s * mean_w
-        shown = Scale(value, combine((noise_j, unexplained_j)) / expected_j)
+        shown = Scale(value, combine((noise_j, unexplained_s * mean_w)) / expected_j)
         return weighted_mean([ANY_SCALE, shown])
 
     def probe(self, load: OwnLoad, watch: Callable[[], None] = lambda: None) -> Mapping[str, Tried]:
@@ -581,7 +657,7 @@ class CounterSource:
         if not self._probed:
             return facts
         for channel, response in self._responses.items():
-            facts[f"{channel}.delay_s"] = significant(response.delay_s, 3)
+            facts[f"{channel}.delay_s"] = significant(max(0.0, response.delay_s), 3)
             facts[f"{channel}.lag_s"] = significant(response.lag_s, 3)
             tail = self._tails[channel]
             if tail.points:

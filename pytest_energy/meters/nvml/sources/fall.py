@@ -37,6 +37,24 @@ class Fall:
     """The power that follows the closing tick."""
     later: Power | None
     """The power that follows that one; the difference shows the tail."""
+    before: Power | None = None
+    """The power before the closing tick, if one between that and the load's end was read."""
+
+    @property
+    def three_s(self) -> tuple[float, float, float]:
+        """The three ticks whose powers show how the load ended."""
+        first_s = self.closing.time_s - (self.spacing_s if self.before else 0.0)
+        return first_s, first_s + self.spacing_s, first_s + 2 * self.spacing_s
+
+    @property
+    def shown_j(self) -> float | None:
+        """By how much the first of their powers exceeds the second; ``None`` if one is unknown.
+
+        In joules of the time between two of the ticks.
+        """
+        if self.before is not None:
+            return (self.before.value_w - self.after.value_w) * self.spacing_s
+        return self.excess_j if self.later else None
 
     @property
     def after_s(self) -> float:

@@ -199,7 +199,7 @@ class PowerSource:
         return {
             f"{channel}.{name}": significant(time_s, 3)
             for channel, response in self._responses.items()
-            for name, time_s in (("delay_s", response.delay_s), ("lag_s", response.lag_s))
+            for name, time_s in (("delay_s", max(0.0, response.delay_s)), ("lag_s", response.lag_s))
         }
 
     def joules(self, samples: Samples, window: Span) -> dict[str, Joules | SensorError]:

@@ -61,12 +61,18 @@ FIT_LIMIT = 0.1
 """A counter is late only if one delay and one lag explain rise and fall to this share of them."""
 CLEAR_STEP_J = 1.0
 """A load of the meter's own that shows less has not run."""
+EARLY_S = 1e-3
+"""Loads and ticks are timed to some tenths of a millisecond only. So much a delay may seem to be
+below 0; taken off the lag instead, it would make that fall too fast."""
 DIVISIONS = 20
 """So many divisions of a counter's lateness into delay and lag are tried."""
 AS_GOOD = 2.0
 """Divisions whose misfit is at most this multiple of the smallest explain the ticks as well."""
 LATE_SHARE = 0.1
 """The meter waits until no more than this share of what is late is still to come."""
+LITTLE_LEFT = 1e-4
+"""Less than this share of what is late does not matter: of 100 ms, 10 µs of the load's power, which
+is a part in a million of the shortest window that is not read until then."""
 LATE_UNCERTAINTY = 0.05
 """What is still to come may differ by this share before it is taken for work of the program."""
 SHORT_WAIT_S = 0.1
@@ -104,6 +110,13 @@ class Response:
         # Ticks 100 ms apart may mistake a delay for a lag in part: wait for either of them.
         either_s = max(2 * self.mean_s, min(5 * self.mean_s, SHORT_WAIT_S))
         return min(max(wait_s, either_s), LONGEST_WAIT_S)
+
+    @property
+    def settled_s(self) -> float:
+        """After this time so little is still to come that it does not matter how a load ended."""
+        little_s = LITTLE_LEFT * self.mean_s
+        lags = math.log(self.lag_s / little_s) if self.lag_s > little_s else 0.0
+        return self.delay_s + self.lag_s * lags
 
     def left_s(self, after_s: float) -> float:
         """What of a long load is still to come after its end, in seconds of its step."""
@@ -201,20 +214,24 @@ def response_of(step: Step) -> Response:
     import numpy as np
     from scipy.optimize import minimize
 
+    def response(times: Any) -> Response:
+        return Response(abs(float(times[0])) - EARLY_S, abs(float(times[1])))
+
     def misfit(times: Any) -> float:
-        return step.misfit(Response(abs(float(times[0])), abs(float(times[1]))))
+        return step.misfit(response(times))
 
     starts = [(0.0, 0.05), (0.05, 0.0), (0.0, 0.2), (0.15, 0.0), (0.05, 0.05)]
     fits = [
-        minimize(misfit, np.array(start), method="Nelder-Mead", options={"xatol": 1e-5})
+        minimize(
+            misfit, np.add(start, (EARLY_S, 0.0)), method="Nelder-Mead", options={"xatol": 1e-5}
+        )
         for start in starts
     ]
     fitted = min(fits, key=lambda fit: float(fit.fun))
-    delay_s, lag_s = (abs(float(time_s)) for time_s in fitted.x)
-    mean_s = delay_s + lag_s
-    if mean_s < SHORTEST_LATE_S or float(fitted.fun) > FIT_LIMIT * mean_s:
+    found = response(fitted.x)
+    if found.mean_s < SHORTEST_LATE_S or float(fitted.fun) > FIT_LIMIT * found.mean_s:
         return Response()
-    return _split(step, Response(delay_s, lag_s))
+    return _split(step, found)
 
 
 def _split(step: Step, fitted: Response) -> Response:

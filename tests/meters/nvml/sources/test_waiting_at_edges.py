@@ -110,6 +110,25 @@ with closing(open_session_meter(lambda: machine.load(300.0))) as meter:
 print(json.dumps([errors, waits_s]))
 """
 )
+ENDS = (
+    LATE[: LATE.index("    for length_s in (1.0, 10.0):")]
+    .replace(
+        """            with machine.load(350.0):
+                time.sleep(length_s)
+""",
+        """            with machine.load(350.0):
+                time.sleep(0.7 * length_s)
+                machine.set_power(end_w)
+                time.sleep(0.3 * length_s)
+""",
+    )
+    .replace("def window(length_s):", "def window(length_s, end_w):")
+    + """
+    for end_w in (80.0, 200.0, 350.0, 600.0):
+        waits_s += [window(10.0, end_w) for _ in range(3)]
+print(json.dumps([errors, waits_s]))
+"""
+)
 RING = (
     PREPARED
     + """
@@ -181,3 +200,18 @@ def test_a_ring_is_read_from_shortly_before_the_window() -> None:
     assert isinstance(last_s, float)
     assert -1.0 <= first_s < -0.8
     assert 0.3 < last_s <= 0.5
+
+
+@pytest.mark.parametrize("lag_s", [0.06, 0.3])
+def test_a_late_counter_shows_at_which_power_a_long_window_ended(lag_s: float) -> None:
+    """Its ticks show that in the time that a window of 10 s is waited for in any case."""
+    card = replace(PROFILES["hopper"], counter_lag_s=lag_s, sample_count=200)
+    errors, waits_s = answer_on(card, ENDS)
+    assert isinstance(errors, list)
+    assert isinstance(waits_s, list)
+    missed_by = sorted(abs(error_j) / uncertainty_j for error_j, uncertainty_j, _ in errors)
+    assert missed_by[len(missed_by) // 2] <= 1
+    assert missed_by[-1] <= 3
+    assert max(abs(error_j) / true_j for error_j, _, true_j in errors) < 1e-4
+    in_a_row_s = waits_s[1:]  # the first one waits for the meter's own load
+    assert sum(in_a_row_s) / len(in_a_row_s) <= 0.4
