@@ -66,10 +66,17 @@ class Profile:
     tail: Tail = Tail()
     """How the power falls when a load ends; without shares it falls at once."""
     power_lag_s: float = 0.0
+    """Time constant of a first-order low-pass before the power sensor."""
+    power_second_lag_s: float = 0.0
+    """Another one beside it, so that both together are not quite of first order."""
+    power_second_share: float = 0.0
+    """The share of the joules that pass the second one."""
     power_delay_s: float = 0.0
     power_phase_s: float = 0.0
     sample_period_s: float | None = None
     """Time between entries of the driver's ring; ``None``: the power's update period."""
+    sample_jitter_s: float = 0.0
+    """The stamp of a sample in the ring is up to so much early or late."""
     sample_count: int = 120
     """Entries of the driver's ring; 0: there is no ring."""
     throttle_counters: bool = True

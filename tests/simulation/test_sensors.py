@@ -355,3 +355,30 @@ def test_a_recording_that_does_not_fit_is_refused(start):
     machine, _ = start("hopper")
     with pytest.raises(SimulationError, match="40000 samples does not fit; a device holds 32768"):
         machine.record([1.0] * 40_000, 0.001)
+
+
+def test_a_second_low_pass_takes_its_share_of_the_joules(start):
+    """The power that a sensor shows late is the sum of what both of them show."""
+    card = replace(ADA, power_lag_s=0.1)
+    second = replace(card, power_second_lag_s=0.4, power_second_share=0.25)
+    machine, handle = start(second, card, replace(card, power_lag_s=0.4))
+    others = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in (1, 2)]
+    for number in range(3):
+        machine.set_power(320.0, device=number)
+    machine.advance(0.5)
+    shown_w, first_w, second_w = (field(h, INSTANT).value.uiVal * 1e-3 for h in (handle, *others))
+    assert second_w < shown_w < first_w < 320.0
+    assert shown_w == pytest.approx(0.75 * first_w + 0.25 * second_w, abs=0.01)
+
+
+def test_stamps_of_samples_are_early_and_late(start):
+    """By no more than the jitter, and the samples themselves are the same."""
+    machine, handle = start(ADA)
+    machine.advance(12.0)
+    _, exact = pynvml.nvmlDeviceGetSamples(handle, pynvml.NVML_TOTAL_POWER_SAMPLES, 0)
+    machine.configure(sample_jitter_ns=500_000)
+    _, jittered = pynvml.nvmlDeviceGetSamples(handle, pynvml.NVML_TOTAL_POWER_SAMPLES, 0)
+    late_us = [b.timeStamp - a.timeStamp for a, b in zip(exact, jittered, strict=True)]
+    assert -500 <= min(late_us) < -300
+    assert 300 < max(late_us) <= 500
+    assert [s.sampleValue.uiVal for s in exact] == [s.sampleValue.uiVal for s in jittered]

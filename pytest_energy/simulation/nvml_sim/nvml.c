@@ -575,7 +575,8 @@ static uint32_t fill_samples(const device_t *device, uint64_t seen_us, uint32_t 
     uint32_t count = 0;
     for (int32_t back = device->sample_count - 1; back >= 0 && count < room; back--) {
         int64_t at_ns = last_ns - back * device->sample_period_ns;
-        uint64_t stamp_us = (uint64_t)epoch_us(at_ns + device->sample_offset_ns);
+        int64_t stamp_ns = jittered_ns(at_ns, device->sample_period_ns, device->sample_jitter_ns);
+        uint64_t stamp_us = (uint64_t)epoch_us(stamp_ns + device->sample_offset_ns);
         if (at_ns < state->created_ns || stamp_us <= seen_us) continue;
         double power_w = device->gain * mean_power_w(device, at_ns, device->instant_window_ns);
         if (device->samples_scope == 1) power_w += fmax(0.0, device->module_extra_w);

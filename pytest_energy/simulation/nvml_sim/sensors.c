@@ -7,10 +7,17 @@ int64_t last_update_ns(int64_t at_ns, int64_t period_ns, int64_t phase_ns) {
     return at_ns - (at_ns - phase_ns) % period_ns;
 }
 
+static double late_energy_j(const device_t *device, int64_t end_ns, int64_t window_ns,
+                            int64_t lag_ns) {
+    return lagging_energy_j(device, end_ns, lag_ns, device->power_delay_ns)
+         - lagging_energy_j(device, end_ns - window_ns, lag_ns, device->power_delay_ns);
+}
+
 double mean_power_w(const device_t *device, int64_t end_ns, int64_t window_ns) {
-    int64_t lag_ns = device->power_lag_ns, delay_ns = device->power_delay_ns;
-    double energy_j = lagging_energy_j(device, end_ns, lag_ns, delay_ns)
-                    - lagging_energy_j(device, end_ns - window_ns, lag_ns, delay_ns);
+    double second = device->power_second_share;
+    double energy_j = (1.0 - second) * late_energy_j(device, end_ns, window_ns, device->power_lag_ns);
+    if (second != 0.0)
+        energy_j += second * late_energy_j(device, end_ns, window_ns, device->power_second_lag_ns);
     return energy_j / ((double)window_ns * 1e-9);
 }
 
@@ -54,22 +61,24 @@ static double lost_energy_j(device_t *device, int64_t tick_ns) {
     return device->counter_lost_j;
 }
 
-/* A tick at its own moment: early or late by a share that its number decides (splitmix64). */
-static int64_t jittered_ns(const device_t *device, int64_t tick_ns) {
-    uint64_t mixed = (uint64_t)(tick_ns / device->counter_tick_ns) + 0x9e3779b97f4a7c15u;
+/* A tick or a stamp at its own moment: early or late by a share that its number decides
+ * (splitmix64). */
+int64_t jittered_ns(int64_t at_ns, int64_t period_ns, int64_t jitter_ns) {
+    uint64_t mixed = (uint64_t)(at_ns / period_ns) + 0x9e3779b97f4a7c15u;
     mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9u;
     mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebu;
     double share = (double)(mixed >> 11) * 0x1p-52 - 1.0;
-    return tick_ns + (int64_t)(share * (double)device->counter_jitter_ns);
+    return at_ns + (int64_t)(share * (double)jitter_ns);
 }
 
 static int64_t last_tick_ns(const device_t *device, int64_t at_ns) {
-    int64_t even_ns = last_update_ns(at_ns, device->counter_tick_ns, device->counter_phase_ns);
+    int64_t period_ns = device->counter_tick_ns, jitter_ns = device->counter_jitter_ns;
+    int64_t even_ns = last_update_ns(at_ns, period_ns, device->counter_phase_ns);
     for (int64_t later = 1; later > -1; later--) {
-        int64_t tick_ns = jittered_ns(device, even_ns + later * device->counter_tick_ns);
+        int64_t tick_ns = jittered_ns(even_ns + later * period_ns, period_ns, jitter_ns);
         if (tick_ns <= at_ns) return tick_ns;
     }
-    return jittered_ns(device, even_ns - device->counter_tick_ns);
+    return jittered_ns(even_ns - period_ns, period_ns, jitter_ns);
 }
 
 uint64_t counter_mj(const state_t *state, device_t *device, int64_t at_ns) {

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define STATE_VARIABLE "PYTEST_ENERGY_NVML_SIM"
-#define LAYOUT 2
+#define LAYOUT 3
 #define MAX_DEVICES 16
 #define MAX_SEGMENTS 32768
 #define MAX_RECORDED 32768
@@ -81,6 +81,8 @@ typedef struct {
     /* the power sensor; windows of 0 mean that the quantity is not supported */
     int64_t power_update_ns, power_phase_ns;
     int64_t power_lag_ns, power_delay_ns; /* as those of the counter */
+    int64_t power_second_lag_ns; /* another low-pass beside the first one, and its share of the */
+    double power_second_share;   /* joules: together they are not quite of first order */
     int64_t instant_window_ns; /* field 186 and the samples */
     int64_t usage_window_ns;   /* nvmlDeviceGetPowerUsage */
     int64_t average_window_ns; /* field 185 */
@@ -97,6 +99,7 @@ typedef struct {
     int64_t counter_read_ns;                 /* that tick */
     int64_t counter_step_mj;   /* the counter's resolution; 0: millijoules */
     int64_t sample_offset_ns;  /* the clock of the ring's stamps, against that of the epoch */
+    int64_t sample_jitter_ns;  /* the stamp of a sample is up to so much early or late */
     int32_t sample_copies;     /* how often the ring repeats each sample */
     int32_t counter_scope, samples_scope; /* of field 83 and of the ring: 0 GPU, 1 module */
     int32_t unused;
@@ -158,6 +161,7 @@ void count_call(state_t *state, const char *function);
 
 /* sensors.c: what the device says of itself */
 int64_t last_update_ns(int64_t at_ns, int64_t period_ns, int64_t phase_ns);
+int64_t jittered_ns(int64_t at_ns, int64_t period_ns, int64_t jitter_ns);
 uint64_t counter_mj(const state_t *state, device_t *device, int64_t at_ns);
 double mean_power_w(const device_t *device, int64_t end_ns, int64_t window_ns);
 double sensed_power_w(const device_t *device, int64_t at_ns, int64_t window_ns);

@@ -6,7 +6,7 @@ ring give all samples. Polling the power must be more frequent than its updates 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -95,7 +95,7 @@ def power_sensor(handle: Handle) -> PowerSensor | None:
     """
     samples = _filled_ring(handle)
     if samples and not _of_module(handle, samples):
-        period_s = median(later[0] - earlier[0] for earlier, later in pairwise(samples))
+        period_s = _period_s([time_s for time_s, _ in samples])
         span_s = max(samples[-1][0] - samples[0][0], RING_SAMPLES * period_s)
         unseen_s = max(0.0, period_s - sensor_timing(handle, period_s)[1])
         off_s = _clock_offset_s(handle, samples[-1][0], period_s)
@@ -115,6 +115,13 @@ def power_sensor(handle: Handle) -> PowerSensor | None:
         unseen_s = max(0.0, period_s - averaged_s) + period_s
         return PowerSensor(POLLED, lambda since: _polled(handle), period_s, period_s, unseen_s)
     return None
+
+
+def _period_s(stamps_s: Sequence[float]) -> float:
+    """The time between samples; their stamps need not be exact, and some samples may be missing."""
+    about_s = median(later - earlier for earlier, later in pairwise(stamps_s))
+    span_s = stamps_s[-1] - stamps_s[0]
+    return span_s / max(1, round(span_s / about_s))
 
 
 def sensor_timing(handle: Handle, default_s: float) -> tuple[float, float]:

@@ -39,6 +39,7 @@ from pytest_energy.model.measurement import SETTLING, Quantity, ReasonCode, Scal
 from pytest_energy.model.traces import integrate
 from pytest_energy.uncertainty.gum import (
     COVERAGE,
+    bounded,
     combine,
     significant,
     standard_error,
@@ -114,8 +115,8 @@ class PowerSource:
 
     @property
     def shortest_window_s(self) -> float:
-        """Ten samples: the edges of a shorter window are too large a part of it."""
-        return SHORTEST_PERIODS * self.period_s
+        """Ten samples by their stamps: the edges of a shorter window are too large a part."""
+        return SHORTEST_PERIODS * self.period_s - STAMP_S
 
     def await_rest(self, at_once: bool = False) -> None:
         """Wait until samples show the power at rest before a window.
@@ -174,7 +175,7 @@ class PowerSource:
     def _long(self, duration_s: float) -> bool:
         """Whether a window's edges weigh little."""
         periods = LONG_IF_LATE_PERIODS if self._late_s else LONG_PERIODS
-        return duration_s >= periods * self.period_s
+        return duration_s >= periods * self.period_s - STAMP_S
 
     @property
     def _late_s(self) -> float:
@@ -344,7 +345,19 @@ def sensor_responses(
         if any(began_s - REST_S <= time_s < began_s for time_s, _ in samples[channel])
     }
     check_seen(steps)
-    return {channel: response_of(step) for channel, step in steps.items()}
+    return {channel: _response(step) for channel, step in steps.items()}
+
+
+def _response(step: Step) -> Response:
+    """How late a sensor is, and by how much that may not explain what comes last.
+
+    A sensor that is not quite of first order may show a small part much later than the rest. A
+    window may miss what its samples show after all that the response explains, by the power at its
+    end: none, or twice the mean.
+    """
+    response = response_of(step)
+    unsure_s = bounded(2 * TWICE_MEAN * step.still_to_come_s(response))
+    return replace(response, uncertainty_s=max(response.uncertainty_s, unsure_s))
 
 
 def _step(samples: Sequence[Sample], began_s: float, ended_s: float) -> Step:
@@ -395,10 +408,14 @@ def sampled_joules(
     outside_j = powers_w[0] * before_s + gap_w * after_s
     energy_j = total_j - outside_j
     step_w = energy_j / window.duration_s - gap_w
-    edges_j = math.sqrt(2) * abs(step_w) * uniform(unseen_s + STAMP_S)
+    unseen_j = math.sqrt(2) * abs(step_w) * uniform(unseen_s)
+    # A sample is of the time since the one before, so a stamp that is late adds to one sample and
+    # takes off the next: what they differ by counts (GUM 5.1.2).
+    differ_w = combine(later - earlier for earlier, later in pairwise(powers_w))
+    stamps_j = differ_w * uniform(STAMP_S)
     return Joules(
         energy_j=energy_j,
-        budget={"edges": combine((edges_j, standard_error(after_w) * after_s))},
+        budget={"edges": combine((unseen_j, stamps_j, standard_error(after_w) * after_s))},
         rest_w=gap_w,
     )
 
@@ -468,7 +485,9 @@ def _late_scale(
         for (earlier_s, _), (time_s, power_w) in pairwise(fall)
     )
     noise_j = standard_error(rest_w) * (last_s - first_s)
-    unexplained_j = combine((LATE_UNCERTAINTY * expected_j, response.uncertainty_s * step_w))
+    unexplained_j = combine(
+        (bounded(2 * LATE_UNCERTAINTY) * expected_j, response.uncertainty_s * step_w)
+    )
     unsure_j = combine((noise_j, unexplained_j))
     if expected_j <= unsure_j:
         return NOT_SEEN

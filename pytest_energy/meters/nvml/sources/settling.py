@@ -74,7 +74,8 @@ LITTLE_LEFT = 1e-4
 """Less than this share of what is late does not matter: of 100 ms, 10 µs of the load's power, which
 is a part in a million of the shortest window that is not read until then."""
 LATE_UNCERTAINTY = 0.05
-"""What is still to come may differ by this share before it is taken for work of the program."""
+"""What is still to come may differ by this share before it is taken for work of the program: the
+bound of an even distribution."""
 SHORT_WAIT_S = 0.1
 """So long a wait costs 1 % of a window of 10 s."""
 LONGEST_WAIT_S = 0.25
@@ -192,6 +193,13 @@ class Step:
         if len(late_s) > 1:
             return math.sqrt(variance(late_s))
         return math.sqrt(statistics.fmean(off**2 for off in late_s or off_s))
+
+    def still_to_come_s(self, response: Response) -> float:
+        """The range of what ``response`` fails to explain at these ticks; 0 if there are none."""
+        later_s = self.ended_s + response.wait_s
+        off_s = self._off_s(self._shown(response)) if response.late else []
+        late_s = [off for off, (t, _) in zip(off_s, self.ticks, strict=False) if t >= later_s]
+        return max(late_s) - min(late_s) if late_s else 0.0
 
     def _step_w(self, shown: Sequence[float]) -> float:
         joint = math.fsum(s * j for s, (_, j) in zip(shown, self.ticks, strict=True))
