@@ -526,8 +526,10 @@ No line is below the target. The lines above it, by cause:
   that the mean of three is nearer to the truth than their scatter says.
 - In `no counter: lag` at 10 s the interval allows for 5 % of what comes late to come otherwise, in
   all rounds alike. It is not published how exact real sensors are.
-- Without a load of the meter's own the interval contains a tail, and a lag of up to 300 ms. CUDA
-  through torch, or longer windows, make it narrow.
+- Without a load of the meter's own the interval contains a tail, and a lag of up to 300 ms, so that
+  it is wide for most cards. The joules are those of a tail, so that a late counter has a bias: half
+  of it would be wrong for every card, and real cards have tails. CUDA through torch, or longer
+  windows, make the interval narrow.
 """
 
 

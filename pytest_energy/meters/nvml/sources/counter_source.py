@@ -25,6 +25,7 @@ from pytest_energy.meters.nvml.sources.fall import (
     Fall,
     KnownEnd,
     TailJoules,
+    Unproven,
     changes_s,
 )
 from pytest_energy.meters.nvml.sources.joules import (
@@ -70,7 +71,15 @@ from pytest_energy.meters.nvml.sources.ticks import (
 )
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.model.measurement import ReasonCode, Scalar
-from pytest_energy.uncertainty.gum import bounded, combine, significant, standard_error, uniform
+from pytest_energy.uncertainty.gum import (
+    COVERAGE,
+    bounded,
+    combine,
+    significant,
+    standard_error,
+    t_quantile,
+    uniform,
+)
 
 SETTLED_S = 0.1
 """The power after a window is compared over stretches of one tick, and of no less than this."""
@@ -92,6 +101,9 @@ LONG_IF_LATE_TICKS = 60
 """The same if the counter is late: what is late at the end weighs more, and is not read then."""
 LONG_WAIT = 0.02
 """After such a long window a late counter is waited for no longer than this share of it."""
+EITHER = 2 * COVERAGE - 1
+"""What follows a load is a tail or comes late, one as likely as the other. If what comes late lies
+evenly between none and the most, 95 % of windows miss no more than this share of the most."""
 
 Following = tuple[Tick | SensorError, Tick | SensorError | None, Tick | SensorError | None]
 """The tick that closes a window, and later ones, if they were read."""
@@ -143,6 +155,8 @@ class CounterSource:
         self._seen: list[Ticks] = []
         """All ticks that were read after the last window."""
         self._last: dict[str, EndedLoad] = {}
+        self._unproven: dict[str, Unproven] = {}
+        """What may come late of the last window, of a counter that was not tried."""
         self._closed: dict[str, Tick] = {}
         """The closing tick of the last window, for counters that are late."""
         self._coverage = {channel: Coverage() for channel in readers}
@@ -467,12 +481,34 @@ class CounterSource:
             )
         )
         joules = self._with_noise(channel, joules, opening, fall, window, lost)
-        unproven_j = 0.0 if self._probed else lost.fast_j + fall.unproven_j
+        unproven_j = 0.0 if self._probed else self._unproven_j(channel, opening, fall, window, lost)
         energy_j = joules.energy_j - lost.fast_j - lost.slow_j
-        # either explanation: evenly distributed, and larger than all other terms
-        settling_j = combine((lost.uncertainty_j, bounded(2 * unproven_j)))
+        # Either explanation. The joules are those of a tail: real cards have been recorded to have
+        # tails, and half-way between the two no card would be measured rightly.
+        settling_j = combine((lost.uncertainty_j, EITHER * unproven_j / t_quantile(math.inf)))
         joules = with_settling(replace(joules, energy_j=energy_j), settling_j)
         return with_end(joules, lost.unknown_j)
+
+    def _unproven_j(
+        self, channel: str, opening: OpeningTick, fall: Fall, window: Span, lost: TailJoules
+    ) -> float:
+        """What a window used beyond its joules if its counter shows late what looks like a tail.
+
+        Nothing of that is to be taken off as a tail then, the power after the window is lower than
+        it seems, and what is still to come belongs to the window. What is late of the window before
+        has come in this one, and made the power before it seem higher. A delay is over by then, and
+        leaves no more than the next tick shows.
+        """
+        late, period_s = fall.unproven, fall.spacing_s
+        closed_s, opened_s = fall.closing.time_s, opening.tick.time_s
+        tail_j = lost.fast_j + lost.slow_j
+        gap_j = late.above_w(closed_s, closed_s + period_s) * fall.after_s
+        earlier = self._unproven.get(channel, Unproven(opened_s, 0.0))
+        self._unproven[channel] = late
+        before_j = earlier.above_w(opened_s - period_s, opened_s) * (window.start_s - opened_s)
+        lag_j = gap_j + late.late_j - earlier.left_j(opened_s) + before_j
+        delay_j = max(0.0, fall.excess_j) * (1 + fall.after_s / period_s) if fall.later else 0.0
+        return max(abs(tail_j + lag_j), tail_j + delay_j)
 
     def _with_noise(
         self,

@@ -24,6 +24,29 @@ LONGEST_LATE_S = 0.3
 
 
 @dataclass(frozen=True)
+class Unproven:
+    """The most that may come late of a load, by the largest lag."""
+
+    closed_s: float
+    """The tick that closed its window."""
+    late_j: float
+    """What was still to come then."""
+
+    @staticmethod
+    def kept(time_s: float) -> float:
+        """The share of what is still to come that a time leaves."""
+        return math.exp(-time_s / LONGEST_LATE_S)
+
+    def left_j(self, at_s: float) -> float:
+        """What is still to come at a later moment."""
+        return self.late_j * self.kept(at_s - self.closed_s)
+
+    def above_w(self, from_s: float, to_s: float) -> float:
+        """The mean power between two moments that is shown late."""
+        return (self.left_j(from_s) - self.left_j(to_s)) / (to_s - from_s)
+
+
+@dataclass(frozen=True)
 class Fall:
     """How a load ended, by the ticks that followed it."""
 
@@ -62,12 +85,12 @@ class Fall:
         return self.closing.time_s - self.ended_s
 
     @property
-    def unproven_j(self) -> float:
+    def unproven(self) -> Unproven:
         """The most that may still come late, if the counter was not tried with a known load."""
         if self.later is None:
-            return 0.0
-        kept = math.exp(-self.spacing_s / LONGEST_LATE_S)
-        return max(0.0, self.excess_j) / (1 - kept) ** 2
+            return Unproven(self.closing.time_s, 0.0)
+        kept = Unproven.kept(self.spacing_s)
+        return Unproven(self.closing.time_s, max(0.0, self.excess_j) / (1 - kept) ** 2)
 
     def tail(self, curve: TailCurve, scale: Scale, step_w: float) -> TailJoules:
         """The joules of the tail before the closing tick, above those at the last power read.

@@ -129,6 +129,16 @@ ENDS = (
 print(json.dumps([errors, waits_s]))
 """
 )
+ALONE = (
+    LATE[: LATE.index("    for length_s in (1.0, 10.0):")].replace(
+        "open_session_meter(lambda: machine.load(300.0))", "open_session_meter()"
+    )
+    + """
+    for _ in range(5):
+        waits_s.append(window(5.0))
+print(json.dumps([errors, waits_s]))
+"""
+)
 RING = (
     PREPARED
     + """
@@ -215,3 +225,22 @@ def test_a_late_counter_shows_at_which_power_a_long_window_ended(lag_s: float) -
     assert max(abs(error_j) / true_j for error_j, _, true_j in errors) < 1e-4
     in_a_row_s = waits_s[1:]  # the first one waits for the meter's own load
     assert sum(in_a_row_s) / len(in_a_row_s) <= 0.4
+
+
+@pytest.mark.parametrize(
+    ("lag_s", "delay_s", "least", "most"),
+    [(0.29, 0.0, 0.9, 1.15), (0.15, 0.0, 0.0, 1.0), (0.0, 0.08, 0.0, 1.0)],
+)
+def test_a_counter_that_was_not_tried_may_be_late_at_both_ends_of_a_window(
+    lag_s: float, delay_s: float, least: float, most: float
+) -> None:
+    """Of windows in a row, the interval contains what came late after each, less that before it.
+
+    It ends at 0.9 of what the largest lag explains, and a lag of 0.29 s is nearly that. Single
+    windows may be outside by chance.
+    """
+    card = replace(PROFILES["ada"], counter_lag_s=lag_s, counter_delay_s=delay_s, sample_count=200)
+    errors, _ = answer_on(card, ALONE)
+    assert isinstance(errors, list)
+    missed_by = sorted(abs(error_j) / uncertainty_j for error_j, uncertainty_j, _ in errors[1:])
+    assert least <= missed_by[len(missed_by) // 2] <= most
