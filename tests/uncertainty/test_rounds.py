@@ -275,12 +275,12 @@ def test_what_a_round_knows_is_known() -> None:
 
 def test_a_budget_is_that_of_a_pass_and_of_a_second() -> None:
     """Independent terms average out over the rounds, shared ones do not; a missing one is zero."""
-    rounds = [one_round(10.0, edges=0.3, idle=0.2), one_round(14.0, edges=0.4)]
+    rounds = [one_round(10.0, edges=0.3, idle=0.4, end=0.1), one_round(14.0, edges=0.4, idle=0.1)]
     metrics = summarize(rounds)
     scatter = 4.0 / math.sqrt(2) / math.sqrt(2)  # of 10 J and 14 J
     for name, share in (("energy_j", 1 / 10), ("power_w", 1 / 2)):
         assert metrics[name].budget == pytest.approx(
-            {"edges": share * 0.25, "idle": share * 0.1, "scatter": share * scatter}
+            {"edges": share * 0.25, "idle": share * 0.2, "end": 0.0, "scatter": share * scatter}
         )
     assert metrics["latency_s"].budget == {"scatter": 0.0}
     single = summarize([one_round(10.0, edges=0.3)])
