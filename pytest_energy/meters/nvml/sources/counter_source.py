@@ -565,7 +565,11 @@ class CounterSource:
             times * response.unsure_s(at_s - window.end_s)
             for times, at_s in zip((1, 2, 1), fall.three_s, strict=True)
         )
-        mean_w, joules, scale = 0.0, Joules(0.0), NOT_SEEN
+        # Not from the power after the window: what comes late of a load that ended at twice its mean
+        # would make the load less than that, and the rounds would not find the way back.
+        counted_j = fall.closing.energy_j - opening.tick.energy_j
+        mean_w = counted_j / window.duration_s - opening.power.value_w
+        joules, scale = Joules(0.0), NOT_SEEN
         for _ in range(ROUNDS):  # what is still to come depends on the step, this on the joules
             scale = self._late_scale(channel, excess_j, mean_w, expected, unexplained_s)
             after = opening.power

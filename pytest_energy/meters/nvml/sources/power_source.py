@@ -445,7 +445,9 @@ def late_joules(
     ]
     shown_s = [earlier - later for earlier, later in pairwise(left_s)]
     fall = [s for s in samples if window.end_s <= s[0] <= rest[0][0] - sensor.period_s / 2]
-    step_w, scale = 0.0, NOT_SEEN
+    # Not from the power after the window, as for a late counter: it may exceed that of the load.
+    begun = sampled_joules(samples, [samples[0][1]], window, sensor.unseen_s)
+    step_w, scale = begun.energy_j / window.duration_s - begun.rest_w, NOT_SEEN
     for _ in range(LATE_ROUNDS):  # what is late depends on the step, and this on the joules
         end_w = scale.value * step_w
         rest_w = [w - end_w * s / sensor.period_s for (_, w), s in zip(rest, shown_s, strict=True)]

@@ -124,7 +124,7 @@ ENDS = (
     )
     .replace("def window(length_s):", "def window(length_s, end_w):")
     + """
-    for end_w in (80.0, 200.0, 350.0, 600.0):
+    for end_w in (80.0, 200.0, 350.0, 600.0, 1100.0):
         waits_s += [window(10.0, end_w) for _ in range(3)]
 print(json.dumps([errors, waits_s]))
 """
