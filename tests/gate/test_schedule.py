@@ -106,3 +106,10 @@ def test_taking_the_shift_off_finds_a_rise_that_a_driver_hides() -> None:
     assert sum(suite.found_10 for suite in seeing) > 0.9 * 4 * AT_10
     assert sum(suite.inconclusive for suite in seeing) < 0.05 * 4 * UNCHANGED
     assert not any(suite.false for suite in seeing)
+
+
+def test_a_benchmark_alone_shares_its_chance_with_no_other() -> None:
+    """Two share it by halves; an empty suite is no reason to divide by nothing."""
+    alone = ADAPTIVE.rule(1)
+    assert alone == ADAPTIVE.rule(1, family=1) == ADAPTIVE.rule(1, family=0)
+    assert ADAPTIVE.rule(1, family=2).significance == alone.significance / 2
