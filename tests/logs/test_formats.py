@@ -267,7 +267,7 @@ def without(sample: Sample, pattern: str) -> str:
             energibridge(STEADY).text.replace("CPU_USAGE_0", "SYSTEM_POWER (Watts)"),
             [],
             "several columns hold energy or power, and some contain others. Name those to add up,"
-            " once for each: with --energy-column PACKAGE_ENERGY (J); with --power-column"
+            " once for each: with --energy-column PACKAGE_ENERGY (J); or with --power-column"
             " SYSTEM_POWER (Watts)",
         ),
         (

@@ -565,8 +565,8 @@ class CounterSource:
             times * response.unsure_s(at_s - window.end_s)
             for times, at_s in zip((1, 2, 1), fall.three_s, strict=True)
         )
-        # Not from the power after the window: what comes late of a load that ended at twice its mean
-        # would make the load less than that, and the rounds would not find the way back.
+        # Not from the power after the window: what comes late of a load that ended at twice its
+        # mean would make the load less than that, and the rounds would not find the way back.
         counted_j = fall.closing.energy_j - opening.tick.energy_j
         mean_w = counted_j / window.duration_s - opening.power.value_w
         joules, scale = Joules(0.0), NOT_SEEN
