@@ -467,8 +467,8 @@ class CounterSource:
         if clear and fall.later and not self._probed:
             tail.learn(fall.after_s, fall.excess_j / step_w, noise_s)
         if not clear and not self._probed:
-            before_w = max(self.idle_power_w[channel].value, opening.power.value_w)
-            late_j = LONGEST_LATE_S * _unfallen_w(before_w, power_w, fall)
+            late_j = LONGEST_LATE_S * _unfallen_w(self._before_w(channel, opening), power_w, fall)
+            self._unproven[channel] = Unproven(fall.closing.time_s, late_j)
             return with_settling(joules, bounded(2 * late_j)) if late_j else joules
         if not clear or not tail.points:
             return joules
@@ -488,6 +488,13 @@ class CounterSource:
         settling_j = combine((lost.uncertainty_j, EITHER * unproven_j / t_quantile(math.inf)))
         joules = with_settling(replace(joules, energy_j=energy_j), settling_j)
         return with_end(joules, lost.unknown_j)
+
+    def _before_w(self, channel: str, opening: OpeningTick) -> float:
+        """The power before a window, less what it may have shown late of the window before."""
+        opened_s, idle_w = opening.tick.time_s, self.idle_power_w[channel].value
+        earlier = self._unproven.get(channel, Unproven(opened_s, 0.0))
+        shown_w = earlier.above_w(opened_s - self.period_s, opened_s)
+        return max(idle_w, opening.power.value_w - shown_w)
 
     def _unproven_j(
         self, channel: str, opening: OpeningTick, fall: Fall, window: Span, lost: TailJoules

@@ -139,6 +139,16 @@ ALONE = (
 print(json.dumps([errors, waits_s]))
 """
 )
+ALONE_ENDS = (
+    ENDS[: ENDS.index("    for end_w in")].replace(
+        "open_session_meter(lambda: machine.load(300.0))", "open_session_meter()"
+    )
+    + """
+    for end_w in (600.0, 800.0, 1000.0):
+        waits_s += [window(5.0, end_w) for _ in range(3)]
+print(json.dumps([errors, waits_s]))
+"""
+)
 RING = (
     PREPARED
     + """
@@ -244,3 +254,12 @@ def test_a_counter_that_was_not_tried_may_be_late_at_both_ends_of_a_window(
     assert isinstance(errors, list)
     missed_by = sorted(abs(error_j) / uncertainty_j for error_j, uncertainty_j, _ in errors[1:])
     assert least <= missed_by[len(missed_by) // 2] <= most
+
+
+@pytest.mark.parametrize("lag_s", [0.1, 0.2, 0.3])
+def test_a_load_that_ends_high_before_another_one_is_not_the_power_at_rest(lag_s: float) -> None:
+    """Without an own load, what comes late of it is missing in its window, and is stated."""
+    card = replace(PROFILES["ada"], counter_lag_s=lag_s, sample_count=200)
+    errors, _ = answer_on(card, ALONE_ENDS)
+    assert isinstance(errors, list)
+    assert max(abs(error_j) / uncertainty_j for error_j, uncertainty_j, _ in errors) <= 1.5
