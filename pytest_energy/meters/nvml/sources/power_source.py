@@ -166,11 +166,13 @@ class PowerSource:
     def after_s(self, duration_s: float) -> float:
         """For how long samples are needed after a window: until the power has settled.
 
-        Long windows are hardly changed by what is left of the fall after three samples.
+        Long windows are hardly changed by what is left of the fall after three samples. Where stamps
+        differ from the arrival of their samples, so many may be early.
         """
+        early_s = max(sensor.stamps_off_s for sensor in self._sensors.values())
         if self._long(duration_s):
-            return SAMPLES_AFTER * self.period_s
-        return (SAMPLES_AFTER + 1) * self.period_s + max(self._late_s, FALL_S)
+            return SAMPLES_AFTER * self.period_s + early_s
+        return (SAMPLES_AFTER + 1) * self.period_s + max(self._late_s, FALL_S) + early_s
 
     def _long(self, duration_s: float) -> bool:
         """Whether a window's edges weigh little."""

@@ -83,3 +83,13 @@ def test_stamps_that_may_be_off_widen_the_interval(offset_s: float) -> None:
     error_j = abs(reading.channels["gpu0"] - true_j)
     assert error_j > 0.01 * true_j
     assert error_j <= 1.02 * expand(combine(reading.budget.values()))
+
+
+def test_samples_of_early_stamps_are_waited_for_after_long_windows() -> None:
+    """Three samples close a long window; those that have come by then may seem to be before it."""
+    with virtual_machine(replace(PROFILES["ada"], counter_tick_s=None)) as machine:
+        machine.configure(sample_offset_ns=-240_000_000)
+        meter = open_meter("nvml", MeterRequest(wait_idle_s=0.1))
+        reading, true_j = measure_load(machine, meter, 200.0, 10.0)
+    assert reading.valid
+    assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.03)
