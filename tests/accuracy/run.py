@@ -521,9 +521,9 @@ No line is below the target. The lines above it, by cause:
   distributed evenly, not normally, so that a little more contains them all. Windows show different
   parts of the tail, so that their errors scatter as well. A load whose joules vary scatters alike:
   the interval cannot leave that scatter out.
-- After windows of 10 s there is no time for a second tick if a delay is above 60 ms: the tick that
-  closes a window opens the next one. Its error is added to one window and taken off the other, so
-  that the mean of three is nearer to the truth than their scatter says.
+- `jitter` and `0–20 mJ lost by a read`: what the meter's own loads have measured by chance is the
+  error that all results of a session share, so that a line varies by more than independent results
+  would. Other draws of the same lines held the truth in 96 to 99 %.
 - In `no counter: lag` at 10 s the interval allows for 5 % of what comes late to come otherwise, in
   all rounds alike. It is not published how exact real sensors are.
 - Without a load of the meter's own the interval contains a tail, and a lag of up to 300 ms, so that
