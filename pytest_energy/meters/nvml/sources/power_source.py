@@ -166,8 +166,8 @@ class PowerSource:
     def after_s(self, duration_s: float) -> float:
         """For how long samples are needed after a window: until the power has settled.
 
-        Long windows are hardly changed by what is left of the fall after three samples. Where stamps
-        differ from the arrival of their samples, so many may be early.
+        Long windows are hardly changed by what is left of the fall after three samples. Samples
+        whose stamps differ from their arrival may be early by that.
         """
         early_s = max(sensor.stamps_off_s for sensor in self._sensors.values())
         if self._long(duration_s):
