@@ -33,7 +33,8 @@ def test_the_gpus_joules_are_read_by_their_scope(counter_scope: int, samples_sco
         machine.configure(counter_scope=counter_scope, samples_scope=samples_scope)
         meter, reading, true_j = measured(machine)
     assert reading.channels["gpu0"] == pytest.approx(true_j, rel=0.05)
-    assert meter.idle_power_w["gpu0"].value == pytest.approx(IDLE_W, rel=0.05)
+    # On the real clock, the moments of some ticks of 20 ms are off by milliseconds.
+    assert meter.idle_power_w["gpu0"].value == pytest.approx(IDLE_W, abs=0.25 * EXTRA_W)
     assert meter.environment.identity["scope"] == "gpu"
     source = "helper-process" if samples_scope else "driver-ring"
     assert [trace.source for trace in reading.traces] == [source]
