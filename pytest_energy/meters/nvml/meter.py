@@ -25,7 +25,7 @@ from pytest_energy.meters.nvml.driver import SensorError, is_simulated
 from pytest_energy.meters.nvml.sources.collector import Collector, RingWatch, Samples
 from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, with_reading
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
-from pytest_energy.meters.nvml.sources.joules import Joules, OpeningTick, with_unseen
+from pytest_energy.meters.nvml.sources.joules import Joules, OpeningTick, with_term
 from pytest_energy.meters.nvml.sources.phases import Phases
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor
 from pytest_energy.meters.nvml.sources.power_source import (
@@ -372,7 +372,7 @@ class NvmlMeter:
         assert counter is not None
         if counter.full_time(channel):
             return joules
-        return with_unseen(joules, largest_miss(joules.energy_j))
+        return with_term(joules, UNSEEN, largest_miss(joules.energy_j))
 
     def _collected(
         self, failure: SensorError | None, duration_s: float

@@ -37,8 +37,7 @@ from pytest_energy.meters.nvml.sources.joules import (
     idle_power,
     mean_power,
     window_joules,
-    with_end,
-    with_settling,
+    with_term,
 )
 from pytest_energy.meters.nvml.sources.probing import (
     Ended,
@@ -70,7 +69,7 @@ from pytest_energy.meters.nvml.sources.ticks import (
     pause_until,
 )
 from pytest_energy.meters.nvml.span import Span
-from pytest_energy.model.measurement import ReasonCode, Scalar
+from pytest_energy.model.measurement import END, SETTLING, ReasonCode, Scalar
 from pytest_energy.uncertainty.gum import (
     COVERAGE,
     bounded,
@@ -469,7 +468,7 @@ class CounterSource:
         if not clear and not self._probed:
             late_j = LONGEST_LATE_S * _unfallen_w(self._before_w(channel, opening), power_w, fall)
             self._unproven[channel] = Unproven(fall.closing.time_s, late_j)
-            return with_settling(joules, bounded(2 * late_j)) if late_j else joules
+            return with_term(joules, SETTLING, bounded(2 * late_j)) if late_j else joules
         if not clear or not tail.points:
             return joules
         left_s = fall.excess_j / step_w if fall.later else None
@@ -486,15 +485,18 @@ class CounterSource:
         # Either explanation. The joules are those of a tail: real cards have been recorded to have
         # tails, and half-way between the two no card would be measured rightly.
         settling_j = combine((lost.uncertainty_j, EITHER * unproven_j / t_quantile(math.inf)))
-        joules = with_settling(replace(joules, energy_j=energy_j), settling_j)
-        return with_end(joules, lost.unknown_j)
+        joules = with_term(replace(joules, energy_j=energy_j), SETTLING, settling_j)
+        return with_term(joules, END, lost.unknown_j)
 
     def _before_w(self, channel: str, opening: OpeningTick) -> float:
         """The power before a window, less what it may have shown late of the window before."""
         opened_s, idle_w = opening.tick.time_s, self.idle_power_w[channel].value
-        earlier = self._unproven.get(channel, Unproven(opened_s, 0.0))
-        shown_w = earlier.above_w(opened_s - self.period_s, opened_s)
+        shown_w = self._earlier(channel, opened_s).above_w(opened_s - self.period_s, opened_s)
         return max(idle_w, opening.power.value_w - shown_w)
+
+    def _earlier(self, channel: str, opened_s: float) -> Unproven:
+        """What may come late of the window before one that opened then; nothing of the first."""
+        return self._unproven.get(channel, Unproven(opened_s, 0.0))
 
     def _unproven_j(
         self, channel: str, opening: OpeningTick, fall: Fall, window: Span, lost: TailJoules
@@ -510,7 +512,7 @@ class CounterSource:
         closed_s, opened_s = fall.closing.time_s, opening.tick.time_s
         tail_j = lost.fast_j + lost.slow_j
         gap_j = late.above_w(closed_s, closed_s + period_s) * fall.after_s
-        earlier = self._unproven.get(channel, Unproven(opened_s, 0.0))
+        earlier = self._earlier(channel, opened_s)
         self._unproven[channel] = late
         before_j = earlier.above_w(opened_s - period_s, opened_s) * (window.start_s - opened_s)
         lag_j = gap_j + late.late_j - earlier.left_j(opened_s) + before_j
@@ -550,7 +552,7 @@ class CounterSource:
         shares = [max(0.0, gap_s) / fall.spacing_s for gap_s in gaps_s]
         noise_j = tick_j * combine(math.sqrt(share + share * share) for share in shares)
         edges_j = combine((joules.budget["edges"], noise_j))
-        return replace(joules, budget={**joules.budget, "edges": edges_j})
+        return with_term(joules, "edges", edges_j)
 
     def _late_joules(self, channel: str, opening: OpeningTick, fall: Fall, window: Span) -> Joules:
         """Joules by a counter that is late, with those that are still to come."""
@@ -601,7 +603,7 @@ class CounterSource:
         width_s = fall.closing.width_s
         moved_s = left_s - response.left_of_s(window.duration_s, fall.after_s + width_s)
         edges_j = combine((joules.budget["edges"], uniform(scale.value * mean_w * moved_s)))
-        joules = replace(joules, budget={**joules.budget, "edges": edges_j})
+        joules = with_term(joules, "edges", edges_j)
         end_s = left_s
         if fall.before:  # what the scale is off by is missing in the gap's power as well
             end_s += (left_s - next_s) * fall.after_s / fall.spacing_s
@@ -612,7 +614,7 @@ class CounterSource:
             0.0 if alike else end_j,
             earlier.unsure_j(response, opening.tick.time_s, end_j if alike else 0.0),
         )
-        return with_settling(joules, combine(settling_j))
+        return with_term(joules, SETTLING, combine(settling_j))
 
     def _late_scale(
         self,

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.meters.nvml.span import Span
-from pytest_energy.model.measurement import END, SETTLING, UNSEEN, Quantity
+from pytest_energy.model.measurement import Quantity
 from pytest_energy.uncertainty.gum import combine, expand, standard_error, uniform
 
 RESOLUTION_J = 1e-3
@@ -28,19 +28,9 @@ class Joules:
     """Power of the idle device around the window, while the edges were searched."""
 
 
-def with_unseen(joules: Joules, unseen_j: float) -> Joules:
-    """Return ``joules`` with the standard uncertainty of what a part-time sensor did not sample."""
-    return replace(joules, budget={**joules.budget, UNSEEN: unseen_j})
-
-
-def with_settling(joules: Joules, settling_j: float) -> Joules:
-    """Return ``joules`` with the standard uncertainty of what follows the end of a load."""
-    return replace(joules, budget={**joules.budget, SETTLING: settling_j})
-
-
-def with_end(joules: Joules, end_j: float) -> Joules:
-    """Return ``joules`` with the standard uncertainty by not knowing how the load ended."""
-    return replace(joules, budget={**joules.budget, END: end_j})
+def with_term(joules: Joules, cause: str, standard_j: float) -> Joules:
+    """Return ``joules`` with a standard uncertainty in its budget, in place of one by that name."""
+    return replace(joules, budget={**joules.budget, cause: standard_j})
 
 
 @dataclass(frozen=True)

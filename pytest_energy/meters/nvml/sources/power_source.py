@@ -20,7 +20,7 @@ from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
 from pytest_energy.meters.nvml.sources.coverage import CLEAR_J
 from pytest_energy.meters.nvml.sources.fall import EndedLoad
-from pytest_energy.meters.nvml.sources.joules import Joules, with_settling, with_unseen
+from pytest_energy.meters.nvml.sources.joules import Joules, with_term
 from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor, Sample
 from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad, check_seen
 from pytest_energy.meters.nvml.sources.settling import (
@@ -35,7 +35,7 @@ from pytest_energy.meters.nvml.sources.settling import (
     weighted_mean,
 )
 from pytest_energy.meters.nvml.span import Span
-from pytest_energy.model.measurement import SETTLING, Quantity, ReasonCode, Scalar
+from pytest_energy.model.measurement import SETTLING, UNSEEN, Quantity, ReasonCode, Scalar
 from pytest_energy.model.traces import integrate
 from pytest_energy.uncertainty.gum import (
     COVERAGE,
@@ -246,7 +246,7 @@ class PowerSource:
             used = self._without_tail(channel, used, around, window)
         used = _with_stamps(used, window, sensor.stamps_off_s)
         self._rest_w[channel] = max(used.rest_w, first_w)
-        return with_unseen(used, largest_miss(used.energy_j)) if sensor.part_time else used
+        return with_term(used, UNSEEN, largest_miss(used.energy_j)) if sensor.part_time else used
 
     def _late_joules(
         self, channel: str, samples: Sequence[Sample], at_rest: int, window: Span
@@ -269,7 +269,7 @@ class PowerSource:
         end_w, unsure_w = scale.value * step_w, scale.uncertainty * step_w
         self._last[channel] = EndedLoad(window.end_s, window.duration_s, end_w, unsure_w, left)
         settling_j = (used.budget[SETTLING], early_j)
-        return with_settling(used, combine(settling_j))
+        return with_term(used, SETTLING, combine(settling_j))
 
     def _without_tail(
         self, channel: str, used: Joules, samples: Sequence[Sample], window: Span
@@ -288,7 +288,7 @@ class PowerSource:
         step_w = (used.energy_j - shown_j) / window.duration_s - used.rest_w
         energy_j = used.energy_j - shown_j
         if step_w * self._sensors[channel].period_s <= CLEAR_J:
-            return with_settling(replace(used, energy_j=energy_j), abs(shown_j))
+            return with_term(replace(used, energy_j=energy_j), SETTLING, abs(shown_j))
         after_s = next(t for t, _ in samples if t >= window.end_s) - window.end_s
         after_s, left_s = max(after_s, STAMP_S), max(shown_j, 0.0) / step_w
         tail = self._tails[channel]
@@ -302,7 +302,7 @@ class PowerSource:
         settling_j = [TWICE_MEAN * curve.uncertainty_s * step_w, uniform(2 * hidden_j)]
         if not self._responses:
             settling_j.append(shown_j + hidden_j)
-        return with_settling(replace(used, energy_j=energy_j - hidden_j), combine(settling_j))
+        return with_term(replace(used, energy_j=energy_j - hidden_j), SETTLING, combine(settling_j))
 
 
 def _with_stamps(used: Joules, window: Span, off_s: float) -> Joules:
@@ -317,7 +317,7 @@ def _with_stamps(used: Joules, window: Span, off_s: float) -> Joules:
     seen_s = max(window.duration_s - off_s, off_s)
     step_w = (used.energy_j - used.rest_w * window.duration_s) / seen_s
     stamps_j = off_s * abs(step_w) / t_quantile(math.inf)
-    return with_settling(used, combine((used.budget.get(SETTLING, 0.0), stamps_j)))
+    return with_term(used, SETTLING, combine((used.budget.get(SETTLING, 0.0), stamps_j)))
 
 
 def sensor_responses(
@@ -459,7 +459,7 @@ def late_joules(
         scale = _late_scale(fall, rest_w, window, response, step_w)
     modelled_s = left_s[-1] + statistics.fmean(shown_s) / sensor.period_s * last_s
     settling_s = combine((scale.uncertainty * modelled_s, response.uncertainty_s))
-    return with_settling(used, settling_s * step_w), scale
+    return with_term(used, SETTLING, settling_s * step_w), scale
 
 
 def _late_scale(

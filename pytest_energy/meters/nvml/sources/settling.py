@@ -187,23 +187,26 @@ class Step:
         What all of these ticks are off by is the load's length or the power at rest, and comes no
         later: it is no part of what is still to come.
         """
-        later_s = self.ended_s + response.wait_s
-        off_s = self._off_s(self._shown(response))
-        late_s = [off for off, (t, _) in zip(off_s, self.ticks, strict=True) if t >= later_s]
+        late_s = self._off_later_s(response)
         if len(late_s) > 1:
             return math.sqrt(variance(late_s))
-        return math.sqrt(statistics.fmean(off**2 for off in late_s or off_s))
+        off_s = late_s or self._off_s(self._shown(response))
+        return math.sqrt(statistics.fmean(off**2 for off in off_s))
 
     def still_to_come_s(self, response: Response) -> float:
         """The range of what ``response`` fails to explain at these ticks; 0 if there are none."""
-        later_s = self.ended_s + response.wait_s
-        off_s = self._off_s(self._shown(response)) if response.late else []
-        late_s = [off for off, (t, _) in zip(off_s, self.ticks, strict=False) if t >= later_s]
+        late_s = self._off_later_s(response) if response.late else []
         return max(late_s) - min(late_s) if late_s else 0.0
 
     def _step_w(self, shown: Sequence[float]) -> float:
         joint = math.fsum(s * j for s, (_, j) in zip(shown, self.ticks, strict=True))
         return joint / math.fsum(s * s for s in shown)
+
+    def _off_later_s(self, response: Response) -> list[float]:
+        """What ``response`` fails to explain at each tick as late as those of windows."""
+        later_s = self.ended_s + response.wait_s
+        off_s = self._off_s(self._shown(response))
+        return [off for off, (t, _) in zip(off_s, self.ticks, strict=True) if t >= later_s]
 
     def _off_s(self, shown: Sequence[float]) -> list[float]:
         step_w = self._step_w(shown)
