@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,6 +163,19 @@ print(json.dumps([samples[0][0] - began_s, samples[-1][0] - began_s]))
 )
 
 
+def windows_on(card: Profile, program: str) -> tuple[list[list[float]], list[float]]:
+    """Of each window its error, its uncertainty and its true joules; and the waits in seconds."""
+    errors, waits_s = answer_on(replace(card, sample_count=200), program)
+    assert isinstance(errors, list)
+    assert isinstance(waits_s, list)
+    return errors, waits_s
+
+
+def shares_missed(errors: Sequence[Sequence[float]]) -> list[float]:
+    """The errors as shares of their stated uncertainties, in ascending order."""
+    return sorted(abs(error_j) / uncertainty_j for error_j, uncertainty_j, _ in errors)
+
+
 @pytest.mark.parametrize("card", ["hopper", "ada"])
 def test_after_a_window_the_last_tick_is_the_first_of_the_next_one(card: str) -> None:
     """If the device has rested since, one tick is waited for, and two if the program has worked."""
@@ -203,10 +217,8 @@ def test_what_comes_late_of_other_work_is_not_the_windows(card: Profile) -> None
 
     An interval may miss its truth in 5 % of windows, and by chance in several of one session.
     """
-    errors, waits_s = answer_on(replace(card, sample_count=200), LATE)
-    assert isinstance(errors, list)
-    assert isinstance(waits_s, list)
-    missed_by = sorted(abs(error_j) / uncertainty_j for error_j, uncertainty_j, _ in errors)
+    errors, waits_s = windows_on(card, LATE)
+    missed_by = shares_missed(errors)
     assert missed_by[len(missed_by) // 2] <= 1
     assert missed_by[-1] <= 3
     assert max(abs(error_j) / true_j for error_j, _, true_j in errors) < 1e-3
@@ -225,11 +237,8 @@ def test_a_ring_is_read_from_shortly_before_the_window() -> None:
 @pytest.mark.parametrize("lag_s", [0.06, 0.3])
 def test_a_late_counter_shows_at_which_power_a_long_window_ended(lag_s: float) -> None:
     """Its ticks show that in the time that a window of 10 s is waited for in any case."""
-    card = replace(PROFILES["hopper"], counter_lag_s=lag_s, sample_count=200)
-    errors, waits_s = answer_on(card, ENDS)
-    assert isinstance(errors, list)
-    assert isinstance(waits_s, list)
-    missed_by = sorted(abs(error_j) / uncertainty_j for error_j, uncertainty_j, _ in errors)
+    errors, waits_s = windows_on(replace(PROFILES["hopper"], counter_lag_s=lag_s), ENDS)
+    missed_by = shares_missed(errors)
     assert missed_by[len(missed_by) // 2] <= 1
     assert missed_by[-1] <= 3
     assert max(abs(error_j) / true_j for error_j, _, true_j in errors) < 1e-4
@@ -249,17 +258,14 @@ def test_a_counter_that_was_not_tried_may_be_late_at_both_ends_of_a_window(
     It ends at 0.9 of what the largest lag explains, and a lag of 0.29 s is nearly that. Single
     windows may be outside by chance.
     """
-    card = replace(PROFILES["ada"], counter_lag_s=lag_s, counter_delay_s=delay_s, sample_count=200)
-    errors, _ = answer_on(card, ALONE)
-    assert isinstance(errors, list)
-    missed_by = sorted(abs(error_j) / uncertainty_j for error_j, uncertainty_j, _ in errors[1:])
+    card = replace(PROFILES["ada"], counter_lag_s=lag_s, counter_delay_s=delay_s)
+    errors, _ = windows_on(card, ALONE)
+    missed_by = shares_missed(errors[1:])
     assert least <= missed_by[len(missed_by) // 2] <= most
 
 
 @pytest.mark.parametrize("lag_s", [0.1, 0.2, 0.3])
 def test_a_load_that_ends_high_before_another_one_is_not_the_power_at_rest(lag_s: float) -> None:
     """Without an own load, what comes late of it is missing in its window, and is stated."""
-    card = replace(PROFILES["ada"], counter_lag_s=lag_s, sample_count=200)
-    errors, _ = answer_on(card, ALONE_ENDS)
-    assert isinstance(errors, list)
-    assert max(abs(error_j) / uncertainty_j for error_j, uncertainty_j, _ in errors) <= 1.5
+    errors, _ = windows_on(replace(PROFILES["ada"], counter_lag_s=lag_s), ALONE_ENDS)
+    assert shares_missed(errors)[-1] <= 1.5
