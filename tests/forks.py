@@ -323,7 +323,7 @@ def find_libraries(folders: str) -> None:
     load: Any = ctypes.CDLL.__init__
 
     def load_from_folders(self: Any, name: str | None, *arguments: Any, **keywords: Any) -> None:
-        if name and "/" not in name:
+        if name and "/" not in str(name):
             places = (Path(folder, name) for folder in folders.split(os.pathsep) if folder)
             name = next((str(place) for place in places if place.exists()), name)
         load(self, name, *arguments, **keywords)

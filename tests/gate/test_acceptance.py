@@ -256,7 +256,7 @@ def test_without_a_baseline_or_joules_nothing_adds_up(tmp_path: Path) -> None:
 
 
 def collected(folder: Path, *asked: str, tests: tuple[str, ...] = ()) -> Collected:
-    """What pytest collected of ``a.py`` and ``d/b.py``, of which it read the first."""
+    """A session collected ``a.py`` and ``d/b.py``, and read only ``a.py``."""
     for name in ("a.py", "d/b.py"):
         path = folder / name
         path.parent.mkdir(exist_ok=True)
