@@ -26,6 +26,7 @@ from pytest_energy.measuring.protocol import (
     Synchronize,
     Work,
     cuts,
+    finish,
     forecast,
     is_lost,
     size_rounds,
@@ -166,6 +167,4 @@ def _progress(walks: Sequence[Walk], size: Size) -> Progress:
 
 
 def _finished(windows: Sequence[MeasuredWindow], plan: Plan, size: Size) -> Finished:
-    rounds = tuple(window.round for window in windows)
-    traces = tuple(trace for window in windows for trace in window.traces)
-    return Finished(rounds, traces, cuts(plan, size, rounds))
+    return finish(windows, cuts(plan, size, [window.round for window in windows]))

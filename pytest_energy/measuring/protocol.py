@@ -7,7 +7,7 @@ runs them inside one window.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -34,6 +34,10 @@ class MeasuredWindow(Protocol):
     @property
     def traces(self) -> tuple[Trace, ...]:
         """Power over time, one trace per channel."""
+        ...
+
+    def by_now(self) -> Round:
+        """The round by what later windows have shown, too."""
         ...
 
 
@@ -127,14 +131,23 @@ class Finished:
     reasons: tuple[Reason, ...] = ()
 
 
+def finish(windows: Sequence[MeasuredWindow], reasons: Iterable[Reason]) -> Finished:
+    """The rounds of one benchmark after its last window, by what all of them have shown."""
+    rounds = tuple(window.by_now() for window in windows)
+    return Finished(
+        rounds, tuple(trace for window in windows for trace in window.traces), tuple(reasons)
+    )
+
+
 @dataclass
 class _Record:
     rounds: list[Round] = field(default_factory=list)
-    traces: list[Trace] = field(default_factory=list)
+    """As they were when each ended."""
+    windows: list[MeasuredWindow] = field(default_factory=list)
 
     def add(self, window: MeasuredWindow) -> None:
         self.rounds.append(window.round)
-        self.traces.extend(window.traces)
+        self.windows.append(window)
 
 
 def progress_of(
@@ -240,7 +253,7 @@ def run_rounds(
     ):
         watch(progress_of(record.rounds, size, latency_s, limit_s))
         record.add(measure(work, size.passes))
-    return Finished(tuple(record.rounds), tuple(record.traces), cuts(plan, size, record.rounds))
+    return finish(record.windows, cuts(plan, size, record.rounds))
 
 
 def warm_up(work: Work, plan: Plan, synchronize: Synchronize, clock: Callable[[], float]) -> float:

@@ -122,7 +122,7 @@ def agree(window: Window, ranks: Ranks) -> Window:
     gathered: list[Round | None] = [None] * ranks.world_size
     group.all_gather_object(gathered, window.round if ranks.measures else None)
     hosts = [measured for measured in gathered if measured is not None]
-    return replace(window, round=sum_hosts(hosts))
+    return replace(window, round=sum_hosts(hosts), revised=None)
 
 
 def sum_hosts(hosts: Sequence[Round]) -> Round:

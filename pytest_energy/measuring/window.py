@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -34,6 +34,12 @@ class Window:
     round: Round
     traces: tuple[Trace, ...] = ()
     """Power over time, one trace per channel; empty if the meter records none."""
+    revised: Callable[[], Round] | None = None
+    """Returns the round by what later windows have shown, too; ``None``: they show nothing."""
+
+    def by_now(self) -> Round:
+        """The round by all windows so far."""
+        return self.revised() if self.revised else self.round
 
 
 class OpenWindow:
@@ -63,8 +69,17 @@ class OpenWindow:
         """
         if not self._ended:
             raise RuntimeError("the window has not been closed")
-        whole = joined([piece.round for piece in self._pieces], self.passes)
-        return Window(whole, tuple(trace for piece in self._pieces for trace in piece.traces))
+        pieces = tuple(self._pieces)
+
+        def by_now() -> Round:
+            return joined([piece.by_now() for piece in pieces], self.passes)
+
+        revisable = any(piece.revised for piece in pieces)
+        return Window(
+            joined([piece.round for piece in pieces], self.passes),
+            tuple(trace for piece in pieces for trace in piece.traces),
+            by_now if revisable else None,
+        )
 
     def elapsed_s(self) -> float:
         """Seconds until now, without pauses, once the device has finished all queued work."""
@@ -89,11 +104,18 @@ class OpenWindow:
             self._pieces.append(Window(measured))
         else:
             edge, self._edge = self._edge, None
-            reading = self._meter.end(edge)
-            measured = _measured(self._meter, reading, self._start, duration_s, self.passes)
-            if reading.device_worked and is_unawaited(self._synchronize):
-                measured.reasons.append(UNAWAITED)
-            self._pieces.append(Window(measured, reading.traces))
+            self._pieces.append(self._piece(self._meter, self._meter.end(edge), duration_s))
+
+    def _piece(self, meter: Meter, reading: Reading, duration_s: float) -> Window:
+        start, passes = self._start, self.passes
+        unawaited = reading.device_worked and is_unawaited(self._synchronize)
+        remarks = [UNAWAITED] if unawaited else []
+
+        def by_now() -> Round:
+            return _measured(meter, reading.by_now(), start, duration_s, passes, remarks)
+
+        measured = _measured(meter, reading, start, duration_s, passes, remarks)
+        return Window(measured, reading.traces, by_now if reading.revised else None)
 
     def end(self) -> None:
         """End the window."""
@@ -154,7 +176,12 @@ def measure_round(
 
 
 def _measured(
-    meter: Meter, reading: Reading, start: float, duration_s: float, passes: int
+    meter: Meter,
+    reading: Reading,
+    start: float,
+    duration_s: float,
+    passes: int,
+    remarks: Sequence[Reason],
 ) -> Round:
     # A sum without a lost device would look like a saving.
     complete = set(reading.channels) == set(meter.channels)
@@ -167,5 +194,5 @@ def _measured(
         budget=dict(reading.budget),
         channels=dict(reading.channels),
         conditions=dict(reading.conditions),
-        reasons=telling(reading.reasons),
+        reasons=[*telling(reading.reasons), *remarks],
     )

@@ -7,8 +7,8 @@ no thread and no work to the measured process, since both would use energy that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from pytest_energy.errors import MeterError
@@ -80,11 +80,25 @@ class Reading:
     traces: tuple[Trace, ...] = ()
     device_worked: bool = False
     """Whether a device worked for processes of this session: it may still have a queue."""
+    revised: Callable[[], Reading] | None = None
+    """Returns this reading by what later windows have shown of it, too; ``None``: they show
+    nothing. A result is made of the readings as they are after its last window."""
 
     @property
     def valid(self) -> bool:
         """Whether the joules may be used: a channel was read, and no reason is fatal."""
         return bool(self.channels) and not any(reason.fatal for reason in self.reasons)
+
+    def by_now(self) -> Reading:
+        """This reading by all windows so far."""
+        return self.revised() if self.revised else self
+
+    def changed(self, change: Callable[[Reading], Reading]) -> Reading:
+        """Another reading made of this one, which is revised when this one is."""
+        changed = change(self)
+        if self.revised is None:
+            return changed
+        return replace(changed, revised=lambda: change(self.by_now()))
 
 
 @runtime_checkable

@@ -116,12 +116,18 @@ class CombinedMeter:
         pairs = zip(inside_out, reversed(edges), strict=True)
         readings = [meter.end(its_edge) for meter, its_edge in pairs]
         duration_s = readings[0].duration_s
-        return add_readings(
-            [
-                reduced(reading, duration_s, meter.idle_power_w)
-                for meter, reading in zip(inside_out, readings, strict=True)
-            ]
-        )
+
+        def added() -> Reading:
+            return add_readings(
+                [
+                    reduced(reading.by_now(), duration_s, meter.idle_power_w)
+                    for meter, reading in zip(inside_out, readings, strict=True)
+                ]
+            )
+
+        total = added()
+        revisable = any(reading.revised for reading in readings)
+        return replace(total, revised=added) if revisable else total
 
     def close(self) -> None:
         """Close all meters."""

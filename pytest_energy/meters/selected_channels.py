@@ -102,7 +102,9 @@ class SelectedChannels:
 
     def end(self, edge: Edge) -> Reading:
         """Close the window, and keep these channels."""
-        reading = self._meter.end(edge)
+        return self._meter.end(edge).changed(self._selected)
+
+    def _selected(self, reading: Reading) -> Reading:
         return replace(
             reading,
             channels={name: j for name, j in reading.channels.items() if name in self.channels},

@@ -69,6 +69,7 @@ from pytest_energy.measuring.protocol import (
     are_enough,
     check_clock,
     fewer_rounds,
+    finish,
     forecast,
     forecast_by_rounds,
     progress_of,
@@ -726,9 +727,8 @@ class MeasuringEnergy(Energy):
         self, windows: Sequence[Window], requested: int, limit_s: float | None = None
     ) -> Finished:
         limit_s = limit_s or self._requested.max_time_s
-        rounds = tuple(window.round for window in windows)
-        traces = tuple(trace for window in windows for trace in window.traces)
-        return Finished(rounds, traces, fewer_rounds(requested, rounds, limit_s))
+        rounds = [window.round for window in windows]
+        return finish(windows, fewer_rounds(requested, rounds, limit_s))
 
     def _add(
         self,

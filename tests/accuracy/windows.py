@@ -22,7 +22,7 @@ from pathlib import Path
 
 from recorded import Recording, recording
 
-from pytest_energy.measuring.window import measure_round
+from pytest_energy.measuring.window import Window, measure_round
 from pytest_energy.meters.nvml import driver as library
 from pytest_energy.meters.nvml.devices.selection import select_devices
 from pytest_energy.meters.nvml.meter import NvmlMeter
@@ -223,13 +223,16 @@ def _measure(
     device: Mapping[str, float],
     rng: random.Random,
 ) -> None:
+    meter.end(meter.begin())  # the meter tries its own load, with the tail of the session
     for number, load in loads.items():
         time.sleep(rng.uniform(0.0, 0.3))
         machine.configure(**_tail_of_load(device, rng))
         for length_s in lengths_s:
-            for _ in range(ROUNDS):  # at once, as the rounds of a benchmark
-                run = partial(_replay, replayed) if replayed else partial(_run, machine, load)
-                true_j, measured = _observe(machine, meter, partial(run, length_s))
+            run = partial(_replay, replayed) if replayed else partial(_run, machine, load)
+            observe = partial(_observe, machine, meter, partial(run, length_s))
+            # at once, as the rounds of a benchmark, which are final after the last one
+            for true_j, window in [observe() for _ in range(ROUNDS)]:
+                measured = window.by_now()
                 print(dump(Observed(number, length_s, load.period_s, true_j, measured)))
 
 
@@ -282,8 +285,8 @@ def open_session_meter(load: OwnLoad | None = None) -> NvmlMeter:
     return NvmlMeter(devices, replace(instruments, own_load=lambda: load), {}, stack)
 
 
-def _observe(machine: Machine, meter: NvmlMeter, run: Callable[[], None]) -> tuple[float, Round]:
-    """Measure one round; return its true joules and its measurement."""
+def _observe(machine: Machine, meter: NvmlMeter, run: Callable[[], None]) -> tuple[float, Window]:
+    """Measure one round; return its true joules and its window."""
     moments_s = []
 
     def work(passes: int) -> None:
@@ -291,8 +294,8 @@ def _observe(machine: Machine, meter: NvmlMeter, run: Callable[[], None]) -> tup
         run()
         moments_s.append(time.perf_counter())
 
-    measured = measure_round(meter, work, 1, lambda: None).round
-    return machine.true_energy_j(moments_s[0], moments_s[1]), measured
+    window = measure_round(meter, work, 1, lambda: None)
+    return machine.true_energy_j(moments_s[0], moments_s[1]), window
 
 
 def _replay(replayed: Recording, length_s: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -97,6 +97,31 @@ def test_work_through_an_unknown_framework_has_a_remark(
     reasons = measure_round(meter, lambda n: None, 1, wait).round.reasons
     assert ["synchronize=" in reason.message for reason in reasons] == [True] * remarked
     assert not any(reason.fatal for reason in reasons)
+
+
+def test_a_round_is_that_of_its_reading_by_now() -> None:
+    """A meter may revise a reading once later windows have shown more; remarks stay."""
+    first = Reading(1.0, {"gpu0": 2.0}, {"edges": 0.3}, device_worked=True)
+    later = replace(first, channels={"gpu0": 2.5}, budget={"edges": 0.1})
+    meter = ScriptedMeter(replace(first, revised=lambda: later))
+    window = measure_round(meter, lambda n: None, 3, lambda: None)
+    by_now = window.by_now()
+    assert (window.round.energy_j, by_now.energy_j) == (2.0, 2.5)
+    assert by_now.uncertainty_j == pytest.approx(1.96 * 0.1, rel=1e-3)
+    assert (by_now.passes, by_now.start) == (3, window.round.start)
+    assert by_now.reasons == window.round.reasons
+    final = ScriptedMeter(first)
+    window = measure_round(final, lambda n: None, 3, lambda: None)
+    assert window.by_now() is window.round
+
+
+def test_the_pieces_of_a_window_are_revised() -> None:
+    """A paused window is revised by each of its pieces."""
+    first = Reading(1.0, {"gpu0": 2.0}, {"edges": 0.3})
+    meter = ScriptedMeter(replace(first, revised=lambda: replace(first, channels={"gpu0": 2.5})))
+    with open_window(meter, 1, lambda: None) as opened, opened.paused():
+        pass
+    assert (opened.window.round.energy_j, opened.window.by_now().energy_j) == (4.0, 5.0)
 
 
 def test_missing_channel_makes_no_sum() -> None:

@@ -1,5 +1,6 @@
 """Several meters as one."""
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 
@@ -147,6 +148,28 @@ def test_the_time_that_a_part_waits_is_in_no_other_window(idle_w, gpu0_j, edges_
     if idle_w is None:
         edges_j /= 12**0.5
     assert reading.budget["edges"] == pytest.approx(edges_j)
+
+
+def test_the_sum_is_revised_when_a_part_is():
+    """The other parts stay as they are, and the time outside the window stays left out."""
+    later = []
+
+    class Revising(Part):
+        def end(self, edge):
+            first = super().end(edge)
+            return replace(first, revised=lambda: replace(first, **dict(later)))
+
+    gpus = Revising("nvml", {"gpu0": 10.0, "gpu1": 20.0}, tick_s=0.1, duration_s=3.0)
+    meter = CombinedMeter([gpus, rapl()])
+    reading = meter.end(meter.begin())
+    later += [("channels", {"gpu0": 12.0, "gpu1": 20.0}), ("budget", {"resolution": 1.0})]
+    by_now = reading.by_now()
+    assert by_now.channels["gpu0"] == pytest.approx(reading.channels["gpu0"] + 2.0)
+    assert by_now.channels["cpu"] == reading.channels["cpu"] == 5.0
+    assert by_now.budget["resolution"] == pytest.approx(math.hypot(1.0, 4.0))
+    assert by_now.budget["edges"] == reading.budget["edges"]
+    final = CombinedMeter([nvml(), rapl()])
+    assert final.end(final.begin()).revised is None
 
 
 def test_a_part_that_fails_makes_the_sum_invalid():

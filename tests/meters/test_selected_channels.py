@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -59,6 +59,20 @@ def test_the_joules_of_other_channels_are_left_out() -> None:
     assert meter.channels == ("dram",)
     assert meter.environment.identity == {"device": "rapl", "channels": ["dram"]}
     assert meter.spent_j() is None
+
+
+def test_what_is_revised_is_selected_as_well() -> None:
+    """The revised joules of the other channels are left out, too."""
+
+    class Revising(Fixed):
+        def end(self, edge: Edge) -> Reading:
+            first = super().end(edge)
+            later = replace(first, channels={"cpu": 1.5, "dram": 2.5})
+            return replace(first, revised=lambda: later)
+
+    reading = window_of(select_channels(Revising("rapl", ("cpu", "dram")), ["dram"]))
+    assert (reading.channels, reading.by_now().channels) == ({"dram": 2.0}, {"dram": 2.5})
+    assert window_of(Fixed("rapl", ("cpu",))).by_now().channels == {"cpu": 1.0}
 
 
 def test_all_channels_are_the_meter_itself() -> None:

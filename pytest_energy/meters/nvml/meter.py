@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from pytest_energy.clocks import CLOCK
@@ -308,7 +308,7 @@ class NvmlMeter:
         traces = self._traces(used.samples, window)
         self._returned_s = CLOCK.perf_counter()
         edges_s = start.waited_s + self._returned_s - ended_s
-        return Reading(
+        reading = Reading(
             duration_s=window.duration_s,
             channels={channel: j.energy_j for channel, j in joules.items() if j.energy_j >= 0},
             budget=_budget(joules),
@@ -318,6 +318,8 @@ class NvmlMeter:
             # A simulated device has no queue.
             device_worked=not is_simulated() and validity.worked(evidence),
         )
+        revisable = any(j.revised for j in joules.values())
+        return replace(reading, revised=lambda: _revised(reading, joules)) if revisable else reading
 
     def _consumption(self, start: _WindowStart, counted: Span, window: Span) -> _Consumption:
         """The joules by channel, and the power samples.
@@ -330,9 +332,8 @@ class NvmlMeter:
         counter, power = self._instruments.counter, self._instruments.power
         # The counter goes first: it must find the tick that follows the window.
         joules = counter.end(start.ticks, counted) if counter is not None else {}
-        joules = {channel: self._with_reading(channel, j) for channel, j in joules.items()}
         samples, failure = self._collected(start.collecting, window.duration_s)
-        joules = {c: self._with_doubt(c, j) for c, j in joules.items()}
+        joules = {channel: self._with_doubts(channel, j) for channel, j in joules.items()}
         if power is not None:
             joules |= power.joules(samples, window)
         if failure is None:
@@ -342,11 +343,18 @@ class NvmlMeter:
         remark = Reason(code=ReasonCode.DATA_GAP, message=message, fatal=fatal)
         return _Consumption(joules, samples, (remark,))
 
-    def _with_reading(self, channel: str, joules: Joules | SensorError) -> Joules | SensorError:
-        reader = self._instruments.readers.get(channel)
-        if isinstance(joules, SensorError) or reader is None:
+    def _with_doubts(self, channel: str, joules: Joules | SensorError) -> Joules | SensorError:
+        """Counted joules with what their counter adds to the budget, now and when revised."""
+        if isinstance(joules, SensorError):
             return joules
-        return with_reading(joules, reader)
+        revise = joules.revised
+
+        def complete(used: Joules) -> Joules:
+            reader = self._instruments.readers.get(channel)
+            return self._with_unseen(channel, with_reading(used, reader) if reader else used)
+
+        completed = complete(joules)
+        return replace(completed, revised=lambda: complete(revise())) if revise else completed
 
     def _gaps(self, samples: Samples, window: Span) -> Iterator[Reason]:
         """Remarks on gaps in the samples; never fatal, since the power source judges its own.
@@ -360,14 +368,14 @@ class NvmlMeter:
                 message = f"{channel}: no power samples for {gap_s:.3g} s of the window"
                 yield Reason(code=ReasonCode.DATA_GAP, message=message, fatal=False)
 
-    def _with_doubt(self, channel: str, joules: Joules | SensorError) -> Joules | SensorError:
+    def _with_unseen(self, channel: str, joules: Joules) -> Joules:
         """Counted joules, with an uncertainty ``unseen`` if the power sensor is part-time.
 
         Whether the counter is part-time as well is not published for any card. Until loads have
         shown it (:mod:`.sources.coverage`), it may have missed as much as any such sensor.
         """
         sensor, counter = self._instruments.sensors.get(channel), self._instruments.counter
-        if isinstance(joules, SensorError) or sensor is None or not sensor.part_time:
+        if sensor is None or not sensor.part_time:
             return joules
         assert counter is not None
         if counter.full_time(channel):
@@ -490,6 +498,13 @@ def _failures(*stages: Mapping[str, object]) -> list[Reason]:
                 continue
             failed.setdefault(channel, reason)
     return list(failed.values())
+
+
+def _revised(reading: Reading, joules: Mapping[str, Joules]) -> Reading:
+    """A reading with the joules of its channels by what later windows have shown, too."""
+    by_now = {channel: j.revised() if j.revised else j for channel, j in joules.items()}
+    channels = {channel: by_now[channel].energy_j for channel in reading.channels}
+    return replace(reading, channels=channels, budget=_budget(by_now))
 
 
 def _budget(joules: Mapping[str, Joules]) -> dict[str, float]:

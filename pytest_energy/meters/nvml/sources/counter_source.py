@@ -24,6 +24,7 @@ from pytest_energy.meters.nvml.sources.fall import (
     EndedLoad,
     Fall,
     KnownEnd,
+    LateJoules,
     TailJoules,
     Unproven,
     changes_s,
@@ -461,7 +462,8 @@ class CounterSource:
         joules = window_joules(opening, fall.closing, window, fall.after)
         power_w = joules.energy_j / window.duration_s
         step_w = power_w - (fall.later or fall.after).value_w
-        clear = step_w * fall.spacing_s > CLEAR_J
+        # over less than a tick, noise would be the power of any load
+        clear = window.duration_s >= self.period_s and step_w * fall.spacing_s > CLEAR_J
         noise_s = combine((self._noise_j[channel], RESOLUTION_J)) / step_w
         if clear and fall.later and not self._probed:
             tail.learn(fall.after_s, fall.excess_j / step_w, noise_s)
@@ -472,21 +474,20 @@ class CounterSource:
         if not clear or not tail.points:
             return joules
         left_s = fall.excess_j / step_w if fall.later else None
-        scale = tail.scale(joules.energy_j, fall.after_s, left_s, noise_s)
-        lost = fall.tail(tail.curve(), scale, step_w)
+        end = tail.ended(joules.energy_j, fall.after_s, left_s, noise_s)
+        lost = fall.tail(tail.curve(), end.scale(), step_w)
         self._coverage[channel].learn(
             last_tick(
                 fall.closing, fall.period_s, fall.ended_s, power_w, fall.after.value_w, lost.fast_j
             )
         )
         joules = self._with_noise(channel, joules, opening, fall, window, lost)
-        unproven_j = 0.0 if self._probed else self._unproven_j(channel, opening, fall, window, lost)
-        energy_j = joules.energy_j - lost.fast_j - lost.slow_j
-        # Either explanation. The joules are those of a tail: real cards have been recorded to have
-        # tails, and half-way between the two no card would be measured rightly.
-        settling_j = combine((lost.uncertainty_j, EITHER * unproven_j / t_quantile(math.inf)))
-        joules = with_term(replace(joules, energy_j=energy_j), SETTLING, settling_j)
-        return with_term(joules, END, lost.unknown_j)
+        late = None if self._probed else self._may_be_late(channel, opening, fall, window)
+
+        def without_tail() -> Joules:
+            return _without_tail(joules, fall.tail(tail.curve(), end.scale(), step_w), late)
+
+        return replace(without_tail(), revised=without_tail)
 
     def _before_w(self, channel: str, opening: OpeningTick) -> float:
         """The power before a window, less what it may have shown late of the window before."""
@@ -498,26 +499,24 @@ class CounterSource:
         """What may come late of the window before one that opened then; nothing of the first."""
         return self._unproven.get(channel, Unproven(opened_s, 0.0))
 
-    def _unproven_j(
-        self, channel: str, opening: OpeningTick, fall: Fall, window: Span, lost: TailJoules
-    ) -> float:
+    def _may_be_late(
+        self, channel: str, opening: OpeningTick, fall: Fall, window: Span
+    ) -> LateJoules:
         """What a window used beyond its joules if its counter shows late what looks like a tail.
 
-        Nothing of that is to be taken off as a tail then, the power after the window is lower than
-        it seems, and what is still to come belongs to the window. What is late of the window before
-        has come in this one, and made the power before it seem higher. A delay is over by then, and
-        leaves no more than the next tick shows.
+        The power after the window is lower than it seems then, and what is still to come belongs to
+        the window. What is late of the window before has come in this one, and made the power
+        before it seem higher. A delay is over by then, and leaves no more than the next tick shows.
         """
         late, period_s = fall.unproven, fall.spacing_s
         closed_s, opened_s = fall.closing.time_s, opening.tick.time_s
-        tail_j = lost.fast_j + lost.slow_j
         gap_j = late.above_w(closed_s, closed_s + period_s) * fall.after_s
         earlier = self._earlier(channel, opened_s)
         self._unproven[channel] = late
         before_j = earlier.above_w(opened_s - period_s, opened_s) * (window.start_s - opened_s)
         lag_j = gap_j + late.late_j - earlier.left_j(opened_s) + before_j
         delay_j = max(0.0, fall.excess_j) * (1 + fall.after_s / period_s) if fall.later else 0.0
-        return max(abs(tail_j + lag_j), tail_j + delay_j)
+        return LateJoules(lag_j, delay_j)
 
     def _with_noise(
         self,
@@ -792,6 +791,23 @@ def _unfallen_w(before_w: float, power_w: float, fall: Fall) -> float:
     if after_w - before_w <= max(CLEAR_J / fall.spacing_s, REST_VARIES * before_w):
         return 0.0
     return max(power_w, fall.after.value_w, after_w) - before_w
+
+
+def _without_tail(joules: Joules, lost: TailJoules, late: LateJoules | None) -> Joules:
+    """Joules up to the closing tick without those of the tail, which came after the window.
+
+    Args:
+        joules: With the tail.
+        lost: The tail.
+        late: What they are if the tail is none; ``None`` if it is known to be one.
+    """
+    tail_j = lost.fast_j + lost.slow_j
+    unproven_j = late.beyond_j(tail_j) if late else 0.0
+    # Either explanation. The joules are those of a tail: real cards have been recorded to have
+    # tails, and half-way between the two no card would be measured rightly.
+    settling_j = combine((lost.uncertainty_j, EITHER * unproven_j / t_quantile(math.inf)))
+    used = replace(joules, energy_j=joules.energy_j - tail_j)
+    return with_term(with_term(used, SETTLING, settling_j), END, lost.unknown_j)
 
 
 def _went_back(opening: Tick, closing: Tick) -> SensorError:

@@ -130,6 +130,20 @@ class Fall:
 
 
 @dataclass(frozen=True)
+class LateJoules:
+    """What a window used beyond its joules if its counter is late, not counting a tail."""
+
+    lag_j: float
+    """If what looks like a tail is a lag."""
+    delay_j: float
+    """If it is a delay."""
+
+    def beyond_j(self, tail_j: float) -> float:
+        """The most of it: nothing is to be taken off as a tail then, either."""
+        return max(abs(tail_j + self.lag_j), tail_j + self.delay_j)
+
+
+@dataclass(frozen=True)
 class TailJoules:
     """The joules of a tail between a load's end and the closing tick."""
 

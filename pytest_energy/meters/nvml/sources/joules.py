@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -26,6 +26,8 @@ class Joules:
     """Standard uncertainties by cause, in joules."""
     rest_w: float = 0.0
     """Power of the idle device around the window, while the edges were searched."""
+    revised: Callable[[], Joules] | None = None
+    """Returns these joules by what later windows have shown, too; ``None``: they show nothing."""
 
 
 def with_term(joules: Joules, cause: str, standard_j: float) -> Joules:

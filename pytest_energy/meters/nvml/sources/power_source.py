@@ -287,7 +287,8 @@ class PowerSource:
         )
         step_w = (used.energy_j - shown_j) / window.duration_s - used.rest_w
         energy_j = used.energy_j - shown_j
-        if step_w * self._sensors[channel].period_s <= CLEAR_J:
+        period_s = self._sensors[channel].period_s
+        if window.duration_s < period_s or step_w * period_s <= CLEAR_J:
             return with_term(replace(used, energy_j=energy_j), SETTLING, abs(shown_j))
         after_s = next(t for t, _ in samples if t >= window.end_s) - window.end_s
         after_s, left_s = max(after_s, STAMP_S), max(shown_j, 0.0) / step_w
@@ -295,7 +296,7 @@ class PowerSource:
         if not tail.points or not self._long(window.duration_s):
             tail.learn(after_s, left_s)
         curve = tail.curve()
-        scale = tail.scale(used.energy_j, after_s, left_s, curve.uncertainty_s)
+        scale = tail.ended(used.energy_j, after_s, left_s, curve.uncertainty_s).scale()
         hidden_j = scale.value * (curve.length_s - curve.left_s(after_s)) * step_w
         # Any load may end at twice its mean power, or at none: this one, and those that have shown
         # how long the tail is.
@@ -333,8 +334,10 @@ def sensor_responses(
     Raises:
         SensorError: The samples were not collected.
     """
+    # Stamps that may be early would show the load among the samples at rest.
+    rest_s = REST_S + max(sensor.stamps_off_s for sensor in sensors.values())
     collector.begin()
-    CLOCK.sleep(REST_S)
+    CLOCK.sleep(rest_s)
     began_s = CLOCK.time()
     with load():
         CLOCK.sleep(STEP_S)
@@ -342,9 +345,9 @@ def sensor_responses(
     CLOCK.sleep(FALL_S + STEP_S)
     samples = collector.end()
     steps = {
-        channel: _step(samples[channel], began_s, ended_s)
-        for channel in sensors
-        if any(began_s - REST_S <= time_s < began_s for time_s, _ in samples[channel])
+        channel: step
+        for channel, sensor in sensors.items()
+        if (step := _step(samples[channel], began_s, ended_s, sensor.stamps_off_s)) is not None
     }
     check_seen(steps)
     return {channel: _response(step) for channel, step in steps.items()}
@@ -362,13 +365,18 @@ def _response(step: Step) -> Response:
     return replace(response, uncertainty_s=max(response.uncertainty_s, unsure_s))
 
 
-def _step(samples: Sequence[Sample], began_s: float, ended_s: float) -> Step:
-    """The joules above rest at each sample since a load began.
+def _step(samples: Sequence[Sample], began_s: float, ended_s: float, off_s: float) -> Step | None:
+    """The joules above rest at each sample since a load began; ``None`` without samples at rest.
 
-    The driver's ring may also hold loads of the program's own that ended before.
+    The driver's ring may also hold loads of the program's own that ended before. By stamps that are
+    early by ``off_s``, the load began earlier.
     """
-    near = [sample for sample in samples if sample[0] >= began_s - REST_S]
-    rest_w = statistics.fmean([power_w for time_s, power_w in near if time_s < began_s])
+    rested_s = began_s - off_s
+    near = [sample for sample in samples if sample[0] >= rested_s - REST_S]
+    at_rest = [power_w for time_s, power_w in near if time_s < rested_s]
+    if not at_rest:
+        return None
+    rest_w = statistics.fmean(at_rest)
     joules = accumulate(
         (power_w - rest_w) * (time_s - earlier_s)
         for (earlier_s, _), (time_s, power_w) in pairwise(near)

@@ -24,6 +24,8 @@ KNOTS_S = (0.002, 0.004, 0.007, 0.01, 0.014, 0.02, 0.03, 0.045, 0.065, 0.1, 0.15
 """A tail is a staircase of power that steps down at some of these times."""
 MOST_POINTS = 200
 """Later points replace the first ones, since the tail may depend on the load."""
+MOST_LOADS = 30
+"""By so many loads of a program the scale of its tail is known as well as the tail is."""
 CLEAR_NOISE = 3.0
 """A tail is seen if more is left than this multiple of the noise."""
 ENOUGH_POINTS = 6
@@ -174,10 +176,11 @@ class Step:
     def misfit(self, response: Response) -> float:
         """By how much ``response`` fails to explain the ticks, in seconds of the step.
 
-        Infinite if it explains none: a counter so late would not have shown the load at all.
+        Infinite if it leaves more than half of the load to come after the last tick: the load that
+        it would have been is as large as one likes then, and fits any ticks.
         """
         shown = self._shown(response)
-        if not any(shown):
+        if not shown or shown[-1] < self.ended_s / 2:
             return math.inf
         return math.sqrt(statistics.fmean(off_s**2 for off_s in self._off_s(shown)))
 
@@ -334,7 +337,7 @@ class Scale:
     unknown: float = 0.0
     """That by what they have not shown: at which power the load ended."""
     shape: float = 0.0
-    """The part of ``seen`` by the shape of the program's tail, which all its windows share."""
+    """The part of ``seen`` by the form of the program's tail, which all its windows share."""
 
     @property
     def uncertainty(self) -> float:
@@ -347,6 +350,40 @@ NOT_SEEN = Scale(unknown=UNKNOWN_SCALE)
 ANY_SCALE = Scale(unknown=uniform(2.0))
 """What is known of a scale beside what a window has shown: its standard uncertainty counts then,
 since the interval is that of a sum (GUM G.2.1), not of a uniform distribution."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramEnd:
+    """How one load of a program ended, and where to find the other loads of that program."""
+
+    energy_j: float
+    """The joules of the load."""
+    own: Scale | None
+    """What the load alone showed of the scale of its tail."""
+    read: bool
+    """Whether its tail was read."""
+    program: list[ProgramEnd]
+    """The program's last loads, in their order."""
+
+    def scale(self) -> Scale:
+        """The scale of this load's tail, by itself and by the program's other loads so far."""
+        shown = [ANY_SCALE, self.own] if self.own else [ANY_SCALE]
+        mean = weighted_mean(shown)
+        at = self.program.index(self) if self in self.program else -1
+        for others in (self.program[at + 1 :], reversed(self.program[: max(at, 0)])):
+            for other in others:
+                if other.own is None:
+                    continue
+                seen = _widened(other.own, other.energy_j / self.energy_j - 1)
+                apart = abs(seen.value - mean.value)
+                if apart > DIFFERENT * combine((seen.uncertainty, mean.uncertainty)):
+                    break  # another program, and all beyond it as well
+                shown.append(seen)
+                mean = weighted_mean(shown)
+        known = mean if len(shown) > 1 else NOT_SEEN
+        if self.read:
+            return known
+        return replace(known, unknown=combine((known.unknown, UNREAD_SCALE)))
 
 
 @dataclass
@@ -366,8 +403,8 @@ class Tail:
 
     points: list[tuple[float, float]] = field(default_factory=list)
     """Seconds from a load's end to the tick, and what was still to come, in seconds of the step."""
-    scales: list[tuple[float, Scale]] = field(default_factory=list)
-    """The joules of earlier loads, and what each alone showed of its scale."""
+    _program: list[ProgramEnd] = field(default_factory=list)
+    """The last loads, if they are of one program."""
     _known: TailCurve | None = None
     _noise_s: float = 0.0
     _energy_j: float | None = None
@@ -393,8 +430,10 @@ class Tail:
         """
         self._known = self.curve().with_counted(beyond_s, changes_s)
 
-    def scale(self, energy_j: float, after_s: float, left_s: float | None, noise_s: float) -> Scale:
-        """The scale of the tail of one load, by itself and by earlier ones of the same joules.
+    def ended(
+        self, energy_j: float, after_s: float, left_s: float | None, noise_s: float
+    ) -> ProgramEnd:
+        """Take into account how one more load ended.
 
         Args:
             energy_j: The load's joules.
@@ -403,25 +442,13 @@ class Tail:
             noise_s: Standard uncertainty of ``left_s``.
         """
         if self._energy_j and abs(self._energy_j / energy_j - 1) > ANOTHER * SAME_JOULES:
-            self.scales.clear()
+            self._program = []  # the loads so far keep theirs
         self._energy_j = energy_j
         own = None if left_s is None else self._own_scale(after_s, left_s, noise_s)
-        shown = [ANY_SCALE, own] if own else [ANY_SCALE]
-        mean = weighted_mean(shown)
-        for other_j, other in reversed(self.scales):
-            earlier = _widened(other, other_j / energy_j - 1)
-            apart = abs(earlier.value - mean.value)
-            if apart > DIFFERENT * combine((earlier.uncertainty, mean.uncertainty)):
-                break  # another program, and all before it as well
-            shown.append(earlier)
-            mean = weighted_mean(shown)
-        if own is not None:
-            self.scales.append((energy_j, own))
-            del self.scales[:-MOST_POINTS]
-        known = mean if len(shown) > 1 else NOT_SEEN
-        if left_s is None:
-            return replace(known, unknown=combine((known.unknown, UNREAD_SCALE)))
-        return known
+        end = ProgramEnd(energy_j, own, left_s is not None, self._program)
+        self._program.append(end)
+        del self._program[:-MOST_LOADS]
+        return end
 
     def _own_scale(self, after_s: float, left_s: float, noise_s: float) -> Scale | None:
         curve = self.curve()
@@ -431,21 +458,22 @@ class Tail:
         fast_s = expected_s - slow_s
         if fast_s < 1e-3 * curve.length_s or fast_s < noise_s or curve.length_s <= 0:
             return None
+        value = left_s / expected_s
         # What is seen late in a tail says less of its beginning. If exp(-x) is left of an
         # exponential fall, a time constant longer by a share d leaves more by (1 + x) d, and the
-        # part before that is more by (1 - x / (exp(x) - 1)) d: they differ by x / (1 - exp(-x)) d.
+        # part before that is more by (1 - x / (exp(x) - 1)) d.
         late = max(math.log(curve.length_s / fast_s), SHAPE)
-        shape = SHAPE * late / -math.expm1(-late)
-        value = left_s / expected_s
+        left_more = (1 + late) * fast_s / expected_s
+        before_more = 1 - late / math.expm1(late)
+        shape = SHAPE * max(left_more - before_more, 1.0) * max(value, SHAPE)
         # The slow part depends on more than the load's end. Late in a tail there is little else.
-        unsure_s = combine((noise_s, DRIFT * slow_s))
-        shape *= max(value, SHAPE)
-        return Scale(value, combine((unsure_s / fast_s, shape)), shape=shape)
+        alike = combine((shape, DRIFT * slow_s / expected_s))
+        return Scale(value, combine((noise_s / expected_s, alike)), shape=alike)
 
 
 def _widened(seen: Scale, apart: float) -> Scale:
     """What another window showed; the more its joules differ, the less it says of this one."""
-    return replace(seen, seen=combine((seen.seen, SHAPE, apart / SAME_JOULES)))
+    return replace(seen, seen=combine((seen.seen, apart / SAME_JOULES)))
 
 
 def weighted_mean(shown: Sequence[Scale]) -> Scale:

@@ -18,6 +18,7 @@ from pytest_energy.meters.nvml.sources.fall import EndedLoad, Fall, KnownEnd
 from pytest_energy.meters.nvml.sources.joules import Power
 from pytest_energy.meters.nvml.sources.settling import (
     ANY_SCALE,
+    MOST_LOADS,
     NOT_SEEN,
     UNKNOWN_SCALE,
     UNREAD_SCALE,
@@ -115,6 +116,18 @@ def test_what_the_model_leaves_open_ends_with_what_is_late() -> None:
 def test_a_response_that_shows_no_load_explains_none() -> None:
     """A fit may try a counter that is later than the ticks were read for."""
     assert step(Response(0.0, 0.1)).misfit(Response(5.0, 0.0)) == math.inf
+
+
+def test_ticks_of_no_load_are_no_late_counter() -> None:
+    """A load that is as large as one likes, and comes at last, fits any ticks.
+
+    These are of power samples whose stamps were 0.2 s early: the power at rest seemed too high.
+    """
+    joules = [29.5, 39.5, 49.4, 59.4, 69.4, 79.3, 67.4, 51.5, 35.3, 18.9, 2.3, -14.5, -31.4, -48.4]
+    ticks = [(0.0842 + 0.0999 * number, joule) for number, joule in enumerate(joules)]
+    found = response_of(Step(0.8, ticks))
+    assert found == Response()
+    assert Step(0.8, ticks).misfit(Response(1.58, 1700.0)) == math.inf
 
 
 @pytest.mark.parametrize(("ramp_s", "tail_s"), [(0.0, 0.0), (0.05, 0.0), (0.0, 0.05), (0.1, 0.01)])
@@ -262,12 +275,40 @@ def known_tail() -> Tail:
 def test_a_window_near_a_tick_shows_the_scale_of_its_tail() -> None:
     """Power at the end of a program may differ from its mean; its windows show by how much."""
     tail = known_tail()
-    assert tail.scale(200.0, 0.05, None, 1e-6).uncertainty >= UNKNOWN_SCALE
-    near = tail.scale(200.0, 0.005, 0.5 * 0.01 * math.exp(-0.25), 1e-6)
+    assert tail.ended(200.0, 0.05, None, 1e-6).scale().uncertainty >= UNKNOWN_SCALE
+    near = tail.ended(200.0, 0.005, 0.5 * 0.01 * math.exp(-0.25), 1e-6).scale()
     assert near.value == pytest.approx(0.5, rel=0.1)
-    later = tail.scale(200.5, 0.095, None, 1e-6)
+    later = tail.ended(200.5, 0.095, None, 1e-6).scale()
     assert later.value == pytest.approx(0.5, rel=0.2)
     assert later.uncertainty < 1.2 * UNREAD_SCALE
+
+
+def test_later_windows_show_the_scale_of_earlier_ones() -> None:
+    """A window that ends where its tail does not show is as sure as one of its program that did.
+
+    What another program shows later says nothing of it.
+    """
+    tail = known_tail()
+    hidden = tail.ended(200.0, 0.095, None, 1e-6)
+    before = hidden.scale()
+    near = tail.ended(200.5, 0.005, 0.5 * 0.01 * math.exp(-0.25), 1e-6)
+    after = hidden.scale()
+    assert before.value == 1.0
+    assert after.value == pytest.approx(0.5, rel=0.2)
+    assert after.uncertainty < before.uncertainty
+    tail.ended(400.0, 0.005, 1.9 * 0.01 * math.exp(-0.25), 1e-6)
+    assert hidden.scale() == after
+    tail.ended(400.0, 0.005, 1.9 * 0.01 * math.exp(-0.25), 1e-6)
+    assert near.scale().value == pytest.approx(0.5, rel=0.1)
+
+
+def test_an_early_window_keeps_what_the_last_ones_show() -> None:
+    """Of many windows the last ones are remembered; the first are revised by these."""
+    tail, left_s = known_tail(), 0.5 * 0.01 * math.exp(-0.25)
+    first = tail.ended(200.0, 0.095, None, 1e-6)
+    for _ in range(MOST_LOADS + 1):
+        tail.ended(200.0, 0.005, left_s, 1e-6)
+    assert first.scale().value == pytest.approx(0.5, rel=0.1)
 
 
 def test_windows_of_a_program_share_the_doubt_of_its_shape() -> None:
@@ -282,7 +323,7 @@ def test_windows_of_a_program_share_the_doubt_of_its_shape() -> None:
 def test_what_was_shown_of_a_scale_is_weighed_against_any_scale() -> None:
     """Any scale alone has the interval of a uniform distribution; its variance is in a sum."""
     tail = known_tail()
-    assert tail.scale(200.0, 0.2, 0.0, 1e-3) == NOT_SEEN
+    assert tail.ended(200.0, 0.2, 0.0, 1e-3).scale() == NOT_SEEN
     assert expand(NOT_SEEN.uncertainty) == pytest.approx(0.95)
     shown = Scale(1.0, ANY_SCALE.uncertainty)
     mean = weighted_mean([ANY_SCALE, shown])
@@ -319,8 +360,8 @@ def test_another_program_is_not_measured_by_the_scale_of_the_last() -> None:
     """A window whose own tail contradicts the earlier ones is believed, even at equal power."""
     tail = known_tail()
     for _ in range(10):
-        tail.scale(200.0, 0.005, 0.4 * 0.01 * math.exp(-0.25), 1e-6)
-    changed = tail.scale(200.0, 0.005, 1.9 * 0.01 * math.exp(-0.25), 1e-6)
+        tail.ended(200.0, 0.005, 0.4 * 0.01 * math.exp(-0.25), 1e-6).scale()
+    changed = tail.ended(200.0, 0.005, 1.9 * 0.01 * math.exp(-0.25), 1e-6).scale()
     assert changed.value == pytest.approx(1.9, rel=0.15)
 
 
@@ -329,7 +370,7 @@ def test_a_tick_late_in_a_tail_says_little_of_its_beginning() -> None:
     tail = Tail()
     for after_s in (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.1):
         tail.learn(after_s, 0.01 * math.exp(-after_s / 0.02) + 6e-4)
-    late = tail.scale(200.0, 0.1, 1e-4, 1e-6)
+    late = tail.ended(200.0, 0.1, 1e-4, 1e-6).scale()
     assert late.value == pytest.approx(1.0, abs=0.3)
     assert late.uncertainty > 0.8 * UNKNOWN_SCALE
 
@@ -354,11 +395,11 @@ def test_a_tail_that_noise_hides_is_within_what_is_uncertain(
 def test_equal_joules_after_another_program_are_a_chance() -> None:
     """A scale holds for the windows of one program in a row, not for later ones as large."""
     tail = known_tail()
-    tail.scale(200.0, 0.005, 0.4 * 0.01 * math.exp(-0.25), 1e-6)
-    assert tail.scale(200.1, 0.095, None, 1e-6).value < 0.6
-    tail.scale(400.0, 0.095, None, 1e-6)
+    tail.ended(200.0, 0.005, 0.4 * 0.01 * math.exp(-0.25), 1e-6).scale()
+    assert tail.ended(200.1, 0.095, None, 1e-6).scale().value < 0.6
+    tail.ended(400.0, 0.095, None, 1e-6).scale()
     unknown = math.hypot(UNKNOWN_SCALE, UNREAD_SCALE)
-    assert tail.scale(200.1, 0.095, None, 1e-6) == Scale(1.0, unknown=unknown)
+    assert tail.ended(200.1, 0.095, None, 1e-6).scale() == Scale(1.0, unknown=unknown)
 
 
 def test_contradicting_scales_are_uncertain() -> None:
@@ -440,6 +481,61 @@ LONG_PROGRAM = (
     .replace("time.sleep(1.013)", "time.sleep(7.013)")
     .replace("combine(joules.budget.values())", "joules.budget")
 )
+
+
+REVISED_PROGRAM = (
+    PROGRAM.replace("    time.sleep(0.037 * number % 0.3)\n", "")
+    .replace("    began_s = ", "    time.sleep(0.03 * number)\n    began_s = ")
+    .replace(
+        "    with machine.load(350.0):\n        time.sleep(1.013)\n",
+        "    with machine.load(200.0):\n        time.sleep(0.8)\n"
+        "        machine.set_power(380.0)\n        time.sleep(0.2)\n",
+    )
+    .replace(
+        "    seen.append([joules.energy_j, true_j, combine(joules.budget.values())])\n",
+        "    seen.append((joules, true_j))\n",
+    )
+    .replace(
+        "print(json.dumps(",
+        "def values(joules):\n    return [joules.energy_j, combine(joules.budget.values())]\n"
+        "seen = [[*values(j), *values(j.revised()), true_j] for j, true_j in seen]\n"
+        "print(json.dumps(",
+    )
+)
+
+
+def test_windows_are_revised_by_what_later_ones_show() -> None:
+    """Windows that end far from a tick do not show how their load ended; later ones may."""
+    assert "revised" in REVISED_PROGRAM
+    assert "0.03 * number" in REVISED_PROGRAM
+    windows = answer_on(FALLING, REVISED_PROGRAM, json.dumps([True, 3]))["windows"]
+    errors_j = [
+        (abs(energy_j - true_j), abs(by_now_j - true_j))
+        for energy_j, _, by_now_j, _, true_j in windows
+    ]
+    at_once, by_now = (math.hypot(*errors) for errors in zip(*errors_j, strict=True))
+    assert by_now < 0.5 * at_once
+    for energy_j, standard_j, by_now_j, revised_j, true_j in windows[:-1]:
+        assert revised_j <= standard_j
+        assert abs(by_now_j - true_j) <= 3 * revised_j
+        assert by_now_j != energy_j
+    energy_j, standard_j, by_now_j, revised_j, _ = windows[-1]
+    assert (by_now_j, revised_j) == (energy_j, standard_j), "none is later than the last one"
+
+
+EMPTY_PROGRAM = PROGRAM.replace(
+    "seen = []\n",
+    "seen = []\nopening = counter.begin()\ncounter.end(opening, Span(time.perf_counter(), 1e-6))\n",
+)
+
+
+def test_a_window_of_no_time_teaches_the_meter_nothing() -> None:
+    """The noise of its edges, as the power of a microsecond, would be that of any load."""
+    assert "1e-6" in EMPTY_PROGRAM
+    windows = answer_on(FALLING, EMPTY_PROGRAM, json.dumps([True, 2]))["windows"]
+    for energy_j, true_j, standard_j in windows:
+        assert abs(energy_j - true_j) <= 3 * standard_j
+        assert standard_j < 0.01 * true_j
 
 
 @pytest.mark.parametrize("late", [{"counter_delay_s": 0.1}, {"counter_lag_s": 0.2}])
