@@ -169,10 +169,13 @@ def test_interval_covers_the_truth(scatter: float, count: int) -> None:
     assert 0.935 <= held / trials <= 0.98
 
 
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", [2, 3, 5, 10])
 @pytest.mark.parametrize("shared", [0.2, 0.5, 1.0, 3.0])
 def test_interval_covers_errors_that_all_rounds_share(shared: float, count: int) -> None:
-    """What is the same in all rounds joins their scatter, and the interval still covers."""
+    """What is the same in all rounds joins their scatter, and the interval covers no more for it.
+
+    That of two rounds cannot be both: never narrower than its scatter says, and right in 95 %.
+    """
     rng = random.Random(20260102)
     trials, held = 1500, 0
     for _ in range(trials):
@@ -181,7 +184,7 @@ def test_interval_covers_errors_that_all_rounds_share(shared: float, count: int)
         quantity = summarize(rounds)["energy_j"]
         assert quantity.uncertainty is not None
         held += abs(quantity.value - 100) <= quantity.uncertainty
-    assert 0.94 <= held / trials <= 0.99
+    assert 0.935 <= held / trials <= (0.985 if count == 2 else 0.97)
 
 
 @pytest.mark.parametrize("sizes", [(1.0, 1.0, 1.0), (2.0, 0.2, 0.2), (0.0, 1.0, 3.0), (1.0, 0.5)])

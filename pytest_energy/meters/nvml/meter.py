@@ -344,17 +344,13 @@ class NvmlMeter:
         return _Consumption(joules, samples, (remark,))
 
     def _with_doubts(self, channel: str, joules: Joules | SensorError) -> Joules | SensorError:
-        """Counted joules with what their counter adds to the budget, now and when revised."""
-        if isinstance(joules, SensorError):
-            return joules
-        revise = joules.revised
+        """Counted joules with what their counter adds to the budget."""
+        reader = self._instruments.readers.get(channel)
 
         def complete(used: Joules) -> Joules:
-            reader = self._instruments.readers.get(channel)
             return self._with_unseen(channel, with_reading(used, reader) if reader else used)
 
-        completed = complete(joules)
-        return replace(completed, revised=lambda: complete(revise())) if revise else completed
+        return joules if isinstance(joules, SensorError) else joules.changed(complete)
 
     def _gaps(self, samples: Samples, window: Span) -> Iterator[Reason]:
         """Remarks on gaps in the samples; never fatal, since the power source judges its own.

@@ -29,6 +29,14 @@ class Joules:
     revised: Callable[[], Joules] | None = None
     """Returns these joules by what later windows have shown, too; ``None``: they show nothing."""
 
+    def changed(self, change: Callable[[Joules], Joules]) -> Joules:
+        """Other joules made of these, which are revised when these are."""
+        revised = self.revised
+        changed = change(self)
+        if revised is None:
+            return changed
+        return replace(changed, revised=lambda: change(revised()))
+
 
 def with_term(joules: Joules, cause: str, standard_j: float) -> Joules:
     """Return ``joules`` with a standard uncertainty in its budget, in place of one by that name."""

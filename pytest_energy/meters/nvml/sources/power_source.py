@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from pytest_energy.clocks import CLOCK
@@ -81,6 +81,17 @@ MISSED_SHARE = 2 * COVERAGE * LARGEST_MISS - LARGEST_MISS
 joules."""
 
 
+@dataclass
+class PassedOn:
+    """What is uncertain at a window's end and in the next one, with the opposite sign.
+
+    What one window misses the next one has too much. So this part of the error is not shared by the
+    rounds of a result: it averages out.
+    """
+
+    uncertainty_j: float = 0.0
+
+
 class PowerSource:
     """The power sensors of one or several devices."""
 
@@ -112,6 +123,8 @@ class PowerSource:
         """Whether the last window was long."""
         self._last: dict[str, EndedLoad] = {}
         """The last window of each late sensor, by seconds since the epoch."""
+        self._passed_on: dict[str, PassedOn] = {}
+        """What the last window of each late sensor will pass on to the next one."""
 
     @property
     def shortest_window_s(self) -> float:
@@ -244,9 +257,15 @@ class PowerSource:
         else:
             used = sampled_joules(around, [w for _, w in rest], window, sensor.unseen_s)
             used = self._without_tail(channel, used, around, window)
-        used = _with_stamps(used, window, sensor.stamps_off_s)
         self._rest_w[channel] = max(used.rest_w, first_w)
-        return with_term(used, UNSEEN, largest_miss(used.energy_j)) if sensor.part_time else used
+
+        def complete(used: Joules) -> Joules:
+            used = _with_stamps(used, window, sensor.stamps_off_s)
+            return (
+                with_term(used, UNSEEN, largest_miss(used.energy_j)) if sensor.part_time else used
+            )
+
+        return used.changed(complete)
 
     def _late_joules(
         self, channel: str, samples: Sequence[Sample], at_rest: int, window: Span
@@ -268,8 +287,19 @@ class PowerSource:
         left = earlier.if_left(response, samples[-1][0]) if earlier else None
         end_w, unsure_w = scale.value * step_w, scale.uncertainty * step_w
         self._last[channel] = EndedLoad(window.end_s, window.duration_s, end_w, unsure_w, left)
-        settling_j = (used.budget[SETTLING], early_j)
-        return with_term(used, SETTLING, combine(settling_j))
+        if channel in self._passed_on:
+            self._passed_on[channel].uncertainty_j = early_j
+        self._passed_on[channel] = passed_on = PassedOn()
+        used = _unshared(used, early_j)
+
+        def revised() -> Joules:
+            kept_j = max(0.0, used.budget[SETTLING] ** 2 - passed_on.uncertainty_j**2)
+            return _unshared(
+                with_term(used, SETTLING, math.sqrt(kept_j)),
+                min(passed_on.uncertainty_j, used.budget[SETTLING]),
+            )
+
+        return replace(used, revised=revised)
 
     def _without_tail(
         self, channel: str, used: Joules, samples: Sequence[Sample], window: Span
@@ -304,6 +334,11 @@ class PowerSource:
         if not self._responses:
             settling_j.append(shown_j + hidden_j)
         return with_term(replace(used, energy_j=energy_j - hidden_j), SETTLING, combine(settling_j))
+
+
+def _unshared(used: Joules, uncertainty_j: float) -> Joules:
+    """Joules with an uncertainty more that differs from window to window."""
+    return with_term(used, "edges", combine((used.budget["edges"], uncertainty_j)))
 
 
 def _with_stamps(used: Joules, window: Span, off_s: float) -> Joules:

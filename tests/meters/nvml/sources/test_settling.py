@@ -676,3 +676,38 @@ def test_the_samples_after_a_window_show_how_its_load_ended() -> None:
     energy_j, true_j, standard_j, _ = answer_on(card, ENDING_PROGRAM)
     assert energy_j == pytest.approx(true_j, abs=0.03)  # 0.3 J if it ended as it ran
     assert standard_j < 0.15
+
+
+ROW_PROGRAM = (
+    SENSOR_PROGRAM[: SENSOR_PROGRAM.index("source.await_rest()")]
+    + """
+seen = []
+for number in range(3):
+    source.await_rest(at_once=number > 0)
+    collector.begin()
+    began_s, epoch_s = time.perf_counter(), time.time()
+    with machine.load(200.0):
+        time.sleep(8.0)
+    ended_s = time.perf_counter()
+    time.sleep(source.after_s(8.0))
+    joules = source.joules(collector.end(), Span(epoch_s, ended_s - began_s))["gpu0"]
+    seen.append((joules, machine.true_energy_j(began_s, ended_s)))
+seen = [[j.budget, j.revised().budget, j.energy_j, true_j] for j, true_j in seen]
+print(json.dumps(seen))
+"""
+)
+
+
+def test_what_a_window_misses_and_the_next_has_too_much_is_not_shared() -> None:
+    """Late joules that the model leaves uncertain are passed on from window to window in a row."""
+    card = replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.2, sample_count=600)
+    windows = answer_on(card, ROW_PROGRAM)
+    for at_once, by_now, energy_j, true_j in windows:
+        whole = math.hypot(*at_once.values())
+        assert math.hypot(*by_now.values()) == pytest.approx(whole), "as uncertain by itself"
+        assert abs(energy_j - true_j) <= 3 * whole
+    *before, last = [(at_once, by_now) for at_once, by_now, _, _ in windows]
+    for at_once, by_now in before:
+        assert by_now["settling"] < 0.9 * at_once["settling"]
+        assert by_now["edges"] > at_once["edges"]
+    assert last[0] == last[1], "it has passed on nothing yet"
