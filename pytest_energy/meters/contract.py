@@ -146,7 +146,8 @@ def _check_windows(meter: Meter, work: Callable[[float], object]) -> Iterator[st
         yield from _check_spent(label, spent_j, now_j)
         spent_j = now_j
         yield from _check_edges(window)
-        yield from _check_reading(window, channels)
+        yield from _check_reading(window.label, window.reading, channels)
+        yield from _check_revised(window, channels)
         if planned_s:
             yield from _check_no_zeros(window, shortest_s)
         else:
@@ -190,8 +191,17 @@ def _check_edges(window: _Window) -> Iterator[str]:
         )
 
 
-def _check_reading(window: _Window, channels: tuple[str, ...]) -> Iterator[str]:
-    label, reading = window.label, window.reading
+def _check_revised(window: _Window, channels: tuple[str, ...]) -> Iterator[str]:
+    reading = window.reading
+    if reading.revised is None:
+        return
+    label, by_now = f"{window.label}, revised", reading.by_now()
+    yield from _check_reading(label, by_now, channels)
+    if by_now.duration_s != reading.duration_s or set(by_now.channels) != set(reading.channels):
+        yield f"{label}: the duration and the channels must be those that end returned"
+
+
+def _check_reading(label: str, reading: Reading, channels: tuple[str, ...]) -> Iterator[str]:
     for channel, energy_j in reading.channels.items():
         if channel not in channels:
             yield f"{label}: the Reading has channel {channel!r}, which is not in {channels!r}"

@@ -204,6 +204,10 @@ NAN = float("nan")
             "a reason has no message",
         ),
         ({"end": reading(reasons=())}, "no reason has the code 'window-too-short'"),
+        (
+            {"end": reading(revised=lambda: Reading(0.1, {}))},
+            "revised: the duration and the channels must be those that end returned",
+        ),
         ({"close": raising}, "the first call of close raised OSError"),
         ({"close": close_once}, "the second call of close raised OSError"),
     ],
