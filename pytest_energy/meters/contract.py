@@ -132,7 +132,7 @@ def _check_windows(meter: Meter, work: Callable[[float], object]) -> Iterator[st
     shortest_s = meter.shortest_window_s if _is_amount(meter.shortest_window_s) else 0.0
     length_s = max(1.2 * shortest_s, SHORTEST_S)
     lengths = [(f"window {number}", length_s) for number in range(1, WINDOWS + 1)]
-    channels, spent_j = meter.channels, None
+    channels, spent_j, seen = meter.channels, None, list[_Window]()
     for label, planned_s in [*lengths, ("a window without passes", 0.0)]:
         try:
             window = _measure(meter, label, work, planned_s)
@@ -147,11 +147,13 @@ def _check_windows(meter: Meter, work: Callable[[float], object]) -> Iterator[st
         spent_j = now_j
         yield from _check_edges(window)
         yield from _check_reading(window.label, window.reading, channels)
-        yield from _check_revised(window, channels)
+        seen.append(window)
         if planned_s:
             yield from _check_no_zeros(window, shortest_s)
         else:
             yield from _check_too_short(window, shortest_s)
+    for window in seen:  # as a result is made, after the last one
+        yield from _check_revised(window, channels)
     if meter.channels != channels:
         yield f"channels changed from {channels!r} to {meter.channels!r} while windows ran"
 
@@ -195,7 +197,12 @@ def _check_revised(window: _Window, channels: tuple[str, ...]) -> Iterator[str]:
     reading = window.reading
     if reading.revised is None:
         return
-    label, by_now = f"{window.label}, revised", reading.by_now()
+    label = f"{window.label}, revised"
+    try:
+        by_now = reading.by_now()
+    except Exception as error:
+        yield f"{label}: it raised {type(error).__name__}: {error}, which would end the session"
+        return
     yield from _check_reading(label, by_now, channels)
     if by_now.duration_s != reading.duration_s or set(by_now.channels) != set(reading.channels):
         yield f"{label}: the duration and the channels must be those that end returned"

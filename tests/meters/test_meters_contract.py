@@ -157,6 +157,15 @@ def late_end(meter: Constant, edge: Edge) -> Reading:
     return Constant.end(meter, edge)
 
 
+def lost_later(meter: Constant, edge: Edge) -> Reading:
+    """Revise a reading to less than nothing once another window has ended."""
+    first, ended = Constant.end(meter, edge), vars(meter).setdefault("ended", [])
+    ended.append(edge)
+    number = len(ended)
+    later = replace(first, channels={"board": -1.0})
+    return replace(first, revised=lambda: later if len(ended) > number else first)
+
+
 NAN = float("nan")
 
 
@@ -208,6 +217,8 @@ NAN = float("nan")
             {"end": reading(revised=lambda: Reading(0.1, {}))},
             "revised: the duration and the channels must be those that end returned",
         ),
+        ({"end": lost_later}, "window 1, revised: channel 'board' has -1.0 J"),
+        ({"end": reading(revised=lambda: raising())}, "revised: it raised OSError"),
         ({"close": raising}, "the first call of close raised OSError"),
         ({"close": close_once}, "the second call of close raised OSError"),
     ],
