@@ -502,7 +502,7 @@ def late_joules(
         scale = _late_scale(fall, rest_w, window, response, step_w)
     modelled_s = left_s[-1] + statistics.fmean(shown_s) / sensor.period_s * last_s
     settling_s = combine((scale.uncertainty * modelled_s, response.uncertainty_s))
-    return with_term(used, SETTLING, settling_s * step_w), scale
+    return with_term(used, SETTLING, settling_s * abs(step_w)), scale
 
 
 def _late_scale(

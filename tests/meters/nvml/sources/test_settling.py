@@ -711,3 +711,12 @@ def test_what_a_window_misses_and_the_next_has_too_much_is_not_shared() -> None:
         assert by_now["settling"] < 0.9 * at_once["settling"]
         assert by_now["edges"] > at_once["edges"]
     assert last[0] == last[1], "it has passed on nothing yet"
+
+
+def test_a_program_below_the_power_at_rest_has_no_uncertainty_below_zero() -> None:
+    """A device may sleep deeper in a window than beside it."""
+    program = ROW_PROGRAM.replace("machine.load(200.0)", "machine.load(8.0)")
+    assert program != ROW_PROGRAM
+    card = replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.2, sample_count=600)
+    for at_once, by_now, _, _ in answer_on(card, program):
+        assert min(*at_once.values(), *by_now.values()) >= 0
