@@ -27,6 +27,7 @@ from pytest_energy.meters.nvml.sources.settling import (
     ANY_SCALE,
     LATE_UNCERTAINTY,
     NOT_SEEN,
+    SAME_JOULES,
     Response,
     Scale,
     Step,
@@ -86,10 +87,17 @@ class PassedOn:
     """What is uncertain at a window's end and in the next one, with the opposite sign.
 
     What one window misses the next one has too much. So this part of the error is not shared by the
-    rounds of a result: it averages out.
+    rounds of a result, which are windows of one program in a row: it averages out. Between two
+    programs it does not: each round of the one may lose to the other what that has too much.
     """
 
+    energy_j: float
+    """The joules of the window."""
     uncertainty_j: float = 0.0
+
+    def alike(self, energy_j: float) -> bool:
+        """Whether a window of so many joules is taken for one of the same program."""
+        return abs(self.energy_j - energy_j) <= SAME_JOULES * abs(energy_j)
 
 
 class PowerSource:
@@ -287,17 +295,22 @@ class PowerSource:
         left = earlier.if_left(response, samples[-1][0]) if earlier else None
         end_w, unsure_w = scale.value * step_w, scale.uncertainty * step_w
         self._last[channel] = EndedLoad(window.end_s, window.duration_s, end_w, unsure_w, left)
-        if channel in self._passed_on:
-            self._passed_on[channel].uncertainty_j = early_j
-        self._passed_on[channel] = passed_on = PassedOn()
-        used = _unshared(used, early_j)
+        before, passed_on = self._passed_on.get(channel), PassedOn(used.energy_j)
+        self._passed_on[channel] = passed_on
+        # Of its uncertainty only what is still to come is passed on. The rest is that of the power
+        # after the window, which is wrong in each window alike.
+        left_s = response.left_of_s(window.duration_s, samples[-1][0] - window.end_s)
+        late_j = combine((unsure_w * left_s, response.uncertainty_s * step_w))
+        if before is None or not before.alike(used.energy_j):
+            used = with_term(used, SETTLING, combine((used.budget[SETTLING], early_j)))
+        else:
+            before.uncertainty_j = early_j
+            used = _unshared(used, early_j)
 
         def revised() -> Joules:
-            kept_j = max(0.0, used.budget[SETTLING] ** 2 - passed_on.uncertainty_j**2)
-            return _unshared(
-                with_term(used, SETTLING, math.sqrt(kept_j)),
-                min(passed_on.uncertainty_j, used.budget[SETTLING]),
-            )
+            averaged_j = min(passed_on.uncertainty_j, late_j, used.budget[SETTLING])
+            kept_j = math.sqrt(used.budget[SETTLING] ** 2 - averaged_j**2)
+            return _unshared(with_term(used, SETTLING, kept_j), averaged_j)
 
         return replace(used, revised=revised)
 

@@ -713,6 +713,25 @@ def test_what_a_window_misses_and_the_next_has_too_much_is_not_shared() -> None:
     assert last[0] == last[1], "it has passed on nothing yet"
 
 
+TURNS_PROGRAM = (
+    ROW_PROGRAM.replace("range(3)", "range(6)")
+    .replace("machine.load(200.0)", "machine.load(120.0 + 80.0 * (number % 2))")
+    .replace(
+        "time.sleep(8.0)\n",
+        "time.sleep(6.4)\n        machine.set_power(200.0)\n        time.sleep(1.6)\n",
+    )
+)
+
+
+def test_what_one_program_loses_to_another_is_shared() -> None:
+    """Of programs in turn each round of the one loses alike, and each of the other gains."""
+    assert "number % 2" in TURNS_PROGRAM
+    assert "set_power" in TURNS_PROGRAM
+    card = replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.2, sample_count=600)
+    for at_once, by_now, _, _ in answer_on(card, TURNS_PROGRAM):
+        assert by_now == at_once
+
+
 def test_a_program_below_the_power_at_rest_has_no_uncertainty_below_zero() -> None:
     """A device may sleep deeper in a window than beside it."""
     program = ROW_PROGRAM.replace("machine.load(200.0)", "machine.load(8.0)")
