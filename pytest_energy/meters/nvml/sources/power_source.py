@@ -60,8 +60,11 @@ LONGEST_GAP_PERIODS = 5
 
 STAMP_S = 1e-3
 """Time stamps of samples are exact to about a millisecond."""
-LATE_ROUNDS = 10
-"""Each leaves a tenth of the error or less, since no more than that is modelled."""
+LATE_ROUNDS = 60
+"""Each leaves a tenth of the error if a tenth of the load is modelled, and more of it where samples
+come so often that much is still to come after the last one."""
+NEAR_W = 1e-3
+"""A power at the end of a load that changes by less in a round is final."""
 LONG_PERIODS = 50
 """In longer windows the fall of the power weighs little."""
 LONG_IF_LATE_PERIODS = 60
@@ -513,6 +516,8 @@ def late_joules(
         used = replace(used, energy_j=used.energy_j + end_w * left_s[-1])
         step_w = used.energy_j / window.duration_s - used.rest_w
         scale = _late_scale(fall, rest_w, window, response, step_w)
+        if abs(scale.value * step_w - end_w) < NEAR_W:
+            break
     modelled_s = left_s[-1] + statistics.fmean(shown_s) / sensor.period_s * last_s
     settling_s = combine((scale.uncertainty * modelled_s, response.uncertainty_s))
     return with_term(used, SETTLING, settling_s * abs(step_w)), scale

@@ -678,6 +678,28 @@ def test_the_samples_after_a_window_show_how_its_load_ended() -> None:
     assert standard_j < 0.15
 
 
+SOON_PROGRAM = (
+    SENSOR_PROGRAM.replace("time.sleep(1.0)", "time.sleep(4.0)")
+    .replace(
+        "with machine.load(200.0):\n    time.sleep(1.013)",
+        "with machine.load(100.0):\n    time.sleep(1.2)\n    machine.set_power(160.0)\n"
+        "    time.sleep(0.3)",
+    )
+    .replace("after_s(1.013)", "after_s(1.5)")
+)
+
+
+@pytest.mark.parametrize("lag_s", [0.05, 0.1, 0.15])
+def test_much_that_is_still_to_come_is_found(lag_s: float) -> None:
+    """Three samples 20 ms apart show little of it, so that the model comes near in small steps."""
+    assert "set_power(160.0)" in SOON_PROGRAM
+    assert "1.013" not in SOON_PROGRAM
+    card = replace(PROFILES["pascal"], power_lag_s=lag_s, instant_window_s=0.02, sample_count=600)
+    energy_j, true_j, standard_j, _ = answer_on(card, SOON_PROGRAM)
+    assert energy_j == pytest.approx(true_j, abs=0.15)  # 2 J off after ten rounds
+    assert abs(energy_j - true_j) <= 2 * standard_j
+
+
 ROW_PROGRAM = (
     SENSOR_PROGRAM[: SENSOR_PROGRAM.index("source.await_rest()")]
     + """
