@@ -66,7 +66,7 @@ REST_BEFORE_PROBE_S = 2.0
 late sensor would show them as power at rest, and the meter's own load as a smaller one."""
 NO_OWN_LOAD = (
     "none: what follows a window may be its load's tail, or joules that the sensor shows late. "
-    "Intervals contain both: ±33 % at 1 s and ±6 % at 5 s if joules come 100 ms late. Start CUDA "
+    "Intervals contain both: ±26 % at 1 s and ±4 % at 5 s if joules come 100 ms late. Start CUDA "
     "through torch before the first window (torch.cuda.init()), or set longer windows"
 )
 AT_ONCE_S = 0.02

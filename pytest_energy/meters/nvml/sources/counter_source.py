@@ -59,6 +59,7 @@ from pytest_energy.meters.nvml.sources.settling import (
     Response,
     Scale,
     Tail,
+    doubtful_response,
     response_of,
     weighted_mean,
 )
@@ -163,6 +164,8 @@ class CounterSource:
         self._tails = {channel: Tail() for channel in readers}
         self._responses = dict.fromkeys(readers, Response())
         self._probed = False
+        self._doubtful: dict[str, Response] = {}
+        """By the rise of the meter's own load, how late a counter is that sees a tail as well."""
 
     def _noise(self, ticker: Ticker, ticks: Sequence[Tick]) -> float:
         powers = [self._power_between(ticker, *pair) for pair in pairwise(ticks)]
@@ -483,9 +486,12 @@ class CounterSource:
         )
         joules = self._with_noise(channel, joules, opening, fall, window, lost)
         late = None if self._probed else self._may_be_late(channel, opening, fall, window)
+        doubtful_s = self._doubtful[channel].mean_s if channel in self._doubtful else 0.0
 
         def without_tail() -> Joules:
-            return _without_tail(joules, fall.tail(tail.curve(), end.scale(), step_w), late)
+            scale = end.scale()
+            used = _without_tail(joules, fall.tail(tail.curve(), scale, step_w), late)
+            return _with_late(used, doubtful_s * scale.value * step_w)
 
         return replace(without_tail(), revised=without_tail)
 
@@ -650,7 +656,12 @@ class CounterSource:
         steps = {channel: shown.step for channel, shown in tried.items()}
         check_seen(steps)
         self._tails = {channel: Tail() for channel in steps}
-        self._responses = {channel: response_of(step) for channel, step in steps.items()}
+        doubtful = {channel: doubtful_response(step) for channel, step in steps.items()}
+        self._doubtful = {channel: found for channel, found in doubtful.items() if found.late}
+        self._responses = {
+            channel: Response() if channel in self._doubtful else response_of(step)
+            for channel, step in steps.items()
+        }
         self._probed = True
         if any(response.late for response in self._responses.values()):
             wait_s = max(r.delay_s + LATE_LAGS * r.lag_s for r in self._responses.values())
@@ -707,6 +718,8 @@ class CounterSource:
         for channel, response in self._responses.items():
             facts[f"{channel}.delay_s"] = significant(max(0.0, response.delay_s), 3)
             facts[f"{channel}.lag_s"] = significant(response.lag_s, 3)
+            if channel in self._doubtful:
+                facts[f"{channel}.may_be_late_s"] = significant(self._doubtful[channel].mean_s, 3)
             tail = self._tails[channel]
             if tail.points:
                 facts[f"{channel}.tail_s"] = significant(max(0.0, tail.curve().length_s), 3)
@@ -808,6 +821,19 @@ def _without_tail(joules: Joules, lost: TailJoules, late: LateJoules | None) -> 
     settling_j = combine((lost.uncertainty_j, EITHER * unproven_j / t_quantile(math.inf)))
     used = replace(joules, energy_j=joules.energy_j - tail_j)
     return with_term(with_term(used, SETTLING, settling_j), END, lost.unknown_j)
+
+
+def _with_late(used: Joules, late_j: float) -> Joules:
+    """Joules with those that a counter shows late of a load that has a tail as well.
+
+    All that came after the load was taken off as its tail. By the form of the rise so much of it
+    were joules of the load that came late. Power that rises in that form would show the same: the
+    interval contains both.
+    """
+    if not late_j:
+        return used
+    settling_j = combine((used.budget[SETTLING], late_j / t_quantile(math.inf)))
+    return with_term(replace(used, energy_j=used.energy_j + late_j), SETTLING, settling_j)
 
 
 def _went_back(opening: Tick, closing: Tick) -> SensorError:

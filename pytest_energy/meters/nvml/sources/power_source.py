@@ -32,6 +32,7 @@ from pytest_energy.meters.nvml.sources.settling import (
     Scale,
     Step,
     Tail,
+    doubtful_response,
     response_of,
     weighted_mean,
 )
@@ -124,6 +125,8 @@ class PowerSource:
         """
         self._sensors = sensors
         self._responses: Mapping[str, Response] = {}
+        self._doubtful: Mapping[str, Response] = {}
+        """By the rise of the meter's own load, how late a sensor is that sees a tail as well."""
         self._tails = {channel: Tail() for channel in sensors}
         self.channels = tuple(sensors)
         self.period_s = max(sensor.period_s for sensor in sensors.values())
@@ -199,14 +202,17 @@ class PowerSource:
         return (SAMPLES_AFTER + 1) * self.period_s + max(self._late_s, FALL_S) + early_s
 
     def _long(self, duration_s: float) -> bool:
-        """Whether a window's edges weigh little."""
+        """Whether a window's edges weigh little; never if what follows it may be late or a tail."""
+        if self._doubtful:
+            return False
         periods = LONG_IF_LATE_PERIODS if self._late_s else LONG_PERIODS
         return duration_s >= periods * self.period_s - STAMP_S
 
     @property
     def _late_s(self) -> float:
         """After this time a late sensor has shown 99 % of what is late."""
-        waits_s = (r.delay_s + LATE_LAGS * r.lag_s for r in self._responses.values())
+        responses = (*self._responses.values(), *self._doubtful.values())
+        waits_s = (r.delay_s + LATE_LAGS * r.lag_s for r in responses)
         return max(waits_s, default=0.0)
 
     def probe(self, collector: Collector, load: OwnLoad) -> None:
@@ -219,15 +225,24 @@ class PowerSource:
         Raises:
             SensorError: The samples were not collected, or do not show the load.
         """
-        self._responses = sensor_responses(self._sensors, collector, load)
+        steps = own_load_steps(self._sensors, collector, load)
+        doubtful = {channel: doubtful_response(step) for channel, step in steps.items()}
+        self._doubtful = {channel: found for channel, found in doubtful.items() if found.late}
+        self._responses = {
+            channel: Response() if channel in self._doubtful else _response(step)
+            for channel, step in steps.items()
+        }
 
     def details(self) -> dict[str, Scalar]:
         """How late each sensor is, if a load of the meter's own has shown it."""
-        return {
+        late: dict[str, Scalar] = {
             f"{channel}.{name}": significant(time_s, 3)
             for channel, response in self._responses.items()
             for name, time_s in (("delay_s", max(0.0, response.delay_s)), ("lag_s", response.lag_s))
         }
+        for channel, response in self._doubtful.items():
+            late[f"{channel}.may_be_late_s"] = significant(response.mean_s, 3)
+        return late
 
     def joules(self, samples: Samples, window: Span) -> dict[str, Joules | SensorError]:
         """The joules of each channel within a window.
@@ -349,7 +364,12 @@ class PowerSource:
         settling_j = [TWICE_MEAN * curve.uncertainty_s * step_w, uniform(2 * hidden_j)]
         if not self._responses:
             settling_j.append(shown_j + hidden_j)
-        return with_term(replace(used, energy_j=energy_j - hidden_j), SETTLING, combine(settling_j))
+        late_j = 0.0
+        if channel in self._doubtful:  # either explanation, as for a counter
+            late_j = self._doubtful[channel].mean_s * scale.value * step_w
+            settling_j.append(late_j / t_quantile(math.inf))
+        energy_j += late_j - hidden_j
+        return with_term(replace(used, energy_j=energy_j), SETTLING, combine(settling_j))
 
 
 def _unshared(used: Joules, uncertainty_j: float) -> Joules:
@@ -372,10 +392,10 @@ def _with_stamps(used: Joules, window: Span, off_s: float) -> Joules:
     return with_term(used, SETTLING, combine((used.budget.get(SETTLING, 0.0), stamps_j)))
 
 
-def sensor_responses(
+def own_load_steps(
     sensors: Mapping[str, PowerSensor], collector: Collector, load: OwnLoad
-) -> dict[str, Response]:
-    """How late power sensors are, by a load of the meter's own.
+) -> dict[str, Step]:
+    """How power sensors show a load of the meter's own; none of a sensor without samples at rest.
 
     Args:
         sensors: The sensors by channel.
@@ -401,7 +421,7 @@ def sensor_responses(
         if (step := _step(samples[channel], began_s, ended_s, sensor.stamps_off_s)) is not None
     }
     check_seen(steps)
-    return {channel: _response(step) for channel, step in steps.items()}
+    return steps
 
 
 def _response(step: Step) -> Response:

@@ -61,6 +61,9 @@ DRIFT = 0.5
 """Relative standard uncertainty of the slow part of a load's tail."""
 FIT_LIMIT = 0.1
 """A counter is late only if one delay and one lag explain rise and fall to this share of them."""
+RISE_LIMIT = 0.03
+"""A rise is that of a late counter if one delay and one lag explain it to this share of them. Power
+that an RTX 3090 takes 50 ms to reach differs by more (as an external meter recorded it)."""
 CLEAR_STEP_J = 1.0
 """A load of the meter's own that shows less has not run."""
 EARLY_S = 1e-3
@@ -225,6 +228,37 @@ def response_of(step: Step) -> Response:
     Power may rise slowly, as clocks rise, and it may fall slowly. A counter that is late shows both
     late, by the same time and in the same form.
     """
+    found = _fitted(step)
+    if found.mean_s < SHORTEST_LATE_S or step.misfit(found) > FIT_LIMIT * found.mean_s:
+        return Response()
+    return _split(step, found)
+
+
+def doubtful_response(step: Step) -> Response:
+    """How late a counter is by the rise of a load, if the fall contradicts it; else not at all.
+
+    The power may have a tail as well, so that the fall has another form. Or the power rises in just
+    the form in which a late counter would show it: the ticks do not tell which.
+    """
+    rise, both = rises_late(step), response_of(step)
+    agree = abs(both.mean_s - rise.mean_s) <= RISE_LIMIT * rise.mean_s
+    return Response() if agree else rise
+
+
+def rises_late(step: Step) -> Response:
+    """How late a counter is by the rise of a load alone, if its joules came after the load."""
+    rise = Step(step.ended_s, [tick for tick in step.ticks if tick[0] <= step.ended_s])
+    if not rise.seen:
+        return Response()
+    found = _fitted(rise)
+    exact = rise.misfit(found) <= RISE_LIMIT * found.mean_s
+    came_s = step.ticks[-1][1] / rise.step_w(found)
+    came = came_s >= step.ended_s - FIT_LIMIT * found.mean_s
+    return found if found.mean_s >= SHORTEST_LATE_S and exact and came else Response()
+
+
+def _fitted(step: Step) -> Response:
+    """The delay and lag that explain the ticks best."""
     import numpy as np
     from scipy.optimize import minimize
 
@@ -241,11 +275,7 @@ def response_of(step: Step) -> Response:
         )
         for start in starts
     ]
-    fitted = min(fits, key=lambda fit: float(fit.fun))
-    found = response(fitted.x)
-    if found.mean_s < SHORTEST_LATE_S or float(fitted.fun) > FIT_LIMIT * found.mean_s:
-        return Response()
-    return _split(step, found)
+    return response(min(fits, key=lambda fit: float(fit.fun)).x)
 
 
 def _split(step: Step, fitted: Response) -> Response:

@@ -27,6 +27,7 @@ from pytest_energy.meters.nvml.sources.settling import (
     Step,
     Tail,
     TailCurve,
+    doubtful_response,
     response_of,
     weighted_mean,
 )
@@ -65,11 +66,17 @@ def step(response: Response, ramp_s: float = 0.0, tail_s: float = 0.0) -> Step:
         fall = past_s - tail_s * -math.expm1(-past_s / tail_s) if tail_s else past_s
         return rise - fall
 
+    def shown_late_s(after_s: float) -> float:
+        drops = [math.exp(-n / 20) * -math.expm1(-1 / 20) for n in range(300)] if tail_s else [1.0]
+        falls_s = (REST_S + n * tail_s / 20 for n in range(len(drops)))
+        fallen_s = math.fsum(
+            drop * response.shown_s(after_s - fall_s)
+            for drop, fall_s in zip(drops, falls_s, strict=True)
+        )
+        return response.shown_s(after_s) - fallen_s
+
     ticks = [0.03 + 0.1 * number for number in range(28)]
-    if response.late:
-        shown = [response.shown_s(t) - response.shown_s(t - REST_S) for t in ticks]
-    else:
-        shown = [true_s(t) for t in ticks]
+    shown = [shown_late_s(t) if response.late else true_s(t) for t in ticks]
     return Step(REST_S, [(t, STEP_W * s) for t, s in zip(ticks, shown, strict=True)])
 
 
@@ -116,6 +123,25 @@ def test_what_the_model_leaves_open_ends_with_what_is_late() -> None:
 def test_a_response_that_shows_no_load_explains_none() -> None:
     """A fit may try a counter that is later than the ticks were read for."""
     assert step(Response(0.0, 0.1)).misfit(Response(5.0, 0.0)) == math.inf
+
+
+@pytest.mark.parametrize("tail_s", [0.01, 0.03, 0.1])
+@pytest.mark.parametrize("late", [Response(0.0, 0.07), Response(0.09, 0.0), Response(0.03, 0.1)])
+def test_a_rise_shows_a_late_counter_whatever_follows_the_load(
+    late: Response, tail_s: float
+) -> None:
+    """A tail gives the fall another form: rise and fall together show nothing, or a longer lag."""
+    assert doubtful_response(step(late, tail_s=tail_s)).mean_s == pytest.approx(
+        late.mean_s, rel=0.02
+    )
+    assert not doubtful_response(step(late)).late
+    assert response_of(step(late)).mean_s == pytest.approx(late.mean_s, rel=0.02)
+
+
+@pytest.mark.parametrize(("ramp_s", "tail_s"), [(0.0, 0.0), (0.0, 0.03), (0.05, 0.0)])
+def test_what_rises_at_once_or_never_comes_is_no_late_counter(ramp_s: float, tail_s: float) -> None:
+    """Of power that rises slowly, the joules do not come after the load."""
+    assert not doubtful_response(step(Response(), ramp_s, tail_s)).late
 
 
 def test_ticks_of_no_load_are_no_late_counter() -> None:
@@ -483,6 +509,20 @@ LONG_PROGRAM = (
 )
 
 
+def test_a_late_counter_that_sees_a_tail_is_told_by_the_rise() -> None:
+    """Taken for a tail alone, what comes late would be missing: 7 % of a second."""
+    answer = measure(replace(FALLING, counter_lag_s=0.07), own=True)
+    windows, details = answer["windows"], answer["details"]
+    assert isinstance(windows, list)
+    assert isinstance(details, dict)
+    assert details["gpu0.lag_s"] == 0.0
+    assert details["gpu0.may_be_late_s"] == pytest.approx(0.07, rel=0.02)
+    for energy_j, true_j, standard_j in windows:
+        assert abs(energy_j - true_j) <= 2 * standard_j
+        assert energy_j == pytest.approx(true_j, rel=0.03)
+        assert 1.96 * standard_j > 0.03 * true_j, "it may be a tail all the same"
+
+
 REVISED_PROGRAM = (
     PROGRAM.replace("    time.sleep(0.037 * number % 0.3)\n", "")
     .replace("    began_s = ", "    time.sleep(0.03 * number)\n    began_s = ")
@@ -761,3 +801,16 @@ def test_a_program_below_the_power_at_rest_has_no_uncertainty_below_zero() -> No
     card = replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.2, sample_count=600)
     for at_once, by_now, _, _ in answer_on(card, program):
         assert min(*at_once.values(), *by_now.values()) >= 0
+
+
+def test_a_late_power_sensor_that_sees_a_tail_is_told_by_the_rise() -> None:
+    """Taken for late alone, the tail would be part of the window; for a tail, the late part."""
+    assert "sleep(1.0)" in SENSOR_PROGRAM
+    card = replace(FALLING, counter_tick_s=None, instant_window_s=0.1, sample_count=600)
+    card = replace(card, compute_capability=(8, 9), architecture=8, power_lag_s=0.1)
+    program = SENSOR_PROGRAM.replace("time.sleep(1.0)", "time.sleep(4.0)")  # the slow tail is over
+    energy_j, true_j, standard_j, details = answer_on(card, program)
+    assert details["gpu0.lag_s"] == 0.0
+    assert details["gpu0.may_be_late_s"] == pytest.approx(0.1, rel=0.02)
+    assert abs(energy_j - true_j) <= 2 * standard_j
+    assert energy_j == pytest.approx(true_j, rel=0.05)
