@@ -163,7 +163,7 @@ class NvmlMeter:
         self.idle_power_w: Mapping[str, Quantity] = {
             channel: power for source in sources for channel, power in source.idle_power_w.items()
         }
-        self.shortest_window_s = max(source.shortest_window_s for source in sources)
+        self._sources = tuple(sources)
         self._unavailable = self._missing()
         checks = (
             validity.disagreement_at_rest(channel, counted_w, sampled_w, self._limits)
@@ -175,6 +175,11 @@ class NvmlMeter:
         self._returned_s = -math.inf
         """When the last window was read, by ``time.perf_counter``."""
         self._close = close.pop_all()
+
+    @property
+    def shortest_window_s(self) -> float:
+        """That of the slowest source, which a load of the meter's own may make longer."""
+        return max(source.shortest_window_s for source in self._sources)
 
     @property
     def info(self) -> MeterInfo:

@@ -61,6 +61,7 @@ from pytest_energy.meters.nvml.sources.settling import (
     Tail,
     doubtful_response,
     response_of,
+    shortest_if_doubtful_s,
     weighted_mean,
 )
 from pytest_energy.meters.nvml.sources.ticks import (
@@ -179,8 +180,12 @@ class CounterSource:
 
     @property
     def shortest_window_s(self) -> float:
-        """One tick: in a shorter window a counter may not move at all."""
-        return self.period_s
+        """One tick: in a shorter window a counter may not move at all.
+
+        If the counter is late and sees a tail as well, what is not known of either is too large a
+        part of a short window.
+        """
+        return max(self.period_s, shortest_if_doubtful_s(self._doubtful.values()))
 
     def spent_j(self) -> float:
         """The joules that the counters have counted since they were opened.

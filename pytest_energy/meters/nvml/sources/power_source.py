@@ -34,6 +34,7 @@ from pytest_energy.meters.nvml.sources.settling import (
     Tail,
     doubtful_response,
     response_of,
+    shortest_if_doubtful_s,
     weighted_mean,
 )
 from pytest_energy.meters.nvml.span import Span
@@ -143,7 +144,8 @@ class PowerSource:
     @property
     def shortest_window_s(self) -> float:
         """Ten samples by their stamps: the edges of a shorter window are too large a part."""
-        return SHORTEST_PERIODS * self.period_s - STAMP_S
+        resolved_s = SHORTEST_PERIODS * self.period_s - STAMP_S
+        return max(resolved_s, shortest_if_doubtful_s(self._doubtful.values()))
 
     def await_rest(self, at_once: bool = False) -> None:
         """Wait until samples show the power at rest before a window.

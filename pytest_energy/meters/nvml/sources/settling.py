@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,6 +64,8 @@ FIT_LIMIT = 0.1
 RISE_LIMIT = 0.03
 """A rise is that of a late counter if one delay and one lag explain it to this share of them. Power
 that an RTX 3090 takes 50 ms to reach differs by more (as an external meter recorded it)."""
+SHORTEST_IF_DOUBTFUL = 10.0
+"""So many times as long as a sensor may be late a window is at least, if it sees a tail as well."""
 CLEAR_STEP_J = 1.0
 """A load of the meter's own that shows less has not run."""
 EARLY_S = 1e-3
@@ -243,6 +245,11 @@ def doubtful_response(step: Step) -> Response:
     rise, both = rises_late(step), response_of(step)
     agree = abs(both.mean_s - rise.mean_s) <= RISE_LIMIT * rise.mean_s
     return Response() if agree else rise
+
+
+def shortest_if_doubtful_s(doubtful: Collection[Response]) -> float:
+    """The shortest window of sensors that are late and see a tail as well; 0 without any."""
+    return SHORTEST_IF_DOUBTFUL * max((response.mean_s for response in doubtful), default=0.0)
 
 
 def rises_late(step: Step) -> Response:

@@ -462,7 +462,8 @@ for number in range(windows):
     joules = counter.end(opening, Span(began_s, ended_s - began_s))["gpu0"]
     true_j = machine.true_energy_j(began_s, ended_s)
     seen.append([joules.energy_j, true_j, combine(joules.budget.values())])
-print(json.dumps({"windows": seen, "details": counter.details(), "all": counter.full_time("gpu0")}))
+facts = {"details": counter.details(), "all": counter.full_time("gpu0")}
+print(json.dumps({"windows": seen, **facts, "shortest_s": counter.shortest_window_s}))
 """
 
 
@@ -521,6 +522,8 @@ def test_a_late_counter_that_sees_a_tail_is_told_by_the_rise() -> None:
         assert abs(energy_j - true_j) <= 2 * standard_j
         assert energy_j == pytest.approx(true_j, rel=0.03)
         assert 1.96 * standard_j > 0.03 * true_j, "it may be a tail all the same"
+    assert answer["shortest_s"] == pytest.approx(0.7, rel=0.02), "shorter ones are refused"
+    assert measure(FALLING, own=True, windows=1)["shortest_s"] == pytest.approx(0.1, rel=0.01)
 
 
 REVISED_PROGRAM = (
