@@ -43,6 +43,9 @@ TAIL_SHAPE = 0.08
 """The fast time constant of a load's tail differs by this share from that of its session."""
 TAIL_DRIFT = 0.5
 """The same of the share of the slow part. Both are standard deviations."""
+LAG_RANGE = 0.01
+"""The lag of a power sensor differs by no more than this share from that of its session: of what is
+still to come after one or two lags, that is a part of 2 to 3 %."""
 RING_S = 16.0
 """The ring is longer than the longest window: the virtual clock allows no helper process."""
 
@@ -226,7 +229,7 @@ def _measure(
     meter.end(meter.begin())  # the meter tries its own load, with the tail of the session
     for number, load in loads.items():
         time.sleep(rng.uniform(0.0, 0.3))
-        machine.configure(**_tail_of_load(device, rng))
+        machine.configure(**_tail_of_load(device, rng), **_lag_of_load(device, rng))
         for length_s in lengths_s:
             run = partial(_replay, replayed) if replayed else partial(_run, machine, load)
             observe = partial(_observe, machine, meter, partial(run, length_s))
@@ -244,6 +247,15 @@ def _tail_of_load(device: Mapping[str, float], rng: random.Random) -> dict[str, 
     return {
         "tail_fast_s": device["tail_fast_s"] * math.exp(rng.gauss(0.0, TAIL_SHAPE)),
         "tail_slow_share": device["tail_slow_share"] * rng.uniform(1 - slow, 1 + slow),
+    }
+
+
+def _lag_of_load(device: Mapping[str, float], rng: random.Random) -> dict[str, int]:
+    """The lag of a power sensor for one load."""
+    if "power_lag_ns" not in device:
+        return {}
+    return {
+        "power_lag_ns": round(device["power_lag_ns"] * rng.uniform(1 - LAG_RANGE, 1 + LAG_RANGE))
     }
 
 
