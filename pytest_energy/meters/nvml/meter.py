@@ -163,7 +163,6 @@ class NvmlMeter:
         self.idle_power_w: Mapping[str, Quantity] = {
             channel: power for source in sources for channel, power in source.idle_power_w.items()
         }
-        self._sources = tuple(sources)
         self._unavailable = self._missing()
         checks = (
             validity.disagreement_at_rest(channel, counted_w, sampled_w, self._limits)
@@ -179,7 +178,7 @@ class NvmlMeter:
     @property
     def shortest_window_s(self) -> float:
         """That of the slowest source, which a load of the meter's own may make longer."""
-        return max(source.shortest_window_s for source in self._sources)
+        return max(source.shortest_window_s for source in self._instruments.sources)
 
     @property
     def info(self) -> MeterInfo:
@@ -503,7 +502,7 @@ def _failures(*stages: Mapping[str, object]) -> list[Reason]:
 
 def _revised(reading: Reading, joules: Mapping[str, Joules]) -> Reading:
     """A reading with the joules of its channels by what later windows have shown, too."""
-    by_now = {channel: j.revised() if j.revised else j for channel, j in joules.items()}
+    by_now = {channel: j.by_now() for channel, j in joules.items()}
     channels = {channel: by_now[channel].energy_j for channel in reading.channels}
     return replace(reading, channels=channels, budget=_budget(by_now))
 

@@ -38,6 +38,7 @@ from pytest_energy.meters.nvml.sources.joules import (
     idle_power,
     mean_power,
     window_joules,
+    with_late,
     with_term,
 )
 from pytest_energy.meters.nvml.sources.probing import (
@@ -59,10 +60,10 @@ from pytest_energy.meters.nvml.sources.settling import (
     Response,
     Scale,
     Tail,
-    doubtful_response,
     response_of,
     shortest_if_doubtful_s,
     weighted_mean,
+    without_doubtful,
 )
 from pytest_energy.meters.nvml.sources.ticks import (
     Tick,
@@ -483,7 +484,8 @@ class CounterSource:
             return joules
         left_s = fall.excess_j / step_w if fall.later else None
         end = tail.ended(joules.energy_j, fall.after_s, left_s, noise_s)
-        lost = fall.tail(tail.curve(), end.scale(), step_w)
+        scale = end.scale()
+        lost = fall.tail(tail.curve(), scale, step_w)
         self._coverage[channel].learn(
             last_tick(
                 fall.closing, fall.period_s, fall.ended_s, power_w, fall.after.value_w, lost.fast_j
@@ -493,12 +495,11 @@ class CounterSource:
         late = None if self._probed else self._may_be_late(channel, opening, fall, window)
         doubtful_s = self._doubtful[channel].mean_s if channel in self._doubtful else 0.0
 
-        def without_tail() -> Joules:
-            scale = end.scale()
+        def without_tail(scale: Scale) -> Joules:
             used = _without_tail(joules, fall.tail(tail.curve(), scale, step_w), late)
-            return _with_late(used, doubtful_s * scale.value * step_w)
+            return with_late(used, doubtful_s * scale.value * step_w) if doubtful_s else used
 
-        return replace(without_tail(), revised=without_tail)
+        return replace(without_tail(scale), revised=lambda: without_tail(end.scale()))
 
     def _before_w(self, channel: str, opening: OpeningTick) -> float:
         """The power before a window, less what it may have shown late of the window before."""
@@ -661,12 +662,8 @@ class CounterSource:
         steps = {channel: shown.step for channel, shown in tried.items()}
         check_seen(steps)
         self._tails = {channel: Tail() for channel in steps}
-        doubtful = {channel: doubtful_response(step) for channel, step in steps.items()}
-        self._doubtful = {channel: found for channel, found in doubtful.items() if found.late}
-        self._responses = {
-            channel: Response() if channel in self._doubtful else response_of(step)
-            for channel, step in steps.items()
-        }
+        responses = {channel: response_of(step) for channel, step in steps.items()}
+        self._responses, self._doubtful = without_doubtful(responses, steps)
         self._probed = True
         if any(response.late for response in self._responses.values()):
             wait_s = max(r.delay_s + LATE_LAGS * r.lag_s for r in self._responses.values())
@@ -826,19 +823,6 @@ def _without_tail(joules: Joules, lost: TailJoules, late: LateJoules | None) -> 
     settling_j = combine((lost.uncertainty_j, EITHER * unproven_j / t_quantile(math.inf)))
     used = replace(joules, energy_j=joules.energy_j - tail_j)
     return with_term(with_term(used, SETTLING, settling_j), END, lost.unknown_j)
-
-
-def _with_late(used: Joules, late_j: float) -> Joules:
-    """Joules with those that a counter shows late of a load that has a tail as well.
-
-    All that came after the load was taken off as its tail. By the form of the rise so much of it
-    were joules of the load that came late. Power that rises in that form would show the same: the
-    interval contains both.
-    """
-    if not late_j:
-        return used
-    settling_j = combine((used.budget[SETTLING], late_j / t_quantile(math.inf)))
-    return with_term(replace(used, energy_j=used.energy_j + late_j), SETTLING, settling_j)
 
 
 def _went_back(opening: Tick, closing: Tick) -> SensorError:

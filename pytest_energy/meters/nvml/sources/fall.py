@@ -10,10 +10,10 @@ from pytest_energy.meters.nvml.sources.coverage import LastTick, between
 from pytest_energy.meters.nvml.sources.joules import RESOLUTION_J, Power
 from pytest_energy.meters.nvml.sources.settling import (
     CLEAR_NOISE,
-    SAME_JOULES,
     Response,
     Scale,
     TailCurve,
+    alike,
 )
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.uncertainty.gum import combine, uniform
@@ -231,7 +231,7 @@ class EndedLoad:
 
         Windows of equal joules are taken for the same program, which ends alike each time.
         """
-        return self.unread_j is not None and abs(self.unread_j / energy_j - 1) <= SAME_JOULES
+        return self.unread_j is not None and alike(self.unread_j, energy_j)
 
     def left_j(self, response: Response, at_s: float) -> float:
         """The joules that a late counter has still to show at a moment."""

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.meters.nvml.span import Span
-from pytest_energy.model.measurement import Quantity
-from pytest_energy.uncertainty.gum import combine, expand, standard_error, uniform
+from pytest_energy.model.measurement import SETTLING, Quantity
+from pytest_energy.uncertainty.gum import combine, expand, standard_error, t_quantile, uniform
 
 RESOLUTION_J = 1e-3
 """Counters count whole millijoules."""
@@ -29,18 +29,32 @@ class Joules:
     revised: Callable[[], Joules] | None = None
     """Returns these joules by what later windows have shown, too; ``None``: they show nothing."""
 
+    def by_now(self) -> Joules:
+        """These joules by all windows so far."""
+        return self.revised() if self.revised else self
+
     def changed(self, change: Callable[[Joules], Joules]) -> Joules:
         """Other joules made of these, which are revised when these are."""
-        revised = self.revised
         changed = change(self)
-        if revised is None:
+        if self.revised is None:
             return changed
-        return replace(changed, revised=lambda: change(revised()))
+        return replace(changed, revised=lambda: change(self.by_now()))
 
 
 def with_term(joules: Joules, cause: str, standard_j: float) -> Joules:
     """Return ``joules`` with a standard uncertainty in its budget, in place of one by that name."""
     return replace(joules, budget={**joules.budget, cause: standard_j})
+
+
+def with_late(used: Joules, late_j: float) -> Joules:
+    """Joules with those that a sensor shows late of a load that has a tail as well.
+
+    All that came after the load was taken off as its tail. By the form of the rise so much of it
+    were joules of the load that came late. Power that rises in that form would show the same: the
+    interval contains both.
+    """
+    settling_j = combine((used.budget[SETTLING], late_j / t_quantile(math.inf)))
+    return with_term(replace(used, energy_j=used.energy_j + late_j), SETTLING, settling_j)
 
 
 @dataclass(frozen=True)

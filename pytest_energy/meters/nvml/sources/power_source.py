@@ -20,22 +20,22 @@ from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
 from pytest_energy.meters.nvml.sources.coverage import CLEAR_J
 from pytest_energy.meters.nvml.sources.fall import EndedLoad
-from pytest_energy.meters.nvml.sources.joules import Joules, with_term
+from pytest_energy.meters.nvml.sources.joules import Joules, with_late, with_term
 from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor, Sample
 from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad, check_seen
 from pytest_energy.meters.nvml.sources.settling import (
     ANY_SCALE,
     LATE_UNCERTAINTY,
     NOT_SEEN,
-    SAME_JOULES,
     Response,
     Scale,
     Step,
     Tail,
-    doubtful_response,
+    alike,
     response_of,
     shortest_if_doubtful_s,
     weighted_mean,
+    without_doubtful,
 )
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.model.measurement import SETTLING, UNSEEN, Quantity, ReasonCode, Scalar
@@ -99,10 +99,6 @@ class PassedOn:
     energy_j: float
     """The joules of the window."""
     uncertainty_j: float = 0.0
-
-    def alike(self, energy_j: float) -> bool:
-        """Whether a window of so many joules is taken for one of the same program."""
-        return abs(self.energy_j - energy_j) <= SAME_JOULES * abs(energy_j)
 
 
 class PowerSource:
@@ -228,12 +224,8 @@ class PowerSource:
             SensorError: The samples were not collected, or do not show the load.
         """
         steps = own_load_steps(self._sensors, collector, load)
-        doubtful = {channel: doubtful_response(step) for channel, step in steps.items()}
-        self._doubtful = {channel: found for channel, found in doubtful.items() if found.late}
-        self._responses = {
-            channel: Response() if channel in self._doubtful else _response(step)
-            for channel, step in steps.items()
-        }
+        responses = {channel: _response(step) for channel, step in steps.items()}
+        self._responses, self._doubtful = without_doubtful(responses, steps)
 
     def details(self) -> dict[str, Scalar]:
         """How late each sensor is, if a load of the meter's own has shown it."""
@@ -321,7 +313,7 @@ class PowerSource:
         # after the window, which is wrong in each window alike.
         left_s = response.left_of_s(window.duration_s, samples[-1][0] - window.end_s)
         late_j = combine((unsure_w * left_s, response.uncertainty_s * step_w))
-        if before is None or not before.alike(used.energy_j):
+        if before is None or not alike(before.energy_j, used.energy_j):
             used = with_term(used, SETTLING, combine((used.budget[SETTLING], early_j)))
         else:
             before.uncertainty_j = early_j
@@ -366,12 +358,11 @@ class PowerSource:
         settling_j = [TWICE_MEAN * curve.uncertainty_s * step_w, uniform(2 * hidden_j)]
         if not self._responses:
             settling_j.append(shown_j + hidden_j)
-        late_j = 0.0
-        if channel in self._doubtful:  # either explanation, as for a counter
-            late_j = self._doubtful[channel].mean_s * scale.value * step_w
-            settling_j.append(late_j / t_quantile(math.inf))
-        energy_j += late_j - hidden_j
-        return with_term(replace(used, energy_j=energy_j), SETTLING, combine(settling_j))
+        used = replace(used, energy_j=energy_j - hidden_j)
+        used = with_term(used, SETTLING, combine(settling_j))
+        if channel not in self._doubtful:
+            return used
+        return with_late(used, self._doubtful[channel].mean_s * scale.value * step_w)
 
 
 def _unshared(used: Joules, uncertainty_j: float) -> Joules:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -236,13 +236,31 @@ def response_of(step: Step) -> Response:
     return _split(step, found)
 
 
-def doubtful_response(step: Step) -> Response:
+def without_doubtful(
+    responses: Mapping[str, Response], steps: Mapping[str, Step]
+) -> tuple[dict[str, Response], dict[str, Response]]:
+    """How late sensors are; and how late those may be that see a tail as well.
+
+    Args:
+        responses: How late each sensor is by rise and fall of a load.
+        steps: What each has shown of that load.
+    """
+    rising = {name: doubtful_response(steps[name], both) for name, both in responses.items()}
+    doubtful = {name: found for name, found in rising.items() if found.late}
+    return {n: Response() if n in doubtful else both for n, both in responses.items()}, doubtful
+
+
+def doubtful_response(step: Step, both: Response) -> Response:
     """How late a counter is by the rise of a load, if the fall contradicts it; else not at all.
 
     The power may have a tail as well, so that the fall has another form. Or the power rises in just
     the form in which a late counter would show it: the ticks do not tell which.
+
+    Args:
+        step: What the counter has shown of the load.
+        both: How late it is by rise and fall.
     """
-    rise, both = rises_late(step), response_of(step)
+    rise = rises_late(step)
     agree = abs(both.mean_s - rise.mean_s) <= RISE_LIMIT * rise.mean_s
     return Response() if agree else rise
 
@@ -511,6 +529,11 @@ class Tail:
 def _widened(seen: Scale, apart: float) -> Scale:
     """What another window showed; the more its joules differ, the less it says of this one."""
     return replace(seen, seen=combine((seen.seen, apart / SAME_JOULES)))
+
+
+def alike(energy_j: float, other_j: float) -> bool:
+    """Whether loads of so many joules are taken for runs of one program."""
+    return abs(energy_j - other_j) <= SAME_JOULES * abs(other_j)
 
 
 def weighted_mean(shown: Sequence[Scale]) -> Scale:

@@ -125,23 +125,26 @@ def test_a_response_that_shows_no_load_explains_none() -> None:
     assert step(Response(0.0, 0.1)).misfit(Response(5.0, 0.0)) == math.inf
 
 
+def doubtful(seen: Step) -> Response:
+    """How late a counter may be that sees a tail as well."""
+    return doubtful_response(seen, response_of(seen))
+
+
 @pytest.mark.parametrize("tail_s", [0.01, 0.03, 0.1])
 @pytest.mark.parametrize("late", [Response(0.0, 0.07), Response(0.09, 0.0), Response(0.03, 0.1)])
 def test_a_rise_shows_a_late_counter_whatever_follows_the_load(
     late: Response, tail_s: float
 ) -> None:
     """A tail gives the fall another form: rise and fall together show nothing, or a longer lag."""
-    assert doubtful_response(step(late, tail_s=tail_s)).mean_s == pytest.approx(
-        late.mean_s, rel=0.02
-    )
-    assert not doubtful_response(step(late)).late
+    assert doubtful(step(late, tail_s=tail_s)).mean_s == pytest.approx(late.mean_s, rel=0.02)
+    assert not doubtful(step(late)).late
     assert response_of(step(late)).mean_s == pytest.approx(late.mean_s, rel=0.02)
 
 
 @pytest.mark.parametrize(("ramp_s", "tail_s"), [(0.0, 0.0), (0.0, 0.03), (0.05, 0.0)])
 def test_what_rises_at_once_or_never_comes_is_no_late_counter(ramp_s: float, tail_s: float) -> None:
     """Of power that rises slowly, the joules do not come after the load."""
-    assert not doubtful_response(step(Response(), ramp_s, tail_s)).late
+    assert not doubtful(step(Response(), ramp_s, tail_s)).late
 
 
 def test_ticks_of_no_load_are_no_late_counter() -> None:
@@ -704,6 +707,9 @@ def test_a_late_power_sensor_is_waited_for(late: dict[str, float]) -> None:
     assert late_s == pytest.approx(sum(late.values()), abs=0.01)
 
 
+LATE_POWER = replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.2, sample_count=600)
+
+
 ENDING_PROGRAM = SENSOR_PROGRAM.replace(
     "with machine.load(200.0):\n    time.sleep(1.013)",
     "with machine.load(200.0):\n    time.sleep(0.8)\n    machine.set_power(380.0)\n"
@@ -715,8 +721,7 @@ def test_the_samples_after_a_window_show_how_its_load_ended() -> None:
     """What a late sensor shows late is at the power at which the load ended, not at its mean."""
     assert "380.0" in ENDING_PROGRAM
     assert "4.0" in ENDING_PROGRAM
-    card = replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.2, sample_count=600)
-    energy_j, true_j, standard_j, _ = answer_on(card, ENDING_PROGRAM)
+    energy_j, true_j, standard_j, _ = answer_on(LATE_POWER, ENDING_PROGRAM)
     assert energy_j == pytest.approx(true_j, abs=0.03)  # 0.3 J if it ended as it ran
     assert standard_j < 0.15
 
@@ -765,8 +770,7 @@ print(json.dumps(seen))
 
 def test_what_a_window_misses_and_the_next_has_too_much_is_not_shared() -> None:
     """Late joules that the model leaves uncertain are passed on from window to window in a row."""
-    card = replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.2, sample_count=600)
-    windows = answer_on(card, ROW_PROGRAM)
+    windows = answer_on(LATE_POWER, ROW_PROGRAM)
     for at_once, by_now, energy_j, true_j in windows:
         whole = math.hypot(*at_once.values())
         assert math.hypot(*by_now.values()) == pytest.approx(whole), "as uncertain by itself"
@@ -792,8 +796,7 @@ def test_what_one_program_loses_to_another_is_shared() -> None:
     """Of programs in turn each round of the one loses alike, and each of the other gains."""
     assert "number % 2" in TURNS_PROGRAM
     assert "set_power" in TURNS_PROGRAM
-    card = replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.2, sample_count=600)
-    for at_once, by_now, _, _ in answer_on(card, TURNS_PROGRAM):
+    for at_once, by_now, _, _ in answer_on(LATE_POWER, TURNS_PROGRAM):
         assert by_now == at_once
 
 
@@ -801,8 +804,7 @@ def test_a_program_below_the_power_at_rest_has_no_uncertainty_below_zero() -> No
     """A device may sleep deeper in a window than beside it."""
     program = ROW_PROGRAM.replace("machine.load(200.0)", "machine.load(8.0)")
     assert program != ROW_PROGRAM
-    card = replace(PROFILES["ada"], counter_tick_s=None, power_lag_s=0.2, sample_count=600)
-    for at_once, by_now, _, _ in answer_on(card, program):
+    for at_once, by_now, _, _ in answer_on(LATE_POWER, program):
         assert min(*at_once.values(), *by_now.values()) >= 0
 
 
