@@ -524,8 +524,8 @@ SETTLING_REASONS = """\
 The interval of a result holds the truth in 95 to 96 % of measurements if errors are normal. Where
 one error that is distributed evenly is larger than all others, as that by the power at which a load
 ended, it holds it in up to 99 %. In `lag and tail` the interval of a round contains a tail alone,
-and late joules alone. Below 5 s that is not enough for the results of lags above 100 ms: windows
-shorter than ten times the lateness have been refused since this was measured.
+and late joules alone. Below 5 s that was not enough for the results of lags above 100 ms: windows
+shorter than ten times the lateness are refused now.
 
 Without a load of the meter's own the interval contains a tail, and a lag of up to 300 ms, so that
 it is wide for most cards. The joules are those of a tail, so that a late counter has a bias: half
