@@ -113,6 +113,18 @@ class Adjustable(Protocol):
         ...
 
 
+@runtime_checkable
+class LearnsPrograms(Protocol):
+    """A meter that learns from the windows of a program how its load ends.
+
+    A :class:`Meter` need not have this.
+    """
+
+    def next_program(self, name: str) -> None:
+        """Say that the next windows are of the program with this name, until the next call."""
+        ...
+
+
 class Meter(Protocol):
     """A source of joules that is already open.
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import cast
 
 from pytest_energy.errors import UsageError
-from pytest_energy.meters.base import Adjustable, Edge, Meter, Reading
+from pytest_energy.meters.base import Adjustable, Edge, LearnsPrograms, Meter, Reading
 from pytest_energy.model.measurement import (
     Environment,
     Facts,
@@ -98,6 +98,12 @@ class CombinedMeter:
         for meter in self._meters:
             if isinstance(meter, Adjustable):
                 meter.accept_settings()
+
+    def next_program(self, name: str) -> None:
+        """Tell each part that learns from programs which one the next windows are of."""
+        for meter in self._meters:
+            if isinstance(meter, LearnsPrograms):
+                meter.next_program(name)
 
     def spent_j(self) -> float | None:
         """The joules of all meters together; ``None`` if one of them is unknown."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from pytest_energy.errors import UsageError
-from pytest_energy.meters.base import Edge, Meter, Reading
+from pytest_energy.meters.base import Adjustable, Edge, LearnsPrograms, Meter, Reading
 from pytest_energy.meters.combined import CombinedMeter
 from pytest_energy.model.measurement import Environment, MeterInfo, Quantity
 
@@ -91,6 +91,16 @@ class SelectedChannels:
         """Of these channels."""
         idle = self._meter.idle_power_w
         return {name: idle[name] for name in self.channels if name in idle}
+
+    def accept_settings(self) -> None:
+        """Let the meter, if it can, check windows against the present settings."""
+        if isinstance(self._meter, Adjustable):
+            self._meter.accept_settings()
+
+    def next_program(self, name: str) -> None:
+        """Tell the meter, if it learns from programs, which one the next windows are of."""
+        if isinstance(self._meter, LearnsPrograms):
+            self._meter.next_program(name)
 
     def spent_j(self) -> float | None:
         """``None``: the meter adds all channels up."""

@@ -80,7 +80,7 @@ from pytest_energy.measuring.protocol import (
 from pytest_energy.measuring.torchrun import agree, in_step, in_step_plan
 from pytest_energy.measuring.waiting import synchronizer, waiter_for
 from pytest_energy.measuring.window import OpenWindow, Window, measure_round, open_window
-from pytest_energy.meters.base import Adjustable
+from pytest_energy.meters.base import Adjustable, LearnsPrograms
 from pytest_energy.model.measurement import (
     Facts,
     Kind,
@@ -377,6 +377,7 @@ class MeasuringEnergy(Energy):
             size = Size(iterations, rounds, iterations)
             limit_s = limit_rounds(self._session, self._requested)
             done: list[Round] = []
+            self._next_program("")
             while len(done) < rounds and another_fits(done, limit_s):
                 if done:  # without a warm-up the first round shows what the others take
                     self._announce(self._place.id, forecast_by_rounds(done, size, limit_s))
@@ -457,6 +458,7 @@ class MeasuringEnergy(Energy):
     def _opened(
         self, handle: WindowHandle, synchronize: Callable[[], None]
     ) -> Iterator[OpenWindow]:
+        self._next_program(handle.name)
         with self._turn(), open_window(self._session.meter, 1, synchronize) as opened:
             handle.pause_by(opened.paused)
             yield opened
@@ -664,14 +666,19 @@ class MeasuringEnergy(Energy):
             return window
 
         with self.usage.alone():
+            self._next_program("")
             agree = self._agree if self._in_slices else None
             return run_rounds(work, plan, measure, agree=agree, **self._surroundings())
 
     def _alternate(
         self, works: Mapping[str, Work], plan: Plan, around: Around
     ) -> dict[str, Finished]:
+        def measure(work: Work, passes: int) -> Window:
+            self._next_program(next(name for name, other in works.items() if other is work))
+            return self._measure(work, passes)
+
         with self.usage.alone():
-            return alternate(works, plan, self._measure, around=around, **self._surroundings())
+            return alternate(works, plan, measure, around=around, **self._surroundings())
 
     def _surroundings(self) -> Surroundings:
         """What a protocol calls beside the work."""
@@ -704,6 +711,11 @@ class MeasuringEnergy(Energy):
             return agree(own, ranks)
         with self._turn(passes), self._on_processor():
             return measure_round(self._session.meter, work, passes, self._synchronize)
+
+    def _next_program(self, name: str) -> None:
+        """Tell the meter which of the test's programs the next windows are of."""
+        if isinstance(self._session.meter, LearnsPrograms):
+            self._session.meter.next_program(f"{self._place.id} {name}")
 
     def _on_processor(self) -> AbstractContextManager[None]:
         """The slices of both sides share a processor."""

@@ -195,6 +195,18 @@ def test_changed_settings_are_accepted_by_the_parts_that_check_them():
     assert (gpu.calls, processor.calls) == (["accepted"], [])
 
 
+def test_parts_that_learn_from_programs_are_told_of_them():
+    """A processor has no tail, so its meter need not know of programs."""
+
+    class Learning(Part):
+        def next_program(self, name):
+            self.calls.append(name)
+
+    gpu, processor = Learning("nvml", {"gpu0": 10.0}), rapl()
+    CombinedMeter([gpu, processor]).next_program("decode")
+    assert (gpu.calls, processor.calls) == (["decode"], [])
+
+
 def test_names_sources_and_identity_are_merged():
     """The first meter names the device; facts of the second with the same name get a prefix."""
     combined = CombinedMeter([nvml(), rapl(source="model", estimated=True)])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from pytest_energy.errors import UsageError
-from pytest_energy.meters.base import Edge, Meter, Reading
+from pytest_energy.meters.base import Adjustable, Edge, LearnsPrograms, Meter, Reading
 from pytest_energy.meters.combined import CombinedMeter
 from pytest_energy.meters.selected_channels import owner_of, select_channels
 from pytest_energy.model.measurement import Environment, MeterInfo, Quantity
@@ -100,3 +100,27 @@ def test_a_channel_that_is_nowhere_is_an_error() -> None:
         owner_of(["gpu7"], gpu)
     assert owner_of(["gpu0"], gpu) is None
     assert owner_of(["cpu", "dram"], gpu) == owner_of(["cpu"], None) == "rapl"
+
+
+@dataclass
+class Told(Fixed):
+    """A meter that checks settings and learns from programs."""
+
+    calls: list[str] = field(default_factory=list)
+
+    def accept_settings(self) -> None:
+        self.calls.append("accepted")
+
+    def next_program(self, name: str) -> None:
+        self.calls.append(name)
+
+
+def test_what_a_test_tells_its_meter_reaches_the_whole_meter() -> None:
+    """Its channels are of devices whose settings the test may change."""
+    whole = Told("nvml", ("gpu0", "gpu1"))
+    for meter in (select_channels(whole, ["gpu0"]), select_channels(Fixed("a", ("b", "c")), ["b"])):
+        assert isinstance(meter, Adjustable)
+        assert isinstance(meter, LearnsPrograms)
+        meter.accept_settings()
+        meter.next_program("decode")
+    assert whole.calls == ["accepted", "decode"]

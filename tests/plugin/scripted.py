@@ -15,6 +15,8 @@ from pytest_energy.meters.base import Edge, MeterUnavailableError, Reading
 
 SCRIPT = json.loads((Path(__file__).parent / "scripted.json").read_text())
 used_j = 0.0
+programs = []
+"""The programs of all windows so far, as the meter was told."""
 
 
 def work(seconds):
@@ -24,6 +26,7 @@ def work(seconds):
 
 
 class ScriptedMeter:
+    program = None
     channels = (SCRIPT["channel"],)
     shortest_window_s = SCRIPT["shortest_window_s"]
     idle_power_w = {}
@@ -33,7 +36,11 @@ class ScriptedMeter:
     def spent_j(self):
         return used_j
 
+    def next_program(self, name):
+        self.program = name
+
     def begin(self):
+        programs.append(self.program)
         return Edge(start=CLOCK.time(), time_s=CLOCK.perf_counter(), state=used_j)
 
     def end(self, edge):

@@ -344,6 +344,43 @@ def test_a_comparison_is_the_only_measurement_of_its_test(project: Project) -> N
         assert re.search(rf"^test_it\.py::test_{number}: .*{message}", text, re.MULTILINE)
 
 
+PROGRAMS = """
+from scripted_meter import programs, work
+
+def test_candidates(energy):
+    energy.compare(eager=lambda: work(0.1), fast=lambda: work(0.1), blocks=2)
+    assert len(programs) == 8
+    assert len(set(programs)) == 2
+    assert programs[:4] == programs[3::-1]  # in the order ABBA
+
+def test_a_call(energy):
+    del programs[:]
+    energy(work, 0.1)
+    assert len(set(programs)) == 1
+    assert "test_a_call" in programs[0]
+
+def test_rounds(energy):
+    del programs[:]
+    energy.pedantic(work, args=(0.1,), rounds=2)
+    assert len(programs) == 2
+    assert len(set(programs)) == 1
+    assert "test_rounds" in programs[0]
+
+def test_windows(energy):
+    del programs[:]
+    for name in ("a", "b", "a"):
+        with energy.window(name):
+            work(0.1)
+    assert programs[0] == programs[2] != programs[1]
+"""
+
+
+def test_the_meter_is_told_which_windows_are_of_one_program(project: Project) -> None:
+    """Candidates of equal joules may end otherwise: one shows nothing of the other."""
+    project.write(PROGRAMS)
+    project.run(*SHORT).assert_outcomes(passed=4)
+
+
 CARD = """
 import time
 from contextlib import contextmanager

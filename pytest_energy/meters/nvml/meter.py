@@ -218,6 +218,12 @@ class NvmlMeter:
         """Check windows against the present power limits and clocks: the test has set them."""
         self._reference = {device.channel: take_snapshot(device) for device in self._devices}
 
+    def next_program(self, name: str) -> None:
+        """Take the next windows for those of a program: how its loads end is learnt from these."""
+        for source in (self._instruments.counter, self._instruments.power):
+            if source is not None:
+                source.next_program(name)
+
     def spent_j(self) -> float | None:
         """The counters' joules; ``None`` if a device has no counter or no longer answers."""
         counter = self._instruments.counter

@@ -165,6 +165,7 @@ class CounterSource:
         self._coverage = {channel: Coverage() for channel in readers}
         self._tails = {channel: Tail() for channel in readers}
         self._responses = dict.fromkeys(readers, Response())
+        self._program = ""
         self._probed = False
         self._doubtful: dict[str, Response] = {}
         """By the rise of the meter's own load, how late a counter is that sees a tail as well."""
@@ -173,6 +174,12 @@ class CounterSource:
         powers = [self._power_between(ticker, *pair) for pair in pairwise(ticks)]
         powers_w = [power.value_w for power in powers if power is not None]
         return math.sqrt(2 * len(powers_w)) * standard_error(powers_w) * self.period_s
+
+    def next_program(self, name: str) -> None:
+        """Take the next windows for those of a program; other programs show nothing of it."""
+        self._program = name
+        for tail in self._tails.values():
+            tail.next_program(name)
 
     @property
     def tickers(self) -> tuple[Ticker, ...]:
@@ -607,6 +614,7 @@ class CounterSource:
             scale.uncertainty * mean_w,
             earlier.if_left(response, fall.closing.time_s),
             joules.energy_j if excess_j is None else None,
+            self._program,
         )
         self._closed[channel] = fall.closing
         if fall.after.recent:  # else it is what was remembered already, with that uncertainty
@@ -619,7 +627,7 @@ class CounterSource:
         if fall.before:  # what the scale is off by is missing in the gap's power as well
             end_s += (left_s - next_s) * fall.after_s / fall.spacing_s
         end_j = scale.uncertainty * mean_w * end_s
-        alike = excess_j is None and earlier.may_end_as(joules.energy_j)
+        alike = excess_j is None and earlier.may_end_as(joules.energy_j, self._program)
         settling_j = (
             max(response.uncertainty_s, response.unsure_s(fall.after_s)) * mean_w,
             0.0 if alike else end_j,
@@ -662,6 +670,7 @@ class CounterSource:
         steps = {channel: shown.step for channel, shown in tried.items()}
         check_seen(steps)
         self._tails = {channel: Tail() for channel in steps}
+        self.next_program(self._program)
         responses = {channel: response_of(step) for channel, step in steps.items()}
         self._responses, self._doubtful = without_doubtful(responses, steps)
         self._probed = True

@@ -225,13 +225,16 @@ class EndedLoad:
     earlier: EndedLoad | None = None
     unread_j: float | None = None
     """The joules of its window, if no tick has shown how it ended."""
+    program: str = ""
+    """The program that it was of, if that is known."""
 
-    def may_end_as(self, energy_j: float) -> bool:
+    def may_end_as(self, energy_j: float, program: str) -> bool:
         """Whether it ended as a load of so many joules, so that both are unsure by the same share.
 
-        Windows of equal joules are taken for the same program, which ends alike each time.
+        Windows of one program and of equal joules end alike each time.
         """
-        return self.unread_j is not None and alike(self.unread_j, energy_j)
+        same = self.program == program
+        return same and self.unread_j is not None and alike(self.unread_j, energy_j)
 
     def left_j(self, response: Response, at_s: float) -> float:
         """The joules that a late counter has still to show at a moment."""

@@ -98,6 +98,7 @@ class PassedOn:
 
     energy_j: float
     """The joules of the window."""
+    program: str
     uncertainty_j: float = 0.0
 
 
@@ -136,6 +137,13 @@ class PowerSource:
         """The last window of each late sensor, by seconds since the epoch."""
         self._passed_on: dict[str, PassedOn] = {}
         """What the last window of each late sensor will pass on to the next one."""
+        self._program = ""
+
+    def next_program(self, name: str) -> None:
+        """Take the next windows for those of a program; other programs show nothing of it."""
+        self._program = name
+        for tail in self._tails.values():
+            tail.next_program(name)
 
     @property
     def shortest_window_s(self) -> float:
@@ -307,13 +315,14 @@ class PowerSource:
         left = earlier.if_left(response, samples[-1][0]) if earlier else None
         end_w, unsure_w = scale.value * step_w, scale.uncertainty * step_w
         self._last[channel] = EndedLoad(window.end_s, window.duration_s, end_w, unsure_w, left)
-        before, passed_on = self._passed_on.get(channel), PassedOn(used.energy_j)
+        before, passed_on = self._passed_on.get(channel), PassedOn(used.energy_j, self._program)
         self._passed_on[channel] = passed_on
         # Of its uncertainty only what is still to come is passed on. The rest is that of the power
         # after the window, which is wrong in each window alike.
         left_s = response.left_of_s(window.duration_s, samples[-1][0] - window.end_s)
         late_j = combine((unsure_w * left_s, response.uncertainty_s * step_w))
-        if before is None or not alike(before.energy_j, used.energy_j):
+        same = before is not None and before.program == self._program
+        if before is None or not same or not alike(before.energy_j, used.energy_j):
             used = with_term(used, SETTLING, combine((used.budget[SETTLING], early_j)))
         else:
             before.uncertainty_j = early_j

@@ -26,6 +26,8 @@ MOST_POINTS = 200
 """Later points replace the first ones, since the tail may depend on the load."""
 MOST_LOADS = 30
 """By so many loads of a program the scale of its tail is known as well as the tail is."""
+MOST_PROGRAMS = 16
+"""Of so many programs in turn the loads are remembered."""
 CLEAR_NOISE = 3.0
 """A tail is seen if more is left than this multiple of the noise."""
 ENOUGH_POINTS = 6
@@ -453,17 +455,17 @@ class Tail:
 
     A tail begins with the power at the end of its load, which may differ from the load's mean. So
     each load scales the curve. A window that ends shortly before a tick shows its scale. Windows of
-    equal joules are taken for the same program, which ends alike each time.
+    equal joules are taken for the same program, which ends alike each time, unless it is known that
+    they are of several.
     """
 
     points: list[tuple[float, float]] = field(default_factory=list)
     """Seconds from a load's end to the tick, and what was still to come, in seconds of the step."""
-    _program: list[ProgramEnd] = field(default_factory=list)
-    """The last loads, if they are of one program."""
+    _programs: dict[str, list[ProgramEnd]] = field(default_factory=lambda: {"": []})
+    """The last loads of each program by its name."""
+    _name: str = ""
     _known: TailCurve | None = None
     _noise_s: float = 0.0
-    _energy_j: float | None = None
-    """The joules of the last load."""
 
     def learn(self, after_s: float, left_s: float, noise_s: float = 0.0) -> None:
         """Take into account what one more load left, and the standard uncertainty of that."""
@@ -496,14 +498,21 @@ class Tail:
             left_s: What was still to come then, in seconds of the step, if that was read.
             noise_s: Standard uncertainty of ``left_s``.
         """
-        if self._energy_j and abs(self._energy_j / energy_j - 1) > ANOTHER * SAME_JOULES:
-            self._program = []  # the loads so far keep theirs
-        self._energy_j = energy_j
+        program = self._programs[self._name]
+        if program and abs(program[-1].energy_j / energy_j - 1) > ANOTHER * SAME_JOULES:
+            program = self._programs[self._name] = []  # the loads so far keep theirs
         own = None if left_s is None else self._own_scale(after_s, left_s, noise_s)
-        end = ProgramEnd(energy_j, own, left_s is not None, self._program)
-        self._program.append(end)
-        del self._program[:-MOST_LOADS]
+        end = ProgramEnd(energy_j, own, left_s is not None, program)
+        program.append(end)
+        del program[:-MOST_LOADS]
         return end
+
+    def next_program(self, name: str) -> None:
+        """Take the next loads for those of a program; other programs show nothing of it."""
+        self._programs[name] = self._programs.pop(name, [])
+        self._name = name
+        if len(self._programs) > MOST_PROGRAMS:
+            del self._programs[next(iter(self._programs))]
 
     def _own_scale(self, after_s: float, left_s: float, noise_s: float) -> Scale | None:
         curve = self.curve()

@@ -19,6 +19,7 @@ from pytest_energy.meters.nvml.sources.joules import Power
 from pytest_energy.meters.nvml.sources.settling import (
     ANY_SCALE,
     MOST_LOADS,
+    MOST_PROGRAMS,
     NOT_SEEN,
     UNKNOWN_SCALE,
     UNREAD_SCALE,
@@ -286,9 +287,10 @@ def test_equal_windows_in_a_row_share_the_doubt_of_their_ends() -> None:
     """What the end leaves to the next window is added to one and taken off the other."""
     response, ended = Response(0.0, 0.3), EndedLoad(0.0, 10.0, 400.0, 200.0, unread_j=4000.0)
     left_j = 200.0 * response.left_of_s(10.0, 0.2)
-    assert ended.may_end_as(4010.0)
-    assert not ended.may_end_as(4400.0)
-    assert not replace(ended, unread_j=None).may_end_as(4000.0)
+    assert ended.may_end_as(4010.0, "")
+    assert not ended.may_end_as(4400.0, "")
+    assert not ended.may_end_as(4010.0, "another")
+    assert not replace(ended, unread_j=None).may_end_as(4000.0, "")
     assert ended.unsure_j(response, 0.2) == pytest.approx(left_j)
     assert ended.unsure_j(response, 0.2, 0.9 * left_j) == pytest.approx(0.1 * left_j)
 
@@ -421,6 +423,24 @@ def test_a_tail_that_noise_hides_is_within_what_is_uncertain(
     assert share * constant_s <= 1.96 / 0.70 * tail.curve().uncertainty_s
 
 
+def test_programs_in_turn_do_not_show_each_others_ends() -> None:
+    """Nor if their joules are equal, as those of candidates that are compared often are."""
+    tail, shown = known_tail(), {"low": 0.4, "high": 1.9}
+    for _ in range(3):
+        for name, value in shown.items():
+            tail.next_program(name)
+            end = tail.ended(200.0, 0.005, value * 0.01 * math.exp(-0.25), 1e-6)
+            assert end.scale().value == pytest.approx(value, rel=0.15)
+    for name, value in shown.items():
+        tail.next_program(name)
+        assert tail.ended(200.1, 0.095, None, 1e-6).scale().value == pytest.approx(value, rel=0.15)
+    for number in range(MOST_PROGRAMS):
+        tail.next_program(f"another {number}")
+    tail.next_program("low")
+    forgotten = tail.ended(200.0, 0.095, None, 1e-6).scale()
+    assert forgotten == Scale(1.0, unknown=math.hypot(UNKNOWN_SCALE, UNREAD_SCALE))
+
+
 def test_equal_joules_after_another_program_are_a_chance() -> None:
     """A scale holds for the windows of one program in a row, not for later ones as large."""
     tail = known_tail()
@@ -527,6 +547,33 @@ def test_a_late_counter_that_sees_a_tail_is_told_by_the_rise() -> None:
         assert 1.96 * standard_j > 0.03 * true_j, "it may be a tail all the same"
     assert answer["shortest_s"] == pytest.approx(0.7, rel=0.02), "shorter ones are refused"
     assert measure(FALLING, own=True, windows=1)["shortest_s"] == pytest.approx(0.1, rel=0.01)
+
+
+CANDIDATES_PROGRAM = (
+    PROGRAM.replace(
+        "    opening = counter.begin()\n",
+        "    name = 'ab'[number % 2]\n    counter.next_program(name)\n"
+        "    opening = counter.begin()\n    time.sleep(0.0 if name == 'a' else 0.085)\n",
+    )
+    .replace(
+        "    with machine.load(350.0):\n        time.sleep(1.013)\n",
+        "    with machine.load(230.0):\n        time.sleep(0.85)\n"
+        "        machine.set_power(350.0 if name == 'a' else 110.0)\n"
+        "        time.sleep(0.15 if name == 'a' else 0.45)\n",
+    )
+    .replace("[joules.energy_j, true_j,", "[joules.by_now().energy_j, true_j,")
+)
+
+
+def test_candidates_of_equal_joules_keep_their_ends_apart() -> None:
+    """One ends at more than its mean, and far from a tick; the other at less, as a tick shows."""
+    assert "next_program" in CANDIDATES_PROGRAM
+    assert "else 110.0" in CANDIDATES_PROGRAM
+    windows = answer_on(FALLING, CANDIDATES_PROGRAM, json.dumps([True, 12]))["windows"]
+    for energy_j, true_j, standard_j in windows:
+        assert abs(energy_j - true_j) <= 2 * standard_j
+    first, second = ([standard_j for *_, standard_j in windows[number::2]] for number in (0, 1))
+    assert min(first) > 2 * max(second), "what no tick has shown is uncertain"
 
 
 REVISED_PROGRAM = (
