@@ -523,9 +523,8 @@ as they should be.
 SETTLING_REASONS = """\
 The interval of a result holds the truth in 95 to 96 % of measurements if errors are normal. Where
 one error that is distributed evenly is larger than all others, as that by the power at which a load
-ended, it holds it in up to 99 %. In `lag and tail` the interval of a round contains a tail alone,
-and late joules alone. Below 5 s that was not enough for the results of lags above 100 ms: windows
-shorter than ten times the lateness are refused now.
+ended, it holds it in up to 99 %. In `lag and tail` that is nearly all of it: three ticks tell late
+joules from a tail, and not at which power the load ended.
 
 Without a load of the meter's own the interval contains a tail, and a lag of up to 300 ms, so that
 it is wide for most cards. The joules are those of a tail, so that a late counter has a bias: half

@@ -22,11 +22,11 @@ from pytest_energy.meters.nvml.devices.sensors import (
     take_snapshot,
 )
 from pytest_energy.meters.nvml.driver import SensorError, is_simulated
+from pytest_energy.meters.nvml.phases import Phases
 from pytest_energy.meters.nvml.sources.collector import Collector, RingWatch, Samples
 from pytest_energy.meters.nvml.sources.counter_reads import CounterReads, with_reading
 from pytest_energy.meters.nvml.sources.counter_source import CounterSource
 from pytest_energy.meters.nvml.sources.joules import Joules, OpeningTick, with_term
-from pytest_energy.meters.nvml.sources.phases import Phases
 from pytest_energy.meters.nvml.sources.power_sensor import PowerSensor
 from pytest_energy.meters.nvml.sources.power_source import (
     LONGEST_GAP_PERIODS,

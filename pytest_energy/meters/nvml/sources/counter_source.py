@@ -28,6 +28,7 @@ from pytest_energy.meters.nvml.sources.fall import (
     TailJoules,
     Unproven,
     changes_s,
+    with_late,
 )
 from pytest_energy.meters.nvml.sources.joules import (
     RESOLUTION_J,
@@ -38,10 +39,18 @@ from pytest_energy.meters.nvml.sources.joules import (
     idle_power,
     mean_power,
     window_joules,
-    with_late,
     with_term,
 )
+from pytest_energy.meters.nvml.sources.late_tail import (
+    SPACED_S,
+    LateTail,
+    Moments,
+    late_tail_joules,
+    told_apart,
+)
 from pytest_energy.meters.nvml.sources.probing import (
+    SHARES,
+    Counted,
     Ended,
     OwnLoad,
     Ticks,
@@ -59,11 +68,11 @@ from pytest_energy.meters.nvml.sources.settling import (
     NOT_SEEN,
     Response,
     Scale,
+    Step,
     Tail,
-    response_of,
+    clearly_late,
     shortest_if_doubtful_s,
     weighted_mean,
-    without_doubtful,
 )
 from pytest_energy.meters.nvml.sources.ticks import (
     Tick,
@@ -167,8 +176,11 @@ class CounterSource:
         self._responses = dict.fromkeys(readers, Response())
         self._program = ""
         self._probed = False
-        self._doubtful: dict[str, Response] = {}
-        """By the rise of the meter's own load, how late a counter is that sees a tail as well."""
+        self._doubtful: Mapping[str, Response] = {}
+        """How late a counter may be, if it may also be that it sees a tail."""
+        self._late_tails: Mapping[str, LateTail] = {}
+        """The counters that are late and see a tail."""
+        self._too_late: Mapping[str, SensorError] = {}
 
     def _noise(self, ticker: Ticker, ticks: Sequence[Tick]) -> float:
         powers = [self._power_between(ticker, *pair) for pair in pairwise(ticks)]
@@ -190,10 +202,11 @@ class CounterSource:
     def shortest_window_s(self) -> float:
         """One tick: in a shorter window a counter may not move at all.
 
-        If the counter is late and sees a tail as well, what is not known of either is too large a
-        part of a short window.
+        If a counter is late and sees a tail, or may be late or see one, what is not known of these
+        is too large a part of a short window.
         """
-        return max(self.period_s, shortest_if_doubtful_s(self._doubtful.values()))
+        tail_s = SPACED_S if self._late_tails else 0.0
+        return max(self.period_s, tail_s, shortest_if_doubtful_s(self._doubtful.values()))
 
     def spent_j(self) -> float:
         """The joules that the counters have counted since they were opened.
@@ -218,20 +231,26 @@ class CounterSource:
         """
         began_s = CLOCK.perf_counter()
         late_s = max(self._unknown_late_s(ticker) for ticker in self._tickers)
+        if not at_once:
+            late_s = max([late_s, *(tail.wait_s for tail in self._late_tails.values())])
         CLOCK.sleep(late_s)
         before = dict(self._rest_power)
         if not at_once and not late_s:
             pause_until(began_s + max(r.delay_s for r in self._responses.values()))
         first, second, ticks = self._opening_ticks(at_once)
         if not at_once and not late_s and self._show_late(second, ticks):
-            CLOCK.sleep(max(self._late_s(ticker) for ticker in self._tickers))
+            CLOCK.sleep(max(_late_s(response) for response in self._responses.values()))
             first, second, ticks = self._opening_ticks(at_once)
         earlier = self._rest(first, second)
         if second is self._latest:
             earlier |= before
         powers = self._rest(second, ticks)
         return {
-            channel: OpeningTick(tick, _opening_power(earlier[channel], powers[channel]))
+            channel: OpeningTick(
+                tick,
+                _opening_power(earlier[channel], powers[channel]),
+                _known(first.get(channel), second.get(channel)),
+            )
             if isinstance(tick, Tick)
             else tick
             for channel, tick in ticks.items()
@@ -240,12 +259,17 @@ class CounterSource:
     def _opening_ticks(self, at_once: bool) -> tuple[Ticks, Ticks, Ticks]:
         """Up to three ticks of each counter; the last one opens the window."""
         if at_once and self._long and self._just_seen(self._seen[-1]):
-            return {}, self._seen[-2] if len(self._seen) > 1 else {}, self._seen[-1]
+            none: list[Ticks] = [{}, {}]
+            first, second, last = [*none, *self._seen][-3:]
+            return first, second, last
         ticks: list[Ticks] = [next_ticks(self._tickers)]
         if (at_once or not self._any_late()) and self._rested(ticks[0]):
             ticks.insert(0, self._latest)
-        while len(ticks) < (2 if self._long else 3):
-            ticks.append(next_ticks(self._tickers))
+        needed = 2 if self._long and not self._late_tails else 3
+        while len(ticks) < needed:
+            ticks.append(
+                self._later_ticks(ticks[-1]) if self._late_tails else next_ticks(self._tickers)
+            )
         return (ticks[0] if len(ticks) > 2 else {}), ticks[-2], ticks[-1]
 
     def _just_seen(self, ticks: Ticks) -> bool:
@@ -277,12 +301,7 @@ class CounterSource:
             return 0.0
         if closed is not None and not self._worked_since(closed, ticker):
             return 0.0
-        return self._late_s(ticker)
-
-    def _late_s(self, ticker: Ticker) -> float:
-        """For how long a counter shows joules after they were used."""
-        response = self._responses[ticker.name]
-        return response.delay_s + LATE_LAGS * response.lag_s
+        return _late_s(response)
 
     def _show_late(self, first: Ticks, second: Ticks) -> bool:
         """Whether two ticks show more than what is known of late counters, and the rest."""
@@ -327,7 +346,9 @@ class CounterSource:
         self._long = window.duration_s >= long_ticks * self.period_s
         if self._long and self._all_late():
             return self._end_soon(opening, window)
-        pause_until(window.end_s + max(r.wait_s for r in self._responses.values()))
+        waits_s = [response.wait_s for response in self._responses.values()]
+        waits_s += [tail.wait_s for tail in self._late_tails.values()]
+        pause_until(window.end_s + max(waits_s))
         closing = next_ticks(self._tickers)
         first = self._later_ticks(closing)
         second = self._later_ticks(first)
@@ -391,13 +412,17 @@ class CounterSource:
         """Whether the wait after a window leaves no time for further ticks."""
         return all(response.late for response in self._responses.values())
 
-    def _later_ticks(self, ticks: Mapping[str, Tick | SensorError]) -> Ticks:
-        """The ticks that come :data:`SETTLED_S` or one tick after others."""
+    def _later_ticks(
+        self, ticks: Mapping[str, Tick | SensorError], tickers: Sequence[Ticker] | None = None
+    ) -> Ticks:
+        """The ticks of counters that come :data:`SETTLED_S` or one tick after others."""
         known = [tick.time_s for tick in ticks.values() if isinstance(tick, Tick)]
-        periods = self._periods()
+        read = tickers or self._tickers
+        period_s = max(ticker.period_s or 0.0 for ticker in read)
+        periods = max(1, round(SETTLED_S / period_s))
         if known and periods > 1:
-            pause_until(min(known) + (periods - 0.6) * self.period_s)
-        return next_ticks(self._tickers)
+            pause_until(min(known) + (periods - 0.6) * period_s)
+        return next_ticks(read)
 
     def _periods(self) -> int:
         return max(1, round(SETTLED_S / self.period_s))
@@ -417,6 +442,10 @@ class CounterSource:
             return closing
         if closing.energy_j < opening.tick.energy_j:
             return _went_back(opening.tick, closing)
+        if channel in self._too_late:
+            return self._too_late[channel]
+        if channel in self._late_tails:
+            return self._late_tail_joules(ticker, opening, ticks, window)
         fall = self._fall(ticker, ticks, window.end_s)
         if self._responses[channel].late:
             fall = self._soon(ticker, fall, before, ticks[1])
@@ -440,11 +469,14 @@ class CounterSource:
         if known:
             self._rest_power[ticker.name] = known[-1]
         assert ticker.period_s is not None
+        periods = self._periods()
+        if isinstance(first, Tick):  # other counters may tick more slowly
+            periods = max(1, round((first.time_s - closing.time_s) / ticker.period_s))
         return Fall(
             closing=closing,
             ended_s=ended_s,
             period_s=ticker.period_s,
-            spacing_s=self._periods() * ticker.period_s,
+            spacing_s=periods * ticker.period_s,
             after=after,
             later=known[1] if len(known) == 2 else None,
         )
@@ -500,11 +532,11 @@ class CounterSource:
         )
         joules = self._with_noise(channel, joules, opening, fall, window, lost)
         late = None if self._probed else self._may_be_late(channel, opening, fall, window)
-        doubtful_s = self._doubtful[channel].mean_s if channel in self._doubtful else 0.0
+        doubtful = self._doubtful.get(channel)
 
         def without_tail(scale: Scale) -> Joules:
             used = _without_tail(joules, fall.tail(tail.curve(), scale, step_w), late)
-            return with_late(used, doubtful_s * scale.value * step_w) if doubtful_s else used
+            return with_late(used, doubtful, scale.value * step_w) if doubtful else used
 
         return replace(without_tail(scale), revised=lambda: without_tail(end.scale()))
 
@@ -635,6 +667,41 @@ class CounterSource:
         )
         return with_term(joules, SETTLING, combine(settling_j))
 
+    def _late_tail_joules(
+        self, ticker: Ticker, opening: OpeningTick, ticks: Following, window: Span
+    ) -> Joules | SensorError:
+        """Joules by a counter that is late and sees a tail."""
+        before, after = (*opening.earlier, opening.tick), _known(*ticks)
+        if len(before) < 3 or len(after) < 3:
+            failed = [tick for tick in ticks if isinstance(tick, SensorError)]
+            return failed[0] if failed else _no_three_ticks(ticker.name)
+        for earlier_tick, tick in pairwise((*before, *after)):
+            if tick.energy_j < earlier_tick.energy_j:
+                return _went_back(earlier_tick, tick)
+        earlier = self._last.get(ticker.name, EndedLoad(window.start_s, 0.0, 0.0))
+        joules, self._last[ticker.name] = late_tail_joules(
+            self._late_tails[ticker.name],
+            self._moments(ticker, before),
+            self._moments(ticker, after),
+            window,
+            earlier,
+            self.idle_power_w[ticker.name].value,
+        )
+        return joules
+
+    def _moments(self, ticker: Ticker, ticks: Sequence[Tick]) -> Moments:
+        """Three ticks beside a window, timed by the period where they fit it."""
+        first = ticks[0]
+        period_s = None if ticker.jitter_s else ticker.period_s
+        moments_s = [first.time_s + between_s(first, tick, period_s) for tick in ticks]
+        shown = [(m, tick.energy_j) for m, tick in zip(moments_s, ticks, strict=True)]
+        power_w = max(mean_power(*pair).value_w for pair in pairwise(ticks))
+        noise_j = self._noise_j[ticker.name] / math.sqrt(2)
+        read_j = [noise_j, uniform(self._step_j(ticker.name))]
+        if ticker.jitter_s:
+            read_j.append(uniform(max(tick.width_s for tick in ticks)) * power_w)
+        return Moments(shown, combine(read_j), uniform(first.width_s))
+
     def _late_scale(
         self,
         channel: str,
@@ -671,29 +738,69 @@ class CounterSource:
         check_seen(steps)
         self._tails = {channel: Tail() for channel in steps}
         self.next_program(self._program)
-        responses = {channel: response_of(step) for channel, step in steps.items()}
-        self._responses, self._doubtful = without_doubtful(responses, steps)
+        told = told_apart(steps)
+        for ticker in self._tickers[1:]:  # the load ended shortly before a tick of the first one
+            if ticker.name in told.doubtful and clearly_late(told.doubtful[ticker.name]):
+                steps[ticker.name] = step_response([ticker], load)[ticker.name].step
+        told = told_apart(steps)
+        self._responses, self._doubtful = dict(told.responses), told.doubtful
+        self._late_tails, self._too_late = told.late_tails, told.too_late
         self._probed = True
-        if any(response.late for response in self._responses.values()):
-            wait_s = max(r.delay_s + LATE_LAGS * r.lag_s for r in self._responses.values())
-            for counted in counted_loads(self._tickers, load, wait_s):
+        if self._late_tails:
+            self._cover_late_tails(load, steps)
+        late = [ticker for ticker in self._tickers if self._responses[ticker.name].late]
+        if late:
+            wait_s = max(_late_s(self._responses[ticker.name]) for ticker in late)
+            for counted in counted_loads(late, load, wait_s):
                 for channel, evidence in counted.items():
                     step_w = steps[channel].step_w(self._responses[channel])
                     self._coverage[channel].learn(evidence.last_tick(step_w))
-            return tried
-        ends: dict[str, list[KnownEnd]] = {ticker.name: [] for ticker in self._tickers}
-        for ended in short_loads(self._tickers, load):
-            closing = next_ticks(self._tickers)
-            first = self._later_ticks(closing)
-            second = self._later_ticks(first)
-            for ticker in self._tickers:
+        prompt = [t for t in self._tickers if t not in late and t.name not in self._late_tails]
+        for group in _of_one_period(prompt):
+            self._try_short_loads(group, load)
+        return tried
+
+    def _try_short_loads(self, tickers: Sequence[Ticker], load: OwnLoad) -> None:
+        """Learn how power falls from loads that end at chosen moments, by prompt counters."""
+        ends: dict[str, list[KnownEnd]] = {ticker.name: [] for ticker in tickers}
+        for ended in short_loads(tickers, load):
+            closing = next_ticks(tickers)
+            first = self._later_ticks(closing, tickers)
+            second = self._later_ticks(first, tickers)
+            for ticker in tickers:
                 name = ticker.name
                 ticks = (closing[name], first[name], second[name])
                 end = self._known_end(ticker, ended, ticks)
                 ends[name] += [end] if end else []
         for channel, known in ends.items():
             self._learn(channel, known)
-        return tried
+
+    def _cover_late_tails(self, load: OwnLoad, steps: Mapping[str, Step]) -> None:
+        """Learn whether counters that are late and see a tail cover the full time."""
+        lead = next(ticker for ticker in self._tickers if ticker.name in self._late_tails)
+        assert lead.period_s is not None
+        whole = max(2, round(2 * SPACED_S / lead.period_s))
+        for share in SHARES:
+            opening = self.begin(at_once=True)
+            leading = opening[lead.name]
+            if isinstance(leading, SensorError):
+                raise leading
+            with load():
+                began_s = CLOCK.perf_counter()
+                pause_until(leading.tick.time_s + (whole + share) * lead.period_s)
+            window = Span(began_s, CLOCK.perf_counter() - began_s)
+            ended = self.end(opening, window)
+            for ticker in self._tickers:
+                channel, opened, joules = ticker.name, opening[ticker.name], ended[ticker.name]
+                if channel not in self._late_tails or isinstance(opened, SensorError):
+                    continue
+                if isinstance(joules, SensorError):
+                    raise joules
+                assert ticker.period_s is not None
+                above_j = joules.energy_j - joules.rest_w * window.duration_s
+                seen = Counted(opened.tick, ticker.period_s, began_s, window.end_s, above_j)
+                step_w = steps[channel].rise.step_w(self._late_tails[channel].response)
+                self._coverage[channel].learn(seen.last_tick(step_w))
 
     def _known_end(self, ticker: Ticker, ended: Ended, ticks: Following) -> KnownEnd | None:
         """The end of a short load; ``None`` if its ticks do not show it."""
@@ -726,13 +833,17 @@ class CounterSource:
         facts: dict[str, Scalar] = {}
         if not self._probed:
             return facts
-        for channel, response in self._responses.items():
+        for channel, prompt in self._responses.items():
+            late_tail = self._late_tails.get(channel)
+            response = late_tail.response if late_tail else prompt
             facts[f"{channel}.delay_s"] = significant(max(0.0, response.delay_s), 3)
             facts[f"{channel}.lag_s"] = significant(response.lag_s, 3)
             if channel in self._doubtful:
                 facts[f"{channel}.may_be_late_s"] = significant(self._doubtful[channel].mean_s, 3)
             tail = self._tails[channel]
-            if tail.points:
+            if late_tail:
+                facts[f"{channel}.tail_s"] = significant(late_tail.fast_s, 3)
+            elif tail.points:
                 facts[f"{channel}.tail_s"] = significant(max(0.0, tail.curve().length_s), 3)
         return facts
 
@@ -802,6 +913,32 @@ def _apart_j(ripples_j: Sequence[float], step_j: float) -> float:
     if step_j > RESOLUTION_J:
         return combine(ripples_j) / math.sqrt(len(ripples_j))
     return statistics.median(ripples_j) / 0.6745
+
+
+def _late_s(response: Response) -> float:
+    """For how long a counter shows joules after they were used."""
+    return response.delay_s + LATE_LAGS * response.lag_s
+
+
+def _of_one_period(tickers: Sequence[Ticker]) -> list[list[Ticker]]:
+    """Counters of equal cards: a load that ends shortly before a tick of one does so for all."""
+    groups: dict[float, list[Ticker]] = {}
+    for ticker in tickers:
+        assert ticker.period_s is not None
+        groups.setdefault(round(ticker.period_s, 3), []).append(ticker)
+    return list(groups.values())
+
+
+def _known(*ticks: Tick | SensorError | None) -> tuple[Tick, ...]:
+    return tuple(tick for tick in ticks if isinstance(tick, Tick))
+
+
+def _no_three_ticks(channel: str) -> SensorError:
+    return SensorError(
+        ReasonCode.DATA_GAP,
+        f"{channel}: the energy counter did not show three ticks before the window; it shows joules"
+        " late and its device has a tail, which takes three",
+    )
 
 
 def _unfallen_w(before_w: float, power_w: float, fall: Fall) -> float:

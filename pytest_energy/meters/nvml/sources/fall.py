@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_energy.meters.nvml.sources.coverage import LastTick, between
-from pytest_energy.meters.nvml.sources.joules import RESOLUTION_J, Power
+from pytest_energy.meters.nvml.sources.joules import RESOLUTION_J, Joules, Power, with_term
 from pytest_energy.meters.nvml.sources.settling import (
     CLEAR_NOISE,
     Response,
     Scale,
     TailCurve,
     alike,
+    clearly_late,
 )
 from pytest_energy.meters.nvml.sources.ticks import Tick
+from pytest_energy.model.measurement import SETTLING
 from pytest_energy.uncertainty.gum import combine, uniform
 from pytest_energy.uncertainty.rounds import mean_of
 
@@ -141,6 +143,25 @@ class LateJoules:
     def beyond_j(self, tail_j: float) -> float:
         """The most of it: nothing is to be taken off as a tail then, either."""
         return max(abs(tail_j + self.lag_j), tail_j + self.delay_j)
+
+
+def with_late(used: Joules, response: Response, end_w: float) -> Joules:
+    """Joules without a tail, with those that a sensor may show late.
+
+    All that came after the load was taken off as its tail. By the form of the rise so much of it
+    were joules of the load that came late. Power that rises in that form would show the same: the
+    interval contains both. Power takes some milliseconds to rise: if it is no more than that, the
+    joules are those without.
+
+    Args:
+        used: The joules without the tail.
+        response: How late the sensor may be.
+        end_w: The power at the load's end, above rest.
+    """
+    late_j = response.mean_s * end_w
+    settling_j = combine((used.budget[SETTLING], uniform(2 * late_j)))
+    likely_j = late_j if clearly_late(response) else 0.0
+    return with_term(replace(used, energy_j=used.energy_j + likely_j), SETTLING, settling_j)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 from pytest_energy.meters.nvml.sources.ticks import Tick
 from pytest_energy.meters.nvml.span import Span
-from pytest_energy.model.measurement import SETTLING, Quantity
-from pytest_energy.uncertainty.gum import combine, expand, standard_error, t_quantile, uniform
+from pytest_energy.model.measurement import Quantity
+from pytest_energy.uncertainty.gum import combine, expand, standard_error, uniform
 
 RESOLUTION_J = 1e-3
 """Counters count whole millijoules."""
@@ -46,17 +46,6 @@ def with_term(joules: Joules, cause: str, standard_j: float) -> Joules:
     return replace(joules, budget={**joules.budget, cause: standard_j})
 
 
-def with_late(used: Joules, late_j: float) -> Joules:
-    """Joules with those that a sensor shows late of a load that has a tail as well.
-
-    All that came after the load was taken off as its tail. By the form of the rise so much of it
-    were joules of the load that came late. Power that rises in that form would show the same: the
-    interval contains both.
-    """
-    settling_j = combine((used.budget[SETTLING], late_j / t_quantile(math.inf)))
-    return with_term(replace(used, energy_j=used.energy_j + late_j), SETTLING, settling_j)
-
-
 @dataclass(frozen=True)
 class Power:
     """The power in a gap beside a window, with its standard uncertainty."""
@@ -77,6 +66,8 @@ class OpeningTick:
 
     tick: Tick
     power: Power
+    earlier: tuple[Tick, ...] = ()
+    """Up to two ticks before it."""
 
 
 def window_joules(opening: OpeningTick, closing: Tick, window: Span, after: Power) -> Joules:

@@ -19,10 +19,17 @@ from pytest_energy.clocks import CLOCK
 from pytest_energy.meters.nvml.driver import SensorError
 from pytest_energy.meters.nvml.sources.collector import Collector, Samples
 from pytest_energy.meters.nvml.sources.coverage import CLEAR_J
-from pytest_energy.meters.nvml.sources.fall import EndedLoad
-from pytest_energy.meters.nvml.sources.joules import Joules, with_late, with_term
+from pytest_energy.meters.nvml.sources.fall import EndedLoad, with_late
+from pytest_energy.meters.nvml.sources.joules import Joules, with_term
+from pytest_energy.meters.nvml.sources.late_tail import (
+    SPACED_S,
+    LateTail,
+    Moments,
+    late_tail_joules,
+    told_apart,
+)
 from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor, Sample
-from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad, check_seen
+from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad, check_seen, soon_s
 from pytest_energy.meters.nvml.sources.settling import (
     ANY_SCALE,
     LATE_UNCERTAINTY,
@@ -32,10 +39,10 @@ from pytest_energy.meters.nvml.sources.settling import (
     Step,
     Tail,
     alike,
+    clearly_late,
     response_of,
     shortest_if_doubtful_s,
     weighted_mean,
-    without_doubtful,
 )
 from pytest_energy.meters.nvml.span import Span
 from pytest_energy.model.measurement import SETTLING, UNSEEN, Quantity, ReasonCode, Scalar
@@ -48,6 +55,7 @@ from pytest_energy.uncertainty.gum import (
     standard_error,
     t_quantile,
     uniform,
+    variance,
 )
 from pytest_energy.uncertainty.rounds import mean_of
 
@@ -124,11 +132,19 @@ class PowerSource:
         self._sensors = sensors
         self._responses: Mapping[str, Response] = {}
         self._doubtful: Mapping[str, Response] = {}
-        """By the rise of the meter's own load, how late a sensor is that sees a tail as well."""
+        """How late a sensor may be, if it may also be that it sees a tail."""
+        self._late_tails: Mapping[str, LateTail] = {}
+        """The sensors that are late and see a tail."""
+        self._too_late: Mapping[str, SensorError] = {}
         self._tails = {channel: Tail() for channel in sensors}
         self.channels = tuple(sensors)
         self.period_s = max(sensor.period_s for sensor in sensors.values())
         self.idle_power_w = {c: sampled_idle_power(c, samples.get(c, ())) for c in sensors}
+        self._noise_w = {
+            channel: math.sqrt(variance([power_w for _, power_w in samples[channel]]))
+            for channel in sensors
+        }
+        """Standard deviation of samples at rest."""
         self._rest_w = {channel: idle.value for channel, idle in self.idle_power_w.items()}
         """The power after the last window, or idle power before the first one."""
         self._was_long = False
@@ -149,7 +165,8 @@ class PowerSource:
     def shortest_window_s(self) -> float:
         """Ten samples by their stamps: the edges of a shorter window are too large a part."""
         resolved_s = SHORTEST_PERIODS * self.period_s - STAMP_S
-        return max(resolved_s, shortest_if_doubtful_s(self._doubtful.values()))
+        tail_s = SPACED_S if self._late_tails else 0.0
+        return max(resolved_s, tail_s, shortest_if_doubtful_s(self._doubtful.values()))
 
     def await_rest(self, at_once: bool = False) -> None:
         """Wait until samples show the power at rest before a window.
@@ -160,6 +177,8 @@ class PowerSource:
         Args:
             at_once: Whether the window follows another one so soon that nothing worked in between.
         """
+        if at_once and len(self._late_tails) == len(self.channels):
+            return  # the samples after the last window are enough
         if self._late_s and not at_once:
             CLOCK.sleep(max(r.delay_s for r in self._responses.values()) + self.period_s)
         if not all(self._at_rest(channel, at_once) for channel in self.channels):
@@ -203,13 +222,21 @@ class PowerSource:
         whose stamps differ from their arrival may be early by that.
         """
         early_s = max(sensor.stamps_off_s for sensor in self._sensors.values())
-        if self._long(duration_s):
-            return SAMPLES_AFTER * self.period_s + early_s
-        return (SAMPLES_AFTER + 1) * self.period_s + max(self._late_s, FALL_S) + early_s
+        waits_s = [t.wait_s + 3 * self._spaced_s(c) for c, t in self._late_tails.items()]
+        if len(waits_s) < len(self.channels):
+            waits_s.append(SAMPLES_AFTER * self.period_s)
+            if not self._long(duration_s):
+                waits_s.append((SAMPLES_AFTER + 1) * self.period_s + max(self._late_s, FALL_S))
+        return max(waits_s) + early_s
+
+    def _spaced_s(self, channel: str) -> float:
+        """The time between the three moments beside a window."""
+        period_s = self._sensors[channel].period_s
+        return max(1, round(SPACED_S / period_s)) * period_s
 
     def _long(self, duration_s: float) -> bool:
         """Whether a window's edges weigh little; never if what follows it may be late or a tail."""
-        if self._doubtful:
+        if any(clearly_late(response) for response in self._doubtful.values()):
             return False
         periods = LONG_IF_LATE_PERIODS if self._late_s else LONG_PERIODS
         return duration_s >= periods * self.period_s - STAMP_S
@@ -217,7 +244,8 @@ class PowerSource:
     @property
     def _late_s(self) -> float:
         """After this time a late sensor has shown 99 % of what is late."""
-        responses = (*self._responses.values(), *self._doubtful.values())
+        late_tails = (tail.response for tail in self._late_tails.values())
+        responses = (*self._responses.values(), *self._doubtful.values(), *late_tails)
         waits_s = (r.delay_s + LATE_LAGS * r.lag_s for r in responses)
         return max(waits_s, default=0.0)
 
@@ -232,14 +260,19 @@ class PowerSource:
             SensorError: The samples were not collected, or do not show the load.
         """
         steps = own_load_steps(self._sensors, collector, load)
-        responses = {channel: _response(step) for channel, step in steps.items()}
-        self._responses, self._doubtful = without_doubtful(responses, steps)
+        told = told_apart(steps, _response)
+        if doubtful := {c: self._sensors[c] for c, r in told.doubtful.items() if clearly_late(r)}:
+            again = own_load_steps(doubtful, collector, load, shortly_before_a_sample=True)
+            told = told_apart({**steps, **again}, _response)
+        self._responses, self._doubtful = told.responses, told.doubtful
+        self._late_tails, self._too_late = told.late_tails, told.too_late
 
     def details(self) -> dict[str, Scalar]:
         """How late each sensor is, if a load of the meter's own has shown it."""
+        seen = {n: tail.response for n, tail in self._late_tails.items()}
         late: dict[str, Scalar] = {
             f"{channel}.{name}": significant(time_s, 3)
-            for channel, response in self._responses.items()
+            for channel, response in {**self._responses, **seen}.items()
             for name, time_s in (("delay_s", max(0.0, response.delay_s)), ("lag_s", response.lag_s))
         }
         for channel, response in self._doubtful.items():
@@ -259,6 +292,8 @@ class PowerSource:
     def _joules(
         self, channel: str, samples: Sequence[Sample], window: Span
     ) -> Joules | SensorError:
+        if channel in self._too_late:
+            return self._too_late[channel]
         sensor = self._sensors[channel]
         before = [sample for sample in samples if sample[0] <= window.start_s]
         # one period later: an earlier sample may still average over the load
@@ -276,6 +311,8 @@ class PowerSource:
                 f"{channel}: no power samples for {gap_s:.3g} s; the sensor's period is "
                 f"{sensor.period_s:.3g} s",
             )
+        if channel in self._late_tails:
+            return self._late_tail_joules(channel, samples, window)
         response = self._responses.get(channel, Response())
         _, first_w = self._without_late(channel, [first])[0]
         # After a long window there are few samples: of a fall, the last one is nearest to rest.
@@ -286,14 +323,43 @@ class PowerSource:
             used = sampled_joules(around, [w for _, w in rest], window, sensor.unseen_s)
             used = self._without_tail(channel, used, around, window)
         self._rest_w[channel] = max(used.rest_w, first_w)
+        return used.changed(lambda used: _with_doubts(used, window, sensor))
 
-        def complete(used: Joules) -> Joules:
-            used = _with_stamps(used, window, sensor.stamps_off_s)
-            return (
-                with_term(used, UNSEEN, largest_miss(used.energy_j)) if sensor.part_time else used
+    def _late_tail_joules(
+        self, channel: str, samples: Sequence[Sample], window: Span
+    ) -> Joules | SensorError:
+        """Joules by a sensor that is late and sees a tail, of three moments at each edge."""
+        sensor, tail = self._sensors[channel], self._late_tails[channel]
+        steps_j = [w * (t - before_s) for (before_s, _), (t, w) in pairwise(samples)]
+        shown = [
+            (t, j) for (t, _), j in zip(samples, accumulate(steps_j, initial=0.0), strict=True)
+        ]
+        apart = round(self._spaced_s(channel) / sensor.period_s)
+        opened = sum(time_s <= window.start_s for time_s, _ in samples)
+        before = range(opened - 1 - 2 * apart, opened, apart)
+        closed = sum(time_s < window.end_s + tail.wait_s for time_s, _ in samples)
+        after = range(closed, closed + 2 * apart + 1, apart)
+        if before[0] < 0 or after[-1] >= len(samples):
+            return SensorError(
+                ReasonCode.DATA_GAP,
+                f"{channel}: too few power samples beside the window: the sensor shows power late"
+                " and its device has a tail, which takes three",
             )
-
-        return used.changed(complete)
+        noise_j = self._noise_w[channel] * sensor.period_s
+        opening, closing = (
+            Moments(
+                [shown[n] for n in chosen],
+                combine((noise_j, uniform(STAMP_S) * max(samples[n][1] for n in chosen))),
+                uniform(STAMP_S),
+            )
+            for chosen in (before, after)
+        )
+        earlier = self._last.get(channel, EndedLoad(window.start_s, 0.0, 0.0))
+        idle_w = self.idle_power_w[channel].value
+        used, load = late_tail_joules(tail, opening, closing, window, earlier, idle_w)
+        self._last[channel], self._rest_w[channel] = load, used.rest_w
+        unseen_j = math.sqrt(2) * load.step_w * uniform(sensor.unseen_s)
+        return _with_doubts(_unshared(used, unseen_j), window, sensor)
 
     def _late_joules(
         self, channel: str, samples: Sequence[Sample], at_rest: int, window: Span
@@ -371,7 +437,13 @@ class PowerSource:
         used = with_term(used, SETTLING, combine(settling_j))
         if channel not in self._doubtful:
             return used
-        return with_late(used, self._doubtful[channel].mean_s * scale.value * step_w)
+        return with_late(used, self._doubtful[channel], scale.value * step_w)
+
+
+def _with_doubts(used: Joules, window: Span, sensor: PowerSensor) -> Joules:
+    """Joules with what is uncertain of a sensor's stamps, and of what it does not see."""
+    used = _with_stamps(used, window, sensor.stamps_off_s)
+    return with_term(used, UNSEEN, largest_miss(used.energy_j)) if sensor.part_time else used
 
 
 def _unshared(used: Joules, uncertainty_j: float) -> Joules:
@@ -395,7 +467,10 @@ def _with_stamps(used: Joules, window: Span, off_s: float) -> Joules:
 
 
 def own_load_steps(
-    sensors: Mapping[str, PowerSensor], collector: Collector, load: OwnLoad
+    sensors: Mapping[str, PowerSensor],
+    collector: Collector,
+    load: OwnLoad,
+    shortly_before_a_sample: bool = False,
 ) -> dict[str, Step]:
     """How power sensors show a load of the meter's own; none of a sensor without samples at rest.
 
@@ -403,6 +478,8 @@ def own_load_steps(
         sensors: The sensors by channel.
         collector: Collects their samples.
         load: The meter's own load.
+        shortly_before_a_sample: Whether the load ends then, which tells a late sensor from power
+            that rises and falls as slowly.
 
     Raises:
         SensorError: The samples were not collected.
@@ -414,6 +491,8 @@ def own_load_steps(
     began_s = CLOCK.time()
     with load():
         CLOCK.sleep(STEP_S)
+        if shortly_before_a_sample:
+            CLOCK.sleep(_until_soon_s(next(iter(sensors.values()))))
     ended_s = CLOCK.time()
     CLOCK.sleep(FALL_S + STEP_S)
     samples = collector.end()
@@ -424,6 +503,21 @@ def own_load_steps(
     }
     check_seen(steps)
     return steps
+
+
+def _until_soon_s(sensor: PowerSensor) -> float:
+    """How long to wait until shortly before a sensor's next sample, if its ring shows when."""
+    if sensor.source != RING:
+        return 0.0
+    now_s = CLOCK.time()
+    try:
+        samples = sensor.read(now_s - 2 * sensor.period_s)
+    except SensorError:
+        return 0.0  # the end of the collection will say so
+    if not samples:
+        return 0.0
+    last_s, _ = samples[-1]
+    return (last_s - soon_s(sensor.period_s) - now_s) % sensor.period_s
 
 
 def _response(step: Step) -> Response:

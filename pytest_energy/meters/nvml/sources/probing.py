@@ -20,6 +20,9 @@ OwnLoad = Callable[[], AbstractContextManager[object]]
 """Loads all measured devices as long as the block runs; its exit returns when they have ended."""
 STEP_S = 0.8
 """Length of the load whose rise and fall are read at every tick."""
+SOON_S = 0.01
+"""It ends so long before a tick: power has fallen by a part then, but a late counter shows it as
+before."""
 FALL_S = 2.0
 """For how long its fall is read."""
 AFTER_S = (0.001, 0.002, 0.004, 0.008, 0.015, 0.025, 0.035)
@@ -68,7 +71,11 @@ def step_response(
     before = _ticks_at_rest(tickers)
     with load():
         began_s = CLOCK.perf_counter()
-        seen = list(_until(tickers, began_s + STEP_S))
+        seen = list(_ticks_until(tickers, began_s + STEP_S))
+        if seen:
+            pause_until(_shortly_before_next(tickers[0], seen[-1][tickers[0].name]))
+        else:  # a tick takes as long as the load
+            pause_until(began_s + STEP_S)
     ended_s = CLOCK.perf_counter()
     watch()
     for part in (0.5, 1.0):  # the shortest ring holds 2 s
@@ -200,11 +207,25 @@ def counted_loads(
         yield {lead.name: Counted(opening, lead.period_s, began_s, ended_s, above_j)}
 
 
+def _shortly_before_next(ticker: Ticker, tick: Tick) -> float:
+    assert ticker.period_s is not None
+    return tick.time_s + ticker.period_s - soon_s(ticker.period_s)
+
+
+def soon_s(period_s: float) -> float:
+    """How long before a tick a load ends whose fall is to be seen from its beginning."""
+    return min(SOON_S, period_s / 4)
+
+
 def _until(tickers: Sequence[Ticker], moment_s: float) -> Iterator[dict[str, Tick]]:
+    yield from _ticks_until(tickers, moment_s)
+    pause_until(moment_s)
+
+
+def _ticks_until(tickers: Sequence[Ticker], moment_s: float) -> Iterator[dict[str, Tick]]:
     period_s = max(ticker.period_s or 0.0 for ticker in tickers)
     while CLOCK.perf_counter() + period_s < moment_s:
         yield _ticks(tickers)
-    pause_until(moment_s)
 
 
 def _ticks_at_rest(tickers: Sequence[Ticker]) -> tuple[dict[str, Tick], dict[str, Tick]]:

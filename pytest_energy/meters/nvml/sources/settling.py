@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,8 +55,15 @@ ANOTHER = 3.0
 later windows of equal joules may be those of another one by chance."""
 SHAPE = 0.08
 """The shape of the tail may change by this share in the time in which it falls to 1/e."""
-SHORTEST_LATE_S = 0.01
-"""Joules that come less late than this are not distinguished from a tail."""
+SHORTEST_LATE_S = 0.001
+"""Ticks are timed to some tenths of a millisecond: joules that come less late are not seen to."""
+CLEARLY_LATE_S = 0.01
+"""Power takes some milliseconds to rise, and as many to fall: a sensor is taken for late only if it
+is later than this."""
+LEAST_SHOWN = 0.25
+"""The share of a load that its ticks show at least."""
+LATEST_S = 0.32
+"""The meter's own load is too short to tell how late a sensor is that is later than this."""
 LATEST_FAST_S = 0.1
 """A power that falls with 30 ms has fallen by 96 % then."""
 DRIFT = 0.5
@@ -67,7 +74,10 @@ RISE_LIMIT = 0.03
 """A rise is that of a late counter if one delay and one lag explain it to this share of them. Power
 that an RTX 3090 takes 50 ms to reach differs by more (as an external meter recorded it)."""
 SHORTEST_IF_DOUBTFUL = 10.0
-"""So many times as long as a sensor may be late a window is at least, if it sees a tail as well."""
+"""A window is at least so many times as long as a sensor may be late, if that may be a tail."""
+TIMED_S = 3e-4
+"""So exactly the ticks of a load are timed: a rise that differs by less from that of a late counter
+may be one."""
 CLEAR_STEP_J = 1.0
 """A load of the meter's own that shows less has not run."""
 EARLY_S = 1e-3
@@ -173,6 +183,11 @@ class Step:
         return self._step_w(self._shown(response))
 
     @property
+    def rise(self) -> Step:
+        """What was shown while the load ran."""
+        return Step(self.ended_s, [tick for tick in self.ticks if tick[0] <= self.ended_s])
+
+    @property
     def seen(self) -> bool:
         """Whether the counter shows the load clearly."""
         return max((joules for _, joules in self.ticks), default=0.0) > CLEAR_STEP_J
@@ -183,11 +198,11 @@ class Step:
     def misfit(self, response: Response) -> float:
         """By how much ``response`` fails to explain the ticks, in seconds of the step.
 
-        Infinite if it leaves more than half of the load to come after the last tick: the load that
+        Infinite if it leaves most of the load to come after the last tick: the load that
         it would have been is as large as one likes then, and fits any ticks.
         """
         shown = self._shown(response)
-        if not shown or shown[-1] < self.ended_s / 2:
+        if not shown or shown[-1] < LEAST_SHOWN * self.ended_s:
             return math.inf
         return math.sqrt(statistics.fmean(off_s**2 for off_s in self._off_s(shown)))
 
@@ -204,9 +219,18 @@ class Step:
         return math.sqrt(statistics.fmean(off**2 for off in off_s))
 
     def still_to_come_s(self, response: Response) -> float:
-        """The range of what ``response`` fails to explain at these ticks; 0 if there are none."""
-        late_s = self._off_later_s(response) if response.late else []
+        """The range of what ``response`` fails to explain at these ticks; 0 if there are none.
+
+        The tick before counts as well: the first of them may come a tick after a window's.
+        """
+        off_s = self._off_s(self._shown(response)) if response.late else []
+        late = len(self._off_later_s(response)) if off_s else 0
+        late_s = off_s[-late - 1 :] if late else []
         return max(late_s) - min(late_s) if late_s else 0.0
+
+    def worst_s(self, response: Response) -> float:
+        """The most that ``response`` fails to explain at a tick, in seconds of the step."""
+        return max(abs(off_s) for off_s in self._off_s(self._shown(response)))
 
     def _step_w(self, shown: Sequence[float]) -> float:
         joint = math.fsum(s * j for s, (_, j) in zip(shown, self.ticks, strict=True))
@@ -233,30 +257,17 @@ def response_of(step: Step) -> Response:
     late, by the same time and in the same form.
     """
     found = _fitted(step)
-    if found.mean_s < SHORTEST_LATE_S or step.misfit(found) > FIT_LIMIT * found.mean_s:
+    if not clearly_late(found) or step.worst_s(found) > FIT_LIMIT * found.mean_s:
         return Response()
     return _split(step, found)
 
 
-def without_doubtful(
-    responses: Mapping[str, Response], steps: Mapping[str, Step]
-) -> tuple[dict[str, Response], dict[str, Response]]:
-    """How late sensors are; and how late those may be that see a tail as well.
-
-    Args:
-        responses: How late each sensor is by rise and fall of a load.
-        steps: What each has shown of that load.
-    """
-    rising = {name: doubtful_response(steps[name], both) for name, both in responses.items()}
-    doubtful = {name: found for name, found in rising.items() if found.late}
-    return {n: Response() if n in doubtful else both for n, both in responses.items()}, doubtful
-
-
 def doubtful_response(step: Step, both: Response) -> Response:
-    """How late a counter is by the rise of a load, if the fall contradicts it; else not at all.
+    """How late a counter may be, if rise and fall of a load contradict each other; else not at all.
 
     The power may have a tail as well, so that the fall has another form. Or the power rises in just
-    the form in which a late counter would show it: the ticks do not tell which.
+    the form in which a late counter would show it: the rise does not tell which. Or it rises in
+    another form, and falls as slowly.
 
     Args:
         step: What the counter has shown of the load.
@@ -264,21 +275,36 @@ def doubtful_response(step: Step, both: Response) -> Response:
     """
     rise = rises_late(step)
     agree = abs(both.mean_s - rise.mean_s) <= RISE_LIMIT * rise.mean_s
-    return Response() if agree else rise
+    return Response() if agree else rise if rise.late else both
+
+
+def clearly_late(response: Response) -> bool:
+    """Whether a sensor that may be so late is later than power takes to rise."""
+    return response.mean_s >= CLEARLY_LATE_S
 
 
 def shortest_if_doubtful_s(doubtful: Collection[Response]) -> float:
-    """The shortest window of sensors that are late and see a tail as well; 0 without any."""
+    """The shortest window of sensors that may be late, or see a tail; 0 without any."""
     return SHORTEST_IF_DOUBTFUL * max((response.mean_s for response in doubtful), default=0.0)
+
+
+def too_late(step: Step) -> bool:
+    """Whether a sensor is later than the load can tell: so much of it came after its end."""
+    rise = step.rise
+    if not rise.seen:
+        return False
+    found = _fitted(rise)
+    after_s = (step.ticks[-1][1] - rise.ticks[-1][1]) / rise.step_w(found)
+    return found.mean_s > LATEST_S and after_s > LATEST_S / 2
 
 
 def rises_late(step: Step) -> Response:
     """How late a counter is by the rise of a load alone, if its joules came after the load."""
-    rise = Step(step.ended_s, [tick for tick in step.ticks if tick[0] <= step.ended_s])
+    rise = step.rise
     if not rise.seen:
         return Response()
     found = _fitted(rise)
-    exact = rise.misfit(found) <= RISE_LIMIT * found.mean_s
+    exact = rise.misfit(found) <= max(RISE_LIMIT * found.mean_s, TIMED_S)
     came_s = step.ticks[-1][1] / rise.step_w(found)
     came = came_s >= step.ended_s - FIT_LIMIT * found.mean_s
     return found if found.mean_s >= SHORTEST_LATE_S and exact and came else Response()

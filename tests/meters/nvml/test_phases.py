@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from pytest_energy.meters.nvml.sources.phases import Phases
+from pytest_energy.meters.nvml.phases import Phases
 
 
 def likeness(phases: list[float], harmonic: int) -> float:
