@@ -62,6 +62,16 @@ def test_scatter_of_three_rounds_gives_students_interval() -> None:
     assert dominant(quantity) == "scatter"
 
 
+def test_scatter_and_what_rounds_share_are_expanded_together() -> None:
+    """By the effective degrees of freedom of both (GUM G.4.1), which are 57 here."""
+    rounds = [one_round(energy_j, settling=1.2) for energy_j in (9.0, 10.0, 11.0)]
+    scatter, shared = 0.1 / math.sqrt(3), 0.12
+    freedom = 2 * (math.hypot(scatter, shared) / scatter) ** 4
+    quantity = summarize(rounds)["energy_j"]
+    assert quantity.degrees_of_freedom == pytest.approx(freedom)
+    assert quantity.uncertainty == pytest.approx(t_quantile(freedom) * math.hypot(scatter, shared))
+
+
 def test_rounds_that_are_alike_are_no_better_than_their_meter() -> None:
     """The interval is not narrower than the type B standard uncertainty of the mean."""
     quantity = summarize([one_round(9.99, resolution=1.0), one_round(10.01, resolution=1.0)])[
