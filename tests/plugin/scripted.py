@@ -16,7 +16,7 @@ from pytest_energy.meters.base import Edge, MeterUnavailableError, Reading
 SCRIPT = json.loads((Path(__file__).parent / "scripted.json").read_text())
 used_j = 0.0
 programs = []
-"""The programs of all windows so far, as the meter was told."""
+"""The program of each window so far."""
 
 
 def work(seconds):

@@ -45,8 +45,8 @@ from pytest_energy.meters.nvml.sources.late_tail import (
     SPACED_S,
     LateTail,
     Moments,
+    classify,
     late_tail_joules,
-    told_apart,
 )
 from pytest_energy.meters.nvml.sources.probing import (
     SHARES,
@@ -99,8 +99,6 @@ MOST_RIPPLES = 50
 """From so many windows the noise of the power at rest is taken."""
 REST_VARIES = 0.1
 """The power at rest may change by this share between two windows."""
-LATE_LAGS = 5.0
-"""After so many time constants of its lag, a counter has shown 99 % of what is late."""
 ROUNDS = 40
 """Each round leaves the share of a load that is still to come: at most 0.78 for a lag of 1 s."""
 SHOWS_LATE = 0.02
@@ -239,7 +237,7 @@ class CounterSource:
             pause_until(began_s + max(r.delay_s for r in self._responses.values()))
         first, second, ticks = self._opening_ticks(at_once)
         if not at_once and not late_s and self._show_late(second, ticks):
-            CLOCK.sleep(max(_late_s(response) for response in self._responses.values()))
+            CLOCK.sleep(max(response.over_s for response in self._responses.values()))
             first, second, ticks = self._opening_ticks(at_once)
         earlier = self._rest(first, second)
         if second is self._latest:
@@ -259,9 +257,8 @@ class CounterSource:
     def _opening_ticks(self, at_once: bool) -> tuple[Ticks, Ticks, Ticks]:
         """Up to three ticks of each counter; the last one opens the window."""
         if at_once and self._long and self._just_seen(self._seen[-1]):
-            none: list[Ticks] = [{}, {}]
-            first, second, last = [*none, *self._seen][-3:]
-            return first, second, last
+            seen: list[Ticks] = [{}, {}, *self._seen]
+            return seen[-3], seen[-2], seen[-1]
         ticks: list[Ticks] = [next_ticks(self._tickers)]
         if (at_once or not self._any_late()) and self._rested(ticks[0]):
             ticks.insert(0, self._latest)
@@ -301,7 +298,7 @@ class CounterSource:
             return 0.0
         if closed is not None and not self._worked_since(closed, ticker):
             return 0.0
-        return _late_s(response)
+        return response.over_s
 
     def _show_late(self, first: Ticks, second: Ticks) -> bool:
         """Whether two ticks show more than what is known of late counters, and the rest."""
@@ -738,24 +735,25 @@ class CounterSource:
         check_seen(steps)
         self._tails = {channel: Tail() for channel in steps}
         self.next_program(self._program)
-        told = told_apart(steps)
+        found = classify(steps)
         for ticker in self._tickers[1:]:  # the load ended shortly before a tick of the first one
-            if ticker.name in told.doubtful and clearly_late(told.doubtful[ticker.name]):
+            if ticker.name in found.doubtful and clearly_late(found.doubtful[ticker.name]):
                 steps[ticker.name] = step_response([ticker], load)[ticker.name].step
-        told = told_apart(steps)
-        self._responses, self._doubtful = dict(told.responses), told.doubtful
-        self._late_tails, self._too_late = told.late_tails, told.too_late
+                found = classify(steps)
+        self._responses, self._doubtful = dict(found.responses), found.doubtful
+        self._late_tails, self._too_late = found.late_tails, found.too_late
         self._probed = True
         if self._late_tails:
             self._cover_late_tails(load, steps)
         late = [ticker for ticker in self._tickers if self._responses[ticker.name].late]
         if late:
-            wait_s = max(_late_s(self._responses[ticker.name]) for ticker in late)
+            wait_s = max(self._responses[ticker.name].over_s for ticker in late)
             for counted in counted_loads(late, load, wait_s):
                 for channel, evidence in counted.items():
                     step_w = steps[channel].step_w(self._responses[channel])
                     self._coverage[channel].learn(evidence.last_tick(step_w))
-        prompt = [t for t in self._tickers if t not in late and t.name not in self._late_tails]
+        known = {*self._late_tails, *self._too_late, *(ticker.name for ticker in late)}
+        prompt = [ticker for ticker in self._tickers if ticker.name not in known]
         for group in _of_one_period(prompt):
             self._try_short_loads(group, load)
         return tried
@@ -913,11 +911,6 @@ def _apart_j(ripples_j: Sequence[float], step_j: float) -> float:
     if step_j > RESOLUTION_J:
         return combine(ripples_j) / math.sqrt(len(ripples_j))
     return statistics.median(ripples_j) / 0.6745
-
-
-def _late_s(response: Response) -> float:
-    """For how long a counter shows joules after they were used."""
-    return response.delay_s + LATE_LAGS * response.lag_s
 
 
 def _of_one_period(tickers: Sequence[Ticker]) -> list[list[Ticker]]:

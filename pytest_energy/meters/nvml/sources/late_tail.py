@@ -9,6 +9,7 @@ meter's own load has shown of it.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -90,18 +91,15 @@ class Part:
         """Its joules until ``after_s`` after the load's end, in seconds of the step."""
         return -self.share * self.time_s * math.expm1(-max(after_s, 0.0) / self.time_s)
 
-    def kept_s(self, after_s: float, lag_s: float) -> float:
-        """What of them a low-pass has not shown yet, without what ends with the lag."""
-        return self._kept_s(after_s, lag_s) if after_s > 0 else 0.0
-
     def shown_s(self, after_s: float, lag_s: float) -> float:
         """Its joules as a low-pass shows them."""
         if after_s <= 0:
             return 0.0
-        with_lag_s = self._kept_s(0.0, lag_s) * math.exp(-after_s / lag_s)
-        return self.used_s(after_s) - self._kept_s(after_s, lag_s) + with_lag_s
+        with_lag_s = self.kept_s(0.0, lag_s) * math.exp(-after_s / lag_s)
+        return self.used_s(after_s) - self.kept_s(after_s, lag_s) + with_lag_s
 
-    def _kept_s(self, after_s: float, lag_s: float) -> float:
+    def kept_s(self, after_s: float, lag_s: float) -> float:
+        """What of them a low-pass has not shown yet, without what ends with the lag."""
         # Of a part as slow as the lag this is 0/0; one a little slower is shown nearly alike.
         time_s = self.time_s if abs(self.time_s / lag_s - 1) > 1e-3 else 1.002 * lag_s
         return self.share * time_s * lag_s / (time_s - lag_s) * math.exp(-after_s / time_s)
@@ -165,29 +163,31 @@ class LateTail:
 
     def _without_lag_s(self, after_s: float) -> float:
         """What a sensor has shown of the tail, without what ends with the lag."""
+        if after_s <= 0:
+            return 0.0
         return math.fsum(
             part.used_s(after_s) - part.kept_s(after_s, self.lag_s) for part in self.parts
         )
 
 
 @dataclass(frozen=True)
-class ToldApart:
-    """What loads of the meter's own have shown of each sensor."""
+class Lateness:
+    """How late each sensor is, as loads of the meter's own have shown it."""
 
     responses: Mapping[str, Response]
     """How late it is, if no tail is seen as well; else not at all."""
     late_tails: Mapping[str, LateTail]
     """How late it is, and the tail, if both are seen."""
     doubtful: Mapping[str, Response]
-    """How late it may be, if it may also be a tail, and not both."""
+    """How late it may be, if what is seen may also be a tail."""
     too_late: Mapping[str, SensorError]
     """Why it cannot be measured, if it is later than the load can tell."""
 
 
-def told_apart(
+def classify(
     steps: Mapping[str, Step], response: Callable[[Step], Response] = response_of
-) -> ToldApart:
-    """How late sensors are, whose tail is seen as well, and of which neither is sure.
+) -> Lateness:
+    """Which sensors are late, which see a tail as well, and which may be either.
 
     Args:
         steps: What each sensor has shown of a load.
@@ -208,7 +208,7 @@ def told_apart(
             doubtful[name] = rise
     others = {*refused, *late_tails, *doubtful}
     plain = {name: Response() if name in others else both for name, both in responses.items()}
-    return ToldApart(plain, late_tails, doubtful, refused)
+    return Lateness(plain, late_tails, doubtful, refused)
 
 
 def _too_late(name: str) -> SensorError:
@@ -296,11 +296,11 @@ class _Model:
     def load(self) -> EndedLoad:
         return EndedLoad(self.window.end_s, self.window.duration_s, self.step_w)
 
-    @property
+    @functools.cached_property
     def begun(self) -> Sum:
         return self.tail.until(self.window.start_s, self.opening.shown, self.earlier)
 
-    @property
+    @functools.cached_property
     def ended(self) -> Sum:
         return self.tail.until(self.window.end_s, self.closing.shown, self.load)
 

@@ -25,8 +25,8 @@ from pytest_energy.meters.nvml.sources.late_tail import (
     SPACED_S,
     LateTail,
     Moments,
+    classify,
     late_tail_joules,
-    told_apart,
 )
 from pytest_energy.meters.nvml.sources.power_sensor import RING, PowerSensor, Sample
 from pytest_energy.meters.nvml.sources.probing import REST_S, STEP_S, OwnLoad, check_seen, soon_s
@@ -85,8 +85,6 @@ SAME_REST_W = 0.5
 TWICE_MEAN = 2.0
 FALL_S = 0.2
 """For how long after a window the fall of the power is sampled, before the power at rest."""
-LATE_LAGS = 5.0
-"""After so many time constants of its lag, a sensor has shown 99 % of what is late."""
 LARGEST_MISS = 0.43
 """Largest relative error of a part-time sensor, at any length of the window, on loads with a period
 of 50 to 100 ms. Source: arXiv 2312.02741."""
@@ -246,8 +244,7 @@ class PowerSource:
         """After this time a late sensor has shown 99 % of what is late."""
         late_tails = (tail.response for tail in self._late_tails.values())
         responses = (*self._responses.values(), *self._doubtful.values(), *late_tails)
-        waits_s = (r.delay_s + LATE_LAGS * r.lag_s for r in responses)
-        return max(waits_s, default=0.0)
+        return max((response.over_s for response in responses), default=0.0)
 
     def probe(self, collector: Collector, load: OwnLoad) -> None:
         """Learn by a load of the meter's own how late the sensors are.
@@ -260,12 +257,12 @@ class PowerSource:
             SensorError: The samples were not collected, or do not show the load.
         """
         steps = own_load_steps(self._sensors, collector, load)
-        told = told_apart(steps, _response)
-        if doubtful := {c: self._sensors[c] for c, r in told.doubtful.items() if clearly_late(r)}:
+        found = classify(steps, _response)
+        if doubtful := {c: self._sensors[c] for c, r in found.doubtful.items() if clearly_late(r)}:
             again = own_load_steps(doubtful, collector, load, shortly_before_a_sample=True)
-            told = told_apart({**steps, **again}, _response)
-        self._responses, self._doubtful = told.responses, told.doubtful
-        self._late_tails, self._too_late = told.late_tails, told.too_late
+            found = classify({**steps, **again}, _response)
+        self._responses, self._doubtful = found.responses, found.doubtful
+        self._late_tails, self._too_late = found.late_tails, found.too_late
 
     def details(self) -> dict[str, Scalar]:
         """How late each sensor is, if a load of the meter's own has shown it."""
@@ -330,10 +327,7 @@ class PowerSource:
     ) -> Joules | SensorError:
         """Joules by a sensor that is late and sees a tail, of three moments at each edge."""
         sensor, tail = self._sensors[channel], self._late_tails[channel]
-        steps_j = [w * (t - before_s) for (before_s, _), (t, w) in pairwise(samples)]
-        shown = [
-            (t, j) for (t, _), j in zip(samples, accumulate(steps_j, initial=0.0), strict=True)
-        ]
+        shown = _shown(samples)
         apart = round(self._spaced_s(channel) / sensor.period_s)
         opened = sum(time_s <= window.start_s for time_s, _ in samples)
         before = range(opened - 1 - 2 * apart, opened, apart)
@@ -544,13 +538,17 @@ def _step(samples: Sequence[Sample], began_s: float, ended_s: float, off_s: floa
     if not at_rest:
         return None
     rest_w = statistics.fmean(at_rest)
-    joules = accumulate(
-        (power_w - rest_w) * (time_s - earlier_s)
-        for (earlier_s, _), (time_s, power_w) in pairwise(near)
-    )
-    moments_s = (time_s - began_s for time_s, _ in near[1:])
-    above = [(m, j) for m, j in zip(moments_s, joules, strict=True) if m > 0]
+    above = [(t - began_s, j) for t, j in _shown(near, rest_w) if t > began_s]
     return Step(ended_s - began_s, above)
+
+
+def _shown(samples: Sequence[Sample], rest_w: float = 0.0) -> list[tuple[float, float]]:
+    """The moment of each sample, and the joules above rest since the first one."""
+    joules = accumulate(
+        ((power_w - rest_w) * (t - before_s) for (before_s, _), (t, power_w) in pairwise(samples)),
+        initial=0.0,
+    )
+    return [(time_s, j) for (time_s, _), j in zip(samples, joules, strict=True)]
 
 
 def largest_miss(energy_j: float) -> float:

@@ -11,6 +11,7 @@ the device at rest: a load that rises by 300 W and leaves 3 J behind leaves 10 m
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Collection, Sequence
@@ -87,6 +88,8 @@ DIVISIONS = 20
 """So many divisions of a counter's lateness into delay and lag are tried."""
 AS_GOOD = 2.0
 """Divisions whose misfit is at most this multiple of the smallest explain the ticks as well."""
+LATE_LAGS = 5.0
+"""After so many time constants of its lag, a sensor has shown 99 % of what is late."""
 LATE_SHARE = 0.1
 """The meter waits until no more than this share of what is late is still to come."""
 LITTLE_LEFT = 1e-4
@@ -130,6 +133,11 @@ class Response:
         # Ticks 100 ms apart may mistake a delay for a lag in part: wait for either of them.
         either_s = max(2 * self.mean_s, min(5 * self.mean_s, SHORT_WAIT_S))
         return min(max(wait_s, either_s), LONGEST_WAIT_S)
+
+    @property
+    def over_s(self) -> float:
+        """After this time 99 % of what is late has been shown."""
+        return self.delay_s + LATE_LAGS * self.lag_s
 
     @property
     def settled_s(self) -> float:
@@ -182,7 +190,12 @@ class Step:
         """The load's power above rest, by least squares."""
         return self._step_w(self._shown(response))
 
-    @property
+    @functools.cached_property
+    def fitted(self) -> Response:
+        """The delay and lag that explain the ticks best."""
+        return _fitted(self)
+
+    @functools.cached_property
     def rise(self) -> Step:
         """What was shown while the load ran."""
         return Step(self.ended_s, [tick for tick in self.ticks if tick[0] <= self.ended_s])
@@ -256,7 +269,7 @@ def response_of(step: Step) -> Response:
     Power may rise slowly, as clocks rise, and it may fall slowly. A counter that is late shows both
     late, by the same time and in the same form.
     """
-    found = _fitted(step)
+    found = step.fitted
     if not clearly_late(found) or step.worst_s(found) > FIT_LIMIT * found.mean_s:
         return Response()
     return _split(step, found)
@@ -293,7 +306,7 @@ def too_late(step: Step) -> bool:
     rise = step.rise
     if not rise.seen:
         return False
-    found = _fitted(rise)
+    found = rise.fitted
     after_s = (step.ticks[-1][1] - rise.ticks[-1][1]) / rise.step_w(found)
     return found.mean_s > LATEST_S and after_s > LATEST_S / 2
 
@@ -303,7 +316,7 @@ def rises_late(step: Step) -> Response:
     rise = step.rise
     if not rise.seen:
         return Response()
-    found = _fitted(rise)
+    found = rise.fitted
     exact = rise.misfit(found) <= max(RISE_LIMIT * found.mean_s, TIMED_S)
     came_s = step.ticks[-1][1] / rise.step_w(found)
     came = came_s >= step.ended_s - FIT_LIMIT * found.mean_s

@@ -14,9 +14,9 @@ from pytest_energy.meters.nvml.sources.late_tail import (
     LateTail,
     Moments,
     Part,
+    classify,
     late_tail,
     late_tail_joules,
-    told_apart,
 )
 from pytest_energy.meters.nvml.sources.settling import Response, Step, rises_late
 from pytest_energy.meters.nvml.span import Span
@@ -70,7 +70,7 @@ def step(power_w: Callable[[float], float], response: Response, first_s: float =
 def test_three_moments_show_all_joules_up_to_the_end(
     lag_s: float, delay_s: float, after_s: float
 ) -> None:
-    """What is late, the power at rest and the tail are told apart exactly."""
+    """The late joules, the power at rest and the tail are each found exactly."""
     response = Response(delay_s, lag_s)
     shown = counter(falling(LENGTH_S, 1.0, FAST, SLOW), response, 2.0)
     # whole steps of the numerical counter
@@ -118,9 +118,9 @@ def test_power_that_rises_as_slowly_but_falls_at_once_is_not_late(ramp_s: float)
     seen = step(power_w, Response(0.0, 1e-4))
     rise = rises_late(seen)
     assert late_tail(seen, rise) is None
-    told = told_apart({"gpu0": seen})
-    assert not told.late_tails
-    assert not told.responses["gpu0"].late
+    found = classify({"gpu0": seen})
+    assert not found.late_tails
+    assert not found.responses["gpu0"].late
 
 
 @pytest.mark.parametrize(("ramp_s", "tail"), [(0.012, Part(0.6, 0.02)), (0.008, Part(0.4, 0.02))])
@@ -133,10 +133,10 @@ def test_power_that_rises_and_falls_as_slowly_is_not_late(ramp_s: float, tail: P
         return falling(LENGTH_S, 1.0, tail)(time_s)
 
     seen = step(power_w, Response(0.0, 1e-4))
-    told = told_apart({"gpu0": seen})
-    assert not told.responses["gpu0"].late
-    assert not told.late_tails
-    assert told.doubtful["gpu0"].mean_s == pytest.approx(ramp_s, rel=0.05)
+    found = classify({"gpu0": seen})
+    assert not found.responses["gpu0"].late
+    assert not found.late_tails
+    assert found.doubtful["gpu0"].mean_s == pytest.approx(ramp_s, rel=0.05)
 
 
 @pytest.mark.parametrize("late", [Response(0.0, 0.5), Response(0.0, 1.0), Response(0.5, 0.05)])
@@ -146,24 +146,24 @@ def test_a_sensor_that_is_later_than_the_load_can_tell_is_refused(
 ) -> None:
     """So long a lag is found too short, and every window would be wrong."""
     seen = step(falling(LENGTH_S, 1.0, *tail), late)
-    told = told_apart({"gpu0": seen})
-    assert "more than 0.32 s late" in str(told.too_late["gpu0"])
-    assert not told.late_tails
-    assert not told.doubtful
-    assert not told.responses["gpu0"].late
+    found = classify({"gpu0": seen})
+    assert "more than 0.32 s late" in str(found.too_late["gpu0"])
+    assert not found.late_tails
+    assert not found.doubtful
+    assert not found.responses["gpu0"].late
 
 
 @pytest.mark.parametrize("late", [Response(0.0, 0.3), Response(0.2, 0.1), Response(0.0, 0.05)])
 def test_lags_up_to_0_3_s_are_not_refused(late: Response) -> None:
     """The load is long enough to tell them; and a slow rise is none, as nothing comes after it."""
     seen = step(falling(LENGTH_S, 1.0, FAST, SLOW), late)
-    assert not told_apart({"gpu0": seen}).too_late
+    assert not classify({"gpu0": seen}).too_late
 
     def rising_w(time_s: float) -> float:
         return IDLE_W + (STEP_W * time_s if 0 <= time_s < LENGTH_S else 0.0)
 
     slow = step(rising_w, Response(0.0, 1e-4))
-    assert not told_apart({"gpu0": slow}).too_late
+    assert not classify({"gpu0": slow}).too_late
 
 
 def test_ticks_that_come_too_late_do_not_tell() -> None:
@@ -171,18 +171,18 @@ def test_ticks_that_come_too_late_do_not_tell() -> None:
     power_w = falling(LENGTH_S, 1.0, FAST, SLOW)
     for first_s, sure in ((0.01, True), (0.09, False)):
         seen = step(power_w, Response(0.0, 0.05), first_s)
-        told = told_apart({"gpu0": seen})
-        assert bool(told.late_tails) is sure
-        assert bool(told.doubtful) is not sure
+        found = classify({"gpu0": seen})
+        assert bool(found.late_tails) is sure
+        assert bool(found.doubtful) is not sure
 
 
 def test_a_lag_without_a_tail_is_a_lag() -> None:
     """Rise and fall show it alike."""
     seen = step(falling(), Response(0.0, 0.1))
-    told = told_apart({"gpu0": seen})
-    assert told.responses["gpu0"].lag_s == pytest.approx(0.1, rel=0.01)
-    assert not told.late_tails
-    assert not told.doubtful
+    found = classify({"gpu0": seen})
+    assert found.responses["gpu0"].lag_s == pytest.approx(0.1, rel=0.01)
+    assert not found.late_tails
+    assert not found.doubtful
 
 
 def moments(shown: Callable[[float], float], first_s: float) -> Moments:
